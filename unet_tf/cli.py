@@ -1,0 +1,373 @@
+"""The command line: verbs to functions, progress bars, errors in words. The only module that prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from unet_tf import __version__
+from unet_tf.errors import InputError
+from unet_tf.run import Run, TrainConfig, class_names
+
+app = typer.Typer(
+    name="unet-tf",
+    help="The U-Net paper made whole in Keras 3: train, judge, predict at any size, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Data = Annotated[
+    Path, typer.Argument(help="Folder with images/ and masks/ (equal names), or train/ val/ test/ of them.")
+]
+RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
+Classes = Annotated[
+    str, typer.Option(help="Number of classes, or their names: 3, or sky,road,car. 2: masks are binary.")
+]
+Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
+
+
+def main() -> None:
+    """Run the command line; print an InputError as one message, exit code 1."""
+    try:
+        app()
+    except InputError as error:
+        errors.print(f"[bold red]Error:[/] {_literal(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("Stopped.")
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example:  unet-tf demo --out runs/demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("runs/demo"),
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo there.")] = False,
+) -> None:
+    """Generate touching cells, train, evaluate, predict, export; ends with a report to open."""
+    _quiet_tensorflow()
+    import unet_tf
+
+    def step(name: str) -> None:
+        bars.finish()
+        console.print(f"[bold]{name}[/]")
+
+    with _bars() as bars:
+        report = unet_tf.demo(
+            out, overwrite, callbacks=[_training_bar(bars)], on_step=step, on_part=bars.counter("done")
+        )
+    _print_scores(out)
+    console.print(f"Report: {_literal(str(report))}")
+
+
+@app.command(epilog="Examples:  unet-tf check cells/    unet-tf check streets/ --classes 12")
+def check(data: Data, classes: Classes = "2") -> None:
+    """Read every pair: what is there, what is wrong. Exit code 1 where training would fail."""
+    from unet_tf.data.doctor import check as run_check
+
+    names = class_names(classes)
+    with _bars() as bars:
+        findings = run_check(data, len(names), on_file=bars.counter("reading pairs"))
+    table = Table("split", "pairs", "sizes", "pixels", *(f"{name}" for name in names), box=None)
+    for split, facts in findings.splits.items():
+        sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in facts.sizes.most_common(3))
+        more = f" and {len(facts.sizes) - 3} more" if len(facts.sizes) > 3 else ""
+        kinds = ", ".join(f"{kind} ({n})" for kind, n in facts.kinds.most_common())
+        shares = (f"{pixels / max(1, facts.class_pixels.sum()):.2%}" for pixels in facts.class_pixels)
+        table.add_row(split, str(facts.pairs), sizes + more, kinds, *shares)
+    console.print(table)
+    weights = ", ".join(f"{n} {w:.3g}" for n, w in zip(names, findings.class_weights, strict=True))
+    console.print(f"Weights that balance the classes: {_literal(weights)}")
+    for problem in findings.problems:
+        errors.print(f"[bold red]Problem:[/] {_literal(problem)}")
+    if findings.problems:
+        raise typer.Exit(1)
+    console.print("[green]Nothing stands in the way of training.[/]")
+
+
+@app.command(
+    epilog="Examples:  unet-tf train cells/ --out runs/cells --minutes 15    "
+    "unet-tf train cells/ --out runs/paper --base-filters 64 --tile 572 --batch-size 1 --border-weight 10"
+)
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the new run.")],
+    base_filters: Annotated[
+        int, typer.Option(help="Filters of the first level (64 in the paper).")
+    ] = TrainConfig.base_filters,
+    depth: Annotated[int, typer.Option(help="Number of poolings (4 in the paper).")] = TrainConfig.depth,
+    padding: Annotated[str, typer.Option(help="valid (the paper's) or same.")] = TrainConfig.padding,
+    classes: Classes = "2",
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the pixels.", show_default="100 without --minutes")
+    ] = TrainConfig.epochs,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time for reading, training and validation.")
+    ] = TrainConfig.minutes,
+    batch_size: Annotated[int, typer.Option(help="Tiles a step.")] = TrainConfig.batch_size,
+    tile: Tile = None,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = TrainConfig.learning_rate,
+    seed: Annotated[int, typer.Option(help="Seed of split, start, order and augmentation.")] = TrainConfig.seed,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better mean IoU.")
+    ] = TrainConfig.patience,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 where the processor has it.")
+    ] = TrainConfig.precision,
+    border_weight: Annotated[
+        float, typer.Option(help="w0 of the separation borders (10 in the paper).")
+    ] = TrainConfig.border_weight,
+    class_balance: Annotated[
+        bool, typer.Option(help="Weight the classes by their pixels.")
+    ] = TrainConfig.class_balance,
+    rotation: Annotated[float, typer.Option(help="Largest random turn, degrees.")] = TrainConfig.rotation,
+    elastic: Annotated[
+        float, typer.Option(help="Elastic deformation, pixels (10 in the paper).")
+    ] = TrainConfig.elastic,
+) -> None:
+    """Train a U-Net on a folder; RUN gets config, checkpoints, history and report."""
+    settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
+    _quiet_tensorflow()
+    import unet_tf
+
+    with _bars() as bars:
+        run = unet_tf.train(
+            data,
+            out,
+            callbacks=[_training_bar(bars)],
+            on_file=bars.counter("reading pairs"),
+            on_image=bars.counter("judging"),
+            **settings,
+        )
+    _print_scores(run.path)
+    console.print(f"Report: {_literal(str(run.path / run.REPORT))}")
+
+
+@app.command(epilog="Examples:  unet-tf evaluate runs/cells cells/    unet-tf evaluate runs/cells cells/ --split test")
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
+    tile: Tile = None,
+) -> None:
+    """Score a run on files it did not learn from, beside two trivial baselines."""
+    _quiet_tensorflow()
+    import unet_tf
+
+    with _bars() as bars:
+        unet_tf.evaluate(run, data, split, tile, on_image=bars.counter("judging"))
+    _print_scores(run)
+    console.print(f"Report: {_literal(str(run / 'report.html'))}")
+
+
+@app.command(
+    epilog="Examples:  unet-tf predict runs/cells image.png --out masks/    "
+    "unet-tf predict runs/cells scans/ --out masks/ --probabilities"
+)
+def predict(
+    run: RunFolder,
+    inputs: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.", metavar="INPUT...")],
+    out: Annotated[Path, typer.Option(help="Folder of the masks, NAME.png: 0/255 for two classes, else class ids.")],
+    tile: Tile = None,
+    probabilities: Annotated[bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32.")] = False,
+) -> None:
+    """Write a mask for each picture, of any size."""
+    from unet_tf.data.folder import list_pictures
+
+    files = [f for i in inputs for f in (list_pictures(i) if i.is_dir() else [i])]
+    _check_outputs(files, out)
+    _quiet_tensorflow()
+
+    opened, failed = Run(run), []
+    opened.model  # noqa: B018 - a damaged model is said once, not for each file
+    with _bars() as bars:
+        count = bars.counter("files")
+        for done, file in enumerate(files, start=1):
+            try:
+                _predict_file(opened, file, out, tile, probabilities, bars.counter("tiles"))
+            except InputError as error:
+                failed.append(f"{file}: {error}" if str(file) not in str(error) else str(error))
+            count(done, len(files))
+    console.print(f"{len(files) - len(failed)} of {len(files)} masks written to {_literal(str(out))}")
+    for message in failed:
+        errors.print(f"[bold red]Error:[/] {_literal(message)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:  unet-tf export runs/cells --out bundles/cells")
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
+    tile: Tile = None,
+) -> None:
+    """Write a SavedModel for TF Serving and a TFLite file, each held against Keras."""
+    _quiet_tensorflow()
+    import unet_tf
+
+    steps = ["SavedModel", "TFLite", "parity"]
+    with _bars() as bars:
+        count = bars.counter("export")
+        report = unet_tf.export(run, out, tile, on_step=lambda name: count(steps.index(name), len(steps)))
+        count(len(steps), len(steps))
+    table = Table("artefact", "size", "largest difference in probability to Keras", "equal labels", box=None)
+    for name, entry in report["artefacts"].items():
+        table.add_row(
+            name,
+            f"{entry['bytes'] / 1e6:.1f} MB",
+            f"{entry['max_probability_difference']:.1e}",
+            f"{entry['label_agreement']:.4%}",
+        )
+    console.print(table)
+    console.print(f"Bundle: {_literal(str(out))}")
+
+
+def _check_outputs(files: list[Path], out: Path) -> None:
+    """Refuse before the first tile what could not be written, or would overwrite."""
+    if not files:
+        raise InputError("There is no picture to predict. Give picture files, or folders that hold some.")
+    targets: dict[Path, Path] = {}
+    for file in files:
+        target = out / f"{file.stem}.png"
+        if target in targets:
+            raise InputError(f"{targets[target]} and {file} would both become {target}. Predict them into two folders.")
+        if target.resolve() == file.resolve():
+            raise InputError(f"{target} is an input and would be overwritten. Choose another --out.")
+        targets[target] = file
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
+
+
+def _predict_file(
+    run: Any, file: Path, out: Path, tile: int | None, probabilities: bool, on_tile: Callable[[int, int], None]
+) -> None:
+    import numpy as np
+
+    from unet_tf.data.folder import read_image, write_picture
+    from unet_tf.data.masks import mask_from_label
+    from unet_tf.files import replacing
+    from unet_tf.prediction import predict as predict_image
+
+    found = predict_image(run, read_image(file), tile, probabilities, on_tile)
+    label = found.argmax(-1) if probabilities else found
+    if probabilities:
+        with replacing(out / f"{file.stem}.npy") as temporary:
+            np.save(temporary, found)
+    write_picture(out / f"{file.stem}.png", mask_from_label(label, len(run.classes)))
+
+
+class _Bars:
+    """Progress bars that appear when something first counts, one a name."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def counter(self, name: str) -> Callable[[int, int], None]:
+        task = None
+
+        def count(done: int, total: int) -> None:
+            nonlocal task
+            if task is None or task not in self.progress.task_ids:
+                task = self.progress.add_task(name)
+            self.progress.update(task, completed=done, total=total, visible=done < total)
+
+        return count
+
+    def finish(self) -> None:
+        for task in self.progress.task_ids:
+            self.progress.remove_task(task)
+
+
+@contextmanager
+def _bars() -> Iterator[_Bars]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield _Bars(progress)
+
+
+def _training_bar(bars: _Bars) -> Any:
+    """A Keras callback: a bar over the steps of the epoch, and a line when it is complete."""
+    import keras
+
+    class TrainingBar(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.count = bars.counter(f"epoch {epoch + 1}")
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.count(batch + 1, self.params["steps"])
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            bars.finish()
+            logs = logs or {}
+            console.print(
+                f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
+                f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
+            )
+
+    return TrainingBar()
+
+
+def _print_scores(run: Path) -> None:
+    """Print the scores that the run folder holds."""
+    import json
+
+    from unet_tf.reporting import score_rows
+
+    stored = json.loads((run / Run.EVALUATION).read_text())
+    console.print(f"On {_literal(stored['files'])}; mean soft Dice {stored['mean_soft_dice']:.4f}")
+    header, *rows = score_rows(stored)
+    table = Table(*map(_literal, header), box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _literal(text: str) -> str:
+    """Text in which rich finds no markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _quiet_tensorflow() -> None:
+    """Import TensorFlow without the lines that its C++ libraries write to the terminal, whatever is set."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.constant(0)  # the processor's features are announced with the first op
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,118 @@
+"""What is in a data folder, and what would stop training: the facts behind `unet-tf check`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.folder import SPLITS, match, read_pair
+from unet_tf.data.weight_map import class_balance, count_classes
+from unet_tf.errors import InputError
+
+
+@dataclass
+class SplitFacts:
+    """What one split holds.
+
+    Attributes:
+        pairs: number of pairs that can be read.
+        sizes: (height, width) -> number of images.
+        kinds: such as "uint8 grey" -> number of images.
+        class_pixels: (num_classes,) pixels of each class.
+    """
+
+    pairs: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    class_pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+@dataclass
+class Findings:
+    """What `check` found.
+
+    Attributes:
+        splits: facts by split; one named "all" where the folder has no `train/`.
+        problems: what would stop training, one text each; empty if nothing.
+    """
+
+    splits: dict[str, SplitFacts]
+    problems: list[str]
+
+    @property
+    def class_weights(self) -> NDArray[np.float64]:
+        """Suggested weight of each class, from the training files (`unet_tf.class_balance`)."""
+        return class_balance((self.splits.get("train") or next(iter(self.splits.values()))).class_pixels)
+
+
+def check(
+    data: str | Path, num_classes: int = 2, on_file: Callable[[int, int], None] = lambda done, total: None
+) -> Findings:
+    """Read every pair of a data folder and list all that is wrong, instead of stopping at the first.
+
+    Args:
+        data: folder as for `unet_tf.train`.
+        num_classes: number of classes, 2 for binary masks.
+        on_file: called with (pairs read, pairs in all) after each.
+
+    Returns:
+        The facts and the problems.
+
+    Raises:
+        InputError: there is no such folder.
+
+    Example:
+        >>> check("cells").problems  # doctest: +SKIP
+        []
+    """
+    data = Path(data)
+    if not data.is_dir():
+        raise InputError(f"There is no folder {data}. Give the folder that holds images/ and masks/.")
+    folders = {name: data / name for name in SPLITS if (data / name).is_dir()}
+    if "train" not in folders:
+        folders = {"all": data, **folders}
+    matched = {name: match(folder) for name, folder in folders.items()}
+    total, done = sum(len(pairs) for pairs, _ in matched.values()), 0
+    findings = Findings({}, [])
+    for name, (pairs, problems) in matched.items():
+        facts = SplitFacts(class_pixels=np.zeros(num_classes, np.int64))
+        findings.splits[name] = facts
+        findings.problems += problems
+        if not pairs:
+            findings.problems.append(f"{folders[name]} has no pair of images/NAME and masks/NAME.")
+        for pair in pairs:
+            try:
+                image, label = read_pair(pair, num_classes)
+            except InputError as error:
+                findings.problems.append(str(error))
+            else:
+                facts.pairs += 1
+                height, width, channels = image.shape
+                facts.sizes[height, width] += 1
+                facts.kinds[f"{image.dtype} {'grey' if channels == 1 else 'colour'}"] += 1
+                facts.class_pixels += count_classes(label, num_classes)
+            done += 1
+            on_file(done, total)
+    _check_together(findings)
+    return findings
+
+
+def _check_together(findings: Findings) -> None:
+    """Add what no single file shows: pixel types that differ, classes without a pixel, too few pairs."""
+    types = {kind.split()[0] for facts in findings.splits.values() for kind in facts.kinds}
+    if len(types) > 1:
+        findings.problems.append(
+            f"All images have one pixel type; found {', '.join(sorted(types))}. Convert them to one."
+        )
+    name, facts = next(iter(findings.splits.items()))
+    absent = np.flatnonzero(facts.class_pixels == 0)
+    if facts.pairs and absent.size:
+        ids = ", ".join(map(str, absent))
+        findings.problems.append(f"Every class has pixels in the training masks; in {name} none has class {ids}.")
+    if name == "all" and facts.pairs == 1:
+        findings.problems.append("Training needs 2 pairs, one of them for validation; found 1.")

@@ -1,0 +1,106 @@
+"""The whole way on generated cells: data, training, scores, a large image, export, one report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from unet_tf.data.folder import write_picture
+from unet_tf.data.masks import label_from_instances, mask_from_label
+from unet_tf.data.synthetic import generate_cells, write_cells
+from unet_tf.errors import InputError
+from unet_tf.exporting import export
+from unet_tf.files import replacing
+from unet_tf.metrics import confusion_matrix, scores
+from unet_tf.prediction import predict
+from unet_tf.reporting import colour, difference, displayable, write_report
+from unet_tf.run import Run, TrainConfig
+from unet_tf.training import train
+
+COUNTS = {"train": 24, "val": 4, "test": 8}
+SEED = 2015
+LARGE_SIZE = (1100, 1500)
+"""Height and width of the large image, pixels: several tiles each way."""
+
+CONFIG = TrainConfig(
+    classes=("background", "cell"),
+    base_filters=16,
+    depth=3,
+    tile=340,  # -> 252: the whole 256 px image but for the last rows
+    batch_size=2,
+    epochs=16,
+    minutes=3.5,  # where the machine is slow
+    border_weight=10.0,
+    rotation=180.0,
+    seed=SEED,
+)
+
+
+def demo(
+    out: str | Path,
+    overwrite: bool = False,
+    config: TrainConfig = CONFIG,
+    *,
+    callbacks: Sequence[Any] = (),
+    on_step: Callable[[str], None] = lambda name: None,
+    on_part: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Generate touching cells, train on them, judge, predict a large image, export, and report.
+
+    Args:
+        out: folder of the run; also gets `data/`, `large_*.png` and `bundle/`.
+        overwrite: remove an earlier run in `out` first.
+        config: how to train.
+        callbacks: further Keras callbacks.
+        on_step: called with the name of each step as it begins.
+        on_part: called with (parts done, parts in all) within a step.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: `out` holds something, and `overwrite` is not set, or what it holds is no run.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not overwrite or not (out / Run.CONFIG).is_file():
+            raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier demo.")
+        shutil.rmtree(out)
+
+    on_step("generate touching cells")
+    data = write_cells(out / "data", COUNTS, seed=SEED)
+    on_step("train")
+    run = train(data, out, config, callbacks=callbacks, on_file=on_part, on_image=on_part)
+    on_step(f"predict an image of {LARGE_SIZE[0]}x{LARGE_SIZE[1]} px")
+    _predict_large(run, on_part)
+    on_step("export")
+    export(run, out / Run.BUNDLE)
+    return write_report(out)
+
+
+def _predict_large(run: Run, on_tile: Callable[[int, int], None]) -> None:
+    """Write a large image, its predicted mask, and a picture of both beside the truth."""
+    image, instances = generate_cells(*LARGE_SIZE, seed=SEED)
+    label = label_from_instances(instances)
+    prediction = predict(run, image, tile=CONFIG.tile, on_tile=on_tile)
+    write_picture(run.path / "large_image.png", image)
+    write_picture(run.path / "large_mask.png", mask_from_label(prediction))
+    figure = Figure(figsize=(12, 3.3), layout="constrained")
+    mean_iou = scores(confusion_matrix(label, prediction, 2))["mean_iou"]
+    figure.suptitle(f"{image.shape[0]}x{image.shape[1]} px in tiles: mean IoU {mean_iou:.3f}", x=0.01, ha="left")
+    grey = image[..., None]
+    pictures = {
+        "image": displayable(grey),
+        "prediction": colour(prediction),
+        "missed (orange), invented (blue)": difference(grey, label, prediction),
+    }
+    for axes, (title, picture) in zip(figure.subplots(1, 3), pictures.items(), strict=True):
+        axes.imshow(picture, interpolation="nearest")
+        axes.set_title(title, fontsize=9)
+        axes.set_axis_off()
+    with replacing(run.path / Run.LARGE) as temporary:
+        figure.savefig(temporary, dpi=100)

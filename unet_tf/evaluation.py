@@ -1,0 +1,224 @@
+"""Honest scores: a predict function against labelled files it never saw, beside two trivial baselines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.folder import SPLITS, Pair, find_pairs, read_pair
+from unet_tf.data.samples import file_hash
+from unet_tf.errors import InputError
+from unet_tf.files import replacing
+from unet_tf.labels import VOID
+from unet_tf.metrics import confusion_matrix, scores
+from unet_tf.prediction import predict
+from unet_tf.reporting import write_panels, write_report
+from unet_tf.run import Run
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a net scored on a set of labelled files.
+
+    Attributes:
+        classes: names of the classes.
+        confusion: (C, C) pixel counts over all files; rows: true class.
+        soft_dice: (C,) 2 sum(p g) / (sum(p) + sum(g)) over all pixels, with probability p and truth g in {0, 1}.
+        per_file: (name, mean IoU of this file alone), worst first.
+        baselines: (C, C) confusion matrices of what needs no net: "majority class"; for two classes "Otsu threshold".
+        files: which files were scored and why, in words.
+    """
+
+    classes: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    soft_dice: NDArray[np.float64]
+    per_file: list[tuple[str, float]]
+    baselines: dict[str, NDArray[np.int64]]
+    files: str = ""
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """`unet_tf.metrics.scores` of the confusion matrix."""
+        return scores(self.confusion)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean of the IoU of the classes that occur, in [0, 1]."""
+        return self.scores["mean_iou"]
+
+    @property
+    def mean_soft_dice(self) -> float:
+        """Mean of the soft Dice of the classes that occur, in [0, 1]."""
+        return float(np.nanmean(self.soft_dice))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON types; a score that does not exist is null."""
+
+        def plain(confusion: NDArray) -> dict[str, Any]:
+            s = scores(confusion)
+            lists = {name: dict(zip(self.classes, map(_or_none, s[name]), strict=True)) for name in ("iou", "dice")}
+            means = {name: _or_none(s[name]) for name in ("mean_iou", "mean_dice", "pixel_accuracy")}
+            return {**lists, **means, "confusion": confusion.tolist()}
+
+        return {
+            "files": self.files,
+            "classes": list(self.classes),
+            **plain(self.confusion),
+            "soft_dice": dict(zip(self.classes, map(_or_none, self.soft_dice), strict=True)),
+            "mean_soft_dice": _or_none(self.mean_soft_dice),
+            "baselines": {name: plain(confusion) for name, confusion in self.baselines.items()},
+            "per_file_mean_iou": {name: _or_none(value) for name, value in self.per_file},
+        }
+
+
+def judge(
+    predict_fn: Callable[[NDArray], NDArray],
+    pairs: Sequence[Pair],
+    classes: tuple[str, ...],
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Score any predict function on labelled files.
+
+    Args:
+        predict_fn: (H, W, C) raw pixels -> (H, W, num_classes) probabilities.
+        pairs: the files.
+        classes: names of the classes.
+        on_image: called with (images done, images in all) after each.
+
+    Returns:
+        The scores over all pixels of all files; void pixels count nowhere.
+
+    Raises:
+        InputError: there are no files, or one cannot be used.
+    """
+    if not pairs:
+        raise InputError("A score needs a labelled file at least; received none.")
+    count = len(classes)
+    confusion, otsu = np.zeros((count, count), np.int64), np.zeros((count, count), np.int64)
+    overlap, mass = np.zeros(count), np.zeros(count)
+    per_file = []
+    for done, pair in enumerate(pairs, start=1):
+        image, label = read_pair(pair, count)
+        probabilities = predict_fn(image)
+        own = confusion_matrix(label, probabilities.argmax(-1), count)
+        confusion += own
+        if count == 2:
+            otsu += confusion_matrix(label, otsu_label(image), count)
+        counted = label != VOID
+        truth = np.eye(count)[label[counted]]  # (N, C)
+        believed = probabilities[counted].astype(np.float64)
+        overlap += (believed * truth).sum(0)
+        mass += believed.sum(0) + truth.sum(0)
+        per_file.append((pair.name, scores(own)["mean_iou"]))
+        on_image(done, len(pairs))
+
+    majority = np.zeros_like(confusion)
+    majority[:, confusion.sum(1).argmax()] = confusion.sum(1)
+    baselines = {"majority class": majority}
+    if count == 2:
+        baselines["Otsu threshold"] = max(otsu, otsu[:, ::-1], key=lambda c: scores(c)["mean_iou"])
+    with np.errstate(invalid="ignore"):
+        soft_dice = 2 * overlap / mass
+    return Evaluation(classes, confusion, soft_dice, sorted(per_file, key=lambda item: item[1]), baselines)
+
+
+def otsu_label(image: NDArray) -> NDArray[np.uint8]:
+    """Split the grey values of one (H, W, C) image in two by Otsu's threshold: (H, W) uint8, 1 where brighter."""
+    grey = image.mean(-1)
+    span = max(float(grey.max() - grey.min()), 1e-12)
+    byte = np.rint(255 * (grey - grey.min()) / span).astype(np.uint8)
+    return cv2.threshold(byte, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+
+
+def evaluate(
+    run: Run | str | Path,
+    data: str | Path,
+    split: str | None = None,
+    tile: int | None = None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Score a run on files that it did not learn from; writes `evaluation.json`, panels and `report.html` into it.
+
+    Args:
+        run: a run, or its folder.
+        data: folder as for `train`. Of its `test/`, else `val/`, else all its files, those with the bytes of a
+            training image are left out.
+        split: "train", "val", "test" or "all" to score just these files, seen or not.
+        tile: as for `predict`.
+        on_image: called with (images done, images in all) after each.
+
+    Returns:
+        The scores.
+
+    Raises:
+        InputError: no file is left to score, or one cannot be used.
+
+    Example:
+        >>> evaluate("runs/cells", "cells").mean_iou  # doctest: +SKIP
+        0.91
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    pairs, files = select_files(run, Path(data), split)
+
+    def probabilities(image: NDArray) -> NDArray:
+        return predict(run, image, tile=tile, probabilities=True)
+
+    result = judge(probabilities, pairs, run.classes, on_image)
+    result = Evaluation(result.classes, result.confusion, result.soft_dice, result.per_file, result.baselines, files)
+    with replacing(run.path / Run.EVALUATION) as temporary:
+        temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False))
+    by_name = {pair.name: pair for pair in pairs}
+    worst, best = result.per_file[:4], result.per_file[4:][-1:]
+    write_panels(
+        run.path / Run.PANELS,
+        [
+            (f"{name}: mean IoU {value:.3f}", *read_pair(by_name[name], len(run.classes)), probabilities)
+            for name, value in worst + best
+        ],
+        run.classes,
+    )
+    write_report(run.path)
+    return result
+
+
+def select_files(run: Run, data: Path, split: str | None = None) -> tuple[list[Pair], str]:
+    """The pairs of `data` to score a run on, and in words which they are."""
+    there = [name for name in SPLITS if (data / name).is_dir()]
+    if split is not None:
+        if split not in (*SPLITS, "all"):
+            raise InputError(f"A split is one of {', '.join(SPLITS)}, all; received {split!r}.")
+        if split in there:
+            return find_pairs(data / split), f"all files of {split}/, seen in training or not"
+        if split == "all":
+            folders = [data / name for name in there] or [data]
+            return [pair for folder in folders for pair in find_pairs(folder)], "all files, seen in training or not"
+        if there:
+            raise InputError(f"{data} has no {split}/; it has {', '.join(there)}.")
+        listed = run.files(split)
+        return [p for p in find_pairs(data) if file_hash(p) in listed], f"the {split} files of the run"
+
+    chosen = "test" if "test" in there else "val" if "val" in there else None
+    pairs = find_pairs(data / chosen) if chosen else find_pairs(data)
+    trained, validated = run.files("train"), run.files("val")
+    hashes = {pair: file_hash(pair) for pair in pairs}
+    unseen = [pair for pair in pairs if hashes[pair] not in trained]
+    if not unseen:
+        raise InputError(f"The run learnt from every image of {data}; a score needs others. (--split all scores them.)")
+    words = f"{len(unseen)} files of {chosen}/" if chosen else f"{len(unseen)} files"
+    if len(unseen) < len(pairs):
+        words += f", without {len(pairs) - len(unseen)} that the run learnt from"
+    if any(hashes[pair] in validated for pair in unseen):
+        words += "; among them the validation files, by which the best epoch was chosen"
+    return unseen, words
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

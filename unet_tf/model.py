@@ -1,0 +1,129 @@
+"""The U-Net as a Keras functional model, from `keras` alone. Builds; never compiles, loads or prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from unet_tf.errors import InputError
+from unet_tf.geometry import Geometry
+
+
+def unet(
+    input_shape: tuple[int | None, int | None, int] = (None, None, 1),
+    num_classes: int = 2,
+    base_filters: int = 64,
+    depth: int = 4,
+    padding: str = "valid",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    name: str = "unet",
+) -> keras.Model:
+    """Build the U-Net: normalised image in, logits out.
+
+    The defaults are the paper's net: 31,030,658 parameters, 572 x 572 -> 388 x 388. Kernels start He-normal
+    (standard deviation sqrt(2 / N), N incoming nodes).
+
+    Args:
+        input_shape: (height, width, channels); height and width may be None for any legal size.
+        num_classes: channels of the logits, 2 or more; the background counts.
+        base_filters: filters of the first level; they double with each pooling.
+        depth: number of 2x2 poolings.
+        padding: "valid" for unpadded convolutions with copy-and-crop, "same" for zero-padded ones.
+        batch_norm: batch normalisation between each 3x3 convolution and its ReLU (not in the paper).
+        dropout: rate after the two deepest levels of the contracting path, in [0, 1).
+        name: name of the model.
+
+    Returns:
+        A `keras.Model` from (batch, height, width, channels) to float32 logits
+        (batch, height - shrink, width - shrink, num_classes); `unet_tf.geometry.Geometry` has the arithmetic.
+
+    Raises:
+        InputError: an argument is out of range, or a given height or width is not legal (the nearest are named).
+
+    Example:
+        >>> unet(base_filters=4, depth=2).compute_output_shape((1, 60, 60, 1))
+        (1, 20, 20, 2)
+
+    Reference:
+        Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 1.
+    """
+    geometry = Geometry(depth, padding)
+    _check_arguments(geometry, input_shape, num_classes, base_filters, dropout)
+
+    # Layers
+    def conv_block(x: Any, filters: int, level: int, side: str) -> Any:
+        for i in (1, 2):
+            prefix = f"{side}{level}_conv{i}"
+            x = layers.Conv2D(
+                filters, 3, padding=padding, use_bias=not batch_norm, kernel_initializer="he_normal", name=prefix
+            )(x)
+            if batch_norm:
+                # The default momentum 0.99 lags behind the weights in runs of a few hundred steps.
+                x = layers.BatchNormalization(momentum=0.9, name=f"{prefix}_norm")(x)
+            x = layers.ReLU(name=f"{prefix}_relu")(x)
+        if dropout and side == "down" and level >= depth - 1:
+            x = layers.Dropout(dropout, name=f"{side}{level}_dropout")(x)
+        return x
+
+    # Functional model; x: (B, H, W, filters of the level)
+    x = inputs = keras.Input(input_shape, name="image")
+    skips = []
+    for level in range(depth):
+        x = conv_block(x, base_filters * 2**level, level, "down")
+        skips.append(x)
+        x = layers.MaxPooling2D(2, strides=2, name=f"down{level}_pool")(x)
+    x = conv_block(x, base_filters * 2**depth, depth, "down")
+    for level, margin in zip(reversed(range(depth)), geometry.crop_margins, strict=True):
+        filters = base_filters * 2**level
+        # No ReLU follows (figure 1). For a 2x2 stride-2 kernel Keras counts twice the incoming nodes, so
+        # he_normal has the variance 1 / N here, which a linear layer needs to keep the variance of its input.
+        x = layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer="he_normal", name=f"up{level}_upconv")(x)
+        skip = skips[level]
+        if margin:
+            skip = layers.Cropping2D(margin, name=f"up{level}_crop")(skip)
+        x = layers.Concatenate(name=f"up{level}_concat")([skip, x])
+        x = conv_block(x, filters, level, "up")
+    # Logits are float32 under every precision policy: the loss needs their digits.
+    logits = layers.Conv2D(num_classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+def geometry_of(model: keras.Model) -> Geometry:
+    """Read depth and padding off a model that `unet` built, whichever way it was saved and loaded.
+
+    Raises:
+        InputError: the model is not such a U-Net.
+    """
+    poolings = [layer for layer in model.layers if isinstance(layer, layers.MaxPooling2D)]
+    convolutions = [layer for layer in model.layers if type(layer) is layers.Conv2D]
+    up_convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2DTranspose)]
+    depth = len(poolings)
+    if len(up_convolutions) != depth or len(convolutions) != 4 * depth + 3:
+        raise InputError(
+            f"Expected a model built by unet_tf.unet (depth d: d poolings, d up-convolutions, 4d + 3 convolutions); "
+            f"{model.name!r} has {depth}, {len(up_convolutions)}, {len(convolutions)}. Build it with unet_tf.unet."
+        )
+    return Geometry(depth, convolutions[0].padding)
+
+
+def _check_arguments(
+    geometry: Geometry,
+    input_shape: tuple[int | None, int | None, int],
+    num_classes: int,
+    base_filters: int,
+    dropout: float,
+) -> None:
+    if len(input_shape) != 3 or not input_shape[-1] or input_shape[-1] < 1:
+        raise InputError(f"input_shape is (height, width, channels) with 1 channel or more; received {input_shape}.")
+    if num_classes < 2:
+        raise InputError(f"num_classes counts the background: 2 or more; received {num_classes}.")
+    if base_filters < 1:
+        raise InputError(f"base_filters is 1 or more; received {base_filters}.")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout is a rate in [0, 1); received {dropout}.")
+    known = [size for size in input_shape[:2] if size is not None]
+    if known:
+        geometry.check(*known)

@@ -1,0 +1,226 @@
+"""Training: `model.fit`, its callbacks, and the run folder it fills; ends with the evaluator's verdict."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from unet_tf.data.folder import find_splits
+from unet_tf.data.pipeline import check_tile, default_tile, draws_per_epoch, training_dataset, validation_dataset
+from unet_tf.data.samples import Normalisation, Samples, read_samples
+from unet_tf.errors import InputError
+from unet_tf.evaluation import evaluate
+from unet_tf.files import replacing
+from unet_tf.losses import WeightedCrossentropy
+from unet_tf.metrics import MeanIoU
+from unet_tf.prediction import MAX_TILE
+from unet_tf.run import Run, TrainConfig, config_changes, save_config, save_files
+
+DEFAULT_EPOCHS = 100
+WARM_UP = 0.02
+"""Share of the run in which the learning rate rises."""
+
+
+def train(
+    data: str | Path,
+    out: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+    **overrides: Any,
+) -> Run:
+    """Train a U-Net on a folder of images and masks.
+
+    Fills `out` with the configuration, the files used, `best.keras` (best validation mean IoU), `last.keras` and
+    `history.csv` (one line an epoch); then `unet_tf.evaluate` judges the best net and writes the report.
+
+    Args:
+        data: folder with `images/` and `masks/` of equal stems, directly or in `train/`, `val/`, `test/`.
+        out: folder of the new run; must not hold one already.
+        config: all settings at once; None for the defaults.
+        callbacks: further Keras callbacks.
+        on_file: called with (files read, files in all) while reading.
+        on_image: called with (images judged, images in all) at the end.
+        **overrides: single settings, fields of `TrainConfig`; `classes` may be a number or "a,b,c".
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: the data, a setting or the folder cannot be used; nothing is written then.
+
+    Example:
+        >>> run = train("cells", out="runs/cells", base_filters=16, minutes=5)  # doctest: +SKIP
+        >>> unet_tf.predict(run, image)  # doctest: +SKIP
+    """
+    start = time.monotonic()
+    out, data = Path(out), Path(data)
+    config = replace(config or TrainConfig(), **config_changes(overrides))
+    if (out / Run.CONFIG).exists():
+        raise InputError(f"{out} already holds a run. Choose another --out, or remove it first.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Choose another --out for the folder of the run.")
+
+    samples, validation = _read(data, config, on_file)
+    normalisation = Normalisation.measure([sample.image for sample in samples.samples])
+    for sample in validation.samples:
+        normalisation.check(sample.image, sample.name)
+    tile = config.tile or default_tile(samples, config.geometry)
+    check_tile(samples, config.geometry, tile)
+    epochs = config.epochs or (None if config.minutes else DEFAULT_EPOCHS)
+    config = replace(config, tile=tile, epochs=epochs)
+
+    save_config(out, config, normalisation, data)
+    save_files(out, {"train": samples, "val": validation})
+    _fit(out, config, tile, normalisation, samples, validation, start, callbacks)
+    run = Run(out)
+    evaluate(run, data, on_image=on_image)
+    return run
+
+
+def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) -> tuple[Samples, Samples]:
+    """Decode the training and the validation files; weight maps are balanced by the training files alone."""
+    splits = find_splits(data, config.val_share, config.seed)
+    total = len(splits["train"]) + len(splits["val"])
+    done = itertools.count(1)
+
+    def count() -> None:
+        on_file(next(done), total)
+
+    samples = read_samples(splits["train"], config.num_classes, config.weighting, on_file=count)
+    absent = [name for name, pixels in zip(config.classes, samples.class_pixels, strict=True) if not pixels]
+    if absent:
+        raise InputError(
+            f"Every class has pixels in the training masks; none has {', '.join(absent)} (pixels of "
+            f"{', '.join(config.classes)}: {', '.join(map(str, samples.class_pixels))}). Check the masks, or --classes."
+        )
+    validation = read_samples(splits["val"], config.num_classes, config.weighting, samples.class_pixels, count)
+    return samples, validation
+
+
+def _fit(
+    out: Path,
+    config: TrainConfig,
+    tile: int,
+    normalisation: Normalisation,
+    samples: Samples,
+    validation: Samples,
+    start: float,
+    callbacks: Sequence[Any],
+) -> None:
+    """Build, compile and fit the net; the callbacks fill the run folder."""
+    geometry = config.geometry
+    keras.utils.set_random_seed(config.seed)
+    model = config.build(normalisation.channels)
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=WeightedCrossentropy(),
+        metrics=[MeanIoU(config.num_classes)],
+    )
+    draws = len(draws_per_epoch(samples, geometry.output_size(tile)))
+    steps = max(config.min_steps, math.ceil(draws / config.batch_size))
+    clock = RunClock(config, steps, start)
+    model.fit(
+        training_dataset(samples, normalisation, geometry, tile, config.batch_size, config.augmentation, config.seed),
+        steps_per_epoch=steps,
+        epochs=clock.epochs,
+        validation_data=validation_dataset(validation, normalisation, geometry, geometry.nearest_legal(MAX_TILE)[0]),
+        callbacks=[clock, Checkpoints(out, config.patience), keras.callbacks.CSVLogger(out / Run.HISTORY), *callbacks],
+        verbose=0,
+        shuffle=False,  # the data set is in its order already
+    )
+
+
+class RunClock(keras.callbacks.Callback):
+    """Sets the learning rate by how much of the run is done, and ends the run when its time is up.
+
+    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine reaches zero
+    whichever limit comes first. What the last validation took is kept free at the end.
+
+    Args:
+        config: its epochs, minutes and learning rate.
+        steps: optimizer steps an epoch.
+        start: `time.monotonic()` when the run began.
+    """
+
+    def __init__(self, config: TrainConfig, steps: int, start: float) -> None:
+        super().__init__()
+        self.epochs = config.epochs or 1_000_000
+        self.seconds = config.minutes * 60 if config.minutes else math.inf
+        self.peak, self.steps, self.start = config.learning_rate, steps, start
+        self.step = 0
+        self.validation_start = self.validation_seconds = 0.0
+
+    @property
+    def share(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        usable = max(self.seconds - self.validation_seconds, 1e-9)
+        by_time = (time.monotonic() - self.start) / usable
+        return min(1.0, max(self.step / (self.epochs * self.steps), by_time))
+
+    def learning_rate(self, share: float) -> float:
+        """Linear warm-up, then a cosine from the peak to zero."""
+        if share < WARM_UP:
+            return self.peak * max(share, 1e-3) / WARM_UP
+        return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Set the learning rate of the step."""
+        self.model.optimizer.learning_rate = self.learning_rate(self.share)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step; stop where the time is up."""
+        self.step += 1
+        if self.seconds < math.inf and self.share >= 1:
+            self.model.stop_training = True
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Note when validation began."""
+        self.validation_start = time.monotonic()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Note how long validation took."""
+        self.validation_seconds = time.monotonic() - self.validation_start
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Add learning rate and seconds to the line of the epoch."""
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+            logs["seconds"] = round(time.monotonic() - self.start, 1)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves `last.keras` each epoch and `best.keras` at each best validation mean IoU; ends a run that stands still.
+
+    Args:
+        out: the run folder.
+        patience: epochs without a better value after which training ends, or None.
+    """
+
+    def __init__(self, out: Path, patience: int | None) -> None:
+        super().__init__()
+        self.out, self.patience = out, patience
+        self.best, self.best_epoch = -math.inf, 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save, compare, and stop where patience is at its end."""
+        last = self.out / Run.LAST
+        with replacing(last) as temporary:
+            self.model.save(temporary)
+        score = (logs or {})["val_mean_iou"]
+        if score > self.best:
+            self.best, self.best_epoch = score, epoch
+            with replacing(self.out / Run.BEST) as temporary:
+                shutil.copyfile(last, temporary)
+        if self.patience and epoch - self.best_epoch >= self.patience:
+            self.model.stop_training = True
