@@ -67,7 +67,8 @@ def demo(
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not overwrite or not (out / Run.CONFIG).is_file():
+        ours = out.is_dir() and ((out / Run.CONFIG).is_file() or [p.name for p in out.iterdir()] == ["data"])
+        if not (overwrite and ours):
             raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier demo.")
         shutil.rmtree(out)
 

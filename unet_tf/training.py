@@ -80,9 +80,12 @@ def train(
     epochs = config.epochs or (None if config.minutes else DEFAULT_EPOCHS)
     config = replace(config, tile=tile, epochs=epochs)
 
+    keras.utils.set_random_seed(config.seed)
+    model = config.build(normalisation.channels)
+
     save_config(out, config, normalisation, data)
     save_files(out, {"train": samples, "val": validation})
-    _fit(out, config, tile, normalisation, samples, validation, start, callbacks)
+    _fit(model, out, config, tile, normalisation, samples, validation, start, callbacks)
     run = Run(out)
     evaluate(run, data, on_image=on_image)
     return run
@@ -109,6 +112,7 @@ def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) 
 
 
 def _fit(
+    model: keras.Model,
     out: Path,
     config: TrainConfig,
     tile: int,
@@ -118,10 +122,8 @@ def _fit(
     start: float,
     callbacks: Sequence[Any],
 ) -> None:
-    """Build, compile and fit the net; the callbacks fill the run folder."""
+    """Compile and fit the net; the callbacks fill the run folder."""
     geometry = config.geometry
-    keras.utils.set_random_seed(config.seed)
-    model = config.build(normalisation.channels)
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=WeightedCrossentropy(),

@@ -51,7 +51,8 @@ def random_tile(
     """Cut one training tile at a random place.
 
     The centre is uniform over the pixels, and what lies outside the image is its mirror image, for label and weight
-    too: so every pixel, a corner's as well, is drawn equally often. Image and weight are interpolated linearly, the
+    too: so pixels near a border are drawn as often as others (but for the outermost row, which a mirror does not
+    repeat). Image and weight are interpolated linearly, the
     label takes the nearest pixel's id and never a new one.
 
     Args:

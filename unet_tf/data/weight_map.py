@@ -53,7 +53,15 @@ def border_weights(instances: NDArray, w0: float = 10.0, sigma: float = 5.0) -> 
 
 
 def components(label: NDArray, cell: int = 1) -> NDArray[np.int32]:
-    """Number the 4-connected components of the class `cell`: (H, W) int32 object ids, 0 elsewhere."""
+    """Number the 4-connected components of a class, so that a binary label serves where instances are asked for.
+
+    Args:
+        label: (H, W) label ids.
+        cell: the class whose components count.
+
+    Returns:
+        (H, W) int32 object ids from 1, 0 elsewhere.
+    """
     return cv2.connectedComponents((label == cell).astype(np.uint8), connectivity=4)[1]
 
 

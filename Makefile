@@ -1,0 +1,35 @@
+# make demo: the whole way on generated cells. make test: lint, types, tests. Both set up .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test format clean
+
+demo: $(VENV)/installed
+	$(BIN)/unet-tf demo --overwrite
+
+test: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist loadfile
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
+	$(PIP) install -c requirements.txt -e .
+	touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
+	$(PIP) install -c requirements.txt -e '.[test]'
+	touch $@ $(VENV)/installed
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"unet_tf runs on Python 3.11 to 3.13; $(PYTHON) is {v[0]}.{v[1]}. Choose one: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Debian and Ubuntu keep venv in a package of its own: apt install python3-venv"; exit 1; }

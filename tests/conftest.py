@@ -1,0 +1,34 @@
+"""Shared data: generated cells and one small run trained on them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory):
+    """A data folder with train/ (4), val/ (2) and test/ (2), 96x96 px."""
+    from unet_tf.data.synthetic import write_cells
+
+    return write_cells(tmp_path_factory.mktemp("cells"), {"train": 4, "val": 2, "test": 2}, size=96, seed=1)
+
+
+@pytest.fixture(scope="session")
+def run(cells, tmp_path_factory):
+    """A run of three short epochs: depth 2, 4 base filters, tile 84 -> 44."""
+    from unet_tf import train
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return train(cells, out, base_filters=4, depth=2, tile=84, batch_size=4, epochs=3, min_steps=12, learning_rate=0.01)
+
+
+@pytest.fixture(scope="session")
+def realdata():
+    """The folder of real image sets."""
+    folder = os.environ.get("UNET_TF_DATA")
+    if not folder:
+        pytest.skip("UNET_TF_DATA is not set: it names the folder of real image sets (see CONTRIBUTING.md)")
+    return Path(folder)

@@ -1,0 +1,151 @@
+import json
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from unet_tf import predict as predict_image
+from unet_tf.cli import app, main
+from unet_tf.data.folder import write_picture
+
+VERBS = ("demo", "check", "train", "evaluate", "predict", "export")
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run the command line here: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["unet-tf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, *capfd.readouterr()
+
+    return run_here
+
+
+def test_help_is_there_at_once():
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "unet_tf", "--help"], capture_output=True, text=True, check=True)
+    assert all(verb in done.stdout for verb in VERBS)
+    assert time.perf_counter() - start < 3  # below 1 s on an idle machine; the tests share theirs
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_shows_an_example(call, verb):
+    code, out, _ = call(verb, "--help")
+    assert code == 0
+    assert f"unet-tf {verb}" in out.split("Example")[1]
+
+
+def test_train_keeps_the_promised_flags(call):
+    out = call("train", "--help")[1]
+    for flag in "base-filters depth padding classes epochs minutes batch-size tile learning-rate seed".split():
+        assert f"--{flag}" in out
+
+
+def test_every_setting_of_train_is_one_of_the_config():
+    from dataclasses import fields
+
+    import typer
+
+    from unet_tf import TrainConfig
+
+    parameters = {p.name for p in typer.main.get_command(app).commands["train"].params} - {"data", "out"}
+    assert parameters <= {f.name for f in fields(TrainConfig)} | {"help"}
+
+
+def test_the_way_from_check_to_export(call, cells, tmp_path):
+    code, out, _ = call("check", cells)
+    assert code == 0
+    assert "96x96 (4)" in out
+    assert "Nothing stands in the way" in out
+
+    run = tmp_path / "run"
+    settings = "--base-filters 2 --depth 1 --tile 52 --epochs 2 --classes background,cell".split()
+    code, out, err = call("train", cells, "--out", run, *settings)
+    assert (code, err) == (0, "")
+    assert "epoch    2" in out
+    assert "Otsu threshold" in out
+    assert out.rstrip().endswith("report.html")
+
+    code, out, _ = call("evaluate", run, cells, "--split", "val")
+    assert code == 0
+    assert "all files of val/" in out
+    assert json.loads((run / "evaluation.json").read_text())["classes"] == ["background", "cell"]
+
+    write_picture(tmp_path / "in" / "a.png", np.full((70, 30), 90, np.uint8))
+    code, out, _ = call("predict", run, tmp_path / "in", "--out", tmp_path / "out", "--probabilities")
+    assert code == 0
+    assert "1 of 1 masks written" in out
+    mask = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, 255 * predict_image(run, np.full((70, 30), 90, np.uint8)))
+    assert np.load(tmp_path / "out" / "a.npy").shape == (70, 30, 2)
+
+    code, out, _ = call("export", run, "--out", tmp_path / "bundle")
+    assert code == 0
+    assert "saved_model/1" in out
+    assert (tmp_path / "bundle" / "model_float32.tflite").is_file()
+
+
+def test_one_bad_file_among_many_does_not_stop_the_others(call, run, tmp_path):
+    for name in ("a", "c"):
+        write_picture(tmp_path / "in" / f"{name}.png", np.zeros((20, 20), np.uint8))
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    code, out, err = call("predict", run.path, tmp_path / "in", "--out", tmp_path / "out")
+    assert code == 1
+    assert "2 of 3 masks written" in out
+    assert "b.png (10 bytes) is not a complete" in err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+def test_outputs_that_would_collide_or_overwrite_an_input_are_refused(call, run, tmp_path):
+    write_picture(tmp_path / "a.png", np.zeros((20, 20), np.uint8))
+    write_picture(tmp_path / "a.bmp", np.zeros((20, 20), np.uint8))
+    code, _, err = call("predict", run.path, tmp_path / "a.png", "--out", tmp_path)
+    assert code == 1
+    assert "is an input and would be overwritten" in err
+    code, _, err = call("predict", run.path, tmp_path / "a.png", tmp_path / "a.bmp", "--out", tmp_path / "out")
+    assert code == 1
+    assert "would both become" in err
+    (tmp_path / "empty").mkdir()
+    assert "no picture to predict" in call("predict", run.path, tmp_path / "empty", "--out", tmp_path / "out")[2]
+
+
+def test_an_error_is_one_message_without_traceback(call, tmp_path):
+    for arguments, message in (
+        (("train", tmp_path / "none", "--out", tmp_path / "run"), "There is no folder"),
+        (("evaluate", tmp_path, tmp_path), "is no run"),
+        (("predict", tmp_path, __file__, "--out", tmp_path / "out"), "is no run"),
+        (("export", tmp_path, "--out", tmp_path / "bundle"), "is no run"),
+        (("check", tmp_path / "none"), "There is no folder"),
+    ):
+        code, out, err = call(*arguments)
+        assert code == 1, arguments
+        assert err.startswith("Error: ")
+        assert message in err
+        assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_lists_problems_and_exits_with_1(call, tmp_path):
+    for role in ("images", "masks"):
+        (tmp_path / role).mkdir()
+        (tmp_path / role / "a.png").write_bytes(b"")
+    code, _, err = call("check", tmp_path)
+    assert code == 1
+    assert "Problem: " in err
+    assert "is empty (0 bytes)" in err
+
+
+def test_a_demo_is_not_overwritten_unless_told(call, tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    for flags in ([], ["--overwrite"]):
+        code, _, err = call("demo", "--out", tmp_path, *flags)
+        assert code == 1
+        assert "is not empty" in err
+    assert (tmp_path / "mine.txt").read_text() == "keep"

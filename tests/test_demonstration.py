@@ -1,0 +1,22 @@
+from dataclasses import replace
+
+from unet_tf import demonstration
+from unet_tf.data.folder import read_image
+
+
+def test_the_demo_goes_the_whole_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(demonstration, "COUNTS", {"train": 2, "val": 1, "test": 1})
+    monkeypatch.setattr(demonstration, "LARGE_SIZE", (300, 420))
+    config = replace(demonstration.CONFIG, base_filters=2, epochs=1, min_steps=2)
+    steps, parts = [], []
+    report = demonstration.demo(
+        tmp_path / "demo", config=config, on_step=steps.append, on_part=lambda *part: parts.append(part)
+    )
+    assert report == tmp_path / "demo" / "report.html"
+    page = report.read_text()
+    for section in ("Scores", "Predictions, worst", "Training", "An image larger than one tile", "Export", "Settings"):
+        assert f"<h2>{section}" in page, section
+    assert steps == ["generate touching cells", "train", "predict an image of 300x420 px", "export"]
+    assert parts[-1] == (4, 4)
+    assert read_image(tmp_path / "demo" / "large_mask.png").shape == (300, 420, 1)
+    assert (tmp_path / "demo" / "bundle" / "bundle.json").is_file()

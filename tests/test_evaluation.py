@@ -1,0 +1,87 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from unet_tf import evaluate
+from unet_tf.data.folder import find_pairs, read_pair, write_picture
+from unet_tf.errors import InputError
+from unet_tf.evaluation import judge, otsu_label
+
+CLASSES = ("background", "cell")
+
+
+def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cells):
+    pairs = find_pairs(cells / "test")
+    labels = [read_pair(pair)[1] for pair in pairs]
+    answers = iter(labels)
+    result = judge(lambda image: np.eye(2)[next(answers)], pairs, CLASSES)
+    assert result.mean_iou == result.mean_soft_dice == 1.0
+    assert [value for _, value in result.per_file] == [1.0, 1.0]
+    cell = np.concatenate([label.ravel() for label in labels]).mean()
+    rows = result.baselines["majority class"]
+    assert rows[:, 1].sum() == 0
+    assert rows[0, 0] / rows.sum() == pytest.approx(1 - cell)
+    assert result.confusion.sum() == 2 * 96 * 96
+
+
+def test_soft_dice_uses_probabilities(cells):
+    pairs = find_pairs(cells / "test")
+    truth = np.stack([read_pair(pair)[1] for pair in pairs])
+    result = judge(lambda image: np.full((96, 96, 2), 0.5), pairs, CLASSES)
+    for c in (0, 1):
+        share = (truth == c).mean()
+        assert result.soft_dice[c] == pytest.approx(2 * 0.5 * share / (0.5 + share))
+
+
+def test_the_worst_file_comes_first(cells):
+    pairs = find_pairs(cells / "test")
+    answers = iter([read_pair(pairs[0])[1], 1 - read_pair(pairs[1])[1]])
+    result = judge(lambda image: np.eye(2)[next(answers)], pairs, CLASSES)
+    assert result.per_file == [(pairs[1].name, 0.0), (pairs[0].name, 1.0)]
+
+
+def test_otsu_is_given_its_better_polarity(tmp_path):
+    image = np.where(np.arange(64).reshape(8, 8) < 40, 200, 30).astype(np.uint8)
+    write_picture(tmp_path / "images" / "a.png", image)
+    write_picture(tmp_path / "masks" / "a.png", (image < 100).astype(np.uint8) * 255)
+    result = judge(lambda image: np.zeros((8, 8, 2)), find_pairs(tmp_path), CLASSES)
+    assert np.array_equal(result.baselines["Otsu threshold"], [[40, 0], [0, 24]])
+    assert set(np.unique(otsu_label(image[..., None].astype(np.uint16) * 200))) == {0, 1}
+
+
+def test_evaluate_takes_test_files_and_writes_scores_panels_and_report(run, cells):
+    seen = []
+    result = evaluate(run.path, cells, on_image=lambda done, total: seen.append((done, total)))
+    assert result.files == "2 files of test/"
+    assert seen == [(1, 2), (2, 2)]
+    stored = json.loads((run.path / "evaluation.json").read_text())
+    assert stored["mean_iou"] == result.mean_iou
+    assert stored["confusion"] == result.confusion.tolist()
+    assert set(stored["baselines"]) == {"majority class", "Otsu threshold"}
+    assert sorted(p.name for p in (run.path / "panels").iterdir()) == ["0.png", "1.png"]
+
+
+def test_files_that_were_trained_on_are_left_out_whatever_their_name(run, cells, tmp_path):
+    for number, split in enumerate(("train", "test")):
+        for role in ("images", "masks"):
+            (tmp_path / role).mkdir(exist_ok=True)
+            shutil.copy(cells / split / role / "cells_000.png", tmp_path / role / f"renamed{number}.png")
+    result = evaluate(run, tmp_path)
+    assert [name for name, _ in result.per_file] == ["renamed1"]
+    assert result.files == "1 files, without 1 that the run learnt from"
+    assert len(evaluate(run, tmp_path, split="all").per_file) == 2
+
+
+def test_validation_files_are_said_to_have_chosen_the_epoch(run, cells, tmp_path):
+    shutil.copytree(cells / "val", tmp_path / "val")
+    assert "by which the best epoch was chosen" in evaluate(run, tmp_path).files
+
+
+def test_nothing_left_to_score_is_refused(run, cells):
+    with pytest.raises(InputError, match="learnt from every image"):
+        evaluate(run, cells / "train")
+    with pytest.raises(InputError, match="one of train, val, test, all; received 'dev'"):
+        evaluate(run, cells, split="dev")
+    assert len(evaluate(run, cells, split="train").per_file) == 4

@@ -1,0 +1,112 @@
+import keras
+import numpy as np
+import pytest
+
+from unet_tf import Run, predict, unet
+from unet_tf.errors import InputError
+from unet_tf.geometry import PADDINGS, Geometry
+from unet_tf.prediction import softmax
+
+
+def random_net(padding="valid", depth=2, channels=1):
+    """A net whose logits vary: He-normal weights and, unlike at the start of training, shifted normalisation."""
+    keras.utils.set_random_seed(0)
+    return unet((None, None, channels), 3, 4, depth, padding, batch_norm=True)
+
+
+def image_of(height, width, channels=1):
+    return np.random.default_rng(0).normal(size=(height, width, channels)).astype(np.float32)
+
+
+def whole_image(model, image, net):
+    """One pass over the mirrored image, cut to its size."""
+    sizes = [-(-length // net.stride) * net.stride for length in image.shape[:2]]
+    inputs = [net.input_size(s) if net.padding == "valid" else s + 2 * net.halo for s in sizes]
+    pad = [(net.halo, size - length - net.halo) for size, length in zip(inputs, image.shape[:2], strict=True)]
+    logits = np.array(model(np.pad(image, [*pad, (0, 0)], mode="reflect")[None]))[0]
+    margin = net.halo if net.padding == "same" else 0
+    return softmax(logits[margin:, margin:][: image.shape[0], : image.shape[1]])
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_tiles_of_every_size_give_the_whole_image_result(padding, depth):
+    model, net, image = random_net(padding, depth), Geometry(depth, padding), image_of(150, 203)
+    expected = whole_image(model, image, net)
+    assert expected.std() > 0.05
+    for tile in (net.min_tile, net.nearest_legal(net.min_tile + 40)[0], net.nearest_legal(250)[0]):
+        found = predict(model, image, tile=tile, probabilities=True)
+        assert found.shape == (150, 203, 3)
+        assert np.abs(found - expected).max() < 1e-5
+
+
+def test_the_halo_of_same_nets_is_needed():
+    """One cell of the pooling grid less, and zeros padded at the tile's border reach what is kept."""
+    model, image = random_net("same"), image_of(96, 96)
+    halo = Geometry(2, "same").halo
+    padded = np.pad(image, [(halo, halo)] * 2 + [(0, 0)], mode="reflect")[None]
+
+    def with_halo(width):
+        beyond = np.pad(padded, [(0, 0), (8, 8), (8, 8), (0, 0)])  # what lies farther out is zeros
+        off = halo + 8 - width
+        window = beyond[:, off : off + 96 + 2 * width, off : off + 96 + 2 * width]
+        return np.array(model(window))[0, width:-width, width:-width]
+
+    assert np.abs(with_halo(halo) - with_halo(halo + 8)).max() < 1e-4
+    assert np.abs(with_halo(halo) - with_halo(halo - 4)).max() > 1e-4
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 5), (17, 16)])
+def test_images_smaller_than_the_halo_work(padding, size):
+    model = random_net(padding)
+    found = predict(model, image_of(*size), probabilities=True)
+    assert found.shape == (*size, 3)
+    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+
+
+def test_labels_are_the_most_probable_classes():
+    model, image = random_net(), image_of(60, 50)
+    label = predict(model, image)
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, predict(model, image, probabilities=True).argmax(-1))
+
+
+def test_a_run_normalises_raw_pixels_and_a_bare_model_does_not(run):
+    raw = np.random.default_rng(0).integers(0, 256, (50, 60), dtype=np.uint8)
+    bare = predict(run.model, run.normalise(raw), probabilities=True)
+    np.testing.assert_array_equal(predict(run, raw, probabilities=True), bare)
+    np.testing.assert_array_equal(predict(str(run.path), raw, probabilities=True), bare)
+
+
+def test_progress_counts_tiles():
+    seen = []
+    predict(random_net(), image_of(100, 100), tile=84, on_tile=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 9) for i in range(1, 10)]
+
+
+def test_bad_input_is_refused(run, tmp_path):
+    with pytest.raises(InputError, match=r"received shape \(0, 5\)"):
+        predict(random_net(), np.zeros((0, 5)))
+    with pytest.raises(InputError, match="takes images of 1 channels; received 3"):
+        predict(random_net(), image_of(20, 20, 3))
+    with pytest.raises(InputError, match=r"Input 83 is not a legal tile size.*nearest to 83: 80, 84"):
+        predict(random_net(), image_of(20, 20), tile=83)
+    with pytest.raises(InputError, match="holds float64 pixels, and the net was trained on uint8"):
+        predict(run, np.zeros((20, 20)))
+    with pytest.raises(InputError, match=r"is no run: it has no config\.toml"):
+        predict(tmp_path, np.zeros((20, 20)))
+
+
+def test_a_run_whose_model_is_missing_damaged_or_not_ours_is_refused(run, tmp_path):
+    for name in ("config.toml", "files.csv"):
+        (tmp_path / name).write_bytes((run.path / name).read_bytes())
+    image = np.zeros((20, 20), np.uint8)
+    with pytest.raises(InputError, match=r"There is no model .*best\.keras"):
+        predict(Run(tmp_path), image)
+    (tmp_path / "best.keras").write_bytes(b"no model")
+    with pytest.raises(InputError, match="is not a Keras model that can be loaded"):
+        predict(Run(tmp_path), image)
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(tmp_path / "best.keras")
+    with pytest.raises(InputError, match=r"built by unet_tf\.unet"):
+        predict(Run(tmp_path), image)

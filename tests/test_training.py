@@ -1,0 +1,199 @@
+import csv
+import math
+import shutil
+import tomllib
+
+import keras
+import numpy as np
+import pytest
+
+from unet_tf import Run, TrainConfig, predict, train
+from unet_tf.data.folder import read_image, write_picture
+from unet_tf.errors import InputError
+from unet_tf.run import class_names
+from unet_tf.training import Checkpoints, RunClock
+
+TINY = {"base_filters": 2, "depth": 1, "tile": 52, "batch_size": 2, "min_steps": 2, "epochs": 2}
+
+
+def history(run):
+    with (run.path / Run.HISTORY).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_holds_what_it_promises(run):
+    names = {p.name for p in run.path.iterdir()}
+    assert names >= {"config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "report.html"}
+    assert not [name for name in names if name.startswith(".")]
+    rows = history(run)
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert set(rows[0]) == {
+        "epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate", "seconds"
+    }  # fmt: skip
+
+
+def test_the_config_is_stored_whole_and_comes_back(run, cells):
+    stored = tomllib.loads((run.path / "config.toml").read_text())
+    assert stored["data"]["path"] == str(cells.resolve())
+    assert stored["versions"]["keras"] == keras.__version__
+    assert Run(run.path).config == run.config
+    assert (run.config.base_filters, run.config.tile, run.config.epochs) == (4, 84, 3)
+
+
+def test_it_learns(run):
+    rows = history(run)
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_the_best_epoch_is_kept(run):
+    rows = history(run)
+    best = max(float(row["val_mean_iou"]) for row in rows)
+    model = keras.saving.load_model(run.path / Run.BEST)
+    assert model.count_params() == run.model.count_params()
+    last = float(rows[-1]["val_mean_iou"])
+    same = all((a == b).all() for a, b in zip(
+        model.get_weights(), keras.saving.load_model(run.path / Run.LAST).get_weights(), strict=True
+    ))  # fmt: skip
+    assert same == (best == last)
+
+
+def test_validation_while_training_equals_prediction_of_whole_images(run, cells):
+    from unet_tf.data.folder import find_pairs, read_pair
+    from unet_tf.metrics import confusion_matrix, scores
+
+    confusion = sum(
+        confusion_matrix(label, predict(run, image), 2) for image, label in map(read_pair, find_pairs(cells / "val"))
+    )
+    best = max(float(row["val_mean_iou"]) for row in history(run))
+    assert scores(confusion)["mean_iou"] == pytest.approx(best, abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_weights(cells, tmp_path):
+    a, b, c = (train(cells, tmp_path / name, seed=seed, **TINY) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    weights = [r.model.get_weights() for r in (a, b, c)]
+    assert all(np.allclose(x, y, atol=1e-6) for x, y in zip(weights[0], weights[1], strict=True))
+    assert not all(np.allclose(x, y, atol=1e-3) for x, y in zip(weights[0], weights[2], strict=True))
+
+
+def test_every_variant_trains(cells, tmp_path):
+    variants = {
+        "same": {"padding": "same", "tile": 32, "dropout": 0.2},
+        "weights": {"border_weight": 10.0, "class_balance": True, "batch_norm": False, "flips": False, "elastic": 0.0},
+        "bfloat16": {"precision": "bfloat16"},
+    }
+    for name, settings in variants.items():
+        out = train(cells, tmp_path / name, **TINY | settings | {"epochs": 1}).path
+        assert math.isfinite(float(history(Run(out))[0]["val_loss"]))
+        assert predict(out, np.zeros((40, 30), np.uint8)).shape == (40, 30)
+
+
+def test_rgb_images_of_three_classes_train(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        label = np.repeat(np.repeat(rng.integers(0, 3, (8, 8)), 8, 0), 8, 1).astype(np.uint8)
+        label[:4] = 255
+        write_picture(tmp_path / "data" / "images" / f"{number}.png", np.stack([label, 255 - label, label * 50], -1))
+        write_picture(tmp_path / "data" / "masks" / f"{number}.tif", label)
+    run = train(tmp_path / "data", tmp_path / "run", classes=3, **TINY)
+    assert run.classes == ("background", "class1", "class2")
+    assert run.normalisation.channels == 3
+    image = read_image(tmp_path / "data" / "images" / "0.png")
+    assert predict(run, image, probabilities=True).shape == (64, 64, 3)
+    assert run.files("train").isdisjoint(run.files("val"))
+
+
+def test_sixteen_bit_images_train(cells, tmp_path):
+    data = shutil.copytree(cells, tmp_path / "data")
+    for path in data.glob("*/images/*.png"):
+        write_picture(path, read_image(path)[..., 0].astype(np.uint16) * 200)
+    run = train(data, tmp_path / "run", **TINY)
+    assert run.normalisation.dtype == "uint16"
+    assert run.normalisation.mean[0] > 5000
+
+
+def test_minutes_end_a_run_cleanly(cells, tmp_path):
+    run = train(cells, tmp_path / "run", **TINY | {"epochs": None, "minutes": 0.05})
+    rows = history(run)
+    assert float(rows[-1]["seconds"]) < 30
+    assert float(rows[-1]["learning_rate"]) < 1e-3
+    assert (run.path / "report.html").is_file()
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    clock = RunClock(TrainConfig(epochs=10, learning_rate=1.0), steps=10, start=0)
+    assert clock.learning_rate(0.01) == pytest.approx(0.5)
+    assert clock.learning_rate(0.02) == pytest.approx(1.0)
+    assert clock.learning_rate(0.51) == pytest.approx(0.5)
+    assert clock.learning_rate(1.0) == pytest.approx(0.0)
+    clock.step = 50
+    assert clock.share == 0.5
+
+
+def test_patience_ends_a_run_that_stands_still(tmp_path):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    keeper = Checkpoints(tmp_path, patience=2)
+    model.stop_training = False
+    keeper.set_model(model)
+    ended = []
+    for epoch, score in enumerate((0.5, 0.6, 0.6, 0.55)):
+        keeper.on_epoch_end(epoch, {"val_mean_iou": score})
+        ended.append(model.stop_training)
+    assert ended == [False, False, False, True]
+    assert (keeper.best, keeper.best_epoch) == (0.6, 1)
+
+
+def test_a_run_that_exists_is_not_touched(run, cells):
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
+    with pytest.raises(InputError, match="already holds a run. Choose another --out"):
+        train(cells, run.path, **TINY)
+    assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tile": 571}, r"Input 571 is not a legal tile size"),
+        ({"tile": 200}, r"a 200 tile gives 184x184 px: cells_000 is 96x96 .* Choose --tile 112 or less"),
+        ({"classes": 3}, "none has class1, class2"),
+        ({"classes": "a,a"}, "classes is 2 or more names"),
+        ({"base_filter": 3}, "no setting 'base_filter'; nearest: base_filters"),
+        ({"learning_rate": 0}, "learning_rate is above 0; received 0"),
+        ({"precision": "float16"}, "precision is one of float32, bfloat16; received 'float16'"),
+        ({"minutes": -1}, "minutes is above 0; received -1"),
+        ({"dropout": 2}, "dropout is a rate"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(cells, tmp_path, settings, message):
+    with pytest.raises(InputError, match=message):
+        train(cells, tmp_path / "run", **TINY | settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_is_refused_before_anything_is_written(cells, tmp_path):
+    data = shutil.copytree(cells, tmp_path / "data")
+    victim = data / "val" / "images" / "cells_000.png"
+    victim.write_bytes(victim.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"val.images.cells_000\.png .* truncated"):
+        train(data, tmp_path / "run", **TINY)
+    write_picture(victim, np.zeros((96, 96), np.uint16))
+    with pytest.raises(InputError, match="one pixel type|holds uint16"):
+        train(data, tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_in_the_place_of_the_run_is_refused(cells, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        train(cells, tmp_path / "run", **TINY)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_damaged_config_is_named(run, tmp_path):
+    (tmp_path / "config.toml").write_text("[train]\nclasses = ")
+    with pytest.raises(InputError, match=r"config\.toml is damaged"):
+        Run(tmp_path)
+
+
+def test_names_of_classes():
+    assert class_names(2) == ("background", "foreground")
+    assert class_names("sky, road") == ("sky", "road")
