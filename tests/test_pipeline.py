@@ -92,7 +92,7 @@ def test_a_grey_image_serves_a_colour_net():
 def test_weight_maps_are_balanced_by_the_training_pixels(cells):
     train = read_samples(find_pairs(cells / "train"), 2, Weighting(balance=True))
     assert sum(s.weight.sum() for s in train.samples) == pytest.approx(train.class_pixels.sum(), rel=1e-5)
-    other = read_samples(find_pairs(cells / "val"), 2, Weighting(balance=True), train.class_pixels)
+    other = read_samples(find_pairs(cells / "val"), 2, Weighting(balance=True), train)
     assert set(np.unique(other[0].weight)) == set(np.unique(train[0].weight))
 
 

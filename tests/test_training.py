@@ -176,7 +176,9 @@ def test_bad_data_is_refused_before_anything_is_written(cells, tmp_path):
     with pytest.raises(InputError, match=r"val.images.cells_000\.png .* truncated"):
         train(data, tmp_path / "run", **TINY)
     write_picture(victim, np.zeros((96, 96), np.uint16))
-    with pytest.raises(InputError, match="one pixel type|holds uint16"):
+    with pytest.raises(
+        InputError, match=r"one pixel type; found uint8 \(such as the training image cells_000\), uint16"
+    ):
         train(data, tmp_path / "run", **TINY)
     assert not (tmp_path / "run").exists()
 

@@ -126,10 +126,11 @@ def train(
     padding: Annotated[str, typer.Option(help="valid (the paper's) or same.")] = TrainConfig.padding,
     classes: Classes = "2",
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the pixels.", show_default="100 without --minutes")
+        int | None, typer.Option(help="Passes over the pixels.", show_default="as many as fit into --minutes")
     ] = TrainConfig.epochs,
     minutes: Annotated[
-        float | None, typer.Option(help="Time for reading, training and validation.")
+        float | None,
+        typer.Option(help="Time to train, with reading and validation.", show_default="15 without --epochs"),
     ] = TrainConfig.minutes,
     batch_size: Annotated[int, typer.Option(help="Tiles a step.")] = TrainConfig.batch_size,
     tile: Tile = None,
@@ -138,6 +139,7 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better mean IoU.")
     ] = TrainConfig.patience,
+    batch_norm: Annotated[bool, typer.Option(help="Batch normalisation.")] = TrainConfig.batch_norm,
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16 where the processor has it.")
     ] = TrainConfig.precision,

@@ -38,8 +38,9 @@ class TrainConfig:
         batch_norm: batch normalisation after each 3x3 convolution: trains small nets from few images much faster.
         dropout: rate at the end of the contracting path, in [0, 1).
         precision: "float32", or "bfloat16" for mixed precision where the processor has it natively.
-        epochs: passes over the training pixels; None for 100, or for no limit where `minutes` is given.
-        minutes: time for reading, training and validation together; None for no limit.
+        epochs: passes over the training pixels; None for no limit but `minutes`.
+        minutes: time for reading, training and validation together; None for no limit but `epochs`, and for 15 if
+            that is None too.
         min_steps: shortest epoch, optimizer steps, so that validation does not eat the time on small data.
         batch_size: tiles a step.
         tile: input size of a tile, pixels; None for 572 (256 if "same"), or what fits into the smallest image.

@@ -24,7 +24,7 @@ from unet_tf.metrics import MeanIoU
 from unet_tf.prediction import MAX_TILE
 from unet_tf.run import Run, TrainConfig, config_changes, save_config, save_files
 
-DEFAULT_EPOCHS = 100
+DEFAULT_MINUTES = 15.0
 WARM_UP = 0.02
 """Share of the run in which the learning rate rises."""
 
@@ -73,28 +73,46 @@ def train(
 
     samples, validation = _read(data, config, on_file)
     normalisation = Normalisation.measure([sample.image for sample in samples.samples])
-    for sample in validation.samples:
-        normalisation.check(sample.image, sample.name)
-    tile = config.tile or default_tile(samples, config.geometry)
-    check_tile(samples, config.geometry, tile)
-    epochs = config.epochs or (None if config.minutes else DEFAULT_EPOCHS)
-    config = replace(config, tile=tile, epochs=epochs)
+    geometry = config.geometry
+    tile = config.tile or default_tile(samples, geometry)
+    check_tile(samples, geometry, tile)
+    minutes = config.minutes if config.minutes or config.epochs else DEFAULT_MINUTES
+    config = replace(config, tile=tile, minutes=minutes)
 
     keras.utils.set_random_seed(config.seed)
     model = config.build(normalisation.channels)
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=WeightedCrossentropy(),
+        metrics=[MeanIoU(config.num_classes)],
+    )
+    draws = len(draws_per_epoch(samples, geometry.output_size(tile)))
+    steps = max(config.min_steps, math.ceil(draws / config.batch_size))
+    clock = RunClock(config, steps, start)
 
     save_config(out, config, normalisation, data)
     save_files(out, {"train": samples, "val": validation})
-    _fit(model, out, config, tile, normalisation, samples, validation, start, callbacks)
+    model.fit(
+        training_dataset(samples, normalisation, geometry, tile, config.batch_size, config.augmentation, config.seed),
+        steps_per_epoch=steps,
+        epochs=clock.epochs,
+        validation_data=validation_dataset(validation, normalisation, geometry, geometry.nearest_legal(MAX_TILE)[0]),
+        callbacks=[clock, Checkpoints(out, config.patience), keras.callbacks.CSVLogger(out / Run.HISTORY), *callbacks],
+        verbose=0,
+        shuffle=False,  # the data set is in its order already
+    )
     run = Run(out)
     evaluate(run, data, on_image=on_image)
     return run
 
 
 def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) -> tuple[Samples, Samples]:
-    """Decode the training and the validation files; weight maps are balanced by the training files alone."""
+    """Decode and check all files, those for the test too; return the training and the validation samples.
+
+    A test file that cannot be read is so found before the night of training, not after.
+    """
     splits = find_splits(data, config.val_share, config.seed)
-    total = len(splits["train"]) + len(splits["val"])
+    total = sum(map(len, splits.values()))
     done = itertools.count(1)
 
     def count() -> None:
@@ -107,40 +125,9 @@ def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) 
             f"Every class has pixels in the training masks; none has {', '.join(absent)} (pixels of "
             f"{', '.join(config.classes)}: {', '.join(map(str, samples.class_pixels))}). Check the masks, or --classes."
         )
-    validation = read_samples(splits["val"], config.num_classes, config.weighting, samples.class_pixels, count)
+    validation = read_samples(splits["val"], config.num_classes, config.weighting, samples, count)
+    read_samples(splits["test"], config.num_classes, like=samples, on_file=count)
     return samples, validation
-
-
-def _fit(
-    model: keras.Model,
-    out: Path,
-    config: TrainConfig,
-    tile: int,
-    normalisation: Normalisation,
-    samples: Samples,
-    validation: Samples,
-    start: float,
-    callbacks: Sequence[Any],
-) -> None:
-    """Compile and fit the net; the callbacks fill the run folder."""
-    geometry = config.geometry
-    model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss=WeightedCrossentropy(),
-        metrics=[MeanIoU(config.num_classes)],
-    )
-    draws = len(draws_per_epoch(samples, geometry.output_size(tile)))
-    steps = max(config.min_steps, math.ceil(draws / config.batch_size))
-    clock = RunClock(config, steps, start)
-    model.fit(
-        training_dataset(samples, normalisation, geometry, tile, config.batch_size, config.augmentation, config.seed),
-        steps_per_epoch=steps,
-        epochs=clock.epochs,
-        validation_data=validation_dataset(validation, normalisation, geometry, geometry.nearest_legal(MAX_TILE)[0]),
-        callbacks=[clock, Checkpoints(out, config.patience), keras.callbacks.CSVLogger(out / Run.HISTORY), *callbacks],
-        verbose=0,
-        shuffle=False,  # the data set is in its order already
-    )
 
 
 class RunClock(keras.callbacks.Callback):

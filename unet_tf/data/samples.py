@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +108,7 @@ class Samples:
     """The decoded pairs of one split.
 
     Attributes:
-        samples: in the order of the pairs.
+        samples: in the order of the pairs, all with the same number of channels.
         sha256: hash of each image file, to know it again whatever its name.
         class_pixels: (num_classes,) pixels of each class.
     """
@@ -116,7 +116,6 @@ class Samples:
     samples: list[Sample]
     sha256: list[str]
     class_pixels: NDArray[np.int64]
-    channels: int = field(default=1)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -129,7 +128,7 @@ def read_samples(
     pairs: Sequence[Pair],
     num_classes: int,
     weighting: Weighting | None = None,
-    class_pixels: NDArray[np.int64] | None = None,
+    like: Samples | None = None,
     on_file: Callable[[], None] = lambda: None,
 ) -> Samples:
     """Decode and check pairs, and compute their weight maps once.
@@ -138,7 +137,7 @@ def read_samples(
         pairs: what to read.
         num_classes: number of classes.
         weighting: which weight map; None for ones.
-        class_pixels: (num_classes,) pixel counts to balance by; those of `pairs` if None.
+        like: the training samples, whose channels, pixel type and class balance these share.
         on_file: called after each file, for a progress bar.
 
     Raises:
@@ -152,16 +151,22 @@ def read_samples(
         labels.append(label)
         hashes.append(file_hash(pair))
         on_file()
-    _check_types(pairs, images)
-    channels = channels_of(images)
-    own_pixels = sum((count_classes(label, num_classes) for label in labels), np.zeros(num_classes, np.int64))
-    balanced = class_balance(own_pixels if class_pixels is None else class_pixels)
+    known = {str(like[0].image.dtype): f"the training image {like[0].name}"} if like else {}
+    _check_types(pairs, images, known)
+    channels = like[0].image.shape[2] if like else channels_of(images)
+    class_pixels = sum((count_classes(label, num_classes) for label in labels), np.zeros(num_classes, np.int64))
+    balanced = class_balance(like.class_pixels if like else class_pixels)
     class_weights = balanced if weighting.balance else np.ones(num_classes)
     samples = [
-        Sample(pair.name, with_channels(image, channels), label, weighting.weight_map(label, class_weights))
+        Sample(
+            pair.name,
+            with_channels(image, channels, str(pair.image)),
+            label,
+            weighting.weight_map(label, class_weights),
+        )
         for pair, image, label in zip(pairs, images, labels, strict=True)
     ]
-    return Samples(samples, hashes, own_pixels, channels)
+    return Samples(samples, hashes, class_pixels)
 
 
 def file_hash(pair: Pair) -> str:
@@ -169,9 +174,11 @@ def file_hash(pair: Pair) -> str:
     return hashlib.sha256(pair.image.read_bytes()).hexdigest()
 
 
-def _check_types(pairs: Sequence[Pair], images: Sequence[NDArray]) -> None:
+def _check_types(pairs: Sequence[Pair], images: Sequence[NDArray], known: dict[str, str]) -> None:
     """Raise InputError if the pixel types differ: one mean and one standard deviation cannot serve two ranges."""
-    first_of = {str(image.dtype): pair.image for pair, image in reversed(list(zip(pairs, images, strict=True)))}
-    if len(first_of) > 1:
-        found = ", ".join(f"{dtype} (such as {path})" for dtype, path in sorted(first_of.items()))
-        raise InputError(f"All images of a data set have one pixel type; found {found}. Convert them to one.")
+    found = dict(known)
+    for pair, image in zip(pairs, images, strict=True):
+        found.setdefault(str(image.dtype), str(pair.image))
+    if len(found) > 1:
+        types = ", ".join(f"{dtype} (such as {path})" for dtype, path in found.items())
+        raise InputError(f"All images of a data set have one pixel type; found {types}. Convert them to one.")
