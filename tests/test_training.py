@@ -10,8 +10,9 @@ import pytest
 from unet_tf import Run, TrainConfig, predict, train
 from unet_tf.data.folder import read_image, write_picture
 from unet_tf.errors import InputError
+from unet_tf.losses import WeightedCrossentropy
 from unet_tf.run import class_names
-from unet_tf.training import Checkpoints, RunClock
+from unet_tf.training import Checkpoints, RunClock, fuse_batch_norm
 
 TINY = {"base_filters": 2, "depth": 1, "tile": 52, "batch_size": 2, "min_steps": 2, "epochs": 2}
 
@@ -199,3 +200,26 @@ def test_a_damaged_config_is_named(run, tmp_path):
 def test_names_of_classes():
     assert class_names(2) == ("background", "foreground")
     assert class_names("sky, road") == ("sky", "road")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_fused_batch_norm_trains_as_keras_own_does(precision):
+    config = TrainConfig(base_filters=4, depth=1, padding="same", precision=precision)
+    models = []
+    for fused in (False, True):
+        keras.utils.set_random_seed(0)
+        model = config.build(1)
+        if fused:
+            fuse_batch_norm(model)
+        models.append(model)
+    plain, fused = models
+    assert fused.to_json() == plain.to_json()
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(2, 3, (4, 16, 16, 1)).astype(np.float32), rng.integers(0, 2, (4, 16, 16))
+    tolerance = 1e-5 if precision == "float32" else 0.1
+    np.testing.assert_allclose(fused(images, training=True), plain(images, training=True), atol=tolerance)
+    for model in models:
+        model.compile(keras.optimizers.SGD(0.1), WeightedCrossentropy())
+        model.train_on_batch(images, labels)
+    for a, b in zip(plain.get_weights(), fused.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=0.01)  # n / (n - 1) with n = 1024

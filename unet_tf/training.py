@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from unet_tf.data.folder import find_splits
 from unet_tf.data.pipeline import check_tile, default_tile, draws_per_epoch, training_dataset, validation_dataset
@@ -81,6 +83,7 @@ def train(
 
     keras.utils.set_random_seed(config.seed)
     model = config.build(normalisation.channels)
+    fuse_batch_norm(model)
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss=WeightedCrossentropy(),
@@ -128,6 +131,44 @@ def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) 
     validation = read_samples(splits["val"], config.num_classes, config.weighting, samples, count)
     read_samples(splits["test"], config.num_classes, like=samples, on_file=count)
     return samples, validation
+
+
+def fuse_batch_norm(model: keras.Model) -> None:
+    """Let TensorFlow's fused kernel do the batch normalisation of a model while it trains.
+
+    Keras composes it of elementwise operations, which took longer than all convolutions of a net with 16 base filters
+    on a CPU: 0.35 s a step against 0.18 s fused (bfloat16, 4 tiles of 256 px, 2 cores). Layers, weights and files stay
+    Keras' own; only the running variance is that of a sample (n / (n - 1)).
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.call = functools.partial(_fused_batch_norm, layer, layer.call)
+
+
+def _fused_batch_norm(
+    layer: keras.layers.BatchNormalization,
+    call: Callable[..., Any],
+    inputs: Any,
+    training: bool | None = None,
+    mask: Any = None,
+) -> Any:
+    if not training or mask is not None:
+        return call(inputs, training=training, mask=mask)
+    unused = tf.zeros([0])  # the kernel's running statistics, which it reads when not training
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=tf.convert_to_tensor(layer.gamma, tf.float32),
+        offset=tf.convert_to_tensor(layer.beta, tf.float32),
+        mean=unused,
+        variance=unused,
+        epsilon=layer.epsilon,
+        is_training=True,
+    )
+    for running, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        running.assign(running * layer.momentum + batch * (1 - layer.momentum))
+    return outputs
 
 
 class RunClock(keras.callbacks.Callback):
