@@ -29,10 +29,13 @@ def call(monkeypatch, capfd):
 
 
 def test_help_is_there_at_once():
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "unet_tf", "--help"], capture_output=True, text=True, check=True)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "unet_tf", "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
     assert all(verb in done.stdout for verb in VERBS)
-    assert time.perf_counter() - start < 3  # below 1 s on an idle machine; the tests share theirs
+    assert min(seconds) < 1
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -75,7 +78,7 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
 
     code, out, _ = call("evaluate", run, cells, "--split", "val")
     assert code == 0
-    assert "all files of val/" in out
+    assert f"all files of {cells / 'val'}" in out.replace("\n", "")
     assert json.loads((run / "evaluation.json").read_text())["classes"] == ["background", "cell"]
 
     write_picture(tmp_path / "in" / "a.png", np.full((70, 30), 90, np.uint8))

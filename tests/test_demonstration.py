@@ -7,7 +7,7 @@ from unet_tf.data.folder import read_image
 def test_the_demo_goes_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setattr(demonstration, "COUNTS", {"train": 2, "val": 1, "test": 1})
     monkeypatch.setattr(demonstration, "LARGE_SIZE", (300, 420))
-    config = replace(demonstration.CONFIG, base_filters=2, epochs=1, min_steps=2)
+    config = replace(demonstration.CONFIG, base_filters=2, depth=2, tile=148, epochs=1, min_steps=2)
     steps, parts = [], []
     report = demonstration.demo(
         tmp_path / "demo", config=config, on_step=steps.append, on_part=lambda *part: parts.append(part)
@@ -17,6 +17,7 @@ def test_the_demo_goes_the_whole_way(tmp_path, monkeypatch):
     for section in ("Scores", "Predictions, worst", "Training", "An image larger than one tile", "Export", "Settings"):
         assert f"<h2>{section}" in page, section
     assert steps == ["generate touching cells", "train", "predict an image of 300x420 px", "export"]
-    assert parts[-1] == (4, 4)
+    assert parts[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert parts[-1] == (2, 3)  # the last step of the export
     assert read_image(tmp_path / "demo" / "large_mask.png").shape == (300, 420, 1)
     assert (tmp_path / "demo" / "bundle" / "bundle.json").is_file()

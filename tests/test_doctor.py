@@ -41,7 +41,7 @@ def test_every_problem_is_listed(data):
 
 def test_a_class_without_pixels_is_a_problem(cells):
     problems = check(cells, num_classes=3).problems  # 255 is void there
-    assert problems == ["Every class has pixels in the training masks; in train none has class 1, 2."]
+    assert problems == ["Every class has pixels in the training masks; none has class 1, 2."]
 
 
 def test_a_missing_folder_is_refused(tmp_path):

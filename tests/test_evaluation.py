@@ -39,7 +39,7 @@ def test_the_worst_file_comes_first(cells):
     pairs = find_pairs(cells / "test")
     answers = iter([read_pair(pairs[0])[1], 1 - read_pair(pairs[1])[1]])
     result = judge(lambda image: np.eye(2)[next(answers)], pairs, CLASSES)
-    assert result.per_file == [(pairs[1].name, 0.0), (pairs[0].name, 1.0)]
+    assert result.per_file == [(pairs[1], 0.0), (pairs[0], 1.0)]
 
 
 def test_otsu_is_given_its_better_polarity(tmp_path):
@@ -54,7 +54,7 @@ def test_otsu_is_given_its_better_polarity(tmp_path):
 def test_evaluate_takes_test_files_and_writes_scores_panels_and_report(run, cells):
     seen = []
     result = evaluate(run.path, cells, on_image=lambda done, total: seen.append((done, total)))
-    assert result.files == "2 files of test/"
+    assert result.files == f"2 files of {cells / 'test'}"
     assert seen == [(1, 2), (2, 2)]
     stored = json.loads((run.path / "evaluation.json").read_text())
     assert stored["mean_iou"] == result.mean_iou
@@ -69,14 +69,31 @@ def test_files_that_were_trained_on_are_left_out_whatever_their_name(run, cells,
             (tmp_path / role).mkdir(exist_ok=True)
             shutil.copy(cells / split / role / "cells_000.png", tmp_path / role / f"renamed{number}.png")
     result = evaluate(run, tmp_path)
-    assert [name for name, _ in result.per_file] == ["renamed1"]
-    assert result.files == "1 files, without 1 that the run learnt from"
+    assert [pair.name for pair, _ in result.per_file] == ["renamed1"]
+    assert result.files == f"1 files of {tmp_path}, without 1 that the run learnt from"
     assert len(evaluate(run, tmp_path, split="all").per_file) == 2
 
 
 def test_validation_files_are_said_to_have_chosen_the_epoch(run, cells, tmp_path):
     shutil.copytree(cells / "val", tmp_path / "val")
     assert "by which the best epoch was chosen" in evaluate(run, tmp_path).files
+
+
+def test_files_of_one_name_in_several_splits_are_told_apart(run, cells):
+    result = evaluate(run, cells, split="all")
+    stored = json.loads((run.path / "evaluation.json").read_text())
+    assert len(stored["per_file_mean_iou"]) == len(result.per_file) == 8
+    assert {"train/cells_000", "val/cells_000", "test/cells_000"} <= set(stored["per_file_mean_iou"])
+
+
+def test_a_class_that_occurs_nowhere_has_no_soft_dice(cells):
+    pairs = find_pairs(cells / "test")
+    answer = np.dstack([np.full((96, 96), 0.6), np.full((96, 96), 0.3), np.full((96, 96), 0.1)])
+    with pytest.raises(InputError):  # 255 is void and there is no class 1 and 2
+        judge(lambda image: answer[:5], pairs, ("a", "b", "c"))
+    result = judge(lambda image: answer, pairs, ("a", "b", "c"))
+    assert np.isnan(result.soft_dice).tolist() == [False, True, True]
+    assert result.mean_soft_dice == result.soft_dice[0]
 
 
 def test_nothing_left_to_score_is_refused(run, cells):

@@ -83,7 +83,7 @@ def test_the_saved_model_loads_without_keras(run, bundle):
 
 def test_a_difference_to_keras_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.PARITY, exporting.SAVED_MODEL, -1.0)
-    with pytest.raises(InputError, match=r"saved_model/1 differs from Keras by .* Nothing was exported"):
+    with pytest.raises(RuntimeError, match=r"saved_model/1 differs from Keras by .* Nothing was exported"):
         export(run, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 

@@ -130,12 +130,31 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path, content, message, capfd)
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
-def test_a_truncated_picture_is_refused(tmp_path, suffix, share):
+def test_a_truncated_picture_is_refused(tmp_path, suffix, share, capfd):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     data = cv2.imencode(suffix, noise)[1].tobytes()
     (tmp_path / f"a{suffix}").write_bytes(data[: int(share * len(data))])
     with pytest.raises(InputError, match="truncated, damaged or of another type"):
         read_image(tmp_path / f"a{suffix}")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_several_pages_and_values_that_are_not_finite_are_refused(tmp_path):
+    page = np.ones((7, 5), np.float32)
+    assert cv2.imwritemulti(str(tmp_path / "stack.tif"), [page, page])
+    with pytest.raises(InputError, match=r"stack\.tif has 2 pages, and an image has one"):
+        read_image(tmp_path / "stack.tif")
+    page[2, 3] = np.nan
+    assert cv2.imwrite(str(tmp_path / "nan.tif"), page)
+    with pytest.raises(InputError, match=r"nan\.tif holds 1 values that are not finite"):
+        read_image(tmp_path / "nan.tif")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.gif"])
+def test_pictures_are_written_without_loss_or_not_at_all(tmp_path, name):
+    with pytest.raises(InputError, match="which lose nothing; received"):
+        write_picture(tmp_path / name, np.zeros((3, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
@@ -153,6 +172,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise OSError(28, "No space left on device")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "old"
+
+
+def test_other_errors_keep_their_name(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a.txt"):
+        (tmp_path / "nowhere").read_text()
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path):

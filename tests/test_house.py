@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import unet_tf
 
 ROOT = Path(__file__).parents[1]
 # Each module may import those before it; cli alone sees everything.
 ORDER = [
-    "errors", "labels", "files", "geometry", "model", "losses", "metrics",
+    "errors", "labels", "files", "geometry", "model", "losses", "metrics", "fused",
     "data.masks", "data.folder", "data.weight_map", "data.doctor", "data.augment", "data.synthetic", "data.samples",
     "data.pipeline", "run", "prediction", "reporting", "evaluation", "training", "exporting", "demonstration",
     "cli", "__main__",
@@ -29,6 +30,8 @@ def test_imports_point_one_way():
     assert sorted(paths) == sorted(ORDER)
     for name, path in paths.items():
         for node in ast.walk(ast.parse(path.read_text())):
+            if name != "cli" and isinstance(node, ast.ImportFrom) and node.module == "unet_tf":
+                assert [alias.name for alias in node.names] == ["__version__"], f"{name} imports the whole package"
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("unet_tf."):
                 imported = node.module.removeprefix("unet_tf.")
                 assert ORDER.index(imported) < ORDER.index(name), f"{name} imports {imported}"
@@ -71,8 +74,20 @@ def test_pinned_versions_satisfy_what_setup_asks_for():
     setup.read(ROOT / "setup.cfg")
     wanted = setup["options"]["install_requires"].split() + setup["options.extras_require"]["test"].split()
     lines = (ROOT / "requirements.txt").read_text().splitlines()
-    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
-    assert {w.split(">=")[0] for w in wanted} <= pinned
+    pinned = dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line)
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pinned[requirement.name]), requirement
+
+
+def test_type_checkers_see_what_the_lazy_names_stand_for():
+    tree = ast.parse((ROOT / "unet_tf" / "__init__.py").read_text())
+    seen = {
+        alias.name: node.module.removeprefix("unet_tf.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("unet_tf.")
+        for alias in node.names
+    }
+    assert seen == unet_tf._HOME
 
 
 def test_the_changelog_speaks_of_this_version():

@@ -92,8 +92,10 @@ def test_a_batch_of_void_alone_is_zero_with_zero_gradient():
 
 def test_a_label_out_of_range_is_not_left_out_in_silence(batch):
     labels, logits, weights = batch
-    labels[1, 0, 0] = C
-    assert np.isnan(float(WeightedCrossentropy()(labels, logits, weights)))
+    for wrong in (C, -1):
+        labels = labels.astype(int)
+        labels[1, 0, 0] = wrong
+        assert np.isnan(float(WeightedCrossentropy()(labels, logits, weights)))
 
 
 def test_the_void_label_can_be_another_id():

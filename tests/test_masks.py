@@ -46,8 +46,10 @@ def test_ids_out_of_range_and_colours_are_refused():
         label_from_mask(np.array([[0, 3]], np.uint8), 3)
     with pytest.raises(InputError, match="colour-coded"):
         label_from_mask(np.array([[[0, 0, 255]]], np.uint8))
-    with pytest.raises(InputError, match="unsigned integers .* received float32"):
+    with pytest.raises(InputError, match="holds float32 pixels, and masks hold unsigned integers"):
         label_from_mask(np.zeros((2, 2), np.float32))
+    with pytest.raises(InputError, match="There are 2 to 255 classes; received 300"):
+        label_from_mask(np.zeros((2, 2), np.uint8), 300)
 
 
 def test_touching_cells_are_separated_and_lone_ones_keep_every_pixel():

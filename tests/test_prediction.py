@@ -4,8 +4,8 @@ import pytest
 
 from unet_tf import Run, predict, unet
 from unet_tf.errors import InputError
-from unet_tf.geometry import PADDINGS, Geometry
-from unet_tf.prediction import softmax
+from unet_tf.geometry import PADDINGS, Geometry, read_window
+from unet_tf.prediction import default_tile, softmax
 
 
 def random_net(padding="valid", depth=2, channels=1):
@@ -60,9 +60,25 @@ def test_the_halo_of_same_nets_is_needed():
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 5), (17, 16)])
 def test_images_smaller_than_the_halo_work(padding, size):
     model = random_net(padding)
-    found = predict(model, image_of(*size), probabilities=True)
-    assert found.shape == (*size, 3)
-    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+    image, net = image_of(*size), Geometry(2, padding)
+    sizes = [-(-length // net.stride) * net.stride for length in size]
+    inputs = [net.input_size(s) if padding == "valid" else s + 2 * net.halo for s in sizes]
+    logits = np.array(model(read_window(image, (0, 0), inputs, net.halo)[None]))[0]
+    expected = softmax(logits[net.margin :, net.margin :][: size[0], : size[1]])
+    np.testing.assert_allclose(predict(model, image, probabilities=True), expected, atol=1e-5)
+
+
+def test_a_model_of_fixed_size_uses_its_own_tile():
+    free, image = random_net(), image_of(100, 70)
+    fixed = unet((84, 100, 1), 3, 4, 2, batch_norm=True)
+    fixed.set_weights(free.get_weights())
+    expected = predict(free, image, probabilities=True)
+    np.testing.assert_allclose(predict(fixed, image, probabilities=True), expected, atol=1e-5)
+
+
+def test_deep_nets_find_a_tile_of_their_own():
+    assert Geometry(7).tile_step(default_tile(Geometry(7))) >= 128
+    assert default_tile(Geometry(4)) == 988
 
 
 def test_labels_are_the_most_probable_classes():

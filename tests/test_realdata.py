@@ -24,7 +24,7 @@ def test_a_minute_on_four_membrane_images_beats_otsu(realdata, tmp_path):
         batch_size=4, minutes=0.7, learning_rate=3e-3,
     )  # fmt: skip
     result = evaluate(run, tmp_path / "data")
-    assert result.files == "4 files of test/"
+    assert len(result.per_file) == 4
     otsu = scores(result.baselines["Otsu threshold"])
     assert result.scores["iou"][0] > otsu["iou"][0] + 0.1
     assert result.mean_iou > otsu["mean_iou"]
@@ -33,6 +33,9 @@ def test_a_minute_on_four_membrane_images_beats_otsu(realdata, tmp_path):
 def test_the_membrane_images_are_clean(realdata):
     findings = check(realdata / "isbi2012")
     assert findings.problems == []
-    facts = findings.splits["all"]
-    assert (facts.pairs, facts.sizes, facts.kinds) == (30, {(512, 512): 30}, {"uint8 grey": 30})
-    assert facts.class_pixels[0] / facts.class_pixels.sum() == pytest.approx(0.220, abs=0.001)
+    train, val = findings.splits["train"], findings.splits["val"]
+    assert (train.pairs, val.pairs) == (24, 6)
+    assert train.sizes + val.sizes == {(512, 512): 30}
+    assert train.kinds + val.kinds == {"uint8 grey": 30}
+    pixels = train.class_pixels + val.class_pixels
+    assert pixels[0] / pixels.sum() == pytest.approx(0.220, abs=0.001)

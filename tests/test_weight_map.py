@@ -61,3 +61,10 @@ def test_the_map_is_class_weight_plus_border():
     border = border_weights(components(label))
     np.testing.assert_allclose(weights, np.array([[1.5, 0.75, 1.5, 0]]) + border)
     assert border[0, 1] == pytest.approx(10 * np.exp(-4 / 50))
+
+
+def test_borders_are_background_alone():
+    label = np.array([[1, 2, 1], [1, 0, 1]], np.uint8)
+    weights = Weighting(w0=10).weight_map(label, np.ones(3))
+    assert weights[0].tolist() == [1, 1, 1]
+    assert weights[1, 1] > 9

@@ -4,9 +4,31 @@ Verbs are functions here and commands of `unet-tf`. Nothing heavy is imported be
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what the lazy names below stand for
+    from unet_tf.data.doctor import check as check
+    from unet_tf.data.masks import label_from_instances as label_from_instances
+    from unet_tf.data.masks import label_from_mask as label_from_mask
+    from unet_tf.data.synthetic import generate_cells as generate_cells
+    from unet_tf.data.weight_map import border_weights as border_weights
+    from unet_tf.data.weight_map import class_balance as class_balance
+    from unet_tf.data.weight_map import components as components
+    from unet_tf.demonstration import demo as demo
+    from unet_tf.errors import InputError as InputError
+    from unet_tf.evaluation import evaluate as evaluate
+    from unet_tf.exporting import export as export
+    from unet_tf.geometry import Geometry as Geometry
+    from unet_tf.losses import WeightedCrossentropy as WeightedCrossentropy
+    from unet_tf.metrics import MeanIoU as MeanIoU
+    from unet_tf.metrics import scores as scores
+    from unet_tf.model import unet as unet
+    from unet_tf.prediction import predict as predict
+    from unet_tf.run import Run as Run
+    from unet_tf.run import TrainConfig as TrainConfig
+    from unet_tf.training import train as train
 
 # name -> module that defines it
 _HOME = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -46,9 +47,6 @@ def main() -> None:
     except InputError as error:
         errors.print(f"[bold red]Error:[/] {_literal(str(error))}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("Stopped.")
-        sys.exit(130)
 
 
 def _version(wanted: bool) -> None:
@@ -208,12 +206,15 @@ def predict(
     _quiet_tensorflow()
 
     opened, failed = Run(run), []
-    opened.model  # noqa: B018 - a damaged model is said once, not for each file
+    # A damaged model or an illegal tile is said once, not for each file.
+    opened.model  # noqa: B018
+    if tile is not None:
+        opened.geometry.tile_step(tile)
     with _bars() as bars:
-        count = bars.counter("files")
+        count, count_tiles = bars.counter("files"), bars.counter("tiles")
         for done, file in enumerate(files, start=1):
             try:
-                _predict_file(opened, file, out, tile, probabilities, bars.counter("tiles"))
+                _predict_file(opened, file, out, tile, probabilities, count_tiles)
             except InputError as error:
                 failed.append(f"{file}: {error}" if str(file) not in str(error) else str(error))
             count(done, len(files))
@@ -233,12 +234,12 @@ def export(
     """Write a SavedModel for TF Serving and a TFLite file, each held against Keras."""
     _quiet_tensorflow()
     import unet_tf
+    from unet_tf.exporting import EXPORT_STEPS
 
-    steps = ["SavedModel", "TFLite", "parity"]
+    steps = itertools.count()
     with _bars() as bars:
         count = bars.counter("export")
-        report = unet_tf.export(run, out, tile, on_step=lambda name: count(steps.index(name), len(steps)))
-        count(len(steps), len(steps))
+        report = unet_tf.export(run, out, tile, on_step=lambda name: count(next(steps), EXPORT_STEPS))
     table = Table("artefact", "size", "largest difference in probability to Keras", "equal labels", box=None)
     for name, entry in report["artefacts"].items():
         table.add_row(
@@ -340,10 +341,10 @@ def _print_scores(run: Path) -> None:
     """Print the scores that the run folder holds."""
     import json
 
-    from unet_tf.reporting import score_rows
+    from unet_tf.reporting import number, score_rows
 
-    stored = json.loads((run / Run.EVALUATION).read_text())
-    console.print(f"On {_literal(stored['files'])}; mean soft Dice {stored['mean_soft_dice']:.4f}")
+    stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
+    console.print(f"On {_literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
     header, *rows = score_rows(stored)
     table = Table(*map(_literal, header), box=None)
     for row in rows:

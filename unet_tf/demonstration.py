@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from unet_tf.data.folder import write_picture
 from unet_tf.data.masks import label_from_instances, mask_from_label
 from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.errors import InputError
-from unet_tf.exporting import export
+from unet_tf.exporting import EXPORT_STEPS, export
 from unet_tf.files import replacing
 from unet_tf.metrics import confusion_matrix, scores
 from unet_tf.prediction import predict
@@ -33,6 +34,7 @@ CONFIG = TrainConfig(
     tile=340,  # -> 252: the whole 256 px image but for the last rows
     batch_size=2,
     epochs=16,
+    min_steps=32,
     minutes=3.5,  # where the machine is slow
     border_weight=10.0,
     rotation=180.0,
@@ -67,31 +69,41 @@ def demo(
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        ours = out.is_dir() and ((out / Run.CONFIG).is_file() or [p.name for p in out.iterdir()] == ["data"])
-        if not (overwrite and ours):
+        if not overwrite or not _is_demo(out):
             raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier demo.")
         shutil.rmtree(out)
 
     on_step("generate touching cells")
-    data = write_cells(out / "data", COUNTS, seed=SEED)
+    data = out / "data"
+    with replacing(data) as temporary:
+        write_cells(temporary, COUNTS, seed=SEED, on_image=on_part)
     on_step("train")
     run = train(data, out, config, callbacks=callbacks, on_file=on_part, on_image=on_part)
     on_step(f"predict an image of {LARGE_SIZE[0]}x{LARGE_SIZE[1]} px")
     _predict_large(run, on_part)
     on_step("export")
-    export(run, out / Run.BUNDLE)
+    steps = itertools.count()
+    export(run, out / Run.BUNDLE, on_step=lambda name: on_part(next(steps), EXPORT_STEPS))
     return write_report(out)
+
+
+def _is_demo(folder: Path) -> bool:
+    """Whether a folder is the run of a demo: trained on the data inside it."""
+    try:
+        return Run(folder).data == (folder / "data").resolve()
+    except InputError:
+        return False
 
 
 def _predict_large(run: Run, on_tile: Callable[[int, int], None]) -> None:
     """Write a large image, its predicted mask, and a picture of both beside the truth."""
     image, instances = generate_cells(*LARGE_SIZE, seed=SEED)
     label = label_from_instances(instances)
-    prediction = predict(run, image, tile=CONFIG.tile, on_tile=on_tile)
+    prediction = predict(run, image, tile=run.config.tile, on_tile=on_tile)
     write_picture(run.path / "large_image.png", image)
-    write_picture(run.path / "large_mask.png", mask_from_label(prediction))
+    write_picture(run.path / "large_mask.png", mask_from_label(prediction, run.config.num_classes))
     figure = Figure(figsize=(12, 3.3), layout="constrained")
-    mean_iou = scores(confusion_matrix(label, prediction, 2))["mean_iou"]
+    mean_iou = scores(confusion_matrix(label, prediction, run.config.num_classes))["mean_iou"]
     figure.suptitle(f"{image.shape[0]}x{image.shape[1]} px in tiles: mean IoU {mean_iou:.3f}", x=0.01, ha="left")
     grey = image[..., None]
     pictures = {

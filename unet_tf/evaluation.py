@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,18 @@ class Evaluation:
     Attributes:
         classes: names of the classes.
         confusion: (C, C) pixel counts over all files; rows: true class.
-        soft_dice: (C,) 2 sum(p g) / (sum(p) + sum(g)) over all pixels, with probability p and truth g in {0, 1}.
-        per_file: (name, mean IoU of this file alone), worst first.
-        baselines: (C, C) confusion matrices of what needs no net: "majority class"; for two classes "Otsu threshold".
+        soft_dice: (C,) 2 sum(p g) / (sum(p) + sum(g)) over all pixels, with probability p and truth g in {0, 1}; NaN
+            for a class that is neither in the labels nor in the predictions.
+        per_file: each pair with the mean IoU of this file alone, worst first; NaN, for a file of void alone, last.
+        baselines: (C, C) confusion matrices of what needs no net: "majority class", the one of these very labels; for
+            two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
     """
 
     classes: tuple[str, ...]
     confusion: NDArray[np.int64]
     soft_dice: NDArray[np.float64]
-    per_file: list[tuple[str, float]]
+    per_file: list[tuple[Pair, float]]
     baselines: dict[str, NDArray[np.int64]]
     files: str = ""
 
@@ -56,8 +58,9 @@ class Evaluation:
 
     @property
     def mean_soft_dice(self) -> float:
-        """Mean of the soft Dice of the classes that occur, in [0, 1]."""
-        return float(np.nanmean(self.soft_dice))
+        """Mean of the soft Dice of the classes that occur, in [0, 1]; NaN if none does."""
+        present = self.soft_dice[~np.isnan(self.soft_dice)]
+        return float(present.mean()) if present.size else math.nan
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON types; a score that does not exist is null."""
@@ -75,7 +78,7 @@ class Evaluation:
             "soft_dice": dict(zip(self.classes, map(_or_none, self.soft_dice), strict=True)),
             "mean_soft_dice": _or_none(self.mean_soft_dice),
             "baselines": {name: plain(confusion) for name, confusion in self.baselines.items()},
-            "per_file_mean_iou": {name: _or_none(value) for name, value in self.per_file},
+            "per_file_mean_iou": {title(pair): _or_none(value) for pair, value in self.per_file},
         }
 
 
@@ -112,12 +115,11 @@ def judge(
         confusion += own
         if count == 2:
             otsu += confusion_matrix(label, otsu_label(image), count)
-        counted = label != VOID
-        truth = np.eye(count)[label[counted]]  # (N, C)
-        believed = probabilities[counted].astype(np.float64)
-        overlap += (believed * truth).sum(0)
-        mass += believed.sum(0) + truth.sum(0)
-        per_file.append((pair.name, scores(own)["mean_iou"]))
+        for c in range(count):
+            believed, truth = probabilities[..., c][label != VOID], label[label != VOID] == c
+            overlap[c] += believed[truth].sum(dtype=np.float64)
+            mass[c] += believed.sum(dtype=np.float64) + truth.sum()
+        per_file.append((pair, scores(own)["mean_iou"]))
         on_image(done, len(pairs))
 
     majority = np.zeros_like(confusion)
@@ -125,9 +127,16 @@ def judge(
     baselines = {"majority class": majority}
     if count == 2:
         baselines["Otsu threshold"] = max(otsu, otsu[:, ::-1], key=lambda c: scores(c)["mean_iou"])
-    with np.errstate(invalid="ignore"):
-        soft_dice = 2 * overlap / mass
-    return Evaluation(classes, confusion, soft_dice, sorted(per_file, key=lambda item: item[1]), baselines)
+    occurs = confusion.sum(0) + confusion.sum(1) > 0
+    soft_dice = np.full(count, math.nan)
+    soft_dice[occurs] = 2 * overlap[occurs] / mass[occurs]
+    per_file.sort(key=lambda item: (math.isnan(item[1]), item[1]))
+    return Evaluation(classes, confusion, soft_dice, per_file, baselines)
+
+
+def title(pair: Pair) -> str:
+    """Name of a pair that tells splits apart: "test/cells_000"."""
+    return f"{pair.image.parent.parent.name}/{pair.name}"
 
 
 def otsu_label(image: NDArray) -> NDArray[np.uint8]:
@@ -149,8 +158,8 @@ def evaluate(
 
     Args:
         run: a run, or its folder.
-        data: folder as for `train`. Of its `test/`, else `val/`, else all its files, those with the bytes of a
-            training image are left out.
+        data: folder as for `train`. Of its `test/`, else `val/`, else `train/`, else all its files, those with the
+            bytes of a training image are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
         tile: as for `predict`.
         on_image: called with (images done, images in all) after each.
@@ -171,20 +180,15 @@ def evaluate(
     def probabilities(image: NDArray) -> NDArray:
         return predict(run, image, tile=tile, probabilities=True)
 
-    result = judge(probabilities, pairs, run.classes, on_image)
-    result = Evaluation(result.classes, result.confusion, result.soft_dice, result.per_file, result.baselines, files)
+    result = replace(judge(probabilities, pairs, run.classes, on_image), files=files)
     with replacing(run.path / Run.EVALUATION) as temporary:
-        temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False))
-    by_name = {pair.name: pair for pair in pairs}
+        temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
     worst, best = result.per_file[:4], result.per_file[4:][-1:]
-    write_panels(
-        run.path / Run.PANELS,
-        [
-            (f"{name}: mean IoU {value:.3f}", *read_pair(by_name[name], len(run.classes)), probabilities)
-            for name, value in worst + best
-        ],
-        run.classes,
-    )
+    cases = [
+        (f"{title(pair)}: mean IoU {value:.3f}", *read_pair(pair, len(run.classes)), probabilities)
+        for pair, value in worst + best
+    ]
+    write_panels(run.path / Run.PANELS, cases, run.classes)
     write_report(run.path)
     return result
 
@@ -192,29 +196,33 @@ def evaluate(
 def select_files(run: Run, data: Path, split: str | None = None) -> tuple[list[Pair], str]:
     """The pairs of `data` to score a run on, and in words which they are."""
     there = [name for name in SPLITS if (data / name).is_dir()]
+    folders = [data / name for name in there] or [data]
+    if split == "all":
+        return [p for folder in folders for p in find_pairs(folder)], f"all files of {data}, seen in training or not"
+    if split is not None and split not in SPLITS:
+        raise InputError(f"A split is one of {', '.join(SPLITS)}, all; received {split!r}.")
+    if split in there:
+        return find_pairs(data / split), f"all files of {data / split}, seen in training or not"
+    if split == "test":
+        raise InputError(f"{data} has no test/; it has {', '.join(there) or 'images/ and masks/'}.")
     if split is not None:
-        if split not in (*SPLITS, "all"):
-            raise InputError(f"A split is one of {', '.join(SPLITS)}, all; received {split!r}.")
-        if split in there:
-            return find_pairs(data / split), f"all files of {split}/, seen in training or not"
-        if split == "all":
-            folders = [data / name for name in there] or [data]
-            return [pair for folder in folders for pair in find_pairs(folder)], "all files, seen in training or not"
-        if there:
-            raise InputError(f"{data} has no {split}/; it has {', '.join(there)}.")
         listed = run.files(split)
-        return [p for p in find_pairs(data) if file_hash(p) in listed], f"the {split} files of the run"
+        pairs = [p for folder in folders for p in find_pairs(folder) if file_hash(p) in listed]
+        if not pairs:
+            raise InputError(f"{data} holds none of the {split} files of the run.")
+        return pairs, f"the {split} files of the run in {data}"
 
-    chosen = "test" if "test" in there else "val" if "val" in there else None
-    pairs = find_pairs(data / chosen) if chosen else find_pairs(data)
+    folder = next((data / name for name in ("test", "val", "train") if name in there), data)
+    hashes = {pair: file_hash(pair) for pair in find_pairs(folder)}
     trained, validated = run.files("train"), run.files("val")
-    hashes = {pair: file_hash(pair) for pair in pairs}
-    unseen = [pair for pair in pairs if hashes[pair] not in trained]
+    unseen = [pair for pair in hashes if hashes[pair] not in trained]
     if not unseen:
-        raise InputError(f"The run learnt from every image of {data}; a score needs others. (--split all scores them.)")
-    words = f"{len(unseen)} files of {chosen}/" if chosen else f"{len(unseen)} files"
-    if len(unseen) < len(pairs):
-        words += f", without {len(pairs) - len(unseen)} that the run learnt from"
+        raise InputError(
+            f"The run learnt from every image of {folder}; a score needs others. (--split all scores them.)"
+        )
+    words = f"{len(unseen)} files of {folder}"
+    if len(unseen) < len(hashes):
+        words += f", without {len(hashes) - len(unseen)} that the run learnt from"
     if any(hashes[pair] in validated for pair in unseen):
         words += "; among them the validation files, by which the best epoch was chosen"
     return unseen, words

@@ -7,7 +7,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from unet_tf.prediction import predict
 from unet_tf.run import Run
 
 SAVED_MODEL, TFLITE = "saved_model/1", "model_float32.tflite"  # TF Serving wants a version folder
+EXPORT_STEPS = 3
 PARITY = {SAVED_MODEL: 1e-5, TFLITE: 1e-4}
 """Largest difference in probability to Keras that an artefact may have."""
 
@@ -47,25 +50,28 @@ def export(
     Args:
         run: a run, or its folder.
         out: the bundle, a new folder.
-        tile: input size of the TFLite tile, legal and large enough to predict with; None for the run's.
+        tile: input size of the TFLite tile, legal and large enough to predict with; None for the run's (and the halo
+            around it for a "same" net).
         on_step: called with the name of each step as it begins.
 
     Returns:
         What `report.json` holds.
 
     Raises:
-        InputError: the folder exists, the tile is not legal, or an artefact differs from Keras by more than 1e-5
-            (SavedModel) or 1e-4 (TFLite) in probability; nothing is written then.
+        InputError: the folder exists or cannot be written, or the tile is not legal.
+        RuntimeError: an artefact differs from Keras by more than 1e-5 (SavedModel) or 1e-4 (TFLite) in probability,
+            or the TFLite converter failed. Nothing is written then, as with every error.
     """
     run, out = run if isinstance(run, Run) else Run(run), Path(out)
     if out.exists():
         raise InputError(f"{out} exists. Choose another --out for the bundle, or remove it first.")
     geometry = run.geometry
-    tile = tile or max(run.config.tile or 0, geometry.min_tile)
-    geometry.tiling(1, tile)  # raises where the tile is not legal
+    if tile is None:
+        tile = max((run.config.tile or 0) + 2 * geometry.margin, geometry.min_tile)
+    geometry.tile_step(tile)  # raises where the tile is not legal
     model = _float32_model(run)
 
-    with replacing(out) as temporary:
+    with replacing(out) as temporary, _refusals_in_words(out):
         on_step("SavedModel")
         _write_saved_model(model, run, temporary / SAVED_MODEL)
         on_step("TFLite")
@@ -77,10 +83,17 @@ def export(
     return report
 
 
+@contextmanager
+def _refusals_in_words(out: Path) -> Iterator[None]:
+    """Say it as an InputError where TensorFlow's own file system cannot write."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+        raise InputError(f"Cannot write {out}: {error.message}. Free space or choose another place.") from error
+
+
 def _float32_model(run: Run) -> keras.Model:
     """The best net, rebuilt in float32 where it was trained in another precision."""
-    from dataclasses import replace
-
     if run.config.precision == "float32":
         return run.model
     model = replace(run.config, precision="float32").build(run.normalisation.channels)
@@ -102,8 +115,8 @@ def _write_saved_model(model: keras.Model, run: Run, path: Path) -> None:
         height, width = tf.shape(image)[1], tf.shape(image)[2]
         rows, columns = _mirror_in_graph(height, geometry), _mirror_in_graph(width, geometry)
         window = tf.gather(tf.gather(tf.cast(image, tf.float32), rows, axis=1), columns, axis=2)
-        margin = geometry.halo if geometry.padding == "same" else 0
-        return {"probabilities": net(window)[:, margin : margin + height, margin : margin + width]}
+        inside = net(window)[:, geometry.margin :, geometry.margin :]
+        return {"probabilities": inside[:, :height, :width]}
 
     def mask(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"mask": tf.cast(tf.argmax(probabilities(image)["probabilities"], axis=-1), tf.uint8)}
@@ -168,9 +181,9 @@ def _parity(model: keras.Model, run: Run, tile: int, bundle: Path) -> dict[str, 
             "label_agreement": float((found.argmax(-1) == expected.argmax(-1)).mean()),
         }
         if difference > PARITY[name]:
-            raise InputError(
+            raise RuntimeError(
                 f"{name} differs from Keras by {difference:.1e} in probability, and may by {PARITY[name]:.0e}. "
-                "Nothing was exported."
+                "Nothing was exported. Please report this with the versions in config.toml of the run."
             )
     return report
 

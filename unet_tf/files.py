@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -10,13 +11,16 @@ from pathlib import Path
 
 from unet_tf.errors import InputError
 
+REFUSALS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "ENOTDIR")}
+"""What the system answers where it will not write: full, over quota, too large, not permitted, read-only, no folder."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with its suffix; rename it to `path` when the block ends well.
 
-    The block may make a file or a folder of it. If it fails, what it wrote is removed and an existing `path` stays as
-    it was.
+    The block may make a file or a folder of it; a folder replaces one of the same name. If the block fails, what it
+    wrote is removed and an existing `path` stays as it was.
 
     Raises:
         InputError: the system refuses to write (no space left, no permission).
@@ -38,9 +42,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(
-            f"Cannot write {path}: {error.strerror or error}. Free space or choose another place."
-        ) from error
+        if error.errno not in REFUSALS:
+            raise
+        raise InputError(f"Cannot write {path}: {error.strerror}. Free space or choose another place.") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

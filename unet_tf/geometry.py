@@ -84,6 +84,11 @@ class Geometry:
         return 2 * self.halo if self.padding == "valid" else 0
 
     @property
+    def margin(self) -> int:
+        """Pixels to cut off each side of the net's output: the halo for "same"; 0 for "valid", which cuts it itself."""
+        return self.halo if self.padding == "same" else 0
+
+    @property
     def crop_margins(self) -> tuple[int, ...]:
         """Pixels cropped off each side of the skip connections, from the deepest up: 4, 16, 40, 88.
 
@@ -255,7 +260,7 @@ def run_tiles(
     Yields:
         A tile's place in the image, and what the net gives there; the places cover the image without overlap.
     """
-    margin = geometry.halo if geometry.padding == "same" else 0  # a "valid" net has cut its halo off itself
+    margin = geometry.margin
     for top in rows.origins:
         for left in columns.origins:
             output = net(read_window(image, (top, left), (rows.input_size, columns.input_size), geometry.halo))

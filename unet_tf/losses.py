@@ -14,25 +14,25 @@ from unet_tf.labels import VOID
 REDUCTIONS = ("sum", "mean", "weighted_mean")
 
 
-def integer_labels(y_true: Any, num_classes: int, void_label: int = VOID) -> Any:
+def integer_labels(y_true: Any, num_classes: int, void_label: int = VOID) -> tuple[Any, Any]:
     """Bring integer or one-hot labels into one form.
 
     Args:
-        y_true: (..., H, W) or (..., H, W, 1) integer label ids, or (..., H, W, num_classes) one-hot; the last
-            dimension decides. A one-hot pixel without any class is void.
+        y_true: (B, H, W) or (B, H, W, 1) integer label ids, or (B, H, W, num_classes) one-hot; the last dimension
+            decides. A one-hot pixel without any class is void.
         num_classes: number of classes, 2 or more.
         void_label: the id of void among integer labels.
 
     Returns:
-        (..., H, W) int32 label ids; -1 where void.
+        (B, H, W) int32 label ids, and (B, H, W) bool, True where void.
     """
     y_true = ops.convert_to_tensor(y_true)
     if len(y_true.shape) == 4 and y_true.shape[-1] == num_classes:
-        return ops.where(ops.any(y_true != 0, axis=-1), ops.cast(ops.argmax(y_true, axis=-1), "int32"), -1)
+        return ops.cast(ops.argmax(y_true, axis=-1), "int32"), ops.logical_not(ops.any(y_true != 0, axis=-1))
     if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
     labels = ops.cast(y_true, "int32")
-    return ops.where(labels == void_label, -1, labels)
+    return labels, labels == void_label
 
 
 @keras.saving.register_keras_serializable("unet_tf")
@@ -103,19 +103,20 @@ class WeightedCrossentropy(keras.losses.Loss):
         """Cross-entropy, weight and 1 where not void, each (B, H, W) float32."""
         y_pred = ops.cast(y_pred, "float32")
         num_classes = y_pred.shape[-1]
-        labels = integer_labels(y_true, num_classes, self.void_label)
-        one_hot = ops.one_hot(labels, num_classes, dtype="float32")  # (B, H, W, C); all 0 outside the classes
+        labels, void = integer_labels(y_true, num_classes, self.void_label)
+        labels = ops.where(void, 0, labels)
+        one_hot = ops.one_hot(labels, num_classes, dtype="float32")  # (B, H, W, C)
         crossentropy = -ops.sum(one_hot * ops.log_softmax(y_pred, axis=-1), axis=-1)
-        counted = ops.cast(labels != -1, "float32")
-        unknown = ops.logical_or(labels < -1, labels >= num_classes)
+        unknown = ops.logical_or(labels < 0, labels >= num_classes)
         crossentropy = ops.where(unknown, float("nan"), crossentropy)
+        counted = ops.cast(ops.logical_not(void), "float32")
         weight = counted
         if self.class_weights is not None:
             if len(self.class_weights) != num_classes:
                 raise InputError(
                     f"{len(self.class_weights)} class weights for {num_classes} classes; give one a class."
                 )
-            weight = ops.sum(one_hot * ops.convert_to_tensor(self.class_weights, "float32"), axis=-1)
+            weight = counted * ops.sum(one_hot * ops.convert_to_tensor(self.class_weights, "float32"), axis=-1)
         return crossentropy, weight, counted
 
     def get_config(self) -> dict[str, Any]:

@@ -106,10 +106,11 @@ class MeanIoU(keras.metrics.Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch to the confusion matrix."""
         y_pred = ops.convert_to_tensor(y_pred)
-        labels = ops.reshape(integer_labels(y_true, self.num_classes, self.void_label), (-1,))
+        labels, void = (ops.reshape(x, (-1,)) for x in integer_labels(y_true, self.num_classes, self.void_label))
         predicted = ops.reshape(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), (-1,))
-        # Void gets a bin of its own behind the matrix.
+        # Void, and ids for which the loss is NaN, get a bin of their own behind the matrix.
         known = ops.logical_and(labels >= 0, labels < self.num_classes)
+        known = ops.logical_and(known, ops.logical_not(void))
         pairs = ops.where(known, labels * self.num_classes + predicted, self.num_classes**2)
         counts = ops.bincount(pairs, minlength=self.num_classes**2 + 1)[: self.num_classes**2]
         counts = ops.reshape(counts, (self.num_classes, self.num_classes))

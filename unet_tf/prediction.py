@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.geometry import run_tiles
+from unet_tf.geometry import Geometry, run_tiles
 from unet_tf.model import geometry_of
 from unet_tf.run import Run
 
@@ -18,7 +19,7 @@ MAX_TILE = 1000
 
 
 def predict(
-    model_or_run: keras.Model | Run | str,
+    model_or_run: keras.Model | Run | str | Path,
     image: NDArray,
     tile: int | None = None,
     probabilities: bool = False,
@@ -28,13 +29,14 @@ def predict(
 
     The image is mirrored at its borders and cut into tiles whose outputs meet without overlap. Tile origins are
     multiples of 2**depth, where the poolings of all tiles fall together: so the result does not depend on the tile
-    size, but for float32 rounding (below 1e-5 in probability). That holds for "same" nets too, whose tiles are read
-    with a halo wide enough that the zeros they pad with reach nothing that is kept.
+    size, but for rounding: below 1e-5 in probability in float32; nets trained in bfloat16 predict in it, with two to
+    three digits. That holds for "same" nets too, whose tiles are read with a halo wide enough that the zeros they pad
+    with reach nothing that is kept.
 
     Args:
         model_or_run: a run folder, a `Run`, or a bare model built by `unet_tf.unet`.
         image: (H, W) or (H, W, C). For a run: raw pixels, as in its training files. For a bare model: normalised.
-        tile: largest input size of a tile, a legal one; None for about 1000.
+        tile: largest input size of a tile, a legal one; None for about 1000. A model of fixed size has its own.
         probabilities: return the softmax instead of the class ids.
         on_tile: called with (tiles done, tiles in all) after each tile.
 
@@ -65,8 +67,11 @@ def predict(
     if image.shape[2] != channels:
         raise InputError(f"The net takes images of {channels} channels; received {image.shape[2]}.")
 
-    max_tile = tile or geometry.nearest_legal(MAX_TILE)[0]
-    rows, columns = (geometry.tiling(length, max_tile) for length in image.shape[:2])
+    max_tile = default_tile(geometry) if tile is None else tile
+    rows, columns = (
+        geometry.fixed_tiling(length, size) if size else geometry.tiling(length, max_tile)
+        for length, size in zip(image.shape[:2], model.input_shape[1:3], strict=True)
+    )
     tiles = run_tiles(lambda window: model.predict_on_batch(window[None])[0], image, geometry, rows, columns)
     shape = (*image.shape[:2], model.output_shape[-1])
     result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
@@ -75,6 +80,11 @@ def predict(
         result[place] = softmax(logits) if probabilities else logits.argmax(-1)
         on_tile(done, total)
     return result
+
+
+def default_tile(geometry: Geometry) -> int:
+    """The largest legal input size up to `MAX_TILE`, or the smallest that a deep net can predict with."""
+    return max(geometry.nearest_legal(MAX_TILE)[0], geometry.min_tile)
 
 
 def softmax(logits: NDArray) -> NDArray[np.float32]:

@@ -48,7 +48,8 @@ img { max-width: 100% } code { background: #f2f4f6; padding: .1rem .3rem } p.not
 
 def colour(label: NDArray) -> NDArray[np.uint8]:
     """Draw (H, W) class ids as (H, W, 3) RGB; void is grey."""
-    picture = PALETTE[label % len(PALETTE)]
+    others = len(PALETTE) - 1
+    picture = PALETTE[np.where(label == 0, 0, 1 + (label.astype(int) - 1) % others)]
     picture[label == VOID] = VOID_GREY
     return picture
 
@@ -97,7 +98,7 @@ def _panel(
 ) -> Figure:
     height, width = label.shape
     figure = Figure(figsize=(12, 12 / 4 * height / width + 0.75), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
     pictures = {
         "image": displayable(image),
         f"truth ({', '.join(classes[1:4])}{', ...' if len(classes) > 4 else ''})": colour(label),
@@ -106,7 +107,7 @@ def _panel(
     }
     for axes, (name, picture) in zip(figure.subplots(1, 4), pictures.items(), strict=True):
         axes.imshow(picture, interpolation="nearest")
-        axes.set_title(name, fontsize=9)
+        axes.set_title(name, fontsize=9, parse_math=False)
         axes.set_axis_off()
     return figure
 
@@ -129,7 +130,8 @@ def curves(history: Sequence[dict[str, str]]) -> Figure:
         axes.legend(frameon=False, fontsize=9)
     # One bad first epoch must not flatten all others.
     losses = [float(row[key]) for row in history for key in ("loss", "val_loss")]
-    figure.axes[0].set_ylim(0, min(max(losses), 3 * float(np.median(losses))))
+    losses = [loss for loss in losses if np.isfinite(loss)] or [1.0]
+    figure.axes[0].set_ylim(0, max(min(max(losses), 3 * float(np.median(losses))), 1e-6))
     figure.axes[1].set_ylim(0, 1)
     return figure
 
@@ -176,9 +178,9 @@ def _scores(folder: Path) -> str:
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return (
         f"<h2>Scores</h2>\n<p>On {html.escape(stored['files'])}. Mean soft Dice of the U-Net: "
-        f'{stored["mean_soft_dice"]:.4f}.</p>\n<table class="scores"><tr>{head}</tr>\n{body}</table>\n'
+        f'{number(stored["mean_soft_dice"])}.</p>\n<table class="scores"><tr>{head}</tr>\n{body}</table>\n'
         '<p class="note">One confusion matrix over all pixels. '
-        "The majority class and Otsu's threshold (with the better of its two polarities) need no training: "
+        "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "
         "a net is worth what it adds to them.</p>"
     )
 
@@ -189,8 +191,13 @@ def score_rows(stored: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = [("", *(f"IoU {name}" for name in classes), "mean IoU", "mean Dice", "pixel accuracy")]
     for method, s in {"U-Net": stored, **stored["baselines"]}.items():
         numbers = (*(s["iou"][name] for name in classes), s["mean_iou"], s["mean_dice"], s["pixel_accuracy"])
-        rows.append((method, *("none" if number is None else f"{number:.4f}" for number in numbers)))
+        rows.append((method, *map(number, numbers)))
     return rows
+
+
+def number(score: float | None) -> str:
+    """A score with four digits; "none" where there is none."""
+    return "none" if score is None else f"{score:.4f}"
 
 
 def _panels(folder: Path) -> str:
@@ -231,7 +238,7 @@ def _extra(folder: Path) -> str:
 
 
 def _settings(folder: Path) -> str:
-    stored = tomllib.loads((folder / Run.CONFIG).read_text())
+    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>\n"
         for table in ("train", "normalisation", "versions")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import platform
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from unet_tf.data.samples import Normalisation, Samples, Weighting
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.geometry import Geometry
+from unet_tf.labels import VOID
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +70,7 @@ class TrainConfig:
     precision: str = "float32"
     epochs: int | None = None
     minutes: float | None = None
-    min_steps: int = 32
+    min_steps: int = 64
     batch_size: int = 2
     tile: int | None = None
     learning_rate: float = 1e-3
@@ -87,7 +89,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         rules = {
-            "classes": (len(self.classes) >= 2 and len(set(self.classes)) == len(self.classes), "2 or more names"),
+            "classes": (
+                2 <= len(self.classes) <= VOID and len(set(self.classes)) == len(self.classes) and all(self.classes),
+                f"2 to {VOID} different names",
+            ),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "epochs": (self.epochs is None or self.epochs >= 1, "1 or more"),
             "minutes": (self.minutes is None or self.minutes > 0, "above 0"),
@@ -98,6 +103,10 @@ class TrainConfig:
             "val_share": (0 < self.val_share < 1, "between 0 and 1"),
             "border_weight": (self.border_weight >= 0, "0 or more"),
             "border_sigma": (self.border_sigma > 0, "above 0"),
+            "seed": (0 <= self.seed < 2**32, "in [0, 2**32)"),
+            "rotation": (self.rotation >= 0, "0 or more"),
+            "elastic": (self.elastic >= 0, "0 or more"),
+            "brightness": (self.brightness >= 0, "0 or more"),
             "scale": (0 <= self.scale < 1, "in [0, 1)"),
             "contrast": (0 <= self.contrast < 1, "in [0, 1)"),
         }
@@ -149,15 +158,15 @@ class TrainConfig:
             keras.config.set_dtype_policy(policy)
 
 
-def class_names(classes: int | str | tuple[str, ...]) -> tuple[str, ...]:
+def class_names(classes: int | str | Sequence[str]) -> tuple[str, ...]:
     """Names of the classes from a number ("3"), a list ("sky,road,void") or the names themselves.
 
     Example:
         >>> class_names(3), class_names("membrane,cell")
         (('background', 'class1', 'class2'), ('membrane', 'cell'))
     """
-    if isinstance(classes, tuple):
-        return classes
+    if not isinstance(classes, int | str):
+        return tuple(classes)
     text = str(classes)
     if text.isdecimal():
         return TrainConfig.classes if int(text) == 2 else ("background", *(f"class{i}" for i in range(1, int(text))))
@@ -180,6 +189,7 @@ class Run:
         classes: names of the classes.
     """
 
+    # Names of its files.
     CONFIG, FILES, HISTORY, BEST, LAST = "config.toml", "files.csv", "history.csv", "best.keras", "last.keras"
     EVALUATION, PANELS, REPORT = "evaluation.json", "panels", "report.html"
     LARGE, BUNDLE = "large.png", "bundle"
@@ -192,7 +202,7 @@ class Run:
                 f"{self.path} is no run: it has no {self.CONFIG}. Give the folder that train --out filled."
             )
         try:
-            stored = tomllib.loads(config.read_text())
+            stored = tomllib.loads(config.read_text(encoding="utf-8"))
             known = {f.name for f in fields(TrainConfig)}
             unset = {name: None for name, value in asdict(TrainConfig()).items() if value is None}
             values = unset | {k: v for k, v in stored["train"].items() if k in known}
@@ -203,7 +213,7 @@ class Run:
                 stored["normalisation"]["dtype"],
             )
             self.data = Path(stored["data"]["path"])
-        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{config} is damaged or of another version: {error}. Train again.") from error
 
     @property
@@ -218,8 +228,12 @@ class Run:
 
     @cached_property
     def model(self) -> keras.Model:
-        """The net with the best validation mean IoU."""
-        return load_model(self.path / self.BEST)
+        """The net with the best validation mean IoU.
+
+        Raises:
+            InputError: the file is missing, damaged, or holds another net than the configuration says.
+        """
+        return load_model(self.path / self.BEST, self.config, self.normalisation.channels)
 
     def normalise(self, image: NDArray, name: str = "the image") -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""
@@ -227,7 +241,10 @@ class Run:
 
     def files(self, split: str) -> set[str]:
         """SHA-256 of the image files that were "train" or "val" of this run."""
-        with (self.path / self.FILES).open(newline="") as file:
+        path = self.path / self.FILES
+        if not path.is_file():
+            raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.")
+        with path.open(newline="", encoding="utf-8") as file:
             return {row["sha256"] for row in csv.DictReader(file) if row["split"] == split}
 
 
@@ -247,12 +264,12 @@ def save_config(path: Path, config: TrainConfig, normalisation: Normalisation, d
         },
     }
     with replacing(path / Run.CONFIG) as temporary:
-        temporary.write_text(tomli_w.dumps(stored))
+        temporary.write_text(tomli_w.dumps(stored), encoding="utf-8")
 
 
 def save_files(path: Path, splits: dict[str, Samples]) -> None:
     """Write which image file (split, name, sha256) was used for what."""
-    with replacing(path / Run.FILES) as temporary, temporary.open("w", newline="") as file:
+    with replacing(path / Run.FILES) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("split", "name", "sha256"))
         for split, samples in splits.items():
@@ -260,11 +277,11 @@ def save_files(path: Path, splits: dict[str, Samples]) -> None:
             writer.writerows((split, name, sha256) for name, sha256 in zip(names, samples.sha256, strict=True))
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:
     """Load a net for prediction, without its optimizer.
 
     Raises:
-        InputError: the file is missing, damaged, or not one of ours.
+        InputError: the file is missing, damaged, not one of ours, or not the net of this configuration.
     """
     import keras
 
@@ -276,7 +293,9 @@ def load_model(path: Path) -> keras.Model:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its readers meet in a file that is none
         raise InputError(f"{path} is not a Keras model that can be loaded: {error}") from error
-    geometry_of(model)
+    expected = config.geometry, channels, config.num_classes
+    if (found := (geometry_of(model), model.input_shape[-1], model.output_shape[-1])) != expected:
+        raise InputError(f"{path} is not the net of its run: (sizes, channels, classes) {found}, and not {expected}.")
     return model
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.folder import SPLITS, match, read_pair
+from unet_tf.data.folder import SPLITS, Pair, hold_out, match, read_pair
 from unet_tf.data.weight_map import class_balance, count_classes
 from unet_tf.errors import InputError
 
@@ -37,7 +37,7 @@ class Findings:
     """What `check` found.
 
     Attributes:
-        splits: facts by split; one named "all" where the folder has no `train/`.
+        splits: facts of "train", "val" and, where there is one, "test", as training would split with seed 0.
         problems: what would stop training, one text each; empty if nothing.
     """
 
@@ -47,7 +47,7 @@ class Findings:
     @property
     def class_weights(self) -> NDArray[np.float64]:
         """Suggested weight of each class, from the training files (`unet_tf.class_balance`)."""
-        return class_balance((self.splits.get("train") or next(iter(self.splits.values()))).class_pixels)
+        return class_balance(self.splits["train"].class_pixels)
 
 
 def check(
@@ -73,18 +73,11 @@ def check(
     data = Path(data)
     if not data.is_dir():
         raise InputError(f"There is no folder {data}. Give the folder that holds images/ and masks/.")
-    folders = {name: data / name for name in SPLITS if (data / name).is_dir()}
-    if "train" not in folders:
-        folders = {"all": data, **folders}
-    matched = {name: match(folder) for name, folder in folders.items()}
-    total, done = sum(len(pairs) for pairs, _ in matched.values()), 0
     findings = Findings({}, [])
-    for name, (pairs, problems) in matched.items():
-        facts = SplitFacts(class_pixels=np.zeros(num_classes, np.int64))
-        findings.splits[name] = facts
-        findings.problems += problems
-        if not pairs:
-            findings.problems.append(f"{folders[name]} has no pair of images/NAME and masks/NAME.")
+    splits = _split(data, findings.problems)
+    total, done = sum(map(len, splits.values())), 0
+    for name, pairs in splits.items():
+        facts = findings.splits[name] = SplitFacts(class_pixels=np.zeros(num_classes, np.int64))
         for pair in pairs:
             try:
                 image, label = read_pair(pair, num_classes)
@@ -102,17 +95,39 @@ def check(
     return findings
 
 
+def _split(data: Path, problems: list[str]) -> dict[str, list[Pair]]:
+    """The splits that training would use, as far as they can be told; what is wrong is added to `problems`."""
+    folders = {name: data / name for name in SPLITS if (data / name).is_dir()}
+    folders.setdefault("train", data)
+    splits = {}
+    for name, folder in folders.items():
+        splits[name], unpaired = match(folder)
+        problems += unpaired
+        if not splits[name]:
+            problems.append(f"{folder} has no pair of images/NAME and masks/NAME.")
+    if "val" not in splits and len(splits["train"]) >= 2:
+        splits["train"], splits["val"] = hold_out(splits["train"])
+    elif "val" not in splits and splits["train"]:
+        problems.append("Training needs 2 pairs, one of them for validation; found 1.")
+    return {name: splits[name] for name in SPLITS if name in splits}
+
+
 def _check_together(findings: Findings) -> None:
-    """Add what no single file shows: pixel types that differ, classes without a pixel, too few pairs."""
-    types = {kind.split()[0] for facts in findings.splits.values() for kind in facts.kinds}
+    """Add what no single file shows: pixel types that differ, colour beside grey, classes without a pixel."""
+    kinds = {name: set(facts.kinds) for name, facts in findings.splits.items()}
+    types = {kind.split()[0] for present in kinds.values() for kind in present}
     if len(types) > 1:
         findings.problems.append(
             f"All images have one pixel type; found {', '.join(sorted(types))}. Convert them to one."
         )
-    name, facts = next(iter(findings.splits.items()))
-    absent = np.flatnonzero(facts.class_pixels == 0)
-    if facts.pairs and absent.size:
+    in_colour = {name for name, present in kinds.items() if any("colour" in kind for kind in present)}
+    if in_colour and "train" not in in_colour:
+        names = ", ".join(sorted(in_colour))
+        findings.problems.append(
+            f"All training images are grey, and {names} has images in colour. Convert them to grey."
+        )
+    train = findings.splits["train"]
+    absent = np.flatnonzero(train.class_pixels == 0)
+    if train.pairs and absent.size:
         ids = ", ".join(map(str, absent))
-        findings.problems.append(f"Every class has pixels in the training masks; in {name} none has class {ids}.")
-    if name == "all" and facts.pairs == 1:
-        findings.problems.append("Training needs 2 pairs, one of them for validation; found 1.")
+        findings.problems.append(f"Every class has pixels in the training masks; none has class {ids}.")

@@ -17,6 +17,7 @@ from unet_tf.errors import InputError
 from unet_tf.files import replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
 SPLITS = ("train", "val", "test")
 
 
@@ -40,7 +41,8 @@ def read_image(path: str | Path) -> NDArray:
         is grey. EXIF rotation is applied.
 
     Raises:
-        InputError: the file is missing, empty, truncated or no picture.
+        InputError: the file is missing, empty, truncated or no picture, has several pages, or values that are not
+            finite.
     """
     path = Path(path)
     try:
@@ -55,6 +57,11 @@ def read_image(path: str | Path) -> NDArray:
             f"{path} ({data.size} bytes) is not a complete {', '.join(s[1:].upper() for s in SUFFIXES[::2])} picture: "
             "truncated, damaged or of another type. Copy it again or remove it together with its partner."
         )
+    if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
+        raise InputError(f"{path} has {pages} pages, and an image has one. Save each page as a file of its own.")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        count = np.count_nonzero(~np.isfinite(image))
+        raise InputError(f"{path} holds {count} values that are not finite (NaN or infinite). Replace them.")
     if image.ndim == 2:
         return image[..., None]
     if image.shape[2] in (2, 4):
@@ -68,6 +75,8 @@ def read_image(path: str | Path) -> NDArray:
 
 def _decode(data: NDArray[np.uint8]) -> NDArray | None:
     """Decode as the file is (depth, alpha), turned as its EXIF orientation says; None if OpenCV cannot."""
+    if data[:8].tobytes() == b"\x89PNG\r\n\x1a\n" and b"IEND" not in data[-4096:].tobytes():
+        return None  # truncated: libpng would say so on stderr
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our error names the file, OpenCV's does not
     try:
@@ -87,13 +96,15 @@ def write_picture(path: str | Path, picture: NDArray) -> None:
     """Encode a picture into a file whose name says the format, whole or not at all.
 
     Args:
-        path: a name with a suffix out of `SUFFIXES`.
+        path: a name that ends in .png, .bmp, .tif or .tiff, which lose nothing.
         picture: (H, W) or (H, W, 1) grey, or (H, W, 3) RGB; uint8 or uint16.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or its name ends otherwise.
     """
     path = Path(path)
+    if path.suffix.lower() not in LOSSLESS:
+        raise InputError(f"Pictures are written as {', '.join(LOSSLESS)}, which lose nothing; received {path.name!r}.")
     if picture.ndim == 3 and picture.shape[2] == 3:
         picture = picture[..., ::-1]
     encoded, data = cv2.imencode(path.suffix, picture)
@@ -189,19 +200,23 @@ def find_splits(folder: str | Path, val_share: float = 0.2, seed: int = 0) -> di
         InputError: no such folder, unpaired files, or fewer than two pairs to split.
     """
     folder = Path(folder)
-    if not 0 < val_share < 1:
-        raise InputError(f"The validation share lies between 0 and 1; received {val_share}.")
     named = {split: find_pairs(folder / split) for split in SPLITS if (folder / split).is_dir()}
     train = named.get("train") or find_pairs(folder)
-    val = named.get("val")
-    if val is None:
-        if len(train) < 2:
-            raise InputError(f"{folder} has {len(train)} pair; training needs 2, one of them for validation.")
-        names = [pair.name for pair in train]
-        held_out = set(random.Random(seed).sample(names, max(1, round(val_share * len(names)))))
-        val = [pair for pair in train if pair.name in held_out]
-        train = [pair for pair in train if pair.name not in held_out]
+    if "val" in named:
+        return {"train": train, "val": named["val"], "test": named.get("test", [])}
+    if len(train) < 2:
+        raise InputError(f"{folder} has {len(train)} pair; training needs 2, one of them for validation.")
+    train, val = hold_out(train, val_share, seed)
     return {"train": train, "val": val, "test": named.get("test", [])}
+
+
+def hold_out(pairs: Sequence[Pair], share: float = 0.2, seed: int = 0) -> tuple[list[Pair], list[Pair]]:
+    """Split off a seeded share of the pairs, at least one: what stays and what is held out, each in the given order."""
+    if not 0 < share < 1:
+        raise InputError(f"The validation share lies between 0 and 1; received {share}.")
+    names = [pair.name for pair in pairs]
+    chosen = set(random.Random(seed).sample(names, max(1, round(share * len(names)))))
+    return [p for p in pairs if p.name not in chosen], [p for p in pairs if p.name in chosen]
 
 
 def channels_of(images: Iterable[NDArray]) -> int:

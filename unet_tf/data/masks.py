@@ -13,8 +13,8 @@ from unet_tf.labels import VOID
 def label_from_mask(mask: NDArray, num_classes: int = 2, name: str = "the mask") -> NDArray[np.uint8]:
     """Read label ids out of a mask picture.
 
-    Two classes: a binary mask, 0 and 255 or 0 and 1; the larger value is class 1. More classes: the grey values are
-    the class ids, and 255 is void.
+    Two classes: a binary mask, 0 and 255 or 0 and 1; the larger value is class 1, and there is no void. More classes:
+    the grey values are the class ids, and 255 is void.
 
     Args:
         mask: (H, W) or (H, W, C) unsigned integers as decoded; a colour mask counts as grey if its channels are equal.
@@ -38,9 +38,11 @@ def label_from_mask(mask: NDArray, num_classes: int = 2, name: str = "the mask")
                 "Convert each colour to its class id."
             )
         mask = mask[..., 0]
+    if not 2 <= num_classes <= VOID:
+        raise InputError(f"There are 2 to {VOID} classes; received {num_classes}.")
+    if mask.dtype.kind not in "ub":
+        raise InputError(f"{name} holds {mask.dtype} pixels, and masks hold unsigned integers. Save it as 8-bit PNG.")
     legal = [0, 1, 255] if num_classes == 2 else [*range(num_classes), VOID]
-    if mask.dtype.kind not in "ub" or not 2 <= num_classes <= VOID:
-        raise InputError(f"{name}: masks hold unsigned integers of 2 to {VOID} classes; received {mask.dtype}.")
     values, counts = np.unique(mask, return_counts=True)
     wrong = ~np.isin(values, legal)
     if num_classes == 2 and {1, 255} <= set(values.tolist()):

@@ -116,8 +116,7 @@ def validation_dataset(
         tilings = [geometry.tiling(length, max_tile) for length in sample.label.shape]
         image = read_window(sample.image, origin, [t.input_size for t in tilings], geometry.halo)
         outputs = [geometry.output_size(t.input_size) for t in tilings]
-        # In a "same" net's output the tile's own pixels begin behind the halo.
-        margin = geometry.halo if geometry.padding == "same" else 0
+        margin = geometry.margin
         label = np.full(outputs, VOID, np.uint8)
         weight = np.zeros(outputs, np.float32)
         own = np.s_[origin[0] : origin[0] + tilings[0].step, origin[1] : origin[1] + tilings[1].step]
@@ -135,7 +134,7 @@ def validation_dataset(
     return tiles.map(cut_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(1).prefetch(tf.data.AUTOTUNE)
 
 
-def default_tile(samples: Samples, geometry: Geometry) -> int:
+def training_tile(samples: Samples, geometry: Geometry) -> int:
     """The paper's 572 or its like, smaller where its output would not fit into every image.
 
     The output is at most 388 px (256 px for "same", which wastes no halo): larger tiles leave too few steps an epoch.

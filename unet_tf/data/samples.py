@@ -31,7 +31,8 @@ class Weighting:
 
     Attributes:
         balance: whether w_c balances the classes, from their pixels in the training set; else it is 1.
-        w0: weight of the separation borders between components of class 1; 0 for none, 10 in the paper.
+        w0: weight of the separation borders, background (class 0) between components of class 1; 0 for none, 10 in
+            the paper.
         sigma: width of the borders, pixels.
     """
 
@@ -43,10 +44,12 @@ class Weighting:
         """The weights of one label map, (H, W) float32."""
         if not (self.balance or self.w0):
             return np.broadcast_to(np.float32(1), label.shape)
-        table = np.zeros(VOID + 1, np.float32)
+        table = np.zeros(VOID + 1, np.float32)  # void stays 0
         table[: len(class_weights)] = class_weights
         weight = table[label]
-        return weight + border_weights(components(label), self.w0, self.sigma) if self.w0 else weight
+        if self.w0:
+            weight = weight + border_weights(components(label), self.w0, self.sigma) * (label == 0)
+        return weight
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,13 @@ def generate_cells(
     return _photograph(instances, rng), instances
 
 
-def write_cells(folder: str | Path, counts: dict[str, int], size: int = 256, seed: int = 0) -> Path:
+def write_cells(
+    folder: str | Path,
+    counts: dict[str, int],
+    size: int = 256,
+    seed: int = 0,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """Generate a data folder: `SPLIT/images` (8 bit), `SPLIT/masks` (0/255), `SPLIT/instances` (16-bit cell ids).
 
     Cells that touch are apart in the masks (`label_from_instances`).
@@ -60,12 +67,14 @@ def write_cells(folder: str | Path, counts: dict[str, int], size: int = 256, see
         counts: number of images of each split, such as {"train": 24, "val": 4, "test": 8}.
         size: height and width of the images, pixels.
         seed: the same arguments give the same files.
+        on_image: called with (images written, images in all) after each.
 
     Returns:
         `folder` as a path.
     """
     folder = Path(folder)
-    streams = np.random.SeedSequence(seed).spawn(sum(counts.values()))
+    total = sum(counts.values())
+    streams = np.random.SeedSequence(seed).spawn(total)
     for split, count in counts.items():
         for number in range(count):
             stream = int(streams.pop().generate_state(1)[0])
@@ -73,6 +82,7 @@ def write_cells(folder: str | Path, counts: dict[str, int], size: int = 256, see
             label = label_from_instances(instances)
             for role, picture in (("images", image), ("masks", mask_from_label(label)), ("instances", instances)):
                 write_picture(folder / split / role / f"cells_{number:03d}.png", picture)
+            on_image(total - len(streams), total)
     return folder
 
 
