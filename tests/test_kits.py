@@ -16,8 +16,9 @@ from unet_tf.data.folder import write_picture
 
 KITS = Path(__file__).parents[1] / "export"
 WITHOUT_TENSORFLOW = (
-    "import runpy, sys; sys.modules.update(dict.fromkeys("
-    "('tensorflow', 'keras', 'matplotlib', 'rich', 'typer', 'tomli_w'))); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    "import runpy, sys; absent = 'tensorflow', 'keras', 'matplotlib', 'rich', 'typer', 'tomli_w'; "
+    "sys.modules.update(dict.fromkeys(absent)); "
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 
 

@@ -191,6 +191,14 @@ def test_bad_data_is_refused_before_anything_is_written(cells, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_test_images_that_are_all_training_images_are_refused(cells, tmp_path):
+    for split in ("train", "val", "test"):
+        shutil.copytree(cells / ("val" if split == "val" else "train"), tmp_path / "data" / split)
+    with pytest.raises(InputError, match="every test image of .* is a training image too"):
+        train(tmp_path / "data", tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_file_in_the_place_of_the_run_is_refused(cells, tmp_path):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(InputError, match="is a file"):

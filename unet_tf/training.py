@@ -134,8 +134,12 @@ def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) 
             f"{', '.join(config.classes)}: {', '.join(map(str, samples.class_pixels))}). Check the masks, or --classes."
         )
     validation = read_samples(splits["val"], config.num_classes, config.weighting, samples, count)
-    for pair in splits["test"]:
-        read_samples([pair], config.num_classes, like=samples, on_file=count)
+    test = [read_samples([pair], config.num_classes, like=samples, on_file=count).sha256[0] for pair in splits["test"]]
+    if set(test or validation.sha256) <= set(samples.sha256):
+        raise InputError(
+            f"A net is judged on images that it never saw, and every {'test' if test else 'validation'} image of {data} "
+            "is a training image too. Hold others out."
+        )
     return samples, validation
 
 
