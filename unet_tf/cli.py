@@ -319,6 +319,8 @@ def _training_bar(bars: _Bars) -> Any:
     """A Keras callback: a bar over the steps of the epoch, and a line when it is complete."""
     import keras
 
+    from unet_tf.training import epoch_line
+
     class TrainingBar(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.count = bars.counter(f"epoch {epoch + 1}")
@@ -326,13 +328,9 @@ def _training_bar(bars: _Bars) -> Any:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.count(batch + 1, self.params["steps"])
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
             bars.finish()
-            logs = logs or {}
-            console.print(
-                f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
-                f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
-            )
+            console.print(epoch_line(epoch, logs))
 
     return TrainingBar()
 

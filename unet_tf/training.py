@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import logging
 import math
 import shutil
 import time
@@ -26,6 +27,8 @@ from unet_tf.metrics import MeanIoU
 from unet_tf.prediction import default_tile
 from unet_tf.run import Run, TrainConfig, config_changes, save_config, save_files
 
+log = logging.getLogger("unet_tf")
+
 DEFAULT_MINUTES = 15.0
 WARM_UP = 0.02
 """Share of the run in which the learning rate rises."""
@@ -44,7 +47,8 @@ def train(
     """Train a U-Net on a folder of images and masks.
 
     Fills `out` with the configuration, the files used, `best.keras` (best validation mean IoU), `last.keras` and
-    `history.csv` (one line an epoch); then `unet_tf.evaluate` judges the best net and writes the report.
+    `history.csv` (one line an epoch); then `unet_tf.evaluate` judges the best net and writes the report. Each epoch is
+    a line at level INFO of the logger "unet_tf".
 
     Args:
         data: folder with `images/` and `masks/` of equal stems, directly or in `train/`, `val/`, `test/`.
@@ -136,11 +140,20 @@ def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) 
     validation = read_samples(splits["val"], config.num_classes, config.weighting, samples, count)
     test = [read_samples([pair], config.num_classes, like=samples, on_file=count).sha256[0] for pair in splits["test"]]
     if set(test or validation.sha256) <= set(samples.sha256):
+        unseen = "test" if test else "validation"
         raise InputError(
-            f"A net is judged on images that it never saw, and every {'test' if test else 'validation'} image of {data} "
-            "is a training image too. Hold others out."
+            f"A net is judged on images that it never saw, and every {unseen} image of {data} is a training image too. "
+            "Hold others out."
         )
     return samples, validation
+
+
+def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
+    """An epoch, counted from 0, in one line."""
+    return (
+        f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
+        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
+    )
 
 
 class RunClock(keras.callbacks.Callback):
@@ -207,6 +220,7 @@ class RunClock(keras.callbacks.Callback):
             )
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         logs["seconds"] = round(time.monotonic() - self.start, 1)
+        log.info(epoch_line(epoch, logs))
 
 
 class RunFiles(keras.callbacks.Callback):
