@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "labels", "files", "geometry", "model", "losses", "metrics", "fused",
     "data.masks", "data.folder", "data.weight_map", "data.doctor", "data.augment", "data.synthetic", "data.samples",
-    "data.pipeline", "run", "prediction", "reporting", "evaluation", "training", "exporting", "demonstration",
-    "cli", "__main__",
+    "data.pipeline", "config", "run", "prediction", "reporting", "evaluation", "training", "exporting", "demonstration",
+    "console", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from unet_tf import Run, TrainConfig, predict, train
+from unet_tf.config import class_names
 from unet_tf.data.folder import read_image, write_picture
 from unet_tf.errors import InputError
 from unet_tf.fused import fuse_batch_norm
 from unet_tf.losses import WeightedCrossentropy
-from unet_tf.run import class_names
 from unet_tf.training import RunClock, RunFiles
 
 TINY = {"base_filters": 2, "depth": 1, "tile": 52, "batch_size": 2, "min_steps": 2, "epochs": 2}

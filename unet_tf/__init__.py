@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what the lazy names below stand for
+    from unet_tf.config import TrainConfig as TrainConfig
     from unet_tf.data.doctor import check as check
     from unet_tf.data.masks import label_from_instances as label_from_instances
     from unet_tf.data.masks import label_from_mask as label_from_mask
@@ -27,7 +28,6 @@ if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.model import unet as unet
     from unet_tf.prediction import predict as predict
     from unet_tf.run import Run as Run
-    from unet_tf.run import TrainConfig as TrainConfig
     from unet_tf.training import train as train
 
 # name -> module that defines it
@@ -46,7 +46,7 @@ _HOME = {
     "check": "data.doctor",
     "InputError": "errors",
     "Run": "run",
-    "TrainConfig": "run",
+    "TrainConfig": "config",
     "train": "training",
     "predict": "prediction",
     "evaluate": "evaluation",

@@ -1,23 +1,21 @@
-"""The command line: verbs to functions, progress bars, errors in words. The only module that prints."""
+"""The command line: verbs to functions, errors in words."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from unet_tf import __version__
+from unet_tf.config import TrainConfig, class_names
+from unet_tf.console import console, errors, literal, print_scores, progress_bars, quiet_tensorflow, training_bar
 from unet_tf.errors import InputError
-from unet_tf.run import Run, TrainConfig, class_names
+from unet_tf.run import Run
 
 app = typer.Typer(
     name="unet-tf",
@@ -27,9 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
 Data = Annotated[
     Path, typer.Argument(help="Folder with images/ and masks/ (equal names), or train/ val/ test/ of them.")
 ]
@@ -45,7 +40,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        errors.print(f"[bold red]Error:[/] {_literal(str(error))}")
+        errors.print(f"[bold red]Error:[/] {literal(str(error))}")
         sys.exit(1)
 
 
@@ -70,19 +65,19 @@ def demo(
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo there.")] = False,
 ) -> None:
     """Generate touching cells, train, evaluate, predict, export; ends with a report to open."""
-    _quiet_tensorflow()
+    quiet_tensorflow()
     import unet_tf
 
     def step(name: str) -> None:
         bars.finish()
         console.print(f"[bold]{name}[/]")
 
-    with _bars() as bars:
+    with progress_bars() as bars:
         report = unet_tf.demo(
-            out, overwrite, callbacks=[_training_bar(bars)], on_step=step, on_part=bars.counter("done")
+            out, overwrite, callbacks=[training_bar(bars)], on_step=step, on_part=bars.counter("done")
         )
-    _print_scores(out)
-    console.print(f"Report: {_literal(str(report))}")
+    print_scores(out)
+    console.print(f"Report: {literal(str(report))}")
 
 
 @app.command(epilog="Examples:  unet-tf check cells/    unet-tf check streets/ --classes 12")
@@ -91,7 +86,7 @@ def check(data: Data, classes: Classes = "2") -> None:
     from unet_tf.data.doctor import check as run_check
 
     names = class_names(classes)
-    with _bars() as bars:
+    with progress_bars() as bars:
         findings = run_check(data, len(names), on_file=bars.counter("reading pairs"))
     table = Table("split", "pairs", "sizes", "pixels", *(f"{name}" for name in names), box=None)
     for split, facts in findings.splits.items():
@@ -102,9 +97,9 @@ def check(data: Data, classes: Classes = "2") -> None:
         table.add_row(split, str(facts.pairs), sizes + more, kinds, *shares)
     console.print(table)
     weights = ", ".join(f"{n} {w:.3g}" for n, w in zip(names, findings.class_weights, strict=True))
-    console.print(f"Weights that balance the classes: {_literal(weights)}")
+    console.print(f"Weights that balance the classes: {literal(weights)}")
     for problem in findings.problems:
-        errors.print(f"[bold red]Problem:[/] {_literal(problem)}")
+        errors.print(f"[bold red]Problem:[/] {literal(problem)}")
     if findings.problems:
         raise typer.Exit(1)
     console.print("[green]Nothing stands in the way of training.[/]")
@@ -154,20 +149,20 @@ def train(
 ) -> None:
     """Train a U-Net on a folder; RUN gets config, checkpoints, history and report."""
     settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
-    _quiet_tensorflow()
+    quiet_tensorflow()
     import unet_tf
 
-    with _bars() as bars:
+    with progress_bars() as bars:
         run = unet_tf.train(
             data,
             out,
-            callbacks=[_training_bar(bars)],
+            callbacks=[training_bar(bars)],
             on_file=bars.counter("reading pairs"),
             on_image=bars.counter("judging"),
             **settings,
         )
-    _print_scores(run.path)
-    console.print(f"Report: {_literal(str(run.path / run.REPORT))}")
+    print_scores(run.path)
+    console.print(f"Report: {literal(str(run.path / run.REPORT))}")
 
 
 @app.command(epilog="Examples:  unet-tf evaluate runs/cells cells/    unet-tf evaluate runs/cells cells/ --split test")
@@ -178,13 +173,13 @@ def evaluate(
     tile: Tile = None,
 ) -> None:
     """Score a run on files it did not learn from, beside two trivial baselines."""
-    _quiet_tensorflow()
+    quiet_tensorflow()
     import unet_tf
 
-    with _bars() as bars:
+    with progress_bars() as bars:
         unet_tf.evaluate(run, data, split, tile, on_image=bars.counter("judging"))
-    _print_scores(run)
-    console.print(f"Report: {_literal(str(run / 'report.html'))}")
+    print_scores(run)
+    console.print(f"Report: {literal(str(run / 'report.html'))}")
 
 
 @app.command(
@@ -203,14 +198,14 @@ def predict(
 
     files = [f for i in inputs for f in (list_pictures(i) if i.is_dir() else [i])]
     _check_outputs(files, out)
-    _quiet_tensorflow()
+    quiet_tensorflow()
 
     opened, failed = Run(run), []
     # A damaged model or an illegal tile is said once, not for each file.
     opened.model  # noqa: B018
     if tile is not None:
         opened.geometry.tile_step(tile)
-    with _bars() as bars:
+    with progress_bars() as bars:
         count, count_tiles = bars.counter("files"), bars.counter("tiles")
         for done, file in enumerate(files, start=1):
             try:
@@ -218,9 +213,9 @@ def predict(
             except InputError as error:
                 failed.append(f"{file}: {error}" if str(file) not in str(error) else str(error))
             count(done, len(files))
-    console.print(f"{len(files) - len(failed)} of {len(files)} masks written to {_literal(str(out))}")
+    console.print(f"{len(files) - len(failed)} of {len(files)} masks written to {literal(str(out))}")
     for message in failed:
-        errors.print(f"[bold red]Error:[/] {_literal(message)}")
+        errors.print(f"[bold red]Error:[/] {literal(message)}")
     if failed:
         raise typer.Exit(1)
 
@@ -232,12 +227,12 @@ def export(
     tile: Tile = None,
 ) -> None:
     """Write a SavedModel for TF Serving and a TFLite file, each held against Keras."""
-    _quiet_tensorflow()
+    quiet_tensorflow()
     import unet_tf
     from unet_tf.exporting import EXPORT_STEPS
 
     steps = itertools.count()
-    with _bars() as bars:
+    with progress_bars() as bars:
         count = bars.counter("export")
         report = unet_tf.export(run, out, tile, on_step=lambda name: count(next(steps), EXPORT_STEPS))
     table = Table("artefact", "size", "largest difference in probability to Keras", "equal labels", box=None)
@@ -249,7 +244,7 @@ def export(
             f"{entry['label_agreement']:.4%}",
         )
     console.print(table)
-    console.print(f"Bundle: {_literal(str(out))}")
+    console.print(f"Bundle: {literal(str(out))}")
 
 
 def _check_outputs(files: list[Path], out: Path) -> None:
@@ -284,91 +279,3 @@ def _predict_file(
         with replacing(out / f"{file.stem}.npy") as temporary:
             np.save(temporary, found)
     write_picture(out / f"{file.stem}.png", mask_from_label(label, len(run.classes)))
-
-
-class _Bars:
-    """Progress bars that appear when something first counts, one a name."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def counter(self, name: str) -> Callable[[int, int], None]:
-        task = None
-
-        def count(done: int, total: int) -> None:
-            nonlocal task
-            if task is None or task not in self.progress.task_ids:
-                task = self.progress.add_task(name)
-            self.progress.update(task, completed=done, total=total, visible=done < total)
-
-        return count
-
-    def finish(self) -> None:
-        for task in self.progress.task_ids:
-            self.progress.remove_task(task)
-
-
-@contextmanager
-def _bars() -> Iterator[_Bars]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        yield _Bars(progress)
-
-
-def _training_bar(bars: _Bars) -> Any:
-    """A Keras callback: a bar over the steps of the epoch, and a line when it is complete."""
-    import keras
-
-    from unet_tf.training import epoch_line
-
-    class TrainingBar(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.count = bars.counter(f"epoch {epoch + 1}")
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.count(batch + 1, self.params["steps"])
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-            bars.finish()
-            console.print(epoch_line(epoch, logs))
-
-    return TrainingBar()
-
-
-def _print_scores(run: Path) -> None:
-    """Print the scores that the run folder holds."""
-    import json
-
-    from unet_tf.reporting import number, score_rows
-
-    stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
-    console.print(f"On {_literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
-    header, *rows = score_rows(stored)
-    table = Table(*map(_literal, header), box=None)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def _literal(text: str) -> str:
-    """Text in which rich finds no markup."""
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _quiet_tensorflow() -> None:
-    """Import TensorFlow without the lines that its C++ libraries write to the terminal, whatever is set."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow as tf
-
-        tf.constant(0)  # the processor's features are announced with the first op
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

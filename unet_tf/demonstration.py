@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from unet_tf.config import TrainConfig
 from unet_tf.data.folder import write_picture
 from unet_tf.data.masks import label_from_instances, mask_from_label
 from unet_tf.data.synthetic import generate_cells, write_cells
@@ -19,7 +20,7 @@ from unet_tf.files import replacing
 from unet_tf.metrics import confusion_matrix, scores
 from unet_tf.prediction import predict
 from unet_tf.reporting import colour, difference, displayable, write_report
-from unet_tf.run import Run, TrainConfig
+from unet_tf.run import Run
 from unet_tf.training import train
 
 COUNTS = {"train": 24, "val": 4, "test": 8}

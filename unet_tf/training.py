@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.folder import find_splits
 from unet_tf.data.pipeline import check_tile, draws_per_epoch, training_dataset, training_tile, validation_dataset
 from unet_tf.data.samples import Normalisation, Samples, read_samples
@@ -25,7 +26,7 @@ from unet_tf.fused import fuse_batch_norm
 from unet_tf.losses import WeightedCrossentropy
 from unet_tf.metrics import MeanIoU
 from unet_tf.prediction import default_tile
-from unet_tf.run import Run, TrainConfig, config_changes, save_config, save_files
+from unet_tf.run import Run, save_config, save_files
 
 log = logging.getLogger("unet_tf")
 

@@ -1,0 +1,103 @@
+"""What the command line shows: progress bars, scores, and TensorFlow without its chatter."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape as literal  # text in which rich finds no markup
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from unet_tf.run import Run
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Bars:
+    """Progress bars that appear when something first counts, one a name."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def counter(self, name: str) -> Callable[[int, int], None]:
+        """A function (done, total) that draws the bar `name`, hidden while nothing is left."""
+        task = None
+
+        def count(done: int, total: int) -> None:
+            nonlocal task
+            if task is None or task not in self.progress.task_ids:
+                task = self.progress.add_task(name)
+            self.progress.update(task, completed=done, total=total, visible=done < total)
+
+        return count
+
+    def finish(self) -> None:
+        """Remove all bars."""
+        for task in self.progress.task_ids:
+            self.progress.remove_task(task)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Bars]:
+    """Show the bars that the block counts with; they vanish with it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield Bars(progress)
+
+
+def training_bar(bars: Bars) -> Any:
+    """A Keras callback: a bar over the steps of the epoch, and a line when it is complete."""
+    import keras
+
+    from unet_tf.training import epoch_line
+
+    class TrainingBar(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.count = bars.counter(f"epoch {epoch + 1}")
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.count(batch + 1, self.params["steps"])
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+            bars.finish()
+            console.print(epoch_line(epoch, logs))
+
+    return TrainingBar()
+
+
+def print_scores(run: Path) -> None:
+    """Print the scores that the run folder holds."""
+    from unet_tf.reporting import number, score_rows
+
+    stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
+    console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
+    header, *rows = score_rows(stored)
+    table = Table(*map(literal, header), box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without the lines that its C++ libraries write to the terminal, whatever is set."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.constant(0)  # the processor's features are announced with the first op
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
