@@ -32,7 +32,7 @@ def test_soft_dice_uses_probabilities(cells):
     result = judge(lambda image: np.full((96, 96, 2), 0.5), pairs, CLASSES)
     for c in (0, 1):
         share = (truth == c).mean()
-        assert result.soft_dice[c] == pytest.approx(2 * 0.5 * share / (0.5 + share))
+        assert result.soft_dice[c] == pytest.approx(2 * 0.5 * share / (0.25 + share))
 
 
 def test_the_worst_file_comes_first(cells):

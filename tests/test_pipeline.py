@@ -5,7 +5,7 @@ import pytest
 
 from unet_tf.data.augment import Augmentation
 from unet_tf.data.folder import find_pairs
-from unet_tf.data.pipeline import check_tile, default_tile, draws_per_epoch, training_dataset, validation_dataset
+from unet_tf.data.pipeline import check_tile, draws_per_epoch, training_dataset, training_tile, validation_dataset
 from unet_tf.data.samples import Normalisation, Sample, Samples, Weighting, read_samples
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
@@ -102,9 +102,9 @@ def test_a_tile_larger_than_an_image_is_refused_with_the_next_that_fits():
     with pytest.raises(InputError, match=message):
         check_tile(samples, Geometry(4), 572)
     check_tile(samples, Geometry(4), 236)
-    assert default_tile(samples, Geometry(4)) == 236
+    assert training_tile(samples, Geometry(4)) == 236
 
 
-def test_the_default_tile_is_the_papers_where_it_fits():
-    assert default_tile(make((512, 512)), Geometry(4)) == 572
-    assert default_tile(make((512, 512)), Geometry(4, "same")) == 256
+def test_the_training_tile_is_the_papers_where_it_fits():
+    assert training_tile(make((512, 512)), Geometry(4)) == 572
+    assert training_tile(make((512, 512)), Geometry(4, "same")) == 256

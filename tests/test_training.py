@@ -148,7 +148,7 @@ def test_patience_ends_a_run_that_stands_still(tmp_path):
 
 def test_a_run_that_exists_is_not_touched(run, cells):
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
-    with pytest.raises(InputError, match="already holds a run. Choose another --out"):
+    with pytest.raises(InputError, match=r"already holds a run \(config\.toml, .*\)\. Choose another --out"):
         train(cells, run.path, **TINY)
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
 
@@ -159,7 +159,7 @@ def test_a_run_that_exists_is_not_touched(run, cells):
         ({"tile": 571}, r"Input 571 is not a legal tile size"),
         ({"tile": 200}, r"a 200 tile gives 184x184 px: cells_000 is 96x96 .* Choose --tile 112 or less"),
         ({"classes": 3}, "none has class1, class2"),
-        ({"classes": "a,a"}, "classes is 2 or more names"),
+        ({"classes": "a,a"}, "classes is 2 to 255 different names"),
         ({"base_filter": 3}, "no setting 'base_filter'; nearest: base_filters"),
         ({"learning_rate": 0}, "learning_rate is above 0; received 0"),
         ({"precision": "float16"}, "precision is one of float32, bfloat16; received 'float16'"),

@@ -31,8 +31,8 @@ class Evaluation:
     Attributes:
         classes: names of the classes.
         confusion: (C, C) pixel counts over all files; rows: true class.
-        soft_dice: (C,) 2 sum(p g) / (sum(p) + sum(g)) over all pixels, with probability p and truth g in {0, 1}; NaN
-            for a class that is neither in the labels nor in the predictions.
+        soft_dice: (C,) 2 sum(p g) / (sum(p p) + sum(g g)) over all pixels, with probability p and truth g in {0, 1}
+            (Milletari et al., V-Net, 2016); NaN for a class that is neither in the labels nor in the predictions.
         per_file: each pair with the mean IoU of this file alone, worst first; NaN, for a file of void alone, last.
         baselines: (C, C) confusion matrices of what needs no net: "majority class", the one of these very labels; for
             two classes "Otsu threshold", with the better of its two polarities.
@@ -118,7 +118,7 @@ def judge(
         for c in range(count):
             believed, truth = probabilities[..., c][label != VOID], label[label != VOID] == c
             overlap[c] += believed[truth].sum(dtype=np.float64)
-            mass[c] += believed.sum(dtype=np.float64) + truth.sum()
+            mass[c] += np.square(believed, dtype=np.float64).sum() + truth.sum()
         per_file.append((pair, scores(own)["mean_iou"]))
         on_image(done, len(pairs))
 

@@ -38,8 +38,8 @@ def generate_cells(
 
     Example:
         >>> image, instances = generate_cells(128, 160, seed=3)
-        >>> image.shape, image.dtype, int(instances.max()) > 10
-        ((128, 160), dtype('uint8'), True)
+        >>> image.shape, image.dtype, instances.shape, instances.dtype
+        ((128, 160), dtype('uint8'), (128, 160), dtype('uint16'))
     """
     if min(height, width) < 32 or radius <= 0 or density <= 0:
         raise InputError(
