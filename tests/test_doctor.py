@@ -44,6 +44,15 @@ def test_a_class_without_pixels_is_a_problem(cells):
     assert problems == ["Every class has pixels in the training masks; none has class 1, 2."]
 
 
+def test_an_image_smaller_than_any_tile_is_a_problem(data):
+    for role in ("images", "masks"):
+        write_picture(data / "train" / role / "cells_000.png", np.zeros((1, 7), np.uint8))
+    assert check(data).problems == [
+        "Every training image holds the output of a tile, 4x4 px at least with depth 4; found 1x7. "
+        "Remove it, or choose a smaller --depth."
+    ]
+
+
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="There is no folder"):
         check(tmp_path / "nowhere")

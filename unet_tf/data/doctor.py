@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import SPLITS, Pair, hold_out, match, read_pair
 from unet_tf.data.weight_map import class_balance, count_classes
 from unet_tf.errors import InputError
+from unet_tf.geometry import Geometry
 
 
 @dataclass
@@ -127,6 +128,14 @@ def _check_together(findings: Findings) -> None:
             f"All training images are grey, and {names} has images in colour. Convert them to grey."
         )
     train = findings.splits["train"]
+    net = Geometry()
+    least = net.output_size(net.min_input)
+    if small := sorted(size for size in train.sizes if min(size) < least):
+        height, width = small[0]
+        findings.problems.append(
+            f"Every training image holds the output of a tile, {least}x{least} px at least with depth {net.depth}; "
+            f"found {height}x{width}. Remove it, or choose a smaller --depth."
+        )
     absent = np.flatnonzero(train.class_pixels == 0)
     if train.pairs and absent.size:
         ids = ", ".join(map(str, absent))

@@ -54,7 +54,7 @@ def read_image(path: str | Path) -> NDArray:
     image = _decode(data)
     if image is None:
         raise InputError(
-            f"{path} ({data.size} bytes) is not a complete {', '.join(s[1:].upper() for s in SUFFIXES[::2])} picture: "
+            f"{path} ({data.size} bytes) is not a complete PNG, JPEG, BMP or TIFF picture: "
             "truncated, damaged or of another type. Copy it again or remove it together with its partner."
         )
     if path.suffix.lower() in (".tif", ".tiff") and (pages := cv2.imcount(str(path))) > 1:
