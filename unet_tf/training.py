@@ -73,11 +73,7 @@ def train(
     start = time.monotonic()
     out, data = Path(out), Path(data)
     config = replace(config or TrainConfig(), **config_changes(overrides))
-    if taken := [name for name in (Run.CONFIG, Run.HISTORY, Run.BEST, Run.LAST, Run.REPORT) if (out / name).exists()]:
-        raise InputError(f"{out} already holds a run ({', '.join(taken)}). Choose another --out, or remove it first.")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Choose another --out for the folder of the run.")
-
+    _check_free(out)
     samples, validation = _read(data, config, on_file)
     normalisation = Normalisation.measure([sample.image for sample in samples.samples])
     geometry = config.geometry
@@ -86,14 +82,7 @@ def train(
     minutes = config.minutes if config.minutes or config.epochs else DEFAULT_MINUTES
     config = replace(config, tile=tile, minutes=minutes)
 
-    keras.utils.set_random_seed(config.seed)
-    model = config.build(normalisation.channels)
-    fuse_batch_norm(model)
-    model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss=WeightedCrossentropy(),
-        metrics=[MeanIoU(config.num_classes)],
-    )
+    model = _compiled(config, normalisation.channels)
     draws = len(draws_per_epoch(samples, geometry.output_size(tile)))
     steps = max(config.min_steps, math.ceil(draws / config.batch_size))
     clock = RunClock(config, steps, start)
@@ -117,6 +106,27 @@ def train(
     run = Run(out)
     evaluate(run, data, on_image=on_image)
     return run
+
+
+def _check_free(out: Path) -> None:
+    """Raise InputError if `out` holds a run or is a file."""
+    if taken := [name for name in (Run.CONFIG, Run.HISTORY, Run.BEST, Run.LAST, Run.REPORT) if (out / name).exists()]:
+        raise InputError(f"{out} already holds a run ({', '.join(taken)}). Choose another --out, or remove it first.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Choose another --out for the folder of the run.")
+
+
+def _compiled(config: TrainConfig, channels: int) -> keras.Model:
+    """The net of a configuration, seeded, with optimizer, loss and metric."""
+    keras.utils.set_random_seed(config.seed)
+    model = config.build(channels)
+    fuse_batch_norm(model)
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=WeightedCrossentropy(),
+        metrics=[MeanIoU(config.num_classes)],
+    )
+    return model
 
 
 def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) -> tuple[Samples, Samples]:
