@@ -9,6 +9,7 @@ import tomllib
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet_tf import Run, TrainConfig, predict, train
 from unet_tf.config import class_names
@@ -228,6 +229,18 @@ def test_a_training_folder_alone_is_split_and_judged_on_what_was_held_out(cells,
 def test_a_run_that_diverges_says_so_and_keeps_what_it_had(cells, tmp_path):
     with pytest.raises(InputError, match=r"The loss is (nan|inf) in epoch \d+: .* Lower --learning-rate \(1e\+30\)"):
         train(cells, tmp_path / "run", **TINY | {"learning_rate": 1e30, "epochs": 4, "batch_norm": False})
+
+
+def test_memory_that_does_not_do_is_said(cells, tmp_path, monkeypatch):
+    def exhausted(config, channels):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(TrainConfig, "build", exhausted)
+    with pytest.raises(
+        InputError, match=r"does not hold 2 base filters at depth 1 with 2 tiles of 52 px .* Lower --batch"
+    ):
+        train(cells, tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):

@@ -49,7 +49,8 @@ class Bars:
 def progress_bars() -> Iterator[Bars]:
     """Show the bars that the block counts with; they vanish with it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    hidden = not (console.is_terminal or console.is_jupyter)  # a file would get an empty line
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as progress:
         yield Bars(progress)
 
 

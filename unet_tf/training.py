@@ -8,12 +8,14 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.folder import find_splits
@@ -82,7 +84,8 @@ def train(
     minutes = config.minutes if config.minutes or config.epochs else DEFAULT_MINUTES
     config = replace(config, tile=tile, minutes=minutes)
 
-    model = _compiled(config, normalisation.channels)
+    with _memory_in_words(config):
+        model = _compiled(config, normalisation.channels)
     draws = len(draws_per_epoch(samples, geometry.output_size(tile)))
     steps = max(config.min_steps, math.ceil(draws / config.batch_size))
     clock = RunClock(config, steps, start)
@@ -94,15 +97,16 @@ def train(
 
     save_config(out, config, normalisation, data)
     save_files(out, {"train": samples, "val": validation})
-    model.fit(
-        tiles,
-        steps_per_epoch=steps,
-        epochs=clock.epochs,
-        validation_data=held_out,
-        callbacks=[clock, RunFiles(out, config.patience), *callbacks],
-        verbose=0,
-        shuffle=False,  # the data set is in its order already
-    )
+    with _memory_in_words(config):
+        model.fit(
+            tiles,
+            steps_per_epoch=steps,
+            epochs=clock.epochs,
+            validation_data=held_out,
+            callbacks=[clock, RunFiles(out, config.patience), *callbacks],
+            verbose=0,
+            shuffle=False,  # the data set is in its order already
+        )
     run = Run(out)
     evaluate(run, data, on_image=on_image)
     return run
@@ -114,6 +118,18 @@ def _check_free(out: Path) -> None:
         raise InputError(f"{out} already holds a run ({', '.join(taken)}). Choose another --out, or remove it first.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose another --out for the folder of the run.")
+
+
+@contextmanager
+def _memory_in_words(config: TrainConfig) -> Iterator[None]:
+    """Say what to lower where the memory of the device does not do."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise InputError(
+            f"The memory does not hold {config.base_filters} base filters at depth {config.depth} with "
+            f"{config.batch_size} tiles of {config.tile} px a step. Lower --batch-size, --tile, --base-filters or --depth."
+        ) from error
 
 
 def _compiled(config: TrainConfig, channels: int) -> keras.Model:
