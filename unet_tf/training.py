@@ -128,7 +128,8 @@ def _memory_in_words(config: TrainConfig) -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
             f"The memory does not hold {config.base_filters} base filters at depth {config.depth} with "
-            f"{config.batch_size} tiles of {config.tile} px a step. Lower --batch-size, --tile, --base-filters or --depth."
+            f"{config.batch_size} tiles of {config.tile} px a step. Lower --batch-size, --tile, --base-filters "
+            "or --depth."
         ) from error
 
 
