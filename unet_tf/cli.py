@@ -85,7 +85,7 @@ def check(data: Data, classes: Classes = "2") -> None:
     """Read every pair: what is there, what is wrong. Exit code 1 where training would fail."""
     from unet_tf.data.doctor import check as run_check
 
-    names = class_names(classes)
+    names = TrainConfig(classes=class_names(classes)).classes  # raises where training would
     with progress_bars() as bars:
         findings = run_check(data, len(names), on_file=bars.counter("reading pairs"))
     table = Table("split", "pairs", "sizes", "pixels", *(f"{name}" for name in names), box=None)

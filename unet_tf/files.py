@@ -11,7 +11,9 @@ from pathlib import Path
 
 from unet_tf.errors import InputError
 
-REFUSALS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "ENOTDIR")}
+REFUSALS = {
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST")
+}
 """What the system answers where it will not write: full, over quota, too large, not permitted, read-only, no folder."""
 
 
@@ -37,6 +39,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {path.parent}: {error.strerror}. Choose another place.") from error
+    try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
