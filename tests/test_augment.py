@@ -1,28 +1,34 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.ndimage import map_coordinates
 
-from unet_tf.data.augment import Augmentation, elastic_displacement, random_tile, vary_grey_values
+from unet_tf.data.augment import Augmentation, augment, elastic_displacement, vary_grey_values, warp
+from unet_tf.labels import VOID
 
-ALL = Augmentation(flips=True, rotation=180, scale=0.2, elastic=10, contrast=0.2, brightness=0.2)
+ALL = Augmentation(
+    flips=True, rotation=180, scale=0.2, shift=9, elastic=10, contrast=0.2, brightness=0.2, gamma=0.3, noise=0.1
+)
 NONE = Augmentation(flips=False)
+FLIPS = Augmentation()
 
 
-def tile_of(image, label, augmentation, seed, input_size=60, output_size=40):
+def tile_of(image, label, augmentation, seed, input_size=60, output_size=40, centre=None):
     weight = label.astype(np.float32) + 1
     rng = np.random.default_rng(seed)
-    return random_tile(image, label, weight, input_size, output_size, augmentation, rng)
+    centre = centre or tuple(int(rng.integers(0, side)) for side in label.shape)
+    return warp(image, label, weight, centre, (input_size,) * 2, (output_size,) * 2, augmentation, rng)
 
 
-@pytest.mark.parametrize("size", [5, 64, 65])
+@pytest.mark.parametrize("size", [(5, 5), (64, 64), (65, 40)])
 def test_the_elastic_field_is_a_mirrored_bicubic_spline(size):
     grid = np.random.default_rng(0).normal(0, 10, (3, 3))
-    u = np.linspace(0, 2, size)
-    expected = map_coordinates(grid, np.meshgrid(u, u, indexing="ij"), order=3, mode="mirror")
+    places = np.meshgrid(*(np.linspace(0, 2, length) for length in size), indexing="ij")
+    expected = map_coordinates(grid, places, order=3, mode="mirror")
     np.testing.assert_allclose(elastic_displacement(size, grid), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("augmentation", [NONE, Augmentation(), ALL])
+@pytest.mark.parametrize("augmentation", [NONE, FLIPS, ALL])
 def test_labels_hold_only_original_ids_in_a_thousand_tiles(augmentation):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (50, 70, 1), dtype=np.uint8)
@@ -35,51 +41,115 @@ def test_labels_hold_only_original_ids_in_a_thousand_tiles(augmentation):
         assert label_tile.shape == (20, 20)
 
 
-@pytest.mark.parametrize("augmentation", [NONE, Augmentation(), ALL])
+@pytest.mark.parametrize("augmentation", [NONE, FLIPS, ALL])
 @pytest.mark.parametrize("seed", range(5))
-def test_image_label_and_weight_stay_registered(augmentation, seed):
-    columns = np.tile(np.arange(200, dtype=np.float32), (200, 1))
-    label = (columns // 2).astype(np.uint8)
-    tile, label_tile, weight_tile = tile_of(columns[..., None], label, augmentation, seed)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_image_label_and_weight_stay_registered(augmentation, seed, axis):
+    places = np.indices((200, 200), np.float32)[axis]
+    label = (places // 2).astype(np.uint8)
+    tile, label_tile, weight_tile = tile_of(places[..., None], label, augmentation, seed, centre=(100, 100))
     centre = tile[10:50, 10:50, 0]
-    inside = (centre > 1) & (centre < 198)  # mirrored columns bend within one pixel of the border
-    assert np.abs(centre // 2 - label_tile)[inside].max() <= 1
-    assert np.abs(label_tile + 1.0 - weight_tile)[inside].max() <= 1
-    assert inside.mean() > 0.5
+    assert centre.min() > 1  # nothing is mirrored in
+    assert centre.max() < 198
+    assert np.abs(centre / 2 - 0.25 - label_tile).max() <= 0.76  # half a pixel is a quarter of an id
+    assert np.abs(label_tile + 1.0 - weight_tile).max() <= 1
 
 
 def test_no_augmentation_is_a_mirrored_window():
-    image = np.random.default_rng(0).integers(0, 255, (30, 30, 2), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (30, 25, 2), dtype=np.uint8)
+    padded = np.pad(image, ((90, 90), (90, 90), (0, 0)), mode="reflect")
+    for row, column in ((0, 0), (15, 12), (29, 24), (3, 20)):
+        tile, label, _ = tile_of(image, image[..., 0], NONE, 0, centre=(row, column))
+        np.testing.assert_array_equal(tile, padded[row + 60 : row + 120, column + 60 : column + 120])
+        np.testing.assert_array_equal(label, padded[row + 70 : row + 110, column + 70 : column + 110, 0])
+
+
+def test_a_window_inside_a_large_image_is_that_window_at_every_border():
+    image = np.random.default_rng(0).integers(0, 255, (300, 280, 1), dtype=np.uint8)
     padded = np.pad(image, ((60, 60), (60, 60), (0, 0)), mode="reflect")
-    tile = tile_of(image, image[..., 0], NONE, seed=3)[0]
-    rng = np.random.default_rng(3)
-    row, column = int(rng.integers(0, 30)), int(rng.integers(0, 30))
-    np.testing.assert_array_equal(tile, padded[row + 30 : row + 90, column + 30 : column + 90])
+    for row in (0, 1, 29, 30, 31, 150, 270, 271, 299):
+        for column in (0, 30, 140, 250, 279):
+            tile = tile_of(image, image[..., 0], NONE, 0, centre=(row, column))[0]
+            np.testing.assert_array_equal(tile, padded[row + 30 : row + 90, column + 30 : column + 90])
 
 
-def test_rows_at_the_border_are_drawn_as_often_as_others():
-    rows = np.repeat(np.arange(120, dtype=np.uint8)[:, None], 120, axis=1)
-    counts = np.zeros(120)
-    for seed in range(3000):
-        counts += np.bincount(tile_of(rows[..., None], rows, NONE, seed, 60, 60)[1][:, 0], minlength=120)
-    counts /= counts.mean()
-    np.testing.assert_allclose(counts[1:-1], 1, atol=0.1)
-    np.testing.assert_allclose(counts[[0, -1]], 0.5, atol=0.1)
+def test_an_image_wider_than_opencv_takes_is_cut_first():
+    image = np.arange(40_000, dtype=np.float32)[None, :, None].repeat(3, 0)
+    tile = tile_of(image, np.zeros((3, 40_000), np.uint8), NONE, 0, 8, 8, centre=(1, 39_000))[0]
+    assert tile[1, :, 0].tolist() == list(range(38_996, 39_004))
 
 
-def test_equal_generators_give_equal_tiles_and_others_differ():
-    image = np.random.default_rng(0).integers(0, 255, (80, 80, 1), dtype=np.uint8)
-    first, again, other = (tile_of(image, image[..., 0], ALL, seed)[0] for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
+def test_outside_is_void_where_asked():
+    label = np.ones((30, 30), np.uint8)
+    asked = Augmentation(flips=False, void_outside=True)
+    tile, label_tile, weight_tile = tile_of(label[..., None], label, asked, 0, 60, 40, centre=(0, 15))
+    assert (tile == 1).all()  # the image is mirrored
+    assert (label_tile[:20] == VOID).all()
+    assert (weight_tile[:20] == 0).all()
+    assert (label_tile[20:, 5:35] == 1).all()
+    assert (label_tile[20:, :5] == VOID).all()
+    for seed in range(100):
+        turned = tile_of(label[..., None], label, Augmentation(rotation=180, elastic=5, void_outside=True), seed)[1]
+        assert set(np.unique(turned)) <= {1, VOID}
 
 
-def test_grey_values_change_by_gain_and_offset_within_bounds():
+def test_one_triple_in_one_out_eagerly_and_inside_a_dataset():
+    rng = np.random.default_rng(0)
+    image, label = rng.normal(size=(48, 36, 3)).astype(np.float32), rng.integers(0, 4, (48, 36)).astype(np.uint8)
+    weight = rng.random((48, 36), np.float32)
+
+    def change(number):
+        return augment(image, label, weight, ALL, np.random.default_rng((7, int(number))))
+
+    types = [tf.float32, tf.uint8, tf.float32]
+    numbers = tf.data.Dataset.range(6)
+    dataset = numbers.map(lambda n: tf.numpy_function(change, [n], types), num_parallel_calls=3)
+    found = list(dataset)
+    for number, triple in enumerate(found):
+        for part, same in zip(triple, change(number), strict=True):
+            np.testing.assert_array_equal(part, same)
+    assert [part.shape for part in found[0]] == [(48, 36, 3), (48, 36), (48, 36)]
+    assert (found[0][0].numpy() != found[1][0].numpy()).any()
+
+
+def test_shift_alone_moves_by_what_it_says():
+    image = np.zeros((41, 41, 1), np.float32)
+    image[20, 20] = 1
+    places = set()
+    for seed in range(200):
+        moved, _, _ = augment(image, image[..., 0].astype(np.uint8), image[..., 0], Augmentation(False, shift=5),
+                              np.random.default_rng(seed))  # fmt: skip
+        places.add(tuple(np.rint(np.argwhere(moved[..., 0] > 0.2).mean(0)).astype(int) - 20))
+    assert max(abs(step) for place in places for step in place) == 5
+    assert len(places) > 50
+
+
+def test_contrast_and_brightness_are_gain_and_offset_within_bounds():
     tile = np.linspace(-2, 2, 50, dtype=np.float32).reshape(5, 10, 1)
     for seed in range(50):
-        varied = vary_grey_values(tile, ALL, np.random.default_rng(seed))
+        varied = vary_grey_values(tile, Augmentation(contrast=0.2, brightness=0.2), np.random.default_rng(seed))
         gain, offset = np.polyfit(tile.ravel(), varied.ravel(), 1)
         assert 0.8 <= gain <= 1.2
         assert abs(offset) <= 0.2
         np.testing.assert_allclose(varied, gain * tile + offset, atol=1e-5)
     assert vary_grey_values(tile, NONE, np.random.default_rng(0)) is tile
+
+
+def test_gamma_bends_the_range_and_keeps_its_ends():
+    tile = np.linspace(-2, 3, 60, dtype=np.float32).reshape(6, 10, 1)
+    exponents = []
+    for seed in range(50):
+        varied = vary_grey_values(tile, Augmentation(gamma=0.5), np.random.default_rng(seed))
+        assert (np.diff(varied.ravel()) > 0).all()
+        np.testing.assert_allclose([varied.min(), varied.max()], [-2, 3], atol=1e-5)
+        exponents.append(np.log((varied[2, 0, 0] + 2) / 5) / np.log((tile[2, 0, 0] + 2) / 5))
+    assert 1 / 1.5 <= min(exponents) < 0.8 < 1.25 < max(exponents) <= 1.5
+    flat = np.full((3, 3, 1), 2, np.float32)
+    np.testing.assert_array_equal(vary_grey_values(flat, Augmentation(gamma=0.5), np.random.default_rng(0)), flat)
+
+
+def test_noise_has_the_deviation_it_says():
+    flat = np.zeros((200, 200, 1), np.float32)
+    deviations = [vary_grey_values(flat, Augmentation(noise=0.5), np.random.default_rng(s)).std() for s in range(40)]
+    assert max(deviations) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(deviations) == pytest.approx(0.25, abs=0.06)

@@ -9,7 +9,7 @@ import pytest
 
 from unet_tf import predict as predict_image
 from unet_tf.cli import app, main
-from unet_tf.data.folder import write_picture
+from unet_tf.data.pictures import write_picture
 
 VERBS = ("demo", "check", "train", "evaluate", "predict", "export")
 
@@ -78,7 +78,7 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
 
     code, out, _ = call("evaluate", run, cells, "--split", "val")
     assert code == 0
-    assert f"all files of {cells / 'val'}" in out.replace("\n", "")
+    assert f"all val files of {cells}" in out.replace("\n", "")
     assert json.loads((run / "evaluation.json").read_text())["classes"] == ["background", "cell"]
 
     write_picture(tmp_path / "in" / "a.png", np.full((70, 30), 90, np.uint8))

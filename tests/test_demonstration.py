@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from unet_tf import demonstration
-from unet_tf.data.folder import read_image
+from unet_tf.data.pictures import read_image
 
 
 def test_the_demo_goes_the_whole_way(tmp_path, monkeypatch):

@@ -5,18 +5,21 @@ import numpy as np
 import pytest
 
 from unet_tf import evaluate
-from unet_tf.data.folder import find_pairs, read_pair, write_picture
+from unet_tf.data.folder import match, read_pair
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation import judge, otsu_label
 
 CLASSES = ("background", "cell")
+BINARY = MaskFormat("binary")
 
 
 def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cells):
-    pairs = find_pairs(cells / "test")
-    labels = [read_pair(pair)[1] for pair in pairs]
+    pairs = match(cells / "test")[0]
+    labels = [read_pair(pair, BINARY).label for pair in pairs]
     answers = iter(labels)
-    result = judge(lambda image: np.eye(2)[next(answers)], pairs, CLASSES)
+    result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
     assert result.mean_iou == result.mean_soft_dice == 1.0
     assert [value for _, value in result.per_file] == [1.0, 1.0]
     cell = np.concatenate([label.ravel() for label in labels]).mean()
@@ -27,18 +30,18 @@ def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cell
 
 
 def test_soft_dice_uses_probabilities(cells):
-    pairs = find_pairs(cells / "test")
-    truth = np.stack([read_pair(pair)[1] for pair in pairs])
-    result = judge(lambda image: np.full((96, 96, 2), 0.5), pairs, CLASSES)
+    pairs = match(cells / "test")[0]
+    truth = np.stack([read_pair(pair, BINARY).label for pair in pairs])
+    result = judge(lambda image: np.full((96, 96, 2), 0.5), pairs, BINARY, CLASSES)
     for c in (0, 1):
         share = (truth == c).mean()
         assert result.soft_dice[c] == pytest.approx(2 * 0.5 * share / (0.25 + share))
 
 
 def test_the_worst_file_comes_first(cells):
-    pairs = find_pairs(cells / "test")
-    answers = iter([read_pair(pairs[0])[1], 1 - read_pair(pairs[1])[1]])
-    result = judge(lambda image: np.eye(2)[next(answers)], pairs, CLASSES)
+    pairs = match(cells / "test")[0]
+    answers = iter([read_pair(pairs[0], BINARY).label, 1 - read_pair(pairs[1], BINARY).label])
+    result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
     assert result.per_file == [(pairs[1], 0.0), (pairs[0], 1.0)]
 
 
@@ -46,7 +49,7 @@ def test_otsu_is_given_its_better_polarity(tmp_path):
     image = np.where(np.arange(64).reshape(8, 8) < 40, 200, 30).astype(np.uint8)
     write_picture(tmp_path / "images" / "a.png", image)
     write_picture(tmp_path / "masks" / "a.png", (image < 100).astype(np.uint8) * 255)
-    result = judge(lambda image: np.zeros((8, 8, 2)), find_pairs(tmp_path), CLASSES)
+    result = judge(lambda image: np.zeros((8, 8, 2)), match(tmp_path)[0], BINARY, CLASSES)
     assert np.array_equal(result.baselines["Otsu threshold"], [[40, 0], [0, 24]])
     assert set(np.unique(otsu_label(image[..., None].astype(np.uint16) * 200))) == {0, 1}
 
@@ -87,11 +90,11 @@ def test_files_of_one_name_in_several_splits_are_told_apart(run, cells):
 
 
 def test_a_class_that_occurs_nowhere_has_no_soft_dice(cells):
-    pairs = find_pairs(cells / "test")
+    pairs = match(cells / "test")[0]
     answer = np.dstack([np.full((96, 96), 0.6), np.full((96, 96), 0.3), np.full((96, 96), 0.1)])
     with pytest.raises(InputError):  # 255 is void and there is no class 1 and 2
-        judge(lambda image: answer[:5], pairs, ("a", "b", "c"))
-    result = judge(lambda image: answer, pairs, ("a", "b", "c"))
+        judge(lambda image: answer[:5], pairs, MaskFormat("index", 3), ("a", "b", "c"))
+    result = judge(lambda image: answer, pairs, MaskFormat("index", 3), ("a", "b", "c"))
     assert np.isnan(result.soft_dice).tolist() == [False, True, True]
     assert result.mean_soft_dice == result.soft_dice[0]
 

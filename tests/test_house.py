@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those before it; cli alone sees everything.
 ORDER = [
     "errors", "labels", "files", "geometry", "model", "losses", "metrics", "fused",
-    "data.masks", "data.folder", "data.weight_map", "data.doctor", "data.augment", "data.synthetic", "data.samples",
-    "data.pipeline", "config", "run", "prediction", "reporting", "evaluation", "training", "exporting", "demonstration",
-    "console", "cli", "__main__",
+    "data.masks", "data.tiff", "data.pictures", "data.folder", "data.recognition", "data.weight_map", "data.augment",
+    "data.synthetic", "data.samples", "data.pipeline", "config", "preparation", "drawing", "pages", "doctor",
+    "overview", "run", "prediction", "reporting", "evaluation", "training", "exporting", "demonstration", "console",
+    "cli", "__main__",
 ]  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def test_importing_is_quiet_and_loads_nothing_heavy():
 def test_the_readers_of_files_need_no_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None; "
-        "import unet_tf.geometry, unet_tf.data.folder, unet_tf.data.weight_map, unet_tf.data.augment"
+        "import unet_tf.geometry, unet_tf.data.folder, unet_tf.data.weight_map, unet_tf.data.augment, unet_tf.doctor"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import export, generate_cells, predict
-from unet_tf.data.folder import write_picture
+from unet_tf.data.pictures import write_picture
 
 KITS = Path(__file__).parents[1] / "export"
 WITHOUT_TENSORFLOW = (

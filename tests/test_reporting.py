@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from unet_tf.drawing import INVENTED, MISSED, VOID_GREY, colour, difference, displayable
 from unet_tf.labels import VOID
-from unet_tf.reporting import INVENTED, MISSED, VOID_GREY, colour, difference, displayable, write_panels, write_report
+from unet_tf.reporting import write_panels, write_report
 
 
 @pytest.fixture

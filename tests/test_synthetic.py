@@ -3,8 +3,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from unet_tf.data.folder import find_splits, read_image, read_pair
-from unet_tf.data.masks import label_from_instances
+from unet_tf.data.folder import find_splits, read_pair
+from unet_tf.data.masks import MaskFormat, label_from_instances
+from unet_tf.data.pictures import read_image
 from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.data.weight_map import border_weights, components
 from unet_tf.errors import InputError
@@ -44,7 +45,7 @@ def test_the_folder_is_one_that_training_reads(tmp_path):
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 2, "val": 1, "test": 1}
     pair = splits["train"][0]
     instances = read_image(tmp_path / "train" / "instances" / f"{pair.name}.png")[..., 0]
-    np.testing.assert_array_equal(read_pair(pair)[1], label_from_instances(instances))
+    np.testing.assert_array_equal(read_pair(pair, MaskFormat()).label, label_from_instances(instances))
 
 
 def test_bad_arguments_are_refused():

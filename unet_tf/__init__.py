@@ -10,14 +10,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.config import TrainConfig as TrainConfig
-    from unet_tf.data.doctor import check as check
+    from unet_tf.data.augment import Augmentation as Augmentation
+    from unet_tf.data.augment import augment as augment
+    from unet_tf.data.masks import MaskFormat as MaskFormat
     from unet_tf.data.masks import label_from_instances as label_from_instances
-    from unet_tf.data.masks import label_from_mask as label_from_mask
+    from unet_tf.data.masks import label_from_one_hot as label_from_one_hot
+    from unet_tf.data.masks import one_hot as one_hot
+    from unet_tf.data.masks import read_palette as read_palette
+    from unet_tf.data.pictures import read_image as read_image
+    from unet_tf.data.pictures import read_mask as read_mask
     from unet_tf.data.synthetic import generate_cells as generate_cells
     from unet_tf.data.weight_map import border_weights as border_weights
     from unet_tf.data.weight_map import class_balance as class_balance
     from unet_tf.data.weight_map import components as components
     from unet_tf.demonstration import demo as demo
+    from unet_tf.doctor import check as check
     from unet_tf.errors import InputError as InputError
     from unet_tf.evaluation import evaluate as evaluate
     from unet_tf.exporting import export as export
@@ -27,6 +34,7 @@ if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.metrics import scores as scores
     from unet_tf.model import unet as unet
     from unet_tf.prediction import predict as predict
+    from unet_tf.preparation import dataset as dataset
     from unet_tf.run import Run as Run
     from unet_tf.training import train as train
 
@@ -37,13 +45,21 @@ _HOME = {
     "WeightedCrossentropy": "losses",
     "MeanIoU": "metrics",
     "scores": "metrics",
-    "label_from_mask": "data.masks",
+    "read_image": "data.pictures",
+    "read_mask": "data.pictures",
+    "read_palette": "data.masks",
+    "MaskFormat": "data.masks",
     "label_from_instances": "data.masks",
+    "one_hot": "data.masks",
+    "label_from_one_hot": "data.masks",
+    "Augmentation": "data.augment",
+    "augment": "data.augment",
     "generate_cells": "data.synthetic",
     "components": "data.weight_map",
     "border_weights": "data.weight_map",
     "class_balance": "data.weight_map",
-    "check": "data.doctor",
+    "check": "doctor",
+    "dataset": "preparation",
     "InputError": "errors",
     "Run": "run",
     "TrainConfig": "config",

@@ -12,8 +12,17 @@ import typer
 from rich.table import Table
 
 from unet_tf import __version__
-from unet_tf.config import TrainConfig, class_names
-from unet_tf.console import console, errors, literal, print_scores, progress_bars, quiet_tensorflow, training_bar
+from unet_tf.config import TrainConfig
+from unet_tf.console import (
+    console,
+    errors,
+    literal,
+    print_scores,
+    progress_bars,
+    quiet_tensorflow,
+    show_log,
+    training_bar,
+)
 from unet_tf.errors import InputError
 from unet_tf.run import Run
 
@@ -26,12 +35,30 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 Data = Annotated[
-    Path, typer.Argument(help="Folder with images/ and masks/ (equal names), or train/ val/ test/ of them.")
+    Path,
+    typer.Argument(help="Folder with images/ and masks/ (equal names), train/ val/ test/ of them, or train.txt lists."),
 ]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
 Classes = Annotated[
-    str, typer.Option(help="Number of classes, or their names: 3, or sky,road,car. 2: masks are binary.")
+    str | None,
+    typer.Option(help="Number of classes, or their names: 3, or sky,road,car.", show_default="as the masks tell"),
 ]
+Masks = Annotated[str, typer.Option(help="Convention of the masks: auto, binary, palette, index or instance.")]
+Void = Annotated[
+    list[str],
+    typer.Option(
+        help="What counts nowhere: a class, a mask value, or a colour R,G,B. May be repeated.", default_factory=list
+    ),
+]
+Inverted = Annotated[bool, typer.Option(help="In binary masks 0 is the foreground.")]
+Tolerance = Annotated[
+    float, typer.Option(help="Take mask values so far from a known one for it (JPEG, soft edges: 128).")
+]
+Group = Annotated[
+    str | None, typer.Option(help="Regular expression: files in whose names it finds the same are held out together.")
+]
+Fold = Annotated[str | None, typer.Option(help="Hold out fold i of k, such as 1/5, instead of a share.")]
+Seed = Annotated[int, typer.Option(help="Seed of split, start, order and augmentation.")]
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
 
 
@@ -72,7 +99,7 @@ def demo(
         bars.finish()
         console.print(f"[bold]{name}[/]")
 
-    with progress_bars() as bars:
+    with show_log(), progress_bars() as bars:
         report = unet_tf.demo(
             out, overwrite, callbacks=[training_bar(bars)], on_step=step, on_part=bars.counter("done")
         )
@@ -80,44 +107,67 @@ def demo(
     console.print(f"Report: {literal(str(report))}")
 
 
-@app.command(epilog="Examples:  unet-tf check cells/    unet-tf check streets/ --classes 12")
-def check(data: Data, classes: Classes = "2") -> None:
-    """Read every pair: what is there, what is wrong. Exit code 1 where training would fail."""
-    from unet_tf.data.doctor import check as run_check
+@app.command(
+    epilog="Examples:\n\nunet-tf check cells/\n\nunet-tf check streets/ --out streets-check\n\n"
+    "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'"
+)
+def check(
+    data: Data,
+    void: Void,
+    out: Annotated[Path | None, typer.Option(help="Folder for a page with overlays, and the same as JSON.")] = None,
+    classes: Classes = None,
+    masks: Masks = TrainConfig.masks,
+    inverted: Inverted = False,
+    mask_tolerance: Tolerance = TrainConfig.mask_tolerance,
+    group: Group = None,
+    fold: Fold = None,
+    seed: Seed = TrainConfig.seed,
+) -> None:
+    """Read every pair: what is there, what is wrong, what to train with. Exit code 1 where training would fail."""
+    settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
+    from unet_tf.doctor import check as run_check
+    from unet_tf.overview import class_rows, split_rows, suggestions, write_overview
 
-    names = TrainConfig(classes=class_names(classes)).classes  # raises where training would
     with progress_bars() as bars:
-        findings = run_check(data, len(names), on_file=bars.counter("reading pairs"))
-    table = Table("split", "pairs", "sizes", "pixels", *(f"{name}" for name in names), box=None)
-    for split, facts in findings.splits.items():
-        sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in facts.sizes.most_common(3))
-        more = f" and {len(facts.sizes) - 3} more" if len(facts.sizes) > 3 else ""
-        kinds = ", ".join(f"{kind} ({n})" for kind, n in facts.kinds.most_common())
-        shares = (f"{pixels / max(1, facts.class_pixels.sum()):.2%}" for pixels in facts.class_pixels)
-        table.add_row(split, str(facts.pairs), sizes + more, kinds, *shares)
-    console.print(table)
-    weights = ", ".join(f"{n} {w:.3g}" for n, w in zip(names, findings.class_weights, strict=True))
-    console.print(f"Weights that balance the classes: {literal(weights)}")
+        findings = run_check(data, on_file=bars.counter("reading pairs"), **settings)
+    for header, *rows in filter(None, (split_rows(findings), class_rows(findings))):
+        table = Table(*map(literal, header), box=None)
+        for row in rows:
+            table.add_row(*map(literal, row))
+        console.print(table)
+    for name, value in suggestions(findings):
+        console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")
+    for warning in findings.warnings:
+        console.print(f"[yellow]Worth a look:[/] {literal(warning)}")
     for problem in findings.problems:
         errors.print(f"[bold red]Problem:[/] {literal(problem)}")
+    if out is not None:
+        console.print(f"Page: {literal(str(write_overview(findings, out)))}")
     if findings.problems:
         raise typer.Exit(1)
     console.print("[green]Nothing stands in the way of training.[/]")
 
 
 @app.command(
-    epilog="Examples:  unet-tf train cells/ --out runs/cells --minutes 15    "
+    epilog="Examples:\n\nunet-tf train cells/ --out runs/cells --minutes 15\n\n"
+    "unet-tf train nuclei/ --out runs/nuclei --masks instance --padding same\n\n"
     "unet-tf train cells/ --out runs/paper --base-filters 64 --tile 572 --batch-size 1 --border-weight 10"
 )
 def train(
     data: Data,
+    void: Void,
     out: Annotated[Path, typer.Option(help="Folder of the new run.")],
     base_filters: Annotated[
         int, typer.Option(help="Filters of the first level (64 in the paper).")
     ] = TrainConfig.base_filters,
     depth: Annotated[int, typer.Option(help="Number of poolings (4 in the paper).")] = TrainConfig.depth,
     padding: Annotated[str, typer.Option(help="valid (the paper's) or same.")] = TrainConfig.padding,
-    classes: Classes = "2",
+    classes: Classes = None,
+    masks: Masks = TrainConfig.masks,
+    inverted: Inverted = False,
+    mask_tolerance: Tolerance = TrainConfig.mask_tolerance,
+    group: Group = None,
+    fold: Fold = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the pixels.", show_default="as many as fit into --minutes")
     ] = TrainConfig.epochs,
@@ -128,7 +178,7 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Tiles a step.")] = TrainConfig.batch_size,
     tile: Tile = None,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = TrainConfig.learning_rate,
-    seed: Annotated[int, typer.Option(help="Seed of split, start, order and augmentation.")] = TrainConfig.seed,
+    seed: Seed = TrainConfig.seed,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better mean IoU.")
     ] = TrainConfig.patience,
@@ -137,7 +187,8 @@ def train(
         str, typer.Option(help="float32, or bfloat16 where the processor has it.")
     ] = TrainConfig.precision,
     border_weight: Annotated[
-        float, typer.Option(help="w0 of the separation borders (10 in the paper).")
+        float | None,
+        typer.Option(help="w0 of the separation borders.", show_default="10 with instance masks, else 0"),
     ] = TrainConfig.border_weight,
     class_balance: Annotated[
         bool, typer.Option(help="Weight the classes by their pixels.")
@@ -146,13 +197,19 @@ def train(
     elastic: Annotated[
         float, typer.Option(help="Elastic deformation, pixels (10 in the paper).")
     ] = TrainConfig.elastic,
+    rare_share: Annotated[
+        float, typer.Option(help="Share of the tiles put on a class, each as often, so that rare ones appear.")
+    ] = TrainConfig.rare_share,
+    cache: Annotated[
+        str, typer.Option(help="Where decoded pairs are kept: memory, disk, none, or auto by their size.")
+    ] = TrainConfig.cache,
 ) -> None:
     """Train a U-Net on a folder; RUN gets config, checkpoints, history and report."""
     settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
     quiet_tensorflow()
     import unet_tf
 
-    with progress_bars() as bars:
+    with show_log(), progress_bars() as bars:
         run = unet_tf.train(
             data,
             out,
@@ -165,7 +222,9 @@ def train(
     console.print(f"Report: {literal(str(run.path / run.REPORT))}")
 
 
-@app.command(epilog="Examples:  unet-tf evaluate runs/cells cells/    unet-tf evaluate runs/cells cells/ --split test")
+@app.command(
+    epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test"
+)
 def evaluate(
     run: RunFolder,
     data: Data,
@@ -183,15 +242,20 @@ def evaluate(
 
 
 @app.command(
-    epilog="Examples:  unet-tf predict runs/cells image.png --out masks/    "
+    epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
     "unet-tf predict runs/cells scans/ --out masks/ --probabilities"
 )
 def predict(
     run: RunFolder,
     inputs: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.", metavar="INPUT...")],
-    out: Annotated[Path, typer.Option(help="Folder of the masks, NAME.png: 0/255 for two classes, else class ids.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack."),
+    ],
     tile: Tile = None,
-    probabilities: Annotated[bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32.")] = False,
+    probabilities: Annotated[
+        bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32, one more axis for a stack.")
+    ] = False,
 ) -> None:
     """Write a mask for each picture, of any size."""
     from unet_tf.data.folder import list_pictures
@@ -266,16 +330,20 @@ def _check_outputs(files: list[Path], out: Path) -> None:
 def _predict_file(
     run: Any, file: Path, out: Path, tile: int | None, probabilities: bool, on_tile: Callable[[int, int], None]
 ) -> None:
+    """Write the mask of a picture, or of each page of a stack, and the probabilities where wanted."""
     import numpy as np
 
-    from unet_tf.data.folder import read_image, write_picture
-    from unet_tf.data.masks import mask_from_label
+    from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
     from unet_tf.files import replacing
     from unet_tf.prediction import predict as predict_image
 
-    found = predict_image(run, read_image(file), tile, probabilities, on_tile)
-    label = found.argmax(-1) if probabilities else found
+    pages = count_pages(file)
+    found = [predict_image(run, read_image(file, page), tile, probabilities, on_tile) for page in range(pages)]
+    pictures = [run.masks.mask(one.argmax(-1).astype(np.uint8) if probabilities else one) for one in found]
     if probabilities:
         with replacing(out / f"{file.stem}.npy") as temporary:
-            np.save(temporary, found)
-    write_picture(out / f"{file.stem}.png", mask_from_label(label, len(run.classes)))
+            np.save(temporary, found[0] if pages == 1 else np.stack(found))
+    if pages == 1:
+        write_picture(out / f"{file.stem}.png", pictures[0])
+    else:
+        write_stack(out / f"{file.stem}.tif", np.stack(pictures))

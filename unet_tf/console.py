@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -54,11 +55,31 @@ def progress_bars() -> Iterator[Bars]:
         yield Bars(progress)
 
 
-def training_bar(bars: Bars) -> Any:
-    """A Keras callback: a bar over the steps of the epoch, and a line when it is complete."""
-    import keras
+class ConsoleHandler(logging.Handler):
+    """Prints log records as lines of the console, above the bars."""
 
-    from unet_tf.training import epoch_line
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        console.print(literal(record.getMessage()))
+
+
+@contextmanager
+def show_log() -> Iterator[None]:
+    """Print what the library says on its logger."""
+    logger, handler = logging.getLogger("unet_tf"), ConsoleHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def training_bar(bars: Bars) -> Any:
+    """A Keras callback: a bar over the steps of the epoch."""
+    import keras
 
     class TrainingBar(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -67,9 +88,8 @@ def training_bar(bars: Bars) -> Any:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.count(batch + 1, self.params["steps"])
 
-        def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             bars.finish()
-            console.print(epoch_line(epoch, logs))
 
     return TrainingBar()
 

@@ -11,15 +11,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from unet_tf.config import TrainConfig
-from unet_tf.data.folder import write_picture
-from unet_tf.data.masks import label_from_instances, mask_from_label
+from unet_tf.data.masks import label_from_instances
+from unet_tf.data.pictures import write_picture
 from unet_tf.data.synthetic import generate_cells, write_cells
+from unet_tf.drawing import colour, difference, displayable
 from unet_tf.errors import InputError
 from unet_tf.exporting import EXPORT_STEPS, export
 from unet_tf.files import replacing
 from unet_tf.metrics import confusion_matrix, scores
 from unet_tf.prediction import predict
-from unet_tf.reporting import colour, difference, displayable, write_report
+from unet_tf.reporting import write_report
 from unet_tf.run import Run
 from unet_tf.training import train
 
@@ -102,9 +103,9 @@ def _predict_large(run: Run, on_tile: Callable[[int, int], None]) -> None:
     label = label_from_instances(instances)
     prediction = predict(run, image, tile=run.config.tile, on_tile=on_tile)
     write_picture(run.path / "large_image.png", image)
-    write_picture(run.path / "large_mask.png", mask_from_label(prediction, run.config.num_classes))
+    write_picture(run.path / "large_mask.png", run.masks.mask(prediction))
     figure = Figure(figsize=(12, 3.3), layout="constrained")
-    mean_iou = scores(confusion_matrix(label, prediction, run.config.num_classes))["mean_iou"]
+    mean_iou = scores(confusion_matrix(label, prediction, len(run.classes)))["mean_iou"]
     figure.suptitle(f"{image.shape[0]}x{image.shape[1]} px in tiles: mean IoU {mean_iou:.3f}", x=0.01, ha="left")
     grey = image[..., None]
     pictures = {

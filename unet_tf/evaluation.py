@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.folder import SPLITS, Pair, find_pairs, read_pair
-from unet_tf.data.samples import file_hash
+from unet_tf.data.folder import SPLITS, Pair, find_named, read_pair
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.samples import examine
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.labels import VOID
@@ -85,6 +86,7 @@ class Evaluation:
 def judge(
     predict_fn: Callable[[NDArray], NDArray],
     pairs: Sequence[Pair],
+    masks: MaskFormat,
     classes: tuple[str, ...],
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
@@ -93,6 +95,7 @@ def judge(
     Args:
         predict_fn: (H, W, C) raw pixels -> (H, W, num_classes) probabilities.
         pairs: the files.
+        masks: how their masks say the classes.
         classes: names of the classes.
         on_image: called with (images done, images in all) after each.
 
@@ -109,7 +112,7 @@ def judge(
     overlap, mass = np.zeros(count), np.zeros(count)
     per_file = []
     for done, pair in enumerate(pairs, start=1):
-        image, label = read_pair(pair, count)
+        image, label, _ = read_pair(pair, masks)
         probabilities = predict_fn(image)
         own = confusion_matrix(label, probabilities.argmax(-1), count)
         confusion += own
@@ -180,52 +183,59 @@ def evaluate(
     def probabilities(image: NDArray) -> NDArray:
         return predict(run, image, tile=tile, probabilities=True)
 
-    result = replace(judge(probabilities, pairs, run.classes, on_image), files=files)
+    result = replace(judge(probabilities, pairs, run.masks, run.classes, on_image), files=files)
     with replacing(run.path / Run.EVALUATION) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
     worst, best = result.per_file[:4], result.per_file[4:][-1:]
     cases = [
-        (f"{title(pair)}: mean IoU {value:.3f}", *read_pair(pair, len(run.classes)), probabilities)
+        (f"{title(pair)}: mean IoU {value:.3f}", *read_pair(pair, run.masks)[:2], probabilities)
         for pair, value in worst + best
     ]
-    write_panels(run.path / Run.PANELS, cases, run.classes)
+    write_panels(run.path / Run.PANELS, cases, run.classes, run.masks)
     write_report(run.path)
     return result
 
 
 def select_files(run: Run, data: Path, split: str | None = None) -> tuple[list[Pair], str]:
     """The pairs of `data` to score a run on, and in words which they are."""
-    there = [name for name in SPLITS if (data / name).is_dir()]
-    folders = [data / name for name in there] or [data]
+    named, problems = find_named(data)
+    if problems:
+        raise InputError(f"Every image has one mask of the same name. {' '.join(problems)} Add or remove these files.")
+    everything = [pair for pairs in named.values() for pair in pairs]
     if split == "all":
-        return [p for folder in folders for p in find_pairs(folder)], f"all files of {data}, seen in training or not"
+        return everything, f"all files of {data}, seen in training or not"
     if split is not None and split not in SPLITS:
         raise InputError(f"A split is one of {', '.join(SPLITS)}, all; received {split!r}.")
-    if split in there:
-        return find_pairs(data / split), f"all files of {data / split}, seen in training or not"
+    if split in named:
+        return named[split], f"all {split} files of {data}, seen in training or not"
     if split == "test":
-        raise InputError(f"{data} has no test/; it has {', '.join(there) or 'images/ and masks/'}.")
+        raise InputError(f"{data} has no test files; it has {', '.join(filter(None, named)) or 'no splits'}.")
     if split is not None:
         listed = run.files(split)
-        pairs = [p for folder in folders for p in find_pairs(folder) if file_hash(p) in listed]
+        pairs = [pair for pair in everything if _hash(pair, run) in listed]
         if not pairs:
             raise InputError(f"{data} holds none of the {split} files of the run.")
         return pairs, f"the {split} files of the run in {data}"
 
-    folder = next((data / name for name in ("test", "val", "train") if name in there), data)
-    hashes = {pair: file_hash(pair) for pair in find_pairs(folder)}
+    name = next(name for name in ("test", "val", "train", "") if name in named)
+    hashes = {pair: _hash(pair, run) for pair in named[name]}
     trained, validated = run.files("train"), run.files("val")
     unseen = [pair for pair in hashes if hashes[pair] not in trained]
+    where = f"{data / name}" if (data / name).is_dir() else f"{data} ({name})"
     if not unseen:
         raise InputError(
-            f"The run learnt from every image of {folder}; a score needs others. (--split all scores them.)"
+            f"The run learnt from every image of {where}; a score needs others. (--split all scores them.)"
         )
-    words = f"{len(unseen)} files of {folder}"
+    words = f"{len(unseen)} files of {where}"
     if len(unseen) < len(hashes):
         words += f", without {len(hashes) - len(unseen)} that the run learnt from"
     if any(hashes[pair] in validated for pair in unseen):
         words += "; among them the validation files, by which the best epoch was chosen"
     return unseen, words
+
+
+def _hash(pair: Pair, run: Run) -> str:
+    return examine(read_pair(pair, run.masks), len(run.classes)).sha256
 
 
 def _or_none(value: float) -> float | None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def export(
       `probabilities` (`image` -> `probabilities` (B, H, W, num_classes) float32), for any height and width;
     - `model_float32.tflite`: one static tile, `image` (1, tile, tile, C) float32 raw pixels ->
       `probabilities` (1, out, out, num_classes); the caller cuts and mirrors (`export/edge/run.py` does);
-    - `bundle.json`: classes, pixel type, tile, halo, step, padding, depth, sha256 of every file;
+    - `bundle.json`: classes, format of the masks, pixel type, tile, halo, step, padding, depth, sha256 of every file;
     - `report.json`: largest difference to Keras of each artefact.
 
     Args:
@@ -222,6 +222,7 @@ def _bundle(run: Run, tile: int, folder: Path) -> dict[str, Any]:
     return {
         "unet_tf": __version__,
         "classes": list(run.classes),
+        "masks": asdict(run.masks),
         "pixel_type": run.normalisation.dtype,
         "channels": run.normalisation.channels,
         "depth": geometry.depth,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import html
-import io
 import json
 import tomllib
 from collections.abc import Callable, Sequence
@@ -16,67 +14,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.samples import Samples
+from unet_tf.drawing import colour, difference, displayable
 from unet_tf.files import replacing
-from unet_tf.labels import VOID
+from unet_tf.pages import embed, table, write_page
 from unet_tf.run import Run
-
-# One colour a class: Okabe and Ito's palette, told apart by colour-blind readers too; the background stays black.
-PALETTE = np.array(
-    [
-        (0, 0, 0),
-        (230, 159, 0),
-        (86, 180, 233),
-        (0, 158, 115),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (204, 121, 167),
-    ],
-    np.uint8,
-)
-MISSED, INVENTED, VOID_GREY = (213, 94, 0), (86, 180, 233), (128, 128, 128)
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse }
-th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #d8dee4 }
-th:first-child, td:first-child { text-align: left } table.scores tr:nth-child(2) td { font-weight: 600 }
-img { max-width: 100% } code { background: #f2f4f6; padding: .1rem .3rem } p.note { color: #57606a }
-"""
-
-
-def colour(label: NDArray) -> NDArray[np.uint8]:
-    """Draw (H, W) class ids as (H, W, 3) RGB; void is grey."""
-    others = len(PALETTE) - 1
-    picture = PALETTE[np.where(label == 0, 0, 1 + (label.astype(int) - 1) % others)]
-    picture[label == VOID] = VOID_GREY
-    return picture
-
-
-def displayable(image: NDArray) -> NDArray[np.uint8]:
-    """Stretch (H, W, C) raw pixels from their 0.5th to their 99.5th percentile to 8 bit, (H, W, 3) RGB."""
-    low, high = np.percentile(image, (0.5, 99.5))
-    byte = (255 * np.clip((image - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
-    return np.repeat(byte, 3, axis=2) if byte.shape[2] == 1 else byte
-
-
-def difference(image: NDArray, label: NDArray, prediction: NDArray) -> NDArray[np.uint8]:
-    """Colour the wrong pixels of a prediction over the dimmed image: (H, W, 3) RGB.
-
-    Orange: foreground of the truth that was missed or taken for another class; blue: foreground that is not there.
-    """
-    picture = displayable(image) // 2 + 64
-    wrong = (prediction != label) & (label != VOID)
-    picture[wrong & (label != 0)] = MISSED
-    picture[wrong & (label == 0)] = INVENTED
-    return picture
 
 
 def write_panels(
     folder: Path,
     cases: Sequence[tuple[str, NDArray, NDArray, Callable[[NDArray], NDArray]]],
     classes: tuple[str, ...],
+    masks: MaskFormat | None = None,
 ) -> None:
     """Draw image, truth, prediction and differences of each case into `folder`, replacing what was there.
 
@@ -84,25 +34,31 @@ def write_panels(
         folder: gets `0.png`, `1.png`, ...
         cases: (title, image (H, W, C), label (H, W), function from image to probabilities).
         classes: names of the classes.
+        masks: in whose colours to draw, where they have some.
     """
     with replacing(folder) as temporary:
         temporary.mkdir()
         for number, (title, image, label, predict_fn) in enumerate(cases):
             prediction = predict_fn(image).argmax(-1).astype(np.uint8)
-            figure = _panel(title, image, label, prediction, classes)
+            figure = _panel(title, image, label, prediction, classes, masks)
             figure.savefig(temporary / f"{number}.png", dpi=100)
 
 
 def _panel(
-    title: str, image: NDArray, label: NDArray, prediction: NDArray[np.uint8], classes: tuple[str, ...]
+    title: str,
+    image: NDArray,
+    label: NDArray,
+    prediction: NDArray[np.uint8],
+    classes: tuple[str, ...],
+    masks: MaskFormat | None,
 ) -> Figure:
     height, width = label.shape
     figure = Figure(figsize=(12, 12 / 4 * height / width + 0.75), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
     pictures = {
         "image": displayable(image),
-        f"truth ({', '.join(classes[1:4])}{', ...' if len(classes) > 4 else ''})": colour(label),
-        "prediction": colour(prediction),
+        f"truth ({', '.join(classes[1:4])}{', ...' if len(classes) > 4 else ''})": colour(label, masks),
+        "prediction": colour(prediction, masks),
         "missed (orange), invented (blue)": difference(image, label, prediction),
     }
     for axes, (name, picture) in zip(figure.subplots(1, 4), pictures.items(), strict=True):
@@ -110,6 +66,26 @@ def _panel(
         axes.set_title(name, fontsize=9, parse_math=False)
         axes.set_axis_off()
     return figure
+
+
+def write_weights(path: Path, samples: Samples, classes: tuple[str, ...]) -> None:
+    """Draw image, label and weight map of the first training image."""
+    sample = samples[0]
+    weight = samples.weight(sample.label, sample.border)
+    height, width = sample.label.shape
+    figure = Figure(figsize=(12, 12 / 3 * height / width + 0.5), layout="constrained")
+    axes = figure.subplots(1, 3)
+    axes[0].imshow(displayable(sample.image))
+    axes[0].set_title(sample.name, fontsize=9, parse_math=False)
+    axes[1].imshow(colour(sample.label), interpolation="nearest")
+    axes[1].set_title(f"label ({', '.join(classes)})", fontsize=9, parse_math=False)
+    shown = axes[2].imshow(weight, cmap="magma", vmin=0)
+    axes[2].set_title("weight of each pixel in the loss", fontsize=9)
+    figure.colorbar(shown, ax=axes[2], fraction=0.046, pad=0.02)
+    for axis in axes:
+        axis.set_axis_off()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
 
 
 def curves(history: Sequence[dict[str, str]]) -> Figure:
@@ -146,15 +122,15 @@ def write_report(run: str | Path) -> Path:
         The page.
     """
     folder = Path(run)
-    sections = [_summary(folder), _scores(folder), _panels(folder), _curves(folder), _extra(folder), _settings(folder)]
-    title = html.escape(folder.resolve().name)
-    page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>unet_tf: {title}</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1>Run {title}</h1>\n" + "\n".join(sections) + "\n</body></html>\n"
-    )
-    with replacing(folder / Run.REPORT) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return folder / Run.REPORT
+    sections = [
+        _summary(folder),
+        _scores(folder),
+        _panels(folder),
+        _curves(folder),
+        _extra(folder),
+        _settings(folder),
+    ]
+    return write_page(folder / Run.REPORT, f"Run {folder.resolve().name}", sections)
 
 
 def _summary(folder: Path) -> str:
@@ -174,11 +150,9 @@ def _scores(folder: Path) -> str:
     if stored is None:
         return ""
     header, *rows = score_rows(stored)
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return (
         f"<h2>Scores</h2>\n<p>On {html.escape(stored['files'])}. Mean soft Dice of the U-Net: "
-        f'{number(stored["mean_soft_dice"])}.</p>\n<table class="scores"><tr>{head}</tr>\n{body}</table>\n'
+        f"{number(stored['mean_soft_dice'])}.</p>\n{table(rows, header, 'scores')}\n"
         '<p class="note">One confusion matrix over all pixels. '
         "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "
         "a net is worth what it adds to them.</p>"
@@ -204,7 +178,7 @@ def _panels(folder: Path) -> str:
     pictures = sorted((folder / Run.PANELS).glob("*.png")) if (folder / Run.PANELS).is_dir() else []
     if not pictures:
         return ""
-    images = "\n".join(_embed(path.read_bytes(), "image, truth, prediction, differences") for path in pictures)
+    images = "\n".join(embed(path.read_bytes(), "image, truth, prediction, differences") for path in pictures)
     return f"<h2>Predictions, worst files first, the best one last</h2>\n{images}"
 
 
@@ -212,39 +186,38 @@ def _curves(folder: Path) -> str:
     history = _history(folder)
     if not history:
         return ""
-    buffer = io.BytesIO()
-    curves(history).savefig(buffer, format="png", dpi=110)
-    return f"<h2>Training</h2>\n{_embed(buffer.getvalue(), 'loss and mean IoU by epoch')}"
+    return f"<h2>Training</h2>\n{embed(curves(history), 'loss and mean IoU by epoch')}"
 
 
 def _extra(folder: Path) -> str:
-    """What other verbs left in the run folder: a large prediction, the parity of the export."""
+    """What training and other verbs left in the run folder: weight map, large prediction, parity of the export."""
     parts = []
+    if (folder / Run.WEIGHTS).is_file():
+        picture = embed((folder / Run.WEIGHTS).read_bytes(), "image, label and weight map of a training image")
+        parts.append(f"<h2>Weight map</h2>\n{picture}")
     if (folder / Run.LARGE).is_file():
-        picture = _embed((folder / Run.LARGE).read_bytes(), "an image larger than one tile and its prediction")
+        picture = embed((folder / Run.LARGE).read_bytes(), "an image larger than one tile and its prediction")
         parts.append(f"<h2>An image larger than one tile</h2>\n{picture}")
     parity = folder / Run.BUNDLE / "report.json"
     if parity.is_file():
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{entry['bytes'] / 1e6:.1f} MB</td>"
-            f"<td>{entry['max_probability_difference']:.1e}</td><td>{entry['label_agreement']:.4%}</td></tr>"
+        rows = [
+            (
+                name,
+                f"{entry['bytes'] / 1e6:.1f} MB",
+                f"{entry['max_probability_difference']:.1e}",
+                f"{entry['label_agreement']:.4%}",
+            )
             for name, entry in json.loads(parity.read_text())["artefacts"].items()
-        )
-        parts.append(
-            "<h2>Export</h2>\n<table><tr><th></th><th>size</th><th>largest difference in probability to Keras</th>"
-            f"<th>equal labels</th></tr>{rows}</table>"
-        )
+        ]
+        header = ("", "size", "largest difference in probability to Keras", "equal labels")
+        parts.append(f"<h2>Export</h2>\n{table(rows, header)}")
     return "\n".join(parts)
 
 
 def _settings(folder: Path) -> str:
     stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>\n"
-        for table in ("train", "normalisation", "versions")
-        for name, value in stored[table].items()
-    )
-    return f"<h2>Settings</h2>\n<table>{rows}</table>"
+    tables = ("train", "masks", "normalisation", "versions")
+    return f"<h2>Settings</h2>\n{table([item for name in tables for item in stored[name].items()])}"
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
@@ -258,7 +231,3 @@ def _history(folder: Path) -> list[dict[str, str]]:
 def _evaluation(folder: Path) -> dict[str, Any] | None:
     path = folder / Run.EVALUATION
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _embed(png: bytes, alt: str) -> str:
-    return f'<p><img alt="{alt}" src="data:image/png;base64,{base64.b64encode(png).decode()}"></p>'

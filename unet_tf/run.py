@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from unet_tf import __version__
 from unet_tf.config import TrainConfig
+from unet_tf.data.masks import MaskFormat, tuples
 from unet_tf.data.samples import Normalisation, Samples
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
@@ -37,6 +38,7 @@ class Run:
     Attributes:
         path: the folder.
         config: how it was trained.
+        masks: how its masks say the classes, and how predictions are drawn.
         normalisation: what it measured on its training images.
         classes: names of the classes.
     """
@@ -44,7 +46,7 @@ class Run:
     # Names of its files.
     CONFIG, FILES, HISTORY, BEST, LAST = "config.toml", "files.csv", "history.csv", "best.keras", "last.keras"
     EVALUATION, PANELS, REPORT = "evaluation.json", "panels", "report.html"
-    LARGE, BUNDLE = "large.png", "bundle"
+    LARGE, WEIGHTS, BUNDLE = "large.png", "weights.png", "bundle"
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -58,7 +60,9 @@ class Run:
             known = {f.name for f in fields(TrainConfig)}
             unset = {name: None for name, value in asdict(TrainConfig()).items() if value is None}
             values = unset | {k: v for k, v in stored["train"].items() if k in known}
-            self.config = TrainConfig(**values | {"classes": tuple(stored["train"]["classes"])})
+            self.config = TrainConfig(**{name: tuples(value) for name, value in values.items()})
+            self.masks = MaskFormat.restore(stored["masks"])
+            self.classes: tuple[str, ...] = tuple(stored["train"]["classes"])
             self.normalisation = Normalisation(
                 tuple(stored["normalisation"]["mean"]),
                 tuple(stored["normalisation"]["std"]),
@@ -67,11 +71,6 @@ class Run:
             self.data = Path(stored["data"]["path"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{config} is damaged or of another version: {error}. Train again.") from error
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes in the order of their ids."""
-        return self.config.classes
 
     @property
     def geometry(self) -> Geometry:
@@ -92,7 +91,7 @@ class Run:
         return self.normalisation.apply(image if image.ndim == 3 else image[..., None], name)
 
     def files(self, split: str) -> set[str]:
-        """SHA-256 of the image files that were "train" or "val" of this run."""
+        """SHA-256 of the images that were "train" or "val" of this run (`Facts.sha256`)."""
         path = self.path / self.FILES
         if not path.is_file():
             raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.")
@@ -100,12 +99,13 @@ class Run:
             return {row["sha256"] for row in csv.DictReader(file) if row["split"] == split}
 
 
-def save_config(path: Path, config: TrainConfig, normalisation: Normalisation, data: Path) -> None:
+def save_config(path: Path, config: TrainConfig, masks: MaskFormat, normalisation: Normalisation, data: Path) -> None:
     """Write the configuration of a new run, with the versions that made it."""
     import keras
 
     stored = {
         "train": {name: value for name, value in asdict(config).items() if value is not None},
+        "masks": asdict(masks),
         "normalisation": asdict(normalisation),
         "data": {"path": str(data.resolve())},
         "versions": {
@@ -120,13 +120,12 @@ def save_config(path: Path, config: TrainConfig, normalisation: Normalisation, d
 
 
 def save_files(path: Path, splits: dict[str, Samples]) -> None:
-    """Write which image file (split, name, sha256) was used for what."""
+    """Write which image (split, name, sha256 of its pixels) was used for what."""
     with replacing(path / Run.FILES) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("split", "name", "sha256"))
         for split, samples in splits.items():
-            names = (sample.name for sample in samples.samples)
-            writer.writerows((split, name, sha256) for name, sha256 in zip(names, samples.sha256, strict=True))
+            writer.writerows((split, p.name, f.sha256) for p, f in zip(samples.pairs, samples.facts, strict=True))
 
 
 def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:

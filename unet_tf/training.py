@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import logging
 import math
 import shutil
@@ -18,9 +17,7 @@ import keras
 import tensorflow as tf
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import find_splits
-from unet_tf.data.pipeline import check_tile, draws_per_epoch, training_dataset, training_tile, validation_dataset
-from unet_tf.data.samples import Normalisation, Samples, read_samples
+from unet_tf.data.pipeline import TileDraw, training_dataset, validation_dataset
 from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
 from unet_tf.files import replacing
@@ -28,6 +25,8 @@ from unet_tf.fused import fuse_batch_norm
 from unet_tf.losses import WeightedCrossentropy
 from unet_tf.metrics import MeanIoU
 from unet_tf.prediction import default_tile
+from unet_tf.preparation import check_unseen, prepare
+from unet_tf.reporting import write_weights
 from unet_tf.run import Run, save_config, save_files
 
 log = logging.getLogger("unet_tf")
@@ -76,27 +75,26 @@ def train(
     out, data = Path(out), Path(data)
     config = replace(config or TrainConfig(), **config_changes(overrides))
     _check_free(out)
-    samples, validation = _read(data, config, on_file)
-    normalisation = Normalisation.measure([sample.image for sample in samples.samples])
-    geometry = config.geometry
-    tile = training_tile(samples, geometry) if config.tile is None else config.tile
-    check_tile(samples, geometry, tile)
+    prepared = prepare(data, config, on_file)
+    check_unseen(prepared.splits)
     minutes = config.minutes if config.minutes or config.epochs else DEFAULT_MINUTES
-    config = replace(config, tile=tile, minutes=minutes)
+    config, geometry = replace(prepared.config, minutes=minutes), prepared.geometry
+    samples, normalisation = prepared.splits["train"], prepared.normalisation
 
     with _memory_in_words(config):
         model = _compiled(config, normalisation.channels)
-    draws = len(draws_per_epoch(samples, geometry.output_size(tile)))
-    steps = max(config.min_steps, math.ceil(draws / config.batch_size))
-    clock = RunClock(config, steps, start)
-
-    tiles = training_dataset(
-        samples, normalisation, geometry, tile, config.batch_size, config.augmentation, config.seed
+    draw = TileDraw(
+        samples, normalisation, geometry, prepared.tile, config.augmentation, config.seed, config.rare_share
     )
-    held_out = validation_dataset(validation, normalisation, geometry, default_tile(geometry))
+    steps = max(config.min_steps, math.ceil(len(draw.draws) / config.batch_size))
+    clock = RunClock(config, steps, start)
+    tiles = training_dataset(draw, config.batch_size)
+    held_out = validation_dataset(prepared.splits["val"], normalisation, geometry, default_tile(geometry))
 
-    save_config(out, config, normalisation, data)
-    save_files(out, {"train": samples, "val": validation})
+    save_config(out, config, prepared.masks, normalisation, data)
+    save_files(out, {name: prepared.splits[name] for name in ("train", "val")})
+    if config.border_weight or config.class_balance:
+        write_weights(out / Run.WEIGHTS, samples, prepared.classes)
     with _memory_in_words(config):
         model.fit(
             tiles,
@@ -144,36 +142,6 @@ def _compiled(config: TrainConfig, channels: int) -> keras.Model:
         metrics=[MeanIoU(config.num_classes)],
     )
     return model
-
-
-def _read(data: Path, config: TrainConfig, on_file: Callable[[int, int], None]) -> tuple[Samples, Samples]:
-    """Decode and check all files, those for the test too; return the training and the validation samples.
-
-    A test file that cannot be read is so found before the night of training, not after.
-    """
-    splits = find_splits(data, config.val_share, config.seed)
-    total = sum(map(len, splits.values()))
-    done = itertools.count(1)
-
-    def count() -> None:
-        on_file(next(done), total)
-
-    samples = read_samples(splits["train"], config.num_classes, config.weighting, on_file=count)
-    absent = [name for name, pixels in zip(config.classes, samples.class_pixels, strict=True) if not pixels]
-    if absent:
-        raise InputError(
-            f"Every class has pixels in the training masks; none has {', '.join(absent)} (pixels of "
-            f"{', '.join(config.classes)}: {', '.join(map(str, samples.class_pixels))}). Check the masks, or --classes."
-        )
-    validation = read_samples(splits["val"], config.num_classes, config.weighting, samples, count)
-    test = [read_samples([pair], config.num_classes, like=samples, on_file=count).sha256[0] for pair in splits["test"]]
-    if set(test or validation.sha256) <= set(samples.sha256):
-        unseen = "test" if test else "validation"
-        raise InputError(
-            f"A net is judged on images that it never saw, and every {unseen} image of {data} is a training image too. "
-            "Hold others out."
-        )
-    return samples, validation
 
 
 def epoch_line(epoch: int, logs: dict[str, Any]) -> str:

@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from unet_tf.data.folder import read_image, with_channels, write_picture
-from unet_tf.data.masks import mask_from_label
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import LOSSLESS, read_image, write_picture
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry, run_tiles
 
 
 def segment(bundle: Path, image_file: Path, mask_file: Path, threads: int) -> None:
-    """Read the image, run it tile by tile, write its mask: 0/255 for two classes, else class ids."""
+    """Read the image, run it tile by tile, write its mask, drawn as the masks that the net learnt from."""
+    if mask_file.suffix.lower() not in LOSSLESS:
+        raise InputError(f"A mask is written as {', '.join(LOSSLESS)}, which lose nothing; received {mask_file.name}.")
     described = bundle / "bundle.json"
     if not described.is_file():
         raise InputError(f"{bundle} is no bundle: it has no bundle.json. Give the folder that unet-tf export wrote.")
@@ -27,7 +29,9 @@ def segment(bundle: Path, image_file: Path, mask_file: Path, threads: int) -> No
     image = read_image(image_file)
     if str(image.dtype) != about["pixel_type"]:
         raise InputError(f"{image_file} holds {image.dtype} pixels; the net expects {about['pixel_type']}. Convert it.")
-    image = with_channels(image, about["channels"], str(image_file))
+    if image.shape[2] not in (1, about["channels"]):
+        raise InputError(f"{image_file} is in colour, and the net was trained on grey images. Convert it to grey.")
+    image = np.broadcast_to(image, (*image.shape[:2], about["channels"]))
 
     geometry = Geometry(about["depth"], about["padding"])
     runner = Interpreter(str(bundle / "model_float32.tflite"), num_threads=threads).get_signature_runner()
@@ -43,7 +47,7 @@ def segment(bundle: Path, image_file: Path, mask_file: Path, threads: int) -> No
         milliseconds = 1000 * (time.perf_counter() - start) / done
         print(f"\rtile {done}/{total}, {milliseconds:.0f} ms each", end="", file=sys.stderr)
     print(file=sys.stderr)
-    write_picture(mask_file, mask_from_label(label, len(about["classes"])))
+    write_picture(mask_file, MaskFormat.restore(about["masks"]).mask(label))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Random tiles: one (image, label, weight) triple in, one augmented tile out, every geometric step in one warp."""
+"""Augmentation: one (image, label, weight) triple in, one out, every geometric step in one warp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.geometry import mirror_index
+from unet_tf.labels import VOID
 
 
 @dataclass(frozen=True)
@@ -21,106 +21,146 @@ class Augmentation:
         flips: mirror each axis with probability one half.
         rotation: largest turn to either side, degrees.
         scale: largest change of size to either side, as a share.
+        shift: largest shift along each axis, pixels; training tiles are drawn anywhere in an image without it.
         elastic: standard deviation of the vectors on the coarse 3x3 grid, pixels; 10 in the paper.
         contrast: largest change of contrast to either side, as a share.
         brightness: largest change of brightness to either side, in standard deviations of the training images.
+        gamma: largest change of the exponent of the grey values to either side, as a share: between 1 / (1 + gamma)
+            and 1 + gamma, on the range of the tile.
+        noise: largest standard deviation of added Gaussian noise, in standard deviations of the training images.
+        void_outside: outside of the image the label is void; else it is mirrored there as the image is.
     """
 
     flips: bool = True
     rotation: float = 0.0
     scale: float = 0.0
+    shift: float = 0.0
     elastic: float = 0.0
     contrast: float = 0.0
     brightness: float = 0.0
-
-    @property
-    def warps(self) -> bool:
-        """Whether pixels move by other than whole steps, so that values are interpolated."""
-        return bool(self.rotation or self.scale or self.elastic)
+    gamma: float = 0.0
+    noise: float = 0.0
+    void_outside: bool = False
 
 
-def random_tile(
+def augment(
     image: NDArray,
     label: NDArray[np.uint8],
     weight: NDArray[np.float32],
-    input_size: int,
-    output_size: int,
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
-    """Cut one training tile at a random place.
+    """Change one triple: all that `augmentation` says, about its centre, at its own size.
 
-    The centre is uniform over the pixels, and what lies outside the image is its mirror image, for label and weight
-    too: so pixels near a border are drawn as often as others (but for the outermost row, which a mirror does not
-    repeat). Image and weight are interpolated linearly, the
-    label takes the nearest pixel's id and never a new one.
+    Args:
+        image: (H, W, C), normalised.
+        label: (H, W) ids.
+        weight: (H, W).
+        augmentation: what may change.
+        rng: the only source of chance: equal generators give equal results.
+
+    Returns:
+        image float32, label uint8 and weight float32, of the shapes received.
+
+    Example:
+        >>> image, label = np.zeros((40, 30, 1), np.float32), np.ones((40, 30), np.uint8)
+        >>> paper = Augmentation(rotation=15, elastic=10)
+        >>> [part.shape for part in augment(image, label, label, paper, np.random.default_rng(0))]
+        [(40, 30, 1), (40, 30), (40, 30)]
+    """
+    height, width = label.shape
+    centre, size = (height // 2, width // 2), (height, width)
+    image, label, warped = warp(image, label, weight, centre, size, size, augmentation, rng)
+    return vary_grey_values(image, augmentation, rng), label, weight if warped is None else warped
+
+
+def warp(
+    image: NDArray,
+    label: NDArray[np.uint8],
+    weight: NDArray[np.float32] | None,
+    centre: tuple[int, int],
+    input_size: tuple[int, int],
+    output_size: tuple[int, int],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32] | None]:
+    """Cut a tile about a pixel: flipped, turned, scaled, bent and shifted in one warp.
+
+    What lies outside the image is its mirror image. Image and weight are interpolated linearly, the label takes the
+    nearest pixel's id and never a new one.
 
     Args:
         image: (H, W, C), any real type.
         label: (H, W) ids.
-        weight: (H, W).
-        input_size: side of the image tile, halo included.
-        output_size: side of the label and weight tile, centred in the image tile.
+        weight: (H, W) float32, or None.
+        centre: row and column in the image that the tile is about.
+        input_size: height and width of the image tile, halo included.
+        output_size: of the label and weight tiles, centred in the image tile.
         augmentation: what may change.
-        rng: the only source of chance: equal generators give equal tiles.
+        rng: the only source of chance.
 
     Returns:
-        image (input_size, input_size, C) float32, label (output_size, output_size) uint8, weight likewise float32.
+        image (*input_size, C) float32, label (*output_size) uint8, weight likewise float32, or None.
 
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), sections 2 and 3.1.
     """
-    height, width = label.shape
-    centre = int(rng.integers(0, height)), int(rng.integers(0, width))
-    flip = rng.integers(0, 2, 2) == 1 if augmentation.flips else np.zeros(2, bool)
-    margin = (input_size - output_size) // 2
-    inner = np.s_[margin : margin + output_size, margin : margin + output_size]
-    if augmentation.warps:
-        rows, columns = _warp_maps(centre, flip, input_size, augmentation, rng)
-        tile = _warp(image, rows, columns, cv2.INTER_LINEAR)
-        label_tile = _warp(label, rows[inner], columns[inner], cv2.INTER_NEAREST)
-        weight_tile = _warp(weight, rows[inner], columns[inner], cv2.INTER_LINEAR)
-    else:
-        origin = centre[0] - input_size // 2, centre[1] - input_size // 2
-        y = mirror_index(origin[0], origin[0] + input_size, height)[:: -1 if flip[0] else 1]
-        x = mirror_index(origin[1], origin[1] + input_size, width)[:: -1 if flip[1] else 1]
-        tile = image[np.ix_(y, x)].astype(np.float32)
-        label_tile, weight_tile = (picture[np.ix_(y[inner[0]], x[inner[1]])] for picture in (label, weight))
+    rows, columns = _maps(centre, input_size, augmentation, rng)
+    top, left = ((i - o) // 2 for i, o in zip(input_size, output_size, strict=True))
+    inner = np.s_[top : top + output_size[0], left : left + output_size[1]]
+    tile = _sample(image, rows, columns, cv2.INTER_LINEAR)
+    rows, columns = rows[inner], columns[inner]
+    label_tile = _sample(label, rows, columns, cv2.INTER_NEAREST)
+    weight_tile = None if weight is None else _sample(weight, rows, columns, cv2.INTER_LINEAR)
+    if augmentation.void_outside:
+        height, width = label.shape
+        outside = (rows < -0.5) | (rows > height - 0.5) | (columns < -0.5) | (columns > width - 0.5)
+        label_tile[outside] = VOID
+        if weight_tile is not None:
+            weight_tile[outside] = 0
     return tile, label_tile, weight_tile
 
 
 def vary_grey_values(
     tile: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Change contrast and brightness of a normalised (H, W, C) tile, all channels alike."""
-    if not (augmentation.contrast or augmentation.brightness):
-        return tile
-    gain = np.float32(1 + augmentation.contrast * rng.uniform(-1, 1))
-    return tile * gain + np.float32(augmentation.brightness * rng.uniform(-1, 1))
+    """Change gamma, contrast and brightness of a normalised (H, W, C) tile, all channels alike, and add noise."""
+    if augmentation.gamma:
+        low, high = float(tile.min()), float(tile.max())
+        exponent = (1 + augmentation.gamma) ** rng.uniform(-1, 1)
+        if high > low:
+            share = (tile - np.float32(low)) * np.float32(1 / (high - low))
+            tile = np.power(share, np.float32(exponent)) * np.float32(high - low) + np.float32(low)
+    if augmentation.contrast or augmentation.brightness:
+        gain = np.float32(1 + augmentation.contrast * rng.uniform(-1, 1))
+        tile = tile * gain + np.float32(augmentation.brightness * rng.uniform(-1, 1))
+    if augmentation.noise:
+        deviation = np.float32(augmentation.noise * rng.uniform())
+        tile = tile + deviation * rng.standard_normal(tile.shape, np.float32)
+    return tile
 
 
-def elastic_displacement(size: int, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+def elastic_displacement(size: tuple[int, int], grid: NDArray[np.float32]) -> NDArray[np.float32]:
     """Displacement of each pixel from vectors on a coarse grid over the tile, by bicubic interpolation.
 
     The grid's outer vectors sit on the border pixels; the bicubic spline is mirrored there, so it has slope 0.
 
     Args:
-        size: side of the tile, pixels.
+        size: height and width of the tile, pixels.
         grid: (3, 3) displacements along one axis, pixels.
 
     Returns:
-        (size, size) float32.
+        (height, width) float32.
 
     Example:
-        >>> field = elastic_displacement(5, np.array([[0, 0, 0], [0, 8, 0], [0, 0, 0]], np.float32))
+        >>> field = elastic_displacement((5, 5), np.array([[0, 0, 0], [0, 8, 0], [0, 0, 0]], np.float32))
         >>> field[2].tolist()
         [0.0, 4.0, 8.0, 4.0, 0.0]
     """
-    basis = _spline_basis(size)
-    return basis @ grid.astype(np.float32) @ basis.T
+    return _spline_basis(size[0]) @ grid.astype(np.float32) @ _spline_basis(size[1]).T
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def _spline_basis(size: int) -> NDArray[np.float32]:
     """(size, 3): what each of three knots at 0, 1/2, 1 adds to each pixel of a cubic spline with end slopes 0."""
     u = np.linspace(0, 2, size)
@@ -134,39 +174,59 @@ def _spline_basis(size: int) -> NDArray[np.float32]:
     return np.stack([left, 1 - left - right, right], axis=1).astype(np.float32)
 
 
-def _warp_maps(
-    centre: tuple[int, int], flip: NDArray, size: int, augmentation: Augmentation, rng: np.random.Generator
+def _maps(
+    centre: tuple[int, int], size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Source row and column of each tile pixel, (size, size) each: flip, turn, scale, bend, then shift, in one."""
+    """Source row and column of each tile pixel, (*size) each: flip, turn, scale, bend, then shift, in one.
+
+    Each map is a matrix product of rank 5: two linear terms and the three knots of the elastic spline.
+    """
+    signs = np.where(rng.integers(0, 2, 2) == 1, -1.0, 1.0) if augmentation.flips else np.ones(2)
     angle = math.radians(augmentation.rotation) * rng.uniform(-1, 1)
     zoom = 1 + augmentation.scale * rng.uniform(-1, 1)
+    shift = augmentation.shift * rng.uniform(-1, 1, 2)
     cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
-    signs = np.where(flip, -1.0, 1.0)
-    offset = np.arange(size, dtype=np.float32) - np.float32(size // 2)
+    offsets = [np.arange(length, dtype=np.float32) - np.float32(length // 2) for length in size]
+    ones = [np.ones(length, np.float32) for length in size]
     maps = []
-    for axis, (a, b) in enumerate(((cosine, -sine), (sine, cosine))):
-        # One outer sum an axis: cheaper than a matrix product over all pixels.
-        source = np.add.outer(np.float32(a * signs[0]) * offset, np.float32(b * signs[1]) * offset)
+    for axis, (down, right) in enumerate(((cosine, -sine), (sine, cosine))):
+        left = [offsets[0] * np.float32(down * signs[0]) + np.float32(centre[axis] + shift[axis]), ones[0]]
+        above = [ones[1], offsets[1] * np.float32(right * signs[1])]
         if augmentation.elastic:
-            source += elastic_displacement(size, rng.normal(0, augmentation.elastic, (3, 3)).astype(np.float32))
-        source += np.float32(centre[axis])
-        maps.append(source)
+            grid = rng.normal(0, augmentation.elastic, (3, 3)).astype(np.float32)
+            left += list((_spline_basis(size[0]) @ grid).T)
+            above += list(_spline_basis(size[1]).T)
+        maps.append(np.stack(left, axis=1) @ np.stack(above))
     return maps[0], maps[1]
 
 
-def _warp(picture: NDArray, rows: NDArray[np.float32], columns: NDArray[np.float32], interpolation: int) -> NDArray:
-    """Sample a picture at fractional places; outside of it, its mirror image."""
-    top, bottom = math.floor(rows.min()) - 1, math.ceil(rows.max()) + 2
-    left, right = math.floor(columns.min()) - 1, math.ceil(columns.max()) + 2
-    # Only the window that is read: OpenCV stops at 32767 px a side, and mirrors just near the border.
-    if top >= 0 and left >= 0 and bottom <= picture.shape[0] and right <= picture.shape[1]:
-        window = picture[top:bottom, left:right]
-    else:
-        rows_read = mirror_index(top, bottom, picture.shape[0])
-        window = picture[np.ix_(rows_read, mirror_index(left, right, picture.shape[1]))]
+def _sample(picture: NDArray, rows: NDArray[np.float32], columns: NDArray[np.float32], interpolation: int) -> NDArray:
+    """Read a picture at fractional places; outside of it, its mirror image.
+
+    Only the window that is read is converted and given to OpenCV, which takes pictures of 32767 px a side at most.
+    """
+    (top, bottom), (left, right) = (
+        _span(float(places.min()), float(places.max()), length)
+        for places, length in zip((rows, columns), picture.shape, strict=False)
+    )
+    window = picture[top:bottom, left:right]
     if interpolation == cv2.INTER_LINEAR:
         window = window.astype(np.float32)
-    warped = cv2.remap(
-        window, columns - np.float32(left), rows - np.float32(top), interpolation, borderMode=cv2.BORDER_REPLICATE
-    )
-    return warped if warped.ndim == picture.ndim else warped[..., None]
+    if top:
+        rows = rows - np.float32(top)
+    if left:
+        columns = columns - np.float32(left)
+    sampled = cv2.remap(np.ascontiguousarray(window), columns, rows, interpolation, borderMode=cv2.BORDER_REFLECT_101)
+    return sampled if sampled.ndim == picture.ndim else sampled[..., None]
+
+
+def _span(first: float, last: float, length: int) -> tuple[int, int]:
+    """The part of an axis, half open, that places from `first` to `last` read, mirrored at the ends of the axis."""
+    start, stop = math.floor(first) - 1, math.ceil(last) + 2
+    if start < 0 and stop > length:
+        return 0, length
+    if start < 0:
+        return 0, min(length, max(stop, 1 - start))
+    if stop > length:
+        return max(0, min(start, 2 * length - 1 - stop)), length
+    return start, stop

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,69 +16,287 @@ from numpy.typing import NDArray
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
+KINDS = ("binary", "palette", "index", "instance")
+UNKNOWN = 254
+"""In look-up tables: a value that no class has."""
 
-def label_from_mask(mask: NDArray, num_classes: int = 2, name: str = "the mask") -> NDArray[np.uint8]:
-    """Read label ids out of a mask picture.
+Colour = tuple[int, int, int]
 
-    Two classes: a binary mask, 0 and 255 or 0 and 1; the larger value is class 1, and there is no void. More classes:
-    the grey values are the class ids, and 255 is void.
 
-    Args:
-        mask: (H, W) or (H, W, C) unsigned integers as decoded; a colour mask counts as grey if its channels are equal.
-        num_classes: number of classes, 2 to 255.
-        name: what to call the mask in an error.
+class Palette(NamedTuple):
+    """Classes by colour, as a `label_colors.txt` lists them: one "R G B name" a line."""
 
-    Returns:
-        (H, W) uint8 label ids, 0 to num_classes - 1, or `VOID`.
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+
+
+def read_palette(path: str | Path) -> Palette:
+    """Read "R G B name" lines; empty ones and those that begin with # are left out.
 
     Raises:
-        InputError: the mask holds another value; the message says which and how many pixels.
+        InputError: a line reads otherwise, or a name or colour stands twice.
+    """
+    path = Path(path)
+    names: list[str] = []
+    colours: list[Colour] = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text: {error}. It holds one line a class: R G B name.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = re.fullmatch(r"\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*?)\s*", line)
+        colour = tuple(int(part) for part in found.groups()[:3]) if found else (256,)
+        if found is None or max(colour) > 255:
+            raise InputError(f'{path}, line {number}: expected "R G B name" with 0 to 255 each, found {line!r}.')
+        if found[4] in names or colour in colours:
+            raise InputError(f"{path}, line {number}: name and colour of a class stand once, {line!r} repeats one.")
+        names.append(found[4])
+        colours.append(colour)  # type: ignore[arg-type]
+    if len(names) < 2:
+        raise InputError(f'{path} lists {len(names)} classes, and 2 are the least. One line a class: "R G B name".')
+    return Palette(tuple(names), tuple(colours))
+
+
+@dataclass(frozen=True)
+class MaskFormat:
+    """How mask pictures say the class of each pixel; the same both ways.
+
+    Attributes:
+        kind: "binary": 0 is class 0, 255 (or 1, or 65535) class 1. "index": grey values, or indices into a colour
+            table, are class ids, consecutive from 0 but for void ids. "palette": a colour a class. "instance": object
+            ids, 0 is background; all objects are class 1, and touching ones are kept apart.
+        num_classes: 2 to 254.
+        colours: RGB of each class, for "palette".
+        void: values or colours that count nowhere; in "index" masks 255 does anyway, where it is no class.
+        inverted: the other polarity of "binary": 0 is class 1.
+        tolerance: largest distance (of RGB: Euclidean) at which another value is taken for the nearest known one; 0
+            refuses it. Above 0, JPEG files are read too.
+
+    Raises:
+        InputError: the attributes do not fit together.
 
     Example:
-        >>> label_from_mask(np.array([[0, 255]], np.uint8)).tolist()
+        >>> MaskFormat("binary").label(np.array([[0, 255]], np.uint8)).tolist()
         [[0, 1]]
+        >>> sky_road = MaskFormat("palette", 2, colours=((0, 0, 255), (9, 9, 9)), void=((0, 0, 0),))
+        >>> sky_road.label(np.array([[[9, 9, 9], [0, 0, 0]]], np.uint8)).tolist()  # 255: void
+        [[1, 255]]
     """
-    if mask.ndim == 3:
-        if (mask != mask[..., :1]).any():
+
+    kind: str = "binary"
+    num_classes: int = 2
+    colours: tuple[Colour, ...] = ()
+    void: tuple[int | Colour, ...] = ()
+    inverted: bool = False
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        rules = {
+            f"the kind of a mask is one of {', '.join(KINDS)}": self.kind in KINDS,
+            "there are 2 to 254 classes": 2 <= self.num_classes < UNKNOWN + 1,
+            "binary and instance masks have 2 classes": self.num_classes == 2 or self.kind in ("index", "palette"),
+            "a palette has one colour a class": len(self.colours) == (self.num_classes * (self.kind == "palette")),
+            "only binary masks are inverted": not self.inverted or self.kind == "binary",
+            "void is a colour in a palette and a value elsewhere": all(
+                isinstance(value, tuple) == (self.kind == "palette") for value in self.void
+            ),
+            "the tolerance is 0 or more, and 0 for ids": self.tolerance == 0
+            or (self.tolerance > 0 and self.kind in ("binary", "palette")),
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise InputError(f"In masks {rule}; received {self}.")
+
+    @classmethod
+    def restore(cls, stored: dict[str, Any]) -> MaskFormat:
+        """The format of which `dataclasses.asdict` went through TOML or JSON."""
+        return cls(**{name: tuples(value) for name, value in stored.items()})
+
+    @property
+    def ids(self) -> bool:
+        """Whether indices into a colour table count, and not its colours."""
+        return self.kind in ("index", "instance")
+
+    def label(self, mask: NDArray, name: str = "the mask") -> NDArray[np.uint8]:
+        """Read label ids out of a mask picture.
+
+        Args:
+            mask: (H, W) or (H, W, C) as decoded; colour with equal channels is grey.
+            name: what to call the mask in an error.
+
+        Returns:
+            (H, W) uint8 label ids, 0 to num_classes - 1, or `VOID`.
+
+        Raises:
+            InputError: the mask holds a value of no class; the message says which and in how many pixels.
+        """
+        mask = self._plain(mask, name)
+        if self.kind == "instance":
+            void = np.isin(mask, self.void)
+            label = label_from_instances(np.where(void, 0, mask))
+            label[void] = VOID
+            return label
+        if self.kind == "binary" and self.tolerance and mask.max(initial=0) <= 1:
+            return replace(self, tolerance=0.0).label(mask, name)  # 0 and 1, not nearly 0
+        if self.kind == "binary" and not self.tolerance and 1 in (counts := value_counts(mask)) and 255 in counts:
             raise InputError(
-                f"{name} is colour-coded, and masks are grey: 0/255 for two classes, class ids for more. "
-                "Convert each colour to its class id."
+                f"{name} holds 0, 1 and 255; a binary mask has two values. Is one void? Say so with --void, "
+                "or how many classes there are with --classes."
             )
-        mask = mask[..., 0]
-    if not 2 <= num_classes <= VOID:
-        raise InputError(f"There are 2 to {VOID} classes; received {num_classes}.")
-    if mask.dtype.kind not in "ub":
-        raise InputError(f"{name} holds {mask.dtype} pixels, and masks hold unsigned integers. Save it as 8-bit PNG.")
-    legal = [0, 1, 255] if num_classes == 2 else [*range(num_classes), VOID]
-    values, counts = np.unique(mask, return_counts=True)
-    wrong = ~np.isin(values, legal)
-    if num_classes == 2 and {1, 255} <= set(values.tolist()):
-        wrong |= values == 1  # 0/255 and 0/1 in one mask
-    if wrong.any():
-        found = ", ".join(map(str, values[wrong][:5])) + (", ..." if wrong.sum() > 5 else "")
-        pixels = counts[wrong].sum()
-        rule = "binary (0 and 255, or 0 and 1)" if num_classes == 2 else f"class ids 0 to {num_classes - 1} (255: void)"
-        raise InputError(
-            f"{name} is not {rule}: it also holds {found} in {pixels} of {mask.size} pixels "
-            f"({pixels / mask.size:.2%}). "
-            "Threshold it, save it as PNG (JPEG blurs the values), or say how many classes there are with --classes."
+        codes, table = self._codes(mask), self._table()
+        label = table[codes if codes.dtype.itemsize < 4 else np.minimum(codes, len(table) - 1)]
+        if (label == UNKNOWN).any():
+            strangers = self.strangers(mask)
+            if any(stranger.distance > self.tolerance for stranger in strangers):
+                raise UnknownValues(self._refusal(strangers, mask, name), strangers)
+            for stranger in strangers:
+                label[codes == stranger.code] = stranger.nearest
+        return label
+
+    def strangers(self, mask: NDArray) -> list[Stranger]:
+        """Values of a mask that no class has, those with most pixels first."""
+        mask = self._plain(mask, "the mask")
+        known = self._known(exact=False)
+        points = np.array([_channels(self.kind, value) for value, _ in known], float)
+        exact, found = {_code(value) for value, _ in self._known()}, []
+        for code, pixels in value_counts(self._codes(mask)).items():
+            if code in exact:
+                continue
+            value = (code >> 16, code >> 8 & 255, code & 255) if self.kind == "palette" else code
+            distances = np.sqrt(((points - _channels(self.kind, value)) ** 2).sum(1))
+            nearest = int(distances.argmin())
+            found.append(Stranger(value, code, pixels, known[nearest][1], float(distances[nearest])))
+        return sorted(found, key=lambda stranger: -stranger.pixels)
+
+    def mask(self, label: NDArray) -> NDArray:
+        """Draw label ids as the mask picture that `label` reads.
+
+        Args:
+            label: (H, W) label ids.
+
+        Returns:
+            "palette": (H, W, 3) uint8 RGB; "instance": (H, W) uint16 ids, each connected piece of class 1 an object;
+            others: (H, W) uint8, 0 and 255 for "binary".
+
+        Raises:
+            InputError: a pixel is void, and no value stands for void.
+        """
+        void: int | Colour | None = self.void[0] if self.void else (255 if self.kind == "index" else None)
+        if void is None and (label == VOID).any():
+            raise InputError(f"A label with void pixels needs a value for them; {self.kind} masks have none here.")
+        if self.kind == "instance":
+            objects = cv2.connectedComponents((label == 1).astype(np.uint8), connectivity=8)[1]
+            if void is not None:
+                objects[objects >= void] += 1
+                objects[label == VOID] = void
+            return objects.astype(np.uint16 if objects.max(initial=0) < 1 << 16 else np.uint32)
+        table = np.zeros((VOID + 1, 3) if self.kind == "palette" else VOID + 1, np.uint8)
+        if self.kind == "binary":
+            table[:2] = (255, 0) if self.inverted else (0, 255)
+        else:
+            for value, number in self._known():
+                table[number] = value
+        if void is not None:
+            table[VOID] = void
+        return table[label]
+
+    def _plain(self, mask: NDArray, name: str) -> NDArray:
+        """(H, W) unsigned integers, or (H, W, 3) uint8 for a palette."""
+        mask = np.asarray(mask)
+        if mask.ndim == 3 and mask.shape[2] == 3 and self.kind == "palette":
+            pass  # a grey one is colour too
+        elif mask.ndim == 3 and (mask.shape[2] == 1 or (mask == mask[..., :1]).all()):
+            mask = mask[..., 0]
+        if mask.ndim not in (2, 3) or (mask.ndim == 3 and mask.shape[2] != 3):
+            raise InputError(f"A mask is (H, W) or (H, W, 3); {name} is {mask.shape}.")
+        if mask.dtype.kind == "f" and np.isfinite(mask).all() and (mask == np.floor(mask)).all():
+            mask = mask.astype(np.int64)  # ids that a program kept as float
+        if mask.dtype.kind == "i" and mask.min(initial=0) >= 0:
+            mask = mask.astype(np.uint32)
+        if mask.dtype.kind not in "ub":
+            raise InputError(
+                f"{name} holds {mask.dtype} pixels, and masks hold whole numbers from 0. "
+                "Threshold it, or rescale its values to class ids."
+            )
+        if self.kind == "palette":
+            if mask.dtype != np.uint8:
+                raise InputError(f"{name} holds {mask.dtype} pixels, and a palette has 8-bit colours. Save it as such.")
+            return mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
+        if mask.ndim == 3:
+            raise InputError(
+                f"{name} is colour-coded, and {self.kind} masks are grey. List the colours in label_colors.txt "
+                '("R G B name" a line) beside the images: `unet-tf check DATA --out PAGE` writes a first version.'
+            )
+        return mask.astype(np.uint8) if mask.dtype.kind == "b" else mask
+
+    def _known(self, exact: bool = True) -> list[tuple[int | Colour, int]]:
+        """Each value or colour that means something, and its label id; but for 1 where near ones are asked for."""
+        known: list[tuple[int | Colour, int]] = [(value, VOID) for value in self.void]
+        if self.kind == "palette":
+            return known + [(colour, number) for number, colour in enumerate(self.colours)]
+        if self.kind == "binary":
+            low, high = (1, 0) if self.inverted else (0, 1)
+            values = ((0, low), (255, high), (65535, high)) + (((1, high),) if exact and not self.tolerance else ())
+            return known + [(value, number) for value, number in values if value not in self.void]
+        ids = (value for value in range(self.num_classes + len(self.void)) if value not in self.void)
+        known += [(value, number) for number, value in zip(range(self.num_classes), ids, strict=False)]
+        return known if 255 in dict(known) else [*known, (255, VOID)]
+
+    def _codes(self, mask: NDArray) -> NDArray:
+        """One number a pixel: the grey value, or 0xRRGGBB."""
+        if self.kind != "palette":
+            return mask
+        # OpenCV adds the fourth byte faster than NumPy shifts three.
+        packed = cv2.cvtColor(np.ascontiguousarray(mask), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
+        return packed & 0xFFFFFF
+
+    def _table(self) -> NDArray[np.uint8]:
+        known = tuple((_code(value), number) for value, number in self._known())
+        return _lookup_table(known, 1 << 24 if self.kind == "palette" else 1 << 16)
+
+    def _refusal(self, strangers: Sequence[Stranger], mask: NDArray, name: str) -> str:
+        pixels, size = sum(s.pixels for s in strangers), mask.shape[0] * mask.shape[1]
+        rules = {
+            "binary": "binary (0 and 255, or 0 and 1)",
+            "index": f"class ids 0 to {self.num_classes - 1} (255: void)" if not self.void else "class ids and void",
+            "palette": f"in the {self.num_classes} colours of its palette",
+        }
+        found = ", ".join(map(str, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+        remedies = {
+            "binary": "Say how many classes there are with --classes, or take the nearer value with "
+            "--mask-tolerance 128 (soft edges, JPEG)",
+            "index": "Say how many classes there are with --classes, or which id is void with --void",
+            "palette": "Add them to label_colors.txt, name one void with --void R,G,B, or take the nearest class "
+            "with --mask-tolerance",
+        }
+        return (
+            f"{name} is not {rules[self.kind]}: it also holds {found} in {pixels} of {size} pixels "
+            f"({pixels / size:.2%}). {remedies[self.kind]}."
         )
-    if num_classes == 2:
-        return (mask != 0).astype(np.uint8)
-    return mask.astype(np.uint8)
 
 
-def mask_from_label(label: NDArray, num_classes: int = 2) -> NDArray[np.uint8]:
-    """Draw label ids as the mask picture that `label_from_mask` reads: 0/255 for two classes, else the ids.
+class Stranger(NamedTuple):
+    """A mask value that no class has: how many pixels hold it, and which class is nearest."""
 
-    Args:
-        label: (H, W) label ids.
-        num_classes: number of classes.
+    value: int | Colour
+    code: int
+    pixels: int
+    nearest: int
+    distance: float
 
-    Returns:
-        (H, W) uint8.
-    """
-    return np.where(label == 1, 255, 0).astype(np.uint8) if num_classes == 2 else label.astype(np.uint8)
+    def __str__(self) -> str:
+        nearest = "void" if self.nearest == VOID else f"class {self.nearest}"
+        return f"{self.value} ({self.distance:.0f} from {nearest})"
+
+
+class UnknownValues(InputError):
+    """A mask holds values that no class has."""
+
+    def __init__(self, message: str, strangers: Sequence[Stranger]) -> None:
+        super().__init__(message)
+        self.strangers = strangers
 
 
 def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:
@@ -81,7 +306,7 @@ def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:
     component of its own, as in the paper's "segmentation border" between touching cells.
 
     Args:
-        instances: (H, W) object ids, 0 for background, below 2**24.
+        instances: (H, W) object ids, 0 for background.
 
     Returns:
         (H, W) uint8 label ids.
@@ -90,8 +315,79 @@ def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:
         >>> label_from_instances(np.array([[1, 1, 1, 2, 2, 2]])).tolist()
         [[1, 1, 0, 0, 1, 1]]
     """
-    ids = np.asarray(instances).astype(np.float32)
+    ids = np.asarray(instances)
+    if ids.size and ids.max() >= 1 << 24:  # beyond that, float32 takes two ids for one
+        ids = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + int(ids.min() > 0)
+    ids = ids.astype(np.float32)
     neighbours = np.ones((3, 3), np.uint8)
     highest = cv2.dilate(ids, neighbours)
     lowest = cv2.erode(np.where(ids == 0, np.inf, ids).astype(np.float32), neighbours)
     return ((ids > 0) & (highest == ids) & (lowest == ids)).astype(np.uint8)
+
+
+def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
+    """One binary channel a class.
+
+    Args:
+        label: (H, W) label ids.
+        num_classes: number of classes.
+
+    Returns:
+        (H, W, num_classes) uint8 of 0 and 1; void pixels are 0 in all channels.
+
+    Raises:
+        InputError: an id is neither a class nor void.
+    """
+    label = np.asarray(label)
+    wrong = (label >= num_classes) & (label != VOID)
+    if wrong.any():
+        raise InputError(f"Label ids are 0 to {num_classes - 1}, or {VOID}; received {int(label[wrong][0])}.")
+    return (label[..., None] == np.arange(num_classes)).astype(np.uint8)
+
+
+def label_from_one_hot(channels: NDArray) -> NDArray[np.uint8]:
+    """The inverse of `one_hot`: (H, W, num_classes) of 0 and one other value to (H, W) label ids.
+
+    Raises:
+        InputError: a pixel is set in two channels.
+    """
+    there = np.asarray(channels) != 0
+    count = there.sum(-1)
+    if (count > 1).any():
+        pixels = int((count > 1).sum())
+        raise InputError(f"Each pixel has one class; {pixels} of {count.size} are set in several channels.")
+    return np.where(count == 0, VOID, there.argmax(-1)).astype(np.uint8)
+
+
+def value_counts(picture: NDArray) -> dict[int, int]:
+    """Value -> number of pixels, of an integer picture.
+
+    Counts runs of equal values, of which a mask has far fewer than pixels.
+    """
+    flat = picture.ravel()
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if flat.size else np.zeros(0, np.intp)
+    values, inverse = np.unique(flat[starts], return_inverse=True)
+    counts = np.bincount(inverse, np.diff(starts, append=flat.size), len(values))
+    return dict(zip(values.tolist(), counts.astype(int).tolist(), strict=True))
+
+
+def tuples(value: Any) -> Any:
+    """Lists, and lists in them, as tuples: what TOML and JSON made of tuples."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+
+def _code(value: int | Colour) -> int:
+    return value if isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
+
+
+def _channels(kind: str, value: int | Colour) -> NDArray:
+    return np.array(value if kind == "palette" else (value,), float)
+
+
+@functools.lru_cache(maxsize=8)
+def _lookup_table(known: tuple[tuple[int, int], ...], size: int) -> NDArray[np.uint8]:
+    """Label id of each of `size` codes; one more entry, for all codes beyond, is unknown."""
+    table = np.full(size + 1, UNKNOWN, np.uint8)
+    for code, number in known:
+        table[code] = number
+    return table

@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from unet_tf.data.augment import Augmentation, random_tile, vary_grey_values
+from unet_tf.data.augment import Augmentation, vary_grey_values, warp
 from unet_tf.data.samples import Normalisation, Samples
-from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry, read_window
 from unet_tf.labels import VOID
+
+Tile = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 
 
 def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
@@ -20,77 +21,119 @@ def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
 
     An epoch so sees each pixel about once, and a large image is drawn more often than a small one.
     """
-    areas = [sample.label.size / output_size**2 for sample in samples.samples]
+    areas = [height * width / output_size**2 for height, width in samples.shapes]
     return [index for index, area in enumerate(areas) for _ in range(max(1, round(area)))]
 
 
-def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
-    """Raise InputError unless `tile` is legal and its output fits into every image."""
-    output = geometry.output_size(tile)
-    small = [s for s in samples.samples if min(s.label.shape) < output]
-    if small:
-        smallest = min(small, key=lambda s: min(s.label.shape))
-        side = min(smallest.label.shape)
-        fits = geometry.nearest_legal(side + geometry.shrink)[0]
-        remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
-        height, width = smallest.label.shape
-        raise InputError(
-            f"Every training image holds the output of a tile, and a {tile} tile gives {output}x{output} px: "
-            f"{smallest.name} is {height}x{width} (and {len(small) - 1} more are too small). Choose {remedy}."
-        )
+class TileDraw:
+    """Training tiles by number: tile n is a function of (seed, n) alone.
 
-
-def training_dataset(
-    samples: Samples,
-    normalisation: Normalisation,
-    geometry: Geometry,
-    tile: int,
-    batch_size: int,
-    augmentation: Augmentation,
-    seed: int,
-    first_tile: int = 0,
-) -> tf.data.Dataset:
-    """Endless augmented tiles for `model.fit`.
-
-    Tile number n is a function of (seed, n) alone, however many threads run: an epoch is a seeded permutation of
-    `draws_per_epoch`, and each tile has a random generator of its own.
+    An epoch is a seeded permutation of `draws_per_epoch`, so that tiles are uniform over pixels. The centre of a tile
+    is uniform over the pixels of its image, whose mirror image lies outside: so pixels near a border are drawn as often
+    as others (but for the outermost row, which a mirror does not repeat).
 
     Args:
-        samples: what to draw from; kept decoded in memory.
+        samples: what to draw from.
         normalisation: applied to each tile.
         geometry: of the net.
         tile: legal input size, pixels.
-        batch_size: tiles a batch.
         augmentation: what may change.
         seed: of the order and the augmentation.
+        rare_share: share of the tiles that are put on a pixel of a class instead, each class as often as the others, so
+            that rare ones appear; its samples have `places`.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        normalisation: Normalisation,
+        geometry: Geometry,
+        tile: int,
+        augmentation: Augmentation,
+        seed: int,
+        rare_share: float = 0.0,
+    ) -> None:
+        self.samples, self.normalisation, self.augmentation = samples, normalisation, augmentation
+        self.tile, self.output, self.seed, self.rare_share = tile, geometry.output_size(tile), seed, rare_share
+        self.draws = np.array(draws_per_epoch(samples, self.output))
+        self.order = functools.lru_cache(maxsize=2)(self._order)
+        of_class = np.stack([facts.class_pixels for facts in samples.facts], axis=1)  # (classes, images)
+        self.by_class = (of_class / np.maximum(of_class.sum(1, keepdims=True), 1))[of_class.sum(1) > 0]
+        self.present = np.flatnonzero(of_class.sum(1))
+
+    def _order(self, epoch: int) -> NDArray[np.intp]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.draws)
+
+    def __call__(self, number: int) -> Tile:
+        """Image (tile, tile, C) float32, label (out, out) uint8, weight (out, out) float32 of tile `number`."""
+        epoch, position = divmod(int(number), len(self.draws))
+        rng = np.random.default_rng((self.seed, epoch, position))
+        if self.rare_share and rng.random() < self.rare_share:
+            sample, centre = self._rare(rng)
+        else:
+            sample = self.samples[self.order(epoch)[position]]
+            height, width = sample.label.shape
+            centre = int(rng.integers(0, height)), int(rng.integers(0, width))
+        sizes = (self.tile, self.tile), (self.output, self.output)
+        image, label, border = warp(sample.image, sample.label, sample.border, centre, *sizes, self.augmentation, rng)
+        image = vary_grey_values(self.normalisation.scale(image), self.augmentation, rng)
+        return image, label, self.samples.weight(label, border)
+
+    def _rare(self, rng: np.random.Generator) -> tuple:
+        """A sample, and a centre near a pixel of a class that each class is drawn for equally often."""
+        row = rng.integers(len(self.present))
+        index = rng.choice(len(self.samples), p=self.by_class[row])
+        sample = self.samples[index]
+        pixel = rng.choice(self.samples.facts[index].places[self.present[row]])
+        shift = rng.integers(-(self.output // 4), self.output // 4 + 1, 2)
+        places = np.divmod(int(pixel), sample.label.shape[1]) + shift
+        return sample, tuple(int(p) for p in np.clip(places, 0, np.array(sample.label.shape) - 1))
+
+
+def training_dataset(
+    draw: TileDraw, batch_size: int, first_tile: int = 0, deterministic: bool = True
+) -> tf.data.Dataset:
+    """Endless augmented tiles for `model.fit`.
+
+    Args:
+        draw: makes a tile from its number.
+        batch_size: tiles a batch.
         first_tile: number of the first tile, to go on where a run stopped.
+        deterministic: tiles in the order of their numbers; else as they are ready.
 
     Returns:
         Batches of image (B, tile, tile, C) float32, label (B, out, out) uint8, weight (B, out, out) float32.
     """
-    output = geometry.output_size(tile)
-    draws = np.array(draws_per_epoch(samples, output))
+    numbers = tf.data.Dataset.range(first_tile, np.iinfo(np.int64).max)
+    return _batches(numbers, draw, batch_size, deterministic)
 
-    @functools.lru_cache(maxsize=2)
-    def order(epoch: int) -> NDArray[np.intp]:
-        return np.random.default_rng((seed, epoch)).permutation(draws)
 
-    def draw(number: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
-        epoch, position = divmod(int(number), len(draws))
-        sample = samples[order(epoch)[position]]
-        rng = np.random.default_rng((seed, epoch, position))
-        image, label, weight = random_tile(sample.image, sample.label, sample.weight, tile, output, augmentation, rng)
-        image = vary_grey_values(normalisation.scale(image), augmentation, rng)
-        return image, label, np.ascontiguousarray(weight)
+def epoch_dataset(draw: TileDraw, batch_size: int, deterministic: bool = True) -> tf.data.Dataset:
+    """One epoch of augmented tiles, other ones each time it is iterated, the same in each process.
 
-    shapes = (tile, tile, normalisation.channels), (output, output), (output, output)
+    Args:
+        draw: as in `training_dataset`.
+        batch_size: tiles a batch.
+        deterministic: as in `training_dataset`.
+
+    Returns:
+        Batches as of `training_dataset`, in a number that `len` knows.
+    """
+    tiles = len(draw.draws) // batch_size * batch_size or batch_size
+    epochs = tf.data.Dataset.random(draw.seed, rerandomize_each_iteration=True).take(1)
+    numbers = epochs.flat_map(lambda epoch: tf.data.Dataset.range(tiles).map(lambda n: epoch * len(draw.draws) + n))
+    numbers = numbers.apply(tf.data.experimental.assert_cardinality(tiles))
+    return _batches(numbers, draw, batch_size, deterministic)
+
+
+def _batches(numbers: tf.data.Dataset, draw: TileDraw, batch_size: int, deterministic: bool) -> tf.data.Dataset:
+    shapes = (draw.tile, draw.tile, draw.normalisation.channels), (draw.output,) * 2, (draw.output,) * 2
 
     def draw_in_graph(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         tensors = tf.numpy_function(draw, [number], [tf.float32, tf.uint8, tf.float32])
         return tuple(tf.ensure_shape(tensor, shape) for tensor, shape in zip(tensors, shapes, strict=True))
 
-    numbers = tf.data.Dataset.range(first_tile, np.iinfo(np.int64).max)
-    tiles = numbers.map(draw_in_graph, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    tiles = numbers.map(draw_in_graph, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
     return tiles.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
@@ -106,11 +149,11 @@ def validation_dataset(
         Batches of one tile: image (1, h, w, C), label (1, h', w'), weight (1, h', w'), as in `training_dataset`.
     """
     jobs = []
-    for index, sample in enumerate(samples.samples):
-        rows, columns = (geometry.tiling(length, max_tile) for length in sample.label.shape)
+    for index, shape in enumerate(samples.shapes):
+        rows, columns = (geometry.tiling(length, max_tile) for length in shape)
         jobs += [(index, top, left) for top in rows.origins for left in columns.origins]
 
-    def cut(job: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
+    def cut(job: NDArray[np.int64]) -> Tile:
         index, *origin = (int(value) for value in job)
         sample = samples[index]
         tilings = [geometry.tiling(length, max_tile) for length in sample.label.shape]
@@ -122,7 +165,8 @@ def validation_dataset(
         own = np.s_[origin[0] : origin[0] + tilings[0].step, origin[1] : origin[1] + tilings[1].step]
         height, width = sample.label[own].shape
         place = np.s_[margin : margin + height, margin : margin + width]
-        label[place], weight[place] = sample.label[own], sample.weight[own]
+        label[place] = sample.label[own]
+        weight[place] = samples.weight(label[place], None if sample.border is None else sample.border[own])
         return normalisation.scale(image), label, weight
 
     def cut_in_graph(job: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -132,13 +176,3 @@ def validation_dataset(
 
     tiles = tf.data.Dataset.from_tensor_slices(np.array(jobs, np.int64))
     return tiles.map(cut_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(1).prefetch(tf.data.AUTOTUNE)
-
-
-def training_tile(samples: Samples, geometry: Geometry) -> int:
-    """The paper's 572 or its like, smaller where its output would not fit into every image.
-
-    The output is at most 388 px (256 px for "same", which wastes no halo): larger tiles leave too few steps an epoch.
-    """
-    side = min(min(sample.label.shape) for sample in samples.samples)
-    output = min(side, 388 if geometry.padding == "valid" else 256)
-    return geometry.nearest_legal(output + geometry.shrink)[0]

@@ -1,28 +1,71 @@
-"""Image, label and weight map of each pair, read once, checked and kept; the normalisation measured on them."""
+"""The pairs of a split, read once, checked, and kept in memory or on disk; the normalisation measured on them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+import os
+import shutil
+import tempfile
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.folder import Pair, channels_of, read_pair, with_channels
+from unet_tf.data.folder import Decoded, Pair, read_pair
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.weight_map import border_weights, class_balance, components, count_classes
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
+log = logging.getLogger("unet_tf")
+
+CACHES = ("auto", "memory", "disk", "none")
+MEMORY_SHARE, DISK_SHARE = 0.5, 0.8
+"""Shares of the free memory and of the free disk that decoded data may take."""
+PLACES = 2048
+"""Pixels of a class that are remembered of each image, so that a tile can be put on one."""
+
 
 class Sample(NamedTuple):
-    """One pair, decoded: image (H, W, C) of the file's type, label (H, W) uint8, weight (H, W) float32."""
+    """One pair: image (H, W, C) of the file's type, label (H, W) uint8, border weights (H, W) float32 or None."""
 
     name: str
     image: NDArray
     label: NDArray[np.uint8]
-    weight: NDArray[np.float32]
+    border: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one look at a decoded pair tells.
+
+    Attributes:
+        shape: height and width, pixels.
+        channels: 1 or 3.
+        dtype: pixel type of the image.
+        sha256: of type, shape and pixels of the image, to know it again whatever its file is called.
+        mean: (C,) float64.
+        variance: (C,) float64.
+        class_pixels: (num_classes,) pixels of each class.
+        places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
+    """
+
+    shape: tuple[int, int]
+    channels: int
+    dtype: str
+    sha256: str
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    class_pixels: NDArray[np.int64]
+    places: tuple[NDArray[np.intp], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,8 +74,8 @@ class Weighting:
 
     Attributes:
         balance: whether w_c balances the classes, from their pixels in the training set; else it is 1.
-        w0: weight of the separation borders, background (class 0) between components of class 1; 0 for none, 10 in
-            the paper.
+        w0: weight of the separation borders, background (class 0) between objects of class 1; 0 for none, 10 in the
+            paper.
         sigma: width of the borders, pixels.
     """
 
@@ -40,16 +83,13 @@ class Weighting:
     w0: float = 0.0
     sigma: float = 5.0
 
-    def weight_map(self, label: NDArray[np.uint8], class_weights: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The weights of one label map, (H, W) float32."""
-        if not (self.balance or self.w0):
-            return np.broadcast_to(np.float32(1), label.shape)
-        table = np.zeros(VOID + 1, np.float32)  # void stays 0
-        table[: len(class_weights)] = class_weights
-        weight = table[label]
-        if self.w0:
-            weight = weight + border_weights(components(label), self.w0, self.sigma) * (label == 0)
-        return weight
+    def border(self, decoded: Decoded) -> NDArray[np.float32] | None:
+        """The second term, between the objects of an instance mask or the components of class 1; None without one."""
+        if not self.w0:
+            return None
+        label, objects = decoded.label, decoded.objects
+        objects = components(label) if objects is None else np.where(label == 1, objects, 0)
+        return border_weights(objects, self.w0, self.sigma) * (label == 0)
 
 
 @dataclass(frozen=True)
@@ -67,15 +107,16 @@ class Normalisation:
     dtype: str
 
     @classmethod
-    def measure(cls, images: Sequence[NDArray]) -> Normalisation:
-        """Mean and standard deviation over all pixels of all (H, W, C) images, in float64."""
-        pixels = sum(image[..., 0].size for image in images)
-        total = sum(image.sum((0, 1), dtype=np.float64) for image in images)
-        mean = total / pixels
-        squares = sum(((image - mean) ** 2).sum((0, 1)) for image in images)
-        std = np.sqrt(squares / pixels)
+    def measure(cls, facts: Sequence[Facts]) -> Normalisation:
+        """Mean and standard deviation over all pixels of all images; grey ones count in each channel."""
+        channels = max(one.channels for one in facts)
+        pixels = np.array([one.shape[0] * one.shape[1] for one in facts], np.float64)[:, None]
+        means = np.stack([np.broadcast_to(one.mean, channels) for one in facts])
+        variances = np.stack([np.broadcast_to(one.variance, channels) for one in facts])
+        mean = (pixels * means).sum(0) / pixels.sum()
+        std = np.sqrt((pixels * (variances + (means - mean) ** 2)).sum(0) / pixels.sum())
         std = np.where(std > 0, std, 1.0)
-        return cls(tuple(mean.tolist()), tuple(std.tolist()), str(images[0].dtype))
+        return cls(tuple(mean.tolist()), tuple(std.tolist()), facts[0].dtype)
 
     @property
     def channels(self) -> int:
@@ -89,99 +130,234 @@ class Normalisation:
             InputError: as `check` does.
         """
         self.check(image, name)
-        return self.scale(with_channels(image, self.channels, name))
+        return self.scale(image)
 
     def check(self, image: NDArray, name: str = "the image") -> None:
         """Raise InputError for colour given to a net of grey images, and for another pixel type than it learnt from."""
         if str(image.dtype) != self.dtype:
             raise InputError(
                 f"{name} holds {image.dtype} pixels, and the net was trained on {self.dtype}, whose range it expects. "
-                f"Convert it to {self.dtype}."
+                f"Rescale it to the range of the training images, as {self.dtype}."
             )
-        with_channels(image, self.channels, name)
+        if image.shape[2] not in (1, self.channels):
+            raise InputError(
+                f"{name} has {image.shape[2]} channels, and the net was trained on {self.channels}. Convert it to grey."
+            )
 
     def scale(self, image: NDArray) -> NDArray[np.float32]:
-        """(x - mean) / std of a (..., C) image known to be of the right type and channels."""
+        """(x - mean) / std of a (..., C) or (..., 1) image known to be of the right type."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return (image.astype(np.float32) - mean) / std
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The decoded pairs of one split.
+class Samples(Sequence[Sample]):
+    """The pairs of one split. Indexing gives a `Sample`, from memory, from disk, or decoded anew.
 
     Attributes:
-        samples: in the order of the pairs, all with the same number of channels.
-        sha256: hash of each image file, to know it again whatever its name.
-        class_pixels: (num_classes,) pixels of each class.
+        pairs: which files.
+        facts: of each pair.
+        weighting: which weight map.
+        class_weights: (256,) float32, w_c by label id; 0 for void.
+        cache: "memory", "disk" or "none".
     """
 
-    samples: list[Sample]
-    sha256: list[str]
-    class_pixels: NDArray[np.int64]
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        facts: Sequence[Facts],
+        weighting: Weighting,
+        cache: str,
+        load: Callable[[int], Sample],
+    ) -> None:
+        self.pairs, self.facts, self.weighting, self.cache, self._load = pairs, facts, weighting, cache, load
+        self.class_weights = np.append(np.ones(VOID, np.float32), np.float32(0))
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.pairs)
 
-    def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
+    def __getitem__(self, index: Any) -> Any:
+        return self._load(index)
+
+    def weigh(self, train: Samples) -> None:
+        """Balance the class weights by the pixels of the training samples, where the weighting says so."""
+        if self.weighting.balance:
+            balance = class_balance(train.class_pixels)
+            self.class_weights[: len(balance)] = balance
+
+    @property
+    def class_pixels(self) -> NDArray[np.int64]:
+        """(num_classes,) pixels of each class."""
+        return sum((one.class_pixels for one in self.facts), np.zeros_like(self.facts[0].class_pixels))
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Height and width of each image."""
+        return [one.shape for one in self.facts]
+
+    def weight(self, label: NDArray[np.uint8], border: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """The weight map of a label, or of a tile of it: w_c + border; 0 for void."""
+        weight = self.class_weights[label]
+        return weight if border is None else np.where(label == VOID, 0, weight + border)
 
 
 def read_samples(
     pairs: Sequence[Pair],
-    num_classes: int,
+    masks: MaskFormat,
     weighting: Weighting | None = None,
     like: Samples | None = None,
+    cache: str = "auto",
+    places: bool = False,
     on_file: Callable[[], None] = lambda: None,
 ) -> Samples:
-    """Decode and check pairs, and compute their weight maps once.
+    """Decode and check pairs, compute their border weights, and keep all that once.
 
     Args:
         pairs: what to read.
-        num_classes: number of classes.
+        masks: how the masks say the classes.
         weighting: which weight map; None for ones.
         like: the training samples, whose channels, pixel type and class balance these share.
+        cache: where decoded pairs are kept: "memory", "disk" (a temporary folder), "none" (decoded anew each time); or
+            "auto": the first of these that has room.
+        places: whether to note where pixels of each class are.
         on_file: called after each file, for a progress bar.
 
     Raises:
         InputError: a file cannot be used, or the pixel types differ between files.
     """
     weighting = weighting or Weighting()
-    images, labels, hashes = [], [], []
-    for pair in pairs:
-        image, label = read_pair(pair, num_classes)
-        images.append(image)
-        labels.append(label)
-        hashes.append(file_hash(pair))
+    kept = choose_cache(pairs, masks, weighting, cache)
+    folder = Path(tempfile.mkdtemp(prefix="unet_tf-")) if kept == "disk" else None
+    in_memory: list[Sample] = []
+
+    def decode(index: int) -> tuple[Facts, Sample | None]:
+        decoded = read_pair(pairs[index], masks)
+        facts = examine(decoded, masks.num_classes, places)
+        if kept == "none":
+            return facts, None
+        sample = Sample(pairs[index].name, decoded.image, decoded.label, weighting.border(decoded))
+        if folder is None:
+            return facts, sample
+        for part, array in zip(Sample._fields[1:], sample[1:], strict=True):
+            if array is not None:
+                np.save(folder / f"{index}.{part}.npy", array)
+        return facts, None
+
+    def load(index: int) -> Sample:
+        if kept == "memory":
+            return in_memory[index]
+        if folder is None:
+            decoded = read_pair(pairs[index], masks)
+            return Sample(pairs[index].name, decoded.image, decoded.label, weighting.border(decoded))
+        paths = (folder / f"{index}.{part}.npy" for part in Sample._fields[1:])
+        parts = (np.load(path, mmap_mode="r") if path.exists() else None for path in paths)
+        return Sample(pairs[index].name, *parts)  # type: ignore[arg-type]
+
+    facts: list[Facts] = []
+    samples = Samples(pairs, facts, weighting, kept, load)
+    if folder is not None:  # goes with the samples, at the end of the process at the latest
+        weakref.finalize(samples, shutil.rmtree, folder, ignore_errors=True)
+    for one, sample in in_order(decode, range(len(pairs))):
+        facts.append(one)
+        if sample is not None:
+            in_memory.append(sample)
         on_file()
-    known = {str(like[0].image.dtype): f"the training image {like[0].name}"} if like else {}
-    _check_types(pairs, images, known)
-    channels = like[0].image.shape[2] if like else channels_of(images)
-    class_pixels = sum((count_classes(label, num_classes) for label in labels), np.zeros(num_classes, np.int64))
-    balanced = class_balance(like.class_pixels if like else class_pixels)
-    class_weights = balanced if weighting.balance else np.ones(num_classes)
-    samples = [
-        Sample(
-            pair.name,
-            with_channels(image, channels, str(pair.image)),
-            label,
-            weighting.weight_map(label, class_weights),
-        )
-        for pair, image, label in zip(pairs, images, labels, strict=True)
-    ]
-    return Samples(samples, hashes, class_pixels)
+    check_alike(pairs, facts, like)
+    samples.weigh(like or samples)
+    return samples
 
 
-def file_hash(pair: Pair) -> str:
-    """SHA-256 of the image file of a pair, in hexadecimal."""
-    return hashlib.sha256(pair.image.read_bytes()).hexdigest()
+def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Facts:
+    """The facts of one decoded pair."""
+    image, label = decoded.image, decoded.label
+    numbers = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float64)
+    mean, deviation = cv2.meanStdDev(numbers)
+    identity = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
+    identity.update(image.tobytes())
+    return Facts(
+        label.shape,
+        image.shape[2],
+        str(image.dtype),
+        identity.hexdigest(),
+        np.array(mean[:, 0], np.float64),
+        np.array(deviation[:, 0], np.float64) ** 2,
+        count_classes(label, num_classes),
+        tuple(_places(label, number) for number in range(num_classes)) if places else (),
+    )
 
 
-def _check_types(pairs: Sequence[Pair], images: Sequence[NDArray], known: dict[str, str]) -> None:
-    """Raise InputError if the pixel types differ: one mean and one standard deviation cannot serve two ranges."""
-    found = dict(known)
-    for pair, image in zip(pairs, images, strict=True):
-        found.setdefault(str(image.dtype), str(pair.image))
+def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.intp]:
+    there = np.flatnonzero(label == number)
+    return there if there.size <= PLACES else np.random.default_rng(number).choice(there, PLACES, replace=False)
+
+
+def check_alike(pairs: Sequence[Pair], facts: Sequence[Facts], like: Samples | None = None) -> None:
+    """Raise InputError where one normalisation cannot serve: pixel types that differ, colour for a net of grey."""
+    found = {like.facts[0].dtype: f"the training image {like.pairs[0].name}"} if like else {}
+    for pair, one in zip(pairs, facts, strict=True):
+        found.setdefault(one.dtype, str(pair.image))
     if len(found) > 1:
         types = ", ".join(f"{dtype} (such as {path})" for dtype, path in found.items())
-        raise InputError(f"All images of a data set have one pixel type; found {types}. Convert them to one.")
+        raise InputError(
+            f"All images of a data set have one pixel type; found {types}. Rescale them to one range and type."
+        )
+    if like and max(one.channels for one in facts) > max(one.channels for one in like.facts):
+        coloured = next(pair.image for pair, one in zip(pairs, facts, strict=True) if one.channels > 1)
+        raise InputError(f"All training images are grey, and {coloured} is in colour. Convert it to grey.")
+
+
+def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting, cache: str = "auto") -> str:
+    """Where decoded pairs are kept: what was asked for, or the first of memory, disk and none that has room.
+
+    Need is told from a few of the pairs, read for this.
+    """
+    if cache not in CACHES:
+        raise InputError(f"A cache is one of {', '.join(CACHES)}; received {cache!r}.")
+    if cache != "auto":
+        return cache
+    few = [read_pair(pairs[i], masks) for i in sorted(set(np.linspace(0, len(pairs) - 1, 4).astype(int)))]
+    each = sum(one.image.nbytes + one.label.nbytes * (5 if weighting.w0 else 1) for one in few) / len(few)
+    need = int(each * len(pairs))
+    memory, disk = free_memory(), shutil.disk_usage(tempfile.gettempdir()).free
+    kept = "memory" if need <= MEMORY_SHARE * memory else "disk" if need <= DISK_SHARE * disk else "none"
+    where = {
+        "memory": "kept in memory",
+        "disk": f"kept on disk, in {tempfile.gettempdir()}",
+        "none": "decoded again for each tile",
+    }
+    log.info(
+        f"{len(pairs)} pairs take about {need / 1e6:.0f} MB decoded, {where[kept]} "
+        f"({memory / 1e9:.1f} GB of memory and {disk / 1e9:.0f} GB of disk are free)"
+    )
+    return kept
+
+
+def free_memory() -> int:
+    """Bytes of memory that this process may still take: of the machine, or of its control group where that is less."""
+    limits = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                limits.append(int(line.split()[1]) * 1024)
+        group = Path("/sys/fs/cgroup")
+        used = int((group / "memory.current").read_text())
+        limits.append(int((group / "memory.max").read_text()) - used)
+    except (OSError, ValueError):  # no Linux, no control group, or no limit ("max")
+        pass
+    return min(limits) if limits else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def in_order(function: Callable[[int], Any], numbers: range) -> Iterator[Any]:
+    """function(n) for each number, in order, by a thread for each core and a few results ahead at most."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future] = deque()
+        try:
+            for number in numbers:
+                ahead.append(pool.submit(function, number))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.folder import write_picture
-from unet_tf.data.masks import label_from_instances, mask_from_label
+from unet_tf.data.masks import MaskFormat, label_from_instances
+from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 
 
@@ -80,7 +80,8 @@ def write_cells(
             stream = int(streams.pop().generate_state(1)[0])
             image, instances = generate_cells(size, size, stream)
             label = label_from_instances(instances)
-            for role, picture in (("images", image), ("masks", mask_from_label(label)), ("instances", instances)):
+            mask = MaskFormat("binary").mask(label)
+            for role, picture in (("images", image), ("masks", mask), ("instances", instances)):
                 write_picture(folder / split / role / f"cells_{number:03d}.png", picture)
             on_image(total - len(streams), total)
     return folder

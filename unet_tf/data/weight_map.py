@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
 NEGLIGIBLE = 1e-6
 """Border weights below this are 0, which bounds how far a cell reaches."""
+
+BOXES_LIMIT = 16
+"""Grown boxes that cover the image more often than this take longer than one transform of the whole image a colour."""
 
 
 def border_weights(instances: NDArray, w0: float = 10.0, sigma: float = 5.0) -> NDArray[np.float32]:
     """Second term of the paper's weight map, high on the narrow background between two cells.
 
     w(x) = w0 exp(-(d1(x) + d2(x))**2 / (2 sigma**2)) on background pixels x, with d1 and d2 the distances to the
-    nearest and the second nearest cell; 0 on cells. Each cell's distance transform is computed only in its box grown by
-    the radius where the term falls below 1e-6.
+    nearest and the second nearest cell; 0 on cells.
+
+    The two distances are the smallest over a few distance transforms, not over one of the whole image for each cell:
+    cells of one transform must never be nearest and second nearest to one pixel. Either each cell has a transform of
+    its own, in its box grown by the radius where the term falls below 1e-6; or, where those boxes would add up to
+    more, neighbours get different colours and each colour one transform.
 
     Args:
         instances: (H, W) object ids, 0 for background. `components(label)` makes them from a binary label.
-        w0: weight where two cells touch, above 0.
+        w0: weight where two cells touch, 0 or more.
         sigma: width of the border, in pixels.
 
     Returns:
         (H, W) float32, to be added to the class balance.
+
+    Raises:
+        InputError: the ids are not (H, W) integers, w0 is negative or sigma not positive.
 
     Example:
         >>> round(float(border_weights(np.array([[1, 0, 2]]))[0, 1]), 2)  # d1 = d2 = 1: 10 exp(-4 / 50)
@@ -37,19 +49,33 @@ def border_weights(instances: NDArray, w0: float = 10.0, sigma: float = 5.0) -> 
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 3, equation 2.
     """
     instances = np.asarray(instances)
-    height, width = instances.shape
-    reach = math.ceil(sigma * math.sqrt(2 * math.log(max(w0 / NEGLIGIBLE, 1.0)))) + 1
-    nearest = np.full((height, width), np.inf, np.float32)
+    if instances.ndim != 2 or instances.dtype.kind not in "iub":
+        raise InputError(f"Object ids are (H, W) integers; received {instances.shape} {instances.dtype}.")
+    if not (w0 >= 0 and sigma > 0):
+        raise InputError(f"w0 is 0 or more, and sigma above 0; received {w0} and {sigma}.")
+    objects, boxes = _number(instances)
+    nearest = np.full(objects.shape, np.inf, np.float32)
     second = nearest.copy()
-    for instance, (top, bottom, left, right) in _boxes(instances).items():
-        window = np.s_[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach]
-        outside = (instances[window] != instance).astype(np.uint8)
-        distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        d1, d2 = nearest[window], second[window]
-        np.minimum(d2, np.maximum(d1, distance), out=d2)
-        np.minimum(d1, distance, out=d1)
-    weights = w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2))
-    return np.where((instances == 0) & (weights >= NEGLIGIBLE), weights, 0).astype(np.float32)
+    reach = 0
+    if len(boxes) > 1 and w0 > NEGLIGIBLE:
+        reach = math.ceil(sigma * math.sqrt(2 * math.log(w0 / NEGLIGIBLE))) + 1
+        boxes[:, 0::2] = np.maximum(boxes[:, 0::2] - reach, 0)
+        boxes[:, 1::2] = np.minimum(boxes[:, 1::2] + reach, objects.shape)
+        area = ((boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2])).sum()
+        whole_image = area > BOXES_LIMIT * objects.size
+        for window, cells in _by_colour(objects, len(boxes)) if whole_image else _by_box(objects, boxes):
+            distance = cv2.distanceTransform(cells, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            d1, d2 = nearest[window], second[window]
+            np.minimum(d2, np.maximum(d1, distance), out=d2)
+            np.minimum(d1, distance, out=d1)
+    near = np.flatnonzero((objects == 0) & (second < reach))
+    # Squared distances are whole numbers, and OpenCV's last digit depends on the thread: so round.
+    d1, d2 = (np.sqrt(np.rint(np.square(distance.ravel()[near]))) for distance in (nearest, second))
+    total = d1 + d2
+    weights = np.zeros(objects.size, np.float32)
+    weights[near] = w0 * np.exp(total * total * np.float32(-0.5 / sigma**2))
+    weights[weights < NEGLIGIBLE] = 0
+    return weights.reshape(objects.shape)
 
 
 def components(label: NDArray, cell: int = 1) -> NDArray[np.int32]:
@@ -89,20 +115,72 @@ def class_balance(counts: NDArray) -> NDArray[np.float64]:
 
 def count_classes(label: NDArray, num_classes: int, void_label: int = VOID) -> NDArray[np.int64]:
     """Pixels of each class in a label map, (num_classes,) int64; void is left out."""
-    return np.bincount(label[label != void_label].ravel(), minlength=num_classes)[:num_classes]
+    counts = np.bincount(label.ravel(), minlength=max(num_classes, void_label + 1))
+    counts[void_label] = 0
+    return counts[:num_classes]
 
 
-def _boxes(instances: NDArray) -> dict[int, tuple[int, int, int, int]]:
-    """Bounding box (top, bottom, left, right), half open, of each id above 0, in one pass over the pixels."""
-    rows, columns = np.nonzero(instances)
-    if not rows.size:
-        return {}
-    ids, inverse = np.unique(instances[rows, columns], return_inverse=True)
-    low = np.full((2, ids.size), np.iinfo(np.int64).max)
-    high = np.full((2, ids.size), -1)
-    for axis, positions in enumerate((rows, columns)):
-        np.minimum.at(low[axis], inverse, positions)
-        np.maximum.at(high[axis], inverse, positions)
-    return {
-        int(ids[i]): (int(low[0, i]), int(high[0, i]) + 1, int(low[1, i]), int(high[1, i]) + 1) for i in range(ids.size)
-    }
+def _number(instances: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number the objects 1 to n without gaps; their boxes, (n, 4): top, bottom, left, right, half open.
+
+    Works on runs, the stretches of one id within a row, of which there are far fewer than pixels.
+    """
+    height, width = instances.shape
+    flat = instances.ravel()
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    starts = np.union1d(starts, np.arange(0, flat.size, width))  # a run ends with its row
+    lengths = np.diff(starts, append=flat.size)
+    ids, inverse = np.unique(flat[starts], return_inverse=True)
+    number = np.cumsum(ids != 0) * (ids != 0)
+    of_run = number[inverse].astype(np.int32)
+    objects = np.repeat(of_run, lengths).reshape(height, width)
+    rows, left = np.divmod(starts, width)
+    boxes = np.tile([height, 0, width, 0], (int(number.max()) + 1, 1))
+    for column, least, values in ((0, True, rows), (1, False, rows + 1), (2, True, left), (3, False, left + lengths)):
+        (np.minimum if least else np.maximum).at(boxes[:, column], of_run, values)
+    return objects, boxes[1:]
+
+
+def _by_box(objects: NDArray[np.int32], boxes: NDArray[np.int64]) -> Iterator[tuple[tuple[slice, slice], NDArray]]:
+    """Each cell alone: its grown box, and there 0 on the cell and 1 elsewhere."""
+    for number, (top, bottom, left, right) in enumerate(boxes.tolist(), start=1):
+        window = np.s_[top:bottom, left:right]
+        yield window, (objects[window] != number).view(np.uint8)
+
+
+def _by_colour(objects: NDArray[np.int32], count: int) -> Iterator[tuple[tuple[slice, slice], NDArray]]:
+    """All cells of one colour together, for each colour: the whole image, 0 on these cells and 1 elsewhere."""
+    colours = _colours(objects, count)
+    of_pixel = colours[objects]
+    for colour in range(1, colours.max() + 1):
+        yield np.s_[:, :], (of_pixel != colour).view(np.uint8)
+
+
+def _colours(objects: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Colour of each object, from 1, greedily: objects whose nearest-object regions meet, or nearly, differ.
+
+    If b is second nearest to a pixel of a's region, the straight way to b leaves that region for b's own: so the two
+    regions meet. On the pixel grid a thin region may have gaps; hence pairs some pixels apart count too.
+    """
+    outside = (objects == 0).astype(np.uint8)
+    pixels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[1]
+    owner = np.concatenate([[0], objects[outside == 0]])[pixels]  # labels number the zero pixels in order
+    pairs = set()
+    height, width = owner.shape
+    for step in (1, 2, 4):
+        for down, right in ((0, step), (step, 0), (step, step), (step, -step)):
+            a = owner[: height - down, max(0, -right) : width - max(0, right)]
+            b = owner[down:, max(0, right) : width + min(0, right)]
+            differ = a != b
+            low, high = np.minimum(a[differ], b[differ]), np.maximum(a[differ], b[differ])
+            pairs.update(np.unique(low.astype(np.int64) * (count + 1) + high).tolist())
+    neighbours: list[list[int]] = [[] for _ in range(count + 1)]
+    for pair in pairs:
+        low, high = divmod(pair, count + 1)
+        neighbours[low].append(high)
+        neighbours[high].append(low)
+    colours = np.zeros(count + 1, np.int64)
+    for number in sorted(range(1, count + 1), key=lambda n: -len(neighbours[n])):
+        taken = set(colours[neighbours[number]].tolist())
+        colours[number] = next(colour for colour in range(1, count + 2) if colour not in taken)
+    return colours

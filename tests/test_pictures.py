@@ -1,0 +1,299 @@
+"""Reading pictures: what is right comes back exactly, what is broken is named. Nothing crashes, nothing is guessed."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from unet_tf.data.pictures import count_pages, read_image, read_mask, write_picture, write_stack
+from unet_tf.errors import InputError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (7, 5), dtype=np.uint8)
+RGB = RNG.integers(0, 256, (7, 5, 3), dtype=np.uint8)
+DEEP = RGB.astype(np.uint16) * 256
+TABLE = np.arange(1, 10, dtype=np.uint8).reshape(3, 3)
+COLORMAP = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
+
+
+def pil(array, format, mode=None, **options):
+    file = io.BytesIO()
+    picture = Image.fromarray(array) if mode is None else Image.fromarray(array, mode)
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+def tiff(array, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **options)
+    return file.getvalue()
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth=8, colour=0, data=b""):
+    """A PNG file with any header."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def table_png(indices, colours):
+    picture = Image.fromarray(indices)
+    picture.putpalette(np.array(colours, np.uint8).ravel().tolist())
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def exif(orientation):
+    found = Image.Exif()
+    found[0x0112] = orientation
+    return found
+
+
+def tagged(array, tag, value):
+    return tiff(array, extratags=[(tag, 3, 1, value, True)])
+
+
+def tagged_lzw():
+    """LZW, "white is zero": OpenCV's to decode."""
+    data = bytearray(pil(GREY, "TIFF", compression="tiff_lzw"))
+    at = data.index(struct.pack("<HHI", 262, 3, 1))
+    data[at + 8 : at + 10] = struct.pack("<H", 0)
+    return bytes(data)
+
+
+def composite(channels):
+    return tiff(np.zeros((channels, 7, 5), np.uint8), imagej=True, metadata={"axes": "CYX"})
+
+
+def wide_tiff(width, **options):
+    """A TIFF file of 7x5 px that says it is wider."""
+    data = bytearray(tiff(GREY, **options))
+    at = data.index(struct.pack("<HHI", 256, 4, 1))
+    data[at + 8 : at + 12] = struct.pack("<I", width)
+    return bytes(data)
+
+
+def pages(*arrays):
+    file = io.BytesIO()
+    first, *others = (Image.fromarray(array) for array in arrays)
+    first.save(file, "TIFF", save_all=True, append_images=others)
+    return file.getvalue()
+
+
+RIGHT = {
+    "grey png": (pil(GREY, "PNG"), GREY),
+    "rgb png": (pil(RGB, "PNG"), RGB),
+    "rgba png": (pil(np.dstack([RGB, GREY]), "PNG"), RGB),
+    "grey and alpha png": (pil(np.dstack([GREY, GREY]), "PNG", "LA"), GREY),
+    "equal channels": (pil(np.dstack([GREY] * 3), "PNG"), GREY),
+    "one bit png": (pil(GREY > 99, "PNG"), (GREY > 99) * np.uint8(255)),
+    "16 bit png": (pil(GREY.astype(np.uint16) * 256, "PNG"), GREY.astype(np.uint16) * 256),
+    "16 bit rgb png": (cv2.imencode(".png", DEEP[..., ::-1])[1].tobytes(), DEEP),
+    "colour table png": (table_png(GREY % 3, TABLE), TABLE[GREY % 3]),
+    "interlaced 1x1 png": (pil(GREY[:1, :1], "PNG"), GREY[:1, :1]),
+    "grey bmp": (pil(GREY, "BMP"), GREY),
+    "rgb bmp": (pil(RGB, "BMP"), RGB),
+    "turned png": (pil(GREY, "PNG", exif=exif(6)), np.rot90(GREY, -1)),
+    "mirrored png": (pil(RGB, "PNG", exif=exif(2)), RGB[:, ::-1]),
+    "grey tiff": (tiff(GREY), GREY),
+    "rgb tiff": (tiff(RGB, photometric="rgb"), RGB),
+    "planar rgb tiff": (tiff(np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate"), RGB),
+    "big endian tiff": (tiff(GREY.astype(np.uint16), byteorder=">"), GREY.astype(np.uint16)),
+    "bigtiff": (tiff(GREY, bigtiff=True), GREY),
+    "deflated tiff": (tiff(GREY, compression="zlib"), GREY),
+    "white is zero lzw tiff": (tagged_lzw(), GREY),
+    "lzw tiff": (pil(GREY, "TIFF", compression="tiff_lzw"), GREY),
+    "tiled tiff": (tiff(np.tile(GREY, (9, 9)), tile=(16, 16)), np.tile(GREY, (9, 9))),
+    "int16 tiff": (tiff(GREY.astype(np.int16) - 100), GREY.astype(np.int16) - 100),
+    "uint32 tiff": (tiff(GREY.astype(np.uint32)), GREY.astype(np.uint32)),
+    "float32 tiff": (tiff(GREY.astype(np.float32) / 7), GREY.astype(np.float32) / 7),
+    "float64 tiff": (tiff(GREY.astype(np.float64) / 7), GREY.astype(np.float64) / 7),
+    "float16 tiff": (tiff(GREY.astype(np.float16)), GREY.astype(np.float32)),
+    "one bit tiff": (tiff(GREY > 99), (GREY > 99).astype(np.uint8)),
+    "white is zero tiff": (tiff(GREY, photometric="miniswhite"), GREY),
+    "rgba tiff": (tiff(np.dstack([RGB, GREY]), photometric="rgb", extrasamples=["unassalpha"]), RGB),
+    "turned tiff": (tagged(GREY, 274, 8), np.rot90(GREY)),
+    "colour table tiff": (tiff(GREY, photometric="palette", colormap=COLORMAP), GREY),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_a_picture_is_read_as_it_is_displayed(tmp_path, case):
+    content, expected = RIGHT[case]
+    suffix = ".tif" if "tiff" in case else ".png"
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    found = read_image(tmp_path / f"a{suffix}")
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected if expected.ndim == 3 else expected[..., None])
+    mask = read_mask(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_image_and_mask_turn_alike_whatever_their_format(tmp_path, orientation):
+    smooth = np.tile(np.arange(0, 240, 5, dtype=np.uint8), (24, 1))
+    upright = np.array(Image.open(io.BytesIO(pil(smooth, "PNG"))))
+    (tmp_path / "a.jpg").write_bytes(pil(smooth, "JPEG", quality=100, exif=exif(orientation)))
+    (tmp_path / "a.png").write_bytes(pil(smooth, "PNG", exif=exif(orientation)))
+    (tmp_path / "a.tif").write_bytes(tagged(smooth, 274, orientation))
+    table = Image.fromarray(smooth)
+    table.putpalette([value for index in range(256) for value in (index, index, 0)])
+    table.save(tmp_path / "t.png", exif=exif(orientation))
+    png_read = read_image(tmp_path / "a.png")
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - png_read).max() <= 3
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), png_read)
+    np.testing.assert_array_equal(read_mask(tmp_path / "t.png", ids=True), png_read[..., 0])
+    assert sorted(png_read.ravel()) == sorted(upright.ravel())
+
+
+def test_indices_of_a_colour_table_are_the_ids(tmp_path):
+    (tmp_path / "a.png").write_bytes(table_png(GREY % 3, [(0, 0, 0), (128, 0, 0), (0, 128, 0)]))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png", ids=True), GREY % 3)
+    assert read_mask(tmp_path / "a.png").shape == (7, 5, 3)
+    colormap = RNG.integers(0, 65535, (3, 256)).astype(np.uint16)
+    (tmp_path / "a.tif").write_bytes(tiff(GREY, photometric="palette", colormap=colormap))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif", ids=True), GREY)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), (colormap >> 8).astype(np.uint8).T[GREY])
+
+
+STACK = RNG.integers(0, 256, (5, 7, 6), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tiff(STACK, photometric="minisblack"),
+        tiff(STACK, imagej=True, metadata={"axes": "ZYX"}),
+        tiff(STACK, photometric="minisblack", compression="zlib"),
+        pages(*STACK),
+        tiff(STACK, ome=True, metadata={"axes": "ZYX"}, photometric="minisblack"),
+        tiff(STACK, bigtiff=True, photometric="minisblack"),
+    ],
+    ids=["tifffile", "imagej", "deflated", "pillow", "ome", "bigtiff"],
+)
+def test_the_pages_of_a_stack_are_read_one_by_one(tmp_path, content):
+    path = tmp_path / "stack.tif"
+    path.write_bytes(content)
+    assert count_pages(path) == 5
+    for page in range(5):
+        np.testing.assert_array_equal(read_image(path, page)[..., 0], STACK[page])
+    with pytest.raises(InputError, match="holds 5 pictures; there is no page 5"):
+        read_image(path, 5)
+
+
+def test_a_compressed_stack_that_tifffile_has_no_codec_for_is_read(tmp_path):
+    first, *others = (Image.fromarray(page) for page in STACK)
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=others, compression="tiff_lzw")
+    for page in (0, 4):
+        np.testing.assert_array_equal(read_image(tmp_path / "stack.tif", page)[..., 0], STACK[page])
+
+
+def test_a_colour_stack_and_a_composite(tmp_path):
+    colour = RNG.integers(0, 256, (4, 7, 6, 3), dtype=np.uint8)
+    write_stack(tmp_path / "rgb.tif", colour)
+    np.testing.assert_array_equal(read_image(tmp_path / "rgb.tif", 2), colour[2])
+    (tmp_path / "composite.tif").write_bytes(tiff(np.moveaxis(colour, -1, 1), imagej=True, metadata={"axes": "ZCYX"}))
+    assert count_pages(tmp_path / "composite.tif") == 4
+    np.testing.assert_array_equal(read_image(tmp_path / "composite.tif", 3), colour[3])
+
+
+NOISE = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
+NAN = np.where(np.eye(4) > 0, np.nan, 1).astype(np.float32)
+BROKEN = {
+    "nothing.png": (b"", r"is empty \(0 bytes\)"),
+    "text.png": (b"this is text", r"\(12 bytes\) is not a complete PNG"),
+    "signature.png": (b"\x89PNG\r\n\x1a\n", "not a complete PNG"),
+    "signature.jpg": (b"\xff\xd8\xff\xe0", "not a complete PNG"),
+    "signature.bmp": (b"BM\x00\x00", "not a complete PNG"),
+    "signature.tif": (b"II*\x00\xff\xff\xff\xff", "not a complete TIFF"),
+    "bigtiff_signature.tif": (b"II+\x00\x08\x00\x00\x00", "not a complete TIFF"),
+    "html.jpg": (b"<html>404 Not Found</html>", "not a complete PNG"),
+    "zip.png": (b"PK\x03\x04" + bytes(60), "not a complete PNG"),
+    "webp.png": (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "not a complete PNG"),
+    "zeros.png": (bytes(1000), "not a complete PNG"),
+    "huge.png": (png(30_000, 30_000), r"declares 30000x30000 px in \d+ bytes, which cannot hold them"),
+    "huger.png": (png(65_535, 65_535), "declares 65535x65535 px"),
+    "wide.png": (png(2**31 - 1, 1), "declares 1x2147483647 px"),
+    "no_width.png": (png(0, 5), "not a complete PNG"),
+    "bad_depth.png": (png(4, 4, depth=3, data=bytes(20)), "not a complete PNG"),
+    "bad_colour.png": (png(4, 4, colour=5, data=bytes(20)), "not a complete PNG"),
+    "table_without_table.png": (png(4, 4, colour=3, data=bytes(20)), "not a complete PNG"),
+    "bad_checksum.png": (pil(NOISE, "PNG").replace(b"IDAT", b"IDAX"), "not a complete PNG"),
+    "huge.tif": (wide_tiff(100_000_000, metadata=None), r"declares 7x100000000 values in \d+ bytes, which cannot"),
+    "wide.tif": (wide_tiff(1000), "not a complete TIFF"),
+    "two_channels.tif": (composite(2), "1 or 3 channels; .* has axes CYX of 2x7x5"),
+    "five_channels.tif": (composite(5), "1 or 3 channels"),
+    "five_samples.tif": (
+        tiff(np.zeros((7, 5, 5), np.uint8), planarconfig="contig", photometric="minisblack", extrasamples=[0] * 4),
+        "1 or 3 channels; .* has axes YXS of 7x5x5",
+    ),
+    "two_sizes.tif": (pages(NOISE, NOISE[:9]), "pages of a stack have one size; .* has 64x64 and 9x64"),
+    "nan.tif": (tiff(NAN), "holds 4 values that are not finite"),
+    "infinite.tif": (tiff(np.full((2, 2), np.inf)), "holds 4 values that are not finite"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, name, capfd):
+    content, message = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as raised:
+        read_image(tmp_path / name)
+    assert name in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+def test_a_truncated_picture_is_refused(tmp_path, suffix, share, capfd):
+    data = cv2.imencode(suffix, NOISE)[1].tobytes()
+    (tmp_path / f"a{suffix}").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match="truncated, damaged or of another type"):
+        read_image(tmp_path / f"a{suffix}")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_truncated_stack_is_refused_and_not_taken_for_a_shorter_one(tmp_path, share, capfd):
+    data = pages(*[NOISE] * 4)
+    (tmp_path / "a.tif").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match="not a complete TIFF"):
+        for page in range(count_pages(tmp_path / "a.tif")):
+            assert read_image(tmp_path / "a.tif", page).any()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_cmyk_picture_is_read_as_rgb(tmp_path):
+    Image.fromarray(np.full((9, 9, 4), (255, 0, 0, 0), np.uint8), "CMYK").save(tmp_path / "a.jpg", quality=100)
+    found = read_image(tmp_path / "a.jpg")
+    assert found.shape == (9, 9, 3)
+    assert (found[..., 0] < 60).all()
+    assert (found[..., 1:] > 120).all()
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        read_image(tmp_path)
+
+
+def test_a_second_page_of_a_single_picture_is_refused(tmp_path):
+    write_picture(tmp_path / "a.png", GREY)
+    with pytest.raises(InputError, match="holds one picture; there is no page 1"):
+        read_image(tmp_path / "a.png", 1)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.gif"])
+def test_pictures_are_written_without_loss_or_not_at_all(tmp_path, name):
+    with pytest.raises(InputError, match="which lose nothing; received"):
+        write_picture(tmp_path / name, np.zeros((3, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,79 @@
+"""Images, labels and mistakes as RGB pictures for people."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.masks import MaskFormat
+from unet_tf.labels import VOID
+
+# One colour a class: Okabe and Ito's palette, told apart by colour-blind readers too; the background stays black.
+PALETTE = np.array(
+    [
+        (0, 0, 0),
+        (230, 159, 0),
+        (86, 180, 233),
+        (0, 158, 115),
+        (240, 228, 66),
+        (0, 114, 178),
+        (213, 94, 0),
+        (204, 121, 167),
+    ],
+    np.uint8,
+)
+MISSED, INVENTED, VOID_GREY = (213, 94, 0), (86, 180, 233), (128, 128, 128)
+
+
+def displayable(image: NDArray) -> NDArray[np.uint8]:
+    """Stretch (H, W, C) raw pixels from their 0.5th to their 99.5th percentile to 8 bit, (H, W, 3) RGB."""
+    low, high = np.percentile(image.ravel()[:: max(1, image.size // 1_000_000)], (0.5, 99.5))
+    byte = (255 * np.clip((image - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
+    return np.repeat(byte, 3, axis=2) if byte.shape[2] == 1 else byte
+
+
+def colour(label: NDArray, masks: MaskFormat | None = None) -> NDArray[np.uint8]:
+    """Draw (H, W) class ids as (H, W, 3) RGB: in the colours of their masks, where these have some, else in ours."""
+    if masks is not None and masks.kind == "palette":
+        return masks.mask(label)
+    table = np.empty((VOID + 1, 3), np.uint8)
+    numbers = np.arange(VOID)
+    table[:VOID] = PALETTE[np.where(numbers == 0, 0, 1 + (numbers - 1) % (len(PALETTE) - 1))]
+    table[VOID] = VOID_GREY
+    return table[label]
+
+
+def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, side: int = 256) -> NDArray[np.uint8]:
+    """A small picture of an image with its label laid over it, the outlines of the classes drawn.
+
+    Args:
+        image: (H, W, C) raw pixels.
+        label: (H, W) class ids.
+        masks: whose colours to use, if they have some; else class 0 is left clear.
+        side: of the longer side, pixels.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    factor = side / max(label.shape)
+    size = max(1, round(label.shape[1] * factor)), max(1, round(label.shape[0] * factor))
+    picture = cv2.resize(displayable(image), size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
+    label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+    over = colour(label, masks)
+    shown = label != 0 if masks is None or masks.kind != "palette" else np.ones(label.shape, bool)
+    edges = cv2.morphologyEx(label, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
+    opacity = np.where(edges & shown, 0.9, np.where(shown, 0.35, 0))[..., None]
+    return (picture * (1 - opacity) + over * opacity).astype(np.uint8)
+
+
+def difference(image: NDArray, label: NDArray, prediction: NDArray) -> NDArray[np.uint8]:
+    """Colour the wrong pixels of a prediction over the dimmed image: (H, W, 3) RGB.
+
+    Orange: foreground of the truth that was missed or taken for another class; blue: foreground that is not there.
+    """
+    picture = displayable(image) // 2 + 64
+    wrong = (prediction != label) & (label != VOID)
+    picture[wrong & (label != 0)] = MISSED
+    picture[wrong & (label == 0)] = INVENTED
+    return picture

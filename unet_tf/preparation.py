@@ -1,0 +1,197 @@
+"""From a data folder and a configuration to what training reads; every choice left open is made here."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.folder import SPLITS, find_palette, find_splits
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.recognition import recognise
+from unet_tf.data.samples import Normalisation, Samples, read_samples
+from unet_tf.errors import InputError
+from unet_tf.geometry import Geometry
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+log = logging.getLogger("unet_tf")
+
+INSTANCE_BORDER_WEIGHT = 10.0
+"""w0 where masks tell objects apart and nothing else was said: the paper's."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set, read and checked.
+
+    Attributes:
+        config: the configuration, with classes, tile and border weight chosen.
+        classes: names of the classes.
+        tile: input size of a training tile, pixels.
+        masks: how the masks say the classes.
+        splits: "train" and those of "val" and "test" that were asked for and hold pairs.
+        normalisation: measured on "train".
+    """
+
+    config: TrainConfig
+    classes: tuple[str, ...]
+    tile: int
+    masks: MaskFormat
+    splits: dict[str, Samples]
+    normalisation: Normalisation
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the net."""
+        return self.config.geometry
+
+
+def prepare(
+    data: str | Path,
+    config: TrainConfig,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+    splits: Sequence[str] = SPLITS,
+) -> Prepared:
+    """Find, recognise, split, decode and check a data folder.
+
+    Says what it found on the logger "unet_tf".
+
+    Args:
+        data: folder as for `unet_tf.train`.
+        config: how.
+        on_file: called with (files read, files in all).
+        splits: those to read, besides "train".
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+    """
+    pairs = find_splits(data, config.val_share, config.seed, config.group, config.fold)
+    pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
+    masks, classes, why = recognise(pairs["train"], config.mask_settings, find_palette(Path(data)))
+    log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
+    w0 = config.border_weight
+    if w0 is None:
+        w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
+    config = replace(config, classes=classes, border_weight=w0)
+
+    total, done = sum(map(len, pairs.values())), itertools.count(1)
+    read: dict[str, Samples] = {}
+    for name, some in pairs.items():
+        read[name] = read_samples(
+            some,
+            masks,
+            config.weighting if name != "test" else None,
+            read.get("train"),
+            "none" if name == "test" else config.cache,  # the test files are only checked here
+            places=config.rare_share > 0 and name == "train",
+            on_file=lambda: on_file(next(done), total),
+        )
+    train = read["train"]
+    check_classes(train, classes)
+    tile = training_tile(train.shapes, config.geometry) if config.tile is None else config.tile
+    check_tile(train, config.geometry, tile)
+    normalisation = Normalisation.measure(train.facts)
+    return Prepared(replace(config, tile=tile), classes, tile, masks, read, normalisation)
+
+
+def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
+    """Raise InputError where a class has no pixel to learn from."""
+    absent = [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]
+    if absent:
+        raise InputError(
+            f"Every class has pixels in the training masks; none has {', '.join(absent)} (pixels of "
+            f"{', '.join(classes)}: {', '.join(map(str, train.class_pixels))}). Check the masks, or --classes."
+        )
+
+
+def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
+    """Raise InputError unless `tile` is legal and its output fits into every image."""
+    output = geometry.output_size(tile)
+    small = [
+        (shape, pair.name) for shape, pair in zip(samples.shapes, samples.pairs, strict=True) if min(shape) < output
+    ]
+    if small:
+        (height, width), name = min(small, key=lambda item: min(item[0]))
+        side = min(height, width)
+        fits = geometry.nearest_legal(side + geometry.shrink)[0]
+        remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
+        raise InputError(
+            f"Every training image holds the output of a tile, and a {tile} tile gives {output}x{output} px: "
+            f"{name} is {height}x{width} (and {len(small) - 1} more are too small). Choose {remedy}."
+        )
+
+
+def training_tile(shapes: Sequence[tuple[int, int]], geometry: Geometry) -> int:
+    """The paper's 572 or its like, smaller where its output would not fit into every image.
+
+    The output is at most 388 px (256 px for "same", which wastes no halo): larger tiles leave too few steps an epoch.
+    """
+    side = min(min(shape) for shape in shapes)
+    output = min(side, 388 if geometry.padding == "valid" else 256)
+    return geometry.nearest_legal(output + geometry.shrink)[0]
+
+
+def check_unseen(splits: dict[str, Samples]) -> None:
+    """Raise InputError where nothing is left to judge the net on."""
+    unseen = "test" if "test" in splits else "val"
+    if {facts.sha256 for facts in splits[unseen].facts} <= {facts.sha256 for facts in splits["train"].facts}:
+        raise InputError(
+            f"A net is judged on images that it never saw, and every {unseen} image is a training image too. "
+            "Hold others out."
+        )
+
+
+def dataset(
+    data: str | Path,
+    split: str = "train",
+    config: TrainConfig | None = None,
+    *,
+    deterministic: bool = True,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+    **overrides: Any,
+) -> tf.data.Dataset:
+    """A folder of images and masks as a `tf.data.Dataset` of (image, label, weight), for your own `model.fit`.
+
+    "train" is one epoch of random augmented tiles, other ones each time it is iterated. "val" and "test" show every
+    pixel once, unaugmented, one tile a batch; pixels that a tile shares with another are void in its label.
+
+    Args:
+        data: folder as for `unet_tf.train`.
+        split: "train", "val" or "test".
+        config: settings as for `unet_tf.train`: those of data, tile, weight map and augmentation count.
+        deterministic: the same seed gives the same tiles in the same order; False gives them as they are ready.
+        on_file: called with (files read, files in all) while reading.
+        **overrides: single settings, fields of `TrainConfig`.
+
+    Returns:
+        Batches of image (B, h, w, C) float32, normalised as measured on the training images; label (B, h', w') uint8
+        ids, 255 void; weight (B, h', w') float32. h' is h less the shrink of an unpadded net.
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+
+    Example:
+        >>> tiles = unet_tf.dataset("cells", tile=340, depth=3, border_weight=10)  # doctest: +SKIP
+        >>> model.fit(tiles, validation_data=unet_tf.dataset("cells", "val", depth=3), shuffle=False)  # doctest: +SKIP
+    """
+    from unet_tf.data.pipeline import TileDraw, epoch_dataset, validation_dataset
+
+    if split not in SPLITS:
+        raise InputError(f"A split is one of {', '.join(SPLITS)}; received {split!r}.")
+    config = replace(config or TrainConfig(), **config_changes(overrides))
+    prepared = prepare(data, config, on_file, [split])
+    if split not in prepared.splits:
+        raise InputError(f"{data} has no {split} files.")
+    config, samples, normalisation = prepared.config, prepared.splits[split], prepared.normalisation
+    if split != "train":
+        return validation_dataset(samples, normalisation, config.geometry, prepared.tile)
+    draw = TileDraw(
+        samples, normalisation, config.geometry, prepared.tile, config.augmentation, config.seed, config.rare_share
+    )
+    return epoch_dataset(draw, config.batch_size, deterministic)
