@@ -1,10 +1,13 @@
 """On real images, where UNET_TF_DATA names them."""
 
+import json
 import shutil
 
+import numpy as np
 import pytest
 
-from unet_tf import check, evaluate, train
+from unet_tf import check, evaluate, read_mask, train
+from unet_tf.data.folder import match
 from unet_tf.metrics import scores
 
 pytestmark = pytest.mark.realdata
@@ -32,10 +35,47 @@ def test_a_minute_on_four_membrane_images_beats_otsu(realdata, tmp_path):
 
 def test_the_membrane_images_are_clean(realdata):
     findings = check(realdata / "isbi2012")
-    assert findings.problems == []
+    assert findings.problems == findings.warnings == []
+    assert (findings.masks.kind, findings.tile) == ("binary", 572)
     train, val = findings.splits["train"], findings.splits["val"]
     assert (train.pairs, val.pairs) == (24, 6)
     assert train.sizes + val.sizes == {(512, 512): 30}
     assert train.kinds + val.kinds == {"uint8 grey": 30}
     pixels = train.class_pixels + val.class_pixels
     assert pixels[0] / pixels.sum() == pytest.approx(0.220, abs=0.001)
+
+
+def test_the_nuclei_are_recognised_as_objects(realdata):
+    listed = json.loads((realdata / "dsb2018" / "index.json").read_text())
+    findings = check(realdata / "dsb2018")
+    assert findings.problems == []
+    assert findings.masks.kind == "instance"
+    assert sum(facts.pairs for facts in findings.splits.values()) == len(listed) == 224
+    assert sum(facts.objects for facts in findings.splits.values()) == sum(one["instances"] for one in listed)
+
+
+def test_the_streets_are_read_by_their_palette(realdata):
+    findings = check(realdata / "camvid_small")
+    assert findings.problems == []
+    assert findings.classes == tuple(
+        "sky building pole road pavement tree signsymbol fence car pedestrian bicyclist".split()
+    )
+    assert {name: facts.pairs for name, facts in findings.splits.items()} == {"train": 60, "val": 20, "test": 20}
+    # Two frames twelve seconds apart, the camera standing at a traffic light.
+    assert (
+        "once nearly the same image twice in a split: test/Seq05VD_f02160 = test/Seq05VD_f02520." in findings.warnings
+    )
+    masks = findings.masks
+    for pair in match(realdata / "camvid_small" / "test")[0]:
+        picture = read_mask(pair.mask)
+        np.testing.assert_array_equal(masks.mask(masks.label(picture)), picture)
+
+
+def test_nuclei_train_with_borders_between_those_that_touch(realdata, tmp_path):
+    for role in ("images", "labels"):
+        (tmp_path / "data" / role).mkdir(parents=True)
+        for path in sorted((realdata / "dsb2018" / role).iterdir())[:6]:
+            shutil.copy(path, tmp_path / "data" / role)
+    run = train(tmp_path / "data", tmp_path / "run", base_filters=2, depth=2, epochs=1, min_steps=2)
+    assert (run.masks.kind, run.config.border_weight) == ("instance", 10.0)
+    assert (run.path / "weights.png").is_file()

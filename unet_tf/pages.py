@@ -17,7 +17,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #d8dee4 }
-th:first-child, td:first-child, table.facts td { text-align: left } table.scores tr:nth-child(2) td { font-weight: 600 }
+th:first-child, td:first-child, table.facts td { text-align: left } table.scores td:nth-child(2) { font-weight: 600 }
 img { max-width: 100% } code { background: #f2f4f6; padding: .1rem .3rem } p.note { color: #57606a }
 """
 

@@ -68,7 +68,7 @@ def _panel(
     return figure
 
 
-def write_weights(path: Path, samples: Samples, classes: tuple[str, ...]) -> None:
+def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
     """Draw image, label and weight map of the first training image."""
     sample = samples[0]
     weight = samples.weight(sample.label, sample.border)
@@ -77,8 +77,8 @@ def write_weights(path: Path, samples: Samples, classes: tuple[str, ...]) -> Non
     axes = figure.subplots(1, 3)
     axes[0].imshow(displayable(sample.image))
     axes[0].set_title(sample.name, fontsize=9, parse_math=False)
-    axes[1].imshow(colour(sample.label), interpolation="nearest")
-    axes[1].set_title(f"label ({', '.join(classes)})", fontsize=9, parse_math=False)
+    axes[1].imshow(colour(sample.label, masks), interpolation="nearest")
+    axes[1].set_title("label", fontsize=9)
     shown = axes[2].imshow(weight, cmap="magma", vmin=0)
     axes[2].set_title("weight of each pixel in the loss", fontsize=9)
     figure.colorbar(shown, ax=axes[2], fraction=0.046, pad=0.02)
@@ -160,12 +160,14 @@ def _scores(folder: Path) -> str:
 
 
 def score_rows(stored: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What `evaluation.json` holds as a table of text: a header, the net, each baseline."""
-    classes = stored["classes"]
-    rows = [("", *(f"IoU {name}" for name in classes), "mean IoU", "mean Dice", "pixel accuracy")]
-    for method, s in {"U-Net": stored, **stored["baselines"]}.items():
-        numbers = (*(s["iou"][name] for name in classes), s["mean_iou"], s["mean_dice"], s["pixel_accuracy"])
-        rows.append((method, *map(number, numbers)))
+    """What `evaluation.json` holds as text: a header, then a row a score, the net before the baselines."""
+    methods = {"U-Net": stored, **stored["baselines"]}
+    rows = [("", *methods)]
+    for name in stored["classes"]:
+        rows.append((f"IoU {name}", *(number(s["iou"][name]) for s in methods.values())))
+    for key in ("mean_iou", "mean_dice", "pixel_accuracy"):
+        label = key.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
+        rows.append((label, *(number(s[key]) for s in methods.values())))
     return rows
 
 
@@ -217,7 +219,7 @@ def _extra(folder: Path) -> str:
 def _settings(folder: Path) -> str:
     stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
     tables = ("train", "masks", "normalisation", "versions")
-    return f"<h2>Settings</h2>\n{table([item for name in tables for item in stored[name].items()])}"
+    return f"<h2>Settings</h2>\n{table([item for name in tables for item in stored[name].items()], name='facts')}"
 
 
 def _history(folder: Path) -> list[dict[str, str]]:

@@ -94,7 +94,7 @@ def train(
     save_config(out, config, prepared.masks, normalisation, data)
     save_files(out, {name: prepared.splits[name] for name in ("train", "val")})
     if config.border_weight or config.class_balance:
-        write_weights(out / Run.WEIGHTS, samples, prepared.classes)
+        write_weights(out / Run.WEIGHTS, samples, prepared.masks)
     with _memory_in_words(config):
         model.fit(
             tiles,
