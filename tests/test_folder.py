@@ -5,9 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from unet_tf.data.folder import Pair, find_splits, hold_out, match, read_pair
+from unet_tf.data.folder import Pair, match, read_pair
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_stack
+from unet_tf.data.splits import find_splits, hold_out
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those before it; cli alone sees everything.
 ORDER = [
     "errors", "labels", "files", "geometry", "model", "losses", "metrics", "fused",
-    "data.masks", "data.tiff", "data.pictures", "data.folder", "data.recognition", "data.weight_map", "data.augment",
-    "data.synthetic", "data.samples", "data.pipeline", "config", "preparation", "drawing", "pages", "doctor",
-    "overview", "run", "prediction", "reporting", "evaluation", "training", "exporting", "demonstration", "console",
-    "cli", "__main__",
+    "data.palette", "data.masks", "data.tiff", "data.pictures", "data.folder", "data.splits", "data.recognition",
+    "data.weight_map", "data.facts", "data.augment", "data.synthetic", "data.samples", "data.pipeline", "config",
+    "preparation", "drawing", "pages", "examination", "doctor", "overview", "run", "prediction",
+    "reporting", "evaluation", "training", "exporting", "demonstration", "console", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -10,13 +10,11 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from unet_tf.data.masks import (
     MaskFormat,
     label_from_instances,
-    label_from_one_hot,
-    one_hot,
-    read_palette,
     value_counts,
 )
+from unet_tf.data.palette import read_palette
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID
+from unet_tf.labels import VOID, label_from_one_hot, one_hot
 
 BINARY = MaskFormat("binary")
 COLOURS = ((0, 0, 255), (9, 9, 9), (250, 128, 0))

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from unet_tf.data.augment import Augmentation
+from unet_tf.data.facts import Normalisation, examine
 from unet_tf.data.folder import Decoded, Pair
 from unet_tf.data.pipeline import TileDraw, draws_per_epoch, epoch_dataset, training_dataset, validation_dataset
-from unet_tf.data.samples import Normalisation, Sample, Samples, Weighting, examine
+from unet_tf.data.samples import Sample, Samples, Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.labels import VOID

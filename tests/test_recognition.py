@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from unet_tf.data.folder import match
-from unet_tf.data.masks import Palette
+from unet_tf.data.palette import Palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.recognition import MaskSettings, class_names, recognise
 from unet_tf.errors import InputError

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from unet_tf.data import samples as samples_module
+from unet_tf.data.facts import Normalisation, examine
 from unet_tf.data.folder import Decoded, match
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
-from unet_tf.data.samples import Normalisation, Weighting, choose_cache, examine, free_memory, in_order, read_samples
+from unet_tf.data.samples import Weighting, choose_cache, free_memory, in_order, read_samples
 from unet_tf.data.weight_map import border_weights, components
 from unet_tf.errors import InputError
 

@@ -3,9 +3,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from unet_tf.data.folder import find_splits, read_pair
+from unet_tf.data.folder import read_pair
 from unet_tf.data.masks import MaskFormat, label_from_instances
 from unet_tf.data.pictures import read_image
+from unet_tf.data.splits import find_splits
 from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.data.weight_map import border_weights, components
 from unet_tf.errors import InputError

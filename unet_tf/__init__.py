@@ -14,9 +14,7 @@ if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.data.augment import augment as augment
     from unet_tf.data.masks import MaskFormat as MaskFormat
     from unet_tf.data.masks import label_from_instances as label_from_instances
-    from unet_tf.data.masks import label_from_one_hot as label_from_one_hot
-    from unet_tf.data.masks import one_hot as one_hot
-    from unet_tf.data.masks import read_palette as read_palette
+    from unet_tf.data.palette import read_palette as read_palette
     from unet_tf.data.pictures import read_image as read_image
     from unet_tf.data.pictures import read_mask as read_mask
     from unet_tf.data.synthetic import generate_cells as generate_cells
@@ -29,6 +27,8 @@ if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.evaluation import evaluate as evaluate
     from unet_tf.exporting import export as export
     from unet_tf.geometry import Geometry as Geometry
+    from unet_tf.labels import label_from_one_hot as label_from_one_hot
+    from unet_tf.labels import one_hot as one_hot
     from unet_tf.losses import WeightedCrossentropy as WeightedCrossentropy
     from unet_tf.metrics import MeanIoU as MeanIoU
     from unet_tf.metrics import scores as scores
@@ -47,11 +47,11 @@ _HOME = {
     "scores": "metrics",
     "read_image": "data.pictures",
     "read_mask": "data.pictures",
-    "read_palette": "data.masks",
+    "read_palette": "data.palette",
     "MaskFormat": "data.masks",
     "label_from_instances": "data.masks",
-    "one_hot": "data.masks",
-    "label_from_one_hot": "data.masks",
+    "one_hot": "labels",
+    "label_from_one_hot": "labels",
     "Augmentation": "data.augment",
     "augment": "data.augment",
     "generate_cells": "data.synthetic",

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.facts import examine
 from unet_tf.data.folder import SPLITS, Pair, find_named, read_pair
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.samples import examine
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.labels import VOID

@@ -1,4 +1,45 @@
-"""What a label map is: (H, W) uint8, one class id a pixel, `VOID` where nobody knows."""
+"""What a label map is: (H, W) uint8, one class id a pixel, `VOID` where nobody knows; the same as binary channels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.errors import InputError
 
 VOID = 255
 """Label id of pixels that count nowhere: not in the loss, not in a score."""
+
+
+def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
+    """One binary channel a class.
+
+    Args:
+        label: (H, W) label ids.
+        num_classes: number of classes.
+
+    Returns:
+        (H, W, num_classes) uint8 of 0 and 1; void pixels are 0 in all channels.
+
+    Raises:
+        InputError: an id is neither a class nor void.
+    """
+    label = np.asarray(label)
+    wrong = (label >= num_classes) & (label != VOID)
+    if wrong.any():
+        raise InputError(f"Label ids are 0 to {num_classes - 1}, or {VOID}; received {int(label[wrong][0])}.")
+    return (label[..., None] == np.arange(num_classes)).astype(np.uint8)
+
+
+def label_from_one_hot(channels: NDArray) -> NDArray[np.uint8]:
+    """The inverse of `one_hot`: (H, W, num_classes) of 0 and one other value to (H, W) label ids.
+
+    Raises:
+        InputError: a pixel is set in two channels.
+    """
+    there = np.asarray(channels) != 0
+    count = there.sum(-1)
+    if (count > 1).any():
+        pixels = int((count > 1).sum())
+        raise InputError(f"Each pixel has one class; {pixels} of {count.size} are set in several channels.")
+    return np.where(count == 0, VOID, there.argmax(-1)).astype(np.uint8)

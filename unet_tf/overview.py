@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from unet_tf.data.folder import PALETTE_FILE
+from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.doctor import Findings
 from unet_tf.drawing import colour
 from unet_tf.errors import InputError

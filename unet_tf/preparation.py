@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import SPLITS, find_palette, find_splits
+from unet_tf.data.facts import Normalisation
+from unet_tf.data.folder import SPLITS
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.palette import find_palette
 from unet_tf.data.recognition import recognise
-from unet_tf.data.samples import Normalisation, Samples, read_samples
+from unet_tf.data.samples import Samples, read_samples
+from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 

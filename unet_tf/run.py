@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from unet_tf import __version__
 from unet_tf.config import TrainConfig
+from unet_tf.data.facts import Normalisation
 from unet_tf.data.masks import MaskFormat, tuples
-from unet_tf.data.samples import Normalisation, Samples
+from unet_tf.data.samples import Samples
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.geometry import Geometry

@@ -1,8 +1,7 @@
-"""Folders of images and masks: which file belongs to which, and which pairs are for training, validation and test."""
+"""Folders of images and masks: which file belongs to which."""
 
 from __future__ import annotations
 
-import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.masks import MaskFormat, Palette, read_palette
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES, count_pages, read_image, read_mask
 from unet_tf.errors import InputError
 
@@ -21,7 +20,6 @@ SPLITS = ("train", "val", "test")
 MASK_FOLDERS = ("masks", "labels", "instances")
 """The first one that is there holds the masks."""
 MASK_SUFFIX = re.compile(r"[ _.-](masks?|labels?|seg|segmentation|gt|groundtruth)$", re.IGNORECASE)
-PALETTE_FILE = "label_colors.txt"
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,6 @@ def _size(array: NDArray) -> str:
 def list_pictures(folder: Path) -> list[Path]:
     """The picture files directly in `folder`, sorted by name; hidden ones and other types are left out."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-
-
-def find_palette(folder: Path) -> Palette | None:
-    """The classes by colour that `label_colors.txt` in a data folder lists; None without that file."""
-    return read_palette(folder / PALETTE_FILE) if (folder / PALETTE_FILE).is_file() else None
 
 
 def match(folder: Path) -> tuple[list[Pair], list[str]]:
@@ -205,117 +198,6 @@ def _read_list(folder: Path, path: Path, problems: list[str]) -> list[Pair]:
             f"{some(wrong)}."
         )
     return pairs
-
-
-def find_splits(
-    folder: str | Path, val_share: float = 0.2, seed: int = 0, group: str | None = None, fold: str | None = None
-) -> dict[str, list[Pair]]:
-    """The training, validation and test pairs of a data folder.
-
-    What the folder itself splits (`find_named`) is taken as it is. Otherwise, and where there is no "val", some of the
-    training pairs are held out as `hold_out` says.
-
-    Args:
-        folder: as for `find_named`.
-        val_share: as in `hold_out`.
-        seed: as in `hold_out`.
-        group: as in `hold_out`.
-        fold: as in `hold_out`.
-
-    Returns:
-        "train", "val" and "test" (may be empty), each sorted by name.
-
-    Raises:
-        InputError: no such folder, unpaired files, or too few pairs to split.
-    """
-    named, problems = find_named(folder)
-    if problems:
-        raise InputError(f"Every image has one mask of the same name. {' '.join(problems)} Add or remove these files.")
-    return split(named, val_share, seed, group, fold)
-
-
-def split(
-    named: dict[str, list[Pair]],
-    val_share: float = 0.2,
-    seed: int = 0,
-    group: str | None = None,
-    fold: str | None = None,
-) -> dict[str, list[Pair]]:
-    """Complete what `find_named` found to "train", "val" and "test"; parameters and errors as in `find_splits`."""
-    train = named.get("train", named.get("", []))
-    if "val" in named:
-        if fold is not None:
-            raise InputError(f"The data has a val split, so nothing is left to fold; received fold {fold}.")
-        return {"train": train, "val": named["val"], "test": named.get("test", [])}
-    train, val = hold_out(train, val_share, seed, group, fold)
-    return {"train": train, "val": val, "test": named.get("test", [])}
-
-
-def hold_out(
-    pairs: Sequence[Pair], share: float = 0.2, seed: int = 0, group: str | None = None, fold: str | None = None
-) -> tuple[list[Pair], list[Pair]]:
-    """Hold out a seeded share of the pairs, or one of k folds of them; groups stay together.
-
-    Args:
-        pairs: what to split.
-        share: of the pairs to hold out, in (0, 1), at least one group.
-        seed: the same seed and names give the same split.
-        group: regular expression; pairs in whose names it finds the same text (its first group, if it has one) are of
-            one patient, volume or video, and are held out together. None: every pair stands alone.
-        fold: "i/k" holds out the i-th of k folds of about equal size, i from 1, instead of a share.
-
-    Returns:
-        What stays and what is held out, each in the given order.
-
-    Raises:
-        InputError: fewer than two groups, fewer groups than folds, a name without a group, or a bad share or fold.
-
-    Example:
-        >>> pairs = [Pair(name, Path(), Path()) for name in ("a1", "a2", "b1", "b2", "c1", "c2")]
-        >>> [[pair.name for pair in part] for part in hold_out(pairs, group="^[a-z]", fold="1/3")]
-        [['a1', 'a2', 'c1', 'c2'], ['b1', 'b2']]
-    """
-    if not 0 < share < 1:
-        raise InputError(f"The validation share lies between 0 and 1; received {share}.")
-    groups: dict[str, list[int]] = {}
-    for index, pair in enumerate(pairs):
-        groups.setdefault(_group(pair.name, group) if group else str(index), []).append(index)
-    what = f"groups by {group!r}" if group else "pairs"
-    if len(groups) < 2:
-        raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(groups)}.")
-    order = random.Random(seed).sample(list(groups.values()), len(groups))
-    if fold is None:
-        held: list[int] = []
-        while order[1:] and len(held) < max(1, round(share * len(pairs))):
-            held += order.pop(0)
-    else:
-        number, count = _parse_fold(fold)
-        if count > len(groups):
-            raise InputError(f"{count} folds need {count} {what}; there are {len(groups)}.")
-        folds: list[list[int]] = [[] for _ in range(count)]
-        for members in sorted(order, key=len, reverse=True):
-            min(folds, key=len).extend(members)
-        held = folds[number - 1]
-    chosen = set(held)
-    return [p for i, p in enumerate(pairs) if i not in chosen], [p for i, p in enumerate(pairs) if i in chosen]
-
-
-def _group(name: str, pattern: str) -> str:
-    try:
-        found = re.search(pattern, name)
-    except re.error as error:
-        raise InputError(f"A group is a regular expression; received {pattern!r}: {error}.") from error
-    if found is None:
-        raise InputError(f"Every name has a group; {pattern!r} finds nothing in {name!r}.")
-    return found[1] if found.re.groups else found[0]
-
-
-def _parse_fold(fold: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)/(\d+)", fold)
-    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not (count >= 2 and 1 <= number <= count):
-        raise InputError(f'A fold is "i/k", with k of 2 or more and i from 1 to k; received {fold!r}.')
-    return number, count
 
 
 def some(names: Iterable[str], most: int = 10) -> str:

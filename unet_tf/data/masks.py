@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.palette import Colour
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
 KINDS = ("binary", "palette", "index", "instance")
 UNKNOWN = 254
 """In look-up tables: a value that no class has."""
-
-Colour = tuple[int, int, int]
-
-
-class Palette(NamedTuple):
-    """Classes by colour, as a `label_colors.txt` lists them: one "R G B name" a line."""
-
-    names: tuple[str, ...]
-    colours: tuple[Colour, ...]
-
-
-def read_palette(path: str | Path) -> Palette:
-    """Read "R G B name" lines; empty ones and those that begin with # are left out.
-
-    Raises:
-        InputError: a line reads otherwise, or a name or colour stands twice.
-    """
-    path = Path(path)
-    names: list[str] = []
-    colours: list[Colour] = []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}. It holds one line a class: R G B name.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        found = re.fullmatch(r"\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*?)\s*", line)
-        colour = tuple(int(part) for part in found.groups()[:3]) if found else (256,)
-        if found is None or max(colour) > 255:
-            raise InputError(f'{path}, line {number}: expected "R G B name" with 0 to 255 each, found {line!r}.')
-        if found[4] in names or colour in colours:
-            raise InputError(f"{path}, line {number}: name and colour of a class stand once, {line!r} repeats one.")
-        names.append(found[4])
-        colours.append(colour)  # type: ignore[arg-type]
-    if len(names) < 2:
-        raise InputError(f'{path} lists {len(names)} classes, and 2 are the least. One line a class: "R G B name".')
-    return Palette(tuple(names), tuple(colours))
 
 
 @dataclass(frozen=True)
@@ -323,40 +284,6 @@ def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:
     highest = cv2.dilate(ids, neighbours)
     lowest = cv2.erode(np.where(ids == 0, np.inf, ids).astype(np.float32), neighbours)
     return ((ids > 0) & (highest == ids) & (lowest == ids)).astype(np.uint8)
-
-
-def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
-    """One binary channel a class.
-
-    Args:
-        label: (H, W) label ids.
-        num_classes: number of classes.
-
-    Returns:
-        (H, W, num_classes) uint8 of 0 and 1; void pixels are 0 in all channels.
-
-    Raises:
-        InputError: an id is neither a class nor void.
-    """
-    label = np.asarray(label)
-    wrong = (label >= num_classes) & (label != VOID)
-    if wrong.any():
-        raise InputError(f"Label ids are 0 to {num_classes - 1}, or {VOID}; received {int(label[wrong][0])}.")
-    return (label[..., None] == np.arange(num_classes)).astype(np.uint8)
-
-
-def label_from_one_hot(channels: NDArray) -> NDArray[np.uint8]:
-    """The inverse of `one_hot`: (H, W, num_classes) of 0 and one other value to (H, W) label ids.
-
-    Raises:
-        InputError: a pixel is set in two channels.
-    """
-    there = np.asarray(channels) != 0
-    count = there.sum(-1)
-    if (count > 1).any():
-        pixels = int((count > 1).sum())
-        raise InputError(f"Each pixel has one class; {pixels} of {count.size} are set in several channels.")
-    return np.where(count == 0, VOID, there.argmax(-1)).astype(np.uint8)
 
 
 def value_counts(picture: NDArray) -> dict[int, int]:

@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.data.augment import Augmentation, vary_grey_values, warp
-from unet_tf.data.samples import Normalisation, Samples
+from unet_tf.data.facts import Normalisation
+from unet_tf.data.samples import Samples
 from unet_tf.geometry import Geometry, read_window
 from unet_tf.labels import VOID
 

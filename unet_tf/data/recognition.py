@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.masks import Colour, MaskFormat, Palette, value_counts
+from unet_tf.data.masks import MaskFormat, value_counts
+from unet_tf.data.palette import Colour, Palette
 from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError
 

@@ -1,8 +1,7 @@
-"""The pairs of a split, read once, checked, and kept in memory or on disk; the normalisation measured on them."""
+"""The pairs of a split, read once, checked, and kept in memory or on disk."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -15,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.facts import Facts, examine
 from unet_tf.data.folder import Decoded, Pair, read_pair
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.weight_map import border_weights, class_balance, components, count_classes
+from unet_tf.data.weight_map import border_weights, class_balance, components
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
@@ -30,8 +29,6 @@ log = logging.getLogger("unet_tf")
 CACHES = ("auto", "memory", "disk", "none")
 MEMORY_SHARE, DISK_SHARE = 0.5, 0.8
 """Shares of the free memory and of the free disk that decoded data may take."""
-PLACES = 2048
-"""Pixels of a class that are remembered of each image, so that a tile can be put on one."""
 
 
 class Sample(NamedTuple):
@@ -41,31 +38,6 @@ class Sample(NamedTuple):
     image: NDArray
     label: NDArray[np.uint8]
     border: NDArray[np.float32] | None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What one look at a decoded pair tells.
-
-    Attributes:
-        shape: height and width, pixels.
-        channels: 1 or 3.
-        dtype: pixel type of the image.
-        sha256: of type, shape and pixels of the image, to know it again whatever its file is called.
-        mean: (C,) float64.
-        variance: (C,) float64.
-        class_pixels: (num_classes,) pixels of each class.
-        places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
-    """
-
-    shape: tuple[int, int]
-    channels: int
-    dtype: str
-    sha256: str
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    class_pixels: NDArray[np.int64]
-    places: tuple[NDArray[np.intp], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,64 +62,6 @@ class Weighting:
         label, objects = decoded.label, decoded.objects
         objects = components(label) if objects is None else np.where(label == 1, objects, 0)
         return border_weights(objects, self.w0, self.sigma) * (label == 0)
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Per channel (x - mean) / std of raw pixel values, measured on the training images.
-
-    Attributes:
-        mean: raw pixel value of each channel.
-        std: the same; 1 where a channel is constant.
-        dtype: pixel type of the files, which predicted images share.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    dtype: str
-
-    @classmethod
-    def measure(cls, facts: Sequence[Facts]) -> Normalisation:
-        """Mean and standard deviation over all pixels of all images; grey ones count in each channel."""
-        channels = max(one.channels for one in facts)
-        pixels = np.array([one.shape[0] * one.shape[1] for one in facts], np.float64)[:, None]
-        means = np.stack([np.broadcast_to(one.mean, channels) for one in facts])
-        variances = np.stack([np.broadcast_to(one.variance, channels) for one in facts])
-        mean = (pixels * means).sum(0) / pixels.sum()
-        std = np.sqrt((pixels * (variances + (means - mean) ** 2)).sum(0) / pixels.sum())
-        std = np.where(std > 0, std, 1.0)
-        return cls(tuple(mean.tolist()), tuple(std.tolist()), facts[0].dtype)
-
-    @property
-    def channels(self) -> int:
-        """Channels of the net."""
-        return len(self.mean)
-
-    def apply(self, image: NDArray, name: str = "the image") -> NDArray[np.float32]:
-        """Normalise a raw (H, W, C) image; a grey one is repeated to the channels of the net.
-
-        Raises:
-            InputError: as `check` does.
-        """
-        self.check(image, name)
-        return self.scale(image)
-
-    def check(self, image: NDArray, name: str = "the image") -> None:
-        """Raise InputError for colour given to a net of grey images, and for another pixel type than it learnt from."""
-        if str(image.dtype) != self.dtype:
-            raise InputError(
-                f"{name} holds {image.dtype} pixels, and the net was trained on {self.dtype}, whose range it expects. "
-                f"Rescale it to the range of the training images, as {self.dtype}."
-            )
-        if image.shape[2] not in (1, self.channels):
-            raise InputError(
-                f"{name} has {image.shape[2]} channels, and the net was trained on {self.channels}. Convert it to grey."
-            )
-
-    def scale(self, image: NDArray) -> NDArray[np.float32]:
-        """(x - mean) / std of a (..., C) or (..., 1) image known to be of the right type."""
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return (image.astype(np.float32) - mean) / std
 
 
 class Samples(Sequence[Sample]):
@@ -264,30 +178,6 @@ def read_samples(
     check_alike(pairs, facts, like)
     samples.weigh(like or samples)
     return samples
-
-
-def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Facts:
-    """The facts of one decoded pair."""
-    image, label = decoded.image, decoded.label
-    numbers = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float64)
-    mean, deviation = cv2.meanStdDev(numbers)
-    identity = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
-    identity.update(image.tobytes())
-    return Facts(
-        label.shape,
-        image.shape[2],
-        str(image.dtype),
-        identity.hexdigest(),
-        np.array(mean[:, 0], np.float64),
-        np.array(deviation[:, 0], np.float64) ** 2,
-        count_classes(label, num_classes),
-        tuple(_places(label, number) for number in range(num_classes)) if places else (),
-    )
-
-
-def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.intp]:
-    there = np.flatnonzero(label == number)
-    return there if there.size <= PLACES else np.random.default_rng(number).choice(there, PLACES, replace=False)
 
 
 def check_alike(pairs: Sequence[Pair], facts: Sequence[Facts], like: Samples | None = None) -> None:
