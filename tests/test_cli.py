@@ -9,7 +9,7 @@ import pytest
 
 from unet_tf import predict as predict_image
 from unet_tf.cli import app, main
-from unet_tf.data.pictures import write_picture
+from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 
 VERBS = ("demo", "check", "train", "evaluate", "predict", "export")
 
@@ -117,6 +117,41 @@ def test_outputs_that_would_collide_or_overwrite_an_input_are_refused(call, run,
     assert "would both become" in err
     (tmp_path / "empty").mkdir()
     assert "no picture to predict" in call("predict", run.path, tmp_path / "empty", "--out", tmp_path / "out")[2]
+
+
+def test_streets_in_colours_go_in_and_masks_in_these_colours_come_out(call, tmp_path):
+    colours = np.array([(0, 0, 0), (128, 64, 128), (0, 0, 255)], np.uint8)
+    stack = []
+    for number in range(4):
+        label = np.kron(np.random.default_rng(number).integers(0, 3, (6, 6)), np.ones((10, 10), int))
+        write_picture(tmp_path / "data" / "images" / f"{number}.png", colours[label])
+        write_picture(tmp_path / "data" / "masks" / f"{number}.png", colours[label])
+        stack.append(colours[label])
+    code, _, err = call("check", tmp_path / "data", "--out", tmp_path / "page")
+    assert code == 1
+    assert "nothing says which colour is which class" in err
+    suggested = (tmp_path / "page" / "label_colors.txt").read_text()
+    assert sorted(line.rsplit(" ", 1)[0] for line in suggested.splitlines()) == ["0 0 0", "0 0 255", "128 64 128"]
+    (tmp_path / "data" / "label_colors.txt").write_text("0 0 0 void\n128 64 128 road\n0 0 255 sky\n")
+    code, out, _ = call("check", tmp_path / "data", "--out", tmp_path / "page", "--depth", 1)
+    assert code == 0
+    assert "Masks: palette: label_colors.txt lists 3 colours" in out
+    assert "Page: " in out
+
+    run = tmp_path / "run"
+    settings = "--base-filters 2 --depth 1 --tile 52 --epochs 1".split()
+    code, out, err = call("train", tmp_path / "data", "--out", run, *settings)
+    assert (code, err) == (0, "")
+    assert "masks: palette, 2 classes (road, sky); label_colors.txt lists 3 colours" in out
+    assert "kept in memory" in out
+
+    write_stack(tmp_path / "in" / "street.tif", np.stack(stack))
+    assert call("predict", run, tmp_path / "in", "--out", tmp_path / "out")[0] == 0
+    assert count_pages(tmp_path / "out" / "street.tif") == 4
+    for page in range(4):
+        found = read_image(tmp_path / "out" / "street.tif", page)
+        np.testing.assert_array_equal(found, colours[1 + predict_image(run, stack[page])])
+    assert "is an input and would be overwritten" in call("predict", run, tmp_path / "in", "--out", tmp_path / "in")[2]
 
 
 def test_an_error_is_one_message_without_traceback(call, tmp_path):

@@ -59,6 +59,8 @@ Group = Annotated[
 ]
 Fold = Annotated[str | None, typer.Option(help="Hold out fold i of k, such as 1/5, instead of a share.")]
 Seed = Annotated[int, typer.Option(help="Seed of split, start, order and augmentation.")]
+Depth = Annotated[int, typer.Option(help="Number of poolings (4 in the paper).")]
+Padding = Annotated[str, typer.Option(help="valid (the paper's) or same.")]
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
 
 
@@ -122,6 +124,9 @@ def check(
     group: Group = None,
     fold: Fold = None,
     seed: Seed = TrainConfig.seed,
+    depth: Depth = TrainConfig.depth,
+    padding: Padding = TrainConfig.padding,
+    tile: Tile = None,
 ) -> None:
     """Read every pair: what is there, what is wrong, what to train with. Exit code 1 where training would fail."""
     settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
@@ -160,8 +165,8 @@ def train(
     base_filters: Annotated[
         int, typer.Option(help="Filters of the first level (64 in the paper).")
     ] = TrainConfig.base_filters,
-    depth: Annotated[int, typer.Option(help="Number of poolings (4 in the paper).")] = TrainConfig.depth,
-    padding: Annotated[str, typer.Option(help="valid (the paper's) or same.")] = TrainConfig.padding,
+    depth: Depth = TrainConfig.depth,
+    padding: Padding = TrainConfig.padding,
     classes: Classes = None,
     masks: Masks = TrainConfig.masks,
     inverted: Inverted = False,
@@ -320,8 +325,8 @@ def _check_outputs(files: list[Path], out: Path) -> None:
         target = out / f"{file.stem}.png"
         if target in targets:
             raise InputError(f"{targets[target]} and {file} would both become {target}. Predict them into two folders.")
-        if target.resolve() == file.resolve():
-            raise InputError(f"{target} is an input and would be overwritten. Choose another --out.")
+        if file.resolve() in (target.resolve(), target.with_suffix(".tif").resolve()):  # a stack's is .tif
+            raise InputError(f"{file} is an input and would be overwritten. Choose another --out.")
         targets[target] = file
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
