@@ -52,7 +52,10 @@ Void = Annotated[
 ]
 Inverted = Annotated[bool, typer.Option(help="In binary masks 0 is the foreground.")]
 Tolerance = Annotated[
-    float, typer.Option(help="Take mask values so far from a known one for it (JPEG, soft edges: 128).")
+    float,
+    typer.Option(
+        help="Take mask values so far from a known one for it. JPEG, soft edges: 128 if binary, 442 (any) in colours."
+    ),
 ]
 Group = Annotated[
     str | None, typer.Option(help="Regular expression: files in whose names it finds the same are held out together.")

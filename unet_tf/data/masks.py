@@ -108,28 +108,18 @@ class MaskFormat:
             )
         codes, table = self._codes(mask), self._table()
         label = table[codes if codes.dtype.itemsize < 4 else np.minimum(codes, len(table) - 1)]
-        if (label == UNKNOWN).any():
-            strangers = self.strangers(mask)
-            if any(stranger.distance > self.tolerance for stranger in strangers):
+        if (unknown := label == UNKNOWN).any():
+            values, inverse = np.unique(codes[unknown], return_inverse=True)
+            nearest, distances = self._nearest(values)
+            if distances.max() > self.tolerance:
+                pixels = np.bincount(inverse)
+                strangers = [
+                    Stranger(self._value(int(values[i])), int(pixels[i]), int(nearest[i]), float(distances[i]))
+                    for i in np.argsort(-pixels, kind="stable")
+                ]
                 raise UnknownValues(self._refusal(strangers, mask, name), strangers)
-            for stranger in strangers:
-                label[codes == stranger.code] = stranger.nearest
+            label[unknown] = nearest[inverse]
         return label
-
-    def strangers(self, mask: NDArray) -> list[Stranger]:
-        """Values of a mask that no class has, those with most pixels first."""
-        mask = self._plain(mask, "the mask")
-        known = self._known(exact=False)
-        points = np.array([_channels(self.kind, value) for value, _ in known], float)
-        exact, found = {_code(value) for value, _ in self._known()}, []
-        for code, pixels in value_counts(self._codes(mask)).items():
-            if code in exact:
-                continue
-            value = (code >> 16, code >> 8 & 255, code & 255) if self.kind == "palette" else code
-            distances = np.sqrt(((points - _channels(self.kind, value)) ** 2).sum(1))
-            nearest = int(distances.argmin())
-            found.append(Stranger(value, code, pixels, known[nearest][1], float(distances[nearest])))
-        return sorted(found, key=lambda stranger: -stranger.pixels)
 
     def mask(self, label: NDArray) -> NDArray:
         """Draw label ids as the mask picture that `label` reads.
@@ -213,6 +203,22 @@ class MaskFormat:
         packed = cv2.cvtColor(np.ascontiguousarray(mask), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
         return packed & 0xFFFFFF
 
+    def _value(self, code: int) -> int | Colour:
+        return (code >> 16, code >> 8 & 255, code & 255) if self.kind == "palette" else code
+
+    def _nearest(self, codes: NDArray) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Label id of the known value nearest to each code, and its distance."""
+        known = self._known(exact=False)
+        nearest, least = np.zeros(len(codes), np.uint8), np.full(len(codes), np.inf)
+        for value, number in known:
+            difference = [codes.astype(np.int64) - _code(value)]
+            if self.kind == "palette":
+                difference = [(codes >> s & 255).astype(np.int64) - (_code(value) >> s & 255) for s in (16, 8, 0)]
+            distance = np.sqrt(sum(np.square(part) for part in difference))
+            nearest = np.where(distance < least, np.uint8(number), nearest)
+            least = np.minimum(least, distance)
+        return nearest, least
+
     def _table(self) -> NDArray[np.uint8]:
         known = tuple((_code(value), number) for value, number in self._known())
         return _lookup_table(known, 1 << 24 if self.kind == "palette" else 1 << 16)
@@ -234,7 +240,7 @@ class MaskFormat:
         }
         return (
             f"{name} is not {rules[self.kind]}: it also holds {found} in {pixels} of {size} pixels "
-            f"({pixels / size:.2%}). {remedies[self.kind]}."
+            f"({pixels / size:.2%}), up to {max(s.distance for s in strangers):.0f} away. {remedies[self.kind]}."
         )
 
 
@@ -242,7 +248,6 @@ class Stranger(NamedTuple):
     """A mask value that no class has: how many pixels hold it, and which class is nearest."""
 
     value: int | Colour
-    code: int
     pixels: int
     nearest: int
     distance: float
@@ -305,10 +310,6 @@ def tuples(value: Any) -> Any:
 
 def _code(value: int | Colour) -> int:
     return value if isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
-
-
-def _channels(kind: str, value: int | Colour) -> NDArray:
-    return np.array(value if kind == "palette" else (value,), float)
 
 
 @functools.lru_cache(maxsize=8)

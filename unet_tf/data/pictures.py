@@ -58,7 +58,7 @@ def read_mask(path: str | Path, page: int = 0, ids: bool = False, allow_jpeg: bo
     if data[:2] == b"\xff\xd8" and not allow_jpeg:
         raise InputError(
             f"{path} is a JPEG file, and JPEG changes values at every edge: a mask in it has classes that nobody drew. "
-            "Export masks as PNG, or take the nearest class with --mask-tolerance 128."
+            "Export masks as PNG, or take the nearest class with --mask-tolerance 442, which is any."
         )
     if ids and (indices := _indices(path, data)) is not None:
         return indices
