@@ -4,6 +4,7 @@ import tensorflow as tf
 from scipy.ndimage import map_coordinates
 
 from unet_tf.data.augment import Augmentation, augment, elastic_displacement, vary_grey_values, warp
+from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
 ALL = Augmentation(
@@ -110,6 +111,28 @@ def test_one_triple_in_one_out_eagerly_and_inside_a_dataset():
             np.testing.assert_array_equal(part, same)
     assert [part.shape for part in found[0]] == [(48, 36, 3), (48, 36), (48, 36)]
     assert (found[0][0].numpy() != found[1][0].numpy()).any()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((4, 4), (4, 4), (4, 4)), r"A triple is \(H, W, C\), \(H, W\) and \(H, W\)"),
+        (((4, 4, 1), (4, 3), (4, 4)), r"received \[\(4, 4, 1\), \(4, 3\), \(4, 4\)\]"),
+        (((0, 4, 1), (0, 4), (0, 4)), "with a pixel at least"),
+    ],
+)
+def test_triples_that_do_not_fit_together_are_refused(shapes, message):
+    image, label, weight = (np.zeros(shape, np.uint8) for shape in shapes)
+    with pytest.raises(InputError, match=message):
+        augment(image, label, weight, ALL, np.random.default_rng(0))
+
+
+def test_labels_of_another_type_become_uint8_or_are_refused():
+    image, weight = np.zeros((4, 4, 1), np.float32), np.zeros((4, 4), np.float32)
+    label = augment(image, np.full((4, 4), 7), weight, ALL, np.random.default_rng(0))[1]
+    assert (label.dtype, set(label.ravel())) == (np.uint8, {7})
+    with pytest.raises(InputError, match="Label ids are 0 to 254, or 255; received 300"):
+        augment(image, np.full((4, 4), 300), weight, ALL, np.random.default_rng(0))
 
 
 def test_shift_alone_moves_by_what_it_says():

@@ -120,6 +120,9 @@ def test_reading_a_mask_is_the_same_inside_a_dataset():
         (BINARY, [[-1, 0]], "holds int64 pixels, and masks hold whole numbers from 0"),
         (MaskFormat("index", 3), [[0, 3]], r"not class ids 0 to 2 \(255: void\): it also holds 3 \(1 from class 2\)"),
         (MaskFormat("index", 3), [[0, 70_000]], r"also holds 70000"),
+        (MaskFormat("index", 3), [[0, 1 << 62]], r"also holds 4611686018427387904"),
+        (BINARY, np.zeros((0, 5)), r"with a pixel at least; m\.png is \(0, 5\)"),
+        (PALETTE, [[[[0]]]], r"m\.png is \(1, 1, 1, 1\)"),
         (PALETTE, [[[1, 2, 3]]], r"not in the 3 colours of its palette: .*\(1, 2, 3\) \(4 from void\) in 1 of 1"),
     ],
 )
@@ -146,13 +149,16 @@ def test_within_the_tolerance_the_nearest_class_is_taken_and_beyond_it_none():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "rgb"}, "the kind of a mask is one of binary, palette, index, instance"),
-        ({"kind": "index", "num_classes": 300}, "2 to 254 classes"),
-        ({"kind": "binary", "num_classes": 3}, "binary and instance masks have 2 classes"),
-        ({"kind": "palette", "num_classes": 3, "colours": COLOURS[:2]}, "one colour a class"),
-        ({"kind": "index", "inverted": True}, "only binary masks are inverted"),
-        ({"kind": "index", "void": ((0, 0, 0),)}, "void is a colour in a palette and a value elsewhere"),
-        ({"kind": "index", "tolerance": 3}, "tolerance is 0 or more, and 0 for ids"),
+        ({"kind": "rgb"}, "The kind of a mask is one of binary, palette, index, instance; received 'rgb'"),
+        ({"kind": "index", "num_classes": 300}, "2 to 254 classes; received 300"),
+        ({"kind": "binary", "num_classes": 3}, "binary and instance have 2 classes; received binary with 3"),
+        (
+            {"kind": "palette", "num_classes": 3, "colours": COLOURS[:2]},
+            "one colour a class.*palette of 3 classes with 2 colours",
+        ),
+        ({"kind": "index", "inverted": True}, "Only binary masks are inverted; received index"),
+        ({"kind": "index", "void": ((0, 0, 0),)}, "Void is a colour in a palette and a value elsewhere"),
+        ({"kind": "index", "tolerance": 3}, "tolerance is 0 or more, and 0 where values are ids; received 3 for index"),
     ],
 )
 def test_formats_that_contradict_themselves_are_refused(settings, message):
@@ -160,9 +166,17 @@ def test_formats_that_contradict_themselves_are_refused(settings, message):
         MaskFormat(**settings)
 
 
-def test_void_without_a_value_cannot_be_drawn():
+def test_void_without_a_value_and_ids_of_no_class_cannot_be_drawn():
     with pytest.raises(InputError, match="binary masks have none here"):
         BINARY.mask(np.array([[0, VOID]], np.uint8))
+    with pytest.raises(InputError, match="Label ids are 0 to 2, or 255; received 7"):
+        PALETTE.mask(np.array([[7]], np.uint8))
+
+
+def test_a_void_value_beyond_8_bits_is_drawn():
+    masks = MaskFormat("index", 3, void=(300,))
+    assert masks.mask(np.array([[1, VOID]], np.uint8)).tolist() == [[1, 300]]
+    assert masks.label(np.array([[1, 300]], np.uint16)).tolist() == [[1, VOID]]
 
 
 def test_one_hot_refuses_what_it_cannot_say():

@@ -47,7 +47,7 @@ def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     assert (prepared.config.classes, prepared.config.border_weight) == (("background", "cell"), 10.0)
     assert (prepared.masks.kind, prepared.tile) == ("instance", 112)
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
-    assert "masks: instance, 2 classes (background, cell); each file of" in caplog.text
+    assert "masks: instance, 2 classes (background, cell); the 3 masks looked at" in caplog.text
     assert "decoded, kept in memory" in caplog.text
     prepared = prepare(nuclei, TrainConfig(depth=1, border_weight=0, classes=("a", "b"), cache="none"))
     assert (prepared.config.border_weight, prepared.config.classes) == (0, ("a", "b"))

@@ -45,7 +45,7 @@ def test_two_values_are_binary(tmp_path, high):
 def test_numbered_objects_are_instances(tmp_path):
     masks, classes, why = recognised(tmp_path, objects(4), objects(9), objects(0))
     assert (masks.kind, classes) == ("instance", ("background", "cell"))
-    assert "numbers connected objects from 1, up to 9" in why
+    assert why == "the 3 masks looked at number connected objects from 1, up to 9 in one"
 
 
 def test_ids_are_an_index_once_the_classes_are_said(tmp_path):
@@ -56,9 +56,45 @@ def test_ids_are_an_index_once_the_classes_are_said(tmp_path):
 
 def test_ids_alone_are_left_open_with_what_would_do(tmp_path):
     with pytest.raises(
-        InputError, match=r"open what the masks mean: .* 0, 1, 2, 255\. .*--classes 3.*--masks instance"
+        InputError,
+        match=r"open what the masks mean: .* 0, 1, 2, 255\. .*--masks index --classes 3\. .*--masks instance",
     ):
         recognised(tmp_path, grey(0, 1, 2, 255))
+
+
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        ((1, 2), {"kind": "index", "classes": ("a", "b"), "void": ("0",)}),
+        ((0, 1, 255), {"kind": "index", "classes": ("a", "b")}),
+        ((0, 1, 2, 3), {"kind": "index", "classes": ("a", "b", "c", "d")}),
+    ],
+)
+def test_the_remedies_for_what_is_open_work(tmp_path, values, settings):
+    pairs = pairs_of(tmp_path, grey(*values), grey(*values[:-1]))
+    with pytest.raises(InputError) as raised:
+        recognise(pairs, MaskSettings())
+    flags = f"--masks index --classes {len(settings['classes'])}" + " --void 0" * ("void" in settings)
+    assert f"{flags}. " in str(raised.value)
+    masks, _, _ = recognise(pairs, MaskSettings(**settings))
+    assert set(np.unique(masks.label(grey(*values)))) <= {*range(len(settings["classes"])), 255}
+
+
+def test_void_is_left_out_of_what_tells_the_kind(tmp_path):
+    masks, _, _ = recognised(tmp_path, grey(0, 128, 255), void=("128",))
+    assert (masks.kind, masks.void) == ("binary", (128,))
+
+
+def test_class_ids_in_pieces_are_no_objects(tmp_path):
+    ids = [np.kron(np.arange(64).reshape(8, 8) % k, np.ones((4, 4))).astype(np.uint8) for k in (5, 9, 20, 3, 7, 64)]
+    with pytest.raises(InputError, match="It is open what the masks mean"):
+        recognised(tmp_path, *ids)
+
+
+def test_whole_numbers_kept_as_float_are_read(tmp_path):
+    assert recognised(tmp_path / "a", grey(0, 1).astype(np.float32), suffix=".tif")[0].kind == "binary"
+    with pytest.raises(InputError, match="holds float32 pixels, and masks hold whole numbers"):
+        recognised(tmp_path / "b", grey(0, 1).astype(np.float32) / 3, suffix=".tif")
 
 
 def test_a_palette_tells_colours_and_ids_and_its_void(tmp_path):
@@ -109,7 +145,11 @@ def test_a_colour_table_counts_by_its_indices(tmp_path):
             {"void": ("sea",)},
             r"a value or the name of a class \(background, foreground\) here; received 'sea'",
         ),
-        (grey(0, 1), {"classes": ("a", "b", "c"), "kind": "binary"}, "binary and instance masks have 2 classes"),
+        (
+            grey(0, 1),
+            {"classes": ("a", "b", "c"), "kind": "binary"},
+            "binary and instance have 2 classes; received binary with 3",
+        ),
     ],
 )
 def test_what_is_open_or_contradictory_is_said(tmp_path, mask, settings, message):

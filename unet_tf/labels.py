@@ -11,6 +11,13 @@ VOID = 255
 """Label id of pixels that count nowhere: not in the loss, not in a score."""
 
 
+def check_ids(label: NDArray, num_classes: int) -> None:
+    """Raise InputError where an id is neither a class nor `VOID`."""
+    wrong = ((label >= num_classes) & (label != VOID)) | (label < 0)
+    if wrong.any():
+        raise InputError(f"Label ids are 0 to {num_classes - 1}, or {VOID}; received {label[wrong][0]}.")
+
+
 def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
     """One binary channel a class.
 
@@ -25,9 +32,7 @@ def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
         InputError: an id is neither a class nor void.
     """
     label = np.asarray(label)
-    wrong = (label >= num_classes) & (label != VOID)
-    if wrong.any():
-        raise InputError(f"Label ids are 0 to {num_classes - 1}, or {VOID}; received {int(label[wrong][0])}.")
+    check_ids(label, num_classes)
     return (label[..., None] == np.arange(num_classes)).astype(np.uint8)
 
 

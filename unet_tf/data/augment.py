@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.labels import VOID
+from unet_tf.errors import InputError
+from unet_tf.labels import VOID, check_ids
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,21 @@ def augment(
     Returns:
         image float32, label uint8 and weight float32, of the shapes received.
 
+    Raises:
+        InputError: the shapes do not fit together, or the label holds other than ids.
+
     Example:
         >>> image, label = np.zeros((40, 30, 1), np.float32), np.ones((40, 30), np.uint8)
         >>> paper = Augmentation(rotation=15, elastic=10)
         >>> [part.shape for part in augment(image, label, label, paper, np.random.default_rng(0))]
         [(40, 30, 1), (40, 30), (40, 30)]
     """
+    shapes = [np.shape(part) for part in (image, label, weight)]
+    if len(shapes[0]) != 3 or not np.size(image) or not shapes[0][:2] == shapes[1] == shapes[2]:
+        raise InputError(f"A triple is (H, W, C), (H, W) and (H, W), with a pixel at least; received {shapes}.")
+    if label.dtype != np.uint8:
+        check_ids(label, VOID)
+        label = label.astype(np.uint8)
     height, width = label.shape
     centre, size = (height // 2, width // 2), (height, width)
     image, label, warped = warp(image, label, weight, centre, size, size, augmentation, rng)

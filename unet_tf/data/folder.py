@@ -63,7 +63,9 @@ def _size(array: NDArray) -> str:
 
 def list_pictures(folder: Path) -> list[Path]:
     """The picture files directly in `folder`, sorted by name; hidden ones and other types are left out."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()
+    )
 
 
 def match(folder: Path) -> tuple[list[Pair], list[str]]:

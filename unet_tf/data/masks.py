@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.palette import Colour
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID
+from unet_tf.labels import VOID, check_ids
 
 KINDS = ("binary", "palette", "index", "instance")
 UNKNOWN = 254
@@ -54,21 +54,32 @@ class MaskFormat:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        rules = {
-            f"the kind of a mask is one of {', '.join(KINDS)}": self.kind in KINDS,
-            "there are 2 to 254 classes": 2 <= self.num_classes < UNKNOWN + 1,
-            "binary and instance masks have 2 classes": self.num_classes == 2 or self.kind in ("index", "palette"),
-            "a palette has one colour a class": len(self.colours) == (self.num_classes * (self.kind == "palette")),
-            "only binary masks are inverted": not self.inverted or self.kind == "binary",
-            "void is a colour in a palette and a value elsewhere": all(
-                isinstance(value, tuple) == (self.kind == "palette") for value in self.void
+        number, colours = self.num_classes, len(self.colours)
+        rules = (
+            (self.kind in KINDS, f"The kind of a mask is one of {', '.join(KINDS)}; received {self.kind!r}."),
+            (2 <= number <= UNKNOWN, f"There are 2 to {UNKNOWN} classes; received {number}."),
+            (
+                number == 2 or self.kind in ("index", "palette"),
+                f"Masks of kind binary and instance have 2 classes; received {self.kind} with {number}.",
             ),
-            "the tolerance is 0 or more, and 0 for ids": self.tolerance == 0
-            or (self.tolerance > 0 and self.kind in ("binary", "palette")),
-        }
-        for rule, holds in rules.items():
+            (
+                colours == (number if self.kind == "palette" else 0),
+                f"A palette has one colour a class, other kinds have none; received {self.kind} of {number} classes "
+                f"with {colours} colours.",
+            ),
+            (not self.inverted or self.kind == "binary", f"Only binary masks are inverted; received {self.kind}."),
+            (
+                all(isinstance(value, tuple) == (self.kind == "palette") for value in self.void),
+                f"Void is a colour in a palette and a value elsewhere; received {self.void} for {self.kind}.",
+            ),
+            (
+                self.tolerance == 0 or (self.tolerance > 0 and self.kind in ("binary", "palette")),
+                f"The tolerance is 0 or more, and 0 where values are ids; received {self.tolerance} for {self.kind}.",
+            ),
+        )
+        for holds, message in rules:
             if not holds:
-                raise InputError(f"In masks {rule}; received {self}.")
+                raise InputError(message)
 
     @classmethod
     def restore(cls, stored: dict[str, Any]) -> MaskFormat:
@@ -129,11 +140,12 @@ class MaskFormat:
 
         Returns:
             "palette": (H, W, 3) uint8 RGB; "instance": (H, W) uint16 ids, each connected piece of class 1 an object;
-            others: (H, W) uint8, 0 and 255 for "binary".
+            others: (H, W) uint8, or uint16 where a void value takes it; 0 and 255 for "binary".
 
         Raises:
-            InputError: a pixel is void, and no value stands for void.
+            InputError: an id is no class, or a pixel is void and no value stands for void.
         """
+        check_ids(label, self.num_classes)
         void: int | Colour | None = self.void[0] if self.void else (255 if self.kind == "index" else None)
         if void is None and (label == VOID).any():
             raise InputError(f"A label with void pixels needs a value for them; {self.kind} masks have none here.")
@@ -143,7 +155,8 @@ class MaskFormat:
                 objects[objects >= void] += 1
                 objects[label == VOID] = void
             return objects.astype(np.uint16 if objects.max(initial=0) < 1 << 16 else np.uint32)
-        table = np.zeros((VOID + 1, 3) if self.kind == "palette" else VOID + 1, np.uint8)
+        dtype = np.uint8 if self.kind == "palette" or all(_code(v) < 256 for v in self.void) else np.uint16
+        table = np.zeros((VOID + 1, 3) if self.kind == "palette" else VOID + 1, dtype)
         if self.kind == "binary":
             table[:2] = (255, 0) if self.inverted else (0, 255)
         else:
@@ -160,17 +173,9 @@ class MaskFormat:
             pass  # a grey one is colour too
         elif mask.ndim == 3 and (mask.shape[2] == 1 or (mask == mask[..., :1]).all()):
             mask = mask[..., 0]
-        if mask.ndim not in (2, 3) or (mask.ndim == 3 and mask.shape[2] != 3):
-            raise InputError(f"A mask is (H, W) or (H, W, 3); {name} is {mask.shape}.")
-        if mask.dtype.kind == "f" and np.isfinite(mask).all() and (mask == np.floor(mask)).all():
-            mask = mask.astype(np.int64)  # ids that a program kept as float
-        if mask.dtype.kind == "i" and mask.min(initial=0) >= 0:
-            mask = mask.astype(np.uint32)
-        if mask.dtype.kind not in "ub":
-            raise InputError(
-                f"{name} holds {mask.dtype} pixels, and masks hold whole numbers from 0. "
-                "Threshold it, or rescale its values to class ids."
-            )
+        if mask.ndim not in (2, 3) or (mask.ndim == 3 and mask.shape[2] != 3) or not mask.size:
+            raise InputError(f"A mask is (H, W) or (H, W, 3) with a pixel at least; {name} is {mask.shape}.")
+        mask = whole_numbers(mask, name)
         if self.kind == "palette":
             if mask.dtype != np.uint8:
                 raise InputError(f"{name} holds {mask.dtype} pixels, and a palette has 8-bit colours. Save it as such.")
@@ -180,7 +185,7 @@ class MaskFormat:
                 f"{name} is colour-coded, and {self.kind} masks are grey. List the colours in label_colors.txt "
                 '("R G B name" a line) beside the images: `unet-tf check DATA --out PAGE` writes a first version.'
             )
-        return mask.astype(np.uint8) if mask.dtype.kind == "b" else mask
+        return mask
 
     def _known(self, exact: bool = True) -> list[tuple[int | Colour, int]]:
         """Each value or colour that means something, and its label id; but for 1 where near ones are asked for."""
@@ -211,10 +216,10 @@ class MaskFormat:
         known = self._known(exact=False)
         nearest, least = np.zeros(len(codes), np.uint8), np.full(len(codes), np.inf)
         for value, number in known:
-            difference = [codes.astype(np.int64) - _code(value)]
+            channels = [(codes, _code(value))]
             if self.kind == "palette":
-                difference = [(codes >> s & 255).astype(np.int64) - (_code(value) >> s & 255) for s in (16, 8, 0)]
-            distance = np.sqrt(sum(np.square(part) for part in difference))
+                channels = [(codes >> shift & 255, _code(value) >> shift & 255) for shift in (16, 8, 0)]
+            distance = np.sqrt(sum(np.square(found.astype(float) - expected) for found, expected in channels))
             nearest = np.where(distance < least, np.uint8(number), nearest)
             least = np.minimum(least, distance)
         return nearest, least
@@ -289,6 +294,24 @@ def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:
     highest = cv2.dilate(ids, neighbours)
     lowest = cv2.erode(np.where(ids == 0, np.inf, ids).astype(np.float32), neighbours)
     return ((ids > 0) & (highest == ids) & (lowest == ids)).astype(np.uint8)
+
+
+def whole_numbers(mask: NDArray, name: str = "the mask") -> NDArray:
+    """A mask's values as unsigned integers, where they are whole numbers from 0 in whatever type.
+
+    Raises:
+        InputError: they are not.
+    """
+    if mask.dtype.kind == "f" and np.isfinite(mask).all() and (mask == np.floor(mask)).all():
+        mask = mask.astype(np.int64)  # ids that a program kept as float
+    if mask.dtype.kind == "i" and mask.min(initial=0) >= 0:
+        mask = mask.astype(np.uint32 if mask.max(initial=0) < 1 << 32 else np.uint64)
+    if mask.dtype.kind not in "ub":
+        raise InputError(
+            f"{name} holds {mask.dtype} pixels, and masks hold whole numbers from 0. "
+            "Threshold it, or rescale its values to class ids."
+        )
+    return mask.astype(np.uint8) if mask.dtype.kind == "b" else mask
 
 
 def value_counts(picture: NDArray) -> dict[int, int]:

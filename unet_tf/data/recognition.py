@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.masks import MaskFormat, value_counts
+from unet_tf.data.masks import MaskFormat, value_counts, whole_numbers
 from unet_tf.data.palette import Colour, Palette
 from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError
@@ -108,13 +108,13 @@ def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[Look]:
         try:
             mask = read_mask(pair.mask, pair.page, allow_jpeg=settings.tolerance > 0)
             ids = read_mask(pair.mask, pair.page, ids=True, allow_jpeg=settings.tolerance > 0)
+            mask, ids = whole_numbers(mask, str(pair.mask)), whole_numbers(ids, str(pair.mask))
         except InputError as error:
             failure = failure or error
             continue
         has_table = ids.shape != mask.shape or bool((ids != mask).any())
         values = ids if mask.ndim == 3 and has_table else mask
-        grey = values.ndim == 2 and values.dtype.kind in "iub"
-        looks.append(Look(str(pair.mask), mask, has_table, value_counts(values) if grey else {}))
+        looks.append(Look(str(pair.mask), mask, has_table, value_counts(values) if values.ndim == 2 else {}))
     if not looks:
         raise failure or InputError("There is no mask to look at.")
     return looks
@@ -124,9 +124,10 @@ def _tell(looks: list[Look], settings: MaskSettings, palette: Palette | None) ->
     """The kind, and why; raises InputError where several would do."""
     number = None if settings.classes is None else len(settings.classes)
     values = sorted({value for look in looks for value in look.counts})
+    rest = set(values) - {int(text) for text in settings.void if text.isdecimal()}
     coloured = [look for look in looks if look.mask.ndim == 3]
     seen = f"the {len(looks)} masks looked at" if len(looks) > 1 else looks[0].name
-    if palette and (coloured or not set(values) <= set(range(len(palette.names) + 1)) | {255}):
+    if palette and (coloured or not rest <= {*range(len(palette.names) + 1), 255}):
         return "palette", f"label_colors.txt lists {len(palette.names)} colours"
     if coloured and not all(look.has_table for look in coloured):
         raise InputError(
@@ -138,43 +139,52 @@ def _tell(looks: list[Look], settings: MaskSettings, palette: Palette | None) ->
     said = f"{seen} hold {_listed(values)}"
     if palette:
         return "index", f"{said}, which number the lines of label_colors.txt"
-    if number in (None, 2) and not coloured and (len(values) <= 1 or set(values) in ({0, 1}, {0, 255}, {0, 65535})):
+    if number in (None, 2) and not coloured and (len(rest) <= 1 or rest in ({0, 1}, {0, 255}, {0, 65535})):
         return "binary", f"{said} and nothing else"
     if number is not None and number > 2:
         return "index", f"{said}{table}, and there are {number} classes"
     if _are_objects(looks):
         most = max(len(look.counts) for look in looks) - 1
-        return "instance", f"each file of {seen} numbers connected objects from 1, up to {most} of them"
-    if number == 2 and coloured and set(values) <= {0, 1, 255}:
+        return "instance", f"{seen} number connected objects from 1, up to {most} in one"
+    if number == 2 and len(rest - {255}) == 2 and (coloured or max(rest - {255}) < 2 + len(settings.void)):
         return "index", f"{said}{table}, and there are 2 classes"
-    remedy = ""
-    soft = sum(look.counts.get(0, 0) + look.counts.get(255, 0) for look in looks)
-    if soft > 0.8 * sum(sum(look.counts.values()) for look in looks):
-        if settings.tolerance >= 127:
-            return "binary", f"{said}, mostly 0 and 255, and the nearer one is taken"
-        remedy = "If 0 and 255 are meant, take the nearer one with --mask-tolerance 128. "
-    count = min(max(set(values) - {255}, default=1), 253) + 1
-    raise InputError(
-        f"It is open what the masks mean: {said}. {remedy}If they are class ids, say how many (--classes {count}); "
-        "if objects are numbered, --masks instance. A value that counts nowhere is named with --void."
-    )
+    if settings.tolerance >= 127 and _are_soft(looks):
+        return "binary", f"{said}, mostly 0 and 255, and the nearer one is taken"
+    raise InputError(_open(said, rest, soft=_are_soft(looks)))
+
+
+def _are_soft(looks: list[Look]) -> bool:
+    """Whether masks are mostly 0 and 255, as binary ones with smoothed edges are."""
+    ends = sum(look.counts.get(0, 0) + look.counts.get(255, 0) for look in looks)
+    return ends > 0.8 * sum(sum(look.counts.values()) for look in looks) and any(255 in look.counts for look in looks)
+
+
+def _open(said: str, rest: set[int], soft: bool) -> str:
+    """What is open about masks, and the settings that would close it."""
+    ids = sorted(rest - {255})
+    void = "" if 0 in ids or not ids else " --void 0"
+    count = min(max(ids, default=1), 253) + (not void)
+    remedies = ["If 0 and 255 are meant, take the nearer one with --mask-tolerance 128. "] if soft else []
+    remedies.append(f"If they are class ids, say so: --masks index --classes {max(count, 2)}{void}. ")
+    remedies.append("If objects are numbered: --masks instance. A value that counts nowhere is named with --void.")
+    return f"It is open what the masks mean: {said}. {''.join(remedies)}"
 
 
 def _are_objects(looks: list[Look]) -> bool:
     """Whether values number the objects of each image: 1 to n without gaps, n differs, each in one piece."""
     numbers = [sorted(set(look.counts) - {0}) for look in looks]
-    numbers = [ids for ids in numbers if ids]
-    if not numbers or max(map(len, numbers)) < 3 or any(look.mask.ndim == 3 for look in looks):
+    filled = [ids for ids in numbers if ids]
+    if not filled or max(map(len, filled)) < 3 or any(look.mask.ndim == 3 for look in looks):
         return False
-    gapless = sum(ids[-1] <= 1.2 * len(ids) + 1 for ids in numbers)
-    if gapless < 0.9 * len(numbers) or (len(numbers) > 2 and len({len(ids) for ids in numbers}) == 1):
+    gapless = sum(ids[-1] <= 1.2 * len(ids) + 1 for ids in filled)
+    if gapless < 0.9 * len(filled) or (len(filled) > 2 and len({len(ids) for ids in filled}) == 1):
         return False
-    richest = max(looks, key=lambda look: len(look.counts))
-    ids = sorted(set(richest.counts) - {0})[:50]
     pieces = [
-        cv2.connectedComponents((richest.mask == number).astype(np.uint8), connectivity=8)[0] - 1 for number in ids
+        cv2.connectedComponents((look.mask == number).astype(np.uint8), connectivity=8)[0] - 1
+        for look, ids in zip(looks, numbers, strict=True)
+        for number in ids[:20]
     ]
-    return sum(count == 1 for count in pieces) >= 0.8 * len(pieces)
+    return sum(count == 1 for count in pieces) >= 0.9 * len(pieces)
 
 
 def _format(kind: str, settings: MaskSettings, palette: Palette | None) -> tuple[MaskFormat, tuple[str, ...]]:
