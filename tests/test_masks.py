@@ -84,6 +84,7 @@ def test_values_are_counted(picture):
         (BINARY, np.zeros((1, 2, 3), np.uint8), [[0, 0]]),
         (MaskFormat("binary", inverted=True), np.array([[0, 255]], np.uint8), [[1, 0]]),
         (MaskFormat("binary", void=(128,)), np.array([[0, 128, 255]], np.uint8), [[0, VOID, 1]]),
+        (MaskFormat("binary", void=(255,)), np.array([[0, 1, 255]], np.uint8), [[0, 1, VOID]]),
         (MaskFormat("index", 3), np.array([[0, 1, 2, 255]], np.uint8), [[0, 1, 2, VOID]]),
         (MaskFormat("index", 3), np.array([[2, 0]], np.int64), [[2, 0]]),
         (MaskFormat("index", 2, void=(0,)), np.array([[0, 1, 2]], np.uint16), [[VOID, 0, 1]]),

@@ -112,7 +112,7 @@ class MaskFormat:
             return label
         if self.kind == "binary" and self.tolerance and mask.max(initial=0) <= 1:
             return replace(self, tolerance=0.0).label(mask, name)  # 0 and 1, not nearly 0
-        if self.kind == "binary" and not self.tolerance and 1 in (counts := value_counts(mask)) and 255 in counts:
+        if self.kind == "binary" and not self.tolerance and {1, 255} <= value_counts(mask).keys() - set(self.void):
             raise InputError(
                 f"{name} holds 0, 1 and 255; a binary mask has two values. Is one void? Say so with --void, "
                 "or how many classes there are with --classes."
