@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unet_tf import check
+from unet_tf import check, doctor
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.data.synthetic import generate_cells
 from unet_tf.errors import InputError
@@ -126,6 +126,17 @@ def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):
         "2 times nearly the same image in two splits, so that scores flatter the net: "
         "train/01 = val/09, train/02 = val/10.",
     ]
+
+
+def test_among_very_many_images_only_equal_ones_are_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "COMPARED", 3)
+    nearly = noise(0) + np.uint8(1)
+    warnings = check(
+        write_pairs(tmp_path, *((image, HALF) for image in (noise(0), noise(0), nearly, noise(1))))
+    ).warnings
+    assert warnings[0].startswith("Nearly equal images are looked for among 3 at most; here are 4")
+    assert len(warnings) == 2
+    assert "once the same image" in warnings[1]
 
 
 def test_a_seeded_split_with_copies_is_told_to_group(tmp_path):

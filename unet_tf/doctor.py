@@ -26,6 +26,8 @@ from unet_tf.preparation import check_classes, check_tile, check_unseen, trainin
 
 SHOWN = 24
 """Overlays on the contact sheet."""
+COMPARED = 10_000
+"""Images up to which all are compared with all, which takes half a minute then."""
 SATURATED, ONE_CLASS = 0.1, 0.999
 """Shares of an image's pixels at its highest value, and of a mask's pixels in one class, that deserve a look."""
 SCALES = 10.0
@@ -148,10 +150,15 @@ def check(
         except InputError as error:
             findings.problems.append(str(error))
     masks = findings.masks
+    compared = len(pairs) <= COMPARED
+    if not compared:
+        findings.warnings.append(
+            f"Nearly equal images are looked for among {COMPARED} at most; here are {len(pairs)}: only equal ones were."
+        )
     wanted = set(np.linspace(0, len(pairs) - 1, SHOWN).astype(int)) if pairs else set()
     looks = []
     for number, look in enumerate(
-        in_order(lambda n: look_at(pairs[n], masks, n in wanted), range(len(pairs))), start=1
+        in_order(lambda n: look_at(pairs[n], masks, n in wanted, compared), range(len(pairs))), start=1
     ):
         looks.append(look)
         on_file(number, len(pairs))

@@ -35,7 +35,8 @@ class Look:
         colours: pixels of each mask colour (0xRRGGBB), where nothing says what they mean.
         objects: number of objects in an instance mask.
         saturated: share of the image's pixels at its highest value.
-        thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image.
+        thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
+            wanted.
         picture: overlay, where one is wanted.
     """
 
@@ -50,7 +51,7 @@ class Look:
     picture: NDArray[np.uint8] | None = None
 
 
-def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool) -> Look:
+def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumbnail: bool) -> Look:
     """Decode a pair and see what it shows; never raises for what is wrong with its files."""
     look, label = Look(), None
     try:
@@ -77,7 +78,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool) -> Look:
     shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
     look.facts = examine(Decoded(image, shown, None), 0 if label is None else masks.num_classes)  # type: ignore[union-attr]
     look.saturated = float((image == image.max()).mean())
-    look.thumbnail = _thumbnail(image)
+    look.thumbnail = _thumbnail(image) if with_thumbnail else None
     if with_picture:
         look.picture = overlay(image, shown, masks)
     return look
