@@ -129,6 +129,9 @@ def test_list_files_name_pairs_or_paths(data):
         "test": [],
     }
     assert splits["train"][3].mask == data / "more" / "nine mask.png"
+    (data / "val.txt").write_text("\n")
+    with pytest.raises(InputError, match=r"val\.txt names no pair"):
+        find_splits(data)
     (data / "val.txt").write_text("/SegNet/a.png /SegNet/b.png\nx\n")
     with pytest.raises(InputError, match=r"these name no files: /SegNet/a\.png /SegNet/b\.png, x"):
         find_splits(data)

@@ -159,6 +159,8 @@ def find_named(folder: str | Path) -> tuple[dict[str, list[Pair]], list[str]]:
         for split in SPLITS:
             if (folder / f"{split}.txt").is_file():
                 named[split] = _read_list(folder, folder / f"{split}.txt", problems)
+                if not named[split]:
+                    problems.append(f"{folder / f'{split}.txt'} names no pair.")
         return named, problems
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     for split in splits or [""]:
