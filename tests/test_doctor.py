@@ -71,7 +71,8 @@ def test_values_of_no_class_are_counted_over_all_masks(tmp_path):
     mask = HALF.copy()
     mask[0, :3], mask[1, 0] = 7, 9
     findings = check(write_pairs(tmp_path, (noise(0), mask), (noise(1), HALF), (noise(2), mask)), masks="binary")
-    assert "7 in 6 pixels of 2 masks (00, 02); 9 in 2 pixels of 2 masks (00, 02)." in findings.problems[0]
+    assert "7 in 6 pixels of 2 masks (00, 02); 9 in 2 pixels of 2 masks (00, 02). Say" in findings.problems[0]
+    assert findings.problems[0].endswith("the farthest is 9 away: --mask-tolerance 9.")
     assert findings.splits["train"].pairs + findings.splits["val"].pairs == 1
 
 
@@ -89,6 +90,21 @@ def test_a_palette_is_suggested_for_colours_and_taken_when_written(tmp_path):
     assert findings.problems == []
     assert findings.classes == ("class0", "class2")
     assert findings.masks.void == ((200, 0, 0),)
+
+
+def test_blurred_colours_count_as_one(tmp_path):
+    colours = np.array([(0, 0, 0), (200, 0, 0), (0, 90, 200)], np.uint8)
+    for number in range(4):
+        label = np.kron(np.random.default_rng(number).integers(0, 3, (5, 5)), np.ones((16, 16), int))
+        write_picture(tmp_path / "images" / f"{number}.png", noise(number, (80, 80)))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "masks" / f"{number}.jpg"), colours[label][..., ::-1])
+    findings = check(tmp_path)
+    assert "is a JPEG file" in findings.problems[0]
+    suggested = np.array(findings.palette.colours)
+    nearest = np.abs(suggested[:3, None] - colours.astype(int)).max(-1)
+    assert nearest.min(1).max() < 20
+    assert sorted(nearest.argmin(1)) == [0, 1, 2]
 
 
 def test_a_class_without_pixels_is_a_problem(cells):

@@ -133,9 +133,12 @@ def check(
 ) -> None:
     """Read every pair: what is there, what is wrong, what to train with. Exit code 1 where training would fail."""
     settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
+    from unet_tf.data.palette import PALETTE_FILE
     from unet_tf.doctor import check as run_check
-    from unet_tf.overview import class_rows, split_rows, suggestions, write_overview
+    from unet_tf.overview import check_folder, class_rows, split_rows, suggestions, write_overview
 
+    if out is not None:
+        check_folder(out)
     with progress_bars() as bars:
         findings = run_check(data, on_file=bars.counter("reading pairs"), **settings)
     for header, *rows in filter(None, (split_rows(findings), class_rows(findings))):
@@ -151,6 +154,10 @@ def check(
         errors.print(f"[bold red]Problem:[/] {literal(problem)}")
     if out is not None:
         console.print(f"Page: {literal(str(write_overview(findings, out)))}")
+        if findings.palette is not None:
+            console.print(
+                f"Give the classes in {literal(str(out / PALETTE_FILE))} names and copy it into {literal(str(data))}."
+            )
     if findings.problems:
         raise typer.Exit(1)
     console.print("[green]Nothing stands in the way of training.[/]")

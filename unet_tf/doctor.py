@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ SHOWN = 24
 """Overlays on the contact sheet."""
 COMPARED = 10_000
 """Images up to which all are compared with all, which takes half a minute then."""
+MOST_COLOURS, BLURRED = 64, 48
+"""Classes of a suggested palette, and how far in a channel JPEG and soft edges carry a colour."""
 SATURATED, ONE_CLASS = 0.1, 0.999
 """Shares of an image's pixels at its highest value, and of a mask's pixels in one class, that deserve a look."""
 SCALES = 10.0
@@ -143,6 +146,7 @@ def check(
     findings = Findings(Path(data))
     splits = _split(findings, config)
     pairs = [pair for name in splits for pair in splits[name]]
+    palette = None
     if pairs:
         try:
             palette = find_palette(findings.data)
@@ -164,7 +168,7 @@ def check(
         on_file(number, len(pairs))
     _gather(findings, splits, looks)
     _group_problems(findings, pairs, looks)
-    if masks is None:
+    if masks is None and palette is None:
         _suggest_palette(findings, looks)
     _try_training(findings, splits, looks, config)
     _warn_of_images(findings, pairs, looks)
@@ -229,22 +233,29 @@ def _group_problems(findings: Findings, pairs: Sequence[Pair], looks: list[Look]
             for key, count in pixels.most_common(8)
         ]
         more = f", and {len(pixels) - 8} more values" if len(pixels) > 8 else ""
+        farthest = max(stranger.distance for look in looks for stranger in look.strangers)
         findings.problems.append(
             f"Masks hold values that no class has: {'; '.join(listed)}{more}. Say what they are (--classes, --void, "
-            "label_colors.txt), or take the nearest class with --mask-tolerance."
+            f"label_colors.txt), or take the nearest class; the farthest is {farthest:.0f} away: --mask-tolerance "
+            f"{math.ceil(farthest)}."
         )
 
 
 def _suggest_palette(findings: Findings, looks: list[Look]) -> None:
-    """A first `label_colors.txt` from the colours that masks hold most."""
+    """A first `label_colors.txt` from the colours that masks hold most; near ones (JPEG, soft edges) count as one."""
     pixels: Counter[int] = Counter()
     for look in looks:
         pixels.update(look.colours)
-    total = sum(pixels.values())
-    codes = [code for code, count in pixels.most_common(64) if count > 1e-4 * total]
-    colours = [(code >> 16, code >> 8 & 255, code & 255) for code in codes]
-    if any(len(set(colour)) > 1 for colour in colours) and len(colours) > 1:
-        findings.palette = Palette(tuple(f"class{number}" for number in range(len(colours))), tuple(colours))
+    total, colours = pixels.total(), np.zeros((0, 3), int)
+    ranked = [(code, count) for code, count in pixels.most_common() if count > 1e-4 * total]
+    apart = 0 if len(ranked) <= MOST_COLOURS and sum(count for _, count in ranked) > 0.999 * total else BLURRED
+    for code, _ in ranked:
+        colour = np.array((code >> 16, code >> 8 & 255, code & 255))
+        if len(colours) < MOST_COLOURS and (np.abs(colours - colour).max(1, initial=0) > apart).all():
+            colours = np.vstack([colours, colour])
+    if len(colours) > 1 and (colours != colours[:, :1]).any():
+        names = tuple(f"class{number}" for number in range(len(colours)))
+        findings.palette = Palette(names, tuple(map(tuple, colours.tolist())))
 
 
 def _try_training(findings: Findings, splits: dict[str, list[Pair]], looks: list[Look], config: TrainConfig) -> None:

@@ -37,8 +37,7 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         InputError: the folder cannot be written to.
     """
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Choose another --out for the folder of the page.")
+    check_folder(out)
     with replacing(out / FACTS) as temporary:
         temporary.write_text(json.dumps(findings.to_json(), indent=2), encoding="utf-8")
     if findings.palette is not None:
@@ -59,6 +58,12 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         f"<h2>Overlays</h2>\n{embed(sheet, 'masks laid over their images')}" if sheet else "",
     ]
     return write_page(out / PAGE, f"Data {findings.data.resolve().name}", sections)
+
+
+def check_folder(out: Path) -> None:
+    """Raise InputError where a file stands in the place of the page's folder."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Choose another --out for the folder of the page.")
 
 
 def contact_sheet(findings: Findings) -> Figure:
@@ -123,7 +128,7 @@ def suggestions(findings: Findings) -> list[tuple[str, str]]:
         found.append(("tile", f"{findings.tile} px"))
     if findings.palette is not None:
         lines = (f"{r} {g} {b} {name}" for name, (r, g, b) in zip(*findings.palette, strict=True))
-        found.append((f"a first {PALETTE_FILE}, to be given names", "; ".join(lines)))
+        found.append((f"a first {PALETTE_FILE}, to be given names and put into the data folder", "; ".join(lines)))
     return found
 
 
