@@ -118,9 +118,9 @@ def test_sixteen_bit_images_train(cells, tmp_path):
 
 
 def test_minutes_end_a_run_cleanly(cells, tmp_path):
-    run = train(cells, tmp_path / "run", **TINY | {"epochs": None, "minutes": 0.05})
+    run = train(cells, tmp_path / "run", **TINY | {"epochs": None, "minutes": 0.2})
     rows = history(run)
-    assert float(rows[-1]["seconds"]) < 30
+    assert float(rows[-1]["seconds"]) < 40
     assert float(rows[-1]["learning_rate"]) < 1e-4
     assert (run.path / "report.html").is_file()
 
