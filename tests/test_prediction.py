@@ -4,8 +4,8 @@ import pytest
 
 from unet_tf import Run, predict, unet
 from unet_tf.errors import InputError
-from unet_tf.geometry import PADDINGS, Geometry, read_window
-from unet_tf.prediction import default_tile, softmax
+from unet_tf.geometry import PADDINGS, Geometry, default_tile, read_window
+from unet_tf.prediction import softmax
 
 
 def random_net(padding="valid", depth=2, channels=1):

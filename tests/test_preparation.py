@@ -41,6 +41,13 @@ def test_images_are_normalised_as_measured_on_the_training_files(cells):
     assert 0.5 < pixels.std() < 2
 
 
+def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
+    for split in ("val", "test"):
+        tiles = dataset(cells, split, padding="same", depth=1, tile=16, border_weight=10)
+        assert len(tiles) == 2  # one for each image of 96 px, whatever the training tile
+        assert max(batch[2].numpy().max() for batch in tiles) > 1
+
+
 def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
     prepared = prepare(nuclei, TrainConfig(depth=1))

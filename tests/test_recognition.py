@@ -106,6 +106,13 @@ def test_a_palette_tells_colours_and_ids_and_its_void(tmp_path):
     assert "number the lines of label_colors.txt" in why
 
 
+def test_a_palette_of_grey_colours_is_one(tmp_path):
+    greys = Palette(("membrane", "cell"), ((0, 0, 0), (255, 255, 255)))
+    masks, classes, _ = recognised(tmp_path, grey(0, 255), palette=greys)
+    assert (masks.kind, classes) == ("palette", ("membrane", "cell"))
+    assert masks.label(grey(0, 255, shape=(1, 2))).tolist() == [[0, 1]]
+
+
 @pytest.mark.parametrize("void", ["road", "1", "128,64,128", "#804080"])
 def test_void_is_said_by_name_number_or_colour(tmp_path, void):
     colours = np.array(CAMVID.colours, np.uint8)[grey(0, 1, 2)]

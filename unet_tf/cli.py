@@ -47,7 +47,9 @@ Masks = Annotated[str, typer.Option(help="Convention of the masks: auto, binary,
 Void = Annotated[
     list[str],
     typer.Option(
-        help="What counts nowhere: a class, a mask value, or a colour R,G,B. May be repeated.", default_factory=list
+        help="What counts nowhere: a class, a mask value, or a colour R,G,B. May be repeated.",
+        default_factory=list,
+        show_default=False,
     ),
 ]
 Inverted = Annotated[bool, typer.Option(help="In binary masks 0 is the foreground.")]

@@ -162,7 +162,7 @@ def evaluate(
     Args:
         run: a run, or its folder.
         data: folder as for `train`. Of its `test/`, else `val/`, else `train/`, else all its files, those with the
-            bytes of a training image are left out.
+            pixels of a training image are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
         tile: as for `predict`.
         on_image: called with (images done, images in all) after each.

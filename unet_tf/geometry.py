@@ -15,6 +15,9 @@ from unet_tf.errors import InputError
 
 PADDINGS = ("valid", "same")
 
+MAX_TILE = 1000
+"""Largest side of a tile by default, pixels: below 3 GB with 64 base filters, and within 5 % of the best rate."""
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -208,6 +211,11 @@ at least 188); nearest to 570: 556, 572.
         """Cut `length` image pixels into tiles of exactly `tile` input pixels, as a net of static size needs."""
         step = self.tile_step(tile)
         return Tiling(tile, step, tuple(range(0, length, step)))
+
+
+def default_tile(geometry: Geometry) -> int:
+    """The largest legal input size up to `MAX_TILE`, or the smallest that a deep net can predict with."""
+    return max(geometry.nearest_legal(MAX_TILE)[0], geometry.min_tile)
 
 
 def mirror_index(start: int, stop: int, size: int) -> NDArray[np.intp]:

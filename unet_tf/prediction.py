@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.geometry import Geometry, run_tiles
+from unet_tf.geometry import default_tile, run_tiles
 from unet_tf.model import geometry_of
 from unet_tf.run import Run
-
-MAX_TILE = 1000
-"""Largest side of a tile by default, pixels: below 3 GB with 64 base filters, and within 5 % of the best rate."""
 
 
 def predict(
@@ -80,11 +77,6 @@ def predict(
         result[place] = softmax(logits) if probabilities else logits.argmax(-1)
         on_tile(done, total)
     return result
-
-
-def default_tile(geometry: Geometry) -> int:
-    """The largest legal input size up to `MAX_TILE`, or the smallest that a deep net can predict with."""
-    return max(geometry.nearest_legal(MAX_TILE)[0], geometry.min_tile)
 
 
 def softmax(logits: NDArray) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from unet_tf.data.recognition import recognise
 from unet_tf.data.samples import Samples, read_samples
 from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
-from unet_tf.geometry import Geometry
+from unet_tf.geometry import Geometry, default_tile
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -60,6 +60,7 @@ def prepare(
     config: TrainConfig,
     on_file: Callable[[int, int], None] = lambda done, total: None,
     splits: Sequence[str] = SPLITS,
+    only_checked: Sequence[str] = ("test",),
 ) -> Prepared:
     """Find, recognise, split, decode and check a data folder.
 
@@ -70,6 +71,7 @@ def prepare(
         config: how.
         on_file: called with (files read, files in all).
         splits: those to read, besides "train".
+        only_checked: those that are read for their faults alone, without weights and cache.
 
     Raises:
         InputError: the data or a setting cannot be used.
@@ -89,9 +91,9 @@ def prepare(
         read[name] = read_samples(
             some,
             masks,
-            config.weighting if name != "test" else None,
+            None if name in only_checked else config.weighting,
             read.get("train"),
-            "none" if name == "test" else config.cache,  # the test files are only checked here
+            "none" if name in only_checked else config.cache,
             places=config.rare_share > 0 and name == "train",
             on_file=lambda: on_file(next(done), total),
         )
@@ -188,12 +190,12 @@ def dataset(
     if split not in SPLITS:
         raise InputError(f"A split is one of {', '.join(SPLITS)}; received {split!r}.")
     config = replace(config or TrainConfig(), **config_changes(overrides))
-    prepared = prepare(data, config, on_file, [split])
+    prepared = prepare(data, config, on_file, [split], only_checked=())
     if split not in prepared.splits:
         raise InputError(f"{data} has no {split} files.")
     config, samples, normalisation = prepared.config, prepared.splits[split], prepared.normalisation
     if split != "train":
-        return validation_dataset(samples, normalisation, config.geometry, prepared.tile)
+        return validation_dataset(samples, normalisation, config.geometry, default_tile(config.geometry))
     draw = TileDraw(
         samples, normalisation, config.geometry, prepared.tile, config.augmentation, config.seed, config.rare_share
     )

@@ -22,9 +22,9 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
 from unet_tf.files import replacing
 from unet_tf.fused import fuse_batch_norm
+from unet_tf.geometry import default_tile
 from unet_tf.losses import WeightedCrossentropy
 from unet_tf.metrics import MeanIoU
-from unet_tf.prediction import default_tile
 from unet_tf.preparation import check_unseen, prepare
 from unet_tf.reporting import write_weights
 from unet_tf.run import Run, save_config, save_files

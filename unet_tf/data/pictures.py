@@ -54,13 +54,13 @@ def read_mask(path: str | Path, page: int = 0, ids: bool = False, allow_jpeg: bo
         InputError: as `read_image`; or the file is a JPEG.
     """
     path = Path(path)
-    data = _bytes(path)
-    if data[:2] == b"\xff\xd8" and not allow_jpeg:
+    head = _bytes(path, 26)
+    if head[:2] == b"\xff\xd8" and not allow_jpeg:
         raise InputError(
             f"{path} is a JPEG file, and JPEG changes values at every edge: a mask in it has classes that nobody drew. "
             "Export masks as PNG, or take the nearest class with --mask-tolerance 442, which is any."
         )
-    if ids and (indices := _indices(path, data)) is not None:
+    if ids and not is_tiff(head) and (indices := _indices(path, _bytes(path))) is not None:
         return indices
     return _decode(path, page, colour_table=not ids)
 
@@ -119,13 +119,12 @@ def _bytes(path: Path, count: int = -1) -> bytes:
 
 def _decode(path: Path, page: int, colour_table: bool = True) -> NDArray:
     """(H, W), or (H, W, 3) RGB where the channels differ."""
-    data = _bytes(path)
-    if is_tiff(data):
+    if is_tiff(_bytes(path, 16)):  # a stack is not read whole for one of its pages
         image = read_plane(path, page, colour_table)
     elif page:
         raise InputError(f"{path} holds one picture; there is no page {page}.")
     else:
-        image = _decode_bytes(path, data)
+        image = _decode_bytes(path, _bytes(path))
         if image.ndim == 3:
             image = image[..., ::-1]  # OpenCV decodes to BGR
     if image.ndim == 3 and image.shape[2] in (2, 4):

@@ -127,7 +127,8 @@ def _tell(looks: list[Look], settings: MaskSettings, palette: Palette | None) ->
     rest = set(values) - {int(text) for text in settings.void if text.isdecimal()}
     coloured = [look for look in looks if look.mask.ndim == 3]
     seen = f"the {len(looks)} masks looked at" if len(looks) > 1 else looks[0].name
-    if palette and (coloured or not rest <= {*range(len(palette.names) + 1), 255}):
+    of_grey = {(value, value, value) for value in rest} <= set(palette.colours) if palette else False
+    if palette and (coloured or of_grey or not rest <= {*range(len(palette.names)), 255}):
         return "palette", f"label_colors.txt lists {len(palette.names)} colours"
     if coloured and not all(look.has_table for look in coloured):
         raise InputError(
