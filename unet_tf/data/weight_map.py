@@ -161,7 +161,7 @@ def _colours(objects: NDArray[np.int32], count: int) -> NDArray[np.int64]:
 
     If b is second nearest to a pixel of a's region, the straight way to b leaves that region for b's own: so the two
     regions meet. On the pixel grid a thin region may have gaps; hence pairs some pixels apart count too. In rare
-    cases (single pixels on a circle) a region is thinner still: d2 is then that of the third nearest, a little too high.
+    cases (single pixels on a circle) a region is thinner still, and d2 a little too high: the distance of the third.
     """
     outside = (objects == 0).astype(np.uint8)
     pixels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[1]
