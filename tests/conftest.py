@@ -22,7 +22,8 @@ def run(cells, tmp_path_factory):
     from unet_tf import train
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    return train(cells, out, base_filters=4, depth=2, tile=84, batch_size=4, epochs=3, min_steps=12, learning_rate=0.01)
+    sizes = {"base_filters": 4, "depth": 2, "padding": "valid", "tile": 84, "batch_size": 4, "precision": "float32"}
+    return train(cells, out, **sizes, epochs=3, steps_per_epoch=12, learning_rate=0.01)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from unet_tf.data.pictures import read_image
 def test_the_demo_goes_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setattr(demonstration, "COUNTS", {"train": 2, "val": 1, "test": 1})
     monkeypatch.setattr(demonstration, "LARGE_SIZE", (300, 420))
-    config = replace(demonstration.CONFIG, base_filters=2, depth=2, tile=148, epochs=1, min_steps=2)
+    config = replace(demonstration.CONFIG, base_filters=2, depth=2, tile=148, epochs=1, steps_per_epoch=2)
     steps, parts = [], []
     report = demonstration.demo(
         tmp_path / "demo", config=config, on_step=steps.append, on_part=lambda *part: parts.append(part)

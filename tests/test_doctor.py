@@ -41,7 +41,7 @@ def test_a_clean_folder_has_facts_and_nothing_to_say(cells):
     assert train.class_pixels.sum() == 4 * 96 * 96
     np.testing.assert_allclose(findings.class_weights @ train.class_pixels, train.class_pixels.sum())
     assert seen == [(i, 8) for i in range(1, 9)]
-    assert (findings.masks.kind, findings.tile) == ("binary", 268)
+    assert (findings.masks.kind, findings.tile) == ("binary", 96)
     assert findings.why == "the 8 masks looked at hold 0, 255 and nothing else"
 
 
@@ -205,7 +205,7 @@ def test_the_page_stands_alone_and_says_what_the_facts_say(cells, tmp_path):
     for text in ("Nothing stands in the way", "96x96 (4)", "binary: the 8 masks looked at", "balancing weight"):
         assert text in page, text
     assert class_rows(findings)[1][0] == "background"
-    assert dict(suggestions(findings))["tile"] == "268 px"
+    assert dict(suggestions(findings))["tile"] == "96 px"
 
 
 def test_the_facts_are_json(cells):

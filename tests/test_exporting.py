@@ -63,7 +63,7 @@ def test_a_same_net_and_a_bfloat16_net_are_exported_in_float32(cells, tmp_path):
     from unet_tf import train
 
     settings = {"padding": "same", "precision": "bfloat16", "base_filters": 2, "depth": 1, "tile": 32, "epochs": 1}
-    run = train(cells, tmp_path / "run", min_steps=2, **settings)
+    run = train(cells, tmp_path / "run", steps_per_epoch=2, **settings)
     report = export(run, tmp_path / "bundle")
     assert report["artefacts"]["saved_model/1"]["max_probability_difference"] <= 1e-5
     assert report["artefacts"]["model_float32.tflite"]["max_probability_difference"] <= 1e-4

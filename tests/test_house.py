@@ -17,8 +17,9 @@ ORDER = [
     "errors", "labels", "files", "geometry", "model", "losses", "metrics", "fused",
     "data.palette", "data.masks", "data.tiff", "data.pictures", "data.folder", "data.splits", "data.recognition",
     "data.weight_map", "data.facts", "data.augment", "data.synthetic", "data.samples", "data.pipeline", "config",
-    "preparation", "drawing", "pages", "examination", "doctor", "overview", "run", "prediction",
-    "reporting", "evaluation", "training", "exporting", "demonstration", "console", "cli", "__main__",
+    "planning", "preparation", "drawing", "pages", "examination", "doctor", "overview", "run", "prediction",
+    "reporting", "evaluation", "compilation", "checkpoint", "callbacks", "training", "exporting", "demonstration",
+    "console", "options", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from unet_tf.data.samples import Sample, Samples, Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.labels import VOID
-from unet_tf.preparation import check_tile, training_tile
+from unet_tf.planning import training_tile
+from unet_tf.preparation import check_tile
 
 
 def make(*shapes, classes=2):

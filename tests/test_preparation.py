@@ -50,14 +50,14 @@ def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
 
 def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
-    prepared = prepare(nuclei, TrainConfig(depth=1))
-    assert (prepared.config.classes, prepared.config.border_weight) == (("background", "cell"), 10.0)
-    assert (prepared.masks.kind, prepared.tile) == ("instance", 112)
+    prepared = prepare(nuclei, TrainConfig(depth=1, padding="valid"))
+    assert (prepared.plan.config.classes, prepared.plan.config.border_weight) == (("background", "cell"), 10.0)
+    assert (prepared.masks.kind, prepared.plan.config.tile) == ("instance", 112)
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
-    assert "masks: instance, 2 classes (background, cell); the 3 masks looked at" in caplog.text
+    assert "masks: instance, 2 classes (background, cell); the 4 masks looked at" in caplog.text
     assert "decoded, kept in memory" in caplog.text
-    prepared = prepare(nuclei, TrainConfig(depth=1, border_weight=0, classes=("a", "b"), cache="none"))
-    assert (prepared.config.border_weight, prepared.config.classes) == (0, ("a", "b"))
+    prepared = prepare(nuclei, TrainConfig(depth=1, padding="valid", border_weight=0, classes=("a", "b"), cache="none"))
+    assert (prepared.plan.config.border_weight, prepared.plan.config.classes) == (0, ("a", "b"))
     assert prepared.splits["train"].cache == "none"
 
 
@@ -69,8 +69,8 @@ def test_a_palette_trains_and_void_counts_nowhere(tmp_path):
         write_picture(tmp_path / "images" / f"{number}.png", colours[label] // 2)
         write_picture(tmp_path / "masks" / f"{number}.png", colours[label])
     (tmp_path / "label_colors.txt").write_text("0 0 0 Void\n0 0 200 sky\n90 9 9 road\n")
-    prepared = prepare(tmp_path, TrainConfig(depth=1, class_balance=True, rare_share=0.5))
-    assert prepared.classes == ("sky", "road")
+    prepared = prepare(tmp_path, TrainConfig(depth=1, padding="valid", class_balance=True, rare_share=0.5))
+    assert prepared.plan.config.classes == ("sky", "road")
     sample = prepared.splits["train"][0]
     assert set(np.unique(sample.label)) == {0, 1, 255}
     assert (prepared.splits["train"].weight(sample.label, None)[sample.label == 255] == 0).all()
@@ -78,10 +78,13 @@ def test_a_palette_trains_and_void_counts_nowhere(tmp_path):
 
 
 def test_folds_and_groups_reach_the_split(nuclei):
-    held = [prepare(nuclei, TrainConfig(depth=1, fold=f"{i}/4")).splits["val"].pairs[0].name for i in range(1, 5)]
+    held = [
+        prepare(nuclei, TrainConfig(depth=1, padding="valid", fold=f"{i}/4")).splits["val"].pairs[0].name
+        for i in range(1, 5)
+    ]
     assert sorted(held) == [f"cells_{number:03d}" for number in range(4)]
     with pytest.raises(InputError, match="Training needs 2 groups by 'cells'"):
-        prepare(nuclei, TrainConfig(depth=1, group="cells"))
+        prepare(nuclei, TrainConfig(depth=1, padding="valid", group="cells"))
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,6 @@ def test_nuclei_train_with_borders_between_those_that_touch(realdata, tmp_path):
         (tmp_path / "data" / role).mkdir(parents=True)
         for path in sorted((realdata / "dsb2018" / role).iterdir())[:6]:
             shutil.copy(path, tmp_path / "data" / role)
-    run = train(tmp_path / "data", tmp_path / "run", base_filters=2, depth=2, epochs=1, min_steps=2)
+    run = train(tmp_path / "data", tmp_path / "run", base_filters=2, depth=2, epochs=1, steps_per_epoch=2)
     assert (run.masks.kind, run.config.border_weight) == ("instance", 10.0)
     assert (run.path / "weights.png").is_file()

@@ -12,14 +12,18 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import Run, TrainConfig, predict, train
+from unet_tf.callbacks import RunClock, RunFiles
+from unet_tf.checkpoint import State
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.data.recognition import class_names
 from unet_tf.errors import InputError
 from unet_tf.fused import fuse_batch_norm
 from unet_tf.losses import WeightedCrossentropy
-from unet_tf.training import RunClock, RunFiles
 
-TINY = {"base_filters": 2, "depth": 1, "tile": 52, "batch_size": 2, "min_steps": 2, "epochs": 2}
+TINY = {
+    "base_filters": 2, "depth": 1, "padding": "valid", "tile": 52, "batch_size": 2, "precision": "float32",
+    "steps_per_epoch": 2, "epochs": 2,
+}  # fmt: skip
 
 
 def history(run):
@@ -29,12 +33,15 @@ def history(run):
 
 def test_a_run_holds_what_it_promises(run):
     names = {p.name for p in run.path.iterdir()}
-    assert names >= {"config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "report.html"}
-    assert not [name for name in names if name.startswith(".")]
+    assert names == {
+        "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress",
+        "evaluation.json", "panels", "report.html", ".lock",
+    }  # fmt: skip
+    assert {p.name for p in (run.path / "progress").iterdir()} == {"epoch_00001.png", "epoch_00002.png"}
     rows = history(run)
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     assert set(rows[0]) == {
-        "epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate", "seconds"
+        "epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate", "seconds", "classes_predicted"
     }  # fmt: skip
 
 
@@ -126,7 +133,7 @@ def test_minutes_end_a_run_cleanly(cells, tmp_path):
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
-    clock = RunClock(TrainConfig(epochs=10, learning_rate=1.0), steps=10, start=0)
+    clock = RunClock(TrainConfig(epochs=10, steps_per_epoch=10, learning_rate=1.0), start=0)
     assert clock.learning_rate(0.01) == pytest.approx(0.5)
     assert clock.learning_rate(0.02) == pytest.approx(1.0)
     assert clock.learning_rate(0.51) == pytest.approx(0.5)
@@ -137,20 +144,25 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
 
 def test_patience_ends_a_run_that_stands_still(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    keeper = RunFiles(tmp_path, patience=2)
+    keeper = RunFiles(tmp_path, patience=2, state=State())
     model.stop_training = False
     keeper.set_model(model)
+    keeper.set_params({"epochs": 10})
     ended = []
     for epoch, score in enumerate((0.5, 0.6, 0.6, 0.55)):
         keeper.on_epoch_end(epoch, {"val_mean_iou": score})
         ended.append(model.stop_training)
     assert ended == [False, False, False, True]
-    assert (keeper.best, keeper.best_epoch) == (0.6, 1)
+    assert keeper.state.best == (1, 0.6)
+    assert keeper.state.finished
 
 
 def test_a_run_that_exists_is_not_touched(run, cells):
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
-    with pytest.raises(InputError, match=r"already holds a run \(config\.toml, .*\)\. Choose another --out"):
+    with pytest.raises(
+        InputError,
+        match=r"already holds a run \(config\.toml, .*\)\. Go on with it by --resume",
+    ):
         train(cells, run.path, **TINY)
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
 
@@ -164,9 +176,12 @@ def test_a_run_that_exists_is_not_touched(run, cells):
         ({"classes": "a,a"}, "classes is 2 to 254 different names"),
         ({"base_filter": 3}, "no setting 'base_filter'; nearest: base_filters"),
         ({"learning_rate": 0}, "learning_rate is above 0; received 0"),
-        ({"precision": "float16"}, "precision is one of float32, bfloat16; received 'float16'"),
+        ({"precision": "float8"}, "precision is one of auto, float32, bfloat16, float16; received 'float8'"),
+        ({"epochs": 1.5}, "epochs is a whole number or not set; received 1.5"),
+        ({"tile": "44"}, "tile is a whole number or not set; received '44'"),
+        ({"flips": 1}, "flips is true or false; received 1"),
         ({"minutes": -1}, "minutes is above 0; received -1"),
-        ({"dropout": 2}, "dropout is a rate"),
+        ({"dropout": 2}, r"dropout is a rate in \[0, 1\); received 2"),
         ({"elastic": -1}, "elastic is 0 or more"),
         ({"seed": -1}, "seed is in"),
         ({"tile": 0}, "Input 0 is not a legal tile size"),
@@ -228,7 +243,7 @@ def test_a_training_folder_alone_is_split_and_judged_on_what_was_held_out(cells,
 
 
 def test_a_run_that_diverges_says_so_and_keeps_what_it_had(cells, tmp_path):
-    with pytest.raises(InputError, match=r"The loss is (nan|inf) in epoch \d+: .* Lower --learning-rate \(1e\+30\)"):
+    with pytest.raises(InputError, match=r"it is (nan|inf) in step \d+, on tiles of cells_00\d.* Lower"):
         train(cells, tmp_path / "run", **TINY | {"learning_rate": 1e30, "epochs": 4, "batch_norm": False})
 
 
@@ -239,7 +254,6 @@ def test_memory_that_does_not_do_is_said(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(TrainConfig, "build", exhausted)
     with pytest.raises(InputError, match="2 base filters at depth 1 with 2 tiles of 52 px .* Lower --batch"):
         train(cells, tmp_path / "run", **TINY)
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):
@@ -254,7 +268,9 @@ def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):
     assert "InputError: Cannot write" in done.stderr
     assert "Free space or choose another place" in done.stderr
     files = {p.name for p in (tmp_path / "run").iterdir()}
-    assert files == {"config.toml", "files.csv", "best.keras", "last.keras", "history.csv"}
+    assert files == {
+        "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress", ".lock"
+    }  # fmt: skip
     assert len(history(Run(tmp_path / "run"))) == 1
     assert predict(tmp_path / "run", np.zeros((40, 30), np.uint8)).shape == (40, 30)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.prediction import predict as predict
     from unet_tf.preparation import dataset as dataset
     from unet_tf.run import Run as Run
+    from unet_tf.training import resume as resume
     from unet_tf.training import train as train
 
 # name -> module that defines it
@@ -64,6 +65,7 @@ _HOME = {
     "Run": "run",
     "TrainConfig": "config",
     "train": "training",
+    "resume": "training",
     "predict": "prediction",
     "evaluate": "evaluation",
     "export": "exporting",

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from unet_tf import __version__
-from unet_tf.config import TrainConfig
+from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.console import (
     console,
     errors,
@@ -21,9 +21,10 @@ from unet_tf.console import (
     progress_bars,
     quiet_tensorflow,
     show_log,
-    training_bar,
+    tensorboard_callback,
 )
 from unet_tf.errors import InputError
+from unet_tf.options import SETTINGS, with_settings
 from unet_tf.run import Run
 
 app = typer.Typer(
@@ -38,35 +39,17 @@ Data = Annotated[
     Path,
     typer.Argument(help="Folder with images/ and masks/ (equal names), train/ val/ test/ of them, or train.txt lists."),
 ]
+DataOrNone = Annotated[Path | None, typer.Argument(help="As for check.", metavar="DATA")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="TOML file of settings, such as the config.toml of a run; flags override it.")
+]
+Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
-Classes = Annotated[
-    str | None,
-    typer.Option(help="Number of classes, or their names: 3, or sky,road,car.", show_default="as the masks tell"),
-]
-Masks = Annotated[str, typer.Option(help="Convention of the masks: auto, binary, palette, index or instance.")]
-Void = Annotated[
-    list[str],
-    typer.Option(
-        help="What counts nowhere: a class, a mask value, or a colour R,G,B. May be repeated.",
-        default_factory=list,
-        show_default=False,
-    ),
-]
-Inverted = Annotated[bool, typer.Option(help="In binary masks 0 is the foreground.")]
-Tolerance = Annotated[
-    float,
-    typer.Option(
-        help="Take mask values so far from a known one for it. JPEG, soft edges: 128 if binary, 442 (any) in colours."
-    ),
-]
-Group = Annotated[
-    str | None, typer.Option(help="Regular expression: files in whose names it finds the same are held out together.")
-]
-Fold = Annotated[str | None, typer.Option(help="Hold out fold i of k, such as 1/5, instead of a share.")]
-Seed = Annotated[int, typer.Option(help="Seed of split, start, order and augmentation.")]
-Depth = Annotated[int, typer.Option(help="Number of poolings (4 in the paper).")]
-Padding = Annotated[str, typer.Option(help="valid (the paper's) or same.")]
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
+
+
+STOPPED = 130
+"""Exit code of a process that Ctrl-C or SIGTERM ended, as shells count."""
 
 
 def main() -> None:
@@ -107,9 +90,7 @@ def demo(
         console.print(f"[bold]{name}[/]")
 
     with show_log(), progress_bars() as bars:
-        report = unet_tf.demo(
-            out, overwrite, callbacks=[training_bar(bars)], on_step=step, on_part=bars.counter("done")
-        )
+        report = unet_tf.demo(out, overwrite, on_step=step, on_part=bars.counter("done"))
     print_scores(out)
     console.print(f"Report: {literal(str(report))}")
 
@@ -118,23 +99,16 @@ def demo(
     epilog="Examples:\n\nunet-tf check cells/\n\nunet-tf check streets/ --out streets-check\n\n"
     "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'"
 )
+@with_settings(
+    "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "depth",
+    "padding", "tile",
+)  # fmt: skip
 def check(
     data: Data,
-    void: Void,
+    settings: dict[str, Any],
     out: Annotated[Path | None, typer.Option(help="Folder for a page with overlays, and the same as JSON.")] = None,
-    classes: Classes = None,
-    masks: Masks = TrainConfig.masks,
-    inverted: Inverted = False,
-    mask_tolerance: Tolerance = TrainConfig.mask_tolerance,
-    group: Group = None,
-    fold: Fold = None,
-    seed: Seed = TrainConfig.seed,
-    depth: Depth = TrainConfig.depth,
-    padding: Padding = TrainConfig.padding,
-    tile: Tile = None,
 ) -> None:
     """Read every pair: what is there, what is wrong, what to train with. Exit code 1 where training would fail."""
-    settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
     from unet_tf.data.palette import PALETTE_FILE
     from unet_tf.doctor import check as run_check
     from unet_tf.overview import check_folder, class_rows, split_rows, suggestions, write_overview
@@ -167,74 +141,46 @@ def check(
 
 @app.command(
     epilog="Examples:\n\nunet-tf train cells/ --out runs/cells --minutes 15\n\n"
-    "unet-tf train nuclei/ --out runs/nuclei --masks instance --padding same\n\n"
-    "unet-tf train cells/ --out runs/paper --base-filters 64 --tile 572 --batch-size 1 --border-weight 10"
+    "unet-tf train nuclei/ --out runs/nuclei --config runs/cells/config.toml --seed 1\n\n"
+    "unet-tf train cells/ --out runs/paper --preset paper\n\n"
+    "unet-tf train --resume runs/cells"
 )
+@with_settings(*SETTINGS)
 def train(
-    data: Data,
-    void: Void,
-    out: Annotated[Path, typer.Option(help="Folder of the new run.")],
-    base_filters: Annotated[
-        int, typer.Option(help="Filters of the first level (64 in the paper).")
-    ] = TrainConfig.base_filters,
-    depth: Depth = TrainConfig.depth,
-    padding: Padding = TrainConfig.padding,
-    classes: Classes = None,
-    masks: Masks = TrainConfig.masks,
-    inverted: Inverted = False,
-    mask_tolerance: Tolerance = TrainConfig.mask_tolerance,
-    group: Group = None,
-    fold: Fold = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over the pixels.", show_default="as many as fit into --minutes")
-    ] = TrainConfig.epochs,
-    minutes: Annotated[
-        float | None,
-        typer.Option(help="Time to train, with reading and validation.", show_default="15 without --epochs"),
-    ] = TrainConfig.minutes,
-    batch_size: Annotated[int, typer.Option(help="Tiles a step.")] = TrainConfig.batch_size,
-    tile: Tile = None,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = TrainConfig.learning_rate,
-    seed: Seed = TrainConfig.seed,
-    patience: Annotated[
-        int | None, typer.Option(help="Stop after so many epochs without a better mean IoU.")
-    ] = TrainConfig.patience,
-    batch_norm: Annotated[bool, typer.Option(help="Batch normalisation.")] = TrainConfig.batch_norm,
-    precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16 where the processor has it.")
-    ] = TrainConfig.precision,
-    border_weight: Annotated[
-        float | None,
-        typer.Option(help="w0 of the separation borders.", show_default="10 with instance masks, else 0"),
-    ] = TrainConfig.border_weight,
-    class_balance: Annotated[
-        bool, typer.Option(help="Weight the classes by their pixels.")
-    ] = TrainConfig.class_balance,
-    rotation: Annotated[float, typer.Option(help="Largest random turn, degrees.")] = TrainConfig.rotation,
-    elastic: Annotated[
-        float, typer.Option(help="Elastic deformation, pixels (10 in the paper).")
-    ] = TrainConfig.elastic,
-    rare_share: Annotated[
-        float, typer.Option(help="Share of the tiles put on a class, each as often, so that rare ones appear.")
-    ] = TrainConfig.rare_share,
-    cache: Annotated[
-        str, typer.Option(help="Where decoded pairs are kept: memory, disk, none, or auto by their size.")
-    ] = TrainConfig.cache,
+    settings: dict[str, Any],
+    data: DataOrNone = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with a run that was stopped, as it was begun.", metavar="RUN")
+    ] = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    tensorboard: Annotated[bool, typer.Option(help="Write events for TensorBoard into RUN/tensorboard.")] = False,
 ) -> None:
-    """Train a U-Net on a folder; RUN gets config, checkpoints, history and report."""
-    settings = {name: value for name, value in locals().items() if name not in ("data", "out")}
+    """Train a U-Net on a folder. What is not given is chosen from data and machine, and said with its reason.
+
+    RUN gets configuration, checkpoints, history, log, sample predictions and report.
+    """
+    given = [data, out, config, preset, *settings]
+    if resume is not None and any(one is not None for one in given):
+        raise InputError("A run goes on as it was begun: --resume RUN takes no DATA, --out or settings beside it.")
+    if resume is None and (data is None or out is None):
+        raise InputError("A new run needs DATA and --out RUN; one that was stopped goes on with --resume RUN.")
+    settings = _settings(preset, config, settings)
     quiet_tensorflow()
     import unet_tf
 
     with show_log(), progress_bars() as bars:
-        run = unet_tf.train(
-            data,
-            out,
-            callbacks=[training_bar(bars)],
-            on_file=bars.counter("reading pairs"),
-            on_image=bars.counter("judging"),
-            **settings,
-        )
+        shown: dict[str, Any] = {
+            "callbacks": tensorboard_callback(resume or out) if tensorboard else (),
+            "on_file": bars.counter("reading pairs"),
+            "on_progress": bars.counter("training"),
+            "on_image": bars.counter("judging"),
+        }
+        try:
+            run = unet_tf.resume(resume, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            raise typer.Exit(STOPPED) from None  # the log has said how to go on
     print_scores(run.path)
     console.print(f"Report: {literal(str(run.path / run.REPORT))}")
 
@@ -326,6 +272,11 @@ def export(
         )
     console.print(table)
     console.print(f"Bundle: {literal(str(out))}")
+
+
+def _settings(preset: str | None, config: Path | None, flags: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the preset, over them those of the file, over them the flags."""
+    return preset_settings(preset or "default") | (read_config(config) if config else {}) | flags
 
 
 def _check_outputs(files: list[Path], out: Path) -> None:

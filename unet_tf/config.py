@@ -3,48 +3,111 @@
 from __future__ import annotations
 
 import difflib
+import tomllib
+import types
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from unet_tf.data.augment import Augmentation
 from unet_tf.data.masks import KINDS, UNKNOWN
 from unet_tf.data.recognition import MaskSettings, class_names
 from unet_tf.data.samples import CACHES, Weighting
 from unet_tf.errors import InputError
-from unet_tf.geometry import Geometry
+from unet_tf.geometry import PADDINGS, Geometry
 
 if TYPE_CHECKING:
     import keras
 
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+OPTIMIZERS = ("adam", "sgd")
+
+
+def _at_least(low: float) -> tuple[str, Callable[[Any], bool]]:
+    return f"{low} or more", lambda value: value >= low
+
+
+def _one_of(names: Sequence[str]) -> tuple[str, Callable[[Any], bool]]:
+    return f"one of {', '.join(names)}", lambda value: value in names
+
+
+_POSITIVE = ("above 0", lambda value: value > 0)
+_RATE = ("a rate in [0, 1)", lambda value: 0 <= value < 1)
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "classes": (
+        f"2 to {UNKNOWN} different names",
+        lambda names: 2 <= len(names) <= UNKNOWN and len({*names, ""}) == len(names) + 1,
+    ),
+    "masks": _one_of(("auto", *KINDS)),
+    "padding": _one_of(PADDINGS),
+    "precision": _one_of(("auto", *PRECISIONS)),
+    "optimizer": _one_of(OPTIMIZERS),
+    "cache": _one_of(CACHES),
+    "rare_share": ("in [0, 1]", lambda value: 0 <= value <= 1),
+    "val_share": ("between 0 and 1", lambda value: 0 < value < 1),
+    "seed": ("in [0, 2**32)", lambda value: 0 <= value < 2**32),
+    **dict.fromkeys(("minutes", "learning_rate", "clip_norm", "border_sigma"), _POSITIVE),
+    **dict.fromkeys(("base_filters", "epochs", "steps_per_epoch", "batch_size", "patience"), _at_least(1)),
+    **dict.fromkeys(("mask_tolerance", "depth", "border_weight"), _at_least(0)),
+    **dict.fromkeys(("rotation", "elastic", "brightness", "gamma", "noise"), _at_least(0)),
+    **dict.fromkeys(("dropout", "scale", "contrast"), _RATE),
+}
+"""What each value must be, in words and as a test; None, where a field may be it, always does."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "base_filters": 64,
+        "depth": 4,
+        "padding": "valid",
+        "batch_norm": False,
+        "dropout": 0.5,
+        "precision": "float32",
+        "batch_size": 1,
+        "optimizer": "sgd",
+        "learning_rate": 1e-3,
+        "border_weight": 10.0,
+        "class_balance": True,
+        "rotation": 180.0,
+        "elastic": 10.0,
+    },
+}
+"""Named settings: `default` plans itself; `paper` is Ronneberger, Fischer, Brox (2015) where the paper says it."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides how a run is trained; saved in the run with every value resolved.
 
+    What is None is chosen when the data is known (`unet_tf.planning`), and the reason is printed and stored.
+
     Attributes:
-        classes: names of the classes in the order of their ids; the first is the background. None where the masks or
-            their palette tell.
-        masks: "auto", "binary", "palette", "index" or "instance": `MaskFormat.kind`.
+        classes: names of the classes in the order of their ids, the first of them the background, or their number.
+            None where the masks or their palette tell.
+        masks: convention of the masks: "auto", "binary", "palette", "index" or "instance".
         void: what counts nowhere: class names, mask values, or colours "R,G,B".
         inverted: in binary masks 0 is class 1.
-        mask_tolerance: largest distance at which another mask value is taken for the nearest known one.
+        mask_tolerance: largest distance at which another mask value is taken for the nearest known one: for JPEG and
+            soft edges 128 if binary, 442 (any) in colours.
         base_filters: filters of the first level, doubled with each pooling; 64 in the paper.
         depth: number of poolings; 4 in the paper.
         padding: "valid" (the paper's) or "same".
         batch_norm: batch normalisation after each 3x3 convolution: trains small nets from few images much faster.
         dropout: rate at the end of the contracting path, in [0, 1).
-        precision: "float32", or "bfloat16" for mixed precision where the processor has it natively.
+        precision: "float32", "bfloat16" or "float16" for mixed precision, or "auto" for what is fastest here.
         epochs: passes over the training pixels; None for no limit but `minutes`.
         minutes: time for reading, training and validation together; None for no limit but `epochs`, and for 15 if
             that is None too.
-        min_steps: shortest epoch, optimizer steps, so that validation does not eat the time on small data.
-        batch_size: tiles a step.
-        tile: input size of a tile, pixels; None for 572 (256 if "same"), or what fits into the smallest image.
-        learning_rate: of Adam at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero.
+        steps_per_epoch: optimizer steps between validations.
+        batch_size: tiles a step, over all devices.
+        tile: input size of a tile, pixels.
+        optimizer: "adam", or "sgd" with the paper's momentum of 0.99.
+        learning_rate: at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero.
+        clip_norm: largest norm of all gradients together; longer ones are scaled down to it. None never does.
         patience: epochs without a better validation mean IoU after which training ends; None never ends it.
-        seed: of the split, the start weights, the order and the augmentation.
+        seed: of the start weights, the order and the augmentation.
+        split_seed: of the split, where the data has no `val/`.
         val_share: share of the files held out where the data has no `val/`.
         group: regular expression; files in whose names it finds the same text are held out together.
         fold: "i/k" holds out the i-th of k folds instead of a share.
@@ -70,25 +133,28 @@ class TrainConfig:
     void: tuple[str, ...] = ()
     inverted: bool = False
     mask_tolerance: float = 0.0
-    base_filters: int = 32
-    depth: int = 4
-    padding: str = "valid"
+    base_filters: int | None = None
+    depth: int | None = None
+    padding: str | None = None
     batch_norm: bool = True
     dropout: float = 0.0
-    precision: str = "float32"
+    precision: str = "auto"
     epochs: int | None = None
     minutes: float | None = None
-    min_steps: int = 64
-    batch_size: int = 2
+    steps_per_epoch: int | None = None
+    batch_size: int | None = None
     tile: int | None = None
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
+    clip_norm: float | None = None
     patience: int | None = None
     seed: int = 0
+    split_seed: int = 0
     val_share: float = 0.2
     group: str | None = None
     fold: str | None = None
     cache: str = "auto"
-    rare_share: float = 0.0
+    rare_share: float | None = None
     border_weight: float | None = None
     border_sigma: float = 5.0
     class_balance: bool = False
@@ -103,38 +169,14 @@ class TrainConfig:
     void_outside: bool = False
 
     def __post_init__(self) -> None:
-        rules = {
-            "classes": (
-                self.classes is None
-                or (2 <= len(self.classes) <= UNKNOWN and len({*self.classes, ""}) == len(self.classes) + 1),
-                f"2 to {UNKNOWN} different names",
-            ),
-            "masks": (self.masks in ("auto", *KINDS), f"one of auto, {', '.join(KINDS)}"),
-            "mask_tolerance": (self.mask_tolerance >= 0, "0 or more"),
-            "cache": (self.cache in CACHES, f"one of {', '.join(CACHES)}"),
-            "rare_share": (0 <= self.rare_share <= 1, "in [0, 1]"),
-            "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-            "epochs": (self.epochs is None or self.epochs >= 1, "1 or more"),
-            "minutes": (self.minutes is None or self.minutes > 0, "above 0"),
-            "min_steps": (self.min_steps >= 1, "1 or more"),
-            "batch_size": (self.batch_size >= 1, "1 or more"),
-            "learning_rate": (self.learning_rate > 0, "above 0"),
-            "patience": (self.patience is None or self.patience >= 1, "1 or more"),
-            "val_share": (0 < self.val_share < 1, "between 0 and 1"),
-            "border_weight": (self.border_weight is None or self.border_weight >= 0, "0 or more"),
-            "border_sigma": (self.border_sigma > 0, "above 0"),
-            "seed": (0 <= self.seed < 2**32, "in [0, 2**32)"),
-            **{
-                name: (getattr(self, name) >= 0, "0 or more")
-                for name in ("rotation", "elastic", "brightness", "gamma", "noise")
-            },
-            "scale": (0 <= self.scale < 1, "in [0, 1)"),
-            "contrast": (0 <= self.contrast < 1, "in [0, 1)"),
-        }
-        for name, (holds, rule) in rules.items():
-            if not holds:
-                raise InputError(f"{name} is {rule}; received {getattr(self, name)!r}.")
-        if self.tile is not None:
+        kinds = get_type_hints(TrainConfig)
+        for name, kind in kinds.items():
+            if not _is_a(value := getattr(self, name), kind):
+                raise InputError(f"{name} is {_in_words(kind)}; received {value!r}.")
+        for name, (rule, holds) in RULES.items():
+            if (value := getattr(self, name)) is not None and not holds(value):
+                raise InputError(f"{name} is {rule}; received {value!r}.")
+        if self.depth is not None and self.padding is not None and self.tile is not None:
             self.geometry.check(self.tile)
 
     @property
@@ -155,7 +197,13 @@ class TrainConfig:
 
     @property
     def geometry(self) -> Geometry:
-        """Sizes of the net."""
+        """Sizes of the net.
+
+        Raises:
+            InputError: depth or padding are left to the data.
+        """
+        if self.depth is None or self.padding is None:
+            raise InputError("The sizes of the net are open until data is read. State depth and padding.")
         return Geometry(self.depth, self.padding)
 
     @property
@@ -174,6 +222,9 @@ class TrainConfig:
 
         from unet_tf.model import unet
 
+        geometry = self.geometry
+        if self.base_filters is None or self.precision == "auto":
+            raise InputError("The width of the net is open until it is measured. State base_filters and precision.")
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(PRECISIONS[self.precision])
         try:
@@ -181,13 +232,44 @@ class TrainConfig:
                 (None, None, channels),
                 self.num_classes,
                 self.base_filters,
-                self.depth,
-                self.padding,
+                geometry.depth,
+                geometry.padding,
                 self.batch_norm,
                 self.dropout,
             )
         finally:
             keras.config.set_dtype_policy(policy)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Settings from a TOML file: fields of `TrainConfig` and `preset`, at the top or in a table `train`.
+
+    The `config.toml` of a run is such a file.
+
+    Raises:
+        InputError: the file cannot be read, or names a setting that does not exist.
+    """
+    path = Path(path)
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"Settings are a TOML file, such as the config.toml of a run; {path}: {error}.") from error
+    table = stored.get("train", stored)
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: train is a table of settings; received {table!r}.")
+    preset = table.get("preset", "default")
+    return preset_settings(preset) | config_changes({k: v for k, v in table.items() if k != "preset"})
+
+
+def preset_settings(name: str) -> dict[str, Any]:
+    """The settings of a preset.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"A preset is one of {', '.join(PRESETS)}; received {name!r}.")
+    return dict(PRESETS[name])
 
 
 def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
@@ -207,3 +289,21 @@ def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
         void = overrides["void"]
         overrides = overrides | {"void": (str(void),) if isinstance(void, str | int) else tuple(map(str, void))}
     return overrides
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value is of an annotated type; a whole number is a float too, a bool is no number."""
+    if isinstance(kind, types.UnionType):
+        return any(_is_a(value, one) for one in get_args(kind))
+    if kind == tuple[str, ...]:
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    if kind in (int, float):
+        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _in_words(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "not set"}
+    if isinstance(kind, types.UnionType):
+        return " or ".join(_in_words(one) for one in get_args(kind))
+    return names.get(kind, "a tuple of texts")

@@ -16,6 +16,7 @@ from rich.markup import escape as literal  # text in which rich finds no markup
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from unet_tf.errors import InputError
 from unet_tf.run import Run
 
 console = Console(highlight=False, soft_wrap=True)
@@ -77,21 +78,19 @@ def show_log() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def training_bar(bars: Bars) -> Any:
-    """A Keras callback: a bar over the steps of the epoch."""
+def tensorboard_callback(run: Path | None) -> list[Any]:
+    """The Keras callback that writes events for TensorBoard into a run folder.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    import importlib.util
+
     import keras
 
-    class TrainingBar(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.count = bars.counter(f"epoch {epoch + 1}")
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.count(batch + 1, self.params["steps"])
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            bars.finish()
-
-    return TrainingBar()
+    if importlib.util.find_spec("tensorboard") is None:
+        raise InputError("Events for TensorBoard need TensorBoard: pip install 'unet-tf[tensorboard]'.")
+    return [keras.callbacks.TensorBoard(str(run and run / "tensorboard"), write_graph=False)]
 
 
 def print_scores(run: Path) -> None:

@@ -33,10 +33,12 @@ CONFIG = TrainConfig(
     classes=("background", "cell"),
     base_filters=16,
     depth=3,
+    padding="valid",
+    precision="float32",
     tile=340,  # -> 252: the whole 256 px image but for the last rows
     batch_size=2,
     epochs=16,
-    min_steps=32,
+    steps_per_epoch=32,
     minutes=3.5,  # where the machine is slow
     border_weight=10.0,
     rotation=180.0,
@@ -80,7 +82,7 @@ def demo(
     with replacing(data) as temporary:
         write_cells(temporary, COUNTS, seed=SEED, on_image=on_part)
     on_step("train")
-    run = train(data, out, config, callbacks=callbacks, on_file=on_part, on_image=on_part)
+    run = train(data, out, config, callbacks=callbacks, on_file=on_part, on_progress=on_part, on_image=on_part)
     on_step(f"predict an image of {LARGE_SIZE[0]}x{LARGE_SIZE[1]} px")
     _predict_large(run, on_part)
     on_step("export")

@@ -23,7 +23,8 @@ from unet_tf.data.splits import split
 from unet_tf.data.weight_map import class_balance
 from unet_tf.errors import InputError
 from unet_tf.examination import Look, look_at, near_copies
-from unet_tf.preparation import check_classes, check_tile, check_unseen, training_tile
+from unet_tf.planning import Plan, plan_sizes
+from unet_tf.preparation import check_classes, check_tile, check_unseen
 
 SHOWN = 24
 """Overlays on the contact sheet."""
@@ -183,7 +184,7 @@ def _split(findings: Findings, config: TrainConfig) -> dict[str, list[Pair]]:
     findings.problems += problems
     findings.drawn = "val" not in named
     try:
-        return split(named, config.val_share, config.seed, config.group, config.fold)
+        return split(named, config.val_share, config.split_seed, config.group, config.fold)
     except InputError as error:
         if any(named.values()):
             findings.problems.append(str(error))
@@ -270,8 +271,11 @@ def _try_training(findings: Findings, splits: dict[str, list[Pair]], looks: list
     train = usable.get("train")
     if train is None:
         return
-    findings.tile = training_tile(train.shapes, config.geometry)
-    trials: list[Callable[[], None]] = [lambda: check_tile(train, config.geometry, config.tile or findings.tile or 0)]
+    plan = Plan(config)
+    trials: list[Callable[[], None]] = [
+        lambda: plan_sizes(plan, train.shapes, 0.0),
+        lambda: check_tile(train, plan.config.geometry, plan.config.tile or 0),
+    ]
     for samples in usable.values():
         trials.append(partial(check_alike, samples.pairs, samples.facts, None if samples is train else train))
     if findings.masks is not None:
@@ -284,6 +288,7 @@ def _try_training(findings: Findings, splits: dict[str, list[Pair]], looks: list
         except InputError as error:
             if str(error) not in findings.problems:
                 findings.problems.append(str(error))
+    findings.tile = plan.config.tile
 
 
 def _warn_of_images(findings: Findings, pairs: Sequence[Pair], looks: list[Look]) -> None:

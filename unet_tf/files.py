@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -43,6 +44,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise InputError(f"Cannot make the folder {path.parent}: {error.strerror}. Choose another place.") from error
     try:
         yield temporary
+        if temporary.is_file():  # on the disk before it gets its name, should the machine stop
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.facts import Normalisation
 from unet_tf.data.folder import SPLITS
@@ -19,14 +21,19 @@ from unet_tf.data.samples import Samples, read_samples
 from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry, default_tile
+from unet_tf.planning import Plan, object_size, plan_sampling, plan_sizes
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from unet_tf.data.pipeline import TileDraw
 
 log = logging.getLogger("unet_tf")
 
 INSTANCE_BORDER_WEIGHT = 10.0
 """w0 where masks tell objects apart and nothing else was said: the paper's."""
+LOOKED_AT = 12
+"""Training labels in which the size of objects is measured."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +41,38 @@ class Prepared:
     """A data set, read and checked.
 
     Attributes:
-        config: the configuration, with classes, tile and border weight chosen.
-        classes: names of the classes.
-        tile: input size of a training tile, pixels.
+        plan: the configuration, with all chosen that the data decides, and why.
         masks: how the masks say the classes.
         splits: "train" and those of "val" and "test" that were asked for and hold pairs.
         normalisation: measured on "train".
     """
 
-    config: TrainConfig
-    classes: tuple[str, ...]
-    tile: int
+    plan: Plan
     masks: MaskFormat
     splits: dict[str, Samples]
     normalisation: Normalisation
 
-    @property
-    def geometry(self) -> Geometry:
-        """Sizes of the net."""
-        return self.config.geometry
+    def tiles(self) -> TileDraw:
+        """Random training tiles by number."""
+        from unet_tf.data.pipeline import TileDraw
+
+        config = self.plan.config
+        return TileDraw(
+            self.splits["train"],
+            self.normalisation,
+            config.geometry,
+            config.tile or 0,
+            config.augmentation,
+            config.seed,
+            config.rare_share or 0.0,
+        )
+
+    def held_out(self, split: str = "val") -> tf.data.Dataset:
+        """Every pixel of a split once, unaugmented, on the tile grid of prediction."""
+        from unet_tf.data.pipeline import validation_dataset
+
+        geometry = self.plan.config.geometry
+        return validation_dataset(self.splits[split], self.normalisation, geometry, default_tile(geometry))
 
 
 def prepare(
@@ -61,6 +81,7 @@ def prepare(
     on_file: Callable[[int, int], None] = lambda done, total: None,
     splits: Sequence[str] = SPLITS,
     only_checked: Sequence[str] = ("test",),
+    masks: MaskFormat | None = None,
 ) -> Prepared:
     """Find, recognise, split, decode and check a data folder.
 
@@ -72,18 +93,22 @@ def prepare(
         on_file: called with (files read, files in all).
         splits: those to read, besides "train".
         only_checked: those that are read for their faults alone, without weights and cache.
+        masks: how the masks say the classes, where that is known already.
 
     Raises:
         InputError: the data or a setting cannot be used.
     """
-    pairs = find_splits(data, config.val_share, config.seed, config.group, config.fold)
+    pairs = find_splits(data, config.val_share, config.split_seed, config.group, config.fold)
+    classes = config.classes or ()
+    if masks is None:
+        everything = [pair for some in pairs.values() for pair in some]
+        masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
+        log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
     pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
-    masks, classes, why = recognise(pairs["train"], config.mask_settings, find_palette(Path(data)))
-    log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
-    w0 = config.border_weight
-    if w0 is None:
-        w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
-    config = replace(config, classes=classes, border_weight=w0)
+    plan = Plan(replace(config, classes=classes, masks=masks.kind))
+    w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
+    plan.choose("border_weight", w0, f"the paper's where masks tell objects apart; these are {masks.kind} masks")
+    config = plan.config
 
     total, done = sum(map(len, pairs.values())), itertools.count(1)
     read: dict[str, Samples] = {}
@@ -94,15 +119,16 @@ def prepare(
             None if name in only_checked else config.weighting,
             read.get("train"),
             "none" if name in only_checked else config.cache,
-            places=config.rare_share > 0 and name == "train",
+            places=config.rare_share != 0 and name == "train",
             on_file=lambda: on_file(next(done), total),
         )
     train = read["train"]
     check_classes(train, classes)
-    tile = training_tile(train.shapes, config.geometry) if config.tile is None else config.tile
-    check_tile(train, config.geometry, tile)
-    normalisation = Normalisation.measure(train.facts)
-    return Prepared(replace(config, tile=tile), classes, tile, masks, read, normalisation)
+    plan_sampling(plan, train.class_pixels, classes)
+    few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
+    plan_sizes(plan, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
+    check_tile(train, plan.config.geometry, plan.config.tile or 0)
+    return Prepared(plan, masks, read, Normalisation.measure(train.facts))
 
 
 def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
@@ -130,16 +156,6 @@ def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
             f"Every training image holds the output of a tile, and a {tile} tile gives {output}x{output} px: "
             f"{name} is {height}x{width} (and {len(small) - 1} more are too small). Choose {remedy}."
         )
-
-
-def training_tile(shapes: Sequence[tuple[int, int]], geometry: Geometry) -> int:
-    """The paper's 572 or its like, smaller where its output would not fit into every image.
-
-    The output is at most 388 px (256 px for "same", which wastes no halo): larger tiles leave too few steps an epoch.
-    """
-    side = min(min(shape) for shape in shapes)
-    output = min(side, 388 if geometry.padding == "valid" else 256)
-    return geometry.nearest_legal(output + geometry.shrink)[0]
 
 
 def check_unseen(splits: dict[str, Samples]) -> None:
@@ -185,18 +201,16 @@ def dataset(
         >>> tiles = unet_tf.dataset("cells", tile=340, depth=3, border_weight=10)  # doctest: +SKIP
         >>> model.fit(tiles, validation_data=unet_tf.dataset("cells", "val", depth=3), shuffle=False)  # doctest: +SKIP
     """
-    from unet_tf.data.pipeline import TileDraw, epoch_dataset, validation_dataset
+    from unet_tf.data.pipeline import epoch_dataset
 
     if split not in SPLITS:
         raise InputError(f"A split is one of {', '.join(SPLITS)}; received {split!r}.")
     config = replace(config or TrainConfig(), **config_changes(overrides))
+    # Left open, the sizes are those of unet(), which this is for.
+    config = replace(config, depth=4 if config.depth is None else config.depth, padding=config.padding or "valid")
     prepared = prepare(data, config, on_file, [split], only_checked=())
     if split not in prepared.splits:
         raise InputError(f"{data} has no {split} files.")
-    config, samples, normalisation = prepared.config, prepared.splits[split], prepared.normalisation
     if split != "train":
-        return validation_dataset(samples, normalisation, config.geometry, default_tile(config.geometry))
-    draw = TileDraw(
-        samples, normalisation, config.geometry, prepared.tile, config.augmentation, config.seed, config.rare_share
-    )
-    return epoch_dataset(draw, config.batch_size, deterministic)
+        return prepared.held_out(split)
+    return epoch_dataset(prepared.tiles(), prepared.plan.config.batch_size or 1, deterministic)

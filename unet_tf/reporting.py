@@ -40,18 +40,19 @@ def write_panels(
         temporary.mkdir()
         for number, (title, image, label, predict_fn) in enumerate(cases):
             prediction = predict_fn(image).argmax(-1).astype(np.uint8)
-            figure = _panel(title, image, label, prediction, classes, masks)
-            figure.savefig(temporary / f"{number}.png", dpi=100)
+            write_panel(temporary / f"{number}.png", title, image, label, prediction, classes, masks)
 
 
-def _panel(
+def write_panel(
+    path: Path,
     title: str,
     image: NDArray,
     label: NDArray,
     prediction: NDArray[np.uint8],
     classes: tuple[str, ...],
     masks: MaskFormat | None,
-) -> Figure:
+) -> None:
+    """Draw image (H, W, C), label (H, W), prediction (H, W) and their differences side by side."""
     height, width = label.shape
     figure = Figure(figsize=(12, 12 / 4 * height / width + 0.75), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
@@ -65,7 +66,8 @@ def _panel(
         axes.imshow(picture, interpolation="nearest")
         axes.set_title(name, fontsize=9, parse_math=False)
         axes.set_axis_off()
-    return figure
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
 
 
 def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:

@@ -30,6 +30,7 @@ class Facts:
         mean: (C,) float64.
         variance: (C,) float64.
         class_pixels: (num_classes,) pixels of each class.
+        label_sha256: of shape and ids of the label.
         places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
     """
 
@@ -40,6 +41,7 @@ class Facts:
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
     class_pixels: NDArray[np.int64]
+    label_sha256: str = ""
     places: tuple[NDArray[np.intp], ...] = ()
 
 
@@ -58,6 +60,7 @@ def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Facts:
         np.array(mean[:, 0], np.float64),
         np.array(deviation[:, 0], np.float64) ** 2,
         count_classes(label, num_classes),
+        hashlib.sha256(str(label.shape).encode() + label.tobytes()).hexdigest(),
         tuple(_places(label, number) for number in range(num_classes)) if places else (),
     )
 

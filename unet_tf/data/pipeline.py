@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.augment import Augmentation, vary_grey_values, warp
 from unet_tf.data.facts import Normalisation
-from unet_tf.data.samples import Samples
+from unet_tf.data.samples import Sample, Samples
 from unet_tf.geometry import Geometry, read_window
 from unet_tf.labels import VOID
 
@@ -67,28 +67,39 @@ class TileDraw:
 
     def __call__(self, number: int) -> Tile:
         """Image (tile, tile, C) float32, label (out, out) uint8, weight (out, out) float32 of tile `number`."""
-        epoch, position = divmod(int(number), len(self.draws))
-        rng = np.random.default_rng((self.seed, epoch, position))
-        if self.rare_share and rng.random() < self.rare_share:
-            sample, centre = self._rare(rng)
-        else:
-            sample = self.samples[self.order(epoch)[position]]
-            height, width = sample.label.shape
-            centre = int(rng.integers(0, height)), int(rng.integers(0, width))
+        index, rng, rare = self._pick(number)
+        sample = self.samples[index]
+        centre = self._rare_centre(sample, rare, rng) if rare is not None else self._centre(sample, rng)
         sizes = (self.tile, self.tile), (self.output, self.output)
         image, label, border = warp(sample.image, sample.label, sample.border, centre, *sizes, self.augmentation, rng)
         image = vary_grey_values(self.normalisation.scale(image), self.augmentation, rng)
         return image, label, self.samples.weight(label, border)
 
-    def _rare(self, rng: np.random.Generator) -> tuple:
-        """A sample, and a centre near a pixel of a class that each class is drawn for equally often."""
-        row = rng.integers(len(self.present))
-        index = rng.choice(len(self.samples), p=self.by_class[row])
-        sample = self.samples[index]
-        pixel = rng.choice(self.samples.facts[index].places[self.present[row]])
+    def sample_of(self, number: int) -> int:
+        """Which sample tile `number` is cut from."""
+        return self._pick(number)[0]
+
+    def _pick(self, number: int) -> tuple[int, np.random.Generator, NDArray[np.intp] | None]:
+        """The sample of a tile, the generator of all else, and the pixels it may be put on where it is for a class."""
+        epoch, position = divmod(int(number), len(self.draws))
+        rng = np.random.default_rng((self.seed, epoch, position))
+        if not self.rare_share or rng.random() >= self.rare_share:
+            return int(self.order(epoch)[position]), rng, None
+        row = rng.integers(len(self.present))  # each class is drawn for equally often
+        index = int(rng.choice(len(self.samples), p=self.by_class[row]))
+        return index, rng, self.samples.facts[index].places[self.present[row]]
+
+    def _centre(self, sample: Sample, rng: np.random.Generator) -> tuple[int, int]:
+        height, width = sample.label.shape
+        return int(rng.integers(0, height)), int(rng.integers(0, width))
+
+    def _rare_centre(self, sample: Sample, pixels: NDArray[np.intp], rng: np.random.Generator) -> tuple[int, int]:
+        """A place near one of the pixels."""
+        pixel = rng.choice(pixels)
         shift = rng.integers(-(self.output // 4), self.output // 4 + 1, 2)
         places = np.divmod(int(pixel), sample.label.shape[1]) + shift
-        return sample, tuple(int(p) for p in np.clip(places, 0, np.array(sample.label.shape) - 1))
+        row, column = np.clip(places, 0, np.array(sample.label.shape) - 1)
+        return int(row), int(column)
 
 
 def training_dataset(

@@ -1,0 +1,75 @@
+"""Command-line options from the fields of `TrainConfig`: one place says each setting's name, type, default and help."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from unet_tf.config import TrainConfig
+
+PANELS = {
+    "Data": (
+        "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "cache",
+    ),
+    "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision"),
+    "Course": (
+        "epochs", "minutes", "steps_per_epoch", "patience", "optimizer", "learning_rate", "clip_norm", "seed",
+    ),
+    "Tiles and their weights": (
+        "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "rotation",
+        "scale", "elastic", "contrast", "brightness", "gamma", "noise", "void_outside",
+    ),
+}  # fmt: skip
+SETTINGS = tuple(name for names in PANELS.values() for name in names)
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each of these settings; those that are given arrive in its argument `settings`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def with_options(**arguments: Any) -> None:
+            values = {name: arguments.pop(name) for name in names}
+            command(**arguments, settings={n: v for n, v in values.items() if v is not None and v != []})
+
+        hints = get_type_hints(command, include_extras=True)
+        own = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY)
+               for p in inspect.signature(command).parameters.values() if p.name != "settings"]  # fmt: skip
+        parameters = own + [_option(name) for name in names]
+        with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+        with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_options
+
+    return decorate
+
+
+def _option(name: str) -> inspect.Parameter:
+    default = next(f.default for f in fields(TrainConfig) if f.name == name)
+    kinds: dict[str, Any] = {"classes": str, "void": list[str]}
+    kind = kinds.get(name) or next(k for k in _members(get_type_hints(TrainConfig)[name]) if k is not type(None))
+    panel = next(panel for panel, some in PANELS.items() if name in some)
+    text = _help()[name]
+    option = typer.Option(
+        help=text[0].upper() + text[1:],
+        show_default="none" if name == "void" else "chosen, or none" if default is None else str(default),
+        rich_help_panel=panel,
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return getattr(kind, "__args__", None) or (kind,)
+
+
+def _help() -> dict[str, str]:
+    """What the docstring of `TrainConfig` says of each field."""
+    attributes = (TrainConfig.__doc__ or "").partition("Attributes:\n")[2]
+    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", attributes, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
