@@ -11,7 +11,7 @@ from unet_tf import predict as predict_image
 from unet_tf.cli import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 
-VERBS = ("demo", "check", "train", "evaluate", "predict", "export")
+VERBS = ("demo", "check", "train", "crossval", "evaluate", "predict", "export")
 
 
 @pytest.fixture

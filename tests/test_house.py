@@ -18,8 +18,8 @@ ORDER = [
     "data.palette", "data.masks", "data.tiff", "data.pictures", "data.folder", "data.splits", "data.recognition",
     "data.weight_map", "data.facts", "data.augment", "data.synthetic", "data.samples", "data.pipeline", "config",
     "planning", "preparation", "drawing", "pages", "examination", "doctor", "overview", "run", "prediction",
-    "reporting", "evaluation", "compilation", "checkpoint", "callbacks", "training", "exporting", "demonstration",
-    "console", "options", "cli", "__main__",
+    "reporting", "evaluation", "compilation", "checkpoint", "callbacks", "training", "crossvalidation", "exporting",
+    "demonstration", "console", "options", "cli", "__main__",
 ]  # fmt: skip
 
 

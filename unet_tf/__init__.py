@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.config import TrainConfig as TrainConfig
+    from unet_tf.crossvalidation import crossval as crossval
     from unet_tf.data.augment import Augmentation as Augmentation
     from unet_tf.data.augment import augment as augment
     from unet_tf.data.masks import MaskFormat as MaskFormat
@@ -66,6 +67,7 @@ _HOME = {
     "TrainConfig": "config",
     "train": "training",
     "resume": "training",
+    "crossval": "crossvalidation",
     "predict": "prediction",
     "evaluate": "evaluation",
     "export": "exporting",

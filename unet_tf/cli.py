@@ -14,10 +14,12 @@ from rich.table import Table
 from unet_tf import __version__
 from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.console import (
+    Bars,
     console,
     errors,
     literal,
     print_scores,
+    print_table,
     progress_bars,
     quiet_tensorflow,
     show_log,
@@ -171,18 +173,45 @@ def train(
     import unet_tf
 
     with show_log(), progress_bars() as bars:
-        shown: dict[str, Any] = {
-            "callbacks": tensorboard_callback(resume or out) if tensorboard else (),
-            "on_file": bars.counter("reading pairs"),
-            "on_progress": bars.counter("training"),
-            "on_image": bars.counter("judging"),
-        }
+        shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
         try:
             run = unet_tf.resume(resume, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
         except KeyboardInterrupt:
             raise typer.Exit(STOPPED) from None  # the log has said how to go on
     print_scores(run.path)
     console.print(f"Report: {literal(str(run.path / run.REPORT))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf crossval cells/ --out runs/folds --folds 5 --minutes 5\n\n"
+    "unet-tf crossval patients/ --out runs/folds --group '^patient[0-9]+'\n\n"
+    "unet-tf crossval cells/ --out runs/seeds --seeds 3 --minutes 5"
+)
+@with_settings(*(name for name in SETTINGS if name != "fold"))
+def crossval(
+    data: Data,
+    settings: dict[str, Any],
+    out: Annotated[Path, typer.Option(help="Folder of the runs. Where it holds some, what is left of them is done.")],
+    folds: Annotated[
+        int | None, typer.Option(help="Runs that hold out another part each.", show_default="5 without --seeds")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs from other seeds on one split, instead of folds.")] = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+) -> None:
+    """Train once for each fold, or each seed; scores as mean and spread. --minutes and --epochs are those of each."""
+    settings = _settings(preset, config, settings)
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.crossvalidation import summary_rows
+
+    with show_log(), progress_bars() as bars:
+        try:
+            result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
+        except KeyboardInterrupt:
+            raise typer.Exit(STOPPED) from None
+    print_table(summary_rows(result))
+    console.print(f"Report: {literal(str(out / Run.REPORT))}")
 
 
 @app.command(
@@ -272,6 +301,12 @@ def export(
         )
     console.print(table)
     console.print(f"Bundle: {literal(str(out))}")
+
+
+def _shown(bars: Bars) -> dict[str, Any]:
+    """The arguments of training by which it shows how far it is."""
+    names = {"on_file": "reading pairs", "on_progress": "training", "on_image": "judging"}
+    return {argument: bars.counter(name) for argument, name in names.items()}
 
 
 def _settings(preset: str | None, config: Path | None, flags: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "precision": _one_of(("auto", *PRECISIONS)),
     "optimizer": _one_of(OPTIMIZERS),
     "cache": _one_of(CACHES),
-    "rare_share": ("in [0, 1]", lambda value: 0 <= value <= 1),
+    **dict.fromkeys(("rare_share", "warped"), ("in [0, 1]", lambda value: 0 <= value <= 1)),
     "val_share": ("between 0 and 1", lambda value: 0 < value < 1),
     "seed": ("in [0, 2**32)", lambda value: 0 <= value < 2**32),
     **dict.fromkeys(("minutes", "learning_rate", "clip_norm", "border_sigma"), _POSITIVE),
@@ -69,6 +69,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "border_weight": 10.0,
         "class_balance": True,
+        "warped": 1.0,
         "rotation": 180.0,
         "elastic": 10.0,
     },
@@ -118,6 +119,7 @@ class TrainConfig:
         border_sigma: their width, pixels.
         class_balance: whether the weight map balances the classes.
         flips: mirror each axis at random.
+        warped: share of the tiles that are turned, scaled and bent; the others stay as sharp as the files.
         rotation: largest random turn, degrees.
         scale: largest random change of size, share.
         elastic: standard deviation of the elastic grid's vectors, pixels; 10 in the paper.
@@ -159,6 +161,7 @@ class TrainConfig:
     border_sigma: float = 5.0
     class_balance: bool = False
     flips: bool = True
+    warped: float = 0.25
     rotation: float = 15.0
     scale: float = 0.1
     elastic: float = 10.0

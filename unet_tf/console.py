@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,15 @@ def print_scores(run: Path) -> None:
 
     stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
     console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
-    header, *rows = score_rows(stored)
+    print_table(score_rows(stored))
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print a header and the rows below it."""
+    header, *others = rows
     table = Table(*map(literal, header), box=None)
-    for row in rows:
-        table.add_row(*row)
+    for row in others:
+        table.add_row(*map(literal, row))
     console.print(table)
 
 

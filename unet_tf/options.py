@@ -21,8 +21,8 @@ PANELS = {
         "epochs", "minutes", "steps_per_epoch", "patience", "optimizer", "learning_rate", "clip_norm", "seed",
     ),
     "Tiles and their weights": (
-        "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "rotation",
-        "scale", "elastic", "contrast", "brightness", "gamma", "noise", "void_outside",
+        "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "warped",
+        "rotation", "scale", "elastic", "contrast", "brightness", "gamma", "noise", "void_outside",
     ),
 }  # fmt: skip
 SETTINGS = tuple(name for names in PANELS.values() for name in names)

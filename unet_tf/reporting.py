@@ -129,6 +129,7 @@ def write_report(run: str | Path) -> Path:
         _scores(folder),
         _panels(folder),
         _curves(folder),
+        _progress(folder),
         _extra(folder),
         _settings(folder),
     ]
@@ -193,6 +194,15 @@ def _curves(folder: Path) -> str:
     return f"<h2>Training</h2>\n{embed(curves(history), 'loss and mean IoU by epoch')}"
 
 
+def _progress(folder: Path) -> str:
+    pictures = sorted((folder / Run.PROGRESS).glob("*.png"))
+    if not pictures:
+        return ""
+    return "<h2>A validation image as training went on</h2>\n" + "\n".join(
+        embed(path.read_bytes(), "image, truth, prediction, differences") for path in pictures
+    )
+
+
 def _extra(folder: Path) -> str:
     """What training and other verbs left in the run folder: weight map, large prediction, parity of the export."""
     parts = []
@@ -220,8 +230,11 @@ def _extra(folder: Path) -> str:
 
 def _settings(folder: Path) -> str:
     stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
-    tables = ("train", "masks", "normalisation", "versions")
-    return f"<h2>Settings</h2>\n{table([item for name in tables for item in stored[name].items()], name='facts')}"
+    rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
+    parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
+    for name in ("masks", "normalisation", "data", "versions"):
+        parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
+    return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
