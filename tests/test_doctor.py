@@ -187,7 +187,7 @@ def test_instance_masks_are_counted_as_objects(cells, tmp_path):
     data = tmp_path / "nuclei"
     shutil.copytree(cells / "train" / "images", data / "images")
     shutil.copytree(cells / "train" / "instances", data / "labels")
-    findings = check(data)
+    findings = check(data, masks="instance")
     assert findings.problems == []
     assert findings.masks.kind == "instance"
     counted = sum(facts.objects for facts in findings.splits.values())

@@ -50,13 +50,15 @@ def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
 
 def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
-    prepared = prepare(nuclei, TrainConfig(depth=1))
+    prepared = prepare(nuclei, TrainConfig(depth=1, masks="instance"))
     assert (prepared.config.classes, prepared.config.border_weight) == (("background", "cell"), 10.0)
     assert (prepared.masks.kind, prepared.tile) == ("instance", 112)
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
-    assert "masks: instance, 2 classes (background, cell); the 3 masks looked at" in caplog.text
+    assert "masks: instance, 2 classes (background, cell); as said" in caplog.text
     assert "decoded, kept in memory" in caplog.text
-    prepared = prepare(nuclei, TrainConfig(depth=1, border_weight=0, classes=("a", "b"), cache="none"))
+    prepared = prepare(
+        nuclei, TrainConfig(depth=1, masks="instance", border_weight=0, classes=("a", "b"), cache="none")
+    )
     assert (prepared.config.border_weight, prepared.config.classes) == (0, ("a", "b"))
     assert prepared.splits["train"].cache == "none"
 
@@ -78,10 +80,13 @@ def test_a_palette_trains_and_void_counts_nowhere(tmp_path):
 
 
 def test_folds_and_groups_reach_the_split(nuclei):
-    held = [prepare(nuclei, TrainConfig(depth=1, fold=f"{i}/4")).splits["val"].pairs[0].name for i in range(1, 5)]
+    held = [
+        prepare(nuclei, TrainConfig(depth=1, masks="instance", fold=f"{i}/4")).splits["val"].pairs[0].name
+        for i in range(1, 5)
+    ]
     assert sorted(held) == [f"cells_{number:03d}" for number in range(4)]
     with pytest.raises(InputError, match="Training needs 2 groups by 'cells'"):
-        prepare(nuclei, TrainConfig(depth=1, group="cells"))
+        prepare(nuclei, TrainConfig(depth=1, masks="instance", group="cells"))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,7 @@ def test_bad_datasets_are_refused(cells, split, settings, message):
 
 def test_a_split_that_is_not_there_is_said(nuclei):
     with pytest.raises(InputError, match="has no test files"):
-        dataset(nuclei, "test", **TINY)
+        dataset(nuclei, "test", masks="instance", **TINY)
 
 
 def test_the_same_settings_give_the_same_tiles(cells):

@@ -29,7 +29,7 @@ def grey(*values, shape=(6, 6)):
 
 
 def objects(count):
-    mask = np.zeros((8, 40), np.uint16)
+    mask = np.zeros((8, 3 * count + 4), np.uint16)
     for number in range(1, count + 1):
         mask[2:5, 3 * number : 3 * number + 2] = number
     return mask
@@ -43,9 +43,15 @@ def test_two_values_are_binary(tmp_path, high):
 
 
 def test_numbered_objects_are_instances(tmp_path):
-    masks, classes, why = recognised(tmp_path, objects(4), objects(9), objects(0))
+    masks, classes, why = recognised(tmp_path, objects(4), objects(20), objects(0))
     assert (masks.kind, classes) == ("instance", ("background", "cell"))
-    assert why == "the 3 masks looked at number connected objects from 1, up to 9 in one"
+    assert why == "the 3 masks looked at number connected objects from 1, up to 20 in one"
+
+
+@pytest.mark.parametrize("most", [4, 19])
+def test_few_numbered_pieces_may_be_classes_and_are_left_open(tmp_path, most):
+    with pytest.raises(InputError, match=rf"--masks index --classes {most + 1}\. .*--masks instance"):
+        recognised(tmp_path, objects(2), objects(most), objects(3))
 
 
 def test_ids_are_an_index_once_the_classes_are_said(tmp_path):

@@ -19,6 +19,8 @@ from unet_tf.errors import InputError
 
 LOOKED_AT = 32
 """Masks that are enough to tell the convention; all of them are held to it when they are read."""
+MANY_OBJECTS = 20
+"""Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
 
 Classes = int | str | Sequence[str] | None
 
@@ -172,10 +174,10 @@ def _open(said: str, rest: set[int], soft: bool) -> str:
 
 
 def _are_objects(looks: list[Look]) -> bool:
-    """Whether values number the objects of each image: 1 to n without gaps, n differs, each in one piece."""
+    """Whether values number the objects of each image: many, 1 to n without gaps, n differs, each in one piece."""
     numbers = [sorted(set(look.counts) - {0}) for look in looks]
     filled = [ids for ids in numbers if ids]
-    if not filled or max(map(len, filled)) < 3 or any(look.mask.ndim == 3 for look in looks):
+    if len(set().union(*filled)) < MANY_OBJECTS or any(look.mask.ndim == 3 for look in looks):
         return False
     gapless = sum(ids[-1] <= 1.2 * len(ids) + 1 for ids in filled)
     if gapless < 0.9 * len(filled) or (len(filled) > 2 and len({len(ids) for ids in filled}) == 1):
