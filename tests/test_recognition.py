@@ -151,7 +151,7 @@ def test_a_colour_table_counts_by_its_indices(tmp_path):
         (
             np.tile([0] * 20 + [60] + [255] * 20, (4, 1)).astype(np.uint8),
             {},
-            "take the nearer one with --mask-tolerance",
+            "take the nearer one: --masks binary --mask-tolerance 128",
         ),
         (
             grey(0, 1),
@@ -184,6 +184,18 @@ def test_jpeg_masks_are_refused_unless_asked_for(tmp_path):
         recognised(tmp_path / "a", mask, suffix=".jpg")
     masks, _, _ = recognised(tmp_path / "b", mask, suffix=".jpg", tolerance=128)
     assert masks.kind == "binary"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [np.arange(256, dtype=np.uint8), np.uint8([0, 60, 130, 210, 255]), np.uint16([0, 900, 40_000, 60_000, 65535])],
+)
+def test_thin_structures_with_soft_edges_are_offered_the_nearer_value(tmp_path, mask):
+    pairs = pairs_of(tmp_path, np.tile(mask, (4, 2)))
+    with pytest.raises(InputError, match="--masks binary --mask-tolerance 128") as raised:
+        recognise(pairs, MaskSettings())
+    assert "--classes" not in str(raised.value)
+    assert recognise(pairs, MaskSettings(tolerance=128)).masks.kind == "binary"
 
 
 def test_names_of_classes():

@@ -21,6 +21,8 @@ LOOKED_AT = 32
 """Masks that are enough to tell the convention; all of them are held to it when they are read."""
 MANY_OBJECTS = 20
 """Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
+MOST_IDS = 192
+"""Class ids that masks are believed to hold; values that go higher are rather grey values."""
 
 Classes = int | str | Sequence[str] | None
 
@@ -151,24 +153,40 @@ def _tell(looks: list[Look], settings: MaskSettings, palette: Palette | None) ->
         return "instance", f"{seen} number connected objects from 1, up to {most} in one"
     if number == 2 and len(rest - {255}) == 2 and (coloured or max(rest - {255}) < 2 + len(settings.void)):
         return "index", f"{said}{table}, and there are 2 classes"
-    if settings.tolerance >= 127 and _are_soft(looks):
-        return "binary", f"{said}, mostly 0 and 255, and the nearer one is taken"
-    raise InputError(_open(said, rest, soft=_are_soft(looks)))
+    if settings.tolerance >= 127 and _are_soft(looks, rest):
+        return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
+    raise InputError(_open(said, rest, _are_soft(looks, rest)))
 
 
-def _are_soft(looks: list[Look]) -> bool:
-    """Whether masks are mostly 0 and 255, as binary ones with smoothed edges are."""
-    ends = sum(look.counts.get(0, 0) + look.counts.get(255, 0) for look in looks)
-    return ends > 0.8 * sum(sum(look.counts.values()) for look in looks) and any(255 in look.counts for look in looks)
+def _top(values: set[int]) -> int:
+    """The highest value of the pixel type that these values take."""
+    return 65535 if max(values, default=0) > 255 else 255
+
+
+def _are_spread(values: set[int]) -> bool:
+    """Whether values leave gaps, or go up, as class ids do not."""
+    ids = values - {255, _top(values)}
+    return max(ids, default=0) > min(2 * len(ids) + 1, MOST_IDS)
+
+
+def _are_soft(looks: list[Look], values: set[int]) -> bool:
+    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or spread values."""
+    ends = {0, _top(values)}
+    pixels = sum(look.counts.get(value, 0) for look in looks for value in ends)
+    mostly = pixels > 0.8 * sum(sum(look.counts.values()) for look in looks)
+    return ends <= values and (mostly or _are_spread(values))
 
 
 def _open(said: str, rest: set[int], soft: bool) -> str:
     """What is open about masks, and the settings that would close it."""
     ids = sorted(rest - {255})
     void = "" if 0 in ids or not ids else " --void 0"
-    count = min(max(ids, default=1), 253) + (not void)
-    remedies = ["If 0 and 255 are meant, take the nearer one with --mask-tolerance 128. "] if soft else []
-    remedies.append(f"If they are class ids, say so: --masks index --classes {max(count, 2)}{void}. ")
+    count = max(ids, default=1) + (not void)
+    remedies = []
+    if soft:
+        remedies.append(f"If 0 and {_top(rest)} are meant, take the nearer one: --masks binary --mask-tolerance 128. ")
+    if count <= MOST_IDS and not (soft and _are_spread(rest)):
+        remedies.append(f"If they are class ids, say so: --masks index --classes {max(count, 2)}{void}. ")
     remedies.append("If objects are numbered: --masks instance. A value that counts nowhere is named with --void.")
     return f"It is open what the masks mean: {said}. {''.join(remedies)}"
 
