@@ -99,6 +99,22 @@ def test_the_disk_cache_goes_with_its_samples(cells, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(28, "No space left on device"), "No space left"), (OSError("9216 requested and 12 written"), "12 writt")],
+)
+def test_a_full_disk_is_said_and_leaves_no_cache(cells, tmp_path, monkeypatch, error, reason):
+    def save(path, array):
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(samples_module.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(samples_module.np, "save", save)
+    with pytest.raises(InputError, match=rf"cannot take 9216 bytes more: .*{reason}.*TMPDIR, .*--cache none"):
+        read_samples(match(cells / "val")[0], BINARY, cache="disk")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_weight_maps_are_balanced_by_the_training_pixels(cells):
     weighting = Weighting(balance=True)
     train = read_samples(match(cells / "train")[0], BINARY, weighting)
