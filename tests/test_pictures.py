@@ -2,7 +2,9 @@
 
 import io
 import struct
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -297,3 +299,26 @@ def test_pictures_are_written_without_loss_or_not_at_all(tmp_path, name):
     with pytest.raises(InputError, match="which lose nothing; received"):
         write_picture(tmp_path / name, np.zeros((3, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_of_opencv_is_as_before_after_reads_at_once(tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", GREY)
+    level, decode = cv2.utils.logging.getLogLevel(), cv2.imdecode
+    one_inside, both_inside = threading.Event(), threading.Event()
+
+    def overlapping(*args):
+        """The second read begins within the first, and ends after it."""
+        if one_inside.is_set():
+            both_inside.set()
+            first.result(10)
+        else:
+            one_inside.set()
+            assert both_inside.wait(10)
+        return decode(*args)
+
+    monkeypatch.setattr(cv2, "imdecode", overlapping)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(read_image, tmp_path / "a.png")
+        assert one_inside.wait(10)
+        read_image(tmp_path / "a.png")
+    assert cv2.utils.logging.getLogLevel() == level != cv2.utils.logging.LOG_LEVEL_SILENT

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, is_tiff, read_plane
+from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, is_tiff, quiet_opencv, read_plane
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 
@@ -145,14 +145,11 @@ def _decode_bytes(path: Path, data: bytes) -> NDArray:
             f"{path} declares {height}x{width} px in {len(data)} bytes, which cannot hold them: it is damaged. "
             "Copy it again or remove it."
         )
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our error names the file, OpenCV's does not
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        with quiet_opencv:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise _damaged(path, data)
     return image
