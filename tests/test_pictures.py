@@ -167,6 +167,15 @@ def test_indices_of_a_colour_table_are_the_ids(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), (colormap >> 8).astype(np.uint8).T[GREY])
 
 
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_a_large_picture_with_a_colour_table_is_no_bomb(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GREY.size // 3)
+    picture = Image.fromarray(GREY % 3)
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    picture.save(tmp_path / f"a.{kind}", kind)
+    np.testing.assert_array_equal(read_mask(tmp_path / f"a.{kind}", ids=True), GREY % 3)
+
+
 STACK = RNG.integers(0, 256, (5, 7, 6), dtype=np.uint8)
 
 

@@ -166,8 +166,9 @@ def _indices(path: Path, data: bytes) -> NDArray | None:
     """(H, W) indices of a PNG or BMP picture with a colour table; None if it has none."""
     if not (data[:2] == b"BM" or (data[:4] == b"\x89PNG" and data[25:26] == b"\x03")):
         return None
-    from PIL import Image, ImageOps  # OpenCV gives the colours alone
+    from PIL import BmpImagePlugin, ImageOps, PngImagePlugin  # OpenCV gives the colours alone
 
     _decode_bytes(path, data)  # raises where the file is damaged
-    with Image.open(io.BytesIO(data)) as picture:
+    reader = BmpImagePlugin.BmpImageFile if data[:2] == b"BM" else PngImagePlugin.PngImageFile
+    with reader(io.BytesIO(data)) as picture:  # Image.open refuses more than 179 megapixels
         return np.array(ImageOps.exif_transpose(picture)) if picture.mode == "P" else None
