@@ -112,6 +112,12 @@ def test_a_palette_tells_colours_and_ids_and_its_void(tmp_path):
     assert "number the lines of label_colors.txt" in why
 
 
+@pytest.mark.parametrize("setting", [{"tolerance": 5}, {"kind": "index", "inverted": True}])
+def test_what_ids_cannot_have_is_refused_and_not_dropped(tmp_path, setting):
+    with pytest.raises(InputError, match="0 where values are ids; received 5 for index|inverted; received index"):
+        recognised(tmp_path, grey(0, 1, 2), palette=CAMVID, **setting)
+
+
 def test_a_palette_of_grey_colours_is_one(tmp_path):
     greys = Palette(("membrane", "cell"), ((0, 0, 0), (255, 255, 255)))
     masks, classes, _ = recognised(tmp_path, grey(0, 255), palette=greys)

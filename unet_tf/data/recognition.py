@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -215,7 +215,7 @@ def _format(kind: str, settings: MaskSettings, palette: Palette | None) -> tuple
     names = settings.classes
     if names is None and kind == "index" and palette is not None:
         names = palette.names
-        settings = MaskSettings(kind, names, settings.void or _void_names(palette))
+        settings = replace(settings, void=settings.void or _void_names(palette))
     if names is None:
         names = {"binary": ("background", "foreground"), "instance": ("background", "cell")}.get(kind)
         if names is None:
