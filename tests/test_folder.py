@@ -137,6 +137,13 @@ def test_list_files_name_pairs_or_paths(data):
         find_splits(data)
 
 
+def test_lists_without_one_for_training_are_not_passed_over(data):
+    (data / "val.txt").write_text("0\n")
+    (data / "test.txt").write_text("1\n")
+    with pytest.raises(InputError, match=r"has val\.txt and test\.txt, and no train\.txt\. Add it"):
+        find_splits(data)
+
+
 def test_the_pages_of_two_stacks_are_pairs(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 6), dtype=np.uint8)
     for role in ("images", "masks"):

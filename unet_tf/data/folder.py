@@ -162,6 +162,11 @@ def find_named(folder: str | Path) -> tuple[dict[str, list[Pair]], list[str]]:
                 if not named[split]:
                     problems.append(f"{folder / f'{split}.txt'} names no pair.")
         return named, problems
+    if lone := [f"{split}.txt" for split in SPLITS if (folder / f"{split}.txt").is_file()]:
+        problems.append(
+            f"Lists name the training pairs, too: {folder} has {' and '.join(lone)}, and no train.txt. Add it, or "
+            "rename the others."
+        )
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     for split in splits or [""]:
         named[split], found = match(folder / split)
