@@ -196,6 +196,32 @@ def test_folds_hold_out_every_pair_once_and_no_group_twice(group, count):
             assert not {pair.name[0] for pair in train} & {pair.name[0] for pair in val}
 
 
+def stack(name, pages):
+    return [Pair(f"{name}_{page:02d}", Path(f"{name}.tif"), Path(), page) for page in range(pages)]
+
+
+def test_the_pages_of_a_stack_stay_together():
+    several = [*stack("a", 20), *stack("b", 4), *stack("c", 6), Pair("d", Path("d.png"), Path())]
+    for seed in range(8):
+        train, val = hold_out(several, 0.2, seed)
+        assert not {pair.image for pair in train} & {pair.image for pair in val}
+        assert 6 <= len(val) <= 11  # never the 20 pages that are most of the data
+    with pytest.raises(InputError, match="5 folds need 5 files; there are 4"):
+        hold_out(several, fold="1/5")
+
+
+@pytest.mark.parametrize("settings", [{"share": 0.2}, {"fold": "2/5"}])
+def test_of_a_single_stack_consecutive_pages_are_held_out(settings):
+    starts = set()
+    for seed in range(8):
+        train, val = hold_out(stack("a", 30), seed=seed, **settings)
+        pages = {pair.page for pair in val}
+        assert (len(train), len(val)) == (24, 6)
+        assert sum((page + 1) % 30 not in pages for page in pages) == 1
+        starts.add(min(pages))
+    assert len(starts) > 3
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
