@@ -68,7 +68,7 @@ class TileDraw:
     def __call__(self, number: int) -> Tile:
         """Image (tile, tile, C) float32, label (out, out) uint8, weight (out, out) float32 of tile `number`."""
         epoch, position = divmod(int(number), len(self.draws))
-        rng = np.random.default_rng((self.seed, epoch, position))
+        rng = np.random.default_rng((self.seed, epoch, position + 1))  # NumPy takes (s, e, 0) for (s, e), the order's
         if self.rare_share and rng.random() < self.rare_share:
             sample, centre = self._rare(rng)
         else:
