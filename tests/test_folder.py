@@ -90,7 +90,7 @@ def test_one_pair_cannot_be_split(tmp_path):
 
 def test_sizes_that_differ_are_refused(data):
     write(data / "masks" / "0.png", np.zeros((6, 8), np.uint8))
-    with pytest.raises(InputError, match=r"images.0\.png is 8x6, .*masks.0\.png is 6x8"):
+    with pytest.raises(InputError, match=r"images.0\.png is 8x6, its mask 6x8\. Export"):
         read_pair(match(data)[0][0], MaskFormat())
 
 

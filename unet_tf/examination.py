@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.facts import Facts, examine
-from unet_tf.data.folder import Decoded, Pair
+from unet_tf.data.folder import Decoded, Pair, check_sizes
 from unet_tf.data.masks import MaskFormat, Stranger, UnknownValues, value_counts
 from unet_tf.data.pictures import read_image, read_mask
 from unet_tf.drawing import overlay
@@ -57,11 +57,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     try:
         image = read_image(pair.image, pair.page)
         mask = read_mask(pair.mask, pair.page, masks is not None and masks.ids, masks is None or masks.tolerance > 0)
-        if image.shape[:2] != mask.shape[:2]:
-            raise InputError(
-                f"Image and mask of a pair have one size: {pair.image} is {image.shape[0]}x{image.shape[1]}, "
-                f"its mask {mask.shape[0]}x{mask.shape[1]}. Export the mask at the size of the image."
-            )
+        check_sizes(pair, image, mask)
         if masks is not None:
             label = masks.label(mask, str(pair.mask))
     except InputError as error:

@@ -60,7 +60,7 @@ class Recognition(NamedTuple):
     why: str
 
 
-class Look(NamedTuple):
+class MaskLook(NamedTuple):
     """What one mask shows: name, decoded values, whether it has a colour table, pixels of each grey value."""
 
     name: str
@@ -104,7 +104,7 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
     return Recognition(*_format(kind, settings, palette), why)
 
 
-def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[Look]:
+def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[MaskLook]:
     """Some masks spread evenly over the pairs; those that cannot be read are left to whoever reads all."""
     looks, failure = [], None
     for index in sorted(set(np.linspace(0, len(pairs) - 1, LOOKED_AT).astype(int))) if pairs else ():
@@ -118,13 +118,13 @@ def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[Look]:
             continue
         has_table = ids.shape != mask.shape or bool((ids != mask).any())
         values = ids if mask.ndim == 3 and has_table else mask
-        looks.append(Look(str(pair.mask), mask, has_table, value_counts(values) if values.ndim == 2 else {}))
+        looks.append(MaskLook(str(pair.mask), mask, has_table, value_counts(values) if values.ndim == 2 else {}))
     if not looks:
         raise failure or InputError("There is no mask to look at.")
     return looks
 
 
-def _tell(looks: list[Look], settings: MaskSettings, palette: Palette | None) -> tuple[str, str]:
+def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None) -> tuple[str, str]:
     """The kind, and why; raises InputError where several would do."""
     number = None if settings.classes is None else len(settings.classes)
     values = sorted({value for look in looks for value in look.counts})
@@ -169,7 +169,7 @@ def _are_spread(values: set[int]) -> bool:
     return max(ids, default=0) > min(2 * len(ids) + 1, MOST_IDS)
 
 
-def _are_soft(looks: list[Look], values: set[int]) -> bool:
+def _are_soft(looks: list[MaskLook], values: set[int]) -> bool:
     """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or spread values."""
     ends = {0, _top(values)}
     pixels = sum(look.counts.get(value, 0) for look in looks for value in ends)
@@ -191,7 +191,7 @@ def _open(said: str, rest: set[int], soft: bool) -> str:
     return f"It is open what the masks mean: {said}. {''.join(remedies)}"
 
 
-def _are_objects(looks: list[Look]) -> bool:
+def _are_objects(looks: list[MaskLook]) -> bool:
     """Whether values number the objects of each image: many, 1 to n without gaps, n differs, each in one piece."""
     numbers = [sorted(set(look.counts) - {0}) for look in looks]
     filled = [ids for ids in numbers if ids]
