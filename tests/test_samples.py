@@ -52,6 +52,13 @@ def test_the_same_pixels_have_one_identity_whatever_their_file(tmp_path):
     assert len({a.sha256, c.sha256, d.sha256}) == 3
 
 
+def test_places_of_a_class_are_pixels_of_it_in_four_bytes_each():
+    label = (np.arange(100 * 80).reshape(80, 100) % 3 == 0).astype(np.uint8)
+    found = examine(Decoded(label[..., None], label, None), 2, places=True).places
+    assert [(places.size, places.dtype) for places in found] == [(2048, np.uint32)] * 2
+    assert [set(label.ravel()[places]) for places in found] == [{0}, {1}]
+
+
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 @pytest.mark.parametrize("weighting", [Weighting(), Weighting(balance=True, w0=10)])
 def test_samples_are_the_same_wherever_they_are_kept(cells, cache, weighting):

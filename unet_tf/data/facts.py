@@ -40,7 +40,7 @@ class Facts:
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
     class_pixels: NDArray[np.int64]
-    places: tuple[NDArray[np.intp], ...] = ()
+    places: tuple[NDArray[np.uint32], ...] = ()
 
 
 def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Facts:
@@ -67,8 +67,8 @@ def identity(image: NDArray) -> str:
     return found.hexdigest()
 
 
-def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.intp]:
-    there = np.flatnonzero(label == number)
+def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
+    there = np.flatnonzero(label == number).astype(np.uint32)
     return there if there.size <= PLACES else np.random.default_rng(number).choice(there, PLACES, replace=False)
 
 
