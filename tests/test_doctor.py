@@ -8,6 +8,7 @@ from unet_tf import check, doctor
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.data.synthetic import generate_cells
 from unet_tf.errors import InputError
+from unet_tf.examination import Look, near_copies
 from unet_tf.overview import class_rows, suggestions, write_overview
 
 
@@ -142,6 +143,15 @@ def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):
         "2 times nearly the same image in two splits, so that scores flatter the net: "
         "train/01 = val/09, train/02 = val/10.",
     ]
+
+
+def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
+    thumbnail = np.full((64, 64), 1 / 64, np.float32)
+    other = np.diag(np.full(64, 1 / 8, np.float32))
+    looks = [Look(thumbnail=one) for one in (other, *[thumbnail] * 1500, None, other)]
+    splits = ["train"] * 1000 + ["val"] * 503
+    expected = {(1, n) for n in range(2, 1501)} | {(1000, n) for n in range(1001, 1501)} | {(0, 1502)}
+    assert near_copies(looks, splits) == expected
 
 
 def test_among_very_many_images_only_equal_ones_are_looked_for(tmp_path, monkeypatch):

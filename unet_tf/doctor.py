@@ -335,7 +335,7 @@ def _warn_of_copies(findings: Findings, splits: dict[str, list[Pair]], looks: li
     for number, look in enumerate(looks):
         if look.facts is not None and first.setdefault(look.facts.sha256, number) != number:
             same.add((first[look.facts.sha256], number))
-    near = near_copies(looks) - same
+    near = near_copies(looks, of) - same
     for found, what in ((same, "the same image"), (near, "nearly the same image")):
         for leak in (True, False):
             listed = [f"{names[a]} = {names[b]}" for a, b in sorted(found) if (of[a] != of[b]) == leak]
