@@ -145,6 +145,11 @@ def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):
     ]
 
 
+def test_the_nearest_class_is_not_offered_for_ids(tmp_path):
+    findings = check(write_pairs(tmp_path, *[(noise(n), HALF // 100) for n in range(3)]), classes=2, masks="index")
+    assert findings.problems[0].endswith("Say what they are (--classes, --void, label_colors.txt).")
+
+
 def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
     thumbnail = np.full((64, 64), 1 / 64, np.float32)
     other = np.diag(np.full(64, 1 / 8, np.float32))

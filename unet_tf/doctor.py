@@ -234,10 +234,14 @@ def _group_problems(findings: Findings, pairs: Sequence[Pair], looks: list[Look]
         ]
         more = f", and {len(pixels) - 8} more values" if len(pixels) > 8 else ""
         farthest = max(stranger.distance for look in looks for stranger in look.strangers)
+        nearest = (
+            f", or take the nearest class; the farthest is {farthest:.0f} away: --mask-tolerance {math.ceil(farthest)}"
+        )
+        if findings.masks and findings.masks.ids:
+            nearest = ""  # ids that are near each other mean nothing
         findings.problems.append(
             f"Masks hold values that no class has: {'; '.join(listed)}{more}. Say what they are (--classes, --void, "
-            f"label_colors.txt), or take the nearest class; the farthest is {farthest:.0f} away: --mask-tolerance "
-            f"{math.ceil(farthest)}."
+            f"label_colors.txt){nearest}."
         )
 
 
