@@ -8,6 +8,7 @@ from unet_tf import check, doctor
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.data.synthetic import generate_cells
 from unet_tf.errors import InputError
+from unet_tf.examination import Look, near_copies
 from unet_tf.overview import class_rows, suggestions, write_overview
 
 
@@ -144,6 +145,20 @@ def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):
     ]
 
 
+def test_the_nearest_class_is_not_offered_for_ids(tmp_path):
+    findings = check(write_pairs(tmp_path, *[(noise(n), HALF // 100) for n in range(3)]), classes=2, masks="index")
+    assert findings.problems[0].endswith("Say what they are (--classes, --void, label_colors.txt).")
+
+
+def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
+    thumbnail = np.full((64, 64), 1 / 64, np.float32)
+    other = np.diag(np.full(64, 1 / 8, np.float32))
+    looks = [Look(thumbnail=one) for one in (other, *[thumbnail] * 1500, None, other)]
+    splits = ["train"] * 1000 + ["val"] * 503
+    expected = {(1, n) for n in range(2, 1501)} | {(1000, n) for n in range(1001, 1501)} | {(0, 1502)}
+    assert near_copies(looks, splits) == expected
+
+
 def test_among_very_many_images_only_equal_ones_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "COMPARED", 3)
     nearly = noise(0) + np.uint8(1)
@@ -187,7 +202,7 @@ def test_instance_masks_are_counted_as_objects(cells, tmp_path):
     data = tmp_path / "nuclei"
     shutil.copytree(cells / "train" / "images", data / "images")
     shutil.copytree(cells / "train" / "instances", data / "labels")
-    findings = check(data)
+    findings = check(data, masks="instance")
     assert findings.problems == []
     assert findings.masks.kind == "instance"
     counted = sum(facts.objects for facts in findings.splits.values())

@@ -9,7 +9,7 @@ from unet_tf.data.folder import match, read_pair
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.evaluation import judge, otsu_label
+from unet_tf.evaluation import judge, otsu_label, select_files
 
 CLASSES = ("background", "cell")
 BINARY = MaskFormat("binary")
@@ -75,6 +75,13 @@ def test_files_that_were_trained_on_are_left_out_whatever_their_name(run, cells,
     assert [pair.name for pair, _ in result.per_file] == ["renamed1"]
     assert result.files == f"1 files of {tmp_path}, without 1 that the run learnt from"
     assert len(evaluate(run, tmp_path, split="all").per_file) == 2
+
+
+def test_files_are_known_by_their_image_alone(run, cells, tmp_path):
+    for split in ("train", "test"):
+        shutil.copy(cells / split / "images" / "cells_000.png", tmp_path / f"{split}.png")
+        (tmp_path / f"{split}_mask.png").write_bytes(b"not read")
+    assert [pair.name for pair in select_files(run, tmp_path)[0]] == ["test"]
 
 
 def test_validation_files_are_said_to_have_chosen_the_epoch(run, cells, tmp_path):

@@ -90,7 +90,7 @@ def test_one_pair_cannot_be_split(tmp_path):
 
 def test_sizes_that_differ_are_refused(data):
     write(data / "masks" / "0.png", np.zeros((6, 8), np.uint8))
-    with pytest.raises(InputError, match=r"images.0\.png is 8x6, .*masks.0\.png is 6x8"):
+    with pytest.raises(InputError, match=r"images.0\.png is 8x6, its mask 6x8\. Export"):
         read_pair(match(data)[0][0], MaskFormat())
 
 
@@ -134,6 +134,13 @@ def test_list_files_name_pairs_or_paths(data):
         find_splits(data)
     (data / "val.txt").write_text("/SegNet/a.png /SegNet/b.png\nx\n")
     with pytest.raises(InputError, match=r"these name no files: /SegNet/a\.png /SegNet/b\.png, x"):
+        find_splits(data)
+
+
+def test_lists_without_one_for_training_are_not_passed_over(data):
+    (data / "val.txt").write_text("0\n")
+    (data / "test.txt").write_text("1\n")
+    with pytest.raises(InputError, match=r"has val\.txt and test\.txt, and no train\.txt\. Add it"):
         find_splits(data)
 
 
@@ -187,6 +194,32 @@ def test_folds_hold_out_every_pair_once_and_no_group_twice(group, count):
         assert len(train) + len(val) == 24
         if group:
             assert not {pair.name[0] for pair in train} & {pair.name[0] for pair in val}
+
+
+def stack(name, pages):
+    return [Pair(f"{name}_{page:02d}", Path(f"{name}.tif"), Path(), page) for page in range(pages)]
+
+
+def test_the_pages_of_a_stack_stay_together():
+    several = [*stack("a", 20), *stack("b", 4), *stack("c", 6), Pair("d", Path("d.png"), Path())]
+    for seed in range(8):
+        train, val = hold_out(several, 0.2, seed)
+        assert not {pair.image for pair in train} & {pair.image for pair in val}
+        assert 6 <= len(val) <= 11  # never the 20 pages that are most of the data
+    with pytest.raises(InputError, match="5 folds need 5 files; there are 4"):
+        hold_out(several, fold="1/5")
+
+
+@pytest.mark.parametrize("settings", [{"share": 0.2}, {"fold": "2/5"}])
+def test_of_a_single_stack_consecutive_pages_are_held_out(settings):
+    starts = set()
+    for seed in range(8):
+        train, val = hold_out(stack("a", 30), seed=seed, **settings)
+        pages = {pair.page for pair in val}
+        assert (len(train), len(val)) == (24, 6)
+        assert sum((page + 1) % 30 not in pages for page in pages) == 1
+        starts.add(min(pages))
+    assert len(starts) > 3
 
 
 @pytest.mark.parametrize(

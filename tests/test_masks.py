@@ -115,7 +115,8 @@ def test_reading_a_mask_is_the_same_inside_a_dataset():
             [[0, 17], [17, 254]],
             r"m\.png is not binary .* 17 \(17 from class 0\), 254 \(1 from class 1\) in 3 of 4 .* up to 17 away",
         ),
-        (BINARY, [[0, 1, 255]], r"holds 0, 1 and 255; a binary mask has two values"),
+        (BINARY, [[0, 1, 255]], r"also holds 1 \(1 from class 0\) in 1 of 3 .* which value is void with --void"),
+        (BINARY, [[0, 255, 65535]], r"also holds 255 \(1 from class 0\) in 1 of 3 pixels"),
         (BINARY, [[[0, 0, 255]]], "is colour-coded, and binary masks are grey"),
         (BINARY, [[0.5, 1.0]], "holds float64 pixels, and masks hold whole numbers"),
         (BINARY, [[-1, 0]], "holds int64 pixels, and masks hold whole numbers from 0"),
@@ -139,6 +140,8 @@ def test_within_the_tolerance_the_nearest_class_is_taken_and_beyond_it_none():
     assert MaskFormat("binary", tolerance=128).label(soft).tolist() == [[0, 0, 0, 1, 1, 1]]
     with pytest.raises(InputError, match="127 .* from class 0"):
         MaskFormat("binary", tolerance=100).label(soft)
+    deep = np.array([[0, 200, 255, 32_767, 32_768, 65535]], np.uint16)
+    assert MaskFormat("binary", tolerance=128).label(deep).tolist() == [[0, 0, 0, 0, 1, 1]]
     near = MaskFormat("palette", 3, COLOURS, tolerance=5)
     mask = np.array([[(3, 0, 251), (12, 9, 13)]], np.uint8)
     assert near.label(mask).tolist() == [[0, 1]]
@@ -159,6 +162,8 @@ def test_within_the_tolerance_the_nearest_class_is_taken_and_beyond_it_none():
         ),
         ({"kind": "index", "inverted": True}, "Only binary masks are inverted; received index"),
         ({"kind": "index", "void": ((0, 0, 0),)}, "Void is a colour in a palette and a value elsewhere"),
+        ({"kind": "index", "void": (7, 1 << 16)}, "Void values are 0 to 65535; received 7, 65536"),
+        ({"void": (-1,)}, "Void values are 0 to 65535; received -1"),
         ({"kind": "index", "tolerance": 3}, "tolerance is 0 or more, and 0 where values are ids; received 3 for index"),
     ],
 )

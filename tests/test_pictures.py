@@ -2,7 +2,9 @@
 
 import io
 import struct
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -165,6 +167,15 @@ def test_indices_of_a_colour_table_are_the_ids(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), (colormap >> 8).astype(np.uint8).T[GREY])
 
 
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_a_large_picture_with_a_colour_table_is_no_bomb(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GREY.size // 3)
+    picture = Image.fromarray(GREY % 3)
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    picture.save(tmp_path / f"a.{kind}", kind)
+    np.testing.assert_array_equal(read_mask(tmp_path / f"a.{kind}", ids=True), GREY % 3)
+
+
 STACK = RNG.integers(0, 256, (5, 7, 6), dtype=np.uint8)
 
 
@@ -297,3 +308,26 @@ def test_pictures_are_written_without_loss_or_not_at_all(tmp_path, name):
     with pytest.raises(InputError, match="which lose nothing; received"):
         write_picture(tmp_path / name, np.zeros((3, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_of_opencv_is_as_before_after_reads_at_once(tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", GREY)
+    level, decode = cv2.utils.logging.getLogLevel(), cv2.imdecode
+    one_inside, both_inside = threading.Event(), threading.Event()
+
+    def overlapping(*args):
+        """The second read begins within the first, and ends after it."""
+        if one_inside.is_set():
+            both_inside.set()
+            first.result(10)
+        else:
+            one_inside.set()
+            assert both_inside.wait(10)
+        return decode(*args)
+
+    monkeypatch.setattr(cv2, "imdecode", overlapping)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(read_image, tmp_path / "a.png")
+        assert one_inside.wait(10)
+        read_image(tmp_path / "a.png")
+    assert cv2.utils.logging.getLogLevel() == level != cv2.utils.logging.LOG_LEVEL_SILENT

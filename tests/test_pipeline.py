@@ -75,6 +75,19 @@ def test_training_tiles_depend_on_seed_and_number_alone():
     assert (image.dtype, label.dtype, weight.dtype) == (np.float32, np.uint8, np.float32)
 
 
+def test_a_tile_and_the_order_of_its_epoch_are_drawn_apart(monkeypatch):
+    draw, states = drawer(make((64, 64)), Geometry(2), 84, Augmentation(), 1), []
+
+    def default_rng(seed):
+        states.append(np.random.SeedSequence(seed).generate_state(4).tolist())
+        return np.random.Generator(np.random.PCG64(seed))
+
+    monkeypatch.setattr(np.random, "default_rng", default_rng)
+    draw(0)
+    assert len(states) == 2
+    assert states[0] != states[1]
+
+
 def test_an_epoch_draws_large_images_more_often():
     assert draws_per_epoch(make((44, 44), (88, 88), (10, 10)), 44) == [0, 1, 1, 1, 1, 2]
 

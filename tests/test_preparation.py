@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from unet_tf.model import unet
 from unet_tf.preparation import prepare
 
 TINY = {"depth": 1, "tile": 52, "batch_size": 2}
+INSTANCES = TrainConfig(depth=1, padding="valid", masks="instance")
 
 
 @pytest.fixture
@@ -50,13 +52,13 @@ def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
 
 def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
-    prepared = prepare(nuclei, TrainConfig(depth=1, padding="valid"))
+    prepared = prepare(nuclei, INSTANCES)
     assert (prepared.plan.config.classes, prepared.plan.config.border_weight) == (("background", "cell"), 10.0)
     assert (prepared.masks.kind, prepared.plan.config.tile) == ("instance", 112)
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
-    assert "masks: instance, 2 classes (background, cell); the 4 masks looked at" in caplog.text
+    assert "masks: instance, 2 classes (background, cell); as said" in caplog.text
     assert "decoded, kept in memory" in caplog.text
-    prepared = prepare(nuclei, TrainConfig(depth=1, padding="valid", border_weight=0, classes=("a", "b"), cache="none"))
+    prepared = prepare(nuclei, replace(INSTANCES, border_weight=0.0, classes=("a", "b"), cache="none"))
     assert (prepared.plan.config.border_weight, prepared.plan.config.classes) == (0, ("a", "b"))
     assert prepared.splits["train"].cache == "none"
 
@@ -78,13 +80,11 @@ def test_a_palette_trains_and_void_counts_nowhere(tmp_path):
 
 
 def test_folds_and_groups_reach_the_split(nuclei):
-    held = [
-        prepare(nuclei, TrainConfig(depth=1, padding="valid", fold=f"{i}/4")).splits["val"].pairs[0].name
-        for i in range(1, 5)
-    ]
+    configs = [replace(INSTANCES, fold=f"{i}/4") for i in range(1, 5)]
+    held = [prepare(nuclei, config).splits["val"].pairs[0].name for config in configs]
     assert sorted(held) == [f"cells_{number:03d}" for number in range(4)]
     with pytest.raises(InputError, match="Training needs 2 groups by 'cells'"):
-        prepare(nuclei, TrainConfig(depth=1, padding="valid", group="cells"))
+        prepare(nuclei, replace(INSTANCES, group="cells"))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_bad_datasets_are_refused(cells, split, settings, message):
 
 def test_a_split_that_is_not_there_is_said(nuclei):
     with pytest.raises(InputError, match="has no test files"):
-        dataset(nuclei, "test", **TINY)
+        dataset(nuclei, "test", masks="instance", **TINY)
 
 
 def test_the_same_settings_give_the_same_tiles(cells):

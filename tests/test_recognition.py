@@ -29,7 +29,7 @@ def grey(*values, shape=(6, 6)):
 
 
 def objects(count):
-    mask = np.zeros((8, 40), np.uint16)
+    mask = np.zeros((8, 3 * count + 4), np.uint16)
     for number in range(1, count + 1):
         mask[2:5, 3 * number : 3 * number + 2] = number
     return mask
@@ -43,9 +43,15 @@ def test_two_values_are_binary(tmp_path, high):
 
 
 def test_numbered_objects_are_instances(tmp_path):
-    masks, classes, why = recognised(tmp_path, objects(4), objects(9), objects(0))
+    masks, classes, why = recognised(tmp_path, objects(4), objects(20), objects(0))
     assert (masks.kind, classes) == ("instance", ("background", "cell"))
-    assert why == "the 3 masks looked at number connected objects from 1, up to 9 in one"
+    assert why == "the 3 masks looked at number connected objects from 1, up to 20 in one"
+
+
+@pytest.mark.parametrize("most", [4, 19])
+def test_few_numbered_pieces_may_be_classes_and_are_left_open(tmp_path, most):
+    with pytest.raises(InputError, match=rf"--masks index --classes {most + 1}\. .*--masks instance"):
+        recognised(tmp_path, objects(2), objects(most), objects(3))
 
 
 def test_ids_are_an_index_once_the_classes_are_said(tmp_path):
@@ -106,6 +112,12 @@ def test_a_palette_tells_colours_and_ids_and_its_void(tmp_path):
     assert "number the lines of label_colors.txt" in why
 
 
+@pytest.mark.parametrize("setting", [{"tolerance": 5}, {"kind": "index", "inverted": True}])
+def test_what_ids_cannot_have_is_refused_and_not_dropped(tmp_path, setting):
+    with pytest.raises(InputError, match="0 where values are ids; received 5 for index|inverted; received index"):
+        recognised(tmp_path, grey(0, 1, 2), palette=CAMVID, **setting)
+
+
 def test_a_palette_of_grey_colours_is_one(tmp_path):
     greys = Palette(("membrane", "cell"), ((0, 0, 0), (255, 255, 255)))
     masks, classes, _ = recognised(tmp_path, grey(0, 255), palette=greys)
@@ -145,7 +157,7 @@ def test_a_colour_table_counts_by_its_indices(tmp_path):
         (
             np.tile([0] * 20 + [60] + [255] * 20, (4, 1)).astype(np.uint8),
             {},
-            "take the nearer one with --mask-tolerance",
+            "take the nearer one: --masks binary --mask-tolerance 128",
         ),
         (
             grey(0, 1),
@@ -178,6 +190,18 @@ def test_jpeg_masks_are_refused_unless_asked_for(tmp_path):
         recognised(tmp_path / "a", mask, suffix=".jpg")
     masks, _, _ = recognised(tmp_path / "b", mask, suffix=".jpg", tolerance=128)
     assert masks.kind == "binary"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [np.arange(256, dtype=np.uint8), np.uint8([0, 60, 130, 210, 255]), np.uint16([0, 900, 40_000, 60_000, 65535])],
+)
+def test_thin_structures_with_soft_edges_are_offered_the_nearer_value(tmp_path, mask):
+    pairs = pairs_of(tmp_path, np.tile(mask, (4, 2)))
+    with pytest.raises(InputError, match="--masks binary --mask-tolerance 128") as raised:
+        recognise(pairs, MaskSettings())
+    assert "--classes" not in str(raised.value)
+    assert recognise(pairs, MaskSettings(tolerance=128)).masks.kind == "binary"
 
 
 def test_names_of_classes():

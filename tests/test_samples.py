@@ -52,6 +52,13 @@ def test_the_same_pixels_have_one_identity_whatever_their_file(tmp_path):
     assert len({a.sha256, c.sha256, d.sha256}) == 3
 
 
+def test_places_of_a_class_are_pixels_of_it_in_four_bytes_each():
+    label = (np.arange(100 * 80).reshape(80, 100) % 3 == 0).astype(np.uint8)
+    found = examine(Decoded(label[..., None], label, None), 2, places=True).places
+    assert [(places.size, places.dtype) for places in found] == [(2048, np.uint32)] * 2
+    assert [set(label.ravel()[places]) for places in found] == [{0}, {1}]
+
+
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 @pytest.mark.parametrize("weighting", [Weighting(), Weighting(balance=True, w0=10)])
 def test_samples_are_the_same_wherever_they_are_kept(cells, cache, weighting):
@@ -96,6 +103,22 @@ def test_the_disk_cache_goes_with_its_samples(cells, tmp_path, monkeypatch):
     kept = read_samples(match(cells / "val")[0], BINARY, cache="disk")
     assert len(list(tmp_path.glob("unet_tf-*/*.npy"))) == 4
     del kept
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(28, "No space left on device"), "No space left"), (OSError("9216 requested and 12 written"), "12 writt")],
+)
+def test_a_full_disk_is_said_and_leaves_no_cache(cells, tmp_path, monkeypatch, error, reason):
+    def save(path, array):
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(samples_module.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(samples_module.np, "save", save)
+    with pytest.raises(InputError, match=rf"cannot take 9216 bytes more: .*{reason}.*TMPDIR, .*--cache none"):
+        read_samples(match(cells / "val")[0], BINARY, cache="disk")
     assert list(tmp_path.iterdir()) == []
 
 

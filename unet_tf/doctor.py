@@ -235,10 +235,14 @@ def _group_problems(findings: Findings, pairs: Sequence[Pair], looks: list[Look]
         ]
         more = f", and {len(pixels) - 8} more values" if len(pixels) > 8 else ""
         farthest = max(stranger.distance for look in looks for stranger in look.strangers)
+        nearest = (
+            f", or take the nearest class; the farthest is {farthest:.0f} away: --mask-tolerance {math.ceil(farthest)}"
+        )
+        if findings.masks and findings.masks.ids:
+            nearest = ""  # ids that are near each other mean nothing
         findings.problems.append(
             f"Masks hold values that no class has: {'; '.join(listed)}{more}. Say what they are (--classes, --void, "
-            f"label_colors.txt), or take the nearest class; the farthest is {farthest:.0f} away: --mask-tolerance "
-            f"{math.ceil(farthest)}."
+            f"label_colors.txt){nearest}."
         )
 
 
@@ -340,7 +344,7 @@ def _warn_of_copies(findings: Findings, splits: dict[str, list[Pair]], looks: li
     for number, look in enumerate(looks):
         if look.facts is not None and first.setdefault(look.facts.sha256, number) != number:
             same.add((first[look.facts.sha256], number))
-    near = near_copies(looks) - same
+    near = near_copies(looks, of) - same
     for found, what in ((same, "the same image"), (near, "nearly the same image")):
         for leak in (True, False):
             listed = [f"{names[a]} = {names[b]}" for a, b in sorted(found) if (of[a] != of[b]) == leak]

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.facts import examine
+from unet_tf.data.facts import identity
 from unet_tf.data.folder import SPLITS, Pair, find_named, read_pair
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.labels import VOID
@@ -212,13 +213,13 @@ def select_files(run: Run, data: Path, split: str | None = None) -> tuple[list[P
         raise InputError(f"{data} has no test files; it has {', '.join(filter(None, named)) or 'no splits'}.")
     if split is not None:
         listed = run.files(split)
-        pairs = [pair for pair in everything if _hash(pair, run) in listed]
+        pairs = [pair for pair in everything if _identity(pair) in listed]
         if not pairs:
             raise InputError(f"{data} holds none of the {split} files of the run.")
         return pairs, f"the {split} files of the run in {data}"
 
     name = next(name for name in ("test", "val", "train", "") if name in named)
-    hashes = {pair: _hash(pair, run) for pair in named[name]}
+    hashes = {pair: _identity(pair) for pair in named[name]}
     trained, validated = run.files("train"), run.files("val")
     unseen = [pair for pair in hashes if hashes[pair] not in trained]
     where = f"{data / name}" if (data / name).is_dir() else f"{data} ({name})"
@@ -234,8 +235,8 @@ def select_files(run: Run, data: Path, split: str | None = None) -> tuple[list[P
     return unseen, words
 
 
-def _hash(pair: Pair, run: Run) -> str:
-    return examine(read_pair(pair, run.masks), len(run.classes)).sha256
+def _identity(pair: Pair) -> str:
+    return identity(read_image(pair.image, pair.page))
 
 
 def _or_none(value: float) -> float | None:

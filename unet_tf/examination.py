@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.facts import Facts, examine
-from unet_tf.data.folder import Decoded, Pair
+from unet_tf.data.folder import Decoded, Pair, check_sizes
 from unet_tf.data.masks import MaskFormat, Stranger, UnknownValues, value_counts
 from unet_tf.data.pictures import read_image, read_mask
 from unet_tf.drawing import overlay
@@ -57,11 +57,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     try:
         image = read_image(pair.image, pair.page)
         mask = read_mask(pair.mask, pair.page, masks is not None and masks.ids, masks is None or masks.tolerance > 0)
-        if image.shape[:2] != mask.shape[:2]:
-            raise InputError(
-                f"Image and mask of a pair have one size: {pair.image} is {image.shape[0]}x{image.shape[1]}, "
-                f"its mask {mask.shape[0]}x{mask.shape[1]}. Export the mask at the size of the image."
-            )
+        check_sizes(pair, image, mask)
         if masks is not None:
             label = masks.label(mask, str(pair.mask))
     except InputError as error:
@@ -93,19 +89,31 @@ def _thumbnail(image: NDArray) -> NDArray[np.float32] | None:
     return detail / length if length > 1e-3 * max(1e-6, float(np.abs(small).max())) else None
 
 
-def near_copies(looks: list[Look]) -> set[tuple[int, int]]:
-    """Pairs of numbers whose thumbnails correlate by `COPY`, in one of the eight ways to turn and mirror one."""
+def near_copies(looks: Sequence[Look], splits: Sequence[str]) -> set[tuple[int, int]]:
+    """Pairs of numbers whose thumbnails correlate by `COPY`, in one of the eight ways to turn and mirror one.
+
+    Each image is paired with the first before it in each split alone: a thousand frames that are all alike make a
+    thousand pairs, not half a million.
+    """
     numbers = [n for n, look in enumerate(looks) if look.thumbnail is not None]
     if not numbers:
         return set()
     pictures = np.stack([look.thumbnail for look in looks if look.thumbnail is not None])
     flat = pictures.reshape(len(pictures), -1)
+    of = np.array([splits[n] for n in numbers])
     found = set()
-    for turns in range(4):
-        for mirrored in (False, True):
-            turned = np.rot90(pictures[:, :, ::-1] if mirrored else pictures, turns, (1, 2)).reshape(flat.shape)
-            for start in range(0, len(flat), 1024):
-                rows, columns = np.nonzero(flat[start : start + 1024] @ turned.T > COPY)
-                pairs = zip((rows + start).tolist(), columns.tolist(), strict=True)
-                found |= {(numbers[a], numbers[b]) for a, b in pairs if a < b}
+    for start in range(0, len(flat), 1024):
+        block = pictures[start : start + 1024]
+        before = flat[: start + len(block)]
+        alike = np.zeros((len(block), len(before)), bool)
+        for turns in range(4):
+            for mirrored in (False, True):
+                turned = np.rot90(block[:, :, ::-1] if mirrored else block, turns, (1, 2))
+                alike |= turned.reshape(len(block), -1) @ before.T > COPY
+        alike = np.tril(alike, start - 1)
+        for split in set(splits):
+            there = alike & (of[: len(before)] == split)
+            rows = np.flatnonzero(there.any(1))
+            firsts = there[rows].argmax(1)
+            found |= {(numbers[a], numbers[start + b]) for a, b in zip(firsts.tolist(), rows.tolist(), strict=True)}
     return found

@@ -22,8 +22,8 @@ WIDTHS = (16, 32, 64)
 """Base filters to choose from: oneDNN works in blocks of 16 channels (24 take twice as long as 32)."""
 STEP_PIXELS = 4 * 256**2
 """Pixels that carry loss in a step: four tiles of 256 px."""
-ENOUGH_STEPS = 600
-"""Steps of `STEP_PIXELS` that a net of any width needs; with fewer a narrower net is better."""
+ENOUGH_STEPS = 1200
+"""Steps of `STEP_PIXELS` that a wider net needs to be the better one."""
 EPOCHS = 20
 """Validations of a run that is limited by time."""
 FEWEST_STEPS = 64

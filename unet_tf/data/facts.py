@@ -26,7 +26,7 @@ class Facts:
         shape: height and width, pixels.
         channels: 1 or 3.
         dtype: pixel type of the image.
-        sha256: of type, shape and pixels of the image, to know it again whatever its file is called.
+        sha256: `identity` of the image.
         mean: (C,) float64.
         variance: (C,) float64.
         class_pixels: (num_classes,) pixels of each class.
@@ -42,7 +42,7 @@ class Facts:
     variance: NDArray[np.float64]
     class_pixels: NDArray[np.int64]
     label_sha256: str = ""
-    places: tuple[NDArray[np.intp], ...] = ()
+    places: tuple[NDArray[np.uint32], ...] = ()
 
 
 def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Facts:
@@ -50,13 +50,11 @@ def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Facts:
     image, label = decoded.image, decoded.label
     numbers = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float64)
     mean, deviation = cv2.meanStdDev(numbers)
-    identity = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
-    identity.update(image.tobytes())
     return Facts(
         label.shape,
         image.shape[2],
         str(image.dtype),
-        identity.hexdigest(),
+        identity(image),
         np.array(mean[:, 0], np.float64),
         np.array(deviation[:, 0], np.float64) ** 2,
         count_classes(label, num_classes),
@@ -65,8 +63,15 @@ def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Facts:
     )
 
 
-def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.intp]:
-    there = np.flatnonzero(label == number)
+def identity(image: NDArray) -> str:
+    """SHA-256 of type, shape and pixels of an image, to know it again whatever its file is called."""
+    found = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
+    found.update(image.tobytes())
+    return found.hexdigest()
+
+
+def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
+    there = np.flatnonzero(label == number).astype(np.uint32)
     return there if there.size <= PLACES else np.random.default_rng(number).choice(there, PLACES, replace=False)
 
 

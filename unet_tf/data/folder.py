@@ -48,17 +48,19 @@ def read_pair(pair: Pair, masks: MaskFormat) -> Decoded:
     """
     image = read_image(pair.image, pair.page)
     mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
-    if image.shape[:2] != mask.shape[:2]:
-        raise InputError(
-            f"Image and mask of a pair have one size: {pair.image} is {_size(image)}, {pair.mask} is {_size(mask)}. "
-            "Export the mask at the size of the image."
-        )
+    check_sizes(pair, image, mask)
     label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
     return Decoded(image, label, mask if masks.kind == "instance" else None)
 
 
-def _size(array: NDArray) -> str:
-    return f"{array.shape[0]}x{array.shape[1]}"
+def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
+    """Raise InputError unless the decoded image and mask of a pair have one size."""
+    sizes = [f"{height}x{width}" for height, width in (image.shape[:2], mask.shape[:2])]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"Image and mask of a pair have one size: {pair.image} is {sizes[0]}, its mask {sizes[1]}. "
+            "Export the mask at the size of the image."
+        )
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -162,6 +164,11 @@ def find_named(folder: str | Path) -> tuple[dict[str, list[Pair]], list[str]]:
                 if not named[split]:
                     problems.append(f"{folder / f'{split}.txt'} names no pair.")
         return named, problems
+    if lone := [f"{split}.txt" for split in SPLITS if (folder / f"{split}.txt").is_file()]:
+        problems.append(
+            f"Lists name the training pairs, too: {folder} has {' and '.join(lone)}, and no train.txt. Add it, or "
+            "rename the others."
+        )
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     for split in splits or [""]:
         named[split], found = match(folder / split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -25,15 +25,16 @@ class MaskFormat:
     """How mask pictures say the class of each pixel; the same both ways.
 
     Attributes:
-        kind: "binary": 0 is class 0, 255 (or 1, or 65535) class 1. "index": grey values, or indices into a colour
-            table, are class ids, consecutive from 0 but for void ids. "palette": a colour a class. "instance": object
-            ids, 0 is background; all objects are class 1, and touching ones are kept apart.
+        kind: "binary": 0 is class 0, 255 class 1; so is 1 in a mask of 0 and 1, and 65535 in one of 16 bit. "index":
+            grey values, or indices into a colour table, are class ids, consecutive from 0 but for void ids. "palette":
+            a colour a class. "instance": object ids, 0 is background; all objects are class 1, and touching ones are
+            kept apart.
         num_classes: 2 to 254.
         colours: RGB of each class, for "palette".
-        void: values or colours that count nowhere; in "index" masks 255 does anyway, where it is no class.
+        void: values (0 to 65535) or colours that count nowhere; in "index" masks 255 does anyway, where it is no class.
         inverted: the other polarity of "binary": 0 is class 1.
-        tolerance: largest distance (of RGB: Euclidean) at which another value is taken for the nearest known one; 0
-            refuses it. Above 0, JPEG files are read too.
+        tolerance: largest distance, in 8-bit values whatever the mask's depth (of RGB: Euclidean), at which another
+            value is taken for the nearest known one; 0 refuses it. Above 0, JPEG files are read too.
 
     Raises:
         InputError: the attributes do not fit together.
@@ -73,6 +74,10 @@ class MaskFormat:
                 f"Void is a colour in a palette and a value elsewhere; received {self.void} for {self.kind}.",
             ),
             (
+                all(isinstance(value, tuple) or 0 <= value < 1 << 16 for value in self.void),
+                f"Void values are 0 to 65535; received {', '.join(map(str, self.void))}. Renumber them in the masks.",
+            ),
+            (
                 self.tolerance == 0 or (self.tolerance > 0 and self.kind in ("binary", "palette")),
                 f"The tolerance is 0 or more, and 0 where values are ids; received {self.tolerance} for {self.kind}.",
             ),
@@ -110,18 +115,12 @@ class MaskFormat:
             label = label_from_instances(np.where(void, 0, mask))
             label[void] = VOID
             return label
-        if self.kind == "binary" and self.tolerance and mask.max(initial=0) <= 1:
-            return replace(self, tolerance=0.0).label(mask, name)  # 0 and 1, not nearly 0
-        if self.kind == "binary" and not self.tolerance and {1, 255} <= value_counts(mask).keys() - set(self.void):
-            raise InputError(
-                f"{name} holds 0, 1 and 255; a binary mask has two values. Is one void? Say so with --void, "
-                "or how many classes there are with --classes."
-            )
-        codes, table = self._codes(mask), self._table()
+        codes, high = self._codes(mask), self._high(mask)
+        table = self._table(high)
         label = table[codes if codes.dtype.itemsize < 4 else np.minimum(codes, len(table) - 1)]
         if (unknown := label == UNKNOWN).any():
             values, inverse = np.unique(codes[unknown], return_inverse=True)
-            nearest, distances = self._nearest(values)
+            nearest, distances = self._nearest(values, high)
             if distances.max() > self.tolerance:
                 pixels = np.bincount(inverse)
                 strangers = [
@@ -187,14 +186,20 @@ class MaskFormat:
             )
         return mask
 
-    def _known(self, exact: bool = True) -> list[tuple[int | Colour, int]]:
-        """Each value or colour that means something, and its label id; but for 1 where near ones are asked for."""
+    def _high(self, mask: NDArray) -> int:
+        """What stands for the upper class in a binary mask: 1, 255 or 65535, the first that no value exceeds."""
+        if self.kind != "binary":
+            return 0
+        highest = (mask[~np.isin(mask, self.void)] if self.void else mask).max(initial=0)
+        return next((high for high in (1, 255) if highest <= high), 65535)
+
+    def _known(self, high: int = 0) -> list[tuple[int | Colour, int]]:
+        """Each value or colour that means something, and its label id."""
         known: list[tuple[int | Colour, int]] = [(value, VOID) for value in self.void]
         if self.kind == "palette":
             return known + [(colour, number) for number, colour in enumerate(self.colours)]
         if self.kind == "binary":
-            low, high = (1, 0) if self.inverted else (0, 1)
-            values = ((0, low), (255, high), (65535, high)) + (((1, high),) if exact and not self.tolerance else ())
+            values = ((0, int(self.inverted)), (high, int(not self.inverted)))
             return known + [(value, number) for value, number in values if value not in self.void]
         ids = (value for value in range(self.num_classes + len(self.void)) if value not in self.void)
         known += [(value, number) for number, value in zip(range(self.num_classes), ids, strict=False)]
@@ -211,21 +216,20 @@ class MaskFormat:
     def _value(self, code: int) -> int | Colour:
         return (code >> 16, code >> 8 & 255, code & 255) if self.kind == "palette" else code
 
-    def _nearest(self, codes: NDArray) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    def _nearest(self, codes: NDArray, high: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Label id of the known value nearest to each code, and its distance."""
-        known = self._known(exact=False)
         nearest, least = np.zeros(len(codes), np.uint8), np.full(len(codes), np.inf)
-        for value, number in known:
+        for value, number in self._known(high):
             channels = [(codes, _code(value))]
             if self.kind == "palette":
                 channels = [(codes >> shift & 255, _code(value) >> shift & 255) for shift in (16, 8, 0)]
             distance = np.sqrt(sum(np.square(found.astype(float) - expected) for found, expected in channels))
             nearest = np.where(distance < least, np.uint8(number), nearest)
             least = np.minimum(least, distance)
-        return nearest, least
+        return nearest, least / 257 if high == 65535 else least
 
-    def _table(self) -> NDArray[np.uint8]:
-        known = tuple((_code(value), number) for value, number in self._known())
+    def _table(self, high: int) -> NDArray[np.uint8]:
+        known = tuple((_code(value), number) for value, number in self._known(high))
         return _lookup_table(known, 1 << 24 if self.kind == "palette" else 1 << 16)
 
     def _refusal(self, strangers: Sequence[Stranger], mask: NDArray, name: str) -> str:
@@ -237,8 +241,8 @@ class MaskFormat:
         }
         found = ", ".join(map(str, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
         remedies = {
-            "binary": "Say how many classes there are with --classes, or take the nearer value with "
-            "--mask-tolerance 128 (soft edges, JPEG)",
+            "binary": "Say how many classes there are with --classes, which value is void with --void, or take the "
+            "nearer value with --mask-tolerance 128 (soft edges, JPEG)",
             "index": "Say how many classes there are with --classes, or which id is void with --void",
             "palette": "Add them to label_colors.txt, name one void with --void R,G,B, or take the nearest class "
             "with --mask-tolerance",

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, is_tiff, read_plane
+from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, is_tiff, quiet_opencv, read_plane
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 
@@ -145,14 +145,11 @@ def _decode_bytes(path: Path, data: bytes) -> NDArray:
             f"{path} declares {height}x{width} px in {len(data)} bytes, which cannot hold them: it is damaged. "
             "Copy it again or remove it."
         )
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our error names the file, OpenCV's does not
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        with quiet_opencv:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise _damaged(path, data)
     return image
@@ -169,8 +166,9 @@ def _indices(path: Path, data: bytes) -> NDArray | None:
     """(H, W) indices of a PNG or BMP picture with a colour table; None if it has none."""
     if not (data[:2] == b"BM" or (data[:4] == b"\x89PNG" and data[25:26] == b"\x03")):
         return None
-    from PIL import Image, ImageOps  # OpenCV gives the colours alone
+    from PIL import BmpImagePlugin, ImageOps, PngImagePlugin  # OpenCV gives the colours alone
 
     _decode_bytes(path, data)  # raises where the file is damaged
-    with Image.open(io.BytesIO(data)) as picture:
+    reader = BmpImagePlugin.BmpImageFile if data[:2] == b"BM" else PngImagePlugin.PngImageFile
+    with reader(io.BytesIO(data)) as picture:  # Image.open refuses more than 179 megapixels
         return np.array(ImageOps.exif_transpose(picture)) if picture.mode == "P" else None

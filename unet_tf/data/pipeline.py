@@ -79,10 +79,10 @@ class TileDraw:
         """Which sample tile `number` is cut from."""
         return self._pick(number)[0]
 
-    def _pick(self, number: int) -> tuple[int, np.random.Generator, NDArray[np.intp] | None]:
+    def _pick(self, number: int) -> tuple[int, np.random.Generator, NDArray[np.uint32] | None]:
         """The sample of a tile, the generator of all else, and the pixels it may be put on where it is for a class."""
         epoch, position = divmod(int(number), len(self.draws))
-        rng = np.random.default_rng((self.seed, epoch, position))
+        rng = np.random.default_rng((self.seed, epoch, position + 1))  # NumPy takes (s, e, 0) for (s, e), the order's
         if not self.rare_share or rng.random() >= self.rare_share:
             return int(self.order(epoch)[position]), rng, None
         row = rng.integers(len(self.present))  # each class is drawn for equally often
@@ -93,7 +93,7 @@ class TileDraw:
         height, width = sample.label.shape
         return int(rng.integers(0, height)), int(rng.integers(0, width))
 
-    def _rare_centre(self, sample: Sample, pixels: NDArray[np.intp], rng: np.random.Generator) -> tuple[int, int]:
+    def _rare_centre(self, sample: Sample, pixels: NDArray[np.uint32], rng: np.random.Generator) -> tuple[int, int]:
         """A place near one of the pixels."""
         pixel = rng.choice(pixels)
         shift = rng.integers(-(self.output // 4), self.output // 4 + 1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +19,10 @@ from unet_tf.errors import InputError
 
 LOOKED_AT = 32
 """Masks that are enough to tell the convention; all of them are held to it when they are read."""
+MANY_OBJECTS = 20
+"""Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
+MOST_IDS = 192
+"""Class ids that masks are believed to hold; values that go higher are rather grey values."""
 
 Classes = int | str | Sequence[str] | None
 
@@ -56,7 +60,7 @@ class Recognition(NamedTuple):
     why: str
 
 
-class Look(NamedTuple):
+class MaskLook(NamedTuple):
     """What one mask shows: name, decoded values, whether it has a colour table, pixels of each grey value."""
 
     name: str
@@ -100,7 +104,7 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
     return Recognition(*_format(kind, settings, palette), why)
 
 
-def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[Look]:
+def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[MaskLook]:
     """Some masks spread evenly over the pairs; those that cannot be read are left to whoever reads all."""
     looks, failure = [], None
     for index in sorted(set(np.linspace(0, len(pairs) - 1, LOOKED_AT).astype(int))) if pairs else ():
@@ -114,13 +118,13 @@ def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[Look]:
             continue
         has_table = ids.shape != mask.shape or bool((ids != mask).any())
         values = ids if mask.ndim == 3 and has_table else mask
-        looks.append(Look(str(pair.mask), mask, has_table, value_counts(values) if values.ndim == 2 else {}))
+        looks.append(MaskLook(str(pair.mask), mask, has_table, value_counts(values) if values.ndim == 2 else {}))
     if not looks:
         raise failure or InputError("There is no mask to look at.")
     return looks
 
 
-def _tell(looks: list[Look], settings: MaskSettings, palette: Palette | None) -> tuple[str, str]:
+def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None) -> tuple[str, str]:
     """The kind, and why; raises InputError where several would do."""
     number = None if settings.classes is None else len(settings.classes)
     values = sorted({value for look in looks for value in look.counts})
@@ -149,33 +153,49 @@ def _tell(looks: list[Look], settings: MaskSettings, palette: Palette | None) ->
         return "instance", f"{seen} number connected objects from 1, up to {most} in one"
     if number == 2 and len(rest - {255}) == 2 and (coloured or max(rest - {255}) < 2 + len(settings.void)):
         return "index", f"{said}{table}, and there are 2 classes"
-    if settings.tolerance >= 127 and _are_soft(looks):
-        return "binary", f"{said}, mostly 0 and 255, and the nearer one is taken"
-    raise InputError(_open(said, rest, soft=_are_soft(looks)))
+    if settings.tolerance >= 127 and _are_soft(looks, rest):
+        return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
+    raise InputError(_open(said, rest, _are_soft(looks, rest)))
 
 
-def _are_soft(looks: list[Look]) -> bool:
-    """Whether masks are mostly 0 and 255, as binary ones with smoothed edges are."""
-    ends = sum(look.counts.get(0, 0) + look.counts.get(255, 0) for look in looks)
-    return ends > 0.8 * sum(sum(look.counts.values()) for look in looks) and any(255 in look.counts for look in looks)
+def _top(values: set[int]) -> int:
+    """The highest value of the pixel type that these values take."""
+    return 65535 if max(values, default=0) > 255 else 255
+
+
+def _are_spread(values: set[int]) -> bool:
+    """Whether values leave gaps, or go up, as class ids do not."""
+    ids = values - {255, _top(values)}
+    return max(ids, default=0) > min(2 * len(ids) + 1, MOST_IDS)
+
+
+def _are_soft(looks: list[MaskLook], values: set[int]) -> bool:
+    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or spread values."""
+    ends = {0, _top(values)}
+    pixels = sum(look.counts.get(value, 0) for look in looks for value in ends)
+    mostly = pixels > 0.8 * sum(sum(look.counts.values()) for look in looks)
+    return ends <= values and (mostly or _are_spread(values))
 
 
 def _open(said: str, rest: set[int], soft: bool) -> str:
     """What is open about masks, and the settings that would close it."""
     ids = sorted(rest - {255})
     void = "" if 0 in ids or not ids else " --void 0"
-    count = min(max(ids, default=1), 253) + (not void)
-    remedies = ["If 0 and 255 are meant, take the nearer one with --mask-tolerance 128. "] if soft else []
-    remedies.append(f"If they are class ids, say so: --masks index --classes {max(count, 2)}{void}. ")
+    count = max(ids, default=1) + (not void)
+    remedies = []
+    if soft:
+        remedies.append(f"If 0 and {_top(rest)} are meant, take the nearer one: --masks binary --mask-tolerance 128. ")
+    if count <= MOST_IDS and not (soft and _are_spread(rest)):
+        remedies.append(f"If they are class ids, say so: --masks index --classes {max(count, 2)}{void}. ")
     remedies.append("If objects are numbered: --masks instance. A value that counts nowhere is named with --void.")
     return f"It is open what the masks mean: {said}. {''.join(remedies)}"
 
 
-def _are_objects(looks: list[Look]) -> bool:
-    """Whether values number the objects of each image: 1 to n without gaps, n differs, each in one piece."""
+def _are_objects(looks: list[MaskLook]) -> bool:
+    """Whether values number the objects of each image: many, 1 to n without gaps, n differs, each in one piece."""
     numbers = [sorted(set(look.counts) - {0}) for look in looks]
     filled = [ids for ids in numbers if ids]
-    if not filled or max(map(len, filled)) < 3 or any(look.mask.ndim == 3 for look in looks):
+    if len(set().union(*filled)) < MANY_OBJECTS or any(look.mask.ndim == 3 for look in looks):
         return False
     gapless = sum(ids[-1] <= 1.2 * len(ids) + 1 for ids in filled)
     if gapless < 0.9 * len(filled) or (len(filled) > 2 and len({len(ids) for ids in filled}) == 1):
@@ -195,7 +215,7 @@ def _format(kind: str, settings: MaskSettings, palette: Palette | None) -> tuple
     names = settings.classes
     if names is None and kind == "index" and palette is not None:
         names = palette.names
-        settings = MaskSettings(kind, names, settings.void or _void_names(palette))
+        settings = replace(settings, void=settings.void or _void_names(palette))
     if names is None:
         names = {"binary": ("background", "foreground"), "instance": ("background", "cell")}.get(kind)
         if names is None:

@@ -153,7 +153,7 @@ def read_samples(
             return facts, sample
         for part, array in zip(Sample._fields[1:], sample[1:], strict=True):
             if array is not None:
-                np.save(folder / f"{index}.{part}.npy", array)
+                _save(folder / f"{index}.{part}.npy", array)
         return facts, None
 
     def load(index: int) -> Sample:
@@ -168,16 +168,32 @@ def read_samples(
 
     facts: list[Facts] = []
     samples = Samples(pairs, facts, weighting, kept, load)
-    if folder is not None:  # goes with the samples, at the end of the process at the latest
-        weakref.finalize(samples, shutil.rmtree, folder, ignore_errors=True)
-    for one, sample in in_order(decode, range(len(pairs))):
-        facts.append(one)
-        if sample is not None:
-            in_memory.append(sample)
-        on_file()
-    check_alike(pairs, facts, like)
+    # The folder goes with the samples: at the end of the process at the latest, or where they cannot be read.
+    remove = weakref.finalize(samples, shutil.rmtree, folder, ignore_errors=True) if folder else None
+    try:
+        for one, sample in in_order(decode, range(len(pairs))):
+            facts.append(one)
+            if sample is not None:
+                in_memory.append(sample)
+            on_file()
+        check_alike(pairs, facts, like)
+    except BaseException:
+        if remove is not None:
+            remove()
+        raise
     samples.weigh(like or samples)
     return samples
+
+
+def _save(path: Path, array: NDArray) -> None:
+    try:
+        np.save(path, array)
+    except OSError as error:  # a full disk has no errno in NumPy: "N requested and M written"
+        raise InputError(
+            f"The cache on disk holds all decoded pairs, and {path.parent} cannot take {array.nbytes} bytes more: "
+            f"{error.strerror or error}. Free space there, name another folder by the environment variable TMPDIR, or "
+            "decode anew each time with --cache none."
+        ) from error
 
 
 def check_alike(pairs: Sequence[Pair], facts: Sequence[Facts], like: Samples | None = None) -> None:

@@ -60,12 +60,16 @@ def hold_out(
 ) -> tuple[list[Pair], list[Pair]]:
     """Hold out a seeded share of the pairs, or one of k folds of them; groups stay together.
 
+    Neighbouring pages of a TIFF stack show nearly the same, so the pages of a file are a group by themselves; of a
+    single stack consecutive pages are held out (the first follows on the last). A share takes no group of more than
+    half of the pairs.
+
     Args:
         pairs: what to split.
         share: of the pairs to hold out, in (0, 1), at least one group.
         seed: the same seed and names give the same split.
         group: regular expression; pairs in whose names it finds the same text (its first group, if it has one) are of
-            one patient, volume or video, and are held out together. None: every pair stands alone.
+            one patient, volume or video, and are held out together. None: every file stands alone.
         fold: "i/k" holds out the i-th of k folds of about equal size, i from 1, instead of a share.
 
     Returns:
@@ -81,27 +85,41 @@ def hold_out(
     """
     if not 0 < share < 1:
         raise InputError(f"The validation share lies between 0 and 1; received {share}.")
-    groups: dict[str, list[int]] = {}
-    for index, pair in enumerate(pairs):
-        groups.setdefault(_group(pair.name, group) if group else str(index), []).append(index)
-    what = f"groups by {group!r}" if group else "pairs"
-    if len(groups) < 2:
-        raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(groups)}.")
-    order = random.Random(seed).sample(list(groups.values()), len(groups))
+    parts, what, one_stack = _parts(pairs, group)
+    if len(parts) < 2:
+        raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(parts)}.")
+    start = random.Random(seed).randrange(len(parts))
+    order = parts[start:] + parts[:start] if one_stack else random.Random(seed).sample(parts, len(parts))
+    held: list[int] = []
     if fold is None:
-        held: list[int] = []
-        while order[1:] and len(held) < max(1, round(share * len(pairs))):
-            held += order.pop(0)
+        wanted = min(max(1, round(share * len(pairs))), len(pairs) - 1)
+        for members in order:
+            if len(held) < wanted and len(held) + len(members) <= max(wanted, len(pairs) // 2):
+                held += members
     else:
         number, count = _parse_fold(fold)
-        if count > len(groups):
-            raise InputError(f"{count} folds need {count} {what}; there are {len(groups)}.")
+        if count > len(parts):
+            raise InputError(f"{count} folds need {count} {what}; there are {len(parts)}.")
         folds: list[list[int]] = [[] for _ in range(count)]
-        for members in sorted(order, key=len, reverse=True):
-            min(folds, key=len).extend(members)
+        for place, members in enumerate(sorted(order, key=len, reverse=True)):
+            (folds[place * count // len(order)] if one_stack else min(folds, key=len)).extend(members)
         held = folds[number - 1]
     chosen = set(held)
     return [p for i, p in enumerate(pairs) if i not in chosen], [p for i, p in enumerate(pairs) if i in chosen]
+
+
+def _parts(pairs: Sequence[Pair], group: str | None) -> tuple[list[list[int]], str, bool]:
+    """Numbers of the pairs that are held out together, what such a part is, and whether all are pages of one stack."""
+    stacks = {pair.image for pair in pairs if pair.page}
+    parts: dict[object, list[int]] = {}
+    for index, pair in enumerate(pairs):
+        file = pair.image if pair.image in stacks else index
+        parts.setdefault(_group(pair.name, group) if group else file, []).append(index)
+    if group:
+        return list(parts.values()), f"groups by {group!r}", False
+    if stacks and len(parts) == 1:
+        return [[page] for page in range(len(pairs))], "pages", True
+    return list(parts.values()), "files" if stacks else "pairs", False
 
 
 def _group(name: str, pattern: str) -> str:

@@ -22,6 +22,30 @@ WHITE_IS_ZERO, COLOUR_TABLE = 0, 3
 """Values of the tag PhotometricInterpretation."""
 
 
+class _Quiet:
+    """Silences OpenCV's log, which is one for all threads, as long as any of them is in such a block."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.level = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.level = cv2.utils.logging.getLogLevel()
+                cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                cv2.utils.logging.setLogLevel(self.level)
+
+
+quiet_opencv = _Quiet()
+"""Our errors name the file, OpenCV's do not."""
+
+
 def is_tiff(data: bytes) -> bool:
     """Whether a file begins like TIFF or BigTIFF."""
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -159,13 +183,9 @@ def _turned(image: NDArray, frame: Any, colour_table: bool) -> NDArray:
 
 
 def _by_opencv(path: Path, plane: int) -> NDArray:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our error names the file, OpenCV's does not
-    try:
-        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    with quiet_opencv:
         images = cv2.imreadmulti(str(path), start=plane, count=1, flags=flags)[1]
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if not images:
         raise InputError(f"{path} is compressed in a way that cannot be read. Save it with deflate, LZW or without.")
     return images[0][..., ::-1] if images[0].ndim == 3 else images[0]

@@ -113,11 +113,9 @@ def class_balance(counts: NDArray) -> NDArray[np.float64]:
     return weights
 
 
-def count_classes(label: NDArray, num_classes: int, void_label: int = VOID) -> NDArray[np.int64]:
+def count_classes(label: NDArray, num_classes: int) -> NDArray[np.int64]:
     """Pixels of each class in a label map, (num_classes,) int64; void is left out."""
-    counts = np.bincount(label.ravel(), minlength=max(num_classes, void_label + 1))
-    counts[void_label] = 0
-    return counts[:num_classes]
+    return np.bincount(label[label != VOID].ravel(), minlength=num_classes)[:num_classes]
 
 
 def _number(instances: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
