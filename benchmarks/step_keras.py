@@ -1,0 +1,159 @@
+"""Worker of train_step.py: a training step of `unet_tf`, of the same net in plain Keras, and `fit` around the former.
+
+Usage: python step_keras.py DATA BASE_FILTERS PRECISION KIND, then lines as in step_worker.py. KIND: "ours", "plain", or
+"batch-norm" (ours, "same", 4 tiles of 256 px). DATA holds the batch; "batch-norm" makes one.
+"""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from step_worker import CLASSES, MOMENTUM, OUT, RATE, TILE, read, seconds_of, serve
+
+import unet_tf
+from unet_tf.config import TrainConfig
+from unet_tf.fused import fuse_batch_norm
+from unet_tf.training import RunClock
+
+
+def compiled_ours(config: TrainConfig) -> keras.Model:
+    """The net with loss and metric as `unet_tf.train` compiles them, and the paper's optimizer."""
+    model = config.build(channels=1)
+    fuse_batch_norm(model)
+    model.compile(
+        optimizer=keras.optimizers.SGD(RATE, MOMENTUM),
+        loss=unet_tf.WeightedCrossentropy(),
+        metrics=[unet_tf.MeanIoU(CLASSES)],
+    )
+    return model
+
+
+def plain_convolutions(x: Any, filters: int) -> Any:
+    for _ in range(2):
+        x = layers.Conv2D(filters, 3, activation="relu", kernel_initializer="he_normal")(x)
+    return x
+
+
+def compiled_plain(base: int, precision: str) -> keras.Model:
+    """The same net as an example of Keras has it: no metric, default settings, the weight map as sample weight."""
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    x = inputs = keras.Input((TILE, TILE, 1))
+    skips = []
+    for level in range(4):
+        x = plain_convolutions(x, base * 2**level)
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = plain_convolutions(x, base * 16)
+    for level in reversed(range(4)):
+        x = layers.Conv2DTranspose(base * 2**level, 2, strides=2, kernel_initializer="he_normal")(x)
+        margin = (skips[level].shape[1] - x.shape[1]) // 2
+        x = layers.Concatenate()([layers.Cropping2D(margin)(skips[level]), x])
+        x = plain_convolutions(x, base * 2**level)
+    outputs = layers.Conv2D(CLASSES, 1, kernel_initializer="he_normal", dtype="float32")(x)
+    model = keras.Model(inputs, outputs)
+    model.compile(
+        optimizer=keras.optimizers.SGD(RATE, MOMENTUM),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return model
+
+
+def batch_of(data: str) -> tuple[Any, ...]:
+    """Image, label and weight map of the one tile."""
+    image = np.frombuffer(read(f"{data}/image"), np.float32).reshape(1, TILE, TILE, 1)
+    label = np.frombuffer(read(f"{data}/label"), np.uint8).reshape(1, OUT, OUT)
+    return image, label, np.frombuffer(read(f"{data}/weight"), np.float32).reshape(1, OUT, OUT)
+
+
+def padded_batch() -> tuple[Any, ...]:
+    """Four tiles of 256 px, of random values."""
+    rng, shape = np.random.default_rng(0), (4, 256, 256)
+    label = rng.integers(0, CLASSES, shape).astype(np.uint8)
+    return rng.normal(size=(*shape, 1)).astype(np.float32), label, rng.uniform(0.5, 5, shape).astype(np.float32)
+
+
+class Contender:
+    """Compiled model and repeated batch; the methods are the worker's commands."""
+
+    def __init__(self, data: str, base: int, precision: str, kind: str) -> None:
+        padded = kind == "batch-norm"
+        self.config = TrainConfig(
+            classes=("a", "b"),
+            base_filters=base,
+            padding="same" if padded else "valid",
+            batch_norm=padded,
+            precision=precision,
+            minutes=60,
+        )
+        self.batch = padded_batch() if padded else batch_of(data)
+        self.model = compiled_plain(base, precision) if kind == "plain" else compiled_ours(self.config)
+        self.tiles = tf.data.Dataset.from_tensors(tuple(map(tf.constant, self.batch))).repeat()
+        self.iterator = iter(self.tiles)
+
+    def steps(self, number: str) -> float:
+        """Seconds of so many calls of the compiled training step that `fit` calls too."""
+        self.model.make_train_function()
+
+        def run() -> None:
+            for _ in range(int(number)):
+                logs = self.model.train_function(self.iterator)
+            float(logs["loss"])
+
+        return seconds_of(run)
+
+    def callbacks(self, steps: int) -> list[keras.callbacks.Callback]:
+        """Those that `unet_tf.train` runs at each step."""
+        return [RunClock(self.config, steps, time.monotonic())]
+
+    def fit(self, number: str) -> float:
+        """Seconds of one `fit` of so many steps, its start and end included."""
+        steps = int(number)
+        callbacks = self.callbacks(steps)
+        for callback in callbacks:  # the line of an epoch has validation scores
+            callback.on_epoch_end = lambda epoch, logs=None: None
+        return seconds_of(
+            lambda: self.model.fit(self.tiles, steps_per_epoch=steps, callbacks=callbacks, verbose=0, shuffle=False)
+        )
+
+    def save(self, folder: str) -> str:
+        """Write weights, logits and loss of the batch."""
+        image, label, weight = self.batch
+        logits = self.model(image)
+        loss = self.model.loss(label, logits, sample_weight=weight)
+        weights = np.concatenate([value.ravel() for value in self.model.get_weights()])
+        for name, values in (("weights", weights), ("logits", logits), ("loss", loss)):
+            (Path(folder) / name).write_bytes(np.asarray(values, np.float32).tobytes())
+        return folder
+
+    def compare(self, folder: str) -> str:
+        """Largest difference of the logits, and of the loss, from those in the folder, with its weights."""
+        image, label, weight = self.batch
+        shapes = [value.shape for value in self.model.get_weights()]
+        values = np.frombuffer(read(f"{folder}/weights"), np.float32)
+        *parts, rest = np.split(values, np.cumsum([np.prod(shape) for shape in shapes]))
+        self.model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+        logits = np.asarray(self.model(image))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(label, logits, sample_weight=weight)
+        theirs = np.frombuffer(read(f"{folder}/logits"), np.float32).reshape(logits.shape)
+        their_loss = np.frombuffer(read(f"{folder}/loss"), np.float32)[0]
+        return f"{np.abs(logits - theirs).max():.1e} {abs(float(loss) - their_loss):.1e} {len(rest)}"
+
+
+def main() -> None:
+    data, base, precision, kind = sys.argv[1:]
+    logging.disable()
+    keras.utils.set_random_seed(0)
+    contender = Contender(data, int(base), precision, kind)
+    commands = {name: getattr(contender, name) for name in ("steps", "fit", "save", "compare")}
+    versions = f"{tf.__version__}, keras {keras.__version__}"
+    serve(contender.model.count_params(), {**commands, "version": lambda _: versions})
+
+
+if __name__ == "__main__":
+    main()
