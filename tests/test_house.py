@@ -17,7 +17,7 @@ ORDER = [
     "errors", "labels", "files", "geometry", "model", "replicas", "losses", "metrics", "fused",
     "data.palette", "data.masks", "data.tiff", "data.pictures", "data.folder", "data.splits", "data.recognition",
     "data.weight_map", "data.facts", "data.augment", "data.synthetic", "data.samples", "data.pipeline",
-    "distribution", "config",
+    "distribution", "workers", "config",
     "preparation", "drawing", "pages", "examination", "doctor", "overview", "run", "prediction",
     "reporting", "evaluation", "training", "exporting", "demonstration", "console", "cli", "__main__",
 ]  # fmt: skip

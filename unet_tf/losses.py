@@ -44,8 +44,8 @@ class WeightedCrossentropy(keras.losses.Loss):
     w is the product of the weight map (`sample_weight`, (B, H, W)), the class weight of l(x), and 0 where void.
     A label that is neither a class nor void makes the loss NaN rather than being left out in silence.
 
-    Where several replicas of `tf.distribute` each see a part of a batch, the value is the share of a part in the loss of
-    the whole batch: the replicas' values add up to what one device would give, however unevenly void is spread.
+    Where replicas of `tf.distribute` each see a part of a batch, the value is the share of the part in the loss of the
+    whole batch: the values of all replicas add up to what one device gives, however unevenly void is spread.
 
     Args:
         class_weights: one factor a class, or None for 1 each.
