@@ -18,6 +18,7 @@ from unet_tf.checkpoint import State, save_checkpoint
 from unet_tf.config import TrainConfig
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Sample
+from unet_tf.distribution import learning_rate
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.metrics import MeanIoU
@@ -105,7 +106,7 @@ class RunClock(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Add learning rate and seconds to the line of the epoch, and say it."""
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = learning_rate(self.model)
         logs["seconds"] = round(time.monotonic() - self.start, 1)
         log.info(f"{epoch_line(epoch, logs)}  {self._left()}")
 
@@ -154,13 +155,15 @@ class Guard(keras.callbacks.Callback):
             raise InputError(
                 f"A loss is finite; it is {logs['loss']} in step {self.step + 1}, on tiles of "
                 f"{', '.join(sorted(set(self.files(self.step))))}. What the run saved before stays. Lower "
-                f"--learning-rate ({float(self.model.optimizer.learning_rate):.2g} in this step), choose --precision "
+                f"--learning-rate ({learning_rate(self.model):.2g} in this step), choose --precision "
                 "bfloat16 or float32 if it is float16, and look at these files with unet-tf check."
             )
         self.step += 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Count the classes that are predicted; warn where that is one for several epochs."""
+        if self.model.distribute_strategy.num_replicas_in_sync > 1:
+            return  # to read a metric, all replicas must take part
         metrics = [one for group in self.model.metrics for one in getattr(group, "metrics", [group])]
         metric = next(one for one in metrics if isinstance(one, MeanIoU))  # holds what validation counted
         predicted = np.flatnonzero(np.array(metric.confusion).sum(0))

@@ -10,6 +10,7 @@ from keras import ops
 
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.replicas import sum_over_replicas
 
 REDUCTIONS = ("sum", "mean", "weighted_mean")
 
@@ -42,6 +43,9 @@ class WeightedCrossentropy(keras.losses.Loss):
     E = - sum over pixels x of w(x) log p_l(x)(x), with p = softmax of the logits over the channels and l the label.
     w is the product of the weight map (`sample_weight`, (B, H, W)), the class weight of l(x), and 0 where void.
     A label that is neither a class nor void makes the loss NaN rather than being left out in silence.
+
+    Where replicas of `tf.distribute` each see a part of a batch, the value is the share of the part in the loss of the
+    whole batch: the values of all replicas add up to what one device gives, however unevenly void is spread.
 
     Args:
         class_weights: one factor a class, or None for 1 each.
@@ -85,14 +89,20 @@ class WeightedCrossentropy(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Reduce the weighted cross-entropy of a batch to a float32 scalar."""
+        energy, total = self.fraction(y_true, y_pred, sample_weight)
+        if self.energy_reduction == "sum":
+            return energy
+        return ops.divide_no_nan(energy, sum_over_replicas(total))
+
+    def fraction(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+        """Energy of a batch and what the reduction divides it by, float32 scalars; of this replica alone."""
         crossentropy, weight, counted = self._terms(y_true, y_pred)
         if sample_weight is not None:
             weight = weight * ops.cast(sample_weight, "float32")
         energy = ops.sum(crossentropy * weight)
         if self.energy_reduction == "sum":
-            return energy
-        total = ops.sum(counted if self.energy_reduction == "mean" else weight)
-        return ops.divide_no_nan(energy, total)
+            return energy, ops.ones_like(energy)
+        return energy, ops.sum(counted if self.energy_reduction == "mean" else weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Cross-entropy of each pixel times its class weight, (B, H, W) float32; 0 where void."""

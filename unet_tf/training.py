@@ -21,16 +21,20 @@ from unet_tf.compilation import compiled, fastest_precision, memory_in_words, st
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.pipeline import training_dataset
 from unet_tf.data.samples import free_memory
+from unet_tf.distribution import check_batch, choose_strategy, host_share, is_chief
 from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
 from unet_tf.planning import FEWEST_STEPS, OPEN_EPOCHS, Plan, check_memory, plan_speed
 from unet_tf.preparation import Prepared, check_unseen, prepare
 from unet_tf.reporting import write_weights
 from unet_tf.run import LogFile, Run, check_files, locked, save_config, save_files
+from unet_tf.workers import fit_workers
 
 log = logging.getLogger("unet_tf")
 
 DEFAULT_MINUTES = 15.0
+PATIENCE = 600.0
+"""Seconds that a host waits for what the chief writes first."""
 Counter = Callable[[int, int], None]
 
 
@@ -57,6 +61,9 @@ def train(
     `unet_tf.evaluate` judges the best net and writes the report. Everything is said at level INFO of the logger
     "unet_tf".
 
+    Trains on all GPUs of the machine; on several hosts where TF_CONFIG names them: each calls this alike, on one shared
+    folder of the run, and the first of them writes.
+
     Args:
         data: folder with `images/` and `masks/` of equal names, directly or in `train/`, `val/`, `test/`, or with
             lists of names (`unet_tf.check` tells).
@@ -82,12 +89,15 @@ def train(
     start = time.monotonic()
     out, data = Path(out), Path(data)
     config = replace(config or TrainConfig(), **config_changes(overrides))
+    strategy = choose_strategy()
+    if not is_chief(strategy):
+        return _take_part(out, data, strategy, on_file)
     _check_free(out)
     with LogFile() as log_file:
         prepared = prepare(data, config, on_file)
         check_unseen(prepared.splits)
         plan = prepared.plan
-        _complete(plan, prepared, start)
+        _complete(plan, prepared, start, strategy)
         with locked(out), _saying_how_to_resume(out):
             _check_free(out)
             log_file.open(out / Run.LOG)
@@ -95,7 +105,7 @@ def train(
             save_files(out, {name: prepared.splits[name] for name in ("train", "val")})
             if plan.config.border_weight or plan.config.class_balance:
                 write_weights(out / Run.WEIGHTS, prepared.splits["train"], prepared.masks)
-            _fit(out, prepared, None, start, callbacks, on_progress)
+            _fit(out, prepared, strategy, start, callbacks, on_progress)
             evaluate(out, data, on_image=on_image)
     return Run(out)
 
@@ -134,18 +144,41 @@ def resume(
     start = time.monotonic()
     opened = Run(run)
     out, data = opened.path, opened.data if data is None else Path(data)
+    strategy = choose_strategy()
+    if not is_chief(strategy):
+        return _take_part(out, data, strategy, on_file)
     with locked(out), LogFile() as log_file, _saying_how_to_resume(out):
         log_file.open(out / Run.LOG)
         prepared = prepare(data, opened.config, on_file, masks=opened.masks)
         check_files(out, {name: prepared.splits[name] for name in ("train", "val")})
-        checkpoint = out / Run.LAST if (out / Run.LAST).exists() else None
-        _fit(out, prepared, checkpoint, start, callbacks, on_progress)
+        _fit(out, prepared, strategy, start, callbacks, on_progress)
         evaluate(out, data, on_image=on_image)
     return Run(out)
 
 
-def _complete(plan: Plan, prepared: Prepared, start: float) -> None:
+def _take_part(out: Path, data: Path, strategy: tf.distribute.Strategy, on_file: Counter) -> Run:
+    """Train on one of several hosts that is not the chief: with the chief's plan, writing nothing."""
+    until = time.monotonic() + PATIENCE
+    while not (out / Run.FILES).exists():
+        if time.monotonic() > until:
+            raise InputError(
+                f"The hosts share the folder of the run; {out} has no {Run.FILES} of the chief after {PATIENCE} s. "
+                "Mount one folder on all of them, and look at what the chief says."
+            )
+        time.sleep(1)
+    run = Run(out)
+    prepared = prepare(data, run.config, on_file, masks=run.masks)
+    check_files(out, {name: prepared.splits[name] for name in ("train", "val")})
+    _fit(out, prepared, strategy, time.monotonic(), (), _uncounted)
+    return run
+
+
+def _complete(plan: Plan, prepared: Prepared, start: float, strategy: tf.distribute.Strategy) -> None:
     """Choose what is open after the data was read: time, precision, width, steps of an epoch; check the memory."""
+    if "batch_size" in plan.reasons and (replicas := strategy.num_replicas_in_sync) > 1:
+        plan.config = replace(plan.config, batch_size=(plan.config.batch_size or 1) * replicas)
+        plan.reasons["batch_size"] += f", on each of {replicas} devices"
+    check_batch(plan.config.batch_size or 1, strategy)
     if not (plan.config.minutes or plan.config.epochs):
         plan.choose("minutes", DEFAULT_MINUTES, "neither minutes nor epochs were given")
     channels = prepared.normalisation.channels
@@ -166,47 +199,65 @@ def _complete(plan: Plan, prepared: Prepared, start: float) -> None:
 def _fit(
     out: Path,
     prepared: Prepared,
-    checkpoint: Path | None,
+    strategy: tf.distribute.Strategy,
     start: float,
     callbacks: Sequence[Any],
     on_progress: Counter,
 ) -> None:
     """Build the net, restore it where there is a checkpoint, and train it to the end of the run."""
-    config, train, val = prepared.plan.config, prepared.splits["train"], prepared.splits["val"]
+    config = prepared.plan.config
     with memory_in_words(config):
-        model = compiled(config, prepared.normalisation.channels)
-        state = restore_checkpoint(model, checkpoint) if checkpoint else State()
+        with strategy.scope():
+            model = compiled(config, prepared.normalisation.channels)
+            state = restore_checkpoint(model, out / Run.LAST) if (out / Run.LAST).exists() else State()
         if state.history:
-            write_derived(out, state)
             log.info(f"going on after epoch {len(state.history)}")
             start -= state.history[-1]["seconds"]
+            if is_chief(strategy):
+                write_derived(out, state)
         if state.finished:
             return
         done, steps, batch_size = len(state.history), config.steps_per_epoch or 1, config.batch_size or 1
-        draw = prepared.tiles()
-
-        def files(step: int) -> list[str]:
-            return [train.pairs[draw.sample_of(n)].name for n in range(step * batch_size, (step + 1) * batch_size)]
-
-        pixels = train.class_pixels / train.class_pixels.sum()
-        shares = dict(zip(config.classes or (), pixels.tolist(), strict=True))
-        clock = RunClock(config, start, done, on_progress)
-        model.fit(
-            training_dataset(draw, batch_size, first_tile=done * steps * batch_size),
-            steps_per_epoch=steps,
-            initial_epoch=done,
-            epochs=config.epochs or OPEN_EPOCHS,
-            validation_data=prepared.held_out(),
-            callbacks=[
-                clock,
-                Guard(shares, files, done, steps),
-                SamplePredictions(out, val[0], prepared.normalisation.scale, config.classes or (), prepared.masks),
-                RunFiles(out, config.patience, state),
-                *callbacks,
-            ],
-            verbose=0,
-            shuffle=False,  # the data set is in its order already
+        along = [
+            RunClock(config, start, done, on_progress),
+            _guard(prepared, done),
+            *_samples(out, prepared, strategy),
+            RunFiles(out, config.patience, state),
+            *callbacks,
+        ]
+        tiles = training_dataset(
+            prepared.tiles(), batch_size, first_tile=done * steps * batch_size, share=host_share(strategy)
         )
+        course: dict[str, Any] = {
+            "steps_per_epoch": steps,
+            "initial_epoch": done,
+            "epochs": config.epochs or OPEN_EPOCHS,
+        }
+        course |= {"validation_data": prepared.held_out(), "callbacks": along}
+        if strategy.num_replicas_in_sync > 1:
+            fit_workers(model, strategy, tiles, **course)
+        else:
+            model.fit(tiles, **course, verbose=0, shuffle=False)  # the tiles are in their order already
+
+
+def _guard(prepared: Prepared, epochs_done: int) -> Guard:
+    config, train, draw = prepared.plan.config, prepared.splits["train"], prepared.tiles()
+    batch_size, pixels = config.batch_size or 1, train.class_pixels / train.class_pixels.sum()
+
+    def files(step: int) -> list[str]:
+        return [train.pairs[draw.sample_of(n)].name for n in range(step * batch_size, (step + 1) * batch_size)]
+
+    shares = dict(zip(config.classes or (), pixels.tolist(), strict=True))
+    return Guard(shares, files, epochs_done, config.steps_per_epoch or 1)
+
+
+def _samples(out: Path, prepared: Prepared, strategy: tf.distribute.Strategy) -> list[SamplePredictions]:
+    """Sample predictions, where one device can make them alone."""
+    if strategy.num_replicas_in_sync > 1:
+        return []
+    shown = prepared.splits["val"][0]
+    classes = prepared.plan.config.classes or ()
+    return [SamplePredictions(out, shown, prepared.normalisation.scale, classes, prepared.masks)]
 
 
 def _check_free(out: Path) -> None:
