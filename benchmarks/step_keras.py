@@ -16,22 +16,9 @@ import tensorflow as tf
 from keras import layers
 from step_worker import CLASSES, MOMENTUM, OUT, RATE, TILE, read, seconds_of, serve
 
-import unet_tf
+from unet_tf.callbacks import Guard, RunClock
+from unet_tf.compilation import compiled
 from unet_tf.config import TrainConfig
-from unet_tf.fused import fuse_batch_norm
-from unet_tf.training import RunClock
-
-
-def compiled_ours(config: TrainConfig) -> keras.Model:
-    """The net with loss and metric as `unet_tf.train` compiles them, and the paper's optimizer."""
-    model = config.build(channels=1)
-    fuse_batch_norm(model)
-    model.compile(
-        optimizer=keras.optimizers.SGD(RATE, MOMENTUM),
-        loss=unet_tf.WeightedCrossentropy(),
-        metrics=[unet_tf.MeanIoU(CLASSES)],
-    )
-    return model
 
 
 def plain_convolutions(x: Any, filters: int) -> Any:
@@ -86,13 +73,16 @@ class Contender:
         self.config = TrainConfig(
             classes=("a", "b"),
             base_filters=base,
+            depth=4,
             padding="same" if padded else "valid",
             batch_norm=padded,
             precision=precision,
+            optimizer="sgd",
+            learning_rate=RATE,
             minutes=60,
         )
         self.batch = padded_batch() if padded else batch_of(data)
-        self.model = compiled_plain(base, precision) if kind == "plain" else compiled_ours(self.config)
+        self.model = compiled_plain(base, precision) if kind == "plain" else compiled(self.config, 1)
         self.tiles = tf.data.Dataset.from_tensors(tuple(map(tf.constant, self.batch))).repeat()
         self.iterator = iter(self.tiles)
 
@@ -109,7 +99,7 @@ class Contender:
 
     def callbacks(self, steps: int) -> list[keras.callbacks.Callback]:
         """Those that `unet_tf.train` runs at each step."""
-        return [RunClock(self.config, steps, time.monotonic())]
+        return [RunClock(self.config, time.monotonic()), Guard({}, lambda step: [], 0, steps)]
 
     def fit(self, number: str) -> float:
         """Seconds of one `fit` of so many steps, its start and end included."""

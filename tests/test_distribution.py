@@ -91,7 +91,8 @@ def test_two_hosts_train_as_one_does(cells, alone, tmp_path):
 
 def test_a_host_that_dies_ends_the_others_and_all_go_on_together(cells, alone, tmp_path):
     out = tmp_path / "run"
-    slow = "import keras, time; pause = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.5))\n"
+    slow = "import keras, time; wait = lambda batch, logs: time.sleep(0.5)\n"
+    slow += "pause = keras.callbacks.LambdaCallback(on_train_batch_end=wait)\n"
     code = f"{slow}import unet_tf; unet_tf.train({str(cells)!r}, {str(out)!r}, callbacks=[pause], **{SETTINGS})"
     chief, worker = start_hosts(code)
     while not (out / Run.HISTORY).exists() and chief.poll() is None:

@@ -1,6 +1,7 @@
 """The deployment kits in export/, as their READMEs say to use them."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -78,3 +79,59 @@ def test_the_serving_recipe_mounts_what_export_writes_and_its_request_fits(run, 
     found = signature(image=tf.constant(inputs, tf.uint8))
     assert list(found) == ["mask"]  # a single output: REST answers {"outputs": [...]}
     np.testing.assert_array_equal(found["mask"].numpy()[0], predict(run, image))
+
+
+@pytest.fixture
+def stand_ins(tmp_path, monkeypatch):
+    """Commands that print what they are called with, first in the PATH."""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    for name, script in {
+        "unet-tf": 'echo "$TF_CONFIG $*"',
+        "scontrol": 'if [ "$1" = show ]; then printf "n1\\nn2\\n"; else echo "scontrol $*"; fi',
+        "srun": 'shift; for i in 0 1; do SLURM_PROCID=$i "$@"; done; exit ${SRUN_FAILS:-0}',
+    }.items():
+        (bin / name).write_text(f"#!/bin/bash\n{script}\n")
+        (bin / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
+    monkeypatch.setenv("DATA", "data")
+    monkeypatch.setenv("RUN", str(tmp_path / "run"))
+    return tmp_path
+
+
+def bash(*arguments, **environment):
+    return subprocess.run(
+        ["bash", *map(str, arguments)], capture_output=True, text=True, env=os.environ | environment
+    ).stdout.splitlines()
+
+
+def test_a_host_of_a_cluster_begins_and_goes_on(stand_ins):
+    def host(index):
+        (line,) = bash(KITS / "cluster" / "host.sh", "--epochs", "2", HOSTS="a,b", INDEX=index)
+        config, call = line.split(" train ")
+        return json.loads(config), call
+
+    config, call = host("1")
+    assert config == {"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}
+    assert call == f"data --out {stand_ins / 'run'} --epochs 2"
+    (stand_ins / "run").mkdir()
+    (stand_ins / "run" / "config.toml").touch()
+    assert host("0")[1] == f"--resume {stand_ins / 'run'}"
+
+
+def test_slurm_starts_each_node_as_a_host_and_again_where_one_fails(stand_ins):
+    slurm = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_SUBMIT_DIR": str(KITS.parent), "SLURM_JOB_ID": "7"}
+    lines = bash(KITS / "cluster" / "slurm.sh", "--epochs", "2", **slurm)
+    configs = [json.loads(line.split(" train ")[0]) for line in lines]
+    assert [config["task"]["index"] for config in configs] == [0, 1]
+    assert configs[0]["cluster"]["worker"] == ["n1:2222", "n2:2222"]
+    assert bash(KITS / "cluster" / "slurm.sh", **slurm, SRUN_FAILS="1")[-1] == "scontrol requeue 7"
+    assert "requeue" not in bash(KITS / "cluster" / "slurm.sh", **slurm, SRUN_FAILS="1", SLURM_RESTART_COUNT="5")[-1]
+
+
+def test_the_pods_of_the_kubernetes_job_know_what_host_sh_asks_for():
+    job = (KITS / "cluster" / "kubernetes.yaml").read_text()
+    asked = set(re.findall(r'"\$\{(\w+):\?', (KITS / "cluster" / "host.sh").read_text()))
+    assert asked == {"HOSTS", "INDEX", "DATA", "RUN"}
+    assert asked <= set(re.findall(r"name: ([A-Z]+)", job))
+    assert re.search(r"completions: 2\n +parallelism: 2\n +completionMode: Indexed", job)

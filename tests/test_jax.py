@@ -1,0 +1,43 @@
+"""The core - net, loss, metric - on Keras' JAX backend, from NumPy batches, without TensorFlow."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
+CODE = """
+import json, sys
+if sys.argv[1] == "jax":
+    sys.modules["tensorflow"] = None
+import keras, numpy as np
+from unet_tf import MeanIoU, WeightedCrossentropy, unet
+rng = np.random.default_rng(0)
+images = rng.normal(size=(4, 44, 44, 1)).astype("float32")
+labels = (images[:, 20:24, 20:24, 0] > 0).astype("uint8")
+labels[0] = 255
+weights = rng.uniform(0.5, 5, labels.shape).astype("float32")
+model = unet(base_filters=2, depth=2, batch_norm=True)
+model.set_weights([rng.normal(0, 0.3, w.shape) ** (2 if "variance" in w.path else 1) for w in model.weights])
+model.compile(keras.optimizers.SGD(0.01), WeightedCrossentropy(), metrics=[MeanIoU(2)])
+history = model.fit(images, labels, sample_weight=weights, batch_size=2, epochs=3, shuffle=False, verbose=0).history
+print(json.dumps([keras.backend.backend(), history, float(np.abs(model.get_weights()[0]).sum())]))
+"""
+
+
+def run(backend):
+    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", CODE, backend], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_core_trains_on_jax_as_on_tensorflow():
+    (name, history, weights), (_, expected, expected_weights) = run("jax"), run("tensorflow")
+    assert name == "jax"
+    assert history["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    assert history["mean_iou"] == pytest.approx(expected["mean_iou"], abs=1e-6)
+    assert history["loss"][-1] < history["loss"][0]
+    assert weights == pytest.approx(expected_weights, rel=1e-5)
