@@ -188,3 +188,41 @@ def test_a_demo_is_not_overwritten_unless_told(call, tmp_path):
         assert code == 1
         assert "is not empty" in err
     assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_train_says_which_arguments_belong_together(call, cells, tmp_path):
+    code, _, err = call("train", "--resume", tmp_path, "--epochs", 3)
+    assert code == 1
+    assert "--resume RUN takes no --out and no settings beside it" in err
+    code, _, err = call("train", cells)
+    assert code == 1
+    assert "A new run needs DATA and --out RUN" in err
+
+
+def test_flags_override_the_file_and_the_file_the_preset(call, cells, tmp_path):
+    (tmp_path / "settings.toml").write_text('preset = "paper"\nbase_filters = 3\ndepth = 1\nepochs = 7\n')
+    settings = "--epochs 1 --steps-per-epoch 1 --tile 52".split()
+    assert call("train", cells, "--out", tmp_path / "run", "--config", tmp_path / "settings.toml", *settings)[0] == 0
+    from unet_tf import Run
+
+    config = Run(tmp_path / "run").config
+    assert (config.epochs, config.base_filters, config.padding, config.optimizer) == (1, 3, "valid", "sgd")
+    moved = cells.rename(cells.with_name("elsewhere"))
+    try:
+        assert call("train", "--resume", tmp_path / "run")[0] == 1
+        assert call("train", moved, "--resume", tmp_path / "run")[0] == 0
+    finally:
+        moved.rename(cells)
+
+
+def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
+    import shutil
+
+    for kind in ("images", "masks"):
+        shutil.copytree(cells / "train" / kind, tmp_path / "data" / kind)
+    settings = "--base-filters 2 --depth 1 --tile 32 --epochs 1 --steps-per-epoch 1".split()
+    code, out, _ = call("crossval", tmp_path / "data", "--out", tmp_path / "folds", "--folds", 2, *settings)
+    assert code == 0
+    header = next(line for line in out.splitlines() if "spread" in line)
+    assert header.split() == ["mean", "spread", "pooled", "fold1", "fold2"]
+    assert out.rstrip().endswith("report.html")

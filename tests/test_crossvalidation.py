@@ -41,6 +41,7 @@ def test_folds_hold_out_every_file_once_and_go_on_where_they_stopped(four, tmp_p
 
     shutil.rmtree(out / "fold2")
     before = (out / "fold1" / Run.LAST).stat().st_mtime_ns
+    (out / "fold1" / Run.EVALUATION).write_text("judged on something else since")
     assert crossval(four, out, folds=2, **TINY) == result
     assert (out / "fold1" / Run.LAST).stat().st_mtime_ns == before
     with pytest.raises(InputError, match="fold1 was begun with epochs = 1, and 3 is asked for"):
@@ -53,6 +54,12 @@ def test_folds_are_judged_on_what_they_held_out_where_there_are_test_files(four,
     shutil.copytree(cells / "test", data / "test")
     result = crossval(data, tmp_path / "folds", folds=2, **TINY)
     assert np.sum(result["confusion"]) == 4 * 96 * 96
+
+
+def test_runs_are_held_to_their_data(four, cells, tmp_path):
+    crossval(four, tmp_path / "seeds", seeds=2, **TINY)
+    with pytest.raises(InputError, match="changed, gone or new since then"):
+        crossval(cells, tmp_path / "seeds", seeds=2, **TINY)
 
 
 def test_groups_stay_in_one_fold(four, tmp_path):
@@ -95,12 +102,13 @@ def test_a_score_that_a_run_lacks_is_left_out():
         ({"folds": 2, "seeds": 2}, "differ in their folds or in their seeds; received 2 folds and 2 seeds"),
         ({"fold": "1/3"}, "chooses the folds itself; received fold 1/3"),
         ({"folds": 9}, "9 folds need 9 pairs; there are 4"),
+        ({"folds": 2, "group": "cells"}, "Training needs 2 groups by 'cells'"),
     ],
 )
 def test_what_cannot_be_is_said(four, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         crossval(four, tmp_path / "out", **TINY | settings)
-    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_seeds_of_different_runs_train_alike_alone(four, tmp_path):

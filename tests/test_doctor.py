@@ -114,12 +114,14 @@ def test_a_class_without_pixels_is_a_problem(cells):
     assert "Every class has pixels in the training masks; none has class1, class2" in problems[0]
 
 
-def test_an_image_smaller_than_any_tile_is_a_problem(data):
+def test_a_tile_larger_than_most_images_is_a_problem(data):
     for role in ("images", "masks"):
         write_picture(data / "train" / role / "cells_000.png", np.zeros((1, 7), np.uint8))
-    problems = check(data).problems
+    assert check(data).problems == []  # one small image is mirrored
+    problems = check(data, depth=4, padding="valid", tile=572).problems
     assert len(problems) == 1
-    assert "cells_000 is 1x7 (and 0 more are too small). Choose a smaller --depth" in problems[0]
+    assert "cells_000 is 1x7 (and" in problems[0]
+    assert "too small). Choose --tile 268 or less" in problems[0]
 
 
 def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):

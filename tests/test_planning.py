@@ -27,12 +27,34 @@ def test_sizes_of_large_images():
 def test_small_images_get_a_shallower_net_and_more_tiles_a_step():
     config = sizes([(60, 80)]).config
     assert (config.depth, config.tile, config.batch_size) == (2, 60, 32)
-    assert sizes([(1, 7)]).config.depth == 1
+    assert sizes([(1, 7)]).config.depth == 0
 
 
 def test_wide_objects_get_a_deeper_net():
     assert sizes([(512, 512)], object_size=300).config.depth == 5
     assert sizes([(128, 128)], object_size=300).config.depth == 4  # 8 px at the bottom
+
+
+def test_one_small_image_among_many_does_not_decide():
+    config = sizes([(1000, 1000)] * 3 + [(20, 1000)]).config
+    assert (config.depth, config.tile, config.batch_size) == (4, 256, 4)
+
+
+def test_an_epoch_of_a_long_run_takes_ten_minutes():
+    plan = Plan(TrainConfig(minutes=1, base_filters=16))
+    plan_speed(plan, 36 * 3600.0, lambda config: 0.5)
+    assert plan.config.steps_per_epoch == 1200
+
+
+def test_a_width_that_the_memory_does_not_hold_is_not_taken():
+    def seconds(config):
+        if config.base_filters > 16:
+            raise InputError("too much")
+        return 0.01
+
+    plan = Plan(TrainConfig(minutes=1))
+    plan_speed(plan, 3600.0, seconds)
+    assert plan.config.base_filters == 16
 
 
 def test_what_is_given_stays():
@@ -114,7 +136,7 @@ def test_a_run_that_plans_itself_stores_every_value_and_why(cells, tmp_path):
     assert stored["plan"].keys() == {
         "border_weight", "rare_share", "padding", "depth", "tile", "batch_size", "precision"
     }  # fmt: skip
-    assert "tile = 96: the smallest image has 96 px" in (run.path / "log.txt").read_text()
+    assert "tile = 96: images have 96 px" in (run.path / "log.txt").read_text()
 
 
 def test_settings_come_from_presets_and_files(tmp_path):
@@ -129,6 +151,9 @@ def test_settings_come_from_presets_and_files(tmp_path):
         read_config(path)
     path.write_text("epochs = ")
     with pytest.raises(InputError, match=r"Settings are a TOML file.*settings\.toml"):
+        read_config(path)
+    path.write_text('preset = ["paper"]')
+    with pytest.raises(InputError, match="A preset is one of"):
         read_config(path)
     with pytest.raises(InputError, match="A preset is one of default, paper; received 'papper'"):
         preset_settings("papper")

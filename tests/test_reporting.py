@@ -20,7 +20,7 @@ def test_the_report_is_one_file_with_curves_panels_and_scores(folder):
         panel.rename(folder / "panels" / "0.png")
     page = write_report(folder).read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
-    assert page.count("data:image/png;base64,") == 2  # one panel, the curves
+    assert page.count("data:image/png;base64,") == 4  # one panel, the curves, two epochs
     for text in ("U-Net", "majority class", "Otsu threshold", "IoU background", "base_filters", "mean IoU"):
         assert text in page, text
 

@@ -22,10 +22,17 @@ from unet_tf.errors import InputError
 # Dropout, batch norm, rare tiles and Adam's moments: all that has a memory.
 SETTINGS = {
     "base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
-    "dropout": 0.3, "rare_share": 0.5, "epochs": 8, "steps_per_epoch": 6,
+    "dropout": 0.3, "rare_share": 0.5, "epochs": 30, "steps_per_epoch": 4,
 }  # fmt: skip
 KILLS = int(os.environ.get("UNET_TF_KILLS", "3"))
 """SIGKILLs at random moments; 10 in the long form of the test."""
+# A thread kills the process some time after training has begun: in a step, a validation, or while files are written.
+KILLED = """
+import keras, os, signal, threading, time, unet_tf
+def begin(logs):
+    threading.Thread(target=lambda: (time.sleep({seconds}), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
+killer = keras.callbacks.LambdaCallback(on_train_begin=begin)
+"""
 
 
 def fingerprint(path):
@@ -52,20 +59,22 @@ def start(code):
 
 def test_a_run_killed_again_and_again_ends_equal_to_the_bit(cells, undisturbed, tmp_path):
     out, rng = tmp_path / "run", random.Random(2015)
-    begin = f"import unet_tf; unet_tf.train({str(cells)!r}, {str(out)!r}, **{SETTINGS})"
-    go_on = f"import unet_tf; unet_tf.resume({str(out)!r})"
-    reached = []
-    for _ in range(KILLS):
-        process = start(go_on if (out / Run.CONFIG).exists() else begin)
-        while not (out / Run.CONFIG).exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 9))
-        process.kill()
-        process.communicate()
+    begin = f"unet_tf.train({str(cells)!r}, {str(out)!r}, callbacks=[killer], **{SETTINGS})"
+    go_on = f"unet_tf.resume({str(out)!r}, callbacks=[killer])"
+    reached: list[int] = []
+    while len(reached) < KILLS:
+        # From the first step, which is compiled for some seconds, to an epoch or two later.
+        seconds = rng.uniform(2, 8) / (1 + (sum(reached) > 0))
+        code = KILLED.format(seconds=seconds) + (go_on if (out / Run.CONFIG).exists() else begin)
+        process = start(code)
+        errors = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, errors
         reached.append(len(json.loads(zipfile.ZipFile(out / Run.LAST).read(STATE))["history"])
                        if (out / Run.LAST).exists() else 0)  # fmt: skip
     resume(out)
+    print(f"killed after epochs {reached}")
     assert fingerprint(out) == fingerprint(undisturbed.path), f"killed after epochs {reached}"
+    assert 0 < max(reached) < SETTINGS["epochs"], f"killed after epochs {reached}: none in the midst of the run"
     assert (out / Run.REPORT).is_file()
 
 
@@ -127,3 +136,20 @@ def test_a_damaged_checkpoint_is_named(undisturbed, tmp_path):
     (out / Run.LAST).write_bytes((out / Run.LAST).read_bytes()[:1000])
     with pytest.raises(InputError, match=r"last\.keras is damaged, or no checkpoint"):
         resume(out)
+
+
+def test_a_process_killed_before_its_run_has_begun_leaves_the_folder_free(cells, undisturbed, tmp_path):
+    for name in (Run.FILES, Run.LOCK):  # config.toml comes last
+        shutil.copy(undisturbed.path / name, tmp_path)
+    (tmp_path / ".last.12345678.keras").write_bytes(b"half")
+    with pytest.raises(InputError, match="is no run: it has no config.toml"):
+        resume(tmp_path)
+    run = train(cells, tmp_path, **SETTINGS | {"epochs": 1})
+    assert not list(run.path.glob(".*.keras"))
+
+
+def test_a_run_begun_but_without_an_epoch_goes_on_from_the_start(undisturbed, tmp_path):
+    for name in (Run.CONFIG, Run.FILES):
+        shutil.copy(undisturbed.path / name, tmp_path)
+    resume(tmp_path)
+    assert fingerprint(tmp_path) == fingerprint(undisturbed.path)

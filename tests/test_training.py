@@ -4,21 +4,24 @@ import math
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import Run, TrainConfig, predict, train
-from unet_tf.callbacks import RunClock, RunFiles
+from unet_tf import Run, TrainConfig, predict, resume, train
+from unet_tf.callbacks import Guard, RunClock, RunFiles, write_derived
 from unet_tf.checkpoint import State
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.data.recognition import class_names
 from unet_tf.errors import InputError
 from unet_tf.fused import fuse_batch_norm
 from unet_tf.losses import WeightedCrossentropy
+from unet_tf.metrics import MeanIoU
 
 TINY = {
     "base_filters": 2, "depth": 1, "padding": "valid", "tile": 52, "batch_size": 2, "precision": "float32",
@@ -180,6 +183,11 @@ def test_a_run_that_exists_is_not_touched(run, cells):
         ({"epochs": 1.5}, "epochs is a whole number or not set; received 1.5"),
         ({"tile": "44"}, "tile is a whole number or not set; received '44'"),
         ({"flips": 1}, "flips is true or false; received 1"),
+        ({"elastic": math.inf}, "elastic is a finite number; received inf"),
+        ({"scale": 0.99}, r"scale is in \[0, 0.9\]; received 0.99"),
+        ({"classes": 2.5}, "classes is their number, or their names; received 2.5"),
+        ({"void": 1.5}, "void is a class, a mask value or a colour.*; received 1.5"),
+        ({"minutes": 1e-6}, "A run has time to train; reading took all of its 1e-06 minutes"),
         ({"minutes": -1}, "minutes is above 0; received -1"),
         ({"dropout": 2}, r"dropout is a rate in \[0, 1\); received 2"),
         ({"elastic": -1}, "elastic is 0 or more"),
@@ -257,10 +265,10 @@ def test_memory_that_does_not_do_is_said(cells, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):
-    """A limit on the size of files, set after the first epoch, stands for the disk."""
+    """A limit on the size of files, set before the second epoch is saved, stands for the disk."""
     code = (
         "import keras, resource, sys, unet_tf\n"
-        "def full(epoch, logs): resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "def full(epoch, logs): epoch == 1 and resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
         "limit = keras.callbacks.LambdaCallback(on_epoch_end=full)\n"
         f"unet_tf.train({str(cells)!r}, {str(tmp_path / 'run')!r}, callbacks=[limit], **{TINY})"
     )
@@ -300,3 +308,70 @@ def test_fused_batch_norm_trains_as_keras_own_does(precision):
         a, b = (np.array(m.get_layer("down0_conv1_norm").moving_variance) - 0.9 for m in models)
         np.testing.assert_allclose(b / a, 1024 / 1023, rtol=2e-4)
         assert (b > a).all()
+
+
+def test_a_net_that_is_no_longer_finite_is_not_saved(cells, tmp_path):
+    settings = TINY | {"learning_rate": 1e38, "optimizer": "sgd", "steps_per_epoch": 1, "epochs": 1}
+    with pytest.raises(InputError, match=r"validation loss is finite; it is (nan|inf) after epoch 1"):
+        train(cells, tmp_path / "run", **settings)
+    assert not (tmp_path / "run" / Run.LAST).exists()
+
+
+def test_a_collapse_to_one_class_is_warned_of_once(caplog):
+    metric = MeanIoU(2)
+    metric.confusion.assign([[90, 0], [10, 0]])
+    model = SimpleNamespace(metrics=[metric], distribute_strategy=tf.distribute.get_strategy())
+    guard = Guard({"background": 0.9, "cell": 0.1}, lambda step: [], 0, 1)
+    guard.set_model(model)
+    for epoch in range(5):
+        logs = {"val_loss": 1.0}
+        guard.on_epoch_end(epoch, logs)
+        assert logs["classes_predicted"] == 1
+    assert len(caplog.records) == 1
+    assert "has predicted background alone (training pixels: background 90.00%, cell 10.00%)" in caplog.text
+
+
+def test_a_run_of_minutes_does_not_begin_an_epoch_without_time():
+    clock = RunClock(TrainConfig(minutes=1, steps_per_epoch=1), start=time.monotonic() - 55)
+    clock.validation_seconds = 10.0
+    clock.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    clock.model.compile("adam")
+    clock.model.stop_training = False
+    clock.on_epoch_end(0, {"loss": 1.0, "val_loss": 1.0, "val_mean_iou": 0.5})
+    assert clock.model.stop_training
+
+
+def test_history_of_epochs_with_other_columns_is_written(tmp_path):
+    """A run begun on several devices goes on with one."""
+    rows = [{"epoch": 0, "val_mean_iou": 0.5}, {"epoch": 1, "val_mean_iou": 0.4, "classes_predicted": 2}]
+    write_derived(tmp_path, State(rows))
+    assert (tmp_path / Run.HISTORY).read_text().splitlines() == [
+        "epoch,val_mean_iou,classes_predicted", "0,0.5,", "1,0.4,2"
+    ]  # fmt: skip
+
+
+def test_a_callback_that_ends_a_run_completes_it(cells, tmp_path):
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    run = train(cells, tmp_path / "run", callbacks=[Enough()], **TINY | {"epochs": 9})
+    assert len(history(resume(run.path))) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said(cells, run):
+    with pytest.raises(InputError, match="Cannot write into .*Choose another --out"):
+        train(cells, run.path / "config.toml" / "x", **TINY)
+
+
+def test_events_for_tensorboard_are_written(cells, tmp_path, monkeypatch):
+    from unet_tf import cli
+
+    monkeypatch.setattr(sys, "argv", [
+        "unet-tf", "train", str(cells), "--out", str(tmp_path / "run"), "--tensorboard", "--base-filters", "2",
+        "--depth", "1", "--tile", "32", "--epochs", "1", "--steps-per-epoch", "1", "--batch-size", "1",
+    ])  # fmt: skip
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert not stopped.value.code
+    assert list((tmp_path / "run" / "tensorboard").rglob("events.out.tfevents.*"))

@@ -108,11 +108,13 @@ class RunClock(keras.callbacks.Callback):
         """Add learning rate and seconds to the line of the epoch, and say it."""
         logs["learning_rate"] = learning_rate(self.model)
         logs["seconds"] = round(time.monotonic() - self.start, 1)
+        if self.seconds < math.inf and self.share >= 1:
+            self.model.stop_training = True  # another epoch would have no time to learn
         log.info(f"{epoch_line(epoch, logs)}  {self._left()}")
 
     def _left(self) -> str:
         gained = self.share - self.share_then
-        left = (time.monotonic() - self.began) * (1 - self.share) / gained if gained > 0 else math.inf
+        left = (time.monotonic() - self.began) * (1 - self.share) / gained if gained > 0 else 0.0
         return f"{left / 60:.0f} min left" if left >= 60 else f"{left:.0f} s left"
 
 
@@ -161,7 +163,16 @@ class Guard(keras.callbacks.Callback):
         self.step += 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Count the classes that are predicted; warn where that is one for several epochs."""
+        """Count the classes that are predicted; warn where that is one for several epochs.
+
+        Raises:
+            InputError: the validation loss is not finite; the files of the epochs before stay.
+        """
+        if not math.isfinite(logs["val_loss"]):
+            raise InputError(
+                f"A validation loss is finite; it is {logs['val_loss']} after epoch {epoch + 1}. What the run saved "
+                "before stays. Lower --learning-rate."
+            )
         if self.model.distribute_strategy.num_replicas_in_sync > 1:
             return  # to read a metric, all replicas must take part
         metrics = [one for group in self.model.metrics for one in getattr(group, "metrics", [group])]
@@ -239,6 +250,7 @@ def write_derived(out: Path, state: State) -> None:
         with replacing(out / Run.BEST) as temporary:
             shutil.copyfile(out / Run.LAST, temporary)
     with replacing(out / Run.HISTORY) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, state.history[0])
+        columns = dict.fromkeys(name for row in state.history for name in row)
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(state.history)

@@ -21,16 +21,18 @@ STATE = "training.json"
 class State:
     """What a run knows besides weights and optimizer.
 
-    Everything else that a run has to know follows from it: tiles are functions of their number, dropout's generator is
-    a weight, the schedule is a function of the steps done and the seconds used.
+    Everything else that a run has to know follows from it: tiles are functions of their number, the schedule is a
+    function of the steps done and the seconds used.
 
     Attributes:
         history: one row an epoch: "epoch" from 0, loss, scores, learning rate, seconds of the run so far.
         finished: whether the run came to its end.
+        generators: state of the random generator of each dropout layer, in their order; Keras does not save it.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
     finished: bool = False
+    generators: list[list[int]] = field(default_factory=list)
 
     @property
     def best(self) -> tuple[int, float]:
@@ -45,6 +47,7 @@ def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
     Raises:
         InputError: the system refuses to write; what was there stays.
     """
+    state.generators = [generator.numpy().tolist() for generator in _generators(model)]
     with replacing(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -62,6 +65,12 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
             state = State(**json.loads(archive.read(STATE)))
         model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
+        for generator, value in zip(_generators(model), state.generators, strict=True):
+            generator.assign(value)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.") from error
     return state
+
+
+def _generators(model: keras.Model) -> list[Any]:
+    return [layer.seed_generator.state for layer in model.layers if isinstance(layer, keras.layers.Dropout)]

@@ -41,7 +41,10 @@ Data = Annotated[
     Path,
     typer.Argument(help="Folder with images/ and masks/ (equal names), train/ val/ test/ of them, or train.txt lists."),
 ]
-DataOrNone = Annotated[Path | None, typer.Argument(help="As for check.", metavar="DATA")]
+DataOrNone = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of images and masks, as for check. Beside --resume: where it is now.", metavar="DATA"),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings, such as the config.toml of a run; flags override it.")
 ]
@@ -163,9 +166,9 @@ def train(
 
     RUN gets configuration, checkpoints, history, log, sample predictions and report.
     """
-    given = [data, out, config, preset, *settings]
+    given = [out, config, preset, *settings]
     if resume is not None and any(one is not None for one in given):
-        raise InputError("A run goes on as it was begun: --resume RUN takes no DATA, --out or settings beside it.")
+        raise InputError("A run goes on as it was begun: --resume RUN takes no --out and no settings beside it.")
     if resume is None and (data is None or out is None):
         raise InputError("A new run needs DATA and --out RUN; one that was stopped goes on with --resume RUN.")
     settings = _settings(preset, config, settings)
@@ -175,7 +178,7 @@ def train(
     with show_log(), progress_bars() as bars:
         shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
         try:
-            run = unet_tf.resume(resume, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
+            run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
         except KeyboardInterrupt:
             raise typer.Exit(STOPPED) from None  # the log has said how to go on
     print_scores(run.path)

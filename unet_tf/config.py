@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 import types
 from collections.abc import Callable, Sequence
@@ -51,7 +52,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("base_filters", "epochs", "steps_per_epoch", "batch_size", "patience"), _at_least(1)),
     **dict.fromkeys(("mask_tolerance", "depth", "border_weight"), _at_least(0)),
     **dict.fromkeys(("rotation", "elastic", "brightness", "gamma", "noise"), _at_least(0)),
-    **dict.fromkeys(("dropout", "scale", "contrast"), _RATE),
+    **dict.fromkeys(("dropout", "contrast"), _RATE),
+    "scale": ("in [0, 0.9]", lambda value: 0 <= value <= 0.9),
 }
 """What each value must be, in words and as a test; None, where a field may be it, always does."""
 
@@ -97,16 +99,17 @@ class TrainConfig:
         batch_norm: batch normalisation after each 3x3 convolution: trains small nets from few images much faster.
         dropout: rate at the end of the contracting path, in [0, 1).
         precision: "float32", "bfloat16" or "float16" for mixed precision, or "auto" for what is fastest here.
-        epochs: passes over the training pixels; None for no limit but `minutes`.
+        epochs: how many times `steps_per_epoch` steps are made; None for no limit but `minutes`.
         minutes: time for reading, training and validation together; None for no limit but `epochs`, and for 15 if
             that is None too.
-        steps_per_epoch: optimizer steps between validations.
+        steps_per_epoch: optimizer steps between validations; where `epochs` are given one pass over the training
+            pixels, and 64 at least.
         batch_size: tiles a step, over all devices.
         tile: input size of a tile, pixels.
         optimizer: "adam", or "sgd" with the paper's momentum of 0.99.
         learning_rate: at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero.
-        clip_norm: largest norm of all gradients together; longer ones are scaled down to it. None never does.
-        patience: epochs without a better validation mean IoU after which training ends; None never ends it.
+        clip_norm: largest norm of all gradients together; longer ones are scaled down to it.
+        patience: epochs without a better validation mean IoU after which training ends.
         seed: of the start weights, the order and the augmentation.
         split_seed: of the split, where the data has no `val/`.
         val_share: share of the files held out where the data has no `val/`.
@@ -114,9 +117,9 @@ class TrainConfig:
         fold: "i/k" holds out the i-th of k folds instead of a share.
         cache: where decoded pairs are kept: "memory", "disk", "none" (decoded anew each time), or "auto" by size.
         rare_share: share of the tiles put on a pixel of a class, each class as often, so that rare ones appear.
-        border_weight: w0 of the paper's separation borders (10 there), 0 for none; None for 10 with instance masks and
-            0 with others.
-        border_sigma: their width, pixels.
+        border_weight: weight of the paper's separation borders (w0, 10 there), 0 for none; left open 10 with instance
+            masks and 0 with others.
+        border_sigma: width of the separation borders (sigma), pixels.
         class_balance: whether the weight map balances the classes.
         flips: mirror each axis at random.
         warped: share of the tiles that are turned, scaled and bent; the others stay as sharp as the files.
@@ -179,6 +182,8 @@ class TrainConfig:
         for name, (rule, holds) in RULES.items():
             if (value := getattr(self, name)) is not None and not holds(value):
                 raise InputError(f"{name} is {rule}; received {value!r}.")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"{name} is a finite number; received {value!r}.")
         if self.depth is not None and self.padding is not None and self.tile is not None:
             self.geometry.check(self.tile)
 
@@ -270,7 +275,7 @@ def preset_settings(name: str) -> dict[str, Any]:
     Raises:
         InputError: there is no such preset.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InputError(f"A preset is one of {', '.join(PRESETS)}; received {name!r}.")
     return dict(PRESETS[name])
 
@@ -286,11 +291,15 @@ def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=3, cutoff=0)
             raise InputError(f"A run has no setting {name!r}; nearest: {', '.join(nearest)}.")
-    if "classes" in overrides:
-        overrides = overrides | {"classes": class_names(overrides["classes"])}
+    if (classes := overrides.get("classes")) is not None:
+        if isinstance(classes, bool) or not isinstance(classes, (int, str, list, tuple)):
+            raise InputError(f"classes is their number, or their names; received {classes!r}.")
+        overrides = overrides | {"classes": class_names(classes)}
     if "void" in overrides:
         void = overrides["void"]
-        overrides = overrides | {"void": (str(void),) if isinstance(void, str | int) else tuple(map(str, void))}
+        if isinstance(void, bool) or not isinstance(void, (int, str, list, tuple)):
+            raise InputError(f"void is a class, a mask value or a colour, or a list of these; received {void!r}.")
+        overrides = overrides | {"void": tuple(map(str, void)) if isinstance(void, (list, tuple)) else (str(void),)}
     return overrides
 
 

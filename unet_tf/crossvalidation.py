@@ -16,6 +16,7 @@ import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.folder import find_named
+from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
 from unet_tf.files import replacing
@@ -45,8 +46,8 @@ def crossval(
     """Train and judge once for each fold of the data, or once for each seed.
 
     Folds share no file, and with `group` no group; together they hold out every file once. Seeds share one split. Each
-    run is a folder in `out` that `train` fills; called again, what is complete stays, what was stopped goes on. Writes
-    `crossval.json` and `report.html` beside them.
+    run is a folder in `out` that `train` fills; called again, what is complete is judged anew, and what was stopped
+    goes on. Writes `crossval.json` and `report.html` beside them.
 
     Args:
         data: folder as for `train`; without `val/` for folds.
@@ -75,6 +76,7 @@ def crossval(
     config = replace(config or TrainConfig(), **config_changes(overrides))
     runs = _runs(config, folds, seeds)
     for name, one in runs.items():
+        find_splits(data, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
         _check_alike(out / name, one)
     progress = {"callbacks": callbacks, "on_file": on_file, "on_progress": on_progress, "on_image": on_image}
     stored: dict[str, Any] = {}
@@ -84,7 +86,7 @@ def crossval(
         try:
             if not (out / name / Run.CONFIG).exists():
                 train(data, out / name, one, **progress)  # type: ignore[arg-type]
-            elif not (out / name / Run.REPORT).exists():
+            else:  # complete or not: held to its data, and judged anew
                 resume(out / name, data, **progress)  # type: ignore[arg-type]
         except KeyboardInterrupt:
             log.warning("Or go on with all that is left by the same crossval command.")

@@ -25,6 +25,10 @@ PANELS = {
         "rotation", "scale", "elastic", "contrast", "brightness", "gamma", "noise", "void_outside",
     ),
 }  # fmt: skip
+PLANNED = (
+    "classes", "base_filters", "depth", "padding", "steps_per_epoch", "batch_size", "tile", "rare_share",
+    "border_weight",
+)  # fmt: skip
 SETTINGS = tuple(name for names in PANELS.values() for name in names)
 
 
@@ -56,12 +60,22 @@ def _option(name: str) -> inspect.Parameter:
     text = _help()[name]
     option = typer.Option(
         help=text[0].upper() + text[1:],
-        show_default="none" if name == "void" else "chosen, or none" if default is None else str(default),
+        show_default=_default(name, default),
         rich_help_panel=panel,
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
+
+
+def _default(name: str, default: Any) -> str:
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if name == "minutes":
+        return "15 without --epochs"
+    if name in PLANNED:
+        return "by the data"
+    return "none" if default in (None, ()) else str(default)
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

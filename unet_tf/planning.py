@@ -26,6 +26,8 @@ ENOUGH_STEPS = 1200
 """Steps of `STEP_PIXELS` that a wider net needs to be the better one."""
 EPOCHS = 20
 """Validations of a run that is limited by time."""
+LONGEST_EPOCH = 600.0
+"""Seconds of an epoch, after which a run is saved, at most: more is too much to lose."""
 FEWEST_STEPS = 64
 """Shortest epoch where the number of epochs is given, so that validation does not eat the time on small data."""
 MOST_DEPTH, USUAL_DEPTH = 5, 4
@@ -34,6 +36,8 @@ FEWEST_BOTTOM = 8
 RARE, RARE_SHARE = 0.01, 0.25
 """Share of the pixels below which a class is rare, and share of the tiles that then look for classes."""
 OPEN_EPOCHS = 1_000_000
+LOGIT_MAPS = 6
+"""float32 values for each class and pixel that loss and metric take."""
 
 
 class Plan:
@@ -62,30 +66,35 @@ def plan_sizes(plan: Plan, shapes: Sequence[tuple[int, int]], object_size: float
         shapes: height and width of each training image, pixels.
         object_size: as of `object_size`.
     """
-    side = min(min(shape) for shape in shapes)
+    side = usual_side(shapes)
     plan.choose("padding", "same", "every pixel that is computed carries loss; unpadded, two thirds would carry none")
     fits = max(0, int(math.log2(max(side, 1) / FEWEST_BOTTOM)))
     sees = Geometry(USUAL_DEPTH, "same").halo
     wanted = MOST_DEPTH if object_size > 2 * sees else USUAL_DEPTH
     plan.choose(
         "depth",
-        min(wanted, fits) or 1,
+        min(wanted, fits) or min(1, side // 2),
         f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
         if fits >= wanted
-        else f"the smallest image has {side} px, and the deepest level keeps {FEWEST_BOTTOM} of them",
+        else f"images have {side} px, of which the deepest level keeps {FEWEST_BOTTOM} if there are so many",
     )
     geometry = plan.config.geometry
     tile = training_tile(shapes, geometry)
-    plan.choose("tile", tile, f"the smallest image has {side} px; more than {largest_output(geometry)} px are not used")
+    plan.choose("tile", tile, f"images have {side} px; more than {largest_output(geometry)} px are not used")
     output = geometry.output_size(plan.config.tile or tile)
     batch = min(32, max(1, round(STEP_PIXELS / output**2)))
     plan.choose("batch_size", batch, f"about {STEP_PIXELS} px a step carry loss, {output}x{output} a tile")
 
 
 def training_tile(shapes: Sequence[tuple[int, int]], geometry: Geometry) -> int:
-    """The largest useful tile whose output fits into every image: at most the paper's 572, 256 for "same"."""
-    side = min(min(shape) for shape in shapes)
-    return geometry.nearest_legal(min(side, largest_output(geometry)) + geometry.shrink)[0]
+    """The largest useful tile whose output fits into the images: at most the paper's 572, 256 for "same"."""
+    return geometry.nearest_legal(min(usual_side(shapes), largest_output(geometry)) + geometry.shrink)[0]
+
+
+def usual_side(shapes: Sequence[tuple[int, int]]) -> int:
+    """Shorter side that three of four images have at least, so that a few small ones do not decide for all."""
+    sides = sorted(min(shape) for shape in shapes)
+    return sides[len(sides) // 4]
 
 
 def largest_output(geometry: Geometry) -> int:
@@ -106,11 +115,11 @@ def plan_speed(plan: Plan, seconds_left: float, step_seconds: Callable[[TrainCon
 
     Args:
         plan: changed.
-        seconds_left: of the run's time; infinite where epochs alone limit it.
+        seconds_left: of the run's time.
         step_seconds: measures one optimizer step of a configuration.
     """
-    if seconds_left == math.inf:
-        plan.choose("base_filters", WIDTHS[1], "no time limit to fit into; 64 in the paper")
+    if plan.config.epochs is not None:
+        plan.choose("base_filters", WIDTHS[1], "epochs limit the run, and not time alone; 64 in the paper")
         return
     measured: dict[int, float] = {}
 
@@ -123,14 +132,23 @@ def plan_speed(plan: Plan, seconds_left: float, step_seconds: Callable[[TrainCon
     if width is None:
         width = WIDTHS[0]
         for wider in WIDTHS[1:]:  # a doubled width takes twice the time at least: no need to measure that
-            if 2 * seconds(width) * ENOUGH_STEPS > seconds_left or seconds(wider) * ENOUGH_STEPS > seconds_left:
+            if 2 * seconds(width) * ENOUGH_STEPS > seconds_left or not _fits(wider, seconds, seconds_left):
                 break
             width = wider
         times = ", ".join(f"{known:.2f} s a step at {one}" for one, known in measured.items())
         plan.choose("base_filters", width, f"the widest that makes {ENOUGH_STEPS} steps in time; measured {times}")
     if plan.config.steps_per_epoch is None:
-        steps = max(1, round(seconds_left / EPOCHS / seconds(width)))
-        plan.choose("steps_per_epoch", steps, f"about {EPOCHS} validations; a step takes {seconds(width):.2f} s")
+        epochs = max(EPOCHS, round(seconds_left / LONGEST_EPOCH))
+        steps = max(1, round(seconds_left / epochs / seconds(width)))
+        plan.choose("steps_per_epoch", steps, f"about {epochs} validations; a step takes {seconds(width):.2f} s")
+
+
+def _fits(width: int, seconds: Callable[[int], float], seconds_left: float) -> bool:
+    """Whether a net makes enough steps in time, and fits into the memory."""
+    try:
+        return seconds(width) * ENOUGH_STEPS <= seconds_left
+    except InputError:
+        return False
 
 
 def object_size(labels: Sequence[NDArray[np.uint8]], num_classes: int) -> float:
@@ -161,7 +179,8 @@ def memory_needed(config: TrainConfig, channels: int) -> int:
         floats += of_block * base * 2**level * pixels // 4**level
     weights = 2.0 * 31.03e6 * (base / 64) ** 2 * 4.0 ** (geometry.depth - 4)
     each = 4 if PRECISIONS[config.precision] == "float32" else 2
-    return int(floats * each + 16 * weights)
+    logits = LOGIT_MAPS * 4 * (len(config.classes or ()) or 2) * pixels
+    return int(floats * each + logits + 16 * weights)
 
 
 def check_memory(config: TrainConfig, channels: int, free: int) -> str:

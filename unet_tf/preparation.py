@@ -21,7 +21,7 @@ from unet_tf.data.samples import Samples, read_samples
 from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry, default_tile
-from unet_tf.planning import Plan, object_size, plan_sampling, plan_sizes
+from unet_tf.planning import Plan, object_size, plan_sampling, plan_sizes, usual_side
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -142,19 +142,20 @@ def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
 
 
 def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
-    """Raise InputError unless `tile` is legal and its output fits into every image."""
+    """Raise InputError unless `tile` is legal and its output fits into most images; smaller ones are mirrored."""
     output = geometry.output_size(tile)
-    small = [
-        (shape, pair.name) for shape, pair in zip(samples.shapes, samples.pairs, strict=True) if min(shape) < output
-    ]
-    if small:
-        (height, width), name = min(small, key=lambda item: min(item[0]))
-        side = min(height, width)
+    side = usual_side(samples.shapes)
+    if side < output:
+        small = sum(min(shape) < output for shape in samples.shapes)
+        (height, width), name = min(
+            ((shape, pair.name) for shape, pair in zip(samples.shapes, samples.pairs, strict=True)),
+            key=lambda item: min(item[0]),
+        )
         fits = geometry.nearest_legal(side + geometry.shrink)[0]
         remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
         raise InputError(
-            f"Every training image holds the output of a tile, and a {tile} tile gives {output}x{output} px: "
-            f"{name} is {height}x{width} (and {len(small) - 1} more are too small). Choose {remedy}."
+            f"Three of four training images hold the output of a tile, and a {tile} tile gives {output}x{output} px: "
+            f"{name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
         )
 
 

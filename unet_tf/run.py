@@ -157,15 +157,23 @@ def locked(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(path / Run.LOCK)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with FileLock(path / Run.LOCK, timeout=0):
-            yield
-    except Timeout as error:
+        lock.acquire(timeout=0)
+    except OSError as error:
+        if not isinstance(error, Timeout):
+            raise InputError(f"Cannot write into {path}: {error.strerror}. Choose another --out.") from error
         raise InputError(
             f"One process at a time trains in a run folder, and another does in {path}. Wait for its end, or choose "
             "another --out."
         ) from error
+    try:
+        for left in path.glob(".*.keras"):  # by a process that was killed while it wrote
+            left.unlink()
+        yield
+    finally:
+        lock.release()
 
 
 def save_config(path: Path, plan: Plan, masks: MaskFormat, normalisation: Normalisation, data: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 import signal
 import threading
 import time
@@ -101,10 +102,11 @@ def train(
         with locked(out), _saying_how_to_resume(out):
             _check_free(out)
             log_file.open(out / Run.LOG)
-            save_config(out, plan, prepared.masks, prepared.normalisation, data)
             save_files(out, {name: prepared.splits[name] for name in ("train", "val")})
             if plan.config.border_weight or plan.config.class_balance:
                 write_weights(out / Run.WEIGHTS, prepared.splits["train"], prepared.masks)
+            # Last: where it is, a run has begun, and can be gone on with.
+            save_config(out, plan, prepared.masks, prepared.normalisation, data)
             _fit(out, prepared, strategy, start, callbacks, on_progress)
             evaluate(out, data, on_image=on_image)
     return Run(out)
@@ -159,10 +161,10 @@ def resume(
 def _take_part(out: Path, data: Path, strategy: tf.distribute.Strategy, on_file: Counter) -> Run:
     """Train on one of several hosts that is not the chief: with the chief's plan, writing nothing."""
     until = time.monotonic() + PATIENCE
-    while not (out / Run.FILES).exists():
+    while not (out / Run.CONFIG).exists():
         if time.monotonic() > until:
             raise InputError(
-                f"The hosts share the folder of the run; {out} has no {Run.FILES} of the chief after {PATIENCE} s. "
+                f"The hosts share the folder of the run; {out} has no {Run.CONFIG} of the chief after {PATIENCE} s. "
                 "Mount one folder on all of them, and look at what the chief says."
             )
         time.sleep(1)
@@ -181,18 +183,29 @@ def _complete(plan: Plan, prepared: Prepared, start: float, strategy: tf.distrib
     check_batch(plan.config.batch_size or 1, strategy)
     if not (plan.config.minutes or plan.config.epochs):
         plan.choose("minutes", DEFAULT_MINUTES, "neither minutes nor epochs were given")
-    channels = prepared.normalisation.channels
+    channels, on_cpu = prepared.normalisation.channels, not tf.config.list_physical_devices("GPU")
     if plan.config.precision == "auto":
         plan.choose("precision", *fastest_precision())
     minutes = plan.config.minutes
     seconds_left = minutes * 60 - (time.monotonic() - start) if minutes else math.inf
-    plan_speed(plan, seconds_left, lambda config: step_seconds(config, channels))
+    if seconds_left <= 0:
+        raise InputError(
+            f"A run has time to train; reading took all of its {minutes:g} minutes "
+            f"({time.monotonic() - start:.0f} s). Give more --minutes, or --epochs."
+        )
+
+    def seconds(config: TrainConfig) -> float:
+        if on_cpu:
+            check_memory(config, channels, free_memory())
+        return step_seconds(config, channels)
+
+    plan_speed(plan, seconds_left, seconds)
     one_pass = math.ceil(len(prepared.tiles().draws) / (plan.config.batch_size or 1))
     words = f"{one_pass} steps see each pixel about once; {FEWEST_STEPS} at least"
     plan.choose("steps_per_epoch", max(FEWEST_STEPS, one_pass), words)
     for name, reason in plan.reasons.items():
         log.info(f"{name} = {getattr(plan.config, name)}: {reason}")
-    if not tf.config.list_physical_devices("GPU"):
+    if on_cpu:
         log.info(f"memory: {check_memory(plan.config, channels, free_memory())}")
 
 
@@ -222,8 +235,8 @@ def _fit(
             RunClock(config, start, done, on_progress),
             _guard(prepared, done),
             *_samples(out, prepared, strategy),
+            *callbacks,  # before the files: one may end the run
             RunFiles(out, config.patience, state),
-            *callbacks,
         ]
         tiles = training_dataset(
             prepared.tiles(), batch_size, first_tile=done * steps * batch_size, share=host_share(strategy)
@@ -279,7 +292,8 @@ def _saying_how_to_resume(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        log.warning(f"Stopped. Go on with: unet-tf train --resume {out}")
+        if (out / Run.CONFIG).exists():
+            log.warning(f"Stopped. Go on with: unet-tf train --resume {shlex.quote(str(out))}")
         raise
     finally:
         if in_main:
