@@ -84,7 +84,7 @@ def test_a_signal_ends_a_run_with_the_line_that_resumes_it(cells, tmp_path, numb
     arguments = ["train", cells, "--out", out, "--base-filters", 2, "--depth", 1, "--tile", 32, "--epochs", 100000]
     process = subprocess.Popen(
         [sys.executable, "-m", "unet_tf", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
+        text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     )  # fmt: skip
     while not (out / Run.HISTORY).exists() and process.poll() is None:
         time.sleep(0.05)

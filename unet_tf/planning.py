@@ -26,8 +26,8 @@ ENOUGH_STEPS = 1200
 """Steps of `STEP_PIXELS` that a wider net needs to be the better one."""
 EPOCHS = 20
 """Validations of a run that is limited by time."""
-LONGEST_EPOCH = 600.0
-"""Seconds of an epoch, after which a run is saved, at most: more is too much to lose."""
+SHORTEST_EPOCH, LONGEST_EPOCH = 10.0, 600.0
+"""Seconds of an epoch: with less, validating and saving eat the time; more is too much to lose."""
 FEWEST_STEPS = 64
 """Shortest epoch where the number of epochs is given, so that validation does not eat the time on small data."""
 MOST_DEPTH, USUAL_DEPTH = 5, 4
@@ -76,7 +76,7 @@ def plan_sizes(plan: Plan, shapes: Sequence[tuple[int, int]], object_size: float
         min(wanted, fits) or min(1, side // 2),
         f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
         if fits >= wanted
-        else f"images have {side} px, of which the deepest level keeps {FEWEST_BOTTOM} if there are so many",
+        else f"images have {side} px, and one level more would have fewer than {FEWEST_BOTTOM} of them",
     )
     geometry = plan.config.geometry
     tile = training_tile(shapes, geometry)
@@ -138,9 +138,9 @@ def plan_speed(plan: Plan, seconds_left: float, step_seconds: Callable[[TrainCon
         times = ", ".join(f"{known:.2f} s a step at {one}" for one, known in measured.items())
         plan.choose("base_filters", width, f"the widest that makes {ENOUGH_STEPS} steps in time; measured {times}")
     if plan.config.steps_per_epoch is None:
-        epochs = max(EPOCHS, round(seconds_left / LONGEST_EPOCH))
+        epochs = min(max(EPOCHS, seconds_left / LONGEST_EPOCH), max(1, seconds_left / SHORTEST_EPOCH))
         steps = max(1, round(seconds_left / epochs / seconds(width)))
-        plan.choose("steps_per_epoch", steps, f"about {epochs} validations; a step takes {seconds(width):.2f} s")
+        plan.choose("steps_per_epoch", steps, f"about {epochs:.0f} validations; a step takes {seconds(width):.2f} s")
 
 
 def _fits(width: int, seconds: Callable[[int], float], seconds_left: float) -> bool:
