@@ -215,9 +215,10 @@ AUGMENTATIONS: dict[str, tuple[Build, str]] = {
 }
 NOTES = f"""
 The same to each: flips, rotation up to {ROTATION:.0f} degrees, scale up to {SCALE:.0%}, elastic deformation by 8 px
-(standard deviation over all pixels), mirrored borders; image and weight linear, label nearest; image and label uint8,
-weight float32. Warps: how often the image is resampled, one after another. Label on image: share of pixels where the
-label that comes out says what image and weight that come out say, for a picture that is its own label (10 draws).
+(standard deviation over all pixels), mirrored borders; image (ours: by cubics) and weight linear, label nearest; image
+and label uint8, weight float32. Warps: how often the image is resampled, one after another. Label on image: share of
+pixels where the label that comes out says what image and weight that come out say, for a picture that is its own label
+(10 draws).
 
 - Ours and elasticdeform: cubic splines over 3x3 vectors of {ELASTIC:.0f} px. Ours also converts the image to float32.
 - albumentations: `ThinPlateSpline` moves 3x3 points; `ElasticTransform` blurs noise with its default of 50 px instead,
