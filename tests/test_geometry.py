@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.geometry import PADDINGS, Geometry, mirror_index, read_window, run_tiles
+from unet_tf.geometry import PADDINGS, Geometry
 
 
 def simulate(size: int, depth: int) -> int | None:
@@ -81,32 +80,3 @@ def test_bad_arguments_are_refused():
         Geometry(4, "full")
     with pytest.raises(InputError, match="at least 1 pixel a side; received 0"):
         Geometry().tiling(0, 572)
-
-
-@pytest.mark.parametrize("size", [2, 3, 5, 64])
-def test_mirror_index_equals_numpys_reflect(size):
-    axis = np.arange(size)
-    expected = np.pad(axis, (3 * size, 4 * size), mode="reflect")
-    np.testing.assert_array_equal(axis[mirror_index(-3 * size, 5 * size, size)], expected)
-
-
-def test_mirror_index_of_one_pixel_repeats_it():
-    assert mirror_index(-5, 5, 1).tolist() == [0] * 10
-
-
-@pytest.mark.parametrize("padding", PADDINGS)
-def test_tiles_put_together_are_the_image(padding):
-    net = Geometry(2, padding)
-    image = np.arange(50 * 70, dtype=np.float32).reshape(50, 70, 1)
-    cut = slice(net.halo, -net.halo) if padding == "valid" else slice(None)
-    rows, columns = net.tiling(50, 80), net.tiling(70, 80)
-    found = np.full_like(image, -1)
-    for place, output in run_tiles(lambda window: window[cut, cut], image, net, rows, columns):
-        assert (found[place] == -1).all()
-        found[place] = output
-    np.testing.assert_array_equal(found, image)
-
-
-def test_read_window_mirrors_beyond_the_image():
-    image = np.arange(12).reshape(3, 4)
-    np.testing.assert_array_equal(read_window(image, (0, 0), (7, 8), 2), np.pad(image, 2, mode="reflect"))

@@ -4,8 +4,13 @@ import pytest
 
 from unet_tf import Run, predict, unet
 from unet_tf.errors import InputError
-from unet_tf.geometry import PADDINGS, Geometry, default_tile, read_window
-from unet_tf.prediction import softmax
+from unet_tf.geometry import PADDINGS, Geometry
+from unet_tf.tiling import default_tile, read_window
+
+
+def softmax(logits):
+    exponential = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponential / exponential.sum(-1, keepdims=True)
 
 
 def random_net(padding="valid", depth=2, channels=1):

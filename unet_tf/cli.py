@@ -344,7 +344,7 @@ def _predict_file(
     from unet_tf.prediction import predict as predict_image
 
     pages = count_pages(file)
-    found = [predict_image(run, read_image(file, page), tile, probabilities, on_tile) for page in range(pages)]
+    found = [predict_image(run, read_image(file, page), tile, probabilities, on_tile=on_tile) for page in range(pages)]
     pictures = [run.masks.mask(one.argmax(-1).astype(np.uint8) if probabilities else one) for one in found]
     if probabilities:
         with replacing(out / f"{file.stem}.npy") as temporary:

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from unet_tf import __version__
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
-from unet_tf.geometry import Geometry, run_tiles
+from unet_tf.geometry import Geometry
 from unet_tf.prediction import predict
 from unet_tf.run import Run
+from unet_tf.tiling import fixed, run_tiles
 
 SAVED_MODEL, TFLITE = "saved_model/1", "model_float32.tflite"  # TF Serving wants a version folder
 EXPORT_STEPS = 3
@@ -193,12 +194,12 @@ def _tflite_probabilities(path: Path, image: NDArray, geometry: Geometry, tile: 
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(str(path), num_threads=2).get_signature_runner("serving_default")
-    rows, columns = (geometry.fixed_tiling(length, tile) for length in image.shape[:2])
+    grid = fixed(geometry, image.shape[:2], (tile, tile))
 
     def net(window: NDArray) -> NDArray[np.float32]:
         return runner(image=window[None].astype(np.float32))["probabilities"][0]
 
-    tiles = list(run_tiles(net, image, geometry, rows, columns))
+    tiles = list(run_tiles(net, image, grid))
     result = np.empty((*image.shape[:2], tiles[0][1].shape[-1]), np.float32)
     for place, output in tiles:
         result[place] = output

@@ -1,22 +1,15 @@
-"""Arithmetic of the U-Net: tile sizes, halo, crop margins, tiling, mirror index. Integers and NumPy only.
+"""Arithmetic of the U-Net: tile sizes, halo, crop margins, where tiles begin. Integers only.
 
 All sizes are pixels along one axis; height and width follow the same rule independently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
 
 PADDINGS = ("valid", "same")
-
-MAX_TILE = 1000
-"""Largest side of a tile by default, pixels: below 3 GB with 64 base filters, and within 5 % of the best rate."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ class Geometry:
     @property
     def min_tile(self) -> int:
         """The smallest input size whose output holds a whole cell of the pooling grid, as tiled prediction needs."""
-        return self.input_size(self.stride) if self.padding == "valid" else self.stride + 2 * self.halo
+        return self.window_size(self.stride)
 
     @property
     def _residue(self) -> int:
@@ -204,74 +197,13 @@ at least 188); nearest to 570: 556, 572.
             raise InputError(f"An image has at least 1 pixel a side; received {length}.")
         count = -(-length // self.tile_step(max_tile))
         step = -(-length // (count * self.stride)) * self.stride
-        size = self.input_size(step) if self.padding == "valid" else step + 2 * self.halo
-        return self.fixed_tiling(length, size)
+        return self.fixed_tiling(length, self.window_size(step))
+
+    def window_size(self, step: int) -> int:
+        """The smallest input size of a tile that contributes `step` output pixels, whole cells of the pooling grid."""
+        return self.input_size(step) if self.padding == "valid" else step + 2 * self.halo
 
     def fixed_tiling(self, length: int, tile: int) -> Tiling:
         """Cut `length` image pixels into tiles of exactly `tile` input pixels, as a net of static size needs."""
         step = self.tile_step(tile)
         return Tiling(tile, step, tuple(range(0, length, step)))
-
-
-def default_tile(geometry: Geometry) -> int:
-    """The largest legal input size up to `MAX_TILE`, or the smallest that a deep net can predict with."""
-    return max(geometry.nearest_legal(MAX_TILE)[0], geometry.min_tile)
-
-
-def mirror_index(start: int, stop: int, size: int) -> NDArray[np.intp]:
-    """Indices into an axis of `size` pixels for the positions `start .. stop - 1`, mirrored outside of it.
-
-    The edge is not repeated, as in `np.pad(mode="reflect")`; unlike there, any distance is allowed, for one pixel too.
-
-    Example:
-        >>> mirror_index(-3, 7, 4).tolist()
-        [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
-    """
-    if size < 1:
-        raise InputError(f"An axis to mirror has at least 1 pixel; received {size}.")
-    period = max(1, 2 * (size - 1))
-    index = np.arange(start, stop) % period
-    return np.minimum(index, period - index) if size > 1 else index
-
-
-def read_window(image: NDArray, origin: Sequence[int], sizes: Sequence[int], halo: int) -> NDArray:
-    """Cut what the net reads for one tile out of an image, mirrored outside of it.
-
-    Args:
-        image: (H, W, C) or (H, W).
-        origin: (row, column) of the tile's first output pixel.
-        sizes: (rows, columns) that the net reads, halo included.
-        halo: pixels read before the first output pixel.
-
-    Returns:
-        (rows, columns, C) or (rows, columns), of the image's type.
-    """
-    rows, columns = (
-        mirror_index(start - halo, start - halo + size, length)
-        for start, size, length in zip(origin, sizes, image.shape[:2], strict=True)
-    )
-    return image.take(rows, axis=0).take(columns, axis=1)  # four times as fast as np.ix_
-
-
-def run_tiles(
-    net: Callable[[NDArray], NDArray], image: NDArray, geometry: Geometry, rows: Tiling, columns: Tiling
-) -> Iterator[tuple[tuple[slice, slice], NDArray]]:
-    """Run a net over the tiles of an image, top left first.
-
-    Args:
-        net: (rows.input_size, columns.input_size, C) window -> (h, w, K), the net's whole output for it.
-        image: (H, W, C).
-        geometry: of the net.
-        rows: how the height is cut.
-        columns: how the width is cut.
-
-    Yields:
-        A tile's place in the image, and what the net gives there; the places cover the image without overlap.
-    """
-    margin = geometry.margin
-    for top in rows.origins:
-        for left in columns.origins:
-            output = net(read_window(image, (top, left), (rows.input_size, columns.input_size), geometry.halo))
-            place = np.s_[top : top + rows.step, left : left + columns.step]
-            height, width = image[place].shape[:2]
-            yield place, output[margin : margin + height, margin : margin + width]

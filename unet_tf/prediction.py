@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.samples import free_memory
 from unet_tf.errors import InputError
-from unet_tf.geometry import default_tile, run_tiles
-from unet_tf.model import geometry_of
+from unet_tf.inference import Network
 from unet_tf.run import Run
+from unet_tf.tiling import Grid, default_tile, fit
+
+TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(range(8))}
+"""Test-time averaging: name -> turns of each tile whose probabilities are averaged."""
+FREE_SHARE = 0.25
+"""Share of the free memory that a tile may take, where no budget is given."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def predict(
@@ -20,28 +32,36 @@ def predict(
     image: NDArray,
     tile: int | None = None,
     probabilities: bool = False,
+    memory: int | str | None = None,
+    tta: str = "none",
     on_tile: Callable[[int, int], None] = lambda done, total: None,
 ) -> NDArray:
     """Segment one image of any size by the paper's overlap-tile strategy.
 
     The image is mirrored at its borders and cut into tiles whose outputs meet without overlap. Tile origins are
     multiples of 2**depth, where the poolings of all tiles fall together: so the result does not depend on the tile
-    size, but for rounding: below 1e-5 in probability in float32; nets trained in bfloat16 predict in it, with two to
-    three digits. That holds for "same" nets too, whose tiles are read with a halo wide enough that the zeros they pad
-    with reach nothing that is kept.
+    size, but for rounding: below 1e-5 in probability in float32, and to the bit for the same tile size; nets trained
+    in bfloat16 predict in it, with two to three digits. That holds for "same" nets too, whose tiles are read with a
+    halo wide enough that the zeros they pad with reach nothing that is kept.
 
     Args:
         model_or_run: a run folder, a `Run`, or a bare model built by `unet_tf.unet`.
-        image: (H, W) or (H, W, C). For a run: raw pixels, as in its training files. For a bare model: normalised.
-        tile: largest input size of a tile, a legal one; None for about 1000. A model of fixed size has its own.
+        image: (H, W) or (H, W, C). For a run: raw pixels, as in its training files. For a bare model: normalised. It
+            may be anything that can be sliced, such as a `numpy.memmap`.
+        tile: largest input size of a tile, a legal one; None chooses the tiles that compute the fewest pixels within
+            the memory. A model of fixed size has its own.
         probabilities: return the softmax instead of the class ids.
+        memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free.
+        tta: average the probabilities over turned tiles: "rotations", by 0, 90, 180 and 270 degrees, or "all", these
+            and their mirror images. (The paper averages over 7 rotations and does not say which; right angles move
+            pixels onto pixels.)
         on_tile: called with (tiles done, tiles in all) after each tile.
 
     Returns:
         (H, W) uint8 class ids, or (H, W, num_classes) float32 probabilities.
 
     Raises:
-        InputError: the image is empty or does not fit the net, or the tile is not legal.
+        InputError: the image is empty or does not fit the net, the tile is not legal, or the memory holds no tile.
 
     Example:
         >>> from unet_tf import unet
@@ -51,35 +71,140 @@ def predict(
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 2.
     """
-    image = np.asarray(image)
-    if image.ndim not in (2, 3) or not image.size:
-        raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; received shape {image.shape}.")
-    if isinstance(model_or_run, keras.Model):
-        model, geometry = model_or_run, geometry_of(model_or_run)
-        image = (image if image.ndim == 3 else image[..., None]).astype(np.float32)
-    else:
-        run = model_or_run if isinstance(model_or_run, Run) else Run(model_or_run)
-        model, geometry, image = run.model, run.geometry, run.normalise(image)
-    channels = model.input_shape[-1]
-    if image.shape[2] != channels:
-        raise InputError(f"The net takes images of {channels} channels; received {image.shape[2]}.")
-
-    max_tile = default_tile(geometry) if tile is None else tile
-    rows, columns = (
-        geometry.fixed_tiling(length, size) if size else geometry.tiling(length, max_tile)
-        for length, size in zip(image.shape[:2], model.input_shape[1:3], strict=True)
-    )
-    tiles = run_tiles(lambda window: model.predict_on_batch(window[None])[0], image, geometry, rows, columns)
-    shape = (*image.shape[:2], model.output_shape[-1])
+    predictor = Predictor(model_or_run, tta)
+    image = predictor.checked(image)
+    grid = predictor.grid(image.shape[:2], tile, memory)
+    shape = (*grid.shape, predictor.network.num_classes)
     result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
-    total = len(rows.origins) * len(columns.origins)
-    for done, (place, logits) in enumerate(tiles, start=1):
-        result[place] = softmax(logits) if probabilities else logits.argmax(-1)
-        on_tile(done, total)
+    tiles = ((image, number) for number in range(len(grid)))
+    for number, found in enumerate(predictor.predict_tiles(tiles, grid, probabilities)):
+        result[grid.place(number)] = found
+        on_tile(number + 1, len(grid))
     return result
 
 
-def softmax(logits: NDArray) -> NDArray[np.float32]:
-    """Softmax over the last axis, (..., C) float32, stable for any finite logits."""
-    exponential = np.exp(logits - logits.max(-1, keepdims=True))
-    return exponential / exponential.sum(-1, keepdims=True)
+class Predictor:
+    """What predicts tiles: the net, the normalisation of its run, and the turns to average over.
+
+    Args:
+        model_or_run: as for `predict`.
+        tta: as for `predict`.
+
+    Raises:
+        InputError: the run or its model cannot be used, or `tta` is unknown.
+    """
+
+    def __init__(self, model_or_run: keras.Model | Run | str | Path, tta: str = "none") -> None:
+        if tta not in TTA:
+            raise InputError(f"Test-time averaging is one of {', '.join(TTA)}; received {tta!r}.")
+        self.turns = TTA[tta]
+        self.run = None
+        if isinstance(model_or_run, keras.Model):
+            self.network = Network(model_or_run)
+        else:
+            self.run = model_or_run if isinstance(model_or_run, Run) else Run(model_or_run)
+            self.network = self.run.network
+
+    def checked(self, image: NDArray, name: str = "the image") -> NDArray:
+        """The image with an axis of channels.
+
+        Raises:
+            InputError: it has another number of axes or channels than the net takes, or another pixel type.
+        """
+        image = image if hasattr(image, "shape") else np.asarray(image)
+        if len(image.shape) not in (2, 3) or not all(image.shape):
+            raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; received shape {image.shape}.")
+        if len(image.shape) == 2:
+            image = image[..., None]
+        if self.run is not None:
+            self.run.normalisation.check(image, name)
+        elif image.shape[2] != self.network.channels:
+            raise InputError(f"The net takes images of {self.network.channels} channels; received {image.shape[2]}.")
+        return image
+
+    def grid(self, shape: tuple[int, int], tile: int | None = None, memory: int | str | None = None) -> Grid:
+        """How an image is cut.
+
+        Args:
+            shape: its height and width.
+            tile: as for `predict`.
+            memory: as for `predict`.
+        """
+        network, geometry = self.network, self.network.geometry
+        if tile is not None or any(network.sizes):
+            most = default_tile(geometry) if tile is None else tile
+            return Grid(
+                geometry,
+                shape,
+                *(
+                    geometry.fixed_tiling(length, size) if size else geometry.tiling(length, most)
+                    for length, size in zip(shape, network.sizes, strict=True)
+                ),
+            )
+        budget = free_memory() * FREE_SHARE if memory is None else parse_bytes(memory)
+        smallest = network.memory_needed(geometry.min_tile**2)
+        if budget < smallest:
+            raise InputError(
+                f"A tile of {geometry.min_tile}x{geometry.min_tile} px, the smallest of this net, takes about "
+                f"{smallest / 1e6:.0f} MB; allowed are {budget / 1e6:.0f} MB. Give it more (--memory)."
+            )
+        return fit(geometry, shape, network.pixels_within(budget))
+
+    def predict_tiles(
+        self, tiles: Iterable[tuple[NDArray, int]], grid: Grid, probabilities: bool = False
+    ) -> Iterator[NDArray]:
+        """What the net says of tiles, each a pure function of image, grid and number.
+
+        Args:
+            tiles: image (as `checked` gives it) and number of each; all images have one size.
+            grid: how they are cut.
+            probabilities: as for `predict`.
+
+        Yields:
+            (h, w) uint8 class ids or (h, w, num_classes) float32, of the size of the tile's place. The next tile is
+            read while one is computed.
+        """
+        for number, windows in ahead(lambda tile: (tile[1], self._windows(*tile, grid)), tiles):
+            if len(windows) == 1 and not probabilities:
+                yield grid.own(self.network.label(windows[0]), number)
+                continue
+            mean: NDArray = np.float32(0)  # type: ignore[assignment]
+            for turn, window in zip(self.turns, windows, strict=True):
+                mean = mean + grid.own(self.network.probabilities(window), number, turn) / np.float32(len(windows))
+            yield mean if probabilities else mean.argmax(-1).astype(np.uint8)
+
+    def _windows(self, image: NDArray, number: int, grid: Grid) -> list[NDArray[np.float32]]:
+        """The net's input for a tile, once a turn."""
+        windows = [grid.window(image, number, turn) for turn in self.turns]
+        if self.run is None:
+            return [np.asarray(window, np.float32) for window in windows]
+        return [self.run.normalisation.scale(window) for window in windows]
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """function(item) for each item, in order, the next one under way in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        under_way: Future[Result] | None = None
+        for item in items:
+            before, under_way = under_way, pool.submit(function, item)
+            if before is not None:
+                yield before.result()
+        if under_way is not None:
+            yield under_way.result()
+
+
+def parse_bytes(text: int | str) -> int:
+    """A number of bytes: 2_000_000_000, "2GB", "500 MB", "1.5GiB".
+
+    Raises:
+        InputError: it is none.
+    """
+    units = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", str(text).lower())
+    try:
+        number = float(found[1]) * units[found[2]] if found else 0
+    except (ValueError, KeyError):
+        number = 0
+    if number < 1:
+        raise InputError(f'Memory is a number of bytes, such as 2GB or 500MB; received "{text}".')
+    return int(number)

@@ -20,8 +20,9 @@ from unet_tf.data.recognition import recognise
 from unet_tf.data.samples import Samples, read_samples
 from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
-from unet_tf.geometry import Geometry, default_tile
+from unet_tf.geometry import Geometry
 from unet_tf.planning import Plan, object_size, plan_sampling, plan_sizes, usual_side
+from unet_tf.tiling import default_tile
 
 if TYPE_CHECKING:
     import tensorflow as tf

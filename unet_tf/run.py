@@ -32,6 +32,8 @@ from unet_tf.planning import Plan
 if TYPE_CHECKING:
     import keras
 
+    from unet_tf.inference import Network
+
 
 class Run:
     """A run folder, opened to use its model.
@@ -93,6 +95,13 @@ class Run:
             InputError: the file is missing, damaged, or holds another net than the configuration says.
         """
         return load_model(self.path / self.BEST, self.config, self.normalisation.channels)
+
+    @cached_property
+    def network(self) -> Network:
+        """The same net, ready to predict."""
+        from unet_tf.inference import Network
+
+        return Network(self.model)
 
     def normalise(self, image: NDArray, name: str = "the image") -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""

@@ -15,7 +15,8 @@ from ai_edge_litert.interpreter import Interpreter
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import LOSSLESS, read_image, write_picture
 from unet_tf.errors import InputError
-from unet_tf.geometry import Geometry, run_tiles
+from unet_tf.geometry import Geometry
+from unet_tf.tiling import fixed, run_tiles
 
 
 def segment(bundle: Path, image_file: Path, mask_file: Path, threads: int) -> None:
@@ -35,14 +36,14 @@ def segment(bundle: Path, image_file: Path, mask_file: Path, threads: int) -> No
 
     geometry = Geometry(about["depth"], about["padding"])
     runner = Interpreter(str(bundle / "model_float32.tflite"), num_threads=threads).get_signature_runner()
-    rows, columns = (geometry.fixed_tiling(length, about["tile"]) for length in image.shape[:2])
+    grid = fixed(geometry, image.shape[:2], (about["tile"], about["tile"]))
 
     def net(window: np.ndarray) -> np.ndarray:
         return runner(image=window[None].astype(np.float32))["probabilities"][0]
 
     label = np.empty(image.shape[:2], np.uint8)
-    total, start = len(rows.origins) * len(columns.origins), time.perf_counter()
-    for done, (place, probabilities) in enumerate(run_tiles(net, image, geometry, rows, columns), start=1):
+    total, start = len(grid), time.perf_counter()
+    for done, (place, probabilities) in enumerate(run_tiles(net, image, grid), start=1):
         label[place] = probabilities.argmax(-1)
         milliseconds = 1000 * (time.perf_counter() - start) / done
         print(f"\rtile {done}/{total}, {milliseconds:.0f} ms each", end="", file=sys.stderr)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.geometry import read_window
 from unet_tf.labels import VOID, check_ids
+from unet_tf.tiling import read_window
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from unet_tf.data.augment import Augmentation, vary_grey_values, warp
 from unet_tf.data.facts import Normalisation
 from unet_tf.data.samples import Sample, Samples
-from unet_tf.geometry import Geometry, read_window
+from unet_tf.geometry import Geometry
 from unet_tf.labels import VOID
+from unet_tf.tiling import cut
 
 Tile = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 
@@ -167,31 +168,26 @@ def validation_dataset(
     Returns:
         Batches of one tile: image (1, h, w, C), label (1, h', w'), weight (1, h', w'), as in `training_dataset`.
     """
-    jobs = []
-    for index, shape in enumerate(samples.shapes):
-        rows, columns = (geometry.tiling(length, max_tile) for length in shape)
-        jobs += [(index, top, left) for top in rows.origins for left in columns.origins]
+    grids = [cut(geometry, shape, max_tile) for shape in samples.shapes]
+    jobs = [(index, number) for index, grid in enumerate(grids) for number in range(len(grid))]
 
-    def cut(job: NDArray[np.int64]) -> Tile:
-        index, *origin = (int(value) for value in job)
-        sample = samples[index]
-        tilings = [geometry.tiling(length, max_tile) for length in sample.label.shape]
-        image = read_window(sample.image, origin, [t.input_size for t in tilings], geometry.halo)
-        outputs = [geometry.output_size(t.input_size) for t in tilings]
-        margin = geometry.margin
+    def make_tile(job: NDArray[np.int64]) -> Tile:
+        index, number = (int(value) for value in job)
+        sample, grid = samples[index], grids[index]
+        outputs = [geometry.output_size(size) for size in grid.tile]
         label = np.full(outputs, VOID, np.uint8)
         weight = np.zeros(outputs, np.float32)
-        own = np.s_[origin[0] : origin[0] + tilings[0].step, origin[1] : origin[1] + tilings[1].step]
-        height, width = sample.label[own].shape
-        place = np.s_[margin : margin + height, margin : margin + width]
-        label[place] = sample.label[own]
-        weight[place] = samples.weight(label[place], None if sample.border is None else sample.border[own])
-        return normalisation.scale(image), label, weight
+        place = grid.place(number)
+        own = grid.own(label, number)  # a view
+        own[...] = sample.label[place]
+        border = None if sample.border is None else sample.border[place]
+        grid.own(weight, number)[...] = samples.weight(own, border)
+        return normalisation.scale(grid.window(sample.image, number)), label, weight
 
-    def cut_in_graph(job: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image, label, weight = tf.numpy_function(cut, [job], [tf.float32, tf.uint8, tf.float32])
+    def make_in_graph(job: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image, label, weight = tf.numpy_function(make_tile, [job], [tf.float32, tf.uint8, tf.float32])
         image = tf.ensure_shape(image, (None, None, normalisation.channels))
         return image, tf.ensure_shape(label, (None, None)), tf.ensure_shape(weight, (None, None))
 
     tiles = tf.data.Dataset.from_tensor_slices(np.array(jobs, np.int64))
-    return tiles.map(cut_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(1).prefetch(tf.data.AUTOTUNE)
+    return tiles.map(make_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(1).prefetch(tf.data.AUTOTUNE)
