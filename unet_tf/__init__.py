@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.geometry import Geometry as Geometry
     from unet_tf.labels import label_from_one_hot as label_from_one_hot
     from unet_tf.labels import one_hot as one_hot
+    from unet_tf.large import predict_large as predict_large
     from unet_tf.losses import WeightedCrossentropy as WeightedCrossentropy
     from unet_tf.metrics import MeanIoU as MeanIoU
     from unet_tf.metrics import scores as scores
@@ -69,6 +70,7 @@ _HOME = {
     "resume": "training",
     "crossval": "crossvalidation",
     "predict": "prediction",
+    "predict_large": "large",
     "evaluate": "evaluation",
     "export": "exporting",
     "demo": "demonstration",

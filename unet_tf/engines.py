@@ -36,6 +36,18 @@ def parse_shard(text: str | None) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def workers_of(scheduler: str | None) -> int:
+    """Processes that "local:N" starts on this machine; 1 for any other scheduler, and for none.
+
+    Raises:
+        InputError: N is 0.
+    """
+    local = re.fullmatch(r"local:(\d+)", scheduler or "")
+    if local and not int(local[1]):
+        raise InputError(f'"local:N" starts N processes, 1 or more; received "{scheduler}".')
+    return int(local[1]) if local else 1
+
+
 def run_tasks(
     function: Callable[[Task], Result], tasks: Iterable[Task], scheduler: str | None = None
 ) -> Iterator[Result]:
@@ -81,9 +93,8 @@ def _client(scheduler: str) -> Iterator[Any]:
     except ImportError as error:
         raise InputError("Schedulers need Dask: pip install 'unet-tf[dask]'.") from error
 
-    if local := re.fullmatch(r"local:(\d+)", scheduler):
-        if not (workers := int(local[1])):
-            raise InputError(f'"local:N" starts N processes, 1 or more; received "{scheduler}".')
+    if scheduler.startswith("local:"):
+        workers = workers_of(scheduler)
         threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
         names = "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
         environment = dict.fromkeys(names, threads) | {"TF_CPP_MIN_LOG_LEVEL": "3"}

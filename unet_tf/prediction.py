@@ -16,7 +16,7 @@ from unet_tf.data.samples import free_memory
 from unet_tf.errors import InputError
 from unet_tf.inference import Network
 from unet_tf.run import Run
-from unet_tf.tiling import Grid, default_tile, fit
+from unet_tf.tiling import Grid, Picture, default_tile, fit
 
 TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(range(8))}
 """Test-time averaging: name -> turns of each tile whose probabilities are averaged."""
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 def predict(
     model_or_run: keras.Model | Run | str | Path,
-    image: NDArray,
+    image: Picture,
     tile: int | None = None,
     probabilities: bool = False,
     memory: int | str | None = None,
@@ -73,7 +73,7 @@ def predict(
     """
     predictor = Predictor(model_or_run, tta)
     image = predictor.checked(image)
-    grid = predictor.grid(image.shape[:2], tile, memory)
+    grid = predictor.grid((image.shape[0], image.shape[1]), tile, memory)
     shape = (*grid.shape, predictor.network.num_classes)
     result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
     tiles = ((image, number) for number in range(len(grid)))
@@ -105,7 +105,7 @@ class Predictor:
             self.run = model_or_run if isinstance(model_or_run, Run) else Run(model_or_run)
             self.network = self.run.network
 
-    def checked(self, image: NDArray, name: str = "the image") -> NDArray:
+    def checked(self, image: Picture, name: str = "the image") -> Picture:
         """The image with an axis of channels.
 
         Raises:
@@ -141,17 +141,25 @@ class Predictor:
                     for length, size in zip(shape, network.sizes, strict=True)
                 ),
             )
-        budget = free_memory() * FREE_SHARE if memory is None else parse_bytes(memory)
-        smallest = network.memory_needed(geometry.min_tile**2)
-        if budget < smallest:
+        return fit(geometry, shape, self.pixels_within(memory_budget(memory)))
+
+    def pixels_within(self, budget: float) -> int:
+        """The largest tile, in pixels of the net's input, that so many bytes hold.
+
+        Raises:
+            InputError: they hold none.
+        """
+        smallest = self.network.geometry.min_tile
+        needed = self.network.memory_needed(smallest**2)
+        if budget < needed:
             raise InputError(
-                f"A tile of {geometry.min_tile}x{geometry.min_tile} px, the smallest of this net, takes about "
-                f"{smallest / 1e6:.0f} MB; allowed are {budget / 1e6:.0f} MB. Give it more (--memory)."
+                f"A tile of {smallest}x{smallest} px, the smallest of this net, takes about {needed / 1e6:.0f} MB; "
+                f"allowed are {budget / 1e6:.0f} MB. Give it more (--memory)."
             )
-        return fit(geometry, shape, network.pixels_within(budget))
+        return self.network.pixels_within(budget)
 
     def predict_tiles(
-        self, tiles: Iterable[tuple[NDArray, int]], grid: Grid, probabilities: bool = False
+        self, tiles: Iterable[tuple[Picture, int]], grid: Grid, probabilities: bool = False
     ) -> Iterator[NDArray]:
         """What the net says of tiles, each a pure function of image, grid and number.
 
@@ -173,9 +181,15 @@ class Predictor:
                 mean = mean + grid.own(self.network.probabilities(window), number, turn) / np.float32(len(windows))
             yield mean if probabilities else mean.argmax(-1).astype(np.uint8)
 
-    def _windows(self, image: NDArray, number: int, grid: Grid) -> list[NDArray[np.float32]]:
+    def _windows(self, image: Picture, number: int, grid: Grid) -> list[NDArray[np.float32]]:
         """The net's input for a tile, once a turn."""
         windows = [grid.window(image, number, turn) for turn in self.turns]
+        if windows[0].dtype.kind == "f" and not np.isfinite(windows[0]).all():
+            rows, columns = grid.place(number)
+            raise InputError(
+                f"Around rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop} the image holds "
+                "values that are not finite (NaN or infinite). Replace them."
+            )
         if self.run is None:
             return [np.asarray(window, np.float32) for window in windows]
         return [self.run.normalisation.scale(window) for window in windows]
@@ -191,6 +205,11 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator
                 yield before.result()
         if under_way is not None:
             yield under_way.result()
+
+
+def memory_budget(memory: int | str | None) -> float:
+    """Bytes that a tile may take: `memory`, such as "2GB", or a share of what is free."""
+    return free_memory() * FREE_SHARE if memory is None else parse_bytes(memory)
 
 
 def parse_bytes(text: int | str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,21 @@ MAX_TILE = 1000
 """Largest side of a tile, pixels, where no budget of memory decides: below 3 GB with 64 base filters."""
 TURNS = range(8)
 """Number of a turn: so many quarter turns, and from 4 on mirrored before them."""
+
+
+class Picture(Protocol):
+    """An image that can be sliced: an array, a `numpy.memmap`, a plane of a zarr array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W) or (H, W, C)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of its pixels."""
+
+    def __getitem__(self, window: Any) -> Any:
+        """An array of the pixels in slices of rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ class Grid:
         (top, left), (height, width) = self.origin(number), self.shape
         return slice(top, min(top + self.rows.step, height)), slice(left, min(left + self.columns.step, width))
 
-    def window(self, image: NDArray, number: int, turn: int = 0) -> NDArray:
+    def window(self, image: Picture, number: int, turn: int = 0) -> NDArray:
         """What the net reads for a tile, mirrored outside of the image.
 
         Args:
@@ -172,7 +188,7 @@ def mirror_index(start: int, stop: int, size: int) -> NDArray[np.intp]:
     return np.minimum(index, period - index) if size > 1 else index
 
 
-def read_window(image: NDArray, origin: Sequence[int], sizes: Sequence[int], halo: int) -> NDArray:
+def read_window(image: Picture, origin: Sequence[int], sizes: Sequence[int], halo: int) -> NDArray:
     """Cut what the net reads for one tile out of an image, mirrored outside of it.
 
     Args:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import Decoded
 from unet_tf.data.weight_map import count_classes
 from unet_tf.errors import InputError
+from unet_tf.tiling import Picture
 
 PLACES = 2048
 """Pixels of a class that are remembered of each image, so that a tile can be put on one."""
@@ -115,7 +116,7 @@ class Normalisation:
         self.check(image, name)
         return self.scale(image)
 
-    def check(self, image: NDArray, name: str = "the image") -> None:
+    def check(self, image: Picture, name: str = "the image") -> None:
         """Raise InputError for colour given to a net of grey images, and for another pixel type than it learnt from."""
         if str(image.dtype) != self.dtype:
             raise InputError(

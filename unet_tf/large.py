@@ -1,0 +1,300 @@
+"""Images beyond memory and beyond one machine: each chunk of a zarr array is a task that anyone may do."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import math
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf import __version__
+from unet_tf.data.volumes import Volume, import_zarr, open_volume
+from unet_tf.drawing import colour
+from unet_tf.engines import parse_shard, run_tasks, workers_of
+from unet_tf.errors import InputError
+from unet_tf.prediction import Predictor, memory_budget
+from unet_tf.run import Run
+from unet_tf.tiling import Grid, Picture, cut, fixed
+
+CHUNK = 2048
+"""Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
+LEVEL = "0"
+"""Name of the one level of resolution that is written."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to predict a chunk: paths that every worker sees, and settings; no arrays, no model."""
+
+    run: str
+    image: str
+    axes: str | None
+    out: str
+    tta: str
+
+
+def predict_large(
+    run: Run | str | Path,
+    image: str | Path,
+    out: str | Path,
+    axes: str | None = None,
+    chunk: int | None = None,
+    memory: int | str | None = None,
+    tta: str = "none",
+    shard: str | None = None,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+    on_chunk: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Predict an image of any size into a zarr array of class ids, chunk by chunk.
+
+    The result is that of `predict` (below 1e-5 in probability in float32), and to the bit the same however many
+    processes made it. Chunks that are there are not computed again, so the same call goes on after whatever stopped it.
+
+    Args:
+        run: a run, or its folder.
+        image: a zarr array (path of the array), an OME-Zarr image, or a TIFF file that is not compressed. Each of its
+            2-D planes is predicted.
+        out: a new OME-Zarr image, NAME.zarr, (..., H, W) uint8 class ids; or one that the same call began.
+        axes: a letter for each axis of the image, such as "tzyx" or "yxc"; None takes what the file says.
+        chunk: largest side of a chunk, pixels; None for 2048, or what the memory holds.
+        memory: what predicting may take on this machine, bytes or such as "2GB"; None for a quarter of what is free.
+        tta: as for `unet_tf.predict`.
+        shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work.
+        scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.engines.run_tasks`).
+        overwrite: begin anew where `out` holds an earlier prediction.
+        on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: the image, the run or a setting cannot be used; `out` holds something else, or no space is left.
+            Chunks that were finished stay.
+
+    Reference:
+        OME-NGFF specification 0.5.
+    """
+    if shard is not None and (scheduler is not None or overwrite):
+        raise InputError(
+            "Jobs that share chunks (--shard) take no --scheduler, and no --overwrite, which would undo what others "
+            "did; remove the output before they start."
+        )
+    number, of = parse_shard(shard)
+    path = run.path if isinstance(run, Run) else Path(run)
+    job = Job(str(path.resolve()), str(Path(image).resolve()), axes, str(Path(out).resolve()), tta)
+    _begin(job, chunk, memory_budget(memory) / workers_of(scheduler), overwrite)
+    opened = Opened(job)
+    mine = range(number - 1, len(opened), of)
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_chunk(done, len(mine))
+
+    def left() -> Iterator[int]:
+        for one in mine:
+            if opened.is_done(one):
+                count()
+            else:
+                yield one
+
+    finished = predict_chunks(job, left()) if scheduler is None else run_tasks(_task(job), left(), scheduler)
+    for _ in finished:
+        count()
+    return Path(out)
+
+
+def predict_chunk(job: Job, number: int) -> int:
+    """Predict one chunk and write it: pure, and idempotent. A chunk is whole or absent.
+
+    Returns:
+        Its number.
+    """
+    return next(predict_chunks(job, [number]))
+
+
+def predict_chunks(job: Job, numbers: Iterable[int]) -> Iterator[int]:
+    """Predict chunks one after another, and yield the number of each that is written.
+
+    While one is computed, the next is read and the one before is written.
+    """
+    opened = _opened(job)
+    to_read, to_write = itertools.tee(numbers)
+    labels = opened.predictor.predict_tiles(map(opened.tile, to_read), opened.grid)
+    with ThreadPoolExecutor(1) as writer:
+        under_way: Future[int] | None = None
+        for number, label in zip(to_write, labels, strict=True):
+            before, under_way = under_way, writer.submit(opened.write, number, label)
+            if before is not None:
+                yield before.result()
+        if under_way is not None:
+            yield under_way.result()
+
+
+def _task(job: Job) -> Callable[[int], int]:
+    return functools.partial(predict_chunk, job)
+
+
+class Opened:
+    """A job with its files open; nothing in it grows with the image.
+
+    Attributes:
+        volume: what is predicted.
+        grid: how each plane is cut, a tile for each chunk.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.volume = open_volume(job.image, job.axes)
+        target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
+        self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
+        self.plan: dict[str, Any] = dict(self.target.attrs["unet_tf"])
+        self.grid: Grid = fixed(Run(job.run).geometry, self.volume.shape, tuple(self.plan["tile"]))
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """The net, loaded when the first chunk is predicted."""
+        return Predictor(self.job.run, self.job.tta)
+
+    def __len__(self) -> int:
+        return math.prod(self.volume.planes) * len(self.grid)
+
+    def tile(self, number: int) -> tuple[Picture, int]:
+        """Plane and number of the tile in it."""
+        plane, tile = divmod(number, len(self.grid))
+        picture = self.volume.plane(plane)
+        return self.predictor.checked(picture, self.job.image), tile
+
+    def is_done(self, number: int) -> bool:
+        """Whether a chunk lies there; one of background alone is written too."""
+        plane, tile = divmod(number, len(self.grid))
+        row, column = divmod(tile, len(self.grid.columns.origins))
+        key = self.target.metadata.encode_chunk_key((*self._index(plane), row, column))
+        return Path(self.job.out, LEVEL, key).exists()
+
+    def write(self, number: int, label: NDArray[np.uint8]) -> int:
+        """Write one chunk."""
+        plane, tile = divmod(number, len(self.grid))
+        try:
+            self.target[(*self._index(plane), *self.grid.place(tile))] = label
+        except OSError as error:
+            raise InputError(
+                f"Cannot write into {self.job.out}: {error.strerror}. Free space and give the same command: what is "
+                "done stays."
+            ) from error
+        return number
+
+    def _index(self, plane: int) -> tuple[int, ...]:
+        return tuple(int(i) for i in np.unravel_index(plane, self.volume.planes)) if self.volume.planes else ()
+
+
+_opened = functools.lru_cache(maxsize=2)(Opened)  # once a process
+
+
+def _begin(job: Job, chunk: int | None, budget: float, overwrite: bool) -> None:
+    """Make the array of a job, or see that the one there is its own."""
+    run, volume, out = Run(job.run), open_volume(job.image, job.axes), Path(job.out)
+    if out.suffix != ".zarr":
+        raise InputError(f"Chunks are written into an array of zarr, NAME.zarr; received {out}.")
+    source = Path(job.image)
+    if out == source or out in source.parents or source in out.parents:
+        raise InputError(f"{source} is the input, and {out} would write into it. Choose another --out.")
+    model = run.path / Run.BEST
+    if not model.is_file():
+        raise InputError(f"There is no model {model}. Training writes it after its first epoch.")
+    settings = {
+        "image": job.image,
+        "shape": list(volume.array.shape),
+        "axes": list(volume.axes),
+        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "tta": job.tta,
+    }
+    if out.exists():
+        _check_own(out, {} if overwrite else settings, chunk)
+        if not overwrite:
+            return
+    predictor = Predictor(run, job.tta)
+    predictor.checked(volume.plane(0), job.image)
+    grid = cut(run.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
+    temporary = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}.zarr")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        stored = settings | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__}
+        _make(temporary, volume, grid, run, stored)
+        if out.exists() and overwrite:
+            shutil.rmtree(out)
+        try:
+            temporary.rename(out)
+        except OSError:
+            if not out.exists():
+                raise
+            _check_own(out, settings, chunk)  # another of the jobs was faster
+    except OSError as error:
+        raise InputError(f"Cannot write {out}: {error.strerror}. Free space or choose another place.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
+    """Input size of a tile whose output has `chunk` pixels a side at most, and that `budget` bytes hold."""
+    geometry = predictor.network.geometry
+    if chunk < geometry.stride:
+        raise InputError(f"Chunks of this net have {geometry.stride} px a side or more; received {chunk}.")
+    wanted = geometry.window_size(chunk // geometry.stride * geometry.stride)
+    side = math.isqrt(predictor.pixels_within(budget))
+    return min(wanted, geometry.nearest_legal(side)[0])
+
+
+def _check_own(out: Path, settings: dict[str, Any], chunk: int | None) -> None:
+    """Raise InputError unless `out` is a prediction with these settings."""
+    try:
+        stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])
+    except Exception as error:  # a class of errors of its own for each thing that may be missing
+        raise InputError(f"{out} exists and is no prediction of unet_tf. Choose another --out.") from error
+    if chunk is not None and settings:
+        settings = settings | {"chunk": chunk}
+    if other := [name for name, value in settings.items() if stored.get(name) != value]:
+        words = "; ".join(f"{name} {stored.get(name)} there, {settings[name]} here" for name in other)
+        raise InputError(
+            f"{out} holds a prediction with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
+        )
+
+
+def _make(path: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, Any]) -> None:
+    """Write the metadata of the output: OME-Zarr 0.5, one level, with the colours and names of the classes."""
+    kept = [*volume.plane_axes, volume.axes.index("y"), volume.axes.index("x")]
+    axes = [volume.axes[i] for i in kept]
+    kinds = {"t": "time"} | dict.fromkeys("zyx", "space")
+    described = [
+        {"name": name} | ({"type": kinds[name]} if name in kinds else {}) | ({"unit": unit} if unit else {})
+        for name, unit in zip(axes, (volume.units[i] for i in kept), strict=True)
+    ]
+    level = {"path": LEVEL, "coordinateTransformations": [{"type": "scale", "scale": [volume.scale[i] for i in kept]}]}
+    colours = colour(np.arange(len(run.classes), dtype=np.uint8)[None], run.masks)[0]
+    labels = {
+        "colors": [{"label-value": i, "rgba": [*map(int, rgb), 255]} for i, rgb in enumerate(colours)],
+        "properties": [{"label-value": i, "class": name} for i, name in enumerate(run.classes)],
+    }
+    ome = {"version": "0.5", "multiscales": [{"axes": described, "datasets": [level]}], "image-label": labels}
+    group = import_zarr().create_group(str(path), zarr_format=3, attributes={"ome": ome})
+    group.create_array(
+        LEVEL,
+        shape=(*volume.planes, *volume.shape),
+        dtype="uint8",
+        chunks=(*[1] * len(volume.planes), *grid.step),
+        fill_value=0,
+        dimension_names=axes,
+        attributes={"unet_tf": settings},
+    )
