@@ -135,3 +135,17 @@ def test_the_pods_of_the_kubernetes_job_know_what_host_sh_asks_for():
     assert asked == {"HOSTS", "INDEX", "DATA", "RUN"}
     assert asked <= set(re.findall(r"name: ([A-Z]+)", job))
     assert re.search(r"completions: 2\n +parallelism: 2\n +completionMode: Indexed", job)
+
+
+def test_jobs_of_slurm_and_kubernetes_share_the_chunks(stand_ins):
+    places = {"RUN": "run", "IMAGE": "a.zarr", "OUT": "b.zarr"}
+    slurm = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_COUNT": "8"}
+    (line,) = bash(KITS / "cluster" / "predict_slurm.sh", "--tta", "all", **places, **slurm)
+    assert line.endswith(" predict run a.zarr --out b.zarr --shard 3/8 --tta all")
+
+    job = (KITS / "cluster" / "predict_kubernetes.yaml").read_text()
+    assert re.search(r"completions: 8\n +parallelism: 8\n +completionMode: Indexed", job)
+    command = re.search(r"'(exec unet-tf predict .*)'", job)[1]
+    (stand_ins / "command.sh").write_text(command)
+    (line,) = bash(stand_ins / "command.sh", **places, JOB_COMPLETION_INDEX="7")
+    assert line.endswith(" predict run a.zarr --out b.zarr --shard 8/8")

@@ -5,6 +5,8 @@ import pytest
 from unet_tf import Run, predict, unet
 from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
+from unet_tf.inference import Network, folded
+from unet_tf.prediction import Predictor, parse_bytes
 from unet_tf.tiling import default_tile, read_window
 
 
@@ -86,6 +88,69 @@ def test_deep_nets_find_a_tile_of_their_own():
     assert default_tile(Geometry(4)) == 988
 
 
+def test_the_tile_is_chosen_for_the_image_and_within_the_memory():
+    predictor = Predictor(random_net(depth=4))
+    assert predictor.grid((300, 4000)).tile == (492, 4188)  # one pass
+    small = predictor.grid((3000, 3000), memory="300MB")
+    assert predictor.network.memory_needed(small.tile[0] * small.tile[1]) <= 300e6
+    assert len(small) * small.tile[0] * small.tile[1] < 1.4 * 3000**2
+    with pytest.raises(InputError, match=r"A tile of 204x204 px, the smallest .* takes about 5 MB; allowed are 1 MB"):
+        predictor.grid((300, 300), memory=10**6)
+
+
+@pytest.mark.parametrize("text", ["2GB", "2 gb", "2e3MB", "2000000000", "2G"])
+def test_memory_is_a_number_with_a_unit(text):
+    if "e" in text:
+        with pytest.raises(InputError, match='such as 2GB or 500MB; received "2e3MB"'):
+            parse_bytes(text)
+    else:
+        assert parse_bytes(text) == 2_000_000_000
+
+
+def test_folded_normalisation_is_the_same_function():
+    model, image = random_net("same", 3), image_of(64, 80)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            rng = np.random.default_rng(0)
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    network = Network(model)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded(model).layers)
+    expected = softmax(np.array(model(image[None]))[0])
+    assert np.abs(network.probabilities(image) - expected).max() < 1e-5
+    np.testing.assert_array_equal(network.label(image), network.probabilities(image).argmax(-1))
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("tta", ["rotations", "all"])
+def test_turned_tiles_are_averaged_whatever_the_tile(padding, tta):
+    """A net that sees an image and its mirror image alike says the mirrored thing; tiles of every size agree."""
+    model, image = random_net(padding, depth=3), image_of(96, 128)  # whole cells: turned images fall on the same grid
+    found = predict(model, image, tta=tta, probabilities=True)
+    small = predict(model, image, tta=tta, probabilities=True, tile=Geometry(3, padding).min_tile)
+    assert np.abs(found - small).max() < 1e-5
+    turned = predict(model, np.rot90(image), tta=tta, probabilities=True)
+    assert np.abs(np.rot90(found) - turned).max() < 1e-5
+    assert np.abs(found - predict(model, image, probabilities=True)).max() > 0.01
+    mirrored = predict(model, image[:, ::-1], tta=tta, probabilities=True)
+    assert (np.abs(found[:, ::-1] - mirrored).max() < 1e-5) == (tta == "all")
+    np.testing.assert_array_equal(predict(model, image, tta=tta), found.argmax(-1))
+
+
+def test_the_same_tile_gives_the_same_bits_wherever_its_origin_lies():
+    model, image = random_net(depth=3), image_of(300, 400)
+    whole = predict(model, image, tile=156, probabilities=True)
+    part = predict(model, image[48:, 64:], tile=156, probabilities=True)
+    inner = np.s_[96:200, 96:300]  # far from the borders that differ
+    np.testing.assert_array_equal(part[inner], whole[48:, 64:][inner])
+
+
+def test_an_image_on_disk_is_read_tile_by_tile(tmp_path):
+    model, image = random_net(), image_of(100, 120)
+    np.save(tmp_path / "image.npy", image)
+    mapped = np.load(tmp_path / "image.npy", mmap_mode="r")
+    np.testing.assert_array_equal(predict(model, mapped, tile=84), predict(model, image, tile=84))
+
+
 def test_labels_are_the_most_probable_classes():
     model, image = random_net(), image_of(60, 50)
     label = predict(model, image)
@@ -109,6 +174,15 @@ def test_progress_counts_tiles():
 def test_bad_input_is_refused(run, tmp_path):
     with pytest.raises(InputError, match=r"received shape \(0, 5\)"):
         predict(random_net(), np.zeros((0, 5)))
+    for none in (None, "image.png"):
+        with pytest.raises(InputError, match=r"An image is \(H, W\) or \(H, W, C\) with a pixel at least; received"):
+            predict(random_net(), none)
+    with pytest.raises(InputError, match="averaging is one of none, rotations, all; received 'flips'"):
+        predict(random_net(), image_of(20, 20), tta="flips")
+    broken = image_of(40, 40)
+    broken[30, 5] = np.nan
+    with pytest.raises(InputError, match="rows 0 to 40, columns 0 to 40 the image holds values that are not finite"):
+        predict(random_net(), broken)
     with pytest.raises(InputError, match="takes images of 1 channels; received 3"):
         predict(random_net(), image_of(20, 20, 3))
     with pytest.raises(InputError, match=r"Input 83 is not a legal tile size.*nearest to 83: 80, 84"):

@@ -20,8 +20,9 @@ from unet_tf.tiling import Grid, Picture, default_tile, fit
 
 TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(range(8))}
 """Test-time averaging: name -> turns of each tile whose probabilities are averaged."""
-FREE_SHARE = 0.25
-"""Share of the free memory that a tile may take, where no budget is given."""
+FREE_SHARE, MOST_PIXELS = 0.25, 2272**2
+"""Share of the free memory that a tile may take, and its input pixels, where no budget is given: an image of 2048 px
+with its halo. Larger ones save less than touching more memory costs (measured up to 4300 px)."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ def predict(
         tile: largest input size of a tile, a legal one; None chooses the tiles that compute the fewest pixels within
             the memory. A model of fixed size has its own.
         probabilities: return the softmax instead of the class ids.
-        memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free.
+        memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free, and no more than pays.
         tta: average the probabilities over turned tiles: "rotations", by 0, 90, 180 and 270 degrees, or "all", these
             and their mirror images. (The paper averages over 7 rotations and does not say which; right angles move
             pixels onto pixels.)
@@ -141,7 +142,8 @@ class Predictor:
                     for length, size in zip(shape, network.sizes, strict=True)
                 ),
             )
-        return fit(geometry, shape, self.pixels_within(memory_budget(memory)))
+        most = self.pixels_within(memory_budget(memory))
+        return fit(geometry, shape, min(most, MOST_PIXELS) if memory is None else most)
 
     def pixels_within(self, budget: float) -> int:
         """The largest tile, in pixels of the net's input, that so many bytes hold.
