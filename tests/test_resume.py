@@ -19,13 +19,13 @@ from unet_tf import Run, resume, train
 from unet_tf.checkpoint import STATE
 from unet_tf.errors import InputError
 
+KILLS = int(os.environ.get("UNET_TF_KILLS", "3"))
+"""SIGKILLs at random moments; 10 in the long form of the test."""
 # Dropout, batch norm, rare tiles and Adam's moments: all that has a memory.
 SETTINGS = {
     "base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
-    "dropout": 0.3, "rare_share": 0.5, "epochs": 30, "steps_per_epoch": 4,
+    "dropout": 0.3, "rare_share": 0.5, "epochs": 10 * KILLS, "steps_per_epoch": 4,
 }  # fmt: skip
-KILLS = int(os.environ.get("UNET_TF_KILLS", "3"))
-"""SIGKILLs at random moments; 10 in the long form of the test."""
 # A thread kills the process some time after training has begun: in a step, a validation, or while files are written.
 KILLED = """
 import keras, os, signal, threading, time, unet_tf
