@@ -104,7 +104,9 @@ def test_one_bad_file_among_many_does_not_stop_the_others(call, run, tmp_path):
     assert code == 1
     assert "2 of 3 masks written" in out
     assert "b.png (10 bytes) is not a complete" in err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png", "manifest.csv", "predict.json"]
+    code, out, _ = call("predict", run.path, tmp_path / "in" / "a.png", "--out", tmp_path / "out")
+    assert (code, "1 of 1 masks written" in out, "(1 were there)" in out) == (0, True, True)
 
 
 def test_outputs_that_would_collide_or_overwrite_an_input_are_refused(call, run, tmp_path):

@@ -18,9 +18,9 @@ ORDER = [
     "data.palette", "data.masks", "data.tiff", "data.pictures", "data.volumes", "data.folder", "data.splits",
     "data.recognition", "data.weight_map", "data.facts", "data.augment", "data.synthetic", "data.samples",
     "data.pipeline", "inference", "distribution", "workers", "config", "planning", "preparation", "drawing",
-    "pages", "examination", "doctor", "overview", "run", "prediction", "engines", "large", "reporting",
-    "evaluation", "compilation", "checkpoint", "callbacks", "training", "crossvalidation", "exporting",
-    "demonstration", "console", "options", "cli", "__main__",
+    "pages", "examination", "doctor", "overview", "run", "prediction", "engines", "objects", "outputs",
+    "collection", "large", "reporting", "evaluation", "compilation", "checkpoint", "callbacks", "training",
+    "crossvalidation", "exporting", "demonstration", "console", "options", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what the lazy names below stand for
+    from unet_tf.collection import predict_files as predict_files
     from unet_tf.config import TrainConfig as TrainConfig
     from unet_tf.crossvalidation import crossval as crossval
     from unet_tf.data.augment import Augmentation as Augmentation
@@ -70,6 +71,7 @@ _HOME = {
     "resume": "training",
     "crossval": "crossvalidation",
     "predict": "prediction",
+    "predict_files": "collection",
     "predict_large": "large",
     "evaluate": "evaluation",
     "export": "exporting",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -238,44 +238,78 @@ def evaluate(
 
 @app.command(
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
-    "unet-tf predict runs/cells scans/ --out masks/ --probabilities"
+    "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
 )
 def predict(
     run: RunFolder,
-    inputs: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.", metavar="INPUT...")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Picture files, folders of them, patterns; or a zarr array.", metavar="INPUT..."),
+    ],
     out: Annotated[
         Path,
-        typer.Option(help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack."),
+        typer.Option(
+            help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack. Or NAME.zarr "
+            "for one array or mapped TIFF of any size, chunk by chunk."
+        ),
     ],
     tile: Tile = None,
+    memory: Annotated[
+        str | None, typer.Option(help="What a tile may take, such as 2GB.", show_default="a quarter of what is free")
+    ] = None,
+    tta: Annotated[str, typer.Option(help="Average over turned tiles: none, rotations (4) or all (8).")] = "none",
+    format: Annotated[str, typer.Option(help="Of the masks of single pictures: png or tif.")] = "png",
     probabilities: Annotated[
         bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32, one more axis for a stack.")
     ] = False,
+    overlay: Annotated[bool, typer.Option(help="Write NAME_overlay.png too, the mask laid over the picture.")] = False,
+    instances: Annotated[
+        bool, typer.Option(help="Write NAME_instances.tif, an id for each connected piece, and NAME_objects.csv.")
+    ] = False,
+    min_area: Annotated[int, typer.Option(help="Pixels of the smallest piece that counts.")] = 1,
+    overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
+    shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers do it, or local:N for N processes.")
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Of the zarr array or mapped TIFF, such as tzyx.", show_default="its own")
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Largest side of a chunk of NAME.zarr, pixels.", show_default="2048")
+    ] = None,
 ) -> None:
-    """Write a mask for each picture, of any size."""
-    from unet_tf.data.folder import list_pictures
-
-    files = [f for i in inputs for f in (list_pictures(i) if i.is_dir() else [i])]
-    _check_outputs(files, out)
+    """Write a mask for each picture, or for an array of any size. What is done is not done again."""
     quiet_tensorflow()
+    import unet_tf
 
-    opened, failed = Run(run), []
-    # A damaged model or an illegal tile is said once, not for each file.
-    opened.model  # noqa: B018
-    if tile is not None:
-        opened.geometry.tile_step(tile)
+    shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
+    extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
+    start = time.monotonic()
+    if out.suffix == ".zarr":
+        if len(inputs) > 1 or tile or any(extras[name] for name in extras if name != "format"):
+            raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
+        with progress_bars() as bars:
+            unet_tf.predict_large(run, inputs[0], out, axes, chunk, on_chunk=bars.counter("chunks"), **shared)  # type: ignore[arg-type]
+        console.print(f"Labels: {literal(str(out))}")
+        return
+    if axes or chunk:
+        raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")
     with progress_bars() as bars:
-        count, count_tiles = bars.counter("files"), bars.counter("tiles")
-        for done, file in enumerate(files, start=1):
-            try:
-                _predict_file(opened, file, out, tile, probabilities, count_tiles)
-            except InputError as error:
-                failed.append(f"{file}: {error}" if str(file) not in str(error) else str(error))
-            count(done, len(files))
-    console.print(f"{len(files) - len(failed)} of {len(files)} masks written to {literal(str(out))}")
-    for message in failed:
+        counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles")}
+        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, tile=tile, **extras, **shared, **counters)  # type: ignore[arg-type]
+    total = outcome.written + outcome.skipped + len(outcome.failed)
+    there = f" ({outcome.skipped} were there)" if outcome.skipped else ""
+    rate = outcome.pixels / 1e6 / (time.monotonic() - start)
+    console.print(
+        f"{outcome.written + outcome.skipped} of {total} masks written to {literal(str(out))}{there}"
+        + (f"; {outcome.pixels / 1e6:.1f} Mpx, {rate:.2f} Mpx/s" if outcome.pixels else "")
+    )
+    for message in outcome.failed:
         errors.print(f"[bold red]Error:[/] {literal(message)}")
-    if failed:
+    if outcome.failed:
         raise typer.Exit(1)
 
 
@@ -315,41 +349,3 @@ def _shown(bars: Bars) -> dict[str, Any]:
 def _settings(preset: str | None, config: Path | None, flags: dict[str, Any]) -> dict[str, Any]:
     """Settings of the preset, over them those of the file, over them the flags."""
     return preset_settings(preset or "default") | (read_config(config) if config else {}) | flags
-
-
-def _check_outputs(files: list[Path], out: Path) -> None:
-    """Refuse before the first tile what could not be written, or would overwrite."""
-    if not files:
-        raise InputError("There is no picture to predict. Give picture files, or folders that hold some.")
-    targets: dict[Path, Path] = {}
-    for file in files:
-        target = out / f"{file.stem}.png"
-        if target in targets:
-            raise InputError(f"{targets[target]} and {file} would both become {target}. Predict them into two folders.")
-        if file.resolve() in (target.resolve(), target.with_suffix(".tif").resolve()):  # a stack's is .tif
-            raise InputError(f"{file} is an input and would be overwritten. Choose another --out.")
-        targets[target] = file
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
-
-
-def _predict_file(
-    run: Any, file: Path, out: Path, tile: int | None, probabilities: bool, on_tile: Callable[[int, int], None]
-) -> None:
-    """Write the mask of a picture, or of each page of a stack, and the probabilities where wanted."""
-    import numpy as np
-
-    from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
-    from unet_tf.files import replacing
-    from unet_tf.prediction import predict as predict_image
-
-    pages = count_pages(file)
-    found = [predict_image(run, read_image(file, page), tile, probabilities, on_tile=on_tile) for page in range(pages)]
-    pictures = [run.masks.mask(one.argmax(-1).astype(np.uint8) if probabilities else one) for one in found]
-    if probabilities:
-        with replacing(out / f"{file.stem}.npy") as temporary:
-            np.save(temporary, found[0] if pages == 1 else np.stack(found))
-    if pages == 1:
-        write_picture(out / f"{file.stem}.png", pictures[0])
-    else:
-        write_stack(out / f"{file.stem}.tif", np.stack(pictures))

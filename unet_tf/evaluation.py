@@ -114,7 +114,10 @@ def judge(
     per_file = []
     for done, pair in enumerate(pairs, start=1):
         image, label, _ = read_pair(pair, masks)
-        probabilities = predict_fn(image)
+        try:
+            probabilities = predict_fn(image)
+        except InputError as error:
+            raise InputError(f"{title(pair)}: {error}") from error
         own = confusion_matrix(label, probabilities.argmax(-1), count)
         confusion += own
         if count == 2:

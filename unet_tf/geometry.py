@@ -172,12 +172,12 @@ at least 188); nearest to 570: 556, 572.
             >>> Geometry().tile_step(572)
             384
         """
-        self.check(tile)
-        if tile < self.min_tile:
+        if tile < self.min_tile:  # some of which are legal for training
             raise InputError(
                 f'Prediction with depth {self.depth}, "{self.padding}" needs tiles of {self.min_tile} px or more; '
                 f"received {tile}."
             )
+        self.check(tile)
         return (tile - 2 * self.halo) // self.stride * self.stride
 
     def tiling(self, length: int, max_tile: int) -> Tiling:

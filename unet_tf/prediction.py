@@ -72,16 +72,7 @@ def predict(
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 2.
     """
-    predictor = Predictor(model_or_run, tta)
-    image = predictor.checked(image)
-    grid = predictor.grid((image.shape[0], image.shape[1]), tile, memory)
-    shape = (*grid.shape, predictor.network.num_classes)
-    result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
-    tiles = ((image, number) for number in range(len(grid)))
-    for number, found in enumerate(predictor.predict_tiles(tiles, grid, probabilities)):
-        result[grid.place(number)] = found
-        on_tile(number + 1, len(grid))
-    return result
+    return Predictor(model_or_run, tta).predict(image, tile, probabilities, memory, on_tile)
 
 
 class Predictor:
@@ -105,6 +96,26 @@ class Predictor:
         else:
             self.run = model_or_run if isinstance(model_or_run, Run) else Run(model_or_run)
             self.network = self.run.network
+
+    def predict(
+        self,
+        image: Picture,
+        tile: int | None = None,
+        probabilities: bool = False,
+        memory: int | str | None = None,
+        on_tile: Callable[[int, int], None] = lambda done, total: None,
+        name: str = "the image",
+    ) -> NDArray:
+        """What `predict` does; `name` is what to call the image in an error."""
+        image = self.checked(image, name)
+        grid = self.grid((image.shape[0], image.shape[1]), tile, memory)
+        shape = (*grid.shape, self.network.num_classes)
+        result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
+        tiles = ((image, number) for number in range(len(grid)))
+        for number, found in enumerate(self.predict_tiles(tiles, grid, probabilities)):
+            result[grid.place(number)] = found
+            on_tile(number + 1, len(grid))
+        return result
 
     def checked(self, image: Picture, name: str = "the image") -> Picture:
         """The image with an axis of channels.

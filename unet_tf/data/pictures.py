@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -75,12 +77,13 @@ def count_pages(path: str | Path) -> int:
     return count_planes(path) if path.suffix.lower() in (".tif", ".tiff") and is_tiff(_bytes(path, 4)) else 1
 
 
-def write_picture(path: str | Path, picture: NDArray) -> None:
+def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = None) -> None:
     """Encode a picture into a file whose name says the format, whole or not at all.
 
     Args:
         path: a name that ends in .png, .bmp, .tif or .tiff, which lose nothing.
         picture: (H, W) or (H, W, 1) grey, or (H, W, 3) RGB; uint8 or uint16.
+        colours: (N, 3) uint8 RGB, N up to 256: makes a PNG or TIFF file of (H, W) uint8 indices with this colour table.
 
     Raises:
         InputError: the file cannot be written, or its name ends otherwise.
@@ -88,6 +91,17 @@ def write_picture(path: str | Path, picture: NDArray) -> None:
     path = Path(path)
     if path.suffix.lower() not in LOSSLESS:
         raise InputError(f"Pictures are written as {', '.join(LOSSLESS)}, which lose nothing; received {path.name!r}.")
+    if path.suffix.lower() in (".tif", ".tiff"):
+        write_stack(path, [picture[..., 0] if picture.shape[2:] == (1,) else picture], colours)
+        return
+    if colours is not None:
+        from PIL import Image  # OpenCV writes no colour tables
+
+        indexed = Image.fromarray(picture, "L")
+        indexed.putpalette(colours.astype(np.uint8).tobytes())
+        with replacing(path) as temporary:
+            indexed.save(temporary, "PNG")
+        return
     if picture.ndim == 3 and picture.shape[2] == 3:
         picture = picture[..., ::-1]
     encoded, data = cv2.imencode(path.suffix, picture)
@@ -97,13 +111,35 @@ def write_picture(path: str | Path, picture: NDArray) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def write_stack(path: str | Path, pictures: NDArray) -> None:
-    """Write (N, H, W) or (N, H, W, 3) pictures as the pages of one TIFF file, whole or not at all."""
+def write_stack(path: str | Path, pictures: Iterable[NDArray], colours: NDArray | None = None) -> None:
+    """Write (H, W) or (H, W, 3) RGB pictures of one size and type as the pages of a TIFF file, as `stack_writer`."""
+    with stack_writer(path, colours) as add:
+        for picture in pictures:
+            add(picture)
+
+
+@contextmanager
+def stack_writer(path: str | Path, colours: NDArray | None = None) -> Iterator[Callable[[NDArray], None]]:
+    """Yield a function that appends a page to a TIFF file; the file is there, whole, when the block ends well.
+
+    Args:
+        path: of the file.
+        colours: as for `write_picture`.
+    """
     import tifffile
 
-    with replacing(path) as temporary:
-        kind = "rgb" if pictures.ndim == 4 else "minisblack"
-        tifffile.imwrite(temporary, pictures, photometric=kind, compression="zlib")
+    kind, table = "minisblack", None
+    if colours is not None:
+        kind, table = "palette", np.zeros((3, 256), np.uint16)
+        table[:, : len(colours)] = colours.T.astype(np.uint16) * 257
+    with replacing(path) as temporary, tifffile.TiffWriter(temporary) as writer:
+
+        def add(picture: NDArray) -> None:
+            shown = "rgb" if picture.ndim == 3 else kind
+            # without metadata of its own the pages are one series
+            writer.write(picture, photometric=shown, colormap=table, compression="zlib", metadata=None)
+
+        yield add
 
 
 def _bytes(path: Path, count: int = -1) -> bytes:
