@@ -112,5 +112,6 @@ def print_machine(torch: str | None, note: str, packages: Sequence[str] = ("torc
     )
     if not torch:
         print_text(
-            "PyTorch is left out: torch is not installed here; name an interpreter that has it (--torch-python)."
+            f"What needs {' and '.join(packages)} is left out: not installed here; name an interpreter that has it "
+            "(--torch-python)."
         )

@@ -21,7 +21,7 @@ from contenders import Worker, find_torch, print_machine, print_table, print_tex
 CHECK_BASE, CHECK_SIDE = 4, 1024
 JUDGED_SIDE = 2048
 """Largest side at which labels are compared with one pass over the whole image, which must fit in memory."""
-TURNS = 12
+TURNS = 16
 """Seconds that the rounds of a contender may take at a side; there is one round at least."""
 GOAL = 1.5
 """How many times as fast as the best peer ours is wanted."""
@@ -259,12 +259,10 @@ def print_ratios(results: Results, sides: Sequence[int]) -> None:
 
 
 def find_peers(named: str | None) -> str | None:
-    """An interpreter that imports torch and monai, or None, which is said."""
+    """An interpreter that imports torch and monai, or None."""
     torch = find_torch(named)
-    if torch and subprocess.run([torch, "-c", "import monai"], capture_output=True).returncode:
-        print_text("MONAI is missing where PyTorch is (pip install -r benchmarks/requirements.txt).")
-        return None
-    return torch
+    missing = torch and subprocess.run([torch, "-c", "import monai"], capture_output=True).returncode
+    return None if missing else torch
 
 
 def main() -> None:
