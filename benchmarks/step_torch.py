@@ -15,22 +15,23 @@ from torch import nn
 
 
 class Block(nn.Sequential):
-    """Two unpadded 3x3 convolutions, each with its ReLU."""
+    """Two 3x3 convolutions, each with its ReLU."""
 
-    def __init__(self, channels: int, filters: int) -> None:
+    def __init__(self, channels: int, filters: int, padding: str) -> None:
         relu = [nn.ReLU(inplace=True) for _ in range(2)]
-        super().__init__(nn.Conv2d(channels, filters, 3), relu[0], nn.Conv2d(filters, filters, 3), relu[1])
+        convolutions = [nn.Conv2d(entering, filters, 3, padding=padding) for entering in (channels, filters)]
+        super().__init__(convolutions[0], relu[0], convolutions[1], relu[1])
 
 
 class UNet(nn.Module):
-    """The net of `unet_tf.unet(base_filters=base)`; its modules are registered in the order of their use."""
+    """The net of `unet_tf.unet(base_filters=base, padding=padding)`; its modules stand in the order of their use."""
 
-    def __init__(self, base: int, depth: int = 4) -> None:
+    def __init__(self, base: int, padding: str = "valid", depth: int = 4) -> None:
         super().__init__()
         widths = [base * 2**level for level in range(depth + 1)]
-        self.down = nn.ModuleList(Block(*pair) for pair in zip([1, *widths], widths, strict=False))
+        self.down = nn.ModuleList(Block(*pair, padding) for pair in zip([1, *widths], widths, strict=False))
         self.up = nn.ModuleList(
-            nn.ModuleList((nn.ConvTranspose2d(2 * width, width, 2, stride=2), Block(2 * width, width)))
+            nn.ModuleList((nn.ConvTranspose2d(2 * width, width, 2, stride=2), Block(2 * width, width, padding)))
             for width in reversed(widths[:-1])
         )
         self.logits = nn.Conv2d(base, CLASSES, 1)
@@ -40,7 +41,7 @@ class UNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 1, H, W) to logits (B, classes, H - 184, W - 184)."""
+        """(B, 1, H, W) to logits (B, classes, H - 184, W - 184), or (B, classes, H, W) if padded."""
         skips = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
@@ -51,6 +52,16 @@ class UNet(nn.Module):
             skip = skip[..., margin : margin + x.shape[-2], margin : margin + x.shape[-1]]
             x = block(torch.cat([skip, x], 1))
         return self.logits(x)
+
+    def take_weights(self, values: torch.Tensor) -> int:
+        """Have the weights of a Keras model, all of them in a row; returns how many are left over."""
+        with torch.no_grad():
+            for weight in self.parameters():
+                part, values = values[: weight.numel()], values[weight.numel() :]
+                if weight.ndim == 4:  # Keras keeps (height, width, in, out), or out before in where it is transposed
+                    part = part.reshape(*weight.shape[2:], weight.shape[1], weight.shape[0]).permute(3, 2, 0, 1)
+                weight.copy_(part)
+        return len(values)
 
 
 class Contender:
@@ -89,18 +100,13 @@ class Contender:
 
     def compare(self, folder: str) -> str:
         """Largest difference of the logits, and of the loss, from those in the folder, with its weights."""
-        values = torch.frombuffer(read(f"{folder}/weights"), dtype=torch.float32)
+        rest = self.net.take_weights(torch.frombuffer(read(f"{folder}/weights"), dtype=torch.float32))
         with torch.no_grad():
-            for weight in self.net.parameters():
-                part, values = values[: weight.numel()], values[weight.numel() :]
-                if weight.ndim == 4:  # Keras keeps (height, width, in, out), or out before in where it is transposed
-                    part = part.reshape(*weight.shape[2:], weight.shape[1], weight.shape[0]).permute(3, 2, 0, 1)
-                weight.copy_(part)
             logits, loss = self.energy()
         theirs = torch.frombuffer(read(f"{folder}/logits"), dtype=torch.float32).reshape(1, OUT, OUT, CLASSES)
         their_loss = torch.frombuffer(read(f"{folder}/loss"), dtype=torch.float32)
         gaps = (logits.permute(0, 2, 3, 1) - theirs).abs().max(), (loss - their_loss).abs()
-        return f"{gaps[0].item():.1e} {gaps[1].item():.1e} {len(values)}"
+        return f"{gaps[0].item():.1e} {gaps[1].item():.1e} {rest}"
 
 
 def main() -> None:

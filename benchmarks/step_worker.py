@@ -1,4 +1,4 @@
-"""What the workers of train_step.py share: the paper's tile, and the line protocol they are driven by. No library."""
+"""What the workers share: the paper's tile, and the line protocol they are driven by. No library."""
 
 import sys
 import time

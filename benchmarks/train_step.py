@@ -6,25 +6,17 @@ Peer: pip install -c requirements.txt -r benchmarks/requirements.txt, or an envi
 
 import argparse
 import contextlib
-import importlib.metadata
-import importlib.util
-import os
-import platform
-import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from contenders import Worker, find_torch, print_machine, print_table, print_text, spread
 from step_worker import CLASSES, OUT, TILE
 
-HERE = Path(__file__).parent
 PARTS = "step", "fit"
 OURS, TORCH, PLAIN = "ours: `unet_tf.unet`", "PyTorch, channels last", "plain Keras"
 SLOT = 2.0
@@ -35,54 +27,6 @@ FIT_CASES = {
     "base 16, 1 tile of 572 px": (16, "ours", 40),
     "base 32, 4 tiles of 256 px, same padding, batch normalisation": (32, "batch-norm", 12),
 }
-
-
-class Worker:
-    """A contender in a process of its own, idle until it is asked.
-
-    Args:
-        python: its interpreter.
-        arguments: script in this folder, and its arguments.
-    """
-
-    def __init__(self, python: str, *arguments: str) -> None:
-        threads = str(len(os.sched_getaffinity(0)))
-        names = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"
-        settings = dict.fromkeys(names, threads) | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the worker
-        self.process = subprocess.Popen(
-            [python, str(HERE / arguments[0]), *arguments[1:]],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            env=os.environ | settings,
-        )
-        self.parameters = int(self._answer().split()[1])
-
-    def _answer(self) -> str:
-        assert self.process.stdout
-        line = self.process.stdout.readline().strip()
-        if not line:
-            self.errors.seek(0)
-            sys.exit(f"A worker ended: {self.errors.read()[-3000:]}")
-        return line
-
-    def ask(self, command: str, argument: object) -> str:
-        """Its answer to one command."""
-        assert self.process.stdin
-        print(command, argument, file=self.process.stdin, flush=True)
-        return self._answer()
-
-    def seconds(self, command: str, steps: int) -> float:
-        """Seconds a step."""
-        return float(self.ask(command, steps)) / steps
-
-    def close(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait()
-        self.errors.close()
 
 
 @contextlib.contextmanager
@@ -100,51 +44,12 @@ def workers(torch: str | None, data: str, base: int, precision: str) -> Iterator
         yield contenders
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A Markdown table, its first column to the left and the others to the right."""
-    for row in (header, ["---", *["---:"] * (len(header) - 1)], *rows):
-        print("|", " | ".join(row), "|")
-    print()
-
-
-def print_text(text: str) -> None:
-    """A paragraph."""
-    print(textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False), end="\n\n", flush=True)
-
-
-def print_machine(torch: str | None, rounds: int) -> None:
-    """Processor, cores, its instructions for matrices, and versions; no names or paths of this machine."""
-    facts = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.*)", facts)
-    known = "avx2", "avx512f", "avx512_bf16", "amx_bf16"
-    flags = [flag for flag in known if re.search(rf"\b{flag}\b", facts)]
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("unet-tf", "tensorflow", "keras")]
-    if torch:
-        code = "import importlib.metadata as m; print('torch', m.version('torch'))"
-        versions.append(subprocess.run([torch, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
-    print_text(
-        f"{model[1] if model else platform.processor()} ({', '.join(flags) or 'no AVX2'}), "
-        f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}; {', '.join(versions)}. Contenders take turns, each in a process of its "
-        f"own with a thread a core; medians of {rounds} rounds, ratios of the same round."
-    )
-    if not torch:
-        print_text(
-            "PyTorch is left out: torch is not installed here; name an interpreter that has it (--torch-python)."
-        )
-
-
 def write_batch(folder: str) -> None:
     """One random tile for all contenders."""
     rng, root = np.random.default_rng(0), Path(folder)
     (root / "image").write_bytes(rng.normal(size=(TILE, TILE)).astype(np.float32).tobytes())
     (root / "label").write_bytes(rng.integers(0, CLASSES, (OUT, OUT)).astype(np.uint8).tobytes())
     (root / "weight").write_bytes(rng.uniform(0.5, 5, (OUT, OUT)).astype(np.float32).tobytes())
-
-
-def spread(values: Sequence[float], form: str = ".2f") -> str:
-    """Lowest and highest."""
-    return f"{min(values):{form}} - {max(values):{form}}"
 
 
 def check(torch: str | None, data: str) -> None:
@@ -213,13 +118,6 @@ def compare_fit(data: str, rounds: int) -> None:
     )
 
 
-def find_torch(named: str | None) -> str | None:
-    """An interpreter that imports torch, or None."""
-    if named:
-        return shutil.which(named) or sys.exit(f"--torch-python is no program: {named}")
-    return sys.executable if importlib.util.find_spec("torch") else None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; both if none is named")
@@ -234,7 +132,7 @@ def main() -> None:
     chosen = arguments.parts or PARTS
     with tempfile.TemporaryDirectory() as data:
         write_batch(data)
-        print_machine(torch, arguments.rounds)
+        print_machine(torch, f"medians of {arguments.rounds} rounds, ratios of the same round.")
         if arguments.check:
             check(torch, data)
             return
