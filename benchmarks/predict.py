@@ -226,7 +226,7 @@ def print_results(results: Results, sides: Sequence[int], limit: float) -> None:
     table("above process, image and labels, GB", lambda its, side: gigabytes(its.above.get(side)), named)
     print_text(
         "Process: with its libraries and its net, before any prediction; image: float32; labels: uint8. Ours as it "
-        "comes takes tiles as large as a quarter of the free memory allows."
+        "comes takes tiles of up to 2272x2272 px, where a quarter of the free memory holds them."
     )
     print("## Pixels that the net is given, for one of the image\n")
     once = {name.partition(", ")[2]: its for name, its in reversed(named)}

@@ -122,7 +122,7 @@ def test_classes_have_a_colour_table(run, tmp_path, monkeypatch, kind, format):
     other.masks = masks
     write_picture(tmp_path / "a.png", grey(3))
     write_stack(tmp_path / "s.tif", [grey(3), grey(4)])
-    monkeypatch.setattr("unet_tf.outputs._opened", lambda path, tta: (other, Predictor(run)))
+    monkeypatch.setattr("unet_tf.outputs._opened", lambda *_: (other, Predictor(run)))
     predict_files(run, [tmp_path / "a.png", tmp_path / "s.tif"], tmp_path / "out", format=format)
     label = predict(run, grey(3))
     for file in (tmp_path / "out" / f"a.{format}", tmp_path / "out" / "s.tif"):

@@ -14,7 +14,7 @@ import unet_tf
 ROOT = Path(__file__).parents[1]
 # Each module may import those before it; cli alone sees everything.
 ORDER = [
-    "errors", "labels", "files", "geometry", "tiling", "model", "replicas", "losses", "metrics", "fused",
+    "errors", "quiet", "labels", "files", "geometry", "tiling", "model", "replicas", "losses", "metrics", "fused",
     "data.palette", "data.masks", "data.tiff", "data.pictures", "data.volumes", "data.folder", "data.splits",
     "data.recognition", "data.weight_map", "data.facts", "data.augment", "data.synthetic", "data.samples",
     "data.pipeline", "inference", "distribution", "workers", "config", "planning", "preparation", "drawing",

@@ -143,7 +143,8 @@ def test_a_chunk_is_made_again_to_the_bit(run, image, alone):
     file = alone / "0" / "c" / "0" / "5"
     before = file.read_bytes()
     file.unlink()
-    assert predict_chunk(Job(str(run.path), str(image), None, str(alone), "none"), 5) == 5
+    job = Job(str(run.path), str(image), None, str(alone), "none", (552, 552), run.model_hash)
+    assert predict_chunk(job, 5) == 5
     assert file.read_bytes() == before
 
 
@@ -184,6 +185,8 @@ def test_overwrite_begins_anew(run, tmp_path):
     out = predict_large(run, image, tmp_path / "out.zarr", chunk=32)
     predict_large(run, image, out, chunk=64, overwrite=True)
     assert zarr.open_array(f"{out}/0", mode="r").chunks == (52, 60)
+    assert len(chunks(out)) == 1
+    np.testing.assert_array_equal(labels(out), predict(run, np.zeros((50, 60), np.uint8)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out.zarr"]
 
 

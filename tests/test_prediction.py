@@ -120,6 +120,17 @@ def test_folded_normalisation_is_the_same_function():
     np.testing.assert_array_equal(network.label(image), network.probabilities(image).argmax(-1))
 
 
+def test_a_model_that_learns_on_is_predicted_as_it_is_now():
+    model, image = random_net(), image_of(40, 40)
+    before = predict(model, image, probabilities=True)
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    after = predict(model, image, probabilities=True)
+    assert np.abs(before - after).max() > 0.01
+    fresh = keras.models.clone_model(model)
+    fresh.set_weights(model.get_weights())
+    np.testing.assert_array_equal(after, predict(fresh, image, probabilities=True))
+
+
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("tta", ["rotations", "all"])
 def test_turned_tiles_are_averaged_whatever_the_tile(padding, tta):

@@ -21,12 +21,12 @@ from unet_tf.console import (
     print_scores,
     print_table,
     progress_bars,
-    quiet_tensorflow,
     show_log,
     tensorboard_callback,
 )
 from unet_tf.errors import InputError
 from unet_tf.options import SETTINGS, with_settings
+from unet_tf.quiet import quiet_tensorflow
 from unet_tf.run import Run
 
 app = typer.Typer(
@@ -293,7 +293,7 @@ def predict(
             raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
         with progress_bars() as bars:
             unet_tf.predict_large(run, inputs[0], out, axes, chunk, on_chunk=bars.counter("chunks"), **shared)  # type: ignore[arg-type]
-        console.print(f"Labels: {literal(str(out))}")
+        console.print(f"Class ids: {literal(str(out))}, in {time.monotonic() - start:.0f} s")
         return
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")

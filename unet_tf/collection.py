@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import glob
-import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -96,11 +95,11 @@ def predict_files(
     if shard is not None and (scheduler is not None or overwrite):
         raise InputError("Jobs that share pictures (--shard) take no --scheduler and no --overwrite; give one of them.")
     folders = str(run.path.resolve()), str(Path(out).resolve())
-    wanted = Wanted(*folders, format, probabilities, overlay, instances, min_area, tta, tile, memory)
+    wanted = Wanted(*folders, run.model_hash, format, probabilities, overlay, instances, min_area, tta, tile, memory)
     _check(wanted, run)
     pictures = find_pictures([inputs] if isinstance(inputs, str | Path) else inputs)
     _check_targets(wanted, pictures)
-    done = _begin(wanted, run, pictures, overwrite)
+    done = _begin(wanted, pictures, overwrite)
 
     batches = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)][number - 1 :: of]
     mine = list(itertools.chain.from_iterable(batches))
@@ -185,12 +184,11 @@ def _check_targets(wanted: Wanted, pictures: Sequence[str]) -> None:
                 raise InputError(f"{out / name} is an input and would be overwritten. Choose another --out.")
 
 
-def _begin(wanted: Wanted, run: Run, pictures: Sequence[str], overwrite: bool) -> set[str]:
+def _begin(wanted: Wanted, pictures: Sequence[str], overwrite: bool) -> set[str]:
     """Write the settings of a new folder, or see that those there are the same; the pictures that are done."""
     out = Path(wanted.out)
     ignored = ("run", "out", "tile", "memory")  # which change no pixel
     settings = {name: value for name, value in asdict(wanted).items() if name not in ignored}
-    settings["model"] = hashlib.sha256((run.path / Run.BEST).read_bytes()).hexdigest()
     stored, done = _read(out)
     if overwrite:
         for file in out.glob(f"{Path(MANIFEST).stem}*.csv"):

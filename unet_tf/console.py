@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,20 +107,3 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     for row in others:
         table.add_row(*map(literal, row))
     console.print(table)
-
-
-def quiet_tensorflow() -> None:
-    """Import TensorFlow without the lines that its C++ libraries write to the terminal, whatever is set."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow as tf
-
-        tf.constant(0)  # the processor's features are announced with the first op
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from unet_tf.errors import InputError
+from unet_tf.quiet import quiet_tensorflow
 
 AHEAD = 4
 """Tasks that a Dask scheduler holds for each of its threads: a million at once would drown it."""
@@ -104,6 +105,7 @@ def _client(scheduler: str) -> Iterator[Any]:
             ) as cluster,
             Client(cluster) as client,
         ):
+            client.run(quiet_tensorflow)
             yield client
         return
     try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from unet_tf.errors import InputError
 from unet_tf.model import geometry_of, unet
 
 BYTES_A_FILTER = {"float32": 23.5, "bfloat16": 18.5, "float16": 18.5}
@@ -30,6 +33,7 @@ class Network:
         sizes: height and width of its input, each None where any legal size will do.
         channels: of its images.
         num_classes: channels of the logits.
+        model: the folded copy.
 
     Raises:
         InputError: the model is not such a U-Net.
@@ -39,7 +43,7 @@ class Network:
         self.geometry = geometry_of(model)
         *self.sizes, self.channels = model.input_shape[1:]
         self.num_classes: int = model.output_shape[-1]
-        net = self._net = folded(model)
+        net = self.model = folded(model)
         signature = [tf.TensorSpec((1, *self.sizes, self.channels), tf.float32)]  # one graph for all sizes
 
         @tf.function(input_signature=signature)
@@ -70,22 +74,31 @@ class Network:
 
     @property
     def _filters(self) -> int:
-        return self._net.get_layer("down0_conv1").filters
+        return self.model.get_layer("down0_conv1").filters
 
     @property
     def _bytes_a_pixel(self) -> float:
-        each = BYTES_A_FILTER[self._net.get_layer("down0_conv1").compute_dtype]
+        each = BYTES_A_FILTER[self.model.get_layer("down0_conv1").compute_dtype]
         return each * self._filters + 12 * self.channels + 6 * self.num_classes
 
 
-def folded(model: keras.Model) -> keras.Model:
-    """A copy without dropout, and with each batch normalisation folded into the convolution before it.
+_networks: weakref.WeakKeyDictionary[keras.Model, Network] = weakref.WeakKeyDictionary()
 
-    scale = gamma / sqrt(variance + epsilon) multiplies the kernel; beta - mean * scale is the bias.
-    """
+
+def network_of(model: keras.Model) -> Network:
+    """The network of a model as it is now; its graph is built once, its weights are copied each time."""
+    network = _networks.get(model)
+    if network is None:
+        network = _networks[model] = Network(model)
+    else:
+        fold_weights(model, network.model)
+    return network
+
+
+def folded(model: keras.Model) -> keras.Model:
+    """A copy without dropout, and with each batch normalisation folded into the convolution before it."""
     geometry = geometry_of(model)
-    layers = {layer.name: layer for layer in model.layers}
-    first = layers["down0_conv1"]
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(first.dtype_policy)
     try:
@@ -95,13 +108,24 @@ def folded(model: keras.Model) -> keras.Model:
         )  # fmt: skip
     finally:
         keras.config.set_dtype_policy(policy)
+    fold_weights(model, copy)
+    return copy
+
+
+def fold_weights(model: keras.Model, copy: keras.Model) -> None:
+    """Copy the weights of a model into its folded copy.
+
+    scale = gamma / sqrt(variance + epsilon) multiplies the kernel; beta - mean * scale is the bias.
+    """
+    layers = {layer.name: layer for layer in model.layers}
     for layer in copy.layers:
         if not layer.weights:
             continue
+        if layer.name not in layers:
+            raise InputError(f"{model.name!r} has no layer {layer.name!r}. Build it with unet_tf.unet.")
         weights, norm = layers[layer.name].get_weights(), layers.get(f"{layer.name}_norm")
         if norm is not None:
             gamma, beta, mean, variance = (np.array(weight, np.float64) for weight in norm.get_weights())
             scale = gamma / np.sqrt(variance + norm.epsilon)
             weights = [weights[0] * scale, beta - mean * scale]
         layer.set_weights(weights)
-    return copy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import math
 import shutil
@@ -34,13 +33,25 @@ LEVEL = "0"
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to predict a chunk: paths that every worker sees, and settings; no arrays, no model."""
+    """All that a process needs to predict a chunk: paths that every worker sees, and settings; no arrays, no model.
+
+    Attributes:
+        run: folder of the run.
+        image: what is predicted.
+        axes: as for `predict_large`.
+        out: the array that is filled.
+        tta: as for `predict_large`.
+        tile: height and width of the net's input for a chunk.
+        model: SHA-256 of the net's file, so that no process takes an earlier one for it.
+    """
 
     run: str
     image: str
     axes: str | None
     out: str
     tta: str
+    tile: tuple[int, int]
+    model: str
 
 
 def predict_large(
@@ -91,10 +102,10 @@ def predict_large(
             "did; remove the output before they start."
         )
     number, of = parse_shard(shard)
-    path = run.path if isinstance(run, Run) else Path(run)
-    job = Job(str(path.resolve()), str(Path(image).resolve()), axes, str(Path(out).resolve()), tta)
-    _begin(job, chunk, memory_budget(memory) / workers_of(scheduler), overwrite)
-    opened = Opened(job)
+    run = run if isinstance(run, Run) else Run(run)
+    budget = memory_budget(memory) / workers_of(scheduler)
+    job = _begin(run, Path(image).resolve(), Path(out).resolve(), axes, chunk, budget, tta, overwrite)
+    opened = _opened(job)
     mine = range(number - 1, len(opened), of)
     done = 0
 
@@ -152,6 +163,7 @@ class Opened:
 
     Attributes:
         volume: what is predicted.
+        target: the array that is filled.
         grid: how each plane is cut, a tile for each chunk.
     """
 
@@ -160,8 +172,7 @@ class Opened:
         self.volume = open_volume(job.image, job.axes)
         target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
         self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
-        self.plan: dict[str, Any] = dict(self.target.attrs["unet_tf"])
-        self.grid: Grid = fixed(Run(job.run).geometry, self.volume.shape, tuple(self.plan["tile"]))
+        self.grid: Grid = fixed(Run(job.run).geometry, self.volume.shape, job.tile)
 
     @functools.cached_property
     def predictor(self) -> Predictor:
@@ -203,44 +214,54 @@ class Opened:
 _opened = functools.lru_cache(maxsize=2)(Opened)  # once a process
 
 
-def _begin(job: Job, chunk: int | None, budget: float, overwrite: bool) -> None:
-    """Make the array of a job, or see that the one there is its own."""
-    run, volume, out = Run(job.run), open_volume(job.image, job.axes), Path(job.out)
+def _begin(
+    run: Run,
+    source: Path,
+    out: Path,
+    axes: str | None,
+    chunk: int | None,
+    budget: float,
+    tta: str,
+    overwrite: bool,
+) -> Job:
+    """Make the array that is to be filled, or see that the one there is of the same call."""
+    volume = open_volume(source, axes)
     if out.suffix != ".zarr":
         raise InputError(f"Chunks are written into an array of zarr, NAME.zarr; received {out}.")
-    source = Path(job.image)
     if out == source or out in source.parents or source in out.parents:
         raise InputError(f"{source} is the input, and {out} would write into it. Choose another --out.")
-    model = run.path / Run.BEST
-    if not model.is_file():
-        raise InputError(f"There is no model {model}. Training writes it after its first epoch.")
     settings = {
-        "image": job.image,
+        "image": str(source),
         "shape": list(volume.array.shape),
         "axes": list(volume.axes),
-        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
-        "tta": job.tta,
+        "model": run.model_hash,
+        "tta": tta,
     }
     if out.exists():
-        _check_own(out, {} if overwrite else settings, chunk)
-        if not overwrite:
-            return
-    predictor = Predictor(run, job.tta)
-    predictor.checked(volume.plane(0), job.image)
-    grid = cut(run.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
+        _stored(out, {} if overwrite else settings, chunk)
+    if overwrite or not out.exists():
+        predictor = Predictor(run, tta)
+        predictor.checked(volume.plane(0), str(source))
+        grid = cut(run.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
+        _create(out, volume, grid, run, settings | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__})
+    tile = _stored(out, settings, chunk)["tile"]  # of another job, where that was faster
+    return Job(str(run.path.resolve()), str(source), axes, str(out), tta, tuple(tile), settings["model"])
+
+
+def _create(out: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, Any]) -> None:
+    """Put an empty array in the place of an earlier one, unless another job has just done so."""
+    there = out.exists()
     temporary = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}.zarr")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        stored = settings | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__}
-        _make(temporary, volume, grid, run, stored)
-        if out.exists() and overwrite:
+        _make(temporary, volume, grid, run, settings)
+        if there:
             shutil.rmtree(out)
         try:
             temporary.rename(out)
         except OSError:
-            if not out.exists():
+            if not out.exists():  # else another job was faster
                 raise
-            _check_own(out, settings, chunk)  # another of the jobs was faster
     except OSError as error:
         raise InputError(f"Cannot write {out}: {error.strerror}. Free space or choose another place.") from error
     finally:
@@ -257,8 +278,8 @@ def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
     return min(wanted, geometry.nearest_legal(side)[0])
 
 
-def _check_own(out: Path, settings: dict[str, Any], chunk: int | None) -> None:
-    """Raise InputError unless `out` is a prediction with these settings."""
+def _stored(out: Path, settings: dict[str, Any], chunk: int | None) -> dict[str, Any]:
+    """The settings of the prediction that `out` holds; raises InputError unless they are these."""
     try:
         stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])
     except Exception as error:  # a class of errors of its own for each thing that may be missing
@@ -270,6 +291,7 @@ def _check_own(out: Path, settings: dict[str, Any], chunk: int | None) -> None:
         raise InputError(
             f"{out} holds a prediction with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
         )
+    return stored
 
 
 def _make(path: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, Any]) -> None:

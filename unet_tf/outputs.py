@@ -39,6 +39,7 @@ class Wanted:
     Attributes:
         run: folder of the run.
         out: folder of the files.
+        model: SHA-256 of the net's file, so that no process takes an earlier one for it.
         format: of the masks of single pictures: "png" or "tif"; a stack gives a TIFF stack.
         probabilities: NAME.npy, (H, W, classes) float32; (pages, H, W, classes) of a stack.
         overlay: NAME_overlay.png, the mask laid over the picture.
@@ -51,6 +52,7 @@ class Wanted:
 
     run: str
     out: str
+    model: str
     format: str = "png"
     probabilities: bool = False
     overlay: bool = False
@@ -110,7 +112,7 @@ def predict_pictures(
     While one is computed, the next is read and the one before is written. A file that cannot be read or written is
     reported, and the others are done; whatever stops the process leaves files that are whole or absent.
     """
-    run, predictor = _opened(wanted.run, wanted.tta)
+    run, predictor = _opened(wanted.run, wanted.tta, wanted.model)
     writer = _Writer(wanted, run)
     computed = _computed(wanted, predictor, map(Path, pictures), on_tile)
     try:
@@ -125,7 +127,7 @@ def predict_batch(wanted: Wanted, pictures: Sequence[str]) -> list[Result]:
 
 
 @functools.lru_cache(maxsize=1)  # once a process
-def _opened(path: str, tta: str) -> tuple[Run, Predictor]:
+def _opened(path: str, tta: str, model: str) -> tuple[Run, Predictor]:
     run = Run(path)
     return run, Predictor(run, tta)
 
@@ -182,9 +184,9 @@ class _Writer:
                 return None
             self.files.close()
             return Result(str(page.file), self.pixels, "")
-        except InputError as error:
+        except (InputError, OSError) as error:
             self.discard()
-            words = str(error)
+            words = f"Cannot write its files: {error.strerror}." if isinstance(error, OSError) else str(error)
             return Result(str(page.file), 0, words if str(page.file) in words else f"{page.file}: {words}")
 
     def discard(self) -> None:

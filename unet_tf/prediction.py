@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.samples import free_memory
 from unet_tf.errors import InputError
-from unet_tf.inference import Network
+from unet_tf.inference import network_of
 from unet_tf.run import Run
 from unet_tf.tiling import Grid, Picture, default_tile, fit
 
@@ -92,7 +92,7 @@ class Predictor:
         self.turns = TTA[tta]
         self.run = None
         if isinstance(model_or_run, keras.Model):
-            self.network = Network(model_or_run)
+            self.network = network_of(model_or_run)
         else:
             self.run = model_or_run if isinstance(model_or_run, Run) else Run(model_or_run)
             self.network = self.run.network

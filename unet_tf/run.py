@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import logging
 import platform
 import shlex
@@ -102,6 +103,18 @@ class Run:
         from unet_tf.inference import Network
 
         return Network(self.model)
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of the file of that net.
+
+        Raises:
+            InputError: there is none.
+        """
+        path = self.path / self.BEST
+        if not path.is_file():
+            raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
     def normalise(self, image: NDArray, name: str = "the image") -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""

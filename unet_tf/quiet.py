@@ -1,0 +1,23 @@
+"""TensorFlow without the lines that its C++ libraries write to the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without the lines that its C++ libraries write to the terminal, whatever is set."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.constant(0)  # the processor's features are announced with the first op
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
