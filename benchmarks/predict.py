@@ -178,7 +178,7 @@ def measure(
                 its.tiles[side] = count, height, width
                 first = side == sides[0]  # where graphs are built
                 seconds = float(worker.ask("predict", task).split()[0]) if first else its.expected(side)
-                fits = one.ours or seconds <= arguments.limit
+                fits = first or one.ours or seconds <= arguments.limit
                 rounds.append(min(arguments.rounds, max(1, int(TURNS / seconds))) if fits else 0)
             for number in range(arguments.rounds):
                 for i in range(len(alive))[:: -1 if number % 2 else 1]:
