@@ -65,6 +65,8 @@ def test_files_folders_and_patterns_are_inputs(scans, tmp_path, monkeypatch):
             find_pictures([nothing])
     with pytest.raises(InputError, match=r"There is no picture to predict\."):
         find_pictures([])
+    with pytest.raises(InputError, match=r"a\.zarr is a zarr array, .*--out NAME\.zarr"):
+        find_pictures(["a.zarr"])
 
 
 def test_what_cannot_be_predicted_is_reported_with_its_name(run, scans, tmp_path):

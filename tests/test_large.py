@@ -69,7 +69,7 @@ def test_the_output_is_an_ome_zarr_of_labels(run, alone):
 def test_two_workers_equal_one_process_though_one_is_killed(run, image, alone, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         pids = list(client.run(os.getpid).values())

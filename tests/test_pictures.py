@@ -331,3 +331,19 @@ def test_the_log_of_opencv_is_as_before_after_reads_at_once(tmp_path, monkeypatc
         assert one_inside.wait(10)
         read_image(tmp_path / "a.png")
     assert cv2.utils.logging.getLogLevel() == level != cv2.utils.logging.LOG_LEVEL_SILENT
+
+
+def test_ids_that_a_png_cannot_hold_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"\.png holds 8 or 16 bit; received uint32 .* Write it as \.tif"):
+        write_picture(tmp_path / "a.png", np.full((2, 2), 70_000, np.uint32))
+    write_picture(tmp_path / "a.tif", np.full((2, 2), 70_000, np.uint32))
+    assert read_mask(tmp_path / "a.tif").tolist() == [[70_000] * 2] * 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_colour_table_keeps_indices_and_colours(tmp_path, suffix):
+    colours = np.array([(0, 0, 0), (230, 159, 0), (10, 20, 30)], np.uint8)
+    label = np.random.default_rng(0).integers(0, 3, (5, 7), dtype=np.uint8)
+    write_picture(tmp_path / f"a{suffix}", label, colours)
+    np.testing.assert_array_equal(read_mask(tmp_path / f"a{suffix}"), colours[label])
+    np.testing.assert_array_equal(read_mask(tmp_path / f"a{suffix}", ids=True), label)

@@ -127,6 +127,8 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
     found: dict[str, None] = {}
     for one in inputs:
         path = Path(one)
+        if path.suffix == ".zarr":
+            raise InputError(f"{one} is a zarr array, which is predicted into another: give --out NAME.zarr.")
         if path.is_dir():
             files = list_pictures(path)
         elif not path.exists() and glob.has_magic(str(one)):

@@ -101,7 +101,7 @@ def _client(scheduler: str) -> Iterator[Any]:
         environment = dict.fromkeys(names, threads) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         with (
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, env=environment
+                n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=":0", env=environment
             ) as cluster,
             Client(cluster) as client,
         ):

@@ -230,7 +230,7 @@ def _begin(
         raise InputError(f"Chunks are written into an array of zarr, NAME.zarr; received {out}.")
     if out == source or out in source.parents or source in out.parents:
         raise InputError(f"{source} is the input, and {out} would write into it. Choose another --out.")
-    settings = {
+    settings: dict[str, Any] = {
         "image": str(source),
         "shape": list(volume.array.shape),
         "axes": list(volume.axes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -202,6 +203,8 @@ class _Writer:
             file = self.files.enter_context(replacing(stem.with_name(f"{stem.name}.npy")))
             shape = ((pages,) if pages > 1 else ()) + (*page.label.shape, len(self.classes))
             self.probabilities = np.lib.format.open_memmap(file, "w+", np.float32, shape)
+            with file.open("rb+") as opened:  # a full disk would end the process when the mapped pages are written
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         if wanted.overlay:
             suffix = "png" if pages == 1 else "tif"
             self.add_overlay = self._pictures(stem.with_name(f"{stem.name}_overlay.{suffix}"), pages)

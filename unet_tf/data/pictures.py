@@ -94,6 +94,8 @@ def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = 
     if path.suffix.lower() in (".tif", ".tiff"):
         write_stack(path, [picture[..., 0] if picture.shape[2:] == (1,) else picture], colours)
         return
+    if picture.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path.suffix} holds 8 or 16 bit; received {picture.dtype} for {path}. Write it as .tif.")
     if colours is not None:
         from PIL import Image  # OpenCV writes no colour tables
 
