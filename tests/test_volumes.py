@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "packed.tif", array_of(50, 70), compression="zlib")
     with pytest.raises(InputError, match=r"packed\.tif cannot be mapped into memory.*without compression, or as zarr"):
         open_volume(tmp_path / "packed.tif")
-    with pytest.raises(InputError, match=r"none\.zarr is no zarr array or group"):
+    with pytest.raises(InputError, match=r"none\.zarr is neither a TIFF file nor a zarr array or group"):
         open_volume(tmp_path / "none.zarr")
     zarr.create_group(str(tmp_path / "group.zarr")).create_array("inside", data=array_of(4, 4))
     with pytest.raises(InputError, match=r"name an array inside it \(it has: inside\)"):

@@ -18,6 +18,7 @@ from unet_tf.console import (
     console,
     errors,
     literal,
+    print_outcome,
     print_scores,
     print_table,
     progress_bars,
@@ -300,15 +301,7 @@ def predict(
     with progress_bars() as bars:
         counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles")}
         outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, tile=tile, **extras, **shared, **counters)  # type: ignore[arg-type]
-    total = outcome.written + outcome.skipped + len(outcome.failed)
-    there = f" ({outcome.skipped} were there)" if outcome.skipped else ""
-    rate = outcome.pixels / 1e6 / (time.monotonic() - start)
-    console.print(
-        f"{outcome.written + outcome.skipped} of {total} masks written to {literal(str(out))}{there}"
-        + (f"; {outcome.pixels / 1e6:.1f} Mpx, {rate:.2f} Mpx/s" if outcome.pixels else "")
-    )
-    for message in outcome.failed:
-        errors.print(f"[bold red]Error:[/] {literal(message)}")
+    print_outcome(outcome, out, time.monotonic() - start)
     if outcome.failed:
         raise typer.Exit(1)
 

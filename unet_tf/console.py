@@ -1,4 +1,4 @@
-"""What the command line shows: progress bars, scores, and TensorFlow without its chatter."""
+"""What the command line shows: progress bars, log lines, scores, outcomes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape as literal  # text in which rich finds no markup
@@ -16,6 +16,9 @@ from rich.table import Table
 
 from unet_tf.errors import InputError
 from unet_tf.run import Run
+
+if TYPE_CHECKING:
+    from unet_tf.collection import Outcome
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -98,6 +101,16 @@ def print_scores(run: Path) -> None:
     stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
     console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
     print_table(score_rows(stored))
+
+
+def print_outcome(outcome: Outcome, out: Path, seconds: float) -> None:
+    """Print how many masks lie in the folder, how fast they came, and which pictures failed."""
+    there = outcome.written + outcome.skipped
+    before = f" ({outcome.skipped} were there)" if outcome.skipped else ""
+    speed = f"; {outcome.pixels / 1e6:.1f} Mpx, {outcome.pixels / 1e6 / seconds:.2f} Mpx/s" if outcome.pixels else ""
+    console.print(f"{there} of {there + len(outcome.failed)} masks written to {literal(str(out))}{before}{speed}")
+    for message in outcome.failed:
+        errors.print(f"[bold red]Error:[/] {literal(message)}")
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

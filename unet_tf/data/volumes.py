@@ -147,7 +147,9 @@ def _open_zarr(path: Path) -> tuple[Any, list[str] | None, list[float] | None, l
     try:
         node = zarr.open(str(path), mode="r")
     except Exception as error:  # a class of errors of its own for each thing that may be missing
-        raise InputError(f"{path} is no zarr array or group that can be opened ({error}). Check the path.") from error
+        raise InputError(
+            f"{path} is neither a TIFF file nor a zarr array or group that can be opened ({error}). Check the path."
+        ) from error
     if isinstance(node, zarr.Array):
         named = getattr(node.metadata, "dimension_names", None)
         return node, [str(name) for name in named] if named and all(named) else None, None, None
