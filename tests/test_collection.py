@@ -38,8 +38,9 @@ def times(folder):
 
 
 def test_masks_are_what_predict_says_and_are_not_made_twice(run, scans, tmp_path):
-    out, seen = tmp_path / "out", []
-    first = predict_files(run, scans, out, on_file=lambda *at: seen.append(at))
+    out, seen, pixels = tmp_path / "out", [], []
+    first = predict_files(run, scans, out, on_file=lambda *at: seen.append(at), on_pixels=pixels.append)
+    assert pixels == 6 * [60 * 70]
     assert first == Outcome(written=6, skipped=0, pixels=6 * 60 * 70, failed=())
     assert seen == [(i, 6) for i in range(7)]
     for number in range(6):

@@ -182,7 +182,9 @@ def test_what_does_not_fit_is_refused_and_nothing_is_lost(run, image, alone, tmp
 
 def test_overwrite_begins_anew(run, tmp_path):
     image = write_image(tmp_path / "a.zarr", np.zeros((50, 60), np.uint8))
-    out = predict_large(run, image, tmp_path / "out.zarr", chunk=32)
+    pixels = []
+    out = predict_large(run, image, tmp_path / "out.zarr", chunk=32, on_pixels=pixels.append)
+    assert (len(pixels), sum(pixels)) == (4, 50 * 60)
     predict_large(run, image, out, chunk=64, overwrite=True)
     assert zarr.open_array(f"{out}/0", mode="r").chunks == (52, 60)
     assert len(chunks(out)) == 1

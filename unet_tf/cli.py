@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -288,20 +287,21 @@ def predict(
 
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
-    start = time.monotonic()
     if out.suffix == ".zarr":
         if len(inputs) > 1 or tile or any(extras[name] for name in extras if name != "format"):
             raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
         with progress_bars() as bars:
-            unet_tf.predict_large(run, inputs[0], out, axes, chunk, on_chunk=bars.counter("chunks"), **shared)  # type: ignore[arg-type]
-        console.print(f"Class ids: {literal(str(out))}, in {time.monotonic() - start:.0f} s")
+            counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
+            unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
+            speed = bars.speed or "all of it was there"
+        console.print(f"Class ids: {literal(str(out))}; {speed}")
         return
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")
     with progress_bars() as bars:
-        counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles")}
+        counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
         outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, tile=tile, **extras, **shared, **counters)  # type: ignore[arg-type]
-    print_outcome(outcome, out, time.monotonic() - start)
+    print_outcome(outcome, out, bars.speed)
     if outcome.failed:
         raise typer.Exit(1)
 

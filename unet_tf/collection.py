@@ -60,6 +60,7 @@ def predict_files(
     overwrite: bool = False,
     on_file: Callable[[int, int], None] = lambda done, total: None,
     on_tile: Callable[[int, int], None] = lambda done, total: None,
+    on_pixels: Callable[[int], None] = lambda number: None,
 ) -> Outcome:
     """Predict picture files into a folder of masks.
 
@@ -85,6 +86,7 @@ def predict_files(
         overwrite: do all again, with these settings.
         on_file: called with (pictures done, pictures in all) of this call's share.
         on_tile: called with (tiles done, tiles in all) of a picture, without a scheduler.
+        on_pixels: called with the pixels of each picture that was predicted.
 
     Raises:
         InputError: a setting or the run cannot be used, two pictures would get the same mask, a mask would replace a
@@ -110,6 +112,7 @@ def predict_files(
     for count, result in enumerate(_results(wanted, left, scheduler, on_tile), start=skipped + 1):
         note(result)
         pixels += result.pixels
+        on_pixels(result.pixels)
         if result.error:
             failed.append(result.error)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape as literal  # text in which rich finds no markup
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from unet_tf.errors import InputError
 from unet_tf.run import Run
@@ -28,7 +39,16 @@ class Bars:
     """Progress bars that appear when something first counts, one a name."""
 
     def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+        self.progress, self.start, self.pixels = progress, time.monotonic(), 0
+
+    def count_pixels(self, number: int) -> None:
+        """Count pixels that were predicted; from then on the bars show how many a second."""
+        self.pixels += number
+
+    @property
+    def speed(self) -> str:
+        """Megapixels a second since the bars began, or nothing without any."""
+        return f"{self.pixels / 1e6 / (time.monotonic() - self.start):.2f} Mpx/s" if self.pixels else ""
 
     def counter(self, name: str) -> Callable[[int, int], None]:
         """A function (done, total) that draws the bar `name`, hidden while nothing is left."""
@@ -53,8 +73,20 @@ def progress_bars() -> Iterator[Bars]:
     """Show the bars that the block counts with; they vanish with it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     hidden = not (console.is_terminal or console.is_jupyter)  # a file would get an empty line
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as progress:
-        yield Bars(progress)
+    speed = _Speed()
+    with Progress(*columns, TimeRemainingColumn(), speed, console=console, transient=True, disable=hidden) as progress:
+        bars = speed.bars = Bars(progress)
+        yield bars
+
+
+class _Speed(ProgressColumn):
+    """The speed of the bars, in each of them."""
+
+    bars: Bars | None = None
+
+    def render(self, task: Task) -> Text:
+        """What stands in the column."""
+        return Text(self.bars.speed if self.bars else "")
 
 
 class ConsoleHandler(logging.Handler):
@@ -103,12 +135,12 @@ def print_scores(run: Path) -> None:
     print_table(score_rows(stored))
 
 
-def print_outcome(outcome: Outcome, out: Path, seconds: float) -> None:
+def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:
     """Print how many masks lie in the folder, how fast they came, and which pictures failed."""
     there = outcome.written + outcome.skipped
     before = f" ({outcome.skipped} were there)" if outcome.skipped else ""
-    speed = f"; {outcome.pixels / 1e6:.1f} Mpx, {outcome.pixels / 1e6 / seconds:.2f} Mpx/s" if outcome.pixels else ""
-    console.print(f"{there} of {there + len(outcome.failed)} masks written to {literal(str(out))}{before}{speed}")
+    rate = f"; {outcome.pixels / 1e6:.1f} Mpx, {speed}" if outcome.pixels else ""
+    console.print(f"{there} of {there + len(outcome.failed)} masks written to {literal(str(out))}{before}{rate}")
     for message in outcome.failed:
         errors.print(f"[bold red]Error:[/] {literal(message)}")
 

@@ -66,6 +66,7 @@ def predict_large(
     scheduler: str | None = None,
     overwrite: bool = False,
     on_chunk: Callable[[int, int], None] = lambda done, total: None,
+    on_pixels: Callable[[int], None] = lambda number: None,
 ) -> Path:
     """Predict an image of any size into a zarr array of class ids, chunk by chunk.
 
@@ -85,6 +86,7 @@ def predict_large(
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.engines.run_tasks`).
         overwrite: begin anew where `out` holds an earlier prediction.
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
+        on_pixels: called with the pixels of each chunk that was predicted.
 
     Returns:
         `out`.
@@ -122,7 +124,8 @@ def predict_large(
                 yield one
 
     finished = predict_chunks(job, left()) if scheduler is None else run_tasks(_task(job), left(), scheduler)
-    for _ in finished:
+    for one in finished:
+        on_pixels(opened.pixels(one))
         count()
     return Path(out)
 
@@ -187,6 +190,10 @@ class Opened:
         plane, tile = divmod(number, len(self.grid))
         picture = self.volume.plane(plane)
         return self.predictor.checked(picture, self.job.image), tile
+
+    def pixels(self, number: int) -> int:
+        """Of a chunk."""
+        return math.prod(part.stop - part.start for part in self.grid.place(number % len(self.grid)))
 
     def is_done(self, number: int) -> bool:
         """Whether a chunk lies there; one of background alone is written too."""
