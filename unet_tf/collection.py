@@ -88,6 +88,9 @@ def predict_files(
         on_tile: called with (tiles done, tiles in all) of a picture, without a scheduler.
         on_pixels: called with the pixels of each picture that was predicted.
 
+    Returns:
+        How many pictures were predicted, how many were done before, and which could not be.
+
     Raises:
         InputError: a setting or the run cannot be used, two pictures would get the same mask, a mask would replace a
             picture or a file that is not ours, or `out` holds predictions with other settings.
