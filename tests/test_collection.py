@@ -17,7 +17,6 @@ from unet_tf.collection import Outcome, find_pictures
 from unet_tf.data.pictures import count_pages, read_mask, write_picture, write_stack
 from unet_tf.errors import InputError
 from unet_tf.objects import find_objects
-from unet_tf.prediction import Predictor
 
 
 def grey(number, shape=(60, 70)):
@@ -125,7 +124,7 @@ def test_classes_have_a_colour_table(run, tmp_path, monkeypatch, kind, format):
     other.masks = masks
     write_picture(tmp_path / "a.png", grey(3))
     write_stack(tmp_path / "s.tif", [grey(3), grey(4)])
-    monkeypatch.setattr("unet_tf.outputs._opened", lambda *_: (other, Predictor(run)))
+    monkeypatch.setattr("unet_tf.outputs.Run", lambda path: other)
     predict_files(run, [tmp_path / "a.png", tmp_path / "s.tif"], tmp_path / "out", format=format)
     label = predict(run, grey(3))
     for file in (tmp_path / "out" / f"a.{format}", tmp_path / "out" / "s.tif"):

@@ -52,8 +52,9 @@ def test_what_a_task_raises_is_raised():
 def test_schedulers_that_cannot_be_used_are_refused(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("unet_tf.engines.PATIENCE", 1)
-    with pytest.raises(InputError, match='"local:N" starts N processes, 1 or more; received "local:0"'):
-        list(run_tasks(abs, [1], "local:0"))
+    for local in ("local:0", "local:two", "local:"):
+        with pytest.raises(InputError, match=f'"local:N" starts N processes, 1 or more; received "{local}"'):
+            list(run_tasks(abs, [1], local))
     with pytest.raises(InputError, match='scheduler "tcp://127.0.0.1:9" cannot be used'):
         list(run_tasks(abs, [1], "tcp://127.0.0.1:9"))
     with pytest.raises(InputError, match='scheduler "slurm" cannot be used'):

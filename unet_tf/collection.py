@@ -17,7 +17,7 @@ from unet_tf.engines import parse_shard, run_tasks
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.outputs import FORMATS, Result, Wanted, predict_batch, predict_pictures
-from unet_tf.prediction import TTA, parse_bytes
+from unet_tf.prediction import parse_bytes, predictor_of
 from unet_tf.run import Run
 
 SETTINGS, MANIFEST = "predict.json", "manifest.csv"
@@ -161,15 +161,13 @@ def _check(wanted: Wanted, run: Run) -> None:
         raise InputError(f"Masks are written as {' or '.join(FORMATS)}; received {wanted.format!r}.")
     if wanted.min_area < 1:
         raise InputError(f"The smallest object has 1 pixel or more; received {wanted.min_area}.")
-    if wanted.tta not in TTA:
-        raise InputError(f"Test-time averaging is one of {', '.join(TTA)}; received {wanted.tta!r}.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
     if out.suffix.lower() in (*SUFFIXES, ".npy"):
         raise InputError(f"--out is the folder of the masks; received {out.name}, which looks like a file.")
     if wanted.memory is not None:
         parse_bytes(wanted.memory)
-    run.model  # noqa: B018 - a damaged one is said before the first picture
+    predictor_of(wanted.run, wanted.tta, wanted.model)  # a damaged one is said before the first picture
     if wanted.tile is not None:
         run.geometry.tile_step(wanted.tile)
 

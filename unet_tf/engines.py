@@ -41,12 +41,14 @@ def workers_of(scheduler: str | None) -> int:
     """Processes that "local:N" starts on this machine; 1 for any other scheduler, and for none.
 
     Raises:
-        InputError: N is 0.
+        InputError: N is no number, or 0.
     """
-    local = re.fullmatch(r"local:(\d+)", scheduler or "")
-    if local and not int(local[1]):
+    if scheduler is None or not scheduler.startswith("local:"):
+        return 1
+    local = re.fullmatch(r"local:0*([1-9]\d*)", scheduler)
+    if not local:
         raise InputError(f'"local:N" starts N processes, 1 or more; received "{scheduler}".')
-    return int(local[1]) if local else 1
+    return int(local[1])
 
 
 def run_tasks(

@@ -21,7 +21,7 @@ from unet_tf.data.volumes import Volume, import_zarr, open_volume
 from unet_tf.drawing import colour
 from unet_tf.engines import parse_shard, run_tasks, workers_of
 from unet_tf.errors import InputError
-from unet_tf.prediction import Predictor, memory_budget
+from unet_tf.prediction import Predictor, memory_budget, predictor_of
 from unet_tf.run import Run
 from unet_tf.tiling import Grid, Picture, cut, fixed
 
@@ -123,7 +123,8 @@ def predict_large(
             else:
                 yield one
 
-    finished = predict_chunks(job, left()) if scheduler is None else run_tasks(_task(job), left(), scheduler)
+    task = functools.partial(predict_chunk, job)
+    finished = predict_chunks(job, left()) if scheduler is None else run_tasks(task, left(), scheduler)
     for one in finished:
         on_pixels(opened.pixels(one))
         count()
@@ -157,10 +158,6 @@ def predict_chunks(job: Job, numbers: Iterable[int]) -> Iterator[int]:
             yield under_way.result()
 
 
-def _task(job: Job) -> Callable[[int], int]:
-    return functools.partial(predict_chunk, job)
-
-
 class Opened:
     """A job with its files open; nothing in it grows with the image.
 
@@ -177,10 +174,10 @@ class Opened:
         self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
         self.grid: Grid = fixed(Run(job.run).geometry, self.volume.shape, job.tile)
 
-    @functools.cached_property
+    @property
     def predictor(self) -> Predictor:
         """The net, loaded when the first chunk is predicted."""
-        return Predictor(self.job.run, self.job.tta)
+        return predictor_of(self.job.run, self.job.tta, self.job.model)
 
     def __len__(self) -> int:
         return math.prod(self.volume.planes) * len(self.grid)
@@ -247,7 +244,7 @@ def _begin(
     if out.exists():
         _stored(out, {} if overwrite else settings, chunk)
     if overwrite or not out.exists():
-        predictor = Predictor(run, tta)
+        predictor = predictor_of(str(run.path.resolve()), tta, settings["model"])
         predictor.checked(volume.plane(0), str(source))
         grid = cut(run.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
         _create(out, volume, grid, run, settings | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__})

@@ -20,7 +20,7 @@ from unet_tf.drawing import colour, overlay
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.objects import Object, find_objects
-from unet_tf.prediction import Predictor, ahead
+from unet_tf.prediction import Predictor, ahead, predictor_of
 from unet_tf.run import Run
 
 FORMATS = ("png", "tif")
@@ -113,8 +113,8 @@ def predict_pictures(
     While one is computed, the next is read and the one before is written. A file that cannot be read or written is
     reported, and the others are done; whatever stops the process leaves files that are whole or absent.
     """
-    run, predictor = _opened(wanted.run, wanted.tta, wanted.model)
-    writer = _Writer(wanted, run)
+    predictor = predictor_of(wanted.run, wanted.tta, wanted.model)
+    writer = _Writer(wanted, Run(wanted.run))
     computed = _computed(wanted, predictor, map(Path, pictures), on_tile)
     try:
         yield from filter(None, ahead(writer.take, computed))
@@ -125,12 +125,6 @@ def predict_pictures(
 def predict_batch(wanted: Wanted, pictures: Sequence[str]) -> list[Result]:
     """The same as a task: pure and idempotent."""
     return list(predict_pictures(wanted, pictures))
-
-
-@functools.lru_cache(maxsize=1)  # once a process
-def _opened(path: str, tta: str, model: str) -> tuple[Run, Predictor]:
-    run = Run(path)
-    return run, Predictor(run, tta)
 
 
 def _computed(

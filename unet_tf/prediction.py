@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +17,9 @@ from unet_tf.data.samples import free_memory
 from unet_tf.errors import InputError
 from unet_tf.inference import network_of
 from unet_tf.run import Run
-from unet_tf.tiling import Grid, Picture, default_tile, fit
+from unet_tf.tiling import TURNS, Grid, Picture, default_tile, fit
 
-TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(range(8))}
+TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(TURNS)}
 """Test-time averaging: name -> turns of each tile whose probabilities are averaged."""
 FREE_SHARE, MOST_PIXELS = 0.25, 2272**2
 """Share of the free memory that a tile may take, and its input pixels, where no budget is given: an image of 2048 px
@@ -206,6 +207,18 @@ class Predictor:
         if self.run is None:
             return [np.asarray(window, np.float32) for window in windows]
         return [self.run.normalisation.scale(window) for window in windows]
+
+
+@functools.lru_cache(maxsize=1)
+def predictor_of(run: str, tta: str, model: str) -> Predictor:
+    """The predictor of a run folder, loaded once a process.
+
+    Args:
+        run: path of the folder.
+        tta: as for `predict`.
+        model: `Run.model_hash`, so that an earlier net of the same folder is not taken for it.
+    """
+    return Predictor(run, tta)
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

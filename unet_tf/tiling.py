@@ -129,7 +129,7 @@ def fit(geometry: Geometry, shape: tuple[int, int], most_pixels: int) -> Grid:
         InputError: `most_pixels` is less than the smallest tile has.
 
     Example:
-        >>> fit(Geometry(), (2048, 2048), most_pixels=1500**2).tile  # nine tiles of 876; 1500 would take four
+        >>> fit(Geometry(), (2048, 2048), most_pixels=1500**2).tile  # four of them, as it would be of 1500
         (1212, 1212)
     """
     best: tuple[int, int, Grid] | None = None
@@ -138,7 +138,8 @@ def fit(geometry: Geometry, shape: tuple[int, int], most_pixels: int) -> Grid:
     for count in range(1, -(-shape[0] // geometry.stride) + 1):
         before, step = step, -(-shape[0] // (count * geometry.stride)) * geometry.stride
         height = geometry.window_size(step)
-        if best is not None and count * height * shape[1] > best[0]:
+        halos = -(-shape[0] // step) * (height - step)  # grows with the count
+        if best is not None and (shape[0] + halos) * shape[1] > best[0]:
             break
         if step == before or most_pixels < smallest * height:
             continue
