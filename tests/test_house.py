@@ -17,10 +17,11 @@ ORDER = [
     "errors", "quiet", "labels", "files", "geometry", "tiling", "model", "replicas", "losses", "metrics", "fused",
     "data.palette", "data.masks", "data.tiff", "data.pictures", "data.volumes", "data.folder", "data.splits",
     "data.recognition", "data.weight_map", "data.facts", "data.augment", "data.synthetic", "data.samples",
-    "data.pipeline", "inference", "distribution", "workers", "config", "planning", "preparation", "drawing",
-    "pages", "examination", "doctor", "overview", "run", "prediction", "engines", "objects", "outputs",
+    "data.pipeline", "bundle", "edge", "inference", "distribution", "workers", "config", "planning", "preparation",
+    "drawing", "pages", "examination", "doctor", "overview", "run", "prediction", "engines", "objects", "outputs",
     "collection", "large", "reporting", "evaluation", "compilation", "checkpoint", "callbacks", "training",
-    "crossvalidation", "exporting", "demonstration", "console", "options", "cli", "__main__",
+    "crossvalidation", "signatures", "warmup", "conversion", "comparison", "latency", "cards", "exporting",
+    "verification", "demonstration", "console", "options", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what the lazy names below stand for
     from unet_tf.run import Run as Run
     from unet_tf.training import resume as resume
     from unet_tf.training import train as train
+    from unet_tf.verification import verify as verify
 
 # name -> module that defines it
 _HOME = {
@@ -75,6 +76,7 @@ _HOME = {
     "predict_large": "large",
     "evaluate": "evaluation",
     "export": "exporting",
+    "verify": "verification",
     "demo": "demonstration",
 }
 

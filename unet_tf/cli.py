@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 from rich.table import Table
 
 from unet_tf import __version__
+from unet_tf.bundle import PAGE, TFLITE
 from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.console import (
     Bars,
@@ -306,31 +306,71 @@ def predict(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example:  unet-tf export runs/cells --out bundles/cells")
+@app.command(
+    epilog="Examples:\n\nunet-tf export runs/cells --out bundles/cells\n\n"
+    "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells"
+)
 def export(
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
-    tile: Tile = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side of the TFLite files' input, pixels.", show_default="the usual validation picture"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")
+    ] = None,
+    variants: Annotated[str, typer.Option(help="TFLite files to make.")] = ",".join(TFLITE),
+    bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
+    max_iou_drop: Annotated[
+        float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
+    ] = 0.01,
 ) -> None:
-    """Write a SavedModel for TF Serving and a TFLite file, each held against Keras."""
+    """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras."""
     quiet_tensorflow()
     import unet_tf
-    from unet_tf.exporting import EXPORT_STEPS
+    from unet_tf.reporting import bundle_rows
 
-    steps = itertools.count()
+    def step(name: str) -> None:
+        bars.finish()
+        console.print(f"[bold]{name}[/]")
+
+    names = [name.strip() for name in variants.split(",") if name.strip()]
     with progress_bars() as bars:
-        count = bars.counter("export")
-        report = unet_tf.export(run, out, tile, on_step=lambda name: count(next(steps), EXPORT_STEPS))
-    table = Table("artefact", "size", "largest difference in probability to Keras", "equal labels", box=None)
-    for name, entry in report["artefacts"].items():
-        table.add_row(
-            name,
-            f"{entry['bytes'] / 1e6:.1f} MB",
-            f"{entry['max_probability_difference']:.1e}",
-            f"{entry['label_agreement']:.4%}",
-        )
-    console.print(table)
-    console.print(f"Bundle: {literal(str(out))}")
+        report = unet_tf.export(
+            run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
+            on_step=step, on_image=bars.counter("pictures"),
+        )  # fmt: skip
+    print_table(bundle_rows(report))
+    console.print(f"On {report['pictures']}. Report: {literal(str(out / PAGE))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf verify bundles/cells\n\nunet-tf verify bundles/cells cells/\n\n"
+    "unet-tf verify bundles/cells image.png"
+)
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder that export filled.", metavar="BUNDLE")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Images and masks, as for check; or pictures alone. Noise if not given.", metavar="DATA"),
+    ] = None,
+) -> None:
+    """Check the files of a bundle, then hold each of its nets against Keras, here. Exit code 1 if one differs."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.reporting import bundle_rows
+
+    with progress_bars() as bars:
+        found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"))
+    if found.report:
+        print_table(bundle_rows(found.report))
+        console.print(f"On {found.report['pictures']}.")
+    for fault in found.faults:
+        errors.print(f"[bold red]Fault:[/] {literal(fault)}")
+    if found.faults:
+        raise typer.Exit(1)
+    console.print("[green]All files are as exported, and the nets agree with Keras.[/]")
 
 
 def _shown(bars: Bars) -> dict[str, Any]:

@@ -151,4 +151,4 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     table = Table(*map(literal, header), box=None)
     for row in others:
         table.add_row(*map(literal, row))
-    console.print(table)
+    console.print(table, width=None if console.is_terminal else 200)  # a file has room

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from unet_tf.data.pictures import write_picture
 from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.drawing import colour, difference, displayable
 from unet_tf.errors import InputError
-from unet_tf.exporting import EXPORT_STEPS, export
+from unet_tf.exporting import export
 from unet_tf.files import replacing
 from unet_tf.metrics import confusion_matrix, scores
 from unet_tf.prediction import predict
@@ -85,9 +84,7 @@ def demo(
     run = train(data, out, config, callbacks=callbacks, on_file=on_part, on_progress=on_part, on_image=on_part)
     on_step(f"predict an image of {LARGE_SIZE[0]}x{LARGE_SIZE[1]} px")
     _predict_large(run, on_part)
-    on_step("export")
-    steps = itertools.count()
-    export(run, out / Run.BUNDLE, on_step=lambda name: on_part(next(steps), EXPORT_STEPS))
+    export(run, out / Run.BUNDLE, on_step=lambda name: on_step(f"export: {name}"), on_image=on_part)
     return write_report(out)
 
 

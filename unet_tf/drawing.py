@@ -67,13 +67,15 @@ def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, sid
     return (picture * (1 - opacity) + over * opacity).astype(np.uint8)
 
 
-def difference(image: NDArray, label: NDArray, prediction: NDArray) -> NDArray[np.uint8]:
+def difference(image: NDArray, label: NDArray, prediction: NDArray, grown: int = 0) -> NDArray[np.uint8]:
     """Colour the wrong pixels of a prediction over the dimmed image: (H, W, 3) RGB.
 
-    Orange: foreground of the truth that was missed or taken for another class; blue: foreground that is not there.
+    Orange: foreground of the truth that was missed or taken for another class; blue: foreground that is not there;
+    `grown` pixels around each, too.
     """
     picture = displayable(image) // 2 + 64
     wrong = (prediction != label) & (label != VOID)
-    picture[wrong & (label != 0)] = MISSED
-    picture[wrong & (label == 0)] = INVENTED
+    for where, of in (wrong & (label != 0), MISSED), (wrong & (label == 0), INVENTED):
+        square = np.ones((2 * grown + 1, 2 * grown + 1), np.uint8)
+        picture[cv2.dilate(where.astype(np.uint8), square) > 0] = of
     return picture

@@ -1,15 +1,14 @@
-"""Export of a run: a SavedModel for TF Serving and a TFLite file for phones, each held against Keras."""
+"""Export of a run as a bundle: a SavedModel for TF Serving, TFLite files for the edge, each held against Keras."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+import platform
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,68 +18,155 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf import __version__
+from unet_tf.bundle import (
+    CARD,
+    DESCRIPTION,
+    KERAS,
+    PAGE,
+    REPORT,
+    SAVED_MODEL,
+    SAVED_MODEL_BFLOAT16,
+    TFLITE,
+    Bundle,
+    Description,
+    hashes,
+)
+from unet_tf.cards import model_card, write_bundle_page
+from unet_tf.comparison import (
+    THREADS,
+    Tally,
+    bundled_net,
+    compare,
+    inexact,
+    keras_net,
+    noise,
+    noise_example,
+    read_example,
+    worse,
+)
+from unet_tf.conversion import write_tflite
+from unet_tf.data.folder import Pair
+from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
+from unet_tf.evaluation import select_files
 from unet_tf.files import replacing
-from unet_tf.geometry import Geometry
-from unet_tf.prediction import predict
+from unet_tf.inference import folded
+from unet_tf.latency import milliseconds
 from unet_tf.run import Run
-from unet_tf.tiling import fixed, run_tiles
+from unet_tf.signatures import signatures, write_saved_model
+from unet_tf.tiling import MAX_TILE, default_tile, read_window
+from unet_tf.warmup import write_warmup
 
-SAVED_MODEL, TFLITE = "saved_model/1", "model_float32.tflite"  # TF Serving wants a version folder
-EXPORT_STEPS = 3
-PARITY = {SAVED_MODEL: 1e-5, TFLITE: 1e-4}
-"""Largest difference in probability to Keras that an artefact may have."""
+MAX_IOU_DROP = 0.01
+CALIBRATION_PIXELS = 2_000_000
+"""Pixels of the training images that "uint8" is calibrated by, in tiles: on ISBI 2012, five times as many change the
+mean IoU by 0.0001."""
+FEWEST_WINDOWS = 8
+WARMUP_SIDE = 256
+TILE_VALUES = 2**24
+"""Values of the widest layer of a static tile: 67 MB in float32, 17 MB in uint8; about four of them live at once."""
 
 
 def export(
     run: Run | str | Path,
     out: str | Path,
     tile: int | None = None,
+    *,
+    data: str | Path | None = None,
+    variants: Sequence[str] | None = None,
+    bfloat16: bool = False,
+    max_iou_drop: float = MAX_IOU_DROP,
     on_step: Callable[[str], None] = lambda name: None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Export the best net of a run, in float32, with normalisation and mirroring inside the graph.
+    """Export the best net of a run, in float32, with batch normalisation folded and normalisation in the graph.
 
     The bundle holds
-    - `saved_model/1`: signatures `serving_default` (`image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 ids) and
-      `probabilities` (`image` -> `probabilities` (B, H, W, num_classes) float32), for any height and width;
-    - `model_float32.tflite`: one static tile, `image` (1, tile, tile, C) float32 raw pixels ->
-      `probabilities` (1, out, out, num_classes); the caller cuts and mirrors (`export/edge/run.py` does);
-    - `bundle.json`: classes, format of the masks, pixel type, tile, halo, step, padding, depth, sha256 of every file;
-    - `report.json`: largest difference to Keras of each artefact.
+    - `saved_model/1`: TF Serving's version folder, with warm-up requests. Its signatures (`unet_tf.signatures`) take
+      images of any size, as raw pixels or picture files;
+    - `model_float32.tflite`, `model_float16.tflite`, `model_dynamic.tflite`, `model_uint8.tflite`
+      (`unet_tf.conversion`): one static tile, raw pixels -> mask and probabilities; `unet_tf.edge` runs them on any
+      picture;
+    - `model.keras`: the net as it was trained, in float32;
+    - `bundle.json`: what a runtime has to know, and the SHA-256 of every file;
+    - `report.html`, `report.json`: all of them against Keras on the validation files of the run;
+    - `MODEL_CARD.md`.
 
     Args:
-        run: a run, or its folder.
+        run: a run, or its folder. A model that was built by hand has none, and is refused: nothing says what its pixels
+            and its classes are.
         out: the bundle, a new folder.
-        tile: input size of the TFLite tile, legal and large enough to predict with; None for the run's (and the halo
-            around it for a "same" net).
+        tile: side of the static tile of the TFLite files, legal and large enough to predict with; None for one that
+            holds the usual validation picture, if a device can hold it.
+        data: the folder that the run was trained on, where it is now; None for where it was then. "uint8" is calibrated
+            by its training files, all are judged on its validation files.
+        variants: which TFLite files, keys of `unet_tf.bundle.TFLITE`; None for all. "float32" alone needs no data.
+        bfloat16: export `saved_model_bfloat16/1` too, for processors that compute in it.
+        max_iou_drop: largest loss of mean IoU against Keras that one of them may have.
         on_step: called with the name of each step as it begins.
+        on_image: called with (pictures compared, pictures in all).
 
     Returns:
         What `report.json` holds.
 
     Raises:
-        InputError: the folder exists or cannot be written, or the tile is not legal.
-        RuntimeError: an artefact differs from Keras by more than 1e-5 (SavedModel) or 1e-4 (TFLite) in probability,
-            or the TFLite converter failed. Nothing is written then, as with every error.
+        InputError: the folder exists or cannot be written, the tile is not legal, the data is gone or of another kind,
+            or a net loses more than `max_iou_drop`.
+        RuntimeError: the SavedModel or the float32 TFLite file differ from Keras by more than
+            `unet_tf.comparison.EXACT`, or the converter failed. Nothing is written then, as with every error.
     """
+    if not isinstance(run, Run | str | Path):
+        raise InputError(
+            f"A run is exported, or its folder: it knows pixels and classes; received {type(run).__name__}. Train with "
+            "unet_tf.train."
+        )
     run, out = run if isinstance(run, Run) else Run(run), Path(out)
     if out.exists():
         raise InputError(f"{out} exists. Choose another --out for the bundle, or remove it first.")
-    geometry = run.geometry
-    if tile is None:
-        tile = max((run.config.tile or 0) + 2 * geometry.margin, geometry.min_tile)
-    geometry.tile_step(tile)  # raises where the tile is not legal
-    model = _float32_model(run)
+    variants = _checked(tuple(TFLITE) if variants is None else variants)
+    if not 0 <= max_iou_drop <= 1:
+        raise InputError(f"A loss of mean IoU lies between 0 and 1; received {max_iou_drop}.")
+    if tile is not None:
+        run.geometry.tile_step(tile)  # raises where it is not legal
+    model = _model(run, "float32")
+    training, validation = _files(run, data, bfloat16 or set(variants) != {"float32"})
+    description = _describe(run, tile or static_tile(run, validation), max_iou_drop)
+    net = folded(model)
 
     with replacing(out) as temporary, _refusals_in_words(out):
         on_step("SavedModel")
-        _write_saved_model(model, run, temporary / SAVED_MODEL)
-        on_step("TFLite")
-        _write_tflite(model, run, tile, temporary / TFLITE)
-        on_step("parity")
-        report = _parity(model, run, tile, temporary)
-        (temporary / "report.json").write_text(json.dumps(report, indent=2))
-        (temporary / "bundle.json").write_text(json.dumps(_bundle(run, tile, temporary), indent=2))
+        _write_saved_model(net, description, temporary / SAVED_MODEL)
+        if bfloat16:
+            _write_saved_model(folded(_model(run, "bfloat16")), description, temporary / SAVED_MODEL_BFLOAT16)
+        model.save(temporary / KERAS)
+        windows = calibration(run, training, description.tile) if "uint8" in variants else None
+        write_tflite(net, description, variants, windows, temporary, lambda name: on_step(f"TFLite {name}"))
+        _write_description(temporary, description)
+
+        on_step("comparing with Keras")
+        bundle, tallies = Bundle(temporary), {}
+        nets = {name: bundled_net(temporary, name, description) for name in bundle.artefacts()}
+        reference = keras_net(model, description)
+        noise_alone = [partial(noise_example, description)]
+        for examples in noise_alone, [partial(read_example, pair, run.masks) for pair in validation]:
+            if examples:
+                tallies = compare(reference, nets, examples, len(run.classes), on_image)
+                if failures := inexact(tallies):
+                    raise RuntimeError(
+                        f"{' '.join(failures)} Nothing was exported. Please report this with the versions in "
+                        "config.toml of the run."
+                    )
+        if failures := worse(tallies, max_iou_drop):
+            raise InputError(
+                f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop, or leave it out: "
+                "--variants names those to make."
+            )
+        on_step("timing")
+        report = _report(bundle, tallies, milliseconds(temporary), len(validation))
+        (temporary / REPORT).write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
+        (temporary / CARD).write_text(model_card(out.name, description, report), encoding="utf-8")
+        _write_description(temporary, description)
     return report
 
 
@@ -93,143 +179,105 @@ def _refusals_in_words(out: Path) -> Iterator[None]:
         raise InputError(f"Cannot write {out}: {error.message}. Free space or choose another place.") from error
 
 
-def _float32_model(run: Run) -> keras.Model:
-    """The best net, rebuilt in float32 where it was trained in another precision."""
-    if run.config.precision == "float32":
+def _checked(variants: Sequence[str]) -> tuple[str, ...]:
+    """In the order of `TFLITE`."""
+    if unknown := [name for name in variants if name not in TFLITE]:
+        raise InputError(f"The TFLite variants are {', '.join(TFLITE)}; received {', '.join(map(repr, unknown))}.")
+    return tuple(name for name in TFLITE if name in variants)
+
+
+def _model(run: Run, precision: str) -> keras.Model:
+    """The best net, rebuilt where it was trained in another precision."""
+    if run.config.precision == precision:
         return run.model
-    model = replace(run.config, precision="float32").build(run.normalisation.channels)
+    model = replace(run.config, precision=precision).build(run.normalisation.channels)
     model.set_weights(run.model.get_weights())
     return model
 
 
-def _raw_to_probabilities(model: keras.Model, run: Run) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Raw pixels (B, h, w, C) float32 -> softmax of the net's output, normalisation in the graph."""
-    mean, std = (tf.constant(values, tf.float32) for values in (run.normalisation.mean, run.normalisation.std))
-    return lambda image: tf.nn.softmax(model((image - mean) / std, training=False))
-
-
-def _write_saved_model(model: keras.Model, run: Run, path: Path) -> None:
-    channels, geometry = run.normalisation.channels, run.geometry
-    net = _raw_to_probabilities(model, run)
-
-    def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        height, width = tf.shape(image)[1], tf.shape(image)[2]
-        rows, columns = _mirror_in_graph(height, geometry), _mirror_in_graph(width, geometry)
-        window = tf.gather(tf.gather(tf.cast(image, tf.float32), rows, axis=1), columns, axis=2)
-        inside = net(window)[:, geometry.margin :, geometry.margin :]
-        return {"probabilities": inside[:, :height, :width]}
-
-    def mask(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"mask": tf.cast(tf.argmax(probabilities(image)["probabilities"], axis=-1), tf.uint8)}
-
-    signature = [tf.TensorSpec((None, None, None, channels), run.normalisation.dtype, name="image")]
-    # Without track(): tracked layers store every weight a second time.
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", mask, input_signature=signature)
-    archive.add_endpoint("probabilities", probabilities, input_signature=signature)
-    archive.write_out(str(path), verbose=False)
-
-
-def _mirror_in_graph(size: tf.Tensor, geometry: Geometry) -> tf.Tensor:
-    """`geometry.mirror_index` as TensorFlow ops: from -halo to the end of the next legal input size."""
-    stride, halo = geometry.stride, geometry.halo
-    needed = -(-size // stride) * stride  # whole cells of the pooling grid
-    if geometry.padding == "valid":
-        extra = geometry.input_size(stride) - 2 * halo - stride  # 4 at depth 3 and more
-        needed += extra
-    position = tf.range(-halo, needed + halo)
-    period = tf.maximum(1, 2 * (size - 1))
-    index = tf.math.floormod(position, period)
-    return tf.minimum(index, period - index)
-
-
-def _write_tflite(model: keras.Model, run: Run, tile: int, path: Path) -> None:
-    """Convert in a process of its own: the converter keeps its memory, and a second graph has the static shape."""
-    net = _raw_to_probabilities(model, run)
-    signature = [tf.TensorSpec((1, tile, tile, run.normalisation.channels), tf.float32, name="image")]
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", lambda image: {"probabilities": net(image)}, input_signature=signature)
-    with tempfile.TemporaryDirectory(prefix="unet_tf_") as folder:
-        archive.write_out(folder, verbose=False)
-        command = (
-            "import sys, pathlib, tensorflow as tf; "
-            "converted = tf.lite.TFLiteConverter.from_saved_model(sys.argv[1]).convert(); "
-            "pathlib.Path(sys.argv[2]).write_bytes(converted)"
-        )
-        done = subprocess.run([sys.executable, "-c", command, folder, str(path)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"The TFLite converter failed:\n{done.stderr[-4000:]}")
-
-
-def _parity(model: keras.Model, run: Run, tile: int, bundle: Path) -> dict[str, Any]:
-    """Hold each artefact against Keras on one picture of grey noise, wider than high; raise where it differs."""
-    step = run.geometry.tile_step(tile)
-    image = _noise(run, (step // 2 + 1, step + 3))
-    expected = predict(model, run.normalise(image), tile=tile, probabilities=True)
-    saved_model = tf.saved_model.load(str(bundle / SAVED_MODEL)).signatures["probabilities"]
-    results = {
-        SAVED_MODEL: saved_model(image=tf.constant(image[None]))["probabilities"].numpy()[0],
-        TFLITE: _tflite_probabilities(bundle / TFLITE, image, run.geometry, tile),
-    }
-    report: dict[str, Any] = {"image": list(image.shape), "artefacts": {}}
-    for name, found in results.items():
-        difference = float(np.abs(found - expected).max())
-        path = bundle / name
-        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-        report["artefacts"][name] = {
-            "bytes": sum(p.stat().st_size for p in files),
-            "max_probability_difference": difference,
-            "label_agreement": float((found.argmax(-1) == expected.argmax(-1)).mean()),
-        }
-        if difference > PARITY[name]:
-            raise RuntimeError(
-                f"{name} differs from Keras by {difference:.1e} in probability, and may by {PARITY[name]:.0e}. "
-                "Nothing was exported. Please report this with the versions in config.toml of the run."
-            )
-    return report
-
-
-def _tflite_probabilities(path: Path, image: NDArray, geometry: Geometry, tile: int) -> NDArray[np.float32]:
-    """Run a float TFLite file over raw (H, W, C) pixels: (H, W, num_classes)."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(str(path), num_threads=2).get_signature_runner("serving_default")
-    grid = fixed(geometry, image.shape[:2], (tile, tile))
-
-    def net(window: NDArray) -> NDArray[np.float32]:
-        return runner(image=window[None].astype(np.float32))["probabilities"][0]
-
-    tiles = list(run_tiles(net, image, grid))
-    result = np.empty((*image.shape[:2], tiles[0][1].shape[-1]), np.float32)
-    for place, output in tiles:
-        result[place] = output
-    return result
-
-
-def _noise(run: Run, shape: tuple[int, int]) -> NDArray:
-    """Raw pixels with the mean and spread of the training images, the same each time."""
-    dtype = np.dtype(run.normalisation.dtype)
-    noise = np.random.default_rng(0).normal(
-        run.normalisation.mean, run.normalisation.std, (*shape, run.normalisation.channels)
+def _files(run: Run, data: str | Path | None, needed: bool) -> tuple[list[Pair], list[Pair]]:
+    """Training and validation files of a run."""
+    folder = run.data if data is None else Path(data)
+    if folder.is_dir():
+        return select_files(run, folder, "train")[0], select_files(run, folder, "val")[0]
+    if not needed and data is None:
+        return [], []
+    raise InputError(
+        "Nets of less than float32 are calibrated and judged on the pictures that the run was trained on, and "
+        f"{folder} is not there. Say where they are now (--data), or make the float32 file alone (--variants float32)."
     )
-    if dtype.kind == "u":
-        noise = np.clip(np.rint(noise), 0, np.iinfo(dtype).max)
-    return noise.astype(dtype)
 
 
-def _bundle(run: Run, tile: int, folder: Path) -> dict[str, Any]:
-    geometry = run.geometry
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {
+def static_tile(run: Run, pairs: Sequence[Pair]) -> int:
+    """A tile that holds the usual one of these pictures, if it has no more than `TILE_VALUES`; else that of the run."""
+    geometry, base = run.geometry, run.config.base_filters or 1
+    side = (run.config.tile or 0) - geometry.shrink
+    if pairs:
+        few = [pairs[i] for i in sorted({*np.linspace(0, len(pairs) - 1, 12).astype(int)})]
+        side = int(np.median([max(read_image(pair.image, pair.page).shape[:2]) for pair in few]))
+    window = geometry.window_size(-(-max(side, 1) // geometry.stride) * geometry.stride)
+    most = min(MAX_TILE, int((TILE_VALUES / base) ** 0.5))
+    return max(geometry.nearest_legal(min(window, most))[0], geometry.min_tile)
+
+
+def calibration(run: Run, pairs: Sequence[Pair], tile: int) -> NDArray:
+    """Windows of the training pictures, somewhere in each: (N, tile, tile, C) raw pixels."""
+    count = max(FEWEST_WINDOWS, CALIBRATION_PIXELS // tile**2)
+    rng, halo = np.random.default_rng(0), run.geometry.halo
+    windows = []
+    for number in np.resize(rng.permutation(len(pairs)), count).tolist():
+        image = read_image(pairs[number].image, pairs[number].page)
+        run.normalisation.check(image, str(pairs[number].image))
+        origin = [int(rng.integers(-halo, max(1, length + 2 * halo - tile) - halo)) for length in image.shape[:2]]
+        window = read_window(image, origin, (tile, tile), halo=0)
+        windows.append(np.broadcast_to(window, (tile, tile, run.normalisation.channels)))
+    return np.stack(windows)
+
+
+def _describe(run: Run, tile: int, max_iou_drop: float) -> Description:
+    evaluation = run.path / Run.EVALUATION
+    stored = json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else {}
+    training, validation = sorted(run.files("train")), run.files("val")
+    packages = {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
+    origin = {
         "unet_tf": __version__,
-        "classes": list(run.classes),
-        "masks": asdict(run.masks),
-        "pixel_type": run.normalisation.dtype,
-        "channels": run.normalisation.channels,
-        "depth": geometry.depth,
-        "padding": geometry.padding,
-        "tile": tile,
-        "halo": geometry.halo,
-        "step": geometry.tile_step(tile),
-        "sha256": {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
+        "versions": packages,
+        "scores": {name: stored[name] for name in ("mean_iou", "iou") if name in stored},
+        "data": {
+            "fingerprint": hashlib.sha256("".join(training).encode()).hexdigest(),
+            "train": len(training),
+            "val": len(validation),
+        },
+        "max_iou_drop": max_iou_drop,
+    }
+    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin)
+
+
+def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
+    geometry, normalisation = description.geometry, description.normalisation
+    functions = signatures(model, normalisation, geometry, default_tile(geometry))
+    write_saved_model(model, functions, str(path))
+    write_warmup(path, noise(description, (WARMUP_SIDE, WARMUP_SIDE)), functions)
+
+
+def _write_description(folder: Path, description: Description) -> None:
+    stored = description.to_json() | {"sha256": hashes(folder)}
+    (folder / DESCRIPTION).write_text(json.dumps(stored, indent=2), encoding="utf-8")
+
+
+def _report(bundle: Bundle, tallies: dict[str, Tally], times: dict[str, float], validation: int) -> dict[str, Any]:
+    """What `report.json` holds."""
+    classes = bundle.description.classes
+    numbers = {name: tally.to_json(classes) for name, tally in tallies.items()}
+    of_keras = numbers.pop(KERAS)
+    for name, own in numbers.items():
+        path = bundle.path / name
+        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+        own |= {"bytes": sum(file.stat().st_size for file in files), "milliseconds": times[name]}
+    return {
+        "pictures": f"{validation} validation files of the run" if validation else "noise, for want of files",
+        "tile": bundle.description.tile,
+        "threads": THREADS,
+        "keras": of_keras,
+        "artefacts": numbers,
     }

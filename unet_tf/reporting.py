@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from unet_tf.bundle import REPORT
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Samples
 from unet_tf.drawing import colour, difference, displayable
@@ -53,21 +54,42 @@ def write_panel(
     masks: MaskFormat | None,
 ) -> None:
     """Draw image (H, W, C), label (H, W), prediction (H, W) and their differences side by side."""
+    truth = f"truth ({', '.join(classes[1:4])}{', ...' if len(classes) > 4 else ''})"
+    names = truth, "prediction", "missed (orange), invented (blue)"
+    with replacing(path) as temporary:
+        panel(title, image, label, prediction, names, masks).savefig(temporary, dpi=100)
+
+
+def panel(
+    title: str,
+    image: NDArray,
+    label: NDArray,
+    prediction: NDArray[np.uint8],
+    names: tuple[str, str, str],
+    masks: MaskFormat | None,
+    grown: int = 0,
+) -> Figure:
+    """Image, label, prediction and their differences side by side.
+
+    Args:
+        title: above them.
+        image: (H, W, C) raw pixels.
+        label: (H, W).
+        prediction: (H, W).
+        names: of the last three.
+        masks: in whose colours to draw, where they have some.
+        grown: pixels around a difference that are drawn as it is, so that a single one can be seen.
+    """
     height, width = label.shape
     figure = Figure(figsize=(12, 12 / 4 * height / width + 0.75), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
-    pictures = {
-        "image": displayable(image),
-        f"truth ({', '.join(classes[1:4])}{', ...' if len(classes) > 4 else ''})": colour(label, masks),
-        "prediction": colour(prediction, masks),
-        "missed (orange), invented (blue)": difference(image, label, prediction),
-    }
-    for axes, (name, picture) in zip(figure.subplots(1, 4), pictures.items(), strict=True):
+    pictures = (displayable(image), colour(label, masks), colour(prediction, masks))
+    shown = zip(("image", *names), (*pictures, difference(image, label, prediction, grown)), strict=True)
+    for axes, (name, picture) in zip(figure.subplots(1, 4), shown, strict=True):
         axes.imshow(picture, interpolation="nearest")
         axes.set_title(name, fontsize=9, parse_math=False)
         axes.set_axis_off()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    return figure
 
 
 def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
@@ -174,6 +196,35 @@ def score_rows(stored: dict[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
+def bundle_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What `report.json` of a bundle holds as text: a header, then a row a net, Keras first."""
+    keras, scored = report["keras"], "mean_iou" in report["keras"]
+    timed = any("milliseconds" in own for own in report["artefacts"].values())
+    rows = [("", *["size", "a tile"] * timed, *["mean IoU", "to Keras"] * scored, "probability", "same labels")]
+    first = [""] * 2 * timed + [number(keras.get("mean_iou")), ""] * scored
+    rows.append(("Keras", *first, "", ""))
+    for name, own in report["artefacts"].items():
+        size = [size_of(own["bytes"]), f"{own['milliseconds']:.1f} ms"] if timed else []
+        score = [number(own["mean_iou"]), f"{own['mean_iou'] - keras['mean_iou']:+.4f}"] if scored else []
+        agreement = f"±{own['max_probability_difference']:.1e}", f"{own['label_agreement']:.3%}"
+        rows.append((name, *size, *score, *agreement))
+    return rows
+
+
+def bundle_iou_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The IoU of each class by each net of a bundle as text; a header alone without scores."""
+    nets = {"Keras": report["keras"], **report["artefacts"]}
+    rows = [("IoU", *(name.removeprefix("model_").removesuffix(".tflite") for name in nets))]
+    for one in report["keras"].get("iou", ()):
+        rows.append((one, *(number(own["iou"][one]) for own in nets.values())))
+    return rows
+
+
+def size_of(count: int) -> str:
+    """Bytes as text: 7.8 MB, 31 kB."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
+
+
 def number(score: float | None) -> str:
     """A score with four digits; "none" where there is none."""
     return "none" if score is None else f"{score:.4f}"
@@ -212,18 +263,9 @@ def _extra(folder: Path) -> str:
     if (folder / Run.LARGE).is_file():
         picture = embed((folder / Run.LARGE).read_bytes(), "an image larger than one tile and its prediction")
         parts.append(f"<h2>An image larger than one tile</h2>\n{picture}")
-    parity = folder / Run.BUNDLE / "report.json"
-    if parity.is_file():
-        rows = [
-            (
-                name,
-                f"{entry['bytes'] / 1e6:.1f} MB",
-                f"{entry['max_probability_difference']:.1e}",
-                f"{entry['label_agreement']:.4%}",
-            )
-            for name, entry in json.loads(parity.read_text())["artefacts"].items()
-        ]
-        header = ("", "size", "largest difference in probability to Keras", "equal labels")
+    bundle = folder / Run.BUNDLE / REPORT
+    if bundle.is_file():
+        header, *rows = bundle_rows(json.loads(bundle.read_text(encoding="utf-8")))
         parts.append(f"<h2>Export</h2>\n{table(rows, header)}")
     return "\n".join(parts)
 

@@ -1,0 +1,89 @@
+"""Whether a bundle is as it was exported, and its nets give here what Keras gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from unet_tf.bundle import KERAS, Bundle
+from unet_tf.collection import find_pictures
+from unet_tf.comparison import Example, bundled_net, compare, inexact, keras_net, noise_example, read_example, worse
+from unet_tf.data.folder import find_named
+from unet_tf.data.pictures import read_image
+from unet_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        faults: what is wrong, in words; empty where nothing is.
+        report: as `report.json` of a bundle, without sizes and times; empty where files are not as exported.
+    """
+
+    faults: list[str]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+def verify(
+    bundle: str | Path,
+    data: str | Path | None = None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> Verification:
+    """Check the files of a bundle, then run each of its nets and Keras on the same pictures.
+
+    Args:
+        bundle: the folder that `export` filled.
+        data: folder of images and masks as for `train`, folder of pictures, or a picture; None for noise that has the
+            mean and spread of the training pictures.
+        on_image: called with (pictures done, pictures in all) after each.
+
+    Returns:
+        A fault for each file that is missing, changed or new. If there is none: one for each net of
+        `unet_tf.comparison.EXACT` that differs from Keras by more than it may; where the pictures have masks, one for
+        each net that loses more mean IoU than the export allowed.
+
+    Raises:
+        InputError: the folder is no bundle, or a picture cannot be used.
+
+    Example:
+        >>> verify("bundles/cells", "cells").faults  # doctest: +SKIP
+        []
+    """
+    opened = Bundle(bundle)
+    if faults := opened.faults():
+        return Verification(faults)
+    description = opened.description
+    examples, what = _examples(opened, data)
+    reference = keras_net(keras.saving.load_model(opened.path / KERAS, compile=False), description)
+    nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
+    tallies = compare(reference, nets, examples, len(description.classes), on_image)
+    numbers = {name: tally.to_json(description.classes) for name, tally in tallies.items()}
+    report = {"pictures": what, "keras": numbers.pop(KERAS), "artefacts": numbers}
+    return Verification(inexact(tallies) + worse(tallies, description.origin["max_iou_drop"]), report)
+
+
+def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callable[[], Example]], str]:
+    """Readers of the pictures, and what they are in words."""
+    if data is None:
+        return [partial(noise_example, bundle.description)], "noise"
+    try:
+        named, problems = find_named(Path(data))
+    except InputError:
+        named, problems = {}, []
+    pairs = [pair for some in named.values() for pair in some]
+    if pairs and not problems:
+        readers = [partial(read_example, pair, bundle.description.masks) for pair in pairs]
+        return readers, f"{len(pairs)} labelled pictures"
+    files = find_pictures([data])
+    return [partial(_read, Path(file)) for file in files], f"{len(files)} pictures"
+
+
+def _read(file: Path) -> Example:
+    return Example(file.name, read_image(file))
