@@ -1,4 +1,5 @@
-# make demo: the whole way on generated cells. make test: lint, types, tests. Both set up .venv first.
+# make demo: the whole way on generated cells. make test: lint, types, tests. Both set up .venv first; test sets up
+# .venv-edge and .venv-openvino too, for the runtimes that have to do without TensorFlow.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/installed
 	$(BIN)/unet-tf demo --overwrite
 
-test: $(VENV)/installed-test
+test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,7 +21,7 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino build *.egg-info
 
 $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	$(PIP) install -c requirements.txt -e .
@@ -28,7 +29,19 @@ $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 
 $(VENV)/installed-test: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	$(PIP) install -c requirements.txt -e '.[test]'
+	$(PIP) install -c requirements.txt --no-deps tensorflow-serving-api  # it asks for a GPU build beside TensorFlow
 	touch $@ $(VENV)/installed
+
+$(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)-edge
+	$(VENV)-edge/bin/python -m pip install -c requirements.txt ai-edge-litert numpy opencv-python-headless
+	$(VENV)-edge/bin/python -m pip install --no-deps -e .
+	touch $@
+
+$(VENV)-openvino/installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)-openvino
+	$(VENV)-openvino/bin/python -m pip install -c requirements.txt openvino numpy
+	touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"unet_tf runs on Python 3.11 to 3.13; $(PYTHON) is {v[0]}.{v[1]}. Choose one: make PYTHON=python3.12")'

@@ -33,3 +33,13 @@ def realdata():
     if not folder:
         pytest.skip("UNET_TF_DATA is not set: it names the folder of real image sets (see CONTRIBUTING.md)")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def bundle(run, tmp_path_factory):
+    """The folder of an exported run, with every net that there is."""
+    from unet_tf import export
+
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    export(run, out, bfloat16=True, max_iou_drop=0.1)
+    return out

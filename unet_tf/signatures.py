@@ -102,8 +102,11 @@ def tiled(net: Net, image: tf.Tensor, geometry: Geometry, max_tile: int, dtype: 
     Returns:
         (B, H, W, values).
     """
-    batch, sizes = tf.shape(image)[0], tf.shape(image)[1:3]
-    tf.debugging.Assert(tf.size(image) > 0, ["image is (B, H, W, C) with a pixel at least; received", tf.shape(image)])
+    has_pixels = tf.debugging.Assert(
+        tf.size(image) > 0, ["image is (B, H, W, C) with a pixel at least; received", tf.shape(image)]
+    )
+    with tf.control_dependencies([has_pixels]):  # before a division by zero
+        batch, sizes = tf.shape(image)[0], tf.shape(image)[1:3]
     stride, halo, margin = geometry.stride, geometry.halo, geometry.margin
     counts = -(-sizes // geometry.tile_step(max_tile))
     steps = -(-sizes // (counts * stride)) * stride
@@ -174,5 +177,6 @@ def decoded(number: tf.Tensor, content: tf.Tensor, channels: int, dtype: str) ->
     problem = tf.constant("")
     for holds, words in reversed(problems):
         problem = tf.where(holds, words, problem)
-    tf.debugging.Assert(problem == "", [tf.strings.join(["image_bytes[", tf.strings.as_string(number), "] ", problem])])
-    return image
+    words = tf.strings.join(["image_bytes[", tf.strings.as_string(number), "] ", problem])
+    with tf.control_dependencies([tf.debugging.Assert(problem == "", [words])]):
+        return tf.identity(image)
