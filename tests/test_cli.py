@@ -11,7 +11,7 @@ from unet_tf import predict as predict_image
 from unet_tf.cli import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 
-VERBS = ("demo", "check", "train", "crossval", "evaluate", "predict", "export")
+VERBS = ("demo", "check", "train", "crossval", "evaluate", "predict", "export", "verify")
 
 
 @pytest.fixture
@@ -90,10 +90,19 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
     np.testing.assert_array_equal(mask, 255 * predict_image(run, np.full((70, 30), 90, np.uint8)))
     assert np.load(tmp_path / "out" / "a.npy").shape == (70, 30, 2)
 
-    code, out, _ = call("export", run, "--out", tmp_path / "bundle")
+    code, out, _ = call("export", run, "--out", tmp_path / "bundle", "--variants", "float32", "--max-iou-drop", "0.1")
     assert code == 0
+    assert "TFLite float32\n" in out
     assert "saved_model/1" in out
     assert (tmp_path / "bundle" / "model_float32.tflite").is_file()
+    assert not (tmp_path / "bundle" / "model_uint8.tflite").exists()
+
+    code, out, _ = call("verify", tmp_path / "bundle", cells / "val")
+    assert code == 0
+    assert "On 2 labelled pictures." in out
+    (tmp_path / "bundle" / "MODEL_CARD.md").unlink()
+    code, _, err = call("verify", tmp_path / "bundle")
+    assert (code, err) == (1, "Fault: MODEL_CARD.md is missing.\n")
 
 
 def test_one_bad_file_among_many_does_not_stop_the_others(call, run, tmp_path):

@@ -1,66 +1,130 @@
 """The deployment kits in export/, as their READMEs say to use them."""
 
+import base64
 import json
 import os
 import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import export, generate_cells, predict
+from unet_tf import generate_cells, predict
 from unet_tf.data.pictures import write_picture
+from unet_tf.edge import EdgeNet
 
 KITS = Path(__file__).parents[1] / "export"
 WITHOUT_TENSORFLOW = (
-    "import runpy, sys; absent = 'tensorflow', 'keras', 'matplotlib', 'rich', 'typer', 'tomli_w'; "
-    "sys.modules.update(dict.fromkeys(absent)); "
-    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    "import runpy, sys; absent = 'tensorflow', 'keras', 'matplotlib', 'rich', 'typer', 'tomli_w', 'PIL', 'tifffile'; "
+    "sys.modules.update(dict.fromkeys(absent)); runpy.run_module('unet_tf.edge', run_name='__main__')"
 )
 
 
-@pytest.fixture(scope="module")
-def bundle(run, tmp_path_factory):
-    out = tmp_path_factory.mktemp("kits") / "bundle"
-    export(run, out)
-    return out
-
-
 def edge(*arguments):
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, KITS / "edge" / "run.py", *arguments]
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *arguments]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("size", [(33, 40), (150, 101)])
+@pytest.mark.parametrize("size", [(33, 40), (150, 301)])
 def test_the_edge_runner_gives_the_masks_of_the_package_without_tensorflow(run, bundle, tmp_path, size):
     image = generate_cells(*size, seed=1)[0]
     write_picture(tmp_path / "image.png", image)
-    done = edge(bundle, tmp_path / "image.png", tmp_path / "mask.png")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"tile (\d+)/\1, \d+ ms each", done.stderr)
+    np.save(tmp_path / "image.npy", image)
     probabilities = predict(run, image, probabilities=True)
     sure = np.abs(probabilities[..., 0] - probabilities[..., 1]) > 2e-4
+    assert sure.mean() > 0.99
+    done = edge(bundle / "model_float32.tflite", tmp_path / "image.png", tmp_path / "mask.png")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert re.fullmatch(r"\d+ tiles?, \d+ ms each\n", done.stderr)
     found = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(found[sure], 255 * probabilities.argmax(-1)[sure])
-    assert sure.mean() > 0.99
+    done = edge(bundle / "model_float32.tflite", tmp_path / "image.npy", tmp_path / "mask.npy")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "mask.npy"), found // 255)
 
 
 def test_the_edge_runner_says_what_is_wrong(bundle, tmp_path):
     write_picture(tmp_path / "deep.png", np.zeros((9, 9), np.uint16))
+    write_picture(tmp_path / "grey.png", np.zeros((9, 9), np.uint8))
+    np.save(tmp_path / "row.npy", np.zeros(9, np.uint8))
+    model, mask = bundle / "model_uint8.tflite", tmp_path / "mask.png"
     for arguments, message in (
-        ((tmp_path, tmp_path / "deep.png"), "is no bundle"),
-        ((bundle, tmp_path / "none.png"), "cannot be read"),
-        ((bundle, tmp_path / "deep.png"), "holds uint16 pixels; the net expects uint8"),
+        ((tmp_path / "none.tflite", tmp_path / "grey.png", mask), "cannot be read"),
+        ((tmp_path / "grey.png", tmp_path / "grey.png", mask), "is no TFLite file of unet-tf export"),
+        ((model, tmp_path / "none.png", mask), "cannot be read"),
+        ((model, tmp_path / "deep.png", mask), "holds uint16 pixels, and the net was trained on uint8"),
+        ((model, tmp_path / "row.npy", tmp_path / "mask.npy"), "An image is (H, W) or (H, W, C)"),
+        ((model, tmp_path / "grey.png", tmp_path / "mask.jpg"), "A mask is written as .png, .bmp, .tif, .tiff or .npy"),
     ):
-        done = edge(*arguments, tmp_path / "mask.png")
+        done = edge(*arguments)
         assert done.returncode == 1
         assert message in done.stderr
         assert "Traceback" not in done.stderr
-    assert not (tmp_path / "mask.png").exists()
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npy", ".png", ".png"]
+
+
+def test_the_kotlin_file_names_the_tensors_and_sizes_of_the_tflite_file(bundle):
+    source = (KITS / "edge" / "Segmenter.kt").read_text()
+    about = json.loads((bundle / "bundle.json").read_text())
+    values = {name: about[name] for name in re.findall(r'about\.getInt\("(\w+)"\)', source)}
+    assert set(values) == {"channels", "tile", "output", "step", "halo", "margin"}
+    values["classes"] = len(about["classes"])
+    sizes = dict(re.findall(r"val (\w+) = ByteBuffer\.allocateDirect\(([\w* ]+)\)", source))
+    runner = EdgeNet(bundle / "model_uint8.tflite")._runner
+    tensors = runner.get_input_details() | runner.get_output_details()
+    assert set(tensors) == {"image", "mask", "probabilities"}
+    for name, tensor in tensors.items():
+        assert f'"{name}" to {name}' in source
+        assert tensor["dtype"] == np.uint8
+        assert eval(sizes[name], {}, values) == np.prod(tensor["shape"])
+    assert '"serving_default"' in source
+
+
+def test_the_client_sends_what_the_signature_takes_and_writes_what_it_gives(bundle, tmp_path):
+    signature = tf.saved_model.load(str(bundle / "saved_model" / "1")).signatures["encoded"]
+
+    class Stub(BaseHTTPRequestHandler):
+        """TF Serving's REST API, as its documentation has it."""
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            pictures = [base64.b64decode(one["b64"]) for one in body["instances"]]
+            assert (self.path, body["signature_name"]) == ("/v1/models/unet:predict", "encoded")
+            try:
+                masks, code = signature(image_bytes=tf.constant(pictures))["mask_bytes"].numpy(), 200
+                answer = {"predictions": [{"b64": base64.b64encode(mask).decode()} for mask in masks]}
+            except tf.errors.InvalidArgumentError as error:
+                answer, code = {"error": error.message}, 400
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_):
+            pass
+
+    image = generate_cells(40, 52, seed=2)[0]
+    write_picture(tmp_path / "image.png", image)
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    with HTTPServer(("127.0.0.1", 0), Stub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        command = [sys.executable, str(KITS / "serving" / "client.py")]
+        url = ["--url", f"http://127.0.0.1:{server.server_port}/v1/models/unet"]
+        subprocess.run([*command, "image.png", "mask.png", *url], cwd=tmp_path, check=True)
+        refused = subprocess.run([*command, "bad.png", "b.png", *url], cwd=tmp_path, capture_output=True, text=True)
+        server.shutdown()
+    assert refused.returncode == 1
+    assert "image_bytes[0] is not a complete PNG, JPEG or BMP picture" in refused.stderr
+    assert not (tmp_path / "b.png").exists()
+    mask = signature(image_bytes=tf.constant([(tmp_path / "image.png").read_bytes()]))["mask_bytes"].numpy()[0]
+    assert (tmp_path / "mask.png").read_bytes() == mask
+    gone = subprocess.run([*command, "image.png", "b.png", *url], cwd=tmp_path, capture_output=True, text=True)
+    assert "No server answers at" in gone.stderr
 
 
 def test_the_serving_recipe_mounts_what_export_writes_and_its_request_fits(run, bundle, tmp_path):

@@ -56,6 +56,7 @@ class Description:
             "halo": geometry.halo,
             "margin": geometry.margin,
             "tile": self.tile,
+            "output": geometry.output_size(self.tile),
             "step": geometry.tile_step(self.tile),
             **self.origin,
         }
