@@ -54,7 +54,7 @@ def model_card(name: str, description: Description, report: dict[str, Any]) -> s
     """Markdown for whoever gets the bundle: what the net does, how well, on what, how to call it, and its limits."""
     origin, normalisation = description.origin, description.normalisation
     header, *rows = bundle_rows(report)
-    parts = [f"# {name}", _purpose(description), "## How well", f"On {report['pictures']}, which chose the epoch too:"]
+    parts = [f"# {name}", _purpose(description), "## How well", f"On {report['pictures']}:"]
     parts.append(_markdown(header, rows))
     header, *rows = bundle_iou_rows(report)
     parts += [_markdown(header, rows)] * bool(rows)
@@ -82,9 +82,7 @@ def _purpose(description: Description) -> str:
 
 
 def _colours(description: Description) -> str:
-    return {1: "grey", 3: "RGB"}.get(
-        description.normalisation.channels, f"{description.normalisation.channels}-channel"
-    )
+    return "grey" if description.normalisation.channels == 1 else "RGB"
 
 
 def _pixels(description: Description) -> str:

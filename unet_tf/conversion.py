@@ -50,6 +50,8 @@ def write_tflite(
     Raises:
         RuntimeError: the converter failed.
     """
+    if not variants:
+        return
     shape = (1, description.tile, description.tile, description.normalisation.channels)
     logits = from_raw(model, description.normalisation)
 

@@ -129,7 +129,7 @@ def export(
     if tile is not None:
         run.geometry.tile_step(tile)  # raises where it is not legal
     model = _model(run, "float32")
-    training, validation = _files(run, data, bfloat16 or set(variants) != {"float32"})
+    training, validation = _files(run, data, bfloat16 or not set(variants) <= {"float32"})
     description = _describe(run, tile or static_tile(run, validation), max_iou_drop)
     net = folded(model)
 
@@ -144,23 +144,8 @@ def export(
         _write_description(temporary, description)
 
         on_step("comparing with Keras")
-        bundle, tallies = Bundle(temporary), {}
-        nets = {name: bundled_net(temporary, name, description) for name in bundle.artefacts()}
-        reference = keras_net(model, description)
-        noise_alone = [partial(noise_example, description)]
-        for examples in noise_alone, [partial(read_example, pair, run.masks) for pair in validation]:
-            if examples:
-                tallies = compare(reference, nets, examples, len(run.classes), on_image)
-                if failures := inexact(tallies):
-                    raise RuntimeError(
-                        f"{' '.join(failures)} Nothing was exported. Please report this with the versions in "
-                        "config.toml of the run."
-                    )
-        if failures := worse(tallies, max_iou_drop):
-            raise InputError(
-                f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop, or leave it out: "
-                "--variants names those to make."
-            )
+        bundle = Bundle(temporary)
+        tallies = _judged(bundle, model, run, validation, on_image)
         on_step("timing")
         report = _report(bundle, tallies, milliseconds(temporary), len(validation))
         (temporary / REPORT).write_text(json.dumps(report, indent=2), encoding="utf-8")
@@ -168,6 +153,31 @@ def export(
         (temporary / CARD).write_text(model_card(out.name, description, report), encoding="utf-8")
         _write_description(temporary, description)
     return report
+
+
+def _judged(
+    bundle: Bundle, model: keras.Model, run: Run, validation: Sequence[Pair], on_image: Callable[[int, int], None]
+) -> dict[str, Tally]:
+    """Each net against Keras on noise, then on the validation files; raises where one is not good enough."""
+    description = bundle.description
+    nets = {name: bundled_net(bundle.path, name, description) for name in bundle.artefacts()}
+    reference = keras_net(model, description)
+    tallies: dict[str, Tally] = {}
+    noise_alone = [partial(noise_example, description)]
+    for examples in noise_alone, [partial(read_example, pair, run.masks) for pair in validation]:
+        if examples:
+            tallies = compare(reference, nets, examples, len(run.classes), on_image)
+            if failures := inexact(tallies):
+                raise RuntimeError(
+                    f"{' '.join(failures)} Nothing was exported. Please report this with the versions in config.toml "
+                    "of the run."
+                )
+    if failures := worse(tallies, description.origin["max_iou_drop"]):
+        raise InputError(
+            f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop, or leave it out: --variants "
+            "names those to make."
+        )
+    return tallies
 
 
 @contextmanager
@@ -274,8 +284,9 @@ def _report(bundle: Bundle, tallies: dict[str, Tally], times: dict[str, float], 
         path = bundle.path / name
         files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
         own |= {"bytes": sum(file.stat().st_size for file in files), "milliseconds": times[name]}
+    judged_on = f"{validation} validation files of the run, which chose its epoch too"
     return {
-        "pictures": f"{validation} validation files of the run" if validation else "noise, for want of files",
+        "pictures": judged_on if validation else "noise, for want of files",
         "tile": bundle.description.tile,
         "threads": THREADS,
         "keras": of_keras,

@@ -28,8 +28,7 @@ def write_warmup(saved_model: Path, image: NDArray, signatures: Collection[str])
     """
     inputs: dict[str, tuple[str, NDArray]] = dict.fromkeys((MASK, PROBABILITIES), ("image", image[None]))
     if ENCODED in signatures:
-        shown = image if image.shape[2] in (1, 3) else image[..., :1]
-        inputs[ENCODED] = "image_bytes", np.array([tf.io.encode_png(shown).numpy()], object)
+        inputs[ENCODED] = "image_bytes", np.array([tf.io.encode_png(image).numpy()], object)
     path = saved_model / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

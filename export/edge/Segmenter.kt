@@ -59,7 +59,7 @@ class Segmenter(context: Context, threads: Int = 2) : AutoCloseable {
     private fun mirrored(position: Int, size: Int): Int {
         val period = maxOf(1, 2 * (size - 1))
         val index = Math.floorMod(position, period)
-        return minOf(index, period - index).coerceAtMost(size - 1)
+        return minOf(index, period - index)
     }
 
     override fun close() = interpreter.close()
