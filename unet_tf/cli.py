@@ -315,7 +315,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
     tile: Annotated[
         int | None,
-        typer.Option(help="Side of the TFLite files' input, pixels.", show_default="the usual validation picture"),
+        typer.Option(help="Side of the TFLite files' input, pixels.", show_default="by the pictures, at most 576"),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from unet_tf.run import Run
 if TYPE_CHECKING:
     from unet_tf.collection import Outcome
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -151,4 +152,4 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     table = Table(*map(literal, header), box=None)
     for row in others:
         table.add_row(*map(literal, row))
-    console.print(table, width=None if console.is_terminal else 200)  # a file has room
+    console.print(table)

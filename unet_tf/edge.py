@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from unet_tf.data.pictures import LOSSLESS, count_pages, read_image, write_pictu
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.quiet import quiet_stderr
-from unet_tf.tiling import fixed
+from unet_tf.tiling import Picture, fixed
 
 METADATA = "unet_tf"
 """Name of the entry in the metadata of a TFLite file."""
@@ -60,26 +61,26 @@ class EdgeNet:
 
     def label(
         self,
-        image: NDArray,
-        out: NDArray[np.uint8] | None = None,
+        image: Picture,
+        out: Any = None,
         on_tile: Callable[[int, int], None] = lambda done, total: None,
-    ) -> NDArray[np.uint8]:
+    ) -> Any:
         """Class ids of an image.
 
         Args:
-            image: (H, W) or (H, W, C) raw pixels; a mapped file will do.
-            out: (H, W), to be filled; None for a new array.
+            image: (H, W) or (H, W, C) raw pixels, or a `MappedArray`.
+            out: (H, W) to be filled, an array or a `MappedArray`; None for a new array.
             on_tile: called with (tiles done, tiles in all) after each.
 
         Returns:
-            (H, W) uint8.
+            `out`, or (H, W) uint8.
 
         Raises:
-            InputError: it has another pixel type or number of channels than the net takes.
+            InputError: the image has another pixel type or number of channels than the net takes.
         """
         return self._fill(image, "mask", np.empty(image.shape[:2], np.uint8) if out is None else out, on_tile)
 
-    def probabilities(self, image: NDArray) -> NDArray[np.float32]:
+    def probabilities(self, image: Picture) -> NDArray[np.float32]:
         """(H, W) or (H, W, C) raw pixels -> (H, W, num_classes) float32; of a uint8 file, multiples of 1 / 256."""
         out = np.empty((*image.shape[:2], len(self.description.classes)), np.float32)
         return self._fill(image, "probabilities", out)
@@ -91,15 +92,16 @@ class EdgeNet:
 
     def _fill(
         self,
-        image: NDArray,
+        image: Picture,
         output: str,
-        out: NDArray,
+        out: Any,
         on_tile: Callable[[int, int], None] = lambda done, total: None,
-    ) -> NDArray:
-        image = image if image.ndim == 3 else image[..., None]
+    ) -> Any:
+        image = image if len(image.shape) == 3 else image[..., None]
         self.description.normalisation.check(image)
         tile = self.description.tile
-        grid = fixed(self.description.geometry, image.shape[:2], (tile, tile))
+        height, width = image.shape[:2]
+        grid = fixed(self.description.geometry, (height, width), (tile, tile))
         scale, zero = self._runner.get_output_details()[output]["quantization"]
         for number in range(len(grid)):
             own = grid.own(self.run(grid.window(image, number))[output], number)
@@ -155,8 +157,9 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
             f"A mask is written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
     net = EdgeNet(model, threads)
+    image: Picture
     if image_file.suffix == ".npy":
-        image = _mapped(image_file)
+        image = MappedArray(image_file)
     elif page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
         raise InputError(f"{image_file} is a stack of {pages} pictures. Name one of them: --page 0.")
     else:
@@ -175,17 +178,39 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         write_picture(mask_file, net.description.masks.mask(net.label(image, on_tile=show)))
         return
     with replacing(mask_file) as temporary:
-        net.label(image, np.lib.format.open_memmap(temporary, "w+", np.uint8, image.shape[:2]), show)
+        np.lib.format.open_memmap(temporary, "w+", np.uint8, image.shape[:2])
+        net.label(image, MappedArray(temporary), show)
 
 
-def _mapped(path: Path) -> NDArray:
-    try:
-        image = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as an array: {error}. Save it with numpy.save.") from error
-    if image.ndim not in (2, 3) or not image.size:
-        raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; {path} is {image.shape}.")
-    return image
+class MappedArray:
+    """A .npy file of an (H, W) or (H, W, C) array, mapped anew for each part, so that no page of it stays in memory.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: it is no such array.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            array = self._open("r")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read as an array: {error}. Save it with numpy.save.") from error
+        if array.ndim not in (2, 3) or not array.size:
+            raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; {path} is {array.shape}.")
+        self.shape, self.dtype = (*array.shape, 1)[:3], array.dtype
+
+    def _open(self, mode: Literal["r", "r+"]) -> NDArray:
+        return np.load(self.path, mmap_mode=mode)
+
+    def __getitem__(self, window: Any) -> NDArray:
+        part = np.array(self._open("r")[window])
+        return part if part.ndim == 3 else part[..., None]
+
+    def __setitem__(self, place: Any, values: NDArray) -> None:
+        self._open("r+")[place] = values
 
 
 def main() -> None:

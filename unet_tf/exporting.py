@@ -54,7 +54,7 @@ from unet_tf.inference import folded
 from unet_tf.latency import milliseconds
 from unet_tf.run import Run
 from unet_tf.signatures import signatures, write_saved_model
-from unet_tf.tiling import MAX_TILE, default_tile, read_window
+from unet_tf.tiling import default_tile, read_window
 from unet_tf.warmup import write_warmup
 
 MAX_IOU_DROP = 0.01
@@ -63,8 +63,9 @@ CALIBRATION_PIXELS = 2_000_000
 mean IoU by 0.0001."""
 FEWEST_WINDOWS = 8
 WARMUP_SIDE = 256
-TILE_VALUES = 2**24
-"""Values of the widest layer of a static tile: 67 MB in float32, 17 MB in uint8; about four of them live at once."""
+STATIC_TILE = 576
+"""Largest side of a static tile, pixels, where nothing else is said: LiteRT takes about 450 bytes a pixel beside the
+activations, which is 150 MB."""
 
 
 def export(
@@ -97,7 +98,7 @@ def export(
             and its classes are.
         out: the bundle, a new folder.
         tile: side of the static tile of the TFLite files, legal and large enough to predict with; None for one that
-            holds the usual validation picture, if a device can hold it.
+            cuts the usual validation picture into the fewest equal tiles of at most 576 px.
         data: the folder that the run was trained on, where it is now; None for where it was then. "uint8" is calibrated
             by its training files, all are judged on its validation files.
         variants: which TFLite files, keys of `unet_tf.bundle.TFLITE`; None for all. "float32" alone needs no data.
@@ -219,15 +220,14 @@ def _files(run: Run, data: str | Path | None, needed: bool) -> tuple[list[Pair],
 
 
 def static_tile(run: Run, pairs: Sequence[Pair]) -> int:
-    """A tile that holds the usual one of these pictures, if it has no more than `TILE_VALUES`; else that of the run."""
-    geometry, base = run.geometry, run.config.base_filters or 1
+    """The side of equal tiles of at most `STATIC_TILE` for the usual one of these pictures, or of the run's tiles."""
+    geometry = run.geometry
     side = (run.config.tile or 0) - geometry.shrink
     if pairs:
         few = [pairs[i] for i in sorted({*np.linspace(0, len(pairs) - 1, 12).astype(int)})]
         side = int(np.median([max(read_image(pair.image, pair.page).shape[:2]) for pair in few]))
-    window = geometry.window_size(-(-max(side, 1) // geometry.stride) * geometry.stride)
-    most = min(MAX_TILE, int((TILE_VALUES / base) ** 0.5))
-    return max(geometry.nearest_legal(min(window, most))[0], geometry.min_tile)
+    most = max(geometry.nearest_legal(STATIC_TILE)[0], geometry.min_tile)
+    return geometry.tiling(max(side, 1), most).input_size
 
 
 def calibration(run: Run, pairs: Sequence[Pair], tile: int) -> NDArray:
