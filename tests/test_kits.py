@@ -18,6 +18,7 @@ import tensorflow as tf
 from unet_tf import generate_cells, predict
 from unet_tf.data.pictures import write_picture
 from unet_tf.edge import EdgeNet
+from unet_tf.errors import InputError
 
 KITS = Path(__file__).parents[1] / "export"
 WITHOUT_TENSORFLOW = (
@@ -54,6 +55,12 @@ def test_the_edge_runner_says_what_is_wrong(bundle, tmp_path):
     write_picture(tmp_path / "grey.png", np.zeros((9, 9), np.uint8))
     np.save(tmp_path / "row.npy", np.zeros(9, np.uint8))
     model, mask = bundle / "model_uint8.tflite", tmp_path / "mask.png"
+    content = model.read_bytes()
+    for number, size in enumerate((100, len(content) // 2, len(content) - 100)):
+        (tmp_path / f"{number}.tflite").write_bytes(content[:size])
+        with pytest.raises(InputError, match="is damaged|cannot be loaded"):
+            EdgeNet(tmp_path / f"{number}.tflite")
+        (tmp_path / f"{number}.tflite").unlink()
     for arguments, message in (
         ((tmp_path / "none.tflite", tmp_path / "grey.png", mask), "cannot be read"),
         ((tmp_path / "grey.png", tmp_path / "grey.png", mask), "is no TFLite file of unet-tf export"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -131,11 +132,14 @@ def read_description(path: Path) -> Description:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}. Give a TFLite file of a bundle.") from error
     if bytes(content[4:8]) == b"TFL3":
-        model = Model.GetRootAs(content, 0)
-        for entry in map(model.Metadata, range(model.MetadataLength())):
-            if entry.Name() == METADATA.encode():
-                stored = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
-                return Description.restore(stored)
+        try:
+            model = Model.GetRootAs(content, 0)
+            for entry in map(model.Metadata, range(model.MetadataLength())):
+                if entry.Name() == METADATA.encode():
+                    stored = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+                    return Description.restore(stored)
+        except (struct.error, ValueError, LookupError, TypeError) as error:  # as bytes at random read
+            raise InputError(f"{path} is damaged, or of another version: {error!r}. Copy it again.") from error
     raise InputError(f"{path} is no TFLite file of unet-tf export: it does not say what its net is. Export it again.")
 
 
