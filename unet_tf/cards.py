@@ -46,7 +46,7 @@ def write_bundle_page(
 def _panel(worst: Worst, masks: MaskFormat) -> Figure:
     title = f"{worst.example.name}: {worst.other} of {worst.label.size} pixels"
     names = "Keras", "this net", "less (orange), more (blue) foreground"
-    grown = max(worst.label.shape) // 300
+    grown = 1 + max(worst.label.shape) // 300
     return panel(title, worst.example.image, worst.reference, worst.label, names, masks, grown)
 
 
