@@ -29,7 +29,6 @@ $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 
 $(VENV)/installed-test: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	$(PIP) install -c requirements.txt -e '.[test]'
-	$(PIP) install -c requirements.txt --no-deps tensorflow-serving-api  # it asks for a GPU build beside TensorFlow
 	touch $@ $(VENV)/installed
 
 $(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python

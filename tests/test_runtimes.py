@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from unet_tf import generate_cells
 
@@ -168,11 +169,9 @@ def test_saved_model_cli_shows_runs_and_finds_nothing_to_warn_of(bundle, signatu
 
 
 def test_the_warm_up_requests_are_those_that_tf_serving_reads(bundle, signatures):
-    prediction_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     file = bundle / "saved_model" / "1" / "assets.extra" / "tf_serving_warmup_requests"
     requests = [
-        prediction_log.PredictionLog.FromString(record.numpy()).predict_log.request
-        for record in tf.data.TFRecordDataset(str(file))
+        PredictionLog.FromString(record.numpy()).predict_log.request for record in tf.data.TFRecordDataset(str(file))
     ]
     assert [request.model_spec.signature_name for request in requests] == sorted(signatures, reverse=True)
     for request in requests:
