@@ -40,7 +40,7 @@ def write_bundle_page(
         )
     for one, worst in differ:
         sections.append(f"<h3>{html.escape(one)}</h3>\n{embed(_panel(worst, description.masks), 'differences')}")
-    return write_page(path, f"Bundle {name}", sections)
+    return write_page(path, f"Exported: {name}", sections)
 
 
 def _panel(worst: Worst, masks: MaskFormat) -> Figure:

@@ -370,7 +370,7 @@ def verify(
         errors.print(f"[bold red]Fault:[/] {literal(fault)}")
     if found.faults:
         raise typer.Exit(1)
-    console.print("[green]All files are as exported, and the nets agree with Keras.[/]")
+    console.print("[green]All files are as exported, and no net differs from Keras by more than it may.[/]")
 
 
 def _shown(bars: Bars) -> dict[str, Any]:

@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.bundle import Description
-from unet_tf.data.pictures import LOSSLESS, count_pages, read_image, write_picture
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, read_image, write_picture
+from unet_tf.data.tiff import import_tifffile
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 from unet_tf.quiet import quiet_stderr
@@ -146,6 +149,8 @@ def read_description(path: Path) -> Description:
 def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, page: int | None = None) -> None:
     """Read an image, run it tile by tile, write its mask, drawn as the masks that the net learnt from.
 
+    Beside the mask, a folder for the decoded picture and the class ids is made and removed again.
+
     Args:
         model: TFLite file of a bundle.
         image_file: PNG, JPEG, BMP, TIFF; or .npy, which is mapped and not read whole.
@@ -160,14 +165,30 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         raise InputError(
             f"A mask is written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
-    net = EdgeNet(model, threads)
-    image: Picture
-    if image_file.suffix == ".npy":
-        image = MappedArray(image_file)
-    elif page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
+    if mask_file.suffix.lower() in TIFF:
+        import_tifffile(mask_file)  # now, and not once all is done
+    # the decoded picture, the net and the drawn mask are in memory one after another, not at once
+    with replacing(mask_file) as written, TemporaryDirectory(prefix=".", dir=mask_file.parent) as folder:
+        image = MappedArray(_as_array(image_file, page, Path(folder)))
+        label_file = written if mask_file.suffix.lower() == ".npy" else Path(folder) / "label.npy"
+        masks = _label(model, image, label_file, threads)
+        if label_file != written:
+            write_picture(written, masks.mask(np.load(label_file)))
+
+
+def _as_array(image_file: Path, page: int | None, folder: Path) -> Path:
+    """The .npy file of a picture: itself, or a new one in the folder."""
+    if image_file.suffix.lower() == ".npy":
+        return image_file
+    if page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
         raise InputError(f"{image_file} is a stack of {pages} pictures. Name one of them: --page 0.")
-    else:
-        image = read_image(image_file, page or 0)
+    np.save(folder / "image.npy", read_image(image_file, page or 0))
+    return folder / "image.npy"
+
+
+def _label(model: Path, image: MappedArray, label_file: Path, threads: int) -> MaskFormat:
+    """Fill a new .npy file with the class ids of an image; how the net's masks are drawn."""
+    net = EdgeNet(model, threads)
     start = time.perf_counter()
 
     def show(done: int, total: int) -> None:
@@ -178,12 +199,9 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
             sys.stderr.write(f"{total} tile{'s' * (total > 1)}, {each:.0f} ms each")
         sys.stderr.write("\n" if done == total else "")
 
-    if mask_file.suffix != ".npy":
-        write_picture(mask_file, net.description.masks.mask(net.label(image, on_tile=show)))
-        return
-    with replacing(mask_file) as temporary:
-        np.lib.format.open_memmap(temporary, "w+", np.uint8, image.shape[:2])
-        net.label(image, MappedArray(temporary), show)
+    np.lib.format.open_memmap(label_file, "w+", np.uint8, image.shape[:2])
+    net.label(image, MappedArray(label_file), show)
+    return net.description.masks
 
 
 class MappedArray:

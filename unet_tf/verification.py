@@ -80,9 +80,9 @@ def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callabl
     pairs = [pair for some in named.values() for pair in some]
     if pairs and not problems:
         readers = [partial(read_example, pair, bundle.description.masks) for pair in pairs]
-        return readers, f"{len(pairs)} labelled pictures"
+        return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
     files = find_pictures([data])
-    return [partial(_read, Path(file)) for file in files], f"{len(files)} pictures"
+    return [partial(_read, Path(file)) for file in files], f"{len(files)} picture{'s' * (len(files) > 1)}"
 
 
 def _read(file: Path) -> Example:

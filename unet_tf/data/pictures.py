@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, is_tiff, quiet_opencv, read_plane
+from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, import_tifffile, is_tiff, quiet_opencv, read_plane
 from unet_tf.errors import InputError
 from unet_tf.files import replacing
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
+TIFF = (".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF)
+LOSSLESS = (".png", ".bmp", *TIFF)
 
 
 def read_image(path: str | Path, page: int = 0) -> NDArray:
@@ -74,7 +75,7 @@ def count_pages(path: str | Path) -> int:
         InputError: the TIFF file is damaged, or its planes differ in size.
     """
     path = Path(path)
-    return count_planes(path) if path.suffix.lower() in (".tif", ".tiff") and is_tiff(_bytes(path, 4)) else 1
+    return count_planes(path) if path.suffix.lower() in TIFF and is_tiff(_bytes(path, 4)) else 1
 
 
 def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = None) -> None:
@@ -91,7 +92,7 @@ def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = 
     path = Path(path)
     if path.suffix.lower() not in LOSSLESS:
         raise InputError(f"Pictures are written as {', '.join(LOSSLESS)}, which lose nothing; received {path.name!r}.")
-    if path.suffix.lower() in (".tif", ".tiff"):
+    if path.suffix.lower() in TIFF:
         write_stack(path, [picture[..., 0] if picture.shape[2:] == (1,) else picture], colours)
         return
     if picture.dtype not in (np.uint8, np.uint16):
@@ -128,8 +129,7 @@ def stack_writer(path: str | Path, colours: NDArray | None = None) -> Iterator[C
         path: of the file.
         colours: as for `write_picture`.
     """
-    import tifffile
-
+    tifffile = import_tifffile(Path(path))
     kind, table = "minisblack", None
     if colours is not None:
         kind, table = "palette", np.zeros((3, 256), np.uint16)

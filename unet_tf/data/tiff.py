@@ -101,14 +101,23 @@ def read_plane(path: Path, plane: int, colour_table: bool = True) -> NDArray:
         return _turned(image, frame, colour_table)
 
 
-@contextmanager
-def _series(path: Path) -> Iterator[Any]:
-    """The one series of pictures of a TIFF file; whatever goes wrong with it in the block names the file."""
+def import_tifffile(path: Path) -> Any:
+    """The package tifffile, which the edge does without.
+
+    Raises:
+        InputError: it is missing, and this file takes it.
+    """
     try:
         import tifffile
     except ImportError as error:
         raise InputError(f"{path} is a TIFF file, which takes the package tifffile: pip install tifffile.") from error
+    return tifffile
 
+
+@contextmanager
+def _series(path: Path) -> Iterator[Any]:
+    """The one series of pictures of a TIFF file; whatever goes wrong with it in the block names the file."""
+    tifffile = import_tifffile(path)
     with _complaints() as complaints:
         try:
             with tifffile.TiffFile(path) as file:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.pictures import TIFF
 from unet_tf.errors import InputError
 
 PICTURE = ("y", "x", "c")
@@ -102,7 +103,7 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
     """
     path = Path(path)
     names: list[str] | None
-    if path.suffix.lower() in (".tif", ".tiff"):
+    if path.suffix.lower() in TIFF:
         array, names = _map_tiff(path)
         scale = units = None
     else:
