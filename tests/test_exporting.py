@@ -324,6 +324,9 @@ def test_bad_input_is_refused(run, bundle, cells, tmp_path):
         export(run, tmp_path / "b", max_iou_drop=2)
     with pytest.raises(InputError, match="is no bundle"):
         verify(cells)
+    cv2.imwrite(str(tmp_path / "colour.png"), np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
+    with pytest.raises(InputError, match=r"colour\.png has 3 channels, and the net was trained on 1"):
+        verify(bundle, tmp_path / "colour.png")
     assert not (tmp_path / "b").exists()
 
 

@@ -320,7 +320,7 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")
     ] = None,
-    variants: Annotated[str, typer.Option(help="TFLite files to make.")] = ",".join(TFLITE),
+    variants: Annotated[str, typer.Option(help="TFLite files to make; '' for none.")] = ",".join(TFLITE),
     bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")

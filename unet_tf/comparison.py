@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unet_tf.bundle import KERAS, SAVED_MODEL, TFLITE, Description
 from unet_tf.data.folder import Pair, read_pair
-from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import read_image
 from unet_tf.edge import EdgeNet
 from unet_tf.evaluation import title
 from unet_tf.metrics import confusion_matrix, scores
@@ -176,10 +176,18 @@ def bundled_net(folder: Path, name: str, description: Description) -> Predict:
     return predict
 
 
-def read_example(pair: Pair, masks: MaskFormat) -> Example:
+def read_example(pair: Pair, description: Description) -> Example:
     """A labelled file."""
-    image, label, _ = read_pair(pair, masks)
+    image, label, _ = read_pair(pair, description.masks)
+    description.normalisation.check(image, str(pair.image))
     return Example(title(pair), image, label)
+
+
+def read_picture(file: Path, description: Description) -> Example:
+    """A file without a label."""
+    image = read_image(file)
+    description.normalisation.check(image, str(file))
+    return Example(file.name, image)
 
 
 def noise_example(description: Description) -> Example:

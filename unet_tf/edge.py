@@ -42,7 +42,7 @@ class EdgeNet:
         description: what the file says of itself.
 
     Raises:
-        InputError: the file is missing, damaged, or holds no metadata of ours.
+        InputError: the file is missing, damaged, or holds no metadata of ours; or there is no thread.
 
     Example:
         >>> net = EdgeNet("bundle/model_uint8.tflite")  # doctest: +SKIP
@@ -52,6 +52,8 @@ class EdgeNet:
     def __init__(self, path: str | Path, threads: int = 2) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        if threads < 1:
+            raise InputError(f"A net takes a thread or more; received {threads}.")
         self.description = read_description(Path(path))
         try:
             with quiet_stderr():  # the delegate announces itself
@@ -165,6 +167,8 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         raise InputError(
             f"A mask is written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
+    if mask_file.resolve() in (image_file.resolve(), model.resolve()):
+        raise InputError(f"{mask_file} would be written over by its mask. Choose another name for the mask.")
     if mask_file.suffix.lower() in TIFF:
         import_tifffile(mask_file)  # now, and not once all is done
     # the decoded picture, the net and the drawn mask are in memory one after another, not at once
@@ -220,8 +224,9 @@ class MappedArray:
             array = self._open("r")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read as an array: {error}. Save it with numpy.save.") from error
-        if array.ndim not in (2, 3) or not array.size:
-            raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; {path} is {array.shape}.")
+        if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or not array.size:
+            received = getattr(array, "shape", "a .npz archive")
+            raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; {path} is {received}.")
         self.shape, self.dtype = (*array.shape, 1)[:3], array.dtype
 
     def _open(self, mode: Literal["r", "r+"]) -> NDArray:

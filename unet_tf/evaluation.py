@@ -218,7 +218,10 @@ def select_files(run: Run, data: Path, split: str | None = None) -> tuple[list[P
         listed = run.files(split)
         pairs = [pair for pair in everything if _identity(pair) in listed]
         if not pairs:
-            raise InputError(f"{data} holds none of the {split} files of the run.")
+            raise InputError(
+                f"{data} holds none of the {len(listed)} {split} files of the run, which are known by their content. "
+                "Give the folder that it was trained on."
+            )
         return pairs, f"the {split} files of the run in {data}"
 
     name = next(name for name in ("test", "val", "train", "") if name in named)

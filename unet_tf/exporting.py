@@ -165,7 +165,7 @@ def _judged(
     reference = keras_net(model, description)
     tallies: dict[str, Tally] = {}
     noise_alone = [partial(noise_example, description)]
-    for examples in noise_alone, [partial(read_example, pair, run.masks) for pair in validation]:
+    for examples in noise_alone, [partial(read_example, pair, description) for pair in validation]:
         if examples:
             tallies = compare(reference, nets, examples, len(run.classes), on_image)
             if failures := inexact(tallies):

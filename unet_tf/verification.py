@@ -12,9 +12,18 @@ import keras
 
 from unet_tf.bundle import KERAS, Bundle
 from unet_tf.collection import find_pictures
-from unet_tf.comparison import Example, bundled_net, compare, inexact, keras_net, noise_example, read_example, worse
+from unet_tf.comparison import (
+    Example,
+    bundled_net,
+    compare,
+    inexact,
+    keras_net,
+    noise_example,
+    read_example,
+    read_picture,
+    worse,
+)
 from unet_tf.data.folder import find_named
-from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 
 
@@ -79,11 +88,9 @@ def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callabl
         named, problems = {}, []
     pairs = [pair for some in named.values() for pair in some]
     if pairs and not problems:
-        readers = [partial(read_example, pair, bundle.description.masks) for pair in pairs]
+        readers = [partial(read_example, pair, bundle.description) for pair in pairs]
         return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
     files = find_pictures([data])
-    return [partial(_read, Path(file)) for file in files], f"{len(files)} picture{'s' * (len(files) > 1)}"
-
-
-def _read(file: Path) -> Example:
-    return Example(file.name, read_image(file))
+    return [
+        partial(read_picture, Path(file), bundle.description) for file in files
+    ], f"{len(files)} picture{'s' * (len(files) > 1)}"
