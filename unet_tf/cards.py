@@ -105,7 +105,8 @@ echo '{{"signature_name": "encoded", "instances": [{{"b64": "'$(base64 -w0 image
   curl -s -d @- localhost:8501/v1/models/unet:predict
 ```
 
-Without TensorFlow (`pip install ai-edge-litert numpy opencv-python-headless`, and `pip install --no-deps unet-tf`):
+Without TensorFlow (`pip install ai-edge-litert numpy opencv-python-headless`, and in the folder of unet_tf
+`pip install --no-deps .`):
 
 ```
 python -m unet_tf.edge {TFLITE["uint8"]} image.png mask.png

@@ -205,7 +205,7 @@ def bundle_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     rows.append(("Keras", *first, "", ""))
     for name, own in report["artefacts"].items():
         size = [size_of(own["bytes"]), f"{own['milliseconds']:.1f} ms"] if timed else []
-        score = [number(own["mean_iou"]), f"{own['mean_iou'] - keras['mean_iou']:+.4f}"] if scored else []
+        score = [number(own["mean_iou"]), f"{own['mean_iou'] - keras['mean_iou']:+z.4f}"] if scored else []
         agreement = f"±{own['max_probability_difference']:.1e}", f"{own['label_agreement']:.3%}"
         rows.append((name, *size, *score, *agreement))
     return rows
