@@ -260,6 +260,13 @@ def test_verify_names_tampered_missing_and_foreign_files(bundle, tmp_path):
             "saved_model/1/virus.so came in after the export.",
         ]
     )
+    shutil.rmtree(copy)
+    shutil.copytree(bundle, copy)
+    about = (copy / "bundle.json").read_text()
+    (copy / "bundle.json").write_text(about.replace('"foreground"', '"cell"'))
+    assert (
+        "bundle.json was changed after the export: model_uint8.tflite says otherwise of the net." in verify(copy).faults
+    )
     (copy / "bundle.json").write_text("{}")
     with pytest.raises(InputError, match=r"bundle\.json is damaged or of another version"):
         Bundle(copy)

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from unet_tf.bundle import KERAS, Bundle
+from unet_tf.bundle import DESCRIPTION, KERAS, TFLITE, Bundle
 from unet_tf.collection import find_pictures
 from unet_tf.comparison import (
     Example,
@@ -24,6 +24,7 @@ from unet_tf.comparison import (
     worse,
 )
 from unet_tf.data.folder import find_named
+from unet_tf.edge import read_description
 from unet_tf.errors import InputError
 
 
@@ -54,9 +55,10 @@ def verify(
         on_image: called with (pictures done, pictures in all) after each.
 
     Returns:
-        A fault for each file that is missing, changed or new. If there is none: one for each net of
-        `unet_tf.comparison.EXACT` that differs from Keras by more than it may; where the pictures have masks, one for
-        each net that loses more mean IoU than the export allowed.
+        A fault for each file that is missing, changed or new, and for each TFLite file whose own description is not
+        that of `bundle.json`. If there is none: one for each net of `unet_tf.comparison.EXACT` that differs from Keras
+        by more than it may; where the pictures have masks, one for each net that loses more mean IoU than the export
+        allowed.
 
     Raises:
         InputError: the folder is no bundle, or a picture cannot be used.
@@ -66,9 +68,14 @@ def verify(
         []
     """
     opened = Bundle(bundle)
-    if faults := opened.faults():
-        return Verification(faults)
     description = opened.description
+    faults = opened.faults() or [
+        f"{DESCRIPTION} was changed after the export: {name} says otherwise of the net."
+        for name in opened.artefacts()
+        if name in TFLITE.values() and read_description(opened.path / name) != description
+    ]
+    if faults:
+        return Verification(faults)
     examples, what = _examples(opened, data)
     reference = keras_net(keras.saving.load_model(opened.path / KERAS, compile=False), description)
     nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
