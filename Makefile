@@ -33,7 +33,7 @@ $(VENV)/installed-test: setup.cfg pyproject.toml requirements.txt | $(BIN)/pytho
 
 $(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)-edge
-	$(VENV)-edge/bin/python -m pip install -c requirements.txt ai-edge-litert numpy opencv-python-headless
+	$(VENV)-edge/bin/python -m pip install -c requirements.txt ai-edge-litert lazy-loader numpy opencv-python-headless
 	$(VENV)-edge/bin/python -m pip install --no-deps -e .
 	touch $@
 

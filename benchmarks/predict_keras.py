@@ -28,11 +28,11 @@ from step_worker import CLASSES
 
 import unet_tf
 from unet_tf.config import PRECISIONS, TrainConfig
-from unet_tf.data.facts import Normalisation
 from unet_tf.data.masks import MaskFormat
-from unet_tf.planning import Plan
-from unet_tf.prediction import Predictor
-from unet_tf.run import save_config
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.planning.plan import Plan
+from unet_tf.prediction.predict import Predictor
+from unet_tf.training.run_files import save_config
 
 BATCH = 8
 """Tiles of a step of `model.predict` where it is given all of them."""

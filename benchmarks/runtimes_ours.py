@@ -15,13 +15,14 @@ import tensorflow as tf
 from step_worker import CLASSES, TILE, seconds_of, serve
 
 import unet_tf
-from unet_tf.bundle import TFLITE, Description
 from unet_tf.config import PRECISIONS
-from unet_tf.conversion import write_tflite
-from unet_tf.data.facts import Normalisation
 from unet_tf.data.masks import MaskFormat
-from unet_tf.edge import EdgeNet
-from unet_tf.signatures import MASK, signatures, write_saved_model
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.edge.description import Description
+from unet_tf.edge.net import EdgeNet
+from unet_tf.exporting.bundle import TFLITE
+from unet_tf.exporting.saved_model import MASK, signatures, write_saved_model
+from unet_tf.exporting.tflite import write_tflite
 
 NORMALISATION = Normalisation((127.5,), (73.9,), "uint8")
 DESCRIPTION = Description(("a", "b"), MaskFormat(), NORMALISATION, unet_tf.Geometry(), TILE)

@@ -16,9 +16,9 @@ import tensorflow as tf
 from keras import layers
 from step_worker import CLASSES, MOMENTUM, OUT, RATE, TILE, read, seconds_of, serve
 
-from unet_tf.callbacks import Guard, RunClock
-from unet_tf.compilation import compiled
 from unet_tf.config import TrainConfig
+from unet_tf.training.callbacks import Guard, RunClock
+from unet_tf.training.compile import compiled
 
 
 def plain_convolutions(x: Any, filters: int) -> Any:

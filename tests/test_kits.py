@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from unet_tf import generate_cells, predict
 from unet_tf.data.pictures import write_picture
-from unet_tf.edge import EdgeNet
+from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
 
 KITS = Path(__file__).parents[1] / "export"

@@ -8,7 +8,7 @@ import pytest
 
 from unet_tf import check, evaluate, read_mask, train
 from unet_tf.data.folder import match
-from unet_tf.metrics import scores
+from unet_tf.evaluation.metrics import scores
 
 pytestmark = pytest.mark.realdata
 

@@ -1,5 +1,5 @@
 """`python -m unet_tf` is `unet-tf`."""
 
-from unet_tf.cli import main
+from unet_tf.cli.commands import main
 
 main()

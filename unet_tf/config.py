@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from unet_tf.data.augment import Augmentation
+from unet_tf.data.mask_kind import MaskSettings, class_names
 from unet_tf.data.masks import KINDS, UNKNOWN
-from unet_tf.data.recognition import MaskSettings, class_names
-from unet_tf.data.samples import CACHES, Weighting
+from unet_tf.data.samples import CACHES
+from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
 
@@ -83,7 +84,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class TrainConfig:
     """Everything that decides how a run is trained; saved in the run with every value resolved.
 
-    What is None is chosen when the data is known (`unet_tf.planning`), and the reason is printed and stored.
+    What is None is chosen when the data is known (`unet_tf.planning.plan`), and the reason is printed and stored.
 
     Attributes:
         classes: names of the classes in the order of their ids, the first of them the background, or their number.
@@ -228,7 +229,7 @@ class TrainConfig:
         """A new net of this configuration, in its precision."""
         import keras
 
-        from unet_tf.model import unet
+        from unet_tf.model.unet import unet
 
         geometry = self.geometry
         if self.base_filters is None or self.precision == "auto":

@@ -48,3 +48,8 @@ def label_from_one_hot(channels: NDArray) -> NDArray[np.uint8]:
         pixels = int((count > 1).sum())
         raise InputError(f"Each pixel has one class; {pixels} of {count.size} are set in several channels.")
     return np.where(count == 0, VOID, there.argmax(-1)).astype(np.uint8)
+
+
+def count_classes(label: NDArray, num_classes: int) -> NDArray[np.int64]:
+    """Pixels of each class in a label map, (num_classes,) int64; void is left out."""
+    return np.bincount(label[label != VOID].ravel(), minlength=num_classes)[:num_classes]

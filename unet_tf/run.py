@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
-import logging
-import platform
-import shlex
-import sys
 import tomllib
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tomli_w
 from numpy.typing import NDArray
 
-from unet_tf import __version__
 from unet_tf.config import TrainConfig
-from unet_tf.data.facts import Normalisation
-from unet_tf.data.masks import MaskFormat, tuples
-from unet_tf.data.samples import Samples
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
-from unet_tf.files import replacing
 from unet_tf.geometry import Geometry
-from unet_tf.planning import Plan
+from unet_tf.utils.files import tuples
 
 if TYPE_CHECKING:
     import keras
 
-    from unet_tf.inference import Network
+    from unet_tf.model.inference import Network
 
 
 class Run:
@@ -56,7 +45,8 @@ class Run:
     # Names of its files.
     CONFIG, FILES, HISTORY, BEST, LAST = "config.toml", "files.csv", "history.csv", "best.keras", "last.keras"
     EVALUATION, PANELS, REPORT = "evaluation.json", "panels", "report.html"
-    LARGE, WEIGHTS, BUNDLE = "large.png", "weights.png", "bundle"
+    LARGE, WEIGHTS = "large.png", "weights.png"
+    BUNDLE, BUNDLE_REPORT = "bundle", "bundle/report.json"
     LOG, LOCK, PROGRESS = "log.txt", ".lock", "progress"
 
     def __init__(self, path: str | Path) -> None:
@@ -100,7 +90,7 @@ class Run:
     @cached_property
     def network(self) -> Network:
         """The same net, ready to predict."""
-        from unet_tf.inference import Network
+        from unet_tf.model.inference import Network
 
         return Network(self.model)
 
@@ -121,130 +111,12 @@ class Run:
         return self.normalisation.apply(image if image.ndim == 3 else image[..., None], name)
 
     def files(self, split: str) -> set[str]:
-        """SHA-256 of the images that were "train" or "val" of this run (`Facts.sha256`)."""
+        """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`)."""
         path = self.path / self.FILES
         if not path.is_file():
             raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.")
         with path.open(newline="", encoding="utf-8") as file:
             return {row["sha256"] for row in csv.DictReader(file) if row["split"] == split}
-
-
-class LogFile(logging.Handler):
-    """Keeps what the library says, from INFO on, and appends it to a file once that is opened."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        self.lines: list[str] = []
-        self.path: Path | None = None
-
-    def open(self, path: Path) -> None:
-        """Append to `path` what was said, and from now on what is being said."""
-        self.path = path
-        self._write("".join(self.lines))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep or append one record."""
-        line = self.format(record) + "\n"
-        self.lines.append(line)
-        if self.path is not None:
-            self._write(line)
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # a full disk is said by the files that matter
-            if self.path is not None:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(text)
-
-    def __enter__(self) -> LogFile:
-        logger = logging.getLogger("unet_tf")
-        self.level_before = logger.level
-        logger.addHandler(self)
-        if logger.getEffectiveLevel() > logging.INFO:
-            logger.setLevel(logging.INFO)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        logger = logging.getLogger("unet_tf")
-        logger.removeHandler(self)
-        logger.setLevel(self.level_before)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let no other process train in a run folder while the block runs; the lock goes with the process.
-
-    Raises:
-        InputError: another process does, or the folder cannot be made.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path / Run.LOCK)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except OSError as error:
-        if not isinstance(error, Timeout):
-            raise InputError(f"Cannot write into {path}: {error.strerror}. Choose another --out.") from error
-        raise InputError(
-            f"One process at a time trains in a run folder, and another does in {path}. Wait for its end, or choose "
-            "another --out."
-        ) from error
-    try:
-        for left in path.glob(".*.keras"):  # by a process that was killed while it wrote
-            left.unlink()
-        yield
-    finally:
-        lock.release()
-
-
-def save_config(path: Path, plan: Plan, masks: MaskFormat, normalisation: Normalisation, data: Path) -> None:
-    """Write the configuration of a new run: every value, why, the data, the versions and the command that made it."""
-    import keras
-
-    stored = {
-        "command": shlex.join(sys.argv),
-        "train": {name: value for name, value in asdict(plan.config).items() if value is not None},
-        "plan": plan.reasons,
-        "masks": asdict(masks),
-        "normalisation": asdict(normalisation),
-        "data": {"path": str(data.resolve())},
-        "versions": {
-            "unet_tf": __version__,
-            "python": platform.python_version(),
-            "keras": keras.__version__,
-            keras.backend.backend(): _backend_version(),
-        },
-    }
-    with replacing(path / Run.CONFIG) as temporary:
-        temporary.write_text(tomli_w.dumps(stored), encoding="utf-8")
-
-
-def save_files(path: Path, splits: dict[str, Samples]) -> None:
-    """Write which pair (split, name, sha256 of the image's pixels and of the label's) was used for what."""
-    with replacing(path / Run.FILES) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("split", "name", "sha256", "label_sha256"))
-        writer.writerows(_rows(splits))
-
-
-def check_files(path: Path, splits: dict[str, Samples]) -> None:
-    """Raise InputError where the data is no longer what the run began with."""
-    with (path / Run.FILES).open(newline="", encoding="utf-8") as file:
-        before = {tuple(row.values()) for row in csv.DictReader(file)}
-    now = set(_rows(splits))
-    if before != now:
-        names = sorted({name for _, name, *_ in before ^ now})
-        raise InputError(
-            f"A run goes on with the data that it began with; changed, gone or new since then: "
-            f"{', '.join(names[:5])}{' and others' * (len(names) > 5)}. Restore them, or train anew."
-        )
-
-
-def _rows(splits: dict[str, Samples]) -> Iterator[tuple[str, str, str, str]]:
-    for split, samples in splits.items():
-        for pair, facts in zip(samples.pairs, samples.facts, strict=True):
-            yield split, pair.name, facts.sha256, facts.label_sha256
 
 
 def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:
@@ -255,7 +127,7 @@ def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:
     """
     import keras
 
-    from unet_tf.model import geometry_of
+    from unet_tf.model.unet import geometry_of
 
     if not path.is_file():
         raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
@@ -267,9 +139,3 @@ def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:
     if (found := (geometry_of(model), model.input_shape[-1], model.output_shape[-1])) != expected:
         raise InputError(f"{path} is not the net of its run: (sizes, channels, classes) {found}, and not {expected}.")
     return model
-
-
-def _backend_version() -> str:
-    import keras
-
-    return import_module(keras.backend.backend()).__version__

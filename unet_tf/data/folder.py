@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -215,3 +216,38 @@ def some(names: Iterable[str], most: int = 10) -> str:
     """The first few of some names, in order, and how many more there are."""
     ordered: Sequence[str] = sorted(names)
     return ", ".join(ordered[:most]) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+
+
+def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
+    """The absolute paths of picture files, of those in folders, and of those that patterns match.
+
+    Raises:
+        InputError: there is none, or none in one of the inputs.
+    """
+    found: dict[str, None] = {}
+    for one in inputs:
+        path = Path(one)
+        if path.suffix == ".zarr":
+            raise InputError(f"{one} is a zarr array, which is predicted into another: give --out NAME.zarr.")
+        if path.is_dir():
+            files = list_pictures(path)
+        elif not path.exists() and glob.has_magic(str(one)):
+            matches = sorted(glob.glob(str(one), recursive=True))  # noqa: PTH207 - patterns may be absolute
+            files = [Path(match) for match in matches if _is_picture(match)]
+        else:
+            files = [path]  # one that is missing is reported with the others that cannot be read
+        if not files:
+            raise InputError(f"There is no picture to predict in {one}. Give picture files, or folders that hold some.")
+        found |= dict.fromkeys(str(file.absolute()) for file in files)
+    if not found:
+        raise InputError("There is no picture to predict. Give picture files, or folders that hold some.")
+    return list(found)
+
+
+def _is_picture(file: str) -> bool:
+    return Path(file).suffix.lower() in SUFFIXES and Path(file).is_file()
+
+
+def title(pair: Pair) -> str:
+    """Name of a pair that tells splits apart: "test/cells_000"."""
+    return f"{pair.image.parent.parent.name}/{pair.name}"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unet_tf.data.palette import Colour
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, check_ids
+from unet_tf.utils.files import tuples
 
 KINDS = ("binary", "palette", "index", "instance")
 UNKNOWN = 254
@@ -328,11 +329,6 @@ def value_counts(picture: NDArray) -> dict[int, int]:
     values, inverse = np.unique(flat[starts], return_inverse=True)
     counts = np.bincount(inverse, np.diff(starts, append=flat.size), len(values))
     return dict(zip(values.tolist(), counts.astype(int).tolist(), strict=True))
-
-
-def tuples(value: Any) -> Any:
-    """Lists, and lists in them, as tuples: what TOML and JSON made of tuples."""
-    return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
 def _code(value: int | Colour) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, import_tifffile, is_tiff, quiet_opencv, read_plane
 from unet_tf.errors import InputError
-from unet_tf.files import replacing
+from unet_tf.utils.files import replacing
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.data.augment import Augmentation, vary_grey_values, warp
-from unet_tf.data.facts import Normalisation
+from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.samples import Sample, Samples
 from unet_tf.geometry import Geometry
 from unet_tf.labels import VOID
@@ -59,7 +59,7 @@ class TileDraw:
         self.tile, self.output, self.seed, self.rare_share = tile, geometry.output_size(tile), seed, rare_share
         self.draws = np.array(draws_per_epoch(samples, self.output))
         self.order = functools.lru_cache(maxsize=2)(self._order)
-        of_class = np.stack([facts.class_pixels for facts in samples.facts], axis=1)  # (classes, images)
+        of_class = np.stack([one.class_pixels for one in samples.fingerprints], axis=1)  # (classes, images)
         self.by_class = (of_class / np.maximum(of_class.sum(1, keepdims=True), 1))[of_class.sum(1) > 0]
         self.present = np.flatnonzero(of_class.sum(1))
 
@@ -88,7 +88,7 @@ class TileDraw:
             return int(self.order(epoch)[position]), rng, None
         row = rng.integers(len(self.present))  # each class is drawn for equally often
         index = int(rng.choice(len(self.samples), p=self.by_class[row]))
-        return index, rng, self.samples.facts[index].places[self.present[row]]
+        return index, rng, self.samples.fingerprints[index].places[self.present[row]]
 
     def _centre(self, sample: Sample, rng: np.random.Generator) -> tuple[int, int]:
         height, width = sample.label.shape

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.facts import Facts, examine
+from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, read_pair
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.weight_map import border_weights, class_balance, components
+from unet_tf.data.weight_map import Weighting, class_balance
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.utils.memory import free_memory
+from unet_tf.utils.threads import in_order
 
 log = logging.getLogger("unet_tf")
 
@@ -40,36 +38,12 @@ class Sample(NamedTuple):
     border: NDArray[np.float32] | None
 
 
-@dataclass(frozen=True)
-class Weighting:
-    """Which weight map training uses: w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))**2 / (2 sigma**2)).
-
-    Attributes:
-        balance: whether w_c balances the classes, from their pixels in the training set; else it is 1.
-        w0: weight of the separation borders, background (class 0) between objects of class 1; 0 for none, 10 in the
-            paper.
-        sigma: width of the borders, pixels.
-    """
-
-    balance: bool = False
-    w0: float = 0.0
-    sigma: float = 5.0
-
-    def border(self, decoded: Decoded) -> NDArray[np.float32] | None:
-        """The second term, between the objects of an instance mask or the components of class 1; None without one."""
-        if not self.w0:
-            return None
-        label, objects = decoded.label, decoded.objects
-        objects = components(label) if objects is None else np.where(label == 1, objects, 0)
-        return border_weights(objects, self.w0, self.sigma) * (label == 0)
-
-
 class Samples(Sequence[Sample]):
     """The pairs of one split. Indexing gives a `Sample`, from memory, from disk, or decoded anew.
 
     Attributes:
         pairs: which files.
-        facts: of each pair.
+        fingerprints: of each pair.
         weighting: which weight map.
         class_weights: (256,) float32, w_c by label id; 0 for void.
         cache: "memory", "disk" or "none".
@@ -78,12 +52,13 @@ class Samples(Sequence[Sample]):
     def __init__(
         self,
         pairs: Sequence[Pair],
-        facts: Sequence[Facts],
+        fingerprints: Sequence[Fingerprint],
         weighting: Weighting,
         cache: str,
         load: Callable[[int], Sample],
     ) -> None:
-        self.pairs, self.facts, self.weighting, self.cache, self._load = pairs, facts, weighting, cache, load
+        self.pairs, self.fingerprints, self.weighting = pairs, fingerprints, weighting
+        self.cache, self._load = cache, load
         self.class_weights = np.append(np.ones(VOID, np.float32), np.float32(0))
 
     def __len__(self) -> int:
@@ -101,12 +76,12 @@ class Samples(Sequence[Sample]):
     @property
     def class_pixels(self) -> NDArray[np.int64]:
         """(num_classes,) pixels of each class."""
-        return sum((one.class_pixels for one in self.facts), np.zeros_like(self.facts[0].class_pixels))
+        return sum((one.class_pixels for one in self.fingerprints), np.zeros_like(self.fingerprints[0].class_pixels))
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """Height and width of each image."""
-        return [one.shape for one in self.facts]
+        return [one.shape for one in self.fingerprints]
 
     def weight(self, label: NDArray[np.uint8], border: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """The weight map of a label, or of a tile of it: w_c + border; 0 for void."""
@@ -143,40 +118,43 @@ def read_samples(
     folder = Path(tempfile.mkdtemp(prefix="unet_tf-")) if kept == "disk" else None
     in_memory: list[Sample] = []
 
-    def decode(index: int) -> tuple[Facts, Sample | None]:
+    def sample_of(index: int, decoded: Decoded) -> Sample:
+        border = weighting.border(decoded.label, decoded.objects)
+        return Sample(pairs[index].name, decoded.image, decoded.label, border)
+
+    def decode(index: int) -> tuple[Fingerprint, Sample | None]:
         decoded = read_pair(pairs[index], masks)
-        facts = examine(decoded, masks.num_classes, places)
+        fingerprint = examine(decoded, masks.num_classes, places)
         if kept == "none":
-            return facts, None
-        sample = Sample(pairs[index].name, decoded.image, decoded.label, weighting.border(decoded))
+            return fingerprint, None
+        sample = sample_of(index, decoded)
         if folder is None:
-            return facts, sample
+            return fingerprint, sample
         for part, array in zip(Sample._fields[1:], sample[1:], strict=True):
             if array is not None:
                 _save(folder / f"{index}.{part}.npy", array)
-        return facts, None
+        return fingerprint, None
 
     def load(index: int) -> Sample:
         if kept == "memory":
             return in_memory[index]
         if folder is None:
-            decoded = read_pair(pairs[index], masks)
-            return Sample(pairs[index].name, decoded.image, decoded.label, weighting.border(decoded))
+            return sample_of(index, read_pair(pairs[index], masks))
         paths = (folder / f"{index}.{part}.npy" for part in Sample._fields[1:])
         parts = (np.load(path, mmap_mode="r") if path.exists() else None for path in paths)
         return Sample(pairs[index].name, *parts)  # type: ignore[arg-type]
 
-    facts: list[Facts] = []
-    samples = Samples(pairs, facts, weighting, kept, load)
+    fingerprints: list[Fingerprint] = []
+    samples = Samples(pairs, fingerprints, weighting, kept, load)
     # The folder goes with the samples: at the end of the process at the latest, or where they cannot be read.
     remove = weakref.finalize(samples, shutil.rmtree, folder, ignore_errors=True) if folder else None
     try:
         for one, sample in in_order(decode, range(len(pairs))):
-            facts.append(one)
+            fingerprints.append(one)
             if sample is not None:
                 in_memory.append(sample)
             on_file()
-        check_alike(pairs, facts, like)
+        check_alike(pairs, fingerprints, like)
     except BaseException:
         if remove is not None:
             remove()
@@ -196,18 +174,18 @@ def _save(path: Path, array: NDArray) -> None:
         ) from error
 
 
-def check_alike(pairs: Sequence[Pair], facts: Sequence[Facts], like: Samples | None = None) -> None:
+def check_alike(pairs: Sequence[Pair], fingerprints: Sequence[Fingerprint], like: Samples | None = None) -> None:
     """Raise InputError where one normalisation cannot serve: pixel types that differ, colour for a net of grey."""
-    found = {like.facts[0].dtype: f"the training image {like.pairs[0].name}"} if like else {}
-    for pair, one in zip(pairs, facts, strict=True):
+    found = {like.fingerprints[0].dtype: f"the training image {like.pairs[0].name}"} if like else {}
+    for pair, one in zip(pairs, fingerprints, strict=True):
         found.setdefault(one.dtype, str(pair.image))
     if len(found) > 1:
         types = ", ".join(f"{dtype} (such as {path})" for dtype, path in found.items())
         raise InputError(
             f"All images of a data set have one pixel type; found {types}. Rescale them to one range and type."
         )
-    if like and max(one.channels for one in facts) > max(one.channels for one in like.facts):
-        coloured = next(pair.image for pair, one in zip(pairs, facts, strict=True) if one.channels > 1)
+    if like and max(one.channels for one in fingerprints) > max(one.channels for one in like.fingerprints):
+        coloured = next(pair.image for pair, one in zip(pairs, fingerprints, strict=True) if one.channels > 1)
         raise InputError(f"All training images are grey, and {coloured} is in colour. Convert it to grey.")
 
 
@@ -235,35 +213,3 @@ def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting,
         f"({memory / 1e9:.1f} GB of memory and {disk / 1e9:.0f} GB of disk are free)"
     )
     return kept
-
-
-def free_memory() -> int:
-    """Bytes of memory that this process may still take: of the machine, or of its control group where that is less."""
-    limits = []
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                limits.append(int(line.split()[1]) * 1024)
-        group = Path("/sys/fs/cgroup")
-        used = int((group / "memory.current").read_text())
-        limits.append(int((group / "memory.max").read_text()) - used)
-    except (OSError, ValueError):  # no Linux, no control group, or no limit ("max")
-        pass
-    return min(limits) if limits else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-
-
-def in_order(function: Callable[[int], Any], numbers: range) -> Iterator[Any]:
-    """function(n) for each number, in order, by a thread for each core and a few results ahead at most."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[Future] = deque()
-        try:
-            for number in numbers:
-                ahead.append(pool.submit(function, number))
-                if len(ahead) > 2 * workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()

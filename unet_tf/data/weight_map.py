@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID
 
 NEGLIGIBLE = 1e-6
 """Border weights below this are 0, which bounds how far a cell reaches."""
 
 BOXES_LIMIT = 16
 """Grown boxes that cover the image more often than this take longer than one transform of the whole image a colour."""
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Which weight map training uses: w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))**2 / (2 sigma**2)).
+
+    Attributes:
+        balance: whether w_c balances the classes, from their pixels in the training set; else it is 1.
+        w0: weight of the separation borders, background (class 0) between objects of class 1; 0 for none, 10 in the
+            paper.
+        sigma: width of the borders, pixels.
+    """
+
+    balance: bool = False
+    w0: float = 0.0
+    sigma: float = 5.0
+
+    def border(self, label: NDArray[np.uint8], objects: NDArray | None = None) -> NDArray[np.float32] | None:
+        """The second term, between the objects of an instance mask or the components of class 1; None without one."""
+        if not self.w0:
+            return None
+        objects = components(label) if objects is None else np.where(label == 1, objects, 0)
+        return border_weights(objects, self.w0, self.sigma) * (label == 0)
 
 
 def border_weights(instances: NDArray, w0: float = 10.0, sigma: float = 5.0) -> NDArray[np.float32]:
@@ -111,11 +134,6 @@ def class_balance(counts: NDArray) -> NDArray[np.float64]:
     weights = np.zeros_like(counts)
     weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
-
-
-def count_classes(label: NDArray, num_classes: int) -> NDArray[np.int64]:
-    """Pixels of each class in a label map, (num_classes,) int64; void is left out."""
-    return np.bincount(label[label != VOID].ravel(), minlength=num_classes)[:num_classes]
 
 
 def _number(instances: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -1,0 +1,239 @@
+import json
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from unet_tf import predict as predict_image
+from unet_tf.cli.commands import app, main
+from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
+
+VERBS = ("demo", "check", "train", "crossval", "evaluate", "predict", "export", "verify")
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run the command line here: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["unet-tf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, *capfd.readouterr()
+
+    return run_here
+
+
+def test_help_is_there_at_once():
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "unet_tf", "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert all(verb in done.stdout for verb in VERBS)
+    assert min(seconds) < 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_shows_an_example(call, verb):
+    code, out, _ = call(verb, "--help")
+    assert code == 0
+    assert f"unet-tf {verb}" in out.split("Example")[1]
+
+
+def test_train_keeps_the_promised_flags(call):
+    out = call("train", "--help")[1]
+    for flag in "base-filters depth padding classes epochs minutes batch-size tile learning-rate seed".split():
+        assert f"--{flag}" in out
+
+
+def test_every_setting_of_train_is_one_of_the_config():
+    from dataclasses import fields
+
+    import typer
+
+    from unet_tf import TrainConfig
+
+    parameters = {p.name for p in typer.main.get_command(app).commands["train"].params}
+    own = {"data", "out", "resume", "config", "preset", "tensorboard", "help"}
+    assert parameters - own == {f.name for f in fields(TrainConfig)}
+
+
+def test_the_way_from_check_to_export(call, cells, tmp_path):
+    code, out, _ = call("check", cells)
+    assert code == 0
+    assert "96x96 (4)" in out
+    assert "Nothing stands in the way" in out
+
+    run = tmp_path / "run"
+    settings = "--base-filters 2 --depth 1 --tile 52 --epochs 2 --classes background,cell".split()
+    code, out, err = call("train", cells, "--out", run, *settings)
+    assert (code, err) == (0, "")
+    assert "epoch    2" in out
+    assert "Otsu threshold" in out
+    assert out.rstrip().endswith("report.html")
+
+    code, out, _ = call("evaluate", run, cells, "--split", "val")
+    assert code == 0
+    assert f"all val files of {cells}" in out.replace("\n", "")
+    assert json.loads((run / "evaluation.json").read_text())["classes"] == ["background", "cell"]
+
+    write_picture(tmp_path / "in" / "a.png", np.full((70, 30), 90, np.uint8))
+    code, out, _ = call("predict", run, tmp_path / "in", "--out", tmp_path / "out", "--probabilities")
+    assert code == 0
+    assert "1 of 1 masks written" in out
+    mask = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, 255 * predict_image(run, np.full((70, 30), 90, np.uint8)))
+    assert np.load(tmp_path / "out" / "a.npy").shape == (70, 30, 2)
+
+    code, out, _ = call("export", run, "--out", tmp_path / "bundle", "--variants", "float32", "--max-iou-drop", "0.1")
+    assert code == 0
+    assert "TFLite float32\n" in out
+    assert "saved_model/1" in out
+    assert (tmp_path / "bundle" / "model_float32.tflite").is_file()
+    assert not (tmp_path / "bundle" / "model_uint8.tflite").exists()
+
+    code, out, _ = call("verify", tmp_path / "bundle", cells / "val")
+    assert code == 0
+    assert "On 2 labelled pictures." in out
+    (tmp_path / "bundle" / "MODEL_CARD.md").unlink()
+    code, _, err = call("verify", tmp_path / "bundle")
+    assert (code, err) == (1, "Fault: MODEL_CARD.md is missing.\n")
+
+
+def test_one_bad_file_among_many_does_not_stop_the_others(call, run, tmp_path):
+    for name in ("a", "c"):
+        write_picture(tmp_path / "in" / f"{name}.png", np.zeros((20, 20), np.uint8))
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    code, out, err = call("predict", run.path, tmp_path / "in", "--out", tmp_path / "out")
+    assert code == 1
+    assert "2 of 3 masks written" in out
+    assert "b.png (10 bytes) is not a complete" in err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png", "manifest.csv", "predict.json"]
+    code, out, _ = call("predict", run.path, tmp_path / "in" / "a.png", "--out", tmp_path / "out")
+    assert (code, "1 of 1 masks written" in out, "(1 were there)" in out) == (0, True, True)
+
+
+def test_outputs_that_would_collide_or_overwrite_an_input_are_refused(call, run, tmp_path):
+    write_picture(tmp_path / "a.png", np.zeros((20, 20), np.uint8))
+    write_picture(tmp_path / "a.bmp", np.zeros((20, 20), np.uint8))
+    code, _, err = call("predict", run.path, tmp_path / "a.png", "--out", tmp_path)
+    assert code == 1
+    assert "is an input and would be overwritten" in err
+    code, _, err = call("predict", run.path, tmp_path / "a.png", tmp_path / "a.bmp", "--out", tmp_path / "out")
+    assert code == 1
+    assert "would both become" in err
+    (tmp_path / "empty").mkdir()
+    assert "no picture to predict" in call("predict", run.path, tmp_path / "empty", "--out", tmp_path / "out")[2]
+
+
+def test_streets_in_colours_go_in_and_masks_in_these_colours_come_out(call, tmp_path):
+    colours = np.array([(0, 0, 0), (128, 64, 128), (0, 0, 255)], np.uint8)
+    stack = []
+    for number in range(4):
+        label = np.kron(np.random.default_rng(number).integers(0, 3, (6, 6)), np.ones((10, 10), int))
+        write_picture(tmp_path / "data" / "images" / f"{number}.png", colours[label])
+        write_picture(tmp_path / "data" / "masks" / f"{number}.png", colours[label])
+        stack.append(colours[label])
+    code, _, err = call("check", tmp_path / "data", "--out", tmp_path / "page")
+    assert code == 1
+    assert "nothing says which colour is which class" in err
+    suggested = (tmp_path / "page" / "label_colors.txt").read_text()
+    assert sorted(line.rsplit(" ", 1)[0] for line in suggested.splitlines()) == ["0 0 0", "0 0 255", "128 64 128"]
+    (tmp_path / "data" / "label_colors.txt").write_text("0 0 0 void\n128 64 128 road\n0 0 255 sky\n")
+    code, out, _ = call("check", tmp_path / "data", "--out", tmp_path / "page", "--depth", 1)
+    assert code == 0
+    assert "Masks: palette: label_colors.txt lists 3 colours" in out
+    assert "Page: " in out
+
+    run = tmp_path / "run"
+    settings = "--base-filters 2 --depth 1 --tile 52 --epochs 1".split()
+    code, out, err = call("train", tmp_path / "data", "--out", run, *settings)
+    assert (code, err) == (0, "")
+    assert "masks: palette, 2 classes (road, sky); label_colors.txt lists 3 colours" in out
+    assert "kept in memory" in out
+
+    write_stack(tmp_path / "in" / "street.tif", np.stack(stack))
+    assert call("predict", run, tmp_path / "in", "--out", tmp_path / "out")[0] == 0
+    assert count_pages(tmp_path / "out" / "street.tif") == 4
+    for page in range(4):
+        found = read_image(tmp_path / "out" / "street.tif", page)
+        np.testing.assert_array_equal(found, colours[1 + predict_image(run, stack[page])])
+    assert "is an input and would be overwritten" in call("predict", run, tmp_path / "in", "--out", tmp_path / "in")[2]
+
+
+def test_an_error_is_one_message_without_traceback(call, tmp_path):
+    for arguments, message in (
+        (("train", tmp_path / "none", "--out", tmp_path / "run"), "There is no folder"),
+        (("evaluate", tmp_path, tmp_path), "is no run"),
+        (("predict", tmp_path, __file__, "--out", tmp_path / "out"), "is no run"),
+        (("export", tmp_path, "--out", tmp_path / "bundle"), "is no run"),
+        (("check", tmp_path / "none"), "There is no folder"),
+    ):
+        code, out, err = call(*arguments)
+        assert code == 1, arguments
+        assert err.startswith("Error: ")
+        assert message in err
+        assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_lists_problems_and_exits_with_1(call, tmp_path):
+    for role in ("images", "masks"):
+        (tmp_path / role).mkdir()
+        (tmp_path / role / "a.png").write_bytes(b"")
+    code, _, err = call("check", tmp_path)
+    assert code == 1
+    assert "Problem: " in err
+    assert "is empty (0 bytes)" in err
+
+
+def test_a_demo_is_not_overwritten_unless_told(call, tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    for flags in ([], ["--overwrite"]):
+        code, _, err = call("demo", "--out", tmp_path, *flags)
+        assert code == 1
+        assert "is not empty" in err
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_train_says_which_arguments_belong_together(call, cells, tmp_path):
+    code, _, err = call("train", "--resume", tmp_path, "--epochs", 3)
+    assert code == 1
+    assert "--resume RUN takes no --out and no settings beside it" in err
+    code, _, err = call("train", cells)
+    assert code == 1
+    assert "A new run needs DATA and --out RUN" in err
+
+
+def test_flags_override_the_file_and_the_file_the_preset(call, cells, tmp_path):
+    (tmp_path / "settings.toml").write_text('preset = "paper"\nbase_filters = 3\ndepth = 1\nepochs = 7\n')
+    settings = "--epochs 1 --steps-per-epoch 1 --tile 52".split()
+    assert call("train", cells, "--out", tmp_path / "run", "--config", tmp_path / "settings.toml", *settings)[0] == 0
+    from unet_tf import Run
+
+    config = Run(tmp_path / "run").config
+    assert (config.epochs, config.base_filters, config.padding, config.optimizer) == (1, 3, "valid", "sgd")
+    moved = cells.rename(cells.with_name("elsewhere"))
+    try:
+        assert call("train", "--resume", tmp_path / "run")[0] == 1
+        assert call("train", moved, "--resume", tmp_path / "run")[0] == 0
+    finally:
+        moved.rename(cells)
+
+
+def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
+    import shutil
+
+    for kind in ("images", "masks"):
+        shutil.copytree(cells / "train" / kind, tmp_path / "data" / kind)
+    settings = "--base-filters 2 --depth 1 --tile 32 --epochs 1 --steps-per-epoch 1".split()
+    code, out, _ = call("crossval", tmp_path / "data", "--out", tmp_path / "folds", "--folds", 2, *settings)
+    assert code == 0
+    header = next(line for line in out.splitlines() if "spread" in line)
+    assert header.split() == ["mean", "spread", "pooled", "fold1", "fold2"]
+    assert out.rstrip().endswith("report.html")

@@ -1,0 +1,170 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet_tf.data.augment import Augmentation
+from unet_tf.data.fingerprint import examine
+from unet_tf.data.folder import Decoded, Pair
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.data.pipeline import TileDraw, draws_per_epoch, epoch_dataset, training_dataset, validation_dataset
+from unet_tf.data.samples import Sample, Samples
+from unet_tf.data.weight_map import Weighting
+from unet_tf.errors import InputError
+from unet_tf.geometry import Geometry
+from unet_tf.labels import VOID
+from unet_tf.planning.plan import training_tile
+from unet_tf.planning.prepare import check_tile
+
+
+def make(*shapes, classes=2):
+    """Samples whose image is the label, whose label numbers the pixels of the data set modulo 250."""
+    samples, fingerprints, first = [], [], 0
+    for number, shape in enumerate(shapes):
+        label = (np.arange(first, first + np.prod(shape)) % 250).astype(np.uint8).reshape(shape)
+        samples.append(Sample(f"s{number}", label[..., None], label, label.astype(np.float32) + 1))
+        fingerprints.append(examine(Decoded(label[..., None], label, None), classes, places=True))
+        first += label.size
+    pairs = [Pair(sample.name, Path(), Path()) for sample in samples]
+    result = Samples(pairs, fingerprints, Weighting(), "memory", samples.__getitem__)
+    result.class_weights[:250] = 0  # what is left is the border, the label and one
+    return result
+
+
+def drawer(samples, net, tile, augmentation, seed, rare_share=0.0):
+    return TileDraw(samples, PLAIN, net, tile, augmentation, seed, rare_share)
+
+
+PLAIN = Normalisation((0.0,), (1.0,), "uint8")
+
+
+def take(dataset, count):
+    return [tuple(part.numpy() for part in batch) for batch in itertools.islice(dataset, count)]
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("max_tile", [84, 124])
+def test_validation_shows_each_pixel_once_and_image_and_label_agree(padding, max_tile):
+    net, samples = Geometry(2, padding), make((50, 70), (33, 1), (40, 40))
+    seen = []
+    for image, label, weight in validation_dataset(samples, PLAIN, net, max_tile):
+        cut = net.shrink // 2
+        centre = image.numpy()[0, cut : image.shape[1] - cut, cut : image.shape[2] - cut, 0]
+        label, weight = label.numpy()[0], weight.numpy()[0]
+        assert centre.shape == label.shape == weight.shape
+        counted = label != VOID
+        np.testing.assert_array_equal(centre[counted], label[counted])
+        np.testing.assert_array_equal(weight[counted], label[counted] + 1.0)
+        assert not weight[~counted].any()
+        seen += label[counted].tolist()
+    assert sorted(seen) == sorted(np.concatenate([s.label.ravel() for s in samples]).tolist())
+
+
+def test_training_tiles_depend_on_seed_and_number_alone():
+    samples, net, augmentation = make((64, 64), (64, 90)), Geometry(2), Augmentation(rotation=90, elastic=5)
+
+    def tiles(seed, first, count):
+        return take(training_dataset(drawer(samples, net, 84, augmentation, seed), 2, first), count)
+
+    whole, rest, other = tiles(1, 0, 6), tiles(1, 4, 4), tiles(2, 0, 6)
+    for batch, again in zip(whole[2:], rest, strict=True):
+        for part, same in zip(batch, again, strict=True):
+            np.testing.assert_array_equal(part, same)
+    assert any((a[0] != b[0]).any() for a, b in zip(whole, other, strict=True))
+    image, label, weight = whole[0]
+    assert (image.shape, label.shape, weight.shape) == ((2, 84, 84, 1), (2, 44, 44), (2, 44, 44))
+    assert (image.dtype, label.dtype, weight.dtype) == (np.float32, np.uint8, np.float32)
+
+
+def test_a_tile_and_the_order_of_its_epoch_are_drawn_apart(monkeypatch):
+    draw, states = drawer(make((64, 64)), Geometry(2), 84, Augmentation(), 1), []
+
+    def default_rng(seed):
+        states.append(np.random.SeedSequence(seed).generate_state(4).tolist())
+        return np.random.Generator(np.random.PCG64(seed))
+
+    monkeypatch.setattr(np.random, "default_rng", default_rng)
+    draw(0)
+    assert len(states) == 2
+    assert states[0] != states[1]
+
+
+def test_an_epoch_draws_large_images_more_often():
+    assert draws_per_epoch(make((44, 44), (88, 88), (10, 10)), 44) == [0, 1, 1, 1, 1, 2]
+
+
+def test_another_pixel_type_or_colour_is_refused():
+    with pytest.raises(InputError, match=r"a\.png holds uint16 pixels, and the net was trained on uint8"):
+        PLAIN.apply(np.zeros((2, 2, 1), np.uint16), "a.png")
+    with pytest.raises(InputError, match="has 3 channels, and the net was trained on 1"):
+        PLAIN.apply(np.zeros((2, 2, 3), np.uint8))
+
+
+def test_a_grey_image_serves_a_colour_net():
+    normalisation = Normalisation((1.0, 2.0, 3.0), (1.0, 1.0, 1.0), "uint8")
+    np.testing.assert_array_equal(normalisation.apply(np.full((1, 1, 1), 5, np.uint8)), [[[4, 3, 2]]])
+
+
+def test_a_tile_larger_than_an_image_is_refused_with_the_next_that_fits():
+    samples = make((60, 300), (300, 300))
+    message = r"tile gives 388x388 px: s0 is 60x300 \(and 1 more are too small\)\. Choose --tile 236 or less"
+    with pytest.raises(InputError, match=message):
+        check_tile(samples, Geometry(4), 572)
+    check_tile(samples, Geometry(4), 236)
+    assert training_tile(samples.shapes, Geometry(4)) == 236
+
+
+def test_the_training_tile_is_the_papers_where_it_fits():
+    assert training_tile([(512, 512)], Geometry(4)) == 572
+    assert training_tile([(512, 512)], Geometry(4, "same")) == 256
+
+
+def test_tiles_are_uniform_over_the_rows_of_an_image():
+    samples = make((120, 120))
+    draw = drawer(samples, Geometry(1), 76, Augmentation(), 0)
+    counts = np.zeros(120)
+    rows = np.repeat(np.arange(120, dtype=np.uint8)[:, None], 120, axis=1)
+    samples._load = lambda index: Sample("rows", rows[..., None], rows, None)
+    for number in range(3000):
+        counts += np.bincount(draw(number)[1][:, 0], minlength=120)
+    counts /= counts.mean()
+    np.testing.assert_allclose(counts[1:-1], 1, atol=0.1)
+    np.testing.assert_allclose(counts[[0, -1]], 0.5, atol=0.1)
+
+
+def rare(rare_share):
+    """Tiles drawn from ten images, one of which has 16 pixels of class 2 and the others none."""
+    labels = [np.tile(np.uint8([0, 1]), (100, 50)) for _ in range(10)]
+    labels[3][40:44, 60:64] = 2
+    decoded = [Decoded(label[..., None], label, None) for label in labels]
+    fingerprints = [examine(one, 3, places=True) for one in decoded]
+    samples = Samples(
+        [Pair(str(i), Path(), Path()) for i in range(10)], fingerprints, Weighting(), "memory",
+        lambda i: Sample(str(i), *decoded[i][:2], None),
+    )  # fmt: skip
+    draw = drawer(samples, Geometry(1), 36, Augmentation(), 0, rare_share)
+    return np.mean([(draw(number)[1] == 2).any() for number in range(400)])
+
+
+def test_rare_classes_appear_as_often_as_asked():
+    assert rare(0.0) < 0.05
+    assert rare(1.0) == pytest.approx(1 / 3, abs=0.08)  # one of three classes each time
+    assert rare(0.5) == pytest.approx(1 / 6, abs=0.07)
+
+
+def test_an_epoch_has_a_length_and_is_another_one_each_time_but_the_same_in_each_process():
+    draw = drawer(make((64, 64), (64, 90)), Geometry(2), 84, Augmentation(), 5)
+    dataset = epoch_dataset(draw, 2)
+    assert len(dataset) == len(draw.draws) // 2
+    first, second = list(dataset), list(dataset)
+    assert len(first) == len(dataset)
+    assert (first[0][0].numpy() != second[0][0].numpy()).any()
+    again = list(epoch_dataset(draw, 2))
+    np.testing.assert_array_equal(first[0][0], again[0][0])
+
+
+def test_tiles_need_not_be_in_order():
+    draw = drawer(make((64, 64)), Geometry(2), 84, Augmentation(flips=False), 5)
+    tiles = take(training_dataset(draw, 1, deterministic=False), 4)
+    assert {t[1].tobytes() for t in tiles} <= {draw(n)[1].tobytes() for n in range(40)}

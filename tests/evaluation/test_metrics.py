@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from unet_tf.errors import InputError
+from unet_tf.evaluation.metrics import MeanIoU, confusion_matrix, scores
+from unet_tf.labels import VOID
+
+
+def reference_iou(labels, predicted, num_classes):
+    """IoU of each class by sets of pixels; None where it has none."""
+    counted = labels != VOID
+    ious = []
+    for c in range(num_classes):
+        true, found = (labels == c) & counted, (predicted == c) & counted
+        union = (true | found).sum()
+        ious.append((true & found).sum() / union if union else None)
+    return ious
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 1, 3, VOID], (6, 9, 11)).astype(np.uint8)  # class 2 occurs nowhere
+    logits = rng.normal(size=(6, 9, 11, 4)).astype(np.float32)
+    logits[..., 2] = -9
+    return labels, logits
+
+
+def test_scores_equal_a_reference_and_leave_absent_classes_out(batch):
+    labels, logits = batch
+    found = scores(confusion_matrix(labels, logits.argmax(-1), 4))
+    expected = reference_iou(labels, logits.argmax(-1), 4)
+    assert expected[2] is None
+    assert np.isnan(found["iou"][2])
+    assert [found["iou"][c] for c in (0, 1, 3)] == [expected[c] for c in (0, 1, 3)]
+    assert found["mean_iou"] == pytest.approx(np.mean([e for e in expected if e is not None]), abs=1e-15)
+    np.testing.assert_allclose(found["dice"], 2 * found["iou"] / (1 + found["iou"]))
+    assert found["pixel_accuracy"] == (labels == logits.argmax(-1)).sum() / (labels != VOID).sum()
+
+
+def test_the_metric_is_the_score_however_the_batches_are_split(batch):
+    labels, logits = batch
+    expected = scores(confusion_matrix(labels, logits.argmax(-1), 4))["mean_iou"]
+    for size in (1, 2, 4, 6):
+        metric = MeanIoU(4)
+        for i in range(0, 6, size):
+            metric.update_state(labels[i : i + size], logits[i : i + size])
+        assert float(metric.result()) == pytest.approx(expected, abs=1e-7)
+
+
+def test_weights_do_not_count(batch):
+    labels, logits = batch
+    plain, weighted = MeanIoU(4), MeanIoU(4)
+    plain.update_state(labels, logits)
+    weighted.update_state(labels, logits, sample_weight=np.random.default_rng(1).random(labels.shape))
+    assert float(plain.result()) == float(weighted.result())
+
+
+def test_one_hot_labels_and_probabilities_are_understood(batch):
+    labels, logits = batch
+    one_hot = np.eye(4, dtype=np.float32)[np.where(labels == VOID, 0, labels)]
+    one_hot[labels == VOID] = 0
+    integer, hot = MeanIoU(4), MeanIoU(4)
+    integer.update_state(labels, logits)
+    hot.update_state(one_hot, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
+    assert float(integer.result()) == float(hot.result())
+
+
+def test_perfect_is_one_and_empty_is_zero():
+    metric = MeanIoU(2)
+    assert float(metric.result()) == 0
+    metric.update_state(np.array([[[0, 1]]]), np.array([[[[1.0, 0.0], [0.0, 1.0]]]]))
+    assert float(metric.result()) == 1
+    metric.reset_state()
+    assert float(metric.result()) == 0
+
+
+def test_it_counts_exactly_beyond_float32():
+    metric = MeanIoU(2)
+    metric.confusion.assign([[2**24, 0], [0, 2**24]])
+    metric.update_state(np.array([[[0, 1]]]), np.array([[[[1.0, 0.0], [0.0, 1.0]]]]))
+    assert np.array(metric.confusion).tolist() == [[2**24 + 1, 0], [0, 2**24 + 1]]
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(InputError, match=r"one shape; received \(2, 2\) and \(2, 3\)"):
+        confusion_matrix(np.zeros((2, 2), int), np.zeros((2, 3), int), 2)
+    with pytest.raises(InputError, match="Every label id is below 2 .* received 0 to 7"):
+        confusion_matrix(np.array([0, 7]), np.array([0, 0]), 2)
+    with pytest.raises(InputError, match="received 1"):
+        MeanIoU(1)

@@ -1,0 +1,354 @@
+import hashlib
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unet_tf import export, generate_cells, predict, read_image, verify
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.edge.description import Description
+from unet_tf.edge.net import EdgeNet, read_description
+from unet_tf.errors import InputError
+from unet_tf.exporting import parity as comparison
+from unet_tf.exporting.bundle import TFLITE, Bundle
+from unet_tf.exporting.export import calibration, static_tile
+from unet_tf.exporting.saved_model import decoded, mirrored, signatures, write_saved_model
+from unet_tf.geometry import Geometry
+from unet_tf.model.unet import unet
+from unet_tf.tiling import mirror_index
+
+NETS = ["saved_model/1", "saved_model_bfloat16/1", *TFLITE.values()]
+
+
+@pytest.fixture(scope="module")
+def saved_model(bundle):
+    return tf.saved_model.load(str(bundle / "saved_model" / "1")).signatures
+
+
+@pytest.fixture(scope="module")
+def report(bundle):
+    return json.loads((bundle / "report.json").read_text())
+
+
+def png(picture):
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def jpeg(picture):
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+def test_the_bundle_is_complete_and_its_hashes_hold(bundle):
+    described = json.loads((bundle / "bundle.json").read_text())
+    assert described["classes"] == ["background", "foreground"]
+    assert (described["tile"], described["halo"], described["step"], described["stride"]) == (136, 20, 96, 4)
+    files = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file()} - {"bundle.json"}
+    assert set(described["sha256"]) == files
+    warmup = "saved_model/1/assets.extra/tf_serving_warmup_requests"
+    assert {*TFLITE.values(), "saved_model/1/saved_model.pb", warmup, "report.json", "report.html"} <= files
+    assert {"MODEL_CARD.md", "model.keras"} <= files
+    for name, digest in described["sha256"].items():
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+
+
+def test_bundle_json_says_where_the_net_comes_from(run, bundle):
+    described = json.loads((bundle / "bundle.json").read_text())
+    assert described["scores"]["mean_iou"] == json.loads((run.path / "evaluation.json").read_text())["mean_iou"]
+    hashes = "".join(sorted(run.files("train")))
+    assert described["data"] == {"train": 4, "val": 2, "fingerprint": hashlib.sha256(hashes.encode()).hexdigest()}
+    assert described["versions"]["tensorflow"] == tf.__version__
+
+
+def test_each_tflite_file_says_what_it_is(bundle):
+    described = json.loads((bundle / "bundle.json").read_text())
+    del described["sha256"]
+    for name in TFLITE.values():
+        assert read_description(bundle / name).to_json() == described
+
+
+def test_a_description_goes_through_json():
+    masks = MaskFormat("palette", 2, colours=((1, 2, 3), (4, 5, 6)), void=((0, 0, 0),), tolerance=3.0)
+    normalisation = Normalisation((1.5, 2.0, 3.0), (1.0, 2.0, 0.5), "uint16")
+    one = Description(("a", "b"), masks, normalisation, Geometry(3, "same"), 200, {"max_iou_drop": 0.01})
+    assert Description.restore(json.loads(json.dumps(one.to_json()))) == one
+
+
+def test_every_net_is_held_against_keras(report):
+    nets = report["artefacts"]
+    assert list(nets) == NETS
+    assert nets["saved_model/1"]["max_probability_difference"] <= 1e-5
+    assert nets["model_float32.tflite"]["max_probability_difference"] <= 1e-4
+    assert report["pictures"] == "2 validation files of the run, which chose its epoch too"
+    for own in nets.values():
+        assert own["label_agreement"] > 0.9
+        assert own["milliseconds"] > 0
+        assert set(own["iou"]) == {"background", "foreground"}
+
+
+def test_what_is_less_than_float32_is_smaller(report):
+    sizes = [report["artefacts"][name]["bytes"] for name in TFLITE.values()]
+    assert sizes[1] < sizes[0]
+    assert sizes[3] < sizes[0]
+
+
+def test_the_page_and_the_card_show_the_report(bundle):
+    page, card = (bundle / "report.html").read_text(), (bundle / "MODEL_CARD.md").read_text()
+    for name in NETS:
+        assert f"<td>{name}</td>" in page
+        assert f"| {name} |" in card
+    assert page.count("<img") >= 1
+    assert "one tile of 136x136 px, of which the inner 96 px count" in card
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (30, 7), (44, 45), (131, 200)])
+def test_the_saved_model_takes_raw_pixels_of_any_size(run, saved_model, size):
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 1), dtype=np.uint8)
+    found = saved_model["probabilities"](image=tf.constant(images))["probabilities"].numpy()
+    expected = np.stack([predict(run, image, probabilities=True) for image in images])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    mask = saved_model["serving_default"](image=tf.constant(images))["mask"].numpy()
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, found.argmax(-1))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_tiles_in_the_graph_are_those_of_one_pass(padding, tmp_path):
+    model = unet((None, None, 3), 3, base_filters=2, depth=2, padding=padding)
+    normalisation, geometry = Normalisation((99.0,) * 3, (50.0,) * 3, "uint8"), Geometry(2, padding)
+    images = np.random.default_rng(0).integers(0, 256, (2, 91, 120, 3), dtype=np.uint8)
+    found = []
+    for tile in (84 if padding == "valid" else 88, 400):
+        write_saved_model(model, signatures(model, normalisation, geometry, tile), str(tmp_path / str(tile)))
+        net = tf.saved_model.load(str(tmp_path / str(tile))).signatures["probabilities"]
+        found.append(net(image=tf.constant(images))["probabilities"].numpy())
+    assert found[0].shape == (2, 91, 120, 3)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_the_graph_mirrors_as_numpy_does():
+    for start, length, size in ((-5, 20, 4), (-3, 9, 1), (2, 7, 30)):
+        found = mirrored(tf.constant(start), tf.constant(length), tf.constant(size)).numpy()
+        np.testing.assert_array_equal(found, mirror_index(start, start + length, size))
+
+
+def test_picture_files_of_mixed_kinds_and_sizes_come_back_as_masks(run, saved_model, tmp_path):
+    grey = generate_cells(50, 61, seed=1)[0]
+    contents = {
+        "a.png": png(grey),
+        "b.png": png(np.repeat(grey[:9, :33, None], 3, 2)),
+        "c.jpg": jpeg(grey[:40]),
+        "d.bmp": cv2.imencode(".bmp", grey[:20])[1].tobytes(),
+        "e.png": png(np.dstack([grey, grey, grey, grey])),
+    }
+    masks = saved_model["encoded"](image_bytes=tf.constant([*contents.values()]))["mask_bytes"].numpy()
+    for (name, content), mask in zip(contents.items(), masks, strict=True):
+        (tmp_path / name).write_bytes(content)
+        found = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+        expected = predict(run, read_image(tmp_path / name), probabilities=True)
+        sure = np.abs(expected[..., 0] - expected[..., 1]) > 2e-5
+        np.testing.assert_array_equal(found[sure], expected.argmax(-1)[sure], err_msg=name)
+        assert mask.startswith(b"\x89PNG")
+
+
+def broken(content):
+    return content[:60] + b"xxxxxxxxxx" + content[70:]
+
+
+GREY = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is not a complete PNG, JPEG or BMP picture"),
+        (b"hello", "is not a complete PNG, JPEG or BMP picture"),
+        (png(GREY)[:-200], "is not a complete PNG, JPEG or BMP picture"),
+        (broken(png(GREY)), "is not a complete PNG, JPEG or BMP picture"),
+        (jpeg(GREY)[:300], "is not a complete PNG, JPEG or BMP picture"),
+        (png(GREY.astype(np.uint16) * 257), "is not of 8 bits a channel"),
+        (png(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)), "is in colour"),
+    ],
+)
+def test_a_picture_that_cannot_be_used_is_named_and_the_model_goes_on(saved_model, content, reason):
+    good = png(GREY)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"image_bytes\[1\] {reason}"):
+        saved_model["encoded"](image_bytes=tf.constant([good, content]))
+    assert len(saved_model["encoded"](image_bytes=tf.constant([good]))["mask_bytes"]) == 1
+
+
+def test_an_image_without_pixels_is_refused(saved_model):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="with a pixel at least"):
+        saved_model["serving_default"](image=tf.zeros((1, 0, 5, 1), tf.uint8))
+
+
+def test_deep_pictures_are_decoded_with_all_their_bits():
+    deep = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    found = decoded(tf.constant(0), tf.constant(png(deep)), 1, "uint16").numpy()
+    np.testing.assert_array_equal(found[..., 0], deep)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[7\] is not a 16-bit PNG"):
+        decoded(tf.constant(7), tf.constant(png(GREY)), 1, "uint16")
+
+
+def test_colour_is_decoded_as_the_package_does(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    for name, content in (("a.jpg", jpeg(colour)), ("a.png", png(colour)), ("b.png", png(GREY))):
+        (tmp_path / name).write_bytes(content)
+        found = decoded(tf.constant(0), tf.constant(content), 3, "uint8").numpy()
+        np.testing.assert_array_equal(found, np.broadcast_to(read_image(tmp_path / name), found.shape))
+
+
+def test_the_weights_are_stored_once(run, bundle):
+    variables = sum(p.stat().st_size for p in (bundle / "saved_model" / "1" / "variables").iterdir())
+    assert variables < 1.5 * 4 * run.model.count_params()
+
+
+def test_the_uint8_file_takes_raw_bytes(bundle):
+    net = EdgeNet(bundle / "model_uint8.tflite")
+    (details,) = net._runner.get_input_details().values()
+    assert (details["dtype"], details["quantization"]) == (np.uint8, (1.0, 0))
+    assert {name: out["dtype"] for name, out in net._runner.get_output_details().items()} == {
+        "mask": np.uint8,
+        "probabilities": np.uint8,
+    }
+
+
+def test_tflite_files_have_the_names_of_the_saved_model(bundle, saved_model):
+    names = set(saved_model["serving_default"].structured_outputs) | set(
+        saved_model["probabilities"].structured_outputs
+    )
+    for name in TFLITE.values():
+        runner = EdgeNet(bundle / name)._runner
+        assert set(runner.get_output_details()) == names == {"mask", "probabilities"}
+        assert list(runner.get_input_details()) == ["image"]
+
+
+def test_calibration_reads_training_images_and_a_tile_holds_a_picture(run):
+    from unet_tf.evaluation.evaluate import select_files
+
+    pairs = select_files(run, run.data, "train")[0]
+    windows = calibration(run, pairs, 84)
+    assert windows.shape[1:] == (84, 84, 1)
+    assert windows.dtype == np.uint8
+    np.testing.assert_array_equal(windows, calibration(run, pairs, 84))
+    assert static_tile(run, pairs) == 136  # 96 px and the halo on both sides
+    assert static_tile(run, []) == 84
+
+
+def test_verify_passes_what_was_exported(bundle, cells):
+    found = verify(bundle, cells / "val")
+    assert found.faults == []
+    assert list(found.report["artefacts"]) == NETS
+    assert "mean_iou" in found.report["keras"]
+    alone = verify(bundle, cells / "val" / "images")
+    assert alone.report["pictures"] == "2 pictures"
+    assert "mean_iou" not in alone.report["keras"]
+
+
+def test_verify_names_tampered_missing_and_foreign_files(bundle, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    with (copy / "model_uint8.tflite").open("ab") as file:
+        file.write(b"x")
+    (copy / "MODEL_CARD.md").unlink()
+    (copy / "saved_model" / "1" / "virus.so").touch()
+    assert verify(copy) == type(verify(copy))(
+        [
+            "MODEL_CARD.md is missing.",
+            "model_uint8.tflite was changed after the export.",
+            "saved_model/1/virus.so came in after the export.",
+        ]
+    )
+    shutil.rmtree(copy)
+    shutil.copytree(bundle, copy)
+    about = (copy / "bundle.json").read_text()
+    (copy / "bundle.json").write_text(about.replace('"foreground"', '"cell"'))
+    assert (
+        "bundle.json was changed after the export: model_uint8.tflite says otherwise of the net." in verify(copy).faults
+    )
+    (copy / "bundle.json").write_text("{}")
+    with pytest.raises(InputError, match=r"bundle\.json is damaged or of another version"):
+        Bundle(copy)
+
+
+def test_verify_names_a_net_that_differs(bundle, monkeypatch):
+    monkeypatch.setitem(comparison.EXACT, "saved_model/1", -1.0)
+    assert verify(bundle).faults[0].startswith("saved_model/1 differs from Keras by ")
+
+
+def test_a_difference_to_keras_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(comparison.EXACT, "saved_model/1", -1.0)
+    with pytest.raises(RuntimeError, match=r"saved_model/1 differs from Keras by .* Nothing was exported"):
+        export(run, tmp_path / "bundle", variants=())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_of_iou_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
+    from unet_tf.exporting import export as exporting
+
+    def wrong(folder, name, description):
+        net = comparison.bundled_net(folder, name, description)
+        return (lambda image: net(image)[..., ::-1]) if "float16" in name else net
+
+    monkeypatch.setattr(exporting, "bundled_net", wrong)
+    with pytest.raises(
+        InputError, match=r"model_float16\.tflite loses 0\.\d+ mean IoU .* Nothing was exported.*--variants"
+    ):
+        export(run, tmp_path / "bundle", variants=["float16"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_float32_needs_no_data(cells, tmp_path):
+    from unet_tf import train
+
+    data = tmp_path / "data"
+    shutil.copytree(cells, data)
+    settings = {"padding": "same", "precision": "bfloat16", "base_filters": 2, "depth": 1, "tile": 32, "epochs": 1}
+    run = train(data, tmp_path / "run", steps_per_epoch=2, **settings)
+    shutil.rmtree(data)
+    with pytest.raises(InputError, match=r"data is not there. Say where they are now \(--data\)"):
+        export(run, tmp_path / "bundle")
+    report = export(run, tmp_path / "bundle", variants=["float32"])
+    assert report["pictures"] == "noise, for want of files"
+    assert report["artefacts"]["saved_model/1"]["max_probability_difference"] <= 1e-5
+    assert report["artefacts"]["model_float32.tflite"]["max_probability_difference"] <= 1e-4
+    assert not (tmp_path / "bundle" / "model_uint8.tflite").exists()
+
+
+def test_bad_input_is_refused(run, bundle, cells, tmp_path):
+    with pytest.raises(InputError, match="exists. Choose another --out"):
+        export(run, bundle)
+    with pytest.raises(InputError, match="Input 83 is not a legal tile size"):
+        export(run, tmp_path / "b", tile=83)
+    with pytest.raises(InputError, match="is no run"):
+        export(tmp_path, tmp_path / "b")
+    with pytest.raises(InputError, match="A run is exported, or its folder: .* received Functional"):
+        export(run.model, tmp_path / "b")
+    with pytest.raises(InputError, match=r"variants are float32, float16, dynamic, uint8; received 'int4'"):
+        export(run, tmp_path / "b", variants=["int4"])
+    with pytest.raises(InputError, match="lies between 0 and 1; received 2"):
+        export(run, tmp_path / "b", max_iou_drop=2)
+    with pytest.raises(InputError, match="is no bundle"):
+        verify(cells)
+    cv2.imwrite(str(tmp_path / "colour.png"), np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
+    with pytest.raises(InputError, match=r"colour\.png has 3 channels, and the net was trained on 1"):
+        verify(bundle, tmp_path / "colour.png")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_run_without_weights_and_data_of_another_kind_are_refused(run, cells, tmp_path):
+    empty = tmp_path / "run"
+    shutil.copytree(run.path, empty)
+    (empty / "best.keras").unlink()
+    with pytest.raises(InputError, match=r"There is no model .*best\.keras"):
+        export(empty, tmp_path / "b")
+    deep = tmp_path / "deep"
+    shutil.copytree(cells, deep)
+    for file in deep.glob("*/images/*.png"):
+        cv2.imwrite(str(file), cv2.imread(str(file), -1).astype(np.uint16) * 257)
+    with pytest.raises(InputError, match="holds uint16 pixels, and the net was trained on uint8"):
+        export(run, tmp_path / "b", data=deep)
+    assert not (tmp_path / "b").exists()

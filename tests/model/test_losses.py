@@ -1,0 +1,127 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unet_tf.errors import InputError
+from unet_tf.model.losses import VOID, WeightedCrossentropy
+
+C = 3
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, C, (2, 5, 7)).astype(np.uint8)
+    labels[0, :2] = VOID
+    return labels, rng.normal(0, 4, (2, 5, 7, C)).astype(np.float32), rng.uniform(0, 12, (2, 5, 7)).astype(np.float32)
+
+
+def reference(labels, logits, weights, class_weights=None):
+    """Energy, its gradient, the number of pixels and the sum of weights, in float64."""
+    logits = logits.astype(np.float64)
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    counted = labels != VOID
+    safe = np.where(counted, labels, 0)
+    w = weights.astype(np.float64) * counted
+    if class_weights is not None:
+        w = w * np.array(class_weights)[safe]
+    log_p = logits - logits.max(-1, keepdims=True)
+    log_p = log_p - np.log(np.exp(log_p).sum(-1, keepdims=True))
+    energy = -(w * np.take_along_axis(log_p, safe[..., None], -1)[..., 0]).sum()
+    return energy, w[..., None] * (p - np.eye(C)[safe]), counted.sum(), w.sum()
+
+
+@pytest.mark.parametrize("class_weights", [None, [0.5, 2.0, 7.0]])
+def test_every_reduction_equals_a_float64_reference(batch, class_weights):
+    labels, logits, weights = batch
+    energy, _, pixels, total = reference(labels, logits, weights, class_weights)
+    for reduction, expected in (("sum", energy), ("mean", energy / pixels), ("weighted_mean", energy / total)):
+        loss = WeightedCrossentropy(class_weights, reduction=reduction)
+        assert float(loss(labels, logits, weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gradient_is_weight_times_softmax_minus_one_hot(batch):
+    labels, logits, weights = batch
+    variable = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        value = WeightedCrossentropy([1, 2, 3], reduction="sum")(labels, variable, weights)
+    expected = reference(labels, logits, weights, [1, 2, 3])[1]
+    np.testing.assert_allclose(tape.gradient(value, variable), expected, atol=1e-4)
+
+
+def test_one_hot_and_integer_labels_agree(batch):
+    labels, logits, weights = batch
+    one_hot = np.eye(C, dtype=np.float32)[np.where(labels == VOID, 0, labels)]
+    one_hot[labels == VOID] = 0
+    loss = WeightedCrossentropy()
+    expected = float(loss(labels, logits, weights))
+    assert float(loss(one_hot, logits, weights)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(labels[..., None], logits, weights)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_stable_at_logits_of_ten_thousand(dtype):
+    logits = tf.cast([[[[1e4, -1e4], [-1e4, 1e4]]]], dtype)
+    variable = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        value = WeightedCrossentropy(reduction="sum")(np.array([[[0, 0]]]), variable)
+    assert float(value) == pytest.approx(2e4, rel=1e-2 if dtype == "bfloat16" else 1e-6)
+    gradient = tf.cast(tape.gradient(value, variable), tf.float32).numpy()
+    np.testing.assert_array_equal(gradient[0, 0], [[0, 0], [-1, 1]])
+
+
+def test_void_pixels_change_nothing(batch):
+    labels, logits, weights = batch
+    other = logits.copy()
+    other[labels == VOID] = 1e4 * np.sign(other[labels == VOID])
+    for reduction in ("sum", "mean", "weighted_mean"):
+        loss = WeightedCrossentropy(reduction=reduction)
+        assert float(loss(labels, other, weights)) == float(loss(labels, logits, weights))
+
+
+def test_a_batch_of_void_alone_is_zero_with_zero_gradient():
+    logits = tf.Variable(np.ones((1, 2, 2, C), np.float32))
+    for reduction in ("sum", "mean", "weighted_mean"):
+        with tf.GradientTape() as tape:
+            value = WeightedCrossentropy(reduction=reduction)(np.full((1, 2, 2), VOID), logits)
+        assert float(value) == 0
+        assert not tape.gradient(value, logits).numpy().any()
+
+
+def test_a_label_out_of_range_is_not_left_out_in_silence(batch):
+    labels, logits, weights = batch
+    for wrong in (C, -1):
+        labels = labels.astype(int)
+        labels[1, 0, 0] = wrong
+        assert np.isnan(float(WeightedCrossentropy()(labels, logits, weights)))
+
+
+def test_the_void_label_can_be_another_id():
+    logits = np.zeros((1, 1, 2, 2), np.float32)
+    assert float(WeightedCrossentropy(void_label=9, reduction="sum")(np.array([[[9, 1]]]), logits)) == pytest.approx(
+        np.log(2)
+    )
+
+
+def test_it_comes_back_from_its_config():
+    loss = WeightedCrossentropy([1, 2], 7, "sum", "e")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert (
+        again.get_config()
+        == loss.get_config()
+        == {
+            "class_weights": [1.0, 2.0],
+            "void_label": 7,
+            "reduction": "sum",
+            "name": "e",
+        }
+    )
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(InputError, match="one of sum, mean, weighted_mean; received 'average'"):
+        WeightedCrossentropy(reduction="average")
+    with pytest.raises(InputError, match="3 class weights for 2 classes"):
+        WeightedCrossentropy([1, 1, 1])(np.zeros((1, 1, 1), int), np.zeros((1, 1, 1, 2), np.float32))

@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import pytest
+
+from unet_tf.errors import InputError
+from unet_tf.geometry import Geometry
+from unet_tf.model.unet import geometry_of, unet
+
+
+def test_the_papers_net_has_31030658_parameters_and_maps_572_to_388():
+    model = unet()
+    assert model.count_params() == 31_030_658
+    assert model.compute_output_shape((1, 572, 572, 1)) == (1, 388, 388, 2)
+    kinds = [type(layer) for layer in model.layers]
+    assert kinds.count(keras.layers.Conv2D) == 19
+    assert kinds.count(keras.layers.Conv2DTranspose) == 4
+    assert [layer.cropping for layer in model.layers if isinstance(layer, keras.layers.Cropping2D)] == [
+        ((margin, margin), (margin, margin)) for margin in (4, 16, 40, 88)
+    ]
+    filters = [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert filters == [64, 64, 128, 128, 256, 256, 512, 512, 1024, 1024, 512, 512, 256, 256, 128, 128, 64, 64, 2]
+
+
+@pytest.mark.parametrize(("depth", "padding"), [(0, "valid"), (1, "valid"), (3, "valid"), (2, "same"), (3, "same")])
+def test_output_size_is_what_the_geometry_says(depth, padding):
+    model, net = unet((None, None, 3), 5, 2, depth, padding), Geometry(depth, padding)
+    height, width = net.input_size(20), net.input_size(40)
+    logits = model(np.zeros((1, height, width, 3), np.float32))
+    assert logits.shape == (1, height - net.shrink, width - net.shrink, 5)
+    assert geometry_of(model) == net
+
+
+def test_kernels_start_he_normal():
+    keras.utils.set_random_seed(0)
+    for layer in unet(base_filters=32, depth=2).layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.kernel.shape[:2] == (3, 3) and layer.kernel.shape[2] > 1:
+            kernel = np.array(layer.kernel)
+            incoming = np.prod(kernel.shape[:3])
+            assert kernel.std() == pytest.approx(np.sqrt(2 / incoming), rel=0.03)
+            assert not np.array(layer.bias).any()
+
+
+def test_logits_are_float32_linear_and_unbounded_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = unet(base_filters=2, depth=1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    head = model.get_layer("logits")
+    assert head.compute_dtype == "float32"
+    assert head.activation is keras.activations.linear
+    assert model.get_layer("down0_conv1").compute_dtype == "bfloat16"
+
+
+def test_dropout_sits_at_the_end_of_the_contracting_path():
+    names = [layer.name for layer in unet(base_filters=2, depth=3, dropout=0.5).layers if "dropout" in layer.name]
+    assert names == ["down2_dropout", "down3_dropout"]
+
+
+def test_save_and_load_give_the_same_bits_without_custom_objects(tmp_path):
+    model = unet(base_filters=2, depth=2, batch_norm=True)
+    x = np.random.default_rng(0).normal(size=(1, 60, 76, 1)).astype(np.float32)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert geometry_of(loaded) == Geometry(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (570, 572, 1)}, r"570x572 is not a legal tile size.*570: 556, 572"),
+        ({"input_shape": (572, 572)}, r"\(height, width, channels\)"),
+        ({"input_shape": (None, None, 0)}, "1 channel or more"),
+        ({"num_classes": 1}, "num_classes counts the background: 2 or more; received 1"),
+        ({"base_filters": 0}, "base_filters is 1 or more"),
+        ({"dropout": 1.0}, r"dropout is a rate in \[0, 1\)"),
+        ({"depth": -1}, "received -1"),
+        ({"padding": "reflect"}, "'reflect'"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        unet(**arguments)
+
+
+def test_a_model_that_is_no_unet_is_refused():
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)])
+    with pytest.raises(InputError, match=r"built by unet_tf\.unet"):
+        geometry_of(model)

@@ -1,0 +1,113 @@
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from unet_tf import dataset
+from unet_tf.config import TrainConfig
+from unet_tf.data.pictures import write_picture
+from unet_tf.errors import InputError
+from unet_tf.evaluation.metrics import MeanIoU
+from unet_tf.model.losses import WeightedCrossentropy
+from unet_tf.model.unet import unet
+from unet_tf.planning.prepare import prepare
+
+TINY = {"depth": 1, "tile": 52, "batch_size": 2}
+INSTANCES = TrainConfig(depth=1, padding="valid", masks="instance")
+
+
+@pytest.fixture
+def nuclei(cells, tmp_path):
+    shutil.copytree(cells / "train" / "images", tmp_path / "images")
+    shutil.copytree(cells / "train" / "instances", tmp_path / "labels")
+    return tmp_path
+
+
+def test_a_folder_is_a_dataset_for_fit(cells):
+    tiles, held_out = (dataset(cells, split, border_weight=10, **TINY) for split in ("train", "val"))
+    image, label, weight = next(iter(tiles))
+    assert (image.shape, label.shape, weight.shape) == ((2, 52, 52, 1), (2, 36, 36), (2, 36, 36))
+    assert weight.numpy().max() > 1
+    assert len(tiles) == 4 * round(96 * 96 / 36**2) // 2
+    model = unet((None, None, 1), 2, 2, 1)
+    model.compile("adam", WeightedCrossentropy(), metrics=[MeanIoU(2)])
+    history = model.fit(tiles, validation_data=held_out, epochs=2, shuffle=False, verbose=0).history
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_images_are_normalised_as_measured_on_the_training_files(cells):
+    pixels = np.concatenate([batch[0].numpy().ravel() for batch in dataset(cells, "val", padding="same", depth=1)])
+    assert abs(pixels.mean()) < 1
+    assert 0.5 < pixels.std() < 2
+
+
+def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
+    for split in ("val", "test"):
+        tiles = dataset(cells, split, padding="same", depth=1, tile=16, border_weight=10)
+        assert len(tiles) == 2  # one for each image of 96 px, whatever the training tile
+        assert max(batch[2].numpy().max() for batch in tiles) > 1
+
+
+def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
+    caplog.set_level("INFO", "unet_tf")
+    prepared = prepare(nuclei, INSTANCES)
+    assert (prepared.plan.config.classes, prepared.plan.config.border_weight) == (("background", "cell"), 10.0)
+    assert (prepared.masks.kind, prepared.plan.config.tile) == ("instance", 112)
+    assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
+    assert "masks: instance, 2 classes (background, cell); as said" in caplog.text
+    assert "decoded, kept in memory" in caplog.text
+    prepared = prepare(nuclei, replace(INSTANCES, border_weight=0.0, classes=("a", "b"), cache="none"))
+    assert (prepared.plan.config.border_weight, prepared.plan.config.classes) == (0, ("a", "b"))
+    assert prepared.splits["train"].cache == "none"
+
+
+def test_a_palette_trains_and_void_counts_nowhere(tmp_path):
+    rng = np.random.default_rng(0)
+    colours = np.array([(0, 0, 0), (0, 0, 200), (90, 9, 9)], np.uint8)
+    for number in range(3):
+        label = rng.integers(0, 3, (40, 40))
+        write_picture(tmp_path / "images" / f"{number}.png", colours[label] // 2)
+        write_picture(tmp_path / "masks" / f"{number}.png", colours[label])
+    (tmp_path / "label_colors.txt").write_text("0 0 0 Void\n0 0 200 sky\n90 9 9 road\n")
+    prepared = prepare(tmp_path, TrainConfig(depth=1, padding="valid", class_balance=True, rare_share=0.5))
+    assert prepared.plan.config.classes == ("sky", "road")
+    sample = prepared.splits["train"][0]
+    assert set(np.unique(sample.label)) == {0, 1, 255}
+    assert (prepared.splits["train"].weight(sample.label, None)[sample.label == 255] == 0).all()
+    assert [places.size > 0 for places in prepared.splits["train"].fingerprints[0].places] == [True, True]
+
+
+def test_folds_and_groups_reach_the_split(nuclei):
+    configs = [replace(INSTANCES, fold=f"{i}/4") for i in range(1, 5)]
+    held = [prepare(nuclei, config).splits["val"].pairs[0].name for config in configs]
+    assert sorted(held) == [f"cells_{number:03d}" for number in range(4)]
+    with pytest.raises(InputError, match="Training needs 2 groups by 'cells'"):
+        prepare(nuclei, replace(INSTANCES, group="cells"))
+
+
+@pytest.mark.parametrize(
+    ("split", "settings", "message"),
+    [
+        ("training", {}, "A split is one of train, val, test; received 'training'"),
+        ("test", {"classes": 3}, "none has class1, class2"),
+        ("train", {"tile": 53}, "not a legal tile size"),
+        ("train", {"void": "sea"}, "Void is a value or the name of a class"),
+    ],
+)
+def test_bad_datasets_are_refused(cells, split, settings, message):
+    with pytest.raises(InputError, match=message):
+        dataset(cells, split, **TINY | settings)
+
+
+def test_a_split_that_is_not_there_is_said(nuclei):
+    with pytest.raises(InputError, match="has no test files"):
+        dataset(nuclei, "test", masks="instance", **TINY)
+
+
+def test_the_same_settings_give_the_same_tiles(cells):
+    first, again = (next(iter(dataset(cells, seed=4, noise=0.1, gamma=0.2, **TINY))) for _ in range(2))
+    for part, same in zip(first, again, strict=True):
+        np.testing.assert_array_equal(part, same)
+    keras.utils.clear_session()

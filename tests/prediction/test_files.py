@@ -1,0 +1,221 @@
+"""Pictures predicted into a folder, by real processes that are really killed."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from unet_tf import MaskFormat, Run, predict, predict_files
+from unet_tf.data.folder import find_pictures
+from unet_tf.data.pictures import count_pages, read_mask, write_picture, write_stack
+from unet_tf.errors import InputError
+from unet_tf.prediction.files import Outcome
+from unet_tf.prediction.objects import find_objects
+
+
+def grey(number, shape=(60, 70)):
+    noise = np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)
+    return cv2.resize(noise, shape[::-1])
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Six grey pictures."""
+    for number in range(6):
+        write_picture(tmp_path / "scans" / f"{number}.png", grey(number))
+    return tmp_path / "scans"
+
+
+def times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix in (".png", ".tif", ".npy")}
+
+
+def test_masks_are_what_predict_says_and_are_not_made_twice(run, scans, tmp_path):
+    out, seen, pixels = tmp_path / "out", [], []
+    first = predict_files(run, scans, out, on_file=lambda *at: seen.append(at), on_pixels=pixels.append)
+    assert pixels == 6 * [60 * 70]
+    assert first == Outcome(written=6, skipped=0, pixels=6 * 60 * 70, failed=())
+    assert seen == [(i, 6) for i in range(7)]
+    for number in range(6):
+        np.testing.assert_array_equal(read_mask(out / f"{number}.png"), 255 * predict(run, grey(number)))
+    before = times(out)
+    (out / "3.png").unlink()
+    write_picture(scans / "new.png", grey(9))
+    again = predict_files(run, scans, out)
+    assert (again.written, again.skipped) == (2, 5)
+    assert {name for name, at in times(out).items() if before.get(name) != at} == {"3.png", "new.png"}
+    assert predict_files(run, scans, out, overwrite=True).written == 7
+    assert not before.items() & times(out).items()
+
+
+def test_files_folders_and_patterns_are_inputs(scans, tmp_path, monkeypatch):
+    found = find_pictures([scans / "5.png", str(scans / "[0-2].png"), scans])
+    assert [name.rsplit("/", 1)[1] for name in found] == ["5.png", "0.png", "1.png", "2.png", "3.png", "4.png"]
+    monkeypatch.chdir(scans)
+    assert find_pictures(["*.png"]) == sorted(found)
+    for nothing in (str(scans / "*.tif"), tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="There is no picture to predict in "):
+            find_pictures([nothing])
+    with pytest.raises(InputError, match=r"There is no picture to predict\."):
+        find_pictures([])
+    with pytest.raises(InputError, match=r"a\.zarr is a zarr array, .*--out NAME\.zarr"):
+        find_pictures(["a.zarr"])
+
+
+def test_what_cannot_be_predicted_is_reported_with_its_name(run, scans, tmp_path):
+    write_picture(scans / "deep.png", np.zeros((20, 20), np.uint16))
+    (scans / "broken.png").write_bytes(b"no picture")
+    stack = np.stack([grey(0), grey(1)])
+    write_stack(scans / "cut.tif", stack)
+    (scans / "cut.tif").write_bytes((scans / "cut.tif").read_bytes()[:-200])
+    outcome = predict_files(run, [scans, tmp_path / "none.png"], tmp_path / "out", probabilities=True)
+    assert outcome.written == 6
+    failed = sorted(outcome.failed, key=lambda words: words.split("/")[-1])
+    reasons = "is not a complete PNG", "is not a complete TIFF", "holds uint16 pixels, and the net", "cannot be read"
+    for words, name, reason in zip(failed, ("broken.png", "cut.tif", "deep.png", "none.png"), reasons, strict=True):
+        assert f"/{name}" in words
+        assert reason in words
+    with (tmp_path / "out" / "manifest.csv").open(newline="") as file:
+        rows = {row["picture"].rsplit("/", 1)[1]: row for row in csv.DictReader(file)}
+    assert (rows["0.png"]["status"], rows["0.png"]["pixels"]) == ("done", "4200")
+    assert (rows["deep.png"]["status"], rows["deep.png"]["reason"]) == ("failed", failed[2])
+    assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".") or "cut" in path.name]
+
+
+def test_a_stack_gives_a_stack_of_all_that_is_wanted(run, tmp_path):
+    stack = np.stack([grey(number) for number in range(3)])
+    write_stack(tmp_path / "volume.tif", stack)
+    out = tmp_path / "out"
+    predict_files(run, tmp_path / "volume.tif", out, probabilities=True, overlay=True, instances=True, min_area=5)
+    names = "manifest.csv predict.json volume.npy volume.tif volume_instances.tif volume_objects.csv volume_overlay.tif"
+    assert sorted(path.name for path in out.iterdir()) == names.split()
+    kept = np.load(out / "volume.npy")
+    with (out / "volume_objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert kept.shape == (3, 60, 70, 2)
+    for page in range(3):
+        expected = predict(run, stack[page], probabilities=True)
+        np.testing.assert_array_equal(kept[page], expected)
+        label = expected.argmax(-1).astype(np.uint8)
+        np.testing.assert_array_equal(read_mask(out / "volume.tif", page), 255 * label)
+        ids, objects = find_objects(label, expected, min_area=5)
+        np.testing.assert_array_equal(read_mask(out / "volume_instances.tif", page), ids)
+        own = [row for row in rows if row["page"] == str(page)]
+        assert [(row["id"], row["area"], row["class"]) for row in own] == [
+            (str(one.number), str(one.area), run.classes[1]) for one in objects
+        ]
+    assert count_pages(out / "volume_overlay.tif") == 3
+
+
+@pytest.mark.parametrize("kind", ["palette", "index"])
+@pytest.mark.parametrize("format", ["png", "tif"])
+def test_classes_have_a_colour_table(run, tmp_path, monkeypatch, kind, format):
+    """The pictures open with the same ids and, of a palette, the same colours, here and elsewhere."""
+    colours = ((10, 20, 30), (200, 0, 100)) if kind == "palette" else ()
+    masks = MaskFormat(kind, 2, colours=colours)
+    other = Run(run.path)
+    other.masks = masks
+    write_picture(tmp_path / "a.png", grey(3))
+    write_stack(tmp_path / "s.tif", [grey(3), grey(4)])
+    monkeypatch.setattr("unet_tf.prediction.outputs.Run", lambda path: other)
+    predict_files(run, [tmp_path / "a.png", tmp_path / "s.tif"], tmp_path / "out", format=format)
+    label = predict(run, grey(3))
+    for file in (tmp_path / "out" / f"a.{format}", tmp_path / "out" / "s.tif"):
+        np.testing.assert_array_equal(masks.label(read_mask(file, ids=masks.ids)), label)
+        with Image.open(file) as picture:
+            assert picture.mode == "P"
+            np.testing.assert_array_equal(np.array(picture), label)
+            rgb = np.array(picture.convert("RGB"))
+        if kind == "palette":
+            np.testing.assert_array_equal(rgb, np.array(colours)[label])
+            np.testing.assert_array_equal(read_mask(file), np.array(colours)[label])
+    assert tifffile.imread(tmp_path / "out" / "s.tif").shape == (2, 60, 70)
+
+
+def test_a_killed_call_goes_on(run, scans, tmp_path):
+    for number in range(6, 40):
+        write_picture(scans / f"{number}.png", grey(number))
+    out = tmp_path / "out"
+    code = f"import unet_tf; unet_tf.predict_files({str(run.path)!r}, {str(scans)!r}, {str(out)!r}, probabilities=True)"
+    call = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    while call.poll() is None and len(list(out.glob("[!.]*"))) < 10:  # names alone: files come and go
+        time.sleep(0.002)
+    call.kill()
+    call.wait()
+    before = times(out)
+    outcome = predict_files(run, scans, out, probabilities=True)
+    assert 0 < outcome.written < 40
+    assert outcome.written + outcome.skipped == 40
+    predict_files(run, scans, tmp_path / "whole", probabilities=True)
+    for name in times(tmp_path / "whole"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    masks = [name for name in before if name.endswith(".png") and not name.startswith(".")]
+    assert sum(times(out)[name] == before[name] for name in masks) >= len(masks) - 1
+
+
+def test_jobs_and_workers_share_the_pictures(run, scans, tmp_path, monkeypatch):
+    monkeypatch.setattr("unet_tf.prediction.files.BATCH", 2)
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    predict_files(run, scans, whole)
+    assert predict_files(run, scans, shared, shard="1/2").written == 4  # batches 1 and 3 of three
+    assert predict_files(run, scans, shared, shard="2/2").written == 2
+    assert predict_files(run, scans, shared).skipped == 6
+    names = {"manifest.csv", "manifest-1-of-2.csv", "manifest-2-of-2.csv", "predict.json"}
+    assert {path.name for path in shared.iterdir()} - {path.name for path in scans.iterdir()} == names
+    pytest.importorskip("distributed")
+    (scans / "bad.png").write_bytes(b"no picture")
+    workers = predict_files(run, scans, tmp_path / "workers", scheduler="local:2")
+    assert (workers.written, len(workers.failed)) == (6, 1)
+    for name in times(whole):
+        assert (shared / name).read_bytes() == (whole / name).read_bytes()
+        assert (tmp_path / "workers" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_what_would_be_lost_or_mixed_is_refused(run, scans, tmp_path):
+    out = tmp_path / "out"
+    predict_files(run, scans / "0.png", out)
+    kept = times(out)
+    refusals = (
+        ({"tta": "all"}, "other settings: tta none there, all here.*--overwrite"),
+        ({"instances": True}, "other settings: instances False there, True here"),
+        ({"format": "jpg"}, "Masks are written as png or tif; received 'jpg'"),
+        ({"min_area": 0}, "The smallest object has 1 pixel or more; received 0"),
+        ({"tta": "some"}, "averaging is one of none, rotations, all; received 'some'"),
+        ({"memory": "much"}, 'such as 2GB or 500MB; received "much"'),
+        ({"tile": 83}, "Input 83 is not a legal tile size"),
+        ({"shard": "1/2", "overwrite": True}, "take no --scheduler and no --overwrite"),
+        ({"out": tmp_path / "out.png"}, "received out.png, which looks like a file"),
+        ({"out": scans / "0.png"}, r"0\.png is a file"),
+        ({"out": scans}, "is an input and would be overwritten"),
+    )
+    for settings, message in refusals:
+        with pytest.raises(InputError, match=message):
+            predict_files(run, scans, **{"out": out} | settings)
+    write_picture(tmp_path / "others" / "0.png", grey(0))
+    with pytest.raises(InputError, match=r"The mask of .*others/0\.png would replace that of .*scans/0\.png"):
+        predict_files(run, tmp_path / "others", out)
+    with pytest.raises(InputError, match=r"others/0\.png exists, and is not of such a call"):
+        predict_files(run, scans, tmp_path / "others")
+    with pytest.raises(InputError, match="would both become"):
+        predict_files(run, [scans, tmp_path / "others"], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert times(out) == kept
+    (out / "predict.json").write_text("{")
+    with pytest.raises(InputError, match=r"predict\.json or the manifest beside it is damaged"):
+        predict_files(run, scans, out)
+
+
+def test_another_model_is_other_settings(run, scans, tmp_path):
+    predict_files(run, scans, tmp_path / "out")
+    file = tmp_path / "out" / "predict.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model": "0"}))
+    with pytest.raises(InputError, match="other settings: model 0 there"):
+        predict_files(run, scans, tmp_path / "out")

@@ -1,0 +1,213 @@
+"""Images beyond memory, by real processes that are really killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet_tf import predict, predict_large
+from unet_tf.errors import InputError
+from unet_tf.prediction.large import Job, Opened, predict_chunk
+
+zarr = pytest.importorskip("zarr")
+SIDE, CHUNK = 4096, 512
+
+
+def write_image(path, image):
+    zarr.create_array(str(path), data=image, chunks=tuple(min(256, side) for side in image.shape))
+    return path
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """4096x4096 px of grey noise, smooth enough for the net to see something."""
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8), dtype=np.uint8)
+    return write_image(tmp_path_factory.mktemp("large") / "image.zarr", np.kron(noise, np.ones((8, 8), np.uint8)))
+
+
+@pytest.fixture(scope="module")
+def alone(run, image):
+    """What one process makes of it."""
+    return predict_large(run, image, image.with_name("alone.zarr"), chunk=CHUNK)
+
+
+def labels(path):
+    return zarr.open_array(f"{path}/0", mode="r")[...]
+
+
+def chunks(path):
+    """Chunk files, with the time at which each was written."""
+    return {file: file.stat().st_mtime_ns for file in (path / "0" / "c").rglob("*") if file.is_file()}
+
+
+def test_chunks_are_what_predict_says(run, image, alone):
+    whole = zarr.open_array(str(image), mode="r")
+    expected = predict(run, whole[:1000, :1500], tile=300)
+    found = labels(alone)[:900, :1400]  # what lies beyond the cut differs
+    assert 0.05 < found.mean() < 0.95
+    np.testing.assert_array_equal(found, expected[:900, :1400])
+    assert len(chunks(alone)) == (SIDE // CHUNK) ** 2
+
+
+def test_the_output_is_an_ome_zarr_of_labels(run, alone):
+    group = zarr.open_group(str(alone), mode="r")
+    ome = group.attrs["ome"]
+    assert ome["version"] == "0.5"
+    assert [axis["name"] for axis in ome["multiscales"][0]["axes"]] == ["y", "x"]
+    assert ome["multiscales"][0]["datasets"][0]["path"] == "0"
+    assert [one["class"] for one in ome["image-label"]["properties"]] == list(run.classes)
+    assert (group["0"].shape, group["0"].chunks, group["0"].dtype) == ((SIDE, SIDE), (CHUNK, CHUNK), np.uint8)
+
+
+@pytest.mark.slow
+def test_two_workers_equal_one_process_though_one_is_killed(run, image, alone, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = list(client.run(os.getpid).values())
+
+        def kill_one(done, total):
+            if done == 5:
+                os.kill(pids[0], signal.SIGKILL)
+
+        out = predict_large(
+            run, image, tmp_path / "two.zarr", chunk=CHUNK, scheduler=cluster.scheduler_address, on_chunk=kill_one
+        )
+        assert pids[0] not in client.run(os.getpid).values()
+    np.testing.assert_array_equal(labels(out), labels(alone))
+    assert len(chunks(out)) == len(chunks(alone))
+
+
+def test_a_killed_job_goes_on_and_computes_what_is_missing_alone(run, image, alone, tmp_path):
+    out = tmp_path / "killed.zarr"
+    code = f"import unet_tf; unet_tf.predict_large({str(run.path)!r}, {str(image)!r}, {str(out)!r}, chunk={CHUNK}, "
+    job = subprocess.Popen([sys.executable, "-c", f"{code}shard='1/2')"], stderr=subprocess.DEVNULL)
+    while job.poll() is None and sum(file.is_file() for file in (out / "0" / "c").rglob("*")) < 4:
+        time.sleep(0.01)
+    job.kill()
+    job.wait()
+    before = chunks(out)
+    assert 4 <= len(before) < 32, "the job was to be killed in the midst"
+    for shard in ("1/2", "2/2"):
+        predict_large(run, image, out, chunk=CHUNK, shard=shard)
+    after = chunks(out)
+    assert {file: after[file] for file in before} == before
+    np.testing.assert_array_equal(labels(out), labels(alone))
+
+    gone = sorted(after)[10]
+    gone.unlink()
+    seen = []
+    predict_large(run, image, out, on_chunk=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 64) for i in range(1, 65)]
+    again = chunks(out)
+    assert {file for file in again if again[file] != after[file]} == {gone}
+
+
+def test_a_grid_of_billions_of_pixels_is_planned_without_holding_it(run, tmp_path):
+    zarr.create_array(str(tmp_path / "vast.zarr"), shape=(65_536, 65_536), chunks=(1024, 1024), dtype="uint8")
+    tracemalloc.start()
+    seen = []
+    out = predict_large(
+        run, tmp_path / "vast.zarr", tmp_path / "out.zarr", chunk=256, shard="7/60000",
+        on_chunk=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seen == [(1, 2), (2, 2)]  # chunks 6 and 60006 of 65536
+    assert len(chunks(out)) == 2
+    assert peak < 100e6
+
+
+def test_planes_and_background_alone_are_written(run, tmp_path):
+    rng = np.random.default_rng(1)
+    stack = rng.integers(0, 256, (2, 2, 70, 90), dtype=np.uint8)
+    stack[1, 0] = 0
+    out = predict_large(run, write_image(tmp_path / "a.zarr", stack), tmp_path / "out.zarr", chunk=64, tta="rotations")
+    found = labels(out)
+    assert found.shape == (2, 2, 70, 90)
+    for index in np.ndindex(2, 2):
+        np.testing.assert_array_equal(found[index], predict(run, stack[index], tta="rotations"))
+    assert len(chunks(out)) == 4 * 4
+    assert len(np.unique(found[1, 0])) == 1
+
+
+def test_a_chunk_is_made_again_to_the_bit(run, image, alone):
+    file = alone / "0" / "c" / "0" / "5"
+    before = file.read_bytes()
+    file.unlink()
+    job = Job(str(run.path), str(image), None, str(alone), "none", (552, 552), run.model_hash)
+    assert predict_chunk(job, 5) == 5
+    assert file.read_bytes() == before
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_lost(run, image, alone, tmp_path):
+    kept = chunks(alone)
+    with pytest.raises(InputError, match=r"with other settings: tta none there, all here.*--overwrite"):
+        predict_large(run, image, alone, tta="all")
+    with pytest.raises(InputError, match="with other settings: chunk 512 there, 256 here"):
+        predict_large(run, image, alone, chunk=256)
+    other = write_image(tmp_path / "other.zarr", np.zeros((50, 60), np.uint8))
+    with pytest.raises(InputError, match=r"other settings: image .*; shape \[4096, 4096\] there, \[50, 60\] here"):
+        predict_large(run, other, alone)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"other\.zarr exists and is no prediction of unet_tf"):
+            predict_large(run, image, other, overwrite=overwrite)
+    with pytest.raises(InputError, match=r"is the input, and .* would write into it"):
+        predict_large(run, image, image)
+    with pytest.raises(InputError, match=r"is the input, and .* would write into it"):
+        predict_large(run, image, image / "out.zarr")
+    with pytest.raises(InputError, match=r"an array of zarr, NAME\.zarr; received .*out\.png"):
+        predict_large(run, image, tmp_path / "out.png")
+    with pytest.raises(InputError, match="take no --scheduler, and no --overwrite"):
+        predict_large(run, image, tmp_path / "new.zarr", shard="1/2", overwrite=True)
+    wide = write_image(tmp_path / "wide.zarr", np.zeros((50, 60), np.uint16))
+    with pytest.raises(InputError, match=r"wide\.zarr holds uint16 pixels, and the net was trained on uint8"):
+        predict_large(run, wide, tmp_path / "new.zarr")
+    colour = write_image(tmp_path / "colour.zarr", np.zeros((50, 60, 3), np.uint8))
+    with pytest.raises(InputError, match=r"colour\.zarr has 3 channels, and the net was trained on 1"):
+        predict_large(run, colour, tmp_path / "new.zarr")
+    with pytest.raises(InputError, match="Chunks of this net have 4 px a side or more; received 3"):
+        predict_large(run, image, tmp_path / "new.zarr", chunk=3)
+    assert not (tmp_path / "new.zarr").exists()
+    assert chunks(alone) == kept
+
+
+def test_overwrite_begins_anew(run, tmp_path):
+    image = write_image(tmp_path / "a.zarr", np.zeros((50, 60), np.uint8))
+    pixels = []
+    out = predict_large(run, image, tmp_path / "out.zarr", chunk=32, on_pixels=pixels.append)
+    assert (len(pixels), sum(pixels)) == (4, 50 * 60)
+    predict_large(run, image, out, chunk=64, overwrite=True)
+    assert zarr.open_array(f"{out}/0", mode="r").chunks == (52, 60)
+    assert len(chunks(out)) == 1
+    np.testing.assert_array_equal(labels(out), predict(run, np.zeros((50, 60), np.uint8)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out.zarr"]
+
+
+def test_no_space_left_is_said_and_what_is_done_stays(run, tmp_path, monkeypatch):
+    image = write_image(tmp_path / "a.zarr", np.zeros((64, 60), np.uint8))
+    out = tmp_path / "out.zarr"
+    write = Opened.write
+
+    def full(self, number, label):
+        if number == 2:
+            monkeypatch.setattr(type(self.target), "__setitem__", refuse)
+        return write(self, number, label)
+
+    def refuse(array, key, value):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Opened, "write", full)
+        with pytest.raises(InputError, match=r"No space left on device\. Free space and give the same command"):
+            predict_large(run, image, out, chunk=16)
+    assert Path(out, "0", "c").is_dir()
+    assert len(chunks(out)) == 2

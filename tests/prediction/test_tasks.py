@@ -1,0 +1,68 @@
+import operator
+
+import pytest
+
+from unet_tf.errors import InputError
+from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
+
+
+def test_a_share_is_a_number_of_a_number():
+    assert parse_shard("3/8") == (3, 8)
+    assert parse_shard(None) == (1, 1)
+    for wrong in ("0/8", "9/8", "3", "a/b", "-1/2"):
+        with pytest.raises(InputError, match=rf'A shard is "k/n".*received "{wrong}"'):
+            parse_shard(wrong)
+
+
+def test_the_loop_does_tasks_in_order_and_takes_none_ahead():
+    taken = []
+
+    def tasks():
+        for number in range(5):
+            taken.append(number)
+            yield number
+
+    results = run_tasks(lambda n: n * n, tasks())
+    assert [next(results), next(results)] == [0, 1]
+    assert taken == [0, 1]
+    assert list(results) == [4, 9, 16]
+
+
+def test_local_workers_do_all_tasks_and_take_few_ahead():
+    pytest.importorskip("distributed")
+    taken = []
+
+    def tasks():
+        for number in range(-50, 0):
+            taken.append(number)
+            yield number
+
+    results = run_tasks(abs, tasks(), "local:2")
+    first = next(results)
+    assert len(taken) <= 2 * 4 + 1
+    assert sorted([first, *results]) == list(range(1, 51))
+
+
+def test_what_a_task_raises_is_raised():
+    pytest.importorskip("distributed")
+    with pytest.raises(ZeroDivisionError):
+        list(run_tasks(operator.methodcaller("__rfloordiv__", 1), [1, 0], "local:1"))
+
+
+def test_schedulers_that_cannot_be_used_are_refused(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("unet_tf.prediction.tasks.PATIENCE", 1)
+    for local in ("local:0", "local:two", "local:"):
+        with pytest.raises(InputError, match=f'"local:N" starts N processes, 1 or more; received "{local}"'):
+            list(run_tasks(abs, [1], local))
+    with pytest.raises(InputError, match='scheduler "tcp://127.0.0.1:9" cannot be used'):
+        list(run_tasks(abs, [1], "tcp://127.0.0.1:9"))
+    with pytest.raises(InputError, match='scheduler "slurm" cannot be used'):
+        list(run_tasks(abs, [1], "slurm"))
+    monkeypatch.setitem(__import__("sys").modules, "dask.distributed", None)
+    with pytest.raises(InputError, match=r"pip install 'unet-tf\[dask\]'"):
+        list(run_tasks(abs, [1], "local:2"))
+
+
+def test_workers_of_this_machine_are_counted():
+    assert [workers_of(s) for s in (None, "tcp://host:8786", "local:3")] == [1, 1, 3]

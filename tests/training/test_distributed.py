@@ -1,0 +1,147 @@
+"""Several devices and hosts train as one does: real processes on this machine."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from unet_tf import Run, train
+from unet_tf.data.pipeline import training_dataset
+from unet_tf.errors import InputError
+from unet_tf.training.strategy import check_batch, choose_strategy, host_share, is_chief
+
+# SGD: where batch norm makes a true gradient zero, Adam would blow its rounding up.
+SETTINGS = {
+    "base_filters": 2, "depth": 1, "padding": "same", "tile": 32, "batch_size": 4, "precision": "float32",
+    "optimizer": "sgd", "learning_rate": 0.01, "void_outside": True, "epochs": 3, "steps_per_epoch": 3,
+}  # fmt: skip
+TWO_DEVICES = """
+import tensorflow as tf, unet_tf, unet_tf.training.train
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+unet_tf.training.train.choose_strategy = lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(cells, tmp_path_factory):
+    return train(cells, tmp_path_factory.mktemp("runs") / "alone", **SETTINGS)
+
+
+def start(code, config=None):
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    if config is not None:
+        environment["TF_CONFIG"] = json.dumps(config)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+
+
+def start_hosts(code):
+    """Two processes that are told to be hosts of one cluster."""
+    sockets = [socket.socket() for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return [
+        start(code, {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in (0, 1)
+    ]
+
+
+def end(processes, seconds=120):
+    outputs = [process.communicate(timeout=seconds)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), "\n".join(outputs)[-3000:]
+
+
+def history(path):
+    return list(csv.DictReader((path / Run.HISTORY).read_text().splitlines()))
+
+
+def check_equal(out, alone):
+    rows, expected = history(out), history(alone.path)
+    assert len(rows) == len(expected)
+    for row, other in zip(rows, expected, strict=True):
+        for key in ("loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate"):
+            assert float(row[key]) == pytest.approx(float(other[key]), abs=1e-5), key
+    for a, b in zip(Run(out).model.get_weights(), alone.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_two_devices_train_as_one_does(cells, alone, tmp_path):
+    out = tmp_path / "run"
+    end([start(TWO_DEVICES + f"unet_tf.train({str(cells)!r}, {str(out)!r}, **{SETTINGS})")])
+    check_equal(out, alone)
+    assert (out / Run.REPORT).is_file()
+
+
+def test_two_hosts_train_as_one_does(cells, alone, tmp_path):
+    out = tmp_path / "run"
+    end(start_hosts(f"import unet_tf; unet_tf.train({str(cells)!r}, {str(out)!r}, **{SETTINGS})"))
+    check_equal(out, alone)
+
+
+def test_a_host_that_dies_ends_the_others_and_all_go_on_together(cells, alone, tmp_path):
+    out = tmp_path / "run"
+    slow = "import keras, time; wait = lambda batch, logs: time.sleep(0.5)\n"
+    slow += "pause = keras.callbacks.LambdaCallback(on_train_batch_end=wait)\n"
+    code = f"{slow}import unet_tf; unet_tf.train({str(cells)!r}, {str(out)!r}, callbacks=[pause], **{SETTINGS})"
+    chief, worker = start_hosts(code)
+    while not (out / Run.HISTORY).exists() and chief.poll() is None:
+        time.sleep(0.05)
+    worker.send_signal(signal.SIGKILL)
+    worker.communicate()
+    output = chief.communicate(timeout=90)[0]
+    assert chief.returncode == 1
+    assert "All hosts train to the end together; one has gone" in output
+    assert 1 <= len(history(out)) < 3
+    end(start_hosts(f"import unet_tf; unet_tf.resume({str(out)!r})"))
+    check_equal(out, alone)
+
+
+def test_shares_of_hosts_make_up_the_whole_batch(cells):
+    from unet_tf.config import TrainConfig
+    from unet_tf.planning.prepare import prepare
+
+    draw = prepare(cells, TrainConfig(depth=1, padding="same", tile=32)).tiles()
+
+    def batches(share):
+        return [image.numpy() for image, *_ in training_dataset(draw, 4, first_tile=8, share=share).take(2)]
+
+    whole, first, second = batches((0, 1)), batches((0, 2)), batches((1, 2))
+    for one, a, b in zip(whole, first, second, strict=True):
+        np.testing.assert_array_equal(one, np.concatenate([a, b]))
+
+
+def test_one_process_is_the_chief_of_all(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    strategy = choose_strategy()
+    assert (strategy.num_replicas_in_sync, host_share(strategy), is_chief(strategy)) == (1, (0, 1), True)
+    check_batch(3, strategy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"cluster": {"worker": ["a:1", "b:1"]}}', '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}',
+     '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}'],
+)  # fmt: skip
+def test_a_cluster_that_cannot_be_read_is_said(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match="TF_CONFIG is JSON such as .* received .* Mend it, or unset it"):
+        choose_strategy()
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+    class Three:
+        num_replicas_in_sync, cluster_resolver = 3, None
+
+    with pytest.raises(InputError, match="the 3 devices of 1 host.*; received 4 tiles. Choose --batch-size 3 or 6"):
+        check_batch(4, Three())

@@ -1,0 +1,384 @@
+"""The command line: verbs to functions, errors in words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from unet_tf.cli.console import (
+    Bars,
+    console,
+    errors,
+    literal,
+    print_outcome,
+    print_scores,
+    print_table,
+    progress_bars,
+    show_log,
+    tensorboard_callback,
+)
+from unet_tf.cli.options import SETTINGS, with_settings
+from unet_tf.config import PRESETS, preset_settings, read_config
+from unet_tf.errors import InputError
+from unet_tf.exporting.bundle import PAGE, TFLITE
+from unet_tf.run import Run
+from unet_tf.utils.stderr import quiet_tensorflow
+from unet_tf.version import __version__
+
+app = typer.Typer(
+    name="unet-tf",
+    help="The U-Net paper made whole in Keras 3: train, judge, predict at any size, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+Data = Annotated[
+    Path,
+    typer.Argument(help="Folder with images/ and masks/ (equal names), train/ val/ test/ of them, or train.txt lists."),
+]
+DataOrNone = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of images and masks, as for check. Beside --resume: where it is now.", metavar="DATA"),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="TOML file of settings, such as the config.toml of a run; flags override it.")
+]
+Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
+Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
+
+
+STOPPED = 130
+"""Exit code of a process that Ctrl-C or SIGTERM ended, as shells count."""
+
+
+def main() -> None:
+    """Run the command line; print an InputError as one message, exit code 1."""
+    try:
+        app()
+    except InputError as error:
+        errors.print(f"[bold red]Error:[/] {literal(str(error))}")
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example:  unet-tf demo --out runs/demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("runs/demo"),
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo there.")] = False,
+) -> None:
+    """Generate touching cells, train, evaluate, predict, export; ends with a report to open."""
+    quiet_tensorflow()
+    import unet_tf
+
+    def step(name: str) -> None:
+        bars.finish()
+        console.print(f"[bold]{name}[/]")
+
+    with show_log(), progress_bars() as bars:
+        report = unet_tf.demo(out, overwrite, on_step=step, on_part=bars.counter("done"))
+    print_scores(out)
+    console.print(f"Report: {literal(str(report))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf check cells/\n\nunet-tf check streets/ --out streets-check\n\n"
+    "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'"
+)
+@with_settings(
+    "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "depth",
+    "padding", "tile",
+)  # fmt: skip
+def check(
+    data: Data,
+    settings: dict[str, Any],
+    out: Annotated[Path | None, typer.Option(help="Folder for a page with overlays, and the same as JSON.")] = None,
+) -> None:
+    """Read every pair: what is there, what is wrong, what to train with. Exit code 1 where training would fail."""
+    from unet_tf.data.palette import PALETTE_FILE
+    from unet_tf.planning.doctor import check as run_check
+    from unet_tf.planning.page import check_folder, class_rows, split_rows, suggestions, write_overview
+
+    if out is not None:
+        check_folder(out)
+    with progress_bars() as bars:
+        findings = run_check(data, on_file=bars.counter("reading pairs"), **settings)
+    for header, *rows in filter(None, (split_rows(findings), class_rows(findings))):
+        table = Table(*map(literal, header), box=None)
+        for row in rows:
+            table.add_row(*map(literal, row))
+        console.print(table)
+    for name, value in suggestions(findings):
+        console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")
+    for warning in findings.warnings:
+        console.print(f"[yellow]Worth a look:[/] {literal(warning)}")
+    for problem in findings.problems:
+        errors.print(f"[bold red]Problem:[/] {literal(problem)}")
+    if out is not None:
+        console.print(f"Page: {literal(str(write_overview(findings, out)))}")
+        if findings.palette is not None:
+            console.print(
+                f"Give the classes in {literal(str(out / PALETTE_FILE))} names and copy it into {literal(str(data))}."
+            )
+    if findings.problems:
+        raise typer.Exit(1)
+    console.print("[green]Nothing stands in the way of training.[/]")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf train cells/ --out runs/cells --minutes 15\n\n"
+    "unet-tf train nuclei/ --out runs/nuclei --config runs/cells/config.toml --seed 1\n\n"
+    "unet-tf train cells/ --out runs/paper --preset paper\n\n"
+    "unet-tf train --resume runs/cells"
+)
+@with_settings(*SETTINGS)
+def train(
+    settings: dict[str, Any],
+    data: DataOrNone = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with a run that was stopped, as it was begun.", metavar="RUN")
+    ] = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    tensorboard: Annotated[bool, typer.Option(help="Write events for TensorBoard into RUN/tensorboard.")] = False,
+) -> None:
+    """Train a U-Net on a folder. What is not given is chosen from data and machine, and said with its reason.
+
+    RUN gets configuration, checkpoints, history, log, sample predictions and report.
+    """
+    given = [out, config, preset, *settings]
+    if resume is not None and any(one is not None for one in given):
+        raise InputError("A run goes on as it was begun: --resume RUN takes no --out and no settings beside it.")
+    if resume is None and (data is None or out is None):
+        raise InputError("A new run needs DATA and --out RUN; one that was stopped goes on with --resume RUN.")
+    settings = _settings(preset, config, settings)
+    quiet_tensorflow()
+    import unet_tf
+
+    with show_log(), progress_bars() as bars:
+        shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
+        try:
+            run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            raise typer.Exit(STOPPED) from None  # the log has said how to go on
+    print_scores(run.path)
+    console.print(f"Report: {literal(str(run.path / run.REPORT))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf crossval cells/ --out runs/folds --folds 5 --minutes 5\n\n"
+    "unet-tf crossval patients/ --out runs/folds --group '^patient[0-9]+'\n\n"
+    "unet-tf crossval cells/ --out runs/seeds --seeds 3 --minutes 5"
+)
+@with_settings(*(name for name in SETTINGS if name != "fold"))
+def crossval(
+    data: Data,
+    settings: dict[str, Any],
+    out: Annotated[Path, typer.Option(help="Folder of the runs. Where it holds some, what is left of them is done.")],
+    folds: Annotated[
+        int | None, typer.Option(help="Runs that hold out another part each.", show_default="5 without --seeds")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs from other seeds on one split, instead of folds.")] = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+) -> None:
+    """Train once for each fold, or each seed; scores as mean and spread. --minutes and --epochs are those of each."""
+    settings = _settings(preset, config, settings)
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.training.crossval import summary_rows
+
+    with show_log(), progress_bars() as bars:
+        try:
+            result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
+        except KeyboardInterrupt:
+            raise typer.Exit(STOPPED) from None
+    print_table(summary_rows(result))
+    console.print(f"Report: {literal(str(out / Run.REPORT))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test"
+)
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
+    tile: Tile = None,
+) -> None:
+    """Score a run on files it did not learn from, beside two trivial baselines."""
+    quiet_tensorflow()
+    import unet_tf
+
+    with progress_bars() as bars:
+        unet_tf.evaluate(run, data, split, tile, on_image=bars.counter("judging"))
+    print_scores(run)
+    console.print(f"Report: {literal(str(run / 'report.html'))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
+    "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
+)
+def predict(
+    run: RunFolder,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Picture files, folders of them, patterns; or a zarr array.", metavar="INPUT..."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack. Or NAME.zarr "
+            "for one array or mapped TIFF of any size, chunk by chunk."
+        ),
+    ],
+    tile: Tile = None,
+    memory: Annotated[
+        str | None, typer.Option(help="What a tile may take, such as 2GB.", show_default="a quarter of what is free")
+    ] = None,
+    tta: Annotated[str, typer.Option(help="Average over turned tiles: none, rotations (4) or all (8).")] = "none",
+    format: Annotated[str, typer.Option(help="Of the masks of single pictures: png or tif.")] = "png",
+    probabilities: Annotated[
+        bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32, one more axis for a stack.")
+    ] = False,
+    overlay: Annotated[bool, typer.Option(help="Write NAME_overlay.png too, the mask laid over the picture.")] = False,
+    instances: Annotated[
+        bool, typer.Option(help="Write NAME_instances.tif, an id for each connected piece, and NAME_objects.csv.")
+    ] = False,
+    min_area: Annotated[int, typer.Option(help="Pixels of the smallest piece that counts.")] = 1,
+    overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
+    shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers do it, or local:N for N processes.")
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Of the zarr array or mapped TIFF, such as tzyx.", show_default="its own")
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Largest side of a chunk of NAME.zarr, pixels.", show_default="2048")
+    ] = None,
+) -> None:
+    """Write a mask for each picture, or for an array of any size. What is done is not done again."""
+    quiet_tensorflow()
+    import unet_tf
+
+    shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
+    extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
+    if out.suffix == ".zarr":
+        if len(inputs) > 1 or tile or any(extras[name] for name in extras if name != "format"):
+            raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
+        with progress_bars() as bars:
+            counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
+            unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
+            speed = bars.speed or "all of it was there"
+        console.print(f"Class ids: {literal(str(out))}; {speed}")
+        return
+    if axes or chunk:
+        raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")
+    with progress_bars() as bars:
+        counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
+        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, tile=tile, **extras, **shared, **counters)  # type: ignore[arg-type]
+    print_outcome(outcome, out, bars.speed)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf export runs/cells --out bundles/cells\n\n"
+    "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells"
+)
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side of the TFLite files' input, pixels.", show_default="by the pictures, at most 576"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")
+    ] = None,
+    variants: Annotated[str, typer.Option(help="TFLite files to make; '' for none.")] = ",".join(TFLITE),
+    bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
+    max_iou_drop: Annotated[
+        float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
+    ] = 0.01,
+) -> None:
+    """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.evaluation.tables import bundle_rows
+
+    def step(name: str) -> None:
+        bars.finish()
+        console.print(f"[bold]{name}[/]")
+
+    names = [name.strip() for name in variants.split(",") if name.strip()]
+    with progress_bars() as bars:
+        report = unet_tf.export(
+            run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
+            on_step=step, on_image=bars.counter("pictures"),
+        )  # fmt: skip
+    print_table(bundle_rows(report))
+    console.print(f"On {report['pictures']}. Report: {literal(str(out / PAGE))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf verify bundles/cells\n\nunet-tf verify bundles/cells cells/\n\n"
+    "unet-tf verify bundles/cells image.png"
+)
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder that export filled.", metavar="BUNDLE")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Images and masks, as for check; or pictures alone. Noise if not given.", metavar="DATA"),
+    ] = None,
+) -> None:
+    """Check the files of a bundle, then hold each of its nets against Keras, here. Exit code 1 if one differs."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.evaluation.tables import bundle_rows
+
+    with progress_bars() as bars:
+        found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"))
+    if found.report:
+        print_table(bundle_rows(found.report))
+        console.print(f"On {found.report['pictures']}.")
+    for fault in found.faults:
+        errors.print(f"[bold red]Fault:[/] {literal(fault)}")
+    if found.faults:
+        raise typer.Exit(1)
+    console.print("[green]All files are as exported, and no net differs from Keras by more than it may.[/]")
+
+
+def _shown(bars: Bars) -> dict[str, Any]:
+    """The arguments of training by which it shows how far it is."""
+    names = {"on_file": "reading pairs", "on_progress": "training", "on_image": "judging"}
+    return {argument: bars.counter(name) for argument, name in names.items()}
+
+
+def _settings(preset: str | None, config: Path | None, flags: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the preset, over them those of the file, over them the flags."""
+    return preset_settings(preset or "default") | (read_config(config) if config else {}) | flags

@@ -1,0 +1,155 @@
+"""What the command line shows: progress bars, log lines, scores, outcomes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape as literal  # text in which rich finds no markup
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from unet_tf.errors import InputError
+from unet_tf.run import Run
+
+if TYPE_CHECKING:
+    from unet_tf.prediction.files import Outcome
+
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Bars:
+    """Progress bars that appear when something first counts, one a name."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.start, self.pixels = progress, time.monotonic(), 0
+
+    def count_pixels(self, number: int) -> None:
+        """Count pixels that were predicted; from then on the bars show how many a second."""
+        self.pixels += number
+
+    @property
+    def speed(self) -> str:
+        """Megapixels a second since the bars began, or nothing without any."""
+        return f"{self.pixels / 1e6 / (time.monotonic() - self.start):.2f} Mpx/s" if self.pixels else ""
+
+    def counter(self, name: str) -> Callable[[int, int], None]:
+        """A function (done, total) that draws the bar `name`, hidden while nothing is left."""
+        task = None
+
+        def count(done: int, total: int) -> None:
+            nonlocal task
+            if task is None or task not in self.progress.task_ids:
+                task = self.progress.add_task(name)
+            self.progress.update(task, completed=done, total=total, visible=done < total)
+
+        return count
+
+    def finish(self) -> None:
+        """Remove all bars."""
+        for task in self.progress.task_ids:
+            self.progress.remove_task(task)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Bars]:
+    """Show the bars that the block counts with; they vanish with it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    hidden = not (console.is_terminal or console.is_jupyter)  # a file would get an empty line
+    speed = _Speed()
+    with Progress(*columns, TimeRemainingColumn(), speed, console=console, transient=True, disable=hidden) as progress:
+        bars = speed.bars = Bars(progress)
+        yield bars
+
+
+class _Speed(ProgressColumn):
+    """The speed of the bars, in each of them."""
+
+    bars: Bars | None = None
+
+    def render(self, task: Task) -> Text:
+        """What stands in the column."""
+        return Text(self.bars.speed if self.bars else "")
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints log records as lines of the console, above the bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        console.print(literal(record.getMessage()))
+
+
+@contextmanager
+def show_log() -> Iterator[None]:
+    """Print what the library says on its logger."""
+    logger, handler = logging.getLogger("unet_tf"), ConsoleHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def tensorboard_callback(run: Path | None) -> list[Any]:
+    """The Keras callback that writes events for TensorBoard into a run folder.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    import importlib.util
+
+    import keras
+
+    if importlib.util.find_spec("tensorboard") is None:
+        raise InputError("Events for TensorBoard need TensorBoard: pip install 'unet-tf[tensorboard]'.")
+    return [keras.callbacks.TensorBoard(str(run and run / "tensorboard"), write_graph=False)]
+
+
+def print_scores(run: Path) -> None:
+    """Print the scores that the run folder holds."""
+    from unet_tf.evaluation.tables import number, score_rows
+
+    stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
+    console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
+    print_table(score_rows(stored))
+
+
+def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:
+    """Print how many masks lie in the folder, how fast they came, and which pictures failed."""
+    there = outcome.written + outcome.skipped
+    before = f" ({outcome.skipped} were there)" if outcome.skipped else ""
+    rate = f"; {outcome.pixels / 1e6:.1f} Mpx, {speed}" if outcome.pixels else ""
+    console.print(f"{there} of {there + len(outcome.failed)} masks written to {literal(str(out))}{before}{rate}")
+    for message in outcome.failed:
+        errors.print(f"[bold red]Error:[/] {literal(message)}")
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print a header and the rows below it."""
+    header, *others = rows
+    table = Table(*map(literal, header), box=None)
+    for row in others:
+        table.add_row(*map(literal, row))
+    console.print(table)

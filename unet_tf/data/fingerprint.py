@@ -1,0 +1,87 @@
+"""What one look at decoded pairs tells: identity, sizes, class pixels, and the normalisation of all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.folder import Decoded
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.labels import count_classes
+
+PLACES = 2048
+"""Pixels of a class that are remembered of each image, so that a tile can be put on one."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What one look at a decoded pair tells.
+
+    Attributes:
+        shape: height and width, pixels.
+        channels: 1 or 3.
+        dtype: pixel type of the image.
+        sha256: `identity` of the image.
+        mean: (C,) float64.
+        variance: (C,) float64.
+        class_pixels: (num_classes,) pixels of each class.
+        label_sha256: of shape and ids of the label.
+        places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
+    """
+
+    shape: tuple[int, int]
+    channels: int
+    dtype: str
+    sha256: str
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    class_pixels: NDArray[np.int64]
+    label_sha256: str = ""
+    places: tuple[NDArray[np.uint32], ...] = ()
+
+
+def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Fingerprint:
+    """The fingerprint of one decoded pair."""
+    image, label = decoded.image, decoded.label
+    numbers = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float64)
+    mean, deviation = cv2.meanStdDev(numbers)
+    return Fingerprint(
+        label.shape,
+        image.shape[2],
+        str(image.dtype),
+        identity(image),
+        np.array(mean[:, 0], np.float64),
+        np.array(deviation[:, 0], np.float64) ** 2,
+        count_classes(label, num_classes),
+        hashlib.sha256(str(label.shape).encode() + label.tobytes()).hexdigest(),
+        tuple(_places(label, number) for number in range(num_classes)) if places else (),
+    )
+
+
+def identity(image: NDArray) -> str:
+    """SHA-256 of type, shape and pixels of an image, to know it again whatever its file is called."""
+    found = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
+    found.update(image.tobytes())
+    return found.hexdigest()
+
+
+def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
+    there = np.flatnonzero(label == number).astype(np.uint32)
+    return there if there.size <= PLACES else np.random.default_rng(number).choice(there, PLACES, replace=False)
+
+
+def measure_normalisation(fingerprints: Sequence[Fingerprint]) -> Normalisation:
+    """Mean and standard deviation over all pixels of all images; grey ones count in each channel."""
+    channels = max(one.channels for one in fingerprints)
+    pixels = np.array([one.shape[0] * one.shape[1] for one in fingerprints], np.float64)[:, None]
+    means = np.stack([np.broadcast_to(one.mean, channels) for one in fingerprints])
+    variances = np.stack([np.broadcast_to(one.variance, channels) for one in fingerprints])
+    mean = (pixels * means).sum(0) / pixels.sum()
+    std = np.sqrt((pixels * (variances + (means - mean) ** 2)).sum(0) / pixels.sum())
+    std = np.where(std > 0, std, 1.0)
+    return Normalisation(tuple(mean.tolist()), tuple(std.tolist()), fingerprints[0].dtype)

@@ -1,0 +1,140 @@
+"""A TFLite file on pictures of any size, without TensorFlow: NumPy, OpenCV and ai-edge-litert alone.
+
+Usage: python -m unet_tf.edge model_uint8.tflite image.png mask.png [--threads N] [--page N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, read_image, write_picture
+from unet_tf.data.tiff import import_tifffile
+from unet_tf.edge.net import EdgeNet
+from unet_tf.errors import InputError
+from unet_tf.utils.files import replacing
+
+
+def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, page: int | None = None) -> None:
+    """Read an image, run it tile by tile, write its mask, drawn as the masks that the net learnt from.
+
+    Beside the mask, a folder for the decoded picture and the class ids is made and removed again.
+
+    Args:
+        model: TFLite file of a bundle.
+        image_file: PNG, JPEG, BMP, TIFF; or .npy, which is mapped and not read whole.
+        mask_file: PNG, BMP, TIFF; or .npy, mapped, of class ids.
+        threads: of the processor.
+        page: of a TIFF stack.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    if mask_file.suffix.lower() not in (*LOSSLESS, ".npy"):
+        raise InputError(
+            f"A mask is written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
+        )
+    if mask_file.resolve() in (image_file.resolve(), model.resolve()):
+        raise InputError(f"{mask_file} would be written over by its mask. Choose another name for the mask.")
+    if mask_file.suffix.lower() in TIFF:
+        import_tifffile(mask_file)  # now, and not once all is done
+    # the decoded picture, the net and the drawn mask are in memory one after another, not at once
+    with replacing(mask_file) as written, TemporaryDirectory(prefix=".", dir=mask_file.parent) as folder:
+        image = MappedArray(_as_array(image_file, page, Path(folder)))
+        label_file = written if mask_file.suffix.lower() == ".npy" else Path(folder) / "label.npy"
+        masks = _label(model, image, label_file, threads)
+        if label_file != written:
+            write_picture(written, masks.mask(np.load(label_file)))
+
+
+def _as_array(image_file: Path, page: int | None, folder: Path) -> Path:
+    """The .npy file of a picture: itself, or a new one in the folder."""
+    if image_file.suffix.lower() == ".npy":
+        return image_file
+    if page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
+        raise InputError(f"{image_file} is a stack of {pages} pictures. Name one of them: --page 0.")
+    np.save(folder / "image.npy", read_image(image_file, page or 0))
+    return folder / "image.npy"
+
+
+def _label(model: Path, image: MappedArray, label_file: Path, threads: int) -> MaskFormat:
+    """Fill a new .npy file with the class ids of an image; how the net's masks are drawn."""
+    net = EdgeNet(model, threads)
+    start = time.perf_counter()
+
+    def show(done: int, total: int) -> None:
+        each = 1000 * (time.perf_counter() - start) / done
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\rtile {done}/{total}, {each:.0f} ms each")
+        elif done == total:
+            sys.stderr.write(f"{total} tile{'s' * (total > 1)}, {each:.0f} ms each")
+        sys.stderr.write("\n" if done == total else "")
+
+    np.lib.format.open_memmap(label_file, "w+", np.uint8, image.shape[:2])
+    net.label(image, MappedArray(label_file), show)
+    return net.description.masks
+
+
+class MappedArray:
+    """A .npy file of an (H, W) or (H, W, C) array, mapped anew for each part, so that no page of it stays in memory.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: it is no such array.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            array = self._open("r")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read as an array: {error}. Save it with numpy.save.") from error
+        if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or not array.size:
+            received = getattr(array, "shape", "a .npz archive")
+            raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; {path} is {received}.")
+        self.shape, self.dtype = (*array.shape, 1)[:3], array.dtype
+
+    def _open(self, mode: Literal["r", "r+"]) -> NDArray:
+        return np.load(self.path, mmap_mode=mode)
+
+    def __getitem__(self, window: Any) -> NDArray:
+        part = np.array(self._open("r")[window])
+        return part if part.ndim == 3 else part[..., None]
+
+    def __setitem__(self, place: Any, values: NDArray) -> None:
+        self._open("r+")[place] = values
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m unet_tf.edge",
+        description="Segment a picture of any size with a TFLite file of a bundle, without TensorFlow.",
+        epilog="Example: python -m unet_tf.edge bundles/cells/model_uint8.tflite image.png mask.png",
+    )
+    parser.add_argument("model", type=Path, help="TFLite file that unet-tf export wrote")
+    parser.add_argument(
+        "image", type=Path, help="PNG, JPEG, BMP, TIFF or .npy, of the pixel type of the training images"
+    )
+    parser.add_argument("mask", type=Path, help="PNG, BMP, TIFF or .npy to write")
+    parser.add_argument("--threads", type=int, default=2, help="of the processor (default: 2)")
+    parser.add_argument("--page", type=int, help="which picture of a TIFF stack, from 0")
+    arguments = parser.parse_args()
+    try:
+        segment(arguments.model, arguments.image, arguments.mask, arguments.threads, arguments.page)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Scores from one confusion matrix over all pixels of a data set, in `keras.ops` while training and NumPy after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from unet_tf.errors import InputError
+from unet_tf.labels import VOID
+from unet_tf.model.losses import integer_labels
+
+
+def confusion_matrix(
+    label: NDArray, prediction: NDArray, num_classes: int, void_label: int = VOID
+) -> NDArray[np.int64]:
+    """Count pixels by true and predicted class.
+
+    Args:
+        label: (..., H, W) integer ids below `num_classes`, or `void_label` for pixels that do not count.
+        prediction: integer ids below `num_classes`, of the same shape.
+        num_classes: number of classes.
+        void_label: the id of void.
+
+    Returns:
+        (num_classes, num_classes) int64; row: true class, column: predicted class. Matrices of batches add up.
+
+    Raises:
+        InputError: the shapes differ, or an id is out of range.
+
+    Example:
+        >>> confusion_matrix(np.array([[0, 1, 255]]), np.array([[0, 0, 1]]), 2).tolist()
+        [[1, 0], [1, 0]]
+    """
+    label, prediction = np.asarray(label), np.asarray(prediction)
+    if label.shape != prediction.shape:
+        raise InputError(f"Label and prediction have one shape; received {label.shape} and {prediction.shape}.")
+    counted = label != void_label
+    true, predicted = label[counted].astype(np.int64), prediction[counted].astype(np.int64)
+    for name, ids in (("label", true), ("prediction", predicted)):
+        if ids.size and (ids.min() < 0 or ids.max() >= num_classes):
+            raise InputError(
+                f"Every {name} id is below {num_classes} (or void {void_label}); received {ids.min()} to {ids.max()}."
+            )
+    return np.bincount(true * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def scores(confusion: NDArray) -> dict[str, Any]:
+    """Scores of a (C, C) confusion matrix (rows: true classes).
+
+    With TP, FP, FN of a class: IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN). A class that is neither
+    in the labels nor in the predictions has no score (NaN) and is left out of the means.
+
+    Returns:
+        "iou" and "dice": (C,) float64; "mean_iou", "mean_dice" and "pixel_accuracy": float.
+
+    Example:
+        >>> scores(np.array([[1, 0], [1, 2]]))["iou"].round(3).tolist()
+        [0.5, 0.667]
+    """
+    confusion = np.asarray(confusion, np.float64)
+    hits, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou = hits / (true + predicted - hits)
+        dice = 2 * hits / (true + predicted)
+        accuracy = hits.sum() / confusion.sum()
+    present = true + predicted > 0
+    mean_iou, mean_dice = (float(values[present].mean()) if present.any() else np.nan for values in (iou, dice))
+    return {"iou": iou, "dice": dice, "mean_iou": mean_iou, "mean_dice": mean_dice, "pixel_accuracy": float(accuracy)}
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class MeanIoU(keras.metrics.Metric):
+    """Mean intersection over union of the arg-max of logits, from one confusion matrix over the whole epoch.
+
+    Not the mean of batch means: any split into batches gives the same value. Void pixels do not count, absent classes
+    are left out of the mean, and `sample_weight` is ignored: a weight map is for training, not for judging.
+
+    Args:
+        num_classes: number of classes, 2 or more.
+        void_label: integer id of pixels that do not count.
+        name: name in the logs.
+
+    Call:
+        y_true: (B, H, W) integer ids or (B, H, W, C) one-hot. y_pred: (B, H, W, C) logits or probabilities.
+
+    Example:
+        >>> metric = MeanIoU(2)
+        >>> metric.update_state(np.array([[[0, 1]]]), np.array([[[[0.9, 0.1], [0.8, 0.2]]]]))
+        >>> float(metric.result())  # background 1/2, foreground 0/1
+        0.25
+    """
+
+    def __init__(self, num_classes: int, void_label: int = VOID, name: str = "mean_iou") -> None:
+        super().__init__(name=name, dtype="float32")
+        if num_classes < 2:
+            raise InputError(f"num_classes counts the background: 2 or more; received {num_classes}.")
+        self.num_classes, self.void_label = num_classes, void_label
+        # float32 stops counting at 2**24 pixels. JAX has no 64-bit integers by default.
+        count_dtype = "int32" if keras.backend.backend() == "jax" else "int64"
+        self.confusion = self.add_variable((num_classes, num_classes), "zeros", dtype=count_dtype, name="confusion")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch to the confusion matrix."""
+        y_pred = ops.convert_to_tensor(y_pred)
+        labels, void = (ops.reshape(x, (-1,)) for x in integer_labels(y_true, self.num_classes, self.void_label))
+        predicted = ops.reshape(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), (-1,))
+        # Void, and ids for which the loss is NaN, get a bin of their own behind the matrix.
+        known = ops.logical_and(labels >= 0, labels < self.num_classes)
+        known = ops.logical_and(known, ops.logical_not(void))
+        pairs = ops.where(known, labels * self.num_classes + predicted, self.num_classes**2)
+        if keras.backend.backend() == "jax":  # wants to know the length of a bincount before it compiles
+            counts = ops.segment_sum(ops.ones_like(pairs), pairs, num_segments=self.num_classes**2 + 1)
+        else:
+            counts = ops.bincount(pairs, minlength=self.num_classes**2 + 1)
+        counts = ops.reshape(counts[: self.num_classes**2], (self.num_classes, self.num_classes))
+        self.confusion.assign_add(ops.cast(counts, self.confusion.dtype))
+
+    def result(self) -> Any:
+        """Mean IoU of all pixels since the last reset, in [0, 1]; 0 before the first."""
+        confusion = ops.cast(self.confusion, "float32")
+        hits = ops.diagonal(confusion)
+        union = ops.sum(confusion, axis=0) + ops.sum(confusion, axis=1) - hits
+        present = ops.cast(union > 0, "float32")
+        return ops.divide_no_nan(ops.sum(ops.divide_no_nan(hits, union)), ops.sum(present))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor, for `keras.saving`."""
+        return {"num_classes": self.num_classes, "void_label": self.void_label, "name": self.name}

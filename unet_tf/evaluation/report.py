@@ -1,0 +1,152 @@
+"""Pictures of results and the one HTML page of a run, drawn from the files in its folder."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from unet_tf.evaluation.tables import bundle_rows, number, score_rows
+from unet_tf.run import Run
+from unet_tf.utils.html import embed, table, write_page
+
+
+def curves(history: Sequence[dict[str, str]]) -> Figure:
+    """Plot loss and mean IoU of training and validation by epoch."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    epochs = [int(row["epoch"]) + 1 for row in history]
+    for axes, (name, unit) in zip(
+        figure.subplots(1, 2), (("loss", "cross-entropy, nat a pixel"), ("mean_iou", "mean IoU")), strict=True
+    ):
+        for key, style in ((name, {"color": "#0072b2"}), (f"val_{name}", {"color": "#d55e00"})):
+            label = "validation" if key.startswith("val") else "training (augmented)"
+            axes.plot(
+                epochs, [float(row[key]) for row in history], label=label, marker="." * (len(epochs) < 2), **style
+            )
+        axes.set(xlabel="epoch", ylabel=unit)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, fontsize=9)
+    # One bad first epoch must not flatten all others.
+    losses = [float(row[key]) for row in history for key in ("loss", "val_loss")]
+    losses = [loss for loss in losses if np.isfinite(loss)] or [1.0]
+    figure.axes[0].set_ylim(0, max(min(max(losses), 3 * float(np.median(losses))), 1e-6))
+    figure.axes[1].set_ylim(0, 1)
+    return figure
+
+
+def write_report(run: str | Path) -> Path:
+    """Write `report.html` of a run folder: one page, no other file needed to read it.
+
+    Args:
+        run: the folder; what is in it (history, evaluation, panels, predictions, bundle) is shown.
+
+    Returns:
+        The page.
+    """
+    folder = Path(run)
+    sections = [
+        _summary(folder),
+        _scores(folder),
+        _panels(folder),
+        _curves(folder),
+        _progress(folder),
+        _extra(folder),
+        _settings(folder),
+    ]
+    return write_page(folder / Run.REPORT, f"Run {folder.resolve().name}", sections)
+
+
+def _summary(folder: Path) -> str:
+    history = _history(folder)
+    if not history:
+        return "<p>No epoch is complete.</p>"
+    best = max(history, key=lambda row: float(row["val_mean_iou"]))
+    return (
+        f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. Best validation mean IoU "
+        f"{float(best['val_mean_iou']):.4f} after epoch {int(best['epoch']) + 1}: "
+        f"that net is <code>{Run.BEST}</code>.</p>"
+    )
+
+
+def _scores(folder: Path) -> str:
+    stored = _evaluation(folder)
+    if stored is None:
+        return ""
+    header, *rows = score_rows(stored)
+    return (
+        f"<h2>Scores</h2>\n<p>On {html.escape(stored['files'])}. Mean soft Dice of the U-Net: "
+        f"{number(stored['mean_soft_dice'])}.</p>\n{table(rows, header, 'scores')}\n"
+        '<p class="note">One confusion matrix over all pixels. '
+        "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "
+        "a net is worth what it adds to them.</p>"
+    )
+
+
+def _panels(folder: Path) -> str:
+    pictures = sorted((folder / Run.PANELS).glob("*.png")) if (folder / Run.PANELS).is_dir() else []
+    if not pictures:
+        return ""
+    images = "\n".join(embed(path.read_bytes(), "image, truth, prediction, differences") for path in pictures)
+    return f"<h2>Predictions, worst files first, the best one last</h2>\n{images}"
+
+
+def _curves(folder: Path) -> str:
+    history = _history(folder)
+    if not history:
+        return ""
+    return f"<h2>Training</h2>\n{embed(curves(history), 'loss and mean IoU by epoch')}"
+
+
+def _progress(folder: Path) -> str:
+    pictures = sorted((folder / Run.PROGRESS).glob("*.png"))
+    if not pictures:
+        return ""
+    return "<h2>A validation image as training went on</h2>\n" + "\n".join(
+        embed(path.read_bytes(), "image, truth, prediction, differences") for path in pictures
+    )
+
+
+def _extra(folder: Path) -> str:
+    """What training and other verbs left in the run folder: weight map, large prediction, parity of the export."""
+    parts = []
+    if (folder / Run.WEIGHTS).is_file():
+        picture = embed((folder / Run.WEIGHTS).read_bytes(), "image, label and weight map of a training image")
+        parts.append(f"<h2>Weight map</h2>\n{picture}")
+    if (folder / Run.LARGE).is_file():
+        picture = embed((folder / Run.LARGE).read_bytes(), "an image larger than one tile and its prediction")
+        parts.append(f"<h2>An image larger than one tile</h2>\n{picture}")
+    bundle = folder / Run.BUNDLE_REPORT
+    if bundle.is_file():
+        header, *rows = bundle_rows(json.loads(bundle.read_text(encoding="utf-8")))
+        parts.append(f"<h2>Export</h2>\n{table(rows, header)}")
+    return "\n".join(parts)
+
+
+def _settings(folder: Path) -> str:
+    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
+    rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
+    parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
+    for name in ("masks", "normalisation", "data", "versions"):
+        parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
+    return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
+
+
+def _history(folder: Path) -> list[dict[str, str]]:
+    path = folder / Run.HISTORY
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _evaluation(folder: Path) -> dict[str, Any] | None:
+    path = folder / Run.EVALUATION
+    return json.loads(path.read_text()) if path.is_file() else None

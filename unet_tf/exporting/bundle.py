@@ -1,0 +1,69 @@
+"""A bundle, the folder that `export` fills: its files, what they say of their net, and whether they are as written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from unet_tf.edge.description import Description
+from unet_tf.errors import InputError
+
+KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = "model.keras", "saved_model/1", "saved_model_bfloat16/1"
+TFLITE = {name: f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "uint8")}
+"""TFLite files by variant."""
+DESCRIPTION, REPORT, PAGE, CARD = "bundle.json", "report.json", "report.html", "MODEL_CARD.md"
+
+
+class Bundle:
+    """A bundle, opened.
+
+    Args:
+        path: the folder that `export` filled.
+
+    Attributes:
+        path: the folder.
+        description: of its net.
+        sha256: of each file but `bundle.json`, by its name in the folder.
+
+    Raises:
+        InputError: the folder is no bundle, or its `bundle.json` is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        file = self.path / DESCRIPTION
+        if not file.is_file():
+            raise InputError(f"{path} is no bundle: it has no {DESCRIPTION}. Give the folder that export --out made.")
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            self.description, self.sha256 = Description.restore(stored), dict[str, str](stored["sha256"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{file} is damaged or of another version: {error!r}. Export again.") from error
+
+    def faults(self) -> list[str]:
+        """What is not as it was written, a sentence a file."""
+        found = hashes(self.path)
+        words = [f"{name} is missing." for name in self.sha256 if name not in found]
+        for name, hash in found.items():
+            if name not in self.sha256:
+                words.append(f"{name} came in after the export.")
+            elif hash != self.sha256[name]:
+                words.append(f"{name} was changed after the export.")
+        return sorted(words)
+
+    def artefacts(self) -> list[str]:
+        """The nets in it, in the order of the report."""
+        known = (SAVED_MODEL, SAVED_MODEL_BFLOAT16, *TFLITE.values())
+        return [name for name in known if any(file == name or file.startswith(f"{name}/") for file in self.sha256)]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of all files below a folder but `bundle.json`, by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DESCRIPTION)
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

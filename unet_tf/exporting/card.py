@@ -1,0 +1,137 @@
+"""What a bundle says to people: `report.html` and `MODEL_CARD.md`."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from unet_tf.data.masks import MaskFormat
+from unet_tf.edge.description import Description
+from unet_tf.evaluation.panels import panel
+from unet_tf.evaluation.tables import bundle_iou_rows, bundle_rows
+from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
+from unet_tf.exporting.parity import Tally, Worst
+from unet_tf.utils.html import embed, table, write_page
+
+
+def write_bundle_page(
+    path: Path, name: str, description: Description, report: dict[str, Any], tallies: dict[str, Tally]
+) -> Path:
+    """Write the page of a bundle: the table, and for each net the picture on which it differs most from Keras."""
+    header, *rows = bundle_rows(report)
+    sections = [
+        f"<p>On {html.escape(report['pictures'])}. A tile is one of {report['tile']}x{report['tile']} px, "
+        f"{report['threads']} threads, median, all nets in turns. {html.escape(SAVED_MODEL)} and float32 are held to "
+        "Keras in probability, the others to their mean IoU: a loss of more than "
+        f"{description.origin['max_iou_drop']:g} is not exported.</p>",
+        table(rows, header),
+        '<p class="note">Probability: the largest difference to Keras at any pixel. Same labels: the share of the '
+        "pixels that have the class that Keras gives them.</p>",
+    ]
+    header, *rows = bundle_iou_rows(report)
+    if rows:
+        sections.append(table(rows, header))
+    differ = [(one, tally.worst) for one, tally in tallies.items() if tally.worst is not None and one != KERAS]
+    if differ:
+        sections.append(
+            "<h2>Where they differ most from Keras</h2>\n<p>Single pixels are drawn larger than they are.</p>"
+        )
+    for one, worst in differ:
+        sections.append(f"<h3>{html.escape(one)}</h3>\n{embed(_panel(worst, description.masks), 'differences')}")
+    return write_page(path, f"Exported: {name}", sections)
+
+
+def _panel(worst: Worst, masks: MaskFormat) -> Figure:
+    title = f"{worst.example.name}: {worst.other} of {worst.label.size} pixels"
+    names = "Keras", "this net", "less (orange), more (blue) foreground"
+    grown = 1 + max(worst.label.shape) // 300
+    return panel(title, worst.example.image, worst.reference, worst.label, names, masks, grown)
+
+
+def model_card(name: str, description: Description, report: dict[str, Any]) -> str:
+    """Markdown for whoever gets the bundle: what the net does, how well, on what, how to call it, and its limits."""
+    origin, normalisation = description.origin, description.normalisation
+    header, *rows = bundle_rows(report)
+    parts = [f"# {name}", _purpose(description), "## How well", f"On {report['pictures']}:"]
+    parts.append(_markdown(header, rows))
+    header, *rows = bundle_iou_rows(report)
+    parts += [_markdown(header, rows)] * bool(rows)
+    parts.append("## Data")
+    parts.append(
+        f"{origin['data']['train']} pictures to learn from, {origin['data']['val']} held out. Fingerprint (SHA-256 of "
+        f"the sorted SHA-256 of the training pictures): `{origin['data']['fingerprint']}`."
+    )
+    parts += ["## How to call it", _calls(description), "## Limits", _limits(description), "## Made by"]
+    versions = ", ".join(f"{package} {version}" for package, version in origin["versions"].items())
+    parts.append(
+        f"unet_tf {origin['unet_tf']}, {versions}. Pixels are normalised in the graph: mean "
+        f"{_figures(normalisation.mean)}, standard deviation {_figures(normalisation.std)}."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _purpose(description: Description) -> str:
+    geometry = description.geometry
+    classes = ", ".join(f"{number} {name}" for number, name in enumerate(description.classes))
+    return (
+        f"A U-Net that gives each pixel of a picture one of {len(description.classes)} classes: {classes}. Depth "
+        f'{geometry.depth}, padding "{geometry.padding}", {_colours(description)} pictures of {_pixels(description)}.'
+    )
+
+
+def _colours(description: Description) -> str:
+    return "grey" if description.normalisation.channels == 1 else "RGB"
+
+
+def _pixels(description: Description) -> str:
+    return f"`{description.normalisation.dtype}` pixels"
+
+
+def _calls(description: Description) -> str:
+    return f"""\
+TensorFlow, any size, raw pixels as decoded:
+
+```python
+net = tf.saved_model.load("{SAVED_MODEL}").signatures["serving_default"]
+mask = net(image=image[None])["mask"]  # (1, H, W, {description.normalisation.channels}) -> (1, H, W) uint8 class ids
+```
+
+TF Serving, a picture file in, a PNG of class ids out:
+
+```
+echo '{{"signature_name": "encoded", "instances": [{{"b64": "'$(base64 -w0 image.png)'"}}]}}' |
+  curl -s -d @- localhost:8501/v1/models/unet:predict
+```
+
+Without TensorFlow (`pip install ai-edge-litert numpy opencv-python-headless`, and in the folder of unet_tf
+`pip install --no-deps .`):
+
+```
+python -m unet_tf.edge {TFLITE["uint8"]} image.png mask.png
+```"""
+
+
+def _limits(description: Description) -> str:
+    geometry = description.geometry
+    limits = [
+        f"The net knows pictures like those that it learnt from: {_colours(description)}, {_pixels(description)} of "
+        "their range, objects of their size. It says nothing of how sure it is on others.",
+        f"A pixel is judged by what lies up to {geometry.halo} px around it; beyond the picture it is mirrored.",
+        f"The TFLite files take one tile of {description.tile}x{description.tile} px, of which the inner "
+        f"{geometry.tile_step(description.tile)} px count (`bundle.json`: halo, margin, step).",
+        "Numbers above are of the processor that made the bundle; `unet-tf verify` holds it against Keras on yours.",
+    ]
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _figures(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)

@@ -1,0 +1,222 @@
+"""What an exported net answers: raw pixels or picture files of any size to labels, in TensorFlow's own ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.geometry import Geometry
+
+Net = Callable[[tf.Tensor], tf.Tensor]
+
+MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
+"""Names of the signatures."""
+PICTURES = ("uint8", "uint16")
+"""Pixel types that picture files decode to in a graph."""
+SIXTEEN = b"\x10"
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+"""Requests that TF Serving runs through a net before it serves it, so that no caller waits for the first one."""
+PREDICT_LOG, REQUEST, MODEL_SPEC, INPUTS, SIGNATURE_NAME, KEY, VALUE = 6, 1, 1, 2, 3, 1, 2
+"""Field numbers in `PredictionLog`, `PredictLog`, `PredictRequest` (model_spec, inputs), `ModelSpec` and the entries of
+a map: tensorflow_serving/apis/*.proto. The package that holds these messages would be one more to install, for nine
+lines."""
+
+
+def from_raw(model: keras.Model, normalisation: Normalisation) -> Net:
+    """Raw pixels (B, h, w, C) of any type -> logits, normalisation in the graph."""
+    mean, std = (tf.constant(values, tf.float32) for values in (normalisation.mean, normalisation.std))
+    return lambda window: model((tf.cast(window, tf.float32) - mean) / std, training=False)
+
+
+def write_saved_model(
+    model: keras.Model, functions: dict[str, tf.types.experimental.GenericFunction], path: str
+) -> None:
+    """Write functions of a model as the signatures of a SavedModel; its weights are stored once."""
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.weights]
+    tf.saved_model.save(module, path, signatures=functions)
+
+
+def signatures(
+    model: keras.Model, normalisation: Normalisation, geometry: Geometry, max_tile: int
+) -> dict[str, tf.types.experimental.GenericFunction]:
+    """The signatures of a SavedModel for images of any size, cut into tiles in the graph.
+
+    Args:
+        model: normalised pixels (B, h, w, C) -> logits.
+        normalisation: of the images.
+        geometry: of the net.
+        max_tile: largest side of a tile, pixels that the net reads; bounds the memory that a request takes.
+
+    Returns:
+        `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids.
+        `probabilities`: `image` -> `probabilities` (B, H, W, num_classes) float32.
+        `encoded`, for 8 and 16 bit: `image_bytes` (B,) PNG, JPEG or BMP files, of mixed sizes -> `mask_bytes` (B,) PNG
+        files of class ids. A file that cannot be used is an INVALID_ARGUMENT with its number and the reason.
+    """
+    logits = from_raw(model, normalisation)
+    channels = normalisation.channels
+    pixels = tf.TensorSpec((None, None, None, channels), normalisation.dtype, name="image")
+
+    def label(window: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.argmax(logits(window), -1, output_type=tf.int32), tf.uint8)[..., None]
+
+    @tf.function(input_signature=[pixels])
+    def mask(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"mask": tiled(label, image, geometry, max_tile, tf.uint8)[..., 0]}
+
+    @tf.function(input_signature=[pixels])
+    def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "probabilities": tiled(
+                lambda window: tf.nn.softmax(logits(window)),
+                image,
+                geometry,
+                max_tile,
+                tf.float32,
+                model.output_shape[-1],
+            )
+        }
+
+    def one(item: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        image = decoded(*item, channels, normalisation.dtype)
+        return tf.io.encode_png(tiled(label, image[None], geometry, max_tile, tf.uint8)[0])
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        items = tf.range(tf.size(image_bytes)), image_bytes
+        return {"mask_bytes": tf.map_fn(one, items, parallel_iterations=1, fn_output_signature=tf.string)}
+
+    found = {MASK: mask, PROBABILITIES: probabilities}
+    return found | {ENCODED: encoded} if normalisation.dtype in PICTURES else found
+
+
+def tiled(net: Net, image: tf.Tensor, geometry: Geometry, max_tile: int, dtype: tf.DType, values: int = 1) -> tf.Tensor:
+    """Run a net over the tiles that `unet_tf.tiling.cut` finds, one after the other, in the graph.
+
+    Args:
+        net: (1, h, w, C) raw pixels -> (1, h', w', values), the net's whole output.
+        image: (B, H, W, C) raw pixels.
+        geometry: of the net.
+        max_tile: legal input size that no tile exceeds.
+        dtype: of the output.
+        values: of the output at a pixel.
+
+    Returns:
+        (B, H, W, values).
+    """
+    has_pixels = tf.debugging.Assert(
+        tf.size(image) > 0, ["image is (B, H, W, C) with a pixel at least; received", tf.shape(image)]
+    )
+    with tf.control_dependencies([has_pixels]):  # before a division by zero
+        batch, sizes = tf.shape(image)[0], tf.shape(image)[1:3]
+    stride, halo, margin = geometry.stride, geometry.halo, geometry.margin
+    counts = -(-sizes // geometry.tile_step(max_tile))
+    steps = -(-sizes // (counts * stride)) * stride
+    windows = steps + geometry.min_tile - stride
+
+    def tile(number: tf.Tensor) -> tf.Tensor:
+        place = tf.stack([number // counts[1] % counts[0], number % counts[1]]) * steps - halo
+        rows, columns = (mirrored(place[axis], windows[axis], sizes[axis]) for axis in (0, 1))
+        picture = image[number // (counts[0] * counts[1])]
+        window = tf.gather(tf.gather(picture, rows, axis=0), columns, axis=1)
+        return net(window[None])[0, margin : margin + steps[0], margin : margin + steps[1]]
+
+    tiles = tf.map_fn(
+        tile,
+        tf.range(batch * counts[0] * counts[1]),
+        parallel_iterations=1,  # one tile in memory
+        fn_output_signature=tf.TensorSpec((None, None, values), dtype),
+    )
+    tiles = tf.reshape(tiles, tf.stack([batch, *tf.unstack(counts), *tf.unstack(steps), values]))
+    whole = tf.reshape(tf.transpose(tiles, (0, 1, 3, 2, 4, 5)), tf.stack([batch, *tf.unstack(counts * steps), values]))
+    return whole[:, : sizes[0], : sizes[1]]
+
+
+def mirrored(start: tf.Tensor, length: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """`unet_tf.tiling.mirror_index` of `length` positions from `start`."""
+    period = tf.maximum(1, 2 * (size - 1))
+    index = tf.math.floormod(tf.range(start, start + length), period)
+    return tf.minimum(index, period - index)
+
+
+def decoded(number: tf.Tensor, content: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
+    """Decode a picture as `unet_tf.read_image` does, but for EXIF orientation: (H, W, channels) of `dtype`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are no picture of that kind; the message begins with
+            "image_bytes[number]".
+    """
+    head = tf.strings.join([tf.strings.substr(content, 0, 25), 25 * b"\0"])
+    is_png = tf.strings.substr(head, 0, 4) == b"\x89PNG"
+    is_deep = tf.logical_and(is_png, tf.strings.substr(head, 24, 1) == SIXTEEN)
+
+    def decode(content: tf.Tensor) -> tf.Tensor:
+        if dtype == "uint16":
+            image = tf.io.decode_png(content, 0, tf.uint16)
+        else:
+            image = tf.cond(
+                tf.io.is_jpeg(content),
+                lambda: tf.io.decode_jpeg(content, 0, dct_method="INTEGER_ACCURATE"),
+                lambda: tf.io.decode_image(content, 0, expand_animations=False),
+            )
+        return tf.ensure_shape(image, (None, None, None))
+
+    # An error of the decoder would not say which picture: it is dropped here, and an empty picture stands for it.
+    nothing = tf.data.Dataset.from_tensors(tf.zeros((0, 0, 1), dtype))
+    pictures = tf.data.Dataset.from_tensors(content).map(decode).ignore_errors()
+    image = pictures.concatenate(nothing).take(1).get_single_element()
+    found = tf.shape(image)[2]
+    image = image[..., : found - tf.cast(found % 2 == 0, tf.int32)]  # without alpha
+    grey = tf.reduce_all(image == image[..., :1])
+    image = tf.gather(image, tf.minimum(tf.range(channels), tf.shape(image)[2] - 1), axis=2)
+
+    kind = "a 16-bit PNG" if dtype == "uint16" else "of 8 bits a channel"
+    problems = [
+        (tf.size(image) == 0, "is not a complete PNG, JPEG or BMP picture."),
+        (tf.not_equal(is_deep, dtype == "uint16"), f"is not {kind}, as the pictures that the net learnt from are."),
+        (tf.logical_not(grey) if channels == 1 else False, "is in colour; the net was trained on grey images."),
+    ]
+    problem = tf.constant("")
+    for holds, words in reversed(problems):
+        problem = tf.where(holds, words, problem)
+    words = tf.strings.join(["image_bytes[", tf.strings.as_string(number), "] ", problem])
+    with tf.control_dependencies([tf.debugging.Assert(problem == "", [words])]):
+        return tf.identity(image)
+
+
+def write_warmup(saved_model: Path, image: NDArray, signatures: Collection[str]) -> None:
+    """Write a request for each signature into a SavedModel.
+
+    Args:
+        saved_model: its folder.
+        image: (H, W, C) raw pixels.
+        signatures: their names.
+    """
+    inputs: dict[str, tuple[str, NDArray]] = dict.fromkeys((MASK, PROBABILITIES), ("image", image[None]))
+    if ENCODED in signatures:
+        inputs[ENCODED] = "image_bytes", np.array([tf.io.encode_png(image).numpy()], object)
+    path = saved_model / WARMUP
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, (name, value) in inputs.items():
+            tensor = tf.make_tensor_proto(value).SerializeToString()
+            entry = _field(KEY, name.encode()) + _field(VALUE, tensor)
+            spec = _field(SIGNATURE_NAME, signature.encode())
+            request = _field(MODEL_SPEC, spec) + _field(INPUTS, entry)
+            writer.write(_field(PREDICT_LOG, _field(REQUEST, request)))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a protocol buffer that holds bytes: its tag, their length in groups of 7 bits, and they."""
+    length, left = bytearray(), len(content)
+    while left > 127:
+        length.append(left % 128 + 128)
+        left //= 128
+    return bytes([number << 3 | 2, *length, left]) + content

@@ -1,0 +1,137 @@
+"""A net to TFLite files: static tile, float32, float16, dynamic range and full integer, each saying what it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from unet_tf.edge.description import Description
+from unet_tf.edge.net import METADATA
+from unet_tf.exporting.bundle import TFLITE
+from unet_tf.exporting.saved_model import MASK, from_raw, write_saved_model
+from unet_tf.utils.stderr import quiet_tensorflow
+
+MODEL, WINDOWS = "model", "windows.npy"
+"""In the folder that the converter's process reads."""
+
+
+def write_tflite(
+    model: keras.Model,
+    description: Description,
+    variants: Sequence[str],
+    windows: NDArray | None,
+    folder: Path,
+    on_variant: Callable[[str], None] = lambda name: None,
+) -> None:
+    """Convert a net in a process of its own, since the converter keeps its memory.
+
+    Each file has one signature, `serving_default`: `image` (1, tile, tile, C) raw pixels -> `mask` (1, out, out) uint8
+    class ids and `probabilities` (1, out, out, num_classes). "float32", "float16" (weights) and "dynamic" (weights of
+    8 bit, sums quantised as they come) take and give float32; "uint8" computes with integers alone.
+
+    Args:
+        model: normalised pixels -> logits, float32.
+        description: of the net; goes into the metadata of each file as JSON, under the name "unet_tf".
+        variants: keys of `TFLITE`.
+        windows: (N, tile, tile, C) raw pixels of the training images, by which "uint8" is calibrated: each layer gets
+            the range of values that it has on them. Their type's whole range, for 8 bit, is that of the input.
+        folder: gets `model_*.tflite`.
+        on_variant: called with the name of each before it is made.
+
+    Raises:
+        RuntimeError: the converter failed.
+    """
+    if not variants:
+        return
+    shape = (1, description.tile, description.tile, description.normalisation.channels)
+    logits = from_raw(model, description.normalisation)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    def one_tile(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        found = logits(image)
+        label = tf.argmax(found, -1, output_type=tf.int32)
+        return {"mask": tf.cast(label, tf.uint8), "probabilities": tf.nn.softmax(found)}
+
+    with tempfile.TemporaryDirectory(prefix="unet_tf_") as name:
+        source = Path(name)
+        write_saved_model(model, {MASK: one_tile}, str(source / MODEL))
+        if windows is not None:
+            np.save(source / WINDOWS, windows)
+        command = [sys.executable, "-m", "unet_tf.exporting.tflite", source, folder, *variants]
+        with (
+            tempfile.TemporaryFile("w+") as errors,
+            subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        ):
+            for line in process.stdout or ():
+                if line.strip() in variants:
+                    on_variant(line.strip())
+            if process.wait():
+                errors.seek(0)
+                raise RuntimeError(f"The TFLite converter failed:\n{errors.read()[-4000:]}")
+    about = json.dumps(description.to_json()).encode()
+    for variant in variants:
+        describe(folder / TFLITE[variant], about)
+
+
+def convert(source: Path, variant: str) -> bytes:
+    """Convert the SavedModel in `source`, which also holds the windows to calibrate by."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(source / MODEL), signature_keys=[MASK])
+    if variant != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if variant == "uint8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+        windows = np.load(source / WINDOWS, mmap_mode="r")
+        converter.representative_dataset = lambda: representative(windows)
+    return converter.convert()
+
+
+def representative(windows: NDArray) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
+    """What the converter calibrates by. Two corner pixels span all of 8 bit: the input is then the raw bytes."""
+    for number, window in enumerate(windows):
+        image = window[None].astype(np.float32)
+        if number == 0 and windows.dtype == np.uint8:
+            image[0, 0, :2] = np.array([[0.0], [255.0]])
+        yield MASK, {"image": image}
+
+
+def describe(path: Path, about: bytes) -> None:
+    """Put an entry into the metadata of a TFLite file."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model: Any = flatbuffer_utils.read_model(path)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(about, np.uint8)
+    entry.name, entry.buffer = METADATA, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    content = flatbuffer_utils.convert_object_to_bytearray(model)
+    del model  # which maps the file
+    path.write_bytes(content)
+
+
+def main() -> None:
+    """Convert in a process of its own: python -m unet_tf.exporting.tflite SOURCE OUT VARIANT..."""
+    source, out, *variants = sys.argv[1:]
+    for variant in variants:
+        sys.stdout.write(f"{variant}\n")
+        sys.stdout.flush()
+        (Path(out) / TFLITE[variant]).write_bytes(convert(Path(source), variant))
+
+
+if __name__ == "__main__":
+    quiet_tensorflow()
+    main()

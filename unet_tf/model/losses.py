@@ -1,0 +1,139 @@
+"""The paper's energy: pixel-wise softmax over the channels and a weighted cross-entropy, in `keras.ops` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from unet_tf.errors import InputError
+from unet_tf.labels import VOID
+from unet_tf.model.replicas import sum_over_replicas
+
+REDUCTIONS = ("sum", "mean", "weighted_mean")
+
+
+def integer_labels(y_true: Any, num_classes: int, void_label: int = VOID) -> tuple[Any, Any]:
+    """Bring integer or one-hot labels into one form.
+
+    Args:
+        y_true: (B, H, W) or (B, H, W, 1) integer label ids, or (B, H, W, num_classes) one-hot; the last dimension
+            decides. A one-hot pixel without any class is void.
+        num_classes: number of classes, 2 or more.
+        void_label: the id of void among integer labels.
+
+    Returns:
+        (B, H, W) int32 label ids, and (B, H, W) bool, True where void.
+    """
+    y_true = ops.convert_to_tensor(y_true)
+    if len(y_true.shape) == 4 and y_true.shape[-1] == num_classes:
+        return ops.cast(ops.argmax(y_true, axis=-1), "int32"), ops.logical_not(ops.any(y_true != 0, axis=-1))
+    if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, axis=-1)
+    labels = ops.cast(y_true, "int32")
+    return labels, labels == void_label
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class WeightedCrossentropy(keras.losses.Loss):
+    """Weighted pixel-wise softmax cross-entropy from logits.
+
+    E = - sum over pixels x of w(x) log p_l(x)(x), with p = softmax of the logits over the channels and l the label.
+    w is the product of the weight map (`sample_weight`, (B, H, W)), the class weight of l(x), and 0 where void.
+    A label that is neither a class nor void makes the loss NaN rather than being left out in silence.
+
+    Where replicas of `tf.distribute` each see a part of a batch, the value is the share of the part in the loss of the
+    whole batch: the values of all replicas add up to what one device gives, however unevenly void is spread.
+
+    Args:
+        class_weights: one factor a class, or None for 1 each.
+        void_label: integer id of pixels that do not count.
+        reduction: "sum", the paper's energy; "mean", the energy divided by the number of pixels that are not void;
+            "weighted_mean", divided by the sum of w. "mean" is 0 for a batch of void alone.
+        name: name of the loss.
+
+    Call:
+        y_true: (B, H, W) integer ids, or (B, H, W, C) one-hot. y_pred: (B, H, W, C) logits of any float type,
+        computed with in float32. sample_weight: (B, H, W) or anything that broadcasts to it, or None.
+
+    Raises:
+        InputError: the reduction is unknown, or the class weights do not fit the channels.
+
+    Example:
+        >>> import numpy as np
+        >>> logits = np.array([[[[0.0, 0.0], [1e4, -1e4]]]], "float32")  # (1, 1, 2, 2)
+        >>> loss = WeightedCrossentropy(reduction="sum")(np.array([[[1, 0]]]), logits)
+        >>> round(float(loss), 4)  # log 2 and 0
+        0.6931
+
+    Reference:
+        Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 3, equation 1.
+    """
+
+    def __init__(
+        self,
+        class_weights: Sequence[float] | None = None,
+        void_label: int = VOID,
+        reduction: str = "mean",
+        name: str = "weighted_crossentropy",
+    ) -> None:
+        if reduction not in REDUCTIONS:
+            raise InputError(f"reduction is one of {', '.join(REDUCTIONS)}; received {reduction!r}.")
+        # Class weights and void enter the denominators too, so Keras' own reduction stays unused.
+        super().__init__(name=name, reduction=None, dtype="float32")
+        self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+        self.void_label = void_label
+        self.energy_reduction = reduction
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Reduce the weighted cross-entropy of a batch to a float32 scalar."""
+        energy, total = self.fraction(y_true, y_pred, sample_weight)
+        if self.energy_reduction == "sum":
+            return energy
+        return ops.divide_no_nan(energy, sum_over_replicas(total))
+
+    def fraction(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+        """Energy of a batch and what the reduction divides it by, float32 scalars; of this replica alone."""
+        crossentropy, weight, counted = self._terms(y_true, y_pred)
+        if sample_weight is not None:
+            weight = weight * ops.cast(sample_weight, "float32")
+        energy = ops.sum(crossentropy * weight)
+        if self.energy_reduction == "sum":
+            return energy, ops.ones_like(energy)
+        return energy, ops.sum(counted if self.energy_reduction == "mean" else weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Cross-entropy of each pixel times its class weight, (B, H, W) float32; 0 where void."""
+        crossentropy, weight, _ = self._terms(y_true, y_pred)
+        return crossentropy * weight
+
+    def _terms(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+        """Cross-entropy, weight and 1 where not void, each (B, H, W) float32."""
+        y_pred = ops.cast(y_pred, "float32")
+        num_classes = y_pred.shape[-1]
+        labels, void = integer_labels(y_true, num_classes, self.void_label)
+        labels = ops.where(void, 0, labels)
+        one_hot = ops.one_hot(labels, num_classes, dtype="float32")  # (B, H, W, C)
+        crossentropy = -ops.sum(one_hot * ops.log_softmax(y_pred, axis=-1), axis=-1)
+        unknown = ops.logical_or(labels < 0, labels >= num_classes)
+        crossentropy = ops.where(unknown, float("nan"), crossentropy)
+        counted = ops.cast(ops.logical_not(void), "float32")
+        weight = counted
+        if self.class_weights is not None:
+            if len(self.class_weights) != num_classes:
+                raise InputError(
+                    f"{len(self.class_weights)} class weights for {num_classes} classes; give one a class."
+                )
+            weight = counted * ops.sum(one_hot * ops.convert_to_tensor(self.class_weights, "float32"), axis=-1)
+        return crossentropy, weight, counted
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor, for `keras.saving`."""
+        return {
+            "class_weights": self.class_weights,
+            "void_label": self.void_label,
+            "reduction": self.energy_reduction,
+            "name": self.name,
+        }

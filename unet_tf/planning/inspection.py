@@ -1,0 +1,119 @@
+"""What one pair shows the doctor, and which images show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.drawing import overlay
+from unet_tf.data.fingerprint import Fingerprint, examine
+from unet_tf.data.folder import Decoded, Pair, check_sizes
+from unet_tf.data.masks import MaskFormat, Stranger, UnknownValues, value_counts
+from unet_tf.data.pictures import read_image, read_mask
+from unet_tf.errors import InputError
+
+THUMBNAIL = 64
+"""Side of the pictures by which copies are recognised, pixels."""
+COPY = 0.98
+"""Correlation of two thumbnails, without their coarse brightness, from which they show the same thing."""
+
+
+@dataclass
+class Look:
+    """What one pair shows: its fingerprint, or what is wrong with it.
+
+    Attributes:
+        fingerprint: of the decoded pair; None where the pair cannot be used.
+        problem: in words, "{}" for the file.
+        file: the one with the problem.
+        strangers: mask values that no class has.
+        colours: pixels of each mask colour (0xRRGGBB), where nothing says what they mean.
+        objects: number of objects in an instance mask.
+        saturated: share of the image's pixels at its highest value.
+        thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
+            wanted.
+        picture: overlay, where one is wanted.
+    """
+
+    fingerprint: Fingerprint | None = None
+    problem: str = ""
+    file: Path | None = None
+    strangers: Sequence[Stranger] = ()
+    colours: dict[int, int] = field(default_factory=dict)
+    objects: int = 0
+    saturated: float = 0.0
+    thumbnail: NDArray[np.float32] | None = None
+    picture: NDArray[np.uint8] | None = None
+
+
+def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumbnail: bool) -> Look:
+    """Decode a pair and see what it shows; never raises for what is wrong with its files."""
+    look, label = Look(), None
+    try:
+        image = read_image(pair.image, pair.page)
+        mask = read_mask(pair.mask, pair.page, masks is not None and masks.ids, masks is None or masks.tolerance > 0)
+        check_sizes(pair, image, mask)
+        if masks is not None:
+            label = masks.label(mask, str(pair.mask))
+    except InputError as error:
+        file = pair.mask if str(pair.mask) in str(error) else pair.image
+        look.problem, look.file = str(error).replace(str(file), "{}"), file
+        if isinstance(error, UnknownValues):
+            look.strangers = error.strangers
+        return look
+    if masks is None and mask.dtype == np.uint8:
+        colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
+        look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
+    if masks is not None and masks.kind == "instance":
+        look.objects = len(value_counts(mask).keys() - {0, *masks.void})
+    shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
+    look.fingerprint = examine(Decoded(image, shown, None), 0 if label is None else masks.num_classes)  # type: ignore[union-attr]
+    look.saturated = float((image == image.max()).mean())
+    look.thumbnail = _thumbnail(image) if with_thumbnail else None
+    if with_picture:
+        look.picture = overlay(image, shown, masks)
+    return look
+
+
+def _thumbnail(image: NDArray) -> NDArray[np.float32] | None:
+    """A small grey picture of unit length, without the brightness that varies slowly over it."""
+    grey = image.mean(-1, dtype=np.float32) if image.shape[2] > 1 else image[..., 0].astype(np.float32)
+    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    detail = small - cv2.GaussianBlur(small, (0, 0), THUMBNAIL / 8, borderType=cv2.BORDER_REFLECT_101)
+    length = float(np.linalg.norm(detail))
+    return detail / length if length > 1e-3 * max(1e-6, float(np.abs(small).max())) else None
+
+
+def near_copies(looks: Sequence[Look], splits: Sequence[str]) -> set[tuple[int, int]]:
+    """Pairs of numbers whose thumbnails correlate by `COPY`, in one of the eight ways to turn and mirror one.
+
+    Each image is paired with the first before it in each split alone: a thousand frames that are all alike make a
+    thousand pairs, not half a million.
+    """
+    numbers = [n for n, look in enumerate(looks) if look.thumbnail is not None]
+    if not numbers:
+        return set()
+    pictures = np.stack([look.thumbnail for look in looks if look.thumbnail is not None])
+    flat = pictures.reshape(len(pictures), -1)
+    of = np.array([splits[n] for n in numbers])
+    found = set()
+    for start in range(0, len(flat), 1024):
+        block = pictures[start : start + 1024]
+        before = flat[: start + len(block)]
+        alike = np.zeros((len(block), len(before)), bool)
+        for turns in range(4):
+            for mirrored in (False, True):
+                turned = np.rot90(block[:, :, ::-1] if mirrored else block, turns, (1, 2))
+                alike |= turned.reshape(len(block), -1) @ before.T > COPY
+        alike = np.tril(alike, start - 1)
+        for split in set(splits):
+            there = alike & (of[: len(before)] == split)
+            rows = np.flatnonzero(there.any(1))
+            firsts = there[rows].argmax(1)
+            found |= {(numbers[a], numbers[start + b]) for a, b in zip(firsts.tolist(), rows.tolist(), strict=True)}
+    return found

@@ -1,0 +1,219 @@
+"""From a data folder and a configuration to what training reads; every choice left open is made here."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.fingerprint import measure_normalisation
+from unet_tf.data.folder import SPLITS
+from unet_tf.data.mask_kind import recognise
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.data.palette import find_palette
+from unet_tf.data.samples import Samples, read_samples
+from unet_tf.data.splits import find_splits
+from unet_tf.errors import InputError
+from unet_tf.geometry import Geometry
+from unet_tf.planning.plan import Plan, object_size, plan_sampling, plan_sizes, usual_side
+from unet_tf.tiling import default_tile
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from unet_tf.data.pipeline import TileDraw
+
+log = logging.getLogger("unet_tf")
+
+INSTANCE_BORDER_WEIGHT = 10.0
+"""w0 where masks tell objects apart and nothing else was said: the paper's."""
+LOOKED_AT = 12
+"""Training labels in which the size of objects is measured."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set, read and checked.
+
+    Attributes:
+        plan: the configuration, with all chosen that the data decides, and why.
+        masks: how the masks say the classes.
+        splits: "train" and those of "val" and "test" that were asked for and hold pairs.
+        normalisation: measured on "train".
+    """
+
+    plan: Plan
+    masks: MaskFormat
+    splits: dict[str, Samples]
+    normalisation: Normalisation
+
+    def tiles(self) -> TileDraw:
+        """Random training tiles by number."""
+        from unet_tf.data.pipeline import TileDraw
+
+        config = self.plan.config
+        return TileDraw(
+            self.splits["train"],
+            self.normalisation,
+            config.geometry,
+            config.tile or 0,
+            config.augmentation,
+            config.seed,
+            config.rare_share or 0.0,
+        )
+
+    def held_out(self, split: str = "val") -> tf.data.Dataset:
+        """Every pixel of a split once, unaugmented, on the tile grid of prediction."""
+        from unet_tf.data.pipeline import validation_dataset
+
+        geometry = self.plan.config.geometry
+        return validation_dataset(self.splits[split], self.normalisation, geometry, default_tile(geometry))
+
+
+def prepare(
+    data: str | Path,
+    config: TrainConfig,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+    splits: Sequence[str] = SPLITS,
+    only_checked: Sequence[str] = ("test",),
+    masks: MaskFormat | None = None,
+) -> Prepared:
+    """Find, recognise, split, decode and check a data folder.
+
+    Says what it found on the logger "unet_tf".
+
+    Args:
+        data: folder as for `unet_tf.train`.
+        config: how.
+        on_file: called with (files read, files in all).
+        splits: those to read, besides "train".
+        only_checked: those that are read for their faults alone, without weights and cache.
+        masks: how the masks say the classes, where that is known already.
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+    """
+    pairs = find_splits(data, config.val_share, config.split_seed, config.group, config.fold)
+    classes = config.classes or ()
+    if masks is None:
+        everything = [pair for some in pairs.values() for pair in some]
+        masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
+        log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
+    pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
+    plan = Plan(replace(config, classes=classes, masks=masks.kind))
+    w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
+    plan.choose("border_weight", w0, f"the paper's where masks tell objects apart; these are {masks.kind} masks")
+    config = plan.config
+
+    total, done = sum(map(len, pairs.values())), itertools.count(1)
+    read: dict[str, Samples] = {}
+    for name, some in pairs.items():
+        read[name] = read_samples(
+            some,
+            masks,
+            None if name in only_checked else config.weighting,
+            read.get("train"),
+            "none" if name in only_checked else config.cache,
+            places=config.rare_share != 0 and name == "train",
+            on_file=lambda: on_file(next(done), total),
+        )
+    train = read["train"]
+    check_classes(train, classes)
+    plan_sampling(plan, train.class_pixels, classes)
+    few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
+    plan_sizes(plan, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
+    check_tile(train, plan.config.geometry, plan.config.tile or 0)
+    return Prepared(plan, masks, read, measure_normalisation(train.fingerprints))
+
+
+def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
+    """Raise InputError where a class has no pixel to learn from."""
+    absent = [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]
+    if absent:
+        raise InputError(
+            f"Every class has pixels in the training masks; none has {', '.join(absent)} (pixels of "
+            f"{', '.join(classes)}: {', '.join(map(str, train.class_pixels))}). Check the masks, or --classes."
+        )
+
+
+def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
+    """Raise InputError unless `tile` is legal and its output fits into most images; smaller ones are mirrored."""
+    output = geometry.output_size(tile)
+    side = usual_side(samples.shapes)
+    if side < output:
+        small = sum(min(shape) < output for shape in samples.shapes)
+        (height, width), name = min(
+            ((shape, pair.name) for shape, pair in zip(samples.shapes, samples.pairs, strict=True)),
+            key=lambda item: min(item[0]),
+        )
+        fits = geometry.nearest_legal(side + geometry.shrink)[0]
+        remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
+        raise InputError(
+            f"Three of four training images hold the output of a tile, and a {tile} tile gives {output}x{output} px: "
+            f"{name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
+        )
+
+
+def check_unseen(splits: dict[str, Samples]) -> None:
+    """Raise InputError where nothing is left to judge the net on."""
+    unseen = "test" if "test" in splits else "val"
+    if {one.sha256 for one in splits[unseen].fingerprints} <= {one.sha256 for one in splits["train"].fingerprints}:
+        raise InputError(
+            f"A net is judged on images that it never saw, and every {unseen} image is a training image too. "
+            "Hold others out."
+        )
+
+
+def dataset(
+    data: str | Path,
+    split: str = "train",
+    config: TrainConfig | None = None,
+    *,
+    deterministic: bool = True,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+    **overrides: Any,
+) -> tf.data.Dataset:
+    """A folder of images and masks as a `tf.data.Dataset` of (image, label, weight), for your own `model.fit`.
+
+    "train" is one epoch of random augmented tiles, other ones each time it is iterated. "val" and "test" show every
+    pixel once, unaugmented, one tile a batch; pixels that a tile shares with another are void in its label.
+
+    Args:
+        data: folder as for `unet_tf.train`.
+        split: "train", "val" or "test".
+        config: settings as for `unet_tf.train`: those of data, tile, weight map and augmentation count.
+        deterministic: the same seed gives the same tiles in the same order; False gives them as they are ready.
+        on_file: called with (files read, files in all) while reading.
+        **overrides: single settings, fields of `TrainConfig`.
+
+    Returns:
+        Batches of image (B, h, w, C) float32, normalised as measured on the training images; label (B, h', w') uint8
+        ids, 255 void; weight (B, h', w') float32. h' is h less the shrink of an unpadded net.
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+
+    Example:
+        >>> tiles = unet_tf.dataset("cells", tile=340, depth=3, border_weight=10)  # doctest: +SKIP
+        >>> model.fit(tiles, validation_data=unet_tf.dataset("cells", "val", depth=3), shuffle=False)  # doctest: +SKIP
+    """
+    from unet_tf.data.pipeline import epoch_dataset
+
+    if split not in SPLITS:
+        raise InputError(f"A split is one of {', '.join(SPLITS)}; received {split!r}.")
+    config = replace(config or TrainConfig(), **config_changes(overrides))
+    # Left open, the sizes are those of unet(), which this is for.
+    config = replace(config, depth=4 if config.depth is None else config.depth, padding=config.padding or "valid")
+    prepared = prepare(data, config, on_file, [split], only_checked=())
+    if split not in prepared.splits:
+        raise InputError(f"{data} has no {split} files.")
+    if split != "train":
+        return prepared.held_out(split)
+    return epoch_dataset(prepared.tiles(), prepared.plan.config.batch_size or 1, deterministic)

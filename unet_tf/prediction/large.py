@@ -1,0 +1,319 @@
+"""Images beyond memory and beyond one machine: each chunk of a zarr array is a task that anyone may do."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.drawing import colour
+from unet_tf.data.volumes import Volume, import_zarr, open_volume
+from unet_tf.errors import InputError
+from unet_tf.prediction.predict import Predictor, memory_budget, predictor_of
+from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
+from unet_tf.run import Run
+from unet_tf.tiling import Grid, Picture, cut, fixed
+from unet_tf.utils.threads import ahead
+from unet_tf.version import __version__
+
+CHUNK = 2048
+"""Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
+LEVEL = "0"
+"""Name of the one level of resolution that is written."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to predict a chunk: paths that every worker sees, and settings; no arrays, no model.
+
+    Attributes:
+        run: folder of the run.
+        image: what is predicted.
+        axes: as for `predict_large`.
+        out: the array that is filled.
+        tta: as for `predict_large`.
+        tile: height and width of the net's input for a chunk.
+        model: SHA-256 of the net's file, so that no process takes an earlier one for it.
+    """
+
+    run: str
+    image: str
+    axes: str | None
+    out: str
+    tta: str
+    tile: tuple[int, int]
+    model: str
+
+
+def predict_large(
+    run: Run | str | Path,
+    image: str | Path,
+    out: str | Path,
+    axes: str | None = None,
+    chunk: int | None = None,
+    memory: int | str | None = None,
+    tta: str = "none",
+    shard: str | None = None,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+    on_chunk: Callable[[int, int], None] = lambda done, total: None,
+    on_pixels: Callable[[int], None] = lambda number: None,
+) -> Path:
+    """Predict an image of any size into a zarr array of class ids, chunk by chunk.
+
+    The result is that of `predict` (below 1e-5 in probability in float32), and to the bit the same however many
+    processes made it. Chunks that are there are not computed again, so the same call goes on after whatever stopped it.
+
+    Args:
+        run: a run, or its folder.
+        image: a zarr array (path of the array), an OME-Zarr image, or a TIFF file that is not compressed. Each of its
+            2-D planes is predicted.
+        out: a new OME-Zarr image, NAME.zarr, (..., H, W) uint8 class ids; or one that the same call began.
+        axes: a letter for each axis of the image, such as "tzyx" or "yxc"; None takes what the file says.
+        chunk: largest side of a chunk, pixels; None for 2048, or what the memory holds.
+        memory: what predicting may take on this machine, bytes or such as "2GB"; None for a quarter of what is free.
+        tta: as for `unet_tf.predict`.
+        shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work.
+        scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
+        overwrite: begin anew where `out` holds an earlier prediction.
+        on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
+        on_pixels: called with the pixels of each chunk that was predicted.
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: the image, the run or a setting cannot be used; `out` holds something else, or no space is left.
+            Chunks that were finished stay.
+
+    Reference:
+        OME-NGFF specification 0.5.
+    """
+    if shard is not None and (scheduler is not None or overwrite):
+        raise InputError(
+            "Jobs that share chunks (--shard) take no --scheduler, and no --overwrite, which would undo what others "
+            "did; remove the output before they start."
+        )
+    number, of = parse_shard(shard)
+    run = run if isinstance(run, Run) else Run(run)
+    budget = memory_budget(memory) / workers_of(scheduler)
+    job = _begin(run, Path(image).resolve(), Path(out).resolve(), axes, chunk, budget, tta, overwrite)
+    opened = _opened(job)
+    mine = range(number - 1, len(opened), of)
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_chunk(done, len(mine))
+
+    def left() -> Iterator[int]:
+        for one in mine:
+            if opened.is_done(one):
+                count()
+            else:
+                yield one
+
+    task = functools.partial(predict_chunk, job)
+    finished = predict_chunks(job, left()) if scheduler is None else run_tasks(task, left(), scheduler)
+    for one in finished:
+        on_pixels(opened.pixels(one))
+        count()
+    return Path(out)
+
+
+def predict_chunk(job: Job, number: int) -> int:
+    """Predict one chunk and write it: pure, and idempotent. A chunk is whole or absent.
+
+    Returns:
+        Its number.
+    """
+    return next(predict_chunks(job, [number]))
+
+
+def predict_chunks(job: Job, numbers: Iterable[int]) -> Iterator[int]:
+    """Predict chunks one after another, and yield the number of each that is written.
+
+    While one is computed, the next is read and the one before is written.
+    """
+    opened = _opened(job)
+    to_read, to_write = itertools.tee(numbers)
+    labels = opened.predictor.predict_tiles(map(opened.tile, to_read), opened.grid)
+    yield from ahead(lambda done: opened.write(*done), zip(to_write, labels, strict=True))
+
+
+class Opened:
+    """A job with its files open; nothing in it grows with the image.
+
+    Attributes:
+        volume: what is predicted.
+        target: the array that is filled.
+        grid: how each plane is cut, a tile for each chunk.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.volume = open_volume(job.image, job.axes)
+        target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
+        self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
+        self.grid: Grid = fixed(Run(job.run).geometry, self.volume.shape, job.tile)
+
+    @property
+    def predictor(self) -> Predictor:
+        """The net, loaded when the first chunk is predicted."""
+        return predictor_of(self.job.run, self.job.tta, self.job.model)
+
+    def __len__(self) -> int:
+        return math.prod(self.volume.planes) * len(self.grid)
+
+    def tile(self, number: int) -> tuple[Picture, int]:
+        """Plane and number of the tile in it."""
+        plane, tile = divmod(number, len(self.grid))
+        picture = self.volume.plane(plane)
+        return self.predictor.checked(picture, self.job.image), tile
+
+    def pixels(self, number: int) -> int:
+        """Of a chunk."""
+        return math.prod(part.stop - part.start for part in self.grid.place(number % len(self.grid)))
+
+    def is_done(self, number: int) -> bool:
+        """Whether a chunk lies there; one of background alone is written too."""
+        plane, tile = divmod(number, len(self.grid))
+        row, column = divmod(tile, len(self.grid.columns.origins))
+        key = self.target.metadata.encode_chunk_key((*self._index(plane), row, column))
+        return Path(self.job.out, LEVEL, key).exists()
+
+    def write(self, number: int, label: NDArray[np.uint8]) -> int:
+        """Write one chunk."""
+        plane, tile = divmod(number, len(self.grid))
+        try:
+            self.target[(*self._index(plane), *self.grid.place(tile))] = label
+        except OSError as error:
+            raise InputError(
+                f"Cannot write into {self.job.out}: {error.strerror}. Free space and give the same command: what is "
+                "done stays."
+            ) from error
+        return number
+
+    def _index(self, plane: int) -> tuple[int, ...]:
+        return tuple(int(i) for i in np.unravel_index(plane, self.volume.planes)) if self.volume.planes else ()
+
+
+_opened = functools.lru_cache(maxsize=2)(Opened)  # once a process
+
+
+def _begin(
+    run: Run,
+    source: Path,
+    out: Path,
+    axes: str | None,
+    chunk: int | None,
+    budget: float,
+    tta: str,
+    overwrite: bool,
+) -> Job:
+    """Make the array that is to be filled, or see that the one there is of the same call."""
+    volume = open_volume(source, axes)
+    if out.suffix != ".zarr":
+        raise InputError(f"Chunks are written into an array of zarr, NAME.zarr; received {out}.")
+    if out == source or out in source.parents or source in out.parents:
+        raise InputError(f"{source} is the input, and {out} would write into it. Choose another --out.")
+    settings: dict[str, Any] = {
+        "image": str(source),
+        "shape": list(volume.array.shape),
+        "axes": list(volume.axes),
+        "model": run.model_hash,
+        "tta": tta,
+    }
+    if out.exists():
+        _stored(out, {} if overwrite else settings, chunk)
+    if overwrite or not out.exists():
+        predictor = predictor_of(str(run.path.resolve()), tta, settings["model"])
+        predictor.checked(volume.plane(0), str(source))
+        grid = cut(run.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
+        _create(out, volume, grid, run, settings | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__})
+    tile = _stored(out, settings, chunk)["tile"]  # of another job, where that was faster
+    return Job(str(run.path.resolve()), str(source), axes, str(out), tta, tuple(tile), settings["model"])
+
+
+def _create(out: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, Any]) -> None:
+    """Put an empty array in the place of an earlier one, unless another job has just done so."""
+    there = out.exists()
+    temporary = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}.zarr")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _make(temporary, volume, grid, run, settings)
+        if there:
+            shutil.rmtree(out)
+        try:
+            temporary.rename(out)
+        except OSError:
+            if not out.exists():  # else another job was faster
+                raise
+    except OSError as error:
+        raise InputError(f"Cannot write {out}: {error.strerror}. Free space or choose another place.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
+    """Input size of a tile whose output has `chunk` pixels a side at most, and that `budget` bytes hold."""
+    geometry = predictor.network.geometry
+    if chunk < geometry.stride:
+        raise InputError(f"Chunks of this net have {geometry.stride} px a side or more; received {chunk}.")
+    wanted = geometry.window_size(chunk // geometry.stride * geometry.stride)
+    side = math.isqrt(predictor.pixels_within(budget))
+    return min(wanted, geometry.nearest_legal(side)[0])
+
+
+def _stored(out: Path, settings: dict[str, Any], chunk: int | None) -> dict[str, Any]:
+    """The settings of the prediction that `out` holds; raises InputError unless they are these."""
+    try:
+        stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])
+    except Exception as error:  # a class of errors of its own for each thing that may be missing
+        raise InputError(f"{out} exists and is no prediction of unet_tf. Choose another --out.") from error
+    if chunk is not None and settings:
+        settings = settings | {"chunk": chunk}
+    if other := [name for name, value in settings.items() if stored.get(name) != value]:
+        words = "; ".join(f"{name} {stored.get(name)} there, {settings[name]} here" for name in other)
+        raise InputError(
+            f"{out} holds a prediction with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
+        )
+    return stored
+
+
+def _make(path: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, Any]) -> None:
+    """Write the metadata of the output: OME-Zarr 0.5, one level, with the colours and names of the classes."""
+    kept = [*volume.plane_axes, volume.axes.index("y"), volume.axes.index("x")]
+    axes = [volume.axes[i] for i in kept]
+    kinds = {"t": "time"} | dict.fromkeys("zyx", "space")
+    described = [
+        {"name": name} | ({"type": kinds[name]} if name in kinds else {}) | ({"unit": unit} if unit else {})
+        for name, unit in zip(axes, (volume.units[i] for i in kept), strict=True)
+    ]
+    level = {"path": LEVEL, "coordinateTransformations": [{"type": "scale", "scale": [volume.scale[i] for i in kept]}]}
+    colours = colour(np.arange(len(run.classes), dtype=np.uint8)[None], run.masks)[0]
+    labels = {
+        "colors": [{"label-value": i, "rgba": [*map(int, rgb), 255]} for i, rgb in enumerate(colours)],
+        "properties": [{"label-value": i, "class": name} for i, name in enumerate(run.classes)],
+    }
+    ome = {"version": "0.5", "multiscales": [{"axes": described, "datasets": [level]}], "image-label": labels}
+    group = import_zarr().create_group(str(path), zarr_format=3, attributes={"ome": ome})
+    group.create_array(
+        LEVEL,
+        shape=(*volume.planes, *volume.shape),
+        dtype="uint8",
+        chunks=(*[1] * len(volume.planes), *grid.step),
+        fill_value=0,
+        dimension_names=axes,
+        attributes={"unet_tf": settings},
+    )

@@ -1,0 +1,256 @@
+"""What goes along with `model.fit`: the clock, a guard for what goes wrong, sample predictions, the files of a run."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from unet_tf.config import TrainConfig
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.samples import Sample
+from unet_tf.errors import InputError
+from unet_tf.evaluation.metrics import MeanIoU
+from unet_tf.evaluation.panels import write_panel
+from unet_tf.planning.plan import OPEN_EPOCHS
+from unet_tf.prediction.predict import predict
+from unet_tf.run import Run
+from unet_tf.training.checkpoint import State, save_checkpoint
+from unet_tf.training.strategy import learning_rate
+from unet_tf.utils.files import replacing
+
+log = logging.getLogger("unet_tf")
+
+WARM_UP = 0.02
+"""Share of the run in which the learning rate rises."""
+COLLAPSED = 3
+"""Epochs of predicting one class alone after which that is said."""
+SHOWN = 512
+"""Side of the part of an image that sample predictions show, pixels."""
+
+
+class RunClock(keras.callbacks.Callback):
+    """Sets the learning rate by how much of the run is done, and ends the run when its time is up.
+
+    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine reaches zero
+    whichever limit comes first. What the last validation took is kept free at the end.
+
+    Args:
+        config: its epochs, minutes, steps of an epoch and learning rate.
+        start: `time.monotonic()` when the run began, had it never been stopped.
+        epochs_done: complete epochs, where a run goes on.
+        on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        start: float,
+        epochs_done: int = 0,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        super().__init__()
+        self.epochs = config.epochs or OPEN_EPOCHS
+        self.seconds = config.minutes * 60 if config.minutes else math.inf
+        self.peak, self.steps, self.start = config.learning_rate, config.steps_per_epoch or 1, start
+        self.step, self.on_progress = epochs_done * self.steps, on_progress
+        self.began, self.share_then = time.monotonic(), 0.0
+        self.validation_start = self.validation_seconds = 0.0
+
+    @property
+    def share(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        usable = max(self.seconds - self.validation_seconds, 1e-9)
+        by_time = (time.monotonic() - self.start) / usable
+        return min(1.0, max(self.step / (self.epochs * self.steps), by_time))
+
+    def learning_rate(self, share: float) -> float:
+        """Linear warm-up, then a cosine from the peak to zero."""
+        if share < WARM_UP:
+            return self.peak * max(share, 1e-3) / WARM_UP
+        return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Note where this process begins."""
+        self.began, self.share_then = time.monotonic(), self.share
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Set the learning rate of the step."""
+        self.model.optimizer.learning_rate = self.learning_rate(self.share)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step; stop where the time is up."""
+        self.step += 1
+        if self.seconds < math.inf:
+            self.on_progress(min(int(time.monotonic() - self.start), int(self.seconds)), int(self.seconds))
+            if self.share >= 1:
+                self.model.stop_training = True
+        else:
+            self.on_progress(self.step, self.epochs * self.steps)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Note when validation began."""
+        self.validation_start = time.monotonic()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Note how long validation took."""
+        self.validation_seconds = time.monotonic() - self.validation_start
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Add learning rate and seconds to the line of the epoch, and say it."""
+        logs["learning_rate"] = learning_rate(self.model)
+        logs["seconds"] = round(time.monotonic() - self.start, 1)
+        if self.seconds < math.inf and self.share >= 1:
+            self.model.stop_training = True  # another epoch would have no time to learn
+        log.info(f"{epoch_line(epoch, logs)}  {self._left()}")
+
+    def _left(self) -> str:
+        gained = self.share - self.share_then
+        left = (time.monotonic() - self.began) * (1 - self.share) / gained if gained > 0 else 0.0
+        return f"{left / 60:.0f} min left" if left >= 60 else f"{left:.0f} s left"
+
+
+def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
+    """An epoch, counted from 0, in one line."""
+    return (
+        f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
+        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
+    )
+
+
+class Guard(keras.callbacks.Callback):
+    """Ends a run whose loss is not finite, and warns of one that has come to predict a single class.
+
+    Args:
+        class_shares: share of each class in the training pixels, by name.
+        files: names of the images in the batch of a step, counted from 0 over the whole run.
+        epochs_done: complete epochs, where a run goes on.
+        steps: of an epoch.
+    """
+
+    def __init__(
+        self,
+        class_shares: dict[str, float],
+        files: Callable[[int], Sequence[str]],
+        epochs_done: int,
+        steps: int,
+    ) -> None:
+        super().__init__()
+        self.class_shares, self.files = class_shares, files
+        self.step, self.collapsed = epochs_done * steps, 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        """Count the step.
+
+        Raises:
+            InputError: the loss is not finite; the files of the epochs before stay.
+        """
+        if not math.isfinite(logs["loss"]):
+            raise InputError(
+                f"A loss is finite; it is {logs['loss']} in step {self.step + 1}, on tiles of "
+                f"{', '.join(sorted(set(self.files(self.step))))}. What the run saved before stays. Lower "
+                f"--learning-rate ({learning_rate(self.model):.2g} in this step), choose --precision "
+                "bfloat16 or float32 if it is float16, and look at these files with unet-tf check."
+            )
+        self.step += 1
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Count the classes that are predicted; warn where that is one for several epochs.
+
+        Raises:
+            InputError: the validation loss is not finite; the files of the epochs before stay.
+        """
+        if not math.isfinite(logs["val_loss"]):
+            raise InputError(
+                f"A validation loss is finite; it is {logs['val_loss']} after epoch {epoch + 1}. What the run saved "
+                "before stays. Lower --learning-rate."
+            )
+        if self.model.distribute_strategy.num_replicas_in_sync > 1:
+            return  # to read a metric, all replicas must take part
+        metrics = [one for group in self.model.metrics for one in getattr(group, "metrics", [group])]
+        metric = next(one for one in metrics if isinstance(one, MeanIoU))  # holds what validation counted
+        predicted = np.flatnonzero(np.array(metric.confusion).sum(0))
+        logs["classes_predicted"] = len(predicted)
+        self.collapsed = self.collapsed + 1 if len(predicted) == 1 else 0
+        if self.collapsed == COLLAPSED:
+            shares = ", ".join(f"{name} {share:.2%}" for name, share in self.class_shares.items())
+            log.warning(
+                f"For {COLLAPSED} epochs the net has predicted {list(self.class_shares)[predicted[0]]} alone (training "
+                f"pixels: {shares}). Try --class-balance, --rare-share 0.5 or another --learning-rate."
+            )
+
+
+class SamplePredictions(keras.callbacks.Callback):
+    """Draws the prediction of one validation image after the epochs 1, 2, 4, 8, ... into `progress/`.
+
+    Args:
+        out: the run folder.
+        sample: the image, its middle part if it is large.
+        normalise: raw pixels -> what the net takes.
+        classes: names of the classes.
+        masks: in whose colours to draw.
+    """
+
+    def __init__(
+        self, out: Path, sample: Sample, normalise: Callable[..., Any], classes: tuple[str, ...], masks: MaskFormat
+    ) -> None:
+        super().__init__()
+        middle = tuple(slice(max(0, (n - SHOWN) // 2), max(0, (n - SHOWN) // 2) + SHOWN) for n in sample.label.shape)
+        self.folder, self.name, self.classes, self.masks = out / Run.PROGRESS, sample.name, classes, masks
+        self.image, self.label, self.normalise = sample.image[middle], sample.label[middle], normalise
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Draw, after epochs that are a power of two."""
+        number = epoch + 1
+        if number & (number - 1):
+            return
+        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}"
+        prediction = predict(self.model, self.normalise(self.image))
+        path = self.folder / f"epoch_{number:05d}.png"
+        write_panel(path, title, self.image, self.label, prediction, self.classes, self.masks)
+
+
+class RunFiles(keras.callbacks.Callback):
+    """Writes the files of a run, each whole: `last.keras` each epoch, then what follows from it.
+
+    A process that is killed between two files leaves a `last.keras` whose state tells what the others must be
+    (`write_derived`). Ends a run that stands still.
+
+    Args:
+        out: the run folder.
+        patience: epochs without a better validation mean IoU after which training ends, or None.
+        state: of the run so far; grows.
+    """
+
+    def __init__(self, out: Path, patience: int | None, state: State) -> None:
+        super().__init__()
+        self.out, self.patience, self.state = out, patience, state
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Save, compare, and stop where patience is at its end."""
+        self.state.history.append({"epoch": epoch, **logs})
+        if self.patience and epoch - self.state.best[0] >= self.patience:
+            self.model.stop_training = True
+        self.state.finished = bool(self.model.stop_training) or epoch + 1 == self.params["epochs"]
+        save_checkpoint(self.model, self.out / Run.LAST, self.state)
+        write_derived(self.out, self.state)
+
+
+def write_derived(out: Path, state: State) -> None:
+    """Write what follows from `last.keras`: `best.keras` where its last epoch is the best one, and `history.csv`."""
+    if state.best[0] == state.history[-1]["epoch"]:
+        with replacing(out / Run.BEST) as temporary:
+            shutil.copyfile(out / Run.LAST, temporary)
+    with replacing(out / Run.HISTORY) as temporary, temporary.open("w", newline="") as file:
+        columns = dict.fromkeys(name for row in state.history for name in row)
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(state.history)

@@ -1,0 +1,76 @@
+"""`last.keras`: the one file from which a run goes on, replaced as a whole after each epoch."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from unet_tf.errors import InputError
+from unet_tf.utils.files import replacing
+
+STATE = "training.json"
+"""Its name within the file, which is a zip archive that Keras reads its own members of."""
+
+
+@dataclass
+class State:
+    """What a run knows besides weights and optimizer.
+
+    Everything else that a run has to know follows from it: tiles are functions of their number, the schedule is a
+    function of the steps done and the seconds used.
+
+    Attributes:
+        history: one row an epoch: "epoch" from 0, loss, scores, learning rate, seconds of the run so far.
+        finished: whether the run came to its end.
+        generators: state of the random generator of each dropout layer, in their order; Keras does not save it.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    finished: bool = False
+    generators: list[list[int]] = field(default_factory=list)
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """Epoch and validation mean IoU of the best epoch so far, the first of equals; (0, -inf) before the first."""
+        scores = [(row["epoch"], row["val_mean_iou"]) for row in self.history]
+        return max(scores, key=lambda item: (item[1], -item[0]), default=(0, float("-inf")))
+
+
+def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
+    """Write net, optimizer and state into one file, whole or not at all.
+
+    Raises:
+        InputError: the system refuses to write; what was there stays.
+    """
+    state.generators = [generator.numpy().tolist() for generator in _generators(model)]
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(STATE, json.dumps(asdict(state)))
+
+
+def restore_checkpoint(model: keras.Model, path: Path) -> State:
+    """Load net and optimizer into a compiled model, and return the state.
+
+    Raises:
+        InputError: the file is damaged, or not of this net.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            state = State(**json.loads(archive.read(STATE)))
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(path)
+        for generator, value in zip(_generators(model), state.generators, strict=True):
+            generator.assign(value)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.") from error
+    return state
+
+
+def _generators(model: keras.Model) -> list[Any]:
+    return [layer.seed_generator.state for layer in model.layers if isinstance(layer, keras.layers.Dropout)]

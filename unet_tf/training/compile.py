@@ -1,0 +1,120 @@
+"""The net of a configuration with optimizer, loss and metric, and what a step of it costs on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+from unet_tf.config import TrainConfig
+from unet_tf.errors import InputError
+from unet_tf.evaluation.metrics import MeanIoU
+from unet_tf.model.batch_norm import fuse_batch_norm
+from unet_tf.model.losses import WeightedCrossentropy
+
+MOMENTUM = 0.99
+"""Of SGD, as in the paper."""
+TIMED_STEPS = 5
+PAYS = 1.1
+"""How much faster bfloat16 convolutions must be on a CPU to be worth their digits."""
+BFLOAT16_CAPABILITY, FLOAT16_CAPABILITY = (8, 0), (7, 0)
+"""Compute capability from which NVIDIA's tensor cores take bfloat16 and float16."""
+
+
+def compiled(config: TrainConfig, channels: int) -> keras.Model:
+    """The net of a configuration, its start weights seeded, ready for `fit`.
+
+    Args:
+        config: all of it chosen.
+        channels: of the images.
+    """
+    keras.utils.set_random_seed(config.seed)
+    model = config.build(channels)
+    fuse_batch_norm(model)
+    optimizer: keras.optimizers.Optimizer
+    if config.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(config.learning_rate, momentum=MOMENTUM, global_clipnorm=config.clip_norm)
+    else:
+        optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm)
+    if config.precision == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer=optimizer, loss=WeightedCrossentropy(), metrics=[MeanIoU(config.num_classes)])
+    return model
+
+
+def step_seconds(config: TrainConfig, channels: int) -> float:
+    """Median time of an optimizer step on tiles of noise, after the first, which is compiled."""
+    with memory_in_words(config):
+        model = compiled(config, channels)
+        batch, tile, output = config.batch_size or 1, config.tile or 0, config.geometry.output_size(config.tile or 0)
+        tiles = tf.data.Dataset.from_tensors(
+            (
+                tf.random.normal((batch, tile, tile, channels)),
+                # not one label alone: gradients would fall below the normal floats, which are slow
+                tf.cast(tf.random.uniform((batch, output, output), 0, config.num_classes, tf.int32), tf.uint8),
+                tf.ones((batch, output, output)),
+            )
+        )
+        steps = iter(tiles.repeat())
+        model.make_train_function()
+        seconds = []
+        for _ in range(TIMED_STEPS + 2):  # the second is slow still
+            start = time.perf_counter()
+            float(model.train_function(steps)["loss"])
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[2:])
+
+
+def fastest_precision() -> tuple[str, str]:
+    """The precision to train in on this machine, and why.
+
+    On GPUs by what their tensor cores take; on CPUs bfloat16 where a convolution in it is measured to be faster, and
+    never float16, which is emulated there.
+    """
+    if gpus := tf.config.list_physical_devices("GPU"):
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        words = f"a GPU of compute capability {'.'.join(map(str, capability))}"
+        if capability >= BFLOAT16_CAPABILITY:
+            return "bfloat16", words
+        return ("float16" if capability >= FLOAT16_CAPABILITY else "float32"), words
+    ratio = _convolution_seconds("float32") / _convolution_seconds("bfloat16")
+    words = f"a convolution in bfloat16 takes 1 / {ratio:.1f} of the time on this processor"
+    return ("bfloat16" if ratio >= PAYS else "float32"), words
+
+
+def _convolution_seconds(dtype: str) -> float:
+    """Best time of a 3x3 convolution of 64 to 64 channels and its gradients."""
+    images = tf.cast(tf.random.normal((1, 128, 128, 64)), dtype)
+    kernel = tf.cast(tf.random.normal((3, 3, 64, 64)), dtype)
+
+    @tf.function(jit_compile=False)
+    def both_ways() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch((images, kernel))
+            total = tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "SAME"))
+        of_images, of_kernel = tape.gradient(total, (images, kernel))
+        return tf.reduce_sum(of_images) + tf.reduce_sum(of_kernel)
+
+    seconds = []
+    for _ in range(TIMED_STEPS + 2):
+        start = time.perf_counter()
+        float(both_ways())
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+@contextmanager
+def memory_in_words(config: TrainConfig) -> Iterator[None]:
+    """Say what to lower where the memory of the device does not do."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise InputError(
+            f"The memory does not hold {config.base_filters} base filters at depth {config.depth} with "
+            f"{config.batch_size} tiles of {config.tile} px a step. Lower --batch-size, --tile, --base-filters "
+            "or --depth."
+        ) from error

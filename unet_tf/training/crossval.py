@@ -1,0 +1,184 @@
+"""The same training several times, on other folds or from other seeds: scores as mean and spread, in one report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.folder import find_named
+from unet_tf.data.splits import find_splits
+from unet_tf.errors import InputError
+from unet_tf.evaluation.evaluate import evaluate
+from unet_tf.evaluation.metrics import scores
+from unet_tf.run import Run
+from unet_tf.training.train import resume, train
+from unet_tf.utils.files import replacing
+from unet_tf.utils.html import table, write_page
+
+log = logging.getLogger("unet_tf")
+
+SUMMARY = "crossval.json"
+
+
+def crossval(
+    data: str | Path,
+    out: str | Path,
+    folds: int | None = None,
+    seeds: int | None = None,
+    config: TrainConfig | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """Train and judge once for each fold of the data, or once for each seed.
+
+    Folds share no file, and with `group` no group; together they hold out every file once. Seeds share one split. Each
+    run is a folder in `out` that `train` fills; called again, what is complete is judged anew, and what was stopped
+    goes on. Writes `crossval.json` and `report.html` beside them.
+
+    Args:
+        data: folder as for `train`; without `val/` for folds.
+        out: folder of the runs: `fold1`, ... or `seed0`, ...
+        folds: how many folds, 2 or more; None for 5 unless seeds are given.
+        seeds: how many seeds, 2 or more, instead of folds.
+        config: settings of all runs.
+        callbacks: as for `train`, for each run.
+        on_file: as for `train`.
+        on_progress: as for `train`.
+        on_image: as for `train`.
+        **overrides: single settings, as for `train`.
+
+    Returns:
+        "runs": name -> scores; "mean" and "spread" (sample standard deviation) of each score over the runs; "pooled":
+        the scores of the sum of all confusion matrices.
+
+    Raises:
+        InputError: as `train` does, or `out` holds runs of other settings.
+
+    Example:
+        >>> crossval("cells", "runs/folds", folds=5, minutes=5)["mean"]["mean_iou"]  # doctest: +SKIP
+        0.91
+    """
+    data, out = Path(data), Path(out)
+    config = replace(config or TrainConfig(), **config_changes(overrides))
+    runs = _runs(config, folds, seeds)
+    for name, one in runs.items():
+        find_splits(data, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
+        _check_alike(out / name, one)
+    progress = {"callbacks": callbacks, "on_file": on_file, "on_progress": on_progress, "on_image": on_image}
+    stored: dict[str, Any] = {}
+    for number, (name, one) in enumerate(runs.items(), start=1):
+        log.info(f"{name} ({number} of {len(runs)})")
+        keras.backend.clear_session()  # nets of earlier runs
+        try:
+            if not (out / name / Run.CONFIG).exists():
+                train(data, out / name, one, **progress)  # type: ignore[arg-type]
+            else:  # complete or not: held to its data, and judged anew
+                resume(out / name, data, **progress)  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            log.warning("Or go on with all that is left by the same crossval command.")
+            raise
+        if seeds is None and "test" in find_named(data)[0]:  # a fold is judged on what it held out
+            evaluate(out / name, data, "val", on_image=on_image)
+        stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
+    result = summarise(stored)
+    with replacing(out / SUMMARY) as temporary:
+        temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
+    _write_report(out, stored, result)
+    return result
+
+
+def _runs(config: TrainConfig, folds: int | None, seeds: int | None) -> dict[str, TrainConfig]:
+    """Name and configuration of each run."""
+    if folds is not None and seeds is not None:
+        raise InputError(f"Runs differ in their folds or in their seeds; received {folds} folds and {seeds} seeds.")
+    count = 5 if folds is None and seeds is None else folds if seeds is None else seeds
+    if count is None or count < 2:
+        raise InputError(f"A spread needs 2 runs at least; received {count}.")
+    if config.fold is not None:
+        raise InputError(f"Cross-validation chooses the folds itself; received fold {config.fold}.")
+    if seeds is None:
+        return {f"fold{i}": replace(config, fold=f"{i}/{count}") for i in range(1, count + 1)}
+    return {f"seed{i}": replace(config, seed=config.seed + i) for i in range(count)}
+
+
+def _check_alike(path: Path, config: TrainConfig) -> None:
+    """Raise InputError where a run exists that was begun with another value of something that is set now."""
+    if not (path / Run.CONFIG).exists():
+        return
+    there = Run(path).config
+    for name in (field.name for field in fields(TrainConfig)):
+        wanted, found = getattr(config, name), getattr(there, name)
+        if wanted not in (None, "auto") and wanted != found:
+            raise InputError(
+                f"All runs have the same settings; {path} was begun with {name} = {found!r}, and {wanted!r} is asked "
+                "for. Choose another --out."
+            )
+
+
+def summarise(stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean, spread and pooled scores of runs, from their `evaluation.json`.
+
+    Returns:
+        As `crossval`. A score that does not exist in a run is left out of mean and spread.
+    """
+    rows = {name: flat_scores(one) for name, one in stored.items()}
+    keys = list(next(iter(rows.values())))
+    values = {key: [value for row in rows.values() if (value := row[key]) is not None] for key in keys}
+    confusion = np.sum([one["confusion"] for one in stored.values()], axis=0)
+    pooled, classes = scores(confusion), next(iter(stored.values()))["classes"]
+    flat = {f"IoU {name}": float(value) for name, value in zip(classes, pooled["iou"], strict=True)}
+    flat |= {key: float(pooled[key]) for key in ("mean_iou", "mean_dice", "pixel_accuracy")}
+    return {
+        "runs": rows,
+        "mean": {key: statistics.mean(found) if found else None for key, found in values.items()},
+        "spread": {key: statistics.stdev(found) if len(found) > 1 else None for key, found in values.items()},
+        "pooled": {key: None if math.isnan(value) else value for key, value in flat.items()},
+        "confusion": confusion.tolist(),
+        "classes": classes,
+    }
+
+
+def flat_scores(stored: dict[str, Any]) -> dict[str, float | None]:
+    """The scores of an `evaluation.json`, one level deep."""
+    flat = {f"IoU {name}": value for name, value in stored["iou"].items()}
+    return flat | {key: stored[key] for key in ("mean_iou", "mean_dice", "pixel_accuracy", "mean_soft_dice")}
+
+
+def summary_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What `crossval` returns as text: a header, then a row a score."""
+    rows: list[tuple[str, ...]] = [("", "mean", "spread", "pooled", *result["runs"])]
+    for key in result["mean"]:
+        found = (result["mean"][key], result["spread"][key], result["pooled"].get(key))
+        values = [*found, *(run[key] for run in result["runs"].values())]
+        label = key.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
+        rows.append((label, *("" if value is None else f"{value:.4f}" for value in values)))
+    return rows
+
+
+def _write_report(out: Path, stored: dict[str, Any], result: dict[str, Any]) -> None:
+    header, *rows = summary_rows(result)
+    confusion = [(name, *map(str, row)) for name, row in zip(result["classes"], result["confusion"], strict=True)]
+    links = "".join(f'<li><a href="{name}/{Run.REPORT}">{name}</a></li>' for name in stored)
+    sections = [
+        f"<h2>Scores</h2>\n{table(rows, header, 'scores')}\n"
+        '<p class="note">Mean and spread (sample standard deviation) over the runs; pooled: from the sum of their '
+        "confusion matrices. The files that a run held out chose its best epoch too, unless the data has a test split "
+        "of its own and the runs differ in their seeds.</p>",
+        f"<h2>Pooled confusion matrix, pixels</h2>\n{table(confusion, ('true class', *result['classes']), 'scores')}",
+        f"<h2>Runs</h2>\n<ul>{links}</ul>",
+    ]
+    write_page(out / Run.REPORT, f"{len(stored)} runs in {out.resolve().name}", sections)
