@@ -22,6 +22,7 @@ from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
 from unet_tf.training.train import train
 from unet_tf.utils.files import replacing
+from unet_tf.utils.progress import Progress, unseen
 
 COUNTS = {"train": 24, "val": 4, "test": 8}
 SEED = 2015
@@ -52,7 +53,7 @@ def demo(
     *,
     callbacks: Sequence[Any] = (),
     on_step: Callable[[str], None] = lambda name: None,
-    on_part: Callable[[int, int], None] = lambda done, total: None,
+    on_part: Progress = unseen,
 ) -> Path:
     """Generate touching cells, train on them, judge, predict a large image, export, and report.
 
@@ -96,7 +97,7 @@ def _is_demo(folder: Path) -> bool:
         return False
 
 
-def _predict_large(run: Run, on_tile: Callable[[int, int], None]) -> None:
+def _predict_large(run: Run, on_tile: Progress) -> None:
     """Write a large image, its predicted mask, and a picture of both beside the truth."""
     image, instances = generate_cells(*LARGE_SIZE, seed=SEED)
     label = label_from_instances(instances)

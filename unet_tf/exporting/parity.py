@@ -21,6 +21,7 @@ from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.saved_model import PROBABILITIES
 from unet_tf.tiling import cut, default_tile, run_tiles
+from unet_tf.utils.progress import Progress, unseen
 
 Predict = Callable[[NDArray], NDArray[np.float32]]
 """(H, W, C) raw pixels -> (H, W, num_classes) probabilities."""
@@ -97,7 +98,7 @@ def compare(
     nets: dict[str, Predict],
     examples: Sequence[Callable[[], Example]],
     num_classes: int,
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Progress = unseen,
 ) -> dict[str, Tally]:
     """Run all nets over the same pictures.
 

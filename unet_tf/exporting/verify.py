@@ -25,6 +25,7 @@ from unet_tf.exporting.parity import (
     read_picture,
     worse,
 )
+from unet_tf.utils.progress import Progress, unseen
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Verification:
 def verify(
     bundle: str | Path,
     data: str | Path | None = None,
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Progress = unseen,
 ) -> Verification:
     """Check the files of a bundle, then run each of its nets and Keras on the same pictures.
 

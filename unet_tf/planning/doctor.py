@@ -25,6 +25,7 @@ from unet_tf.errors import InputError
 from unet_tf.planning.inspection import Look, look_at, near_copies
 from unet_tf.planning.plan import Plan, plan_sizes
 from unet_tf.planning.prepare import check_classes, check_tile, check_unseen
+from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import in_order
 
 SHOWN = 24
@@ -123,7 +124,7 @@ def check(
     data: str | Path,
     config: TrainConfig | None = None,
     *,
-    on_file: Callable[[int, int], None] = lambda done, total: None,
+    on_file: Progress = unseen,
     **overrides: Any,
 ) -> Findings:
     """Read every pair of a data folder and list all that is wrong, instead of stopping at the first.

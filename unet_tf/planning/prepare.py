@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.planning.plan import Plan, object_size, plan_sampling, plan_sizes, usual_side
 from unet_tf.tiling import default_tile
+from unet_tf.utils.progress import Progress, unseen
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -80,7 +81,7 @@ class Prepared:
 def prepare(
     data: str | Path,
     config: TrainConfig,
-    on_file: Callable[[int, int], None] = lambda done, total: None,
+    on_file: Progress = unseen,
     splits: Sequence[str] = SPLITS,
     only_checked: Sequence[str] = ("test",),
     masks: MaskFormat | None = None,
@@ -177,7 +178,7 @@ def dataset(
     config: TrainConfig | None = None,
     *,
     deterministic: bool = True,
-    on_file: Callable[[int, int], None] = lambda done, total: None,
+    on_file: Progress = unseen,
     **overrides: Any,
 ) -> tf.data.Dataset:
     """A folder of images and masks as a `tf.data.Dataset` of (image, label, weight), for your own `model.fit`.

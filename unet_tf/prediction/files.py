@@ -19,6 +19,7 @@ from unet_tf.prediction.tasks import parse_shard, run_tasks
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.memory import parse_bytes
+from unet_tf.utils.progress import Progress, unseen
 
 SETTINGS, MANIFEST = "predict.json", "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
@@ -58,8 +59,8 @@ def predict_files(
     shard: str | None = None,
     scheduler: str | None = None,
     overwrite: bool = False,
-    on_file: Callable[[int, int], None] = lambda done, total: None,
-    on_tile: Callable[[int, int], None] = lambda done, total: None,
+    on_file: Progress = unseen,
+    on_tile: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
 ) -> Outcome:
     """Predict picture files into a folder of masks.
@@ -229,9 +230,7 @@ def _manifest(wanted: Wanted, number: int, of: int) -> Callable[[Result], None]:
     return lambda result: append(result.picture, "failed" if result.error else "done", result.pixels, result.error)
 
 
-def _results(
-    wanted: Wanted, left: list[str], scheduler: str | None, on_tile: Callable[[int, int], None]
-) -> Iterator[Result]:
+def _results(wanted: Wanted, left: list[str], scheduler: str | None, on_tile: Progress) -> Iterator[Result]:
     if scheduler is None:
         return predict_pictures(wanted, left, on_tile)
     batches = [left[i : i + BATCH] for i in range(0, len(left), BATCH)]

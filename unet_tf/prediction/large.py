@@ -22,6 +22,7 @@ from unet_tf.prediction.predict import Predictor, memory_budget, predictor_of
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
 from unet_tf.run import Run
 from unet_tf.tiling import Grid, Picture, cut, fixed
+from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import ahead
 from unet_tf.version import __version__
 
@@ -65,7 +66,7 @@ def predict_large(
     shard: str | None = None,
     scheduler: str | None = None,
     overwrite: bool = False,
-    on_chunk: Callable[[int, int], None] = lambda done, total: None,
+    on_chunk: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
 ) -> Path:
     """Predict an image of any size into a zarr array of class ids, chunk by chunk.

@@ -22,6 +22,7 @@ from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.predict import Predictor, predictor_of
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
+from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import ahead
 
 FORMATS = ("png", "tif")
@@ -106,9 +107,7 @@ class Page(NamedTuple):
     error: InputError | None = None
 
 
-def predict_pictures(
-    wanted: Wanted, pictures: Sequence[str], on_tile: Callable[[int, int], None] = lambda done, total: None
-) -> Iterator[Result]:
+def predict_pictures(wanted: Wanted, pictures: Sequence[str], on_tile: Progress = unseen) -> Iterator[Result]:
     """Predict picture files one after another, and yield what became of each.
 
     While one is computed, the next is read and the one before is written. A file that cannot be read or written is
@@ -128,9 +127,7 @@ def predict_batch(wanted: Wanted, pictures: Sequence[str]) -> list[Result]:
     return list(predict_pictures(wanted, pictures))
 
 
-def _computed(
-    wanted: Wanted, predictor: Predictor, pictures: Iterator[Path], on_tile: Callable[[int, int], None]
-) -> Iterator[Page]:
+def _computed(wanted: Wanted, predictor: Predictor, pictures: Iterator[Path], on_tile: Progress) -> Iterator[Page]:
     """The pages of all pictures, predicted."""
     nothing = np.empty(0, np.uint8)
     for file, pages, first in ahead(_first_page, pictures):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import keras
@@ -15,6 +15,7 @@ from unet_tf.model.inference import network_of
 from unet_tf.run import Run
 from unet_tf.tiling import TURNS, Grid, Picture, default_tile, fit
 from unet_tf.utils.memory import free_memory, parse_bytes
+from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import ahead
 
 TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(TURNS)}
@@ -31,13 +32,13 @@ def predict(
     probabilities: bool = False,
     memory: int | str | None = None,
     tta: str = "none",
-    on_tile: Callable[[int, int], None] = lambda done, total: None,
+    on_tile: Progress = unseen,
 ) -> NDArray:
     """Segment one image of any size by the paper's overlap-tile strategy.
 
     The image is mirrored at its borders and cut into tiles whose outputs meet without overlap. Tile origins are
     multiples of 2**depth, where the poolings of all tiles fall together: so the result does not depend on the tile
-    size, but for rounding: below 1e-5 in probability in float32, and to the bit for the same tile size; nets trained
+    size, but for rounding: below 1e-5 in probability in float32, and to the bit where the tiles are the same; nets trained
     in bfloat16 predict in it, with two to three digits. That holds for "same" nets too, whose tiles are read with a
     halo wide enough that the zeros they pad with reach nothing that is kept.
 
@@ -99,7 +100,7 @@ class Predictor:
         tile: int | None = None,
         probabilities: bool = False,
         memory: int | str | None = None,
-        on_tile: Callable[[int, int], None] = lambda done, total: None,
+        on_tile: Progress = unseen,
         name: str = "the image",
     ) -> NDArray:
         """What `predict` does; `name` is what to call the image in an error."""

@@ -26,6 +26,7 @@ from unet_tf.run import Run
 from unet_tf.training.checkpoint import State, save_checkpoint
 from unet_tf.training.strategy import learning_rate
 from unet_tf.utils.files import replacing
+from unet_tf.utils.progress import Progress, unseen
 
 log = logging.getLogger("unet_tf")
 
@@ -55,7 +56,7 @@ class RunClock(keras.callbacks.Callback):
         config: TrainConfig,
         start: float,
         epochs_done: int = 0,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        on_progress: Progress = unseen,
     ) -> None:
         super().__init__()
         self.epochs = config.epochs or OPEN_EPOCHS

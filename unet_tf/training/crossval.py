@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from unet_tf.run import Run
 from unet_tf.training.train import resume, train
 from unet_tf.utils.files import replacing
 from unet_tf.utils.html import table, write_page
+from unet_tf.utils.progress import Progress, unseen
 
 log = logging.getLogger("unet_tf")
 
@@ -38,9 +39,9 @@ def crossval(
     config: TrainConfig | None = None,
     *,
     callbacks: Sequence[Any] = (),
-    on_file: Callable[[int, int], None] = lambda done, total: None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    on_file: Progress = unseen,
+    on_progress: Progress = unseen,
+    on_image: Progress = unseen,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Train and judge once for each fold of the data, or once for each seed.

@@ -8,7 +8,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,17 +31,13 @@ from unet_tf.training.distributed import fit_workers
 from unet_tf.training.run_files import LogFile, check_files, locked, save_config, save_files
 from unet_tf.training.strategy import check_batch, choose_strategy, host_share, is_chief
 from unet_tf.utils.memory import free_memory
+from unet_tf.utils.progress import Progress, unseen
 
 log = logging.getLogger("unet_tf")
 
 DEFAULT_MINUTES = 15.0
 PATIENCE = 600.0
 """Seconds that a host waits for what the chief writes first."""
-Counter = Callable[[int, int], None]
-
-
-def _uncounted(done: int, total: int) -> None:
-    pass
 
 
 def train(
@@ -50,9 +46,9 @@ def train(
     config: TrainConfig | None = None,
     *,
     callbacks: Sequence[Any] = (),
-    on_file: Counter = _uncounted,
-    on_progress: Counter = _uncounted,
-    on_image: Counter = _uncounted,
+    on_file: Progress = unseen,
+    on_progress: Progress = unseen,
+    on_image: Progress = unseen,
     **overrides: Any,
 ) -> Run:
     """Train a U-Net on a folder of images and masks.
@@ -118,9 +114,9 @@ def resume(
     data: str | Path | None = None,
     *,
     callbacks: Sequence[Any] = (),
-    on_file: Counter = _uncounted,
-    on_progress: Counter = _uncounted,
-    on_image: Counter = _uncounted,
+    on_file: Progress = unseen,
+    on_progress: Progress = unseen,
+    on_image: Progress = unseen,
 ) -> Run:
     """Go on with a run that was stopped, from its last complete epoch.
 
@@ -159,7 +155,7 @@ def resume(
     return Run(out)
 
 
-def _take_part(out: Path, data: Path, strategy: tf.distribute.Strategy, on_file: Counter) -> Run:
+def _take_part(out: Path, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> Run:
     """Train on one of several hosts that is not the chief: with the chief's plan, writing nothing."""
     until = time.monotonic() + PATIENCE
     while not (out / Run.CONFIG).exists():
@@ -172,7 +168,7 @@ def _take_part(out: Path, data: Path, strategy: tf.distribute.Strategy, on_file:
     run = Run(out)
     prepared = prepare(data, run.config, on_file, masks=run.masks)
     check_files(out, {name: prepared.splits[name] for name in ("train", "val")})
-    _fit(out, prepared, strategy, time.monotonic(), (), _uncounted)
+    _fit(out, prepared, strategy, time.monotonic(), (), unseen)
     return run
 
 
@@ -216,7 +212,7 @@ def _fit(
     strategy: tf.distribute.Strategy,
     start: float,
     callbacks: Sequence[Any],
-    on_progress: Counter,
+    on_progress: Progress,
 ) -> None:
     """Build the net, restore it where there is a checkpoint, and train it to the end of the run."""
     config = prepared.plan.config
