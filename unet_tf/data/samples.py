@@ -120,7 +120,7 @@ def read_samples(
 
     def sample_of(index: int, decoded: Decoded) -> Sample:
         border = weighting.border(decoded.label, decoded.objects)
-        return Sample(pairs[index].name, decoded.image, decoded.label, border)
+        return Sample(pairs[index].name, decoded.filled, decoded.label, border)
 
     def decode(index: int) -> tuple[Fingerprint, Sample | None]:
         decoded = read_pair(pairs[index], masks)
