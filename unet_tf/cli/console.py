@@ -136,11 +136,13 @@ def tensorboard_callback(run: Path | None) -> list[Any]:
 
 def print_scores(run: Path) -> None:
     """Print the scores that the run folder holds."""
-    from unet_tf.evaluation.tables import number, score_rows
+    from unet_tf.evaluation.tables import lacking, number, score_rows
 
     stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
     console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
     print_table(score_rows(stored))
+    if words := lacking(stored):
+        console.print(literal(words))
 
 
 def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:
