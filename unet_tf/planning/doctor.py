@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from unet_tf.data.weight_map import Weighting, class_balance
 from unet_tf.errors import InputError
 from unet_tf.planning.inspection import Look, look_at, near_copies
 from unet_tf.planning.plan import Plan, plan_sizes
-from unet_tf.planning.prepare import check_classes, check_tile, check_unseen
+from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import in_order
 
@@ -151,7 +151,11 @@ def check(
     """
     config = replace(config or TrainConfig(), **config_changes(overrides))
     findings = Findings(Path(data))
-    splits = _split(findings, config)
+    named = find_named(findings.data)
+    findings.problems += named.problems
+    findings.notes += named.notes
+    findings.drawn = "val" not in named.splits
+    splits = _split(findings, named.splits, config)
     pairs = [pair for name in splits for pair in splits[name]]
     palette = None
     if pairs:
@@ -173,29 +177,42 @@ def check(
     ):
         looks.append(look)
         on_file(number, len(pairs))
+    if findings.drawn and masks is not None and "val" in splits:  # as training does: by what the pairs hold
+        holds = {
+            pair: frozenset(np.flatnonzero(look.fingerprint.class_pixels).tolist())
+            for pair, look in zip(pairs, looks, strict=True)
+            if look.fingerprint is not None
+        }
+        look_of = dict(zip(pairs, looks, strict=True))
+        splits = _split(findings, named.splits, config, holds)
+        pairs = [pair for name in splits for pair in splits[name]]
+        looks = [look_of[pair] for pair in pairs]
     _gather(findings, splits, looks)
     _group_problems(findings, pairs, looks)
     if masks is None and palette is None:
         _suggest_palette(findings, looks)
     _try_training(findings, splits, looks, config)
+    if "val" in findings.splits and masks is not None:
+        findings.warnings += filter(None, [validation_lacks(findings.splits["val"].class_pixels, findings.classes)])
     _warn_of_images(findings, pairs, looks)
     _warn_of_masks(findings, pairs, looks)
     _warn_of_copies(findings, splits, looks)
     return findings
 
 
-def _split(findings: Findings, config: TrainConfig) -> dict[str, list[Pair]]:
+def _split(
+    findings: Findings,
+    named: dict[str, list[Pair]],
+    config: TrainConfig,
+    holds: Mapping[Pair, Collection[int]] | None = None,
+) -> dict[str, list[Pair]]:
     """The splits that training would use, as far as they can be told; what is wrong goes to the problems."""
-    named = find_named(findings.data)
-    findings.problems += named.problems
-    findings.notes += named.notes
-    findings.drawn = "val" not in named.splits
     try:
-        return split(named.splits, config.val_share, config.split_seed, config.group, config.fold)
+        return split(named, config.val_share, config.split_seed, config.group, config.fold, holds)
     except InputError as error:
-        if any(named.splits.values()):
+        if any(named.values()):
             findings.problems.append(str(error))
-        return {name or "train": pairs for name, pairs in named.splits.items()}
+        return {name or "train": pairs for name, pairs in named.items()}
 
 
 def _gather(findings: Findings, splits: dict[str, list[Pair]], looks: list[Look]) -> None:
