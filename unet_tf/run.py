@@ -57,7 +57,7 @@ class Run:
                 f"{self.path} is no run: it has no {self.CONFIG}. Give the folder that train --out filled."
             )
         try:
-            stored = tomllib.loads(config.read_text(encoding="utf-8"))
+            stored = tomllib.loads(config.read_text(encoding="utf-8", errors="surrogateescape"))
             known = {f.name for f in fields(TrainConfig)}
             unset = {name: None for name, value in asdict(TrainConfig()).items() if value is None}
             values = unset | {k: v for k, v in stored["train"].items() if k in known}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import progress as rich_progress
 from rich.console import Console
-from rich.markup import escape as literal  # text in which rich finds no markup
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,12 +29,18 @@ from rich.text import Text
 from unet_tf.errors import InputError
 from unet_tf.run import Run
 from unet_tf.utils.progress import Progress
+from unet_tf.utils.text import shown
 
 if TYPE_CHECKING:
     from unet_tf.prediction.files import Outcome
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def literal(text: object) -> str:
+    """Text in which rich finds no markup, and which any terminal takes."""
+    return escape(shown(text))
 
 
 class Bars:

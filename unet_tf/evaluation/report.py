@@ -137,7 +137,7 @@ def _extra(folder: Path) -> str:
 
 
 def _settings(folder: Path) -> str:
-    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
+    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8", errors="surrogateescape"))
     rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
     parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
     for name in ("masks", "normalisation", "data", "versions"):
@@ -155,4 +155,4 @@ def _history(folder: Path) -> list[dict[str, str]]:
 
 def _evaluation(folder: Path) -> dict[str, Any] | None:
     path = folder / Run.EVALUATION
-    return json.loads(path.read_text()) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
