@@ -58,7 +58,8 @@ class Plan(Settings):
             InputError: something is left open.
         """
         said: dict[str, Any] = asdict(config)
-        values = {name: UNSAID.get(name) if value is None else value for name, value in said.items()}
+        filled: dict[str, Any] = {name: UNSAID.get(name) for name, value in said.items() if value is None}
+        values = said | filled
         if still_open := [n for n, value in values.items() if value is None or (value == "auto" and n != "cache")]:
             raise InputError(f"A plan must hold every value; these are open: {', '.join(still_open)}.")
         if values["epochs"] == values["minutes"] == math.inf:

@@ -267,7 +267,7 @@ def as_number(value: Any) -> int | float | None:
             value = np.asarray(value).reshape(-1)
         except Exception:  # whatever a foreign type raises: it is no number
             return None
-        value = value[0].item() if value.size == 1 else None  # Python's own
+        value = value.tolist()[0] if value.size == 1 else None
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(value) if isinstance(value, numbers.Real) else None
