@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import json
 import tomllib
@@ -146,11 +145,7 @@ def _settings(folder: Path) -> str:
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
-    path = folder / Run.HISTORY
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return Run(folder).history()
 
 
 def _evaluation(folder: Path) -> dict[str, Any] | None:

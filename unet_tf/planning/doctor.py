@@ -24,7 +24,7 @@ from unet_tf.data.splits import split
 from unet_tf.data.weight_map import Weighting, class_balance
 from unet_tf.errors import InputError
 from unet_tf.planning.inspection import Look, look_at, near_copies
-from unet_tf.planning.plan import Plan, plan_sizes
+from unet_tf.planning.plan import plan_sizes
 from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import in_order
@@ -301,11 +301,13 @@ def _try_training(findings: Findings, splits: dict[str, list[Pair]], looks: list
     train = usable.get("train")
     if train is None:
         return
-    plan = Plan(config)
-    trials: list[Callable[[], None]] = [
-        lambda: plan_sizes(plan, train.shapes, 0.0),
-        lambda: check_tile(train, plan.config.geometry, plan.config.tile or 0),
-    ]
+
+    def try_sizes() -> None:
+        sizes = plan_sizes(config, train.shapes, 0.0)
+        findings.tile = sizes.tile.value
+        check_tile(train, sizes.geometry, sizes.tile.value)
+
+    trials: list[Callable[[], None]] = [try_sizes]
     for samples in usable.values():
         trials.append(partial(check_alike, samples.pairs, samples.fingerprints, None if samples is train else train))
     if findings.masks is not None:
@@ -318,7 +320,6 @@ def _try_training(findings: Findings, splits: dict[str, list[Pair]], looks: list
         except InputError as error:
             if str(error) not in findings.problems:
                 findings.problems.append(str(error))
-    findings.tile = plan.config.tile
 
 
 def _warn_of_images(findings: Findings, pairs: Sequence[Pair], looks: list[Look]) -> None:

@@ -65,13 +65,28 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            state = State(**json.loads(archive.read(STATE)))
+            state = _state(json.loads(archive.read(STATE)))
         model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
         for generator, value in zip(_generators(model), state.generators, strict=True):
             generator.assign(value)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.") from error
+    except Exception as error:  # Keras and h5py raise whatever they meet in a file that is none
+        raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.", path) from error
+    return state
+
+
+def _state(stored: dict[str, Any]) -> State:
+    """The state that was stored.
+
+    Raises:
+        ValueError: it is none.
+        TypeError: it is none.
+    """
+    state = State(**stored)
+    for number, row in enumerate(state.history):
+        numbers = row["val_mean_iou"], row["seconds"]
+        if row["epoch"] != number or not all(isinstance(value, (int, float)) for value in numbers):
+            raise ValueError(f"its history has no whole row for epoch {number}")
     return state
 
 
