@@ -10,6 +10,7 @@ from unet_tf.data.folder import Found, Pair, read_pair, title
 from unet_tf.data.layout import Place, find_named, match
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_stack
+from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
 
 
@@ -253,3 +254,10 @@ def test_a_folder_that_cannot_be_read_is_named(data, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(InputError, match="cannot be read: Permission denied"):
         find_named(data)
+
+
+def test_a_folder_of_validation_files_alone_has_no_problem_but_trains_nothing(tmp_path):
+    pair_up(tmp_path, ("val/images", "val/masks"))
+    assert names(find_named(tmp_path)) == {"train": [], "val": ["a0", "a1"]}
+    with pytest.raises(InputError, match="Training needs pairs of its own; the data has val alone. Add train/"):
+        find_splits(tmp_path)

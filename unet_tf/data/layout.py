@@ -76,9 +76,11 @@ def find_named(folder: str | Path) -> Found:
             layout.splits[split] = match(place, split, layout)
         read_pairs(folder, lists, layout.splits, found)
     else:
-        for split, place in _places(folder, found).items():
+        places = _places(folder, found)
+        for split, place in places.items():
             found.splits[split] = match(place, split, found)
-            if not found.splits[split]:
+            # val/ alone can be judged by
+            if not found.splits[split] and not (place == Place(folder) and len(places) > 1):
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
     for split, pairs in found.splits.items():
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})

@@ -64,6 +64,9 @@ def split(
     """
     train = named.get("train", named.get("", []))
     if "val" in named:
+        if not train:
+            there = ", ".join(name for name, pairs in named.items() if pairs)
+            raise InputError(f"Training needs pairs of its own; the data has {there} alone. Add train/ to it.")
         if fold is not None:
             raise InputError(f"The data has a val split, so nothing is left to fold; received fold {fold}.")
         return {"train": train, "val": named["val"], "test": named.get("test", [])}
