@@ -187,3 +187,16 @@ def test_what_pairs_hold_is_told_by_pair(data):
     holds = {pair: {0, 1} if pair.name in ("3", "4") else {0} for pair in named[""]}
     splits = split(named, holds=holds)
     assert [len([pair for pair in splits[name] if 1 in holds[pair]]) for name in ("train", "val")] == [1, 1]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_of_any_files_each_class_of_two_is_on_either_side_and_one_of_one_is_learnt(seed):
+    chance = random.Random(seed)
+    pairs = FILES[: chance.randrange(4, 21)]
+    holds = [{c for c in range(5) if chance.random() < chance.choice([0.05, 0.3, 0.9])} for _ in pairs]
+    train, val = hold_out(pairs, 0.2, seed, holds=holds)
+    assert max(1, round(0.2 * len(pairs))) <= len(val) <= len(pairs) // 2
+    for number in range(5):
+        count = sum(number in one for one in holds)
+        sides = [any(number in holds[FILES.index(pair)] for pair in side) for side in (train, val)]
+        assert sides == {0: [False, False], 1: [True, False]}.get(count, [True, True])

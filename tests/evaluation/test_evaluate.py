@@ -113,3 +113,12 @@ def test_nothing_left_to_score_is_refused(run, cells):
     with pytest.raises(InputError, match="one of train, val, test, all; received 'dev'"):
         evaluate(run, cells, split="dev")
     assert len(evaluate(run, cells, split="train").per_file) == 4
+
+
+def test_files_of_one_name_in_two_splits_have_a_score_each(tmp_path):
+    for split in ("train", "val"):
+        write_picture(tmp_path / split / "a.png", np.zeros((8, 8), np.uint8))
+        write_picture(tmp_path / split / "a_mask.png", np.eye(8, dtype=np.uint8) * 255)
+    pairs = [pair for some in find_named(tmp_path).splits.values() for pair in some]
+    stored = judge(lambda image: np.zeros((8, 8, 2)), pairs, BINARY, CLASSES).to_json()
+    assert set(stored["per_file_mean_iou"]) == {"train/a", "val/a"}

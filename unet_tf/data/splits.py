@@ -91,7 +91,7 @@ def hold_out(
 
     A net can be judged on the classes alone that validation pixels have. Where the draw leaves one of them out on
     either side although two groups hold it, another draw spreads them: rare classes first, and the seed decides the
-    rest. A class that one group alone has stays in training.
+    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training.
 
     Args:
         pairs: what to split.
@@ -171,8 +171,10 @@ def draw_spread(order: Sequence[Part], wanted: int, most: int) -> list[Part]:
         if kept.isdisjoint(having):
             free = [part for part in having if part not in held] or having
             kept.add(max(reversed(free), key=lambda part: len(part.pairs)))  # the largest is held out least likely
-        if not any(number in part.classes for part in held):
-            held = draw((part for part in having if part not in kept), _size(held) + 1, most, held)
+        there = frozenset[int]().union(*(part.classes for part in held))
+        if number not in there:
+            fullest = sorted(having, key=lambda part: len(part.classes - there), reverse=True)
+            held = draw((part for part in fullest if part not in kept), _size(held) + 1, most, held)
     taken = {*held, *kept}
     return draw((part for part in order if part not in taken), wanted, most, held)
 
