@@ -1,5 +1,6 @@
 """Reading pictures: what is right comes back exactly, what is broken is named. Nothing crashes, nothing is guessed."""
 
+import functools
 import io
 import struct
 import threading
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from kinds_of_files import kinds
 from PIL import Image
 
 from unet_tf.data.pictures import count_pages, read_image, read_mask, write_picture, write_stack
@@ -89,6 +91,35 @@ def pages(*arrays):
     first, *others = (Image.fromarray(array) for array in arrays)
     first.save(file, "TIFF", save_all=True, append_images=others)
     return file.getvalue()
+
+
+@pytest.fixture(params=kinds(), ids=lambda kind: kind.name)
+def kind(request):
+    return request.param
+
+
+def test_a_kind_of_file_is_read_by_its_rule_or_refused_by_name(tmp_path, kind, capfd):
+    path = tmp_path / f"a{kind.suffix}"
+    path.write_bytes(kind.data)
+    if kind.refused:
+        for read in (read_image, functools.partial(read_mask, allow_jpeg=True, ids=True)):
+            with pytest.raises(InputError, match=kind.refused) as raised:
+                read(path)
+            assert raised.value.file == path
+        return
+    image = kind.shown if kind.image is None else kind.image
+    found = read_image(path)
+    assert (found.dtype, found.shape) == (image.dtype, image.shape if image.ndim == 3 else (*image.shape, 1))
+    assert np.abs(found.astype(float).squeeze() - image).max() <= kind.lossy
+    if kind.lossy:
+        with pytest.raises(InputError, match="JPEG changes values"):
+            read_mask(path)
+        return
+    ids = kind.shown if kind.ids is None else kind.ids
+    for found, expected in ((read_mask(path), kind.shown), (read_mask(path, ids=True), ids)):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    assert capfd.readouterr() == ("", "")
 
 
 RIGHT = {

@@ -13,6 +13,7 @@ import numpy as np
 from unet_tf.data.structure import Damage, Unread
 from unet_tf.data.tiff_colours import channels_refused, check_colour
 from unet_tf.data.tiff_pages import Tag, TiffPage
+from unet_tf.data.tiff_segments import RGB
 
 Pages = tuple[tuple[TiffPage, ...], ...]
 
@@ -52,6 +53,9 @@ def pictures_of(pages: list[TiffPage], size: int) -> Pages:
         raise Unread("is a volume in one page. Save its planes as pages of TIFF, or as zarr")
     for page in pages:
         check_colour(page)
+    if first.planar and first.photometric == RGB and first.samples == 4 and first.description.startswith('{"shape":'):
+        # what tifffile makes by default of a stack of four pages
+        raise channels_refused(4, "RGB and alpha one after the other, or four pages")
     planes, channels, fastest = _told(first.description, len(pages), first.samples)
     if planes > len(pages) == 1:
         pages = _virtual(first, planes, size)
