@@ -153,21 +153,31 @@ def count_pages(path: str | Path) -> int:
         return 1  # whoever reads it says what is wrong
 
 
+def image_type(dtype: np.dtype, path: Path) -> np.dtype:
+    """The type that `read_image` gives of numbers of a type.
+
+    Raises:
+        InputError: they are complex, or integers of 64 bits.
+    """
+    if dtype.kind not in "buif" or dtype.itemsize > (4 if dtype.kind in "ui" else 8):
+        raise InputError(
+            f"An image must hold integers of up to 32 bits or floats of up to 64; {path} holds {dtype}. "
+            "Save it as uint8, uint16 or float32.", path,
+        )  # fmt: skip
+    return np.dtype(IMAGE_TYPES.get(dtype.str[1:], dtype.newbyteorder("=")))
+
+
 def as_image(image: NDArray, path: Path) -> NDArray:
     """(H, W, 1) or (H, W, 3) of one of the types that `read_image` gives.
 
     Raises:
-        InputError: the values are not finite, complex, or integers of 64 bits.
+        InputError: the values are complex, integers of 64 bits, or not finite.
     """
-    if image.dtype.kind not in "buif" or image.dtype.itemsize > (4 if image.dtype.kind in "ui" else 8):
-        raise InputError(
-            f"An image must hold integers of up to 32 bits or floats of up to 64; {path} holds {image.dtype}. "
-            "Save it as uint8, uint16 or float32.", path,
-        )  # fmt: skip
+    dtype = image_type(image.dtype, path)
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         count = np.count_nonzero(~np.isfinite(image))
         raise InputError(f"{path} holds {count} values that are not finite (NaN or infinite). Replace them.", path)
-    image = image.astype(IMAGE_TYPES.get(image.dtype.str[1:], image.dtype.newbyteorder("=")), copy=False)
+    image = image.astype(dtype, copy=False)
     return image[..., None] if image.ndim == 2 else image
 
 

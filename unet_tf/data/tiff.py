@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.structure import TURNS, Damage, Unread, turned
-from unet_tf.data.tiff_axes import pictures_of
-from unet_tf.data.tiff_colours import SHOWN, TABLE, shown
-from unet_tf.data.tiff_pages import Tag, TiffPage, read_pages
+from unet_tf.data.tiff_axes import Pages, pictures_of
+from unet_tf.data.tiff_colours import shown
+from unet_tf.data.tiff_pages import Tag, read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
 from unet_tf.errors import InputError
 
@@ -53,23 +53,28 @@ class TiffPictures:
         path: of the file.
         state: modification time in ns, size and inode of the file that was parsed.
         pages: for each picture its page, or the three pages that are its channels.
+        axes: names and sizes of the axes that count pictures, slowest first.
     """
 
     path: Path
     state: tuple[int, int, int]
-    pages: tuple[tuple[TiffPage, ...], ...]
+    pages: Pages
+    axes: tuple[tuple[str, int], ...]
 
     def __len__(self) -> int:
         """How many pictures there are."""
         return len(self.pages)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of each picture, as it is shown."""
+    def size(self) -> tuple[int, int]:
+        """Height and width of each picture, as it is shown."""
         first = self.pages[0][0]
-        size = (first.height, first.width) if "t" not in self._turns else (first.width, first.height)
-        photometric = first.photometric
-        return (*size, 3 if len(self.pages[0]) == 3 or photometric == TABLE else min(3, SHOWN[photometric]))
+        return (first.width, first.height) if "t" in self._turns else (first.height, first.width)
+
+    @property
+    def in_windows(self) -> bool:
+        """Whether a small window costs little: pages have tiles, or are not compressed."""
+        return all(page.tiled or page.compression == 1 for pages in self.pages for page in pages)
 
     @property
     def lossy(self) -> bool:
@@ -94,14 +99,14 @@ class TiffPictures:
         Raises:
             InputError: the picture is damaged, or of a kind that is not read.
         """
-        height, width, _ = self.shape
+        height, width = self.size
         return self.window(number, slice(0, height), slice(0, width), ids)
 
     def window(self, number: int, rows: slice, columns: slice, ids: bool = False) -> NDArray:
         """Decode the rows and columns, from start to stop, of a picture, as `read` does the whole."""
         if number not in range(len(self)):
             raise InputError(f"{self.path} holds {len(self)} pictures; there is no page {number}.", self.path)
-        height, width, _ = self.shape
+        height, width = self.size
         for step in reversed(self._turns):  # from what is shown back to what is stored
             if step == "h":
                 columns = slice(width - columns.stop, width - columns.start)
@@ -141,7 +146,7 @@ def open_tiff(path: Path) -> TiffPictures:
 def _opened(path: Path, state: tuple[int, int, int]) -> TiffPictures:
     with _named(path), path.open("rb") as file:
         state = _state(file)
-        return TiffPictures(path, state, pictures_of(read_pages(file, state[1]), state[1]))
+        return TiffPictures(path, state, *pictures_of(read_pages(file, state[1]), state[1]))
 
 
 def _state(file: BinaryIO) -> tuple[int, int, int]:

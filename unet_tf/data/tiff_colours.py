@@ -76,7 +76,9 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
     if page.photometric == TABLE and not ids:
         table = page.tags[Tag.TABLE].reshape(3, -1)
         # a table has 16 bits, unless all of it is below 256: some programs write 8 bits
-        return (table >> 8 if table.max() > 255 else table).astype(np.uint8).T[stored[..., 0]]
+        colours = (table >> 8 if table.max() > 255 else table).astype(np.uint8).T
+        grey = (colours == colours[:, :1]).all()
+        return colours[stored[..., 0], 0] if grey else colours[stored[..., 0]]
     if page.photometric == CMYK:
         most = np.uint32((1 << page.bits) - 1)
         light = most - stored.astype(np.uint32)

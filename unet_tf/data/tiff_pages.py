@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Iterable
@@ -19,6 +20,10 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 DTYPES = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
 RATIO = {1: 1, 2: 1000, 3: 30_000, 4: 30_000, 5: 3000, 7: 2000, 8: 1100, 32773: 64, 32946: 1100}
 """Bytes that a byte can hold at most in each compression, rounded up; 100,000 in any other."""
+
+
+WHOLE = {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64), "c": (64, 128)}
+"""Bits of numbers that NumPy has."""
 
 
 class Tag(IntEnum):
@@ -100,6 +105,18 @@ class TiffPage:
     def grid(self) -> tuple[int, int]:
         """Strips or tiles below and beside each other."""
         return math.ceil(self.height / self.segment[0]), math.ceil(self.width / self.segment[1])
+
+    @functools.cached_property
+    def contiguous(self) -> bool:
+        """Whether pixels lie in the file as in an array: of whole bytes, not compressed, strip after strip."""
+        if self.compression != 1 or self.tiled or self.number(Tag.FILL_ORDER, 1) != 1:
+            return False
+        if self.bits not in WHOLE[self.kind]:
+            return False
+        last = self.height - (self.grid[0] - 1) * self.segment[0]
+        strips = [self.segment_bytes(self.segment[0])] * (self.grid[0] - 1) + [self.segment_bytes(last)]
+        lengths = np.array(strips * (self.samples if self.planar else 1), np.uint64)
+        return bool((self.counts == lengths).all() and (np.diff(self.offsets) == lengths[:-1]).all())
 
     def segment_bytes(self, rows: int) -> int:
         """Bytes of a strip or tile of so many rows, without compression; each row begins at a byte."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.structure import Damage, Unread, check_jpeg, quiet_opencv
-from unet_tf.data.tiff_pages import Tag, TiffPage
+from unet_tf.data.tiff_pages import WHOLE, Tag, TiffPage
 
 NONE, LZW, JPEG, PACKBITS, ZSTD, LZMA = 1, 5, 7, 32773, 50000, 34925
 DEFLATE = (8, 32946)
@@ -38,6 +38,8 @@ def read_window(file: BinaryIO, page: TiffPage, rows: slice, columns: slice) -> 
         Damage: a segment cannot be decoded, or holds fewer pixels than it must.
         Unread: the compression or the type is not read.
     """
+    if page.contiguous:
+        return _mapped(file, page, rows, columns)
     result = np.zeros(0)
     height, width = page.segment
     for plane in range(page.samples if page.planar else 1):
@@ -56,6 +58,15 @@ def read_window(file: BinaryIO, page: TiffPage, rows: slice, columns: slice) -> 
                 where = slice(plane, plane + 1) if page.planar else slice(None)
                 target[..., where] = part[first - top : last - top, begin - left : end - left]
     return result
+
+
+def _mapped(file: BinaryIO, page: TiffPage, rows: slice, columns: slice) -> NDArray:
+    """A window of pixels that lie in the file as they lie in an array."""
+    shape = (page.samples, page.height, page.width) if page.planar else (page.height, page.width, page.samples)
+    dtype = np.dtype(f"{page.order}{page.kind}{page.bits // 8}")
+    mapped = np.memmap(file, dtype, "r", int(page.offsets[0]), shape)
+    window = np.moveaxis(mapped[:, rows, columns], 0, 2) if page.planar else mapped[rows, columns]
+    return np.array(window, dtype.newbyteorder("="))
 
 
 def _segment(data: bytes, page: TiffPage, down: int) -> NDArray:
@@ -138,7 +149,7 @@ def _predicted(data: bytes, page: TiffPage, rows: int) -> NDArray:
         digits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(rows, -1), axis=1)
         digits = digits[:, : shape[1] * samples * page.bits].reshape(*shape, page.bits)  # (..., bits)
         return digits @ (1 << np.arange(page.bits)[::-1]).astype(np.uint8 if page.bits < 8 else np.uint16)
-    if page.bits not in {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64), "c": (64, 128)}[page.kind]:
+    if page.bits not in WHOLE[page.kind]:
         raise Unread(f"has samples of {page.bits} bits ({page.kind}), predictor {predictor}. Save it with 8 or 16 bits")
     dtype = np.dtype(f"{page.kind}{page.bits // 8}")
     if predictor == 3 and page.kind == "f":
