@@ -25,6 +25,7 @@ from predict_worker import (
     usual_tiles,
 )
 from step_worker import CLASSES
+from unet_tf.training.run_files import save_config
 
 import unet_tf
 from unet_tf.config import PRECISIONS, TrainConfig
@@ -32,7 +33,6 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.planning.plan import Plan
 from unet_tf.prediction.predict import Predictor
-from unet_tf.training.run_files import save_config
 
 BATCH = 8
 """Tiles of a step of `model.predict` where it is given all of them."""

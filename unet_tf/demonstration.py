@@ -101,7 +101,7 @@ def _predict_large(run: Run, on_tile: Progress) -> None:
     """Write a large image, its predicted mask, and a picture of both beside the truth."""
     image, instances = generate_cells(*LARGE_SIZE, seed=SEED)
     label = label_from_instances(instances)
-    prediction = predict(run, image, tile=run.config.tile, on_tile=on_tile)
+    prediction = predict(run, image, tile=run.plan.tile, on_tile=on_tile)
     write_picture(run.path / "large_image.png", image)
     write_picture(run.path / "large_mask.png", run.masks.mask(prediction))
     figure = Figure(figsize=(12, 3.3), layout="constrained")

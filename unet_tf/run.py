@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import tomllib
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.config import TrainConfig
+from unet_tf.config import TrainConfig, without_removed
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.plan import Plan
 from unet_tf.utils.files import tuples
 
 if TYPE_CHECKING:
@@ -36,10 +39,13 @@ class Run:
 
     Attributes:
         path: the folder.
-        config: how it was trained.
+        plan: how it was trained, every setting with its value, and why.
+        config: the configuration that asks for the same.
         masks: how its masks say the classes, and how predictions are drawn.
         normalisation: what it measured on its training images.
         classes: names of the classes.
+        data: the folder that it was trained on.
+        removed: settings that it was trained with, and that this version has no more; with these it cannot go on.
     """
 
     # Names of its files.
@@ -57,22 +63,26 @@ class Run:
                 f"{self.path} is no run: it has no {self.CONFIG}. Give the folder that train --out filled."
             )
         try:
-            stored = tomllib.loads(config.read_text(encoding="utf-8"))
+            stored = tomllib.loads(config.read_text(encoding="utf-8", errors="surrogateescape"))
+            settings = without_removed(stored["train"])
             known = {f.name for f in fields(TrainConfig)}
-            unset = {name: None for name, value in asdict(TrainConfig()).items() if value is None}
-            values = unset | {k: v for k, v in stored["train"].items() if k in known}
-            self.config = TrainConfig(**{name: tuples(value) for name, value in values.items()})
+            self.removed = {name: value for name, value in settings.items() if name not in known}
+            said = TrainConfig(**{name: tuples(value) for name, value in settings.items() if name in known})
+            self.plan = Plan.of(said, {name: str(reason) for name, reason in stored["plan"].items()})
+            self.config, self.classes = self.plan.config, self.plan.classes
             self.masks = MaskFormat.restore(stored["masks"])
-            self.classes: tuple[str, ...] = tuple(stored["train"]["classes"])
-            self.normalisation = Normalisation.restore(stored["normalisation"])
+            self.normalisation = _checked(Normalisation.restore(stored["normalisation"]))
             self.data = Path(stored["data"]["path"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{config} is damaged or of another version: {error}. Train again.") from error
+        except OSError as error:
+            raise InputError(f"Cannot read {config}: {error.strerror}.", config) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            words = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise InputError(f"{config} is damaged or of another version: {words}. Train again.", config) from error
 
     @property
     def geometry(self) -> Geometry:
         """Sizes of the net."""
-        return self.config.geometry
+        return self.plan.geometry
 
     @cached_property
     def model(self) -> keras.Model:
@@ -81,7 +91,7 @@ class Run:
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.
         """
-        return load_model(self.path / self.BEST, self.config, self.normalisation.channels)
+        return load_model(self.path / self.BEST, self.plan, self.normalisation.channels)
 
     @cached_property
     def network(self) -> Network:
@@ -107,19 +117,92 @@ class Run:
         return self.normalisation.apply(image if image.ndim == 3 else image[..., None], name)
 
     def files(self, split: str) -> set[str]:
-        """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`)."""
+        """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`).
+
+        Raises:
+            InputError: the list of files is missing or damaged.
+        """
+        return {sha256 for of_split, _, sha256, _ in self.pairs() if of_split == split}
+
+    def names(self, split: str) -> set[str]:
+        """Names of the pairs that were "train" or "val" of this run.
+
+        Raises:
+            InputError: the list of files is missing or damaged.
+        """
+        return {name for of_split, name, *_ in self.pairs() if of_split == split}
+
+    def pairs(self) -> set[tuple[str, str, str, str]]:
+        """The pairs that the run used: split, name, SHA-256 of the image's pixels and of the label's.
+
+        Raises:
+            InputError: the list of files is missing or damaged.
+        """
         path = self.path / self.FILES
         if not path.is_file():
-            raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.")
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["sha256"] for row in csv.DictReader(file) if row["split"] == split}
+            raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.", path)
+        rows = read_table(path, ("split", "name", "sha256", "label_sha256"))
+        return {(row["split"], row["name"], row["sha256"], row["label_sha256"]) for row in rows}
+
+    def history(self) -> list[dict[str, str]]:
+        """One row an epoch, as `history.csv` has it; none before the first.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.path / self.HISTORY
+        columns = "epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "seconds"
+        rows = read_table(path, columns) if path.exists() else []
+        try:
+            for row in rows:
+                list(map(float, (row[name] for name in columns)))
+        except ValueError as error:
+            raise InputError(
+                f"{path} is damaged: {error}. Going on with the run (--resume) writes it anew.", path
+            ) from error
+        return rows
 
 
-def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:
+def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a table of a run, each with these columns.
+
+    Raises:
+        InputError: the file cannot be read, or is no such table.
+    """
+    try:
+        # names that are no UTF-8 keep their bytes
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            found = tuple(reader.fieldnames or ())
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} is damaged: {error}. Restore it, or train again.", path) from error
+    if missing := [name for name in columns if name not in found]:
+        raise InputError(f"{path} is damaged: it has no column {missing[0]}. Restore it, or train again.", path)
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError(f"{path} is damaged: line {number} is no full row. Restore it, or train again.", path)
+    return rows
+
+
+def _checked(found: Normalisation) -> Normalisation:
+    """What was stored, if a net can be fed by it.
+
+    Raises:
+        ValueError: it holds other than a finite mean and a positive deviation for each channel, and a pixel type.
+    """
+    np.dtype(found.dtype)
+    numbers = [float(value) for value in (*found.mean, *found.std)]
+    if not (found.mean and len(found.mean) == len(found.std) and all(map(math.isfinite, numbers)) and min(found.std)):
+        raise ValueError(f"a normalisation must have a mean and a std for each channel; received {found}")
+    return found
+
+
+def load_model(path: Path, plan: Plan, channels: int) -> keras.Model:
     """Load a net for prediction, without its optimizer.
 
     Raises:
-        InputError: the file is missing, damaged, not one of ours, or not the net of this configuration.
+        InputError: the file is missing, damaged, not one of ours, or not the net of this plan.
     """
     import keras
 
@@ -130,8 +213,10 @@ def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its readers meet in a file that is none
-        raise InputError(f"{path} is not a Keras model that can be loaded: {error}") from error
-    expected = config.geometry, channels, config.num_classes
+        raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error
+    expected = plan.geometry, channels, plan.num_classes
     if (found := (geometry_of(model), model.input_shape[-1], model.output_shape[-1])) != expected:
-        raise InputError(f"{path} is not the net of its run: (sizes, channels, classes) {found}, and not {expected}.")
+        raise InputError(
+            f"{path} is not the net of its run: (sizes, channels, classes) {found}, and not {expected}.", path
+        )
     return model

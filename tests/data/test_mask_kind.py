@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_tf.data.folder import match
+from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import MaskSettings, class_names, recognise
 from unet_tf.data.palette import Palette
 from unet_tf.data.pictures import write_picture
@@ -17,7 +17,7 @@ def pairs_of(folder, *masks, suffix=".png"):
         path = folder / "masks" / f"{number}{suffix}"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(mask).save(path)
-    return match(folder)[0]
+    return find_named(folder).splits[""]
 
 
 def recognised(tmp_path, *masks, palette=None, suffix=".png", **settings):

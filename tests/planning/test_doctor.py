@@ -112,7 +112,7 @@ def test_blurred_colours_count_as_one(tmp_path):
 def test_a_class_without_pixels_is_a_problem(cells):
     problems = check(cells, classes=3).problems  # 255 is void there
     assert len(problems) == 1
-    assert "Every class has pixels in the training masks; none has class1, class2" in problems[0]
+    assert "Every class must have pixels in the training masks; none has class1, class2" in problems[0]
 
 
 def test_a_tile_larger_than_most_images_is_a_problem(data):

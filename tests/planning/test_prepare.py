@@ -1,5 +1,7 @@
+import os
 import shutil
-from dataclasses import replace
+import signal
+from dataclasses import FrozenInstanceError, replace
 
 import keras
 import numpy as np
@@ -7,12 +9,17 @@ import pytest
 
 from unet_tf import dataset
 from unet_tf.config import TrainConfig
+from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
+from unet_tf.data.splits import hold_out
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.losses import WeightedCrossentropy
 from unet_tf.model.unet import unet
+from unet_tf.planning.doctor import check
+from unet_tf.planning.plan import Choice
 from unet_tf.planning.prepare import prepare
+from unet_tf.utils.signals import Stopped, stoppable
 
 TINY = {"depth": 1, "tile": 52, "batch_size": 2}
 INSTANCES = TrainConfig(depth=1, padding="valid", masks="instance")
@@ -53,13 +60,13 @@ def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
 def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
     prepared = prepare(nuclei, INSTANCES)
-    assert (prepared.plan.config.classes, prepared.plan.config.border_weight) == (("background", "cell"), 10.0)
-    assert (prepared.masks.kind, prepared.plan.config.tile) == ("instance", 112)
+    assert (prepared.classes, prepared.border_weight.value) == (("background", "cell"), 10.0)
+    assert (prepared.masks.kind, prepared.sizes.tile.value) == ("instance", 112)
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
     assert "masks: instance, 2 classes (background, cell); as said" in caplog.text
     assert "decoded, kept in memory" in caplog.text
     prepared = prepare(nuclei, replace(INSTANCES, border_weight=0.0, classes=("a", "b"), cache="none"))
-    assert (prepared.plan.config.border_weight, prepared.plan.config.classes) == (0, ("a", "b"))
+    assert (prepared.border_weight, prepared.classes) == (Choice(0.0), ("a", "b"))
     assert prepared.splits["train"].cache == "none"
 
 
@@ -72,7 +79,7 @@ def test_a_palette_trains_and_void_counts_nowhere(tmp_path):
         write_picture(tmp_path / "masks" / f"{number}.png", colours[label])
     (tmp_path / "label_colors.txt").write_text("0 0 0 Void\n0 0 200 sky\n90 9 9 road\n")
     prepared = prepare(tmp_path, TrainConfig(depth=1, padding="valid", class_balance=True, rare_share=0.5))
-    assert prepared.plan.config.classes == ("sky", "road")
+    assert prepared.classes == ("sky", "road")
     sample = prepared.splits["train"][0]
     assert set(np.unique(sample.label)) == {0, 1, 255}
     assert (prepared.splits["train"].weight(sample.label, None)[sample.label == 255] == 0).all()
@@ -90,7 +97,7 @@ def test_folds_and_groups_reach_the_split(nuclei):
 @pytest.mark.parametrize(
     ("split", "settings", "message"),
     [
-        ("training", {}, "A split is one of train, val, test; received 'training'"),
+        ("training", {}, "A split must be one of train, val, test; received 'training'"),
         ("test", {"classes": 3}, "none has class1, class2"),
         ("train", {"tile": 53}, "not a legal tile size"),
         ("train", {"void": "sea"}, "Void is a value or the name of a class"),
@@ -107,7 +114,80 @@ def test_a_split_that_is_not_there_is_said(nuclei):
 
 
 def test_the_same_settings_give_the_same_tiles(cells):
-    first, again = (next(iter(dataset(cells, seed=4, noise=0.1, gamma=0.2, **TINY))) for _ in range(2))
+    first, again = (next(iter(dataset(cells, seed=4, warped=1.0, **TINY))) for _ in range(2))
     for part, same in zip(first, again, strict=True):
         np.testing.assert_array_equal(part, same)
     keras.utils.clear_session()
+
+
+def rare(folder, holding, count=10):
+    """Pairs of noise; some hold a class 1."""
+    for number in range(count):
+        image = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:9, 4:9] = 255 * (number in holding)
+        write_picture(folder / "images" / f"{number}.png", image)
+        write_picture(folder / "masks" / f"{number}.png", mask)
+    return folder
+
+
+SMALL = TrainConfig(depth=1, padding="same", tile=16)
+
+
+def test_the_drawn_share_holds_the_rare_class(tmp_path, caplog):
+    rare(tmp_path, (2, 5))
+    assert not {"2", "5"} & {pair.name for pair in hold_out(find_named(tmp_path).splits[""])[1]}  # by names alone
+    prepared = prepare(tmp_path, SMALL)
+    assert all((samples.class_pixels > 0).all() for samples in prepared.splits.values())
+    assert [len(prepared.splits[name]) for name in ("train", "val")] == [8, 2]
+    assert "No validation pixel" not in caplog.text
+    found = check(tmp_path, SMALL)
+    assert found.splits["val"].class_pixels.tolist() == prepared.splits["val"].class_pixels.tolist()
+    assert not [text for text in found.warnings if "No validation pixel" in text]
+
+
+def test_a_class_that_validation_lacks_is_said(tmp_path, caplog):
+    rare(tmp_path, (4,))
+    prepared = prepare(tmp_path, SMALL)
+    assert prepared.splits["val"].class_pixels[1] == 0
+    words = "No validation pixel is of foreground. A mean IoU on these files is that of the other classes alone"
+    assert words in caplog.text
+    assert words in " ".join(check(tmp_path, SMALL).warnings)
+
+
+def test_a_run_that_goes_on_has_the_share_that_it_began_with(tmp_path):
+    rare(tmp_path, (2, 5))
+    prepared = prepare(tmp_path, SMALL, held={"0", "9"})
+    assert [pair.name for pair in prepared.splits["val"].pairs] == ["0", "9"]
+    with pytest.raises(InputError, match="must go on with the files that it began with"):
+        prepare(tmp_path, SMALL, held={"elsewhere"})
+
+
+def test_tiles_are_the_same_whenever_they_are_asked_for(cells):
+    """What is planned later, such as the tiles a step, does not change them."""
+    prepared = prepare(cells, TrainConfig(depth=1, padding="same", rare_share=0.5))
+    first, again = prepared.tiles(), prepared.tiles()
+    assert (first.tile, first.rare_share) == (96, 0.5)
+    for part, same in zip(first(3), again(3), strict=True):
+        np.testing.assert_array_equal(part, same)
+    with pytest.raises(FrozenInstanceError):
+        prepared.sizes = None
+
+
+def test_masks_that_are_known_are_not_recognised_again(nuclei, monkeypatch):
+    first = prepare(nuclei, INSTANCES)
+    monkeypatch.setattr("unet_tf.planning.prepare.recognise", pytest.fail)
+    again = prepare(nuclei, replace(INSTANCES, classes=first.classes), masks=first.masks)
+    assert (again.masks, again.classes) == (first.masks, first.classes)
+
+
+def test_a_signal_ends_the_reading_between_two_files(nuclei):
+    read = []
+
+    def kill(done, total):
+        read.append(done)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with stoppable(), pytest.raises(Stopped):
+        prepare(nuclei, INSTANCES, kill)
+    assert read == [1]

@@ -55,6 +55,14 @@ def test_masks_are_what_predict_says_and_are_not_made_twice(run, scans, tmp_path
     assert not before.items() & times(out).items()
 
 
+def test_names_that_are_no_utf8_are_predicted_once(run, tmp_path):
+    for number in range(2):
+        write_picture(tmp_path / "scans" / f"caf\udce9 {number}.png", grey(number))
+    for expected in (2, 0):
+        assert predict_files(run, tmp_path / "scans", tmp_path / "out", overlay=True).written == expected
+    assert (tmp_path / "out" / "caf\udce9 1_overlay.png").is_file()
+
+
 def test_files_folders_and_patterns_are_inputs(scans, tmp_path, monkeypatch):
     found = find_pictures([scans / "5.png", str(scans / "[0-2].png"), scans])
     assert [name.rsplit("/", 1)[1] for name in found] == ["5.png", "0.png", "1.png", "2.png", "3.png", "4.png"]

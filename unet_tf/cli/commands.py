@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import PAGE, TFLITE
 from unet_tf.run import Run
+from unet_tf.utils.signals import STOPPED, STOPPING, stoppable
 from unet_tf.utils.stderr import quiet_tensorflow
 from unet_tf.version import __version__
 
@@ -53,12 +55,11 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", met
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
 
 
-STOPPED = 130
-"""Exit code of a process that Ctrl-C or SIGTERM ended, as shells count."""
-
-
 def main() -> None:
     """Run the command line; print an InputError as one message, exit code 1."""
+    for number in STOPPING:  # what a second signal does: it ends the process at once
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     try:
         app()
     except InputError as error:
@@ -129,7 +130,7 @@ def check(
         console.print(table)
     for name, value in suggestions(findings):
         console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")
-    for warning in findings.warnings:
+    for warning in findings.notes + findings.warnings:
         console.print(f"[yellow]Worth a look:[/] {literal(warning)}")
     for problem in findings.problems:
         errors.print(f"[bold red]Problem:[/] {literal(problem)}")
@@ -175,7 +176,7 @@ def train(
     quiet_tensorflow()
     import unet_tf
 
-    with show_log(), progress_bars() as bars:
+    with stoppable(), show_log(), progress_bars() as bars:
         shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
         try:
             run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
@@ -208,7 +209,7 @@ def crossval(
     import unet_tf
     from unet_tf.training.crossval import summary_rows
 
-    with show_log(), progress_bars() as bars:
+    with stoppable(), show_log(), progress_bars() as bars:
         try:
             result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
         except KeyboardInterrupt:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
@@ -18,11 +17,11 @@ PANELS = {
     ),
     "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision"),
     "Course": (
-        "epochs", "minutes", "steps_per_epoch", "patience", "optimizer", "learning_rate", "clip_norm", "seed",
+        "epochs", "minutes", "steps_per_epoch", "patience", "optimizer", "learning_rate", "seed",
     ),
     "Tiles and their weights": (
         "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "warped",
-        "rotation", "scale", "elastic", "contrast", "brightness", "gamma", "noise", "void_outside",
+        "rotation", "scale", "elastic", "contrast", "brightness",
     ),
 }  # fmt: skip
 PLANNED = (
@@ -53,14 +52,14 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def _option(name: str) -> inspect.Parameter:
-    default = next(f.default for f in fields(TrainConfig) if f.name == name)
+    setting = next(f for f in fields(TrainConfig) if f.name == name)
     kinds: dict[str, Any] = {"classes": str, "void": list[str]}
     kind = kinds.get(name) or next(k for k in _members(get_type_hints(TrainConfig)[name]) if k is not type(None))
     panel = next(panel for panel, some in PANELS.items() if name in some)
-    text = _help()[name]
+    text = setting.metadata["words"]
     option = typer.Option(
-        help=text[0].upper() + text[1:],
-        show_default=_default(name, default),
+        help=f"{text[0].upper()}{text[1:]}.",
+        show_default=_default(name, setting.default),
         rich_help_panel=panel,
     )
     return inspect.Parameter(
@@ -80,10 +79,3 @@ def _default(name: str, default: Any) -> str:
 
 def _members(kind: Any) -> tuple[Any, ...]:
     return getattr(kind, "__args__", None) or (kind,)
-
-
-def _help() -> dict[str, str]:
-    """What the docstring of `TrainConfig` says of each field."""
-    attributes = (TrainConfig.__doc__ or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", attributes, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}

@@ -21,30 +21,21 @@ class Augmentation:
 
     Attributes:
         flips: mirror each axis with probability one half.
-        warped: share of the tiles that are turned, scaled, shifted and bent; the others stay as sharp as the files.
+        warped: share of the tiles that are turned, scaled and bent; the others stay as sharp as the files.
         rotation: largest turn to either side, degrees.
         scale: largest change of size to either side, as a share.
-        shift: largest shift along each axis, pixels; training tiles are drawn anywhere in an image without it.
         elastic: standard deviation of the vectors on the coarse 3x3 grid, pixels; 10 in the paper.
         contrast: largest change of contrast to either side, as a share.
         brightness: largest change of brightness to either side, in standard deviations of the training images.
-        gamma: largest change of the exponent of the grey values to either side, as a share: between 1 / (1 + gamma)
-            and 1 + gamma, on the range of the tile.
-        noise: largest standard deviation of added Gaussian noise, in standard deviations of the training images.
-        void_outside: outside of the image the label is void; else it is mirrored there as the image is.
     """
 
     flips: bool = True
     warped: float = 1.0
     rotation: float = 0.0
     scale: float = 0.0
-    shift: float = 0.0
     elastic: float = 0.0
     contrast: float = 0.0
     brightness: float = 0.0
-    gamma: float = 0.0
-    noise: float = 0.0
-    void_outside: bool = False
 
 
 def augment(
@@ -97,7 +88,7 @@ def warp(
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Cut a tile about a pixel: flipped, turned, scaled, bent and shifted in one warp.
+    """Cut a tile about a pixel: flipped, turned, scaled and bent in one warp.
 
     What lies outside the image is its mirror image. The image is interpolated by cubics, which blur less than lines,
     the weight linearly; the label takes the nearest pixel's id and never a new one.
@@ -120,7 +111,7 @@ def warp(
     """
     warped = rng.random() < augmentation.warped
     if not warped:
-        augmentation = replace(augmentation, rotation=0.0, scale=0.0, shift=0.0, elastic=0.0)
+        augmentation = replace(augmentation, rotation=0.0, scale=0.0, elastic=0.0)
     rows, columns = _maps(centre, input_size, augmentation, rng)
     top, left = ((i - o) // 2 for i, o in zip(input_size, output_size, strict=True))
     inner = np.s_[top : top + output_size[0], left : left + output_size[1]]
@@ -129,31 +120,16 @@ def warp(
     rows, columns = rows[inner], columns[inner]
     label_tile = _sample(label, rows, columns, cv2.INTER_NEAREST)
     weight_tile = None if weight is None else _sample(weight, rows, columns, linear)
-    if augmentation.void_outside:
-        height, width = label.shape
-        outside = (rows < -0.5) | (rows > height - 0.5) | (columns < -0.5) | (columns > width - 0.5)
-        label_tile[outside] = VOID
-        if weight_tile is not None:
-            weight_tile[outside] = 0
     return tile, label_tile, weight_tile
 
 
 def vary_grey_values(
     tile: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Change gamma, contrast and brightness of a normalised (H, W, C) tile, all channels alike, and add noise."""
-    if augmentation.gamma:
-        low, high = float(tile.min()), float(tile.max())
-        exponent = (1 + augmentation.gamma) ** rng.uniform(-1, 1)
-        if high > low:
-            share = (tile - np.float32(low)) * np.float32(1 / (high - low))
-            tile = np.power(share, np.float32(exponent)) * np.float32(high - low) + np.float32(low)
+    """Change contrast and brightness of a normalised (H, W, C) tile, all channels alike."""
     if augmentation.contrast or augmentation.brightness:
         gain = np.float32(1 + augmentation.contrast * rng.uniform(-1, 1))
         tile = tile * gain + np.float32(augmentation.brightness * rng.uniform(-1, 1))
-    if augmentation.noise:
-        deviation = np.float32(augmentation.noise * rng.uniform())
-        tile = tile + deviation * rng.standard_normal(tile.shape, np.float32)
     return tile
 
 
@@ -194,20 +170,20 @@ def _spline_basis(size: int) -> NDArray[np.float32]:
 def _maps(
     centre: tuple[int, int], size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Source row and column of each tile pixel, (*size) each: flip, turn, scale, bend, then shift, in one.
+    """Source row and column of each tile pixel, (*size) each: flip, turn, scale, then bend, in one.
 
     Each map is a matrix product of rank 5: two linear terms and the three knots of the elastic spline.
     """
     signs = np.where(rng.integers(0, 2, 2) == 1, -1.0, 1.0) if augmentation.flips else np.ones(2)
     angle = math.radians(augmentation.rotation) * rng.uniform(-1, 1)
     zoom = 1 + augmentation.scale * rng.uniform(-1, 1)
-    shift = augmentation.shift * rng.uniform(-1, 1, 2)
+    rng.uniform(-1, 1, 2)  # drawn so that the tiles of version 0.1, which could be shifted, stay the same
     cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
     offsets = [np.arange(length, dtype=np.float32) - np.float32(length // 2) for length in size]
     ones = [np.ones(length, np.float32) for length in size]
     maps = []
     for axis, (down, right) in enumerate(((cosine, -sine), (sine, cosine))):
-        left = [offsets[0] * np.float32(down * signs[0]) + np.float32(centre[axis] + shift[axis]), ones[0]]
+        left = [offsets[0] * np.float32(down * signs[0]) + np.float32(centre[axis]), ones[0]]
         above = [ones[1], offsets[1] * np.float32(right * signs[1])]
         if augmentation.elastic:
             grid = rng.normal(0, augmentation.elastic, (3, 3)).astype(np.float32)

@@ -47,6 +47,7 @@ class Samples(Sequence[Sample]):
         weighting: which weight map.
         class_weights: (256,) float32, w_c by label id; 0 for void.
         cache: "memory", "disk" or "none".
+        failure: why the last sample that could not be had could not.
     """
 
     def __init__(
@@ -59,13 +60,24 @@ class Samples(Sequence[Sample]):
     ) -> None:
         self.pairs, self.fingerprints, self.weighting = pairs, fingerprints, weighting
         self.cache, self._load = cache, load
+        self.failure: InputError | None = None
         self.class_weights = np.append(np.ones(VOID, np.float32), np.float32(0))
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._load(index)
+        try:
+            return self._load(index)
+        except InputError as error:
+            self.failure = error
+            raise
+
+    def part(self, numbers: Sequence[int]) -> Samples:
+        """Some of these samples by their numbers; not weighed yet."""
+        pairs, facts = [self.pairs[n] for n in numbers], [self.fingerprints[n] for n in numbers]
+        # through these samples, with which the cache on disk goes
+        return Samples(pairs, facts, self.weighting, self.cache, lambda index: self[numbers[index]])
 
     def weigh(self, train: Samples) -> None:
         """Balance the class weights by the pixels of the training samples, where the weighting says so."""
@@ -117,6 +129,7 @@ def read_samples(
     kept = choose_cache(pairs, masks, weighting, cache)
     folder = Path(tempfile.mkdtemp(prefix="unet_tf-")) if kept == "disk" else None
     in_memory: list[Sample] = []
+    stamps = list(map(_stamp, pairs))
 
     def sample_of(index: int, decoded: Decoded) -> Sample:
         border = weighting.border(decoded.label, decoded.objects)
@@ -139,8 +152,20 @@ def read_samples(
         if kept == "memory":
             return in_memory[index]
         if folder is None:
+            if _stamp(pairs[index]) != stamps[index]:
+                image, mask = pairs[index].image, pairs[index].mask
+                raise InputError(
+                    f"A data set must stay as it is while it is used; {image} or {mask} has changed or gone since it "
+                    "was read. Restore it, and go on with the run (--resume).",
+                    image,
+                )
             return sample_of(index, read_pair(pairs[index], masks))
-        paths = (folder / f"{index}.{part}.npy" for part in Sample._fields[1:])
+        paths = [folder / f"{index}.{part}.npy" for part in Sample._fields[1:]]
+        if not all(path.exists() for path in paths[:2]):
+            raise InputError(
+                f"The cache on disk must stay while it is used; {folder} has gone. Go on with the run (--resume), and "
+                "choose --cache none or another folder by the environment variable TMPDIR if it goes again."
+            )
         parts = (np.load(path, mmap_mode="r") if path.exists() else None for path in paths)
         return Sample(pairs[index].name, *parts)  # type: ignore[arg-type]
 
@@ -161,6 +186,15 @@ def read_samples(
         raise
     samples.weigh(like or samples)
     return samples
+
+
+def _stamp(pair: Pair) -> tuple[int, ...]:
+    """Time and size of the files of a pair, which tell whether they have changed; nothing where they cannot be had."""
+    try:
+        found = pair.image.stat(), pair.mask.stat()
+    except OSError:
+        return ()
+    return tuple(number for one in found for number in (one.st_mtime_ns, one.st_size))
 
 
 def _save(path: Path, array: NDArray) -> None:

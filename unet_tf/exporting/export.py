@@ -152,7 +152,8 @@ def export(
         report = _report(bundle, tallies, milliseconds(temporary), len(validation))
         (temporary / REPORT).write_text(json.dumps(report, indent=2), encoding="utf-8")
         write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
-        (temporary / CARD).write_text(model_card(out.name, description, report), encoding="utf-8")
+        card = model_card(out.name, description, report)
+        (temporary / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
         _write_description(temporary, description)
     return report
 
@@ -200,9 +201,9 @@ def _checked(variants: Sequence[str]) -> tuple[str, ...]:
 
 def _model(run: Run, precision: str) -> keras.Model:
     """The best net, rebuilt where it was trained in another precision."""
-    if run.config.precision == precision:
+    if run.plan.precision == precision:
         return run.model
-    model = replace(run.config, precision=precision).build(run.normalisation.channels)
+    model = replace(run.plan, precision=precision).build(run.normalisation.channels)
     model.set_weights(run.model.get_weights())
     return model
 
@@ -223,7 +224,7 @@ def _files(run: Run, data: str | Path | None, needed: bool) -> tuple[list[Pair],
 def static_tile(run: Run, pairs: Sequence[Pair]) -> int:
     """The side of equal tiles of at most `STATIC_TILE` for the usual one of these pictures, or of the run's tiles."""
     geometry = run.geometry
-    side = (run.config.tile or 0) - geometry.shrink
+    side = run.plan.tile - geometry.shrink
     if pairs:
         few = [pairs[i] for i in sorted({*np.linspace(0, len(pairs) - 1, 12).astype(int)})]
         side = int(np.median([max(read_image(pair.image, pair.page).shape[:2]) for pair in few]))

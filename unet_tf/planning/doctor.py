@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import Pair, find_named, some
+from unet_tf.data.folder import Pair, some
+from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
@@ -23,8 +24,8 @@ from unet_tf.data.splits import split
 from unet_tf.data.weight_map import Weighting, class_balance
 from unet_tf.errors import InputError
 from unet_tf.planning.inspection import Look, look_at, near_copies
-from unet_tf.planning.plan import Plan, plan_sizes
-from unet_tf.planning.prepare import check_classes, check_tile, check_unseen
+from unet_tf.planning.plan import plan_sizes
+from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import in_order
 
@@ -70,6 +71,7 @@ class Findings:
         why: what shows it, in words.
         splits: facts of "train", "val" and, where there is one, "test", as training would split.
         problems: what would stop training, one text each; empty if nothing.
+        notes: what lies in the folder and is not used, one text each.
         warnings: what deserves a look, one text each.
         palette: a first `label_colors.txt`, where masks are colour-coded and there is none.
         tile: suggested input size of a training tile, pixels; None where no tile fits.
@@ -83,6 +85,7 @@ class Findings:
     why: str = ""
     splits: dict[str, SplitFacts] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     palette: Palette | None = None
     tile: int | None = None
@@ -116,6 +119,7 @@ class Findings:
                 for name, facts in self.splits.items()
             },
             "problems": self.problems,
+            "notes": self.notes,
             "warnings": self.warnings,
         }
 
@@ -147,7 +151,11 @@ def check(
     """
     config = replace(config or TrainConfig(), **config_changes(overrides))
     findings = Findings(Path(data))
-    splits = _split(findings, config)
+    named = find_named(findings.data)
+    findings.problems += named.problems
+    findings.notes += named.notes
+    findings.drawn = "val" not in named.splits
+    splits = _split(findings, named.splits, config)
     pairs = [pair for name in splits for pair in splits[name]]
     palette = None
     if pairs:
@@ -169,24 +177,38 @@ def check(
     ):
         looks.append(look)
         on_file(number, len(pairs))
+    if findings.drawn and masks is not None and "val" in splits:  # as training does: by what the pairs hold
+        holds = {
+            pair: frozenset(np.flatnonzero(look.fingerprint.class_pixels).tolist())
+            for pair, look in zip(pairs, looks, strict=True)
+            if look.fingerprint is not None
+        }
+        look_of = dict(zip(pairs, looks, strict=True))
+        splits = _split(findings, named.splits, config, holds)
+        pairs = [pair for name in splits for pair in splits[name]]
+        looks = [look_of[pair] for pair in pairs]
     _gather(findings, splits, looks)
     _group_problems(findings, pairs, looks)
     if masks is None and palette is None:
         _suggest_palette(findings, looks)
     _try_training(findings, splits, looks, config)
+    if "val" in findings.splits and masks is not None:
+        findings.warnings += filter(None, [validation_lacks(findings.splits["val"].class_pixels, findings.classes)])
     _warn_of_images(findings, pairs, looks)
     _warn_of_masks(findings, pairs, looks)
     _warn_of_copies(findings, splits, looks)
     return findings
 
 
-def _split(findings: Findings, config: TrainConfig) -> dict[str, list[Pair]]:
+def _split(
+    findings: Findings,
+    named: dict[str, list[Pair]],
+    config: TrainConfig,
+    holds: Mapping[Pair, Collection[int]] | None = None,
+) -> dict[str, list[Pair]]:
     """The splits that training would use, as far as they can be told; what is wrong goes to the problems."""
-    named, problems = find_named(findings.data)
-    findings.problems += problems
-    findings.drawn = "val" not in named
     try:
-        return split(named, config.val_share, config.split_seed, config.group, config.fold)
+        return split(named, config.val_share, config.split_seed, config.group, config.fold, holds)
     except InputError as error:
         if any(named.values()):
             findings.problems.append(str(error))
@@ -279,11 +301,13 @@ def _try_training(findings: Findings, splits: dict[str, list[Pair]], looks: list
     train = usable.get("train")
     if train is None:
         return
-    plan = Plan(config)
-    trials: list[Callable[[], None]] = [
-        lambda: plan_sizes(plan, train.shapes, 0.0),
-        lambda: check_tile(train, plan.config.geometry, plan.config.tile or 0),
-    ]
+
+    def try_sizes() -> None:
+        sizes = plan_sizes(config, train.shapes, 0.0)
+        findings.tile = sizes.tile.value
+        check_tile(train, sizes.geometry, sizes.tile.value)
+
+    trials: list[Callable[[], None]] = [try_sizes]
     for samples in usable.values():
         trials.append(partial(check_alike, samples.pairs, samples.fingerprints, None if samples is train else train))
     if findings.masks is not None:
@@ -296,7 +320,6 @@ def _try_training(findings: Findings, splits: dict[str, list[Pair]], looks: list
         except InputError as error:
             if str(error) not in findings.problems:
                 findings.problems.append(str(error))
-    findings.tile = plan.config.tile
 
 
 def _warn_of_images(findings: Findings, pairs: Sequence[Pair], looks: list[Look]) -> None:

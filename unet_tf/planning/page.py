@@ -18,6 +18,7 @@ from unet_tf.labels import VOID
 from unet_tf.planning.doctor import Findings
 from unet_tf.utils.files import replacing
 from unet_tf.utils.html import embed, table, write_page
+from unet_tf.utils.text import shown
 
 PAGE, FACTS, SHEET = "check.html", "check.json", "overlays.png"
 COLUMNS = 6
@@ -51,7 +52,7 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         sheet = (out / SHEET).read_bytes()
     sections = [
         _list("Problems: training would fail", findings.problems),
-        _list("Worth a look", findings.warnings),
+        _list("Worth a look", findings.notes + findings.warnings),
         "" if findings.problems else "<p>Nothing stands in the way of training.</p>",
         _masks(findings),
         _splits(findings),
@@ -76,7 +77,7 @@ def contact_sheet(findings: Findings) -> Figure:
         axis.set_axis_off()
     for axis, (name, picture) in zip(axes, findings.overlays, strict=False):
         axis.imshow(picture)
-        axis.set_title(name[-28:], fontsize=7, parse_math=False)
+        axis.set_title(shown(name)[-28:], fontsize=7, parse_math=False)
     if findings.masks is not None:
         has_void = bool(findings.masks.void)
         ids = [*range(len(findings.classes)), *([VOID] if has_void else [])]
@@ -84,7 +85,7 @@ def contact_sheet(findings: Findings) -> Figure:
         patches = [Patch(facecolor=shade, edgecolor="grey", linewidth=0.5) for shade in shades]
         figure.legend(
             patches,
-            [*findings.classes, *(["void"] if has_void else [])],
+            [*map(shown, findings.classes), *(["void"] if has_void else [])],
             loc="outside lower center",
             ncols=8,
             fontsize=8,

@@ -5,10 +5,11 @@ The rules and the measurements behind them stand in CONTRIBUTING.md. No TensorFl
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from unet_tf.config import PRECISIONS, TrainConfig
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.plan import Plan
 
 WIDTHS = (16, 32, 64)
 """Base filters to choose from: oneDNN works in blocks of 16 channels (24 take twice as long as 32)."""
@@ -35,55 +37,81 @@ FEWEST_BOTTOM = 8
 """Pixels along a tile at the deepest level, at least."""
 RARE, RARE_SHARE = 0.01, 0.25
 """Share of the pixels below which a class is rare, and share of the tiles that then look for classes."""
-OPEN_EPOCHS = 1_000_000
 LOGIT_MAPS = 6
 """float32 values for each class and pixel that loss and metric take."""
 
 
-class Plan:
-    """A configuration under way to having no open values, and the reason of each value that was chosen.
+Value = TypeVar("Value")
 
-    Attributes:
-        config: the configuration so far.
-        reasons: name of the setting -> why it has its value.
+
+class Choice(NamedTuple, Generic[Value]):
+    """The value of a setting, and why it is that; no reason where a person said it."""
+
+    value: Value
+    reason: str = ""
+
+
+class Sizes(NamedTuple):
+    """What the size of the images decides: padding and depth of the net, side of a tile, tiles a step."""
+
+    padding: Choice[str]
+    depth: Choice[int]
+    tile: Choice[int]
+    batch_size: Choice[int]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the net."""
+        return Geometry(self.depth.value, self.padding.value)
+
+
+class Course(NamedTuple):
+    """What the time decides: width of the net, steps between validations."""
+
+    base_filters: Choice[int]
+    steps_per_epoch: Choice[int]
+
+
+def choose(said: Value | None, value: Value, reason: str) -> Choice[Value]:
+    """What a person said; where that is nothing, or "auto", the value and its reason."""
+    return Choice(value, reason) if said is None or said == "auto" else Choice(said)
+
+
+def make_plan(config: TrainConfig, choices: Mapping[str, Choice[Any]]) -> Plan:
+    """The plan of a configuration and of the choices that were made for it.
+
+    Raises:
+        InputError: something is left open.
     """
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.config, self.reasons = config, dict[str, str]()
-
-    def choose(self, name: str, value: Any, reason: str) -> None:
-        """Set what is open."""
-        if getattr(self.config, name) in (None, "auto"):
-            self.config = replace(self.config, **{name: value})
-            self.reasons[name] = reason
+    chosen = replace(config, **{name: one.value for name, one in choices.items()})
+    return Plan.of(chosen, {name: one.reason for name, one in choices.items() if one.reason})
 
 
-def plan_sizes(plan: Plan, shapes: Sequence[tuple[int, int]], object_size: float) -> None:
-    """Choose padding, depth, tile and batch size.
+def plan_sizes(config: TrainConfig, shapes: Sequence[tuple[int, int]], object_size: float) -> Sizes:
+    """Choose padding, depth, tile and batch size, as far as a configuration leaves them open.
 
     Args:
-        plan: changed.
+        config: what a person said.
         shapes: height and width of each training image, pixels.
         object_size: as of `object_size`.
     """
     side = usual_side(shapes)
-    plan.choose("padding", "same", "every pixel that is computed carries loss; unpadded, two thirds would carry none")
+    words = "every pixel that is computed carries loss; unpadded, two thirds would carry none"
+    padding = choose(config.padding, "same", words)
     fits = max(0, int(math.log2(max(side, 1) / FEWEST_BOTTOM)))
     sees = Geometry(USUAL_DEPTH, "same").halo
     wanted = MOST_DEPTH if object_size > 2 * sees else USUAL_DEPTH
-    plan.choose(
-        "depth",
-        min(wanted, fits) or min(1, side // 2),
-        f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
-        if fits >= wanted
-        else f"images have {side} px, and one level more would have fewer than {FEWEST_BOTTOM} of them",
-    )
-    geometry = plan.config.geometry
-    tile = training_tile(shapes, geometry)
-    plan.choose("tile", tile, f"images have {side} px; more than {largest_output(geometry)} px are not used")
-    output = geometry.output_size(plan.config.tile or tile)
-    batch = min(32, max(1, round(STEP_PIXELS / output**2)))
-    plan.choose("batch_size", batch, f"about {STEP_PIXELS} px a step carry loss, {output}x{output} a tile")
+    words = f"images have {side} px, and one level more would have fewer than {FEWEST_BOTTOM} of them"
+    if fits >= wanted:
+        words = f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
+    depth = choose(config.depth, min(wanted, fits) or min(1, side // 2), words)
+    geometry = Geometry(depth.value, padding.value)
+    words = f"images have {side} px; more than {largest_output(geometry)} px are not used"
+    tile = choose(config.tile, training_tile(shapes, geometry), words)
+    output = geometry.output_size(tile.value)
+    words = f"about {STEP_PIXELS} px a step carry loss, {output}x{output} a tile"
+    batch_size = choose(config.batch_size, min(32, max(1, round(STEP_PIXELS / output**2))), words)
+    return Sizes(padding, depth, tile, batch_size)
 
 
 def training_tile(shapes: Sequence[tuple[int, int]], geometry: Geometry) -> int:
@@ -102,53 +130,56 @@ def largest_output(geometry: Geometry) -> int:
     return 388 if geometry.padding == "valid" else 256
 
 
-def plan_sampling(plan: Plan, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Choose whether tiles look for rare classes."""
+def plan_sampling(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[float]:
+    """Choose the share of the tiles that look for classes, where some class is rare."""
     shares = class_pixels / max(1, class_pixels.sum())
     rarest = int(shares.argmin())
     words = f"the rarest class, {classes[rarest]}, has {shares[rarest]:.2%} of the pixels"
-    plan.choose("rare_share", RARE_SHARE if shares[rarest] < RARE else 0.0, words)
+    return choose(config.rare_share, RARE_SHARE if shares[rarest] < RARE else 0.0, words)
 
 
-def plan_speed(plan: Plan, seconds_left: float, step_seconds: Callable[[TrainConfig], float]) -> None:
+def plan_course(
+    config: TrainConfig, one_pass: int, seconds_left: float, step_seconds: Callable[[int], float]
+) -> Course:
     """Choose width and steps of an epoch, after precision and sizes.
 
     Args:
-        plan: changed.
-        seconds_left: of the run's time.
-        step_seconds: measures one optimizer step of a configuration.
+        config: what a person said.
+        one_pass: steps that see each training pixel about once.
+        seconds_left: of the run's time; infinite without a limit.
+        step_seconds: measures one optimizer step of a net of so many base filters.
     """
-    if plan.config.epochs is not None:
-        plan.choose("base_filters", WIDTHS[1], "epochs limit the run, and not time alone; 64 in the paper")
-        return
-    measured: dict[int, float] = {}
-
-    def seconds(width: int) -> float:
-        if width not in measured:
-            measured[width] = step_seconds(replace(plan.config, base_filters=width))
-        return measured[width]
-
-    width = plan.config.base_filters
-    if width is None:
-        width = WIDTHS[0]
-        for wider in WIDTHS[1:]:  # a doubled width takes twice the time at least: no need to measure that
-            if 2 * seconds(width) * ENOUGH_STEPS > seconds_left or not _fits(wider, seconds, seconds_left):
-                break
-            width = wider
-        times = ", ".join(f"{known:.2f} s a step at {one}" for one, known in measured.items())
-        plan.choose("base_filters", width, f"the widest that makes {ENOUGH_STEPS} steps in time; measured {times}")
-    if plan.config.steps_per_epoch is None:
-        epochs = min(max(EPOCHS, seconds_left / LONGEST_EPOCH), max(1, seconds_left / SHORTEST_EPOCH))
-        steps = max(1, round(seconds_left / epochs / seconds(width)))
-        plan.choose("steps_per_epoch", steps, f"about {epochs:.0f} validations; a step takes {seconds(width):.2f} s")
+    if config.epochs is not None:
+        words = f"{one_pass} steps see each pixel about once; {FEWEST_STEPS} at least"
+        return Course(
+            choose(config.base_filters, WIDTHS[1], "epochs limit the run, and not time alone; 64 in the paper"),
+            choose(config.steps_per_epoch, max(FEWEST_STEPS, one_pass), words),
+        )
+    seconds = functools.lru_cache(step_seconds)
+    width = Choice(config.base_filters) if config.base_filters is not None else _widest(seconds, seconds_left)
+    if config.steps_per_epoch is not None:
+        return Course(width, Choice(config.steps_per_epoch))
+    epochs = min(max(EPOCHS, seconds_left / LONGEST_EPOCH), max(1, seconds_left / SHORTEST_EPOCH))
+    steps = max(1, round(seconds_left / epochs / seconds(width.value)))
+    words = f"about {epochs:.0f} validations; a step takes {seconds(width.value):.2f} s"
+    return Course(width, Choice(steps, words))
 
 
-def _fits(width: int, seconds: Callable[[int], float], seconds_left: float) -> bool:
-    """Whether a net makes enough steps in time, and fits into the memory."""
-    try:
-        return seconds(width) * ENOUGH_STEPS <= seconds_left
-    except InputError:
-        return False
+def _widest(seconds: Callable[[int], float], seconds_left: float) -> Choice[int]:
+    """The widest net that makes enough steps in time, and fits into the memory."""
+    width, measured = WIDTHS[0], {WIDTHS[0]: seconds(WIDTHS[0])}
+    for wider in WIDTHS[1:]:
+        if 2 * measured[width] * ENOUGH_STEPS > seconds_left:
+            break  # a doubled width takes twice the time at least: no need to measure that
+        try:
+            measured[wider] = seconds(wider)
+        except InputError:  # more than the memory
+            break
+        if measured[wider] * ENOUGH_STEPS > seconds_left:
+            break
+        width = wider
+    times = ", ".join(f"{known:.2f} s a step at {one}" for one, known in measured.items())
+    return Choice(width, f"the widest that makes {ENOUGH_STEPS} steps in time; measured {times}")
 
 
 def object_size(labels: Sequence[NDArray[np.uint8]], num_classes: int) -> float:
@@ -164,39 +195,36 @@ def object_size(labels: Sequence[NDArray[np.uint8]], num_classes: int) -> float:
     return max(widths, default=0.0)
 
 
-def memory_needed(config: TrainConfig, channels: int) -> int:
+def memory_needed(plan: Plan, channels: int) -> int:
     """Estimate the bytes that a training step takes, within about a third (measured on CPU).
 
     Kept for the way back are, at each level, what convolutions, normalisations and ReLUs put out; weights have a
     gradient and the optimizer's two moments beside them.
     """
-    geometry, base = config.geometry, config.base_filters or WIDTHS[-1]
-    pixels = (config.batch_size or 1) * (config.tile or 0) ** 2
-    maps = 6 if config.batch_norm else 4
+    pixels = plan.batch_size * plan.tile**2
+    maps = 6 if plan.batch_norm else 4
     floats = channels * pixels
-    for level in range(geometry.depth + 1):
-        of_block = maps * (1 if level == geometry.depth else 2) + (0 if level == geometry.depth else 3)
-        floats += of_block * base * 2**level * pixels // 4**level
-    weights = 2.0 * 31.03e6 * (base / 64) ** 2 * 4.0 ** (geometry.depth - 4)
-    each = 4 if PRECISIONS[config.precision] == "float32" else 2
-    logits = LOGIT_MAPS * 4 * (len(config.classes or ()) or 2) * pixels
+    for level in range(plan.depth + 1):
+        of_block = maps * (1 if level == plan.depth else 2) + (0 if level == plan.depth else 3)
+        floats += of_block * plan.base_filters * 2**level * pixels // 4**level
+    weights = 2.0 * 31.03e6 * (plan.base_filters / 64) ** 2 * 4.0 ** (plan.depth - 4)
+    each = 4 if PRECISIONS[plan.precision] == "float32" else 2
+    logits = LOGIT_MAPS * 4 * plan.num_classes * pixels
     return int(floats * each + logits + 16 * weights)
 
 
-def check_memory(config: TrainConfig, channels: int, free: int) -> str:
+def check_memory(plan: Plan, channels: int, free: int) -> str:
     """Say how much memory a run takes.
 
     Raises:
         InputError: more than is free.
     """
-    need = memory_needed(config, channels)
-    words = (
-        f"about {need / 1e9:.1f} GB for {config.batch_size} tiles of {config.tile} px and {config.base_filters} base"
-    )
-    words += f" filters at depth {config.depth} ({config.precision}); {free / 1e9:.1f} GB are free"
+    need = memory_needed(plan, channels)
+    words = f"about {need / 1e9:.1f} GB for {plan.batch_size} tiles of {plan.tile} px and {plan.base_filters} base"
+    words += f" filters at depth {plan.depth} ({plan.precision}); {free / 1e9:.1f} GB are free"
     if need > free:
         raise InputError(
-            f"A training step fits into the free memory; it takes {words}. Lower --batch-size, --tile or "
+            f"A training step must fit into the free memory; it takes {words}. Lower --batch-size, --tile or "
             "--base-filters, or choose --precision bfloat16."
         )
     return words

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.fingerprint import measure_normalisation
-from unet_tf.data.folder import SPLITS
+from unet_tf.data.folder import SPLITS, Pair
+from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
-from unet_tf.data.samples import Samples, read_samples
-from unet_tf.data.splits import find_splits
+from unet_tf.data.samples import Samples, check_alike, read_samples
+from unet_tf.data.splits import hold_out, split
+from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
-from unet_tf.planning.plan import Plan, object_size, plan_sampling, plan_sizes, usual_side
+from unet_tf.planning.plan import Choice, Sizes, choose, object_size, plan_sampling, plan_sizes, usual_side
 from unet_tf.tiling import default_tile
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,40 +45,54 @@ LOOKED_AT = 12
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set, read and checked.
+    """A data set, read and checked, and what it decides.
 
     Attributes:
-        plan: the configuration, with all chosen that the data decides, and why.
+        config: what a person said.
         masks: how the masks say the classes.
         splits: "train" and those of "val" and "test" that were asked for and hold pairs.
         normalisation: measured on "train".
+        classes: names of the classes.
+        border_weight: of the separation borders.
+        rare_share: share of the tiles that look for classes.
+        sizes: of net, tile and step.
     """
 
-    plan: Plan
+    config: TrainConfig
     masks: MaskFormat
     splits: dict[str, Samples]
     normalisation: Normalisation
+    classes: tuple[str, ...]
+    border_weight: Choice[float]
+    rare_share: Choice[float]
+    sizes: Sizes
+
+    @property
+    def choices(self) -> dict[str, Choice[Any]]:
+        """The settings that the data decides, by name."""
+        read: dict[str, Choice[Any]] = {"classes": Choice(self.classes), "masks": Choice(self.masks.kind)}
+        shares = {"border_weight": self.border_weight, "rare_share": self.rare_share}
+        return read | shares | self.sizes._asdict()
 
     def tiles(self) -> TileDraw:
         """Random training tiles by number."""
         from unet_tf.data.pipeline import TileDraw
 
-        config = self.plan.config
         return TileDraw(
             self.splits["train"],
             self.normalisation,
-            config.geometry,
-            config.tile or 0,
-            config.augmentation,
-            config.seed,
-            config.rare_share or 0.0,
+            self.sizes.geometry,
+            self.sizes.tile.value,
+            self.config.augmentation,
+            self.config.seed,
+            self.rare_share.value,
         )
 
     def held_out(self, split: str = "val") -> tf.data.Dataset:
         """Every pixel of a split once, unaugmented, on the tile grid of prediction."""
         from unet_tf.data.pipeline import validation_dataset
 
-        geometry = self.plan.config.geometry
+        geometry = self.sizes.geometry
         return validation_dataset(self.splits[split], self.normalisation, geometry, default_tile(geometry))
 
 
@@ -85,53 +103,126 @@ def prepare(
     splits: Sequence[str] = SPLITS,
     only_checked: Sequence[str] = ("test",),
     masks: MaskFormat | None = None,
+    held: Collection[str] | None = None,
 ) -> Prepared:
-    """Find, recognise, split, decode and check a data folder.
+    """Find, recognise, split, decode and check a data folder, and choose what it decides.
 
     Says what it found on the logger "unet_tf".
 
     Args:
         data: folder as for `unet_tf.train`.
-        config: how.
+        config: what a person said.
         on_file: called with (files read, files in all).
         splits: those to read, besides "train".
         only_checked: those that are read for their faults alone, without weights and cache.
-        masks: how the masks say the classes, where that is known already.
+        masks: how the masks say the classes, where a plan was made already: its tile is then taken as it is.
+        held: names of the pairs that a run holds out, where it has begun with a share that was drawn.
 
     Raises:
         InputError: the data or a setting cannot be used.
+        Stopped: a signal has told to stop.
     """
-    pairs = find_splits(data, config.val_share, config.split_seed, config.group, config.fold)
-    classes = config.classes or ()
-    if masks is None:
+    named = find_named(data).check()
+    pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
+    planned = masks is not None
+    if masks is not None and config.classes is not None:
+        classes = config.classes
+    else:
         everything = [pair for some in pairs.values() for pair in some]
         masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
         log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
+    look()
+    if drawn := "val" not in named:  # by what the pairs hold, which is known when they are read
+        pairs |= {"train": named.get("train", named.get("", [])), "val": []}
     pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
-    plan = Plan(replace(config, classes=classes, masks=masks.kind))
     w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
-    plan.choose("border_weight", w0, f"the paper's where masks tell objects apart; these are {masks.kind} masks")
-    config = plan.config
+    words = f"the paper's where masks tell objects apart; these are {masks.kind} masks"
+    border_weight = choose(config.border_weight, w0, words)
 
+    read = _read(pairs, masks, config, border_weight.value, only_checked, on_file)
+    if drawn:
+        read["train"], read["val"] = draw_validation(read["train"], config, held)
+        for samples in read.values():
+            samples.weigh(read["train"])
+    read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
+    train = read["train"]
+    check_classes(train, classes)
+    if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
+        log.warning(words)
+    rare_share = plan_sampling(config, train.class_pixels, classes)
+    few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
+    sizes = plan_sizes(config, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
+    if not planned:
+        check_tile(train, sizes.geometry, sizes.tile.value)
+    normalisation = measure_normalisation(train.fingerprints)
+    return Prepared(config, masks, read, normalisation, classes, border_weight, rare_share, sizes)
+
+
+def _read(
+    pairs: dict[str, list[Pair]],
+    masks: MaskFormat,
+    config: TrainConfig,
+    border_weight: float,
+    only_checked: Sequence[str],
+    on_file: Progress,
+) -> dict[str, Samples]:
+    """The pairs of each split, decoded and checked; "train" comes first, and the others are held to it."""
     total, done = sum(map(len, pairs.values())), itertools.count(1)
+
+    def count() -> None:
+        on_file(next(done), total)
+        look()
+
+    weighting = Weighting(config.class_balance, border_weight, config.border_sigma)
     read: dict[str, Samples] = {}
     for name, some in pairs.items():
         read[name] = read_samples(
             some,
             masks,
-            None if name in only_checked else config.weighting,
+            None if name in only_checked else weighting,
             read.get("train"),
             "none" if name in only_checked else config.cache,
             places=config.rare_share != 0 and name == "train",
-            on_file=lambda: on_file(next(done), total),
+            on_file=count,
         )
-    train = read["train"]
-    check_classes(train, classes)
-    plan_sampling(plan, train.class_pixels, classes)
-    few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
-    plan_sizes(plan, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
-    check_tile(train, plan.config.geometry, plan.config.tile or 0)
-    return Prepared(plan, masks, read, measure_normalisation(train.fingerprints))
+    return read
+
+
+def draw_validation(pool: Samples, config: TrainConfig, held: Collection[str] | None = None) -> tuple[Samples, Samples]:
+    """Part the samples of a folder without val/ in those to learn from and those to validate by, not weighed yet.
+
+    Args:
+        pool: all of them.
+        config: says share, seed, group and fold.
+        held: names of those to validate by, where a run has begun with them.
+
+    Raises:
+        InputError: as `hold_out` does, or the two differ in pixel type or channels.
+    """
+    if held is None:
+        holds = [frozenset(np.flatnonzero(one.class_pixels).tolist()) for one in pool.fingerprints]
+        settings = config.val_share, config.split_seed, config.group, config.fold
+        chosen = {(pair.name, pair.page) for pair in hold_out(pool.pairs, *settings, holds)[1]}
+    else:
+        chosen = {(pair.name, pair.page) for pair in pool.pairs if pair.name in held}
+    is_held = [(pair.name, pair.page) in chosen for pair in pool.pairs]
+    train, val = (pool.part([n for n, out in enumerate(is_held) if out == wanted]) for wanted in (False, True))
+    if not (train.pairs and val.pairs):
+        raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
+    check_alike(val.pairs, val.fingerprints, train)
+    return train, val
+
+
+def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Say which classes no validation pixel has, and what follows; nothing where it has all."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
+    if not absent:
+        return ""
+    names = ", ".join(absent)
+    return (
+        f"No validation pixel is of {names}. A mean IoU on these files is that of the other classes alone, so the best "
+        f"epoch is chosen by validation loss. Give more files with {names}, or a val/ that holds some."
+    )
 
 
 def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
@@ -139,7 +230,7 @@ def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
     absent = [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]
     if absent:
         raise InputError(
-            f"Every class has pixels in the training masks; none has {', '.join(absent)} (pixels of "
+            f"Every class must have pixels in the training masks; none has {', '.join(absent)} (pixels of "
             f"{', '.join(classes)}: {', '.join(map(str, train.class_pixels))}). Check the masks, or --classes."
         )
 
@@ -157,8 +248,8 @@ def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
         fits = geometry.nearest_legal(side + geometry.shrink)[0]
         remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
         raise InputError(
-            f"Three of four training images hold the output of a tile, and a {tile} tile gives {output}x{output} px: "
-            f"{name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
+            f"Three of four training images must hold the output of a tile, and a {tile} tile gives {output}x{output} "
+            f"px: {name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
         )
 
 
@@ -167,7 +258,7 @@ def check_unseen(splits: dict[str, Samples]) -> None:
     unseen = "test" if "test" in splits else "val"
     if {one.sha256 for one in splits[unseen].fingerprints} <= {one.sha256 for one in splits["train"].fingerprints}:
         raise InputError(
-            f"A net is judged on images that it never saw, and every {unseen} image is a training image too. "
+            f"A net must be judged on images that it never saw, and every {unseen} image is a training image too. "
             "Hold others out."
         )
 
@@ -187,9 +278,10 @@ def dataset(
     pixel once, unaugmented, one tile a batch; pixels that a tile shares with another are void in its label.
 
     Args:
-        data: folder as for `unet_tf.train`.
+        data: folder with `images/` and `masks/` of equal names, directly or in `train/`, `val/`, `test/`, or with
+            lists of names (`unet_tf.check` tells).
         split: "train", "val" or "test".
-        config: settings as for `unet_tf.train`: those of data, tile, weight map and augmentation count.
+        config: all settings at once, None for the defaults; those of data, tile, weight map and augmentation count.
         deterministic: the same seed gives the same tiles in the same order; False gives them as they are ready.
         on_file: called with (files read, files in all) while reading.
         **overrides: single settings, fields of `TrainConfig`.
@@ -208,13 +300,13 @@ def dataset(
     from unet_tf.data.pipeline import epoch_dataset
 
     if split not in SPLITS:
-        raise InputError(f"A split is one of {', '.join(SPLITS)}; received {split!r}.")
+        raise InputError(f"A split must be one of {', '.join(SPLITS)}; received {split!r}.")
     config = replace(config or TrainConfig(), **config_changes(overrides))
     # Left open, the sizes are those of unet(), which this is for.
-    config = replace(config, depth=4 if config.depth is None else config.depth, padding=config.padding or "valid")
+    config = replace(config, depth=choose(config.depth, 4, "").value, padding=choose(config.padding, "valid", "").value)
     prepared = prepare(data, config, on_file, [split], only_checked=())
     if split not in prepared.splits:
         raise InputError(f"{data} has no {split} files.")
     if split != "train":
         return prepared.held_out(split)
-    return epoch_dataset(prepared.tiles(), prepared.plan.config.batch_size or 1, deterministic)
+    return epoch_dataset(prepared.tiles(), prepared.sizes.batch_size.value, deterministic)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
-import shutil
+import numbers
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from unet_tf.config import TrainConfig
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Sample
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.evaluation.panels import write_panel
-from unet_tf.planning.plan import OPEN_EPOCHS
+from unet_tf.evaluation.tables import ABSENT
+from unet_tf.plan import Plan
 from unet_tf.prediction.predict import predict
-from unet_tf.run import Run
-from unet_tf.training.checkpoint import State, save_checkpoint
+from unet_tf.training.checkpoint import State
+from unet_tf.training.run_writer import RunWriter
 from unet_tf.training.strategy import learning_rate
-from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
 
@@ -45,24 +43,26 @@ class RunClock(keras.callbacks.Callback):
     whichever limit comes first. What the last validation took is kept free at the end.
 
     Args:
-        config: its epochs, minutes, steps of an epoch and learning rate.
+        plan: its epochs, minutes, steps of an epoch and learning rate count.
         start: `time.monotonic()` when the run began, had it never been stopped.
         epochs_done: complete epochs, where a run goes on.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
+        absent: number of classes that no validation pixel has.
     """
 
     def __init__(
         self,
-        config: TrainConfig,
+        plan: Plan,
         start: float,
         epochs_done: int = 0,
         on_progress: Progress = unseen,
+        absent: int = 0,
     ) -> None:
         super().__init__()
-        self.epochs = config.epochs or OPEN_EPOCHS
-        self.seconds = config.minutes * 60 if config.minutes else math.inf
-        self.peak, self.steps, self.start = config.learning_rate, config.steps_per_epoch or 1, start
-        self.step, self.on_progress = epochs_done * self.steps, on_progress
+        self.absent = absent
+        self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
+        self.peak, self.start = plan.learning_rate, start
+        self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
         self.validation_start = self.validation_seconds = 0.0
 
@@ -71,7 +71,7 @@ class RunClock(keras.callbacks.Callback):
         """Share of the run that is done, in [0, 1]."""
         usable = max(self.seconds - self.validation_seconds, 1e-9)
         by_time = (time.monotonic() - self.start) / usable
-        return min(1.0, max(self.step / (self.epochs * self.steps), by_time))
+        return min(1.0, max(self.step / self.steps_in_all, by_time))
 
     def learning_rate(self, share: float) -> float:
         """Linear warm-up, then a cosine from the peak to zero."""
@@ -95,7 +95,7 @@ class RunClock(keras.callbacks.Callback):
             if self.share >= 1:
                 self.model.stop_training = True
         else:
-            self.on_progress(self.step, self.epochs * self.steps)
+            self.on_progress(self.step, int(self.steps_in_all))
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Note when validation began."""
@@ -106,9 +106,11 @@ class RunClock(keras.callbacks.Callback):
         self.validation_seconds = time.monotonic() - self.validation_start
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Add learning rate and seconds to the line of the epoch, and say it."""
+        """Add learning rate, seconds and what validation lacks to the line of the epoch, and say it."""
         logs["learning_rate"] = learning_rate(self.model)
         logs["seconds"] = round(time.monotonic() - self.start, 1)
+        if self.absent:
+            logs[ABSENT] = self.absent
         if self.seconds < math.inf and self.share >= 1:
             self.model.stop_training = True  # another epoch would have no time to learn
         log.info(f"{epoch_line(epoch, logs)}  {self._left()}")
@@ -123,7 +125,14 @@ def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
     """An epoch, counted from 0, in one line."""
     return (
         f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
-        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
+        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}{_lacks(logs)}"
+    )
+
+
+def _lacks(logs: dict[str, Any]) -> str:
+    """What a validation mean IoU leaves out, where it does."""
+    return (
+        f" (without {logs[ABSENT]} of the classes, of which there is no validation pixel)" if logs.get(ABSENT) else ""
     )
 
 
@@ -135,6 +144,9 @@ class Guard(keras.callbacks.Callback):
         files: names of the images in the batch of a step, counted from 0 over the whole run.
         epochs_done: complete epochs, where a run goes on.
         steps: of an epoch.
+
+    Attributes:
+        line: what the run itself says of the last epoch, before callbacks of others add to it.
     """
 
     def __init__(
@@ -147,6 +159,7 @@ class Guard(keras.callbacks.Callback):
         super().__init__()
         self.class_shares, self.files = class_shares, files
         self.step, self.collapsed = epochs_done * steps, 0
+        self.line: dict[str, Any] = {}
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         """Count the step.
@@ -156,7 +169,7 @@ class Guard(keras.callbacks.Callback):
         """
         if not math.isfinite(logs["loss"]):
             raise InputError(
-                f"A loss is finite; it is {logs['loss']} in step {self.step + 1}, on tiles of "
+                f"A loss must be finite; it is {logs['loss']} in step {self.step + 1}, on tiles of "
                 f"{', '.join(sorted(set(self.files(self.step))))}. What the run saved before stays. Lower "
                 f"--learning-rate ({learning_rate(self.model):.2g} in this step), choose --precision "
                 "bfloat16 or float32 if it is float16, and look at these files with unet-tf check."
@@ -171,29 +184,35 @@ class Guard(keras.callbacks.Callback):
         """
         if not math.isfinite(logs["val_loss"]):
             raise InputError(
-                f"A validation loss is finite; it is {logs['val_loss']} after epoch {epoch + 1}. What the run saved "
-                "before stays. Lower --learning-rate."
+                f"A validation loss must be finite; it is {logs['val_loss']} after epoch {epoch + 1}. What the run "
+                "saved before stays. Lower --learning-rate."
             )
-        if self.model.distribute_strategy.num_replicas_in_sync > 1:
-            return  # to read a metric, all replicas must take part
+        if self.model.distribute_strategy.num_replicas_in_sync == 1:  # to read a metric, all replicas must take part
+            logs["classes_predicted"] = self._classes_predicted()
+        self.line = dict(logs)
+
+    def _classes_predicted(self) -> int:
         metrics = [one for group in self.model.metrics for one in getattr(group, "metrics", [group])]
         metric = next(one for one in metrics if isinstance(one, MeanIoU))  # holds what validation counted
-        predicted = np.flatnonzero(np.array(metric.confusion).sum(0))
-        logs["classes_predicted"] = len(predicted)
-        self.collapsed = self.collapsed + 1 if len(predicted) == 1 else 0
+        confusion = np.array(metric.confusion)  # (C, C), rows: true classes
+        predicted = np.flatnonzero(confusion.sum(0))
+        # where validation pixels have no other class, there is nothing else to predict
+        collapsed = len(predicted) == 1 and confusion.sum() > confusion[predicted[0]].sum()
+        self.collapsed = self.collapsed + 1 if collapsed else 0
         if self.collapsed == COLLAPSED:
             shares = ", ".join(f"{name} {share:.2%}" for name, share in self.class_shares.items())
             log.warning(
                 f"For {COLLAPSED} epochs the net has predicted {list(self.class_shares)[predicted[0]]} alone (training "
                 f"pixels: {shares}). Try --class-balance, --rare-share 0.5 or another --learning-rate."
             )
+        return len(predicted)
 
 
 class SamplePredictions(keras.callbacks.Callback):
     """Draws the prediction of one validation image after the epochs 1, 2, 4, 8, ... into `progress/`.
 
     Args:
-        out: the run folder.
+        writer: of the run folder.
         sample: the image, its middle part if it is large.
         normalise: raw pixels -> what the net takes.
         classes: names of the classes.
@@ -201,11 +220,16 @@ class SamplePredictions(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, out: Path, sample: Sample, normalise: Callable[..., Any], classes: tuple[str, ...], masks: MaskFormat
+        self,
+        writer: RunWriter,
+        sample: Sample,
+        normalise: Callable[..., Any],
+        classes: tuple[str, ...],
+        masks: MaskFormat,
     ) -> None:
         super().__init__()
         middle = tuple(slice(max(0, (n - SHOWN) // 2), max(0, (n - SHOWN) // 2) + SHOWN) for n in sample.label.shape)
-        self.folder, self.name, self.classes, self.masks = out / Run.PROGRESS, sample.name, classes, masks
+        self.writer, self.name, self.classes, self.masks = writer, sample.name, classes, masks
         self.image, self.label, self.normalise = sample.image[middle], sample.label[middle], normalise
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -213,45 +237,72 @@ class SamplePredictions(keras.callbacks.Callback):
         number = epoch + 1
         if number & (number - 1):
             return
-        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}"
+        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}{_lacks(logs)}"
         prediction = predict(self.model, self.normalise(self.image))
-        path = self.folder / f"epoch_{number:05d}.png"
-        write_panel(path, title, self.image, self.label, prediction, self.classes, self.masks)
+        write_panel(self.writer.panel(number), title, self.image, self.label, prediction, self.classes, self.masks)
 
 
 class RunFiles(keras.callbacks.Callback):
-    """Writes the files of a run, each whole: `last.keras` each epoch, then what follows from it.
-
-    A process that is killed between two files leaves a `last.keras` whose state tells what the others must be
-    (`write_derived`). Ends a run that stands still.
+    """Writes the files of a run after each epoch, and ends a run that stands still.
 
     Args:
-        out: the run folder.
-        patience: epochs without a better validation mean IoU after which training ends, or None.
+        writer: of the run folder.
+        patience: epochs without a better validation mean IoU after which training ends; infinite for no end.
         state: of the run so far; grows.
+        own: what the run itself says of the epoch, which the callbacks of others cannot change.
     """
 
-    def __init__(self, out: Path, patience: int | None, state: State) -> None:
+    def __init__(
+        self, writer: RunWriter, patience: float, state: State, own: Callable[[], dict[str, Any]] = dict
+    ) -> None:
         super().__init__()
-        self.out, self.patience, self.state = out, patience, state
+        self.writer, self.patience, self.state, self.own = writer, patience, state, own
+        self.left_out: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Save, compare, and stop where patience is at its end."""
-        self.state.history.append({"epoch": epoch, **logs})
-        if self.patience and epoch - self.state.best[0] >= self.patience:
+        self.state.history.append({"epoch": epoch} | self._numbers(logs) | self._numbers(self.own()) | {"epoch": epoch})
+        if epoch - self.state.best[0] >= self.patience:
             self.model.stop_training = True
         self.state.finished = bool(self.model.stop_training) or epoch + 1 == self.params["epochs"]
-        save_checkpoint(self.model, self.out / Run.LAST, self.state)
-        write_derived(self.out, self.state)
+        self.writer.save(self.model, self.state)
+
+    def _numbers(self, logs: dict[str, Any]) -> dict[str, int | float]:
+        """What of the logs is a number, as Python's own; the rest is named once and left out."""
+        found = {str(name): as_number(value) for name, value in logs.items()}
+        if lost := [name for name, value in found.items() if value is None and name not in self.left_out]:
+            self.left_out.update(lost)
+            log.warning(f"The history of a run holds numbers; {', '.join(lost)} of a callback's logs is left out.")
+        return {name: value for name, value in found.items() if value is not None}
 
 
-def write_derived(out: Path, state: State) -> None:
-    """Write what follows from `last.keras`: `best.keras` where its last epoch is the best one, and `history.csv`."""
-    if state.best[0] == state.history[-1]["epoch"]:
-        with replacing(out / Run.BEST) as temporary:
-            shutil.copyfile(out / Run.LAST, temporary)
-    with replacing(out / Run.HISTORY) as temporary, temporary.open("w", newline="") as file:
-        columns = dict.fromkeys(name for row in state.history for name in row)
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(state.history)
+def as_number(value: Any) -> int | float | None:
+    """A number of Python, NumPy or TensorFlow, or an array of one, as Python's own; None for all else."""
+    if not isinstance(value, numbers.Number) and hasattr(value, "__array__"):
+        try:
+            value = np.asarray(value).reshape(-1)
+        except Exception:  # whatever a foreign type raises: it is no number
+            return None
+        value = value.tolist()[0] if value.size == 1 else None
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else None
+
+
+class Looking(keras.callbacks.Callback):
+    """Ends training between two steps, tiles of validation or epochs where a signal has told it to stop.
+
+    It is the last of the callbacks, so that what the others do after a step or an epoch is done.
+    """
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Look after a step."""
+        look()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Look after a tile of validation."""
+        look()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Look after the files of an epoch are written."""
+        look()

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from unet_tf.errors import InputError
+from unet_tf.evaluation.tables import best_row
 from unet_tf.utils.files import replacing
 
 STATE = "training.json"
@@ -36,9 +37,11 @@ class State:
 
     @property
     def best(self) -> tuple[int, float]:
-        """Epoch and validation mean IoU of the best epoch so far, the first of equals; (0, -inf) before the first."""
-        scores = [(row["epoch"], row["val_mean_iou"]) for row in self.history]
-        return max(scores, key=lambda item: (item[1], -item[0]), default=(0, float("-inf")))
+        """Number and validation mean IoU of the best epoch so far (`best_row`); (0, -inf) before the first."""
+        if not self.history:
+            return 0, float("-inf")
+        best = best_row(self.history)
+        return best["epoch"], best["val_mean_iou"]
 
 
 def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
@@ -62,13 +65,28 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            state = State(**json.loads(archive.read(STATE)))
+            state = _state(json.loads(archive.read(STATE)))
         model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
         for generator, value in zip(_generators(model), state.generators, strict=True):
             generator.assign(value)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.") from error
+    except Exception as error:  # Keras and h5py raise whatever they meet in a file that is none
+        raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.", path) from error
+    return state
+
+
+def _state(stored: dict[str, Any]) -> State:
+    """The state that was stored.
+
+    Raises:
+        ValueError: it is none.
+        TypeError: it is none.
+    """
+    state = State(**stored)
+    for number, row in enumerate(state.history):
+        numbers = row["val_mean_iou"], row["seconds"]
+        if row["epoch"] != number or not all(isinstance(value, (int, float)) for value in numbers):
+            raise ValueError(f"its history has no whole row for epoch {number}")
     return state
 
 

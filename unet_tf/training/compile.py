@@ -1,4 +1,4 @@
-"""The net of a configuration with optimizer, loss and metric, and what a step of it costs on this machine."""
+"""The net of a plan with optimizer, loss and metric, and what a step of it costs on this machine."""
 
 from __future__ import annotations
 
@@ -10,52 +10,63 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from unet_tf.config import TrainConfig
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.batch_norm import fuse_batch_norm
 from unet_tf.model.losses import WeightedCrossentropy
+from unet_tf.plan import Plan
+from unet_tf.utils.chance import own_chance
+from unet_tf.utils.signals import look
 
 MOMENTUM = 0.99
 """Of SGD, as in the paper."""
 TIMED_STEPS = 5
+SEED = (0, 0)
+"""Of the noise that steps are timed on."""
 PAYS = 1.1
 """How much faster bfloat16 convolutions must be on a CPU to be worth their digits."""
 BFLOAT16_CAPABILITY, FLOAT16_CAPABILITY = (8, 0), (7, 0)
 """Compute capability from which NVIDIA's tensor cores take bfloat16 and float16."""
 
 
-def compiled(config: TrainConfig, channels: int) -> keras.Model:
-    """The net of a configuration, its start weights seeded, ready for `fit`.
+def compiled(plan: Plan, channels: int) -> keras.Model:
+    """Make the net of a plan, its start weights seeded, ready for `fit`.
 
     Args:
-        config: all of it chosen.
+        plan: of the run.
         channels: of the images.
     """
-    keras.utils.set_random_seed(config.seed)
-    model = config.build(channels)
+    with own_chance(plan.seed):
+        model = plan.build(channels)
     fuse_batch_norm(model)
     optimizer: keras.optimizers.Optimizer
-    if config.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(config.learning_rate, momentum=MOMENTUM, global_clipnorm=config.clip_norm)
+    if plan.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(plan.learning_rate, momentum=MOMENTUM)
     else:
-        optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm)
-    if config.precision == "float16":
+        optimizer = keras.optimizers.Adam(plan.learning_rate)
+    if plan.precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(optimizer=optimizer, loss=WeightedCrossentropy(), metrics=[MeanIoU(config.num_classes)])
+    model.compile(optimizer=optimizer, loss=WeightedCrossentropy(), metrics=[MeanIoU(plan.num_classes)])
     return model
 
 
-def step_seconds(config: TrainConfig, channels: int) -> float:
-    """Median time of an optimizer step on tiles of noise, after the first, which is compiled."""
-    with memory_in_words(config):
-        model = compiled(config, channels)
-        batch, tile, output = config.batch_size or 1, config.tile or 0, config.geometry.output_size(config.tile or 0)
+def step_seconds(plan: Plan, channels: int) -> float:
+    """Median time of an optimizer step on tiles of noise, after the first, which is compiled.
+
+    Raises:
+        InputError: the memory does not hold it.
+        Stopped: a signal has told to stop.
+    """
+    with memory_in_words(plan):
+        model = compiled(plan, channels)
+        batch, tile, output = plan.batch_size, plan.tile, plan.geometry.output_size(plan.tile)
+        # stateless: the generator of TensorFlow belongs to the caller
+        labels = tf.random.stateless_uniform((batch, output, output), SEED, 0, plan.num_classes, tf.int32)
         tiles = tf.data.Dataset.from_tensors(
             (
-                tf.random.normal((batch, tile, tile, channels)),
+                tf.random.stateless_normal((batch, tile, tile, channels), SEED),
                 # not one label alone: gradients would fall below the normal floats, which are slow
-                tf.cast(tf.random.uniform((batch, output, output), 0, config.num_classes, tf.int32), tf.uint8),
+                tf.cast(labels, tf.uint8),
                 tf.ones((batch, output, output)),
             )
         )
@@ -66,6 +77,7 @@ def step_seconds(config: TrainConfig, channels: int) -> float:
             start = time.perf_counter()
             float(model.train_function(steps)["loss"])
             seconds.append(time.perf_counter() - start)
+            look()
     return statistics.median(seconds[2:])
 
 
@@ -88,8 +100,8 @@ def fastest_precision() -> tuple[str, str]:
 
 def _convolution_seconds(dtype: str) -> float:
     """Best time of a 3x3 convolution of 64 to 64 channels and its gradients."""
-    images = tf.cast(tf.random.normal((1, 128, 128, 64)), dtype)
-    kernel = tf.cast(tf.random.normal((3, 3, 64, 64)), dtype)
+    images = tf.cast(tf.random.stateless_normal((1, 128, 128, 64), SEED), dtype)
+    kernel = tf.cast(tf.random.stateless_normal((3, 3, 64, 64), SEED), dtype)
 
     @tf.function(jit_compile=False)
     def both_ways() -> tf.Tensor:
@@ -104,17 +116,18 @@ def _convolution_seconds(dtype: str) -> float:
         start = time.perf_counter()
         float(both_ways())
         seconds.append(time.perf_counter() - start)
+        look()
     return min(seconds)
 
 
 @contextmanager
-def memory_in_words(config: TrainConfig) -> Iterator[None]:
+def memory_in_words(plan: Plan) -> Iterator[None]:
     """Say what to lower where the memory of the device does not do."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
-            f"The memory does not hold {config.base_filters} base filters at depth {config.depth} with "
-            f"{config.batch_size} tiles of {config.tile} px a step. Lower --batch-size, --tile, --base-filters "
+            f"The memory must hold a training step, and it does not hold {plan.base_filters} base filters at depth "
+            f"{plan.depth} with {plan.batch_size} tiles of {plan.tile} px. Lower --batch-size, --tile, --base-filters "
             "or --depth."
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
@@ -11,20 +12,24 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import find_named
-from unet_tf.data.splits import find_splits
+from unet_tf.data.layout import find_named
+from unet_tf.data.splits import split
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate
 from unet_tf.evaluation.metrics import scores
+from unet_tf.plan import Plan
 from unet_tf.run import Run
-from unet_tf.training.train import resume, train
+from unet_tf.training.fit import Watchers
+from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.train import begin_run, go_on
+from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import replacing
 from unet_tf.utils.html import table, write_page
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look, stoppable
 
 log = logging.getLogger("unet_tf")
 
@@ -46,66 +51,90 @@ def crossval(
 ) -> dict[str, Any]:
     """Train and judge once for each fold of the data, or once for each seed.
 
-    Folds share no file, and with `group` no group; together they hold out every file once. Seeds share one split. Each
-    run is a folder in `out` that `train` fills; called again, what is complete is judged anew, and what was stopped
-    goes on. Writes `crossval.json` and `report.html` beside them.
+    Folds share no file, and with `group` no group; together they hold out every file once. Seeds share one split. What
+    is left open is planned once, for the first run, and all runs do the same. Each run is a folder in `out` that
+    `unet_tf.train` fills; called again, what is complete is judged anew, what was stopped goes on, and what is missing
+    follows the plan of those that are there. Writes `crossval.json` and `report.html` beside them.
 
     Args:
-        data: folder as for `train`; without `val/` for folds.
+        data: folder with `images/` and `masks/` of equal names, or with lists of names (`unet_tf.check` tells); for
+            folds without `val/`.
         out: folder of the runs: `fold1`, ... or `seed0`, ...
         folds: how many folds, 2 or more; None for 5 unless seeds are given.
         seeds: how many seeds, 2 or more, instead of folds.
-        config: settings of all runs.
-        callbacks: as for `train`, for each run.
-        on_file: as for `train`.
-        on_progress: as for `train`.
-        on_image: as for `train`.
-        **overrides: single settings, as for `train`.
+        config: settings of all runs; None for the defaults.
+        callbacks: further Keras callbacks of each run.
+        on_file: called with (files read, files in all) while a run reads.
+        on_progress: called with (done, in all) after each step of a run: seconds where time limits it, else steps.
+        on_image: called with (images judged, images in all) at the end of a run.
+        **overrides: single settings, fields of `TrainConfig`; `classes` may be a number or "a,b,c".
 
     Returns:
         "runs": name -> scores; "mean" and "spread" (sample standard deviation) of each score over the runs; "pooled":
         the scores of the sum of all confusion matrices.
 
     Raises:
-        InputError: as `train` does, or `out` holds runs of other settings.
+        InputError: the data, a setting or the folder cannot be used, a loss is not finite, or `out` holds runs of other
+            settings.
+        Stopped: a signal has told to stop; it is a KeyboardInterrupt.
 
     Example:
-        >>> crossval("cells", "runs/folds", folds=5, minutes=5)["mean"]["mean_iou"]  # doctest: +SKIP
+        >>> unet_tf.crossval("cells", "runs/folds", folds=5, minutes=5)["mean"]["mean_iou"]  # doctest: +SKIP
         0.91
     """
     data, out = Path(data), Path(out)
     config = replace(config or TrainConfig(), **config_changes(overrides))
     runs = _runs(config, folds, seeds)
-    for name, one in runs.items():
-        find_splits(data, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
-        _check_alike(out / name, one)
-    progress = {"callbacks": callbacks, "on_file": on_file, "on_progress": on_progress, "on_image": on_image}
-    stored: dict[str, Any] = {}
-    for number, (name, one) in enumerate(runs.items(), start=1):
-        log.info(f"{name} ({number} of {len(runs)})")
-        keras.backend.clear_session()  # nets of earlier runs
-        try:
-            if not (out / name / Run.CONFIG).exists():
-                train(data, out / name, one, **progress)  # type: ignore[arg-type]
-            else:  # complete or not: held to its data, and judged anew
-                resume(out / name, data, **progress)  # type: ignore[arg-type]
-        except KeyboardInterrupt:
-            log.warning("Or go on with all that is left by the same crossval command.")
-            raise
-        if seeds is None and "test" in find_named(data)[0]:  # a fold is judged on what it held out
-            evaluate(out / name, data, "val", on_image=on_image)
-        stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
-    result = summarise(stored)
-    with replacing(out / SUMMARY) as temporary:
-        temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
-    _write_report(out, stored, result)
+    named = find_named(data).check()
+    for one in runs.values():
+        split(named, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
+    _check_alike(out, runs)
+    watchers = Watchers(callbacks, on_file, on_progress, on_image)
+    try:
+        with own_chance(), stoppable():
+            stored = {}
+            for number, name in enumerate(runs, start=1):
+                log.info(f"{name} ({number} of {len(runs)})")
+                _do(name, runs, data, out, watchers)
+                if seeds is None and "test" in named:  # a fold is judged on what it held out
+                    evaluate(out / name, data, "val", on_image=on_image)
+                look()
+                stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
+            result = summarise(stored)
+            with replacing(out / SUMMARY) as temporary:
+                temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
+            _write_report(out, stored, result)
+    except KeyboardInterrupt:
+        log.warning("Stopped. Go on with all that is left by the same crossval command.")
+        raise
     return result
+
+
+def _do(name: str, runs: dict[str, TrainConfig], data: Path, out: Path, watchers: Watchers) -> None:
+    """Begin a run by the plan that all share, or go on with it."""
+    gc.collect()  # nets of earlier runs
+    with RunWriter(out / name) as writer:
+        if writer.begun:  # complete or not: held to its data, and judged anew
+            go_on(writer, data, watchers)
+        elif there := _begun(out, runs):
+            first, own = next(iter(there.values())), runs[name]
+            plan = Plan.of(replace(first.config, fold=own.fold, seed=own.seed), first.plan.reasons)
+            begin_run(writer, data, plan.config, watchers, (plan, first.masks))
+        else:
+            begin_run(writer, data, runs[name], watchers)
+
+
+def _begun(out: Path, runs: dict[str, TrainConfig]) -> dict[str, Run]:
+    """Those of the runs that have begun, by name."""
+    return {name: Run(out / name) for name in runs if (out / name / Run.CONFIG).exists()}
 
 
 def _runs(config: TrainConfig, folds: int | None, seeds: int | None) -> dict[str, TrainConfig]:
     """Name and configuration of each run."""
     if folds is not None and seeds is not None:
-        raise InputError(f"Runs differ in their folds or in their seeds; received {folds} folds and {seeds} seeds.")
+        raise InputError(
+            f"Runs must differ in their folds or in their seeds; received {folds} folds and {seeds} seeds."
+        )
     count = 5 if folds is None and seeds is None else folds if seeds is None else seeds
     if count is None or count < 2:
         raise InputError(f"A spread needs 2 runs at least; received {count}.")
@@ -116,18 +145,19 @@ def _runs(config: TrainConfig, folds: int | None, seeds: int | None) -> dict[str
     return {f"seed{i}": replace(config, seed=config.seed + i) for i in range(count)}
 
 
-def _check_alike(path: Path, config: TrainConfig) -> None:
-    """Raise InputError where a run exists that was begun with another value of something that is set now."""
-    if not (path / Run.CONFIG).exists():
-        return
-    there = Run(path).config
-    for name in (field.name for field in fields(TrainConfig)):
-        wanted, found = getattr(config, name), getattr(there, name)
-        if wanted not in (None, "auto") and wanted != found:
-            raise InputError(
-                f"All runs have the same settings; {path} was begun with {name} = {found!r}, and {wanted!r} is asked "
-                "for. Choose another --out."
-            )
+def _check_alike(out: Path, runs: dict[str, TrainConfig]) -> None:
+    """Raise InputError where a run has begun that does other things than is said now, or than another run."""
+    there = _begun(out, runs)
+    for name, run in there.items():
+        own, first = runs[name], next(iter(there.values())).config
+        for wanted in (own, replace(first, fold=own.fold, seed=own.seed)):
+            for setting in (field.name for field in fields(TrainConfig)):
+                value, found = getattr(wanted, setting), getattr(run.config, setting)
+                if value not in (None, "auto") and value != found:
+                    raise InputError(
+                        f"All runs must have the same settings; {run.path} was begun with {setting} = {found!r}, and "
+                        f"{value!r} is asked for or what another run has. Choose another --out."
+                    )
 
 
 def summarise(stored: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.training.strategy import host_share, learning_rate
+from unet_tf.utils.signals import look
 
 GONE = (
     tf.errors.UnavailableError,
@@ -60,6 +61,7 @@ def fit_workers(
 
     Raises:
         InputError: on the hosts that are left, where the chief has failed or a host has gone.
+        Stopped: a signal has told this host to stop.
     """
     try:
         return _fit(
@@ -104,6 +106,7 @@ def _fit(
             outputs = steps.train(batches)
             with steps.failure_told():
                 hooks.on_train_batch_end(number, outputs)
+                look()  # each host: the callbacks are the chief's
         logs = steps.results()
         if validation_data is not None:
             judged = _validate(steps, validation_data, hooks)
@@ -203,7 +206,7 @@ class _Steps:
         """Where the chief's callbacks fail, the others end too, rather than wait for it."""
         try:
             yield
-        except Exception:
+        except BaseException:  # Stopped too
             with suppress(*GONE):
                 self.agree(failed=True)
             raise
@@ -223,6 +226,7 @@ def _validate(steps: _Steps, validation_data: tf.data.Dataset, hooks: keras.call
         steps.judge(tiles)
         with steps.failure_told():
             hooks.on_test_batch_end(number)
+            look()
     logs = steps.results()
     with steps.failure_told():
         hooks.on_test_end(logs)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shlex
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,21 +15,21 @@ from typing import Any
 import tensorflow as tf
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.pipeline import training_dataset
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate
-from unet_tf.evaluation.panels import write_weights
-from unet_tf.planning.plan import FEWEST_STEPS, OPEN_EPOCHS, Plan, check_memory, plan_speed
+from unet_tf.plan import Plan
+from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
 from unet_tf.planning.prepare import Prepared, check_unseen, prepare
 from unet_tf.run import Run
-from unet_tf.training.callbacks import Guard, RunClock, RunFiles, SamplePredictions, write_derived
-from unet_tf.training.checkpoint import State, restore_checkpoint
-from unet_tf.training.compile import compiled, fastest_precision, memory_in_words, step_seconds
-from unet_tf.training.distributed import fit_workers
-from unet_tf.training.run_files import LogFile, check_files, locked, save_config, save_files
-from unet_tf.training.strategy import check_batch, choose_strategy, host_share, is_chief
+from unet_tf.training.compile import fastest_precision, step_seconds
+from unet_tf.training.fit import Watchers, fit
+from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.strategy import check_batch, choose_strategy, is_chief
+from unet_tf.utils.chance import own_chance
 from unet_tf.utils.memory import free_memory
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look, stoppable
 
 log = logging.getLogger("unet_tf")
 
@@ -59,6 +57,9 @@ def train(
     `unet_tf.evaluate` judges the best net and writes the report. Everything is said at level INFO of the logger
     "unet_tf".
 
+    Ctrl-C and SIGTERM end the work after the step under way; the last complete epoch is kept. A second signal does what
+    it does without this call.
+
     Trains on all GPUs of the machine; on several hosts where TF_CONFIG names them: each calls this alike, on one shared
     folder of the run, and the first of them writes.
 
@@ -79,33 +80,16 @@ def train(
     Raises:
         InputError: the data, a setting or the folder cannot be used (nothing is written then), or the loss is not
             finite.
+        Stopped: a signal has told to stop; it is a KeyboardInterrupt.
 
     Example:
         >>> run = train("cells", out="runs/cells", base_filters=16, minutes=5)  # doctest: +SKIP
         >>> unet_tf.predict(run, image)  # doctest: +SKIP
     """
-    start = time.monotonic()
-    out, data = Path(out), Path(data)
     config = replace(config or TrainConfig(), **config_changes(overrides))
-    strategy = choose_strategy()
-    if not is_chief(strategy):
-        return _take_part(out, data, strategy, on_file)
-    _check_free(out)
-    with LogFile() as log_file:
-        prepared = prepare(data, config, on_file)
-        check_unseen(prepared.splits)
-        plan = prepared.plan
-        _complete(plan, prepared, start, strategy)
-        with locked(out), _saying_how_to_resume(out):
-            _check_free(out)
-            log_file.open(out / Run.LOG)
-            save_files(out, {name: prepared.splits[name] for name in ("train", "val")})
-            if plan.config.border_weight or plan.config.class_balance:
-                write_weights(out / Run.WEIGHTS, prepared.splits["train"], prepared.masks)
-            # Last: where it is, a run has begun, and can be gone on with.
-            save_config(out, plan, prepared.masks, prepared.normalisation, data)
-            _fit(out, prepared, strategy, start, callbacks, on_progress)
-            evaluate(out, data, on_image=on_image)
+    watchers = Watchers(callbacks, on_file, on_progress, on_image)
+    with own_chance(), RunWriter(Path(out)) as writer, _saying_how_to_go_on(writer):
+        begin_run(writer, Path(data), config, watchers)
     return Run(out)
 
 
@@ -121,181 +105,170 @@ def resume(
     """Go on with a run that was stopped, from its last complete epoch.
 
     On a CPU, a run limited by epochs ends with the same weights, optimizer and history, to the bit, as if it had never
-    been stopped. A run limited by minutes has those left that it had not used.
+    been stopped. A run limited by minutes has those left that it had not used. A run that is complete is judged anew.
 
     Args:
         run: the run folder.
         data: where its data is now; None for where it was.
-        callbacks: as for `train`.
-        on_file: as for `train`.
-        on_progress: as for `train`.
-        on_image: as for `train`.
+        callbacks: further Keras callbacks.
+        on_file: called with (files read, files in all) while reading.
+        on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
+        on_image: called with (images judged, images in all) at the end.
 
     Returns:
         The run, complete.
 
     Raises:
         InputError: the folder holds no run or another process trains in it, or its data or files have changed.
+        Stopped: a signal has told to stop; it is a KeyboardInterrupt.
 
     Example:
-        >>> resume("runs/cells")  # doctest: +SKIP
+        >>> unet_tf.resume("runs/cells", data="moved/cells")  # doctest: +SKIP
+    """
+    watchers = Watchers(callbacks, on_file, on_progress, on_image)
+    with own_chance(), RunWriter(Path(run)) as writer, _saying_how_to_go_on(writer):
+        go_on(writer, None if data is None else Path(data), watchers)
+    return Run(run)
+
+
+def begin_run(
+    writer: RunWriter,
+    data: Path,
+    config: TrainConfig,
+    watchers: Watchers,
+    planned: tuple[Plan, MaskFormat] | None = None,
+) -> None:
+    """Plan a new run, train and judge it.
+
+    Args:
+        writer: of its folder.
+        data: folder as for `train`.
+        config: what a person said.
+        watchers: of the run.
+        planned: a plan that was made already, which asks for `config`, and how the masks say the classes.
     """
     start = time.monotonic()
-    opened = Run(run)
-    out, data = opened.path, opened.data if data is None else Path(data)
     strategy = choose_strategy()
     if not is_chief(strategy):
-        return _take_part(out, data, strategy, on_file)
-    with locked(out), LogFile() as log_file, _saying_how_to_resume(out):
-        log_file.open(out / Run.LOG)
-        prepared = prepare(data, opened.config, on_file, masks=opened.masks)
-        check_files(out, {name: prepared.splits[name] for name in ("train", "val")})
-        _fit(out, prepared, strategy, start, callbacks, on_progress)
-        evaluate(out, data, on_image=on_image)
-    return Run(out)
+        _take_part(writer, data, strategy, watchers.on_file)
+        return
+    writer.check_free()
+    prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None)
+    check_unseen(prepared.splits)
+    plan = planned[0] if planned else _plan(prepared, start, strategy)
+    with writer.locked():
+        writer.check_free()
+        writer.open_log()
+        writer.begin(plan, prepared, data)
+        fit(writer, plan, prepared, strategy, start, watchers)
+        _judge(writer, data, watchers.on_image)
 
 
-def _take_part(out: Path, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> Run:
+def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
+    """Go on with a run from its last complete epoch, and judge it.
+
+    Args:
+        writer: of its folder.
+        data: where its data is now; None for where it was.
+        watchers: of the run.
+    """
+    start = time.monotonic()
+    run = Run(writer.path)
+    if run.removed:
+        settings = ", ".join(f"{name} = {value!r}" for name, value in run.removed.items())
+        raise InputError(
+            f"A run must go on as it was begun; {run.path} was begun with {settings}, which this version does not "
+            "have. Go on with the version that began it, or train anew."
+        )
+    data = run.data if data is None else data
+    strategy = choose_strategy()
+    if not is_chief(strategy):
+        _take_part(writer, data, strategy, watchers.on_file)
+        return
+    with writer.locked():
+        writer.open_log()
+        prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
+        writer.check_pairs(prepared.splits)
+        fit(writer, run.plan, prepared, strategy, start, watchers)
+        _judge(writer, data, watchers.on_image)
+
+
+def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
     """Train on one of several hosts that is not the chief: with the chief's plan, writing nothing."""
     until = time.monotonic() + PATIENCE
-    while not (out / Run.CONFIG).exists():
+    while not writer.begun:
+        look()
         if time.monotonic() > until:
             raise InputError(
-                f"The hosts share the folder of the run; {out} has no {Run.CONFIG} of the chief after {PATIENCE} s. "
-                "Mount one folder on all of them, and look at what the chief says."
+                f"The hosts must share the folder of the run; {writer.path} has no {Run.CONFIG} of the chief after "
+                f"{PATIENCE} s. Mount one folder on all of them, and look at what the chief says."
             )
         time.sleep(1)
-    run = Run(out)
-    prepared = prepare(data, run.config, on_file, masks=run.masks)
-    check_files(out, {name: prepared.splits[name] for name in ("train", "val")})
-    _fit(out, prepared, strategy, time.monotonic(), (), unseen)
-    return run
+    run = Run(writer.path)
+    prepared = prepare(data, run.config, on_file, masks=run.masks, held=run.names("val"))
+    writer.check_pairs(prepared.splits)
+    fit(writer, run.plan, prepared, strategy, time.monotonic(), Watchers())
 
 
-def _complete(plan: Plan, prepared: Prepared, start: float, strategy: tf.distribute.Strategy) -> None:
+def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) -> Plan:
     """Choose what is open after the data was read: time, precision, width, steps of an epoch; check the memory."""
-    if "batch_size" in plan.reasons and (replicas := strategy.num_replicas_in_sync) > 1:
-        plan.config = replace(plan.config, batch_size=(plan.config.batch_size or 1) * replicas)
-        plan.reasons["batch_size"] += f", on each of {replicas} devices"
-    check_batch(plan.config.batch_size or 1, strategy)
-    if not (plan.config.minutes or plan.config.epochs):
-        plan.choose("minutes", DEFAULT_MINUTES, "neither minutes nor epochs were given")
-    channels, on_cpu = prepared.normalisation.channels, not tf.config.list_physical_devices("GPU")
-    if plan.config.precision == "auto":
-        plan.choose("precision", *fastest_precision())
-    minutes = plan.config.minutes
-    seconds_left = minutes * 60 - (time.monotonic() - start) if minutes else math.inf
+    config, choices = prepared.config, prepared.choices
+    batch, replicas = prepared.sizes.batch_size, strategy.num_replicas_in_sync
+    if batch.reason and replicas > 1:
+        batch = Choice(batch.value * replicas, f"{batch.reason}, on each of {replicas} devices")
+    check_batch(batch.value, strategy)
+    choices["batch_size"] = batch
+    seconds_left = math.inf
+    if config.epochs is None:
+        choices["minutes"] = choose(config.minutes, DEFAULT_MINUTES, "neither minutes nor epochs were given")
+        config = replace(config, minutes=choices["minutes"].value)
+    if config.minutes is not None:
+        seconds_left = config.minutes * 60 - (time.monotonic() - start)
     if seconds_left <= 0:
         raise InputError(
-            f"A run has time to train; reading took all of its {minutes:g} minutes "
+            f"A run must have time to train; reading took all of its {config.minutes:g} minutes "
             f"({time.monotonic() - start:.0f} s). Give more --minutes, or --epochs."
         )
+    measured = config.precision == "auto"
+    choices["precision"] = Choice(*fastest_precision()) if measured else Choice(config.precision)
+    channels, on_cpu = prepared.normalisation.channels, not tf.config.list_physical_devices("GPU")
 
-    def seconds(config: TrainConfig) -> float:
+    def seconds(width: int) -> float:
+        tried = make_plan(config, choices | {"base_filters": Choice(width), "steps_per_epoch": Choice(1)})
         if on_cpu:
-            check_memory(config, channels, free_memory())
-        return step_seconds(config, channels)
+            check_memory(tried, channels, free_memory())
+        return step_seconds(tried, channels)
 
-    plan_speed(plan, seconds_left, seconds)
-    one_pass = math.ceil(len(prepared.tiles().draws) / (plan.config.batch_size or 1))
-    words = f"{one_pass} steps see each pixel about once; {FEWEST_STEPS} at least"
-    plan.choose("steps_per_epoch", max(FEWEST_STEPS, one_pass), words)
+    one_pass = math.ceil(len(prepared.tiles().draws) / batch.value)
+    plan = make_plan(config, choices | plan_course(config, one_pass, seconds_left, seconds)._asdict())
     for name, reason in plan.reasons.items():
-        log.info(f"{name} = {getattr(plan.config, name)}: {reason}")
+        log.info(f"{name} = {getattr(plan, name)}: {reason}")
     if on_cpu:
-        log.info(f"memory: {check_memory(plan.config, channels, free_memory())}")
+        log.info(f"memory: {check_memory(plan, channels, free_memory())}")
+    return plan
 
 
-def _fit(
-    out: Path,
-    prepared: Prepared,
-    strategy: tf.distribute.Strategy,
-    start: float,
-    callbacks: Sequence[Any],
-    on_progress: Progress,
-) -> None:
-    """Build the net, restore it where there is a checkpoint, and train it to the end of the run."""
-    config = prepared.plan.config
-    with memory_in_words(config):
-        with strategy.scope():
-            model = compiled(config, prepared.normalisation.channels)
-            state = restore_checkpoint(model, out / Run.LAST) if (out / Run.LAST).exists() else State()
-        if state.history:
-            log.info(f"going on after epoch {len(state.history)}")
-            start -= state.history[-1]["seconds"]
-            if is_chief(strategy):
-                write_derived(out, state)
-        if state.finished:
-            return
-        done, steps, batch_size = len(state.history), config.steps_per_epoch or 1, config.batch_size or 1
-        along = [
-            RunClock(config, start, done, on_progress),
-            _guard(prepared, done),
-            *_samples(out, prepared, strategy),
-            *callbacks,  # before the files: one may end the run
-            RunFiles(out, config.patience, state),
-        ]
-        tiles = training_dataset(
-            prepared.tiles(), batch_size, first_tile=done * steps * batch_size, share=host_share(strategy)
-        )
-        course: dict[str, Any] = {
-            "steps_per_epoch": steps,
-            "initial_epoch": done,
-            "epochs": config.epochs or OPEN_EPOCHS,
-        }
-        course |= {"validation_data": prepared.held_out(), "callbacks": along}
-        if strategy.num_replicas_in_sync > 1:
-            fit_workers(model, strategy, tiles, **course)
-        else:
-            model.fit(tiles, **course, verbose=0, shuffle=False)  # the tiles are in their order already
+def _judge(writer: RunWriter, data: Path, on_image: Progress) -> None:
+    """Score the best net and write the report, looking after each image whether to stop."""
 
+    def count(done: int, total: int) -> None:
+        on_image(done, total)
+        look()
 
-def _guard(prepared: Prepared, epochs_done: int) -> Guard:
-    config, train, draw = prepared.plan.config, prepared.splits["train"], prepared.tiles()
-    batch_size, pixels = config.batch_size or 1, train.class_pixels / train.class_pixels.sum()
-
-    def files(step: int) -> list[str]:
-        return [train.pairs[draw.sample_of(n)].name for n in range(step * batch_size, (step + 1) * batch_size)]
-
-    shares = dict(zip(config.classes or (), pixels.tolist(), strict=True))
-    return Guard(shares, files, epochs_done, config.steps_per_epoch or 1)
-
-
-def _samples(out: Path, prepared: Prepared, strategy: tf.distribute.Strategy) -> list[SamplePredictions]:
-    """Sample predictions, where one device can make them alone."""
-    if strategy.num_replicas_in_sync > 1:
-        return []
-    shown = prepared.splits["val"][0]
-    classes = prepared.plan.config.classes or ()
-    return [SamplePredictions(out, shown, prepared.normalisation.scale, classes, prepared.masks)]
-
-
-def _check_free(out: Path) -> None:
-    """Raise InputError if `out` holds a run or is a file."""
-    if taken := [name for name in (Run.CONFIG, Run.HISTORY, Run.BEST, Run.LAST, Run.REPORT) if (out / name).exists()]:
-        raise InputError(
-            f"{out} already holds a run ({', '.join(taken)}). Go on with it by --resume {out}, choose another --out, "
-            "or remove it first."
-        )
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Choose another --out for the folder of the run.")
+    evaluate(writer.path, data, on_image=count)
+    look()
 
 
 @contextmanager
-def _saying_how_to_resume(out: Path) -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, and say in both cases how to go on."""
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _interrupt) if in_main else None
+def _saying_how_to_go_on(writer: RunWriter) -> Iterator[None]:
+    """Let signals end the block between two units of its work, and say in one line how to go on."""
     try:
-        yield
+        with stoppable():
+            look()
+            yield
     except KeyboardInterrupt:
-        if (out / Run.CONFIG).exists():
-            log.warning(f"Stopped. Go on with: unet-tf train --resume {shlex.quote(str(out))}")
+        if writer.begun:
+            log.warning(f"Stopped. Go on with: unet-tf train --resume {shlex.quote(str(writer.path))}")
+        else:
+            log.warning(f"Stopped before the run in {writer.path} had begun; there is nothing to go on with.")
         raise
-    finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt

@@ -37,9 +37,10 @@ def stoppable() -> Iterator[None]:
     if _Wish.depth or threading.current_thread() is not threading.main_thread():
         yield
         return
-    # None: a handler that was not set from Python, which cannot be set again either
     before = {number: signal.getsignal(number) for number in STOPPING}
-    before = {number: handler for number, handler in before.items() if handler is not None}
+    # None: a handler that was not set from Python, which could not be set again. What is ignored stays ignored, such as
+    # Ctrl-C in what a shell runs in the background.
+    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
 
     def restore() -> None:
         for number, handler in before.items():

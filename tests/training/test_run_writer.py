@@ -1,0 +1,72 @@
+"""A run folder as training writes it."""
+
+import logging
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from unet_tf import Run, train
+from unet_tf.data.folder import Pair
+from unet_tf.errors import InputError
+from unet_tf.training.checkpoint import State
+from unet_tf.training.run_writer import LogFile, RunWriter
+
+
+def test_the_log_holds_what_was_said_before_it_was_opened_and_keeps_no_line_after(tmp_path):
+    logger = logging.getLogger("unet_tf")
+    with LogFile() as kept:
+        logger.info("before")
+        logger.debug("too fine")
+        assert len(kept.lines) == 1
+        kept.open(tmp_path / "log.txt")
+        logger.warning("after")
+        assert kept.lines == []
+    logger.warning("later")
+    assert [line.split(" ", 2)[2] for line in (tmp_path / "log.txt").read_text().splitlines()] == [
+        "INFO before", "WARNING after"
+    ]  # fmt: skip
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
+    with LogFile() as kept:
+        kept.open(tmp_path / "no" / "log.txt")
+        logging.getLogger("unet_tf").warning("unheard")
+        assert kept.lines == []
+
+
+def test_history_of_epochs_with_other_columns_is_written(tmp_path):
+    """A run begun on several devices goes on with one."""
+    rows = [{"epoch": 0, "val_mean_iou": 0.5}, {"epoch": 1, "val_mean_iou": 0.4, "classes_predicted": 2}]
+    RunWriter(tmp_path).save_derived(State(rows))
+    assert (tmp_path / Run.HISTORY).read_text().splitlines() == [
+        "epoch,val_mean_iou,classes_predicted", "0,0.5,", "1,0.4,2"
+    ]  # fmt: skip
+
+
+def test_one_at_a_time_trains_in_a_folder(cells, tmp_path):
+    with RunWriter(tmp_path).locked(), pytest.raises(InputError, match="One process at a time must .*another does in"):
+        train(cells, tmp_path, base_filters=2, depth=1, padding="same", epochs=1, precision="float32")
+    assert {p.name for p in tmp_path.iterdir()} == {Run.LOCK}
+
+
+def test_what_a_killed_process_left_under_a_temporary_name_goes(tmp_path):
+    (tmp_path / ".last.12345678.keras").write_bytes(b"half")
+    with RunWriter(tmp_path).locked():
+        assert not list(tmp_path.glob(".*.keras"))
+
+
+def test_names_that_are_no_utf8_are_kept_in_their_bytes_and_shown_as_escapes(tmp_path):
+    shutil.copy(Path(__file__).parents[1] / "saved" / "run_0_1" / "config.toml", tmp_path)
+    facts = [SimpleNamespace(sha256="1", label_sha256="2")]
+    samples = SimpleNamespace(pairs=[Pair("caf\udce9", tmp_path, tmp_path)], fingerprints=facts)
+    writer = RunWriter(tmp_path)
+    writer._save_pairs({"train": samples, "val": samples})
+    assert b"train,caf\xe9,1,2\r\n" in (tmp_path / "files.csv").read_bytes()
+    assert Run(tmp_path).names("val") == {"caf\udce9"}
+    writer.check_pairs({"train": samples, "val": samples})
+    with LogFile() as kept:
+        kept.open(tmp_path / "log.txt")
+        logging.getLogger("unet_tf").info("on caf\udce9")
+    assert (tmp_path / "log.txt").read_text().endswith("INFO on caf\\udce9\n")

@@ -1,0 +1,158 @@
+"""From a plan to a trained net: `model.fit` with all that goes along, from the last complete epoch to the end."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from unet_tf.data.pipeline import training_dataset
+from unet_tf.plan import Plan
+from unet_tf.planning.prepare import Prepared
+from unet_tf.training.callbacks import Guard, Looking, RunClock, RunFiles, SamplePredictions
+from unet_tf.training.checkpoint import State
+from unet_tf.training.compile import compiled, memory_in_words
+from unet_tf.training.distributed import fit_workers
+from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.strategy import check_batch, host_share, is_chief
+from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
+
+log = logging.getLogger("unet_tf")
+
+OPEN_EPOCHS = 1_000_000
+"""What `fit` of Keras is told where the number of epochs is not limited."""
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Who watches a run: further Keras callbacks, and who is told how far reading, training and judging are."""
+
+    callbacks: Sequence[Any] = ()
+    on_file: Progress = unseen
+    on_progress: Progress = unseen
+    on_image: Progress = unseen
+
+
+def fit(
+    writer: RunWriter,
+    plan: Plan,
+    prepared: Prepared,
+    strategy: tf.distribute.Strategy,
+    start: float,
+    watchers: Watchers,
+) -> None:
+    """Build the net, restore it where there is a checkpoint, and train it to the end of the run.
+
+    Args:
+        writer: of the run folder.
+        plan: of the run.
+        prepared: its data.
+        strategy: of `choose_strategy`.
+        start: `time.monotonic()` when this process began with the run.
+        watchers: of the run.
+
+    Raises:
+        InputError: the memory does not hold a step, a file was changed or has gone, or the loss is not finite.
+        Stopped: a signal has told to stop.
+    """
+    check_batch(plan.batch_size, strategy)
+    with memory_in_words(plan), _data_in_words(prepared):
+        with strategy.scope():
+            model = compiled(plan, prepared.normalisation.channels)
+            state = writer.restore(model)
+        done = len(state.history)
+        if done:
+            log.info(f"going on after epoch {done}")
+            start -= state.history[-1]["seconds"]
+            if is_chief(strategy):
+                writer.save_derived(state)
+        if state.finished:
+            return
+        look()
+        along = _callbacks(writer, plan, prepared, strategy, state, start, watchers)
+        first = done * plan.steps_per_epoch * plan.batch_size
+        tiles = training_dataset(prepared.tiles(), plan.batch_size, first_tile=first, share=host_share(strategy))
+        course: dict[str, Any] = {
+            "steps_per_epoch": plan.steps_per_epoch,
+            "initial_epoch": done,
+            "epochs": int(min(plan.epochs, OPEN_EPOCHS)),
+            "validation_data": prepared.held_out(),
+            "callbacks": along,
+        }
+        with _threads_ended():
+            if strategy.num_replicas_in_sync > 1:
+                fit_workers(model, strategy, tiles, **course)
+            else:
+                model.fit(tiles, **course, verbose=0, shuffle=False)  # the tiles are in their order already
+
+
+def _callbacks(
+    writer: RunWriter,
+    plan: Plan,
+    prepared: Prepared,
+    strategy: tf.distribute.Strategy,
+    state: State,
+    start: float,
+    watchers: Watchers,
+) -> list[Any]:
+    """All callbacks of a run, in their order: those of others before the files, since one may end the run."""
+    done = len(state.history)
+    guard = _guard(plan, prepared, done)
+    absent = int((prepared.splits["val"].class_pixels == 0).sum())
+    along = [RunClock(plan, start, done, watchers.on_progress, absent), guard]
+    along += _samples(writer, plan, prepared, strategy)
+    return [*along, *watchers.callbacks, RunFiles(writer, plan.patience, state, lambda: guard.line), Looking()]
+
+
+@contextmanager
+def _threads_ended() -> Iterator[None]:
+    """End the threads of tf.data where the block fails: they run our Python, and must not outlive the interpreter.
+
+    The frames of a failed `fit` hold the iterators of these threads, and the error holds the frames.
+    """
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        raise
+
+
+def _guard(plan: Plan, prepared: Prepared, epochs_done: int) -> Guard:
+    train, draw, batch_size = prepared.splits["train"], prepared.tiles(), plan.batch_size
+    pixels = train.class_pixels / train.class_pixels.sum()
+
+    def files(step: int) -> list[str]:
+        return [train.pairs[draw.sample_of(n)].name for n in range(step * batch_size, (step + 1) * batch_size)]
+
+    shares = dict(zip(plan.classes, pixels.tolist(), strict=True))
+    return Guard(shares, files, epochs_done, plan.steps_per_epoch)
+
+
+def _samples(
+    writer: RunWriter, plan: Plan, prepared: Prepared, strategy: tf.distribute.Strategy
+) -> list[SamplePredictions]:
+    """Sample predictions, where one device can make them alone."""
+    if strategy.num_replicas_in_sync > 1:
+        return []
+    shown, scale = prepared.splits["val"][0], prepared.normalisation.scale
+    return [SamplePredictions(writer, shown, scale, plan.classes, prepared.masks)]
+
+
+@contextmanager
+def _data_in_words(prepared: Prepared) -> Iterator[None]:
+    """Say which file was at fault where a tile could not be made; tf.data hides it in a traceback."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        failures = [split.failure for split in prepared.splits.values() if split.failure is not None]
+        if failures:
+            raise failures[0] from None
+        raise error
