@@ -41,7 +41,7 @@ class Description:
             "masks": {"kind": masks.kind, "inverted": masks.inverted, "tolerance": masks.tolerance},
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,
-            "normalisation": {"mean": list(self.normalisation.mean), "std": list(self.normalisation.std)},
+            "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
             "depth": geometry.depth,
             "padding": geometry.padding,
             "stride": geometry.stride,
@@ -57,11 +57,10 @@ class Description:
     def restore(cls, stored: dict[str, Any]) -> Description:
         """Of what `to_json` gave."""
         colours, void = tuples(stored["palette"]), tuples(stored["void"])
-        normalisation = {name: tuples(values) for name, values in stored["normalisation"].items()}
         return cls(
             tuple(stored["classes"]),
             MaskFormat(num_classes=len(stored["classes"]), colours=colours, void=void, **stored["masks"]),
-            Normalisation(dtype=stored["pixel_type"], **normalisation),
+            Normalisation.restore(stored["normalisation"] | {"dtype": stored["pixel_type"]}),
             Geometry(stored["depth"], stored["padding"]),
             stored["tile"],
             {

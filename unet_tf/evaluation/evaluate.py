@@ -115,7 +115,8 @@ def judge(
     overlap, mass = np.zeros(count), np.zeros(count)
     per_file = []
     for done, pair in enumerate(pairs, start=1):
-        image, label, _ = read_pair(pair, masks)
+        decoded = read_pair(pair, masks)
+        image, label = decoded.filled, decoded.label
         try:
             probabilities = predict_fn(image)
         except InputError as error:

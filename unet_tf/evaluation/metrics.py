@@ -97,7 +97,7 @@ class MeanIoU(keras.metrics.Metric):
     def __init__(self, num_classes: int, void_label: int = VOID, name: str = "mean_iou") -> None:
         super().__init__(name=name, dtype="float32")
         if num_classes < 2:
-            raise InputError(f"num_classes counts the background: 2 or more; received {num_classes}.")
+            raise InputError(f"num_classes counts the background and must be 2 or more; received {num_classes}.")
         self.num_classes, self.void_label = num_classes, void_label
         # float32 stops counting at 2**24 pixels. JAX has no 64-bit integers by default.
         count_dtype = "int32" if keras.backend.backend() == "jax" else "int64"
