@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from unet_tf import evaluate
-from unet_tf.data.folder import match, read_pair
+from unet_tf.data.folder import read_pair
+from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
@@ -16,7 +17,7 @@ BINARY = MaskFormat("binary")
 
 
 def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     labels = [read_pair(pair, BINARY).label for pair in pairs]
     answers = iter(labels)
     result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
@@ -30,7 +31,7 @@ def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cell
 
 
 def test_soft_dice_uses_probabilities(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     truth = np.stack([read_pair(pair, BINARY).label for pair in pairs])
     result = judge(lambda image: np.full((96, 96, 2), 0.5), pairs, BINARY, CLASSES)
     for c in (0, 1):
@@ -39,7 +40,7 @@ def test_soft_dice_uses_probabilities(cells):
 
 
 def test_the_worst_file_comes_first(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     answers = iter([read_pair(pairs[0], BINARY).label, 1 - read_pair(pairs[1], BINARY).label])
     result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
     assert result.per_file == [(pairs[1], 0.0), (pairs[0], 1.0)]
@@ -49,7 +50,7 @@ def test_otsu_is_given_its_better_polarity(tmp_path):
     image = np.where(np.arange(64).reshape(8, 8) < 40, 200, 30).astype(np.uint8)
     write_picture(tmp_path / "images" / "a.png", image)
     write_picture(tmp_path / "masks" / "a.png", (image < 100).astype(np.uint8) * 255)
-    result = judge(lambda image: np.zeros((8, 8, 2)), match(tmp_path)[0], BINARY, CLASSES)
+    result = judge(lambda image: np.zeros((8, 8, 2)), find_named(tmp_path).splits[""], BINARY, CLASSES)
     assert np.array_equal(result.baselines["Otsu threshold"], [[40, 0], [0, 24]])
     assert set(np.unique(otsu_label(image[..., None].astype(np.uint16) * 200))) == {0, 1}
 
@@ -97,7 +98,7 @@ def test_files_of_one_name_in_several_splits_are_told_apart(run, cells):
 
 
 def test_a_class_that_occurs_nowhere_has_no_soft_dice(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     answer = np.dstack([np.full((96, 96), 0.6), np.full((96, 96), 0.3), np.full((96, 96), 0.1)])
     with pytest.raises(InputError):  # 255 is void and there is no class 1 and 2
         judge(lambda image: answer[:5], pairs, MaskFormat("index", 3), ("a", "b", "c"))

@@ -73,12 +73,13 @@ def test_the_best_epoch_is_kept(run):
 
 
 def test_validation_while_training_equals_prediction_of_whole_images(run, cells):
-    from unet_tf.data.folder import match, read_pair
+    from unet_tf.data.folder import read_pair
+    from unet_tf.data.layout import find_named
     from unet_tf.evaluation.metrics import confusion_matrix, scores
 
     confusion = sum(
         confusion_matrix(label, predict(run, image), 2)
-        for image, label, *_ in (read_pair(pair, run.masks) for pair in match(cells / "val")[0])
+        for image, label, *_ in (read_pair(pair, run.masks) for pair in find_named(cells / "val").splits[""])
     )
     best = max(float(row["val_mean_iou"]) for row in history(run))
     assert scores(confusion)["mean_iou"] == pytest.approx(best, abs=1e-4)

@@ -129,7 +129,7 @@ def check(
         console.print(table)
     for name, value in suggestions(findings):
         console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")
-    for warning in findings.warnings:
+    for warning in findings.notes + findings.warnings:
         console.print(f"[yellow]Worth a look:[/] {literal(warning)}")
     for problem in findings.problems:
         errors.print(f"[bold red]Problem:[/] {literal(problem)}")

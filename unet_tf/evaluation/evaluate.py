@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.fingerprint import identity
-from unet_tf.data.folder import SPLITS, Pair, find_named, read_pair, title
+from unet_tf.data.folder import SPLITS, Pair, read_pair, title
+from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
@@ -200,9 +201,7 @@ def evaluate(
 
 def select_files(run: Run, data: Path, split: str | None = None) -> tuple[list[Pair], str]:
     """The pairs of `data` to score a run on, and in words which they are."""
-    named, problems = find_named(data)
-    if problems:
-        raise InputError(f"Every image has one mask of the same name. {' '.join(problems)} Add or remove these files.")
+    named = find_named(data).check()
     everything = [pair for pairs in named.values() for pair in pairs]
     if split == "all":
         return everything, f"all files of {data}, seen in training or not"

@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from unet_tf.data.folder import find_named, find_pictures
+from unet_tf.data.folder import find_pictures
+from unet_tf.data.layout import find_named
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import DESCRIPTION, KERAS, TFLITE, Bundle
@@ -90,11 +91,11 @@ def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callabl
     if data is None:
         return [partial(noise_example, bundle.description)], "noise"
     try:
-        named, problems = find_named(Path(data))
+        named = find_named(data).check()
     except InputError:
-        named, problems = {}, []
+        named = {}
     pairs = [pair for some in named.values() for pair in some]
-    if pairs and not problems:
+    if pairs:
         readers = [partial(read_example, pair, bundle.description) for pair in pairs]
         return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
     files = find_pictures([data])

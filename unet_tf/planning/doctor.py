@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import Pair, find_named, some
+from unet_tf.data.folder import Pair, some
+from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
@@ -70,6 +71,7 @@ class Findings:
         why: what shows it, in words.
         splits: facts of "train", "val" and, where there is one, "test", as training would split.
         problems: what would stop training, one text each; empty if nothing.
+        notes: what lies in the folder and is not used, one text each.
         warnings: what deserves a look, one text each.
         palette: a first `label_colors.txt`, where masks are colour-coded and there is none.
         tile: suggested input size of a training tile, pixels; None where no tile fits.
@@ -83,6 +85,7 @@ class Findings:
     why: str = ""
     splits: dict[str, SplitFacts] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     palette: Palette | None = None
     tile: int | None = None
@@ -116,6 +119,7 @@ class Findings:
                 for name, facts in self.splits.items()
             },
             "problems": self.problems,
+            "notes": self.notes,
             "warnings": self.warnings,
         }
 
@@ -182,15 +186,16 @@ def check(
 
 def _split(findings: Findings, config: TrainConfig) -> dict[str, list[Pair]]:
     """The splits that training would use, as far as they can be told; what is wrong goes to the problems."""
-    named, problems = find_named(findings.data)
-    findings.problems += problems
-    findings.drawn = "val" not in named
+    named = find_named(findings.data)
+    findings.problems += named.problems
+    findings.notes += named.notes
+    findings.drawn = "val" not in named.splits
     try:
-        return split(named, config.val_share, config.split_seed, config.group, config.fold)
+        return split(named.splits, config.val_share, config.split_seed, config.group, config.fold)
     except InputError as error:
-        if any(named.values()):
+        if any(named.splits.values()):
             findings.problems.append(str(error))
-        return {name or "train": pairs for name, pairs in named.items()}
+        return {name or "train": pairs for name, pairs in named.splits.items()}
 
 
 def _gather(findings: Findings, splits: dict[str, list[Pair]], looks: list[Look]) -> None:

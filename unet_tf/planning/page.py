@@ -51,7 +51,7 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         sheet = (out / SHEET).read_bytes()
     sections = [
         _list("Problems: training would fail", findings.problems),
-        _list("Worth a look", findings.warnings),
+        _list("Worth a look", findings.notes + findings.warnings),
         "" if findings.problems else "<p>Nothing stands in the way of training.</p>",
         _masks(findings),
         _splits(findings),

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import find_named
-from unet_tf.data.splits import find_splits
+from unet_tf.data.layout import find_named
+from unet_tf.data.splits import split
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate
 from unet_tf.evaluation.metrics import scores
@@ -76,8 +76,9 @@ def crossval(
     data, out = Path(data), Path(out)
     config = replace(config or TrainConfig(), **config_changes(overrides))
     runs = _runs(config, folds, seeds)
+    named = find_named(data).check()
     for name, one in runs.items():
-        find_splits(data, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
+        split(named, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
         _check_alike(out / name, one)
     progress = {"callbacks": callbacks, "on_file": on_file, "on_progress": on_progress, "on_image": on_image}
     stored: dict[str, Any] = {}
@@ -92,7 +93,7 @@ def crossval(
         except KeyboardInterrupt:
             log.warning("Or go on with all that is left by the same crossval command.")
             raise
-        if seeds is None and "test" in find_named(data)[0]:  # a fold is judged on what it held out
+        if seeds is None and "test" in named:  # a fold is judged on what it held out
             evaluate(out / name, data, "val", on_image=on_image)
         stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
     result = summarise(stored)
