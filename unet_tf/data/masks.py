@@ -28,6 +28,7 @@ LIST_COLOURS = (
     'List the colours in a file label_colors.txt beside the images, "R G B name" a line: `unet-tf check DATA --out '
     "PAGE` writes a first version."
 )
+SAY_WHAT = "Say what they are (--classes, --void, label_colors.txt)"
 
 
 @dataclass(frozen=True)
@@ -266,19 +267,10 @@ class MaskFormat:
         values = ", ".join(map(str, self._values(255)[:8])) + ", ..." * (self.num_classes > 8)
         rule = f"the {self.num_classes} colours of its palette" if self.kind == "palette" else values
         found = ", ".join(map(str, strangers[:5])) + ", ..." * (len(strangers) > 5)
+        remedy = SAY_WHAT + "." if self.ids else take_nearest(strangers)
         return (
             f"{name} must hold {rule} and void alone; it also holds {found} in {pixels} of {size} pixels "
-            f"({pixels / size:.2%}). {self.remedy(max(s.distance for s in strangers))}"
-        )
-
-    def remedy(self, farthest: float) -> str:
-        """What may be done about values of no class, of which the farthest is so far from the nearest known one."""
-        said = "Say what they are (--classes, --void, label_colors.txt)"
-        if self.ids:  # ids that are near each other mean nothing
-            return f"{said}."
-        return (
-            f"{said}, or take the nearest class (soft edges, JPEG); the farthest is {farthest:.0f} away: "
-            f"--mask-tolerance {math.ceil(farthest)}."
+            f"({pixels / size:.2%}). {remedy}"
         )
 
 
@@ -293,6 +285,15 @@ class Stranger(NamedTuple):
     def __str__(self) -> str:
         nearest = "void" if self.nearest == VOID else f"class {self.nearest}"
         return f"{self.value} ({self.distance:.0f} from {nearest})"
+
+
+def take_nearest(strangers: Sequence[Stranger]) -> str:
+    """Say what may be done about such values where near ones mean the same."""
+    farthest = max(stranger.distance for stranger in strangers)
+    return (
+        f"{SAY_WHAT}, or take the nearest class (soft edges, JPEG); the farthest is {farthest:.0f} away: "
+        f"--mask-tolerance {math.ceil(farthest)}."
+    )
 
 
 class UnknownValues(InputError):

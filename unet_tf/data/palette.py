@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from unet_tf.errors import InputError
 
 PALETTE_FILE = "label_colors.txt"
 Colour = tuple[int, int, int]
+MOST_COLOURS, BLURRED = 64, 48
+"""Classes of a suggested palette, and how far in a channel JPEG and soft edges carry a colour."""
 
 
 class Palette(NamedTuple):
@@ -51,3 +56,24 @@ def read_palette(path: str | Path) -> Palette:
 def find_palette(folder: Path) -> Palette | None:
     """The classes by colour that `label_colors.txt` in a data folder lists; None without that file."""
     return read_palette(folder / PALETTE_FILE) if (folder / PALETTE_FILE).is_file() else None
+
+
+def suggest_palette(pixels: Counter[int]) -> Palette | None:
+    """Make a first palette of the colours that masks hold most; near ones (JPEG, soft edges) count as one.
+
+    Args:
+        pixels: number of pixels of each colour, as 0xRRGGBB.
+
+    Returns:
+        Classes named class0, class1, ...; None where the masks are grey.
+    """
+    total, colours = pixels.total(), np.zeros((0, 3), int)
+    ranked = [(code, count) for code, count in pixels.most_common() if count > 1e-4 * total]
+    apart = 0 if len(ranked) <= MOST_COLOURS and sum(count for _, count in ranked) > 0.999 * total else BLURRED
+    for code, _ in ranked:
+        colour = np.array((code >> 16, code >> 8 & 255, code & 255))
+        if len(colours) < MOST_COLOURS and (np.abs(colours - colour).max(1, initial=0) > apart).all():
+            colours = np.vstack([colours, colour])
+    if len(colours) < 2 or (colours == colours[:, :1]).all():
+        return None
+    return Palette(tuple(f"class{number}" for number in range(len(colours))), tuple(map(tuple, colours.tolist())))

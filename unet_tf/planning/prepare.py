@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.fingerprint import measure_normalisation
@@ -18,7 +19,7 @@ from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
-from unet_tf.data.samples import Samples, read_samples
+from unet_tf.data.samples import Samples, Seen, read_samples
 from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
@@ -126,48 +127,46 @@ def prepare(
             on_file=lambda: on_file(next(done), total),
         )
     train = read["train"]
-    check_classes(train, classes)
+    check_classes(train.class_pixels, classes)
     plan_sampling(plan, train.class_pixels, classes)
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     plan_sizes(plan, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
-    check_tile(train, plan.config.geometry, plan.config.tile or 0)
+    check_tile(train.seen, plan.config.geometry, plan.config.tile or 0)
     return Prepared(plan, masks, read, measure_normalisation(train.fingerprints))
 
 
-def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
-    """Raise InputError where a class has no pixel to learn from."""
-    absent = [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]
+def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    """Raise InputError where a class has none of the training pixels, which `class_pixels` (num_classes,) counts."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
     if absent:
         raise InputError(
-            f"Every class has pixels in the training masks; none has {', '.join(absent)} (pixels of "
-            f"{', '.join(classes)}: {', '.join(map(str, train.class_pixels))}). Check the masks, or --classes."
+            f"Every class must have pixels in the training masks; none has {', '.join(absent)} (pixels of "
+            f"{', '.join(classes)}: {', '.join(map(str, class_pixels))}). Check the masks, or --classes."
         )
 
 
-def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
+def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
     """Raise InputError unless `tile` is legal and its output fits into most images; smaller ones are mirrored."""
     output = geometry.output_size(tile)
-    side = usual_side(samples.shapes)
+    shapes = [one.shape for _, one in seen]
+    side = usual_side(shapes)
     if side < output:
-        small = sum(min(shape) < output for shape in samples.shapes)
-        (height, width), name = min(
-            ((shape, pair.name) for shape, pair in zip(samples.shapes, samples.pairs, strict=True)),
-            key=lambda item: min(item[0]),
-        )
+        small = sum(min(shape) < output for shape in shapes)
+        (height, width), name = min(((one.shape, pair.name) for pair, one in seen), key=lambda item: min(item[0]))
         fits = geometry.nearest_legal(side + geometry.shrink)[0]
         remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
         raise InputError(
-            f"Three of four training images hold the output of a tile, and a {tile} tile gives {output}x{output} px: "
-            f"{name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
+            f"Three of four training images must hold the output of a tile, and a {tile} tile gives {output}x{output} "
+            f"px: {name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
         )
 
 
-def check_unseen(splits: dict[str, Samples]) -> None:
+def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
     """Raise InputError where nothing is left to judge the net on."""
     unseen = "test" if "test" in splits else "val"
-    if {one.sha256 for one in splits[unseen].fingerprints} <= {one.sha256 for one in splits["train"].fingerprints}:
+    if {one.sha256 for _, one in splits[unseen]} <= {one.sha256 for _, one in splits["train"]}:
         raise InputError(
-            f"A net is judged on images that it never saw, and every {unseen} image is a training image too. "
+            f"A net must be judged on images that it never saw, and every {unseen} image is a training image too. "
             "Hold others out."
         )
 

@@ -93,7 +93,7 @@ def train(
     _check_free(out)
     with LogFile() as log_file:
         prepared = prepare(data, config, on_file)
-        check_unseen(prepared.splits)
+        check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
         plan = prepared.plan
         _complete(plan, prepared, start, strategy)
         with locked(out), _saying_how_to_resume(out):
