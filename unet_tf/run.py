@@ -57,7 +57,7 @@ class Run:
                 f"{self.path} is no run: it has no {self.CONFIG}. Give the folder that train --out filled."
             )
         try:
-            stored = tomllib.loads(config.read_text(encoding="utf-8"))
+            stored = tomllib.loads(config.read_text(encoding="utf-8", errors="surrogateescape"))
             known = {f.name for f in fields(TrainConfig)}
             unset = {name: None for name, value in asdict(TrainConfig()).items() if value is None}
             values = unset | {k: v for k, v in stored["train"].items() if k in known}
@@ -107,12 +107,28 @@ class Run:
         return self.normalisation.apply(image if image.ndim == 3 else image[..., None], name)
 
     def files(self, split: str) -> set[str]:
-        """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`)."""
+        """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`).
+
+        Raises:
+            InputError: the list of them is missing.
+        """
+        return {row["sha256"] for row in self._listed(split)}
+
+    def names(self, split: str) -> set[str]:
+        """Names of the pairs that were "train" or "val" of this run.
+
+        Raises:
+            InputError: the list of them is missing.
+        """
+        return {row["name"] for row in self._listed(split)}
+
+    def _listed(self, split: str) -> list[dict[str, str]]:
         path = self.path / self.FILES
         if not path.is_file():
-            raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.")
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["sha256"] for row in csv.DictReader(file) if row["split"] == split}
+            raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.", path)
+        # names that are no UTF-8 keep their bytes
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return [row for row in csv.DictReader(file) if row["split"] == split]
 
 
 def load_model(path: Path, config: TrainConfig, channels: int) -> keras.Model:

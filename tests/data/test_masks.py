@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from unet_tf.data.masks import MaskFormat, UnknownValues, label_from_instances, value_counts
-from unet_tf.data.palette import read_palette
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, label_from_one_hot, one_hot
 
@@ -230,28 +229,6 @@ def test_one_hot_refuses_what_it_cannot_say():
         one_hot(np.array([[0, 3]]), 3)
     with pytest.raises(InputError, match="1 of 2 are set in several channels"):
         label_from_one_hot(np.array([[[1, 1], [0, 1]]]))
-
-
-def test_a_palette_file_is_read_with_names_of_several_words(tmp_path):
-    path = tmp_path / "label_colors.txt"
-    path.write_text("# CamVid\n64 128 64\tAnimal\n\n192, 0, 128  traffic  light \n", encoding="utf-8-sig")
-    assert read_palette(path) == (("Animal", "traffic  light"), ((64, 128, 64), (192, 0, 128)))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("0 0 road\n", r"line 1: expected \"R G B name\""),
-        ("0 0 256 road\n", "with 0 to 255 each"),
-        ("0 0 0 road\n0 0 0 sky\n", "line 2: name and colour of a class stand once"),
-        ("0 0 0 road\n0 0 1 road\n", "stand once"),
-        ("", "lists 0 classes"),
-    ],
-)
-def test_a_palette_file_that_is_none_names_its_line(tmp_path, text, message):
-    (tmp_path / "p.txt").write_text(text)
-    with pytest.raises(InputError, match=message):
-        read_palette(tmp_path / "p.txt")
 
 
 def test_touching_cells_are_separated_and_lone_ones_keep_every_pixel():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import progress as rich_progress
 from rich.console import Console
-from rich.markup import escape as literal  # text in which rich finds no markup
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,12 +29,18 @@ from rich.text import Text
 from unet_tf.errors import InputError
 from unet_tf.run import Run
 from unet_tf.utils.progress import Progress
+from unet_tf.utils.text import shown
 
 if TYPE_CHECKING:
     from unet_tf.prediction.files import Outcome
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def literal(text: object) -> str:
+    """Text in which rich finds no markup, and which any terminal takes."""
+    return escape(shown(text))
 
 
 class Bars:
@@ -136,11 +142,13 @@ def tensorboard_callback(run: Path | None) -> list[Any]:
 
 def print_scores(run: Path) -> None:
     """Print the scores that the run folder holds."""
-    from unet_tf.evaluation.tables import number, score_rows
+    from unet_tf.evaluation.tables import lacking, number, score_rows
 
     stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
     console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
     print_table(score_rows(stored))
+    if words := lacking(stored):
+        console.print(literal(words))
 
 
 def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:

@@ -57,10 +57,9 @@ class Normalisation:
                 f"Rescale it to the range of the training images, as {self.dtype}."
             )
         if image.shape[2] not in (1, self.channels):
-            learnt = "grey images" if self.channels == 1 else f"images of {self.channels} channels"
             raise InputError(
-                f"Images must have the channels that the net was trained on, or be grey; {name} has {image.shape[2]}, and "
-                f"the net was trained on {learnt}. Give it such images, or train one on images like this."
+                f"{name} has {image.shape[2]} channels, and the net was trained on {self.channels}: an image must have as "
+                "many, or be grey. Give it such images, or train a net on images like this."
             )
 
     def scale(self, image: NDArray) -> NDArray[np.float32]:

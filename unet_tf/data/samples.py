@@ -71,6 +71,12 @@ class Samples(Sequence[Sample]):
     def __getitem__(self, index: Any) -> Any:
         return self._load(index)
 
+    def part(self, numbers: Sequence[int]) -> Samples:
+        """Some of these samples by their numbers; not weighed yet."""
+        pairs, facts = [self.pairs[n] for n in numbers], [self.fingerprints[n] for n in numbers]
+        # through these samples, with which the cache on disk goes
+        return Samples(pairs, facts, self.weighting, self.cache, lambda index: self[numbers[index]])
+
     def weigh(self, train: Samples) -> None:
         """Balance the class weights by the pixels of the training samples, where the weighting says so."""
         if self.weighting.balance:

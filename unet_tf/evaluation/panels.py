@@ -13,6 +13,7 @@ from unet_tf.data.drawing import colour, difference, displayable
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Samples
 from unet_tf.utils.files import replacing
+from unet_tf.utils.text import shown
 
 
 def write_panels(
@@ -74,12 +75,12 @@ def panel(
     """
     height, width = label.shape
     figure = Figure(figsize=(12, 12 / 4 * height / width + 0.75), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
+    figure.suptitle(shown(title), x=0.01, ha="left", fontsize=11, parse_math=False)
     pictures = (displayable(image), colour(label, masks), colour(prediction, masks))
-    shown = zip(("image", *names), (*pictures, difference(image, label, prediction, grown)), strict=True)
-    for axes, (name, picture) in zip(figure.subplots(1, 4), shown, strict=True):
+    columns = zip(("image", *names), (*pictures, difference(image, label, prediction, grown)), strict=True)
+    for axes, (name, picture) in zip(figure.subplots(1, 4), columns, strict=True):
         axes.imshow(picture, interpolation="nearest")
-        axes.set_title(name, fontsize=9, parse_math=False)
+        axes.set_title(shown(name), fontsize=9, parse_math=False)
         axes.set_axis_off()
     return figure
 
@@ -92,12 +93,12 @@ def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
     figure = Figure(figsize=(12, 12 / 3 * height / width + 0.5), layout="constrained")
     axes = figure.subplots(1, 3)
     axes[0].imshow(displayable(sample.image))
-    axes[0].set_title(sample.name, fontsize=9, parse_math=False)
+    axes[0].set_title(shown(sample.name), fontsize=9, parse_math=False)
     axes[1].imshow(colour(sample.label, masks), interpolation="nearest")
     axes[1].set_title("label", fontsize=9)
-    shown = axes[2].imshow(weight, cmap="magma", vmin=0)
+    drawn = axes[2].imshow(weight, cmap="magma", vmin=0)
     axes[2].set_title("weight of each pixel in the loss", fontsize=9)
-    figure.colorbar(shown, ax=axes[2], fraction=0.046, pad=0.02)
+    figure.colorbar(drawn, ax=axes[2], fraction=0.046, pad=0.02)
     for axis in axes:
         axis.set_axis_off()
     with replacing(path) as temporary:

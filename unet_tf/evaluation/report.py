@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from unet_tf.evaluation.tables import bundle_rows, number, score_rows
+from unet_tf.evaluation.tables import ABSENT, best_row, bundle_rows, lacking, number, score_rows
 from unet_tf.run import Run
 from unet_tf.utils.html import embed, table, write_page
 
@@ -68,11 +68,16 @@ def _summary(folder: Path) -> str:
     history = _history(folder)
     if not history:
         return "<p>No epoch is complete.</p>"
-    best = max(history, key=lambda row: float(row["val_mean_iou"]))
+    best = best_row(history)
+    chosen = f"Best validation mean IoU {float(best['val_mean_iou']):.4f}"
+    if best.get(ABSENT):
+        chosen = (
+            f"No validation pixel is of {best[ABSENT]} of the classes, so the validation mean IoU leaves them out. "
+            f"Least validation loss {float(best['val_loss']):.4f}"
+        )
     return (
-        f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. Best validation mean IoU "
-        f"{float(best['val_mean_iou']):.4f} after epoch {int(best['epoch']) + 1}: "
-        f"that net is <code>{Run.BEST}</code>.</p>"
+        f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. {chosen} "
+        f"after epoch {int(best['epoch']) + 1}: that net is <code>{Run.BEST}</code>.</p>"
     )
 
 
@@ -81,8 +86,9 @@ def _scores(folder: Path) -> str:
     if stored is None:
         return ""
     header, *rows = score_rows(stored)
+    where = f"On {stored['files']}. {lacking(stored)}"
     return (
-        f"<h2>Scores</h2>\n<p>On {html.escape(stored['files'])}. Mean soft Dice of the U-Net: "
+        f"<h2>Scores</h2>\n<p>{html.escape(where)} Mean soft Dice of the U-Net: "
         f"{number(stored['mean_soft_dice'])}.</p>\n{table(rows, header, 'scores')}\n"
         '<p class="note">One confusion matrix over all pixels. '
         "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "
@@ -131,7 +137,7 @@ def _extra(folder: Path) -> str:
 
 
 def _settings(folder: Path) -> str:
-    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
+    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8", errors="surrogateescape"))
     rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
     parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
     for name in ("masks", "normalisation", "data", "versions"):
@@ -149,4 +155,4 @@ def _history(folder: Path) -> list[dict[str, str]]:
 
 def _evaluation(folder: Path) -> dict[str, Any] | None:
     path = folder / Run.EVALUATION
-    return json.loads(path.read_text()) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+ABSENT = "val_classes_absent"
+"""Column of `history.csv`, where there are any: classes that no validation pixel has."""
+
+
+def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row of the epoch whose net is kept, the first of equals.
+
+    It has the best validation mean IoU; where validation pixels lack a class, and this score says nothing of it, the
+    least validation loss.
+
+    Args:
+        history: a row an epoch, as in `history.csv`; one at least.
+    """
+    if any(float(row.get(ABSENT) or 0) for row in history):
+        return min(history, key=lambda row: float(row["val_loss"]))
+    return max(history, key=lambda row: float(row["val_mean_iou"]))
 
 
 def score_rows(stored: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -15,6 +33,17 @@ def score_rows(stored: dict[str, Any]) -> list[tuple[str, ...]]:
         label = key.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
         rows.append((label, *(number(s[key]) for s in methods.values())))
     return rows
+
+
+def lacking(stored: dict[str, Any]) -> str:
+    """Say which classes no pixel of the scored files has, from an `evaluation.json`; nothing where they have all."""
+    absent = [name for name, row in zip(stored["classes"], stored["confusion"], strict=True) if not sum(row)]
+    if not absent:
+        return ""
+    return (
+        f"No pixel of these files is of {', '.join(absent)}: the scores cannot tell how well that is found, and the "
+        "means are those of the other classes."
+    )
 
 
 def bundle_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -152,7 +152,8 @@ def export(
         report = _report(bundle, tallies, milliseconds(temporary), len(validation))
         (temporary / REPORT).write_text(json.dumps(report, indent=2), encoding="utf-8")
         write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
-        (temporary / CARD).write_text(model_card(out.name, description, report), encoding="utf-8")
+        card = model_card(out.name, description, report)
+        (temporary / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
         _write_description(temporary, description)
     return report
 

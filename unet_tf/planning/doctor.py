@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from unet_tf.errors import InputError
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import FAR, Case, Look, look_at, near_copies
 from unet_tf.planning.plan import Plan, plan_sizes
-from unet_tf.planning.prepare import check_classes, check_tile, check_unseen
+from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import in_order
 
@@ -67,7 +67,11 @@ def check(
     """
     config = replace(config or TrainConfig(), **config_changes(overrides))
     findings = Findings(Path(data))
-    splits = _split(findings, config)
+    named = find_named(findings.data)
+    findings.problems += named.problems
+    findings.notes += named.notes
+    findings.drawn = "val" not in named.splits
+    splits = _split(findings, named.splits, config)
     pairs = list(dict.fromkeys(pair for some_pairs in splits.values() for pair in some_pairs))
     palette = None
     if pairs:
@@ -85,6 +89,10 @@ def check(
     for look in in_order(lambda n: look_at(pairs[n], findings.masks, n in wanted, compared), range(len(pairs))):
         looks[pairs[len(looks)]] = look
         on_file(len(looks), len(pairs))
+    if findings.drawn and findings.masks is not None and "val" in splits:  # as training does: by what the pairs hold
+        known = {pair: look.fingerprint for pair, look in looks.items() if look.fingerprint is not None}
+        holds = {pair: frozenset(np.flatnonzero(one.class_pixels).tolist()) for pair, one in known.items()}
+        splits = _split(findings, named.splits, config, holds)
     cases = [Case(name, pair, looks[pair]) for name, some_pairs in splits.items() for pair in some_pairs]
     usable = [case for case in cases if case.look.fingerprint is not None]
     _gather(findings, splits, usable)
@@ -94,23 +102,25 @@ def check(
     _try_training(findings, usable, config)
     _warn_of_images(findings, usable)
     _warn_of_values(findings, usable)
-    _warn_of_absent_classes(findings)
+    if (val := findings.splits.get("val")) is not None and val.pairs and findings.masks is not None:
+        findings.warnings += filter(None, [validation_lacks(val.class_pixels, findings.classes)])
     _warn_of_copies(findings, cases)
     return findings
 
 
-def _split(findings: Findings, config: TrainConfig) -> dict[str, list[Pair]]:
+def _split(
+    findings: Findings,
+    named: dict[str, list[Pair]],
+    config: TrainConfig,
+    holds: Mapping[Pair, Collection[int]] | None = None,
+) -> dict[str, list[Pair]]:
     """The splits that training would use, as far as they can be told; what is wrong goes to the problems."""
-    named = find_named(findings.data)
-    findings.problems += named.problems
-    findings.notes += named.notes
-    findings.drawn = "val" not in named.splits
     try:
-        return split(named.splits, config.val_share, config.split_seed, config.group, config.fold)
+        return split(named, config.val_share, config.split_seed, config.group, config.fold, holds)
     except InputError as error:
-        if any(named.splits.values()):
+        if any(named.values()):
             findings.problems.append(str(error))
-        return {name or "train": pairs for name, pairs in named.splits.items()}
+        return {name or "train": pairs for name, pairs in named.items()}
 
 
 def _gather(findings: Findings, splits: dict[str, list[Pair]], usable: list[Case]) -> None:
@@ -245,17 +255,6 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "bends the normalisation; if it stands for no measurement, say so in the file (GDAL's tag 42113) or replace it",
         lambda case: f" ({', '.join(f'{one.value:g} in {one.share:.2%}' for one in case.look.outliers)})",
     )  # fmt: skip
-
-
-def _warn_of_absent_classes(findings: Findings) -> None:
-    """Warn where no validation pixel has a class."""
-    val = findings.splits.get("val")
-    absent = [] if val is None else [n for n, p in zip(findings.classes, val.class_pixels, strict=True) if not p]
-    if val is not None and val.pairs and absent:
-        findings.warnings.append(
-            f"No validation pixel is of {', '.join(absent)}, so that validation says nothing about it. Give more files "
-            "with it, or a val/ that holds some."
-        )
 
 
 def _warn(

@@ -86,7 +86,7 @@ def contact_sheet(findings: Findings) -> Figure:
         patches = [Patch(facecolor=shade, edgecolor="grey", linewidth=0.5) for shade in shades]
         figure.legend(
             patches,
-            [*findings.classes, *(["void"] if has_void else [])],
+            [*map(shown, findings.classes), *(["void"] if has_void else [])],
             loc="outside lower center",
             ncols=8,
             fontsize=8,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import SPLITS
+from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
-from unet_tf.data.samples import Samples, Seen, read_samples
-from unet_tf.data.splits import find_splits
+from unet_tf.data.samples import Samples, Seen, check_alike, read_samples
+from unet_tf.data.splits import hold_out, split
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.planning.plan import Plan, object_size, plan_sampling, plan_sizes, usual_side
@@ -86,6 +87,7 @@ def prepare(
     splits: Sequence[str] = SPLITS,
     only_checked: Sequence[str] = ("test",),
     masks: MaskFormat | None = None,
+    held: Collection[str] | None = None,
 ) -> Prepared:
     """Find, recognise, split, decode and check a data folder.
 
@@ -98,16 +100,20 @@ def prepare(
         splits: those to read, besides "train".
         only_checked: those that are read for their faults alone, without weights and cache.
         masks: how the masks say the classes, where that is known already.
+        held: names of the pairs that a run holds out, where it has begun with a share that was drawn.
 
     Raises:
         InputError: the data or a setting cannot be used.
     """
-    pairs = find_splits(data, config.val_share, config.split_seed, config.group, config.fold)
+    named = find_named(data).check()
+    pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
     classes = config.classes or ()
     if masks is None:
         everything = [pair for some in pairs.values() for pair in some]
         masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
         log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
+    if drawn := "val" not in named:  # by what the pairs hold, which is known when they are read
+        pairs |= {"train": named.get("train", named.get("", [])), "val": []}
     pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
     plan = Plan(replace(config, classes=classes, masks=masks.kind))
     w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
@@ -126,13 +132,57 @@ def prepare(
             places=config.rare_share != 0 and name == "train",
             on_file=lambda: on_file(next(done), total),
         )
+        if name == "train" and drawn:
+            read["train"], read["val"] = draw_validation(read["train"], config, held)
+    read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
     train = read["train"]
     check_classes(train.class_pixels, classes)
+    if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
+        log.warning(words)
     plan_sampling(plan, train.class_pixels, classes)
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     plan_sizes(plan, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
     check_tile(train.seen, plan.config.geometry, plan.config.tile or 0)
     return Prepared(plan, masks, read, measure_normalisation(train.fingerprints))
+
+
+def draw_validation(pool: Samples, config: TrainConfig, held: Collection[str] | None = None) -> tuple[Samples, Samples]:
+    """Part the samples of a folder without val/ in those to learn from and those to validate by.
+
+    Args:
+        pool: all of them.
+        config: says share, seed, group and fold.
+        held: names of those to validate by, where a run has begun with them.
+
+    Raises:
+        InputError: as `hold_out` does, or the two differ in pixel type or channels.
+    """
+    if held is None:
+        holds = [frozenset(np.flatnonzero(one.class_pixels).tolist()) for one in pool.fingerprints]
+        settings = config.val_share, config.split_seed, config.group, config.fold
+        chosen = {(pair.name, pair.page) for pair in hold_out(pool.pairs, *settings, holds)[1]}
+    else:
+        chosen = {(pair.name, pair.page) for pair in pool.pairs if pair.name in held}
+    is_held = [(pair.name, pair.page) in chosen for pair in pool.pairs]
+    train, val = (pool.part([n for n, out in enumerate(is_held) if out == wanted]) for wanted in (False, True))
+    if not (train.pairs and val.pairs):
+        raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
+    check_alike(val.seen, train.seen)
+    train.weigh(train)
+    val.weigh(train)
+    return train, val
+
+
+def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Say which classes no validation pixel has, and what follows; nothing where it has all."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
+    if not absent:
+        return ""
+    names = ", ".join(absent)
+    return (
+        f"No validation pixel is of {names}. A mean IoU on these files is that of the other classes alone, so the best "
+        f"epoch is chosen by validation loss. Give more files with {names}, or a val/ that holds some."
+    )
 
 
 def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> None:

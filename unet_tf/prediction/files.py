@@ -205,7 +205,7 @@ def _read(out: Path) -> tuple[dict | None, dict[str, str]]:
     try:
         settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
         for file in sorted(out.glob(f"{Path(MANIFEST).stem}*.csv")):
-            with file.open(newline="", encoding="utf-8") as rows:
+            with file.open(newline="", encoding="utf-8", errors="surrogateescape") as rows:
                 # the last line may be of a process that was killed while it wrote
                 done |= {row["picture"]: row["status"] for row in csv.DictReader(rows) if row["status"]}
     except (ValueError, KeyError) as error:
@@ -220,7 +220,7 @@ def _manifest(wanted: Wanted, number: int, of: int) -> Callable[[Result], None]:
 
     def append(*row: object) -> None:
         try:
-            with path.open("a", newline="", encoding="utf-8") as file:
+            with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 csv.writer(file).writerow(row)
         except OSError as error:
             raise InputError(f"Cannot write {path}: {error.strerror}. Free space or choose another place.") from error

@@ -20,6 +20,7 @@ from unet_tf.data.samples import Sample
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.evaluation.panels import write_panel
+from unet_tf.evaluation.tables import ABSENT
 from unet_tf.planning.plan import OPEN_EPOCHS
 from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
@@ -123,7 +124,14 @@ def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
     """An epoch, counted from 0, in one line."""
     return (
         f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
-        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
+        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}{_lacks(logs)}"
+    )
+
+
+def _lacks(logs: dict[str, Any]) -> str:
+    """What a validation mean IoU leaves out, where it does."""
+    return (
+        f" (without {logs[ABSENT]} of the classes, of which there is no validation pixel)" if logs.get(ABSENT) else ""
     )
 
 
@@ -135,6 +143,7 @@ class Guard(keras.callbacks.Callback):
         files: names of the images in the batch of a step, counted from 0 over the whole run.
         epochs_done: complete epochs, where a run goes on.
         steps: of an epoch.
+        absent: classes that no validation pixel has.
     """
 
     def __init__(
@@ -143,9 +152,10 @@ class Guard(keras.callbacks.Callback):
         files: Callable[[int], Sequence[str]],
         epochs_done: int,
         steps: int,
+        absent: int = 0,
     ) -> None:
         super().__init__()
-        self.class_shares, self.files = class_shares, files
+        self.class_shares, self.files, self.absent = class_shares, files, absent
         self.step, self.collapsed = epochs_done * steps, 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
@@ -174,13 +184,17 @@ class Guard(keras.callbacks.Callback):
                 f"A validation loss is finite; it is {logs['val_loss']} after epoch {epoch + 1}. What the run saved "
                 "before stays. Lower --learning-rate."
             )
+        if self.absent:
+            logs[ABSENT] = self.absent
         if self.model.distribute_strategy.num_replicas_in_sync > 1:
             return  # to read a metric, all replicas must take part
         metrics = [one for group in self.model.metrics for one in getattr(group, "metrics", [group])]
         metric = next(one for one in metrics if isinstance(one, MeanIoU))  # holds what validation counted
-        predicted = np.flatnonzero(np.array(metric.confusion).sum(0))
+        confusion = np.array(metric.confusion)  # (C, C), rows: true classes
+        predicted = np.flatnonzero(confusion.sum(0))
         logs["classes_predicted"] = len(predicted)
-        self.collapsed = self.collapsed + 1 if len(predicted) == 1 else 0
+        collapsed = len(predicted) == 1 and confusion.sum(1).sum() > confusion[predicted[0]].sum()
+        self.collapsed = self.collapsed + 1 if collapsed else 0
         if self.collapsed == COLLAPSED:
             shares = ", ".join(f"{name} {share:.2%}" for name, share in self.class_shares.items())
             log.warning(
@@ -213,7 +227,7 @@ class SamplePredictions(keras.callbacks.Callback):
         number = epoch + 1
         if number & (number - 1):
             return
-        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}"
+        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}{_lacks(logs)}"
         prediction = predict(self.model, self.normalise(self.image))
         path = self.folder / f"epoch_{number:05d}.png"
         write_panel(path, title, self.image, self.label, prediction, self.classes, self.masks)

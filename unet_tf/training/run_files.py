@@ -49,7 +49,7 @@ class LogFile(logging.Handler):
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a full disk is said by the files that matter
             if self.path is not None:
-                with self.path.open("a", encoding="utf-8") as file:
+                with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(text)
 
     def __enter__(self) -> LogFile:
@@ -113,12 +113,13 @@ def save_config(path: Path, plan: Plan, masks: MaskFormat, normalisation: Normal
         },
     }
     with replacing(path / Run.CONFIG) as temporary:
-        temporary.write_text(tomli_w.dumps(stored), encoding="utf-8")
+        temporary.write_text(tomli_w.dumps(stored), encoding="utf-8", errors="surrogateescape")
 
 
 def save_files(path: Path, splits: dict[str, Samples]) -> None:
     """Write which pair (split, name, sha256 of the image's pixels and of the label's) was used for what."""
-    with replacing(path / Run.FILES) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    kept = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # the bytes of names that are no UTF-8
+    with replacing(path / Run.FILES) as temporary, temporary.open("w", **kept) as file:  # type: ignore[call-overload]
         writer = csv.writer(file)
         writer.writerow(("split", "name", "sha256", "label_sha256"))
         writer.writerows(_rows(splits))
@@ -126,7 +127,7 @@ def save_files(path: Path, splits: dict[str, Samples]) -> None:
 
 def check_files(path: Path, splits: dict[str, Samples]) -> None:
     """Raise InputError where the data is no longer what the run began with."""
-    with (path / Run.FILES).open(newline="", encoding="utf-8") as file:
+    with (path / Run.FILES).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         before = {tuple(row.values()) for row in csv.DictReader(file)}
     now = set(_rows(splits))
     if before != now:

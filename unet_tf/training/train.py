@@ -148,7 +148,7 @@ def resume(
         return _take_part(out, data, strategy, on_file)
     with locked(out), LogFile() as log_file, _saying_how_to_resume(out):
         log_file.open(out / Run.LOG)
-        prepared = prepare(data, opened.config, on_file, masks=opened.masks)
+        prepared = prepare(data, opened.config, on_file, masks=opened.masks, held=opened.names("val"))
         check_files(out, {name: prepared.splits[name] for name in ("train", "val")})
         _fit(out, prepared, strategy, start, callbacks, on_progress)
         evaluate(out, data, on_image=on_image)
@@ -166,7 +166,7 @@ def _take_part(out: Path, data: Path, strategy: tf.distribute.Strategy, on_file:
             )
         time.sleep(1)
     run = Run(out)
-    prepared = prepare(data, run.config, on_file, masks=run.masks)
+    prepared = prepare(data, run.config, on_file, masks=run.masks, held=run.names("val"))
     check_files(out, {name: prepared.splits[name] for name in ("train", "val")})
     _fit(out, prepared, strategy, time.monotonic(), (), unseen)
     return run
@@ -229,8 +229,8 @@ def _fit(
             return
         done, steps, batch_size = len(state.history), config.steps_per_epoch or 1, config.batch_size or 1
         along = [
+            _guard(prepared, done),  # before the clock, which says the line of the epoch
             RunClock(config, start, done, on_progress),
-            _guard(prepared, done),
             *_samples(out, prepared, strategy),
             *callbacks,  # before the files: one may end the run
             RunFiles(out, config.patience, state),
@@ -258,7 +258,8 @@ def _guard(prepared: Prepared, epochs_done: int) -> Guard:
         return [train.pairs[draw.sample_of(n)].name for n in range(step * batch_size, (step + 1) * batch_size)]
 
     shares = dict(zip(config.classes or (), pixels.tolist(), strict=True))
-    return Guard(shares, files, epochs_done, config.steps_per_epoch or 1)
+    absent = int((prepared.splits["val"].class_pixels == 0).sum())
+    return Guard(shares, files, epochs_done, config.steps_per_epoch or 1, absent)
 
 
 def _samples(out: Path, prepared: Prepared, strategy: tf.distribute.Strategy) -> list[SamplePredictions]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from unet_tf.utils.files import replacing
-from unet_tf.utils.text import shown
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
@@ -42,7 +41,7 @@ def write_page(path: Path, heading: str, sections: Sequence[str]) -> Path:
         + "\n</body></html>\n"
     )
     with replacing(path) as temporary:
-        temporary.write_text(shown(page), encoding="utf-8")  # names of files may be no UTF-8
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names may be no UTF-8
     return path
 
 
