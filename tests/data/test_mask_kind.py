@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_tf.data import mask_kind
+from unet_tf.data import mask_looks
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import MaskSettings, class_names, recognise
 from unet_tf.data.palette import Palette
@@ -233,8 +233,8 @@ def test_masks_are_asked_until_one_tells_and_no_further(tmp_path, monkeypatch):
     pairs = pairs_of(tmp_path, *[EMPTY] * 100)
     Image.fromarray(grey(0, 1)).save(pairs[40].mask)
     read = []
-    original = mask_kind.read_mask
-    monkeypatch.setattr(mask_kind, "read_mask", lambda path, *a, **k: read.append(path) or original(path, *a, **k))
+    original = mask_looks.read_mask
+    monkeypatch.setattr(mask_looks, "read_mask", lambda path, *a, **k: read.append(path) or original(path, *a, **k))
     assert recognise(pairs, MaskSettings()).masks.values == (0, 1)
     assert len(read) == len(set(read)) == 64
 
@@ -242,8 +242,8 @@ def test_masks_are_asked_until_one_tells_and_no_further(tmp_path, monkeypatch):
 def test_each_mask_is_read_once(tmp_path, monkeypatch):
     pairs = pairs_of(tmp_path, *[grey(0, 255)] * 40)
     read = []
-    original = mask_kind.read_mask
-    monkeypatch.setattr(mask_kind, "read_mask", lambda path, *a, **k: read.append(path) or original(path, *a, **k))
+    original = mask_looks.read_mask
+    monkeypatch.setattr(mask_looks, "read_mask", lambda path, *a, **k: read.append(path) or original(path, *a, **k))
     recognise(pairs, MaskSettings())
     assert len(read) == len(set(read)) == 32
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from unet_tf.data.masks import MaskFormat, UnknownValues, label_from_instances, value_counts
+from unet_tf.data.masks import MaskFormat, label_from_instances, value_counts
+from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, label_from_one_hot, one_hot
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.masks import MaskFormat, UnknownValues
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
+from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.planning.inspection import Look, look_at, near_copies
 
 HALF = np.tile(np.uint8([0, 255]), (40, 20))

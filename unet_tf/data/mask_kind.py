@@ -5,25 +5,20 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, some
-from unet_tf.data.masks import LIST_COLOURS, MaskFormat, value_counts, whole_numbers
+from unet_tf.data.mask_looks import MaskLook, look_at_masks
+from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
-from unet_tf.data.pictures import read_mask
-from unet_tf.errors import InputError, about
+from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.utils.threads import in_order
 
-LOOKED_AT, MOST_LOOKED_AT = 32, 2048
-"""Masks that are asked first, and at most where these leave something open; all are held to it when they are read."""
 MANY_OBJECTS = 20
 """Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
 MOST_IDS, FEW_IDS = 192, 16
@@ -67,26 +62,6 @@ class Recognition(NamedTuple):
     why: str
 
 
-class MaskLook(NamedTuple):
-    """What one mask shows.
-
-    Attributes:
-        name: of the file.
-        coloured: whether it shows colours, its own or those of a table.
-        has_table: whether its values number the colours of a table.
-        counts: pixels of each grey value that it shows, or of each id where it shows colours by a table.
-        ids: pixels of each value as stored: indices of a table, grey of few bits that is not stretched to 0..255.
-        mask: (H, W) values as stored; None once they are of no use.
-    """
-
-    name: str
-    coloured: bool
-    has_table: bool
-    counts: dict[int, int]
-    ids: dict[int, int]
-    mask: NDArray | None
-
-
 class _Open(InputError):
     """The masks looked at leave something open that others may tell."""
 
@@ -123,7 +98,7 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
         kind, why = "binary", "binary, as only such masks are inverted"
     if kind in ("palette", "instance"):
         return Recognition(*_format(kind, settings, palette, [], True), why)
-    for looks, complete in _looks(pairs, settings):
+    for looks, complete in look_at_masks(pairs, settings.tolerance > 0):
         try:
             told, because = (kind, why) if kind != "auto" else _tell(looks, settings, palette, complete)
             return Recognition(*_format(told, settings, palette, looks, complete), because)
@@ -131,51 +106,6 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
             if complete:
                 raise
     raise InputError("There must be a mask to look at.")
-
-
-def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> Iterator[tuple[list[MaskLook], bool]]:
-    """Masks spread evenly over the pairs, twice as many each time, and whether these are all.
-
-    Those that cannot be read are left to whoever reads all.
-    """
-    spread = (np.linspace(0, len(pairs) - 1, number).astype(int).tolist() for number in (LOOKED_AT, MOST_LOOKED_AT))
-    order = list(dict.fromkeys(itertools.chain(*spread))) if pairs else []
-    looks: list[MaskLook] = []
-    failures: list[InputError] = []
-    start, stop = 0, LOOKED_AT
-    while start < len(order):
-        for look in in_order(lambda n: _look(pairs[order[n]], settings), range(start, min(stop, len(order)))):
-            (failures if isinstance(look, InputError) else looks).append(look)
-        start, stop = stop, 2 * stop
-        if looks:
-            yield looks, start >= len(order)
-        looks = [look._replace(mask=None) for look in looks]  # thousands do not fit into the memory
-    if failures and not looks:
-        raise failures[0]
-
-
-def _look(pair: Pair, settings: MaskSettings) -> MaskLook | InputError:
-    name, jpeg = str(pair.mask), settings.tolerance > 0
-    try:
-        with about(pair.mask):
-            stored = shown = whole_numbers(read_mask(pair.mask, pair.page, ids=True, allow_jpeg=jpeg), name)
-            if stored.ndim == 2 and stored.dtype == np.uint8 and _may_show_others(pair.mask):
-                shown = whole_numbers(read_mask(pair.mask, pair.page, allow_jpeg=jpeg), name)
-    except InputError as error:
-        return error
-    if stored.ndim == 3:
-        return MaskLook(name, True, False, {}, {}, stored)
-    ids, coloured = value_counts(stored), shown.ndim == 3
-    return MaskLook(name, coloured, coloured, ids if coloured else value_counts(shown), ids, stored)
-
-
-def _may_show_others(file: Path) -> bool:
-    """Whether a file may show other values than it stores: by a colour table, or in less than 8 bits."""
-    with file.open("rb") as opened:
-        head = opened.read(29)
-    if head[1:4] == b"PNG":
-        return head[24] < 8 or head[25] == 3  # depth, colour type
-    return head[28] <= 8 if head[:2] == b"BM" else head[:2] in (b"II", b"MM", b"GI")
 
 
 def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None, complete: bool) -> tuple[str, str]:
@@ -260,8 +190,9 @@ def _are_objects(looks: list[MaskLook]) -> bool:
     if gapless < 0.9 * len(filled) or (len(filled) > 2 and len({len(ids) for ids in filled}) == 1):
         return False
     pieces = [
-        cv2.connectedComponents((look.mask == number).astype(np.uint8), connectivity=8)[0] - 1
+        cv2.connectedComponents(np.equal(look.mask, number).astype(np.uint8), connectivity=8)[0] - 1
         for look, ids in zip(looks, numbers, strict=True)
+        if look.mask is not None
         for number in ids[:20]
     ]
     return sum(count == 1 for count in pieces) >= 0.9 * len(pieces)

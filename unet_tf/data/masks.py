@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.palette import Colour
-from unet_tf.data.soft_edges import CLOSE, settle_edges
+from unet_tf.data.unknown_values import (
+    CLOSE,
+    SAY_WHAT,
+    Known,
+    Stranger,
+    UnknownValues,
+    as_colour,
+    find_nearest,
+    settle_edges,
+    take_nearest,
+)
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, check_ids
 from unet_tf.utils.files import tuples
 
-Known = tuple[int, int]
-"""A value that means something, as a number (a grey value, or 0xRRGGBB), and its label id."""
 KINDS = ("binary", "palette", "index", "instance")
 UNKNOWN = 254
 """In look-up tables: a value that no class has."""
@@ -28,7 +35,6 @@ LIST_COLOURS = (
     'List the colours in a file label_colors.txt beside the images, "R G B name" a line: `unet-tf check DATA --out '
     "PAGE` writes a first version."
 )
-SAY_WHAT = "Say what they are (--classes, --void, label_colors.txt)"
 
 
 @dataclass(frozen=True)
@@ -149,18 +155,20 @@ class MaskFormat:
         label = table[codes if codes.dtype.itemsize < 4 else np.minimum(codes, len(table) - 1)]
         if (unknown := label == UNKNOWN).any():
             values, inverse = np.unique(codes[unknown], return_inverse=True)
-            nearest, distances = self._nearest(values, known)
+            nearest, distances = find_nearest(values, known, self.kind == "palette")
             if distances.max() > self.tolerance:
                 pixels = np.bincount(inverse)
-                strangers = [
-                    Stranger(self._value(int(values[i])), int(pixels[i]), int(nearest[i]), float(distances[i]))
-                    for i in np.argsort(-pixels, kind="stable")
-                ]
+                shown = map(as_colour if self.kind == "palette" else int, values.tolist())
+                strangers = sorted(
+                    map(Stranger, shown, pixels.tolist(), nearest.tolist(), distances.tolist()),
+                    key=lambda stranger: -stranger.pixels,
+                )
                 raise UnknownValues(self._refusal(strangers, mask, name), strangers, set(np.unique(label).tolist()))
             label[unknown] = nearest[inverse]
             if self.kind == "palette":
                 unknown[unknown] = distances[inverse] > CLOSE
-                settle_edges(label, unknown, mask, {self._value(c): number for c, number in known}, self.tolerance)
+                colours = {as_colour(code): number for code, number in known}
+                settle_edges(label, unknown, mask, colours, self.tolerance)
         return label
 
     def mask(self, label: NDArray) -> NDArray:
@@ -232,7 +240,7 @@ class MaskFormat:
         if self.kind == "binary" and not self.values:
             highest = (mask[~np.isin(mask, self.void)] if self.void else mask).max(initial=0)
             high = next((high for high in (1, 255) if highest <= high), 65535)
-        values = [(value, VOID) for value in self.void]
+        values: list[tuple[int | Colour, int]] = [(value, VOID) for value in self.void]
         values += [(value, number) for number, value in enumerate(self._values(high)) if value not in self.void]
         if self.kind == "index" and 255 not in dict(values):
             values.append((255, VOID))
@@ -246,22 +254,6 @@ class MaskFormat:
         packed = cv2.cvtColor(np.ascontiguousarray(mask), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]  # (H, W)
         return packed & 0xFFFFFF
 
-    def _value(self, code: int) -> int | Colour:
-        return (code >> 16, code >> 8 & 255, code & 255) if self.kind == "palette" else code
-
-    def _nearest(self, codes: NDArray, known: Sequence[Known]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """Label id of the known value nearest to each code, and its distance in 8-bit values."""
-        nearest, least = np.zeros(len(codes), np.uint8), np.full(len(codes), np.inf)
-        for code, number in known:
-            channels = [(codes, code)]
-            if self.kind == "palette":
-                channels = [(codes >> shift & 255, code >> shift & 255) for shift in (16, 8, 0)]
-            distance = np.sqrt(sum(np.square(found.astype(float) - expected) for found, expected in channels))
-            nearest = np.where(distance < least, np.uint8(number), nearest)
-            least = np.minimum(least, distance)
-        deepest = max(code for code, number in known if number != VOID)
-        return nearest, least * 255 / deepest if self.kind == "binary" and deepest > 255 else least
-
     def _refusal(self, strangers: Sequence[Stranger], mask: NDArray, name: str) -> str:
         pixels, size = sum(s.pixels for s in strangers), mask.shape[0] * mask.shape[1]
         values = ", ".join(map(str, self._values(255)[:8])) + ", ..." * (self.num_classes > 8)
@@ -272,41 +264,6 @@ class MaskFormat:
             f"{name} must hold {rule} and void alone; it also holds {found} in {pixels} of {size} pixels "
             f"({pixels / size:.2%}). {remedy}"
         )
-
-
-class Stranger(NamedTuple):
-    """A mask value that no class has: how many pixels hold it, and which class is nearest."""
-
-    value: int | Colour
-    pixels: int
-    nearest: int
-    distance: float
-
-    def __str__(self) -> str:
-        nearest = "void" if self.nearest == VOID else f"class {self.nearest}"
-        return f"{self.value} ({self.distance:.0f} from {nearest})"
-
-
-def take_nearest(strangers: Sequence[Stranger]) -> str:
-    """Say what may be done about such values where near ones mean the same."""
-    farthest = max(stranger.distance for stranger in strangers)
-    return (
-        f"{SAY_WHAT}, or take the nearest class (soft edges, JPEG); the farthest is {farthest:.0f} away: "
-        f"--mask-tolerance {math.ceil(farthest)}."
-    )
-
-
-class UnknownValues(InputError):
-    """A mask holds values that no class has.
-
-    Attributes:
-        strangers: these values, the most frequent first.
-        known: label ids of the other pixels.
-    """
-
-    def __init__(self, message: str, strangers: Sequence[Stranger], known: set[int]) -> None:
-        super().__init__(message)
-        self.strangers, self.known = strangers, known
 
 
 def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:

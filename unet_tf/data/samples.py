@@ -169,7 +169,7 @@ def read_samples(
             if sample is not None:
                 in_memory.append(sample)
             on_file()
-        check_alike(samples.seen, like and like.seen)
+        check_alike(samples.seen, None if like is None else like.seen)
     except BaseException:
         if remove is not None:
             remove()

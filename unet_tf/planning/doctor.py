@@ -15,10 +15,10 @@ from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.folder import Pair, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
-from unet_tf.data.masks import UnknownValues, take_nearest
 from unet_tf.data.palette import find_palette, suggest_palette
 from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import split
+from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import FAR, Case, Look, look_at, near_copies
@@ -103,7 +103,9 @@ def check(
     _warn_of_images(findings, usable)
     _warn_of_values(findings, usable)
     if (val := findings.splits.get("val")) is not None and val.pairs and findings.masks is not None:
-        findings.warnings += filter(None, [validation_lacks(val.class_pixels, findings.classes)])
+        learnt = findings.splits["train"].class_pixels > 0  # a class that training lacks is a problem
+        names = [name for name, there in zip(findings.classes, learnt, strict=True) if there]
+        findings.warnings += filter(None, [validation_lacks(val.class_pixels[learnt], names)])
     _warn_of_copies(findings, cases)
     return findings
 

@@ -1,16 +1,22 @@
-"""Masks in colours whose edges are soft: which class a pixel has that lies between two of them."""
+"""Values and colours of masks that no class has: which class is near, how far, and what lies between two of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.palette import Colour
+from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
+Known = tuple[int, int]
+"""A value that means something, as a number (a grey value, or 0xRRGGBB), and its label id."""
+SAY_WHAT = "Say what they are (--classes, --void, label_colors.txt)"
 NEAR, FAR = (range(-2, 3), range(-16, 17, 4))
 """Rows and columns around a pixel where classes touch: anti-aliasing; blurs, and JPEG, whose colours bleed 16 px."""
 CLOSE = 16
@@ -21,6 +27,71 @@ NOWHERE = 254
 """In place of a label id: a pixel whose class is open."""
 CHUNK = 1 << 15
 """Pixels that are settled at once, which bounds the memory."""
+
+
+class Stranger(NamedTuple):
+    """A mask value that no class has: how many pixels hold it, and which class is nearest."""
+
+    value: int | Colour
+    pixels: int
+    nearest: int
+    distance: float
+
+    def __str__(self) -> str:
+        nearest = "void" if self.nearest == VOID else f"class {self.nearest}"
+        return f"{self.value} ({self.distance:.0f} from {nearest})"
+
+
+def take_nearest(strangers: Sequence[Stranger]) -> str:
+    """Say what may be done about such values where near ones mean the same."""
+    farthest = max(stranger.distance for stranger in strangers)
+    return (
+        f"{SAY_WHAT}, or take the nearest class (soft edges, JPEG); the farthest is {farthest:.0f} away: "
+        f"--mask-tolerance {math.ceil(farthest)}."
+    )
+
+
+class UnknownValues(InputError):
+    """A mask holds values that no class has.
+
+    Attributes:
+        strangers: these values, the most frequent first.
+        known: label ids of the other pixels.
+    """
+
+    def __init__(self, message: str, strangers: Sequence[Stranger], known: set[int]) -> None:
+        super().__init__(message)
+        self.strangers, self.known = strangers, known
+
+
+def as_colour(code: int) -> Colour:
+    """Unpack 0xRRGGBB."""
+    return code >> 16, code >> 8 & 255, code & 255
+
+
+def find_nearest(
+    codes: NDArray, known: Sequence[Known], colours: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Find the known value nearest to each of some others.
+
+    Args:
+        codes: (N,) values.
+        known: the values that mean something.
+        colours: whether codes are colours, 0xRRGGBB.
+
+    Returns:
+        (N,) label ids, and (N,) distances in 8-bit values; of colours, Euclidean.
+    """
+    nearest, least = np.zeros(len(codes), np.uint8), np.full(len(codes), np.inf)
+    for code, number in known:
+        channels = [(codes, code)]
+        if colours:
+            channels = [(codes >> shift & 255, code >> shift & 255) for shift in (16, 8, 0)]
+        distance = np.sqrt(sum(np.square(found.astype(float) - expected) for found, expected in channels))
+        nearest = np.where(distance < least, np.uint8(number), nearest)
+        least = np.minimum(least, distance)
+    highest = max(code for code, number in known if number != VOID)
+    return nearest, least * 255 / highest if not colours and highest > 255 else least
 
 
 def settle_edges(
@@ -98,7 +169,7 @@ class _Around:
     def __init__(self, picture: NDArray[np.uint8]) -> None:
         border = -min(FAR)
         self.width = picture.shape[1]
-        self.padded = cv2.copyMakeBorder(picture, *[border] * 4, cv2.BORDER_CONSTANT, value=NOWHERE)
+        self.padded = np.pad(picture, border, constant_values=NOWHERE)
 
     def __call__(self, points: NDArray[np.intp], reach: range) -> NDArray[np.bool_]:
         """(N, 256) bool, of N pixels as indices into the raveled picture."""
