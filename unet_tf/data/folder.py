@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_image, read_mask
-from unet_tf.errors import InputError
+from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
 log = logging.getLogger("unet_tf")
@@ -111,11 +111,13 @@ def read_pair(pair: Pair, masks: MaskFormat) -> Decoded:
     Raises:
         InputError: a file cannot be decoded, the mask holds other values, or the sizes differ.
     """
-    image = read_image(pair.image, pair.page)
-    mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
-    check_sizes(pair, image, mask)
-    label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
-    nodata = nodata_values(image, declared_nodata(pair.image))
+    with about(pair.image):
+        image = read_image(pair.image, pair.page)
+        nodata = nodata_values(image, declared_nodata(pair.image))
+    with about(pair.mask):
+        mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
+        check_sizes(pair, image, mask)
+        label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
     if nodata:
         label = np.where(nodata_pixels(image, nodata), np.uint8(VOID), label)
     return Decoded(image, label, mask if masks.kind == "instance" else None, nodata)

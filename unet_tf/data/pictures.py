@@ -25,7 +25,7 @@ UNREAD_SUFFIXES = tuple(
         "arw avif bif cr2 cr3 czi dcm dicom dm3 dm4 dng ecw eps exr fits h5 hdf5 hdr heic heif ico img ims j2c j2k "
         "jpc jpf jpx jxl jxr lif lsm mat mha mhd mrc mrxs nd2 ndpi nef nii npy npz nrrd oib oif orf pam pbm pcx pdf "
         "pfm pnm psb psd qptiff raf rw2 scn sid stk svg svs tga vms vrt vsi xcf"
-    ).split()
+    ).split()  # noqa: SIM905 - seventy strings are no easier to read
 )
 """What file names of well-known kinds of picture that are not read end in, in lower case."""
 IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}

@@ -38,7 +38,12 @@ class Description:
             "classes": list(self.classes),
             "palette": [list(colour) for colour in masks.colours],
             "void": [list(value) if isinstance(value, tuple) else value for value in masks.void],
-            "masks": {"kind": masks.kind, "inverted": masks.inverted, "tolerance": masks.tolerance},
+            "masks": {
+                "kind": masks.kind,
+                "inverted": masks.inverted,
+                "tolerance": masks.tolerance,
+                "values": list(masks.values),
+            },
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,
             "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
@@ -57,9 +62,10 @@ class Description:
     def restore(cls, stored: dict[str, Any]) -> Description:
         """Of what `to_json` gave."""
         colours, void = tuples(stored["palette"]), tuples(stored["void"])
+        of_masks = {name: tuples(value) for name, value in stored["masks"].items()}
         return cls(
             tuple(stored["classes"]),
-            MaskFormat(num_classes=len(stored["classes"]), colours=colours, void=void, **stored["masks"]),
+            MaskFormat(num_classes=len(stored["classes"]), colours=colours, void=void, **of_masks),
             Normalisation.restore(stored["normalisation"] | {"dtype": stored["pixel_type"]}),
             Geometry(stored["depth"], stored["padding"]),
             stored["tile"],
