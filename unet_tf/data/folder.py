@@ -41,13 +41,18 @@ class Decoded(NamedTuple):
     objects: NDArray | None
 
 
-def read_pair(pair: Pair, masks: MaskFormat) -> Decoded:
+def read_pair(pair: Pair, masks: MaskFormat, image: NDArray | None = None) -> Decoded:
     """Read the image of a pair, its label, and the object ids of an instance mask.
+
+    Args:
+        pair: the files.
+        masks: how the mask says the classes.
+        image: (H, W, C) of the pair, where it was read before; None to read it.
 
     Raises:
         InputError: a file cannot be decoded, the mask holds other values, or the sizes differ.
     """
-    image = read_image(pair.image, pair.page)
+    image = read_image(pair.image, pair.page) if image is None else image
     mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
     check_sizes(pair, image, mask)
     label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")

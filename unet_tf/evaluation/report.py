@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import csv
 import html
-import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from unet_tf.evaluation.tables import bundle_rows, number, score_rows
+from unet_tf.errors import InputError
+from unet_tf.evaluation.tables import (
+    EvaluationTable,
+    bundle_rows,
+    number,
+    read_bundle_report,
+    read_evaluation,
+    score_rows,
+)
 from unet_tf.run import Run
 from unet_tf.utils.html import embed, table, write_page
 
+SHOWN = ("epoch", "seconds", "loss", "mean_iou", "val_loss", "val_mean_iou")
+"""Columns of `history.csv` that the page shows."""
 
-def curves(history: Sequence[dict[str, str]]) -> Figure:
-    """Plot loss and mean IoU of training and validation by epoch."""
+
+def curves(history: Sequence[dict[str, float]]) -> Figure:
+    """Plot loss and mean IoU of training and validation by epoch.
+
+    Args:
+        history: rows of `history.csv`: epoch, loss, mean_iou, val_loss, val_mean_iou, seconds.
+    """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     epochs = [int(row["epoch"]) + 1 for row in history]
     for axes, (name, unit) in zip(
@@ -27,15 +40,13 @@ def curves(history: Sequence[dict[str, str]]) -> Figure:
     ):
         for key, style in ((name, {"color": "#0072b2"}), (f"val_{name}", {"color": "#d55e00"})):
             label = "validation" if key.startswith("val") else "training (augmented)"
-            axes.plot(
-                epochs, [float(row[key]) for row in history], label=label, marker="." * (len(epochs) < 2), **style
-            )
+            axes.plot(epochs, [row[key] for row in history], label=label, marker="." * (len(epochs) < 2), **style)
         axes.set(xlabel="epoch", ylabel=unit)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=9)
     # One bad first epoch must not flatten all others.
-    losses = [float(row[key]) for row in history for key in ("loss", "val_loss")]
+    losses = [row[key] for row in history for key in ("loss", "val_loss")]
     losses = [loss for loss in losses if np.isfinite(loss)] or [1.0]
     figure.axes[0].set_ylim(0, max(min(max(losses), 3 * float(np.median(losses))), 1e-6))
     figure.axes[1].set_ylim(0, 1)
@@ -68,10 +79,10 @@ def _summary(folder: Path) -> str:
     history = _history(folder)
     if not history:
         return "<p>No epoch is complete.</p>"
-    best = max(history, key=lambda row: float(row["val_mean_iou"]))
+    best = max(history, key=lambda row: -np.inf if np.isnan(row["val_mean_iou"]) else row["val_mean_iou"])
     return (
-        f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. Best validation mean IoU "
-        f"{float(best['val_mean_iou']):.4f} after epoch {int(best['epoch']) + 1}: "
+        f"<p>{len(history)} epochs in {history[-1]['seconds'] / 60:.1f} minutes. Best validation mean IoU "
+        f"{best['val_mean_iou']:.4f} after epoch {int(best['epoch']) + 1}: "
         f"that net is <code>{Run.BEST}</code>.</p>"
     )
 
@@ -125,28 +136,39 @@ def _extra(folder: Path) -> str:
         parts.append(f"<h2>An image larger than one tile</h2>\n{picture}")
     bundle = folder / Run.BUNDLE_REPORT
     if bundle.is_file():
-        header, *rows = bundle_rows(json.loads(bundle.read_text(encoding="utf-8")))
+        header, *rows = bundle_rows(read_bundle_report(bundle))
         parts.append(f"<h2>Export</h2>\n{table(rows, header)}")
     return "\n".join(parts)
 
 
 def _settings(folder: Path) -> str:
-    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
-    rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
-    parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
-    for name in ("masks", "normalisation", "data", "versions"):
-        parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
-    return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
+    path = folder / Run.CONFIG
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+        rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
+        parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
+        for name in ("masks", "normalisation", "data", "versions"):
+            parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
+        return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged or of another version: {error!r}. Train again.", path) from error
 
 
-def _history(folder: Path) -> list[dict[str, str]]:
+def _history(folder: Path) -> list[dict[str, float]]:
+    """The rows of `history.csv`; values may be NaN or infinite, since a loss may."""
     path = folder / Run.HISTORY
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{name: float(row[name]) for name in SHOWN} for row in csv.DictReader(file, strict=True)]
+        for row in rows:
+            int(row["epoch"])
+    except (ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
+        raise InputError(f"{path} is damaged: {error!r}. Go on with the run: it is written again.", path) from error
+    return rows
 
 
-def _evaluation(folder: Path) -> dict[str, Any] | None:
+def _evaluation(folder: Path) -> EvaluationTable | None:
     path = folder / Run.EVALUATION
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_evaluation(path) if path.is_file() else None
