@@ -15,8 +15,9 @@ from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
 from unet_tf.exporting.bundle import TFLITE, Bundle
+from unet_tf.exporting.encoded import decoded
 from unet_tf.exporting.export import calibration, static_tile
-from unet_tf.exporting.saved_model import decoded, mirrored, signatures, write_saved_model
+from unet_tf.exporting.saved_model import mirrored, signatures, write_saved_model
 from unet_tf.geometry import Geometry
 from unet_tf.model.unet import unet
 from unet_tf.tiling import mirror_index
