@@ -1,7 +1,7 @@
 """A picture file to pixels in TensorFlow's own ops, as `unet_tf.read_image` reads it, or refused with the reason.
 
-TensorFlow's decoders allocate what a header declares, take the indices of a BMP for grey, drop the black of CMYK, and know
-nothing of orientation. So the headers are read here first, byte by byte.
+TensorFlow's decoders allocate what a header declares, take the indices of a BMP for grey, drop the black of CMYK, and
+know nothing of orientation. So the headers are read here first, byte by byte.
 """
 
 from __future__ import annotations
