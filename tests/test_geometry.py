@@ -74,9 +74,9 @@ def test_an_illegal_size_is_refused_with_rule_value_and_nearest():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(InputError, match="depth is the number of poolings, 0 or more; received -1"):
+    with pytest.raises(InputError, match="depth is the number of poolings and must be 0 or more; received -1"):
         Geometry(-1)
-    with pytest.raises(InputError, match='padding is "valid" or "same"; received \'full\''):
+    with pytest.raises(InputError, match='padding must be "valid" or "same"; received \'full\''):
         Geometry(4, "full")
     with pytest.raises(InputError, match="at least 1 pixel a side; received 0"):
         Geometry().tiling(0, 572)

@@ -53,9 +53,9 @@ class Geometry:
 
     def __post_init__(self) -> None:
         if self.depth < 0:
-            raise InputError(f"depth is the number of poolings, 0 or more; received {self.depth}.")
+            raise InputError(f"depth is the number of poolings and must be 0 or more; received {self.depth}.")
         if self.padding not in PADDINGS:
-            raise InputError(f'padding is "valid" or "same"; received {self.padding!r}.')
+            raise InputError(f'padding must be "valid" or "same"; received {self.padding!r}.')
 
     @property
     def stride(self) -> int:
@@ -159,7 +159,7 @@ at least 188); nearest to 570: 556, 572.
             (572, 588)
         """
         if output < 1:
-            raise InputError(f"An output has at least 1 pixel; received {output}.")
+            raise InputError(f"An output must have at least 1 pixel; received {output}.")
         return max(self.min_input, self.nearest_legal(output + self.shrink)[-1])
 
     def tile_step(self, tile: int) -> int:
@@ -194,7 +194,7 @@ at least 188); nearest to 570: 556, 572.
             Tiling(input_size=524, step=336, origins=(0, 336, 672))
         """
         if length < 1:
-            raise InputError(f"An image has at least 1 pixel a side; received {length}.")
+            raise InputError(f"An image must have at least 1 pixel a side; received {length}.")
         count = -(-length // self.tile_step(max_tile))
         step = -(-length // (count * self.stride)) * self.stride
         return self.fixed_tiling(length, self.window_size(step))

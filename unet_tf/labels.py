@@ -15,7 +15,7 @@ def check_ids(label: NDArray, num_classes: int) -> None:
     """Raise InputError where an id is neither a class nor `VOID`."""
     wrong = ((label >= num_classes) & (label != VOID)) | (label < 0)
     if wrong.any():
-        raise InputError(f"Label ids are 0 to {num_classes - 1}, or {VOID}; received {label[wrong][0]}.")
+        raise InputError(f"Label ids must be 0 to {num_classes - 1}, or {VOID}; received {label[wrong][0]}.")
 
 
 def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
@@ -46,7 +46,7 @@ def label_from_one_hot(channels: NDArray) -> NDArray[np.uint8]:
     count = there.sum(-1)
     if (count > 1).any():
         pixels = int((count > 1).sum())
-        raise InputError(f"Each pixel has one class; {pixels} of {count.size} are set in several channels.")
+        raise InputError(f"Each pixel must have one class; {pixels} of {count.size} are set in several channels.")
     return np.where(count == 0, VOID, there.argmax(-1)).astype(np.uint8)
 
 

@@ -64,11 +64,7 @@ class Run:
             self.config = TrainConfig(**{name: tuples(value) for name, value in values.items()})
             self.masks = MaskFormat.restore(stored["masks"])
             self.classes: tuple[str, ...] = tuple(stored["train"]["classes"])
-            self.normalisation = Normalisation(
-                tuple(stored["normalisation"]["mean"]),
-                tuple(stored["normalisation"]["std"]),
-                stored["normalisation"]["dtype"],
-            )
+            self.normalisation = Normalisation.restore(stored["normalisation"])
             self.data = Path(stored["data"]["path"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{config} is damaged or of another version: {error}. Train again.") from error

@@ -30,7 +30,7 @@ class Picture(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of its pixels."""
+        """Type of its pixels."""
 
     def __getitem__(self, window: Any) -> Any:
         """An array of the pixels in slices of rows and columns."""
@@ -151,8 +151,8 @@ def fit(geometry: Geometry, shape: tuple[int, int], most_pixels: int) -> Grid:
             best = computed, tiles, Grid(geometry, shape, rows, columns)
     if best is None:
         raise InputError(
-            f'The smallest tile of a net of depth {geometry.depth}, "{geometry.padding}" has {smallest}x{smallest} '
-            f"input pixels; received a budget of {most_pixels}."
+            f'A budget must hold the smallest tile of a net of depth {geometry.depth}, "{geometry.padding}", which has '
+            f"{smallest}x{smallest} input pixels; received {most_pixels}."
         )
     return best[2]
 
@@ -183,7 +183,7 @@ def mirror_index(start: int, stop: int, size: int) -> NDArray[np.intp]:
         [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
     """
     if size < 1:
-        raise InputError(f"An axis to mirror has at least 1 pixel; received {size}.")
+        raise InputError(f"An axis to mirror must have at least 1 pixel; received {size}.")
     period = max(1, 2 * (size - 1))
     index = np.arange(start, stop) % period
     return np.minimum(index, period - index) if size > 1 else index

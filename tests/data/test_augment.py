@@ -116,7 +116,7 @@ def test_one_triple_in_one_out_eagerly_and_inside_a_dataset():
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (((4, 4), (4, 4), (4, 4)), r"A triple is \(H, W, C\), \(H, W\) and \(H, W\)"),
+        (((4, 4), (4, 4), (4, 4)), r"A triple must be \(H, W, C\), \(H, W\) and \(H, W\)"),
         (((4, 4, 1), (4, 3), (4, 4)), r"received \[\(4, 4, 1\), \(4, 3\), \(4, 4\)\]"),
         (((0, 4, 1), (0, 4), (0, 4)), "with a pixel at least"),
     ],
@@ -131,7 +131,7 @@ def test_labels_of_another_type_become_uint8_or_are_refused():
     image, weight = np.zeros((4, 4, 1), np.float32), np.zeros((4, 4), np.float32)
     label = augment(image, np.full((4, 4), 7), weight, ALL, np.random.default_rng(0))[1]
     assert (label.dtype, set(label.ravel())) == (np.uint8, {7})
-    with pytest.raises(InputError, match="Label ids are 0 to 254, or 255; received 300"):
+    with pytest.raises(InputError, match="Label ids must be 0 to 254, or 255; received 300"):
         augment(image, np.full((4, 4), 300), weight, ALL, np.random.default_rng(0))
 
 

@@ -152,7 +152,7 @@ def test_the_pages_of_two_stacks_are_pairs(tmp_path):
     assert problems == []
     assert [pair.name for pair in pairs] == [f"volume_{page:02d}" for page in range(12)]
     for page, pair in enumerate(pairs):
-        image, label, objects = read_pair(pair, MaskFormat())
+        image, label, objects, _ = read_pair(pair, MaskFormat())
         np.testing.assert_array_equal(image[..., 0], images[page])
         np.testing.assert_array_equal(label, images[page] > 99)
         assert objects is None
@@ -167,7 +167,7 @@ def test_instance_masks_keep_their_ids(tmp_path):
     ids = np.array([[0, 3, 3, 900]], np.uint16)
     write(tmp_path / "images" / "a.png", np.zeros((1, 4), np.uint8))
     write(tmp_path / "masks" / "a.png", ids)
-    _, label, objects = read_pair(match(tmp_path)[0][0], MaskFormat("instance"))
+    _, label, objects, _ = read_pair(match(tmp_path)[0][0], MaskFormat("instance"))
     assert label.tolist() == [[0, 1, 0, 0]]
     np.testing.assert_array_equal(objects, ids)
 

@@ -170,7 +170,7 @@ def test_formats_that_contradict_themselves_are_refused(settings, message):
 def test_void_without_a_value_and_ids_of_no_class_cannot_be_drawn():
     with pytest.raises(InputError, match="binary masks have none here"):
         BINARY.mask(np.array([[0, VOID]], np.uint8))
-    with pytest.raises(InputError, match="Label ids are 0 to 2, or 255; received 7"):
+    with pytest.raises(InputError, match="Label ids must be 0 to 2, or 255; received 7"):
         PALETTE.mask(np.array([[7]], np.uint8))
 
 
@@ -181,7 +181,7 @@ def test_a_void_value_beyond_8_bits_is_drawn():
 
 
 def test_one_hot_refuses_what_it_cannot_say():
-    with pytest.raises(InputError, match="ids are 0 to 2, or 255; received 3"):
+    with pytest.raises(InputError, match="ids must be 0 to 2, or 255; received 3"):
         one_hot(np.array([[0, 3]]), 3)
     with pytest.raises(InputError, match="1 of 2 are set in several channels"):
         label_from_one_hot(np.array([[[1, 1], [0, 1]]]))

@@ -92,7 +92,7 @@ def test_the_cache_follows_what_is_free_and_is_said(cells, monkeypatch, caplog):
     assert "kept on disk, in " in said[1]
     assert "decoded again for each tile" in said[2]
     assert choose_cache(pairs, BINARY, Weighting(), "disk") == "disk"
-    with pytest.raises(InputError, match="A cache is one of auto, memory, disk, none; received 'ram'"):
+    with pytest.raises(InputError, match="A cache must be one of auto, memory, disk, none; received 'ram'"):
         choose_cache(pairs, BINARY, Weighting(), "ram")
 
 
@@ -162,7 +162,7 @@ def test_another_pixel_type_or_colour_than_in_training_is_refused(tmp_path):
         read_samples([a, b], BINARY)
     train = read_samples([a], BINARY)
     write_picture(b.image, np.random.default_rng(0).integers(0, 255, (4, 4, 3), dtype=np.uint8))
-    with pytest.raises(InputError, match=r"All training images are grey, and .*b\.png is in colour"):
+    with pytest.raises(InputError, match=r"channels of the training images, which are grey; .*b\.png is in colour"):
         read_samples([b], BINARY, like=train)
 
 

@@ -72,9 +72,9 @@ def test_save_and_load_give_the_same_bits_without_custom_objects(tmp_path):
         ({"input_shape": (570, 572, 1)}, r"570x572 is not a legal tile size.*570: 556, 572"),
         ({"input_shape": (572, 572)}, r"\(height, width, channels\)"),
         ({"input_shape": (None, None, 0)}, "1 channel or more"),
-        ({"num_classes": 1}, "num_classes counts the background: 2 or more; received 1"),
-        ({"base_filters": 0}, "base_filters is 1 or more"),
-        ({"dropout": 1.0}, r"dropout is a rate in \[0, 1\)"),
+        ({"num_classes": 1}, "num_classes counts the background and must be 2 or more; received 1"),
+        ({"base_filters": 0}, "base_filters must be 1 or more"),
+        ({"dropout": 1.0}, r"dropout must be a rate in \[0, 1\)"),
         ({"depth": -1}, "received -1"),
         ({"padding": "reflect"}, "'reflect'"),
     ],
@@ -86,5 +86,5 @@ def test_bad_arguments_are_refused(arguments, message):
 
 def test_a_model_that_is_no_unet_is_refused():
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)])
-    with pytest.raises(InputError, match=r"built by unet_tf\.unet"):
+    with pytest.raises(InputError, match=r"unet_tf\.unet built"):
         geometry_of(model)

@@ -78,7 +78,7 @@ def test_validation_while_training_equals_prediction_of_whole_images(run, cells)
 
     confusion = sum(
         confusion_matrix(label, predict(run, image), 2)
-        for image, label, _ in (read_pair(pair, run.masks) for pair in match(cells / "val")[0])
+        for image, label, *_ in (read_pair(pair, run.masks) for pair in match(cells / "val")[0])
     )
     best = max(float(row["val_mean_iou"]) for row in history(run))
     assert scores(confusion)["mean_iou"] == pytest.approx(best, abs=1e-4)

@@ -77,7 +77,7 @@ def augment(
     """
     shapes = [np.shape(part) for part in (image, label, weight)]
     if len(shapes[0]) != 3 or not np.size(image) or not shapes[0][:2] == shapes[1] == shapes[2]:
-        raise InputError(f"A triple is (H, W, C), (H, W) and (H, W), with a pixel at least; received {shapes}.")
+        raise InputError(f"A triple must be (H, W, C), (H, W) and (H, W), with a pixel at least; received {shapes}.")
     if label.dtype != np.uint8:
         check_ids(label, VOID)
         label = label.astype(np.uint8)
@@ -211,9 +211,9 @@ def _maps(
         above = [ones[1], offsets[1] * np.float32(right * signs[1])]
         if augmentation.elastic:
             grid = rng.normal(0, augmentation.elastic, (3, 3)).astype(np.float32)
-            left += list((_spline_basis(size[0]) @ grid).T)
+            left += list((_spline_basis(size[0]) @ grid).T)  # (h, 3) @ (3, 3), a knot of the other axis each
             above += list(_spline_basis(size[1]).T)
-        maps.append(np.stack(left, axis=1) @ np.stack(above))
+        maps.append(np.stack(left, axis=1) @ np.stack(above))  # (h, 2 or 5) @ (2 or 5, w) -> (h, w)
     return maps[0], maps[1]
 
 

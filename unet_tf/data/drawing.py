@@ -29,7 +29,7 @@ MISSED, INVENTED, VOID_GREY = (213, 94, 0), (86, 180, 233), (128, 128, 128)
 def displayable(image: NDArray) -> NDArray[np.uint8]:
     """Stretch (H, W, C) raw pixels from their 0.5th to their 99.5th percentile to 8 bit, (H, W, 3) RGB."""
     low, high = np.percentile(image.ravel()[:: max(1, image.size // 1_000_000)], (0.5, 99.5))
-    byte = (255 * np.clip((image - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
+    byte = (255 * np.clip((image - np.float32(low)) / np.float32(max(high - low, 1e-12)), 0, 1)).astype(np.uint8)
     return np.repeat(byte, 3, axis=2) if byte.shape[2] == 1 else byte
 
 
@@ -58,7 +58,8 @@ def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, sid
     """
     factor = side / max(label.shape)
     size = max(1, round(label.shape[1] * factor)), max(1, round(label.shape[0] * factor))
-    picture = cv2.resize(displayable(image), size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
+    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
+    picture = displayable(shrunk.reshape(*shrunk.shape[:2], -1))  # OpenCV drops an axis of one channel
     label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
     over = colour(label, masks)
     shown = label != 0 if masks is None or masks.kind != "palette" else np.ones(label.shape, bool)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Decoded
+from unet_tf.data.nodata import fill_nodata, nodata_pixels
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.labels import count_classes
 
@@ -27,39 +28,47 @@ class Fingerprint:
         channels: 1 or 3.
         dtype: pixel type of the image.
         sha256: `identity` of the image.
-        mean: (C,) float64.
-        variance: (C,) float64.
+        measured: pixels that hold a measurement, which is all of them but for nodata.
+        mean: (C,) float64, of those.
+        variance: (C,) float64, of those.
         class_pixels: (num_classes,) pixels of each class.
         label_sha256: of shape and ids of the label.
         places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
+        nodata: values of the image that stand for "no measurement".
     """
 
     shape: tuple[int, int]
     channels: int
     dtype: str
     sha256: str
+    measured: int
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
     class_pixels: NDArray[np.int64]
     label_sha256: str = ""
     places: tuple[NDArray[np.uint32], ...] = ()
+    nodata: tuple[float, ...] = ()
 
 
 def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Fingerprint:
     """The fingerprint of one decoded pair."""
     image, label = decoded.image, decoded.label
     numbers = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float64)
-    mean, deviation = cv2.meanStdDev(numbers)
+    measured = ~nodata_pixels(image, decoded.nodata) if decoded.nodata else np.ones(label.shape, bool)  # (H, W)
+    numbers = fill_nodata(numbers, decoded.nodata) if decoded.nodata else numbers  # one channel alone may hold none
+    mean, deviation = cv2.meanStdDev(numbers, mask=measured.view(np.uint8) if decoded.nodata else None)
     return Fingerprint(
         label.shape,
         image.shape[2],
         str(image.dtype),
         identity(image),
+        int(measured.sum()),
         np.array(mean[:, 0], np.float64),
         np.array(deviation[:, 0], np.float64) ** 2,
         count_classes(label, num_classes),
         hashlib.sha256(str(label.shape).encode() + label.tobytes()).hexdigest(),
         tuple(_places(label, number) for number in range(num_classes)) if places else (),
+        decoded.nodata,
     )
 
 
@@ -76,12 +85,14 @@ def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
 
 
 def measure_normalisation(fingerprints: Sequence[Fingerprint]) -> Normalisation:
-    """Mean and standard deviation over all pixels of all images; grey ones count in each channel."""
+    """Mean and standard deviation over all measured pixels of all images; grey ones count in each channel."""
     channels = max(one.channels for one in fingerprints)
-    pixels = np.array([one.shape[0] * one.shape[1] for one in fingerprints], np.float64)[:, None]
+    pixels = np.array([one.measured for one in fingerprints], np.float64)[:, None]
     means = np.stack([np.broadcast_to(one.mean, channels) for one in fingerprints])
     variances = np.stack([np.broadcast_to(one.variance, channels) for one in fingerprints])
-    mean = (pixels * means).sum(0) / pixels.sum()
-    std = np.sqrt((pixels * (variances + (means - mean) ** 2)).sum(0) / pixels.sum())
+    total = max(pixels.sum(), 1.0)
+    mean = (pixels * means).sum(0) / total
+    std = np.sqrt((pixels * (variances + (means - mean) ** 2)).sum(0) / total)
     std = np.where(std > 0, std, 1.0)
-    return Normalisation(tuple(mean.tolist()), tuple(std.tolist()), fingerprints[0].dtype)
+    nodata = tuple(sorted({value for one in fingerprints for value in one.nodata}))
+    return Normalisation(tuple(mean.tolist()), tuple(std.tolist()), fingerprints[0].dtype, nodata)

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import SUFFIXES, count_pages, read_image, read_mask
 from unet_tf.errors import InputError
+from unet_tf.labels import VOID
 
 SPLITS = ("train", "val", "test")
 MASK_FOLDERS = ("masks", "labels", "instances")
@@ -34,15 +36,28 @@ class Pair:
 
 
 class Decoded(NamedTuple):
-    """A pair as read: image (H, W, C) of the file's type, label (H, W) uint8, object ids (H, W) of instance masks."""
+    """A pair as read.
+
+    Attributes:
+        image: (H, W, C) of the file's type.
+        label: (H, W) uint8; void where the image has no measurement.
+        objects: (H, W) object ids of instance masks.
+        nodata: the values of the image that stand for "no measurement" (`unet_tf.data.nodata`).
+    """
 
     image: NDArray
     label: NDArray[np.uint8]
-    objects: NDArray | None
+    objects: NDArray | None = None
+    nodata: tuple[float, ...] = ()
+
+    @property
+    def filled(self) -> NDArray:
+        """(H, W, C) image whose pixels without a measurement have the median of the others."""
+        return fill_nodata(self.image, self.nodata) if self.nodata else self.image
 
 
 def read_pair(pair: Pair, masks: MaskFormat, image: NDArray | None = None) -> Decoded:
-    """Read the image of a pair, its label, and the object ids of an instance mask.
+    """Read the image of a pair, its label, the object ids of an instance mask, and what stands for no measurement.
 
     Args:
         pair: the files.
@@ -56,7 +71,10 @@ def read_pair(pair: Pair, masks: MaskFormat, image: NDArray | None = None) -> De
     mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
     check_sizes(pair, image, mask)
     label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
-    return Decoded(image, label, mask if masks.kind == "instance" else None)
+    nodata = nodata_values(image, declared_nodata(pair.image))
+    if nodata:
+        label = np.where(nodata_pixels(image, nodata), np.uint8(VOID), label)
+    return Decoded(image, label, mask if masks.kind == "instance" else None, nodata)
 
 
 def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:

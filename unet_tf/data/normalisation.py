@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.nodata import nodata_pixels
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture
+from unet_tf.utils.files import tuples
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,18 @@ class Normalisation:
         mean: raw pixel value of each channel.
         std: the same; 1 where a channel is constant.
         dtype: pixel type of the files, which predicted images share.
+        nodata: values of the training images that stand for "no measurement"; pixels that hold them become the mean.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     dtype: str
+    nodata: tuple[float, ...] = ()
+
+    @classmethod
+    def restore(cls, stored: dict[str, Any]) -> Normalisation:
+        """Make a normalisation of what `dataclasses.asdict` gave and TOML or JSON stored."""
+        return cls(**{name: tuples(value) for name, value in stored.items()})
 
     @property
     def channels(self) -> int:
@@ -52,6 +62,9 @@ class Normalisation:
             )
 
     def scale(self, image: NDArray) -> NDArray[np.float32]:
-        """(x - mean) / std of a (..., C) or (..., 1) image known to be of the right type."""
+        """(x - mean) / std of a (..., C) or (..., 1) image of the right type; 0 where nothing was measured."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return (image.astype(np.float32) - mean) / std
+        scaled = (image.astype(np.float32) - mean) / std
+        if self.nodata:
+            scaled[nodata_pixels(image, self.nodata)] = 0
+        return scaled

@@ -16,7 +16,14 @@ from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
 TIFF = (".tif", ".tiff")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *TIFF)
+"""What file names of pictures that are read end in, in lower case."""
+UNREAD_SUFFIXES = tuple(
+    ".heic .heif .avif .jxl .jxr .j2k .jpf .jpx .j2c .jpc .pbm .pnm .pam .pfm .exr .hdr .tga .psd .psb .xcf .svg .ico .pcx "
+    ".dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .svs .ndpi .mrxs .scn .bif .vms .czi .nd2 .lif .lsm .vsi .oib .oif .stk .qptiff .dcm .dicom .nii "
+    ".mha .mhd .nrrd .mrc .dm3 .dm4 .ims .h5 .hdf5 .npy .npz .mat .fits .ecw .sid .img .vrt .pdf .eps".split()
+)
+"""What file names of well-known kinds of picture that are not read end in, in lower case."""
 LOSSLESS = (".png", ".bmp", *TIFF)
 
 

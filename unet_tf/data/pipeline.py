@@ -132,9 +132,9 @@ def epoch_dataset(draw: TileDraw, batch_size: int, deterministic: bool = True) -
     """One epoch of augmented tiles, other ones each time it is iterated, the same in each process.
 
     Args:
-        draw: as in `training_dataset`.
+        draw: makes a tile from its number.
         batch_size: tiles a batch.
-        deterministic: as in `training_dataset`.
+        deterministic: tiles in the order of their numbers; else as they are ready.
 
     Returns:
         Batches as of `training_dataset`, in a number that `len` knows.
@@ -166,7 +166,7 @@ def validation_dataset(
     image is void in its label, so that a metric over the data set counts each pixel once.
 
     Returns:
-        Batches of one tile: image (1, h, w, C), label (1, h', w'), weight (1, h', w'), as in `training_dataset`.
+        Batches of one tile: image (1, h, w, C), label (1, h', w') uint8, weight (1, h', w') float32.
     """
     grids = [cut(geometry, shape, max_tile) for shape in samples.shapes]
     jobs = [(index, number) for index, grid in enumerate(grids) for number in range(len(grid))]

@@ -120,7 +120,7 @@ def read_samples(
 
     def sample_of(index: int, decoded: Decoded) -> Sample:
         border = weighting.border(decoded.label, decoded.objects)
-        return Sample(pairs[index].name, decoded.image, decoded.label, border)
+        return Sample(pairs[index].name, decoded.filled, decoded.label, border)
 
     def decode(index: int) -> tuple[Fingerprint, Sample | None]:
         decoded = read_pair(pairs[index], masks)
@@ -168,7 +168,7 @@ def _save(path: Path, array: NDArray) -> None:
         np.save(path, array)
     except OSError as error:  # a full disk has no errno in NumPy: "N requested and M written"
         raise InputError(
-            f"The cache on disk holds all decoded pairs, and {path.parent} cannot take {array.nbytes} bytes more: "
+            f"The cache on disk must hold all decoded pairs, and {path.parent} cannot take {array.nbytes} bytes more: "
             f"{error.strerror or error}. Free space there, name another folder by the environment variable TMPDIR, or "
             "decode anew each time with --cache none."
         ) from error
@@ -182,11 +182,14 @@ def check_alike(pairs: Sequence[Pair], fingerprints: Sequence[Fingerprint], like
     if len(found) > 1:
         types = ", ".join(f"{dtype} (such as {path})" for dtype, path in found.items())
         raise InputError(
-            f"All images of a data set have one pixel type; found {types}. Rescale them to one range and type."
+            f"All images of a data set must have one pixel type; found {types}. Rescale them to one range and type."
         )
     if like and max(one.channels for one in fingerprints) > max(one.channels for one in like.fingerprints):
         coloured = next(pair.image for pair, one in zip(pairs, fingerprints, strict=True) if one.channels > 1)
-        raise InputError(f"All training images are grey, and {coloured} is in colour. Convert it to grey.")
+        raise InputError(
+            f"All images must have the channels of the training images, which are grey; {coloured} is in colour. Give "
+            "training images in colour too, or leave this one out."
+        )
 
 
 def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting, cache: str = "auto") -> str:
@@ -195,7 +198,7 @@ def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting,
     Need is told from a few of the pairs, read for this.
     """
     if cache not in CACHES:
-        raise InputError(f"A cache is one of {', '.join(CACHES)}; received {cache!r}.")
+        raise InputError(f"A cache must be one of {', '.join(CACHES)}; received {cache!r}.")
     if cache != "auto":
         return cache
     few = [read_pair(pairs[i], masks) for i in sorted(set(np.linspace(0, len(pairs) - 1, 4).astype(int)))]

@@ -43,7 +43,7 @@ def generate_cells(
     """
     if min(height, width) < 32 or radius <= 0 or density <= 0:
         raise InputError(
-            f"Cells need an image of 32x32 px or more, a radius and a density above 0; received {height}x{width}, "
+            f"Cells need an image of 32x32 px or more, and a radius and a density above 0; received {height}x{width}, "
             f"radius {radius}, density {density}."
         )
     rng = np.random.default_rng(seed)

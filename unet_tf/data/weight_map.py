@@ -73,9 +73,9 @@ def border_weights(instances: NDArray, w0: float = 10.0, sigma: float = 5.0) -> 
     """
     instances = np.asarray(instances)
     if instances.ndim != 2 or not instances.size or instances.dtype.kind not in "iub":
-        raise InputError(f"Object ids are (H, W) integers; received {instances.shape} {instances.dtype}.")
+        raise InputError(f"Object ids must be (H, W) integers; received {instances.shape} {instances.dtype}.")
     if not (0 <= w0 < math.inf and 0 < sigma < math.inf):
-        raise InputError(f"w0 is 0 or more, sigma above 0, and both finite; received {w0} and {sigma}.")
+        raise InputError(f"w0 must be 0 or more, sigma above 0, and both finite; received {w0} and {sigma}.")
     objects, boxes = _number(instances)
     nearest = np.full(objects.shape, np.inf, np.float32)
     second = nearest.copy()

@@ -68,9 +68,13 @@ class _Masks(TypedDict):
     tolerance: float
 
 
-class _Normalisation(TypedDict):
+class _Scaling(TypedDict):
     mean: list[float]
     std: list[float]
+
+
+class _Normalisation(_Scaling, total=False):
+    nodata: list[float]  # none in files of version 0.1
 
 
 class StoredDescription(TypedDict):
@@ -83,7 +87,7 @@ class StoredDescription(TypedDict):
         masks: how masks are drawn, beside classes, palette and void.
         pixel_type: of the images.
         channels: of the images.
-        normalisation: mean and standard deviation of each channel, raw pixel values.
+        normalisation: mean and standard deviation of each channel, and what stands for no measurement; raw pixel values.
         depth: poolings of the net.
         padding: "valid" or "same".
         stride: side of the pooling grid, pixels.
@@ -147,7 +151,7 @@ class Description:
             "masks": {"kind": masks.kind, "inverted": masks.inverted, "tolerance": masks.tolerance},
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,
-            "normalisation": {"mean": list(self.normalisation.mean), "std": list(self.normalisation.std)},
+            "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
             "depth": geometry.depth,
             "padding": geometry.padding,
             "stride": geometry.stride,
@@ -198,4 +202,4 @@ def _normalisation(stored: StoredDescription) -> Normalisation:
     kind = np.dtype(stored["pixel_type"]).kind if stored["pixel_type"] in np.sctypeDict else ""
     if kind not in ("u", "i", "f"):
         raise ValueError(f"pixel_type must be a type of numbers; received {stored['pixel_type']!r}")
-    return Normalisation(mean, std, stored["pixel_type"])
+    return Normalisation(mean, std, stored["pixel_type"], tuple(stored["normalisation"].get("nodata", ())))

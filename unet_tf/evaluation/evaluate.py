@@ -190,7 +190,8 @@ def judge(
         look()
         image = read_image(pair.image, pair.page)
         if counts(image):
-            label = read_pair(pair, masks, image).label
+            decoded = read_pair(pair, masks, image)
+            image, label = decoded.filled, decoded.label
             try:
                 probabilities = predict_fn(image)
             except InputError as error:

@@ -242,9 +242,9 @@ def bundled_net(folder: Path, name: str, description: Description) -> Predict:
 
 def read_example(pair: Pair, description: Description) -> Example:
     """Read a labelled file."""
-    image, label, _ = read_pair(pair, description.masks)
-    description.normalisation.check(image, str(pair.image))
-    return Example(title(pair), image, label)
+    decoded = read_pair(pair, description.masks)
+    description.normalisation.check(decoded.image, str(pair.image))
+    return Example(title(pair), decoded.filled, decoded.label)
 
 
 def read_picture(file: Path, description: Description) -> Example:

@@ -31,7 +31,15 @@ lines."""
 def from_raw(model: keras.Model, normalisation: Normalisation) -> Net:
     """Make a function from raw pixels (B, h, w, C) of any type to logits, with the normalisation in the graph."""
     mean, std = (tf.constant(values, tf.float32) for values in (normalisation.mean, normalisation.std))
-    return lambda window: model((tf.cast(window, tf.float32) - mean) / std, training=False)
+
+    def net(window: tf.Tensor) -> tf.Tensor:
+        scaled = (tf.cast(window, tf.float32) - mean) / std
+        for value in normalisation.nodata:
+            gone = tf.reduce_all(window == tf.cast(value, window.dtype), -1, keepdims=True)
+            scaled = tf.where(gone, 0.0, scaled)
+        return model(scaled, training=False)
+
+    return net
 
 
 def write_saved_model(

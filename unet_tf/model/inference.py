@@ -16,7 +16,7 @@ BYTES_A_FILTER = {"float32": 23.5, "bfloat16": 18.5, "float16": 18.5}
 """Peak bytes for each input pixel and base filter, by the type that the net computes in: measured on CPU from base 4 to
 64 and tiles of 1000 to 4000 px, where the process as a whole stays within 12 % of it."""
 MOST_VALUES = 2**31 - 1
-"""Of one array: TensorFlow's kernels count them by 32 bits."""
+"""Values that one array may hold: TensorFlow's kernels count them by 32 bits."""
 
 
 class Network:

@@ -80,7 +80,7 @@ class WeightedCrossentropy(keras.losses.Loss):
         name: str = "weighted_crossentropy",
     ) -> None:
         if reduction not in REDUCTIONS:
-            raise InputError(f"reduction is one of {', '.join(REDUCTIONS)}; received {reduction!r}.")
+            raise InputError(f"reduction must be one of {', '.join(REDUCTIONS)}; received {reduction!r}.")
         # Class weights and void enter the denominators too, so Keras' own reduction stays unused.
         super().__init__(name=name, reduction=None, dtype="float32")
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
@@ -124,7 +124,7 @@ class WeightedCrossentropy(keras.losses.Loss):
         if self.class_weights is not None:
             if len(self.class_weights) != num_classes:
                 raise InputError(
-                    f"{len(self.class_weights)} class weights for {num_classes} classes; give one a class."
+                    f"{len(self.class_weights)} class weights for {num_classes} classes; there must be one a class."
                 )
             weight = counted * ops.sum(one_hot * ops.convert_to_tensor(self.class_weights, "float32"), axis=-1)
         return crossentropy, weight, counted

@@ -68,14 +68,14 @@ def unet(
             x = layers.Dropout(dropout, name=f"{side}{level}_dropout")(x)
         return x
 
-    # Functional model; x: (B, H, W, filters of the level)
+    # Functional model; x: (B, H, W, C)
     x = inputs = keras.Input(input_shape, name="image")
     skips = []
     for level in range(depth):
-        x = conv_block(x, base_filters * 2**level, level, "down")
+        x = conv_block(x, base_filters * 2**level, level, "down")  # paper: 568, 280, 136, 64 px; 64 .. 512 filters
         skips.append(x)
         x = layers.MaxPooling2D(2, strides=2, name=f"down{level}_pool")(x)
-    x = conv_block(x, base_filters * 2**depth, depth, "down")
+    x = conv_block(x, base_filters * 2**depth, depth, "down")  # paper: 32 -> 28 px; 1024 filters
     for level, margin in zip(reversed(range(depth)), geometry.crop_margins, strict=True):
         filters = base_filters * 2**level
         # No ReLU follows (figure 1). For a 2x2 stride-2 kernel Keras counts twice the incoming nodes, so
@@ -85,7 +85,7 @@ def unet(
         if margin:
             skip = layers.Cropping2D(margin, name=f"up{level}_crop")(skip)
         x = layers.Concatenate(name=f"up{level}_concat")([skip, x])
-        x = conv_block(x, filters, level, "up")
+        x = conv_block(x, filters, level, "up")  # paper: 52, 100, 196, 388 px; 512 .. 64 filters
     # Logits are float32 under every precision policy: the loss needs their digits.
     logits = layers.Conv2D(num_classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
@@ -103,8 +103,9 @@ def geometry_of(model: keras.Model) -> Geometry:
     depth = len(poolings)
     if len(up_convolutions) != depth or len(convolutions) != 4 * depth + 3:
         raise InputError(
-            f"Expected a model built by unet_tf.unet (depth d: d poolings, d up-convolutions, 4d + 3 convolutions); "
-            f"{model.name!r} has {depth}, {len(up_convolutions)}, {len(convolutions)}. Build it with unet_tf.unet."
+            "The model must be one that unet_tf.unet built (of depth d: d poolings, d up-convolutions, 4d + 3 "
+            f"convolutions); {model.name!r} has {depth}, {len(up_convolutions)}, {len(convolutions)}. Build it with "
+            "unet_tf.unet."
         )
     return Geometry(depth, convolutions[0].padding)
 
@@ -117,13 +118,15 @@ def _check_arguments(
     dropout: float,
 ) -> None:
     if len(input_shape) != 3 or not input_shape[-1] or input_shape[-1] < 1:
-        raise InputError(f"input_shape is (height, width, channels) with 1 channel or more; received {input_shape}.")
+        raise InputError(
+            f"input_shape must be (height, width, channels) with 1 channel or more; received {input_shape}."
+        )
     if num_classes < 2:
-        raise InputError(f"num_classes counts the background: 2 or more; received {num_classes}.")
+        raise InputError(f"num_classes counts the background and must be 2 or more; received {num_classes}.")
     if base_filters < 1:
-        raise InputError(f"base_filters is 1 or more; received {base_filters}.")
+        raise InputError(f"base_filters must be 1 or more; received {base_filters}.")
     if not 0 <= dropout < 1:
-        raise InputError(f"dropout is a rate in [0, 1); received {dropout}.")
+        raise InputError(f"dropout must be a rate in [0, 1); received {dropout}.")
     known = [size for size in input_shape[:2] if size is not None]
     if known:
         geometry.check(*known)

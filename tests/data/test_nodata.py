@@ -1,0 +1,95 @@
+"""Pixels that hold no measurement."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from unet_tf.data.fingerprint import examine, measure_normalisation
+from unet_tf.data.folder import Pair, read_pair
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.data.pictures import write_picture
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+def image_of(dtype, low, high, *sentinels):
+    image = np.random.default_rng(0).uniform(low, high, (20, 30, 1)).astype(dtype)
+    for row, value in enumerate(sentinels):
+        image[row, :7] = value
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "declared", "expected"),
+    [
+        (image_of(np.float32, 0, 3000, -9999), (), (-9999.0,)),
+        (image_of(np.float32, 0, 1, LOWEST), (), (LOWEST,)),
+        (image_of(np.float32, 0, 1, LOWEST, -9999), (), (LOWEST, -9999.0)),
+        (image_of(np.float32, 0, 1, 3e38), (), (float(np.float32(3e38)),)),
+        (image_of(np.int16, 0, 2000, -32768), (), (-32768.0,)),
+        (image_of(np.float32, -2, 2), (), ()),
+        (image_of(np.float32, 5, 6, 900), (), ()),  # a saturated bead is a measurement
+        (image_of(np.int16, -1000, 1000, -3000), (), ()),  # the air around a CT is one too
+        (image_of(np.uint16, 100, 400, 65535), (), ()),
+        (image_of(np.uint16, 100, 400, 65535), (65535,), (65535.0,)),
+        (image_of(np.uint8, 1, 9, 0), (0,), (0.0,)),
+        (image_of(np.uint8, 1, 9), (-9999, 300), ()),
+        (np.full((4, 4, 1), -9999, np.float32), (), ()),
+        (np.full((4, 4, 1), -9999, np.float32), (-9999,), (-9999.0,)),
+    ],
+)
+def test_values_that_stand_for_no_measurement(image, declared, expected):
+    assert nodata_values(image, declared) == expected
+
+
+def test_gdal_writes_the_lowest_float_with_fewer_digits():
+    image = image_of(np.float32, 0, 1, LOWEST)
+    values = nodata_values(image, (-3.40282346638529e38,))
+    assert nodata_pixels(image, values).sum() == 7
+
+
+def test_the_tag_of_gdal_is_read(tmp_path):
+    for text, expected in (("-9999", (-9999.0,)), ("nan ", None), ("none", ())):
+        tag = [(42113, "s", 0, text, True)]
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 9), np.float32), extratags=tag)
+        found = declared_nodata(tmp_path / "a.tif")
+        assert found == expected if expected is not None else np.isnan(found).tolist() == [True]
+    write_picture(tmp_path / "b.png", np.zeros((9, 9), np.uint8))
+    assert declared_nodata(tmp_path / "b.png") == ()
+
+
+def test_a_pixel_without_a_channel_is_filled_and_one_without_all_is_void():
+    image = image_of(np.float32, 0, 1).repeat(3, axis=2)
+    image[0, 0], image[5, 5, 1] = -9999, -9999
+    values = nodata_values(image)
+    assert np.argwhere(nodata_pixels(image, values)).tolist() == [[0, 0]]
+    filled = fill_nodata(image, values)
+    assert filled[5, 5, 1] == np.median(np.delete(image[..., 1].ravel(), [0, 5 * 30 + 5]))
+    assert (filled != image).sum() == 4
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_such_pixels_are_void_and_no_part_of_the_normalisation(tmp_path, declared):
+    clean = image_of(np.float32, 0, 100)
+    image = clean.copy()
+    image[:4] = -9999
+    tags = [(42113, "s", 0, "-9999", True)] if declared else []
+    tifffile.imwrite(tmp_path / "a.tif", image[..., 0], extratags=tags)
+    write_picture(tmp_path / "a_mask.png", np.full((20, 30), 255, np.uint8))
+    decoded = read_pair(Pair("a", tmp_path / "a.tif", tmp_path / "a_mask.png"), MaskFormat("binary"))
+    assert (decoded.label[:4] == 255).all() and (decoded.label[4:] == 1).all()
+    found = measure_normalisation([examine(decoded, 2)])
+    np.testing.assert_allclose([found.mean[0], found.std[0]], [clean[4:].mean(), clean[4:].std()], rtol=1e-5)
+    assert found.nodata == (-9999.0,)
+    scaled = found.scale(image)
+    assert (scaled[:4] == 0).all()
+    np.testing.assert_allclose(scaled[4:], (clean[4:] - clean[4:].mean()) / clean[4:].std(), atol=1e-4)
+    assert decoded.filled.min() >= 0
+
+
+def test_a_normalisation_of_version_0_1_has_none():
+    assert Normalisation.restore({"mean": [1.0], "std": [2.0], "dtype": "uint8"}) == Normalisation(
+        (1.0,), (2.0,), "uint8"
+    )
