@@ -87,7 +87,7 @@ class StoredDescription(TypedDict):
         masks: how masks are drawn, beside classes, palette and void.
         pixel_type: of the images.
         channels: of the images.
-        normalisation: mean and standard deviation of each channel, and what stands for no measurement; raw pixel values.
+        normalisation: mean, standard deviation of each channel, values of no measurement; raw pixel values.
         depth: poolings of the net.
         padding: "valid" or "same".
         stride: side of the pooling grid, pixels.

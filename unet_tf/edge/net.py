@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.nodata import nodata_pixels
 from unet_tf.edge.description import Description, StoredDescription
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture, fixed
@@ -158,6 +159,10 @@ class EdgeNet:
     def _quantised(self, window: NDArray) -> NDArray:
         if not self._scale:
             return window.astype(self.dtype)
+        normalisation = self.description.normalisation
+        if normalisation.nodata:  # far outside of what can be quantised; files of floats know it themselves
+            gone = nodata_pixels(window, normalisation.nodata)[..., None]  # (tile, tile, 1)
+            window = np.where(gone, np.asarray(normalisation.mean, window.dtype), window)
         if window.dtype == self.dtype and (self._scale, self._zero) == (1.0, 0):
             return window
         limits = np.iinfo(self.dtype)

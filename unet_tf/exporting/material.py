@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Pair
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import find_splits
@@ -61,7 +62,10 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
     def read(number: int) -> tuple[str, tuple[int, ...], NDArray | None]:
         image = read_image(pairs[number].image, pairs[number].page)
         known = identity(image)
-        return known, image.shape, _crop(image, side, known) if known in trained else None
+        if known not in trained:
+            return known, image.shape, None
+        measured = fill_nodata(image, run.normalisation.nodata) if run.normalisation.nodata else image
+        return known, image.shape, _crop(measured, side, known)
 
     found, crops = Material([], [], []), dict[str, NDArray]()
     for pair, (known, shape, crop) in zip(pairs, in_order(read, range(len(pairs))), strict=True):
