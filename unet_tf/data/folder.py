@@ -105,14 +105,19 @@ class Decoded(NamedTuple):
         return fill_nodata(self.image, self.nodata) if self.nodata else self.image
 
 
-def read_pair(pair: Pair, masks: MaskFormat) -> Decoded:
+def read_pair(pair: Pair, masks: MaskFormat, image: NDArray | None = None) -> Decoded:
     """Read the image of a pair, its label, the object ids of an instance mask, and what stands for no measurement.
+
+    Args:
+        pair: the files.
+        masks: how the mask says the classes.
+        image: (H, W, C) of the pair, where it was read before; None to read it.
 
     Raises:
         InputError: a file cannot be decoded, the mask holds other values, or the sizes differ.
     """
     with about(pair.image):
-        image = read_image(pair.image, pair.page)
+        image = read_image(pair.image, pair.page) if image is None else image
         nodata = nodata_values(image, declared_nodata(pair.image))
     with about(pair.mask):
         mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)

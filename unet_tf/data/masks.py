@@ -158,7 +158,9 @@ class MaskFormat:
             nearest, distances = find_nearest(values, known, self.kind == "palette")
             if distances.max() > self.tolerance:
                 pixels = np.bincount(inverse)
-                shown = map(as_colour if self.kind == "palette" else int, values.tolist())
+                shown: list[int | Colour] = values.tolist()
+                if self.kind == "palette":
+                    shown = [as_colour(code) for code in values.tolist()]
                 strangers = sorted(
                     map(Stranger, shown, pixels.tolist(), nearest.tolist(), distances.tolist()),
                     key=lambda stranger: -stranger.pixels,
@@ -224,7 +226,7 @@ class MaskFormat:
             raise InputError(f"{name} is colour-coded, and {self.kind} masks must be grey. {LIST_COLOURS}")
         return mask
 
-    def _values(self, high: int) -> tuple[int, ...] | tuple[Colour, ...]:
+    def _values(self, high: int) -> Sequence[int | Colour]:
         """What stands for each class, by class; `high` for the upper one of binary masks that do not say it."""
         if self.kind == "palette" or self.values:
             return self.colours or self.values

@@ -19,14 +19,14 @@ from unet_tf.utils.files import replacing
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *TIFF)
 """What file names of pictures that are read end in, in lower case."""
-UNREAD_SUFFIXES = tuple(
-    f".{name}"
-    for name in (
-        "arw avif bif cr2 cr3 czi dcm dicom dm3 dm4 dng ecw eps exr fits h5 hdf5 hdr heic heif ico img ims j2c j2k "
-        "jpc jpf jpx jxl jxr lif lsm mat mha mhd mrc mrxs nd2 ndpi nef nii npy npz nrrd oib oif orf pam pbm pcx pdf "
-        "pfm pnm psb psd qptiff raf rw2 scn sid stk svg svs tga vms vrt vsi xcf"
-    ).split()  # noqa: SIM905 - seventy strings are no easier to read
-)
+UNREAD_SUFFIXES = (
+    ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".ecw", ".eps",
+    ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".img", ".ims", ".j2c", ".j2k", ".jpc",
+    ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lsm", ".mat", ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi",
+    ".nef", ".nii", ".npy", ".npz", ".nrrd", ".oib", ".oif", ".orf", ".pam", ".pbm", ".pcx", ".pdf", ".pfm",
+    ".pnm", ".psb", ".psd", ".qptiff", ".raf", ".rw2", ".scn", ".sid", ".stk", ".svg", ".svs", ".tga", ".vms",
+    ".vrt", ".vsi", ".xcf",
+)  # fmt: skip
 """What file names of well-known kinds of picture that are not read end in, in lower case."""
 IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}
 """Types of files -> the types of images that hold all their numbers."""

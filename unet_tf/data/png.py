@@ -83,7 +83,7 @@ def read_png(data: bytes, ids: bool) -> NDArray:
     if png.colour == 3 and not ids:
         image = np.pad(png.table, ((0, 256 - len(png.table)), (0, 0)))[stored[..., 0]]
     else:
-        image = stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[2])]  # without alpha
+        image = stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[-1])]  # without alpha
         image = image[..., 0] if image.shape[2] == 1 else image
         image = image if ids or png.bits > 4 else image * np.uint8(255 // ((1 << png.bits) - 1))
     return turned(image, png.orientation)

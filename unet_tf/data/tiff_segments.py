@@ -158,7 +158,7 @@ def _predicted(data: bytes, page: TiffPage, rows: int) -> NDArray:
         return (
             np.ascontiguousarray(planes.transpose(0, 2, 1)).view(dtype.newbyteorder(">")).reshape(shape).astype(dtype)
         )
-    stored = np.frombuffer(data, dtype.newbyteorder(page.order)).reshape(shape).astype(dtype, copy=False)
+    stored = np.frombuffer(data, page.order + dtype.str[1:]).reshape(shape).astype(dtype, copy=False)
     if predictor == 1:
         return stored
     if predictor == 2 and page.kind in "ui":
