@@ -20,6 +20,7 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.plan import Plan
+from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import tuples
 
 if TYPE_CHECKING:
@@ -211,7 +212,8 @@ def load_model(path: Path, plan: Plan, channels: int) -> keras.Model:
     if not path.is_file():
         raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
     try:
-        model = keras.saving.load_model(path, compile=False)
+        with own_chance():  # Keras draws seeds for layers that it makes
+            model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its readers meet in a file that is none
         raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error
     expected = plan.geometry, channels, plan.num_classes

@@ -100,7 +100,7 @@ def test_folds_and_groups_reach_the_split(nuclei):
         ("training", {}, "A split must be one of train, val, test; received 'training'"),
         ("test", {"classes": 3}, "none has class1, class2"),
         ("train", {"tile": 53}, "not a legal tile size"),
-        ("train", {"void": "sea"}, "Void is a value or the name of a class"),
+        ("train", {"void": "sea"}, "Void must be a value or the name of a class"),
     ],
 )
 def test_bad_datasets_are_refused(cells, split, settings, message):

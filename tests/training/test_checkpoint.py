@@ -9,30 +9,43 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
+from pathlib import Path
 
 import keras
 import pytest
 
 from unet_tf import Run, resume, train
 from unet_tf.errors import InputError
-from unet_tf.training.checkpoint import STATE
+from unet_tf.training.checkpoint import STATE, restore_checkpoint
+from unet_tf.training.compile import compiled
+from unet_tf.training.run_writer import RunWriter
 
 KILLS = int(os.environ.get("UNET_TF_KILLS", "3"))
-"""SIGKILLs at random moments; 10 in the long form of the test."""
+"""SIGKILLs, each when the process says that it has come to a moment; 10 in the long form of the test."""
 # Dropout, batch norm, rare tiles and Adam's moments: all that has a memory.
 SETTINGS = {
     "base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
-    "dropout": 0.3, "rare_share": 0.5, "epochs": 10 * KILLS, "steps_per_epoch": 4,
+    "dropout": 0.3, "rare_share": 0.5, "epochs": 3 * KILLS, "steps_per_epoch": 4,
 }  # fmt: skip
-# A thread kills the process some time after training has begun: in a step, a validation, or while files are written.
+# The n-th call of a function says so and waits to be killed: a step, a tile of validation, a file that is whole but has
+# its temporary name still.
 KILLED = """
-import keras, os, signal, threading, time, unet_tf
-def begin(logs):
-    threading.Thread(target=lambda: (time.sleep({seconds}), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
-killer = keras.callbacks.LambdaCallback(on_train_begin=begin)
+import keras, os, sys, time, unet_tf
+calls = 0
+def here(*arguments, **names):
+    global calls
+    calls += 1
+    if calls == {number}:
+        print("here", flush=True)
+        time.sleep(3600)
+callbacks = []
+if {moment!r} == "fsync":
+    os.fsync = here
+else:
+    callbacks = [type("Callback", (keras.callbacks.Callback,), dict({moment}=here))()]
 """
+MOMENTS = ("on_train_batch_end", "fsync", "on_test_batch_end")
 
 
 def fingerprint(path):
@@ -52,60 +65,46 @@ def undisturbed(cells, tmp_path_factory):
     return train(cells, tmp_path_factory.mktemp("runs") / "whole", **SETTINGS)
 
 
-def start(code):
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
-
-
 def test_a_run_killed_again_and_again_ends_equal_to_the_bit(cells, undisturbed, tmp_path):
     out, rng = tmp_path / "run", random.Random(2015)
-    begin = f"unet_tf.train({str(cells)!r}, {str(out)!r}, callbacks=[killer], **{SETTINGS})"
-    go_on = f"unet_tf.resume({str(out)!r}, callbacks=[killer])"
+    begin = f"unet_tf.train({str(cells)!r}, {str(out)!r}, callbacks=callbacks, **{SETTINGS})"
+    go_on = f"unet_tf.resume({str(out)!r}, callbacks=callbacks)"
     reached: list[int] = []
     while len(reached) < KILLS:
-        # From the first step, which is compiled for some seconds, to an epoch or two later.
-        seconds = rng.uniform(2, 8) / (1 + (sum(reached) > 0))
-        code = KILLED.format(seconds=seconds) + (go_on if (out / Run.CONFIG).exists() else begin)
-        process = start(code)
-        errors = process.communicate()[1]
-        assert process.returncode == -signal.SIGKILL, errors
-        reached.append(len(json.loads(zipfile.ZipFile(out / Run.LAST).read(STATE))["history"])
-                       if (out / Run.LAST).exists() else 0)  # fmt: skip
+        moment, number = MOMENTS[len(reached) % 3], rng.randint(5, 8)
+        code = KILLED.format(moment=moment, number=number) + (go_on if (out / Run.CONFIG).exists() else begin)
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            assert process.stdout.readline() == "here\n"
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        reached.append(len(Run(out).history()))
     resume(out)
-    print(f"killed after epochs {reached}")
     assert fingerprint(out) == fingerprint(undisturbed.path), f"killed after epochs {reached}"
-    assert 0 < max(reached) < SETTINGS["epochs"], f"killed after epochs {reached}: none in the midst of the run"
+    assert sorted(reached) == reached
+    assert 0 < reached[-1] < SETTINGS["epochs"], f"killed after epochs {reached}: none in the midst of the run"
     assert (out / Run.REPORT).is_file()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_with_the_line_that_resumes_it(cells, tmp_path, number):
+def test_a_signal_ends_a_process_with_the_line_that_resumes_it(cells, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", cells, "--out", out, "--base-filters", 2, "--depth", 1, "--tile", 32, "--epochs", 100000]
     process = subprocess.Popen(
         [sys.executable, "-m", "unet_tf", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     )  # fmt: skip
-    while not (out / Run.HISTORY).exists() and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    lines = [next(line for line in process.stdout if line.startswith("epoch    1"))]
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate()
     assert process.returncode == 130
-    assert output.splitlines()[-1] == f"Stopped. Go on with: unet-tf train --resume {out}"
+    assert [line for line in lines + output.splitlines() if line.startswith("Stopped")] == [
+        f"Stopped. Go on with: unet-tf train --resume {out}"
+    ]
+    assert output.splitlines()[-1].startswith("Stopped")
     assert "Traceback" not in errors
     assert "Stopped. Go on" in (out / Run.LOG).read_text()
-
-
-def test_one_process_at_a_time_trains_in_a_folder(cells, undisturbed, tmp_path):
-    from unet_tf.training.run_files import locked
-
-    with locked(tmp_path), pytest.raises(InputError, match="another does in"):
-        train(cells, tmp_path, **SETTINGS)
-    assert {p.name for p in tmp_path.iterdir()} == {Run.LOCK}
-    code = f"import unet_tf; unet_tf.resume({str(undisturbed.path)!r})"
-    with locked(undisturbed.path):
-        process = start(code)
-        assert "One process at a time trains in a run folder" in process.communicate()[1]
 
 
 def test_what_a_killed_process_left_half_done_is_completed(undisturbed, tmp_path):
@@ -131,21 +130,63 @@ def test_a_run_does_not_go_on_with_other_data(cells, undisturbed, tmp_path):
         resume(undisturbed.path, data)
 
 
-def test_a_damaged_checkpoint_is_named(undisturbed, tmp_path):
-    out = shutil.copytree(undisturbed.path, tmp_path / "run")
-    (out / Run.LAST).write_bytes((out / Run.LAST).read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"last\.keras is damaged, or no checkpoint"):
-        resume(out)
+def rewritten(path, change):
+    """The archive at `path` with one member changed, or left out where the change gives None."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            if (content := change(name, content)) is not None:
+                archive.writestr(name, content)
 
 
-def test_a_process_killed_before_its_run_has_begun_leaves_the_folder_free(cells, undisturbed, tmp_path):
+def state(change):
+    """Change the state that is stored in the checkpoint."""
+
+    def changed(name, content):
+        return json.dumps(change(json.loads(content))) if name == STATE else content
+
+    return lambda path: rewritten(path, changed)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:1000]),
+        lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9),
+        lambda path: path.write_text("text"),
+        lambda path: path.unlink() or path.mkdir(),
+        lambda path: rewritten(path, lambda name, content: None if name == STATE else content),
+        lambda path: rewritten(path, lambda name, content: b"{" if name == STATE else content),
+        lambda path: rewritten(path, lambda name, content: content[:99] if name.endswith(".h5") else content),
+        lambda path: rewritten(path, lambda name, content: None if name.endswith(".h5") else content),
+        state(lambda found: []),
+        state(lambda found: found | {"more": 1}),
+        state(lambda found: found | {"history": 3}),
+        state(lambda found: found | {"history": "abc"}),
+        state(lambda found: found | {"history": found["history"][1:]}),
+        state(lambda found: found | {"history": [row | {"val_mean_iou": "x"} for row in found["history"]]}),
+        state(lambda found: found | {"generators": []}),
+        state(lambda found: found | {"generators": [["x"]]}),
+        state(lambda found: found | {"finished": "no"}),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(undisturbed, tmp_path, damage):
+    path = Path(shutil.copy(undisturbed.path / Run.LAST, tmp_path))
+    damage(path)
+    with pytest.raises(InputError, match=r"last\.keras is damaged, or no checkpoint") as raised:
+        restore_checkpoint(compiled(undisturbed.plan, 1), path)
+    assert raised.value.file == path
+
+
+def test_a_process_killed_before_its_run_has_begun_leaves_the_folder_free(undisturbed, tmp_path):
     for name in (Run.FILES, Run.LOCK):  # config.toml comes last
         shutil.copy(undisturbed.path / name, tmp_path)
-    (tmp_path / ".last.12345678.keras").write_bytes(b"half")
     with pytest.raises(InputError, match="is no run: it has no config.toml"):
         resume(tmp_path)
-    run = train(cells, tmp_path, **SETTINGS | {"epochs": 1})
-    assert not list(run.path.glob(".*.keras"))
+    RunWriter(tmp_path).check_free()
 
 
 def test_a_run_begun_but_without_an_epoch_goes_on_from_the_start(undisturbed, tmp_path):

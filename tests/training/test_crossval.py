@@ -1,14 +1,21 @@
 import json
+import os
+import random
 import shutil
+import signal
 import statistics
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
 from unet_tf import Run, crossval, train
 from unet_tf.data.layout import find_named
+from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.training.crossval import summarise
+from unet_tf.utils.signals import Stopped
 
 TINY = {
     "base_filters": 2, "depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
@@ -44,7 +51,7 @@ def test_folds_hold_out_every_file_once_and_go_on_where_they_stopped(four, tmp_p
     (out / "fold1" / Run.EVALUATION).write_text("judged on something else since")
     assert crossval(four, out, folds=2, **TINY) == result
     assert (out / "fold1" / Run.LAST).stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="fold1 was begun with epochs = 1, and 3 is asked for"):
+    with pytest.raises(InputError, match="fold1 was begun with epochs = 1, and 3 is asked for or what another run has"):
         crossval(four, out, folds=2, **TINY | {"epochs": 3})
 
 
@@ -54,12 +61,6 @@ def test_folds_are_judged_on_what_they_held_out_where_there_are_test_files(four,
     shutil.copytree(cells / "test", data / "test")
     result = crossval(data, tmp_path / "folds", folds=2, **TINY)
     assert np.sum(result["confusion"]) == 4 * 96 * 96
-
-
-def test_runs_are_held_to_their_data(four, cells, tmp_path):
-    crossval(four, tmp_path / "seeds", seeds=2, **TINY)
-    with pytest.raises(InputError, match="changed, gone or new since then"):
-        crossval(cells, tmp_path / "seeds", seeds=2, **TINY)
 
 
 def test_groups_stay_in_one_fold(four, tmp_path):
@@ -74,13 +75,112 @@ def test_groups_stay_in_one_fold(four, tmp_path):
     assert held < names
 
 
-def test_seeds_share_the_split_and_differ_in_the_weights(four, tmp_path):
+def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(four, cells, tmp_path):
     result = crossval(four, tmp_path / "seeds", seeds=2, **TINY)
     runs = [Run(tmp_path / "seeds" / name) for name in result["runs"]]
     assert [run.config.seed for run in runs] == [0, 1]
     assert runs[0].files("val") == runs[1].files("val")
-    a, b = (run.model.get_weights()[0] for run in runs)
-    assert not np.allclose(a, b)
+    first, second = (run.model.get_weights() for run in runs)
+    assert not np.allclose(first[0], second[0])
+    alone = train(four, tmp_path / "alone", seed=1, **TINY)  # whatever was trained in the process before
+    for a, b in zip(alone.model.get_weights(), second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(InputError, match="changed, gone or new since then"):
+        crossval(cells, tmp_path / "seeds", seeds=2, **TINY)
+
+
+class Clock:
+    """A step timer of a machine that gets busy: each measurement takes ten times as long as the one before."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, plan, channels):
+        self.asked.append(plan.base_filters)
+        return 1e-4 * 10 ** len(self.asked)
+
+
+class Once(keras.callbacks.Callback):
+    """One step is enough."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = True
+
+
+def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path, monkeypatch):
+    clock, precisions = Clock(), iter([("float32", "it is so"), ("bfloat16", "it has changed")])
+    monkeypatch.setattr("unet_tf.training.train.step_seconds", clock)
+    monkeypatch.setattr("unet_tf.training.train.fastest_precision", lambda: next(precisions))
+    monkeypatch.setattr("unet_tf.planning.plan.WIDTHS", (2, 4, 8))
+    once = Once()
+    settings = {"depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "minutes": 5}
+    out = tmp_path / "folds"
+
+    def stop(epoch, logs):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopping = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    with pytest.raises(Stopped):
+        crossval(four, out, folds=2, callbacks=[once, stopping], **settings)
+    planned, asked = Run(out / "fold1").plan, list(clock.asked)
+    assert asked
+    crossval(four, out, folds=2, callbacks=[once], **settings)  # goes on, and begins the second fold
+    second = Run(out / "fold2").plan
+    assert clock.asked == asked
+    assert replace(second, fold="1/2") == planned
+    assert second.reasons["base_filters"] == planned.reasons["base_filters"]
+    assert planned.precision == "float32"
+
+    shutil.rmtree(out / "fold1")  # what is missing follows those that are there
+    crossval(four, out, folds=2, callbacks=[once], **settings)
+    assert Run(out / "fold1").plan == planned
+    assert clock.asked == asked
+
+    path = out / "fold2" / Run.CONFIG  # as version 0.1 planned each fold anew
+    path.write_text(path.read_text().replace("steps_per_epoch = ", "steps_per_epoch = 1", 1))
+    with pytest.raises(InputError, match="must have the same settings; .*fold2 was begun with steps_per_epoch"):
+        crossval(four, out, folds=2, **settings)
+
+
+def test_a_tile_that_was_planned_serves_every_fold(tmp_path):
+    """The training images of the second fold alone are smaller than the tile that the first fold chose."""
+    rng = np.random.default_rng(0)
+    for number, side in enumerate((96, 96, 40, 40)):
+        label = np.kron(rng.integers(0, 2, (side // 8, side // 8)), np.ones((8, 8), int)).astype(np.uint8) * 255
+        group = "ab"[side == 40]
+        write_picture(
+            tmp_path / "data" / "images" / f"{group}{number}.png",
+            label // 2 + rng.integers(0, 9, label.shape, np.uint8),
+        )
+        write_picture(tmp_path / "data" / "masks" / f"{group}{number}.png", label)
+    settings = {name: value for name, value in TINY.items() if name not in ("tile", "padding")}
+    crossval(tmp_path / "data", tmp_path / "folds", folds=2, group="^.", **settings)
+    tiles = [Run(tmp_path / "folds" / f"fold{number}").plan.tile for number in (1, 2)]
+    assert tiles[0] == tiles[1]
+
+
+def test_a_signal_ends_all_with_one_line_of_its_own(four, tmp_path, caplog):
+    def kill(batch, logs):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    killer = keras.callbacks.LambdaCallback(on_train_batch_end=kill)
+    with pytest.raises(Stopped):
+        crossval(four, tmp_path / "seeds", seeds=2, callbacks=[killer], **TINY)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["Stopped. Go on with all that is left by the same crossval command."]
+    assert [path.name for path in (tmp_path / "seeds").iterdir()] == ["seed0"]
+
+
+def test_the_callers_policy_and_chance_stay_as_they_were(four, tmp_path):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    state = random.getstate()
+    try:
+        crossval(four, tmp_path / "seeds", seeds=2, **TINY)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        assert random.getstate() == state
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def test_a_score_that_a_run_lacks_is_left_out():
@@ -99,7 +199,7 @@ def test_a_score_that_a_run_lacks_is_left_out():
     ("settings", "message"),
     [
         ({"folds": 1}, "A spread needs 2 runs at least; received 1"),
-        ({"folds": 2, "seeds": 2}, "differ in their folds or in their seeds; received 2 folds and 2 seeds"),
+        ({"folds": 2, "seeds": 2}, "must differ in their folds or in their seeds; received 2 folds and 2 seeds"),
         ({"fold": "1/3"}, "chooses the folds itself; received fold 1/3"),
         ({"folds": 9}, "9 folds need 9 pairs; there are 4"),
         ({"folds": 2, "group": "cells"}, "Training needs 2 groups by 'cells'"),
@@ -109,12 +209,3 @@ def test_what_cannot_be_is_said(four, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         crossval(four, tmp_path / "out", **TINY | settings)
     assert not (tmp_path / "out").exists()
-
-
-def test_seeds_of_different_runs_train_alike_alone(four, tmp_path):
-    """A run of crossval is the run that train makes, whatever was trained in the process before."""
-    crossval(four, tmp_path / "seeds", seeds=2, **TINY)
-    alone = train(four, tmp_path / "alone", seed=1, **TINY)
-    together = Run(tmp_path / "seeds" / "seed1")
-    for a, b in zip(alone.model.get_weights(), together.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)

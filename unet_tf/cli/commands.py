@@ -18,6 +18,7 @@ from unet_tf.cli.console import (
     print_outcome,
     print_scores,
     print_table,
+    print_table_of_scores,
     progress_bars,
     show_log,
     tensorboard_callback,
@@ -25,7 +26,7 @@ from unet_tf.cli.console import (
 from unet_tf.cli.options import SETTINGS, with_settings
 from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.errors import InputError
-from unet_tf.exporting.bundle import PAGE, TFLITE
+from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
 from unet_tf.run import Run
 from unet_tf.utils.signals import STOPPED, STOPPING, stoppable
 from unet_tf.utils.stderr import quiet_tensorflow
@@ -225,16 +226,20 @@ def evaluate(
     run: RunFolder,
     data: Data,
     split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
-    tile: Tile = None,
 ) -> None:
     """Score a run on files it did not learn from, beside two trivial baselines."""
     quiet_tensorflow()
     import unet_tf
+    from unet_tf.evaluation.evaluate import NotStored
 
-    with progress_bars() as bars:
-        unet_tf.evaluate(run, data, split, tile, on_image=bars.counter("judging"))
-    print_scores(run)
-    console.print(f"Report: {literal(str(run / 'report.html'))}")
+    try:
+        with progress_bars() as bars:
+            result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"))
+    except NotStored as error:  # a read-only run: the scores are not lost
+        print_table_of_scores(error.evaluation.to_json())
+        raise
+    print_table_of_scores(result.to_json())
+    console.print(f"Report: {literal(str(run / Run.REPORT))}")
 
 
 @app.command(
@@ -316,7 +321,9 @@ def export(
     out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
     tile: Annotated[
         int | None,
-        typer.Option(help="Side of the TFLite files' input, pixels.", show_default="by the pictures, at most 576"),
+        typer.Option(
+            help="Side of the TFLite files' input, pixels.", show_default=f"by the pictures, at most {STATIC_TILE}"
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")
@@ -325,7 +332,7 @@ def export(
     bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
-    ] = 0.01,
+    ] = MAX_IOU_DROP,
 ) -> None:
     """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras."""
     quiet_tensorflow()
@@ -364,7 +371,7 @@ def verify(
 
     with progress_bars() as bars:
         found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"))
-    if found.report:
+    if found.report is not None:
         print_table(bundle_rows(found.report))
         console.print(f"On {found.report['pictures']}.")
     for fault in found.faults:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -32,6 +31,7 @@ from unet_tf.utils.progress import Progress
 from unet_tf.utils.text import shown
 
 if TYPE_CHECKING:
+    from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.prediction.files import Outcome
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -142,9 +142,15 @@ def tensorboard_callback(run: Path | None) -> list[Any]:
 
 def print_scores(run: Path) -> None:
     """Print the scores that the run folder holds."""
+    from unet_tf.evaluation.tables import read_evaluation
+
+    print_table_of_scores(read_evaluation(run / Run.EVALUATION))
+
+
+def print_table_of_scores(stored: EvaluationTable) -> None:
+    """Print what was scored, and the scores of the net beside those of the baselines."""
     from unet_tf.evaluation.tables import lacking, number, score_rows
 
-    stored = json.loads((run / Run.EVALUATION).read_text(encoding="utf-8"))
     console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
     print_table(score_rows(stored))
     if words := lacking(stored):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_image, read_mask
-from unet_tf.errors import InputError
+from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
 log = logging.getLogger("unet_tf")
@@ -105,17 +105,24 @@ class Decoded(NamedTuple):
         return fill_nodata(self.image, self.nodata) if self.nodata else self.image
 
 
-def read_pair(pair: Pair, masks: MaskFormat) -> Decoded:
+def read_pair(pair: Pair, masks: MaskFormat, image: NDArray | None = None) -> Decoded:
     """Read the image of a pair, its label, the object ids of an instance mask, and what stands for no measurement.
+
+    Args:
+        pair: the files.
+        masks: how the mask says the classes.
+        image: (H, W, C) of the pair, where it was read before; None to read it.
 
     Raises:
         InputError: a file cannot be decoded, the mask holds other values, or the sizes differ.
     """
-    image = read_image(pair.image, pair.page)
-    mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
-    check_sizes(pair, image, mask)
-    label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
-    nodata = nodata_values(image, declared_nodata(pair.image))
+    with about(pair.image):
+        image = read_image(pair.image, pair.page) if image is None else image
+        nodata = nodata_values(image, declared_nodata(pair.image))
+    with about(pair.mask):
+        mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
+        check_sizes(pair, image, mask)
+        label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
     if nodata:
         label = np.where(nodata_pixels(image, nodata), np.uint8(VOID), label)
     return Decoded(image, label, mask if masks.kind == "instance" else None, nodata)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from unet_tf.errors import InputError
 from unet_tf.utils.text import read_lines, shown
@@ -25,6 +28,8 @@ _FOURTH = re.compile(r"^\d+[\s,;]|[\s,;]\d+$")
 """A number beside the name: an id or alpha, if each line has one."""
 _HEADER = re.compile(rf"(name{_PARTED})?r(ed)?{_PARTED}g(reen)?{_PARTED}b(lue)?({_PARTED}name)?", re.IGNORECASE)
 Colour = tuple[int, int, int]
+MOST_COLOURS, BLURRED = 64, 48
+"""Classes of a suggested palette, and how far in a channel JPEG and soft edges carry a colour."""
 
 
 class Palette(NamedTuple):
@@ -119,3 +124,24 @@ def find_palette(folder: Path) -> Palette | None:
     if label_map.is_file() and LABEL_MAP_MARK in label_map.read_bytes()[:200].decode("latin-1").replace("\0", ""):
         return read_palette(label_map)  # other programs list names alone under this name
     return None
+
+
+def suggest_palette(pixels: Counter[int]) -> Palette | None:
+    """Make a first palette of the colours that masks hold most; near ones (JPEG, soft edges) count as one.
+
+    Args:
+        pixels: number of pixels of each colour, as 0xRRGGBB.
+
+    Returns:
+        Classes named class0, class1, ...; None where the masks are grey.
+    """
+    total, colours = pixels.total(), np.zeros((0, 3), int)
+    ranked = [(code, count) for code, count in pixels.most_common() if count > 1e-4 * total]
+    apart = 0 if len(ranked) <= MOST_COLOURS and sum(count for _, count in ranked) > 0.999 * total else BLURRED
+    for code, _ in ranked:
+        colour = np.array((code >> 16, code >> 8 & 255, code & 255))
+        if len(colours) < MOST_COLOURS and (np.abs(colours - colour).max(1, initial=0) > apart).all():
+            colours = np.vstack([colours, colour])
+    if len(colours) < 2 or (colours == colours[:, :1]).all():
+        return None
+    return Palette(tuple(f"class{number}" for number in range(len(colours))), tuple(map(tuple, colours.tolist())))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
 from unet_tf.model.unet import geometry_of, unet
+from unet_tf.utils.chance import own_chance
 
 BYTES_A_FILTER = {"float32": 23.5, "bfloat16": 18.5, "float16": 18.5}
 """Peak bytes for each input pixel and base filter, by the type that the net computes in: measured on CPU from base 4 to
@@ -102,10 +103,11 @@ def folded(model: keras.Model) -> keras.Model:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(first.dtype_policy)
     try:
-        copy = unet(
-            model.input_shape[1:], model.output_shape[-1], first.filters, geometry.depth, geometry.padding,
-            name=model.name,
-        )  # fmt: skip
+        with own_chance():  # start weights are drawn, though they are not kept
+            copy = unet(
+                model.input_shape[1:], model.output_shape[-1], first.filters, geometry.depth, geometry.padding,
+                name=model.name,
+            )  # fmt: skip
     finally:
         keras.config.set_dtype_policy(policy)
     fold_weights(model, copy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
-from unet_tf.data.samples import Samples, check_alike, read_samples
+from unet_tf.data.samples import Samples, Seen, check_alike, read_samples
 from unet_tf.data.splits import hold_out, split
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
@@ -146,14 +146,14 @@ def prepare(
             samples.weigh(read["train"])
     read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
     train = read["train"]
-    check_classes(train, classes)
+    check_classes(train.class_pixels, classes)
     if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
         log.warning(words)
     rare_share = plan_sampling(config, train.class_pixels, classes)
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     sizes = plan_sizes(config, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
     if not planned:
-        check_tile(train, sizes.geometry, sizes.tile.value)
+        check_tile(train.seen, sizes.geometry, sizes.tile.value)
     normalisation = measure_normalisation(train.fingerprints)
     return Prepared(config, masks, read, normalisation, classes, border_weight, rare_share, sizes)
 
@@ -209,7 +209,7 @@ def draw_validation(pool: Samples, config: TrainConfig, held: Collection[str] | 
     train, val = (pool.part([n for n, out in enumerate(is_held) if out == wanted]) for wanted in (False, True))
     if not (train.pairs and val.pairs):
         raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
-    check_alike(val.pairs, val.fingerprints, train)
+    check_alike(val.seen, train.seen)
     return train, val
 
 
@@ -225,26 +225,24 @@ def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) ->
     )
 
 
-def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
-    """Raise InputError where a class has no pixel to learn from."""
-    absent = [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]
+def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    """Raise InputError where a class has none of the training pixels, which `class_pixels` (num_classes,) counts."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
     if absent:
         raise InputError(
             f"Every class must have pixels in the training masks; none has {', '.join(absent)} (pixels of "
-            f"{', '.join(classes)}: {', '.join(map(str, train.class_pixels))}). Check the masks, or --classes."
+            f"{', '.join(classes)}: {', '.join(map(str, class_pixels))}). Check the masks, or --classes."
         )
 
 
-def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
+def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
     """Raise InputError unless `tile` is legal and its output fits into most images; smaller ones are mirrored."""
     output = geometry.output_size(tile)
-    side = usual_side(samples.shapes)
+    shapes = [one.shape for _, one in seen]
+    side = usual_side(shapes)
     if side < output:
-        small = sum(min(shape) < output for shape in samples.shapes)
-        (height, width), name = min(
-            ((shape, pair.name) for shape, pair in zip(samples.shapes, samples.pairs, strict=True)),
-            key=lambda item: min(item[0]),
-        )
+        small = sum(min(shape) < output for shape in shapes)
+        (height, width), name = min(((one.shape, pair.name) for pair, one in seen), key=lambda item: min(item[0]))
         fits = geometry.nearest_legal(side + geometry.shrink)[0]
         remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
         raise InputError(
@@ -253,10 +251,10 @@ def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
         )
 
 
-def check_unseen(splits: dict[str, Samples]) -> None:
+def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
     """Raise InputError where nothing is left to judge the net on."""
     unseen = "test" if "test" in splits else "val"
-    if {one.sha256 for one in splits[unseen].fingerprints} <= {one.sha256 for one in splits["train"].fingerprints}:
+    if {one.sha256 for _, one in splits[unseen]} <= {one.sha256 for _, one in splits["train"]}:
         raise InputError(
             f"A net must be judged on images that it never saw, and every {unseen} image is a training image too. "
             "Hold others out."

@@ -83,6 +83,8 @@ def _state(stored: dict[str, Any]) -> State:
         TypeError: it is none.
     """
     state = State(**stored)
+    if not isinstance(state.finished, bool):
+        raise ValueError(f"finished must be true or false; it is {state.finished!r}")
     for number, row in enumerate(state.history):
         numbers = row["val_mean_iou"], row["seconds"]
         if row["epoch"] != number or not all(isinstance(value, (int, float)) for value in numbers):

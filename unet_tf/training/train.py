@@ -154,7 +154,7 @@ def begin_run(
         return
     writer.check_free()
     prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None)
-    check_unseen(prepared.splits)
+    check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
     plan = planned[0] if planned else _plan(prepared, start, strategy)
     with writer.locked():
         writer.check_free()

@@ -1,0 +1,41 @@
+"""A net that is ready for `fit`, and what a step of it costs."""
+
+import os
+import random
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from unet_tf import TrainConfig
+from unet_tf.plan import Plan
+from unet_tf.training.compile import compiled, step_seconds
+from unet_tf.utils.signals import Stopped, stoppable
+
+PLAN = Plan.of(
+    TrainConfig(
+        ("a", "b"), masks="binary", base_filters=2, depth=1, padding="same", tile=16, batch_size=1, epochs=1,
+        precision="float32", steps_per_epoch=1, rare_share=0.0, border_weight=0.0, dropout=0.1, seed=7,
+    ),
+    {},
+)  # fmt: skip
+
+
+def test_start_weights_follow_the_seed_of_the_plan_and_nothing_else():
+    keras.utils.set_random_seed(7)
+    expected = PLAN.build(1).get_weights()
+    random.seed(0)
+    state = random.getstate()
+    found = compiled(PLAN, 1).get_weights()
+    assert random.getstate() == state
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_that_is_timed_may_be_stopped():
+    with stoppable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped):
+            step_seconds(PLAN, 1)
+    assert step_seconds(PLAN, 1) > 0
