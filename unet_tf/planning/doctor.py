@@ -26,7 +26,7 @@ from unet_tf.planning.inspection import Look, look_at, near_copies
 from unet_tf.planning.plan import Plan, plan_sizes
 from unet_tf.planning.prepare import check_classes, check_tile, check_unseen
 from unet_tf.utils.progress import Progress, unseen
-from unet_tf.utils.threads import in_order
+from unet_tf.utils.threads import ahead, cores
 
 SHOWN = 24
 """Overlays on the contact sheet."""
@@ -165,7 +165,7 @@ def check(
     wanted = set(np.linspace(0, len(pairs) - 1, SHOWN).astype(int)) if pairs else set()
     looks = []
     for number, look in enumerate(
-        in_order(lambda n: look_at(pairs[n], masks, n in wanted, compared), range(len(pairs))), start=1
+        ahead(lambda n: look_at(pairs[n], masks, n in wanted, compared), range(len(pairs)), cores()), start=1
     ):
         looks.append(look)
         on_file(number, len(pairs))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from unet_tf.errors import InputError
 
+ASSUMED = 8 << 30
+"""Bytes of memory of a machine that does not say how many it has."""
+
 
 def free_memory() -> int:
     """Bytes of memory that this process may still take: of the machine, or of its control group where that is less."""
@@ -21,7 +24,14 @@ def free_memory() -> int:
         limits.append(int((group / "memory.max").read_text()) - used)
     except (OSError, ValueError):  # no Linux, no control group, or no limit ("max")
         pass
-    return min(limits) if limits else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return min(limits) if limits else _all_memory() // 2
+
+
+def _all_memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows does not say it so
+        return ASSUMED
 
 
 def parse_bytes(text: int | str) -> int:
