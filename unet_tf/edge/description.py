@@ -10,6 +10,9 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
 from unet_tf.utils.files import tuples
 
+BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
+"""Files of a bundle: the net of Keras, and what the bundle says of it."""
+
 
 @dataclass(frozen=True)
 class Description:

@@ -6,13 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
-from unet_tf.edge.description import Description
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
 from unet_tf.errors import InputError
 
-KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = "model.keras", "saved_model/1", "saved_model_bfloat16/1"
+KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = BUNDLE_NET, "saved_model/1", "saved_model_bfloat16/1"
 TFLITE = {name: f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "uint8")}
 """TFLite files by variant."""
-DESCRIPTION, REPORT, PAGE, CARD = "bundle.json", "report.json", "report.html", "MODEL_CARD.md"
+DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
 
 
 class Bundle:

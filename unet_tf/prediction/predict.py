@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import weakref
 from pathlib import Path
 
 import keras
 from numpy.typing import NDArray
 
-from unet_tf.prediction.predictor import predictor_of
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
+from unet_tf.errors import InputError
+from unet_tf.model.inference import fold_weights
+from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.tiling import Picture
+from unet_tf.utils.files import identity
 from unet_tf.utils.progress import Progress, unseen
 
 
@@ -66,3 +73,64 @@ def predict(
     if probabilities:
         return predictor.probabilities(image, tile, memory, tta, on_tile)
     return predictor.predict(image, tile, memory, tta, on_tile)
+
+
+def predictor_of(model: keras.Model | Run | str | Path) -> Predictor:
+    """Give the predictor of a net: kept for the last path until its files change, and for each model that lives.
+
+    Args:
+        model: a run folder or a `Run`, the folder of a bundle, a `.keras` file or a `keras.Model`.
+
+    Raises:
+        InputError: there is no such net, or it is damaged.
+    """
+    if isinstance(model, str | Path):
+        path = Path(model).absolute()
+        names = ("", Run.CONFIG, Run.BEST, BUNDLE_DESCRIPTION, BUNDLE_NET)
+        return _last(str(path), tuple(identity(path / name) for name in names if name or path.is_file()))
+    if isinstance(model, Run):
+        return Predictor(model)  # which keeps its net
+    found = _of_models.get(model)
+    if found is None:
+        found = _of_models[model] = Predictor(model)
+    else:
+        fold_weights(model, found.network.model)  # it may have learnt meanwhile
+    return found
+
+
+_of_models: weakref.WeakKeyDictionary[keras.Model, Predictor] = weakref.WeakKeyDictionary()
+
+
+@functools.lru_cache(maxsize=1)
+def _last(path: str, state: tuple[tuple[int, ...] | None, ...]) -> Predictor:
+    return Predictor(path)
+
+
+def model_hash(path: str | Path) -> str:
+    """Give the SHA-256 of the file of the net of a run or bundle.
+
+    Raises:
+        InputError: there is none.
+    """
+    bundle = Path(path, BUNDLE_DESCRIPTION).is_file()
+    file = Path(path, BUNDLE_NET) if bundle else Run(path).path / Run.BEST
+    if not file.is_file():
+        raise InputError(f"There is no model {file}. Training writes it after its first epoch.", file)
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def predictor_for(path: str, model: str) -> Predictor:
+    """Give the predictor of a folder, of exactly the net that a call began with.
+
+    Args:
+        path: a run or bundle.
+        model: its `model_hash` when the call began.
+
+    Raises:
+        InputError: the net has changed since, or is damaged.
+    """
+    predictor = predictor_of(path)
+    if model_hash(path) != model:
+        raise InputError(f"The net of {path} must stay as it is while it predicts, and was replaced. Predict again.")
+    return predictor
