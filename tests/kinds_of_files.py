@@ -215,7 +215,7 @@ def _tiffs():
         np.dstack([INKS, GREY]), photometric="separated", extrasamples=["unassalpha"]), OF_INKS)  # fmt: skip
     deep_inks = INKS.astype(np.uint16) * 257
     yield Kind("tiff cmyk 16 bit", ".tif", tiff(deep_inks, photometric="separated"),
-               ((65535 - deep_inks[..., :3].astype(int)) * (65535 - deep_inks[..., 3:].astype(int)) // 65535).astype(np.uint16))  # fmt: skip  # noqa: E501
+               ((65535 - deep_inks[..., :3].astype(int)) * (65535 - deep_inks[..., 3:].astype(int)) // 65535).astype(np.uint16))  # fmt: skip
     yield Kind("tiff rgba", ".tif", tiff(alpha, photometric="rgb", extrasamples=["unassalpha"]), RGB)
     yield Kind("tiff premultiplied", ".tif", tiff(alpha, photometric="rgb", extrasamples=["assocalpha"]), RGB)
     yield Kind("tiff grey and alpha", ".tif", raw_tiff(np.dstack([GREY, GREY]).tobytes(), bits=[8, 8], samples=2,

@@ -7,7 +7,6 @@ import hashlib
 import math
 import tomllib
 from dataclasses import fields
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
-from unet_tf.utils.files import tuples
+from unet_tf.utils.files import identity, tuples
 
 if TYPE_CHECKING:
     import keras
@@ -58,6 +57,8 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._model: tuple[tuple[int, ...] | None, keras.Model] | None = None
+        self._network: Network | None = None
         config = self.path / self.CONFIG
         if not config.is_file():
             raise InputError(
@@ -85,21 +86,28 @@ class Run:
         """Sizes of the net."""
         return self.plan.geometry
 
-    @cached_property
+    @property
     def model(self) -> keras.Model:
         """The net with the best validation mean IoU.
 
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.
         """
-        return load_model(self.path / self.BEST, self.plan, self.normalisation.channels)
+        state = identity(self.path / self.BEST)
+        if self._model is None or self._model[0] != state:  # training may have gone on
+            found = load_model(self.path / self.BEST, self.plan, self.normalisation.channels)
+            self._model, self._network = (state, found), None
+        return self._model[1]
 
-    @cached_property
+    @property
     def network(self) -> Network:
         """The same net, ready to predict."""
         from unet_tf.model.inference import Network
 
-        return Network(self.model)
+        model = self.model
+        if self._network is None:
+            self._network = Network(model)
+        return self._network
 
     @property
     def model_hash(self) -> str:

@@ -278,7 +278,7 @@ BROKEN = {
         tiff(np.zeros((7, 5, 5), np.uint8), planarconfig="contig", photometric="minisblack", extrasamples=[0] * 4),
         "has 5 channels .* must have 1 or 3 channels",
     ),
-    "two_sizes.tif": (pages(NOISE, NOISE[:9]), "has pages of 64x64x1 of u8 and 9x64x1 of u8, and .* must have one size"),
+    "two_sizes.tif": (pages(NOISE, NOISE[:9]), "has pages of 64x64x1 of u8 and 9x64x1 of u8, .* must have one size"),
     "nan.tif": (tiff(NAN), "holds 4 values that are not finite"),
     "infinite.tif": (tiff(np.full((2, 2), np.inf)), "holds 4 values that are not finite"),
 }  # fmt: skip

@@ -14,7 +14,6 @@ from unet_tf.data.samples import choose_cache, read_samples
 from unet_tf.data.weight_map import Weighting, border_weights, components
 from unet_tf.errors import InputError
 from unet_tf.utils.memory import free_memory
-from unet_tf.utils.threads import in_order
 
 BINARY = MaskFormat("binary")
 
@@ -166,13 +165,6 @@ def test_another_pixel_type_or_colour_than_in_training_is_refused(tmp_path):
     write_picture(b.image, np.random.default_rng(0).integers(0, 255, (4, 4, 3), dtype=np.uint8))
     with pytest.raises(InputError, match=r"channels of the training images, which are grey; .*b\.png is in colour"):
         read_samples([b], BINARY, like=train)
-
-
-def test_results_come_in_order_and_an_error_ends_them():
-    assert list(in_order(lambda n: n * n, range(50))) == [n * n for n in range(50)]
-    assert list(in_order(lambda n: n, range(0))) == []
-    with pytest.raises(ZeroDivisionError):
-        list(in_order(lambda n: 1 // (10 - n), range(50)))
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])

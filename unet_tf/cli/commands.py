@@ -261,9 +261,11 @@ def predict(
             "for one array or mapped TIFF of any size, chunk by chunk."
         ),
     ],
-    tile: Tile = None,
     memory: Annotated[
-        str | None, typer.Option(help="What a tile may take, such as 2GB.", show_default="a quarter of what is free")
+        str | None,
+        typer.Option(
+            help="What tiles may take on this machine, such as 2GB.", show_default="a quarter of what is free"
+        ),
     ] = None,
     tta: Annotated[str, typer.Option(help="Average over turned tiles: none, rotations (4) or all (8).")] = "none",
     format: Annotated[str, typer.Option(help="Of the masks of single pictures: png or tif.")] = "png",
@@ -294,7 +296,7 @@ def predict(
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
     if out.suffix == ".zarr":
-        if len(inputs) > 1 or tile or any(extras[name] for name in extras if name != "format"):
+        if len(inputs) > 1 or any(extras[name] for name in extras if name != "format"):
             raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
         with progress_bars() as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
@@ -306,7 +308,7 @@ def predict(
         raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")
     with progress_bars() as bars:
         counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
-        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, tile=tile, **extras, **shared, **counters)  # type: ignore[arg-type]
+        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
     print_outcome(outcome, out, bars.speed)
     if outcome.failed:
         raise typer.Exit(1)

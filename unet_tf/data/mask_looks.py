@@ -14,7 +14,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.masks import value_counts, whole_numbers
 from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError, about
-from unet_tf.utils.threads import in_order
+from unet_tf.utils.threads import ahead, cores
 
 LOOKED_AT, MOST_LOOKED_AT = 32, 2048
 """Masks that are asked first, and at most where these leave something open; all are held to it when they are read."""
@@ -58,8 +58,11 @@ def look_at_masks(pairs: Sequence[Pair], lossy: bool) -> Iterator[tuple[list[Mas
     failures: list[InputError] = []
     start, stop = 0, LOOKED_AT
     while start < len(order):
-        for look in in_order(lambda n: _look(pairs[order[n]], lossy), range(start, min(stop, len(order)))):
-            (failures if isinstance(look, InputError) else looks).append(look)
+        for look in ahead(lambda n: _look(pairs[order[n]], lossy), range(start, min(stop, len(order))), cores()):
+            if isinstance(look, InputError):
+                failures.append(look)
+            else:
+                looks.append(look)
         start, stop = stop, 2 * stop
         if looks:
             yield looks, start >= len(order)

@@ -20,7 +20,7 @@ from unet_tf.data.weight_map import Weighting, class_balance
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.utils.memory import free_memory
-from unet_tf.utils.threads import in_order
+from unet_tf.utils.threads import ahead, cores
 
 log = logging.getLogger("unet_tf")
 
@@ -183,7 +183,7 @@ def read_samples(
     # The folder goes with the samples: at the end of the process at the latest, or where they cannot be read.
     remove = weakref.finalize(samples, shutil.rmtree, folder, ignore_errors=True) if folder else None
     try:
-        for one, sample in in_order(decode, range(len(pairs))):
+        for one, sample in ahead(decode, range(len(pairs)), cores()):
             fingerprints.append(one)
             if sample is not None:
                 in_memory.append(sample)

@@ -13,6 +13,8 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
 from unet_tf.utils.files import tuples
 
+BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
+"""Files of a bundle: the net of Keras, and what the bundle says of it."""
 MOST_DEPTH, MOST_TILE = 16, 1 << 16
 """Larger ones are no net's: a file that says so is damaged."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from unet_tf.edge.description import Description, StoredDescription
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description, StoredDescription
 from unet_tf.errors import InputError
 from unet_tf.utils.typed_json import read_json
 
-KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = "model.keras", "saved_model/1", "saved_model_bfloat16/1"
+KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = BUNDLE_NET, "saved_model/1", "saved_model_bfloat16/1"
 TFLITE = {name: f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "uint8")}
 """TFLite files by variant."""
 NETS = (SAVED_MODEL, SAVED_MODEL_BFLOAT16, *TFLITE.values())
@@ -19,7 +19,7 @@ MAX_IOU_DROP = 0.01
 STATIC_TILE = 576
 """Largest side of a static tile, pixels, where nothing else is said: LiteRT takes about 450 bytes a pixel beside the
 activations, which is 150 MB."""
-DESCRIPTION, REPORT, PAGE, CARD = "bundle.json", "report.json", "report.html", "MODEL_CARD.md"
+DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
 
 
 class StoredBundle(StoredDescription):

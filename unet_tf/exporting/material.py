@@ -18,7 +18,7 @@ from unet_tf.exporting.bundle import STATIC_TILE
 from unet_tf.run import Run
 from unet_tf.tiling import read_window
 from unet_tf.utils.signals import look
-from unet_tf.utils.threads import in_order
+from unet_tf.utils.threads import ahead, cores
 
 CALIBRATION_PIXELS = 2_000_000
 """Pixels of the training images that "uint8" is calibrated by, in tiles: on ISBI 2012, five times as many change the
@@ -68,7 +68,7 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
         return known, image.shape, _crop(measured, side, known)
 
     found, crops = Material([], [], []), dict[str, NDArray]()
-    for pair, (known, shape, crop) in zip(pairs, in_order(read, range(len(pairs))), strict=True):
+    for pair, (known, shape, crop) in zip(pairs, ahead(read, range(len(pairs)), cores()), strict=True):
         look()
         if crop is not None:
             crops[known] = crop

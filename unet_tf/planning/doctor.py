@@ -25,7 +25,7 @@ from unet_tf.planning.inspection import FAR, Case, Look, look_at, near_copies
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.utils.progress import Progress, unseen
-from unet_tf.utils.threads import in_order
+from unet_tf.utils.threads import ahead, cores
 
 SHOWN = 24
 """Overlays on the contact sheet."""
@@ -86,7 +86,7 @@ def check(
         )
     wanted = set(np.linspace(0, len(pairs) - 1, SHOWN).astype(int)) if pairs else set()
     looks: dict[Pair, Look] = {}
-    for look in in_order(lambda n: look_at(pairs[n], findings.masks, n in wanted, compared), range(len(pairs))):
+    for look in ahead(lambda n: look_at(pairs[n], findings.masks, n in wanted, compared), range(len(pairs)), cores()):
         looks[pairs[len(looks)]] = look
         on_file(len(looks), len(pairs))
     if findings.drawn and findings.masks is not None and "val" in splits:  # as training does: by what the pairs hold
