@@ -83,7 +83,7 @@ def open_pictures(path: str | Path) -> Pictures:
     """Open a picture file to read its pages, of which there may be many.
 
     Args:
-        path: as for `read_image`.
+        path: a file of one of the formats in `SUFFIXES`.
 
     Example:
         >>> pictures = unet_tf.data.pictures.open_pictures("stack.tif")  # doctest: +SKIP
@@ -124,7 +124,7 @@ def read_mask(path: str | Path, page: int = 0, ids: bool = False, allow_jpeg: bo
     """Decode one mask picture.
 
     Args:
-        path: as for `read_image`.
+        path: PNG, BMP, TIFF or another format that keeps values.
         page: which picture of a TIFF stack, from 0.
         ids: give the numbers that are stored and not what they show: the indices of a colour table, and grey of 1, 2
             or 4 bits as it is (0 and 1, 0..3, 0..15) and not scaled to 0..255. The same in every format.
@@ -231,7 +231,7 @@ def stack_writer(path: str | Path, colours: NDArray | None = None) -> Iterator[C
 
     Args:
         path: of the file.
-        colours: as for `write_picture`.
+        colours: (N, 3) uint8 RGB, N up to 256: makes pages of (H, W) uint8 indices with this colour table.
     """
     tifffile = import_tifffile(Path(path))
     kind, table = "minisblack", None

@@ -110,7 +110,7 @@ def prepare(
     Says what it found on the logger "unet_tf".
 
     Args:
-        data: folder as for `unet_tf.train`.
+        data: folder of images and masks, in one of the layouts that `find_named` reads.
         config: what a person said.
         on_file: called with (files read, files in all).
         splits: those to read, besides "train".

@@ -142,7 +142,7 @@ def begin_run(
 
     Args:
         writer: of its folder.
-        data: folder as for `train`.
+        data: folder of images and masks.
         config: what a person said.
         watchers: of the run.
         planned: a plan that was made already, which asks for `config`, and how the masks say the classes.
