@@ -185,7 +185,9 @@ def _checked(found: Normalisation) -> Normalisation:
     """
     np.dtype(found.dtype)
     numbers = [float(value) for value in (*found.mean, *found.std)]
-    if not (found.mean and len(found.mean) == len(found.std) and all(map(math.isfinite, numbers)) and min(found.std)):
+    if not (
+        found.mean and len(found.mean) == len(found.std) and all(map(math.isfinite, numbers)) and min(found.std) > 0
+    ):
         raise ValueError(f"a normalisation must have a mean and a std for each channel; received {found}")
     return found
 
