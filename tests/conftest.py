@@ -1,6 +1,7 @@
 """Shared data: generated cells and one small run trained on them."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -28,12 +29,20 @@ def cells(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run(cells, tmp_path_factory):
-    """A run of three short epochs: depth 2, 4 base filters, tile 84 -> 44."""
+    """A run of three short epochs: depth 2, 4 base filters, tile 84 -> 44. All tests share it: none writes."""
     from unet_tf import train
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     sizes = {"base_filters": 4, "depth": 2, "padding": "valid", "tile": 84, "batch_size": 4, "precision": "float32"}
     return train(cells, out, **sizes, epochs=3, steps_per_epoch=12, learning_rate=0.01)
+
+
+@pytest.fixture
+def own_run(run, tmp_path):
+    """A copy of the run, which a test may change."""
+    from unet_tf import Run
+
+    return Run(shutil.copytree(run.path, tmp_path / "own_run"))
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +56,7 @@ def realdata():
 
 @pytest.fixture(scope="session")
 def bundle(run, tmp_path_factory):
-    """The folder of an exported run, with every net that there is."""
+    """The folder of an exported run, with every net that there is. It belongs to all tests: none writes to it."""
     from unet_tf import export
 
     out = tmp_path_factory.mktemp("bundles") / "tiny"

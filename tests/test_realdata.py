@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unet_tf import check, evaluate, read_mask, train
-from unet_tf.data.folder import match
+from unet_tf.data.layout import find_named
 from unet_tf.evaluation.metrics import scores
 
 pytestmark = pytest.mark.realdata
@@ -66,7 +66,7 @@ def test_the_streets_are_read_by_their_palette(realdata):
         "once nearly the same image twice in a split: test/Seq05VD_f02160 = test/Seq05VD_f02520." in findings.warnings
     )
     masks = findings.masks
-    for pair in match(realdata / "camvid_small" / "test")[0]:
+    for pair in find_named(realdata / "camvid_small" / "test").splits[""]:
         picture = read_mask(pair.mask)
         np.testing.assert_array_equal(masks.mask(masks.label(picture)), picture)
 

@@ -3,6 +3,7 @@ from .data.augment import Augmentation as Augmentation
 from .data.augment import augment as augment
 from .data.masks import MaskFormat as MaskFormat
 from .data.masks import label_from_instances as label_from_instances
+from .data.normalisation import Normalisation as Normalisation
 from .data.palette import read_palette as read_palette
 from .data.pictures import read_image as read_image
 from .data.pictures import read_mask as read_mask
@@ -27,6 +28,7 @@ from .planning.prepare import dataset as dataset
 from .prediction.files import predict_files as predict_files
 from .prediction.large import predict_large as predict_large
 from .prediction.predict import predict as predict
+from .prediction.predictor import Predictor as Predictor
 from .run import Run as Run
 from .training.crossval import crossval as crossval
 from .training.train import resume as resume

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -21,3 +23,13 @@ class InputError(ValueError):
     def __init__(self, message: str, file: str | Path | None = None) -> None:
         super().__init__(message)
         self.file = None if file is None else Path(file)
+
+
+@contextmanager
+def about(file: str | Path) -> Iterator[None]:
+    """Say of every InputError in the block that it is about this file, where it says none itself."""
+    try:
+        yield
+    except InputError as error:
+        error.file = error.file or Path(file)
+        raise

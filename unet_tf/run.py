@@ -7,7 +7,6 @@ import hashlib
 import math
 import tomllib
 from dataclasses import fields
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
-from unet_tf.utils.files import tuples
+from unet_tf.utils.files import identity, tuples
 
 if TYPE_CHECKING:
     import keras
@@ -58,13 +57,15 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._model: tuple[tuple[int, ...] | None, keras.Model] | None = None
+        self._network: Network | None = None
         config = self.path / self.CONFIG
         if not config.is_file():
             raise InputError(
                 f"{self.path} is no run: it has no {self.CONFIG}. Give the folder that train --out filled."
             )
         try:
-            stored = tomllib.loads(config.read_text(encoding="utf-8"))
+            stored = tomllib.loads(config.read_text(encoding="utf-8", errors="surrogateescape"))
             settings = without_removed(stored["train"])
             known = {f.name for f in fields(TrainConfig)}
             self.removed = {name: value for name, value in settings.items() if name not in known}
@@ -85,21 +86,28 @@ class Run:
         """Sizes of the net."""
         return self.plan.geometry
 
-    @cached_property
+    @property
     def model(self) -> keras.Model:
         """The net with the best validation mean IoU.
 
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.
         """
-        return load_model(self.path / self.BEST, self.plan, self.normalisation.channels)
+        state = identity(self.path / self.BEST)
+        if self._model is None or self._model[0] != state:  # training may have gone on
+            found = load_model(self.path / self.BEST, self.plan, self.normalisation.channels)
+            self._model, self._network = (state, found), None
+        return self._model[1]
 
-    @cached_property
+    @property
     def network(self) -> Network:
         """The same net, ready to predict."""
         from unet_tf.model.inference import Network
 
-        return Network(self.model)
+        model = self.model
+        if self._network is None:
+            self._network = Network(model)
+        return self._network
 
     @property
     def model_hash(self) -> str:
@@ -124,6 +132,14 @@ class Run:
             InputError: the list of files is missing or damaged.
         """
         return {sha256 for of_split, _, sha256, _ in self.pairs() if of_split == split}
+
+    def names(self, split: str) -> set[str]:
+        """Names of the pairs that were "train" or "val" of this run.
+
+        Raises:
+            InputError: the list of files is missing or damaged.
+        """
+        return {name for of_split, name, *_ in self.pairs() if of_split == split}
 
     def pairs(self) -> set[tuple[str, str, str, str]]:
         """The pairs that the run used: split, name, SHA-256 of the image's pixels and of the label's.
@@ -163,7 +179,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         InputError: the file cannot be read, or is no such table.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        # names that are no UTF-8 keep their bytes
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.DictReader(file, strict=True)
             rows = list(reader)
             found = tuple(reader.fieldnames or ())

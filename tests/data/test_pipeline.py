@@ -110,8 +110,8 @@ def test_a_tile_larger_than_an_image_is_refused_with_the_next_that_fits():
     samples = make((60, 300), (300, 300))
     message = r"tile gives 388x388 px: s0 is 60x300 \(and 1 more are too small\)\. Choose --tile 236 or less"
     with pytest.raises(InputError, match=message):
-        check_tile(samples, Geometry(4), 572)
-    check_tile(samples, Geometry(4), 236)
+        check_tile(samples.seen, Geometry(4), 572)
+    check_tile(samples.seen, Geometry(4), 236)
     assert training_tile(samples.shapes, Geometry(4)) == 236
 
 

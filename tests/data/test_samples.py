@@ -1,3 +1,4 @@
+import gc
 import logging
 
 import numpy as np
@@ -5,14 +6,14 @@ import pytest
 
 from unet_tf.data import samples as samples_module
 from unet_tf.data.fingerprint import examine, measure_normalisation
-from unet_tf.data.folder import Decoded, match
+from unet_tf.data.folder import Decoded
+from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.samples import choose_cache, read_samples
 from unet_tf.data.weight_map import Weighting, border_weights, components
 from unet_tf.errors import InputError
 from unet_tf.utils.memory import free_memory
-from unet_tf.utils.threads import in_order
 
 BINARY = MaskFormat("binary")
 
@@ -64,7 +65,7 @@ def test_places_of_a_class_are_pixels_of_it_in_four_bytes_each():
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 @pytest.mark.parametrize("weighting", [Weighting(), Weighting(balance=True, w0=10)])
 def test_samples_are_the_same_wherever_they_are_kept(cells, cache, weighting):
-    pairs = match(cells / "train")[0]
+    pairs = find_named(cells / "train").splits[""]
     seen = []
     kept = read_samples(pairs, BINARY, weighting, cache=cache, on_file=lambda: seen.append(1))
     assert (kept.cache, len(seen)) == (cache, 4)
@@ -80,7 +81,7 @@ def test_samples_are_the_same_wherever_they_are_kept(cells, cache, weighting):
 
 
 def test_the_cache_follows_what_is_free_and_is_said(cells, monkeypatch, caplog):
-    pairs = match(cells / "train")[0]
+    pairs = find_named(cells / "train").splits[""]
     caplog.set_level(logging.INFO, "unet_tf")
     need = 4 * 96 * 96 * 2
     for memory, disk, expected in ((3 * need, 0, "memory"), (need, 2 * need, "disk"), (need, need, "none")):
@@ -102,7 +103,7 @@ def test_free_memory_is_less_than_the_machine_has():
 
 def test_the_disk_cache_goes_with_its_samples(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(samples_module.tempfile, "tempdir", str(tmp_path))
-    kept = read_samples(match(cells / "val")[0], BINARY, cache="disk")
+    kept = read_samples(find_named(cells / "val").splits[""], BINARY, cache="disk")
     assert len(list(tmp_path.glob("unet_tf-*/*.npy"))) == 4
     del kept
     assert list(tmp_path.iterdir()) == []
@@ -120,16 +121,16 @@ def test_a_full_disk_is_said_and_leaves_no_cache(cells, tmp_path, monkeypatch, e
     monkeypatch.setattr(samples_module.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(samples_module.np, "save", save)
     with pytest.raises(InputError, match=rf"cannot take 9216 bytes more: .*{reason}.*TMPDIR, .*--cache none"):
-        read_samples(match(cells / "val")[0], BINARY, cache="disk")
+        read_samples(find_named(cells / "val").splits[""], BINARY, cache="disk")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_weight_maps_are_balanced_by_the_training_pixels(cells):
     weighting = Weighting(balance=True)
-    train = read_samples(match(cells / "train")[0], BINARY, weighting)
+    train = read_samples(find_named(cells / "train").splits[""], BINARY, weighting)
     total = sum(train.weight(sample.label, sample.border).sum() for sample in train)
     assert total == pytest.approx(train.class_pixels.sum(), rel=1e-5)
-    other = read_samples(match(cells / "val")[0], BINARY, weighting, train)
+    other = read_samples(find_named(cells / "val").splits[""], BINARY, weighting, train)
     np.testing.assert_array_equal(other.class_weights, train.class_weights)
     assert other.class_weights[255] == 0
 
@@ -139,7 +140,7 @@ def test_borders_are_background_between_the_objects_of_an_instance_mask(tmp_path
     ids[5:15, 2:9], ids[5:15, 9:16] = 300, 7
     write_picture(tmp_path / "images" / "a.png", np.zeros((20, 20), np.uint8))
     write_picture(tmp_path / "masks" / "a.png", ids)
-    sample = read_samples(match(tmp_path)[0], MaskFormat("instance"), Weighting(w0=10))[0]
+    sample = read_samples(find_named(tmp_path).splits[""], MaskFormat("instance"), Weighting(w0=10))[0]
     assert (sample.border[sample.label == 1] == 0).all()
     assert sample.label[10, 8:10].tolist() == [0, 0]
     assert sample.border[10, 8] == pytest.approx(10 * np.exp(-(3**2) / 50))  # 1 px to one cell, 2 to the other
@@ -157,7 +158,7 @@ def test_another_pixel_type_or_colour_than_in_training_is_refused(tmp_path):
     for name, image in (("a", np.zeros((4, 4), np.uint8)), ("b", np.zeros((4, 4), np.uint16))):
         write_picture(tmp_path / "images" / f"{name}.png", image)
         write_picture(tmp_path / "masks" / f"{name}.png", np.zeros((4, 4), np.uint8))
-    a, b = match(tmp_path)[0]
+    a, b = find_named(tmp_path).splits[""]
     with pytest.raises(InputError, match=r"one pixel type; found uint8 .*a\.png\), uint16 .*b\.png\)"):
         read_samples([a, b], BINARY)
     train = read_samples([a], BINARY)
@@ -166,8 +167,13 @@ def test_another_pixel_type_or_colour_than_in_training_is_refused(tmp_path):
         read_samples([b], BINARY, like=train)
 
 
-def test_results_come_in_order_and_an_error_ends_them():
-    assert list(in_order(lambda n: n * n, range(50))) == [n * n for n in range(50)]
-    assert list(in_order(lambda n: n, range(0))) == []
-    with pytest.raises(ZeroDivisionError):
-        list(in_order(lambda n: 1 // (10 - n), range(50)))
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_a_part_of_samples_is_read_from_the_cache_of_all(cells, cache):
+    pool = read_samples(find_named(cells / "train").splits[""], BINARY, cache=cache)
+    expected = [pool[number].image for number in (3, 1)]
+    part = pool.part([3, 1])
+    del pool
+    gc.collect()
+    assert [pair.name for pair in part.pairs] == ["cells_003", "cells_001"]
+    for sample, image in zip(part, expected, strict=True):
+        np.testing.assert_array_equal(sample.image, image)

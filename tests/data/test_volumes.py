@@ -1,7 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
+from kinds_of_files import kinds
 
+from unet_tf.data.pictures import read_image
 from unet_tf.data.volumes import count_planes, open_volume
 from unet_tf.errors import InputError
 
@@ -78,16 +82,110 @@ def test_a_tiff_is_mapped_and_not_read(tmp_path):
     array = array_of(3, 5, 7)
     tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
     volume = open_volume(tmp_path / "a.tif")
-    assert isinstance(volume.array, np.memmap)
+    assert all(page.contiguous for pages in volume.array.pictures.pages for page in pages)
     np.testing.assert_array_equal(volume.plane(2)[0:5, 1:7], array[2, :, 1:, None])
     colour = array_of(5, 7, 3)
     tifffile.imwrite(tmp_path / "rgb.tif", colour, photometric="rgb")
     np.testing.assert_array_equal(open_volume(tmp_path / "rgb.tif").plane(0)[0:5, 0:7], colour)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind.suffix == ".tif"], ids=lambda kind: kind.name)
+def test_windows_of_a_tiff_are_those_of_the_picture(tmp_path, kind):
+    """One reader: what is predicted into zarr is what is predicted into a folder, or is refused by name."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(kind.data)
+    try:
+        plane = open_volume(path).plane(0)
+    except InputError as error:
+        assert error.file == path
+        assert kind.refused or "strips are compressed" in str(error)
+        return
+    image = read_image(path)
+    height, width, channels = plane.shape
+    assert (image.shape[:2], image.dtype) == ((height, width), plane.dtype)
+    assert channels >= image.shape[2]
+    for rows, columns in (
+        (slice(0, height), slice(0, width)),
+        (slice(3, 18), slice(17, 19)),
+        (slice(16, 17), slice(0, 5)),
+    ):
+        np.testing.assert_array_equal(plane[rows, columns] - image[rows, columns], 0)
+
+
+def test_planes_of_a_tiff_bear_the_names_that_it_gives(tmp_path):
+    array = array_of(2, 3, 5, 7)
+    tifffile.imwrite(tmp_path / "ij.tif", array, imagej=True, metadata={"axes": "TZYX"})
+    tifffile.imwrite(tmp_path / "ome.tif", array, ome=True, metadata={"axes": "TZYX"}, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "shaped.tif", array, photometric="minisblack")
+    for name, axes in (("ij", "tzyx"), ("ome", "tzyx"), ("shaped", ("d0", "d1", "y", "x"))):
+        volume = open_volume(tmp_path / f"{name}.tif")
+        assert (volume.axes, volume.planes) == (tuple(axes), (2, 3))
+        np.testing.assert_array_equal(volume.plane(4)[1:4, 2:6], array[1, 1, 1:4, 2:6, None])
+    with pytest.raises(InputError, match="must be the last axes of a TIFF file"):
+        open_volume(tmp_path / "ij.tif", axes="yxtz")
+
+
+def bioformats2raw(path, version, images):
+    mark = {"bioformats2raw.layout": 3}
+    group = zarr.create_group(str(path), zarr_format=version, attributes={"ome": mark} if version == 3 else mark)
+    group.create_group("OME")
+    for number in range(images):
+        write_ome(path / str(number), array_of(4, 5) + number, version, "yx")
+    return path
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_only_image_of_bioformats2raw_is_taken(tmp_path, version):
+    np.testing.assert_array_equal(
+        open_volume(bioformats2raw(tmp_path / "a.zarr", version, 1)).plane(0)[0:4, 0:5], array_of(4, 5)[..., None]
+    )
+    with pytest.raises(InputError, match=r"b\.zarr holds 2 images\. Name one: .*b\.zarr/0, .*b\.zarr/1\."):
+        open_volume(bioformats2raw(tmp_path / "b.zarr", version, 2))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("how", ["cut", "empty", "list", "no shape", "unknown codec", "bad type"])
+def test_damaged_metadata_of_zarr_are_named(tmp_path, version, how):
+    path = tmp_path / "a.zarr"
+    zarr.create_array(str(path), data=array_of(4, 5), chunks=(2, 5), zarr_format=version)
+    file = path / ("zarr.json" if version == 3 else ".zarray")
+    text, data = file.read_text(), json.loads(file.read_text())
+    codec = {"name": "none such", "configuration": {}}
+    change = {
+        "no shape": {key: value for key, value in data.items() if key != "shape"},
+        "list": [data],
+        "unknown codec": data | ({"codecs": [codec]} if version == 3 else {"compressor": {"id": "none such"}}),
+        "bad type": data | ({"data_type": "uint9"} if version == 3 else {"dtype": "<u9"}),
+    }
+    file.write_text(
+        {"cut": text[: len(text) // 2], "empty": ""}.get(how, "") or json.dumps(change.get(how)) * (how in change)
+    )
+    with pytest.raises(InputError, match="is damaged") as raised:
+        open_volume(path).plane(0)[0:4, 0:5]
+    assert raised.value.file == file
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"multiscales": 3}, {"multiscales": []}, {"multiscales": [{}]},
+     {"multiscales": [{"axes": 3, "datasets": [{"path": "full"}]}]},
+     {"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": 7}]}]}, "text"],
+)  # fmt: skip
+def test_damaged_metadata_of_ome_are_named(tmp_path, change):
+    path = write_ome(tmp_path / "a.zarr", array_of(4, 4), 3, "yx")
+    data = json.loads((path / "zarr.json").read_text())
+    data["attributes"] = {"ome": change}
+    (path / "zarr.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"a\.zarr") as raised:
+        open_volume(path)
+    assert raised.value.file in (path, path / "zarr.json")
+
+
 def test_what_cannot_be_read_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "packed.tif", array_of(50, 70), compression="zlib")
-    with pytest.raises(InputError, match=r"packed\.tif cannot be mapped into memory.*without compression, or as zarr"):
+    with pytest.raises(
+        InputError, match=r"packed\.tif cannot be read in windows: its strips are compressed.*with tiles"
+    ):
         open_volume(tmp_path / "packed.tif")
     with pytest.raises(InputError, match=r"none\.zarr is neither a TIFF file nor a zarr array or group"):
         open_volume(tmp_path / "none.zarr")
@@ -102,7 +200,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InputError, match=r'received "tyx" for .*of shape \(4, 4\)'):
         open_volume(plain, axes="tyx")
     for axes in ("tx", "yy"):
-        with pytest.raises(InputError, match="each is named once, and y and x are among them"):
+        with pytest.raises(InputError, match="each must be named once, y and x among them"):
             open_volume(plain, axes=axes)
 
 

@@ -1,22 +1,27 @@
 import json
+import os
 import shutil
+import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from unet_tf import evaluate
+from unet_tf import evaluate, predict, read_image
 from unet_tf.data.folder import match, read_pair
+from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import judge, otsu_label, select_files
+from unet_tf.evaluation.evaluate import NotStored, judge, otsu_label
+from unet_tf.utils.signals import Stopped
 
 CLASSES = ("background", "cell")
 BINARY = MaskFormat("binary")
 
 
 def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     labels = [read_pair(pair, BINARY).label for pair in pairs]
     answers = iter(labels)
     result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
@@ -30,7 +35,7 @@ def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cell
 
 
 def test_soft_dice_uses_probabilities(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     truth = np.stack([read_pair(pair, BINARY).label for pair in pairs])
     result = judge(lambda image: np.full((96, 96, 2), 0.5), pairs, BINARY, CLASSES)
     for c in (0, 1):
@@ -39,7 +44,7 @@ def test_soft_dice_uses_probabilities(cells):
 
 
 def test_the_worst_file_comes_first(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     answers = iter([read_pair(pairs[0], BINARY).label, 1 - read_pair(pairs[1], BINARY).label])
     result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
     assert result.per_file == [(pairs[1], 0.0), (pairs[0], 1.0)]
@@ -49,55 +54,89 @@ def test_otsu_is_given_its_better_polarity(tmp_path):
     image = np.where(np.arange(64).reshape(8, 8) < 40, 200, 30).astype(np.uint8)
     write_picture(tmp_path / "images" / "a.png", image)
     write_picture(tmp_path / "masks" / "a.png", (image < 100).astype(np.uint8) * 255)
-    result = judge(lambda image: np.zeros((8, 8, 2)), match(tmp_path)[0], BINARY, CLASSES)
+    result = judge(lambda image: np.zeros((8, 8, 2)), find_named(tmp_path).splits[""], BINARY, CLASSES)
     assert np.array_equal(result.baselines["Otsu threshold"], [[40, 0], [0, 24]])
     assert set(np.unique(otsu_label(image[..., None].astype(np.uint16) * 200))) == {0, 1}
 
 
-def test_evaluate_takes_test_files_and_writes_scores_panels_and_report(run, cells):
+def test_evaluate_takes_test_files_and_writes_scores_panels_and_report(own_run, cells):
     seen = []
-    result = evaluate(run.path, cells, on_image=lambda done, total: seen.append((done, total)))
+    result = evaluate(own_run.path, cells, on_image=lambda done, total: seen.append((done, total)))
     assert result.files == f"2 files of {cells / 'test'}"
     assert seen == [(1, 2), (2, 2)]
-    stored = json.loads((run.path / "evaluation.json").read_text())
+    stored = json.loads((own_run.path / "evaluation.json").read_text())
     assert stored["mean_iou"] == result.mean_iou
     assert stored["confusion"] == result.confusion.tolist()
     assert set(stored["baselines"]) == {"majority class", "Otsu threshold"}
-    assert sorted(p.name for p in (run.path / "panels").iterdir()) == ["0.png", "1.png"]
+    assert sorted(p.name for p in (own_run.path / "panels").iterdir()) == ["0.png", "1.png"]
 
 
-def test_files_that_were_trained_on_are_left_out_whatever_their_name(run, cells, tmp_path):
+def test_each_picture_is_decoded_once_and_predicted_once(own_run, cells, monkeypatch):
+    from unet_tf.data import folder
+    from unet_tf.evaluation import evaluate as evaluation
+
+    decoded, predicted = [], []
+
+    def reading(path, page=0):
+        decoded.append(path)
+        return read_image(path, page)
+
+    def predicting(run, image, **arguments):
+        predicted.append(image.shape)
+        return predict(run, image, **arguments)
+
+    for module in (folder, evaluation):
+        monkeypatch.setattr(module, "read_image", reading)
+    monkeypatch.setattr(evaluation, "predict", predicting)
+    evaluate(own_run, cells, split="all")
+    assert len(decoded) == len(set(decoded)) == len(predicted) == 8
+
+
+def test_files_that_were_trained_on_are_left_out_whatever_their_name(own_run, cells, tmp_path):
+    data = tmp_path / "data"
     for number, split in enumerate(("train", "test")):
         for role in ("images", "masks"):
-            (tmp_path / role).mkdir(exist_ok=True)
-            shutil.copy(cells / split / role / "cells_000.png", tmp_path / role / f"renamed{number}.png")
-    result = evaluate(run, tmp_path)
+            (data / role).mkdir(exist_ok=True, parents=True)
+            shutil.copy(cells / split / role / "cells_000.png", data / role / f"renamed{number}.png")
+    result = evaluate(own_run, data)
     assert [pair.name for pair, _ in result.per_file] == ["renamed1"]
-    assert result.files == f"1 files of {tmp_path}, without 1 that the run learnt from"
-    assert len(evaluate(run, tmp_path, split="all").per_file) == 2
+    assert result.files == f"1 files of {data}, without 1 that the run learnt from"
+    assert len(evaluate(own_run, data, split="all").per_file) == 2
 
 
-def test_files_are_known_by_their_image_alone(run, cells, tmp_path):
+def test_files_are_known_by_their_image_alone(own_run, cells, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
     for split in ("train", "test"):
-        shutil.copy(cells / split / "images" / "cells_000.png", tmp_path / f"{split}.png")
-        (tmp_path / f"{split}_mask.png").write_bytes(b"not read")
-    assert [pair.name for pair in select_files(run, tmp_path)[0]] == ["test"]
+        shutil.copy(cells / split / "images" / "cells_000.png", data / f"{split}.png")
+        shutil.copy(cells / split / "masks" / "cells_000.png", data / f"{split}_mask.png")
+    (data / "train_mask.png").write_bytes(b"not read")
+    assert [pair.name for pair, _ in evaluate(own_run, data).per_file] == ["test"]
 
 
-def test_validation_files_are_said_to_have_chosen_the_epoch(run, cells, tmp_path):
-    shutil.copytree(cells / "val", tmp_path / "val")
-    assert "by which the best epoch was chosen" in evaluate(run, tmp_path).files
+def test_validation_files_are_said_to_have_chosen_the_epoch(own_run, cells, tmp_path):
+    shutil.copytree(cells / "val", tmp_path / "data" / "val")
+    assert "by which the best epoch was chosen" in evaluate(own_run, tmp_path / "data").files
 
 
-def test_files_of_one_name_in_several_splits_are_told_apart(run, cells):
-    result = evaluate(run, cells, split="all")
-    stored = json.loads((run.path / "evaluation.json").read_text())
-    assert len(stored["per_file_mean_iou"]) == len(result.per_file) == 8
-    assert {"train/cells_000", "val/cells_000", "test/cells_000"} <= set(stored["per_file_mean_iou"])
+def test_files_of_one_name_are_told_apart(own_run, cells, tmp_path):
+    data = tmp_path / "data"
+    (data / "a").mkdir(parents=True)
+    (data / "b").mkdir()
+    lines = []
+    for number, folder in enumerate(("a/x", "b/x", "b/y")):
+        for role in ("images", "masks"):
+            to = data / folder / f"{role}.png"
+            to.parent.mkdir(exist_ok=True)
+            shutil.copy(cells / "test" / role / f"cells_00{number % 2}.png", to)
+        lines.append(f"{folder}/images.png {folder}/masks.png")
+    (data / "train.txt").write_text("\n".join(lines))
+    result = evaluate(own_run, data, split="all")
+    assert len(result.to_json()["per_file_mean_iou"]) == len(result.per_file) == 3
 
 
 def test_a_class_that_occurs_nowhere_has_no_soft_dice(cells):
-    pairs = match(cells / "test")[0]
+    pairs = find_named(cells / "test").splits[""]
     answer = np.dstack([np.full((96, 96), 0.6), np.full((96, 96), 0.3), np.full((96, 96), 0.1)])
     with pytest.raises(InputError):  # 255 is void and there is no class 1 and 2
         judge(lambda image: answer[:5], pairs, MaskFormat("index", 3), ("a", "b", "c"))
@@ -106,9 +145,70 @@ def test_a_class_that_occurs_nowhere_has_no_soft_dice(cells):
     assert result.mean_soft_dice == result.soft_dice[0]
 
 
-def test_nothing_left_to_score_is_refused(run, cells):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_net_that_gives_what_is_not_finite_has_no_score(cells, value):
+    answer = np.full((96, 96, 2), 0.5)
+    answer[5, 7, 1] = value
+    with pytest.raises(InputError, match="probabilities must be finite; the net gives NaN or infinity"):
+        judge(lambda image: answer, match(cells / "test")[0], BINARY, CLASSES)
+
+
+def test_the_worst_few_and_the_best_are_drawn_and_no_other_is_kept(tmp_path):
+    (tmp_path / "images").mkdir()
+    answers = []
+    for number, wrong in enumerate((3, 0, 5, 1, 4, 2, 6)):
+        image = np.full((700, 3), 100, np.uint8)
+        image[0] = number
+        label = np.zeros((700, 3), np.uint8)
+        write_picture(tmp_path / "images" / f"{number}.png", image)
+        write_picture(tmp_path / "masks" / f"{number}.png", label)
+        label[:wrong] = 1
+        answers.append(np.eye(2)[label])
+    result = judge(lambda image: answers[image[0, 0, 0]], match(tmp_path)[0], BINARY, CLASSES)
+    assert [case.title.split("/")[-1] for case in result.cases] == ["6", "2", "4", "0", "1"]
+    assert {case.image.shape for case in result.cases} == {(350, 2, 1)}  # every second pixel
+
+
+def test_scores_that_cannot_be_stored_are_not_lost(own_run, cells, monkeypatch):
+    from unet_tf.evaluation import evaluate as evaluation
+
+    @contextmanager
+    def read_only(path):
+        raise InputError(f"Cannot write {path}: Read-only file system.")
+        yield
+
+    monkeypatch.setattr(evaluation, "replacing", read_only)
+    with pytest.raises(NotStored, match=r"cannot be stored in .*own_run\. Cannot write .*Read-only") as caught:
+        evaluate(own_run, cells)
+    assert 0 <= caught.value.evaluation.mean_iou <= 1
+
+
+def test_evaluation_ends_between_two_pictures_when_it_is_told_to(own_run, cells):
+    before = (own_run.path / "evaluation.json").read_bytes()
+    seen = []
+
+    def tell(done, total):
+        seen.append(done)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        evaluate(own_run, cells, split="all", on_image=tell)
+    assert seen == [1]
+    assert (own_run.path / "evaluation.json").read_bytes() == before
+
+
+def test_nothing_left_to_score_is_refused(own_run, cells):
     with pytest.raises(InputError, match="learnt from every image"):
-        evaluate(run, cells / "train")
-    with pytest.raises(InputError, match="one of train, val, test, all; received 'dev'"):
-        evaluate(run, cells, split="dev")
-    assert len(evaluate(run, cells, split="train").per_file) == 4
+        evaluate(own_run, cells / "train")
+    with pytest.raises(InputError, match="must be one of train, val, test, all; received 'dev'"):
+        evaluate(own_run, cells, split="dev")
+    assert len(evaluate(own_run, cells, split="train").per_file) == 4
+
+
+def test_files_of_one_name_in_two_splits_have_a_score_each(tmp_path):
+    for split in ("train", "val"):
+        write_picture(tmp_path / split / "a.png", np.zeros((8, 8), np.uint8))
+        write_picture(tmp_path / split / "a_mask.png", np.eye(8, dtype=np.uint8) * 255)
+    pairs = [pair for some in find_named(tmp_path).splits.values() for pair in some]
+    stored = judge(lambda image: np.zeros((8, 8, 2)), pairs, BINARY, CLASSES).to_json()
+    assert set(stored["per_file_mean_iou"]) == {"train/a", "val/a"}

@@ -85,7 +85,7 @@ def test_it_counts_exactly_beyond_float32():
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match=r"one shape; received \(2, 2\) and \(2, 3\)"):
         confusion_matrix(np.zeros((2, 2), int), np.zeros((2, 3), int), 2)
-    with pytest.raises(InputError, match="Every label id is below 2 .* received 0 to 7"):
+    with pytest.raises(InputError, match="A label id must be below 2 .* received 0 to 7"):
         confusion_matrix(np.array([0, 7]), np.array([0, 0]), 2)
     with pytest.raises(InputError, match="received 1"):
         MeanIoU(1)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unet_tf.data.drawing import INVENTED, MISSED, VOID_GREY, colour, difference, displayable
-from unet_tf.evaluation.panels import write_panels
+from unet_tf.errors import InputError
+from unet_tf.evaluation.panels import Case, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.labels import VOID
 
@@ -47,6 +48,23 @@ def test_scores_that_do_not_exist_are_said_to_be_none(folder):
     assert "<td>none</td>" in page
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("evaluation.json", "{}"),
+        ("evaluation.json", "[" * 100_000),
+        ("evaluation.json", '{"files": "a"'),
+        ("history.csv", "epoch,loss\n0,1\n"),
+        ("history.csv", "epoch,loss,mean_iou,val_loss,val_mean_iou,seconds\nnan,1,1,1,1,1\n"),
+        ("config.toml", "train = 3"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(folder, name, content):
+    (folder / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{re.escape(str(folder / name))} is damaged"):
+        write_report(folder)
+
+
 def test_a_loss_that_is_not_finite_still_gives_a_page(folder):
     lines = (folder / "history.csv").read_text().splitlines()
     loss = lines[1].split(",")[lines[0].split(",").index("val_loss")]
@@ -55,14 +73,9 @@ def test_a_loss_that_is_not_finite_still_gives_a_page(folder):
 
 
 def test_dollar_signs_are_no_formulas(folder, tmp_path):
-    write_panels(
-        tmp_path / "p", [("$\\x", *[np.zeros((9, 9, 1), np.uint8), np.zeros((9, 9), np.uint8)], perfect)], ("a$", "b$")
-    )
+    label = np.zeros((9, 9), np.uint8)
+    write_panels(tmp_path / "p", [Case("$\\x", 1.0, label[..., None], label, label)], ("a$", "b$"))
     assert [p.name for p in (tmp_path / "p").iterdir()] == ["0.png"]
-
-
-def perfect(image):
-    return np.stack([np.ones(image.shape[:2]), np.zeros(image.shape[:2])], -1)
 
 
 def test_every_class_but_the_background_has_a_colour():

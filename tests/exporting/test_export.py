@@ -1,6 +1,8 @@
 import hashlib
 import json
+import os
 import shutil
+import signal
 
 import cv2
 import numpy as np
@@ -8,18 +10,11 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import export, generate_cells, predict, read_image, verify
-from unet_tf.data.masks import MaskFormat
-from unet_tf.data.normalisation import Normalisation
-from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
-from unet_tf.exporting.bundle import TFLITE, Bundle
-from unet_tf.exporting.export import calibration, static_tile
-from unet_tf.exporting.saved_model import decoded, mirrored, signatures, write_saved_model
-from unet_tf.geometry import Geometry
-from unet_tf.model.unet import unet
-from unet_tf.tiling import mirror_index
+from unet_tf.exporting.bundle import TFLITE
+from unet_tf.utils.signals import Stopped
 
 NETS = ["saved_model/1", "saved_model_bfloat16/1", *TFLITE.values()]
 
@@ -70,13 +65,6 @@ def test_each_tflite_file_says_what_it_is(bundle):
         assert read_description(bundle / name).to_json() == described
 
 
-def test_a_description_goes_through_json():
-    masks = MaskFormat("palette", 2, colours=((1, 2, 3), (4, 5, 6)), void=((0, 0, 0),), tolerance=3.0)
-    normalisation = Normalisation((1.5, 2.0, 3.0), (1.0, 2.0, 0.5), "uint16")
-    one = Description(("a", "b"), masks, normalisation, Geometry(3, "same"), 200, {"max_iou_drop": 0.01})
-    assert Description.restore(json.loads(json.dumps(one.to_json()))) == one
-
-
 def test_every_net_is_held_against_keras(report):
     nets = report["artefacts"]
     assert list(nets) == NETS
@@ -115,26 +103,6 @@ def test_the_saved_model_takes_raw_pixels_of_any_size(run, saved_model, size):
     np.testing.assert_array_equal(mask, found.argmax(-1))
 
 
-@pytest.mark.parametrize("padding", ["valid", "same"])
-def test_tiles_in_the_graph_are_those_of_one_pass(padding, tmp_path):
-    model = unet((None, None, 3), 3, base_filters=2, depth=2, padding=padding)
-    normalisation, geometry = Normalisation((99.0,) * 3, (50.0,) * 3, "uint8"), Geometry(2, padding)
-    images = np.random.default_rng(0).integers(0, 256, (2, 91, 120, 3), dtype=np.uint8)
-    found = []
-    for tile in (84 if padding == "valid" else 88, 400):
-        write_saved_model(model, signatures(model, normalisation, geometry, tile), str(tmp_path / str(tile)))
-        net = tf.saved_model.load(str(tmp_path / str(tile))).signatures["probabilities"]
-        found.append(net(image=tf.constant(images))["probabilities"].numpy())
-    assert found[0].shape == (2, 91, 120, 3)
-    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
-
-
-def test_the_graph_mirrors_as_numpy_does():
-    for start, length, size in ((-5, 20, 4), (-3, 9, 1), (2, 7, 30)):
-        found = mirrored(tf.constant(start), tf.constant(length), tf.constant(size)).numpy()
-        np.testing.assert_array_equal(found, mirror_index(start, start + length, size))
-
-
 def test_picture_files_of_mixed_kinds_and_sizes_come_back_as_masks(run, saved_model, tmp_path):
     grey = generate_cells(50, 61, seed=1)[0]
     contents = {
@@ -154,51 +122,16 @@ def test_picture_files_of_mixed_kinds_and_sizes_come_back_as_masks(run, saved_mo
         assert mask.startswith(b"\x89PNG")
 
 
-def broken(content):
-    return content[:60] + b"xxxxxxxxxx" + content[70:]
-
-
-GREY = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "is not a complete PNG, JPEG or BMP picture"),
-        (b"hello", "is not a complete PNG, JPEG or BMP picture"),
-        (png(GREY)[:-200], "is not a complete PNG, JPEG or BMP picture"),
-        (broken(png(GREY)), "is not a complete PNG, JPEG or BMP picture"),
-        (jpeg(GREY)[:300], "is not a complete PNG, JPEG or BMP picture"),
-        (png(GREY.astype(np.uint16) * 257), "is not of 8 bits a channel"),
-        (png(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)), "is in colour"),
-    ],
-)
-def test_a_picture_that_cannot_be_used_is_named_and_the_model_goes_on(saved_model, content, reason):
-    good = png(GREY)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"image_bytes\[1\] {reason}"):
-        saved_model["encoded"](image_bytes=tf.constant([good, content]))
+def test_a_picture_that_cannot_be_used_is_named_and_the_model_goes_on(saved_model):
+    good = png(np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\] is not a complete PNG, JPEG or BMP"):
+        saved_model["encoded"](image_bytes=tf.constant([good, b"hello"]))
     assert len(saved_model["encoded"](image_bytes=tf.constant([good]))["mask_bytes"]) == 1
 
 
 def test_an_image_without_pixels_is_refused(saved_model):
     with pytest.raises(tf.errors.InvalidArgumentError, match="with a pixel at least"):
         saved_model["serving_default"](image=tf.zeros((1, 0, 5, 1), tf.uint8))
-
-
-def test_deep_pictures_are_decoded_with_all_their_bits():
-    deep = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
-    found = decoded(tf.constant(0), tf.constant(png(deep)), 1, "uint16").numpy()
-    np.testing.assert_array_equal(found[..., 0], deep)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[7\] is not a 16-bit PNG"):
-        decoded(tf.constant(7), tf.constant(png(GREY)), 1, "uint16")
-
-
-def test_colour_is_decoded_as_the_package_does(tmp_path):
-    colour = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
-    for name, content in (("a.jpg", jpeg(colour)), ("a.png", png(colour)), ("b.png", png(GREY))):
-        (tmp_path / name).write_bytes(content)
-        found = decoded(tf.constant(0), tf.constant(content), 3, "uint8").numpy()
-        np.testing.assert_array_equal(found, np.broadcast_to(read_image(tmp_path / name), found.shape))
 
 
 def test_the_weights_are_stored_once(run, bundle):
@@ -226,63 +159,32 @@ def test_tflite_files_have_the_names_of_the_saved_model(bundle, saved_model):
         assert list(runner.get_input_details()) == ["image"]
 
 
-def test_calibration_reads_training_images_and_a_tile_holds_a_picture(run):
-    from unet_tf.evaluation.evaluate import select_files
-
-    pairs = select_files(run, run.data, "train")[0]
-    windows = calibration(run, pairs, 84)
-    assert windows.shape[1:] == (84, 84, 1)
-    assert windows.dtype == np.uint8
-    np.testing.assert_array_equal(windows, calibration(run, pairs, 84))
-    assert static_tile(run, pairs) == 136  # 96 px and the halo on both sides
-    assert static_tile(run, []) == 84
-
-
-def test_verify_passes_what_was_exported(bundle, cells):
-    found = verify(bundle, cells / "val")
-    assert found.faults == []
-    assert list(found.report["artefacts"]) == NETS
-    assert "mean_iou" in found.report["keras"]
-    alone = verify(bundle, cells / "val" / "images")
-    assert alone.report["pictures"] == "2 pictures"
-    assert "mean_iou" not in alone.report["keras"]
-
-
-def test_verify_names_tampered_missing_and_foreign_files(bundle, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(bundle, copy)
-    with (copy / "model_uint8.tflite").open("ab") as file:
-        file.write(b"x")
-    (copy / "MODEL_CARD.md").unlink()
-    (copy / "saved_model" / "1" / "virus.so").touch()
-    assert verify(copy) == type(verify(copy))(
-        [
-            "MODEL_CARD.md is missing.",
-            "model_uint8.tflite was changed after the export.",
-            "saved_model/1/virus.so came in after the export.",
-        ]
-    )
-    shutil.rmtree(copy)
-    shutil.copytree(bundle, copy)
-    about = (copy / "bundle.json").read_text()
-    (copy / "bundle.json").write_text(about.replace('"foreground"', '"cell"'))
-    assert (
-        "bundle.json was changed after the export: model_uint8.tflite says otherwise of the net." in verify(copy).faults
-    )
-    (copy / "bundle.json").write_text("{}")
-    with pytest.raises(InputError, match=r"bundle\.json is damaged or of another version"):
-        Bundle(copy)
-
-
-def test_verify_names_a_net_that_differs(bundle, monkeypatch):
-    monkeypatch.setitem(comparison.EXACT, "saved_model/1", -1.0)
-    assert verify(bundle).faults[0].startswith("saved_model/1 differs from Keras by ")
-
-
 def test_a_difference_to_keras_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setitem(comparison.EXACT, "saved_model/1", -1.0)
     with pytest.raises(RuntimeError, match=r"saved_model/1 differs from Keras by .* Nothing was exported"):
         export(run, tmp_path / "bundle", variants=())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_net_that_gives_nan_is_never_exported(own_run, tmp_path):
+    model = own_run.model
+    weights = model.get_weights()
+    weights[-1][0] = np.nan
+    model.set_weights(weights)
+    with pytest.raises(
+        InputError, match=r"model\.keras must give finite .*saved_model/1 must give finite .* Nothing was"
+    ):
+        export(own_run, tmp_path / "bundle", variants=())
+    assert [path.name for path in tmp_path.iterdir()] == ["own_run"]
+
+
+def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path):
+    def tell(name):
+        if name == "TFLite float32":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        export(run, tmp_path / "bundle", variants=["float32", "float16"], on_step=tell)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -325,11 +227,11 @@ def test_bad_input_is_refused(run, bundle, cells, tmp_path):
         export(run, tmp_path / "b", tile=83)
     with pytest.raises(InputError, match="is no run"):
         export(tmp_path, tmp_path / "b")
-    with pytest.raises(InputError, match="A run is exported, or its folder: .* received Functional"):
+    with pytest.raises(InputError, match="A run must be given, or its folder: .* received Functional"):
         export(run.model, tmp_path / "b")
-    with pytest.raises(InputError, match=r"variants are float32, float16, dynamic, uint8; received 'int4'"):
+    with pytest.raises(InputError, match=r"variants must be of float32, float16, dynamic, uint8; received 'int4'"):
         export(run, tmp_path / "b", variants=["int4"])
-    with pytest.raises(InputError, match="lies between 0 and 1; received 2"):
+    with pytest.raises(InputError, match="must lie between 0 and 1; received 2"):
         export(run, tmp_path / "b", max_iou_drop=2)
     with pytest.raises(InputError, match="is no bundle"):
         verify(cells)

@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import cv2
@@ -9,8 +10,7 @@ from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.data.synthetic import generate_cells
 from unet_tf.errors import InputError
 from unet_tf.planning import doctor
-from unet_tf.planning.inspection import Look, near_copies
-from unet_tf.planning.page import class_rows, suggestions, write_overview
+from unet_tf.planning.page import write_overview
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def test_every_problem_is_listed(data):
     (masks / "cells_002.png").unlink()
     write_picture(images / "cells_003.png", np.zeros((96, 96), np.uint16))
     problems = "\n".join(check(data, masks="binary").problems)
-    assert "Masks hold values that no class has: 128 in 9216 pixels of 1 masks (cells_000)" in problems
+    assert "Masks hold values that no class has: 128 in 9216 pixels of 1 masks (train/cells_000)" in problems
     assert "cells_001.png is empty" in problems
     assert "1 images without a mask" in problems
-    assert "one pixel type; found uint16" in problems
+    assert "must have one pixel type; found uint16" in problems
 
 
 def test_files_that_share_a_problem_share_a_line(tmp_path):
@@ -65,7 +65,10 @@ def test_files_that_share_a_problem_share_a_line(tmp_path):
     data = write_pairs(tmp_path, *((noise(n), colours) for n in range(7)))
     findings = check(data, masks="binary")
     assert len(findings.problems) == 1
-    assert findings.problems[0].startswith(f"7 files ({data / 'masks' / '00.png'}, ")
+    problem, masks = findings.problems[0], data / "masks"
+    assert problem.startswith(f"{masks / '00.png'} is colour-coded")
+    assert f"So it is with {masks / '01.png'}, " in problem
+    assert problem.endswith(f"{masks / '05.png'} and 1 more.")
     assert findings.problems[0].count("is colour-coded") == 1
 
 
@@ -73,7 +76,8 @@ def test_values_of_no_class_are_counted_over_all_masks(tmp_path):
     mask = HALF.copy()
     mask[0, :3], mask[1, 0] = 7, 9
     findings = check(write_pairs(tmp_path, (noise(0), mask), (noise(1), HALF), (noise(2), mask)), masks="binary")
-    assert "7 in 6 pixels of 2 masks (00, 02); 9 in 2 pixels of 2 masks (00, 02). Say" in findings.problems[0]
+    files = r"\(train/00, (train|val)/02\)"
+    assert re.search(rf"7 in 6 pixels of 2 masks {files}; 9 in 2 pixels of 2 masks {files}\. Say", findings.problems[0])
     assert findings.problems[0].endswith("the farthest is 9 away: --mask-tolerance 9.")
     assert findings.splits["train"].pairs + findings.splits["val"].pairs == 1
 
@@ -149,17 +153,166 @@ def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):
 
 
 def test_the_nearest_class_is_not_offered_for_ids(tmp_path):
-    findings = check(write_pairs(tmp_path, *[(noise(n), HALF // 100) for n in range(3)]), classes=2, masks="index")
-    assert findings.problems[0].endswith("Say what they are (--classes, --void, label_colors.txt).")
+    masks = [(noise(n), np.uint8([0, 1, 2, 9])[(np.indices((40, 40)).sum(0)) % 4]) for n in range(4)]
+    (problem,) = check(write_pairs(tmp_path, *masks), classes=3, masks="index").problems
+    assert problem.endswith(" If they are class ids: --classes 4. If they count nowhere: --void 9.")
+    assert "9 in 400 pixels of 1 masks" not in problem
+    assert "9 in 1600 pixels of 4 masks (train/" in problem
 
 
-def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
-    thumbnail = np.full((64, 64), 1 / 64, np.float32)
-    other = np.diag(np.full(64, 1 / 8, np.float32))
-    looks = [Look(thumbnail=one) for one in (other, *[thumbnail] * 1500, None, other)]
-    splits = ["train"] * 1000 + ["val"] * 503
-    expected = {(1, n) for n in range(2, 1501)} | {(1000, n) for n in range(1001, 1501)} | {(0, 1502)}
-    assert near_copies(looks, splits) == expected
+def blocks(*values):
+    """Six masks of 8x8 blocks, each of which holds all values."""
+    for seed in range(6):
+        chosen = np.resize(np.array(values, np.uint16 if max(values) > 255 else np.uint8), 25)
+        yield np.kron(np.random.default_rng(seed).permutation(chosen).reshape(5, 5), np.ones((8, 8), chosen.dtype))
+
+
+def soft_grey():
+    """Six masks in which black discs lie in white, with soft edges."""
+    for seed in range(6):
+        big = np.full((160, 160), 255, np.uint8)
+        cv2.circle(big, (70 + seed, 80), 50, 0, -1)
+        yield cv2.resize(big, (40, 40), interpolation=cv2.INTER_AREA)
+
+
+def soft_colours():
+    for mask in soft_grey():
+        coloured = np.repeat(mask[..., None], 3, axis=2)
+        coloured[:6, :6] = 128
+        yield coloured
+
+
+def few_objects():
+    for seed in range(6):
+        mask = np.zeros((40, 40), np.uint8)
+        for number in range(1, 3 + seed):
+            mask[4 * number : 4 * number + 3, 5:20] = number
+        yield mask
+
+
+def stray(value, among=(0, 255)):
+    for number, mask in enumerate(blocks(*among)):
+        mask[3, 3] = value if number == 2 else mask[3, 3]
+        yield mask
+
+
+GREYS = "0 0 0 background\n255 255 255 cell\n128 128 128 debris\n"
+OPTION = r"--(masks|classes|void|mask-tolerance) (\d+|binary|palette|index|instance)"
+UNDECIDED = {
+    "ids with gaps": (blocks(0, 7, 11, 26), {}, ""),
+    "gaps and void": (blocks(0, 7, 11, 26, 255), {}, ""),
+    "gaps, index said": (blocks(0, 7, 11, 26), {"masks": "index"}, ""),
+    "gaps, fewer classes said": (blocks(0, 7, 11, 26), {"masks": "index", "classes": 3}, ""),
+    "gaps, two classes said": (blocks(0, 7, 11, 26), {"classes": 2}, ""),
+    "gaps, more classes said": (blocks(0, 7, 11, 26), {"masks": "index", "classes": 27}, ""),
+    "gaps, a tolerance said": (blocks(0, 7, 11, 26), {"mask_tolerance": 5}, ""),
+    "gaps, a void said": (blocks(0, 7, 11, 26), {"void": "7"}, ""),
+    "16-bit ids": (blocks(0, 70, 300, 65_000), {}, ""),
+    "grey of two bits": (blocks(0, 85, 170, 255), {}, ""),
+    "ids": (blocks(0, 1, 2), {}, ""),
+    "ids and void": (blocks(0, 1, 2, 255), {}, ""),
+    "ids from 1": (blocks(1, 2, 3), {}, ""),
+    "two ids from 1": (blocks(1, 2), {}, ""),
+    "0, 1 and 255": (blocks(0, 1, 255), {}, ""),
+    "0, 1 and 255, binary said": (blocks(0, 1, 255), {"masks": "binary"}, ""),
+    "0, 1 and 2, binary said": (blocks(0, 1, 2), {"masks": "binary"}, ""),
+    "1 in some files and 255 in others": ([*list(blocks(0, 1))[:3], *list(blocks(0, 255))[3:]], {}, ""),
+    "a stray value": (stray(7), {"masks": "binary"}, ""),
+    "a stray value, nothing said": (stray(7), {}, ""),
+    "a stray value in 16 bit": (stray(900, (0, 65535)), {"masks": "binary"}, ""),
+    "a stray id": (stray(9, (0, 1, 2)), {"masks": "index", "classes": 3}, ""),
+    "a stray id, void said": (stray(9, (0, 1, 2, 4)), {"masks": "index", "classes": 3, "void": "4"}, ""),
+    "soft edges": (soft_grey(), {}, ""),
+    "soft edges, binary said": (soft_grey(), {"masks": "binary"}, ""),
+    "few objects": (few_objects(), {}, ""),
+    "soft edges in colours": (soft_colours(), {}, GREYS),
+    "a colour of no class": ((np.repeat(mask[..., None], 3, axis=2) for mask in blocks(0, 255, 128, 90)), {}, GREYS),
+    "ids with lines in label_colors.txt": (blocks(0, 1, 2), {}, GREYS),
+}
+
+
+@pytest.mark.parametrize("case", UNDECIDED)
+def test_every_command_in_a_message_works(tmp_path, case):
+    masks, said, palette = UNDECIDED[case]
+    write_pairs(tmp_path, *((noise(n), mask) for n, mask in enumerate(masks)))
+    if palette:
+        (tmp_path / "label_colors.txt").write_text(palette)
+    problems = check(tmp_path, **said).problems
+    commands = [found[0] for found in re.finditer(rf"(?:{OPTION} ?)+", " ".join(problems))]
+    assert bool(problems) == bool(commands)
+    for command in commands:
+        settings = {"void": [*filter(None, [said.get("void")])]}
+        for name, value in re.findall(OPTION, command):
+            if name == "void":
+                settings["void"].append(value)
+            else:
+                settings[name.replace("-", "_")] = float(value) if name == "mask-tolerance" else value
+        again = check(tmp_path, **(said | settings))
+        assert again.problems == [], command
+        assert again.splits["train"].class_pixels.all()
+
+
+def test_the_advice_for_soft_edges_invents_no_class(tmp_path):
+    masks = list(soft_colours())
+    write_pairs(tmp_path, *((noise(n), mask) for n, mask in enumerate(masks)))
+    (tmp_path / "label_colors.txt").write_text(GREYS)
+    (problem,) = check(tmp_path).problems
+    tolerance = float(problem.rpartition("--mask-tolerance ")[2].rstrip("."))
+    findings = check(tmp_path, mask_tolerance=tolerance)
+    pixels = sum(facts.class_pixels for facts in findings.splits.values())
+    assert pixels[2] == 6 * 36
+    assert pixels.sum() + sum(facts.void for facts in findings.splits.values()) == 6 * 40 * 40
+
+
+def test_pairs_of_one_name_in_two_splits_are_kept_apart(tmp_path):
+    flat = np.full((40, 40), 3, np.uint8)
+    for split, pictures in (("train", (flat, noise(1), noise(2))), ("val", (noise(3), flat + 1, noise(4)))):
+        write_pairs(tmp_path / split, *((picture, HALF) for picture in pictures))
+    findings = check(tmp_path)
+    assert findings.warnings == ["2 images of one value all over: train/00, val/01."]
+    assert [name for name, _ in findings.overlays] == [
+        f"{split}/{n:02d}" for split in ("train", "val") for n in range(3)
+    ]
+    mask = HALF.copy()
+    mask[0, 0] = 9
+    write_picture(tmp_path / "val" / "masks" / "00.png", mask)
+    write_picture(tmp_path / "train" / "masks" / "00.png", mask)
+    assert "9 in 2 pixels of 2 masks (train/00, val/00)." in check(tmp_path, masks="binary").problems[0]
+
+
+def test_files_that_lie_in_two_splits_are_counted_in_both(tmp_path):
+    write_pairs(tmp_path, *((noise(n), HALF) for n in range(3)))
+    (tmp_path / "train.txt").write_text("00\n01\n02\n")
+    (tmp_path / "val.txt").write_text("02\n")
+    findings = check(tmp_path)
+    assert {name: facts.pairs for name, facts in findings.splits.items()} == {"train": 3, "val": 1}
+    assert "once the same image in two splits, so that scores flatter the net: train/02 = val/02." in findings.warnings
+
+
+def test_values_that_stand_for_no_measurement_are_named(tmp_path):
+    for number in range(4):
+        image = np.random.default_rng(number).random((40, 40)).astype(np.float32)
+        image[:4, :5] = -9999 if number != 1 else image[:4, :5]
+        write_picture(tmp_path / "images" / f"{number}.tif", image)
+        write_picture(tmp_path / "masks" / f"{number}.png", HALF)
+    (warning,) = check(tmp_path).warnings
+    assert warning.startswith("3 images with pixels that hold no measurement (-9999), which are void and no part of")
+    assert sum(facts.void for facts in check(tmp_path).splits.values()) == 3 * 20
+
+
+def test_a_value_far_from_all_others_is_named(tmp_path):
+    images = [np.random.default_rng(n).integers(1000, 1100, (40, 40)).astype(np.uint16) for n in range(4)]
+    images[2][:3, :4] = 65535
+    warning = check(write_pairs(tmp_path, *((image, HALF) for image in images))).warnings[-1]
+    assert warning.startswith("1 image with a value that lies more than 10 times the spread of 99% of the other pixels")
+    assert warning.endswith("(GDAL's tag 42113) or replace it: train/02 (65535 in 0.75%).")
+
+
+def test_a_class_that_no_validation_pixel_has_is_named(tmp_path):
+    for split, values in (("train", (0, 255)), ("val", (0,))):
+        write_pairs(tmp_path / split, *((noise(10 * len(values) + n), next(blocks(*values))) for n in range(3)))
+    warnings = check(tmp_path).warnings
+    assert any(warning.startswith("No validation pixel is of foreground") for warning in warnings)
 
 
 def test_among_very_many_images_only_equal_ones_are_looked_for(tmp_path, monkeypatch):
@@ -193,11 +346,11 @@ def test_images_and_masks_that_deserve_a_look_are_named(tmp_path):
     )  # fmt: skip
     assert findings.problems == []
     assert findings.warnings == [
-        "1 image of one value all over: 02.",
-        "1 image with more than 10% of the pixels at the highest value: saturated or clipped: 01.",
+        "1 image of one value all over: train/02.",
+        "1 image with more than 10% of the pixels at the highest value: saturated or clipped: train/01.",
         "1 image whose contrast is more than 10 times that of the median image, or less than a 10th: one "
-        "normalisation serves all images, so rescale them alike: 03.",
-        "1 image whose mask is of one class in more than 99.9% of its pixels: 04.",
+        "normalisation serves all images, so rescale them alike: train/03.",
+        "1 image whose mask is of one class in more than 99.9% of its pixels: train/04.",
     ]
 
 
@@ -210,20 +363,6 @@ def test_instance_masks_are_counted_as_objects(cells, tmp_path):
     assert findings.masks.kind == "instance"
     counted = sum(facts.objects for facts in findings.splits.values())
     assert counted == sum(len(np.unique(read_image(path))) - 1 for path in (data / "labels").iterdir())
-
-
-def test_the_page_stands_alone_and_says_what_the_facts_say(cells, tmp_path):
-    findings = check(cells)
-    page = write_overview(findings, tmp_path / "out").read_text()
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["check.html", "check.json", "overlays.png"]
-    assert read_image(tmp_path / "out" / "overlays.png").shape[1] == 1400
-    assert page.count("data:image/png;base64,") == 1
-    assert "src=" in page
-    assert 'src="http' not in page
-    for text in ("Nothing stands in the way", "96x96 (4)", "binary: the 8 masks looked at", "balancing weight"):
-        assert text in page, text
-    assert class_rows(findings)[1][0] == "background"
-    assert dict(suggestions(findings))["tile"] == "96 px"
 
 
 def test_the_facts_are_json(cells):

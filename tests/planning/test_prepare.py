@@ -9,11 +9,14 @@ import pytest
 
 from unet_tf import dataset
 from unet_tf.config import TrainConfig
+from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
+from unet_tf.data.splits import hold_out
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.losses import WeightedCrossentropy
 from unet_tf.model.unet import unet
+from unet_tf.planning.doctor import check
 from unet_tf.planning.plan import Choice
 from unet_tf.planning.prepare import prepare
 from unet_tf.utils.signals import Stopped, stoppable
@@ -97,7 +100,7 @@ def test_folds_and_groups_reach_the_split(nuclei):
         ("training", {}, "A split must be one of train, val, test; received 'training'"),
         ("test", {"classes": 3}, "none has class1, class2"),
         ("train", {"tile": 53}, "not a legal tile size"),
-        ("train", {"void": "sea"}, "Void is a value or the name of a class"),
+        ("train", {"void": "sea"}, "Void must be a value or the name of a class"),
     ],
 )
 def test_bad_datasets_are_refused(cells, split, settings, message):
@@ -115,6 +118,49 @@ def test_the_same_settings_give_the_same_tiles(cells):
     for part, same in zip(first, again, strict=True):
         np.testing.assert_array_equal(part, same)
     keras.utils.clear_session()
+
+
+def rare(folder, holding, count=10):
+    """Pairs of noise; some hold a class 1."""
+    for number in range(count):
+        image = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:9, 4:9] = 255 * (number in holding)
+        write_picture(folder / "images" / f"{number}.png", image)
+        write_picture(folder / "masks" / f"{number}.png", mask)
+    return folder
+
+
+SMALL = TrainConfig(depth=1, padding="same", tile=16)
+
+
+def test_the_drawn_share_holds_the_rare_class(tmp_path, caplog):
+    rare(tmp_path, (2, 5))
+    assert not {"2", "5"} & {pair.name for pair in hold_out(find_named(tmp_path).splits[""])[1]}  # by names alone
+    prepared = prepare(tmp_path, SMALL)
+    assert all((samples.class_pixels > 0).all() for samples in prepared.splits.values())
+    assert [len(prepared.splits[name]) for name in ("train", "val")] == [8, 2]
+    assert "No validation pixel" not in caplog.text
+    found = check(tmp_path, SMALL)
+    assert found.splits["val"].class_pixels.tolist() == prepared.splits["val"].class_pixels.tolist()
+    assert not [text for text in found.warnings if "No validation pixel" in text]
+
+
+def test_a_class_that_validation_lacks_is_said(tmp_path, caplog):
+    rare(tmp_path, (4,))
+    prepared = prepare(tmp_path, SMALL)
+    assert prepared.splits["val"].class_pixels[1] == 0
+    words = "No validation pixel is of foreground. A mean IoU on these files is that of the other classes alone"
+    assert words in caplog.text
+    assert words in " ".join(check(tmp_path, SMALL).warnings)
+
+
+def test_a_run_that_goes_on_has_the_share_that_it_began_with(tmp_path):
+    rare(tmp_path, (2, 5))
+    prepared = prepare(tmp_path, SMALL, held={"0", "9"})
+    assert [pair.name for pair in prepared.splits["val"].pairs] == ["0", "9"]
+    with pytest.raises(InputError, match="must go on with the files that it began with"):
+        prepare(tmp_path, SMALL, held={"elsewhere"})
 
 
 def test_tiles_are_the_same_whenever_they_are_asked_for(cells):

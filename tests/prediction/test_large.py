@@ -13,7 +13,7 @@ import pytest
 
 from unet_tf import predict, predict_large
 from unet_tf.errors import InputError
-from unet_tf.prediction.large import Job, Opened, predict_chunk
+from unet_tf.prediction.large import Job, Opened, predict_chunks
 
 zarr = pytest.importorskip("zarr")
 SIDE, CHUNK = 4096, 512
@@ -143,8 +143,8 @@ def test_a_chunk_is_made_again_to_the_bit(run, image, alone):
     file = alone / "0" / "c" / "0" / "5"
     before = file.read_bytes()
     file.unlink()
-    job = Job(str(run.path), str(image), None, str(alone), "none", (552, 552), run.model_hash)
-    assert predict_chunk(job, 5) == 5
+    job = Job(str(run.path), run.model_hash, str(image), None, str(alone), "none", (552, 552), "call")
+    assert list(predict_chunks(job, [5])) == [5]
     assert file.read_bytes() == before
 
 
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_lost(run, image, alone, tmp
     colour = write_image(tmp_path / "colour.zarr", np.zeros((50, 60, 3), np.uint8))
     with pytest.raises(InputError, match=r"colour\.zarr has 3 channels, and the net was trained on 1"):
         predict_large(run, colour, tmp_path / "new.zarr")
-    with pytest.raises(InputError, match="Chunks of this net have 4 px a side or more; received 3"):
+    with pytest.raises(InputError, match="Chunks of this net must have 4 px a side or more; received 3"):
         predict_large(run, image, tmp_path / "new.zarr", chunk=3)
     assert not (tmp_path / "new.zarr").exists()
     assert chunks(alone) == kept

@@ -6,7 +6,7 @@ from unet_tf import Run, predict, unet
 from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
 from unet_tf.model.inference import Network, folded
-from unet_tf.prediction.predict import Predictor
+from unet_tf.prediction.predictor import Predictor
 from unet_tf.tiling import cut, default_tile, read_window
 from unet_tf.utils.memory import parse_bytes
 
@@ -99,13 +99,14 @@ def test_the_tile_is_chosen_for_the_image_and_within_the_memory():
         predictor.grid((300, 300), memory=10**6)
 
 
-@pytest.mark.parametrize("text", ["2GB", "2 gb", "2e3MB", "2000000000", "2G"])
+@pytest.mark.parametrize("text", ["2GB", "2 gb", "2000000000", "2G"])
 def test_memory_is_a_number_with_a_unit(text):
-    if "e" in text:
-        with pytest.raises(InputError, match='such as 2GB or 500MB; received "2e3MB"'):
-            parse_bytes(text)
-    else:
-        assert parse_bytes(text) == 2_000_000_000
+    assert parse_bytes(text) == 2_000_000_000
+
+
+def test_memory_that_is_no_number_is_refused():
+    with pytest.raises(InputError, match='such as 2GB or 500MB; received "2e3MB"'):
+        parse_bytes("2e3MB")
 
 
 def test_folded_normalisation_is_the_same_function():
@@ -189,18 +190,20 @@ def test_progress_counts_tiles():
 
 
 def test_bad_input_is_refused(run, tmp_path):
-    with pytest.raises(InputError, match=r"received shape \(0, 5\)"):
+    with pytest.raises(InputError, match=r"received \(0, 5\)"):
         predict(random_net(), np.zeros((0, 5)))
     for none in (None, "image.png"):
-        with pytest.raises(InputError, match=r"An image is \(H, W\) or \(H, W, C\) with a pixel at least; received"):
+        with pytest.raises(
+            InputError, match=r"An image must be \(H, W\) or \(H, W, C\) with a pixel at least; received"
+        ):
             predict(random_net(), none)
-    with pytest.raises(InputError, match="averaging is one of none, rotations, all; received 'flips'"):
+    with pytest.raises(InputError, match="averaging must be one of none, rotations, all; received 'flips'"):
         predict(random_net(), image_of(20, 20), tta="flips")
     broken = image_of(40, 40)
     broken[30, 5] = np.nan
     with pytest.raises(InputError, match="rows 0 to 40, columns 0 to 40 the image holds values that are not finite"):
         predict(random_net(), broken)
-    with pytest.raises(InputError, match="takes images of 1 channels; received 3"):
+    with pytest.raises(InputError, match="must have 1 channels; received 3"):
         predict(random_net(), image_of(20, 20, 3))
     with pytest.raises(InputError, match=r"Input 83 is not a legal tile size.*nearest to 83: 80, 84"):
         predict(random_net(), image_of(20, 20), tile=83)

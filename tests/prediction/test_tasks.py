@@ -22,7 +22,7 @@ def test_the_loop_does_tasks_in_order_and_takes_none_ahead():
             taken.append(number)
             yield number
 
-    results = run_tasks(lambda n: n * n, tasks())
+    results = run_tasks(lambda n: [n * n], tasks())
     assert [next(results), next(results)] == [0, 1]
     assert taken == [0, 1]
     assert list(results) == [4, 9, 16]
@@ -33,14 +33,14 @@ def test_local_workers_do_all_tasks_and_take_few_ahead():
     taken = []
 
     def tasks():
-        for number in range(-50, 0):
+        for number in range(50):
             taken.append(number)
-            yield number
+            yield number, number + 2
 
-    results = run_tasks(abs, tasks(), "local:2")
+    results = run_tasks(operator.methodcaller("__add__", ()), tasks(), "local:2")
     first = next(results)
     assert len(taken) <= 2 * 4 + 1
-    assert sorted([first, *results]) == list(range(1, 51))
+    assert sorted([first, *results]) == sorted([*range(50), *range(2, 52)])
 
 
 def test_what_a_task_raises_is_raised():
@@ -53,7 +53,7 @@ def test_schedulers_that_cannot_be_used_are_refused(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("unet_tf.prediction.tasks.PATIENCE", 1)
     for local in ("local:0", "local:two", "local:"):
-        with pytest.raises(InputError, match=f'"local:N" starts N processes, 1 or more; received "{local}"'):
+        with pytest.raises(InputError, match=f'"local:N" must be a number of processes, 1 or more; received "{local}"'):
             list(run_tasks(abs, [1], local))
     with pytest.raises(InputError, match='scheduler "tcp://127.0.0.1:9" cannot be used'):
         list(run_tasks(abs, [1], "tcp://127.0.0.1:9"))

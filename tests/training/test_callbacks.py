@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from unet_tf import TrainConfig
 from unet_tf.evaluation.metrics import MeanIoU
+from unet_tf.evaluation.tables import ABSENT
 from unet_tf.plan import Plan
 from unet_tf.training.callbacks import Guard, RunClock, RunFiles, as_number
 from unet_tf.training.checkpoint import State
@@ -118,3 +119,32 @@ def test_a_collapse_to_one_class_is_warned_of_once(caplog):
         assert logs == guard.line == {"val_loss": 1.0, "classes_predicted": 1}
     assert len(caplog.records) == 1
     assert "has predicted background alone (training pixels: background 90.00%, cell 10.00%)" in caplog.text
+
+
+def test_predicting_the_one_class_that_validation_has_is_no_collapse(caplog):
+    metric = MeanIoU(2)
+    metric.confusion.assign([[90, 0], [0, 0]])
+    guard = Guard({"background": 0.9, "cell": 0.1}, lambda step: [], 0, 1)
+    guard.set_model(SimpleNamespace(metrics=[metric], distribute_strategy=tf.distribute.get_strategy()))
+    for epoch in range(5):
+        guard.on_epoch_end(epoch, {"val_loss": 1.0})
+    assert caplog.text == ""
+
+
+def test_the_line_of_an_epoch_says_what_its_mean_iou_leaves_out(caplog):
+    clock = RunClock(Plan.of(TrainConfig(**WHOLE | {"epochs": 2}), {}), 0.0, absent=1)
+    clock.set_model(model())
+    logs = {"loss": 1.0, "val_loss": 1.0, "val_mean_iou": 1.0}
+    with caplog.at_level("INFO", "unet_tf"):
+        clock.on_epoch_end(0, logs)
+    assert logs[ABSENT] == 1
+    assert "validation mean IoU 1.0000 (without 1 of the classes, of which there is no validation pixel)" in caplog.text
+
+
+def test_where_validation_lacks_a_class_the_least_loss_is_the_best_epoch(tmp_path):
+    keeper, ended = keeper_of(tmp_path, patience=2), []
+    for epoch, (score, loss) in enumerate(((0.5, 3.0), (1.0, 4.0), (0.6, 2.0), (1.0, 2.5), (0.5, 2.0))):
+        keeper.on_epoch_end(epoch, {"val_mean_iou": score, "val_loss": loss, ABSENT: 1})
+        ended.append(keeper.model.stop_training)
+    assert keeper.state.best == (2, 0.6)
+    assert ended == [False] * 4 + [True]

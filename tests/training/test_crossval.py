@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unet_tf import Run, crossval, train
-from unet_tf.data.folder import find_named
+from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.training.crossval import summarise
@@ -67,7 +67,7 @@ def test_groups_stay_in_one_fold(four, tmp_path):
     for path in four.glob("*/*"):
         path.rename(path.with_name(path.name.replace("cells_00", "ab"[int(path.stem[-1]) % 2])))
     crossval(four, tmp_path / "folds", folds=2, group="^.", **TINY)
-    names = {pair.name for pair in find_named(four)[0][""]}
+    names = {pair.name for pair in find_named(four).splits[""]}
     rows = (tmp_path / "folds" / "fold1" / "files.csv").read_text().splitlines()
     held = {name for split, name, *_ in (row.split(",") for row in rows) if split == "val"}
     assert len(held) == 2

@@ -1,10 +1,14 @@
 """A run folder as training writes it."""
 
 import logging
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from unet_tf import Run, train
+from unet_tf.data.folder import Pair
 from unet_tf.errors import InputError
 from unet_tf.training.checkpoint import State
 from unet_tf.training.run_writer import LogFile, RunWriter
@@ -51,3 +55,18 @@ def test_what_a_killed_process_left_under_a_temporary_name_goes(tmp_path):
     (tmp_path / ".last.12345678.keras").write_bytes(b"half")
     with RunWriter(tmp_path).locked():
         assert not list(tmp_path.glob(".*.keras"))
+
+
+def test_names_that_are_no_utf8_are_kept_in_their_bytes_and_shown_as_escapes(tmp_path):
+    shutil.copy(Path(__file__).parents[1] / "saved" / "run_0_1" / "config.toml", tmp_path)
+    facts = [SimpleNamespace(sha256="1", label_sha256="2")]
+    samples = SimpleNamespace(pairs=[Pair("caf\udce9", tmp_path, tmp_path)], fingerprints=facts)
+    writer = RunWriter(tmp_path)
+    writer._save_pairs({"train": samples, "val": samples})
+    assert b"train,caf\xe9,1,2\r\n" in (tmp_path / "files.csv").read_bytes()
+    assert Run(tmp_path).names("val") == {"caf\udce9"}
+    writer.check_pairs({"train": samples, "val": samples})
+    with LogFile() as kept:
+        kept.open(tmp_path / "log.txt")
+        logging.getLogger("unet_tf").info("on caf\udce9")
+    assert (tmp_path / "log.txt").read_text().endswith("INFO on caf\\udce9\n")

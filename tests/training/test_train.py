@@ -75,12 +75,13 @@ def test_the_best_epoch_is_kept(run):
 
 
 def test_validation_while_training_equals_prediction_of_whole_images(run, cells):
-    from unet_tf.data.folder import match, read_pair
+    from unet_tf.data.folder import read_pair
+    from unet_tf.data.layout import find_named
     from unet_tf.evaluation.metrics import confusion_matrix, scores
 
     confusion = sum(
         confusion_matrix(label, predict(run, image), 2)
-        for image, label, *_ in (read_pair(pair, run.masks) for pair in match(cells / "val")[0])
+        for image, label, *_ in (read_pair(pair, run.masks) for pair in find_named(cells / "val").splits[""])
     )
     best = max(float(row["val_mean_iou"]) for row in run.history())
     assert scores(confusion)["mean_iou"] == pytest.approx(best, abs=1e-4)
@@ -423,3 +424,20 @@ def test_a_run_of_version_0_1_goes_on(tiny, tmp_path):
     with pytest.raises(InputError, match="begun with gamma = 0.2, which this version does not have"):
         resume(out)
     assert predict(out, np.zeros((40, 30), np.uint8)).shape == (40, 30)
+
+
+def test_a_class_that_validation_lacks_is_said_and_the_epoch_chosen_by_loss(tmp_path, caplog):
+    for number in range(6):
+        image = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:20, 8:20] = 255 * (number == 2)
+        write_picture(tmp_path / "data" / "images" / f"{number}.png", image)
+        write_picture(tmp_path / "data" / "masks" / f"{number}.png", mask)
+    run = train(tmp_path / "data", tmp_path / "run", **{**TINY, "epochs": 3, "tile": 48})
+    rows, report = run.history(), (run.path / "report.html").read_text()
+    assert [row["val_classes_absent"] for row in rows] == ["1"] * 3
+    least = min(rows, key=lambda row: float(row["val_loss"]))
+    assert f"Least validation loss {float(least['val_loss']):.4f} after epoch {int(least['epoch']) + 1}" in report
+    assert "No pixel of these files is of foreground" in report
+    assert "No validation pixel is of foreground." in (run.path / "log.txt").read_text()
+    assert "has predicted" not in caplog.text

@@ -8,26 +8,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from unet_tf.cli.console import (
     Bars,
     console,
     errors,
     literal,
+    print_findings,
     print_outcome,
     print_scores,
     print_table,
-    progress_bars,
+    print_table_of_scores,
     show_log,
     tensorboard_callback,
+    working,
 )
 from unet_tf.cli.options import SETTINGS, with_settings
 from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.errors import InputError
-from unet_tf.exporting.bundle import PAGE, TFLITE
+from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
 from unet_tf.run import Run
-from unet_tf.utils.signals import STOPPED, STOPPING, stoppable
+from unet_tf.utils.signals import STOPPING
 from unet_tf.utils.stderr import quiet_tensorflow
 from unet_tf.version import __version__
 
@@ -53,6 +54,8 @@ ConfigFile = Annotated[
 Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
+
+AGAIN = "Stopped. The same command does what is left."
 
 
 def main() -> None:
@@ -91,12 +94,8 @@ def demo(
     quiet_tensorflow()
     import unet_tf
 
-    def step(name: str) -> None:
-        bars.finish()
-        console.print(f"[bold]{name}[/]")
-
-    with show_log(), progress_bars() as bars:
-        report = unet_tf.demo(out, overwrite, on_step=step, on_part=bars.counter("done"))
+    with show_log(), working() as bars:
+        report = unet_tf.demo(out, overwrite, on_step=bars.step, on_part=bars.counter("done"))
     print_scores(out)
     console.print(f"Report: {literal(str(report))}")
 
@@ -117,29 +116,18 @@ def check(
     """Read every pair: what is there, what is wrong, what to train with. Exit code 1 where training would fail."""
     from unet_tf.data.palette import PALETTE_FILE
     from unet_tf.planning.doctor import check as run_check
-    from unet_tf.planning.page import check_folder, class_rows, split_rows, suggestions, write_overview
+    from unet_tf.planning.page import check_folder, write_overview
 
     if out is not None:
         check_folder(out)
-    with progress_bars() as bars:
+    with working() as bars:
         findings = run_check(data, on_file=bars.counter("reading pairs"), **settings)
-    for header, *rows in filter(None, (split_rows(findings), class_rows(findings))):
-        table = Table(*map(literal, header), box=None)
-        for row in rows:
-            table.add_row(*map(literal, row))
-        console.print(table)
-    for name, value in suggestions(findings):
-        console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")
-    for warning in findings.warnings:
-        console.print(f"[yellow]Worth a look:[/] {literal(warning)}")
-    for problem in findings.problems:
-        errors.print(f"[bold red]Problem:[/] {literal(problem)}")
+    print_findings(findings)
     if out is not None:
         console.print(f"Page: {literal(str(write_overview(findings, out)))}")
         if findings.palette is not None:
-            console.print(
-                f"Give the classes in {literal(str(out / PALETTE_FILE))} names and copy it into {literal(str(data))}."
-            )
+            file = literal(str(out / PALETTE_FILE))
+            console.print(f"Give the classes in {file} names and copy it into {literal(str(data))}.")
     if findings.problems:
         raise typer.Exit(1)
     console.print("[green]Nothing stands in the way of training.[/]")
@@ -176,12 +164,9 @@ def train(
     quiet_tensorflow()
     import unet_tf
 
-    with stoppable(), show_log(), progress_bars() as bars:
+    with show_log(), working("") as bars:  # the log says how to go on
         shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
-        try:
-            run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
-        except KeyboardInterrupt:
-            raise typer.Exit(STOPPED) from None  # the log has said how to go on
+        run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
     print_scores(run.path)
     console.print(f"Report: {literal(str(run.path / run.REPORT))}")
 
@@ -209,11 +194,8 @@ def crossval(
     import unet_tf
     from unet_tf.training.crossval import summary_rows
 
-    with stoppable(), show_log(), progress_bars() as bars:
-        try:
-            result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
-        except KeyboardInterrupt:
-            raise typer.Exit(STOPPED) from None
+    with show_log(), working("") as bars:
+        result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
     print_table(summary_rows(result))
     console.print(f"Report: {literal(str(out / Run.REPORT))}")
 
@@ -225,16 +207,20 @@ def evaluate(
     run: RunFolder,
     data: Data,
     split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
-    tile: Tile = None,
 ) -> None:
     """Score a run on files it did not learn from, beside two trivial baselines."""
     quiet_tensorflow()
     import unet_tf
+    from unet_tf.evaluation.evaluate import NotStored
 
-    with progress_bars() as bars:
-        unet_tf.evaluate(run, data, split, tile, on_image=bars.counter("judging"))
-    print_scores(run)
-    console.print(f"Report: {literal(str(run / 'report.html'))}")
+    try:
+        with working() as bars:
+            result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"))
+    except NotStored as error:  # a read-only run: the scores are not lost
+        print_table_of_scores(error.evaluation.to_json())
+        raise
+    print_table_of_scores(result.to_json())
+    console.print(f"Report: {literal(str(run / Run.REPORT))}")
 
 
 @app.command(
@@ -256,9 +242,11 @@ def predict(
             "for one array or mapped TIFF of any size, chunk by chunk."
         ),
     ],
-    tile: Tile = None,
     memory: Annotated[
-        str | None, typer.Option(help="What a tile may take, such as 2GB.", show_default="a quarter of what is free")
+        str | None,
+        typer.Option(
+            help="What tiles may take on this machine, such as 2GB.", show_default="a quarter of what is free"
+        ),
     ] = None,
     tta: Annotated[str, typer.Option(help="Average over turned tiles: none, rotations (4) or all (8).")] = "none",
     format: Annotated[str, typer.Option(help="Of the masks of single pictures: png or tif.")] = "png",
@@ -289,9 +277,9 @@ def predict(
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
     if out.suffix == ".zarr":
-        if len(inputs) > 1 or tile or any(extras[name] for name in extras if name != "format"):
+        if len(inputs) > 1 or any(extras[name] for name in extras if name != "format"):
             raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
-        with progress_bars() as bars:
+        with working(AGAIN) as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
             unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
             speed = bars.speed or "all of it was there"
@@ -299,9 +287,9 @@ def predict(
         return
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")
-    with progress_bars() as bars:
+    with working(AGAIN) as bars:
         counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
-        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, tile=tile, **extras, **shared, **counters)  # type: ignore[arg-type]
+        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
     print_outcome(outcome, out, bars.speed)
     if outcome.failed:
         raise typer.Exit(1)
@@ -316,7 +304,9 @@ def export(
     out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
     tile: Annotated[
         int | None,
-        typer.Option(help="Side of the TFLite files' input, pixels.", show_default="by the pictures, at most 576"),
+        typer.Option(
+            help="Side of the TFLite files' input, pixels.", show_default=f"by the pictures, at most {STATIC_TILE}"
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")
@@ -325,22 +315,18 @@ def export(
     bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
-    ] = 0.01,
+    ] = MAX_IOU_DROP,
 ) -> None:
     """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras."""
     quiet_tensorflow()
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
-    def step(name: str) -> None:
-        bars.finish()
-        console.print(f"[bold]{name}[/]")
-
     names = [name.strip() for name in variants.split(",") if name.strip()]
-    with progress_bars() as bars:
+    with working() as bars:
         report = unet_tf.export(
             run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
-            on_step=step, on_image=bars.counter("pictures"),
+            on_step=bars.step, on_image=bars.counter("pictures"),
         )  # fmt: skip
     print_table(bundle_rows(report))
     console.print(f"On {report['pictures']}. Report: {literal(str(out / PAGE))}")
@@ -362,9 +348,9 @@ def verify(
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
-    with progress_bars() as bars:
+    with working() as bars:
         found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"))
-    if found.report:
+    if found.report is not None:
         print_table(bundle_rows(found.report))
         console.print(f"On {found.report['pictures']}.")
     for fault in found.faults:

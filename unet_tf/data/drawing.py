@@ -35,12 +35,13 @@ def displayable(image: NDArray) -> NDArray[np.uint8]:
 
 def colour(label: NDArray, masks: MaskFormat | None = None) -> NDArray[np.uint8]:
     """Draw (H, W) class ids as (H, W, 3) RGB: in the colours of their masks, where these have some, else in ours."""
-    if masks is not None and masks.kind == "palette":
-        return masks.mask(label)
     table = np.empty((VOID + 1, 3), np.uint8)
     numbers = np.arange(VOID)
     table[:VOID] = PALETTE[np.where(numbers == 0, 0, 1 + (numbers - 1) % (len(PALETTE) - 1))]
     table[VOID] = VOID_GREY
+    if masks is not None and masks.kind == "palette":
+        table[: masks.num_classes] = masks.colours
+        table[VOID] = masks.void[0] if masks.void else VOID_GREY
     return table[label]
 
 

@@ -1,12 +1,14 @@
-"""Folders of images and masks: which file belongs to which."""
+"""Picture files in folders, and pairs of image and mask as they are read."""
 
 from __future__ import annotations
 
 import glob
+import logging
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,24 +17,71 @@ from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import SUFFIXES, count_pages, read_image, read_mask
-from unet_tf.errors import InputError
+from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_image, read_mask
+from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
+log = logging.getLogger("unet_tf")
+
 SPLITS = ("train", "val", "test")
-MASK_FOLDERS = ("masks", "labels", "instances")
-"""The first one that is there holds the masks."""
+SPLIT_OF = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""What folders and lists of a split are called, in lower case."""
+ZARR = ("zarr.json", ".zarray", ".zgroup")
+"""One of these lies in the folder of a zarr array or group."""
 MASK_SUFFIX = re.compile(r"[ _.-](masks?|labels?|seg|segmentation|gt|groundtruth)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask, named by the stem of the image file; `page` says which picture of two TIFF stacks."""
+    """An image and its mask.
+
+    Attributes:
+        name: tells the pairs of a split apart: the image's path below its folder, without the suffix.
+        image: file.
+        mask: file.
+        page: which picture of two TIFF stacks.
+        split: "train", "val" or "test" where the data folder says which; else "".
+    """
 
     name: str
     image: Path
     mask: Path
     page: int = 0
+    split: str = ""
+
+
+@dataclass
+class Found:
+    """What a data folder holds.
+
+    Attributes:
+        splits: pairs by "train", "val", "test"; all under "" where nothing says.
+        problems: what has to be mended before the pairs can be used, one text each.
+        notes: what lies there and is not used, one text each.
+        used: the folders whose files are used.
+    """
+
+    splits: dict[str, list[Pair]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    used: set[Path] = field(default_factory=set)
+
+    def check(self) -> dict[str, list[Pair]]:
+        """The pairs by split; what is not used is said as warnings of the logger "unet_tf".
+
+        Raises:
+            InputError: there are problems.
+        """
+        if self.problems:
+            raise InputError(
+                f"Every image must have one mask of the same name. {' '.join(self.problems)} Add or remove these files."
+            )
+        for note in self.notes:
+            log.warning(note)
+        return self.splits
 
 
 class Decoded(NamedTuple):
@@ -56,17 +105,24 @@ class Decoded(NamedTuple):
         return fill_nodata(self.image, self.nodata) if self.nodata else self.image
 
 
-def read_pair(pair: Pair, masks: MaskFormat) -> Decoded:
+def read_pair(pair: Pair, masks: MaskFormat, image: NDArray | None = None) -> Decoded:
     """Read the image of a pair, its label, the object ids of an instance mask, and what stands for no measurement.
+
+    Args:
+        pair: the files.
+        masks: how the mask says the classes.
+        image: (H, W, C) of the pair, where it was read before; None to read it.
 
     Raises:
         InputError: a file cannot be decoded, the mask holds other values, or the sizes differ.
     """
-    image = read_image(pair.image, pair.page)
-    mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
-    check_sizes(pair, image, mask)
-    label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
-    nodata = nodata_values(image, declared_nodata(pair.image))
+    with about(pair.image):
+        image = read_image(pair.image, pair.page) if image is None else image
+        nodata = nodata_values(image, declared_nodata(pair.image))
+    with about(pair.mask):
+        mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
+        check_sizes(pair, image, mask)
+        label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
     if nodata:
         label = np.where(nodata_pixels(image, nodata), np.uint8(VOID), label)
     return Decoded(image, label, mask if masks.kind == "instance" else None, nodata)
@@ -77,157 +133,104 @@ def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
     sizes = [f"{height}x{width}" for height, width in (image.shape[:2], mask.shape[:2])]
     if sizes[0] != sizes[1]:
         raise InputError(
-            f"Image and mask of a pair have one size: {pair.image} is {sizes[0]}, its mask {sizes[1]}. "
-            "Export the mask at the size of the image."
+            f"Image and mask of a pair must have one size: {pair.image} is {sizes[0]}, its mask {sizes[1]}. "
+            "Export the mask at the size of the image.",
+            pair.mask,
         )
+
+
+def pages(name: str, image: Path, mask: Path, split: str, problems: list[str]) -> list[Pair]:
+    """One pair for each page that image and mask both have; none, and a problem, where they disagree."""
+    try:
+        counts = count_pages(image), count_pages(mask)
+    except InputError as error:
+        problems.append(str(error))
+        return []
+    if counts[0] != counts[1]:
+        problems.append(
+            f"Two stacks that belong together must have one number of pages: {image} has {counts[0]}, {mask} has "
+            f"{counts[1]}."
+        )
+        return []
+    if counts[0] == 1:
+        return [Pair(name, image, mask, 0, split)]
+    digits = len(str(counts[0] - 1))
+    return [Pair(f"{name}_{page:0{digits}d}", image, mask, page, split) for page in range(counts[0])]
+
+
+class Listing(NamedTuple):
+    """What lies directly in a folder, hidden things left out, each list sorted by name.
+
+    Attributes:
+        pictures: files that are read.
+        unread: files of kinds of picture that are not read, and zarr arrays, which are no file.
+        folders: all other folders.
+    """
+
+    pictures: list[Path]
+    unread: list[Path]
+    folders: list[Path]
+
+
+def scan(folder: Path) -> Listing:
+    """What lies directly in a folder.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    found = Listing([], [], [])
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted((one.name, one.is_dir()) for one in entries if not one.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}. Check its permissions.", folder) from error
+    for name, is_folder in visible:
+        if is_folder:
+            (found.unread if name.lower().endswith(".zarr") else found.folders).append(folder / name)
+        elif Path(name).suffix.lower() in SUFFIXES:
+            found.pictures.append(folder / name)
+        elif _is_unread(name):
+            found.unread.append(folder / name)
+    return found
+
+
+def _is_unread(name: str) -> bool:
+    return _kind(name).removesuffix(".gz") in (*UNREAD_SUFFIXES, ".zarr")
+
+
+def _kind(name: str) -> str:
+    """The suffix of a file name, in lower case; with the one before where it is compressed."""
+    return "".join(Path(name.lower()).suffixes[-2 if name.lower().endswith(".gz") else -1 :])
+
+
+def scan_all(folder: Path) -> Iterator[tuple[Path, Listing]]:
+    """`scan` of a folder and of all folders in it; one that links lead to in several ways comes once."""
+    left, seen = [folder], set[Path]()
+    while left:
+        one = left.pop()
+        if one.resolve() in seen:
+            continue
+        seen.add(one.resolve())
+        listing = scan(one)
+        yield one, listing
+        left += reversed(listing.folders)
 
 
 def list_pictures(folder: Path) -> list[Path]:
     """The picture files directly in `folder`, sorted by name; hidden ones and other types are left out."""
-    return sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()
-    )
+    return scan(folder).pictures
 
 
-def match(folder: Path) -> tuple[list[Pair], list[str]]:
-    """Pair the pictures of a folder: `images/NAME` with `masks/NAME`, or `NAME` with `NAME_mask` beside it.
-
-    Instead of masks/, the folder of masks may be labels/ or instances/; there too a NAME_mask, NAME_label or NAME_seg
-    belongs to NAME. The pages of two TIFF stacks are pairs of their own.
-
-    Returns:
-        The pairs, sorted by name, and the problems in words: unpaired files, stems that stand twice.
-    """
-    if (folder / "images").is_dir():
-        there = next((folder / name for name in MASK_FOLDERS if (folder / name).is_dir()), None)
-        if there is None:
-            return [], [f"{folder} has images/ and none of {', '.join(f'{name}/' for name in MASK_FOLDERS)}."]
-        images, masks = list_pictures(folder / "images"), list_pictures(there)
-        where = f" in {folder / 'images'}", f" in {there}"
-    else:
-        pictures = list_pictures(folder)
-        masks = [picture for picture in pictures if MASK_SUFFIX.search(picture.stem)]
-        images = [picture for picture in pictures if not MASK_SUFFIX.search(picture.stem)]
-        where = f" in {folder}", f" (NAME_mask) in {folder}"
-    stems = {picture.stem for picture in images}
-    problems: list[str] = []
-    of_image = _by_name({picture: picture.stem for picture in images}, problems)
-    of_mask = _by_name({mask: mask.stem if mask.stem in stems else _bare(mask.stem) for mask in masks}, problems)
-    if lone := of_image.keys() - of_mask.keys():
-        problems.append(f"{len(lone)} images without a mask{where[1]}: {some(lone)}.")
-    if lone := of_mask.keys() - of_image.keys():
-        problems.append(f"{len(lone)} masks without an image{where[0]}: {some(lone)}.")
-    pairs: list[Pair] = []
-    for name in sorted(of_image.keys() & of_mask.keys()):
-        pairs += _pages(name, of_image[name], of_mask[name], problems)
-    return pairs, problems
-
-
-def _bare(stem: str) -> str:
-    return MASK_SUFFIX.sub("", stem)
-
-
-def _by_name(names: dict[Path, str], problems: list[str]) -> dict[str, Path]:
-    counts = Counter(names.values())
-    if twice := [name for name, count in counts.items() if count > 1]:
-        folder = next(iter(names)).parent
-        problems.append(f"{folder}: more than one file for {some(twice)}. Keep one for each name.")
-    return {name: path for path, name in names.items()}
-
-
-def _pages(name: str, image: Path, mask: Path, problems: list[str]) -> list[Pair]:
-    """One pair for each page that image and mask both have; none, and a problem, where they disagree."""
-    try:
-        pages = count_pages(image), count_pages(mask)
-    except InputError as error:
-        problems.append(str(error))
-        return []
-    if pages[0] != pages[1]:
-        problems.append(
-            f"Two stacks that belong together have one number of pages: {image} has {pages[0]}, {mask} has {pages[1]}."
-        )
-        return []
-    if pages[0] == 1:
-        return [Pair(name, image, mask)]
-    digits = len(str(pages[0] - 1))
-    return [Pair(f"{name}_{page:0{digits}d}", image, mask, page) for page in range(pages[0])]
-
-
-def find_named(folder: str | Path) -> tuple[dict[str, list[Pair]], list[str]]:
-    """The pairs of a data folder, as far as its files say what is for training, validation and test.
-
-    Args:
-        folder: holds `train.txt` (and `val.txt`, `test.txt`) with a line for each pair: its NAME, or IMAGE MASK as
-            paths from `folder`, parted by a comma, a tab or blanks; or `train/`, `val/`, `test/`, each as in `match`;
-            or is itself as in `match`.
-
-    Returns:
-        Pairs by "train", "val", "test"; all under "" where nothing says. And the problems in words.
-
-    Raises:
-        InputError: there is no such folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder} is a file. Give the folder that holds images/ and masks/."
-            if folder.is_file()
-            else f"There is no folder {folder}. Give the folder that holds images/ and masks/."
-        )
-    problems: list[str] = []
-    named = {}
-    if (folder / "train.txt").is_file():
-        for split in SPLITS:
-            if (folder / f"{split}.txt").is_file():
-                named[split] = _read_list(folder, folder / f"{split}.txt", problems)
-                if not named[split]:
-                    problems.append(f"{folder / f'{split}.txt'} names no pair.")
-        return named, problems
-    if lone := [f"{split}.txt" for split in SPLITS if (folder / f"{split}.txt").is_file()]:
-        problems.append(
-            f"Lists name the training pairs, too: {folder} has {' and '.join(lone)}, and no train.txt. Add it, or "
-            "rename the others."
-        )
-    splits = [split for split in SPLITS if (folder / split).is_dir()]
-    for split in splits or [""]:
-        named[split], found = match(folder / split)
-        problems += found
-        if not named[split]:
-            problems.append(
-                f"{folder / split} has no pair of image and mask: expected images/NAME.png and masks/NAME.png, or "
-                f"NAME.png and NAME_mask.png ({', '.join(s[1:] for s in SUFFIXES)}), directly or in train/, val/ and "
-                "test/."
-            )
-    if splits and "train" not in named:
-        named["train"], found = match(folder)
-        problems += found
-    return named, problems
-
-
-def _read_list(folder: Path, path: Path, problems: list[str]) -> list[Pair]:
-    """The pairs of a list file."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text: {error}. It lists a NAME, or IMAGE MASK, a line.") from error
-    known = {pair.name: pair for pair in match(folder)[0]}
-    pairs: list[Pair] = []
-    wrong = []
-    for line in filter(None, lines):
-        names = re.split(r"\s*[,\t]\s*", line) if re.search(r"[,\t]", line) else line.split()
-        paths = [folder / name for name in names]
-        if line in known or Path(line).stem in known:
-            pairs.append(known[line if line in known else Path(line).stem])
-        elif len(paths) == 2 and all(one.is_file() for one in paths):
-            pairs += _pages(paths[0].stem, paths[0], paths[1], problems)
-        else:
-            wrong.append(line)
-    if wrong:
-        problems.append(
-            f"A line of {path} is the NAME of a pair, or IMAGE MASK as paths from {folder}; these name no files: "
-            f"{some(wrong)}."
-        )
-    return pairs
+def unread_note(files: Sequence[Path]) -> str:
+    """Say which files are of kinds that are not read: how many of each suffix, the first names, the remedy."""
+    counts = Counter(_kind(file.name) for file in files)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    note = f"Not read, as of another kind: {kinds} ({some((file.name for file in files), 5)})."
+    if set(counts) - {".zarr"}:
+        note += " Save them as PNG or TIFF."
+    if ".zarr" in counts:
+        note += " A zarr array is predicted by itself, with --out NAME.zarr."
+    return note
 
 
 def some(names: Iterable[str], most: int = 10) -> str:
@@ -237,35 +240,43 @@ def some(names: Iterable[str], most: int = 10) -> str:
 
 
 def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
-    """The absolute paths of picture files, of those in folders, and of those that patterns match.
+    """The absolute paths of picture files, of those in folders, and of those that patterns match, each once.
+
+    Files in a folder, or of a pattern, that are pictures of a kind that is not read are named on the logger "unet_tf".
 
     Raises:
         InputError: there is none, or none in one of the inputs.
     """
-    found: dict[str, None] = {}
+    found: dict[tuple[str, Path], Path] = {}
+    unread: dict[Path, None] = {}
     for one in inputs:
         path = Path(one)
-        if path.suffix == ".zarr":
-            raise InputError(f"{one} is a zarr array, which is predicted into another: give --out NAME.zarr.")
+        if path.suffix.lower() == ".zarr" or any((path / name).exists() for name in ZARR):
+            raise InputError(f"{one} is a zarr array, which is predicted into another: give --out NAME.zarr.", path)
         if path.is_dir():
-            files = list_pictures(path)
+            files, left, _ = scan(path)
         elif not path.exists() and glob.has_magic(str(one)):
-            matches = sorted(glob.glob(str(one), recursive=True))  # noqa: PTH207 - patterns may be absolute
-            files = [Path(match) for match in matches if _is_picture(match)]
+            matches = [Path(match) for match in sorted(glob.glob(str(one), recursive=True))]  # noqa: PTH207 - patterns may be absolute
+            files = [match for match in matches if match.suffix.lower() in SUFFIXES and not match.is_dir()]
+            left = [match for match in matches if _is_unread(match.name)]
         else:
-            files = [path]  # one that is missing is reported with the others that cannot be read
+            files, left = [path], []  # one that is missing is reported with the others that cannot be read
         if not files:
-            raise InputError(f"There is no picture to predict in {one}. Give picture files, or folders that hold some.")
-        found |= dict.fromkeys(str(file.absolute()) for file in files)
+            raise InputError(
+                f"There is no picture to predict in {one}. Give picture files, or folders that hold some."
+                + (f" {unread_note(left)}" if left else ""),
+                path,
+            )
+        unread |= dict.fromkeys(left)
+        for file in files:  # two names of one file are two pictures, two ways to one name are one
+            found.setdefault((file.name, file.resolve()), file.absolute())
     if not found:
         raise InputError("There is no picture to predict. Give picture files, or folders that hold some.")
-    return list(found)
-
-
-def _is_picture(file: str) -> bool:
-    return Path(file).suffix.lower() in SUFFIXES and Path(file).is_file()
+    if unread:
+        log.warning(unread_note(list(unread)))
+    return [str(file) for file in found.values()]
 
 
 def title(pair: Pair) -> str:
-    """Name of a pair that tells splits apart: "test/cells_000"."""
-    return f"{pair.image.parent.parent.name}/{pair.name}"
+    """Name that tells the pairs of a data folder apart: "test/cells_000", or "cells_000" where it has no splits."""
+    return f"{pair.split}/{pair.name}" if pair.split else pair.name

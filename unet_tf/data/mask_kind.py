@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from unet_tf.data.folder import Pair
-from unet_tf.data.masks import MaskFormat, value_counts, whole_numbers
+from unet_tf.data.folder import Pair, some
+from unet_tf.data.mask_looks import MaskLook, look_at_masks
+from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
-from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError
+from unet_tf.labels import VOID
 
-LOOKED_AT = 32
-"""Masks that are enough to tell the convention; all of them are held to it when they are read."""
 MANY_OBJECTS = 20
 """Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
-MOST_IDS = 192
-"""Class ids that masks are believed to hold; values that go higher are rather grey values."""
+MOST_IDS, FEW_IDS = 192, 16
+"""Class ids that masks are believed to hold, and where they may as well be soft edges."""
+HIGHS = {1, 255, 65535}
+"""What programs write for the upper of two classes."""
 
 Classes = int | str | Sequence[str] | None
 
@@ -60,13 +62,8 @@ class Recognition(NamedTuple):
     why: str
 
 
-class MaskLook(NamedTuple):
-    """What one mask shows: name, decoded values, whether it has a colour table, pixels of each grey value."""
-
-    name: str
-    mask: NDArray
-    has_table: bool
-    counts: dict[int, int]
+class _Open(InputError):
+    """The masks looked at leave something open that others may tell."""
 
 
 def class_names(classes: Classes) -> tuple[str, ...] | None:
@@ -96,66 +93,52 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
         InputError: what was said does not fit together, or the masks leave open what they mean; the message says what
             they hold and which settings would do.
     """
-    if settings.kind != "auto":
-        return Recognition(*_format(settings.kind, settings, palette), "as said")
-    if settings.inverted:
-        return Recognition(*_format("binary", settings, palette), "binary, as only such masks are inverted")
-    kind, why = _tell(_looks(pairs, settings), settings, palette)
-    return Recognition(*_format(kind, settings, palette), why)
-
-
-def _looks(pairs: Sequence[Pair], settings: MaskSettings) -> list[MaskLook]:
-    """Some masks spread evenly over the pairs; those that cannot be read are left to whoever reads all."""
-    looks, failure = [], None
-    for index in sorted(set(np.linspace(0, len(pairs) - 1, LOOKED_AT).astype(int))) if pairs else ():
-        pair = pairs[index]
+    kind, why = settings.kind, "as said"
+    if kind == "auto" and settings.inverted:
+        kind, why = "binary", "binary, as only such masks are inverted"
+    if kind in ("palette", "instance"):
+        return Recognition(*_format(kind, settings, palette, [], True), why)
+    for looks, complete in look_at_masks(pairs, settings.tolerance > 0):
         try:
-            mask = read_mask(pair.mask, pair.page, allow_jpeg=settings.tolerance > 0)
-            ids = read_mask(pair.mask, pair.page, ids=True, allow_jpeg=settings.tolerance > 0)
-            mask, ids = whole_numbers(mask, str(pair.mask)), whole_numbers(ids, str(pair.mask))
-        except InputError as error:
-            failure = failure or error
-            continue
-        has_table = ids.shape != mask.shape or bool((ids != mask).any())
-        values = ids if mask.ndim == 3 and has_table else mask
-        looks.append(MaskLook(str(pair.mask), mask, has_table, value_counts(values) if values.ndim == 2 else {}))
-    if not looks:
-        raise failure or InputError("There is no mask to look at.")
-    return looks
+            told, because = (kind, why) if kind != "auto" else _tell(looks, settings, palette, complete)
+            return Recognition(*_format(told, settings, palette, looks, complete), because)
+        except _Open:
+            if complete:
+                raise
+    raise InputError("There must be a mask to look at.")
 
 
-def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None) -> tuple[str, str]:
+def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None, complete: bool) -> tuple[str, str]:
     """The kind, and why; raises InputError where several would do."""
     number = None if settings.classes is None else len(settings.classes)
     values = sorted({value for look in looks for value in look.counts})
-    rest = set(values) - {int(text) for text in settings.void if text.isdecimal()}
-    coloured = [look for look in looks if look.mask.ndim == 3]
+    rest = set(values) - _void_values(settings)
+    coloured = [look for look in looks if look.coloured]
     seen = f"the {len(looks)} masks looked at" if len(looks) > 1 else looks[0].name
     of_grey = {(value, value, value) for value in rest} <= set(palette.colours) if palette else False
-    if palette and (coloured or of_grey or not rest <= {*range(len(palette.names)), 255}):
+    if palette and (coloured or of_grey or not rest <= {*range(len(palette.names)), VOID}):
         return "palette", f"label_colors.txt lists {len(palette.names)} colours"
     if coloured and not all(look.has_table for look in coloured):
         raise InputError(
-            f"{coloured[0].name} is colour-coded, and nothing says which colour is which class. List them in a file "
-            'label_colors.txt beside the images, "R G B name" a line: `unet-tf check DATA --out PAGE` writes a first '
-            "version."
+            f"{coloured[0].name} is colour-coded, and nothing says which colour is which class. {LIST_COLOURS}",
+            coloured[0].name,
         )
     table = " into a colour table" if coloured else ""
     said = f"{seen} hold {_listed(values)}"
     if palette:
         return "index", f"{said}, which number the lines of label_colors.txt"
-    if number in (None, 2) and not coloured and (len(rest) <= 1 or rest in ({0, 1}, {0, 255}, {0, 65535})):
+    if number in (None, 2) and not coloured and len(rest - {0}) <= 1 and (complete or rest & HIGHS):
         return "binary", f"{said} and nothing else"
     if number is not None and number > 2:
         return "index", f"{said}{table}, and there are {number} classes"
     if _are_objects(looks):
         most = max(len(look.counts) for look in looks) - 1
         return "instance", f"{seen} number connected objects from 1, up to {most} in one"
-    if number == 2 and len(rest - {255}) == 2 and (coloured or max(rest - {255}) < 2 + len(settings.void)):
+    if number == 2 and len(rest - {VOID}) == 2:
         return "index", f"{said}{table}, and there are 2 classes"
     if settings.tolerance >= 127 and _are_soft(looks, rest):
         return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
-    raise InputError(_open(said, rest, _are_soft(looks, rest)))
+    raise _Open(f"It is open what the masks mean: {said}{table}. {_ways_out(looks, settings, not coloured)}")
 
 
 def _top(values: set[int]) -> int:
@@ -163,52 +146,61 @@ def _top(values: set[int]) -> int:
     return 65535 if max(values, default=0) > 255 else 255
 
 
-def _are_spread(values: set[int]) -> bool:
-    """Whether values leave gaps, or go up, as class ids do not."""
-    ids = values - {255, _top(values)}
-    return max(ids, default=0) > min(2 * len(ids) + 1, MOST_IDS)
-
-
 def _are_soft(looks: list[MaskLook], values: set[int]) -> bool:
-    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or spread values."""
-    ends = {0, _top(values)}
+    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or values with gaps."""
+    ends, between = {0, _top(values)}, values - {VOID, _top(values)}
     pixels = sum(look.counts.get(value, 0) for look in looks for value in ends)
     mostly = pixels > 0.8 * sum(sum(look.counts.values()) for look in looks)
-    return ends <= values and (mostly or _are_spread(values))
+    return ends <= values and (mostly or max(between, default=0) > min(2 * len(between) + 1, MOST_IDS))
 
 
-def _open(said: str, rest: set[int], soft: bool) -> str:
-    """What is open about masks, and the settings that would close it."""
-    ids = sorted(rest - {255})
-    void = "" if 0 in ids or not ids else " --void 0"
-    count = max(ids, default=1) + (not void)
-    remedies = []
+def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) -> str:
+    """The settings that would say what masks mean; each of them is accepted."""
+    void = _void_values(settings)
+    shown = {value for look in looks for value in look.counts} - void
+    stored = {value for look in looks for value in look.ids} - void
+    ids, soft, remedies = stored - {VOID}, grey and _are_soft(looks, shown), []
+    exact = " --mask-tolerance 0" if settings.tolerance else ""
+    if {1, VOID} <= shown <= {0, 1, VOID}:
+        remedies.append(f"If 1 and 255 stand for one class, write 255 for 1 in {_files_with(1, looks)}.")
     if soft:
-        remedies.append(f"If 0 and {_top(rest)} are meant, take the nearer one: --masks binary --mask-tolerance 128. ")
-    if count <= MOST_IDS and not (soft and _are_spread(rest)):
-        remedies.append(f"If they are class ids, say so: --masks index --classes {max(count, 2)}{void}. ")
-    remedies.append("If objects are numbered: --masks instance. A value that counts nowhere is named with --void.")
-    return f"It is open what the masks mean: {said}. {''.join(remedies)}"
+        remedies.append(f"If 0 and {_top(shown)} are meant, take the nearer one: --masks binary --mask-tolerance 128.")
+    if 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):
+        where = ", where 255 is void" if VOID in stored else ""
+        remedies.append(f"If they are class ids, say so: --masks index --classes {len(ids)}{exact}{where}.")
+        if where and max(ids) >= len(ids):
+            remedies.append(f"If 255 is a class, too: --masks index --classes {len(stored)}{exact}.")
+    if grey:
+        remedies.append(f"If objects are numbered: --masks instance{exact}.")
+    return " ".join([*remedies, "A value that counts nowhere is named with --void."])
+
+
+def _files_with(value: int, looks: list[MaskLook]) -> str:
+    return some((look.name for look in looks if value in look.counts), 3)
 
 
 def _are_objects(looks: list[MaskLook]) -> bool:
     """Whether values number the objects of each image: many, 1 to n without gaps, n differs, each in one piece."""
+    looks = [look for look in looks if look.mask is not None]
     numbers = [sorted(set(look.counts) - {0}) for look in looks]
     filled = [ids for ids in numbers if ids]
-    if len(set().union(*filled)) < MANY_OBJECTS or any(look.mask.ndim == 3 for look in looks):
+    if len(set().union(*filled)) < MANY_OBJECTS or any(look.coloured for look in looks):
         return False
     gapless = sum(ids[-1] <= 1.2 * len(ids) + 1 for ids in filled)
     if gapless < 0.9 * len(filled) or (len(filled) > 2 and len({len(ids) for ids in filled}) == 1):
         return False
     pieces = [
-        cv2.connectedComponents((look.mask == number).astype(np.uint8), connectivity=8)[0] - 1
+        cv2.connectedComponents(np.equal(look.mask, number).astype(np.uint8), connectivity=8)[0] - 1
         for look, ids in zip(looks, numbers, strict=True)
+        if look.mask is not None
         for number in ids[:20]
     ]
     return sum(count == 1 for count in pieces) >= 0.9 * len(pieces)
 
 
-def _format(kind: str, settings: MaskSettings, palette: Palette | None) -> tuple[MaskFormat, tuple[str, ...]]:
+def _format(
+    kind: str, settings: MaskSettings, palette: Palette | None, looks: list[MaskLook], complete: bool
+) -> tuple[MaskFormat, tuple[str, ...]]:
     """The format of a known kind, and the names of its classes."""
     if kind == "palette":
         return _palette_format(settings, palette)
@@ -219,24 +211,69 @@ def _format(kind: str, settings: MaskSettings, palette: Palette | None) -> tuple
     if names is None:
         names = {"binary": ("background", "foreground"), "instance": ("background", "cell")}.get(kind)
         if names is None:
-            raise InputError(
-                "Class ids need the number of classes, or their names: --classes 3, --classes sky,road,car."
+            ids = {value for look in looks for value in look.ids}
+            raise _Open(
+                "Class ids must come with the number of classes, or with their names; the masks hold "
+                f"{_listed(sorted(ids))}. {_ways_out(looks, settings, grey=False)}"
             )
-    void: list[int] = []
     for text in settings.void:
         if not (text in names or text.isdecimal()):
-            raise InputError(f"Void is a value or the name of a class ({', '.join(names)}) here; received {text!r}.")
-        void.append(names.index(text) if text in names else int(text))
+            raise InputError(f"Void must be a value or the name of a class ({', '.join(names)}); received {text!r}.")
+    said = _void_values(settings)
+    values: tuple[int, ...] = ()
+    if kind == "binary" and len(names) == 2:
+        values = _two_values(said, looks, settings, complete)
+    elif kind == "index":
+        values = _class_ids(len(names), said, looks, complete)
+    of_name = dict(zip(names, values or range(len(names)), strict=True))
+    void = tuple(of_name[text] if text in of_name else int(text) for text in settings.void)
+    if kind == "index":
+        values = tuple(value for value in values if value not in void)
     kept = tuple(name for name in names if name not in settings.void)
-    return MaskFormat(kind, len(kept), (), tuple(void), settings.inverted, settings.tolerance), kept
+    return MaskFormat(kind, len(kept), (), void, settings.inverted, settings.tolerance, values), kept
+
+
+def _void_values(settings: MaskSettings) -> set[int]:
+    return {int(text) for text in settings.void if text.isdecimal() and text not in (settings.classes or ())}
+
+
+def _class_ids(count: int, void: set[int], looks: list[MaskLook], complete: bool) -> tuple[int, ...]:
+    """The value of each of some classes: ids from 0, or what the masks hold where that has gaps, in order."""
+    found = sorted({value for look in looks for value in look.ids} - void)
+    ids = [value for value in found if value != VOID]
+    default = tuple(itertools.islice((value for value in itertools.count() if value not in void), count))
+    for values in (ids, found):
+        if not set(ids) <= set(default) and len(values) == count:
+            return tuple(values)
+    if not complete and not set(ids) <= set(default):
+        raise _Open("Others may hold the rest.")
+    return default  # what does not fit is listed, with its files, when all masks are read
+
+
+def _two_values(void: set[int], looks: list[MaskLook], settings: MaskSettings, complete: bool) -> tuple[int, int]:
+    """The values of the two classes of binary masks, by class."""
+    pixels: Counter[int] = Counter()
+    for look in looks:
+        pixels.update({value: count for value, count in look.counts.items() if value not in void})
+    found = sorted(pixels)
+    if not settings.tolerance and len(HIGHS.intersection(found)) > 1 and set(found) <= {0, *HIGHS}:
+        files = "; ".join(f"{value} in {_files_with(value, looks)}" for value in found if value)
+        raise _Open(
+            f"The upper value of binary masks must be one in all files; found {files}. Write one in all, or name the "
+            f"one that counts nowhere: --void {found[-1]}."
+        )
+    above = [value for value in found if 2 * value > found[-1]]
+    if not complete and not settings.tolerance and not HIGHS.intersection(found):
+        raise _Open("Others may hold the rest.")
+    low = found[0] if len(found) == 2 and not settings.tolerance else 0
+    high = max(above, key=lambda value: (value in HIGHS and value == found[-1], pixels[value], value), default=0)
+    high = high or (1 if VOID in void else 255)  # all masks are empty
+    return (high, low) if settings.inverted else (low, high)
 
 
 def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[MaskFormat, tuple[str, ...]]:
     if palette is None:
-        raise InputError(
-            'Masks in colours need a file label_colors.txt beside the images: "R G B name" a line. '
-            "`unet-tf check DATA --out PAGE` writes a first version."
-        )
+        raise InputError(f"Masks in colours must have a file that says which is which. {LIST_COLOURS}")
     colour_of = dict(zip(palette.names, palette.colours, strict=True))
     void: list[Colour] = []
     for text in settings.void or _void_names(palette):
@@ -252,8 +289,8 @@ def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[Ma
         names = rest  # a number was said
     if sorted(names) != sorted(rest):
         raise InputError(
-            f"The palette has the classes {', '.join(rest)}; received {', '.join(names)}. Leave --classes away, or "
-            "name those that do not count with --void."
+            f"Classes must be those of the palette, {', '.join(rest)}; received {', '.join(names)}. Leave --classes "
+            "away, or name those that do not count with --void."
         )
     colours = tuple(colour_of[name] for name in names)
     return MaskFormat("palette", len(names), colours, tuple(void), settings.inverted, settings.tolerance), names
@@ -270,8 +307,8 @@ def _parse_colour(text: str, palette: Palette) -> Colour:
         red, green, blue = bytes.fromhex(hexadecimal[1])
     if max(red, green, blue) > 255:
         raise InputError(
-            f"Void is a class of the palette ({', '.join(palette.names)}), its line from 0, or a colour such as 0,0,0 "
-            f"or #000000; received {text!r}."
+            f"Void must be a class of the palette ({', '.join(palette.names)}), its line from 0, or a colour such as "
+            f"0,0,0 or #000000; received {text!r}."
         )
     return red, green, blue
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.palette import Colour
+from unet_tf.data.unknown_values import (
+    CLOSE,
+    SAY_WHAT,
+    Known,
+    Stranger,
+    UnknownValues,
+    as_colour,
+    find_nearest,
+    settle_edges,
+    take_nearest,
+)
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, check_ids
 from unet_tf.utils.files import tuples
@@ -19,6 +31,10 @@ from unet_tf.utils.files import tuples
 KINDS = ("binary", "palette", "index", "instance")
 UNKNOWN = 254
 """In look-up tables: a value that no class has."""
+LIST_COLOURS = (
+    'List the colours in a file label_colors.txt beside the images, "R G B name" a line: `unet-tf check DATA --out '
+    "PAGE` writes a first version."
+)
 
 
 @dataclass(frozen=True)
@@ -26,16 +42,18 @@ class MaskFormat:
     """How mask pictures say the class of each pixel; the same both ways.
 
     Attributes:
-        kind: "binary": 0 is class 0, 255 class 1; so is 1 in a mask of 0 and 1, and 65535 in one of 16 bit. "index":
-            grey values, or indices into a colour table, are class ids, consecutive from 0 but for void ids. "palette":
-            a colour a class. "instance": object ids, 0 is background; all objects are class 1, and touching ones are
-            kept apart.
+        kind: "binary": two values. "index": grey values, or indices into a colour table, are class ids; 255 is void
+            where it is no class. "palette": a colour a class. "instance": object ids, 0 is background; all objects are
+            class 1, and touching ones are kept apart.
         num_classes: 2 to 254.
         colours: RGB of each class, for "palette".
-        void: values (0 to 65535) or colours that count nowhere; in "index" masks 255 does anyway, where it is no class.
-        inverted: the other polarity of "binary": 0 is class 1.
+        void: values (0 to 65535) or colours that count nowhere.
+        inverted: the other polarity of "binary": the lower value is class 1.
         tolerance: largest distance, in 8-bit values whatever the mask's depth (of RGB: Euclidean), at which another
-            value is taken for the nearest known one; 0 refuses it. Above 0, JPEG files are read too.
+            value is taken for the nearest known one; 0 refuses it. Above 0, JPEG files are read too, and a pixel
+            between two colours has one of the classes that touch there, or is void (`unet_tf.data.soft_edges`).
+        values: what stands for each class in "binary" and "index" masks, by class. Empty: ids from 0 that are not void;
+            in "binary" masks 0 and, decided by each mask alone, the first of 1, 255 and 65535 that no value exceeds.
 
     Raises:
         InputError: the attributes do not fit together.
@@ -43,6 +61,8 @@ class MaskFormat:
     Example:
         >>> MaskFormat("binary").label(np.array([[0, 255]], np.uint8)).tolist()
         [[0, 1]]
+        >>> MaskFormat("index", 3, values=(0, 7, 11)).label(np.array([[11, 7, 0, 255]], np.uint8)).tolist()
+        [[2, 1, 0, 255]]
         >>> sky_road = MaskFormat("palette", 2, colours=((0, 0, 255), (9, 9, 9)), void=((0, 0, 0),))
         >>> sky_road.label(np.array([[[9, 9, 9], [0, 0, 0]]], np.uint8)).tolist()  # 255: void
         [[1, 255]]
@@ -54,33 +74,47 @@ class MaskFormat:
     void: tuple[int | Colour, ...] = ()
     inverted: bool = False
     tolerance: float = 0.0
+    values: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        number, colours = self.num_classes, len(self.colours)
+        kind, number, valued = self.kind, self.num_classes, self.kind in ("binary", "index")
+        meant = [*self.void, *self.colours, *self.values]
+        shown, of = ", ".join(map(str, meant)), f"received {{}} for {number} classes of kind {kind}".format
         rules = (
-            (self.kind in KINDS, f"The kind of a mask is one of {', '.join(KINDS)}; received {self.kind!r}."),
-            (2 <= number <= UNKNOWN, f"There are 2 to {UNKNOWN} classes; received {number}."),
+            (kind in KINDS, f"The kind of a mask must be one of {', '.join(KINDS)}; received {kind!r}."),
+            (2 <= number <= UNKNOWN, f"There must be 2 to {UNKNOWN} classes; received {number}."),
             (
-                number == 2 or self.kind in ("index", "palette"),
-                f"Masks of kind binary and instance have 2 classes; received {self.kind} with {number}.",
+                number == 2 or kind in ("index", "palette"),
+                f"Masks of kind {kind} must have 2 classes; received {number}.",
             ),
             (
-                colours == (number if self.kind == "palette" else 0),
-                f"A palette has one colour a class, other kinds have none; received {self.kind} of {number} classes "
-                f"with {colours} colours.",
-            ),
-            (not self.inverted or self.kind == "binary", f"Only binary masks are inverted; received {self.kind}."),
-            (
-                all(isinstance(value, tuple) == (self.kind == "palette") for value in self.void),
-                f"Void is a colour in a palette and a value elsewhere; received {self.void} for {self.kind}.",
+                len(self.colours) == (number if kind == "palette" else 0),
+                f"A palette must have one colour a class, other kinds none; {of(len(self.colours))}.",
             ),
             (
-                all(isinstance(value, tuple) or 0 <= value < 1 << 16 for value in self.void),
-                f"Void values are 0 to 65535; received {', '.join(map(str, self.void))}. Renumber them in the masks.",
+                len(self.values) in ((0, number) if valued else (0,)),
+                f"Binary and index masks must have one value a class, other kinds none; {of(len(self.values))}.",
+            ),
+            (not self.inverted or kind == "binary", f"Only binary masks can be inverted; received {kind}."),
+            (
+                not self.values or kind == "index" or self.inverted == (self.values[0] > self.values[1]),
+                f"The lower value must be class 0, or class 1 of inverted masks; received {shown}.",
             ),
             (
-                self.tolerance == 0 or (self.tolerance > 0 and self.kind in ("binary", "palette")),
-                f"The tolerance is 0 or more, and 0 where values are ids; received {self.tolerance} for {self.kind}.",
+                all(isinstance(value, tuple) == (kind == "palette") for value in self.void),
+                f"Void must be a colour in a palette and a value elsewhere; received {self.void} for {kind}.",
+            ),
+            (
+                all(isinstance(value, tuple) or 0 <= value < 1 << 16 for value in meant),
+                f"Values and void must be 0 to 65535; received {shown}. Renumber them in the masks.",
+            ),
+            (
+                len(meant) == len(set(meant)),
+                f"Each class, and void, must have a value of its own; received {shown}. Name others with --void.",
+            ),
+            (
+                self.tolerance == 0 or (self.tolerance > 0 and kind in ("binary", "palette")),
+                f"The tolerance must be 0 or more, and 0 where values are ids; received {self.tolerance} for {kind}.",
             ),
         )
         for holds, message in rules:
@@ -116,20 +150,27 @@ class MaskFormat:
             label = label_from_instances(np.where(void, 0, mask))
             label[void] = VOID
             return label
-        codes, high = self._codes(mask), self._high(mask)
-        table = self._table(high)
+        known, codes = self._known(mask), self._codes(mask)
+        table = _lookup_table(known, 1 << 24 if self.kind == "palette" else 1 << 16)
         label = table[codes if codes.dtype.itemsize < 4 else np.minimum(codes, len(table) - 1)]
         if (unknown := label == UNKNOWN).any():
             values, inverse = np.unique(codes[unknown], return_inverse=True)
-            nearest, distances = self._nearest(values, high)
+            nearest, distances = find_nearest(values, known, self.kind == "palette")
             if distances.max() > self.tolerance:
                 pixels = np.bincount(inverse)
-                strangers = [
-                    Stranger(self._value(int(values[i])), int(pixels[i]), int(nearest[i]), float(distances[i]))
-                    for i in np.argsort(-pixels, kind="stable")
-                ]
-                raise UnknownValues(self._refusal(strangers, mask, name), strangers)
+                shown: list[int | Colour] = values.tolist()
+                if self.kind == "palette":
+                    shown = [as_colour(code) for code in values.tolist()]
+                strangers = sorted(
+                    map(Stranger, shown, pixels.tolist(), nearest.tolist(), distances.tolist()),
+                    key=lambda stranger: -stranger.pixels,
+                )
+                raise UnknownValues(self._refusal(strangers, mask, name), strangers, set(np.unique(label).tolist()))
             label[unknown] = nearest[inverse]
+            if self.kind == "palette":
+                unknown[unknown] = distances[inverse] > CLOSE
+                colours = {as_colour(code): number for code, number in known}
+                settle_edges(label, unknown, mask, colours, self.tolerance)
         return label
 
     def mask(self, label: NDArray) -> NDArray:
@@ -140,28 +181,27 @@ class MaskFormat:
 
         Returns:
             "palette": (H, W, 3) uint8 RGB; "instance": (H, W) uint16 ids, each connected piece of class 1 an object;
-            others: (H, W) uint8, or uint16 where a void value takes it; 0 and 255 for "binary".
+            others: (H, W) uint8 values, or uint16 where one takes it; 0 and 255 for "binary" without values.
 
         Raises:
             InputError: an id is no class, or a pixel is void and no value stands for void.
         """
         check_ids(label, self.num_classes)
-        void: int | Colour | None = self.void[0] if self.void else (255 if self.kind == "index" else None)
+        void: int | Colour | None = self.void[0] if self.void else None
+        if void is None and self.kind == "index" and 255 not in self.values:
+            void = 255
         if void is None and (label == VOID).any():
-            raise InputError(f"A label with void pixels needs a value for them; {self.kind} masks have none here.")
+            raise InputError(f"A label with void pixels must have a value for them; {self.kind} masks have none here.")
         if self.kind == "instance":
             objects = cv2.connectedComponents((label == 1).astype(np.uint8), connectivity=8)[1]
             if void is not None:
                 objects[objects >= void] += 1
                 objects[label == VOID] = void
             return objects.astype(np.uint16 if objects.max(initial=0) < 1 << 16 else np.uint32)
-        dtype = np.uint8 if self.kind == "palette" or all(_code(v) < 256 for v in self.void) else np.uint16
-        table = np.zeros((VOID + 1, 3) if self.kind == "palette" else VOID + 1, dtype)
-        if self.kind == "binary":
-            table[:2] = (255, 0) if self.inverted else (0, 255)
-        else:
-            for value, number in self._known():
-                table[number] = value
+        values = np.array(self._values(high=255))  # (classes,) or (classes, 3)
+        dtype = np.uint8 if max(values.max(), np.max(void or 0)) < 256 else np.uint16
+        table = np.zeros((VOID + 1, *values.shape[1:]), dtype)
+        table[: len(values)] = values
         if void is not None:
             table[VOID] = void
         return table[label]
@@ -174,105 +214,58 @@ class MaskFormat:
         elif mask.ndim == 3 and (mask.shape[2] == 1 or (mask == mask[..., :1]).all()):
             mask = mask[..., 0]
         if mask.ndim not in (2, 3) or (mask.ndim == 3 and mask.shape[2] != 3) or not mask.size:
-            raise InputError(f"A mask is (H, W) or (H, W, 3) with a pixel at least; {name} is {mask.shape}.")
+            raise InputError(f"A mask must be (H, W) or (H, W, 3) with a pixel at least; {name} is {mask.shape}.")
         mask = whole_numbers(mask, name)
         if self.kind == "palette":
             if mask.dtype != np.uint8:
-                raise InputError(f"{name} holds {mask.dtype} pixels, and a palette has 8-bit colours. Save it as such.")
+                raise InputError(
+                    f"{name} holds {mask.dtype} pixels, and a palette must have 8-bit colours. Save it so."
+                )
             return mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         if mask.ndim == 3:
-            raise InputError(
-                f"{name} is colour-coded, and {self.kind} masks are grey. List the colours in label_colors.txt "
-                '("R G B name" a line) beside the images: `unet-tf check DATA --out PAGE` writes a first version.'
-            )
+            raise InputError(f"{name} is colour-coded, and {self.kind} masks must be grey. {LIST_COLOURS}")
         return mask
 
-    def _high(self, mask: NDArray) -> int:
-        """What stands for the upper class in a binary mask: 1, 255 or 65535, the first that no value exceeds."""
-        if self.kind != "binary":
-            return 0
-        highest = (mask[~np.isin(mask, self.void)] if self.void else mask).max(initial=0)
-        return next((high for high in (1, 255) if highest <= high), 65535)
-
-    def _known(self, high: int = 0) -> list[tuple[int | Colour, int]]:
-        """Each value or colour that means something, and its label id."""
-        known: list[tuple[int | Colour, int]] = [(value, VOID) for value in self.void]
-        if self.kind == "palette":
-            return known + [(colour, number) for number, colour in enumerate(self.colours)]
+    def _values(self, high: int) -> Sequence[int | Colour]:
+        """What stands for each class, by class; `high` for the upper one of binary masks that do not say it."""
+        if self.kind == "palette" or self.values:
+            return self.colours or self.values
         if self.kind == "binary":
-            values = ((0, int(self.inverted)), (high, int(not self.inverted)))
-            return known + [(value, number) for value, number in values if value not in self.void]
-        ids = (value for value in range(self.num_classes + len(self.void)) if value not in self.void)
-        known += [(value, number) for number, value in zip(range(self.num_classes), ids, strict=False)]
-        return known if 255 in dict(known) else [*known, (255, VOID)]
+            return (high, 0) if self.inverted else (0, high)
+        return tuple(
+            itertools.islice((value for value in itertools.count() if value not in self.void), self.num_classes)
+        )
+
+    def _known(self, mask: NDArray) -> tuple[Known, ...]:
+        """The code of each value or colour that means something in a mask, and its label id."""
+        high = 0
+        if self.kind == "binary" and not self.values:
+            highest = (mask[~np.isin(mask, self.void)] if self.void else mask).max(initial=0)
+            high = next((high for high in (1, 255) if highest <= high), 65535)
+        values: list[tuple[int | Colour, int]] = [(value, VOID) for value in self.void]
+        values += [(value, number) for number, value in enumerate(self._values(high)) if value not in self.void]
+        if self.kind == "index" and 255 not in dict(values):
+            values.append((255, VOID))
+        return tuple((_code(value), number) for value, number in values)
 
     def _codes(self, mask: NDArray) -> NDArray:
         """One number a pixel: the grey value, or 0xRRGGBB."""
         if self.kind != "palette":
             return mask
         # OpenCV adds the fourth byte faster than NumPy shifts three.
-        packed = cv2.cvtColor(np.ascontiguousarray(mask), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
+        packed = cv2.cvtColor(np.ascontiguousarray(mask), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]  # (H, W)
         return packed & 0xFFFFFF
-
-    def _value(self, code: int) -> int | Colour:
-        return (code >> 16, code >> 8 & 255, code & 255) if self.kind == "palette" else code
-
-    def _nearest(self, codes: NDArray, high: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """Label id of the known value nearest to each code, and its distance."""
-        nearest, least = np.zeros(len(codes), np.uint8), np.full(len(codes), np.inf)
-        for value, number in self._known(high):
-            channels = [(codes, _code(value))]
-            if self.kind == "palette":
-                channels = [(codes >> shift & 255, _code(value) >> shift & 255) for shift in (16, 8, 0)]
-            distance = np.sqrt(sum(np.square(found.astype(float) - expected) for found, expected in channels))
-            nearest = np.where(distance < least, np.uint8(number), nearest)
-            least = np.minimum(least, distance)
-        return nearest, least / 257 if high == 65535 else least
-
-    def _table(self, high: int) -> NDArray[np.uint8]:
-        known = tuple((_code(value), number) for value, number in self._known(high))
-        return _lookup_table(known, 1 << 24 if self.kind == "palette" else 1 << 16)
 
     def _refusal(self, strangers: Sequence[Stranger], mask: NDArray, name: str) -> str:
         pixels, size = sum(s.pixels for s in strangers), mask.shape[0] * mask.shape[1]
-        rules = {
-            "binary": "binary (0 and 255, or 0 and 1)",
-            "index": f"class ids 0 to {self.num_classes - 1} (255: void)" if not self.void else "class ids and void",
-            "palette": f"in the {self.num_classes} colours of its palette",
-        }
-        found = ", ".join(map(str, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
-        remedies = {
-            "binary": "Say how many classes there are with --classes, which value is void with --void, or take the "
-            "nearer value with --mask-tolerance 128 (soft edges, JPEG)",
-            "index": "Say how many classes there are with --classes, or which id is void with --void",
-            "palette": "Add them to label_colors.txt, name one void with --void R,G,B, or take the nearest class "
-            "with --mask-tolerance",
-        }
+        values = ", ".join(map(str, self._values(255)[:8])) + ", ..." * (self.num_classes > 8)
+        rule = f"the {self.num_classes} colours of its palette" if self.kind == "palette" else values
+        found = ", ".join(map(str, strangers[:5])) + ", ..." * (len(strangers) > 5)
+        remedy = SAY_WHAT + "." if self.ids else take_nearest(strangers)
         return (
-            f"{name} is not {rules[self.kind]}: it also holds {found} in {pixels} of {size} pixels "
-            f"({pixels / size:.2%}), up to {max(s.distance for s in strangers):.0f} away. {remedies[self.kind]}."
+            f"{name} must hold {rule} and void alone; it also holds {found} in {pixels} of {size} pixels "
+            f"({pixels / size:.2%}). {remedy}"
         )
-
-
-class Stranger(NamedTuple):
-    """A mask value that no class has: how many pixels hold it, and which class is nearest."""
-
-    value: int | Colour
-    pixels: int
-    nearest: int
-    distance: float
-
-    def __str__(self) -> str:
-        nearest = "void" if self.nearest == VOID else f"class {self.nearest}"
-        return f"{self.value} ({self.distance:.0f} from {nearest})"
-
-
-class UnknownValues(InputError):
-    """A mask holds values that no class has."""
-
-    def __init__(self, message: str, strangers: Sequence[Stranger]) -> None:
-        super().__init__(message)
-        self.strangers = strangers
 
 
 def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:
@@ -336,7 +329,7 @@ def _code(value: int | Colour) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _lookup_table(known: tuple[tuple[int, int], ...], size: int) -> NDArray[np.uint8]:
+def _lookup_table(known: tuple[Known, ...], size: int) -> NDArray[np.uint8]:
     """Label id of each of `size` codes; one more entry, for all codes beyond, is unknown."""
     table = np.full(size + 1, UNKNOWN, np.uint8)
     for code, number in known:

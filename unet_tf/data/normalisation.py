@@ -58,7 +58,8 @@ class Normalisation:
             )
         if image.shape[2] not in (1, self.channels):
             raise InputError(
-                f"{name} has {image.shape[2]} channels, and the net was trained on {self.channels}. Convert it to grey."
+                f"{name} has {image.shape[2]} channels, and the net was trained on {self.channels}: an image must have "
+                "as many, or be grey. Give it such images, or train a net on images like this."
             )
 
     def scale(self, image: NDArray) -> NDArray[np.float32]:

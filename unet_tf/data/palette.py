@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from unet_tf.errors import InputError
+from unet_tf.utils.text import read_lines, shown
 
 PALETTE_FILE = "label_colors.txt"
+LABEL_MAP, LABEL_MAP_MARK = "labelmap.txt", "label:color_rgb"
+"""The file of annotation servers that export Pascal VOC, and what its first line says."""
+_PARTED = r"[\s,;]+"
+_COLOUR = rf"(?:(?P<red>\d+){_PARTED}(?P<green>\d+){_PARTED}(?P<blue>\d+)|#(?P<all>[0-9a-fA-F]{{6}}))"
+ORDERS = {
+    "R G B name": re.compile(rf"\s*{_COLOUR}{_PARTED}(?P<name>\S.*?)\s*"),
+    "name R G B": re.compile(rf"\s*(?P<name>\S.*?){_PARTED}{_COLOUR}\s*"),
+    "name:R,G,B:parts:actions": re.compile(rf"\s*(?P<name>[^:]*[^:\s])\s*:\s*{_COLOUR}\s*:[^:]*:[^:]*"),
+}
+"""How a line may read; all lines of a file read alike. For R G B, #RRGGBB may stand."""
+_COMMENT = re.compile(rf"\s*(#(?![0-9a-fA-F]{{6}}{_PARTED}).*)?")
+_FOURTH = re.compile(r"^\d+[\s,;]|[\s,;]\d+$")
+"""A number beside the name: an id or alpha, if each line has one."""
+_HEADER = re.compile(rf"(name{_PARTED})?r(ed)?{_PARTED}g(reen)?{_PARTED}b(lue)?({_PARTED}name)?", re.IGNORECASE)
 Colour = tuple[int, int, int]
+MOST_COLOURS, BLURRED = 64, 48
+"""Classes of a suggested palette, and how far in a channel JPEG and soft edges carry a colour."""
 
 
 class Palette(NamedTuple):
@@ -20,34 +40,108 @@ class Palette(NamedTuple):
 
 
 def read_palette(path: str | Path) -> Palette:
-    """Read "R G B name" lines; empty ones and those that begin with # are left out.
+    r"""Read the classes by colour that a text file lists, one a line.
+
+    Args:
+        path: of lines "R G B name" or "name R G B", parted by blanks, tabs, commas or semicolons, with #RRGGBB for a
+            colour if you like, or "name:R,G,B::" as annotation servers write it. Empty lines, comments that begin with
+            #, and a header "name,r,g,b" are left out.
+
+    Returns:
+        Names and colours of the classes, in the order of the lines.
 
     Raises:
-        InputError: a line reads otherwise, or a name or colour stands twice.
+        InputError: a line reads otherwise or in two ways, or a name or colour stands twice.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "label_colors.txt")
+        >>> _ = path.write_text("0 0 0 background\n#804000 road\n")
+        >>> read_palette(path)
+        Palette(names=('background', 'road'), colours=((0, 0, 0), (128, 64, 0)))
     """
     path = Path(path)
-    names: list[str] = []
-    colours: list[Colour] = []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}. It holds one line a class: R G B name.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        found = re.fullmatch(r"\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*?)\s*", line)
-        colour = tuple(int(part) for part in found.groups()[:3]) if found else (256,)
-        if found is None or max(colour) > 255:
-            raise InputError(f'{path}, line {number}: expected "R G B name" with 0 to 255 each, found {line!r}.')
-        if found[4] in names or colour in colours:
-            raise InputError(f"{path}, line {number}: name and colour of a class stand once, {line!r} repeats one.")
-        names.append(found[4])
-        colours.append(colour)  # type: ignore[arg-type]
+    lines = {number: line for number, line in enumerate(read_lines(path), start=1) if not _COMMENT.fullmatch(line)}
+    if lines and _HEADER.fullmatch(lines[min(lines)].strip()):
+        del lines[min(lines)]
+    names: dict[str, int] = {}
+    colours: dict[Colour, int] = {}
+    for number, found in _matches(path, lines).items():
+        decimal = found.group("red", "green", "blue")
+        red, green, blue = bytes.fromhex(found["all"]) if found["all"] else map(int, decimal)
+        name, line = found["name"].strip("\"'"), lines[number]
+        if max(red, green, blue) > 255:
+            raise InputError(f"{path}, line {number}: each of R G B must be 0 to 255; received {line!r}.", path)
+        if shown(name) != name:
+            raise InputError(f"{path}, line {number}: {shown(name)!r} must be UTF-8. Save the file so.", path)
+        if name in names or (red, green, blue) in colours:
+            raise InputError(
+                f"{path}, line {number}: name and colour of a class must stand once; {line!r} repeats one.", path
+            )
+        names[name] = colours[red, green, blue] = number
     if len(names) < 2:
-        raise InputError(f'{path} lists {len(names)} classes, and 2 are the least. One line a class: "R G B name".')
+        raise InputError(f'{path} lists {len(names)} classes, and must list 2. One line a class: "R G B name".', path)
     return Palette(tuple(names), tuple(colours))
 
 
+def _matches(path: Path, lines: dict[int, str]) -> dict[int, re.Match[str]]:
+    """Each line as it reads in the one order that fits them all."""
+    read = {order: {n: pattern.fullmatch(line) for n, line in lines.items()} for order, pattern in ORDERS.items()}
+    fitting = [order for order, matches in read.items() if all(matches.values())]
+    if not lines:
+        return {}
+    if not fitting:
+        order, tried = max(read.items(), key=lambda item: sum(map(bool, item[1].values())))
+        number = next(number for number, match in tried.items() if not match)
+        raise InputError(
+            f'{path}, line {number}: every line must read "{order}", with 0 to 255 for each of R G B; received '
+            f"{lines[number]!r}.",
+            path,
+        )
+    chosen = {number: match for number, match in read[fitting[0]].items() if match}
+    if len(fitting) > 1 or all(_FOURTH.search(match["name"]) for match in chosen.values()):
+        number = min(lines)
+        raise InputError(
+            f"{path}, line {number}: three numbers and a name must stand on a line; {lines[number]!r} can be read in "
+            "more than one way. Leave out numbers that are no part of the colour (an id, alpha).",
+            path,
+        )
+    return chosen
+
+
 def find_palette(folder: Path) -> Palette | None:
-    """The classes by colour that `label_colors.txt` in a data folder lists; None without that file."""
-    return read_palette(folder / PALETTE_FILE) if (folder / PALETTE_FILE).is_file() else None
+    """The classes by colour of a data folder: its `label_colors.txt`, or the `labelmap.txt` of an annotation server.
+
+    Returns:
+        None where neither is there.
+
+    Raises:
+        InputError: the file reads otherwise.
+    """
+    if (folder / PALETTE_FILE).is_file():
+        return read_palette(folder / PALETTE_FILE)
+    label_map = folder / LABEL_MAP
+    if label_map.is_file() and LABEL_MAP_MARK in label_map.read_bytes()[:200].decode("latin-1").replace("\0", ""):
+        return read_palette(label_map)  # other programs list names alone under this name
+    return None
+
+
+def suggest_palette(pixels: Counter[int]) -> Palette | None:
+    """Make a first palette of the colours that masks hold most; near ones (JPEG, soft edges) count as one.
+
+    Args:
+        pixels: number of pixels of each colour, as 0xRRGGBB.
+
+    Returns:
+        Classes named class0, class1, ...; None where the masks are grey.
+    """
+    total, colours = pixels.total(), np.zeros((0, 3), int)
+    ranked = [(code, count) for code, count in pixels.most_common() if count > 1e-4 * total]
+    apart = 0 if len(ranked) <= MOST_COLOURS and sum(count for _, count in ranked) > 0.999 * total else BLURRED
+    for code, _ in ranked:
+        colour = np.array((code >> 16, code >> 8 & 255, code & 255))
+        if len(colours) < MOST_COLOURS and (np.abs(colours - colour).max(1, initial=0) > apart).all():
+            colours = np.vstack([colours, colour])
+    if len(colours) < 2 or (colours == colours[:, :1]).all():
+        return None
+    return Palette(tuple(f"class{number}" for number in range(len(colours))), tuple(map(tuple, colours.tolist())))

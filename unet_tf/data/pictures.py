@@ -1,81 +1,185 @@
-"""Picture files to arrays and back: PNG, JPEG, BMP, TIFF and its stacks, turned as their EXIF orientation says."""
+"""Picture files to arrays and back: PNG, JPEG, BMP, TIFF and its stacks, and others, turned as they are meant."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.tiff import PIXELS_PER_BYTE, count_planes, import_tifffile, is_tiff, quiet_opencv, read_plane
+from unet_tf.data.decode import decode, lossy_refused
+from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
 TIFF = (".tif", ".tiff")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", *TIFF)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *TIFF)
+"""What file names of pictures that are read end in, in lower case."""
+UNREAD_SUFFIXES = (
+    ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".ecw", ".eps",
+    ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".img", ".ims", ".j2c", ".j2k", ".jpc",
+    ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lsm", ".mat", ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi",
+    ".nef", ".nii", ".npy", ".npz", ".nrrd", ".oib", ".oif", ".orf", ".pam", ".pbm", ".pcx", ".pdf", ".pfm",
+    ".pnm", ".psb", ".psd", ".qptiff", ".raf", ".rw2", ".scn", ".sid", ".stk", ".svg", ".svs", ".tga", ".vms",
+    ".vrt", ".vsi", ".xcf",
+)  # fmt: skip
+"""What file names of well-known kinds of picture that are not read end in, in lower case."""
+IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}
+"""Types of files -> the types of images that hold all their numbers."""
 LOSSLESS = (".png", ".bmp", *TIFF)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a file: one, or the pages of a TIFF stack, whose structure is read once and not once a page.
+
+    Nothing stays open, so that threads and processes may share it.
+
+    Attributes:
+        path: of the file.
+        tiff: what was parsed of a TIFF file; None for every other file.
+    """
+
+    path: Path
+    tiff: TiffPictures | None
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return 1 if self.tiff is None else len(self.tiff)
+
+    def read(self, page: int = 0) -> NDArray:
+        """Decode one picture as an image: see `read_image`."""
+        return as_image(self._stored(page, ids=False, lossy=True), self.path)
+
+    def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> NDArray:
+        """Decode one picture as a mask: see the function `read_mask`."""
+        mask = self._stored(page, ids, lossy=allow_jpeg)
+        if mask.dtype.kind == "c":
+            raise InputError(
+                f"A mask must hold real numbers; {self.path} holds {mask.dtype}. Save its real part.", self.path
+            )
+        return mask
+
+    def _stored(self, page: int, ids: bool, lossy: bool) -> NDArray:
+        """(H, W), or (H, W, 3) where the channels differ."""
+        if self.tiff is not None:
+            if self.tiff.lossy and not lossy:
+                raise lossy_refused(self.path, "a TIFF file in JPEG compression")
+            image = self.tiff.read(page, ids)
+        elif page:
+            raise InputError(f"{self.path} holds one picture; there is no page {page}.", self.path)
+        else:
+            image = decode(self.path, _bytes(self.path), ids, lossy)
+        if image.ndim == 3 and (image == image[..., :1]).all():
+            image = image[..., 0]
+        return np.ascontiguousarray(image)
+
+
+def open_pictures(path: str | Path) -> Pictures:
+    """Open a picture file to read its pages, of which there may be many.
+
+    Args:
+        path: as for `read_image`.
+
+    Example:
+        >>> pictures = unet_tf.data.pictures.open_pictures("stack.tif")  # doctest: +SKIP
+        >>> means = [pictures.read(page).mean() for page in range(len(pictures))]  # doctest: +SKIP
+
+    Raises:
+        InputError: the file is missing or empty, or a TIFF file whose structure is damaged.
+    """
+    path = Path(path)
+    return Pictures(path, open_tiff(path) if is_tiff(_bytes(path, 16)) else None)
 
 
 def read_image(path: str | Path, page: int = 0) -> NDArray:
     """Decode one picture.
 
+    Grey of 1, 2 or 4 bits is scaled to 0..255, as it is shown, in every format. A colour table is looked up. CMYK and
+    YCbCr become RGB, without their colour profile. A TIFF file in which "white is zero" gives its numbers as they are
+    stored.
+
     Args:
-        path: PNG, JPEG, BMP or TIFF; 8 or 16 bit, or float TIFF.
+        path: PNG, JPEG, BMP, TIFF, WebP, GIF (one picture), JPEG 2000, PGM or PPM; 8 or 16 bit, or numbers of any type
+            in TIFF.
         page: which picture of a TIFF stack, from 0.
 
     Returns:
-        (H, W, 1) or (H, W, 3) RGB, of the file's own type. Alpha is dropped. A colour file whose channels are equal
-        is grey. EXIF rotation is applied.
+        (H, W, 1) or (H, W, 3) RGB, uint8, uint16, int16, float32 or float64. What is of another type becomes the
+        smallest of these that holds all its numbers: int8 becomes int16, float16 float32, int32 and uint32 float64.
+        Alpha is dropped. A colour file whose channels are equal is grey. The orientation of EXIF or TIFF is applied.
 
     Raises:
-        InputError: the file is missing, empty, truncated or no picture, or holds values that are not finite.
+        InputError: the file is missing, empty, damaged or no picture, has channels that are neither grey, RGB nor
+            alpha, or holds values that are not finite, complex or integers of 64 bits.
     """
-    image = _decode(Path(path), page)
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        count = np.count_nonzero(~np.isfinite(image))
-        raise InputError(f"{path} holds {count} values that are not finite (NaN or infinite). Replace them.")
-    return image[..., None] if image.ndim == 2 else image
+    return open_pictures(path).read(page)
 
 
 def read_mask(path: str | Path, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> NDArray:
-    """Decode one mask picture, with values as they are.
+    """Decode one mask picture.
 
     Args:
         path: as for `read_image`.
         page: which picture of a TIFF stack, from 0.
-        ids: of a picture with a colour table, return the indices and not the colours.
-        allow_jpeg: read a JPEG file too.
+        ids: give the numbers that are stored and not what they show: the indices of a colour table, and grey of 1, 2
+            or 4 bits as it is (0 and 1, 0..3, 0..15) and not scaled to 0..255. The same in every format.
+        allow_jpeg: read files too whose compression changes values: JPEG, lossy WebP, JPEG 2000.
 
     Returns:
-        (H, W) grey values or indices, or (H, W, 3) RGB.
+        (H, W) grey values or indices, or (H, W, 3) RGB, of the type of the file.
 
     Raises:
-        InputError: as `read_image`; or the file is a JPEG.
+        InputError: as `read_image` for files, colours and channels; or the compression changes values.
     """
-    path = Path(path)
-    head = _bytes(path, 26)
-    if head[:2] == b"\xff\xd8" and not allow_jpeg:
-        raise InputError(
-            f"{path} is a JPEG file, and JPEG changes values at every edge: a mask in it has classes that nobody drew. "
-            "Export masks as PNG, or take the nearest class with --mask-tolerance 442, which is any."
-        )
-    if ids and not is_tiff(head) and (indices := _indices(path, _bytes(path))) is not None:
-        return indices
-    return _decode(path, page, colour_table=not ids)
+    return open_pictures(path).read_mask(page, ids, allow_jpeg)
 
 
 def count_pages(path: str | Path) -> int:
     """Pictures in a file: the planes of a TIFF stack, 1 for every other file.
 
     Raises:
-        InputError: the TIFF file is damaged, or its planes differ in size.
+        InputError: a TIFF file is damaged, its pages differ in size, or a .tif file cannot be read.
     """
     path = Path(path)
-    return count_planes(path) if path.suffix.lower() in TIFF and is_tiff(_bytes(path, 4)) else 1
+    try:
+        return len(open_pictures(path))
+    except InputError:
+        if path.suffix.lower() in TIFF or is_tiff(_bytes(path, 4)):
+            raise
+        return 1  # whoever reads it says what is wrong
+
+
+def image_type(dtype: np.dtype, path: Path) -> np.dtype:
+    """The type that `read_image` gives of numbers of a type.
+
+    Raises:
+        InputError: they are complex, or integers of 64 bits.
+    """
+    if dtype.kind not in "buif" or dtype.itemsize > (4 if dtype.kind in "ui" else 8):
+        raise InputError(
+            f"An image must hold integers of up to 32 bits or floats of up to 64; {path} holds {dtype}. "
+            "Save it as uint8, uint16 or float32.", path,
+        )  # fmt: skip
+    return np.dtype(IMAGE_TYPES.get(dtype.str[1:], dtype.newbyteorder("=")))
+
+
+def as_image(image: NDArray, path: Path) -> NDArray:
+    """(H, W, 1) or (H, W, 3) of one of the types that `read_image` gives.
+
+    Raises:
+        InputError: the values are complex, integers of 64 bits, or not finite.
+    """
+    dtype = image_type(image.dtype, path)
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        count = np.count_nonzero(~np.isfinite(image))
+        raise InputError(f"{path} holds {count} values that are not finite (NaN or infinite). Replace them.", path)
+    image = image.astype(dtype, copy=False)
+    return image[..., None] if image.ndim == 2 else image
 
 
 def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = None) -> None:
@@ -149,64 +253,9 @@ def _bytes(path: Path, count: int = -1) -> bytes:
         with path.open("rb") as file:
             data = file.read(count)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from error
-    if not data:
-        raise InputError(f"{path} is empty (0 bytes). Copy it again or remove it.")
-    return data
-
-
-def _decode(path: Path, page: int, colour_table: bool = True) -> NDArray:
-    """(H, W), or (H, W, 3) RGB where the channels differ."""
-    if is_tiff(_bytes(path, 16)):  # a stack is not read whole for one of its pages
-        image = read_plane(path, page, colour_table)
-    elif page:
-        raise InputError(f"{path} holds one picture; there is no page {page}.")
-    else:
-        image = _decode_bytes(path, _bytes(path))
-        if image.ndim == 3:
-            image = image[..., ::-1]  # OpenCV decodes to BGR
-    if image.ndim == 3 and image.shape[2] in (2, 4):
-        image = image[..., :-1]
-    if image.ndim == 3 and (image.shape[2] == 1 or (image == image[..., :1]).all()):
-        image = image[..., 0]
-    return np.ascontiguousarray(image)
-
-
-def _decode_bytes(path: Path, data: bytes) -> NDArray:
-    """Grey or BGR at the file's depth, without alpha, turned as its EXIF orientation says."""
-    png = data[:8] == b"\x89PNG\r\n\x1a\n"
-    if png and b"IEND" not in data[-4096:]:
-        raise _damaged(path, data)  # libpng would say so on stderr
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20)) if png else (0, 0)
-    if width * height > PIXELS_PER_BYTE * len(data):
         raise InputError(
-            f"{path} declares {height}x{width} px in {len(data)} bytes, which cannot hold them: it is damaged. "
-            "Copy it again or remove it."
-        )
-    try:
-        with quiet_opencv:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise _damaged(path, data)
-    return image
-
-
-def _damaged(path: Path, data: bytes) -> InputError:
-    return InputError(
-        f"{path} ({len(data)} bytes) is not a complete PNG, JPEG, BMP or TIFF picture: "
-        "truncated, damaged or of another type. Copy it again or remove it."
-    )
-
-
-def _indices(path: Path, data: bytes) -> NDArray | None:
-    """(H, W) indices of a PNG or BMP picture with a colour table; None if it has none."""
-    if not (data[:2] == b"BM" or (data[:4] == b"\x89PNG" and data[25:26] == b"\x03")):
-        return None
-    from PIL import BmpImagePlugin, ImageOps, PngImagePlugin  # OpenCV gives the colours alone
-
-    _decode_bytes(path, data)  # raises where the file is damaged
-    reader = BmpImagePlugin.BmpImageFile if data[:2] == b"BM" else PngImagePlugin.PngImageFile
-    with reader(io.BytesIO(data)) as picture:  # Image.open refuses more than 179 megapixels
-        return np.array(ImageOps.exif_transpose(picture)) if picture.mode == "P" else None
+            f"{path} cannot be read: {error.strerror}. Check the path and its permissions.", path
+        ) from error
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes). Copy it again or remove it.", path)
+    return data

@@ -20,13 +20,17 @@ from unet_tf.data.weight_map import Weighting, class_balance
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.utils.memory import free_memory
-from unet_tf.utils.threads import in_order
+from unet_tf.utils.threads import ahead, cores
 
 log = logging.getLogger("unet_tf")
 
 CACHES = ("auto", "memory", "disk", "none")
 MEMORY_SHARE, DISK_SHARE = 0.5, 0.8
 """Shares of the free memory and of the free disk that decoded data may take."""
+
+
+Seen = tuple[Pair, Fingerprint]
+"""A pair, and what one look at it tells."""
 
 
 class Sample(NamedTuple):
@@ -73,6 +77,12 @@ class Samples(Sequence[Sample]):
             self.failure = error
             raise
 
+    def part(self, numbers: Sequence[int]) -> Samples:
+        """Some of these samples by their numbers; not weighed yet."""
+        pairs, facts = [self.pairs[n] for n in numbers], [self.fingerprints[n] for n in numbers]
+        # through these samples, with which the cache on disk goes
+        return Samples(pairs, facts, self.weighting, self.cache, lambda index: self[numbers[index]])
+
     def weigh(self, train: Samples) -> None:
         """Balance the class weights by the pixels of the training samples, where the weighting says so."""
         if self.weighting.balance:
@@ -83,6 +93,11 @@ class Samples(Sequence[Sample]):
     def class_pixels(self) -> NDArray[np.int64]:
         """(num_classes,) pixels of each class."""
         return sum((one.class_pixels for one in self.fingerprints), np.zeros_like(self.fingerprints[0].class_pixels))
+
+    @property
+    def seen(self) -> list[Seen]:
+        """Each pair with its fingerprint."""
+        return list(zip(self.pairs, self.fingerprints, strict=True))
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -168,12 +183,12 @@ def read_samples(
     # The folder goes with the samples: at the end of the process at the latest, or where they cannot be read.
     remove = weakref.finalize(samples, shutil.rmtree, folder, ignore_errors=True) if folder else None
     try:
-        for one, sample in in_order(decode, range(len(pairs))):
+        for one, sample in ahead(decode, range(len(pairs)), cores()):
             fingerprints.append(one)
             if sample is not None:
                 in_memory.append(sample)
             on_file()
-        check_alike(pairs, fingerprints, like)
+        check_alike(samples.seen, None if like is None else like.seen)
     except BaseException:
         if remove is not None:
             remove()
@@ -202,18 +217,18 @@ def _save(path: Path, array: NDArray) -> None:
         ) from error
 
 
-def check_alike(pairs: Sequence[Pair], fingerprints: Sequence[Fingerprint], like: Samples | None = None) -> None:
+def check_alike(seen: Sequence[Seen], like: Sequence[Seen] | None = None) -> None:
     """Raise InputError where one normalisation cannot serve: pixel types that differ, colour for a net of grey."""
-    found = {like.fingerprints[0].dtype: f"the training image {like.pairs[0].name}"} if like else {}
-    for pair, one in zip(pairs, fingerprints, strict=True):
+    found = {like[0][1].dtype: f"the training image {like[0][0].name}"} if like else {}
+    for pair, one in seen:
         found.setdefault(one.dtype, str(pair.image))
     if len(found) > 1:
         types = ", ".join(f"{dtype} (such as {path})" for dtype, path in found.items())
         raise InputError(
             f"All images of a data set must have one pixel type; found {types}. Rescale them to one range and type."
         )
-    if like and max(one.channels for one in fingerprints) > max(one.channels for one in like.fingerprints):
-        coloured = next(pair.image for pair, one in zip(pairs, fingerprints, strict=True) if one.channels > 1)
+    if like and max(one.channels for _, one in seen) > max(one.channels for _, one in like):
+        coloured = next(pair.image for pair, one in seen if one.channels > 1)
         raise InputError(
             f"All images must have the channels of the training images, which are grey; {coloured} is in colour. Give "
             "training images in colour too, or leave this one out."

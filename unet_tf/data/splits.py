@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from unet_tf.data.folder import Pair, find_named
+from unet_tf.data.folder import Pair
+from unet_tf.data.layout import find_named
 from unet_tf.errors import InputError
+
+STARTS = 64
+"""Places of a single stack at which a share of its pages is tried to begin, so that it holds all classes."""
+TRIES = 8
+"""Draws that spread rare classes, of which the best is taken: one that chooses part by part may miss it."""
 
 
 def find_splits(
     folder: str | Path, val_share: float = 0.2, seed: int = 0, group: str | None = None, fold: str | None = None
 ) -> dict[str, list[Pair]]:
-    """The training, validation and test pairs of a data folder.
+    """The training, validation and test pairs of a data folder, by their names alone.
 
-    What the folder itself splits (`find_named`) is taken as it is. Otherwise, and where there is no "val", some of the
-    training pairs are held out as `hold_out` says.
+    What the folder itself splits (`unet_tf.data.layout.find_named`) is taken as it is. Otherwise, and where there is no
+    "val", some of the training pairs are held out as `hold_out` says.
 
     Args:
-        folder: as for `find_named`.
-        val_share: as in `hold_out`.
-        seed: as in `hold_out`.
-        group: as in `hold_out`.
-        fold: as in `hold_out`.
+        folder: of images and masks.
+        val_share: share of the pairs to hold out, in (0, 1).
+        seed: the same seed and names give the same split.
+        group: regular expression; pairs in whose names it finds the same text stay together.
+        fold: "i/k" holds out the i-th of k folds instead of a share.
 
     Returns:
         "train", "val" and "test" (may be empty), each sorted by name.
@@ -32,10 +40,7 @@ def find_splits(
     Raises:
         InputError: no such folder, unpaired files, or too few pairs to split.
     """
-    named, problems = find_named(folder)
-    if problems:
-        raise InputError(f"Every image has one mask of the same name. {' '.join(problems)} Add or remove these files.")
-    return split(named, val_share, seed, group, fold)
+    return split(find_named(folder).check(), val_share, seed, group, fold)
 
 
 def split(
@@ -44,19 +49,41 @@ def split(
     seed: int = 0,
     group: str | None = None,
     fold: str | None = None,
+    holds: Mapping[Pair, Collection[int]] | None = None,
 ) -> dict[str, list[Pair]]:
-    """Complete what `find_named` found to "train", "val" and "test"; parameters and errors as in `find_splits`."""
+    """Complete pairs by split, as `find_named` gives them, to "train", "val" and "test".
+
+    Args:
+        named: pairs by "train", "val", "test", or "" where nothing says.
+        val_share: share of the pairs to hold out, in (0, 1), where there is no "val".
+        seed: the same seed, names and classes give the same split.
+        group: regular expression; pairs in whose names it finds the same text stay together.
+        fold: "i/k" holds out the i-th of k folds instead of a share.
+        holds: ids of the classes that a pair holds, where they are known (`hold_out`).
+
+    Raises:
+        InputError: too few pairs, a bad share, group or fold, or a fold of data that has a validation split.
+    """
     train = named.get("train", named.get("", []))
     if "val" in named:
+        if not train:
+            there = ", ".join(name for name, pairs in named.items() if pairs)
+            raise InputError(f"Training needs pairs of its own; the data has {there} alone. Add train/ to it.")
         if fold is not None:
             raise InputError(f"The data has a val split, so nothing is left to fold; received fold {fold}.")
         return {"train": train, "val": named["val"], "test": named.get("test", [])}
-    train, val = hold_out(train, val_share, seed, group, fold)
+    of_pairs = None if holds is None else [holds.get(pair, ()) for pair in train]
+    train, val = hold_out(train, val_share, seed, group, fold, of_pairs)
     return {"train": train, "val": val, "test": named.get("test", [])}
 
 
 def hold_out(
-    pairs: Sequence[Pair], share: float = 0.2, seed: int = 0, group: str | None = None, fold: str | None = None
+    pairs: Sequence[Pair],
+    share: float = 0.2,
+    seed: int = 0,
+    group: str | None = None,
+    fold: str | None = None,
+    holds: Sequence[Collection[int]] | None = None,
 ) -> tuple[list[Pair], list[Pair]]:
     """Hold out a seeded share of the pairs, or one of k folds of them; groups stay together.
 
@@ -64,13 +91,18 @@ def hold_out(
     single stack consecutive pages are held out (the first follows on the last). A share takes no group of more than
     half of the pairs.
 
+    A net can be judged on the classes alone that validation pixels have. Where the draw leaves one of them out on
+    either side although two groups hold it, another draw spreads them: rare classes first, and the seed decides the
+    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training.
+
     Args:
         pairs: what to split.
         share: of the pairs to hold out, in (0, 1), at least one group.
-        seed: the same seed and names give the same split.
+        seed: the same seed, names and classes give the same split.
         group: regular expression; pairs in whose names it finds the same text (its first group, if it has one) are of
             one patient, volume or video, and are held out together. None: every file stands alone.
         fold: "i/k" holds out the i-th of k folds of about equal size, i from 1, instead of a share.
+        holds: ids of the classes that each pair holds; None where nobody has looked.
 
     Returns:
         What stays and what is held out, each in the given order.
@@ -84,28 +116,115 @@ def hold_out(
         [['a1', 'a2', 'c1', 'c2'], ['b1', 'b2']]
     """
     if not 0 < share < 1:
-        raise InputError(f"The validation share lies between 0 and 1; received {share}.")
-    parts, what, one_stack = _parts(pairs, group)
-    if len(parts) < 2:
-        raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(parts)}.")
-    start = random.Random(seed).randrange(len(parts))
-    order = parts[start:] + parts[:start] if one_stack else random.Random(seed).sample(parts, len(parts))
-    held: list[int] = []
+        raise InputError(f"The validation share must lie between 0 and 1; received {share}.")
+    members, what, one_stack = _parts(pairs, group)
+    if len(members) < 2:
+        raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(members)}.")
+    number, count = (0, 0) if fold is None else _parse_fold(fold)
+    if count > len(members):
+        raise InputError(f"{count} folds need {count} {what}; there are {len(members)}.")
+    parts = [Part(tuple(some), frozenset(c for i in some for c in (holds[i] if holds else ()))) for some in members]
+    orders = _orders(parts, seed, one_stack)
     if fold is None:
         wanted = min(max(1, round(share * len(pairs))), len(pairs) - 1)
-        for members in order:
-            if len(held) < wanted and len(held) + len(members) <= max(wanted, len(pairs) // 2):
-                held += members
+        most = max(wanted, len(pairs) // 2)
+        draws = [[draw(order, wanted, most)] for order in orders]
+        draws += [] if one_stack else [[draw_spread(one, wanted, most)] for one in _rotations(orders[0], 0, TRIES)]
     else:
-        number, count = _parse_fold(fold)
-        if count > len(parts):
-            raise InputError(f"{count} folds need {count} {what}; there are {len(parts)}.")
-        folds: list[list[int]] = [[] for _ in range(count)]
-        for place, members in enumerate(sorted(order, key=len, reverse=True)):
-            (folds[place * count // len(order)] if one_stack else min(folds, key=len)).extend(members)
-        held = folds[number - 1]
-    chosen = set(held)
+        draws = [fold_up(order, count, one_stack) for order in orders]
+        draws += [] if one_stack else [fold_spread(orders[0], count)]
+    held = max(draws, key=lambda folds: spread(parts, folds))[max(number - 1, 0)]  # the first of equals
+    chosen = {index for part in held for index in part.pairs}
     return [p for i, p in enumerate(pairs) if i not in chosen], [p for i, p in enumerate(pairs) if i in chosen]
+
+
+class Part(NamedTuple):
+    """Pairs that are held out together, by their numbers, and ids of the classes that they hold."""
+
+    pairs: tuple[int, ...]
+    classes: frozenset[int]
+
+
+def _orders(parts: list[Part], seed: int, one_stack: bool) -> list[list[Part]]:
+    """The seeded order; of the pages of one stack, where neighbours stay together, some more that begin elsewhere."""
+    if not one_stack:
+        return [random.Random(seed).sample(parts, len(parts))]
+    return _rotations(parts, random.Random(seed).randrange(len(parts)), STARTS)
+
+
+def _rotations(parts: list[Part], start: int, most: int) -> list[list[Part]]:
+    """The parts in their order, begun at `start` and at up to `most` places in all, evenly apart."""
+    places = [(start + step) % len(parts) for step in range(0, len(parts), -(-len(parts) // most))]
+    return [parts[at:] + parts[:at] for at in places]
+
+
+def draw(order: Iterable[Part], wanted: int, most: int, held: Sequence[Part] = ()) -> list[Part]:
+    """What is held and, of an order, the parts that bring it to the wanted number of pairs and to no more than most."""
+    held, size = list(held), _size(held)
+    for part in order:
+        if size < wanted and size + len(part.pairs) <= most:
+            held.append(part)
+            size += len(part.pairs)
+    return held
+
+
+def draw_spread(order: Sequence[Part], wanted: int, most: int) -> list[Part]:
+    """A draw that begins with a part for each class, the rarest first, and leaves one of each to train."""
+    held: list[Part] = []
+    kept: set[Part] = set()
+    for number in _rarest_first(order):
+        having = [part for part in order if number in part.classes]
+        if kept.isdisjoint(having):
+            free = [part for part in having if part not in held] or having
+            kept.add(max(reversed(free), key=lambda part: len(part.pairs)))  # the largest is held out least likely
+        there = frozenset[int]().union(*(part.classes for part in held))
+        if number not in there:
+            fullest = sorted(having, key=lambda part: len(part.classes - there), reverse=True)
+            held = draw((part for part in fullest if part not in kept), _size(held) + 1, most, held)
+    taken = {*held, *kept}
+    return draw((part for part in order if part not in taken), wanted, most, held)
+
+
+def fold_up(order: Sequence[Part], count: int, one_stack: bool) -> list[list[Part]]:
+    """Folds of about equal size; of the pages of one stack, folds of consecutive ones."""
+    folds: list[list[Part]] = [[] for _ in range(count)]
+    sizes = [0] * count
+    for place, part in enumerate(sorted(order, key=lambda part: len(part.pairs), reverse=True)):
+        number = place * count // len(order) if one_stack else sizes.index(min(sizes))
+        folds[number].append(part)
+        sizes[number] += len(part.pairs)
+    return folds
+
+
+def fold_spread(order: Sequence[Part], count: int) -> list[list[Part]]:
+    """Folds that share each class: a part goes where its rarest class has been dealt least, the smallest of these."""
+    rank = {number: place for place, number in enumerate(_rarest_first(order))}
+    folds: list[list[Part]] = [[] for _ in range(count)]
+    sizes, dealt = [0] * count, [Counter[int]() for _ in range(count)]
+    rarest = {part: min((rank[number] for number in part.classes), default=len(rank)) for part in order}
+    for part in sorted(order, key=lambda part: (rarest[part], -len(part.pairs))):
+        number = min(range(count), key=lambda fold: (dealt[fold][rarest[part]], sizes[fold]))
+        folds[number].append(part)
+        sizes[number] += len(part.pairs)
+        dealt[number][rarest[part]] += 1
+    return folds
+
+
+def spread(parts: Sequence[Part], folds: Sequence[Sequence[Part]]) -> tuple[int, int]:
+    """How well classes are spread: how many stay in training beside each fold, and in how many folds they are."""
+    every = Counter(number for part in parts for number in part.classes)
+    inside = [Counter(number for part in fold for number in part.classes) for fold in folds]
+    learnt = sum(of_fold[number] < every[number] for of_fold in inside for number in every)
+    return learnt, sum(of_fold[number] > 0 for of_fold in inside for number in every)
+
+
+def _size(parts: Sequence[Part]) -> int:
+    return sum(len(part.pairs) for part in parts)
+
+
+def _rarest_first(parts: Sequence[Part]) -> list[int]:
+    counts = Counter(number for part in parts for number in part.classes)
+    return sorted(counts, key=lambda number: (counts[number], number))
 
 
 def _parts(pairs: Sequence[Pair], group: str | None) -> tuple[list[list[int]], str, bool]:
@@ -126,9 +245,9 @@ def _group(name: str, pattern: str) -> str:
     try:
         found = re.search(pattern, name)
     except re.error as error:
-        raise InputError(f"A group is a regular expression; received {pattern!r}: {error}.") from error
+        raise InputError(f"A group must be a regular expression; received {pattern!r}: {error}.") from error
     if found is None:
-        raise InputError(f"Every name has a group; {pattern!r} finds nothing in {name!r}.")
+        raise InputError(f"Every name must have a group; {pattern!r} finds nothing in {name!r}.")
     return found[1] if found.re.groups else found[0]
 
 
@@ -136,5 +255,5 @@ def _parse_fold(fold: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)/(\d+)", fold)
     number, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not (count >= 2 and 1 <= number <= count):
-        raise InputError(f'A fold is "i/k", with k of 2 or more and i from 1 to k; received {fold!r}.')
+        raise InputError(f'A fold must be "i/k", with k of 2 or more and i from 1 to k; received {fold!r}.')
     return number, count

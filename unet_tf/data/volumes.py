@@ -1,22 +1,25 @@
-"""Images beyond memory as planes to read windows from: zarr arrays, OME-Zarr, memory-mapped TIFF."""
+"""Images beyond memory as planes to read windows from: zarr arrays, OME-Zarr, TIFF."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.pictures import TIFF
+from unet_tf.data.pictures import TIFF, as_image, image_type
+from unet_tf.data.tiff import TiffPictures, open_tiff
 from unet_tf.errors import InputError
 
 PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
 COLOUR = (1, 3)
 """Channels of a picture."""
+METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+"""Files that make a folder a zarr array or group."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,13 @@ class Plane:
         key = tuple(self.index[axis] if axis in self.index else where[name] for axis, name in enumerate(names))
         try:
             found = np.asarray(self.volume.array[key], self.dtype)
+        except InputError:
+            raise
         except Exception as error:  # codecs raise whatever they meet in damaged chunks
             raise InputError(
                 f"{self.volume.path} cannot be read at rows {window[0].start} to {window[0].stop}, columns "
-                f"{window[1].start} to {window[1].stop}: {error}. Write that part of it again."
+                f"{window[1].start} to {window[1].stop}: {error}. Write that part of it again.",
+                self.volume.path,
             ) from error
         left = [name for name in names if name in PICTURE]
         if "c" not in left:
@@ -91,7 +97,9 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
     """Open an array of pictures.
 
     Args:
-        path: a zarr array, an OME-Zarr image (its level 0 is taken), or a TIFF file that is not compressed.
+        path: a zarr array, an OME-Zarr image (its level 0 is taken; of bioformats2raw's groups the only image), or a
+            TIFF file that has tiles or is not compressed, whose windows are what `read_image` gives of them: with
+            colour table, orientation and CMYK applied, and without alpha.
         axes: a letter for each axis, such as "tzyx" or "yxc"; None takes what the file says, or else: rows and columns
             last, after them channels where the last of three or more axes has 1 or 3.
 
@@ -99,80 +107,125 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
         InputError: there is nothing that can be read so, or the axes do not fit.
 
     Reference:
-        OME-NGFF specification 0.4 and 0.5, "multiscales" metadata.
+        OME-NGFF specification 0.4 and 0.5, "multiscales" and "bioformats2raw.layout" metadata.
     """
     path = Path(path)
-    names: list[str] | None
-    if path.suffix.lower() in TIFF:
-        array, names = _map_tiff(path)
-        scale = units = None
-    else:
-        array, names, scale, units = _open_zarr(path)
-    shape = array.shape
+    found = _of_tiff(path) if path.suffix.lower() in TIFF else _of_zarr(path)
+    shape, names = found.array.shape, found.axes
     if axes is not None:
         if len(axes) != len(shape):
-            raise InputError(f'Axes name each axis once; received "{axes}" for {path} of shape {shape}.')
-        names = list(axes.lower())
-    if names is None:
+            raise InputError(f'Axes must name each axis once; received "{axes}" for {path} of shape {shape}.', path)
+        names = tuple(axes.lower())
+    if not names:
         colour = len(shape) > 2 and shape[-1] in COLOUR
-        names = [f"d{i}" for i in range(len(shape) - 2 - colour)] + ["y", "x"] + ["c"] * colour
+        names = (*(f"d{i}" for i in range(len(shape) - 2 - colour)), "y", "x", *["c"] * colour)
     if len(set(names)) < len(names) or not {"y", "x"} <= set(names):
         raise InputError(
-            f"The axes of {path} (shape {shape}) are {', '.join(names)}: each is named once, and y and x are among "
-            "them. Name them with --axes, such as --axes tzyx."
+            f"The axes of {path} (shape {shape}) are {', '.join(names)}, and each must be named once, y and x among "
+            "them. Name them with --axes, such as --axes tzyx.",
+            path,
         )
+    if isinstance(found.array, TiffArray) and names[found.array.outer :] not in (PICTURE, PICTURE[:2]):
+        raise InputError(f'Rows and columns must be the last axes of a TIFF file; received "{axes}" for {path}.', path)
     if not all(shape):
-        raise InputError(f"{path} holds no pixel: its shape is {shape}.")
-    return Volume(
-        path, array, tuple(names), tuple(scale or (1.0,) * len(shape)), tuple(units or ("",) * len(shape))
-    )  # fmt: skip
+        raise InputError(f"{path} holds no pixel: its shape is {shape}.", path)
+    return replace(found, axes=names)
 
 
-def _map_tiff(path: Path) -> tuple[NDArray, list[str]]:
-    import tifffile
+class TiffArray:
+    """The pictures of a TIFF file as an array, (planes..., H, W) or (planes..., H, W, 3), of which windows are read."""
 
-    try:
-        with tifffile.TiffFile(path) as file:
-            names = list(file.series[0].axes.lower().replace("s", "c"))
-        return tifffile.memmap(path, mode="r"), names
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
+    def __init__(self, pictures: TiffPictures) -> None:
+        self.pictures = pictures
+        self.planes = tuple(size for _, size in pictures.axes)
+        self.outer = len(self.planes)
+        corner = pictures.window(0, slice(0, 1), slice(0, 1))
+        self.dtype = image_type(corner.dtype, pictures.path)
+        height, width = pictures.size
+        self.shape = (*self.planes, height, width, *corner.shape[2:])
+
+    def __getitem__(self, key: tuple[Any, ...]) -> NDArray:
+        number = int(np.ravel_multi_index(key[: self.outer], self.planes)) if self.planes else 0
+        rows, columns = key[self.outer : self.outer + 2]
+        height, width = self.pictures.size
+        window = slice(*rows.indices(height)[:2]), slice(*columns.indices(width)[:2])
+        image = as_image(self.pictures.window(number, *window), self.pictures.path)
+        return image if len(self.shape) > self.outer + 2 else image[..., 0]
+
+
+def _of_tiff(path: Path) -> Volume:
+    pictures = open_tiff(path)
+    if not pictures.in_windows:
         raise InputError(
-            f"{path} cannot be mapped into memory: {error}. Save it as TIFF without compression, or as zarr; a picture "
-            "that fits into memory is predicted without .zarr."
-        ) from error
+            f"{path} cannot be read in windows: its strips are compressed, and each reaches over the whole width. Save "
+            "it as TIFF with tiles or without compression, or as zarr; a picture that fits into memory is predicted "
+            "without .zarr.",
+            path,
+        )
+    array = TiffArray(pictures)
+    axes = (*(name for name, _ in pictures.axes), *PICTURE[: len(array.shape) - array.outer])
+    return Volume(path, array, axes, (1.0,) * len(axes), ("",) * len(axes))
 
 
-def _open_zarr(path: Path) -> tuple[Any, list[str] | None, list[float] | None, list[str] | None]:
-    """Array, names of its axes, their scale and units, as far as the file says."""
+def _of_zarr(path: Path) -> Volume:
+    """The array; its axes are left empty where the file does not name them."""
     zarr = import_zarr()
+    at = next((path / name for name in METADATA if (path / name).is_file()), None)
     try:
         node = zarr.open(str(path), mode="r")
+        if isinstance(node, zarr.Array):
+            named = getattr(node.metadata, "dimension_names", None)
+            return _plain(path, node, tuple(map(str, named)) if named and all(named) else ())
+        return _of_group(path, node, zarr.Array)
+    except InputError:
+        raise
     except Exception as error:  # a class of errors of its own for each thing that may be missing
+        said = f"({type(error).__name__}: {error})"
+        if at is not None:
+            raise InputError(f"{at} is damaged {said}. Copy it again, or write {path} again.", at) from error
         raise InputError(
-            f"{path} is neither a TIFF file nor a zarr array or group that can be opened ({error}). Check the path."
+            f"{path} is neither a TIFF file nor a zarr array or group that can be opened {said}. Check the path.", path
         ) from error
-    if isinstance(node, zarr.Array):
-        named = getattr(node.metadata, "dimension_names", None)
-        return node, [str(name) for name in named] if named and all(named) else None, None, None
-    multiscales = (node.attrs.get("ome") or node.attrs).get("multiscales")
-    try:
-        image = multiscales[0]
-        level = image["datasets"][0]
-        names = [axis if isinstance(axis, str) else axis["name"] for axis in image["axes"]]
-        units = ["" if isinstance(axis, str) else axis.get("unit", "") for axis in image["axes"]]
-        scale = next((t["scale"] for t in level.get("coordinateTransformations", ()) if t["type"] == "scale"), None)
-        wanted = level["path"]
-    except (TypeError, KeyError, IndexError) as error:
-        arrays = ", ".join(sorted(name for name, _ in node.arrays())) or "none"
+
+
+def _plain(path: Path, array: Any, axes: tuple[str, ...]) -> Volume:
+    return Volume(path, array, axes, (1.0,) * len(array.shape), ("",) * len(array.shape))
+
+
+def _of_group(path: Path, group: Any, kind: type) -> Volume:
+    """Level 0 of an OME-Zarr image, or of the only one in a group of bioformats2raw."""
+    attributes = group.attrs.get("ome", group.attrs)
+    if "multiscales" not in attributes:
+        inside = sorted(name for name, node in group.members() if not isinstance(node, kind) and name.isdecimal())
+        if "bioformats2raw.layout" in attributes and len(inside) == 1:
+            return _of_group(path / inside[0], group[inside[0]], kind)
+        if "bioformats2raw.layout" in attributes and inside:
+            named = ", ".join(f"{path}/{name}" for name in inside[:9])
+            raise InputError(f"{path} holds {len(inside)} images. Name one: {named}.", path)
+        arrays = ", ".join(sorted(name for name, _ in group.arrays())) or "none"
+        groups = ", ".join(sorted(name for name, _ in group.groups())) or "none"
         raise InputError(
-            f"{path} is a zarr group without OME-Zarr's multiscales; name an array inside it (it has: {arrays})."
-        ) from error
-    if wanted not in node or not isinstance(node[wanted], zarr.Array):
-        raise InputError(f'{path} names its level 0 "{wanted}", and there is no such array. Copy it again, whole.')
-    array = node[wanted]
-    if len(names) != len(array.shape):
-        raise InputError(f"{path} names {len(names)} axes, and its level 0 has {len(array.shape)}. Name them (--axes).")
-    return array, names, scale, units
+            f"{path} is a zarr group without OME-Zarr's multiscales; name an array inside it (it has: {arrays}), or a "
+            f"group (it has: {groups}).",
+            path,
+        )
+    image = attributes["multiscales"][0]
+    level, axes = image["datasets"][0], image["axes"]
+    names = tuple(str(axis if isinstance(axis, str) else axis["name"]) for axis in axes)
+    units = tuple("" if isinstance(axis, str) else str(axis.get("unit", "")) for axis in axes)
+    scales = (one["scale"] for one in level.get("coordinateTransformations", ()) if one["type"] == "scale")
+    scale = tuple(float(size) for size in next(scales, (1.0,) * len(axes)))
+    wanted = level["path"]
+    if wanted not in group or not isinstance(group[wanted], kind):
+        raise InputError(f'{path} names its level 0 "{wanted}", and there is no such array. Copy it again.', path)
+    array = group[wanted]
+    if not len(names) == len(scale) == len(array.shape):
+        raise InputError(
+            f"{path} names {len(names)} axes with {len(scale)} scales, and its level 0 has {len(array.shape)}. "
+            "Name them (--axes).",
+            path,
+        )
+    return Volume(path, array, names, scale, units)
 
 
 def import_zarr() -> Any:

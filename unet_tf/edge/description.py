@@ -2,13 +2,125 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TypedDict
+
+import numpy as np
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
 from unet_tf.utils.files import tuples
+
+BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
+"""Files of a bundle: the net of Keras, and what the bundle says of it."""
+MOST_DEPTH, MOST_TILE = 16, 1 << 16
+"""Larger ones are no net's: a file that says so is damaged."""
+
+
+class TrainedScores(TypedDict, total=False):
+    """Scores of the run that was exported, where it was evaluated.
+
+    Attributes:
+        mean_iou: of the classes that occur, in [0, 1].
+        iou: by class.
+    """
+
+    mean_iou: float | None
+    iou: dict[str, float | None]
+
+
+class DataOrigin(TypedDict):
+    """The pictures that the net learnt from.
+
+    Attributes:
+        fingerprint: SHA-256 of the sorted SHA-256 of the training pictures.
+        train: number of training pictures.
+        val: number of validation pictures.
+    """
+
+    fingerprint: str
+    train: int
+    val: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an exported net comes from.
+
+    Attributes:
+        unet_tf: version of this package that exported it.
+        versions: of Python and the packages, by name.
+        scores: of the run, where it was evaluated.
+        data: what it learnt from.
+        max_iou_drop: largest loss of mean IoU against Keras that the export allowed.
+    """
+
+    unet_tf: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    scores: TrainedScores = field(default_factory=TrainedScores)
+    data: DataOrigin = field(default_factory=lambda: DataOrigin(fingerprint="", train=0, val=0))
+    max_iou_drop: float = 0.0
+
+
+class _Masks(TypedDict):
+    kind: str
+    inverted: bool
+    tolerance: float
+
+
+class _Scaling(TypedDict):
+    mean: list[float]
+    std: list[float]
+
+
+class _Normalisation(_Scaling, total=False):
+    nodata: list[float]  # none in files of version 0.1
+
+
+class StoredDescription(TypedDict):
+    """The fields of `bundle.json`, and of the metadata of each TFLite file.
+
+    Attributes:
+        classes: names, by id.
+        palette: RGB of each class; empty where masks have no colours.
+        void: values or colours that count nowhere.
+        masks: how masks are drawn, beside classes, palette and void.
+        pixel_type: of the images.
+        channels: of the images.
+        normalisation: mean, standard deviation of each channel, values of no measurement; raw pixel values.
+        depth: poolings of the net.
+        padding: "valid" or "same".
+        stride: side of the pooling grid, pixels.
+        halo: pixels to read around a tile, on each side.
+        margin: pixels to cut off each side of the net's output.
+        tile: side of the static input, pixels.
+        output: side of the static output, pixels.
+        step: pixels of the output that count, from `margin` on.
+        unet_tf: as in `Origin`, like all that follow.
+    """
+
+    classes: list[str]
+    palette: list[list[int]]
+    void: list[int | list[int]]
+    masks: _Masks
+    pixel_type: str
+    channels: int
+    normalisation: _Normalisation
+    depth: int
+    padding: str
+    stride: int
+    halo: int
+    margin: int
+    tile: int
+    output: int
+    step: int
+    unet_tf: str
+    versions: dict[str, str]
+    scores: TrainedScores
+    data: DataOrigin
+    max_iou_drop: float
 
 
 @dataclass(frozen=True)
@@ -21,7 +133,7 @@ class Description:
         normalisation: pixel type and channels of the images; mean and standard deviation, which are in the graphs.
         geometry: sizes of the net.
         tile: side of the static input of the TFLite files, pixels.
-        origin: where it comes from, as JSON: versions, scores, fingerprint of the data.
+        origin: where it comes from.
     """
 
     classes: tuple[str, ...]
@@ -29,16 +141,21 @@ class Description:
     normalisation: Normalisation
     geometry: Geometry
     tile: int
-    origin: dict[str, Any] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON types."""
+    def to_json(self) -> StoredDescription:
+        """Give everything as JSON types."""
         geometry, masks = self.geometry, self.masks
         return {
             "classes": list(self.classes),
             "palette": [list(colour) for colour in masks.colours],
             "void": [list(value) if isinstance(value, tuple) else value for value in masks.void],
-            "masks": {"kind": masks.kind, "inverted": masks.inverted, "tolerance": masks.tolerance},
+            "masks": {
+                "kind": masks.kind,
+                "inverted": masks.inverted,
+                "tolerance": masks.tolerance,
+                "values": list(masks.values),
+            },
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,
             "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
@@ -50,22 +167,46 @@ class Description:
             "tile": self.tile,
             "output": geometry.output_size(self.tile),
             "step": geometry.tile_step(self.tile),
-            **self.origin,
+            **asdict(self.origin),  # type: ignore[typeddict-item]
         }
 
     @classmethod
-    def restore(cls, stored: dict[str, Any]) -> Description:
-        """Of what `to_json` gave."""
-        colours, void = tuples(stored["palette"]), tuples(stored["void"])
-        return cls(
+    def restore(cls, stored: StoredDescription) -> Description:
+        """Make a description of the JSON that `to_json` gave.
+
+        Raises:
+            ValueError: its values are no net's, or contradict each other.
+        """
+        if not 0 <= stored["depth"] <= MOST_DEPTH or not 0 < stored["tile"] <= MOST_TILE:
+            raise ValueError(
+                f"depth must be 0 to {MOST_DEPTH} and tile 1 to {MOST_TILE}; received {stored['depth']} and "
+                f"{stored['tile']}"
+            )
+        found = cls(
             tuple(stored["classes"]),
-            MaskFormat(num_classes=len(stored["classes"]), colours=colours, void=void, **stored["masks"]),
-            Normalisation.restore(stored["normalisation"] | {"dtype": stored["pixel_type"]}),
+            MaskFormat(
+                num_classes=len(stored["classes"]),
+                colours=tuples(stored["palette"]),
+                void=tuples(stored["void"]),
+                **{name: tuples(value) for name, value in stored["masks"].items()},
+            ),
+            _normalisation(stored),
             Geometry(stored["depth"], stored["padding"]),
             stored["tile"],
-            {
-                name: stored[name]
-                for name in ("unet_tf", "versions", "scores", "data", "max_iou_drop")
-                if name in stored
-            },
+            Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
         )
+        again = found.to_json()
+        for name in ("channels", "stride", "halo", "margin", "output", "step"):
+            if stored[name] != again[name]:
+                raise ValueError(f"{name} must be {again[name]} by the other values; received {stored[name]}")
+        return found
+
+
+def _normalisation(stored: StoredDescription) -> Normalisation:
+    mean, std = (tuple(map(float, stored["normalisation"][name])) for name in ("mean", "std"))
+    if not mean or len(mean) != len(std) or not all(math.isfinite(one) and one > 0 for one in std):
+        raise ValueError(f"mean and std must be of equal number, std above 0; received {mean} and {std}")
+    kind = np.dtype(stored["pixel_type"]).kind if stored["pixel_type"] in np.sctypeDict else ""
+    if kind not in ("u", "i", "f"):
+        raise ValueError(f"pixel_type must be a type of numbers; received {stored['pixel_type']!r}")
+    return Normalisation(mean, std, stored["pixel_type"], tuple(stored["normalisation"].get("nodata", ())))

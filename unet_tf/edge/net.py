@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import mmap
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.edge.description import Description
+from unet_tf.data.nodata import nodata_pixels
+from unet_tf.edge.description import Description, StoredDescription
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture, fixed
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
 from unet_tf.utils.stderr import quiet_stderr
+from unet_tf.utils.typed_json import parsed
 
-METADATA = "unet_tf"
-"""Name of the entry in the metadata of a TFLite file."""
+METADATA, SHA256 = "unet_tf", "file_sha256"
+"""Name of the entry in the metadata of a TFLite file; in its JSON, the hash of the file with zeros in its place.
+The interpreter ends the whole process on some damaged files: none is given to it before its hash was checked."""
+NO_HASH = "0" * 64
+MOST_ENTRIES, MOST_BYTES = 1000, 1 << 22
+"""Of metadata: a damaged file may speak of billions."""
+
+
+class StoredInFile(StoredDescription, total=False):
+    """The JSON in the metadata of a TFLite file.
+
+    Attributes:
+        file_sha256: of the file; files of version 0.1 have none.
+    """
+
+    file_sha256: str
 
 
 class EdgeNet:
@@ -42,16 +61,31 @@ class EdgeNet:
         from ai_edge_litert.interpreter import Interpreter
 
         if threads < 1:
-            raise InputError(f"A net takes a thread or more; received {threads}.")
+            raise InputError(f"A net must have a thread or more; received {threads}.")
         self.description = read_description(Path(path))
         try:
             with quiet_stderr():  # the delegate announces itself
                 interpreter = Interpreter(str(path), num_threads=threads)
                 interpreter.allocate_tensors()
             self._runner = interpreter.get_signature_runner("serving_default")
-        except (ValueError, RuntimeError) as error:
-            raise InputError(f"{path} cannot be loaded: {error}. Copy it again.") from error
-        (details,) = self._runner.get_input_details().values()
+            details = self._runner.get_input_details()["image"]
+            outputs = self._runner.get_output_details()
+            shapes = [tuple(map(int, one["shape"])) for one in (details, outputs["mask"], outputs["probabilities"])]
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise InputError(f"{path} cannot be loaded: {error}. Copy it again.", path) from error
+        about = self.description
+        output = about.geometry.output_size(about.tile)
+        expected = [
+            (1, about.tile, about.tile, about.normalisation.channels),
+            (1, output, output),
+            (1, output, output, len(about.classes)),
+        ]
+        if shapes != expected:
+            raise InputError(
+                f"{path} is damaged: image, mask and probabilities must be {expected} by what it says of itself; they "
+                f"are {shapes}. Copy it again.",
+                path,
+            )
         self.dtype, (self._scale, self._zero) = details["dtype"], details["quantization"]
 
     def label(
@@ -71,17 +105,28 @@ class EdgeNet:
             `out`, or (H, W) uint8.
 
         Raises:
-            InputError: the image has another pixel type or number of channels than the net takes.
+            InputError: the image has another pixel type or number of channels than the net takes, or values that
+                are not finite; or the net gives such.
         """
         return self._fill(image, "mask", np.empty(image.shape[:2], np.uint8) if out is None else out, on_tile)
 
     def probabilities(self, image: Picture) -> NDArray[np.float32]:
-        """(H, W) or (H, W, C) raw pixels -> (H, W, num_classes) float32; of a uint8 file, multiples of 1 / 256."""
+        """Give the probabilities of an image, as they come.
+
+        Args:
+            image: (H, W) or (H, W, C) raw pixels.
+
+        Returns:
+            (H, W, num_classes) float32; of a uint8 file, multiples of 1 / 256. A broken net gives what is not finite.
+
+        Raises:
+            InputError: the image is not one that the net takes.
+        """
         out = np.empty((*image.shape[:2], len(self.description.classes)), np.float32)
         return self._fill(image, "probabilities", out)
 
     def run(self, window: NDArray) -> dict[str, NDArray]:
-        """(tile, tile, C) or (tile, tile, 1) raw pixels -> the outputs as they come, for one tile."""
+        """Run one tile: (tile, tile, C) or (tile, tile, 1) raw pixels -> the outputs as they come, by name."""
         window = np.broadcast_to(window, (*window.shape[:2], self.description.normalisation.channels))
         return {name: output[0] for name, output in self._runner(image=self._quantised(window)[None]).items()}
 
@@ -99,7 +144,14 @@ class EdgeNet:
         grid = fixed(self.description.geometry, (height, width), (tile, tile))
         scale, zero = self._runner.get_output_details()[output]["quantization"]
         for number in range(len(grid)):
-            own = grid.own(self.run(grid.window(image, number))[output], number)
+            look()
+            window = grid.window(image, number)
+            if window.dtype.kind == "f" and not np.isfinite(window).all():
+                raise InputError("An image must hold finite values; it holds NaN or infinity. Replace them.")
+            found = self.run(window)
+            if output == "mask" and not np.isfinite(found["probabilities"]).all():
+                raise InputError("A net must give finite probabilities; this one gives NaN or infinity. Export again.")
+            own = grid.own(found[output], number)
             out[grid.place(number)] = (own.astype(np.float32) - zero) * np.float32(scale) if scale else own
             on_tile(number + 1, len(grid))
         return out
@@ -107,6 +159,10 @@ class EdgeNet:
     def _quantised(self, window: NDArray) -> NDArray:
         if not self._scale:
             return window.astype(self.dtype)
+        normalisation = self.description.normalisation
+        if normalisation.nodata:  # far outside of what can be quantised; files of floats know it themselves
+            gone = nodata_pixels(window, normalisation.nodata)[..., None]  # (tile, tile, 1)
+            window = np.where(gone, np.asarray(normalisation.mean, window.dtype), window)
         if window.dtype == self.dtype and (self._scale, self._zero) == (1.0, 0):
             return window
         limits = np.iinfo(self.dtype)
@@ -114,24 +170,69 @@ class EdgeNet:
 
 
 def read_description(path: Path) -> Description:
-    """What a TFLite file says of its net.
+    """Read what a TFLite file says of its net, once its hash was found to be right.
+
+    A file of version 0.1 holds no hash of itself; if it lies in its bundle, that of `bundle.json` is taken.
 
     Raises:
-        InputError: it is missing or says nothing.
+        InputError: the file is missing, damaged, or says nothing.
     """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content[4:8] != b"TFL3":
+                raise InputError(
+                    f"{path} is no TFLite file of unet-tf export: it does not say what its net is. Export it again.",
+                    path,
+                )
+            stored = _metadata(path, content)
+            own = stored.get("file_sha256")
+            wanted = _sha256_in_bundle(path) if own is None else own
+            found = hashlib.sha256(content).hexdigest() if own is None else _own_sha256(content, own)
+            if wanted not in (None, found):
+                raise InputError(
+                    f"{path} is damaged: its SHA-256 must be {wanted}; it is {found}. Copy it again.", path
+                )
+            return Description.restore(stored)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Give a TFLite file of a bundle.", path) from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is damaged, or of another version: {error}. Copy it again.", path) from error
+
+
+def _metadata(path: Path, content: mmap.mmap) -> StoredInFile:
+    """The JSON that `export` put into a TFLite file; raises ValueError where the file is damaged."""
     from ai_edge_litert.schema_py_generated import Model
 
     try:
-        content = np.memmap(path, np.uint8, "r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}. Give a TFLite file of a bundle.") from error
-    if bytes(content[4:8]) == b"TFL3":
-        try:
-            model = Model.GetRootAs(content, 0)
-            for entry in map(model.Metadata, range(model.MetadataLength())):
-                if entry.Name() == METADATA.encode():
-                    stored = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
-                    return Description.restore(stored)
-        except (struct.error, ValueError, LookupError, TypeError) as error:  # as bytes at random read
-            raise InputError(f"{path} is damaged, or of another version: {error!r}. Copy it again.") from error
-    raise InputError(f"{path} is no TFLite file of unet-tf export: it does not say what its net is. Export it again.")
+        model = Model.GetRootAs(content, 0)
+        for entry in map(model.Metadata, range(min(model.MetadataLength(), MOST_ENTRIES))):
+            if entry.Name() == METADATA.encode():
+                buffer = model.Buffers(entry.Buffer())
+                if buffer.DataLength() > MOST_BYTES:
+                    raise ValueError(f"its metadata must be of at most {MOST_BYTES} bytes")
+                return parsed(bytes(map(buffer.Data, range(buffer.DataLength()))), StoredInFile)
+    except (struct.error, LookupError, TypeError, AttributeError, OverflowError) as error:  # as bytes at random read
+        raise ValueError(repr(error)) from error
+    raise InputError(f"{path} is no TFLite file of unet-tf export: it has no metadata of it. Export it again.", path)
+
+
+def _own_sha256(content: mmap.mmap, digest: str) -> str:
+    """The hash of a file with zeros in place of the hash that it holds."""
+    at = content.find(digest.encode())
+    if at < 0:
+        return ""
+    found = hashlib.sha256(memoryview(content)[:at])
+    found.update(NO_HASH.encode())
+    found.update(memoryview(content)[at + len(digest) :])
+    return found.hexdigest()
+
+
+def _sha256_in_bundle(path: Path) -> str | None:
+    """The hash of a file in the `bundle.json` beside it; None where there is none."""
+    try:
+        stored = json.loads((path.parent / "bundle.json").read_bytes())
+        return stored["sha256"].get(path.name)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import keras
 import numpy as np
@@ -37,19 +37,37 @@ def confusion_matrix(
     """
     label, prediction = np.asarray(label), np.asarray(prediction)
     if label.shape != prediction.shape:
-        raise InputError(f"Label and prediction have one shape; received {label.shape} and {prediction.shape}.")
+        raise InputError(f"Label and prediction must have one shape; received {label.shape} and {prediction.shape}.")
     counted = label != void_label
     true, predicted = label[counted].astype(np.int64), prediction[counted].astype(np.int64)
     for name, ids in (("label", true), ("prediction", predicted)):
         if ids.size and (ids.min() < 0 or ids.max() >= num_classes):
             raise InputError(
-                f"Every {name} id is below {num_classes} (or void {void_label}); received {ids.min()} to {ids.max()}."
+                f"A {name} id must be below {num_classes} (or void {void_label}); received {ids.min()} to {ids.max()}."
             )
     return np.bincount(true * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def scores(confusion: NDArray) -> dict[str, Any]:
-    """Scores of a (C, C) confusion matrix (rows: true classes).
+class Scores(TypedDict):
+    """Scores of a confusion matrix of C classes; NaN where one does not exist.
+
+    Attributes:
+        iou: (C,).
+        dice: (C,).
+        mean_iou: of the classes that occur, in [0, 1].
+        mean_dice: of the classes that occur, in [0, 1].
+        pixel_accuracy: share of the pixels, in [0, 1].
+    """
+
+    iou: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    mean_iou: float
+    mean_dice: float
+    pixel_accuracy: float
+
+
+def scores(confusion: NDArray) -> Scores:
+    """Compute the scores of a (C, C) confusion matrix (rows: true classes).
 
     With TP, FP, FN of a class: IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN). A class that is neither
     in the labels nor in the predictions has no score (NaN) and is left out of the means.

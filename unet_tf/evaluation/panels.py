@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,27 +15,66 @@ from unet_tf.data.drawing import colour, difference, displayable
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Samples
 from unet_tf.utils.files import replacing
+from unet_tf.utils.signals import look
+from unet_tf.utils.text import shown
+
+DRAWN = 600
+"""Pixels of a picture's longer side that are kept to be drawn: twice as many as a panel shows."""
+WORST = 4
+
+
+class Case(NamedTuple):
+    """A picture to draw, of at most about `DRAWN` pixels a side.
+
+    Attributes:
+        title: its name.
+        value: its mean IoU; NaN where it has none.
+        image: (H, W, C) raw pixels.
+        label: (H, W) ids.
+        prediction: (H, W) ids.
+    """
+
+    title: str
+    value: float
+    image: NDArray
+    label: NDArray[np.uint8]
+    prediction: NDArray[np.uint8]
+
+
+class Gallery:
+    """The `WORST` cases of those that are added, the worst first, and the best one last; no other stays in memory."""
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+
+    def add(
+        self, title: str, value: float, image: NDArray, label: NDArray[np.uint8], prediction: NDArray[np.uint8]
+    ) -> None:
+        """Add a case: image (H, W, C) raw, label and prediction (H, W) ids."""
+        step = -(-max(label.shape) // DRAWN)
+        small = (np.ascontiguousarray(whole[::step, ::step]) for whole in (image, label, prediction))
+        self.cases.append(Case(title, value, *small))
+        self.cases.sort(key=lambda case: (math.isnan(case.value), case.value))
+        del self.cases[WORST:-1]
 
 
 def write_panels(
-    folder: Path,
-    cases: Sequence[tuple[str, NDArray, NDArray, Callable[[NDArray], NDArray]]],
-    classes: tuple[str, ...],
-    masks: MaskFormat | None = None,
+    folder: Path, cases: Sequence[Case], classes: tuple[str, ...], masks: MaskFormat | None = None
 ) -> None:
     """Draw image, truth, prediction and differences of each case into `folder`, replacing what was there.
 
     Args:
         folder: gets `0.png`, `1.png`, ...
-        cases: (title, image (H, W, C), label (H, W), function from image to probabilities).
+        cases: what to draw.
         classes: names of the classes.
         masks: in whose colours to draw, where they have some.
     """
     with replacing(folder) as temporary:
         temporary.mkdir()
-        for number, (title, image, label, predict_fn) in enumerate(cases):
-            prediction = predict_fn(image).argmax(-1).astype(np.uint8)
-            write_panel(temporary / f"{number}.png", title, image, label, prediction, classes, masks)
+        for number, case in enumerate(cases):
+            look()
+            text = f"{case.title}: {'void alone' if math.isnan(case.value) else f'mean IoU {case.value:.3f}'}"
+            write_panel(temporary / f"{number}.png", text, case.image, case.label, case.prediction, classes, masks)
 
 
 def write_panel(
@@ -61,7 +102,7 @@ def panel(
     masks: MaskFormat | None,
     grown: int = 0,
 ) -> Figure:
-    """Image, label, prediction and their differences side by side.
+    """Draw image, label, prediction and their differences side by side.
 
     Args:
         title: above them.
@@ -74,12 +115,12 @@ def panel(
     """
     height, width = label.shape
     figure = Figure(figsize=(12, 12 / 4 * height / width + 0.75), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
+    figure.suptitle(shown(title), x=0.01, ha="left", fontsize=11, parse_math=False)
     pictures = (displayable(image), colour(label, masks), colour(prediction, masks))
-    shown = zip(("image", *names), (*pictures, difference(image, label, prediction, grown)), strict=True)
-    for axes, (name, picture) in zip(figure.subplots(1, 4), shown, strict=True):
+    columns = zip(("image", *names), (*pictures, difference(image, label, prediction, grown)), strict=True)
+    for axes, (name, picture) in zip(figure.subplots(1, 4), columns, strict=True):
         axes.imshow(picture, interpolation="nearest")
-        axes.set_title(name, fontsize=9, parse_math=False)
+        axes.set_title(shown(name), fontsize=9, parse_math=False)
         axes.set_axis_off()
     return figure
 
@@ -92,12 +133,12 @@ def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
     figure = Figure(figsize=(12, 12 / 3 * height / width + 0.5), layout="constrained")
     axes = figure.subplots(1, 3)
     axes[0].imshow(displayable(sample.image))
-    axes[0].set_title(sample.name, fontsize=9, parse_math=False)
+    axes[0].set_title(shown(sample.name), fontsize=9, parse_math=False)
     axes[1].imshow(colour(sample.label, masks), interpolation="nearest")
     axes[1].set_title("label", fontsize=9)
-    shown = axes[2].imshow(weight, cmap="magma", vmin=0)
+    drawn = axes[2].imshow(weight, cmap="magma", vmin=0)
     axes[2].set_title("weight of each pixel in the loss", fontsize=9)
-    figure.colorbar(shown, ax=axes[2], fraction=0.046, pad=0.02)
+    figure.colorbar(drawn, ax=axes[2], fraction=0.046, pad=0.02)
     for axis in axes:
         axis.set_axis_off()
     with replacing(path) as temporary:

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import html
-import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from unet_tf.evaluation.tables import bundle_rows, number, score_rows
+from unet_tf.errors import InputError
+from unet_tf.evaluation.tables import (
+    ABSENT,
+    EvaluationTable,
+    best_row,
+    bundle_rows,
+    lacking,
+    number,
+    read_bundle_report,
+    read_evaluation,
+    score_rows,
+)
 from unet_tf.run import Run
 from unet_tf.utils.html import embed, table, write_page
 
 
-def curves(history: Sequence[dict[str, str]]) -> Figure:
-    """Plot loss and mean IoU of training and validation by epoch."""
+def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Plot loss and mean IoU of training and validation by epoch.
+
+    Args:
+        history: rows of `history.csv`: epoch, loss, mean_iou, val_loss, val_mean_iou, seconds.
+    """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     epochs = [int(row["epoch"]) + 1 for row in history]
     for axes, (name, unit) in zip(
@@ -26,9 +40,8 @@ def curves(history: Sequence[dict[str, str]]) -> Figure:
     ):
         for key, style in ((name, {"color": "#0072b2"}), (f"val_{name}", {"color": "#d55e00"})):
             label = "validation" if key.startswith("val") else "training (augmented)"
-            axes.plot(
-                epochs, [float(row[key]) for row in history], label=label, marker="." * (len(epochs) < 2), **style
-            )
+            values = [float(row[key]) for row in history]
+            axes.plot(epochs, values, label=label, marker="." * (len(epochs) < 2), **style)
         axes.set(xlabel="epoch", ylabel=unit)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
@@ -67,11 +80,16 @@ def _summary(folder: Path) -> str:
     history = _history(folder)
     if not history:
         return "<p>No epoch is complete.</p>"
-    best = max(history, key=lambda row: float(row["val_mean_iou"]))
+    best = best_row(history)
+    chosen = f"Best validation mean IoU {float(best['val_mean_iou']):.4f}"
+    if best.get(ABSENT):
+        chosen = (
+            f"No validation pixel is of {best[ABSENT]} of the classes, so the validation mean IoU leaves them out. "
+            f"Least validation loss {float(best['val_loss']):.4f}"
+        )
     return (
-        f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. Best validation mean IoU "
-        f"{float(best['val_mean_iou']):.4f} after epoch {int(best['epoch']) + 1}: "
-        f"that net is <code>{Run.BEST}</code>.</p>"
+        f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. {chosen} "
+        f"after epoch {int(best['epoch']) + 1}: that net is <code>{Run.BEST}</code>.</p>"
     )
 
 
@@ -80,8 +98,9 @@ def _scores(folder: Path) -> str:
     if stored is None:
         return ""
     header, *rows = score_rows(stored)
+    where = f"On {stored['files']}. {lacking(stored)}"
     return (
-        f"<h2>Scores</h2>\n<p>On {html.escape(stored['files'])}. Mean soft Dice of the U-Net: "
+        f"<h2>Scores</h2>\n<p>{html.escape(where)} Mean soft Dice of the U-Net: "
         f"{number(stored['mean_soft_dice'])}.</p>\n{table(rows, header, 'scores')}\n"
         '<p class="note">One confusion matrix over all pixels. '
         "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "
@@ -124,24 +143,28 @@ def _extra(folder: Path) -> str:
         parts.append(f"<h2>An image larger than one tile</h2>\n{picture}")
     bundle = folder / Run.BUNDLE_REPORT
     if bundle.is_file():
-        header, *rows = bundle_rows(json.loads(bundle.read_text(encoding="utf-8")))
+        header, *rows = bundle_rows(read_bundle_report(bundle))
         parts.append(f"<h2>Export</h2>\n{table(rows, header)}")
     return "\n".join(parts)
 
 
 def _settings(folder: Path) -> str:
-    stored = tomllib.loads((folder / Run.CONFIG).read_text(encoding="utf-8"))
-    rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
-    parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
-    for name in ("masks", "normalisation", "data", "versions"):
-        parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
-    return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
+    path = folder / Run.CONFIG
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
+        parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
+        for name in ("masks", "normalisation", "data", "versions"):
+            parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
+        return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged or of another version: {error!r}. Train again.", path) from error
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
     return Run(folder).history()
 
 
-def _evaluation(folder: Path) -> dict[str, Any] | None:
+def _evaluation(folder: Path) -> EvaluationTable | None:
     path = folder / Run.EVALUATION
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_evaluation(path) if path.is_file() else None

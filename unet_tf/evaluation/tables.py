@@ -1,43 +1,196 @@
-"""Scores and exported nets as rows of text, for pages and the terminal."""
+"""What `evaluation.json` of a run and `report.json` of a bundle hold, and both as rows of text."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from unet_tf.utils.typed_json import read_json
+
+ABSENT = "val_classes_absent"
+"""Column of `history.csv`, where there are any: classes that no validation pixel has."""
 
 
-def score_rows(stored: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What `evaluation.json` holds as text: a header, then a row a score, the net before the baselines."""
-    methods = {"U-Net": stored, **stored["baselines"]}
+def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row of the epoch whose net is kept, the first of equals.
+
+    It has the best validation mean IoU; where validation pixels lack a class, and this score says nothing of it, the
+    least validation loss.
+
+    Args:
+        history: a row an epoch, as in `history.csv`; one at least.
+    """
+    if any(float(row.get(ABSENT) or 0) for row in history):
+        return min(history, key=lambda row: float(row["val_loss"]))
+    return max(history, key=lambda row: float(row["val_mean_iou"]))
+
+
+class MethodScores(TypedDict):
+    """Scores of a net or of a baseline; a score that does not exist is null.
+
+    Attributes:
+        iou: by class.
+        dice: by class.
+        mean_iou: of the classes that occur, in [0, 1].
+        mean_dice: of the classes that occur, in [0, 1].
+        pixel_accuracy: share of the pixels, in [0, 1].
+        confusion: (C, C) pixels; rows: true class.
+    """
+
+    iou: dict[str, float | None]
+    dice: dict[str, float | None]
+    mean_iou: float | None
+    mean_dice: float | None
+    pixel_accuracy: float | None
+    confusion: list[list[int]]
+
+
+class EvaluationTable(MethodScores):
+    """What `evaluation.json` of a run holds: the scores of its net, and of what needs no net.
+
+    Attributes:
+        files: which files were scored and why, in words.
+        classes: their names, by id.
+        soft_dice: by class.
+        mean_soft_dice: of the classes that occur, in [0, 1].
+        baselines: by name.
+        per_file_mean_iou: by name of the file, worst first.
+    """
+
+    files: str
+    classes: list[str]
+    soft_dice: dict[str, float | None]
+    mean_soft_dice: float | None
+    baselines: dict[str, MethodScores]
+    per_file_mean_iou: dict[str, float | None]
+
+
+class NetScores(TypedDict, total=False):
+    """Scores of a net on the labelled pictures of a comparison; without labels there are none.
+
+    Attributes:
+        mean_iou: of the classes that occur, in [0, 1]; null where none does.
+        iou: by class.
+    """
+
+    mean_iou: float | None
+    iou: dict[str, float | None]
+
+
+class NetReport(NetScores):
+    """A net side by side with Keras.
+
+    Attributes:
+        max_probability_difference: largest at any pixel.
+        label_agreement: share of the pixels with Keras' class, in [0, 1].
+    """
+
+    max_probability_difference: float
+    label_agreement: float
+
+
+class ExportedNet(NetReport, total=False):
+    """A net of a bundle; size and time are those of the export.
+
+    Attributes:
+        bytes: of its files.
+        milliseconds: median time of one tile.
+    """
+
+    bytes: int
+    milliseconds: float
+
+
+class ComparisonReport(TypedDict):
+    """The nets of a bundle side by side with Keras.
+
+    Attributes:
+        pictures: what they were compared on, in words.
+        keras: the scores of Keras itself.
+        artefacts: by name of the file or folder.
+    """
+
+    pictures: str
+    keras: NetReport
+    artefacts: dict[str, ExportedNet]
+
+
+class BundleReport(ComparisonReport):
+    """What `report.json` of a bundle holds.
+
+    Attributes:
+        tile: side of the static tile of the TFLite files, pixels.
+        threads: of the processor, for TFLite, while the nets were timed.
+    """
+
+    tile: int
+    threads: int
+
+
+def read_evaluation(path: Path) -> EvaluationTable:
+    """Read the `evaluation.json` of a run.
+
+    Raises:
+        InputError: the file is missing, damaged or of another version.
+    """
+    return read_json(path, EvaluationTable, "Score the run again with unet-tf evaluate.")
+
+
+def read_bundle_report(path: Path) -> BundleReport:
+    """Read the `report.json` of a bundle.
+
+    Raises:
+        InputError: the file is missing, damaged or of another version.
+    """
+    return read_json(path, BundleReport, "Export the run again.")
+
+
+def score_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
+    """Scores as text: a header, then a row a score, the net before the baselines."""
+    methods: dict[str, MethodScores] = {"U-Net": stored, **stored["baselines"]}
     rows = [("", *methods)]
     for name in stored["classes"]:
-        rows.append((f"IoU {name}", *(number(s["iou"][name]) for s in methods.values())))
-    for key in ("mean_iou", "mean_dice", "pixel_accuracy"):
-        label = key.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
-        rows.append((label, *(number(s[key]) for s in methods.values())))
+        rows.append((f"IoU {name}", *(number(s["iou"].get(name)) for s in methods.values())))
+    rows.append(("mean IoU", *(number(s["mean_iou"]) for s in methods.values())))
+    rows.append(("mean Dice", *(number(s["mean_dice"]) for s in methods.values())))
+    rows.append(("pixel accuracy", *(number(s["pixel_accuracy"]) for s in methods.values())))
     return rows
 
 
-def bundle_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What `report.json` of a bundle holds as text: a header, then a row a net, Keras first."""
-    keras, scored = report["keras"], "mean_iou" in report["keras"]
+def lacking(stored: EvaluationTable) -> str:
+    """Say which classes no pixel of the scored files has, from an `evaluation.json`; nothing where they have all."""
+    absent = [name for name, row in zip(stored["classes"], stored["confusion"], strict=True) if not sum(row)]
+    if not absent:
+        return ""
+    return (
+        f"No pixel of these files is of {', '.join(absent)}: the scores cannot tell how well that is found, and the "
+        "means are those of the other classes."
+    )
+
+
+def bundle_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
+    """The nets of a bundle as text: a header, then a row a net, Keras first."""
+    keras_iou = report["keras"].get("mean_iou")
     timed = any("milliseconds" in own for own in report["artefacts"].values())
+    scored = keras_iou is not None
     rows = [("", *["size", "a tile"] * timed, *["mean IoU", "to Keras"] * scored, "probability", "same labels")]
-    first = [""] * 2 * timed + [number(keras.get("mean_iou")), ""] * scored
-    rows.append(("Keras", *first, "", ""))
+    rows.append(("Keras", *["", ""] * timed, *[number(keras_iou), ""] * scored, "", ""))
     for name, own in report["artefacts"].items():
         size = [size_of(own["bytes"]), f"{own['milliseconds']:.1f} ms"] if timed else []
-        score = [number(own["mean_iou"]), f"{own['mean_iou'] - keras['mean_iou']:+z.4f}"] if scored else []
+        mean_iou = own.get("mean_iou")
+        drop = "none" if keras_iou is None or mean_iou is None else f"{mean_iou - keras_iou:+z.4f}"
         agreement = f"±{own['max_probability_difference']:.1e}", f"{own['label_agreement']:.3%}"
-        rows.append((name, *size, *score, *agreement))
+        rows.append((name, *size, *[number(mean_iou), drop] * scored, *agreement))
     return rows
 
 
-def bundle_iou_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
+def bundle_iou_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
     """The IoU of each class by each net of a bundle as text; a header alone without scores."""
-    nets = {"Keras": report["keras"], **report["artefacts"]}
+    nets: dict[str, NetReport] = {"Keras": report["keras"], **report["artefacts"]}
     rows = [("IoU", *(name.removeprefix("model_").removesuffix(".tflite") for name in nets))]
     for one in report["keras"].get("iou", ()):
-        rows.append((one, *(number(own["iou"][one]) for own in nets.values())))
+        rows.append((one, *(number(own.get("iou", {}).get(one)) for own in nets.values())))
     return rows
 
 

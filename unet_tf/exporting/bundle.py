@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
-from unet_tf.edge.description import Description
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description, StoredDescription
 from unet_tf.errors import InputError
+from unet_tf.utils.typed_json import read_json
 
-KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = "model.keras", "saved_model/1", "saved_model_bfloat16/1"
+KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = BUNDLE_NET, "saved_model/1", "saved_model_bfloat16/1"
 TFLITE = {name: f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "uint8")}
 """TFLite files by variant."""
-DESCRIPTION, REPORT, PAGE, CARD = "bundle.json", "report.json", "report.html", "MODEL_CARD.md"
+NETS = (SAVED_MODEL, SAVED_MODEL_BFLOAT16, *TFLITE.values())
+"""Everything that `export` makes and a runtime runs, in the order of the report."""
+MAX_IOU_DROP = 0.01
+"""Largest loss of mean IoU against Keras that a net may have, where nothing else is said."""
+STATIC_TILE = 576
+"""Largest side of a static tile, pixels, where nothing else is said: LiteRT takes about 450 bytes a pixel beside the
+activations, which is 150 MB."""
+DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
+
+
+class StoredBundle(StoredDescription):
+    """The fields of `bundle.json`.
+
+    Attributes:
+        sha256: of each file but `bundle.json`, by its name in the folder.
+    """
+
+    sha256: dict[str, str]
 
 
 class Bundle:
@@ -35,14 +52,16 @@ class Bundle:
         file = self.path / DESCRIPTION
         if not file.is_file():
             raise InputError(f"{path} is no bundle: it has no {DESCRIPTION}. Give the folder that export --out made.")
+        stored = read_json(file, StoredBundle, "Export again.")
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            self.description, self.sha256 = Description.restore(stored), dict[str, str](stored["sha256"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{file} is damaged or of another version: {error!r}. Export again.") from error
+            self.description, self.sha256 = Description.restore(stored), stored["sha256"]
+        except ValueError as error:
+            raise InputError(f"{file} is damaged or of another version: {error}. Export again.", file) from error
+        if strangers := [name for name in self.sha256 if Path(name).is_absolute() or ".." in Path(name).parts]:
+            raise InputError(f"{file} is damaged: it must name files of its folder; it names {strangers[0]!r}.", file)
 
     def faults(self) -> list[str]:
-        """What is not as it was written, a sentence a file."""
+        """Say what is not as it was written, a sentence a file."""
         found = hashes(self.path)
         words = [f"{name} is missing." for name in self.sha256 if name not in found]
         for name, hash in found.items():
@@ -53,9 +72,8 @@ class Bundle:
         return sorted(words)
 
     def artefacts(self) -> list[str]:
-        """The nets in it, in the order of the report."""
-        known = (SAVED_MODEL, SAVED_MODEL_BFLOAT16, *TFLITE.values())
-        return [name for name in known if any(file == name or file.startswith(f"{name}/") for file in self.sha256)]
+        """Name the nets in it, in the order of the report."""
+        return [name for name in NETS if any(file == name or file.startswith(f"{name}/") for file in self.sha256)]
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -65,5 +83,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Check its permissions.", path) from error

@@ -5,21 +5,20 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.edge.description import Description
 from unet_tf.evaluation.panels import panel
-from unet_tf.evaluation.tables import bundle_iou_rows, bundle_rows
+from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.parity import Tally, Worst
 from unet_tf.utils.html import embed, table, write_page
 
 
 def write_bundle_page(
-    path: Path, name: str, description: Description, report: dict[str, Any], tallies: dict[str, Tally]
+    path: Path, name: str, description: Description, report: BundleReport, tallies: dict[str, Tally]
 ) -> Path:
     """Write the page of a bundle: the table, and for each net the picture on which it differs most from Keras."""
     header, *rows = bundle_rows(report)
@@ -27,7 +26,7 @@ def write_bundle_page(
         f"<p>On {html.escape(report['pictures'])}. A tile is one of {report['tile']}x{report['tile']} px, "
         f"{report['threads']} threads, median, all nets in turns. {html.escape(SAVED_MODEL)} and float32 are held to "
         "Keras in probability, the others to their mean IoU: a loss of more than "
-        f"{description.origin['max_iou_drop']:g} is not exported.</p>",
+        f"{description.origin.max_iou_drop:g} is not exported.</p>",
         table(rows, header),
         '<p class="note">Probability: the largest difference to Keras at any pixel. Same labels: the share of the '
         "pixels that have the class that Keras gives them.</p>",
@@ -52,7 +51,7 @@ def _panel(worst: Worst, masks: MaskFormat) -> Figure:
     return panel(title, worst.example.image, worst.reference, worst.label, names, masks, grown)
 
 
-def model_card(name: str, description: Description, report: dict[str, Any]) -> str:
+def model_card(name: str, description: Description, report: BundleReport) -> str:
     """Markdown for whoever gets the bundle: what the net does, how well, on what, how to call it, and its limits."""
     origin, normalisation = description.origin, description.normalisation
     header, *rows = bundle_rows(report)
@@ -62,13 +61,13 @@ def model_card(name: str, description: Description, report: dict[str, Any]) -> s
     parts += [_markdown(header, rows)] * bool(rows)
     parts.append("## Data")
     parts.append(
-        f"{origin['data']['train']} pictures to learn from, {origin['data']['val']} held out. Fingerprint (SHA-256 of "
-        f"the sorted SHA-256 of the training pictures): `{origin['data']['fingerprint']}`."
+        f"{origin.data['train']} pictures to learn from, {origin.data['val']} held out. Fingerprint (SHA-256 of "
+        f"the sorted SHA-256 of the training pictures): `{origin.data['fingerprint']}`."
     )
     parts += ["## How to call it", _calls(description), "## Limits", _limits(description), "## Made by"]
-    versions = ", ".join(f"{package} {version}" for package, version in origin["versions"].items())
+    versions = ", ".join(f"{package} {version}" for package, version in origin.versions.items())
     parts.append(
-        f"unet_tf {origin['unet_tf']}, {versions}. Pixels are normalised in the graph: mean "
+        f"unet_tf {origin.unet_tf}, {versions}. Pixels are normalised in the graph: mean "
         f"{_figures(normalisation.mean)}, standard deviation {_figures(normalisation.std)}."
     )
     return "\n\n".join(parts) + "\n"

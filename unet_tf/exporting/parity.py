@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -18,10 +20,12 @@ from unet_tf.data.pictures import read_image
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.evaluation.metrics import confusion_matrix, scores
+from unet_tf.evaluation.tables import ComparisonReport, ExportedNet
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.saved_model import PROBABILITIES
 from unet_tf.tiling import cut, default_tile, run_tiles
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
 
 Predict = Callable[[NDArray], NDArray[np.float32]]
 """(H, W, C) raw pixels -> (H, W, num_classes) probabilities."""
@@ -31,6 +35,8 @@ EXACT = {SAVED_MODEL: 1e-5, TFLITE["float32"]: 1e-4}
 closer than twice that."""
 THREADS = 2
 """Of the processor, for TFLite."""
+ROUNDS, SECONDS = 15, 20.0
+"""Most rounds of timing, and seconds after which none begins."""
 
 
 class Example(NamedTuple):
@@ -56,7 +62,8 @@ class Tally:
 
     Attributes:
         confusion: (C, C) pixels over the pictures with labels; rows: true class.
-        difference: largest to Keras in probability.
+        difference: largest to Keras in probability; infinite where the net gave what is not finite.
+        not_finite: pixels where the net gave NaN or infinity.
         equal: pixels with Keras' label.
         pixels: of all pictures.
         worst: the picture with most other labels; None before any.
@@ -64,32 +71,44 @@ class Tally:
 
     confusion: NDArray[np.int64]
     difference: float = 0.0
+    not_finite: int = 0
     equal: int = 0
     pixels: int = 0
     worst: Worst | None = field(default=None, repr=False)
 
     def add(self, example: Example, reference: NDArray, found: NDArray) -> None:
         """Count one picture, by the probabilities of Keras and of the net."""
+        finite = np.isfinite(found).all(-1)  # (H, W)
+        self.not_finite += int((~finite).sum())
+        self.pixels += finite.size
+        if not finite.all():  # has no label that means anything
+            self.difference = math.inf
+            return
         label, expected = (p.argmax(-1).astype(np.uint8) for p in (found, reference))
         other = int((label != expected).sum())
         self.difference = max(self.difference, float(np.abs(found - reference).max()))
         self.equal += label.size - other
-        self.pixels += label.size
         if example.label is not None:
             self.confusion += confusion_matrix(example.label, label, len(self.confusion))
         if other and (self.worst is None or other > self.worst.other):
             self.worst = Worst(example, expected, label, other)
 
-    def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
-        """The numbers; without labels there are no scores."""
-        numbers: dict[str, Any] = {
+    @property
+    def mean_iou(self) -> float | None:
+        """Mean IoU over the pictures with labels; None without any, or where they are void alone."""
+        value = float(scores(self.confusion)["mean_iou"])
+        return None if math.isnan(value) else value
+
+    def to_json(self, classes: Sequence[str]) -> ExportedNet:
+        """Give the numbers as JSON types; without labels there are no scores."""
+        numbers: ExportedNet = {
             "max_probability_difference": self.difference,
             "label_agreement": self.equal / self.pixels,
         }
         if self.confusion.sum():
-            found = scores(self.confusion)
-            iou = {n: None if math.isnan(v) else float(v) for n, v in zip(classes, found["iou"], strict=True)}
-            numbers |= {"mean_iou": float(found["mean_iou"]), "iou": iou}
+            iou = scores(self.confusion)["iou"]
+            numbers["mean_iou"] = self.mean_iou
+            numbers["iou"] = {n: None if math.isnan(v) else float(v) for n, v in zip(classes, iou, strict=True)}
         return numbers
 
 
@@ -117,13 +136,29 @@ def compare(
         example = read()
         expected = reference(example.image)
         for name, tally in tallies.items():
+            look()
             tally.add(example, expected, expected if name == KERAS else nets[name](example.image))
         on_image(done, len(examples))
     return tallies
 
 
+def comparison_report(tallies: dict[str, Tally], classes: Sequence[str], pictures: str) -> ComparisonReport:
+    """Put what `compare` found into the form of a report; `pictures` says what on."""
+    numbers = {name: tally.to_json(classes) for name, tally in tallies.items()}
+    return {"pictures": pictures, "keras": numbers.pop(KERAS), "artefacts": numbers}
+
+
+def broken(tallies: dict[str, Tally]) -> list[str]:
+    """Say which nets gave what is not finite."""
+    return [
+        f"{name} must give finite probabilities; {tally.not_finite} of {tally.pixels} pixels are NaN or infinite."
+        for name, tally in tallies.items()
+        if tally.not_finite
+    ]
+
+
 def inexact(tallies: dict[str, Tally]) -> list[str]:
-    """Which nets of `EXACT` differ from Keras by more than they may, in words."""
+    """Say which nets of `EXACT` differ from Keras by more than they may."""
     return [
         f"{name} differs from Keras by {tallies[name].difference:.1e} in probability, and may by {bound:.0e}."
         for name, bound in EXACT.items()
@@ -132,20 +167,48 @@ def inexact(tallies: dict[str, Tally]) -> list[str]:
 
 
 def worse(tallies: dict[str, Tally], max_iou_drop: float) -> list[str]:
-    """Which nets lose more mean IoU against Keras than `max_iou_drop`, in words; none without labels."""
-    if not tallies[KERAS].confusion.sum():
+    """Say which nets lose more mean IoU against Keras than `max_iou_drop`; none without labels."""
+    best = tallies[KERAS].mean_iou
+    if best is None:
         return []
-    means = {name: float(scores(tally.confusion)["mean_iou"]) for name, tally in tallies.items()}
+    means = {name: math.nan if tally.mean_iou is None else tally.mean_iou for name, tally in tallies.items()}
     return [
-        f"{name} loses {means[KERAS] - mean:.4f} mean IoU against Keras ({means[KERAS]:.4f} -> {mean:.4f}), and may "
+        f"{name} loses {best - mean:.4f} mean IoU against Keras ({best:.4f} -> {mean:.4f}), and may "
         f"lose {max_iou_drop:g}."
         for name, mean in means.items()
-        if not means[KERAS] - mean <= max_iou_drop
+        if not best - mean <= max_iou_drop
     ]
 
 
+def milliseconds(nets: dict[str, Predict], description: Description) -> dict[str, float]:
+    """Measure the median time of each net for the pixels that one tile of TFLite gives, all nets in turns.
+
+    Args:
+        nets: by name.
+        description: of them all.
+
+    Returns:
+        Milliseconds by name.
+    """
+    step = description.geometry.tile_step(description.tile)
+    image = noise(description, (step, step))
+    for net in nets.values():
+        net(image)
+    taken: dict[str, list[float]] = {name: [] for name in nets}
+    begin = time.perf_counter()
+    for _ in range(ROUNDS):
+        for name, net in nets.items():
+            look()
+            start = time.perf_counter()
+            net(image)
+            taken[name].append(1000 * (time.perf_counter() - start))
+        if time.perf_counter() - begin > SECONDS:
+            break
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
 def keras_net(model: keras.Model, description: Description) -> Predict:
-    """The trained net itself, as Keras computes it, in tiles."""
+    """Make a predict function of the trained net itself, as Keras computes it, in tiles."""
     geometry, normalisation = description.geometry, description.normalisation
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, normalisation.channels), tf.float32)])
@@ -164,7 +227,7 @@ def keras_net(model: keras.Model, description: Description) -> Predict:
 
 
 def bundled_net(folder: Path, name: str, description: Description) -> Predict:
-    """A net of a bundle by the name of its file or folder."""
+    """Make a predict function of a net of a bundle, by the name of its file or folder."""
     if name in TFLITE.values():
         return EdgeNet(folder / name, THREADS).probabilities
     signatures = tf.saved_model.load(str(folder / name)).signatures
@@ -178,27 +241,27 @@ def bundled_net(folder: Path, name: str, description: Description) -> Predict:
 
 
 def read_example(pair: Pair, description: Description) -> Example:
-    """A labelled file."""
+    """Read a labelled file."""
     decoded = read_pair(pair, description.masks)
     description.normalisation.check(decoded.image, str(pair.image))
     return Example(title(pair), decoded.filled, decoded.label)
 
 
 def read_picture(file: Path, description: Description) -> Example:
-    """A file without a label."""
+    """Read a file without a label."""
     image = read_image(file)
     description.normalisation.check(image, str(file))
     return Example(file.name, image)
 
 
 def noise_example(description: Description) -> Example:
-    """Noise of more than a tile of TFLite, wider than high."""
+    """Make noise of more than a tile of TFLite, wider than high."""
     step = description.geometry.tile_step(description.tile)
     return Example("noise", noise(description, (step // 2 + 1, step + 3)))
 
 
 def noise(description: Description, shape: tuple[int, int]) -> NDArray:
-    """Raw pixels with mean and spread of the training images, the same each time: (H, W) -> (H, W, C)."""
+    """Make raw pixels with mean and spread of the training images, the same each time: (H, W) -> (H, W, C)."""
     normalisation = description.normalisation
     values = np.random.default_rng(0).normal(normalisation.mean, normalisation.std, (*shape, normalisation.channels))
     dtype = np.dtype(normalisation.dtype)

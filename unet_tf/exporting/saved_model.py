@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.data.normalisation import Normalisation
+from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
 
 Net = Callable[[tf.Tensor], tf.Tensor]
@@ -19,7 +20,6 @@ MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
 """Names of the signatures."""
 PICTURES = ("uint8", "uint16")
 """Pixel types that picture files decode to in a graph."""
-SIXTEEN = b"\x10"
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 """Requests that TF Serving runs through a net before it serves it, so that no caller waits for the first one."""
 PREDICT_LOG, REQUEST, MODEL_SPEC, INPUTS, SIGNATURE_NAME, KEY, VALUE = 6, 1, 1, 2, 3, 1, 2
@@ -29,7 +29,7 @@ lines."""
 
 
 def from_raw(model: keras.Model, normalisation: Normalisation) -> Net:
-    """Raw pixels (B, h, w, C) of any type -> logits, normalisation in the graph."""
+    """Make a function from raw pixels (B, h, w, C) of any type to logits, with the normalisation in the graph."""
     mean, std = (tf.constant(values, tf.float32) for values in (normalisation.mean, normalisation.std))
 
     def net(window: tf.Tensor) -> tf.Tensor:
@@ -66,7 +66,8 @@ def signatures(
         `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids.
         `probabilities`: `image` -> `probabilities` (B, H, W, num_classes) float32.
         `encoded`, for 8 and 16 bit: `image_bytes` (B,) PNG, JPEG or BMP files, of mixed sizes -> `mask_bytes` (B,) PNG
-        files of class ids. A file that cannot be used is an INVALID_ARGUMENT with its number and the reason.
+        files of class ids, turned as the EXIF orientation of the picture says. A file that cannot be used is an
+        INVALID_ARGUMENT with its number and the reason.
     """
     logits = from_raw(model, normalisation)
     channels = normalisation.channels
@@ -120,7 +121,7 @@ def tiled(net: Net, image: tf.Tensor, geometry: Geometry, max_tile: int, dtype: 
         (B, H, W, values).
     """
     has_pixels = tf.debugging.Assert(
-        tf.size(image) > 0, ["image is (B, H, W, C) with a pixel at least; received", tf.shape(image)]
+        tf.size(image) > 0, ["image must be (B, H, W, C) with a pixel at least; received", tf.shape(image)]
     )
     with tf.control_dependencies([has_pixels]):  # before a division by zero
         batch, sizes = tf.shape(image)[0], tf.shape(image)[1:3]
@@ -148,55 +149,10 @@ def tiled(net: Net, image: tf.Tensor, geometry: Geometry, max_tile: int, dtype: 
 
 
 def mirrored(start: tf.Tensor, length: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """`unet_tf.tiling.mirror_index` of `length` positions from `start`."""
+    """Compute in the graph what `unet_tf.tiling.mirror_index` gives for `length` positions from `start`."""
     period = tf.maximum(1, 2 * (size - 1))
     index = tf.math.floormod(tf.range(start, start + length), period)
     return tf.minimum(index, period - index)
-
-
-def decoded(number: tf.Tensor, content: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
-    """Decode a picture as `unet_tf.read_image` does, but for EXIF orientation: (H, W, channels) of `dtype`.
-
-    Raises:
-        tf.errors.InvalidArgumentError: the bytes are no picture of that kind; the message begins with
-            "image_bytes[number]".
-    """
-    head = tf.strings.join([tf.strings.substr(content, 0, 25), 25 * b"\0"])
-    is_png = tf.strings.substr(head, 0, 4) == b"\x89PNG"
-    is_deep = tf.logical_and(is_png, tf.strings.substr(head, 24, 1) == SIXTEEN)
-
-    def decode(content: tf.Tensor) -> tf.Tensor:
-        if dtype == "uint16":
-            image = tf.io.decode_png(content, 0, tf.uint16)
-        else:
-            image = tf.cond(
-                tf.io.is_jpeg(content),
-                lambda: tf.io.decode_jpeg(content, 0, dct_method="INTEGER_ACCURATE"),
-                lambda: tf.io.decode_image(content, 0, expand_animations=False),
-            )
-        return tf.ensure_shape(image, (None, None, None))
-
-    # An error of the decoder would not say which picture: it is dropped here, and an empty picture stands for it.
-    nothing = tf.data.Dataset.from_tensors(tf.zeros((0, 0, 1), dtype))
-    pictures = tf.data.Dataset.from_tensors(content).map(decode).ignore_errors()
-    image = pictures.concatenate(nothing).take(1).get_single_element()
-    found = tf.shape(image)[2]
-    image = image[..., : found - tf.cast(found % 2 == 0, tf.int32)]  # without alpha
-    grey = tf.reduce_all(image == image[..., :1])
-    image = tf.gather(image, tf.minimum(tf.range(channels), tf.shape(image)[2] - 1), axis=2)
-
-    kind = "a 16-bit PNG" if dtype == "uint16" else "of 8 bits a channel"
-    problems = [
-        (tf.size(image) == 0, "is not a complete PNG, JPEG or BMP picture."),
-        (tf.not_equal(is_deep, dtype == "uint16"), f"is not {kind}, as the pictures that the net learnt from are."),
-        (tf.logical_not(grey) if channels == 1 else False, "is in colour; the net was trained on grey images."),
-    ]
-    problem = tf.constant("")
-    for holds, words in reversed(problems):
-        problem = tf.where(holds, words, problem)
-    words = tf.strings.join(["image_bytes[", tf.strings.as_string(number), "] ", problem])
-    with tf.control_dependencies([tf.debugging.Assert(problem == "", [words])]):
-        return tf.identity(image)
 
 
 def write_warmup(saved_model: Path, image: NDArray, signatures: Collection[str]) -> None:
@@ -222,7 +178,10 @@ def write_warmup(saved_model: Path, image: NDArray, signatures: Collection[str])
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A field of a protocol buffer that holds bytes: its tag, their length in groups of 7 bits, and they."""
+    """Encode a field of a protocol buffer that holds bytes: the tag, the length, the bytes.
+
+    The length comes in groups of 7 bits, the lowest first; all but the last have the eighth bit set.
+    """
     length, left = bytearray(), len(content)
     while left > 127:
         length.append(left % 128 + 128)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
-from unet_tf.edge.net import METADATA
+from unet_tf.edge.net import METADATA, NO_HASH, SHA256
 from unet_tf.exporting.bundle import TFLITE
 from unet_tf.exporting.saved_model import MASK, from_raw, write_saved_model
+from unet_tf.utils.signals import look
 from unet_tf.utils.stderr import quiet_tensorflow
 
 MODEL, WINDOWS = "model", "windows.npy"
@@ -67,20 +70,35 @@ def write_tflite(
         write_saved_model(model, {MASK: one_tile}, str(source / MODEL))
         if windows is not None:
             np.save(source / WINDOWS, windows)
-        command = [sys.executable, "-m", "unet_tf.exporting.tflite", source, folder, *variants]
-        with (
-            tempfile.TemporaryFile("w+") as errors,
-            subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-        ):
-            for line in process.stdout or ():
-                if line.strip() in variants:
-                    on_variant(line.strip())
-            if process.wait():
-                errors.seek(0)
-                raise RuntimeError(f"The TFLite converter failed:\n{errors.read()[-4000:]}")
-    about = json.dumps(description.to_json()).encode()
+        command = [sys.executable, "-m", "unet_tf.exporting.tflite", str(source), str(folder), *variants]
+        _follow(command, source, lambda line: on_variant(line) if line in variants else None)
     for variant in variants:
-        describe(folder / TFLITE[variant], about)
+        describe(folder / TFLITE[variant], description)
+
+
+def _follow(command: list[str], folder: Path, on_line: Callable[[str], object]) -> None:
+    """Run the converter's process, tell of each line that it writes, and end it if the work is told to stop."""
+    out, errors = folder / "stdout", folder / "stderr"
+    told = 0
+    with out.open("wb") as to_out, errors.open("wb") as to_errors:
+        process = subprocess.Popen(command, stdout=to_out, stderr=to_errors)
+    try:
+        while True:
+            ended = process.poll() is not None  # before the lines are read, so that none is missed
+            lines = out.read_text().split("\n")[:-1]
+            for line in lines[told:]:
+                on_line(line)
+            told = len(lines)
+            look()
+            if ended:
+                break
+            time.sleep(0.05)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+    if process.returncode:
+        raise RuntimeError(f"The TFLite converter failed:\n{errors.read_text(errors='replace')[-4000:]}")
 
 
 def convert(source: Path, variant: str) -> bytes:
@@ -107,19 +125,22 @@ def representative(windows: NDArray) -> Iterator[tuple[str, dict[str, NDArray[np
         yield MASK, {"image": image}
 
 
-def describe(path: Path, about: bytes) -> None:
-    """Put an entry into the metadata of a TFLite file."""
+def describe(path: Path, description: Description) -> None:
+    """Put a description into the metadata of a TFLite file, and with it the hash of the whole file."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 
+    about = json.dumps({**description.to_json(), SHA256: NO_HASH}).encode()
     model: Any = flatbuffer_utils.read_model(path)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(about, np.uint8)
     entry.name, entry.buffer = METADATA, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    content = flatbuffer_utils.convert_object_to_bytearray(model)
+    content = bytearray(flatbuffer_utils.convert_object_to_bytearray(model))
     del model  # which maps the file
+    at = content.index(about) + about.index(NO_HASH.encode())
+    content[at : at + len(NO_HASH)] = hashlib.sha256(content).hexdigest().encode()
     path.write_bytes(content)
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from unet_tf.data.folder import find_named, find_pictures
+from unet_tf.data.folder import find_pictures
+from unet_tf.data.layout import find_named
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
+from unet_tf.evaluation.tables import ComparisonReport
 from unet_tf.exporting.bundle import DESCRIPTION, KERAS, TFLITE, Bundle
 from unet_tf.exporting.parity import (
     Example,
+    broken,
     bundled_net,
     compare,
+    comparison_report,
     inexact,
     keras_net,
     noise_example,
@@ -25,7 +28,9 @@ from unet_tf.exporting.parity import (
     read_picture,
     worse,
 )
+from unet_tf.model.unet import geometry_of
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import stoppable
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,11 @@ class Verification:
 
     Attributes:
         faults: what is wrong, in words; empty where nothing is.
-        report: as `report.json` of a bundle, without sizes and times; empty where files are not as exported.
+        report: as `report.json` of a bundle, without sizes and times; None where files are not as exported.
     """
 
     faults: list[str]
-    report: dict[str, Any] = field(default_factory=dict)
+    report: ComparisonReport | None = None
 
 
 def verify(
@@ -50,18 +55,18 @@ def verify(
 
     Args:
         bundle: the folder that `export` filled.
-        data: folder of images and masks as for `train`, folder of pictures, or a picture; None for noise that has the
-            mean and spread of the training pictures.
+        data: folder of images and masks, as `unet_tf.train` takes it, folder of pictures, or a picture; None for noise
+            that has the mean and spread of the training pictures.
         on_image: called with (pictures done, pictures in all) after each.
 
     Returns:
         A fault for each file that is missing, changed or new, and for each TFLite file whose own description is not
-        that of `bundle.json`. If there is none: one for each net of `unet_tf.exporting.parity.EXACT` that differs from
-        Keras by more than it may; where the pictures have masks, one for each net that loses more mean IoU than the
-        export allowed.
+        that of `bundle.json`. If there is none: one for each net that gives NaN or infinity; for each net of
+        `unet_tf.exporting.parity.EXACT` that differs from Keras by more than it may; where the pictures have masks,
+        for each net that loses more mean IoU than the export allowed.
 
     Raises:
-        InputError: the folder is no bundle, or a picture cannot be used.
+        InputError: the folder is no bundle, a file of it is damaged, or a picture cannot be used.
 
     Example:
         >>> verify("bundles/cells", "cells").faults  # doctest: +SKIP
@@ -76,25 +81,40 @@ def verify(
     ]
     if faults:
         return Verification(faults)
-    examples, what = _examples(opened, data)
-    reference = keras_net(keras.saving.load_model(opened.path / KERAS, compile=False), description)
-    nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
-    tallies = compare(reference, nets, examples, len(description.classes), on_image)
-    numbers = {name: tally.to_json(description.classes) for name, tally in tallies.items()}
-    report = {"pictures": what, "keras": numbers.pop(KERAS), "artefacts": numbers}
-    return Verification(inexact(tallies) + worse(tallies, description.origin["max_iou_drop"]), report)
+    with stoppable():
+        examples, what = _examples(opened, data)
+        reference = keras_net(_keras_model(opened), description)
+        nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
+        tallies = compare(reference, nets, examples, len(description.classes), on_image)
+    wrong = broken(tallies) + inexact(tallies) + worse(tallies, description.origin.max_iou_drop)
+    return Verification(wrong, comparison_report(tallies, description.classes, what))
+
+
+def _keras_model(bundle: Bundle) -> keras.Model:
+    """The net as it was trained; raises InputError where its file is none, or another net's."""
+    path, description = bundle.path / KERAS, bundle.description
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its readers meet in a file that is none
+        raise InputError(f"{path} must be a Keras model that can be loaded: {error}. Export again.", path) from error
+    expected = description.geometry, description.normalisation.channels, len(description.classes)
+    if (found := (geometry_of(model), model.input_shape[-1], model.output_shape[-1])) != expected:
+        raise InputError(f"{path} must be the net of {DESCRIPTION}, {expected}; it is {found}. Export again.", path)
+    return model
 
 
 def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callable[[], Example]], str]:
-    """Readers of the pictures, and what they are in words."""
+    """Make readers of the pictures, and say what they are."""
     if data is None:
         return [partial(noise_example, bundle.description)], "noise"
     try:
-        named, problems = find_named(Path(data))
-    except InputError:
-        named, problems = {}, []
-    pairs = [pair for some in named.values() for pair in some]
-    if pairs and not problems:
+        named = find_named(data)
+    except InputError:  # a picture
+        named = None
+    pairs = [] if named is None else [pair for some in named.splits.values() for pair in some]
+    if named is not None and pairs:
+        named.check()
+    if pairs:
         readers = [partial(read_example, pair, bundle.description) for pair in pairs]
         return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
     files = find_pictures([data])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -81,19 +79,6 @@ class Network:
     def _bytes_a_pixel(self) -> float:
         each = BYTES_A_FILTER[self.model.get_layer("down0_conv1").compute_dtype]
         return each * self._filters + 12 * self.channels + 6 * self.num_classes
-
-
-_networks: weakref.WeakKeyDictionary[keras.Model, Network] = weakref.WeakKeyDictionary()
-
-
-def network_of(model: keras.Model) -> Network:
-    """The network of a model as it is now; its graph is built once, its weights are copied each time."""
-    network = _networks.get(model)
-    if network is None:
-        network = _networks[model] = Network(model)
-    else:
-        fold_weights(model, network.model)
-    return network
 
 
 def folded(model: keras.Model) -> keras.Model:

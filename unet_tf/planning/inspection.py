@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,14 +13,27 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import overlay
 from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, check_sizes
-from unet_tf.data.masks import MaskFormat, Stranger, UnknownValues, value_counts
+from unet_tf.data.masks import MaskFormat, value_counts
+from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import read_image, read_mask
-from unet_tf.errors import InputError
+from unet_tf.errors import InputError, about
+from unet_tf.labels import VOID
 
 THUMBNAIL = 64
 """Side of the pictures by which copies are recognised, pixels."""
 COPY = 0.98
 """Correlation of two thumbnails, without their coarse brightness, from which they show the same thing."""
+
+
+FAR = 10.0
+"""A value is far from all others where it lies so many times the spread of 99 % of the other pixels away from them."""
+
+
+class Outlier(NamedTuple):
+    """A value far from all others of its image, and the share of the pixels that hold it."""
+
+    value: float
+    share: float
 
 
 @dataclass
@@ -29,55 +42,105 @@ class Look:
 
     Attributes:
         fingerprint: of the decoded pair; None where the pair cannot be used.
-        problem: in words, "{}" for the file.
-        file: the one with the problem.
-        strangers: mask values that no class has.
+        error: what is wrong with the pair; its `file` is the one at fault.
         colours: pixels of each mask colour (0xRRGGBB), where nothing says what they mean.
         objects: number of objects in an instance mask.
+        void: number of void pixels.
         saturated: share of the image's pixels at its highest value.
+        outliers: the lowest and the highest value where they are far from all others.
+        unmeasured: number of pixels that hold no measurement.
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
         picture: overlay, where one is wanted.
     """
 
     fingerprint: Fingerprint | None = None
-    problem: str = ""
-    file: Path | None = None
-    strangers: Sequence[Stranger] = ()
+    error: InputError | None = None
     colours: dict[int, int] = field(default_factory=dict)
     objects: int = 0
+    void: int = 0
     saturated: float = 0.0
+    outliers: Sequence[Outlier] = ()
+    unmeasured: int = 0
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
 
 
+class Case(NamedTuple):
+    """A pair, the split that it is in, and what it shows."""
+
+    split: str
+    pair: Pair
+    look: Look
+
+    @property
+    def name(self) -> str:
+        """What to call the pair, whose own name may stand in several splits."""
+        return f"{self.split}/{self.pair.name}"
+
+    @property
+    def known(self) -> Fingerprint:
+        """The fingerprint, of a pair that can be used."""
+        if self.look.fingerprint is None:
+            raise ValueError(f"{self.name} has no fingerprint")
+        return self.look.fingerprint
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the image, of its most varied channel."""
+        return float(np.sqrt(self.known.variance.max()))
+
+
 def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumbnail: bool) -> Look:
-    """Decode a pair and see what it shows; never raises for what is wrong with its files."""
-    look, label = Look(), None
+    """Decode a pair and see what it shows; never raise for what is wrong with its files."""
     try:
-        image = read_image(pair.image, pair.page)
-        mask = read_mask(pair.mask, pair.page, masks is not None and masks.ids, masks is None or masks.tolerance > 0)
-        check_sizes(pair, image, mask)
-        if masks is not None:
-            label = masks.label(mask, str(pair.mask))
+        with about(pair.image):
+            image = read_image(pair.image, pair.page)
+            nodata = nodata_values(image, declared_nodata(pair.image))
+        with about(pair.mask):
+            ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
+            mask = read_mask(pair.mask, pair.page, ids, lossy)
+            check_sizes(pair, image, mask)
+            label = None if masks is None else masks.label(mask, str(pair.mask))
     except InputError as error:
-        file = pair.mask if str(pair.mask) in str(error) else pair.image
-        look.problem, look.file = str(error).replace(str(file), "{}"), file
-        if isinstance(error, UnknownValues):
-            look.strangers = error.strangers
-        return look
+        return Look(error=error)
+    look = Look()
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
     if masks is not None and masks.kind == "instance":
         look.objects = len(value_counts(mask).keys() - {0, *masks.void})
     shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
-    look.fingerprint = examine(Decoded(image, shown, None), 0 if label is None else masks.num_classes)  # type: ignore[union-attr]
+    if nodata:
+        gone = nodata_pixels(image, nodata)  # (H, W)
+        shown, look.unmeasured = np.where(gone, np.uint8(VOID), shown), int(gone.sum())
+    look.fingerprint = examine(Decoded(image, shown, None, nodata), masks.num_classes if masks is not None else 0)
+    look.void = int((shown == VOID).sum()) - look.unmeasured
+    image = fill_nodata(image, nodata) if nodata else image
     look.saturated = float((image == image.max()).mean())
+    look.outliers = _outliers(image)
     look.thumbnail = _thumbnail(image) if with_thumbnail else None
     if with_picture:
         look.picture = overlay(image, shown, masks)
     return look
+
+
+def _outliers(image: NDArray) -> list[Outlier]:
+    """The lowest and the highest value, where a gap of `FAR` times the spread parts them from all others."""
+    low, high = image.min(), image.max()
+    sample = image.ravel()[:: max(1, image.size // 100_000)]
+    sample = sample[(sample != low) & (sample != high)]
+    if not sample.size:
+        return []
+    spread = float(np.subtract(*np.percentile(sample.astype(np.float64), (99.5, 0.5))))
+    gap = FAR * max(spread, 1e-6 * abs(float(high)))
+    found = []
+    for extreme, nearest in ((low, np.min), (high, np.max)):
+        if abs(float(extreme) - float(nearest(sample))) > gap:
+            there = image == extreme
+            if abs(float(extreme) - float(nearest(image[~there]))) > gap:  # the sample may have missed some
+                found.append(Outlier(float(extreme), float(there.mean())))
+    return found
 
 
 def _thumbnail(image: NDArray) -> NDArray[np.float32] | None:

@@ -15,12 +15,14 @@ from unet_tf.data.drawing import colour
 from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.planning.doctor import Findings
+from unet_tf.planning.findings import Findings
 from unet_tf.utils.files import replacing
 from unet_tf.utils.html import embed, table, write_page
+from unet_tf.utils.text import shown
 
 PAGE, FACTS, SHEET = "check.html", "check.json", "overlays.png"
-COLUMNS = 6
+COLUMNS, TITLE = 6, 28
+"""Overlays beside each other on the contact sheet, and characters that fit above one."""
 
 
 def write_overview(findings: Findings, out: str | Path) -> Path:
@@ -51,7 +53,7 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         sheet = (out / SHEET).read_bytes()
     sections = [
         _list("Problems: training would fail", findings.problems),
-        _list("Worth a look", findings.warnings),
+        _list("Worth a look", findings.notes + findings.warnings),
         "" if findings.problems else "<p>Nothing stands in the way of training.</p>",
         _masks(findings),
         _splits(findings),
@@ -76,21 +78,27 @@ def contact_sheet(findings: Findings) -> Figure:
         axis.set_axis_off()
     for axis, (name, picture) in zip(axes, findings.overlays, strict=False):
         axis.imshow(picture)
-        axis.set_title(name[-28:], fontsize=7, parse_math=False)
+        axis.set_title(_short(shown(name)), fontsize=7, parse_math=False)
     if findings.masks is not None:
-        has_void = bool(findings.masks.void)
+        has_void = any(facts.void for facts in findings.splits.values())
         ids = [*range(len(findings.classes)), *([VOID] if has_void else [])]
         shades = colour(np.array([ids]), findings.masks)[0] / 255
         patches = [Patch(facecolor=shade, edgecolor="grey", linewidth=0.5) for shade in shades]
         figure.legend(
             patches,
-            [*findings.classes, *(["void"] if has_void else [])],
+            [*map(shown, findings.classes), *(["void"] if has_void else [])],
             loc="outside lower center",
             ncols=8,
             fontsize=8,
             frameon=False,
         )
     return figure
+
+
+def _short(name: str) -> str:
+    """A name "split/pair" in the space above a picture; the split, and the end of the pair's name, tell most."""
+    split, _, pair = name.partition("/")
+    return name if len(name) <= TITLE else f"{split}/…{pair[len(split) + 2 - TITLE :]}"
 
 
 def split_rows(findings: Findings) -> list[tuple[str, ...]]:
@@ -106,7 +114,10 @@ def split_rows(findings: Findings) -> list[tuple[str, ...]]:
 
 
 def class_rows(findings: Findings) -> list[tuple[str, ...]]:
-    """The classes as a table of text: a header, and a row each with its share of the pixels and balancing weight."""
+    """The classes as a table of text: a header, and a row each with its share of the known pixels and balancing weight.
+
+    Where pixels are void, a last row has their share of all pixels.
+    """
     splits = {name: facts.class_pixels for name, facts in findings.splits.items() if facts.class_pixels.any()}
     if "train" not in splits:
         return []
@@ -114,6 +125,9 @@ def class_rows(findings: Findings) -> list[tuple[str, ...]]:
     for number, (name, weight) in enumerate(zip(findings.classes, findings.class_weights, strict=True)):
         shares = (f"{pixels[number] / pixels.sum():.2%}" for pixels in splits.values())
         rows.append((name, *shares, f"{weight:.3g}"))
+    if any(findings.splits[name].void for name in splits):
+        void = {name: findings.splits[name].void for name in splits}
+        rows.append(("(void)", *(f"{void[name] / (void[name] + splits[name].sum()):.2%}" for name in splits), "0"))
     return rows
 
 

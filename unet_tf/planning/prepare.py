@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import SPLITS, Pair
+from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
-from unet_tf.data.samples import Samples, read_samples
-from unet_tf.data.splits import find_splits
+from unet_tf.data.samples import Samples, Seen, check_alike, read_samples
+from unet_tf.data.splits import hold_out, split
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
@@ -101,6 +103,7 @@ def prepare(
     splits: Sequence[str] = SPLITS,
     only_checked: Sequence[str] = ("test",),
     masks: MaskFormat | None = None,
+    held: Collection[str] | None = None,
 ) -> Prepared:
     """Find, recognise, split, decode and check a data folder, and choose what it decides.
 
@@ -113,12 +116,14 @@ def prepare(
         splits: those to read, besides "train".
         only_checked: those that are read for their faults alone, without weights and cache.
         masks: how the masks say the classes, where a plan was made already: its tile is then taken as it is.
+        held: names of the pairs that a run holds out, where it has begun with a share that was drawn.
 
     Raises:
         InputError: the data or a setting cannot be used.
         Stopped: a signal has told to stop.
     """
-    pairs = find_splits(data, config.val_share, config.split_seed, config.group, config.fold)
+    named = find_named(data).check()
+    pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
     planned = masks is not None
     if masks is not None and config.classes is not None:
         classes = config.classes
@@ -127,19 +132,28 @@ def prepare(
         masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
         log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
     look()
+    if drawn := "val" not in named:  # by what the pairs hold, which is known when they are read
+        pairs |= {"train": named.get("train", named.get("", [])), "val": []}
     pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
     w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
     words = f"the paper's where masks tell objects apart; these are {masks.kind} masks"
     border_weight = choose(config.border_weight, w0, words)
 
     read = _read(pairs, masks, config, border_weight.value, only_checked, on_file)
+    if drawn:
+        read["train"], read["val"] = draw_validation(read["train"], config, held)
+        for samples in read.values():
+            samples.weigh(read["train"])
+    read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
     train = read["train"]
-    check_classes(train, classes)
+    check_classes(train.class_pixels, classes)
+    if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
+        log.warning(words)
     rare_share = plan_sampling(config, train.class_pixels, classes)
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     sizes = plan_sizes(config, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
     if not planned:
-        check_tile(train, sizes.geometry, sizes.tile.value)
+        check_tile(train.seen, sizes.geometry, sizes.tile.value)
     normalisation = measure_normalisation(train.fingerprints)
     return Prepared(config, masks, read, normalisation, classes, border_weight, rare_share, sizes)
 
@@ -174,26 +188,61 @@ def _read(
     return read
 
 
-def check_classes(train: Samples, classes: tuple[str, ...]) -> None:
-    """Raise InputError where a class has no pixel to learn from."""
-    absent = [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]
+def draw_validation(pool: Samples, config: TrainConfig, held: Collection[str] | None = None) -> tuple[Samples, Samples]:
+    """Part the samples of a folder without val/ in those to learn from and those to validate by, not weighed yet.
+
+    Args:
+        pool: all of them.
+        config: says share, seed, group and fold.
+        held: names of those to validate by, where a run has begun with them.
+
+    Raises:
+        InputError: as `hold_out` does, or the two differ in pixel type or channels.
+    """
+    if held is None:
+        holds = [frozenset(np.flatnonzero(one.class_pixels).tolist()) for one in pool.fingerprints]
+        settings = config.val_share, config.split_seed, config.group, config.fold
+        chosen = {(pair.name, pair.page) for pair in hold_out(pool.pairs, *settings, holds)[1]}
+    else:
+        chosen = {(pair.name, pair.page) for pair in pool.pairs if pair.name in held}
+    is_held = [(pair.name, pair.page) in chosen for pair in pool.pairs]
+    train, val = (pool.part([n for n, out in enumerate(is_held) if out == wanted]) for wanted in (False, True))
+    if not (train.pairs and val.pairs):
+        raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
+    check_alike(val.seen, train.seen)
+    return train, val
+
+
+def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Say which classes no validation pixel has, and what follows; nothing where it has all."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
+    if not absent:
+        return ""
+    names = ", ".join(absent)
+    return (
+        f"No validation pixel is of {names}. A mean IoU on these files is that of the other classes alone, so the best "
+        f"epoch is chosen by validation loss. Give more files with {names}, or a val/ that holds some."
+    )
+
+
+def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    """Raise InputError where a class has none of the training pixels, which `class_pixels` (num_classes,) counts."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
     if absent:
         raise InputError(
             f"Every class must have pixels in the training masks; none has {', '.join(absent)} (pixels of "
-            f"{', '.join(classes)}: {', '.join(map(str, train.class_pixels))}). Check the masks, or --classes."
+            f"{', '.join(classes)}: {', '.join(map(str, class_pixels))}). Check the masks, or --classes."
         )
 
 
-def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
+def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
     """Raise InputError unless `tile` is legal and its output fits into most images; smaller ones are mirrored."""
     output = geometry.output_size(tile)
-    side = usual_side(samples.shapes)
+    shapes = [one.shape for _, one in seen]
+    side = usual_side(shapes)
     if side < output:
-        small = sum(min(shape) < output for shape in samples.shapes)
-        (height, width), name = min(
-            ((shape, pair.name) for shape, pair in zip(samples.shapes, samples.pairs, strict=True)),
-            key=lambda item: min(item[0]),
-        )
+        small = sum(min(shape) < output for shape in shapes)
+        (height, width), name = min(((one.shape, pair.name) for pair, one in seen), key=lambda item: min(item[0]))
         fits = geometry.nearest_legal(side + geometry.shrink)[0]
         remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
         raise InputError(
@@ -202,10 +251,10 @@ def check_tile(samples: Samples, geometry: Geometry, tile: int) -> None:
         )
 
 
-def check_unseen(splits: dict[str, Samples]) -> None:
+def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
     """Raise InputError where nothing is left to judge the net on."""
     unseen = "test" if "test" in splits else "val"
-    if {one.sha256 for one in splits[unseen].fingerprints} <= {one.sha256 for one in splits["train"].fingerprints}:
+    if {one.sha256 for _, one in splits[unseen]} <= {one.sha256 for _, one in splits["train"]}:
         raise InputError(
             f"A net must be judged on images that it never saw, and every {unseen} image is a training image too. "
             "Hold others out."

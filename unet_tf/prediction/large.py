@@ -8,6 +8,7 @@ import math
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,15 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import colour
 from unet_tf.data.volumes import Volume, import_zarr, open_volume
 from unet_tf.errors import InputError
-from unet_tf.prediction.predict import Predictor, memory_budget, predictor_of
+from unet_tf.prediction.outputs import state_of
+from unet_tf.prediction.predict import model_hash, predictor_for
+from unet_tf.prediction.predictor import Predictor, memory_budget, turns_of
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
 from unet_tf.run import Run
 from unet_tf.tiling import Grid, Picture, cut, fixed
+from unet_tf.utils.files import held, refusal
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look, stoppable
 from unet_tf.utils.threads import ahead
 from unet_tf.version import __version__
 
@@ -37,22 +42,24 @@ class Job:
     """All that a process needs to predict a chunk: paths that every worker sees, and settings; no arrays, no model.
 
     Attributes:
-        run: folder of the run.
+        net: folder of the run or bundle.
+        model: SHA-256 of the net's file, so that no process takes another one for it.
         image: what is predicted.
-        axes: as for `predict_large`.
+        axes: a letter for each axis of the image; None takes what the file says.
         out: the array that is filled.
-        tta: as for `predict_large`.
+        tta: "none", or turned tiles that are averaged: "rotations" or "all".
         tile: height and width of the net's input for a chunk.
-        model: SHA-256 of the net's file, so that no process takes an earlier one for it.
+        call: a name that no other call has: a process keeps files open for one call alone.
     """
 
-    run: str
+    net: str
+    model: str
     image: str
     axes: str | None
     out: str
     tta: str
     tile: tuple[int, int]
-    model: str
+    call: str
 
 
 def predict_large(
@@ -73,19 +80,21 @@ def predict_large(
 
     The result is that of `predict` (below 1e-5 in probability in float32), and to the bit the same however many
     processes made it. Chunks that are there are not computed again, so the same call goes on after whatever stopped it.
+    Ctrl-C and SIGTERM end it after the chunk under way.
 
     Args:
-        run: a run, or its folder.
+        run: a run or its folder, or the folder of a bundle.
         image: a zarr array (path of the array), an OME-Zarr image, or a TIFF file that is not compressed. Each of its
             2-D planes is predicted.
         out: a new OME-Zarr image, NAME.zarr, (..., H, W) uint8 class ids; or one that the same call began.
         axes: a letter for each axis of the image, such as "tzyx" or "yxc"; None takes what the file says.
         chunk: largest side of a chunk, pixels; None for 2048, or what the memory holds.
-        memory: what predicting may take on this machine, bytes or such as "2GB"; None for a quarter of what is free.
-        tta: as for `unet_tf.predict`.
+        memory: what the tiles may take on this machine, bytes or such as "2GB"; the processes of "local:N" share it,
+            and each worker of another scheduler may take it. None for a quarter of what is free.
+        tta: "none", or average over turned tiles: "rotations" (4) or "all" (8).
         shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work.
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
-        overwrite: begin anew where `out` holds an earlier prediction.
+        overwrite: begin anew where `out` holds an earlier prediction; no other call may write into it then.
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
         on_pixels: called with the pixels of each chunk that was predicted.
 
@@ -93,8 +102,16 @@ def predict_large(
         `out`.
 
     Raises:
-        InputError: the image, the run or a setting cannot be used; `out` holds something else, or no space is left.
+        InputError: the image, the run or a setting cannot be used; `out` holds something else, or cannot be written.
             Chunks that were finished stay.
+        Stopped: a signal came; chunks that were finished stay.
+
+    Example:
+        >>> import tempfile, numpy as np, tifffile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> tifffile.imwrite(folder / "slide.tif", np.zeros((100, 90), np.uint8))
+        >>> predict_large("tests/saved/run_0_1", folder / "slide.tif", folder / "mask.zarr").name
+        'mask.zarr'
 
     Reference:
         OME-NGFF specification 0.5.
@@ -105,11 +122,7 @@ def predict_large(
             "did; remove the output before they start."
         )
     number, of = parse_shard(shard)
-    run = run if isinstance(run, Run) else Run(run)
-    budget = memory_budget(memory) / workers_of(scheduler)
-    job = _begin(run, Path(image).resolve(), Path(out).resolve(), axes, chunk, budget, tta, overwrite)
-    opened = _opened(job)
-    mine = range(number - 1, len(opened), of)
+    net, target = (run.path if isinstance(run, Run) else Path(run)).resolve(), Path(out).resolve()
     done = 0
 
     def count() -> None:
@@ -124,32 +137,44 @@ def predict_large(
             else:
                 yield one
 
-    task = functools.partial(predict_chunk, job)
-    finished = predict_chunks(job, left()) if scheduler is None else run_tasks(task, left(), scheduler)
-    for one in finished:
-        on_pixels(opened.pixels(one))
-        count()
+    with stoppable():
+        turns_of(tta)
+        budget = memory_budget(memory) / workers_of(scheduler)
+        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta)
+        _begin(source, target, chunk, budget, overwrite)
+        with held(target):
+            tile = _stored(target, source.settings(), chunk)["tile"]  # of another job, where that was faster
+            job = Job(str(net), source.model, str(source.image), axes, str(target), tta, tuple(tile), uuid.uuid4().hex)
+            opened = _opened(job)
+            mine = range(number - 1, len(opened), of)
+            if scheduler is None:
+                finished = predict_chunks(job, left())
+            else:
+                finished = run_tasks(functools.partial(predict_chunks, job), ([one] for one in left()), scheduler)
+            for one in finished:
+                on_pixels(opened.pixels(one))
+                count()
     return Path(out)
 
 
-def predict_chunk(job: Job, number: int) -> int:
-    """Predict one chunk and write it: pure, and idempotent. A chunk is whole or absent.
-
-    Returns:
-        Its number.
-    """
-    return next(predict_chunks(job, [number]))
-
-
 def predict_chunks(job: Job, numbers: Iterable[int]) -> Iterator[int]:
-    """Predict chunks one after another, and yield the number of each that is written.
+    """Predict chunks one after another: pure, and idempotent. A chunk is whole or absent.
 
     While one is computed, the next is read and the one before is written.
+
+    Yields:
+        The number of each chunk that is written.
     """
     opened = _opened(job)
-    to_read, to_write = itertools.tee(numbers)
-    labels = opened.predictor.predict_tiles(map(opened.tile, to_read), opened.grid)
+    to_read, to_write = itertools.tee(_looking(numbers))
+    labels = opened.predictor.predict_tiles(map(opened.tile, to_read), opened.grid, tta=job.tta)
     yield from ahead(lambda done: opened.write(*done), zip(to_write, labels, strict=True))
+
+
+def _looking(numbers: Iterable[int]) -> Iterator[int]:
+    for number in numbers:
+        look()
+        yield number
 
 
 class Opened:
@@ -163,45 +188,48 @@ class Opened:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.predictor = predictor_for(job.net, job.model)
         self.volume = open_volume(job.image, job.axes)
         target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
         self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
-        self.grid: Grid = fixed(Run(job.run).geometry, self.volume.shape, job.tile)
-
-    @property
-    def predictor(self) -> Predictor:
-        """The net, loaded when the first chunk is predicted."""
-        return predictor_of(self.job.run, self.job.tta, self.job.model)
+        self.grid: Grid = fixed(self.predictor.network.geometry, self.volume.shape, job.tile)
 
     def __len__(self) -> int:
         return math.prod(self.volume.planes) * len(self.grid)
 
     def tile(self, number: int) -> tuple[Picture, int]:
-        """Plane and number of the tile in it."""
+        """Give the plane of a chunk and the number of the tile in it."""
         plane, tile = divmod(number, len(self.grid))
         picture = self.volume.plane(plane)
         return self.predictor.checked(picture, self.job.image), tile
 
     def pixels(self, number: int) -> int:
-        """Of a chunk."""
+        """Count the pixels of a chunk."""
         return math.prod(part.stop - part.start for part in self.grid.place(number % len(self.grid)))
 
     def is_done(self, number: int) -> bool:
-        """Whether a chunk lies there; one of background alone is written too."""
+        """Say whether a chunk lies there; one of background alone is written too."""
         plane, tile = divmod(number, len(self.grid))
         row, column = divmod(tile, len(self.grid.columns.origins))
         key = self.target.metadata.encode_chunk_key((*self._index(plane), row, column))
         return Path(self.job.out, LEVEL, key).exists()
 
     def write(self, number: int, label: NDArray[np.uint8]) -> int:
-        """Write one chunk."""
+        """Write one chunk.
+
+        Raises:
+            InputError: the system refuses, or the image or the array was removed meanwhile.
+        """
         plane, tile = divmod(number, len(self.grid))
+        for path in (self.job.image, f"{self.job.out}/{LEVEL}/zarr.json"):
+            if not Path(path).exists():  # zarr reads what is missing as background, and makes folders as it likes
+                raise InputError(f"{path} must stay while it is in use, and was removed. Put it back and start again.")
         try:
             self.target[(*self._index(plane), *self.grid.place(tile))] = label
         except OSError as error:
             raise InputError(
-                f"Cannot write into {self.job.out}: {error.strerror}. Free space and give the same command: what is "
-                "done stays."
+                f"Cannot write into {self.job.out}: {error.strerror or error}. Free space and give the same command: "
+                "what is done stays."
             ) from error
         return number
 
@@ -209,68 +237,89 @@ class Opened:
         return tuple(int(i) for i in np.unravel_index(plane, self.volume.planes)) if self.volume.planes else ()
 
 
-_opened = functools.lru_cache(maxsize=2)(Opened)  # once a process
+_opened = functools.lru_cache(maxsize=2)(Opened)  # once a process and call
 
 
-def _begin(
-    run: Run,
-    source: Path,
-    out: Path,
-    axes: str | None,
-    chunk: int | None,
-    budget: float,
-    tta: str,
-    overwrite: bool,
-) -> Job:
+@dataclass(frozen=True)
+class Source:
+    """What is predicted by what: all that the values of the result depend on.
+
+    Attributes:
+        net: folder of the run or bundle.
+        model: SHA-256 of the net's file.
+        image: the array or TIFF file.
+        axes: a letter for each axis of the image; None takes what the file says.
+        tta: "none", or turned tiles that are averaged.
+    """
+
+    net: Path
+    model: str
+    image: Path
+    axes: str | None
+    tta: str
+
+    @functools.cached_property
+    def volume(self) -> Volume:
+        """The image, opened."""
+        return open_volume(self.image, self.axes)
+
+    def settings(self) -> dict[str, Any]:
+        """Give what an output must have been made with to be gone on with."""
+        return {
+            "image": str(self.image),
+            "shape": list(self.volume.array.shape),
+            "axes": list(self.volume.axes),
+            "model": self.model,
+            "tta": self.tta,
+        } | ({"state": state_of(self.image)} if self.image.is_file() else {})
+
+
+def _begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite: bool) -> None:
     """Make the array that is to be filled, or see that the one there is of the same call."""
-    volume = open_volume(source, axes)
+    volume = source.volume
     if out.suffix != ".zarr":
-        raise InputError(f"Chunks are written into an array of zarr, NAME.zarr; received {out}.")
-    if out == source or out in source.parents or source in out.parents:
-        raise InputError(f"{source} is the input, and {out} would write into it. Choose another --out.")
-    settings: dict[str, Any] = {
-        "image": str(source),
-        "shape": list(volume.array.shape),
-        "axes": list(volume.axes),
-        "model": run.model_hash,
-        "tta": tta,
-    }
-    if out.exists():
-        _stored(out, {} if overwrite else settings, chunk)
-    if overwrite or not out.exists():
-        predictor = predictor_of(str(run.path.resolve()), tta, settings["model"])
-        predictor.checked(volume.plane(0), str(source))
-        grid = cut(run.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
-        _create(out, volume, grid, run, settings | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__})
-    tile = _stored(out, settings, chunk)["tile"]  # of another job, where that was faster
-    return Job(str(run.path.resolve()), str(source), axes, str(out), tta, tuple(tile), settings["model"])
-
-
-def _create(out: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, Any]) -> None:
-    """Put an empty array in the place of an earlier one, unless another job has just done so."""
+        raise InputError(f"Chunks must be written into an array of zarr, NAME.zarr; received {out}.")
+    if out == source.image or out in source.image.parents or source.image in out.parents:
+        raise InputError(f"{source.image} is the input, and {out} would write into it. Choose another --out.")
     there = out.exists()
-    temporary = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}.zarr")
+    if there:
+        _stored(out, {} if overwrite else source.settings(), chunk)
+    if there and not overwrite:
+        return
+    predictor = predictor_for(str(source.net), source.model)
+    predictor.checked(volume.plane(0), str(source.image))
+    grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
+    settings = source.settings() | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__}
+    with held(out, alone=True) if there else nullcontext():
+        _create(out, volume, grid, predictor, settings)
+
+
+def _create(out: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
+    """Put an empty array in the place of an earlier one, unless another job has just done so."""
+    temporary, aside = (out.with_name(f".{out.stem[:20]}.{uuid.uuid4().hex[:8]}.zarr") for _ in range(2))
+    there = out.exists()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _make(temporary, volume, grid, run, settings)
+        _make(temporary, volume, grid, predictor, settings)
         if there:
-            shutil.rmtree(out)
+            out.rename(aside)
         try:
             temporary.rename(out)
         except OSError:
-            if not out.exists():  # else another job was faster
+            if not (out / LEVEL).exists():  # else another job was faster
                 raise
     except OSError as error:
-        raise InputError(f"Cannot write {out}: {error.strerror}. Free space or choose another place.") from error
+        raise refusal(out, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for path in (temporary, aside):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
     """Input size of a tile whose output has `chunk` pixels a side at most, and that `budget` bytes hold."""
     geometry = predictor.network.geometry
     if chunk < geometry.stride:
-        raise InputError(f"Chunks of this net have {geometry.stride} px a side or more; received {chunk}.")
+        raise InputError(f"Chunks of this net must have {geometry.stride} px a side or more; received {chunk}.")
     wanted = geometry.window_size(chunk // geometry.stride * geometry.stride)
     side = math.isqrt(predictor.pixels_within(budget))
     return min(wanted, geometry.nearest_legal(side)[0])
@@ -292,7 +341,7 @@ def _stored(out: Path, settings: dict[str, Any], chunk: int | None) -> dict[str,
     return stored
 
 
-def _make(path: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, Any]) -> None:
+def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
     """Write the metadata of the output: OME-Zarr 0.5, one level, with the colours and names of the classes."""
     kept = [*volume.plane_axes, volume.axes.index("y"), volume.axes.index("x")]
     axes = [volume.axes[i] for i in kept]
@@ -302,10 +351,10 @@ def _make(path: Path, volume: Volume, grid: Grid, run: Run, settings: dict[str, 
         for name, unit in zip(axes, (volume.units[i] for i in kept), strict=True)
     ]
     level = {"path": LEVEL, "coordinateTransformations": [{"type": "scale", "scale": [volume.scale[i] for i in kept]}]}
-    colours = colour(np.arange(len(run.classes), dtype=np.uint8)[None], run.masks)[0]
+    colours = colour(np.arange(len(predictor.classes), dtype=np.uint8)[None], predictor.masks)[0]
     labels = {
         "colors": [{"label-value": i, "rgba": [*map(int, rgb), 255]} for i, rgb in enumerate(colours)],
-        "properties": [{"label-value": i, "class": name} for i, name in enumerate(run.classes)],
+        "properties": [{"label-value": i, "class": name} for i, name in enumerate(predictor.classes)],
     }
     ome = {"version": "0.5", "multiscales": [{"axes": described, "datasets": [level]}], "image-label": labels}
     group = import_zarr().create_group(str(path), zarr_format=3, attributes={"ome": ome})

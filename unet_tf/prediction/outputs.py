@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import functools
 import itertools
-import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,66 +19,81 @@ from unet_tf.data.drawing import colour, overlay
 from unet_tf.data.pictures import count_pages, read_image, stack_writer, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction.objects import Object, find_objects
-from unet_tf.prediction.predict import Predictor, predictor_of
-from unet_tf.run import Run
+from unet_tf.prediction.predict import predictor_for
+from unet_tf.prediction.predictor import Predictor
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
 
 FORMATS = ("png", "tif")
+SINGLE = (".png", ".jpg", ".jpeg", ".bmp")
+"""Suffixes of pictures that are no stacks."""
 COLUMNS = (
     "page", "id", "class", "area", "centroid_row", "centroid_column", "top", "left", "bottom", "right",
     "mean_probability",
 )  # fmt: skip
-"""Of the table of objects: pixels from 0 at the top left; bottom and right are inside."""
+"""Columns of the table of objects: pixels from 0 at the top left; bottom and right are inside."""
 OVERLAY_SIDE = 2048
 """Longest side of an overlay, pixels."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to predict a picture into; paths and settings alone, so that it travels to other processes.
+    """What a picture is predicted into, and all settings that change a pixel of it.
 
     Attributes:
-        run: folder of the run.
-        out: folder of the files.
-        model: SHA-256 of the net's file, so that no process takes an earlier one for it.
         format: of the masks of single pictures: "png" or "tif"; a stack gives a TIFF stack.
         probabilities: NAME.npy, (H, W, classes) float32; (pages, H, W, classes) of a stack.
         overlay: NAME_overlay.png, the mask laid over the picture.
         instances: NAME_instances.tif, ids of the connected pieces, and NAME_objects.csv.
         min_area: pixels of the smallest object that counts.
-        tta: as for `unet_tf.predict`.
-        tile: as for `unet_tf.predict`.
-        memory: as for `unet_tf.predict`.
+        tta: "none", or turned tiles that are averaged: "rotations" or "all".
     """
 
-    run: str
-    out: str
-    model: str
     format: str = "png"
     probabilities: bool = False
     overlay: bool = False
     instances: bool = False
     min_area: int = 1
     tta: str = "none"
-    tile: int | None = None
-    memory: int | str | None = None
 
-    def mask_path(self, picture: Path, pages: int = 1) -> Path:
-        """Where the mask of a picture goes."""
-        return Path(self.out, f"{picture.stem}.{self.format if pages == 1 else 'tif'}")
+    def mask_name(self, picture: Path, pages: int = 1) -> str:
+        """Name the mask of a picture of so many pages."""
+        return f"{picture.stem}.{self.format if pages == 1 else 'tif'}"
 
-    def names(self, stem: str) -> list[str]:
-        """The files that a picture of this name may become."""
-        names = [f"{stem}.{self.format}", f"{stem}.tif"]
+    def names(self, picture: Path) -> list[str]:
+        """Name the files that a picture may become; whether a TIFF file is a stack is not known before it is read."""
+        stem, kinds = picture.stem, ["png", "tif"]
+        if picture.suffix.lower() in SINGLE:
+            kinds = ["png"]
+        names = list(dict.fromkeys(self.mask_name(picture, pages) for pages in range(1, len(kinds) + 1)))
         names += [f"{stem}.npy"] * self.probabilities
-        names += [f"{stem}_overlay.png", f"{stem}_overlay.tif"] * self.overlay
+        names += [f"{stem}_overlay.{kind}" for kind in kinds] * self.overlay
         return names + [f"{stem}_instances.tif", f"{stem}_objects.csv"] * self.instances
 
+
+@dataclass(frozen=True)
+class Call:
+    """All that a process needs to predict pictures of one call: paths and settings alone, so that it travels.
+
+    Attributes:
+        net: folder of the run or bundle.
+        model: SHA-256 of the net's file, so that no process takes another one for it.
+        out: folder of the files.
+        wanted: what goes there.
+        memory: what the tiles of a process may take, bytes or such as "2GB"; None for a quarter of what is free.
+    """
+
+    net: str
+    model: str
+    out: str
+    wanted: Wanted
+    memory: int | str | None = None
+
     def is_done(self, picture: Path) -> bool:
-        """Whether a mask of that name lies there: it is written last."""
-        return any(Path(self.out, f"{picture.stem}.{suffix}").is_file() for suffix in {self.format, "tif"})
+        """Say whether a mask of that name lies there: it is written last."""
+        return any(Path(self.out, self.wanted.mask_name(picture, pages)).is_file() for pages in (1, 2))
 
 
 class Result(NamedTuple):
@@ -88,142 +103,194 @@ class Result(NamedTuple):
         picture: its file.
         pixels: that were predicted; 0 where it failed.
         error: why it failed, or "".
+        state: of the file when it was read (`state_of`).
     """
 
     picture: str
     pixels: int
     error: str
+    state: str = ""
 
 
 class Page(NamedTuple):
-    """A page of a picture file, predicted; or the error that ended the file."""
+    """A page of a picture file, predicted."""
 
-    file: Path
-    number: int
-    pages: int
-    image: NDArray
-    label: NDArray[np.uint8]
-    probabilities: NDArray[np.float32] | None
-    error: InputError | None = None
+    image: NDArray  # (H, W, C), raw
+    label: NDArray[np.uint8]  # (H, W)
+    probabilities: NDArray[np.float32] | None  # (H, W, num_classes), where they are needed
 
 
-def predict_pictures(wanted: Wanted, pictures: Sequence[str], on_tile: Progress = unseen) -> Iterator[Result]:
+def predict_pictures(call: Call, pictures: Sequence[str], on_tile: Progress = unseen) -> Iterator[Result]:
     """Predict picture files one after another, and yield what became of each.
 
     While one is computed, the next is read and the one before is written. A file that cannot be read or written is
     reported, and the others are done; whatever stops the process leaves files that are whole or absent.
+
+    Args:
+        call: what to predict into what.
+        pictures: paths of the files.
+        on_tile: called with (tiles done, tiles in all) of a picture.
+
+    Yields:
+        A result for each picture, in order.
     """
-    predictor = predictor_of(wanted.run, wanted.tta, wanted.model)
-    writer = _Writer(wanted, Run(wanted.run))
-    computed = _computed(wanted, predictor, map(Path, pictures), on_tile)
+    predictor = predictor_for(call.net, call.model)
+    unfinished: deque[Output] = deque(maxlen=3)  # one that is written, one that is computed
+    steps = _steps(call, predictor, map(Path, pictures), on_tile, unfinished)
     try:
-        yield from filter(None, ahead(writer.take, computed))
+        yield from filter(None, ahead(lambda step: step(), steps))
     finally:
-        writer.discard()
+        for output in unfinished:
+            output.discard()
 
 
-def predict_batch(wanted: Wanted, pictures: Sequence[str]) -> list[Result]:
-    """The same as a task: pure and idempotent."""
-    return list(predict_pictures(wanted, pictures))
+def state_of(picture: str | Path) -> str:
+    """Say in which state a file is: another size or time is another picture."""
+    try:
+        found = Path(picture).stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} bytes of {found.st_mtime_ns}"
 
 
-def _computed(wanted: Wanted, predictor: Predictor, pictures: Iterator[Path], on_tile: Progress) -> Iterator[Page]:
-    """The pages of all pictures, predicted."""
-    nothing = np.empty(0, np.uint8)
-    for file, pages, first in ahead(_first_page, pictures):
+def _steps(
+    call: Call, predictor: Predictor, pictures: Iterator[Path], on_tile: Progress, unfinished: deque[Output]
+) -> Iterator[Callable[[], Result | None]]:
+    """What is left to do with each picture once its pages are predicted, for the thread that writes."""
+    several = call.wanted.probabilities or call.wanted.instances
+    method: Callable[..., NDArray[Any]] = predictor.probabilities if several else predictor.predict
+    for file, state, pages, first in ahead(_first_page, pictures):
+        look()
+        output = Output(call, predictor, file, pages, state)
+        unfinished.append(output)
         try:
             if isinstance(first, InputError):
                 raise first
             others = ahead(functools.partial(read_image, file), range(1, pages))
             for number, image in enumerate(itertools.chain([first], others)):
+                if output.error:
+                    break  # its files cannot be written: the pages that are left are for nothing
                 name = str(file) if pages == 1 else f"{file}, page {number},"
-                found = predictor.predict(
-                    image, wanted.tile, wanted.probabilities or wanted.instances, wanted.memory, on_tile, name
-                )
-                label = found if found.ndim == 2 else found.argmax(-1).astype(np.uint8)
-                yield Page(file, number, pages, image, label, None if found.ndim == 2 else found)
+                found = method(image, memory=call.memory, tta=call.wanted.tta, on_tile=on_tile, name=name)
+                label = found.argmax(-1).astype(np.uint8) if several else found  # (H, W)
+                yield functools.partial(output.add, Page(image, label, found if several else None))
         except InputError as error:
-            yield Page(file, 0, 0, nothing, nothing, None, error)
+            yield functools.partial(output.fail, error)
+        yield output.end
 
 
-def _first_page(file: Path) -> tuple[Path, int, NDArray | InputError]:
-    """The file, its number of pages and the first of them, or what is wrong with it."""
+def _first_page(file: Path) -> tuple[Path, str, int, NDArray | InputError]:
+    """The file, its state, its number of pages and the first of them, or what is wrong with it."""
+    state = state_of(file)
     try:
-        return file, count_pages(file), read_image(file)
+        return file, state, count_pages(file), read_image(file)
     except InputError as error:
-        return file, 0, error
+        return file, state, 0, error
 
 
-class _Writer:
-    """Writes what is wanted of one picture file after another."""
+class Output:
+    """The files of one picture: all of them, or, after an error, none.
 
-    def __init__(self, wanted: Wanted, run: Run) -> None:
-        self.wanted, self.masks, self.classes = wanted, run.masks, run.classes
-        self.files, self.pixels = ExitStack(), 0
+    Args:
+        call: what is wanted, and where.
+        predictor: knows classes and colours.
+        file: the picture.
+        pages: how many it has.
+        state: of the file when it was read.
+
+    Attributes:
+        error: why there will be none, or "".
+    """
+
+    def __init__(self, call: Call, predictor: Predictor, file: Path, pages: int, state: str) -> None:
+        self.wanted, self.out = call.wanted, Path(call.out)
+        self.masks, self.classes = predictor.masks, predictor.classes
+        self.file, self.pages, self.state = file, pages, state
+        self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
+        self.mask: NDArray[np.uint8] | None = None
         self.colours: NDArray | None = None
         if self.masks.kind in ("palette", "index"):
-            self.colours = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]
+            self.colours = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]  # (num_classes, 3)
 
-    def take(self, page: Page) -> Result | None:
-        """Write a page; what became of the file, after its last one."""
+    def add(self, page: Page) -> None:
+        """Write the next page, unless an earlier one failed."""
+        if self.error:
+            return
         try:
-            if page.error is not None:
-                raise page.error
-            if page.number == 0:
+            if not self.written:
                 self._open(page)
             self._add(page)
-            self.pixels += page.label.size
-            if page.number + 1 < page.pages:
-                return None
-            self.files.close()
-            return Result(str(page.file), self.pixels, "")
         except (InputError, OSError) as error:
-            self.discard()
-            words = f"Cannot write its files: {error.strerror}." if isinstance(error, OSError) else str(error)
-            return Result(str(page.file), 0, words if str(page.file) in words else f"{page.file}: {words}")
+            self.fail(error)
+        self.written += 1
+        self.pixels += page.label.size
+
+    def fail(self, error: InputError | OSError) -> None:
+        """Remove what there is: nothing of this picture will be written any more."""
+        words = str(error) if isinstance(error, InputError) else f"Cannot write its files: {error.strerror or error}."
+        self.error = words if str(self.file) in words else f"{self.file}: {words}"
+        self.discard()
+
+    def end(self) -> Result:
+        """Give the files their names, and say what became of the picture."""
+        try:
+            if not self.error:
+                self.files.close()
+        except (InputError, OSError) as error:
+            self.fail(error)
+        return Result(str(self.file), 0 if self.error else self.pixels, self.error, self.state)
 
     def discard(self) -> None:
         """Remove what is not whole."""
-        self.files.__exit__(InputError, InputError("given up"), None)
+        with suppress(InputError, OSError):
+            self.files.__exit__(InputError, InputError("given up"), None)
 
     def _open(self, page: Page) -> None:
         """Begin the files; the mask, which says that all are there, is the last to get its name."""
-        wanted, stem, pages = self.wanted, Path(self.wanted.out, page.file.stem), page.pages
-        self.files, self.pixels = ExitStack(), 0
-        self.add_mask = self._pictures(wanted.mask_path(page.file, pages), pages, self.colours)
+        wanted, stem, kind = self.wanted, self.file.stem, "png" if self.pages == 1 else "tif"
+        if self.pages == 1:
+            self.files.push(self._write_mask)
+        else:
+            self.add_mask = self._stack(wanted.mask_name(self.file, self.pages), self.colours)
         if wanted.probabilities:
-            file = self.files.enter_context(replacing(stem.with_name(f"{stem.name}.npy")))
-            shape = ((pages,) if pages > 1 else ()) + (*page.label.shape, len(self.classes))
-            self.probabilities = np.lib.format.open_memmap(file, "w+", np.float32, shape)
-            with file.open("rb+") as opened:  # a full disk would end the process when the mapped pages are written
-                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            shape = ((self.pages,) if self.pages > 1 else ()) + (*page.label.shape, len(self.classes))
+            path = self.files.enter_context(replacing(self.out / f"{stem}.npy"))
+            self.probabilities = self.files.enter_context(path.open("wb"))
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(self.probabilities, header)
         if wanted.overlay:
-            suffix = "png" if pages == 1 else "tif"
-            self.add_overlay = self._pictures(stem.with_name(f"{stem.name}_overlay.{suffix}"), pages)
+            self.add_overlay = self._pictures(f"{stem}_overlay.{kind}")
         if wanted.instances:
-            self.add_instances = self._pictures(stem.with_name(f"{stem.name}_instances.tif"), pages)
-            file = self.files.enter_context(replacing(stem.with_name(f"{stem.name}_objects.csv")))
-            self.table = csv.writer(self.files.enter_context(file.open("w", newline="", encoding="utf-8")))
+            self.add_instances = self._pictures(f"{stem}_instances.tif")
+            path = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
+            self.table = csv.writer(self.files.enter_context(path.open("w", newline="", encoding="utf-8")))
             self.table.writerow(COLUMNS)
 
-    def _pictures(self, path: Path, pages: int, colours: NDArray | None = None) -> Callable[[NDArray], None]:
+    def _write_mask(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the mask of a single picture, after all other files, unless one of them failed."""
+        if kind is None and self.mask is not None:
+            write_picture(self.out / self.wanted.mask_name(self.file), self.mask, self.colours)
+
+    def _pictures(self, name: str) -> Callable[[NDArray], None]:
         """A function that writes the picture, or the next page of the stack."""
-        if pages == 1:
-            return lambda picture: write_picture(path, picture, colours)
-        return self.files.enter_context(stack_writer(path, colours))
+        return functools.partial(write_picture, self.out / name) if self.pages == 1 else self._stack(name)
+
+    def _stack(self, name: str, colours: NDArray | None = None) -> Callable[[NDArray], None]:
+        return self.files.enter_context(stack_writer(self.out / name, colours))
 
     def _add(self, page: Page) -> None:
         wanted, label, probabilities = self.wanted, page.label, page.probabilities
         if wanted.probabilities and probabilities is not None:
-            self.probabilities[... if page.pages == 1 else page.number] = probabilities
-            self.probabilities.flush()
+            self.probabilities.write(np.ascontiguousarray(probabilities, "<f4").data)
         if wanted.overlay:
             self.add_overlay(overlay(page.image, label, self.masks, min(OVERLAY_SIDE, max(label.shape))))
         if wanted.instances:
             ids, objects = find_objects(label, probabilities, wanted.min_area)
-            self.add_instances(ids if page.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
-            self.table.writerows(_row(page.number, one, self.classes) for one in objects)
-        self.add_mask(label if self.colours is not None else self.masks.mask(label))
+            self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
+            self.table.writerows(_row(self.written, one, self.classes) for one in objects)
+        self.mask = label if self.colours is not None else self.masks.mask(label)
+        if self.pages > 1:
+            self.add_mask(self.mask)
 
 
 def _row(page: int, one: Object, classes: Sequence[str]) -> list[Any]:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+import hashlib
+import weakref
 from pathlib import Path
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
-from unet_tf.model.inference import network_of
+from unet_tf.model.inference import fold_weights
+from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
-from unet_tf.tiling import TURNS, Grid, Picture, default_tile, fit
-from unet_tf.utils.memory import free_memory, parse_bytes
+from unet_tf.tiling import Picture
+from unet_tf.utils.files import identity
 from unet_tf.utils.progress import Progress, unseen
-from unet_tf.utils.threads import ahead
-
-TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(TURNS)}
-"""Test-time averaging: name -> turns of each tile whose probabilities are averaged."""
-FREE_SHARE, MOST_PIXELS = 0.25, 2272**2
-"""Share of the free memory that a tile may take, and its input pixels, where no budget is given: an image of 2048 px
-with its halo. Larger ones save less than touching more memory costs (measured up to 4300 px)."""
 
 
 def predict(
@@ -42,14 +37,18 @@ def predict(
     trained in bfloat16 predict in it, with two to three digits. That holds for "same" nets too, whose tiles are read
     with a halo wide enough that the zeros they pad with reach nothing that is kept.
 
+    The net of the last path stays loaded until its files change, so that a loop over images loads it once.
+
     Args:
-        model_or_run: a run folder, a `Run`, or a bare model built by `unet_tf.unet`.
-        image: (H, W) or (H, W, C). For a run: raw pixels, as in its training files. For a bare model: normalised. It
-            may be anything that can be sliced, such as a `numpy.memmap`.
+        model_or_run: a run folder or a `Run`, the folder of a bundle, a `.keras` file, or a bare model built by
+            `unet_tf.unet`.
+        image: (H, W) or (H, W, C). For a run or bundle: raw pixels, as in its training files. For a bare model:
+            normalised (`unet_tf.Predictor` takes a normalisation). It may be anything that can be sliced, such as a
+            `numpy.memmap`.
         tile: largest input size of a tile, a legal one; None chooses the tiles that compute the fewest pixels within
             the memory. A model of fixed size has its own.
         probabilities: return the softmax instead of the class ids.
-        memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free, and no more than pays.
+        memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free on this machine.
         tta: average the probabilities over turned tiles: "rotations", by 0, 90, 180 and 270 degrees, or "all", these
             and their mirror images. (The paper averages over 7 rotations and does not say which; right angles move
             pixels onto pixels.)
@@ -62,6 +61,7 @@ def predict(
         InputError: the image is empty or does not fit the net, the tile is not legal, or the memory holds no tile.
 
     Example:
+        >>> import numpy as np
         >>> from unet_tf import unet
         >>> predict(unet(base_filters=4, depth=2), np.zeros((50, 70), np.float32)).shape
         (50, 70)
@@ -69,154 +69,68 @@ def predict(
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 2.
     """
-    return Predictor(model_or_run, tta).predict(image, tile, probabilities, memory, on_tile)
+    predictor = predictor_of(model_or_run)
+    if probabilities:
+        return predictor.probabilities(image, tile, memory, tta, on_tile)
+    return predictor.predict(image, tile, memory, tta, on_tile)
 
 
-class Predictor:
-    """What predicts tiles: the net, the normalisation of its run, and the turns to average over.
+def predictor_of(model: keras.Model | Run | str | Path) -> Predictor:
+    """Give the predictor of a net: kept for the last path until its files change, and for each model that lives.
 
     Args:
-        model_or_run: as for `predict`.
-        tta: as for `predict`.
+        model: a run folder or a `Run`, the folder of a bundle, a `.keras` file or a `keras.Model`.
 
     Raises:
-        InputError: the run or its model cannot be used, or `tta` is unknown.
+        InputError: there is no such net, or it is damaged.
     """
+    if isinstance(model, str | Path):
+        path = Path(model).absolute()
+        names = ("", Run.CONFIG, Run.BEST, BUNDLE_DESCRIPTION, BUNDLE_NET)
+        return _last(str(path), tuple(identity(path / name) for name in names if name or path.is_file()))
+    if isinstance(model, Run):
+        return Predictor(model)  # which keeps its net
+    found = _of_models.get(model)
+    if found is None:
+        found = _of_models[model] = Predictor(model)
+    else:
+        fold_weights(model, found.network.model)  # it may have learnt meanwhile
+    return found
 
-    def __init__(self, model_or_run: keras.Model | Run | str | Path, tta: str = "none") -> None:
-        if tta not in TTA:
-            raise InputError(f"Test-time averaging is one of {', '.join(TTA)}; received {tta!r}.")
-        self.turns = TTA[tta]
-        self.run = None
-        if isinstance(model_or_run, keras.Model):
-            self.network = network_of(model_or_run)
-        else:
-            self.run = model_or_run if isinstance(model_or_run, Run) else Run(model_or_run)
-            self.network = self.run.network
 
-    def predict(
-        self,
-        image: Picture,
-        tile: int | None = None,
-        probabilities: bool = False,
-        memory: int | str | None = None,
-        on_tile: Progress = unseen,
-        name: str = "the image",
-    ) -> NDArray:
-        """What `predict` does; `name` is what to call the image in an error."""
-        image = self.checked(image, name)
-        grid = self.grid((image.shape[0], image.shape[1]), tile, memory)
-        shape = (*grid.shape, self.network.num_classes)
-        result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
-        tiles = ((image, number) for number in range(len(grid)))
-        for number, found in enumerate(self.predict_tiles(tiles, grid, probabilities)):
-            result[grid.place(number)] = found
-            on_tile(number + 1, len(grid))
-        return result
-
-    def checked(self, image: Picture, name: str = "the image") -> Picture:
-        """The image with an axis of channels.
-
-        Raises:
-            InputError: it has another number of axes or channels than the net takes, or another pixel type.
-        """
-        image = image if hasattr(image, "shape") else np.asarray(image)
-        if len(image.shape) not in (2, 3) or not all(image.shape):
-            raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; received shape {image.shape}.")
-        if len(image.shape) == 2:
-            image = image[..., None]
-        if self.run is not None:
-            self.run.normalisation.check(image, name)
-        elif image.shape[2] != self.network.channels:
-            raise InputError(f"The net takes images of {self.network.channels} channels; received {image.shape[2]}.")
-        return image
-
-    def grid(self, shape: tuple[int, int], tile: int | None = None, memory: int | str | None = None) -> Grid:
-        """How an image is cut.
-
-        Args:
-            shape: its height and width.
-            tile: as for `predict`.
-            memory: as for `predict`.
-        """
-        network, geometry = self.network, self.network.geometry
-        if tile is not None or any(network.sizes):
-            most = default_tile(geometry) if tile is None else tile
-            return Grid(
-                geometry,
-                shape,
-                *(
-                    geometry.fixed_tiling(length, size) if size else geometry.tiling(length, most)
-                    for length, size in zip(shape, network.sizes, strict=True)
-                ),
-            )
-        most = self.pixels_within(memory_budget(memory))
-        return fit(geometry, shape, min(most, MOST_PIXELS) if memory is None else most)
-
-    def pixels_within(self, budget: float) -> int:
-        """The largest tile, in pixels of the net's input, that so many bytes hold.
-
-        Raises:
-            InputError: they hold none.
-        """
-        smallest = self.network.geometry.min_tile
-        needed = self.network.memory_needed(smallest**2)
-        if budget < needed:
-            raise InputError(
-                f"A tile of {smallest}x{smallest} px, the smallest of this net, takes about {needed / 1e6:.0f} MB; "
-                f"allowed are {budget / 1e6:.0f} MB. Give it more (--memory)."
-            )
-        return self.network.pixels_within(budget)
-
-    def predict_tiles(
-        self, tiles: Iterable[tuple[Picture, int]], grid: Grid, probabilities: bool = False
-    ) -> Iterator[NDArray]:
-        """What the net says of tiles, each a pure function of image, grid and number.
-
-        Args:
-            tiles: image (as `checked` gives it) and number of each; all images have one size.
-            grid: how they are cut.
-            probabilities: as for `predict`.
-
-        Yields:
-            (h, w) uint8 class ids or (h, w, num_classes) float32, of the size of the tile's place. The next tile is
-            read while one is computed.
-        """
-        for number, windows in ahead(lambda tile: (tile[1], self._windows(*tile, grid)), tiles):
-            if len(windows) == 1 and not probabilities:
-                yield grid.own(self.network.label(windows[0]), number)
-                continue
-            mean: NDArray = np.float32(0)  # type: ignore[assignment]
-            for turn, window in zip(self.turns, windows, strict=True):
-                mean = mean + grid.own(self.network.probabilities(window), number, turn) / np.float32(len(windows))
-            yield mean if probabilities else mean.argmax(-1).astype(np.uint8)
-
-    def _windows(self, image: Picture, number: int, grid: Grid) -> list[NDArray[np.float32]]:
-        """The net's input for a tile, once a turn."""
-        windows = [grid.window(image, number, turn) for turn in self.turns]
-        if windows[0].dtype.kind == "f" and not np.isfinite(windows[0]).all():
-            rows, columns = grid.place(number)
-            raise InputError(
-                f"Around rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop} the image holds "
-                "values that are not finite (NaN or infinite). Replace them."
-            )
-        if self.run is None:
-            return [np.asarray(window, np.float32) for window in windows]
-        return [self.run.normalisation.scale(window) for window in windows]
+_of_models: weakref.WeakKeyDictionary[keras.Model, Predictor] = weakref.WeakKeyDictionary()
 
 
 @functools.lru_cache(maxsize=1)
-def predictor_of(run: str, tta: str, model: str) -> Predictor:
-    """The predictor of a run folder, loaded once a process.
+def _last(path: str, state: tuple[tuple[int, ...] | None, ...]) -> Predictor:
+    return Predictor(path)
+
+
+def model_hash(path: str | Path) -> str:
+    """Give the SHA-256 of the file of the net of a run or bundle.
+
+    Raises:
+        InputError: there is none.
+    """
+    bundle = Path(path, BUNDLE_DESCRIPTION).is_file()
+    file = Path(path, BUNDLE_NET) if bundle else Run(path).path / Run.BEST
+    if not file.is_file():
+        raise InputError(f"There is no model {file}. Training writes it after its first epoch.", file)
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def predictor_for(path: str, model: str) -> Predictor:
+    """Give the predictor of a folder, of exactly the net that a call began with.
 
     Args:
-        run: path of the folder.
-        tta: as for `predict`.
-        model: `Run.model_hash`, so that an earlier net of the same folder is not taken for it.
+        path: a run or bundle.
+        model: its `model_hash` when the call began.
+
+    Raises:
+        InputError: the net has changed since, or is damaged.
     """
-    return Predictor(run, tta)
-
-
-def memory_budget(memory: int | str | None) -> float:
-    """Bytes that a tile may take: `memory`, such as "2GB", or a share of what is free."""
-    return free_memory() * FREE_SHARE if memory is None else parse_bytes(memory)
+    predictor = predictor_of(path)
+    if model_hash(path) != model:
+        raise InputError(f"The net of {path} must stay as it is while it predicts, and was replaced. Predict again.")
+    return predictor

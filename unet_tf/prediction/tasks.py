@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import ast
+import functools
 import re
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from unet_tf.errors import InputError
+from unet_tf.utils.signals import STOPPING, Stopped, look, tell
 from unet_tf.utils.stderr import quiet_tensorflow
+from unet_tf.utils.threads import cores
 
 AHEAD = 4
 """Tasks that a Dask scheduler holds for each of its threads: a million at once would drown it."""
 PATIENCE = 60
 """Seconds to wait for the first worker."""
+POLL = 0.02
+"""Seconds between two looks at whether a task has ended, or a signal came."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -38,23 +48,35 @@ def parse_shard(text: str | None) -> tuple[int, int]:
 
 
 def workers_of(scheduler: str | None) -> int:
-    """Processes that "local:N" starts on this machine; 1 for any other scheduler, and for none.
+    """Count the processes that "local:N" starts on this machine; 1 for any other scheduler, and for none.
 
     Raises:
-        InputError: N is no number, or 0.
+        InputError: N is no number, or 0; or no process can be started from where the call stands.
+
+    Example:
+        >>> workers_of("tcp://host:8786")
+        1
     """
     if scheduler is None or not scheduler.startswith("local:"):
         return 1
     local = re.fullmatch(r"local:0*([1-9]\d*)", scheduler)
     if not local:
-        raise InputError(f'"local:N" starts N processes, 1 or more; received "{scheduler}".')
+        raise InputError(f'"local:N" must be a number of processes, 1 or more; received "{scheduler}".')
+    if not _needs_no_main():
+        raise InputError(
+            'scheduler="local:N" starts processes: put the call under if __name__ == "__main__" in a script that is a '
+            "file, since each of them imports it."
+        )
     return int(local[1])
 
 
 def run_tasks(
-    function: Callable[[Task], Result], tasks: Iterable[Task], scheduler: str | None = None
+    function: Callable[[Task], Iterable[Result]], tasks: Iterable[Task], scheduler: str | None = None
 ) -> Iterator[Result]:
-    """Do tasks and yield what they return: in order by this process, or as they end by the workers of a scheduler.
+    """Do tasks and yield all that they give: in order by this process, or as they end by the workers of a scheduler.
+
+    Where a signal tells this process to stop, no task is begun any more; processes of "local:N" end theirs at its next
+    `look`, and what they did is yielded first.
 
     Args:
         function: pure and idempotent: a task whose worker died is done again by another.
@@ -62,51 +84,114 @@ def run_tasks(
         scheduler: None for this process; the address of a Dask scheduler, such as "tcp://host:8786", whose workers see
             the same paths; or "local:N" for N processes on this machine, which share its cores.
 
+    Yields:
+        What `function` gives for each task.
+
     Raises:
         InputError: Dask is not installed, the scheduler cannot be reached or has no workers, or a task ended its
             worker again and again. What else a task raises is raised here; tasks under way are then given up.
+        Stopped: a signal came.
+
+    Example:
+        >>> list(run_tasks(range, [2, 3]))
+        [0, 1, 0, 1, 2]
     """
     if scheduler is None:
-        yield from map(function, tasks)
+        for task in tasks:
+            look()
+            yield from function(task)
         return
-    with _client(scheduler) as client:
+    local = workers_of(scheduler) if scheduler.startswith("local:") else 0
+    with _client(scheduler, local) as client:
         from dask.distributed import KilledWorker, as_completed
 
-        tasks = iter(tasks)
+        tasks, stopped = iter(tasks), False
         threads = max(1, sum(client.nthreads().values()))
-        first = [client.submit(function, task, pure=False) for task in islice(tasks, AHEAD * threads)]
-        under_way = as_completed(first)
+        work = functools.partial(_done, function)
+        under_way = as_completed([client.submit(work, task, pure=False) for task in islice(tasks, AHEAD * threads)])
         try:
-            for future in under_way:
-                yield future.result()
+            while not under_way.is_empty():
+                while not under_way.has_ready() and not stopped:
+                    try:
+                        look()
+                    except Stopped:
+                        if not local:
+                            raise
+                        stopped, tasks = True, iter(())
+                        client.run(tell)
+                    time.sleep(POLL)
+                future = next(under_way)
+                yield from future.result()
                 future.release()
-                under_way.update([client.submit(function, task, pure=False) for task in islice(tasks, 1)])
+                under_way.update([client.submit(work, task, pure=False) for task in islice(tasks, 1)])
         except KilledWorker as error:
             raise InputError(
                 f"A task ended its worker again and again, as too little memory does: {error}. Give the workers more, "
                 "or the tasks less (--memory)."
             ) from error
+        look()
+
+
+def _done(function: Callable[[Task], Iterable[Result]], task: Task) -> list[Result]:
+    """In a worker: what a task gives, until the call is told to stop."""
+    results: list[Result] = []
+    with suppress(Stopped):
+        look()
+        results.extend(function(task))  # keeps what came before an error
+    return results
+
+
+def _needs_no_main() -> bool:
+    """Whether processes can be started from where the program is: they import the main script once more.
+
+    From a module or a script they can, where the call stands under `if __name__ == "__main__"`; from a notebook and an
+    interactive session, which have no script, anywhere.
+    """
+    main = sys.modules["__main__"]
+    if str(getattr(main.__spec__, "name", "")).endswith("__main__") or not getattr(main, "__file__", None):
+        return True
+    script = Path(main.__file__ or "")
+    if not script.is_file():  # "<stdin>": there is no script to import
+        return False
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and (frame.f_code.co_name, frame.f_globals) != ("<module>", vars(main)):
+        frame = frame.f_back
+    if frame is None or Path(frame.f_code.co_filename).name != script.name:
+        return True
+    try:
+        statements = ast.parse(script.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):  # no source, as in a frozen program
+        return True
+    # A guard around the call, or one before it that ends the script where it is imported.
+    return any(
+        isinstance(one, ast.If) and one.lineno <= frame.f_lineno and "__name__" in ast.dump(one.test)
+        for one in statements
+        if (one.end_lineno or 0) >= frame.f_lineno or "exit" in ast.dump(one).lower()
+    )
 
 
 @contextmanager
-def _client(scheduler: str) -> Iterator[Any]:
+def _client(scheduler: str, local: int) -> Iterator[Any]:
     """A client of the scheduler, once it has a worker."""
     try:
         from dask.distributed import Client, LocalCluster
     except ImportError as error:
         raise InputError("Schedulers need Dask: pip install 'unet-tf[dask]'.") from error
 
-    if scheduler.startswith("local:"):
-        workers = workers_of(scheduler)
-        threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    if local:
+        threads = str(max(1, cores() // local))
         names = "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
         environment = dict.fromkeys(names, threads) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        with (
-            LocalCluster(
-                n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=":0", env=environment
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with ExitStack() as opened:
+            try:
+                with _interrupts_for_this_process_alone():
+                    cluster = LocalCluster(
+                        n_workers=local, threads_per_worker=1, memory_limit=0, dashboard_address=":0", env=environment
+                    )
+                opened.enter_context(cluster)
+                client = opened.enter_context(Client(cluster))
+            except RuntimeError as error:
+                raise InputError(f"The processes of {scheduler} must be able to start: {error}") from error
             client.run(quiet_tensorflow)
             yield client
         return
@@ -115,8 +200,24 @@ def _client(scheduler: str) -> Iterator[Any]:
         client.wait_for_workers(1, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(
-            f'The Dask scheduler "{scheduler}" cannot be used: {error}. It is "local:N", or the address of one that '
-            "has workers, such as tcp://host:8786."
+            f'The Dask scheduler "{scheduler}" cannot be used: {error}. It must be "local:N", or the address of one '
+            "that has workers, such as tcp://host:8786."
         ) from error
     with client:
         yield client
+
+
+@contextmanager
+def _interrupts_for_this_process_alone() -> Iterator[None]:
+    """Let the processes that are started in the block not hear Ctrl-C, which a terminal sends to all of a group.
+
+    They and the thread that starts others in their place inherit what this thread blocks.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -17,6 +17,7 @@ from unet_tf.data.samples import Sample
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.evaluation.panels import write_panel
+from unet_tf.evaluation.tables import ABSENT
 from unet_tf.plan import Plan
 from unet_tf.prediction.predict import predict
 from unet_tf.training.checkpoint import State
@@ -46,6 +47,7 @@ class RunClock(keras.callbacks.Callback):
         start: `time.monotonic()` when the run began, had it never been stopped.
         epochs_done: complete epochs, where a run goes on.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
+        absent: number of classes that no validation pixel has.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class RunClock(keras.callbacks.Callback):
         start: float,
         epochs_done: int = 0,
         on_progress: Progress = unseen,
+        absent: int = 0,
     ) -> None:
         super().__init__()
+        self.absent = absent
         self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
         self.peak, self.start = plan.learning_rate, start
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
@@ -102,9 +106,11 @@ class RunClock(keras.callbacks.Callback):
         self.validation_seconds = time.monotonic() - self.validation_start
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Add learning rate and seconds to the line of the epoch, and say it."""
+        """Add learning rate, seconds and what validation lacks to the line of the epoch, and say it."""
         logs["learning_rate"] = learning_rate(self.model)
         logs["seconds"] = round(time.monotonic() - self.start, 1)
+        if self.absent:
+            logs[ABSENT] = self.absent
         if self.seconds < math.inf and self.share >= 1:
             self.model.stop_training = True  # another epoch would have no time to learn
         log.info(f"{epoch_line(epoch, logs)}  {self._left()}")
@@ -119,7 +125,14 @@ def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
     """An epoch, counted from 0, in one line."""
     return (
         f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
-        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
+        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}{_lacks(logs)}"
+    )
+
+
+def _lacks(logs: dict[str, Any]) -> str:
+    """What a validation mean IoU leaves out, where it does."""
+    return (
+        f" (without {logs[ABSENT]} of the classes, of which there is no validation pixel)" if logs.get(ABSENT) else ""
     )
 
 
@@ -181,8 +194,11 @@ class Guard(keras.callbacks.Callback):
     def _classes_predicted(self) -> int:
         metrics = [one for group in self.model.metrics for one in getattr(group, "metrics", [group])]
         metric = next(one for one in metrics if isinstance(one, MeanIoU))  # holds what validation counted
-        predicted = np.flatnonzero(np.array(metric.confusion).sum(0))
-        self.collapsed = self.collapsed + 1 if len(predicted) == 1 else 0
+        confusion = np.array(metric.confusion)  # (C, C), rows: true classes
+        predicted = np.flatnonzero(confusion.sum(0))
+        # where validation pixels have no other class, there is nothing else to predict
+        collapsed = len(predicted) == 1 and confusion.sum() > confusion[predicted[0]].sum()
+        self.collapsed = self.collapsed + 1 if collapsed else 0
         if self.collapsed == COLLAPSED:
             shares = ", ".join(f"{name} {share:.2%}" for name, share in self.class_shares.items())
             log.warning(
@@ -221,7 +237,7 @@ class SamplePredictions(keras.callbacks.Callback):
         number = epoch + 1
         if number & (number - 1):
             return
-        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}"
+        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}{_lacks(logs)}"
         prediction = predict(self.model, self.normalise(self.image))
         write_panel(self.writer.panel(number), title, self.image, self.label, prediction, self.classes, self.masks)
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from unet_tf.errors import InputError
+from unet_tf.evaluation.tables import best_row
 from unet_tf.utils.files import replacing
 
 STATE = "training.json"
@@ -36,9 +37,11 @@ class State:
 
     @property
     def best(self) -> tuple[int, float]:
-        """Epoch and validation mean IoU of the best epoch so far, the first of equals; (0, -inf) before the first."""
-        scores = [(row["epoch"], row["val_mean_iou"]) for row in self.history]
-        return max(scores, key=lambda item: (item[1], -item[0]), default=(0, float("-inf")))
+        """Number and validation mean IoU of the best epoch so far (`best_row`); (0, -inf) before the first."""
+        if not self.history:
+            return 0, float("-inf")
+        best = best_row(self.history)
+        return best["epoch"], best["val_mean_iou"]
 
 
 def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import find_named
-from unet_tf.data.splits import find_splits
+from unet_tf.data.layout import find_named
+from unet_tf.data.splits import split
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate
 from unet_tf.evaluation.metrics import scores
@@ -85,8 +85,9 @@ def crossval(
     data, out = Path(data), Path(out)
     config = replace(config or TrainConfig(), **config_changes(overrides))
     runs = _runs(config, folds, seeds)
+    named = find_named(data).check()
     for one in runs.values():
-        find_splits(data, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
+        split(named, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
     _check_alike(out, runs)
     watchers = Watchers(callbacks, on_file, on_progress, on_image)
     try:
@@ -95,7 +96,7 @@ def crossval(
             for number, name in enumerate(runs, start=1):
                 log.info(f"{name} ({number} of {len(runs)})")
                 _do(name, runs, data, out, watchers)
-                if seeds is None and "test" in find_named(data)[0]:  # a fold is judged on what it held out
+                if seeds is None and "test" in named:  # a fold is judged on what it held out
                     evaluate(out / name, data, "val", on_image=on_image)
                 look()
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))

@@ -105,7 +105,8 @@ def _callbacks(
     """All callbacks of a run, in their order: those of others before the files, since one may end the run."""
     done = len(state.history)
     guard = _guard(plan, prepared, done)
-    along = [RunClock(plan, start, done, watchers.on_progress), guard]
+    absent = int((prepared.splits["val"].class_pixels == 0).sum())
+    along = [RunClock(plan, start, done, watchers.on_progress, absent), guard]
     along += _samples(writer, plan, prepared, strategy)
     return [*along, *watchers.callbacks, RunFiles(writer, plan.patience, state, lambda: guard.line), Looking()]
 

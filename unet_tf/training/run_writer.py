@@ -54,7 +54,7 @@ class LogFile(logging.Handler):
         if self.path is None:
             return
         # a full disk is said by the files that matter
-        with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(self.lines)
         self.lines.clear()
 
@@ -169,11 +169,15 @@ class RunWriter:
             },
         }
         with replacing(self.path / Run.CONFIG) as temporary:
-            temporary.write_text(tomli_w.dumps(stored), encoding="utf-8")
+            temporary.write_text(tomli_w.dumps(stored), encoding="utf-8", errors="surrogateescape")
 
     def _save_pairs(self, splits: dict[str, Samples]) -> None:
         """Write which pair (split, name, sha256 of the image's pixels and of the label's) is used for what."""
-        with replacing(self.path / Run.FILES) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        # names that are no UTF-8 keep their bytes
+        with (
+            replacing(self.path / Run.FILES) as temporary,
+            temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(("split", "name", "sha256", "label_sha256"))
             writer.writerows(_rows(splits))

@@ -154,7 +154,7 @@ def begin_run(
         return
     writer.check_free()
     prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None)
-    check_unseen(prepared.splits)
+    check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
     plan = planned[0] if planned else _plan(prepared, start, strategy)
     with writer.locked():
         writer.check_free()
@@ -187,7 +187,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
         return
     with writer.locked():
         writer.open_log()
-        prepared = prepare(data, run.config, watchers.on_file, masks=run.masks)
+        prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
         fit(writer, run.plan, prepared, strategy, start, watchers)
         _judge(writer, data, watchers.on_image)
@@ -205,7 +205,7 @@ def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, 
             )
         time.sleep(1)
     run = Run(writer.path)
-    prepared = prepare(data, run.config, on_file, masks=run.masks)
+    prepared = prepare(data, run.config, on_file, masks=run.masks, held=run.names("val"))
     writer.check_pairs(prepared.splits)
     fit(writer, run.plan, prepared, strategy, time.monotonic(), Watchers())
 

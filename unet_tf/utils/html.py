@@ -41,7 +41,7 @@ def write_page(path: Path, heading: str, sections: Sequence[str]) -> Path:
         + "\n</body></html>\n"
     )
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names may be no UTF-8
     return path
 
 

@@ -47,7 +47,7 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
     def wish(number: int, frame: FrameType | None) -> None:
-        _Wish.told = True
+        tell()
         restore()
 
     _Wish.told, _Wish.depth = False, 1
@@ -58,6 +58,11 @@ def stoppable() -> Iterator[None]:
     finally:
         restore()
         _Wish.told, _Wish.depth = False, 0
+
+
+def tell() -> None:
+    """Let the next `look` end the work, as a signal does."""
+    _Wish.told = True
 
 
 def look() -> None:

@@ -6,36 +6,66 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from unet_tf.utils.memory import free_memory
+from unet_tf.utils.signals import Stopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+FLOOR = 0.25
+"""Share of the memory that was free at first below which several threads do no more than one result ahead."""
 
 
-def in_order(function: Callable[[int], Any], numbers: range) -> Iterator[Any]:
-    """function(n) for each number, in order, by a thread for each core and a few results ahead at most."""
-    workers = os.cpu_count() or 1
+def cores() -> int:
+    """Count the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux: a container, Slurm or taskset may give fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 1) -> Iterator[Result]:
+    """Yield function(item) for each item, in order, while threads do the next ones.
+
+    An item is taken when a thread is free for it, and at most one result for each thread waits to be taken. If the
+    items end with an error, the results of those before it come first. If a result is an error, nothing is begun any
+    more. No thread outlives the iterator.
+
+    Args:
+        function: called in a thread.
+        items: taken one by one, by the thread that takes the results.
+        workers: how many threads.
+
+    Yields:
+        The results.
+
+    Example:
+        >>> list(ahead(abs, [-1, 2, -3]))
+        [1, 2, 3]
+    """
+    free_at_first = free_memory() if workers > 1 else 0
+    failure: BaseException | None = None
+    under_way: deque[Future[Result]] = deque()
+    items = iter(items)
     with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[Future] = deque()
         try:
-            for number in numbers:
-                ahead.append(pool.submit(function, number))
-                if len(ahead) > 2 * workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            while True:
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                except (Exception, Stopped) as error:
+                    failure = error
+                    break
+                under_way.append(pool.submit(function, item))
+                while len(under_way) > workers or (
+                    len(under_way) > 1 and workers > 1 and free_memory() < FLOOR * free_at_first
+                ):
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
         finally:
-            for future in ahead:
+            for future in under_way:
                 future.cancel()
-
-
-def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """function(item) for each item, in order, the next one under way in a thread."""
-    with ThreadPoolExecutor(1) as pool:
-        under_way: Future[Result] | None = None
-        for item in items:
-            before, under_way = under_way, pool.submit(function, item)
-            if before is not None:
-                yield before.result()
-        if under_way is not None:
-            yield under_way.result()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,263 @@
+"""Which files of a folder belong together; no test here decodes a picture, so files hold a byte."""
+
+import logging
+import unicodedata
+
+import numpy as np
+import pytest
+
+from unet_tf.data.folder import Found, Pair, read_pair, title
+from unet_tf.data.layout import Place, find_named, match
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import write_stack
+from unet_tf.data.splits import find_splits
+from unet_tf.errors import InputError
+
+
+def put(folder, *names):
+    """Files that are there."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def pair_up(folder, *places):
+    """In each place, a folder of images and one of masks, two pairs."""
+    for number, place in enumerate(places):
+        images, masks = place
+        put(folder, *(f"{one}/{'abcdef'[number]}{n}.png" for one in (images, masks) for n in (0, 1)))
+
+
+def names(found):
+    assert found.problems == []
+    return {split: [pair.name for pair in pairs] for split, pairs in found.splits.items()}
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Ten pairs."""
+    put(tmp_path, *(f"{role}/{i}.png" for role in ("images", "masks") for i in range(10)))
+    return tmp_path
+
+
+def test_pairs_match_by_stem_whatever_the_suffix(data):
+    put(data, "images/x.jpg", "masks/x.png", "images/notes.txt", "images/.hidden.png", "images/Thumbs.db")
+    (data / "images" / "looks like one.png").mkdir()
+    found = find_named(data)
+    assert names(found) == {"": [*map(str, range(10)), "x"]}
+    assert found.notes == []
+
+
+@pytest.mark.parametrize(
+    "split_names",
+    [
+        ("train", "val", "test"),
+        ("train", "valid", "test"),
+        ("Training", "Validation", "Testing"),
+        ("TRAIN", "dev", "TEST"),
+    ],
+)
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ("{}/images", "{}/masks"),
+        ("{}/image", "{}/mask"),
+        ("{}/Images", "{}/Annotations"),
+        ("{}/imgs", "{}/labels"),
+        ("images/{}", "masks/{}"),
+        ("JPEGImages/{}", "SegmentationClass/{}"),
+        ("{}", "{}annot"),
+        ("{}", "{}_masks"),
+        ("{}_images", "{}_labels"),
+        ("images-{}", "masks-{}"),
+        ("{}", "{}/masks"),
+    ],
+)
+def test_splits_are_understood_in_every_layout(tmp_path, split_names, layout):
+    pair_up(tmp_path, *(tuple(part.format(name) for part in layout) for name in split_names))
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a0", "a1"], "val": ["b0", "b1"], "test": ["c0", "c1"]}
+    assert [title(pair) for pair in found.splits["val"]] == ["val/b0", "val/b1"]
+    assert found.notes == []
+
+
+def test_masks_beside_their_images_in_split_folders(tmp_path):
+    put(tmp_path, *(f"{split}/{n}{mask}.png" for split in ("train", "valid") for n in "ab" for mask in ("", "_mask")))
+    assert names(find_named(tmp_path)) == {"train": ["a", "b"], "val": ["a", "b"]}
+
+
+@pytest.mark.parametrize(("first", "second"), [("val", "valid"), ("Train", "training"), ("test", "TEST")])
+def test_two_folders_of_one_split_are_named(tmp_path, first, second):
+    pair_up(tmp_path, ("images", "masks"), (f"{first}/images", f"{first}/masks"))
+    pair_up(tmp_path, (f"{second}/images", f"{second}/masks"))
+    assert f" in {tmp_path} mean the same split, " in find_named(tmp_path).problems[0]
+    assert {first, second} <= set(find_named(tmp_path).problems[0].split())
+    for path in (tmp_path / second).glob("*/*"):
+        path.unlink()  # an empty one loses nothing
+    assert find_named(tmp_path).problems == []
+
+
+def test_splits_below_images_must_have_masks(tmp_path):
+    pair_up(tmp_path, ("images/train", "masks/train"), ("images/val", "elsewhere/val"))
+    found = find_named(tmp_path)
+    assert found.problems == [
+        f"{tmp_path / 'images'} and {tmp_path / 'masks'} must hold the same splits; one of them lacks val."
+    ]
+    pair_up(tmp_path / "other", ("images/val", "masks/val"))
+    assert find_named(tmp_path / "other").problems[0].endswith("must hold train/ beside val/.")
+
+
+def test_pictures_that_are_not_used_are_named_with_their_folder(data, caplog):
+    put(data, "raw/a.png", "raw/deep/b.png", "labels/0.png", "empty/notes.txt", "images/old/c.tif", "images/d.heic")
+    put(data, "images/e.SVS", "images/f.nii.gz", "export/only.svs", ".cache/hidden.png", "loose.png")
+    (data / "images" / "volume.zarr").mkdir()
+    found = find_named(data)
+    assert names(found) == {"": [*map(str, range(10))]}
+    assert found.notes == [
+        f"Pictures in {data} that are not used: 1 in export, 1 in images/old, 1 in labels, 1 in the folder itself, "
+        "2 in raw.",
+        "Not read, as of another kind: 1 .heic, 1 .nii.gz, 1 .svs, 1 .zarr (d.heic, e.SVS, f.nii.gz, volume.zarr). "
+        "Save them as PNG or TIFF. A zarr array is predicted by itself, with --out NAME.zarr.",
+    ]
+    with caplog.at_level(logging.WARNING, "unet_tf"):
+        assert found.check() == found.splits
+    assert caplog.messages == found.notes
+
+
+def test_folders_that_links_lead_to_are_read_once(data):
+    (data / "a link").symlink_to(data / "images")
+    (data / "images" / "up").symlink_to(data)
+    found = find_named(data)
+    assert names(found) == {"": [*map(str, range(10))]}
+    assert found.notes == []
+
+
+def test_nested_folders_pair_by_their_path(tmp_path):
+    put(tmp_path, *(f"{role}/{p}/a.png" for role in ("images", "masks") for p in ("p1", "p2/left", "p2/right")))
+    put(tmp_path, "images/top.png", "masks/top_mask.png")
+    assert names(find_named(tmp_path)) == {"": ["p1/a", "p2/left/a", "p2/right/a", "top"]}
+    put(tmp_path, "images/p1/b.png")
+    assert find_named(tmp_path).problems == [f"1 images without a mask in {tmp_path / 'masks'}: p1/b."]
+
+
+def test_masks_beside_their_images_in_folders_of_patients(tmp_path):
+    put(tmp_path, "p1/a.tif.png", "p1/a.tif_mask.png", "p2/a.png", "p2/a_mask.png")
+    assert names(find_named(tmp_path)) == {"": ["p1/a.tif", "p2/a"]}
+
+
+def test_the_layout_of_pascal_voc(tmp_path):
+    pair_up(tmp_path, ("JPEGImages", "SegmentationClass"))
+    put(tmp_path, "SegmentationObject/a0.png", "Annotations/a0.xml")
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "default.txt").write_text("a0\na1\n")
+    found = find_named(tmp_path)
+    assert names(found) == {"": ["a0", "a1"]}
+    assert found.notes == [f"Pictures in {tmp_path} that are not used: 1 in SegmentationObject."]
+
+
+def test_unpaired_files_are_listed(data):
+    (data / "masks" / "3.png").unlink()
+    (data / "images" / "7.png").unlink()
+    problems = f"1 images without a mask in {data / 'masks'}: 3. 1 masks without an image in {data / 'images'}: 7."
+    assert " ".join(find_named(data).problems) == problems
+    with pytest.raises(InputError, match="Every image must have one mask of the same name. 1 images"):
+        find_named(data).check()
+
+
+def test_two_files_of_one_name_are_refused(data):
+    put(data, "images/3.bmp")
+    assert find_named(data).problems == [f"{data / 'images'}: more than one file for 3. Keep one for each name."]
+
+
+def test_a_page_and_a_picture_of_one_name_are_refused(tmp_path):
+    for role in ("images", "masks"):
+        write_stack(tmp_path / role / "v.tif", np.zeros((2, 8, 6), np.uint8))
+    put(tmp_path, "images/v_1.png", "masks/v_1.png")
+    assert find_named(tmp_path).problems == [f"{tmp_path}: more than one pair is called v_1. Rename one of them."]
+
+
+def test_missing_and_empty_folders_are_named(tmp_path):
+    with pytest.raises(InputError, match="There is no folder .*nowhere"):
+        find_named(tmp_path / "nowhere")
+    assert f"{tmp_path} has no pair of image and mask: expected images/NAME.png" in find_named(tmp_path).problems[0]
+    put(tmp_path, "file.png")
+    with pytest.raises(InputError, match=r"file\.png is a file\. Give the folder"):
+        find_named(tmp_path / "file.png")
+    put(tmp_path, "images/a.png")
+    problems = find_named(tmp_path).problems
+    assert problems[0].endswith("has images/ and no pictures in any of masks/, labels/, instances/, annotations/.")
+
+
+@pytest.mark.parametrize("folder", ["masks", "labels", "instances", "Annotations", "label"])
+@pytest.mark.parametrize("suffix", ["", "_mask", "-label", ".seg", "_Segmentation"])
+def test_masks_are_found_by_folder_and_suffix(tmp_path, folder, suffix):
+    put(tmp_path, "images/a_1.jpg", f"{folder}/a_1{suffix}.png")
+    expected = [Pair("a_1", tmp_path / "images" / "a_1.jpg", tmp_path / folder / f"a_1{suffix}.png")]
+    assert find_named(tmp_path) == Found({"": expected}, used={tmp_path / "images", tmp_path / folder})
+
+
+def test_masks_lie_beside_their_images(tmp_path):
+    put(tmp_path, *(f"{name}.png" for name in ("x", "x_mask", "y", "z_mask", "masked")))
+    found = find_named(tmp_path)
+    assert [pair.name for pair in found.splits[""]] == ["x"]
+    assert found.problems == [
+        f"2 images without a mask (NAME_mask) in {tmp_path}: masked, y.",
+        f"1 masks without an image in {tmp_path}: z.",
+    ]
+
+
+def test_names_are_equal_whatever_their_unicode_form(tmp_path):
+    composed, apart = (unicodedata.normalize(form, "größe") for form in ("NFC", "NFD"))
+    assert composed != apart
+    put(tmp_path, f"images/{composed}.png", f"masks/{apart}_mask.png")
+    assert names(find_named(tmp_path)) == {"": [composed]}
+
+
+def test_case_is_told_apart_only_where_names_differ_by_it(tmp_path):
+    put(tmp_path, "images/IMG_1.JPG", "masks/img_1.png")
+    assert names(find_named(tmp_path)) == {"": ["IMG_1"]}
+    put(tmp_path, "images/img_1.png", "masks/IMG_1.png")
+    found = find_named(tmp_path)
+    assert names(found) == {"": ["IMG_1", "img_1"]}
+    assert [pair.mask.name for pair in found.splits[""]] == ["IMG_1.png", "img_1.png"]
+
+
+def test_names_that_are_no_utf8_pair(tmp_path):
+    put(tmp_path, "images/caf\udce9.png", "masks/caf\udce9.png")
+    assert names(find_named(tmp_path)) == {"": ["caf\udce9"]}
+
+
+def test_the_pages_of_two_stacks_are_pairs(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 6), dtype=np.uint8)
+    for role in ("images", "masks"):
+        write_stack(tmp_path / role / "volume.tif", images if role == "images" else (images > 99) * np.uint8(255))
+    pairs = find_named(tmp_path).check()[""]
+    assert [pair.name for pair in pairs] == [f"volume_{page:02d}" for page in range(12)]
+    for page, pair in enumerate(pairs):
+        decoded = read_pair(pair, MaskFormat())
+        np.testing.assert_array_equal(decoded.image[..., 0], images[page])
+        np.testing.assert_array_equal(decoded.label, images[page] > 99)
+        assert decoded.objects is None
+    write_stack(tmp_path / "masks" / "volume.tif", images[:5])
+    found = Found()
+    assert match(Place(tmp_path / "images", tmp_path / "masks"), "", found) == []
+    assert found.problems == [
+        "Two stacks that belong together must have one number of pages: "
+        f"{tmp_path / 'images' / 'volume.tif'} has 12, {tmp_path / 'masks' / 'volume.tif'} has 5."
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_named(data, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(InputError, match="cannot be read: Permission denied"):
+        find_named(data)
+
+
+def test_a_folder_of_validation_files_alone_has_no_problem_but_trains_nothing(tmp_path):
+    pair_up(tmp_path, ("val/images", "val/masks"))
+    assert names(find_named(tmp_path)) == {"train": [], "val": ["a0", "a1"]}
+    with pytest.raises(InputError, match="Training needs pairs of its own; the data has val alone. Add train/"):
+        find_splits(tmp_path)

@@ -1,0 +1,163 @@
+"""Lists of pairs, as people and other programs write them; files hold a byte, as no test here decodes a picture."""
+
+import numpy as np
+import pytest
+
+from unet_tf.data.layout import find_named
+from unet_tf.data.pictures import write_stack
+
+
+def put(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def names(found):
+    assert found.problems == []
+    return {split: [pair.name for pair in pairs] for split, pairs in found.splits.items()}
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Ten pairs."""
+    put(tmp_path, *(f"{role}/{i}.png" for role in ("images", "masks") for i in range(10)))
+    return tmp_path
+
+
+def test_lines_name_pairs_or_paths(data):
+    put(data, "more/nine.png", "more/nine mask.png")
+    (data / "train.txt").write_text(
+        "0\n1.png\nimages/2.png masks/2.png\n\nmore/nine.png, more/nine mask.png\nimages/4.png\n"
+    )
+    (data / "val.txt").write_text("images/3.png\tmasks/3.png\n")
+    found = find_named(data)
+    assert names(found) == {"train": ["0", "1", "2", "nine", "4"], "val": ["3"]}
+    assert found.splits["train"][3].mask == data / "more" / "nine mask.png"
+    assert {pair.split for pair in found.splits["val"]} == {"val"}
+    assert found.notes == [
+        "5 pictures are not used, as no list names them: "
+        + ", ".join(str(data / "images" / f"{n}.png") for n in range(5, 10))
+        + "."
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}/a b.png {}/m b.png",
+        "/{}/a b.png /{}/m b.png",
+        "./{}/a b.png ./{}/m b.png",
+        "{}\\a b.png {}\\m b.png",
+        "\\{}\\a b.png;\\{}\\m b.png",
+        '"{}/a b.png" "{}/m b.png"',
+        "'/{}/a b.png', '/{}/m b.png'",
+        "{}/a b.png  \t {}/m b.png  ",
+        "/SegNet/CamVid/{}/a b.png /SegNet/CamVid/{}/m b.png",
+        "C:\\data\\camvid\\{}\\a b.png D:/{}/m b.png",
+        "{root}/{}/a b.png {root}/{}/m b.png",
+    ],
+)
+def test_paths_are_understood_however_they_are_written(tmp_path, line):
+    put(tmp_path, "in put/a b.png", "out put/m b.png")
+    (tmp_path / "train.txt").write_text(line.format("in put", "out put", root=tmp_path) + "\n")
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a b"]}
+    assert found.splits["train"][0].mask == tmp_path / "out put" / "m b.png"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_lists_from_windows(data, encoding):
+    lines = [f"images\\{n}.png masks\\{n}.png" for n in range(10)]
+    (data / "train.txt").write_bytes("\r\n".join(lines[:8]).encode(encoding))
+    (data / "Valid.TXT").write_bytes("\r\n".join(lines[8:]).encode(encoding))
+    assert names(find_named(data)) == {"train": [*"01234567"], "val": ["8", "9"]}
+
+
+def test_lists_of_camvid_and_of_voc(tmp_path):
+    put(tmp_path / "camvid", *(f"{folder}/f{n}.png" for folder in ("train", "trainannot") for n in range(3)))
+    put(tmp_path / "camvid", "val/v.png", "valannot/v.png")
+    (tmp_path / "camvid" / "train.txt").write_text("".join(f"/train/f{n}.png /trainannot/f{n}.png\n" for n in range(3)))
+    (tmp_path / "camvid" / "val.txt").write_text("v\n")
+    assert names(find_named(tmp_path / "camvid")) == {"train": ["f0", "f1", "f2"], "val": ["v"]}
+
+    voc = tmp_path / "voc"
+    put(voc, *(f"JPEGImages/{name}.jpg" for name in "abcde"), *(f"SegmentationClass/{name}.png" for name in "abc"))
+    put(voc, *(f"SegmentationObject/{name}.png" for name in "abc"))
+    lists = voc / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for name, text in (("train", "a\nb\n"), ("val", "c\n"), ("trainval", "a\nb\nc\n")):
+        (lists / f"{name}.txt").write_text(text)
+    found = find_named(voc)
+    assert names(found) == {"train": ["a", "b"], "val": ["c"]}
+    assert found.notes == [
+        f"{lists / 'trainval.txt'} is not used.",
+        f"2 pictures are not used, as no list names them: {voc}/JPEGImages/d.jpg, {voc}/JPEGImages/e.jpg.",
+        f"Pictures in {voc} that are not used: 3 in SegmentationObject.",
+    ]
+
+
+def test_what_a_line_does_not_name_is_said(data):
+    (data / "train.txt").write_text("0\n/SegNet/a.png /SegNet/b.png\nx\nelsewhere/2.png\nimages/1.png\n#\n")
+    (data / "val.txt").write_text("\n")
+    problems = find_named(data).problems
+    assert problems == [
+        f"A line of {data / 'train.txt'} must be the NAME of a pair, or IMAGE MASK as paths from {data}; these name no "
+        "files: #, /SegNet/a.png /SegNet/b.png, elsewhere/2.png, x.",
+        f"{data / 'val.txt'} names no pair.",
+    ]
+
+
+def test_a_pair_that_stands_twice_is_a_problem(data):
+    (data / "train.txt").write_text("0\n1\nimages/1.png masks/1.png\n2\n")
+    (data / "val.txt").write_text("2\n3\n")
+    assert find_named(data).problems == [
+        "A pair must stand in the lists once, or a net is judged on what it saw: 1 in train.txt and train.txt, "
+        "2 in train.txt and val.txt."
+    ]
+
+
+def test_the_same_image_through_a_link_is_the_same_pair(data):
+    (data / "link").symlink_to(data / "images")
+    (data / "train.txt").write_text("0\n1\n")
+    (data / "val.txt").write_text("link/1.png masks/1.png\n")
+    assert "1 in train.txt and val.txt" in find_named(data).problems[0]
+
+
+@pytest.mark.parametrize(("first", "second"), [("val", "valid"), ("val", "VAL"), ("dev", "validation")])
+def test_two_lists_of_one_split_are_named(data, first, second):
+    for name in ("train", first, second):
+        (data / f"{name}.txt").write_text(f"{len(name)}\n")
+    (problem,) = [text for text in find_named(data).problems if "mean the same split" in text]
+    assert {f"{first}.txt", f"{second}.txt"} <= set(problem.split())
+
+
+def test_lists_without_one_for_training_are_not_passed_over(data):
+    (data / "val.txt").write_text("0\n")
+    (data / "test.txt").write_text("1\n")
+    assert find_named(data).problems == [
+        f"Lists must name the training pairs, too: {data} has test.txt and val.txt, and no train.txt. Add it, or "
+        "rename the others."
+    ]
+
+
+def test_images_of_one_name_in_two_folders_are_told_apart(tmp_path):
+    put(tmp_path, *(f"{place}/{role}/a.png" for place in ("left", "right") for role in ("in", "out")), "b.png", "c.png")
+    lines = [f"{place}/in/a.png {place}/out/a.png" for place in ("left", "right")]
+    (tmp_path / "train.txt").write_text("\n".join([*lines, "b.png c.png"]))
+    assert names(find_named(tmp_path)) == {"train": ["left/in/a", "right/in/a", "b"]}
+
+
+def test_a_stack_is_named_as_a_whole_or_by_its_pages(tmp_path):
+    for role in ("images", "masks"):
+        for name in ("one", "two"):
+            write_stack(tmp_path / role / f"{name}.tif", np.zeros((3, 8, 6), np.uint8))
+    (tmp_path / "train.txt").write_text("one.tif\ntwo_0\n")
+    (tmp_path / "val.txt").write_text("two_2\n")
+    assert names(find_named(tmp_path)) == {"train": ["one_0", "one_1", "one_2", "two_0"], "val": ["two_2"]}
+
+
+def test_names_that_are_no_utf8_are_listed_in_their_bytes(tmp_path):
+    put(tmp_path, "images/caf\udce9.png", "masks/caf\udce9.png")
+    (tmp_path / "train.txt").write_bytes(b"images/caf\xe9.png masks/caf\xe9.png\n")
+    assert names(find_named(tmp_path)) == {"train": ["caf\udce9"]}

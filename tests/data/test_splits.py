@@ -1,0 +1,203 @@
+"""Who is held out; files hold a byte, as no test here decodes a picture."""
+
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+
+from unet_tf.data.folder import Pair
+from unet_tf.data.splits import Part, find_splits, hold_out, split, spread
+from unet_tf.errors import InputError
+
+
+def put(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Ten pairs."""
+    put(tmp_path, *(f"{role}/{i}.png" for role in ("images", "masks") for i in range(10)))
+    return tmp_path
+
+
+def test_the_split_is_seeded_disjoint_and_complete(data):
+    first, again, other = find_splits(data, seed=1), find_splits(data, seed=1), find_splits(data, seed=2)
+    assert first == again
+    assert first["val"] != other["val"]
+    assert len(first["val"]) == 2
+    assert sorted(p.name for p in first["train"] + first["val"]) == [*map(str, range(10))]
+    assert first["test"] == []
+
+
+def test_one_pair_cannot_be_split(tmp_path):
+    put(tmp_path, "images/a.png", "masks/a.png")
+    with pytest.raises(InputError, match="Training needs 2 pairs, one of them for validation; found 1"):
+        find_splits(tmp_path)
+
+
+PATIENTS = [Pair(f"{patient}_{number}", Path(), Path()) for patient in "abcdefgh" for number in range(3)]
+
+
+@pytest.mark.parametrize("group", ["^[a-h]", "^([a-h])_", r"(.)_\d"])
+def test_groups_stay_together(group):
+    for seed in range(5):
+        train, val = hold_out(PATIENTS, 0.2, seed, group)
+        assert not {pair.name[0] for pair in train} & {pair.name[0] for pair in val}
+        assert len(val) == 6
+        assert sorted([*train, *val], key=lambda p: p.name) == PATIENTS
+
+
+@pytest.mark.parametrize(("group", "count"), [(None, 5), (None, 24), ("^.", 3), ("^.", 8)])
+def test_folds_hold_out_every_pair_once_and_no_group_twice(group, count):
+    folds = [hold_out(PATIENTS, seed=3, group=group, fold=f"{i}/{count}") for i in range(1, count + 1)]
+    assert sorted(pair.name for _, val in folds for pair in val) == [pair.name for pair in PATIENTS]
+    sizes = [len(val) for _, val in folds]
+    assert max(sizes) - min(sizes) <= (1 if group is None else 3)
+    for train, val in folds:
+        assert len(train) + len(val) == 24
+        if group:
+            assert not {pair.name[0] for pair in train} & {pair.name[0] for pair in val}
+
+
+def stack(name, pages):
+    return [Pair(f"{name}_{page:02d}", Path(f"{name}.tif"), Path(), page) for page in range(pages)]
+
+
+def test_the_pages_of_a_stack_stay_together():
+    several = [*stack("a", 20), *stack("b", 4), *stack("c", 6), Pair("d", Path("d.png"), Path())]
+    for seed in range(8):
+        train, val = hold_out(several, 0.2, seed)
+        assert not {pair.image for pair in train} & {pair.image for pair in val}
+        assert 6 <= len(val) <= 11  # never the 20 pages that are most of the data
+    with pytest.raises(InputError, match="5 folds need 5 files; there are 4"):
+        hold_out(several, fold="1/5")
+
+
+@pytest.mark.parametrize("settings", [{"share": 0.2}, {"fold": "2/5"}])
+def test_of_a_single_stack_consecutive_pages_are_held_out(settings):
+    starts = set()
+    for seed in range(8):
+        train, val = hold_out(stack("a", 30), seed=seed, **settings)
+        pages = {pair.page for pair in val}
+        assert (len(train), len(val)) == (24, 6)
+        assert sum((page + 1) % 30 not in pages for page in pages) == 1
+        starts.add(min(pages))
+    assert len(starts) > 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 1.0}, r"must lie between 0 and 1; received 1\.0"),
+        ({"fold": "0/5"}, r"A fold must be \"i/k\".*received '0/5'"),
+        ({"fold": "6/5"}, "received '6/5'"),
+        ({"fold": "1/25"}, "25 folds need 25 pairs; there are 24"),
+        ({"fold": "1/9", "group": "^."}, r"9 folds need 9 groups by '\^\.'; there are 8"),
+        ({"group": "["}, "A group must be a regular expression"),
+        ({"group": "patient"}, "Every name must have a group; 'patient' finds nothing in 'a_0'"),
+        ({"group": "_"}, "Training needs 2 groups by '_', .* found 1"),
+    ],
+)
+def test_bad_ways_to_split_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        hold_out(PATIENTS, **settings)
+
+
+def test_a_split_that_is_there_is_not_folded(data):
+    put(data, "val/images/x.png", "val/masks/x.png")
+    with pytest.raises(InputError, match="nothing is left to fold; received fold 1/5"):
+        find_splits(data, fold="1/5")
+
+
+def names(pairs):
+    return [pair.name for pair in pairs]
+
+
+FILES = [Pair(f"a{number:02}", Path(f"{number}.png"), Path()) for number in range(20)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"fold": "2/5"}, {"group": r"\d$"}, {"share": 0.35}])
+@pytest.mark.parametrize("seed", range(3))
+def test_where_every_file_holds_every_class_the_names_alone_decide(settings, seed):
+    assert hold_out(FILES, seed=seed, holds=20 * [{0, 1, 2}], **settings) == hold_out(FILES, seed=seed, **settings)
+
+
+def test_the_draw_of_names_alone_is_that_of_version_0_1():
+    assert names(hold_out(FILES, 0.2, 0)[1]) == names(sorted(random.Random(0).sample(FILES, 20)[:4], key=FILES.index))
+    assert names(hold_out(FILES, 0.2, 0)[1]) == ["a01", "a08", "a12", "a13"]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("group", [None, r"^a[01]\d"])
+def test_a_class_of_two_files_is_on_either_side(seed, group):
+    holds = [{0, 1} if number in (2, 7, 15, 17) else {0, 2} if number in (3, 4) else {0} for number in range(20)]
+    train, val = hold_out(FILES, 0.2, seed, group, holds=holds)
+    assert len(val) == 4
+    for part in (train, val):
+        assert set().union(*(holds[FILES.index(pair)] for pair in part)) == {0, 1, 2}
+    assert hold_out(FILES, 0.2, seed, group, holds=holds) == (train, val)
+
+
+def test_a_class_of_one_file_stays_in_training():
+    for seed in range(20):
+        train, val = hold_out(FILES, 0.2, seed, holds=[{0, 1} if number == 8 else {0} for number in range(20)])
+        assert "a08" in names(train)
+        assert len(val) == 4
+
+
+def test_a_seed_still_decides_which_of_the_rare_files_is_held_out():
+    holds = [{0, 1} if number % 5 == 0 else {0} for number in range(20)]
+    assert len({tuple(names(hold_out(FILES, 0.2, seed, holds=holds)[1])) for seed in range(10)}) > 5
+
+
+def test_groups_of_rare_classes_stay_together_and_are_spread():
+    holds = [{0, 1} if pair.name[0] in "ch" else {0} for pair in PATIENTS]
+    for seed in range(10):
+        train, val = hold_out(PATIENTS, 0.2, seed, "^[a-h]", holds=holds)
+        assert len(val) == 6
+        assert not {pair.name[0] for pair in train} & {pair.name[0] for pair in val}
+        assert len({pair.name[0] for pair in val} & set("ch")) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_share_rare_classes(seed):
+    holds = [{0, 1} if number in (2, 7, 15, 17, 19) else {0} for number in range(20)]
+    folds = [hold_out(FILES, seed=seed, fold=f"{i}/5", holds=holds)[1] for i in range(1, 6)]
+    assert sorted(name for fold in folds for name in names(fold)) == names(FILES)
+    assert [sum(1 in holds[FILES.index(pair)] for pair in fold) for fold in folds] == [1] * 5
+    assert [len(fold) for fold in folds] == [4] * 5
+
+
+def test_of_a_single_stack_the_pages_begin_where_all_classes_are_held_out():
+    pages = stack("a", 30)
+    holds = [{0, 1} if 11 <= page < 16 else {0} for page in range(30)]
+    for seed in range(8):
+        _, val = hold_out(pages, seed=seed, holds=holds)
+        held = {pair.page for pair in val}
+        assert sum((page + 1) % 30 not in held for page in held) == 1  # consecutive still
+        assert any(1 in holds[page] for page in held)
+        assert not held >= {*range(11, 16)}
+
+
+def test_what_pairs_hold_is_told_by_pair(data):
+    named = {"": [Pair(str(number), data / f"{number}.png", data) for number in range(20)]}
+    holds = {pair: {0, 1} if pair.name in ("3", "4") else {0} for pair in named[""]}
+    splits = split(named, holds=holds)
+    assert [len([pair for pair in splits[name] if 1 in holds[pair]]) for name in ("train", "val")] == [1, 1]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_other_share_of_few_files_spreads_their_classes_better(seed):
+    chance = random.Random(seed)
+    pairs = FILES[: chance.randrange(4, 10)]
+    holds = [{c for c in range(5) if chance.random() < chance.choice([0.05, 0.3, 0.9])} for _ in pairs]
+    parts = [Part((number,), frozenset(one)) for number, one in enumerate(holds)]
+    _, val = hold_out(pairs, 0.2, seed, holds=holds)
+    sizes = range(max(1, round(0.2 * len(pairs))), len(pairs) // 2 + 1)
+    assert len(val) in sizes
+    every = [spread(parts, [list(some)]) for size in sizes for some in itertools.combinations(parts, size)]
+    assert spread(parts, [[parts[FILES.index(pair)] for pair in val]]) == max(every)

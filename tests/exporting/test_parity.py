@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from unet_tf.exporting.bundle import KERAS
+from unet_tf.exporting.parity import Example, broken, compare, inexact, worse
+
+LABEL = np.array([[0, 1, 1]], np.uint8)
+RIGHT = np.eye(2, dtype=np.float32)[LABEL]
+
+
+def held(value, label=None):
+    """Tallies of a net that gives a value somewhere, as if it were a SavedModel and a TFLite file of float16."""
+    found = RIGHT.copy()
+    found[0, 1, 0] = value
+    nets = dict.fromkeys(("saved_model/1", "model_float16.tflite"), lambda image: found)
+    return compare(lambda image: RIGHT, nets, [lambda: Example("a", np.zeros((1, 3, 1)), label)], 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("label", [None, LABEL])
+def test_what_is_not_finite_is_never_no_difference(value, label):
+    tallies = held(value, label)
+    assert broken(tallies) == [
+        f"{name} must give finite probabilities; 1 of 3 pixels are NaN or infinite."
+        for name in ("saved_model/1", "model_float16.tflite")
+    ]
+    assert tallies["saved_model/1"].difference == np.inf
+    assert inexact(tallies)
+    assert len(worse(tallies, 1.0)) == 2 * (label is not None)
+
+
+def test_keras_itself_must_be_finite_too():
+    tallies = compare(lambda image: RIGHT * np.nan, {}, [lambda: Example("a", np.zeros((1, 3, 1)))], 2)
+    assert broken(tallies) == [f"{KERAS} must give finite probabilities; 3 of 3 pixels are NaN or infinite."]
+
+
+def test_what_is_finite_is_counted():
+    tallies = held(0.75, LABEL)
+    own = tallies["saved_model/1"]
+    assert (broken(tallies), own.difference, own.equal, own.pixels) == ([], 0.75, 3, 3)
+    assert worse(tallies, 0.0) == []
+    assert tallies[KERAS].to_json(["a", "b"])["iou"] == {"a": 1.0, "b": 1.0}
+
+
+def test_pictures_of_void_alone_have_no_score_and_lose_none():
+    tallies = held(0.75, np.full((1, 3), 255, np.uint8))
+    assert tallies[KERAS].mean_iou is None
+    assert worse(tallies, 0.0) == []
+    assert "mean_iou" not in tallies[KERAS].to_json(["a", "b"])

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.exporting.saved_model import mirrored, signatures, write_saved_model
+from unet_tf.geometry import Geometry
+from unet_tf.model.unet import unet
+from unet_tf.tiling import mirror_index
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_tiles_in_the_graph_are_those_of_one_pass(padding, tmp_path):
+    model = unet((None, None, 3), 3, base_filters=2, depth=2, padding=padding)
+    normalisation, geometry = Normalisation((99.0,) * 3, (50.0,) * 3, "uint8"), Geometry(2, padding)
+    images = np.random.default_rng(0).integers(0, 256, (2, 91, 120, 3), dtype=np.uint8)
+    found = []
+    for tile in (84 if padding == "valid" else 88, 400):
+        write_saved_model(model, signatures(model, normalisation, geometry, tile), str(tmp_path / str(tile)))
+        net = tf.saved_model.load(str(tmp_path / str(tile))).signatures["probabilities"]
+        found.append(net(image=tf.constant(images))["probabilities"].numpy())
+    assert found[0].shape == (2, 91, 120, 3)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_the_graph_mirrors_as_numpy_does():
+    for start, length, size in ((-5, 20, 4), (-3, 9, 1), (2, 7, 30)):
+        found = mirrored(tf.constant(start), tf.constant(length), tf.constant(size)).numpy()
+        np.testing.assert_array_equal(found, mirror_index(start, start + length, size))

@@ -1,0 +1,65 @@
+import shutil
+
+import pytest
+
+from unet_tf import verify
+from unet_tf.errors import InputError
+from unet_tf.exporting import parity
+from unet_tf.exporting.bundle import NETS, hashes
+
+
+@pytest.fixture
+def copy(bundle, tmp_path):
+    return shutil.copytree(bundle, tmp_path / "copy")
+
+
+def test_what_was_exported_passes(bundle, cells):
+    found = verify(bundle, cells / "val")
+    assert found.faults == []
+    assert list(found.report["artefacts"]) == list(NETS)
+    assert "mean_iou" in found.report["keras"]
+    alone = verify(bundle, cells / "val" / "images")
+    assert alone.report["pictures"] == "2 pictures"
+    assert "mean_iou" not in alone.report["keras"]
+
+
+def test_tampered_missing_and_foreign_files_are_named(copy):
+    with (copy / "model_uint8.tflite").open("ab") as file:
+        file.write(b"x")
+    (copy / "MODEL_CARD.md").unlink()
+    (copy / "saved_model" / "1" / "virus.so").touch()
+    found = verify(copy)
+    assert found.report is None
+    assert found.faults == [
+        "MODEL_CARD.md is missing.",
+        "model_uint8.tflite was changed after the export.",
+        "saved_model/1/virus.so came in after the export.",
+    ]
+
+
+def test_a_description_that_was_changed_is_named(copy):
+    about = (copy / "bundle.json").read_text()
+    (copy / "bundle.json").write_text(about.replace('"foreground"', '"cell"'))
+    expected = "bundle.json was changed after the export: model_uint8.tflite says otherwise of the net."
+    assert expected in verify(copy).faults
+
+
+def test_a_net_that_differs_is_named(bundle, monkeypatch):
+    monkeypatch.setitem(parity.EXACT, "saved_model/1", -1.0)
+    assert verify(bundle).faults[0].startswith("saved_model/1 differs from Keras by ")
+
+
+def test_a_damaged_keras_model_is_named_even_where_its_hash_was_mended(copy):
+    before = hashes(copy)["model.keras"]
+    (copy / "model.keras").write_bytes((copy / "model.keras").read_bytes()[:-100])
+    about = (copy / "bundle.json").read_text()
+    (copy / "bundle.json").write_text(about.replace(before, hashes(copy)["model.keras"]))
+    with pytest.raises(InputError, match=r"model\.keras must be a Keras model that can be loaded"):
+        verify(copy)
+
+
+def test_images_without_masks_beside_others_are_not_taken_for_pictures_alone(bundle, cells, tmp_path):
+    shutil.copytree(cells / "val", tmp_path / "data")
+    (tmp_path / "data" / "masks" / "cells_000.png").unlink()
+    with pytest.raises(InputError, match="must have one mask of the same name. 1 images? without a mask"):
+        verify(bundle, tmp_path / "data")

@@ -1,0 +1,86 @@
+"""What one pair shows, and which show the same."""
+
+import numpy as np
+import pytest
+
+from unet_tf.data.folder import Pair
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import write_picture
+from unet_tf.data.unknown_values import UnknownValues
+from unet_tf.planning.inspection import Look, look_at, near_copies
+
+HALF = np.tile(np.uint8([0, 255]), (40, 20))
+
+
+def pair_of(folder, image, mask=HALF, suffix=".png"):
+    pair = Pair("a", folder / f"a{suffix}", folder / "a_mask.png")
+    write_picture(pair.image, image)
+    write_picture(pair.mask, mask)
+    return pair
+
+
+def noise(seed, kind=np.uint8):
+    return np.random.default_rng(seed).integers(0, 200, (40, 40)).astype(kind)
+
+
+@pytest.mark.parametrize("at_fault", ["image", "mask"])
+def test_an_error_knows_which_of_the_two_files_it_is_about(tmp_path, at_fault):
+    pair = pair_of(tmp_path, noise(0))
+    getattr(pair, at_fault).write_bytes(b"nothing")
+    look = look_at(pair, MaskFormat(), False, False)
+    assert look.error.file == getattr(pair, at_fault)
+    assert look.fingerprint is None
+
+
+def test_a_size_or_a_value_at_fault_is_the_masks(tmp_path):
+    pair = pair_of(tmp_path, noise(0), HALF[:20])
+    assert look_at(pair, MaskFormat(), False, False).error.file == pair.mask
+    pair = pair_of(tmp_path, noise(0), HALF // 3)
+    error = look_at(pair, MaskFormat(), False, False).error
+    assert isinstance(error, UnknownValues)
+    assert error.file == pair.mask
+    assert [(one.value, one.pixels) for one in error.strangers] == [(85, 800)]
+    assert error.known == {0, 254}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (np.uint8, 255, []),
+        (np.uint16, 65535, [(65535, 0.0075)]),
+        (np.uint16, 1500, []),
+        (np.float32, 1e6, [(1e6, 0.0075)]),
+        (np.int16, 32767, [(32767, 0.0075)]),
+    ],
+)
+def test_a_value_that_a_gap_of_ten_spreads_parts_from_all_others_is_told(tmp_path, kind, value, expected):
+    image = noise(0, kind)
+    image[:3, :4] = value
+    look = look_at(pair_of(tmp_path, image, suffix=".tif"), MaskFormat(), False, False)
+    assert [(one.value, pytest.approx(one.share)) for one in look.outliers] == expected
+
+
+def test_bright_spots_on_a_dark_ground_are_no_outlier(tmp_path):
+    image = np.random.default_rng(0).normal(100, 3, (200, 200))
+    image[50:60, 50:60] = np.linspace(200, 4000, 100).reshape(10, 10)
+    look = look_at(pair_of(tmp_path, image.astype(np.uint16), np.tile(HALF, (5, 5))), MaskFormat(), False, False)
+    assert look.outliers == []
+
+
+@pytest.mark.parametrize("value", [-9999, np.finfo(np.float32).min])
+def test_pixels_without_a_measurement_are_void_and_bend_nothing(tmp_path, value):
+    image = noise(0, np.float32)
+    image[:3, :4] = value
+    look = look_at(pair_of(tmp_path, image, suffix=".tif"), MaskFormat(), True, True)
+    assert (look.unmeasured, look.outliers, look.fingerprint.measured) == (12, [], 40 * 40 - 12)
+    assert look.fingerprint.class_pixels.sum() == 40 * 40 - 12
+    assert abs(look.fingerprint.mean[0]) < 200
+
+
+def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
+    thumbnail = np.full((64, 64), 1 / 64, np.float32)
+    other = np.diag(np.full(64, 1 / 8, np.float32))
+    looks = [Look(thumbnail=one) for one in (other, *[thumbnail] * 1500, None, other)]
+    splits = ["train"] * 1000 + ["val"] * 503
+    expected = {(1, n) for n in range(2, 1501)} | {(1000, n) for n in range(1001, 1501)} | {(0, 1502)}
+    assert near_copies(looks, splits) == expected

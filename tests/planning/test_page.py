@@ -1,0 +1,91 @@
+"""The page of a check."""
+
+import json
+import os
+
+import cv2
+import numpy as np
+
+from unet_tf import check
+from unet_tf.data.pictures import read_image, write_picture
+from unet_tf.planning.page import class_rows, contact_sheet, suggestions, write_overview
+
+HALF = np.tile(np.uint8([0, 255]), (40, 20))
+
+
+def test_the_page_stands_alone_and_says_what_the_facts_say(cells, tmp_path):
+    findings = check(cells)
+    page = write_overview(findings, tmp_path / "out").read_text()
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["check.html", "check.json", "overlays.png"]
+    assert read_image(tmp_path / "out" / "overlays.png").shape[1] == 1400
+    assert page.count("data:image/png;base64,") == 1
+    assert "src=" in page
+    assert 'src="http' not in page
+    for text in ("Nothing stands in the way", "96x96 (4)", "binary: the 8 masks looked at", "balancing weight"):
+        assert text in page, text
+    assert class_rows(findings)[1][0] == "background"
+    assert dict(suggestions(findings))["tile"] == "96 px"
+
+
+def write(folder, *numbers, mask=HALF):
+    for n in numbers:
+        image = np.random.default_rng(n).integers(0, 200, (40, 40), dtype=np.uint8)
+        write_picture(folder / "images" / f"{n}.png", image)
+        write_picture(folder / "masks" / f"{n}.png", mask)
+    return folder
+
+
+def test_the_page_names_files_and_folders_that_are_not_used(tmp_path):
+    data = write(tmp_path / "data", *range(5))
+    (data / "images" / "a.heic").write_bytes(b"x")
+    write(data / "sketches", 7)
+    findings = check(data)
+    assert findings.notes
+    page = write_overview(findings, tmp_path / "out").read_text()
+    assert "a.heic" in page
+    assert "sketches" in page
+    assert json.loads((tmp_path / "out" / "check.json").read_text())["notes"] == findings.notes
+
+
+def test_the_page_says_what_validation_lacks_and_how_much_is_void(tmp_path):
+    ids = np.tile(np.uint8([0, 1, 2, 255]), (40, 10))
+    write(tmp_path / "data" / "train", 0, 1, mask=ids)
+    write(tmp_path / "data" / "val", 2, 3, mask=np.where(ids == 2, np.uint8(0), ids))
+    findings = check(tmp_path / "data", masks="index", classes="sky,road,car")
+    page = write_overview(findings, tmp_path / "out").read_text()
+    assert "No validation pixel is of car" in page
+    assert class_rows(findings)[-2:] == [("car", "33.33%", "0.00%", "1"), ("(void)", "25.00%", "25.00%", "0")]
+
+
+def test_titles_of_overlays_tell_splits_apart(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / split, 1, 2)
+        (tmp_path / split / "images" / "1.png").rename(tmp_path / split / "images" / f"{'a' * 40}1.png")
+        (tmp_path / split / "masks" / "1.png").rename(tmp_path / split / "masks" / f"{'a' * 40}1.png")
+    titles = [axis.get_title() for axis in contact_sheet(check(tmp_path)).axes if axis.get_title()]
+    assert [title.partition("/")[0] for title in titles] == ["train", "train", "val", "val"]
+    assert len(set(titles)) == 4
+    assert all(len(title) <= 28 for title in titles)
+
+
+def test_soft_edges_that_become_void_are_drawn(tmp_path):
+    mask = np.zeros((40, 40, 3), np.uint8)
+    mask[20, 10:30] = 180
+    mask[:2], mask[38:, :9] = 255, 128
+    data = write(tmp_path / "data", *range(4), mask=mask)
+    (data / "label_colors.txt").write_text("0 0 0 background\n255 255 255 cell\n128 128 128 debris\n")
+    findings = check(data, mask_tolerance=130)
+    assert findings.problems == []
+    assert sum(facts.void for facts in findings.splits.values()) == 4 * 20
+    write_overview(findings, tmp_path / "out")
+
+
+def test_names_that_are_no_utf_8_are_shown_as_escapes(tmp_path):
+    data = write(tmp_path / "data", *range(4))
+    for role in ("images", "masks"):
+        (data / role / "1.png").rename(data / role / os.fsdecode(b"pr\xe9l.png"))
+    write_picture(data / "images" / "0.png", cv2.imread(str(data / "images" / "2.png"), 0))
+    findings = check(data)
+    page = write_overview(findings, tmp_path / "out").read_text(encoding="utf-8")
+    assert page.endswith("</html>\n")
+    assert json.loads((tmp_path / "out" / "check.json").read_text())["splits"]

@@ -1,0 +1,88 @@
+"""A picture file that is no TIFF to an array: its first bytes tell the format, whatever its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from unet_tf.data.png import SIGNATURE, read_png
+from unet_tf.data.raster import decoded, read_bmp, read_gif, read_jp2, read_pnm, read_webp
+from unet_tf.data.structure import Damage, Unread, check_jpeg
+from unet_tf.errors import InputError
+
+OTHERS = {
+    b"ftyp": "a HEIC or AVIF", b"\xff\x4f\xff\x51": "a bare JPEG 2000", b"8BPS": "a Photoshop", b"P1": "a PBM",
+    b"P4": "a PBM", b"P7": "a PAM", b"Pf": "a PFM", b"PF": "a PFM", b"\xff\x0a": "a JPEG XL",
+    b"\0\0\0\x0cJXL ": "a JPEG XL", b"v/1\x01": "an OpenEXR", b"#?RADIANCE": "an HDR", b"II\xbc": "a JPEG XR",
+    b"%PDF": "a PDF", b"<svg": "an SVG", b"\x89HDF": "an HDF5", b"\x93NUMPY": "a NumPy", b"SIMPLE  =": "a FITS",
+    b"DICM": "a DICOM",
+}  # fmt: skip
+"""First bytes of well-known kinds that are not read (HEIC: bytes 4 on, DICOM: 128 on) -> "an X file"."""
+
+
+def decode(path: Path, data: bytes, ids: bool, lossy: bool) -> NDArray:
+    """Decode a file of one picture.
+
+    Args:
+        path: to name it in errors.
+        data: the file.
+        ids: give the numbers that are stored and not what they show.
+        lossy: take compression that changes values.
+
+    Returns:
+        (H, W) or (H, W, 3) RGB, without alpha, turned as EXIF says.
+
+    Raises:
+        InputError: the file is damaged, of a kind that is not read, or its compression changes values.
+    """
+    try:
+        if data[:8] == SIGNATURE:
+            return read_png(data, ids)
+        if data[:2] == b"BM":
+            return read_bmp(data, ids)
+        if data[:6] in (b"GIF87a", b"GIF89a"):
+            return read_gif(data, ids)
+        if data[:2] in (b"P2", b"P3", b"P5", b"P6") and data[2:3].isspace():
+            return read_pnm(data)
+        if data[:2] == b"\xff\xd8":
+            if not lossy:
+                raise lossy_refused(path, "a JPEG file")
+            check_jpeg(data)
+            return decoded(data)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            image, loses = read_webp(data)
+            if loses and not lossy:
+                raise lossy_refused(path, "a lossy WebP file")
+            return image
+        if data[:12] == b"\0\0\0\x0cjP  \r\n\x87\n":
+            if not lossy:
+                raise lossy_refused(path, "a JPEG 2000 file")
+            return read_jp2(data)
+        raise _unknown(data)
+    except Unread as error:
+        raise InputError(f"{path} {error}.", path) from error
+    except InputError:
+        raise
+    except (ValueError, MemoryError) as error:
+        raise InputError(
+            f"{path} ({len(data)} bytes) is not a complete PNG, JPEG, BMP or TIFF picture: truncated, damaged or of "
+            f"another type ({error or 'it takes more memory than there is'}). Copy it again or remove it.",
+            path,
+        ) from error
+
+
+def lossy_refused(path: Path, kind: str) -> InputError:
+    """What is said of a mask in a file whose compression changes values."""
+    return InputError(
+        f"{path} is {kind}, and JPEG changes values at every edge: a mask in it has classes that nobody drew. "
+        "Export masks as PNG, or take the nearest class with --mask-tolerance 442, which is any.",
+        path,
+    )
+
+
+def _unknown(data: bytes) -> ValueError:
+    for start, kind in OTHERS.items():
+        if start in (data[: len(start)], data[4 : 4 + len(start)] if start == b"ftyp" else b"", data[128:132]):
+            return Unread(f"is {kind} file, which is not read. Save it as PNG or TIFF")
+    return Damage("its first bytes are those of no format that is read")

@@ -1,0 +1,246 @@
+"""What a data folder says: which files belong together, and which are for training, validation and test."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from unet_tf.data.folder import (
+    MASK_SUFFIX,
+    SPLIT_OF,
+    SPLITS,
+    Found,
+    Listing,
+    Pair,
+    list_pictures,
+    pages,
+    scan,
+    scan_all,
+    some,
+    unread_note,
+)
+from unet_tf.data.lists import find_lists, read_pairs
+from unet_tf.data.pictures import SUFFIXES
+from unet_tf.errors import InputError
+
+ROLES = {
+    "images": ("images", "image", "imgs", "img", "jpegimages"),
+    "masks": ("masks", "mask", "labels", "label", "instances", "annotations", "annotation", "annots", "annot",
+              "segmentationclass"),
+}  # fmt: skip
+"""What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
+EXPECTED = (
+    "expected images/NAME.png and masks/NAME.png, or NAME.png and NAME_mask.png "
+    f"({', '.join(suffix[1:] for suffix in SUFFIXES)}), directly or in train/, val/ and test/."
+)
+_SPLIT = f"(?P<split>{'|'.join(sorted(SPLIT_OF, reverse=True))})"
+_ROLE = f"(?P<role>{'|'.join(sorted((name for names in ROLES.values() for name in names), reverse=True))})"
+_NAMES = [re.compile(pattern) for pattern in (_SPLIT, _ROLE, f"{_SPLIT}[ _.-]?{_ROLE}", f"{_ROLE}[ _.-]?{_SPLIT}")]
+
+
+class Place(NamedTuple):
+    """The folders of the images and of the masks of a split; no folder of masks where these lie beside the images."""
+
+    images: Path
+    masks: Path | None = None
+
+
+def find_named(folder: str | Path) -> Found:
+    """The pairs of a data folder, as far as its files say what is for training, validation and test.
+
+    Args:
+        folder: holds `train.txt` (and `val.txt`, `test.txt`) with a line for each pair (`unet_tf.data.lists`); or
+            `train/`, `val/`, `test/` of pairs; or pairs. Pairs are `images/NAME` with `masks/NAME`, or `NAME` with
+            `NAME_mask` beside it. README has the other names and layouts that are understood.
+
+    Returns:
+        The pairs by split, what is wrong with them, and what is not used.
+
+    Raises:
+        InputError: there is no such folder, or a list holds no text.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is a file. Give the folder that holds images/ and masks/."
+            if folder.is_file()
+            else f"There is no folder {folder}. Give the folder that holds images/ and masks/."
+        )
+    found, layout = Found(), Found()
+    if lists := find_lists(folder, found):
+        for split, place in _places(folder, layout).items():
+            layout.splits[split] = match(place, split, layout)
+        read_pairs(folder, lists, layout.splits, found)
+    else:
+        places = _places(folder, found)
+        for split, place in places.items():
+            found.splits[split] = match(place, split, found)
+            # val/ alone can be judged by
+            if not found.splits[split] and not (place == Place(folder) and len(places) > 1):
+                found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
+    for split, pairs in found.splits.items():
+        counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
+        if twice := [name for name, count in counts.items() if count > 1]:
+            found.problems.append(f"{split or folder}: more than one pair is called {some(twice)}. Rename one of them.")
+    found.notes += _unused(folder, found.used)
+    return found
+
+
+def _places(folder: Path, found: Found) -> dict[str, Place]:
+    """Where the pairs of each split lie; of "" where nothing says a split."""
+    named = _named(folder, found)
+    places: dict[str, Place] = {}
+    for split in SPLITS:
+        whole, images, masks = (named.get((split, role)) for role in ("", "images", "masks"))
+        if whole is not None:
+            inside = _inside(whole, _named(whole, found))
+            places[split] = Place(whole, masks) if inside == Place(whole) else inside
+        elif images is not None:
+            places[split] = Place(images, masks)
+    if "train" in places:
+        return places
+    own = _inside(folder, named)
+    below = {} if own.images == folder else _splits(own.images, found)
+    if not below:
+        return {"train" if places else "": own, **places}
+    if "train" not in below:
+        found.problems.append(f"{own.images} must hold train/ beside {', '.join(p.name for p in below.values())}/.")
+    of_masks = _splits(own.masks, found) if own.masks else {}
+    if lone := sorted(below.keys() ^ of_masks.keys()) if own.masks else []:
+        found.problems.append(
+            f"{own.images} and {own.masks} must hold the same splits; one of them lacks {some(lone)}."
+        )
+    return places | {split: Place(path, of_masks.get(split)) for split, path in below.items() if split not in lone}
+
+
+def _named(folder: Path, found: Found) -> dict[tuple[str, str], Path]:
+    """Folders in a folder by what their names say: a split or "", and a role or ""."""
+    candidates: dict[tuple[str, str], list[Path]] = {}
+    for path in scan(folder).folders:
+        read = next(filter(None, (pattern.fullmatch(path.name.lower()) for pattern in _NAMES)), None)
+        said = read.groupdict() if read else {}
+        split = SPLIT_OF.get(said.get("split", ""), "")
+        role = next((role for role, names in ROLES.items() if said.get("role") in names), "")
+        if split or role:
+            candidates.setdefault((split, role), []).append(path)
+    named = {}
+    for (split, role), paths in candidates.items():
+        filled = [path for path in paths if _holds_pictures(path)]
+        if split and len(filled) > 1:
+            found.problems.append(
+                f"{' and '.join(path.name for path in filled)} in {folder} mean the same split, {split}. Put their "
+                "files into one folder."
+            )
+        if filled or role != "masks":  # annotations may be no pictures
+            order = {name: place for place, name in enumerate(ROLES.get(role, ()))}
+            named[split, role] = min(filled or paths, key=lambda path: (order.get(path.name.lower(), 0), path.name))
+    return named
+
+
+def _splits(folder: Path, found: Found) -> dict[str, Path]:
+    return {split: path for (split, role), path in _named(folder, found).items() if split and not role}
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(listing.pictures or listing.unread for _, listing in scan_all(folder))
+
+
+def _inside(folder: Path, named: dict[tuple[str, str], Path]) -> Place:
+    """Where images and masks lie in a folder that is not split any further."""
+    images, masks = named.get(("", "images")), named.get(("", "masks"))
+    if images is None and masks is not None and any(MASK_SUFFIX.search(p.stem) for p in list_pictures(folder)):
+        return Place(folder)  # NAME_mask lies beside NAME
+    return Place(images or folder, masks)
+
+
+def match(place: Place, split: str, found: Found) -> list[Pair]:
+    """Pair the pictures of a place by name, sorted by it; what cannot be paired goes to the problems.
+
+    `p1/NAME` in the folder of images belongs to `p1/NAME` in that of masks. NAME_mask, NAME_label or NAME_seg belongs
+    to NAME there too. The pages of two TIFF stacks are pairs of their own. Names are equal whatever the Unicode form
+    of their letters, and, where that leaves no doubt, whatever their case.
+    """
+    images, masks = _beside(place.images) if place.masks is None else _apart(place.images, place.masks)
+    if place.masks is None and not masks and ROLES["images"].count(place.images.name.lower()):
+        names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
+        found.problems.append(f"{place.images.parent} has {place.images.name}/ and no pictures in any of {names}.")
+        return []
+    if place.masks is None and not masks:
+        return []  # what lies there is said by who looks for folders that are not used
+    found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
+    fold = _folding(images.values(), masks.values())
+    stems = {fold(name) for name in images.values()}
+    of_image = _by_name(images, fold, place.images, found)
+    bare = {mask: name if fold(name) in stems else MASK_SUFFIX.sub("", name) for mask, name in masks.items()}
+    of_mask = _by_name(bare, fold, place.masks or place.images, found)
+    there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
+    if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
+        found.problems.append(f"{len(lone)} images without a mask {there}: {some(lone)}.")
+    if lone := [bare[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
+        found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.")
+    both = sorted((images[of_image[key]], key) for key in of_image.keys() & of_mask.keys())
+    return [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, found.problems)]
+
+
+def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Names of images and of masks in two folders, and in folders that both of these have."""
+    found: tuple[dict[Path, str], dict[Path, str]] = ({}, {})
+    for folder, listing in scan_all(images):
+        below = folder.relative_to(images)
+        if (masks / below).is_dir():
+            found[0].update(_names(listing, below))
+            found[1].update(_names(scan(masks / below), below))
+    return found
+
+
+def _beside(folder: Path) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself."""
+    below = scan_all(folder) if not scan(folder).pictures else [(folder, scan(folder))]
+    names = {path: name for one, listing in below for path, name in _names(listing, one.relative_to(folder)).items()}
+    masks = {path: name for path, name in names.items() if MASK_SUFFIX.search(name)}
+    return {path: name for path, name in names.items() if path not in masks}, masks
+
+
+def _names(listing: Listing, below: Path) -> dict[Path, str]:
+    return {path: (below / path.stem).as_posix() for path in listing.pictures}
+
+
+def _folding(*groups: Iterable[str]) -> Callable[[str], str]:
+    """The key by which names are equal: in one Unicode form, and without case where no two names differ by it alone."""
+
+    def form(name: str) -> str:
+        return unicodedata.normalize("NFC", name)
+
+    forms = [set(map(form, group)) for group in groups]
+    if any(len({name.casefold() for name in names}) < len(names) for names in forms):
+        return form
+    return lambda name: form(name).casefold()
+
+
+def _by_name(names: dict[Path, str], fold: Callable[[str], str], folder: Path, found: Found) -> dict[str, Path]:
+    counts = Counter(map(fold, names.values()))
+    if twice := {name for name in names.values() if counts[fold(name)] > 1}:
+        found.problems.append(f"{folder}: more than one file for {some(twice)}. Keep one for each name.")
+    return {fold(name): path for path, name in names.items()}
+
+
+def _unused(folder: Path, used: set[Path]) -> list[str]:
+    """What lies in a data folder and is not used, in words: folders that hold pictures, files that are not read."""
+    above = {path for one in used for path in (one, *one.parents)}
+    real = {path.resolve() for path in used}
+    pictures: Counter[Path] = Counter()
+    unread: list[Path] = []
+    for path, listing in scan_all(folder):
+        if path.resolve() in real:
+            unread += listing.unread
+            continue
+        whole = [one for one in (path, *path.parents) if one.is_relative_to(folder) and one not in above]
+        pictures[whole[-1] if whole else path] += len(listing.pictures) + len(listing.unread)  # the highest of these
+    counted = {path.relative_to(folder).as_posix(): count for path, count in pictures.items() if count}
+    where = some(f"{count} in {'the folder itself' if path == '.' else path}" for path, count in counted.items())
+    notes = [f"Pictures in {folder} that are not used: {where}."] if counted else []
+    return notes + ([unread_note(unread)] if unread else [])

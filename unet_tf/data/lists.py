@@ -1,0 +1,178 @@
+"""List files, such as `train.txt`: a line for each pair of image and mask."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, list_pictures, pages, some
+from unet_tf.utils.text import read_lines
+
+VOC = Path("ImageSets", "Segmentation")
+"""Where the lists of a Pascal VOC folder lie."""
+PARTED = re.compile(r"\s*[,;\t]\s*|\s+")
+"""What may part the two paths of a line; blanks and commas may stand in names too."""
+
+
+def find_lists(folder: Path, found: Found) -> dict[str, Path]:
+    """The list files of a data folder by split; a single one of another name, in a folder of VOC's layout, by ""."""
+    lists: dict[str, Path] = {}
+    for place in filter(Path.is_dir, (folder, folder / VOC)):
+        texts = sorted(path for path in place.iterdir() if path.suffix.lower() == ".txt" and path.is_file())
+        here = [path for path in texts if path.stem.lower() in SPLIT_OF]
+        for path in here:
+            split = SPLIT_OF[path.stem.lower()]
+            if split in lists:
+                found.problems.append(
+                    f"{lists[split].name} and {path.name} in {folder} mean the same split, {split}. Make one of them."
+                )
+            lists.setdefault(split, path)
+        if place != folder and not lists and len(texts) == 1:
+            lists[""] = texts[0]
+        elif place != folder:
+            found.notes += [f"{path} is not used." for path in texts if path not in lists.values()]
+    if lists and not lists.keys() & {"train", ""}:
+        found.problems.append(
+            f"Lists must name the training pairs, too: {folder} has "
+            f"{' and '.join(one.name for one in lists.values())}, and no train.txt. Add it, or rename the others."
+        )
+        return {}
+    return {split: lists[split] for split in (*SPLITS, "") if split in lists}
+
+
+def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]], found: Found) -> None:
+    """Read the pairs that list files name.
+
+    A line is the NAME of a pair, or its image, as far as the folder's layout tells the pairs; or IMAGE MASK, parted by
+    a comma, a semicolon, a tab or blanks. Paths begin at the data folder, whatever slashes they have and whether or
+    not one stands first; they may stand in quotes. A stack is named as a whole, or page by page (NAME_3).
+
+    Args:
+        folder: the data folder.
+        lists: file by split.
+        known: pairs that the layout of the folder shows, by split.
+        found: gets pairs, problems and notes.
+    """
+    for split, path in lists.items():
+        others = [pair for of, pairs in known.items() if of != split for pair in pairs]
+        names = _Names(folder, [*others, *known.get(split, ())])  # of two that share a name the split's own one counts
+        wrong, pairs = [], []
+        for line in filter(None, map(str.strip, read_lines(path))):
+            named = names.read(line, split, found.problems)
+            pairs += named
+            if not named:
+                wrong.append(line)
+        if wrong:
+            found.problems.append(
+                f"A line of {path} must be the NAME of a pair, or IMAGE MASK as paths from {folder}; these name no "
+                f"files: {some(wrong)}."
+            )
+        if not pairs:
+            found.problems.append(f"{path} names no pair.")
+        found.splits[split] = _renamed(folder, pairs)
+    _look_for_repeats(lists, found)
+    _look_for_unlisted(found)
+
+
+class _Names:
+    """What the lines of a list may mean in a data folder."""
+
+    def __init__(self, folder: Path, known: Sequence[Pair]) -> None:
+        self.folder = folder
+        self.by_name: dict[str, list[Pair]] = {}
+        files: dict[Path, list[Pair]] = defaultdict(list)
+        for pair in known:
+            self.by_name[_form(pair.name)] = [pair]
+            files[pair.image.resolve()].append(pair)
+        for members in files.values():
+            whole = members[0].name if len(members) == 1 else members[0].name.rpartition("_")[0]
+            self.by_name.setdefault(_form(whole), members)
+        self.by_file = files
+
+    def read(self, line: str, split: str, problems: list[str]) -> list[Pair]:
+        """The pairs that a line names; none where it names none."""
+        if (named := self._known(line)) or (named := self._known(line.strip("\"'"))):
+            return [replace(one, split=split) for one in named]
+        ways = []
+        for blank in PARTED.finditer(line):
+            image, mask = (self._file(part.strip("\"'")) for part in (line[: blank.start()], line[blank.end() :]))
+            if image and mask:
+                ways.append((image, mask))
+        return pages(ways[0][0].stem, *ways[0], split, problems) if len(ways) == 1 else []
+
+    def _known(self, text: str) -> list[Pair]:
+        name = _form(text.replace("\\", "/").removeprefix("./"))
+        if name in self.by_name:
+            return self.by_name[name]
+        if file := self._file(text):
+            return self.by_file.get(file.resolve(), [])
+        stem = PurePosixPath(name).with_suffix("").as_posix() if PurePosixPath(name).suffix else ""
+        return self.by_name.get(stem, [])
+
+    def _file(self, text: str) -> Path | None:
+        """The file that a path names: from the data folder, whole, or from the part of it that lies in the folder."""
+        for written in dict.fromkeys((text, text.replace("\\", "/"))):
+            plain = re.sub(r"^[A-Za-z]:(?=[\\/])", "", written)
+            parts = [part for part in plain.split("/") if part not in ("", ".")]
+            tries = [self.folder.joinpath(*parts)]
+            if plain.startswith(("/", "\\")) or plain != written:  # where the data lay when the list was written
+                tries += [Path(written), *(self.folder.joinpath(*parts[at:]) for at in range(1, len(parts) - 1))]
+            for path in tries:
+                if path.is_file():
+                    return path
+        return None
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _renamed(folder: Path, pairs: list[Pair]) -> list[Pair]:
+    """The pairs, those that would share a name with another called by their path."""
+    images = defaultdict(set)
+    for pair in pairs:
+        images[pair.name].add(pair.image)
+
+    def named(pair: Pair) -> Pair:
+        if len(images[pair.name]) == 1 or not pair.image.is_relative_to(folder):
+            return pair
+        page = pair.name.removeprefix(pair.image.stem) if pair.page or pair.name != pair.image.stem else ""
+        return replace(pair, name=pair.image.relative_to(folder).with_suffix("").as_posix() + page)
+
+    return [named(pair) for pair in pairs]
+
+
+def _look_for_repeats(lists: dict[str, Path], found: Found) -> None:
+    """One problem for all images that stand in the lists more than once."""
+    places = defaultdict(list)
+    for split, pairs in found.splits.items():
+        for pair in pairs:
+            places[pair.image.resolve(), pair.page].append((pair.name, lists[split].name))
+    if twice := [
+        f"{each[0][0]} in {' and '.join(name for _, name in each)}" for each in places.values() if len(each) > 1
+    ]:
+        found.problems.append(
+            f"A pair must stand in the lists once, or a net is judged on what it saw: {some(twice, 5)}."
+        )
+
+
+def _look_for_unlisted(found: Found) -> None:
+    """Note the folders that are used, and the pictures in folders of images that no list names."""
+    pairs = [pair for some_ in found.splits.values() for pair in some_]
+    listed = {path for pair in pairs for path in (pair.image, pair.mask)}
+    images, masks = {pair.image.parent for pair in pairs}, {pair.mask.parent for pair in pairs}
+    found.used |= images | masks
+    left = [
+        path
+        for folder in sorted(images)
+        for path in list_pictures(folder)
+        if path not in listed and not (folder in masks and MASK_SUFFIX.search(path.stem))
+    ]
+    if left:
+        found.notes.append(
+            f"{len(left)} pictures are not used, as no list names them: {some((str(p) for p in left), 5)}."
+        )

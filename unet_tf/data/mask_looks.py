@@ -1,0 +1,95 @@
+"""What some masks of a folder show, each read once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.folder import Pair
+from unet_tf.data.masks import value_counts, whole_numbers
+from unet_tf.data.pictures import read_mask
+from unet_tf.errors import InputError, about
+from unet_tf.utils.threads import ahead, cores
+
+LOOKED_AT, MOST_LOOKED_AT = 32, 2048
+"""Masks that are asked first, and at most where these leave something open; all are held to it when they are read."""
+
+
+class MaskLook(NamedTuple):
+    """What one mask shows.
+
+    Attributes:
+        name: of the file.
+        coloured: whether it shows colours, its own or those of a table.
+        has_table: whether its values number the colours of a table.
+        counts: pixels of each grey value that it shows, or of each id where it shows colours by a table.
+        ids: pixels of each value as stored: indices of a table, grey of few bits that is not stretched to 0..255.
+        mask: (H, W) values as stored; None once they are of no use.
+    """
+
+    name: str
+    coloured: bool
+    has_table: bool
+    counts: dict[int, int]
+    ids: dict[int, int]
+    mask: NDArray | None
+
+
+def look_at_masks(pairs: Sequence[Pair], lossy: bool) -> Iterator[tuple[list[MaskLook], bool]]:
+    """Yield masks spread evenly over the pairs, twice as many each time, and whether these are all.
+
+    Those that cannot be read are left to whoever reads all.
+
+    Args:
+        pairs: whose masks.
+        lossy: whether to read JPEG files too.
+
+    Raises:
+        InputError: none can be read.
+    """
+    spread = (np.linspace(0, len(pairs) - 1, number).astype(int).tolist() for number in (LOOKED_AT, MOST_LOOKED_AT))
+    order = list(dict.fromkeys(itertools.chain(*spread))) if pairs else []
+    looks: list[MaskLook] = []
+    failures: list[InputError] = []
+    start, stop = 0, LOOKED_AT
+    while start < len(order):
+        for look in ahead(lambda n: _look(pairs[order[n]], lossy), range(start, min(stop, len(order))), cores()):
+            if isinstance(look, InputError):
+                failures.append(look)
+            else:
+                looks.append(look)
+        start, stop = stop, 2 * stop
+        if looks:
+            yield looks, start >= len(order)
+        looks = [look._replace(mask=None) for look in looks]  # thousands do not fit into the memory
+    if failures and not looks:
+        raise failures[0]
+
+
+def _look(pair: Pair, lossy: bool) -> MaskLook | InputError:
+    name = str(pair.mask)
+    try:
+        with about(pair.mask):
+            stored = shown = whole_numbers(read_mask(pair.mask, pair.page, ids=True, allow_jpeg=lossy), name)
+            if stored.ndim == 2 and stored.dtype == np.uint8 and _may_show_others(pair.mask):
+                shown = whole_numbers(read_mask(pair.mask, pair.page, allow_jpeg=lossy), name)
+    except InputError as error:
+        return error
+    if stored.ndim == 3:
+        return MaskLook(name, True, False, {}, {}, stored)
+    ids, coloured = value_counts(stored), shown.ndim == 3
+    return MaskLook(name, coloured, coloured, ids if coloured else value_counts(shown), ids, stored)
+
+
+def _may_show_others(file: Path) -> bool:
+    """Whether a file may show other values than it stores: by a colour table, or in less than 8 bits."""
+    with file.open("rb") as opened:
+        head = opened.read(29)
+    if head[1:4] == b"PNG":
+        return head[24] < 8 or head[25] == 3  # depth, colour type
+    return head[28] <= 8 if head[:2] == b"BM" else head[:2] in (b"II", b"MM", b"GI")

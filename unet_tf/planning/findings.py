@@ -1,0 +1,101 @@
+"""What a check of a data folder found, as facts and texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.palette import Palette
+from unet_tf.data.weight_map import class_balance
+
+
+@dataclass
+class SplitFacts:
+    """What one split holds.
+
+    Attributes:
+        pairs: number of pairs that can be read.
+        sizes: (height, width) -> number of images.
+        kinds: such as "uint8 grey" -> number of images.
+        class_pixels: (num_classes,) pixels of each class; empty where the masks are not understood.
+        void: pixels that count nowhere.
+        objects: number of objects in instance masks.
+    """
+
+    pairs: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    class_pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    void: int = 0
+    objects: int = 0
+
+
+@dataclass
+class Findings:
+    """What `check` found.
+
+    Attributes:
+        data: the folder.
+        masks: how the masks say the classes; None where that cannot be told.
+        classes: names of the classes.
+        why: what shows it, in words.
+        splits: facts of "train", "val" and, where there is one, "test", as training would split.
+        problems: what would stop training, one text each; empty if nothing.
+        notes: what lies in the folder and is not used, one text each.
+        warnings: what deserves a look, one text each.
+        palette: a first `label_colors.txt`, where masks are colour-coded and there is none.
+        tile: suggested input size of a training tile, pixels; None where no tile fits.
+        overlays: "split/name" and (h, w, 3) RGB picture of some pairs.
+        drawn: whether the validation files were drawn at random.
+    """
+
+    data: Path
+    masks: MaskFormat | None = None
+    classes: tuple[str, ...] = ()
+    why: str = ""
+    splits: dict[str, SplitFacts] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    palette: Palette | None = None
+    tile: int | None = None
+    overlays: list[tuple[str, NDArray[np.uint8]]] = field(default_factory=list)
+    drawn: bool = False
+
+    @property
+    def class_weights(self) -> NDArray[np.float64]:
+        """Suggested weight of each class, from the training files (`unet_tf.class_balance`)."""
+        return class_balance(self.splits["train"].class_pixels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give everything but the pictures as JSON types."""
+        weights = self.class_weights if "train" in self.splits else ()
+        return {
+            "data": str(self.data),
+            "masks": None if self.masks is None else self.masks.kind,
+            "why": self.why,
+            "classes": list(self.classes),
+            "class_weights": dict(zip(self.classes, map(float, weights), strict=False)),
+            "tile": self.tile,
+            "palette": self.palette and [[*c, n] for n, c in zip(*self.palette, strict=True)],
+            "splits": {
+                name: {
+                    "pairs": facts.pairs,
+                    "sizes": {f"{h}x{w}": count for (h, w), count in facts.sizes.items()},
+                    "kinds": dict(facts.kinds),
+                    "class_pixels": dict(zip(self.classes, facts.class_pixels.tolist(), strict=False)),
+                    "void_pixels": facts.void,
+                    "objects": facts.objects,
+                }
+                for name, facts in self.splits.items()
+            },
+            "problems": self.problems,
+            "notes": self.notes,
+            "warnings": self.warnings,
+        }

@@ -1,0 +1,293 @@
+"""A net with all that it needs to predict images: loaded and folded once, used many times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
+from unet_tf.errors import InputError
+from unet_tf.model.inference import Network
+from unet_tf.run import Run
+from unet_tf.tiling import TURNS, Grid, Picture, default_tile, fit
+from unet_tf.utils.memory import free_memory, parse_bytes
+from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
+from unet_tf.utils.threads import ahead
+
+TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(TURNS)}
+"""Test-time averaging: name -> turns of each tile whose probabilities are averaged."""
+FREE_SHARE, MOST_PIXELS = 0.25, 2272**2
+"""Share of the free memory that tiles may take where no budget is given, and most input pixels of a tile: an image of
+2048 px with its halo. Larger ones save less than touching more memory costs (measured up to 4300 px)."""
+
+
+class Predictor:
+    """Predict images with one net, which is loaded once.
+
+    Args:
+        model: a run folder or a `Run`; the folder of a bundle; a `.keras` file or a `keras.Model`, built by
+            `unet_tf.unet`. Weights are copied: what the model learns later does not count.
+        normalisation: of raw pixels, for a `.keras` file or a model alone; None where its images are normalised.
+            Runs and bundles bring theirs.
+        masks: how masks are drawn, for a `.keras` file or a model alone; None draws class ids. Runs and bundles bring
+            theirs.
+
+    Attributes:
+        network: the net, folded.
+        normalisation: of the images, or None.
+        masks: how masks are drawn: `predictor.masks.mask(label)`.
+        classes: names of the classes.
+
+    Raises:
+        InputError: there is no such net, it is damaged, or what was given beside it does not fit.
+
+    Example:
+        >>> from unet_tf import Normalisation, unet
+        >>> net = unet(base_filters=4, depth=2)
+        >>> predictor = Predictor(net, Normalisation(mean=(120.0,), std=(40.0,), dtype="uint8"))
+        >>> image = np.zeros((50, 70), np.uint8)
+        >>> predictor.predict(image).shape, predictor.probabilities(image).shape
+        ((50, 70), (50, 70, 2))
+    """
+
+    def __init__(
+        self,
+        model: keras.Model | Run | str | Path,
+        normalisation: Normalisation | None = None,
+        masks: MaskFormat | None = None,
+    ) -> None:
+        own: Run | Description | None = None
+        if isinstance(model, str | Path):
+            path = Path(model)
+            if path.suffix == ".keras":
+                model = _read_model(path)
+            elif (path / BUNDLE_DESCRIPTION).is_file():
+                own, model = _read_bundle(path), _read_model(path / BUNDLE_NET)
+            else:
+                model = Run(path)
+        if isinstance(model, Run):
+            own, self.network = model, model.network
+        else:
+            self.network = Network(model)
+        if own is not None and (normalisation is not None or masks is not None):
+            raise InputError("A run or bundle brings its normalisation and masks; they must be given to a model alone.")
+        if own is not None:
+            normalisation, masks = own.normalisation, own.masks
+        self.normalisation = normalisation
+        self.masks = MaskFormat("index", self.network.num_classes) if masks is None else masks
+        self.classes = own.classes if own is not None else tuple(map(str, range(self.network.num_classes)))
+        found = self.network.channels, self.network.num_classes
+        wanted = found[0] if normalisation is None else normalisation.channels, self.masks.num_classes
+        if found != wanted:
+            raise InputError(
+                f"The net has {found[0]} channels and {found[1]} classes, and its normalisation and masks must have as "
+                f"many; they have {wanted[0]} and {wanted[1]}."
+            )
+
+    def predict(
+        self,
+        image: Picture,
+        tile: int | None = None,
+        memory: int | str | None = None,
+        tta: str = "none",
+        on_tile: Progress = unseen,
+        name: str = "the image",
+    ) -> NDArray[np.uint8]:
+        """Give the most probable class of each pixel of an image of any size.
+
+        Args:
+            image: (H, W) or (H, W, C) raw pixels; normalised ones where the predictor has no normalisation.
+            tile: largest input size of a tile, a legal one; None chooses by image and memory.
+            memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free.
+            tta: "none", or average over turned tiles: "rotations" or "all".
+            on_tile: called with (tiles done, tiles in all).
+            name: what to call the image in an error.
+
+        Returns:
+            (H, W) class ids.
+
+        Raises:
+            InputError: the image does not fit the net, the tile is not legal, or the memory holds no tile.
+        """
+        return self._image(image, False, tile, memory, tta, on_tile, name)
+
+    def probabilities(
+        self,
+        image: Picture,
+        tile: int | None = None,
+        memory: int | str | None = None,
+        tta: str = "none",
+        on_tile: Progress = unseen,
+        name: str = "the image",
+    ) -> NDArray[np.float32]:
+        """Give the probability of each class at each pixel of an image of any size.
+
+        Args:
+            image: (H, W) or (H, W, C) raw pixels; normalised ones where the predictor has no normalisation.
+            tile: largest input size of a tile, a legal one; None chooses by image and memory.
+            memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free.
+            tta: "none", or average over turned tiles: "rotations" or "all".
+            on_tile: called with (tiles done, tiles in all).
+            name: what to call the image in an error.
+
+        Returns:
+            (H, W, num_classes), 1 in sum.
+
+        Raises:
+            InputError: the image does not fit the net, the tile is not legal, or the memory holds no tile.
+        """
+        return self._image(image, True, tile, memory, tta, on_tile, name)
+
+    def _image(
+        self,
+        image: Picture,
+        probabilities: bool,
+        tile: int | None,
+        memory: int | str | None,
+        tta: str,
+        on_tile: Progress,
+        name: str,
+    ) -> NDArray:
+        image = self.checked(image, name)
+        grid = self.grid((image.shape[0], image.shape[1]), tile, memory)
+        shape = (*grid.shape, self.network.num_classes)
+        result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
+        tiles = ((image, number) for number in range(len(grid)))
+        for number, found in enumerate(self.predict_tiles(tiles, grid, probabilities, tta)):
+            result[grid.place(number)] = found
+            on_tile(number + 1, len(grid))
+            look()
+        return result
+
+    def checked(self, image: Picture, name: str = "the image") -> Picture:
+        """Give the image an axis of channels, (H, W, C), and see that the net takes it.
+
+        Raises:
+            InputError: it has another number of axes or channels than the net takes, or another pixel type.
+        """
+        image = image if hasattr(image, "shape") else np.asarray(image)
+        if len(image.shape) not in (2, 3) or not all(image.shape):
+            raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
+        if len(image.shape) == 2:
+            image = image[..., None]
+        if self.normalisation is not None:
+            self.normalisation.check(image, name)
+        elif image.shape[2] != self.network.channels:
+            raise InputError(
+                f"Images of this net must have {self.network.channels} channels; received {image.shape[2]}."
+            )
+        return image
+
+    def grid(self, shape: tuple[int, int], tile: int | None = None, memory: int | str | None = None) -> Grid:
+        """Cut an image into tiles: the fewest pixels that the memory lets the net compute.
+
+        Args:
+            shape: height and width of the image.
+            tile: largest input size of a tile, a legal one; None chooses.
+            memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free.
+
+        Raises:
+            InputError: the tile is not legal, or the memory holds none.
+        """
+        network, geometry = self.network, self.network.geometry
+        if tile is not None or any(network.sizes):
+            most = default_tile(geometry) if tile is None else tile
+            rows, columns = (
+                geometry.fixed_tiling(length, size) if size else geometry.tiling(length, most)
+                for length, size in zip(shape, network.sizes, strict=True)
+            )
+            return Grid(geometry, shape, rows, columns)
+        return fit(geometry, shape, min(self.pixels_within(memory_budget(memory)), MOST_PIXELS))
+
+    def pixels_within(self, budget: float) -> int:
+        """Count the pixels of the net's input for the largest tile that so many bytes hold.
+
+        Raises:
+            InputError: they hold none.
+        """
+        smallest = self.network.geometry.min_tile
+        needed = self.network.memory_needed(smallest**2)
+        if budget < needed:
+            raise InputError(
+                f"A tile of {smallest}x{smallest} px, the smallest of this net, takes about {needed / 1e6:.0f} MB; "
+                f"allowed are {budget / 1e6:.0f} MB. Give it more (--memory)."
+            )
+        return self.network.pixels_within(budget)
+
+    def predict_tiles(
+        self, tiles: Iterable[tuple[Picture, int]], grid: Grid, probabilities: bool = False, tta: str = "none"
+    ) -> Iterator[NDArray]:
+        """Predict tiles, each a pure function of image, grid and number; the next is read while one is computed.
+
+        Args:
+            tiles: image (as `checked` gives it) and number of each; all images have one size.
+            grid: how they are cut.
+            probabilities: give these and not class ids.
+            tta: "none", "rotations" or "all".
+
+        Yields:
+            (h, w) uint8 class ids or (h, w, num_classes) float32, of the size of the tile's place.
+        """
+        turns = turns_of(tta)
+        for number, windows in ahead(lambda tile: (tile[1], self._windows(*tile, grid, turns)), tiles):
+            if len(windows) == 1 and not probabilities:
+                yield grid.own(self.network.label(windows[0]), number)
+                continue
+            mean: NDArray = np.float32(0)  # type: ignore[assignment]
+            for turn, window in zip(turns, windows, strict=True):
+                mean = mean + grid.own(self.network.probabilities(window), number, turn) / np.float32(len(windows))
+            yield mean if probabilities else mean.argmax(-1).astype(np.uint8)  # (h, w, num_classes) -> (h, w)
+
+    def _windows(self, image: Picture, number: int, grid: Grid, turns: Iterable[int]) -> list[NDArray[np.float32]]:
+        """What the net reads for a tile, (h, w, C), once a turn."""
+        windows = [grid.window(image, number, turn) for turn in turns]
+        if windows[0].dtype.kind == "f" and not np.isfinite(windows[0]).all():
+            rows, columns = grid.place(number)
+            raise InputError(
+                f"Around rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop} the image holds "
+                "values that are not finite (NaN or infinite). Replace them."
+            )
+        if self.normalisation is None:
+            return [np.asarray(window, np.float32) for window in windows]
+        return [self.normalisation.scale(window) for window in windows]
+
+
+def turns_of(tta: str) -> tuple[int, ...]:
+    """Give the turns that a name of test-time averaging stands for.
+
+    Raises:
+        InputError: it stands for none.
+    """
+    if tta not in TTA:
+        raise InputError(f"Test-time averaging must be one of {', '.join(TTA)}; received {tta!r}.")
+    return TTA[tta]
+
+
+def memory_budget(memory: int | str | None) -> float:
+    """Give the bytes that a tile may take: `memory`, such as "2GB", or a share of what is free."""
+    return free_memory() * FREE_SHARE if memory is None else parse_bytes(memory)
+
+
+def _read_model(path: Path) -> keras.Model:
+    if not path.is_file():
+        raise InputError(f"There is no model {path}.", path)
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its readers meet in a file that is none
+        raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error
+
+
+def _read_bundle(path: Path) -> Description:
+    file = path / BUNDLE_DESCRIPTION
+    try:
+        return Description.restore(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file} is damaged or of another version: {error!r}. Export again.", file) from error
