@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,6 @@ def announce(phase: str, pipe: int) -> None:
     """Have this process write a byte when the phase begins."""
     import importlib
 
-    import keras
-
     where, name, _ = PHASES[phase]
 
     def tell() -> None:
@@ -58,14 +57,16 @@ def announce(phase: str, pipe: int) -> None:
             os.write(pipe, b"!")
 
     if where == "hook":
-        from unet_tf.training import callbacks
+        from unet_tf.training.callbacks import Guard
 
-        def hook(self: Any, *arguments: Any) -> None:
+        own = getattr(Guard, name, None)
+
+        def hook(self: Any, *arguments: Any, **names: Any) -> None:
             tell()
+            if own is not None:
+                own(self, *arguments, **names)
 
-        before = callbacks.RunFiles
-        callbacks.RunFiles.__bases__ = (type("Told", (keras.callbacks.Callback,), {name: hook}),)
-        assert before is callbacks.RunFiles
+        setattr(Guard, name, hook)
         return
     module = importlib.import_module(where)
     function = getattr(module, name)
@@ -82,18 +83,22 @@ def run_here(arguments: list[str], output: Path, phase: str | None, pipe: int) -
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    sys.argv = ["unet-tf", *arguments]
-    if phase is not None:
-        announce(phase, pipe)
-    from unet_tf.cli.commands import main
-
+    code = 70
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.argv = ["unet-tf", *arguments]
+        if phase is not None:
+            announce(phase, pipe)
+        from unet_tf.cli.commands import main
+
         main()
         code = 0
     except SystemExit as ended:
         code = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
     ctypes.pythonapi.Py_Exit(code)  # what an interpreter does at its end, without the frames of its parent
 
 

@@ -85,9 +85,8 @@ CONFIGS = [
 @pytest.mark.parametrize("damage", CONFIGS)
 def test_a_damaged_configuration_is_named(copy, damage):
     damage(copy)
-    with pytest.raises(
-        InputError, match=r"config\.toml is damaged or of another version: .*\. Train again\."
-    ) as raised:
+    message = r"config\.toml is damaged or of another version: .*\. Train again\."
+    with pytest.raises(InputError, match=message) as raised:
         Run(copy)
     assert raised.value.file == copy / Run.CONFIG
 

@@ -201,11 +201,10 @@ def _checked(found: Normalisation) -> Normalisation:
         ValueError: it holds other than a finite mean and a positive deviation for each channel, and a pixel type.
     """
     np.dtype(found.dtype)
-    numbers = [float(value) for value in (*found.mean, *found.std)]
-    if not (
-        found.mean and len(found.mean) == len(found.std) and all(map(math.isfinite, numbers)) and min(found.std) > 0
-    ):
-        raise ValueError(f"a normalisation must have a mean and a std for each channel; received {found}")
+    means, deviations = ([float(value) for value in values] for values in (found.mean, found.std))
+    whole = len(means) == len(deviations) > 0 and all(map(math.isfinite, means + deviations))
+    if not whole or min(deviations) <= 0:
+        raise ValueError(f"a normalisation must have a mean and a positive std for each channel; received {found}")
     return found
 
 
