@@ -223,5 +223,5 @@ def test_a_run_whose_model_is_missing_damaged_or_not_ours_is_refused(run, tmp_pa
     with pytest.raises(InputError, match="is not a Keras model that can be loaded"):
         predict(Run(tmp_path), image)
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(tmp_path / "best.keras")
-    with pytest.raises(InputError, match=r"built by unet_tf\.unet"):
+    with pytest.raises(InputError, match=r"unet_tf\.unet built"):
         predict(Run(tmp_path), image)
