@@ -106,7 +106,7 @@ echo '{{"signature_name": "encoded", "instances": [{{"b64": "'$(base64 -w0 image
   curl -s -d @- localhost:8501/v1/models/unet:predict
 ```
 
-Without TensorFlow (`pip install ai-edge-litert numpy opencv-python-headless`, and in the folder of unet_tf
+Without TensorFlow (`pip install ai-edge-litert lazy-loader numpy opencv-python-headless`, and in the folder of unet_tf
 `pip install --no-deps .`):
 
 ```
