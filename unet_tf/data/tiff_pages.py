@@ -141,8 +141,8 @@ def read_pages(file: BinaryIO, size: int) -> list[TiffPage]:
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
     big = head[2:4] in (b"+\0", b"\0+")
-    if len(head) < (16 if big else 8):
-        raise Damage("it ends within its header")
+    if len(head) < (16 if big else 8) or (big and head[4:8] != struct.pack(order + "HH", 8, 0)):
+        raise Damage("its header is not that of a TIFF file")
     counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")))
     at = int(struct.unpack(link, head[8:16] if big else head[4:8])[0])
     pages: list[TiffPage] = []
@@ -173,6 +173,8 @@ def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> 
     for tag, kind, count, inline in entries:
         if tag not in KNOWN or kind not in SIZES or not count:
             continue
+        if tag in tags:
+            raise Damage(f"its tag {tag} stands twice in a directory")
         length = count * SIZES[kind]
         if length <= len(inline):
             data = inline[:length]
