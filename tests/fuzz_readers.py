@@ -23,8 +23,8 @@ from unet_tf.errors import InputError
 SOURCES = (
     "tiff grey none", "tiff 1 bit packbits", "tiff rgb lzw", "tiff table lzw", "tiff cmyk deflate",
     "tiff predictor 2 lzw", "bigtiff", "tiff planar tiles deflate", "tiff float predictor 3",
-    "imagej composite of three", "tiff jpeg rgb", "png rgb", "png table", "png interlaced", "png rgb 16 bit", "bmp table", "bmp run lengths", "gif",
-    "webp lossless", "jpeg", "jpeg progressive", "jpeg 2000", "ppm",
+    "imagej composite of three", "tiff jpeg rgb", "png rgb", "png table", "png interlaced", "png rgb 16 bit",
+    "bmp table", "bmp run lengths", "gif", "webp lossless", "jpeg", "jpeg progressive", "jpeg 2000", "ppm",
 )  # fmt: skip
 MEMORY = 3 << 30
 """Bytes of addresses that the process may take, libraries included."""

@@ -495,7 +495,7 @@ def test_pixels_that_lzw_is_short_of_are_missed_whatever_the_depth(tmp_path, row
     """OpenCV passes over this in pictures of 8 bits."""
     data = raw_tiff(lzw(FULL[: HEIGHT - 3].tobytes()), compression=5, height=rows)
     (tmp_path / "a.tif").write_bytes(data)
-    with pytest.raises(InputError, match="cannot be decompressed"):
+    with pytest.raises(InputError, match="cannot be decompressed|ends before its last pixel"):
         read_image(tmp_path / "a.tif")
 
 

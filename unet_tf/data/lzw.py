@@ -22,7 +22,8 @@ def unpack_lzw(data: bytes, size: int) -> bytes:
         TIFF Revision 6.0, section 13.
     """
     first: list[bytes] = [bytes([value]) for value in range(256)] + [b"", b""]
-    table, parts, length, previous = list(first), [], 0, b""
+    table: list[bytes] = []
+    parts, length, previous = [], 0, b""
     buffer, held, width, at = 0, 0, 9, 0
     while length < size:
         while held < width:
@@ -31,6 +32,8 @@ def unpack_lzw(data: bytes, size: int) -> bytes:
             buffer, held, at = (buffer << 8 | data[at]) & 0xFFFFFF, held + 8, at + 1
         held -= width
         code = buffer >> held & ((1 << width) - 1)
+        if code != CLEAR and not table:
+            raise Damage("a strip or tile does not begin as LZW does")
         if code == CLEAR:
             table, width, previous = list(first), 9, b""
             continue

@@ -26,6 +26,10 @@ WHOLE = {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64), "c": (64
 """Bits of numbers that NumPy has."""
 
 
+PADDING = 16
+"""Bytes that a writer may put after a strip or tile, so that the next one begins at a round number."""
+
+
 class Tag(IntEnum):
     """Tags that say how pixels lie and what they mean; all others are left alone, damaged or not."""
 
@@ -193,7 +197,11 @@ def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> 
 
 
 def _number(tags: Tags, tag: Tag, default: int) -> int:
-    return int(tags[tag][0]) if tag in tags else default
+    if tag not in tags:
+        return default
+    if len(tags[tag]) > 1:
+        raise Damage(f"its tag {tag} has {len(tags[tag])} values")
+    return int(tags[tag][0])
 
 
 def _page(tags: Tags, order: str, size: int) -> TiffPage:
@@ -232,6 +240,10 @@ def _checked(page: TiffPage, size: int) -> TiffPage:
     if not counts.all():
         empty = np.count_nonzero(counts == 0)
         raise Unread(f"has {empty} of {needed} strips or tiles without a byte (sparse, or damaged). Save it whole")
+    if Tag.COMPRESSION not in page.tags:
+        raise Damage("it does not say how it is compressed")
+    if page.compression == 1 and counts.max() > page.segment_bytes(page.segment[0]) + PADDING:
+        raise Damage(f"a strip or tile of {page.segment} px has {counts.max()} bytes without compression")
     if (offsets > size).any() or (counts > size - offsets).any():
         raise Damage("strips or tiles are beyond its end")
     return replace(page, offsets=offsets, counts=counts)

@@ -104,7 +104,7 @@ def _decompressed(data: bytes, page: TiffPage, rows: int, size: int) -> bytes:
 
 def _zstd(data: bytes) -> bytes:
     try:
-        from numcodecs import zstd  # type: ignore[import-untyped]  # zarr brings it
+        from numcodecs import zstd  # zarr brings it
     except ImportError as error:
         raise Unread("is compressed by zstd, which takes the package numcodecs: pip install numcodecs") from error
     return bytes(zstd.decompress(data))
