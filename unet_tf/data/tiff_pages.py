@@ -175,8 +175,10 @@ def _read(file: BinaryIO, at: int, length: int, size: int) -> bytes:
 def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> Tags:
     tags: Tags = {}
     for tag, kind, count, inline in entries:
-        if tag not in KNOWN or kind not in SIZES or not count:
+        if tag not in KNOWN or not count:
             continue
+        if kind not in SIZES:
+            raise Damage(f"its tag {tag} is of type {kind}")
         if tag in tags:
             raise Damage(f"its tag {tag} stands twice in a directory")
         length = count * SIZES[kind]
