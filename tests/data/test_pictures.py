@@ -2,19 +2,39 @@
 
 import functools
 import io
+import json
+import os
 import struct
+import subprocess
+import sys
 import threading
+import tracemalloc
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-from kinds_of_files import kinds
+from kinds_of_files import GREY as FULL
+from kinds_of_files import HEIGHT, kinds, lzw, raw_tiff
 from PIL import Image
 
-from unet_tf.data.pictures import count_pages, read_image, read_mask, write_picture, write_stack
+from unet_tf.data import png as png_module
+from unet_tf.data import tiff as tiff_module
+from unet_tf.data.pictures import (
+    SUFFIXES,
+    UNREAD_SUFFIXES,
+    count_pages,
+    open_pictures,
+    read_image,
+    read_mask,
+    write_picture,
+    write_stack,
+)
+from unet_tf.data.tiff_pages import read_pages
 from unet_tf.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -378,3 +398,174 @@ def test_a_colour_table_keeps_indices_and_colours(tmp_path, suffix):
     write_picture(tmp_path / f"a{suffix}", label, colours)
     np.testing.assert_array_equal(read_mask(tmp_path / f"a{suffix}"), colours[label])
     np.testing.assert_array_equal(read_mask(tmp_path / f"a{suffix}", ids=True), label)
+
+
+FUZZED = int(os.environ.get("UNET_TF_FUZZ", "2000"))
+SILENCE = 120
+"""Seconds without a line after which a file counts as one that hangs: a file takes about a millisecond."""
+
+
+def test_a_damaged_file_is_read_as_others_read_it_or_refused_by_name(tmp_path):
+    command = [sys.executable, str(Path(__file__).parents[1] / "fuzz_readers.py"), str(tmp_path), str(FUZZED)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        watch = threading.Timer(SILENCE, child.kill)
+        watch.start()
+        lines = []
+        for line in child.stdout:
+            watch.cancel()
+            lines.append(json.loads(line))
+            watch = threading.Timer(SILENCE, child.kill)
+            watch.start()
+        watch.cancel()
+    assert child.returncode == 0, f"ended after {lines[-1:]}: the next file hangs, crashes or takes too much"
+    counts = Counter(line["outcome"] for line in lines)
+    print(dict(counts))
+    assert set(counts) == {"original", "second decoder", "refused"}, [
+        line for line in lines if line["outcome"] not in ("original", "second decoder", "refused")
+    ]
+
+
+def lying_chunk(colour):
+    """A PNG file whose pixels are 2 GB long, it says."""
+    data = bytearray(png(64, 64, colour=colour, data=bytes(64 * 65)))
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = b"\x7f\xff\xff\xf0"
+    return bytes(data)
+
+
+def in_a_circle():
+    data = bytearray(tiff(GREY, metadata=None))
+    at = struct.unpack("<I", data[4:8])[0]
+    (entries,) = struct.unpack("<H", data[at : at + 2])
+    data[at + 2 + 12 * entries : at + 6 + 12 * entries] = struct.pack("<I", at)
+    return bytes(data)
+
+
+def count_of(tag, count):
+    """A TIFF file of which a tag says that it has so many values."""
+    data = bytearray(tiff(np.tile(GREY, (30, 1)), metadata=None, rowsperstrip=1))
+    at = next(at for at in range(len(data)) if data[at : at + 2] == struct.pack("<H", tag) and data[at + 2] in (3, 4))
+    data[at + 4 : at + 8] = struct.pack("<I", count)
+    return bytes(data)
+
+
+def wide_bmp():
+    data = bytearray(pil(GREY, "BMP"))
+    data[18:26] = struct.pack("<ii", 40_000, 40_000)
+    return bytes(data)
+
+
+def wide_jpeg():
+    data = bytearray(pil(GREY, "JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 65_000, 65_000)
+    return bytes(data)
+
+
+LIES = {
+    "png chunk": (lying_chunk(0), "reaches beyond its end"),
+    "png table chunk": (lying_chunk(3), "reaches beyond its end"),
+    "tiff circle": (in_a_circle(), "leads back to an earlier one"),
+    "tiff count": (count_of(273, 0x7FFFFFFF), "are beyond its end"),
+    "tiff few": (count_of(273, 3), "takes 210 strips or tiles, and lists 3 places"),
+    "bmp": (wide_bmp(), "declares 40000x40000 px"),
+    "jpeg": (wide_jpeg(), "declares 65000x65000 px"),
+    "gif": (b"GIF89a\xff\xff\xff\xff\0\0\0\x3b", "declares 65535x65535 px"),
+    "ppm": (b"P6 60000 60000 255\n", "holds 0 of 10800000000 values"),
+    "webp": (b"RIFF\xff\xff\xff\x7fWEBPVP8L" + bytes(9), "declares 2147483655 bytes, and has 25"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_files_that_lie_are_refused_before_anything_is_allocated(tmp_path, name):
+    data, message = LIES[name]
+    (tmp_path / "a").write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=message) as raised:
+            read_image(tmp_path / "a")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert raised.value.file == tmp_path / "a"
+
+
+@pytest.mark.parametrize("rows", [HEIGHT, HEIGHT - 1])
+def test_pixels_that_lzw_is_short_of_are_missed_whatever_the_depth(tmp_path, rows):
+    """OpenCV passes over this in pictures of 8 bits."""
+    data = raw_tiff(lzw(FULL[: HEIGHT - 3].tobytes()), compression=5, height=rows)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(InputError, match="cannot be decompressed|ends before its last pixel"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_stack_is_parsed_once_and_not_once_a_page(tmp_path, monkeypatch):
+    write_stack(tmp_path / "a.tif", [GREY + page for page in range(40)])
+    parsed = []
+    monkeypatch.setattr(tiff_module, "read_pages", lambda *args: parsed.append(1) or read_pages(*args))
+    monkeypatch.setattr(tiff_module, "FRESH", 0)
+    for page in range(count_pages(tmp_path / "a.tif")):
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif", page)[..., 0], GREY + np.uint8(page))
+    assert len(parsed) == 1
+    write_stack(tmp_path / "a.tif", [GREY.T] * 3)
+    assert count_pages(tmp_path / "a.tif") == 3
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 2)[..., 0], GREY.T)
+    assert len(parsed) == 2
+
+
+def test_pages_of_a_stack_are_read_by_many_threads(tmp_path):
+    write_stack(tmp_path / "a.tif", [GREY + page for page in range(40)])
+    pictures = open_pictures(tmp_path / "a.tif")
+    assert len(pictures) == 40
+    with ThreadPoolExecutor(8) as pool:
+        for page, found in enumerate(pool.map(pictures.read, range(40))):
+            np.testing.assert_array_equal(found[..., 0], GREY + np.uint8(page))
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_named(tmp_path):
+    write_stack(tmp_path / "a.tif", [GREY] * 2)
+    pictures = open_pictures(tmp_path / "a.tif")
+    write_stack(tmp_path / "a.tif", [GREY.T] * 3)
+    with pytest.raises(InputError, match="must stay as it is while it is read"):
+        pictures.read(1)
+
+
+def test_a_png_is_read_in_strips_where_opencv_takes_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(png_module, "STRIP", 100)
+    for number, picture in enumerate((GREY, RGB, DEEP, np.dstack([RGB, GREY]))):
+        data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS])[1].tobytes()
+        (tmp_path / f"{number}.png").write_bytes(data)
+        expected = picture if picture.ndim == 2 else picture[..., 2::-1]
+        np.testing.assert_array_equal(read_mask(tmp_path / f"{number}.png"), expected)
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(1, 5)])
+def test_a_file_of_an_ome_set_is_what_it_holds_itself(tmp_path, part):
+    names = [f"m_t{t}.ome.tif" for t in range(6)]
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{t}</UUID></TiffData>'
+        for t, name in enumerate(names)
+    )
+    for t, name in list(enumerate(names))[part]:
+        xml = (
+            f'<?xml version="1.0"?><OME UUID="urn:uuid:{t}"><Image><Pixels DimensionOrder="XYCZT" SizeC="1" '
+            f'SizeT="6" SizeX="5" SizeY="7" SizeZ="1" Type="uint8">{blocks}</Pixels></Image></OME>'
+        )
+        (tmp_path / name).write_bytes(tiff(GREY + t, description=xml, metadata=None))
+    for t, name in list(enumerate(names))[part]:
+        assert count_pages(tmp_path / name) == 1
+        np.testing.assert_array_equal(read_image(tmp_path / name)[..., 0], GREY + np.uint8(t))
+
+
+def test_smaller_versions_in_a_file_are_no_pages(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(GREY, metadata=None)
+        writer.write(GREY[::2, ::2], metadata=None, subfiletype=1)
+    assert count_pages(tmp_path / "a.tif") == 1
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)
+
+
+def test_suffixes_are_read_or_are_not():
+    assert not set(SUFFIXES) & set(UNREAD_SUFFIXES)
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in (*SUFFIXES, *UNREAD_SUFFIXES))
+    assert {kind.suffix for kind in kinds() if not kind.refused} <= set(SUFFIXES)

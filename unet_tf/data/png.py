@@ -70,7 +70,7 @@ def read_png(data: bytes, ids: bool) -> NDArray:
     passes = [
         one for one in (ADAM7 if png.interlaced else ((0, 0, 1, 1),)) if one[0] < png.height and one[1] < png.width
     ]
-    stored = np.zeros(0)
+    stored: NDArray = np.zeros(0)
     inflated = _Inflated(png.packed)
     for first, begin, down, across in passes:
         height, width = -(-(png.height - first) // down), -(-(png.width - begin) // across)

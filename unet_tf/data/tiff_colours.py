@@ -31,6 +31,8 @@ def check_colour(page: TiffPage) -> None:
             f"is in the colour space {name}, and TIFF must be grey, RGB, CMYK or YCbCr, or have a colour table. "
             "Save it as RGB"
         )
+    if page.bits < 8 and SHOWN[photometric] > 1:
+        raise Unread(f"has colours of {page.bits} bits. Save it with 8 or 16 bits")
     if photometric == CMYK and page.number(Tag.INK_SET, 1) != 1:
         raise Unread("is in inks other than CMYK. Save it as RGB")
     if photometric in (CMYK, YCBCR) and (page.kind, page.bits) not in (

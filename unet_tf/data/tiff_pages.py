@@ -26,6 +26,10 @@ WHOLE = {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64), "c": (64
 """Bits of numbers that NumPy has."""
 
 
+PADDING = 16
+"""Bytes that a writer may put after a strip or tile, so that the next one begins at a round number."""
+
+
 class Tag(IntEnum):
     """Tags that say how pixels lie and what they mean; all others are left alone, damaged or not."""
 
@@ -141,8 +145,8 @@ def read_pages(file: BinaryIO, size: int) -> list[TiffPage]:
     head = file.read(16)
     order = "<" if head[:2] == b"II" else ">"
     big = head[2:4] in (b"+\0", b"\0+")
-    if len(head) < (16 if big else 8):
-        raise Damage("it ends within its header")
+    if len(head) < (16 if big else 8) or (big and head[4:8] != struct.pack(order + "HH", 8, 0)):
+        raise Damage("its header is not that of a TIFF file")
     counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")))
     at = int(struct.unpack(link, head[8:16] if big else head[4:8])[0])
     pages: list[TiffPage] = []
@@ -171,8 +175,12 @@ def _read(file: BinaryIO, at: int, length: int, size: int) -> bytes:
 def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> Tags:
     tags: Tags = {}
     for tag, kind, count, inline in entries:
-        if tag not in KNOWN or kind not in SIZES or not count:
+        if tag not in KNOWN or not count:
             continue
+        if kind not in SIZES:
+            raise Damage(f"its tag {tag} is of type {kind}")
+        if tag in tags:
+            raise Damage(f"its tag {tag} stands twice in a directory")
         length = count * SIZES[kind]
         if length <= len(inline):
             data = inline[:length]
@@ -191,7 +199,11 @@ def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> 
 
 
 def _number(tags: Tags, tag: Tag, default: int) -> int:
-    return int(tags[tag][0]) if tag in tags else default
+    if tag not in tags:
+        return default
+    if len(tags[tag]) > 1:
+        raise Damage(f"its tag {tag} has {len(tags[tag])} values")
+    return int(tags[tag][0])
 
 
 def _page(tags: Tags, order: str, size: int) -> TiffPage:
@@ -230,6 +242,10 @@ def _checked(page: TiffPage, size: int) -> TiffPage:
     if not counts.all():
         empty = np.count_nonzero(counts == 0)
         raise Unread(f"has {empty} of {needed} strips or tiles without a byte (sparse, or damaged). Save it whole")
+    if Tag.COMPRESSION not in page.tags:
+        raise Damage("it does not say how it is compressed")
+    if page.compression == 1 and counts.max() > page.segment_bytes(page.segment[0]) + PADDING:
+        raise Damage(f"a strip or tile of {page.segment} px has {counts.max()} bytes without compression")
     if (offsets > size).any() or (counts > size - offsets).any():
         raise Damage("strips or tiles are beyond its end")
     return replace(page, offsets=offsets, counts=counts)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.lzw import unpack_lzw, unpack_packbits
 from unet_tf.data.structure import Damage, Unread, check_jpeg, quiet_opencv
 from unet_tf.data.tiff_pages import WHOLE, Tag, TiffPage
 
@@ -112,13 +113,23 @@ def _zstd(data: bytes) -> bytes:
 def _by_opencv(data: bytes, page: TiffPage, rows: int) -> bytes:
     """Bytes of a segment in LZW, PackBits or fax, by the codecs of OpenCV, which reads the segment as a picture.
 
-    The picture is grey, of one byte (fax: one bit) a pixel, so that colour tables, predictors, channels and types of
+    The picture is grey, of two bytes (fax: one bit) a pixel, so that colour tables, predictors, channels and types of
     the true one are left to us.
     """
-    bits = 1 if page.compression in FAX else 8
-    if bits == 1 and page.bits * page.samples != 1:
-        raise Damage(f"it declares fax compression of {page.samples} samples of {page.bits} bits")
-    width = page.segment[1] if bits == 1 else page.segment_bytes(1)
+    if page.compression in FAX:
+        if page.bits * page.samples != 1:
+            raise Damage(f"it declares fax compression of {page.samples} samples of {page.bits} bits")
+        return np.packbits(_as_picture(data, page, rows, page.segment[1], 1) > 0, axis=1).tobytes()
+    width = page.segment_bytes(1)
+    if width % 2 == 0:
+        return _as_picture(data, page, rows, width // 2, 16).tobytes()
+    if rows % 2 == 0:
+        return _as_picture(data, page, rows // 2, width, 16).tobytes()
+    # pictures of 8 bits would do, but OpenCV passes over damage in them
+    return (unpack_lzw if page.compression == LZW else unpack_packbits)(data, rows * width)
+
+
+def _as_picture(data: bytes, page: TiffPage, rows: int, width: int, bits: int) -> NDArray:
     tags = [(Tag.WIDTH, width), (Tag.LENGTH, rows), (Tag.BITS, bits), (Tag.COMPRESSION, page.compression)]
     tags += [(Tag.PHOTOMETRIC, 1), (Tag.STRIPS, 8), (Tag.SAMPLES, 1), (Tag.ROWS, rows), (Tag.STRIP_BYTES, len(data))]
     tags += [(tag, page.number(tag, 0)) for tag in (Tag.FAX3, Tag.FAX4) if tag in page.tags]
@@ -132,8 +143,8 @@ def _by_opencv(data: bytes, page: TiffPage, rows: int) -> bytes:
     except cv2.error:
         found = None
     if found is None or found.shape != (rows, width):
-        raise Damage(f"a strip or tile of {rows}x{width} cannot be decompressed")
-    return (np.packbits(found > 0, axis=1) if bits == 1 else found).tobytes()
+        raise Damage("a strip or tile cannot be decompressed")
+    return found
 
 
 def _predicted(data: bytes, page: TiffPage, rows: int) -> NDArray:
