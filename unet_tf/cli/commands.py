@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from unet_tf.cli.console import (
     Bars,
     console,
     errors,
     literal,
+    print_findings,
     print_outcome,
     print_scores,
     print_table,
     print_table_of_scores,
-    progress_bars,
     show_log,
     tensorboard_callback,
+    working,
 )
 from unet_tf.cli.options import SETTINGS, with_settings
 from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
 from unet_tf.run import Run
-from unet_tf.utils.signals import STOPPED, STOPPING, stoppable
+from unet_tf.utils.signals import STOPPING
 from unet_tf.utils.stderr import quiet_tensorflow
 from unet_tf.version import __version__
 
@@ -54,6 +54,8 @@ ConfigFile = Annotated[
 Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
+
+AGAIN = "Stopped. The same command does what is left."
 
 
 def main() -> None:
@@ -92,12 +94,8 @@ def demo(
     quiet_tensorflow()
     import unet_tf
 
-    def step(name: str) -> None:
-        bars.finish()
-        console.print(f"[bold]{name}[/]")
-
-    with show_log(), progress_bars() as bars:
-        report = unet_tf.demo(out, overwrite, on_step=step, on_part=bars.counter("done"))
+    with show_log(), working() as bars:
+        report = unet_tf.demo(out, overwrite, on_step=bars.step, on_part=bars.counter("done"))
     print_scores(out)
     console.print(f"Report: {literal(str(report))}")
 
@@ -118,29 +116,18 @@ def check(
     """Read every pair: what is there, what is wrong, what to train with. Exit code 1 where training would fail."""
     from unet_tf.data.palette import PALETTE_FILE
     from unet_tf.planning.doctor import check as run_check
-    from unet_tf.planning.page import check_folder, class_rows, split_rows, suggestions, write_overview
+    from unet_tf.planning.page import check_folder, write_overview
 
     if out is not None:
         check_folder(out)
-    with progress_bars() as bars:
+    with working() as bars:
         findings = run_check(data, on_file=bars.counter("reading pairs"), **settings)
-    for header, *rows in filter(None, (split_rows(findings), class_rows(findings))):
-        table = Table(*map(literal, header), box=None)
-        for row in rows:
-            table.add_row(*map(literal, row))
-        console.print(table)
-    for name, value in suggestions(findings):
-        console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")
-    for warning in findings.notes + findings.warnings:
-        console.print(f"[yellow]Worth a look:[/] {literal(warning)}")
-    for problem in findings.problems:
-        errors.print(f"[bold red]Problem:[/] {literal(problem)}")
+    print_findings(findings)
     if out is not None:
         console.print(f"Page: {literal(str(write_overview(findings, out)))}")
         if findings.palette is not None:
-            console.print(
-                f"Give the classes in {literal(str(out / PALETTE_FILE))} names and copy it into {literal(str(data))}."
-            )
+            file = literal(str(out / PALETTE_FILE))
+            console.print(f"Give the classes in {file} names and copy it into {literal(str(data))}.")
     if findings.problems:
         raise typer.Exit(1)
     console.print("[green]Nothing stands in the way of training.[/]")
@@ -177,12 +164,9 @@ def train(
     quiet_tensorflow()
     import unet_tf
 
-    with stoppable(), show_log(), progress_bars() as bars:
+    with show_log(), working("") as bars:  # the log says how to go on
         shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
-        try:
-            run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
-        except KeyboardInterrupt:
-            raise typer.Exit(STOPPED) from None  # the log has said how to go on
+        run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
     print_scores(run.path)
     console.print(f"Report: {literal(str(run.path / run.REPORT))}")
 
@@ -210,11 +194,8 @@ def crossval(
     import unet_tf
     from unet_tf.training.crossval import summary_rows
 
-    with stoppable(), show_log(), progress_bars() as bars:
-        try:
-            result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
-        except KeyboardInterrupt:
-            raise typer.Exit(STOPPED) from None
+    with show_log(), working("") as bars:
+        result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
     print_table(summary_rows(result))
     console.print(f"Report: {literal(str(out / Run.REPORT))}")
 
@@ -233,7 +214,7 @@ def evaluate(
     from unet_tf.evaluation.evaluate import NotStored
 
     try:
-        with progress_bars() as bars:
+        with working() as bars:
             result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"))
     except NotStored as error:  # a read-only run: the scores are not lost
         print_table_of_scores(error.evaluation.to_json())
@@ -298,7 +279,7 @@ def predict(
     if out.suffix == ".zarr":
         if len(inputs) > 1 or any(extras[name] for name in extras if name != "format"):
             raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
-        with progress_bars() as bars:
+        with working(AGAIN) as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
             unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
             speed = bars.speed or "all of it was there"
@@ -306,7 +287,7 @@ def predict(
         return
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")
-    with progress_bars() as bars:
+    with working(AGAIN) as bars:
         counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
         outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
     print_outcome(outcome, out, bars.speed)
@@ -341,15 +322,11 @@ def export(
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
-    def step(name: str) -> None:
-        bars.finish()
-        console.print(f"[bold]{name}[/]")
-
     names = [name.strip() for name in variants.split(",") if name.strip()]
-    with progress_bars() as bars:
+    with working() as bars:
         report = unet_tf.export(
             run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
-            on_step=step, on_image=bars.counter("pictures"),
+            on_step=bars.step, on_image=bars.counter("pictures"),
         )  # fmt: skip
     print_table(bundle_rows(report))
     console.print(f"On {report['pictures']}. Report: {literal(str(out / PAGE))}")
@@ -371,7 +348,7 @@ def verify(
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
-    with progress_bars() as bars:
+    with working() as bars:
         found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"))
     if found.report is not None:
         print_table(bundle_rows(found.report))

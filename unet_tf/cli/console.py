@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich import progress as rich_progress
 from rich.console import Console
 from rich.markup import escape
@@ -28,10 +29,12 @@ from rich.text import Text
 from unet_tf.errors import InputError
 from unet_tf.run import Run
 from unet_tf.utils.progress import Progress
+from unet_tf.utils.signals import STOPPED, Stopped, stoppable
 from unet_tf.utils.text import shown
 
 if TYPE_CHECKING:
     from unet_tf.evaluation.tables import EvaluationTable
+    from unet_tf.planning.findings import Findings
     from unet_tf.prediction.files import Outcome
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -70,6 +73,11 @@ class Bars:
 
         return count
 
+    def step(self, name: str) -> None:
+        """Print the name of a step that begins, in the place of all bars."""
+        self.finish()
+        console.print(f"[bold]{name}[/]")
+
     def finish(self) -> None:
         """Remove all bars."""
         for task in self.progress.task_ids:
@@ -91,6 +99,22 @@ def progress_bars() -> Iterator[Bars]:
     with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         bars = speed.bars = Bars(progress)
         yield bars
+
+
+@contextmanager
+def working(stopped: str = "Stopped. Nothing half-written is left.") -> Iterator[Bars]:
+    """Show the bars of a block that Ctrl-C and SIGTERM end between two units of its work, with exit code 130.
+
+    Args:
+        stopped: what to say then; "" where the log says it.
+    """
+    try:
+        with stoppable(), progress_bars() as bars:
+            yield bars
+    except Stopped:
+        if stopped:
+            console.print(stopped)
+        raise typer.Exit(STOPPED) from None
 
 
 class _Speed(ProgressColumn):
@@ -155,6 +179,20 @@ def print_table_of_scores(stored: EvaluationTable) -> None:
     print_table(score_rows(stored))
     if words := lacking(stored):
         console.print(literal(words))
+
+
+def print_findings(findings: Findings) -> None:
+    """Print what a check found: tables, suggestions, what deserves a look, what would stop training."""
+    from unet_tf.planning.page import class_rows, split_rows, suggestions
+
+    for rows in filter(None, (split_rows(findings), class_rows(findings))):
+        print_table(rows)
+    for name, value in suggestions(findings):
+        console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")
+    for warning in findings.notes + findings.warnings:
+        console.print(f"[yellow]Worth a look:[/] {literal(warning)}")
+    for problem in findings.problems:
+        errors.print(f"[bold red]Problem:[/] {literal(problem)}")
 
 
 def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:

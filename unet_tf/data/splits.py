@@ -15,6 +15,8 @@ from unet_tf.errors import InputError
 
 STARTS = 64
 """Places of a single stack at which a share of its pages is tried to begin, so that it holds all classes."""
+TRIES = 8
+"""Draws that spread rare classes, of which the best is taken: one that chooses part by part may miss it."""
 
 
 def find_splits(
@@ -127,7 +129,7 @@ def hold_out(
         wanted = min(max(1, round(share * len(pairs))), len(pairs) - 1)
         most = max(wanted, len(pairs) // 2)
         draws = [[draw(order, wanted, most)] for order in orders]
-        draws += [] if one_stack else [[draw_spread(orders[0], wanted, most)]]
+        draws += [] if one_stack else [[draw_spread(one, wanted, most)] for one in _rotations(orders[0], 0, TRIES)]
     else:
         draws = [fold_up(order, count, one_stack) for order in orders]
         draws += [] if one_stack else [fold_spread(orders[0], count)]
@@ -147,9 +149,13 @@ def _orders(parts: list[Part], seed: int, one_stack: bool) -> list[list[Part]]:
     """The seeded order; of the pages of one stack, where neighbours stay together, some more that begin elsewhere."""
     if not one_stack:
         return [random.Random(seed).sample(parts, len(parts))]
-    start = random.Random(seed).randrange(len(parts))
-    starts = [(start + step) % len(parts) for step in range(0, len(parts), -(-len(parts) // STARTS))]
-    return [parts[at:] + parts[:at] for at in starts]
+    return _rotations(parts, random.Random(seed).randrange(len(parts)), STARTS)
+
+
+def _rotations(parts: list[Part], start: int, most: int) -> list[list[Part]]:
+    """The parts in their order, begun at `start` and at up to `most` places in all, evenly apart."""
+    places = [(start + step) % len(parts) for step in range(0, len(parts), -(-len(parts) // most))]
+    return [parts[at:] + parts[:at] for at in places]
 
 
 def draw(order: Iterable[Part], wanted: int, most: int, held: Sequence[Part] = ()) -> list[Part]:
