@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -21,6 +23,7 @@ from unet_tf.data.tiff import import_tifffile
 from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
+from unet_tf.utils.signals import STOPPED, look, stoppable
 
 
 def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, page: int | None = None) -> None:
@@ -40,24 +43,38 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
     """
     if mask_file.suffix.lower() not in (*LOSSLESS, ".npy"):
         raise InputError(
-            f"A mask is written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
+            f"A mask must be written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
     if mask_file.resolve() in (image_file.resolve(), model.resolve()):
         raise InputError(f"{mask_file} would be written over by its mask. Choose another name for the mask.")
     if mask_file.suffix.lower() in TIFF:
         import_tifffile(mask_file)  # now, and not once all is done
     # the decoded picture, the net and the drawn mask are in memory one after another, not at once
-    with replacing(mask_file) as written, TemporaryDirectory(prefix=".", dir=mask_file.parent) as folder:
-        image = MappedArray(_as_array(image_file, page, Path(folder)))
-        label_file = written if mask_file.suffix.lower() == ".npy" else Path(folder) / "label.npy"
+    with stoppable(), replacing(mask_file) as written, _folder_beside(mask_file) as folder:
+        image = MappedArray(_as_array(image_file, page, folder))
+        label_file = written if mask_file.suffix.lower() == ".npy" else folder / "label.npy"
         masks = _label(model, image, label_file, threads)
+        look()
         if label_file != written:
             write_picture(written, masks.mask(np.load(label_file)))
+
+
+@contextmanager
+def _folder_beside(file: Path) -> Iterator[Path]:
+    """A folder beside a file, which is gone when the block ends."""
+    try:
+        folder = TemporaryDirectory(prefix=".", dir=file.parent)
+    except OSError as error:
+        raise InputError(f"Cannot write into {file.parent}: {error.strerror}. Choose another place.", file) from error
+    with folder as name:
+        yield Path(name)
 
 
 def _as_array(image_file: Path, page: int | None, folder: Path) -> Path:
     """The .npy file of a picture: itself, or a new one in the folder."""
     if image_file.suffix.lower() == ".npy":
+        if page is not None:
+            raise InputError(f"{image_file} holds one picture; --page must name one of a TIFF stack.", image_file)
         return image_file
     if page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
         raise InputError(f"{image_file} is a stack of {pages} pictures. Name one of them: --page 0.")
@@ -97,15 +114,16 @@ class MappedArray:
         self.path = path
         try:
             array = self._open("r")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read as an array: {error}. Save it with numpy.save.") from error
-        if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or not array.size:
-            received = getattr(array, "shape", "a .npz archive")
-            raise InputError(f"An image is (H, W) or (H, W, C) with a pixel at least; {path} is {received}.")
+        except Exception as error:  # NumPy raises whatever its readers meet in a file that is none
+            raise InputError(f"{path} cannot be read as an array: {error}. Save it with numpy.save.", path) from error
+        if array.ndim not in (2, 3) or not array.size:
+            raise InputError(
+                f"An image must be (H, W) or (H, W, C) with a pixel at least; {path} is {array.shape}.", path
+            )
         self.shape, self.dtype = (*array.shape, 1)[:3], array.dtype
 
     def _open(self, mode: Literal["r", "r+"]) -> NDArray:
-        return np.load(self.path, mmap_mode=mode)
+        return np.lib.format.open_memmap(self.path, mode)
 
     def __getitem__(self, window: Any) -> NDArray:
         part = np.array(self._open("r")[window])
@@ -134,6 +152,8 @@ def main() -> None:
         segment(arguments.model, arguments.image, arguments.mask, arguments.threads, arguments.page)
     except InputError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ def write_bundle_page(
     header, *rows = bundle_rows(report)
     sections = [
         f"<p>On {html.escape(report['pictures'])}. A tile is one of {report['tile']}x{report['tile']} px, "
-        f"{report['threads']} threads, median, all nets in turns. {html.escape(SAVED_MODEL)} and float32 are held to "
-        "Keras in probability, the others to their mean IoU: a loss of more than "
-        f"{description.origin.max_iou_drop:g} is not exported.</p>",
+        f"{report['threads']} threads for TFLite and all of the machine's for TensorFlow, median, all nets in turns. "
+        f"{html.escape(SAVED_MODEL)} and float32 are held to Keras in probability, the others to their mean IoU: a "
+        f"loss of more than {description.origin.max_iou_drop:g} is not exported.</p>",
         table(rows, header),
         '<p class="note">Probability: the largest difference to Keras at any pixel. Same labels: the share of the '
         "pixels that have the class that Keras gives them.</p>",
@@ -119,6 +119,10 @@ def _limits(description: Description) -> str:
     limits = [
         f"The net knows pictures like those that it learnt from: {_colours(description)}, {_pixels(description)} of "
         "their range, objects of their size. It says nothing of how sure it is on others.",
+        "`encoded` takes PNG (8 bit; 16 bit where the net learnt from it), JPEG in grey or RGB, and BMP of 8, 24 or 32 "
+        "bits, and turns them as their EXIF orientation says: the mask lies as the picture is seen. Other kinds, files "
+        "that are cut off and headers that declare more than the bytes can hold are refused. A JPEG that is damaged "
+        "inside of its scan, and ends well, is not known as such.",
         f"A pixel is judged by what lies up to {geometry.halo} px around it; beyond the picture it is mirrored.",
         f"The TFLite files take one tile of {description.tile}x{description.tile} px, of which the inner "
         f"{geometry.tile_step(description.tile)} px count (`bundle.json`: halo, margin, step).",

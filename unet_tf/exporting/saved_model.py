@@ -123,7 +123,9 @@ def tiled(net: Net, image: tf.Tensor, geometry: Geometry, max_tile: int, dtype: 
     has_pixels = tf.debugging.Assert(
         tf.size(image) > 0, ["image must be (B, H, W, C) with a pixel at least; received", tf.shape(image)]
     )
-    with tf.control_dependencies([has_pixels]):  # before a division by zero
+    finite = tf.reduce_all(tf.math.is_finite(image)) if image.dtype.is_floating else True
+    is_finite = tf.debugging.Assert(finite, ["image must hold finite values; it holds NaN or infinity"])
+    with tf.control_dependencies([has_pixels, is_finite]):  # before a division by zero
         batch, sizes = tf.shape(image)[0], tf.shape(image)[1:3]
     stride, halo, margin = geometry.stride, geometry.halo, geometry.margin
     counts = -(-sizes // geometry.tile_step(max_tile))

@@ -46,22 +46,42 @@ class Network:
         signature = [tf.TensorSpec((1, *self.sizes, self.channels), tf.float32)]  # one graph for all sizes
 
         @tf.function(input_signature=signature)
-        def label(window: tf.Tensor) -> tf.Tensor:
-            return tf.cast(tf.argmax(net(window, training=False), -1, output_type=tf.int32), tf.uint8)
+        def label(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = net(window, training=False)
+            ids = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
+            return ids, tf.reduce_all(tf.math.is_finite(logits))
 
         @tf.function(input_signature=signature)
-        def probabilities(window: tf.Tensor) -> tf.Tensor:
-            return tf.nn.softmax(net(window, training=False))
+        def probabilities(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = net(window, training=False)
+            return tf.nn.softmax(logits), tf.reduce_all(tf.math.is_finite(logits))
 
         self._label, self._probabilities = label, probabilities
 
     def label(self, window: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """(h, w, C) normalised pixels -> (h - shrink, w - shrink) ids of the most probable classes."""
-        return self._label(tf.constant(window[None])).numpy()[0]
+        """(h, w, C) normalised pixels -> (h - shrink, w - shrink) ids of the most probable classes.
+
+        Raises:
+            InputError: the net gives what is not finite, of which no class is the most probable.
+        """
+        return self._checked(*self._label(tf.constant(window[None])))
 
     def probabilities(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(h, w, C) normalised pixels -> (h - shrink, w - shrink, num_classes) probabilities."""
-        return self._probabilities(tf.constant(window[None])).numpy()[0]
+        """(h, w, C) normalised pixels -> (h - shrink, w - shrink, num_classes) probabilities.
+
+        Raises:
+            InputError: the net gives what is not finite.
+        """
+        return self._checked(*self._probabilities(tf.constant(window[None])))
+
+    @staticmethod
+    def _checked(found: tf.Tensor, finite: tf.Tensor) -> NDArray:
+        if not finite.numpy():
+            raise InputError(
+                "A net must give finite values; this one gives NaN or infinity. Train it again, with a lower "
+                "--learning-rate or in float32."
+            )
+        return found.numpy()[0]
 
     def memory_needed(self, pixels: int) -> int:
         """Estimate the bytes that predicting a window of so many pixels takes beside the net itself, on a CPU."""

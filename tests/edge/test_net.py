@@ -1,0 +1,62 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from unet_tf.edge.net import SHA256, EdgeNet, read_description
+from unet_tf.errors import InputError
+from unet_tf.exporting.bundle import TFLITE
+
+
+@pytest.fixture(scope="module")
+def content(bundle):
+    return (bundle / TFLITE["float32"]).read_bytes()
+
+
+def test_a_file_that_was_cut_anywhere_is_refused(content, tmp_path):
+    file = tmp_path / "a.tflite"
+    for size in (0, 3, 7, 8, 100, *np.linspace(200, len(content) - 1, 40).astype(int)):
+        file.write_bytes(content[:size])
+        with pytest.raises(InputError, match=r"a\.tflite (is damaged|is no TFLite file)"):
+            EdgeNet(file)
+
+
+def test_a_byte_that_was_changed_anywhere_is_found_before_the_interpreter_sees_it(content, tmp_path, monkeypatch):
+    from ai_edge_litert import interpreter
+
+    monkeypatch.setattr(interpreter, "Interpreter", lambda *arguments, **more: pytest.fail("it was given to LiteRT"))
+    file, rng = tmp_path / "a.tflite", np.random.default_rng(0)
+    for _ in range(400):
+        damaged = bytearray(content)
+        for place in rng.integers(len(content), size=rng.integers(1, 9)):
+            damaged[place] ^= int(rng.integers(1, 256))
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.tflite (is damaged|is no TFLite file)"):
+            EdgeNet(file)
+
+
+def test_what_comes_after_the_end_is_found(content, tmp_path):
+    (tmp_path / "a.tflite").write_bytes(content + b"x")
+    with pytest.raises(InputError, match=r"a\.tflite is damaged: its SHA-256 must be"):
+        EdgeNet(tmp_path / "a.tflite")
+
+
+def test_a_file_without_a_hash_of_its_own_is_held_to_its_bundle(bundle, content, tmp_path):
+    old = content.replace(SHA256.encode(), b"x" * len(SHA256))  # as of version 0.1
+    name = TFLITE["float32"]
+    (tmp_path / name).write_bytes(old)
+    assert read_description(tmp_path / name) == read_description(bundle / name)  # nothing says otherwise
+    shutil.copy(bundle / "bundle.json", tmp_path)
+    with pytest.raises(InputError, match="is damaged: its SHA-256 must be"):
+        read_description(tmp_path / name)
+
+
+def test_what_is_not_finite_goes_neither_in_nor_out(bundle, monkeypatch):
+    net = EdgeNet(bundle / TFLITE["float32"])
+    image = np.zeros((9, 9), np.uint8)
+    outputs = net.run(np.zeros((136, 136, 1), np.uint8))
+    outputs["probabilities"] = outputs["probabilities"] * np.nan
+    monkeypatch.setattr(net, "run", lambda window: outputs)
+    with pytest.raises(InputError, match="A net must give finite probabilities"):
+        net.label(image)
+    assert np.isnan(net.probabilities(image)).all()

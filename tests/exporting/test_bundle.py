@@ -1,0 +1,66 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from unet_tf.errors import InputError
+from unet_tf.evaluation.tables import read_bundle_report
+from unet_tf.exporting.bundle import Bundle
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+    """A bundle without its nets, which are not opened here."""
+    for name in ("bundle.json", "report.json"):
+        shutil.copy(bundle / name, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"classes": NaN}', b"null"]
+)
+@pytest.mark.parametrize(("name", "read"), [("bundle.json", Bundle), ("report.json", None)])
+def test_another_file_is_refused_by_name(folder, content, name, read):
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name} is damaged or of another version: .* Export"):
+        read(folder) if read else read_bundle_report(folder / name)
+
+
+def test_a_field_of_another_type_is_refused_by_its_name(folder):
+    whole = json.loads((folder / "bundle.json").read_text())
+    for field in whole:
+        for value in (None, 3.5, "text", [], {"a": 1}, [[1]], True, -1, 10**30):
+            (folder / "bundle.json").write_text(json.dumps({**whole, field: value}))
+            try:
+                Bundle(folder)  # an empty palette is one
+            except InputError as error:
+                assert "bundle.json is damaged" in str(error)
+        (folder / "bundle.json").write_text(json.dumps({name: whole[name] for name in whole if name != field}))
+        with pytest.raises(InputError, match=f"must have the field '{field}'"):
+            Bundle(folder)
+
+
+def test_bytes_that_were_changed_are_an_input_error_or_another_text(folder):
+    content, rng = (folder / "bundle.json").read_bytes(), np.random.default_rng(0)
+    outcomes = {"opened": 0, "refused": 0}
+    for _ in range(500):
+        damaged = bytearray(content)
+        for place in rng.integers(len(content), size=rng.integers(1, 9)):
+            damaged[place] ^= int(rng.integers(1, 256))
+        (folder / "bundle.json").write_bytes(damaged[: rng.integers(len(content) // 2, len(content) + 1)])
+        try:
+            Bundle(folder)
+            outcomes["opened"] += 1
+        except InputError as error:
+            assert "bundle.json is damaged" in str(error)
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 400
+
+
+def test_files_outside_of_the_folder_are_no_part_of_a_bundle(folder):
+    stored = json.loads((folder / "bundle.json").read_text())
+    stored["sha256"]["../secret"] = "0"
+    (folder / "bundle.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=r"must name files of its folder; it names '\.\./secret'"):
+        Bundle(folder)
