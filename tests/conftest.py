@@ -62,3 +62,15 @@ def bundle(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("bundles") / "tiny"
     export(run, out, bfloat16=True, max_iou_drop=0.1)
     return out
+
+
+DEAR = (
+    "test_notebooks", "test_checkpoint", "test_train", "test_distributed", "test_crossval", "test_export",
+    "test_commands", "test_demonstration", "test_jax", "test_runtimes",
+)  # fmt: skip
+"""Files of tests that take longest: they come first, so that no worker begins one when the other has nothing to do."""
+
+
+def pytest_collection_modifyitems(items):
+    """Put the dear files first; the Makefile tells xdist to keep that order."""
+    items.sort(key=lambda item: DEAR.index(item.path.stem) if item.path.stem in DEAR else len(DEAR))
