@@ -65,6 +65,12 @@ def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
     assert "masks: instance, 2 classes (background, cell); as said" in caplog.text
     assert "decoded, kept in memory" in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    (nuclei / "raw").mkdir()
+    write_picture(nuclei / "raw" / "a.png", np.zeros((9, 9), np.uint8))
+    prepare(nuclei, INSTANCES)
+    shutil.rmtree(nuclei / "raw")
+    assert caplog.messages.count(f"Pictures in {nuclei} that are not used: 1 in raw.") == 1
     prepared = prepare(nuclei, replace(INSTANCES, border_weight=0.0, classes=("a", "b"), cache="none"))
     assert (prepared.border_weight, prepared.classes) == (Choice(0.0), ("a", "b"))
     assert prepared.splits["train"].cache == "none"

@@ -70,7 +70,7 @@ class Found:
     used: set[Path] = field(default_factory=set)
 
     def check(self) -> dict[str, list[Pair]]:
-        """The pairs by split; what is not used is said as warnings of the logger "unet_tf".
+        """The pairs by split.
 
         Raises:
             InputError: there are problems.
@@ -79,8 +79,6 @@ class Found:
             raise InputError(
                 f"Every image must have one mask of the same name. {' '.join(self.problems)} Add or remove these files."
             )
-        for note in self.notes:
-            log.warning(note)
         return self.splits
 
 

@@ -122,7 +122,10 @@ def prepare(
         InputError: the data or a setting cannot be used.
         Stopped: a signal has told to stop.
     """
-    named = find_named(data).check()
+    found = find_named(data)
+    named = found.check()
+    for note in found.notes:
+        log.warning(note)
     pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
     planned = masks is not None
     if masks is not None and config.classes is not None:
