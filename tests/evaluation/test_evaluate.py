@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unet_tf import evaluate, predict, read_image
-from unet_tf.data.folder import match, read_pair
+from unet_tf.data.folder import read_pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
@@ -150,7 +150,7 @@ def test_a_net_that_gives_what_is_not_finite_has_no_score(cells, value):
     answer = np.full((96, 96, 2), 0.5)
     answer[5, 7, 1] = value
     with pytest.raises(InputError, match="probabilities must be finite; the net gives NaN or infinity"):
-        judge(lambda image: answer, match(cells / "test")[0], BINARY, CLASSES)
+        judge(lambda image: answer, find_named(cells / "test").splits[""], BINARY, CLASSES)
 
 
 def test_the_worst_few_and_the_best_are_drawn_and_no_other_is_kept(tmp_path):
@@ -164,7 +164,7 @@ def test_the_worst_few_and_the_best_are_drawn_and_no_other_is_kept(tmp_path):
         write_picture(tmp_path / "masks" / f"{number}.png", label)
         label[:wrong] = 1
         answers.append(np.eye(2)[label])
-    result = judge(lambda image: answers[image[0, 0, 0]], match(tmp_path)[0], BINARY, CLASSES)
+    result = judge(lambda image: answers[image[0, 0, 0]], find_named(tmp_path).splits[""], BINARY, CLASSES)
     assert [case.title.split("/")[-1] for case in result.cases] == ["6", "2", "4", "0", "1"]
     assert {case.image.shape for case in result.cases} == {(350, 2, 1)}  # every second pixel
 
