@@ -1,4 +1,6 @@
 import operator
+import subprocess
+import sys
 
 import pytest
 
@@ -66,3 +68,10 @@ def test_schedulers_that_cannot_be_used_are_refused(monkeypatch):
 
 def test_workers_of_this_machine_are_counted():
     assert [workers_of(s) for s in (None, "tcp://host:8786", "local:3")] == [1, 1, 3]
+
+
+def test_a_script_from_standard_input_is_told_of_the_guard():
+    code = "from unet_tf.prediction.tasks import workers_of\nworkers_of('local:2')\n"
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'put the call under if __name__ == "__main__"' in done.stderr.splitlines()[-1]

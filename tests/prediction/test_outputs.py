@@ -1,0 +1,111 @@
+"""What becomes of pictures whose neighbours fail, whose names collide, and whose process is told to stop."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from unet_tf import predict, predict_files, read_image
+from unet_tf.data.pictures import read_mask, write_picture
+from unet_tf.errors import InputError
+from unet_tf.prediction import outputs
+from unet_tf.utils.signals import Stopped
+
+RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
+
+
+def noise(number, shape=(40, 48)):
+    return np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """a.png, b.tif of three pages, c.png."""
+    folder = tmp_path / "scans"
+    write_picture(folder / "a.png", noise(0))
+    tifffile.imwrite(folder / "b.tif", noise(1, (3, 40, 48)), photometric="minisblack", compression="zlib")
+    write_picture(folder / "c.png", noise(2))
+    return folder
+
+
+def check_neighbours(scans, out, outcome):
+    """a.png and c.png are as alone; b.tif failed by name, and left nothing."""
+    assert (outcome.written, len(outcome.failed)) == (2, 1)
+    assert str(scans / "b.tif") in outcome.failed[0]
+    for name in ("a.png", "c.png"):
+        np.testing.assert_array_equal(read_mask(out / name), 255 * predict(RUN, read_image(scans / name)))
+    assert sorted(p.name for p in out.iterdir()) == ["a.png", "c.png", "manifest.csv", "predict.json"]
+
+
+def test_pages_whose_file_cannot_be_begun_reach_no_other_file(scans, tmp_path, monkeypatch):
+    def refuse(path, colours=None):
+        raise InputError(f"Cannot write {path}: no space left on device.")
+
+    monkeypatch.setattr(outputs, "stack_writer", refuse)
+    check_neighbours(scans, tmp_path / "out", predict_files(RUN, scans, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_page_that_cannot_be_read_ends_its_file_alone(scans, tmp_path, damaged):
+    with tifffile.TiffFile(scans / "b.tif") as file:
+        at = file.pages[damaged].dataoffsets[0]
+    content = bytearray((scans / "b.tif").read_bytes())
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    (scans / "b.tif").write_bytes(content)
+    check_neighbours(scans, tmp_path / "out", predict_files(RUN, scans, tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (("a.png", "a_overlay.png"), {"overlay": True}),
+        (("b.png", "b_instances.png"), {"instances": True, "format": "tif"}),
+        (("a.png", "a.bmp"), {}),
+        (("a.png", "A.bmp"), {}),
+    ],
+)
+def test_two_pictures_that_would_write_one_file_are_named_before_anything_is_written(tmp_path, names, settings):
+    for number, name in enumerate(names):
+        write_picture(tmp_path / "in" / name, noise(number))
+    with pytest.raises(InputError, match="would both write") as raised:
+        predict_files(RUN, tmp_path / "in", tmp_path / "out", **settings)
+    assert all(name in str(raised.value) for name in names)
+    assert not (tmp_path / "out").exists()
+
+
+def test_jobs_that_start_together_on_a_new_folder_share_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("unet_tf.prediction.files.BATCH", 1)
+    for number in range(6):
+        write_picture(tmp_path / "in" / f"{number}.png", noise(number))
+    start, outcomes = threading.Barrier(3), []
+
+    def job(number):
+        start.wait()
+        outcomes.append(predict_files(RUN, tmp_path / "in", tmp_path / "out", shard=f"{number}/3"))
+
+    jobs = [threading.Thread(target=job, args=(number,)) for number in (1, 2, 3)]
+    for one in jobs:
+        one.start()
+    for one in jobs:
+        one.join()
+    assert [one.written for one in outcomes] == [2, 2, 2]
+    assert len([*(tmp_path / "out").glob("?.png")]) == 6
+
+
+def test_a_signal_ends_between_two_pictures_and_the_same_call_goes_on(scans, tmp_path):
+    def tell(done, total):
+        if done == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        predict_files(RUN, scans, tmp_path / "out", on_file=tell)
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "a.png" in there
+    assert not [name for name in there if name.startswith(".")]
+    outcome = predict_files(RUN, scans, tmp_path / "out")
+    assert (outcome.skipped + outcome.written, outcome.failed) == (3, ())
+    assert outcome.skipped >= 1

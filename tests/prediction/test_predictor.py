@@ -1,0 +1,62 @@
+"""A net that is loaded once."""
+
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from unet_tf import InputError, Predictor, Run, predict, predict_large
+
+RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Files that Keras has loaded, one by one."""
+    found, load = [], keras.saving.load_model
+
+    def counted(path, *arguments, **settings):
+        found.append(Path(path).name)
+        return load(path, *arguments, **settings)
+
+    monkeypatch.setattr(keras.saving, "load_model", counted)
+    return found
+
+
+def test_a_loop_over_pictures_loads_the_net_once_and_again_when_it_was_replaced(tmp_path, loads):
+    folder = shutil.copytree(RUN, tmp_path / "run")
+    masks = [predict(folder, IMAGE) for _ in range(3)]
+    assert loads == ["best.keras"]
+    shutil.copyfile(RUN / "best.keras", tmp_path / "new.keras")
+    (tmp_path / "new.keras").replace(folder / "best.keras")
+    np.testing.assert_array_equal(predict(folder, IMAGE), masks[0])
+    assert loads == ["best.keras"] * 2
+
+
+def test_a_run_its_file_and_its_model_predict_alike():
+    run = Run(RUN)
+    expected = predict(run, IMAGE, probabilities=True)
+    for predictor in (
+        Predictor(RUN),
+        Predictor(run),
+        Predictor(RUN / "best.keras", run.normalisation, run.masks),
+        Predictor(run.model, run.normalisation),
+    ):
+        np.testing.assert_array_equal(predictor.probabilities(IMAGE), expected)
+        np.testing.assert_array_equal(predictor.predict(IMAGE), expected.argmax(-1))
+    with pytest.raises(InputError, match="A run or bundle brings its normalisation"):
+        Predictor(run, run.normalisation)
+
+
+def test_an_image_that_was_replaced_is_predicted_anew(tmp_path):
+    for number in (0, 1):
+        image = np.random.default_rng(number).integers(0, 256, (40, 48), dtype=np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", image)
+        predict_large(RUN, tmp_path / "a.tif", tmp_path / "a.zarr", overwrite=bool(number))
+        found = zarr.open_array(f"{tmp_path}/a.zarr/0", mode="r")[...]
+        np.testing.assert_array_equal(found, predict(RUN, image))
