@@ -120,7 +120,7 @@ def test_outputs_that_would_collide_or_overwrite_an_input_are_refused(call, run,
     assert "is an input and would be overwritten" in err
     code, _, err = call("predict", run.path, tmp_path / "a.png", tmp_path / "a.bmp", "--out", tmp_path / "out")
     assert code == 1
-    assert "would both become" in err
+    assert "would both write" in err
     (tmp_path / "empty").mkdir()
     assert "no picture to predict" in call("predict", run.path, tmp_path / "empty", "--out", tmp_path / "out")[2]
 
