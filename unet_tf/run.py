@@ -165,6 +165,7 @@ class Run:
         try:
             for row in rows:
                 list(map(float, (row[name] for name in columns)))
+                int(row["epoch"])
         except ValueError as error:
             raise InputError(
                 f"{path} is damaged: {error}. Going on with the run (--resume) writes it anew.", path
