@@ -223,7 +223,7 @@ def test_what_stands_for_the_upper_class_is_one_value_for_the_folder(tmp_path, m
 
 @pytest.mark.parametrize("kind", ["auto", "binary"])
 def test_files_with_1_among_files_with_255_are_named(tmp_path, kind):
-    with pytest.raises(InputError, match=r"1 in .*1\.png|write 255 for 1 in .*1\.png") as raised:
+    with pytest.raises(InputError, match=r"1 in .*1\.png") as raised:
         recognised(tmp_path, grey(0, 255), grey(0, 1), grey(0, 255), EMPTY, kind=kind)
     assert "masks/0.png" not in str(raised.value).partition("255 in")[0]
 

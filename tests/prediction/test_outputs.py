@@ -1,6 +1,7 @@
 """What becomes of pictures whose neighbours fail, whose names collide, and whose process is told to stop."""
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -109,3 +110,19 @@ def test_a_signal_ends_between_two_pictures_and_the_same_call_goes_on(scans, tmp
     outcome = predict_files(RUN, scans, tmp_path / "out")
     assert (outcome.skipped + outcome.written, outcome.failed) == (3, ())
     assert outcome.skipped >= 1
+
+
+@pytest.mark.parametrize(("values", "has_table"), [((0, 7), True), ((3, 1000), False)])
+@pytest.mark.parametrize("format", ["png", "tif"])
+def test_class_ids_with_gaps_are_written_as_the_files_had_them(scans, tmp_path, values, has_table, format):
+    run = shutil.copytree(RUN, tmp_path / "run")
+    config = (run / "config.toml").read_text()
+    config = config.replace('kind = "binary"', f'kind = "index"\nvalues = {list(values)}')
+    (run / "config.toml").write_text(config)
+    outcome = predict_files(run, scans / "a.png", tmp_path / "out", format=format)
+    assert outcome.failed == ()
+    label = predict(RUN, read_image(scans / "a.png"))
+    assert set(np.unique(label)) == {0, 1}
+    mask = tmp_path / "out" / f"a.{format}"
+    np.testing.assert_array_equal(read_mask(mask, ids=True), np.array(values)[label])
+    assert (read_mask(mask).ndim == 3) == has_table  # colours are shown where a table can hold the ids

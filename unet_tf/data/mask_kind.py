@@ -161,8 +161,10 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     stored = {value for look in looks for value in look.ids} - void
     ids, soft, remedies = stored - {VOID}, grey and _are_soft(looks, shown), []
     exact = " --mask-tolerance 0" if settings.tolerance else ""
-    if {1, VOID} <= shown <= {0, 1, VOID}:
-        remedies.append(f"If 1 and 255 stand for one class, write 255 for 1 in {_files_with(1, looks)}.")
+    highs = sorted(HIGHS & shown)
+    if len(highs) > 1 and shown <= {0, *highs}:
+        files = "; ".join(f"{value} in {_files_with(value, looks)}" for value in highs)
+        remedies.append(f"If they stand for one class, write one value in all files ({files}).")
     if soft:
         remedies.append(f"If 0 and {_top(shown)} are meant, take the nearer one: --masks binary --mask-tolerance 128.")
     if 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):

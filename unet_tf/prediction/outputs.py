@@ -209,8 +209,14 @@ class Output:
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
         self.mask: NDArray[np.uint8] | None = None
         self.colours: NDArray | None = None
-        if self.masks.kind in ("palette", "index"):
-            self.colours = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]  # (num_classes, 3)
+        shades = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]  # (num_classes, 3)
+        if self.masks.kind == "palette":
+            self.colours = shades
+        elif self.masks.kind == "index":  # its ids may have gaps, or be too large for a colour table
+            values = self.masks.mask(np.arange(len(self.classes))[None])[0]  # (num_classes,)
+            table = np.zeros((int(values.max()) + 1, 3), np.uint8)
+            table[values] = shades
+            self.colours = table if len(table) <= 256 else None
 
     def add(self, page: Page) -> None:
         """Write the next page, unless an earlier one failed."""
@@ -288,7 +294,7 @@ class Output:
             ids, objects = find_objects(label, probabilities, wanted.min_area)
             self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
-        self.mask = label if self.colours is not None else self.masks.mask(label)
+        self.mask = label if self.masks.kind == "palette" else self.masks.mask(label)
         if self.pages > 1:
             self.add_mask(self.mask)
 
