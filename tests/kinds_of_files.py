@@ -272,6 +272,11 @@ def _tiffs():
     yield Kind("tiff float64", ".tif", tiff(floats.astype(np.float64)), floats.astype(np.float64))
     yield Kind("tiff float predictor 3", ".tif", raw_tiff(zlib.compress(_float_steps(floats)), bits=32, format=3,
                compression=8, predictor=3), floats)  # fmt: skip
+    lowest = np.finfo(np.float32).min
+    for text, gone in (("-9999", -9999), ("nan", np.nan), ("-inf", -np.inf)):
+        holed = np.where(BITS, np.float32(gone), floats)
+        yield Kind(f"tiff nodata {text}", ".tif", tiff(holed, extratags=[(42113, "s", 0, text, True)]), holed,
+                   image=holed if text == "-9999" else np.where(BITS, lowest, floats))  # fmt: skip
     yield Kind("tiff complex", ".tif", tiff(floats.astype(np.complex64)), refused="complex64")
 
 

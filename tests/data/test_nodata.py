@@ -7,7 +7,7 @@ import tifffile
 from unet_tf.data.fingerprint import examine, measure_normalisation
 from unet_tf.data.folder import Pair, read_pair
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
+from unet_tf.data.nodata import Measured, declared_nodata, fill_nodata, nodata_of, nodata_pixels, nodata_values
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.pictures import write_picture
 
@@ -93,3 +93,45 @@ def test_a_normalisation_of_version_0_1_has_none():
     assert Normalisation.restore({"mean": [1.0], "std": [2.0], "dtype": "uint8"}) == Normalisation(
         (1.0,), (2.0,), "uint8"
     )
+
+
+SEEN_IN_ROWS = [
+    image_of(np.float32, 0, 3000, -9999),
+    image_of(np.float32, 0, 1, LOWEST, -9999, -99),
+    image_of(np.float32, -2, 2),
+    image_of(np.int16, -1000, 1000, -3000),
+    image_of(np.int16, -5, 2000, -32768),
+    image_of(np.uint16, 100, 400, 65535),
+    np.full((4, 4, 1), -9999, np.float32),
+    np.float32([-9999, 5, 5, -9999]).reshape(4, 1, 1),
+    np.dstack([image_of(np.float32, 0, 1, 3e38), image_of(np.float32, 0, 1, -9999)]),
+]
+
+
+@pytest.mark.parametrize("image", SEEN_IN_ROWS)
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_a_picture_that_is_read_in_rows_has_the_same_values(image, rows, monkeypatch):
+    monkeypatch.setattr("unet_tf.data.nodata.ROWS", rows)
+    assert nodata_of(image) == nodata_values(image)
+
+
+def test_what_is_declared_need_not_be_found_and_is_no_part_of_the_rest():
+    image = image_of(np.float32, 0, 1, -9999, -5)
+    assert nodata_of(image, (-9999, np.nan)) == (-9999, -5.0)
+    assert nodata_of(np.zeros((2, 2, 1), np.uint8), (255,)) == (255,)
+
+
+def test_what_is_not_finite_is_no_sentinel_of_an_array():
+    assert nodata_of(np.array([[[np.inf], [np.nan], [-np.inf], [2.0]]], np.float32)) == ()
+
+
+@pytest.mark.parametrize(("mean", "channels"), [((7.0,), 1), ((7.0, 8.0, 9.0), 3), ((7.0, 8.0, 11.5), 1)])
+def test_a_picture_gets_the_mean_where_nothing_was_measured(mean, channels):
+    image = np.arange(12 * channels, dtype=np.int16).reshape(3, 4, channels)
+    image[1, 2:] = -9999
+    seen = Measured(image, (-9999.0,), mean)
+    assert (seen.shape, seen.dtype) == (image.shape, image.dtype)
+    part = seen[1:3, 1:4]
+    np.testing.assert_array_equal(part[0, 1:], [mean if channels == len(mean) else [9]] * 2)
+    np.testing.assert_array_equal(part[1], image[2, 1:])
+    assert (image[1, 2:] == -9999).all()  # nothing is changed in it

@@ -4,10 +4,9 @@ import struct
 
 import numpy as np
 import pytest
-from kinds_of_files import kinds
 
 from unet_tf import read_image
-from unet_tf.data.pictures import count_pages, write_picture
+from unet_tf.data.pictures import write_picture
 from unet_tf.edge import __main__ as edge
 from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
@@ -22,24 +21,6 @@ def model(bundle):
 @pytest.fixture(scope="module")
 def net(model):
     return EdgeNet(model)
-
-
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
-def test_each_kind_of_file_is_what_the_package_reads_or_is_refused(kind, model, net, tmp_path, monkeypatch):
-    file, mask = tmp_path / f"image{kind.suffix}", tmp_path / "mask.npy"
-    file.write_bytes(kind.data)
-    monkeypatch.setattr(edge, "EdgeNet", lambda path, threads: net)
-    try:
-        assert count_pages(file) == 1
-        expected = net.label(read_image(file))
-    except InputError as refusal:
-        with pytest.raises(InputError) as found:
-            edge.segment(model, file, mask)
-        assert str(found.value) == str(refusal)
-        assert sorted(path.name for path in tmp_path.iterdir()) == [file.name]
-        return
-    edge.segment(model, file, mask)
-    np.testing.assert_array_equal(np.load(mask), expected)
 
 
 def header(text):

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from unet_tf import InputError, Predictor, Run, predict, predict_large
+from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_large, unet
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
@@ -60,3 +60,17 @@ def test_an_image_that_was_replaced_is_predicted_anew(tmp_path):
         predict_large(RUN, tmp_path / "a.tif", tmp_path / "a.zarr", overwrite=bool(number))
         found = zarr.open_array(f"{tmp_path}/a.zarr/0", mode="r")[...]
         np.testing.assert_array_equal(found, predict(RUN, image))
+
+
+@pytest.mark.parametrize("known", [(), (-1.0,)])
+def test_pixels_without_a_measurement_count_as_the_mean_of_the_training_images(known):
+    predictor = Predictor(
+        unet(base_filters=4, depth=1, padding="same"), Normalisation((120.0,), (40.0,), "int16", known)
+    )
+    image = np.random.default_rng(0).integers(0, 255, (40, 50)).astype(np.int16)
+    filled = image.copy()
+    image[5:20, 7:30], filled[5:20, 7:30] = -1, 120
+    np.testing.assert_array_equal(predictor.probabilities(image, nodata=(-1.0,)), predictor.probabilities(filled))
+    np.testing.assert_array_equal(predictor.predict(image, nodata=(-1.0,)), predictor.predict(filled))
+    if not known:
+        assert (predictor.probabilities(image) != predictor.probabilities(filled)).any()

@@ -15,6 +15,7 @@ from unet_tf.cli.console import (
     errors,
     literal,
     print_findings,
+    print_nodata,
     print_outcome,
     print_scores,
     print_table,
@@ -273,6 +274,7 @@ def predict(
     """Write a mask for each picture, or for an array of any size. What is done is not done again."""
     quiet_tensorflow()
     import unet_tf
+    from unet_tf.prediction.large import stored_nodata
 
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
@@ -284,6 +286,7 @@ def predict(
             unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
             speed = bars.speed or "all of it was there"
         console.print(f"Class ids: {literal(str(out))}; {speed}")
+        print_nodata(inputs[:1], stored_nodata(out))
         return
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 import time
@@ -26,6 +27,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from unet_tf.data.folder import some
 from unet_tf.errors import InputError
 from unet_tf.run import Run
 from unet_tf.utils.progress import Progress
@@ -201,8 +203,19 @@ def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:
     before = f" ({outcome.skipped} were there)" if outcome.skipped else ""
     rate = f"; {outcome.pixels / 1e6:.1f} Mpx, {speed}" if outcome.pixels else ""
     console.print(f"{there} of {there + len(outcome.failed)} masks written to {literal(str(out))}{before}{rate}")
+    print_nodata(list(outcome.nodata), list(itertools.chain.from_iterable(outcome.nodata.values())))
     for message in outcome.failed:
         errors.print(f"[bold red]Error:[/] {literal(message)}")
+
+
+def print_nodata(pictures: Sequence[str], values: Sequence[float]) -> None:
+    """Print which pictures hold pixels without a measurement, if any do."""
+    if values:
+        said = ", ".join(f"{value:g}" for value in sorted(set(values)))
+        console.print(
+            f"Pixels of {said} hold no measurement, and count as the mean of the training images, in "
+            f"{literal(some([str(one) for one in pictures]))}"
+        )
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

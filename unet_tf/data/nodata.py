@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.tiff import import_tifffile, is_tiff
+from unet_tf.data.pictures import open_pictures
+from unet_tf.tiling import Picture
 
-GDAL_NODATA = 42113
-"""Number of the TIFF tag that names the value, as text (GDAL, "GeoTIFF: Nodata value")."""
 FAR = 3.0
 """A sentinel lies so many times the range of all other values below the lowest of them."""
 HUGE = 1e30
 """No camera measures a value of this size; the lowest float32 is such a one."""
+ROWS, MOST = 1024, 4
+"""Rows of a picture that are looked at together, and sentinels that it may hold."""
 
 
 def declared_nodata(path: str | Path) -> tuple[float, ...]:
@@ -25,14 +26,7 @@ def declared_nodata(path: str | Path) -> tuple[float, ...]:
     Args:
         path: a picture that can be read.
     """
-    path = Path(path)
-    with path.open("rb") as file:
-        if not is_tiff(file.read(4)):
-            return ()
-    with import_tifffile(path).TiffFile(path) as tiff, contextlib.suppress(ValueError):
-        text = tiff.pages.first.tags.valueof(GDAL_NODATA)
-        return () if text is None else (float(text),)
-    return ()  # a text that is no number
+    return open_pictures(path).nodata
 
 
 def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float, ...]:
@@ -64,6 +58,63 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
             found.append(float(low))
             rest = others
     return tuple(map(float, found))
+
+
+def nodata_of(picture: Picture, declared: Sequence[float] = ()) -> tuple[float, ...]:
+    """Give the `nodata_values` of a picture of any size, of which some rows are in memory at a time.
+
+    Args:
+        picture: (H, W, C) raw pixels; those that are declared need not occur.
+        declared: what the file names.
+    """
+    declared = tuple(value for value in declared if np.isfinite(value))  # readers give what is not as a number
+    if picture.dtype.kind not in "if":
+        return declared
+    few = np.zeros((0, 1), picture.dtype)
+    for top in range(0, picture.shape[0], ROWS):
+        part = np.asarray(picture[top : top + ROWS, 0 : picture.shape[1]])
+        part = part[~_any_of(part, declared) & np.isfinite(part)]
+        few = _extremes(np.concatenate([few, part[:, None]]))
+    return (*declared, *nodata_values(few))
+
+
+def _extremes(values: NDArray) -> NDArray:
+    """The few numbers that decide about sentinels: the lowest, the highest, and those beyond 1e30. (N, 1) -> (n, 1)."""
+    huge = np.abs(values) > HUGE
+    kept, rest = [np.unique(values[huge])], values[~huge]
+    for _ in range(MOST + 1):
+        if not rest.size:
+            break
+        low = rest.min()
+        kept.append(low[None])
+        rest = rest[rest != low]
+        if low >= 0:
+            break
+    kept.append(rest.max(keepdims=True) if rest.size else rest)
+    return np.concatenate(kept)[:, None]
+
+
+class Measured:
+    """A picture whose pixels without a measurement hold a value that means nothing: the mean of the training images.
+
+    Args:
+        picture: (H, W, C) raw pixels, or anything that can be sliced so.
+        values: that stand for "no measurement".
+        mean: of each channel, or of the net's three where the picture is grey.
+    """
+
+    def __init__(self, picture: Picture, values: Sequence[float], mean: Sequence[float]) -> None:
+        self.picture, self.values = picture, values
+        self.shape, self.dtype = picture.shape, picture.dtype
+        channels = self.shape[2]
+        means = np.array(mean if len(mean) == channels else [np.mean(mean)] * channels)
+        self.mean = means.astype(self.dtype) if self.dtype.kind == "f" else np.rint(means).astype(self.dtype)
+
+    def __getitem__(self, window: Any) -> NDArray:
+        """(h, w, C) of slices of rows and columns."""
+        part = np.array(self.picture[window])
+        part[nodata_pixels(part, self.values)] = self.mean
+        return part
 
 
 def nodata_pixels(image: NDArray, values: Sequence[float]) -> NDArray[np.bool_]:

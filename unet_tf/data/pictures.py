@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +51,14 @@ class Pictures:
         """How many pictures there are."""
         return 1 if self.tiff is None else len(self.tiff)
 
+    @property
+    def nodata(self) -> tuple[float, ...]:
+        """The value that the file itself names as "no measurement", or none."""
+        return () if self.tiff is None else self.tiff.nodata
+
     def read(self, page: int = 0) -> NDArray:
         """Decode one picture as an image: see `read_image`."""
-        return as_image(self._stored(page, ids=False, lossy=True), self.path)
+        return as_image(self._stored(page, ids=False, lossy=True), self.path, self.nodata)
 
     def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> NDArray:
         """Decode one picture as a mask: see the function `read_mask`."""
@@ -112,6 +117,7 @@ def read_image(path: str | Path, page: int = 0) -> NDArray:
         (H, W, 1) or (H, W, 3) RGB, uint8, uint16, int16, float32 or float64. What is of another type becomes the
         smallest of these that holds all its numbers: int8 becomes int16, float16 float32, int32 and uint32 float64.
         Alpha is dropped. A colour file whose channels are equal is grey. The orientation of EXIF or TIFF is applied.
+        NaN or infinity in a file that names it as nodata becomes the lowest float32, which says the same.
 
     Raises:
         InputError: the file is missing, empty, damaged or no picture, has channels that are neither grey, RGB nor
@@ -168,13 +174,17 @@ def image_type(dtype: np.dtype, path: Path) -> np.dtype:
     return np.dtype(IMAGE_TYPES.get(dtype.str[1:], dtype.newbyteorder("=")))
 
 
-def as_image(image: NDArray, path: Path) -> NDArray:
-    """(H, W, 1) or (H, W, 3) of one of the types that `read_image` gives.
+def as_image(image: NDArray, path: Path, nodata: Sequence[float] = ()) -> NDArray:
+    """(H, W, 1) or (H, W, 3) of one of the types that `read_image` gives; NaN that is nodata, as the lowest float32.
 
     Raises:
         InputError: the values are complex, integers of 64 bits, or not finite.
     """
     dtype = image_type(image.dtype, path)
+    for value in nodata if image.dtype.kind == "f" else ():
+        if not np.isfinite(value):
+            gone = np.isnan(image) if np.isnan(value) else image == value
+            image = np.where(gone, np.finfo(np.float32).min, image.astype(dtype))
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         count = np.count_nonzero(~np.isfinite(image))
         raise InputError(f"{path} holds {count} values that are not finite (NaN or infinite). Replace them.", path)

@@ -82,6 +82,11 @@ class TiffPictures:
         return any(page.compression in (6, JPEG, 34892, 50001) for pages in self.pages for page in pages)
 
     @property
+    def nodata(self) -> tuple[float, ...]:
+        """The value that the file itself names as "no measurement", or none."""
+        return self.pages[0][0].nodata
+
+    @property
     def _turns(self) -> str:
         return TURNS.get(self.pages[0][0].number(Tag.ORIENTATION, 1), "")
 

@@ -37,12 +37,12 @@ class Tag(IntEnum):
     PHOTOMETRIC, FILL_ORDER = 262, 266
     DESCRIPTION, STRIPS, ORIENTATION, SAMPLES, ROWS, STRIP_BYTES, PLANAR = 270, 273, 274, 277, 278, 279, 284
     FAX3, FAX4, PREDICTOR, TABLE, TILE_WIDTH, TILE_LENGTH, TILES, TILE_BYTES = 292, 293, 317, 320, 322, 323, 324, 325
-    INK_SET, EXTRA_SAMPLES, FORMAT, JPEG_TABLES = 332, 338, 339, 347
+    INK_SET, EXTRA_SAMPLES, FORMAT, JPEG_TABLES, NODATA = 332, 338, 339, 347, 42113
     YCBCR_FACTORS, YCBCR_SUBSAMPLING, YCBCR_REFERENCE, DEPTH, METAMORPH = 529, 530, 532, 32997, 33629
 
 
 KNOWN = frozenset(Tag)
-BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES)
+BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA)
 RATIONAL = (Tag.YCBCR_FACTORS, Tag.YCBCR_REFERENCE)
 SEGMENTS = (Tag.TILES, Tag.STRIPS), (Tag.TILE_BYTES, Tag.STRIP_BYTES)
 Tags = dict[int, NDArray]
@@ -92,8 +92,18 @@ class TiffPage:
     @property
     def description(self) -> str:
         """The tag ImageDescription, in which programs keep what TIFF has no tag for."""
-        text = self.tags.get(Tag.DESCRIPTION, np.zeros(0, np.uint8)).tobytes()
-        return text.rstrip(b"\0").decode("utf-8", "replace")
+        return self._text(Tag.DESCRIPTION)
+
+    @property
+    def nodata(self) -> tuple[float, ...]:
+        """The value that stands for "no measurement", which GDAL keeps as text in a tag of its own."""
+        try:
+            return (float(self._text(Tag.NODATA)),)
+        except ValueError:
+            return ()
+
+    def _text(self, tag: Tag) -> str:
+        return self.tags.get(tag, np.zeros(0, np.uint8)).tobytes().rstrip(b"\0").decode("utf-8", "replace")
 
     @property
     def photometric(self) -> int:

@@ -32,6 +32,7 @@ class Volume:
         axes: names of its axes; "y" and "x" are rows and columns, "c" channels, and all others count planes.
         scale: size of a pixel along each axis, in `units`; 1 where the file does not say.
         units: of each axis, "" where there is none.
+        nodata: the value that the file itself names as "no measurement", or none.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Volume:
     axes: tuple[str, ...]
     scale: tuple[float, ...]
     units: tuple[str, ...]
+    nodata: tuple[float, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -149,7 +151,7 @@ class TiffArray:
         rows, columns = key[self.outer : self.outer + 2]
         height, width = self.pictures.size
         window = slice(*rows.indices(height)[:2]), slice(*columns.indices(width)[:2])
-        image = as_image(self.pictures.window(number, *window), self.pictures.path)
+        image = as_image(self.pictures.window(number, *window), self.pictures.path, self.pictures.nodata)
         return image if len(self.shape) > self.outer + 2 else image[..., 0]
 
 
@@ -164,7 +166,7 @@ def _of_tiff(path: Path) -> Volume:
         )
     array = TiffArray(pictures)
     axes = (*(name for name, _ in pictures.axes), *PICTURE[: len(array.shape) - array.outer])
-    return Volume(path, array, axes, (1.0,) * len(axes), ("",) * len(axes))
+    return Volume(path, array, axes, (1.0,) * len(axes), ("",) * len(axes), pictures.nodata)
 
 
 def _of_zarr(path: Path) -> Volume:

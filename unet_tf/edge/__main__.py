@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import declared_nodata, nodata_of
 from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, read_image, write_picture
 from unet_tf.data.tiff import import_tifffile
 from unet_tf.edge.net import EdgeNet
@@ -51,9 +52,11 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         import_tifffile(mask_file)  # now, and not once all is done
     # the decoded picture, the net and the drawn mask are in memory one after another, not at once
     with stoppable(), replacing(mask_file) as written, _folder_beside(mask_file) as folder:
+        declared = () if image_file.suffix.lower() == ".npy" else declared_nodata(image_file)
         image = MappedArray(_as_array(image_file, page, folder))
+        nodata = nodata_of(image, declared)
         label_file = written if mask_file.suffix.lower() == ".npy" else folder / "label.npy"
-        masks = _label(model, image, label_file, threads)
+        masks = _label(model, image, label_file, threads, nodata)
         look()
         if label_file != written:
             write_picture(written, masks.mask(np.load(label_file)))
@@ -82,7 +85,7 @@ def _as_array(image_file: Path, page: int | None, folder: Path) -> Path:
     return folder / "image.npy"
 
 
-def _label(model: Path, image: MappedArray, label_file: Path, threads: int) -> MaskFormat:
+def _label(model: Path, image: MappedArray, label_file: Path, threads: int, nodata: Sequence[float]) -> MaskFormat:
     """Fill a new .npy file with the class ids of an image; how the net's masks are drawn."""
     net = EdgeNet(model, threads)
     start = time.perf_counter()
@@ -96,7 +99,10 @@ def _label(model: Path, image: MappedArray, label_file: Path, threads: int) -> M
         sys.stderr.write("\n" if done == total else "")
 
     np.lib.format.open_memmap(label_file, "w+", np.uint8, image.shape[:2])
-    net.label(image, MappedArray(label_file), show)
+    net.label(image, MappedArray(label_file), show, nodata)
+    if nodata:
+        values = ", ".join(f"{value:g}" for value in nodata)
+        sys.stderr.write(f"pixels of {values} hold no measurement and count as the mean of the training images\n")
     return net.description.masks
 
 

@@ -6,13 +6,14 @@ import hashlib
 import json
 import mmap
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.nodata import nodata_pixels
+from unet_tf.data.nodata import Measured, nodata_pixels
 from unet_tf.edge.description import Description, StoredDescription
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture, fixed
@@ -93,6 +94,7 @@ class EdgeNet:
         image: Picture,
         out: Any = None,
         on_tile: Progress = unseen,
+        nodata: Sequence[float] = (),
     ) -> Any:
         """Class ids of an image.
 
@@ -100,6 +102,8 @@ class EdgeNet:
             image: (H, W) or (H, W, C) raw pixels, or a `MappedArray`.
             out: (H, W) to be filled, an array or a `MappedArray`; None for a new array.
             on_tile: called with (tiles done, tiles in all) after each.
+            nodata: values of this image that stand for "no measurement"; pixels that hold them count as the mean of
+                the training images, as those of their own such values do.
 
         Returns:
             `out`, or (H, W) uint8.
@@ -108,7 +112,7 @@ class EdgeNet:
             InputError: the image has another pixel type or number of channels than the net takes, or values that
                 are not finite; or the net gives such.
         """
-        return self._fill(image, "mask", np.empty(image.shape[:2], np.uint8) if out is None else out, on_tile)
+        return self._fill(image, "mask", np.empty(image.shape[:2], np.uint8) if out is None else out, on_tile, nodata)
 
     def probabilities(self, image: Picture) -> NDArray[np.float32]:
         """Give the probabilities of an image, as they come.
@@ -136,8 +140,11 @@ class EdgeNet:
         output: str,
         out: Any,
         on_tile: Progress = unseen,
+        nodata: Sequence[float] = (),
     ) -> Any:
         image = image if len(image.shape) == 3 else image[..., None]
+        if unknown := [value for value in nodata if value not in self.description.normalisation.nodata]:
+            image = Measured(image, unknown, self.description.normalisation.mean)
         self.description.normalisation.check(image)
         tile = self.description.tile
         height, width = image.shape[:2]

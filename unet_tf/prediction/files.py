@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,15 @@ class Outcome:
         skipped: pictures that were done before.
         pixels: predicted by this call.
         failed: pictures that could not be predicted, each with its name and the reason.
+        nodata: pictures of this call that hold values for "no measurement", and the values. Pixels that hold them
+            count as the mean of the training images.
     """
 
     written: int
     skipped: int
     pixels: int
     failed: tuple[str, ...]
+    nodata: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def predict_files(
@@ -126,19 +129,21 @@ def predict_files(
             batches = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)][number - 1 :: of]
             mine = list(itertools.chain.from_iterable(batches))
             left = [one for one in mine if not (one in done and call.is_done(Path(one)))]
-            skipped, written, pixels, failed = len(mine) - len(left), 0, 0, []
+            skipped, written, pixels, failed, nodata = len(mine) - len(left), 0, 0, [], {}
             on_file(skipped, len(mine))
             note = _manifest(call, number, of)
             for count, result in enumerate(_results(call, left, scheduler, on_tile), start=skipped + 1):
                 note(result)
                 pixels += result.pixels
                 on_pixels(result.pixels)
+                if result.nodata:
+                    nodata[result.picture] = result.nodata
                 if result.error:
                     failed.append(result.error)
                 else:
                     written += 1
                 on_file(count, len(mine))
-    return Outcome(written, skipped, pixels, tuple(failed))
+    return Outcome(written, skipped, pixels, tuple(failed), nodata)
 
 
 def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | None, processes: int) -> Call:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import colour
-from unet_tf.data.volumes import Volume, import_zarr, open_volume
+from unet_tf.data.nodata import nodata_of
+from unet_tf.data.volumes import Volume, count_planes, import_zarr, open_volume
 from unet_tf.errors import InputError
 from unet_tf.prediction.outputs import state_of
 from unet_tf.prediction.predict import model_hash, predictor_for
@@ -143,8 +144,9 @@ def predict_large(
         source = Source(net, model_hash(net), Path(image).resolve(), axes, tta)
         _begin(source, target, chunk, budget, overwrite)
         with held(target):
-            tile = _stored(target, source.settings(), chunk)["tile"]  # of another job, where that was faster
-            job = Job(str(net), source.model, str(source.image), axes, str(target), tta, tuple(tile), uuid.uuid4().hex)
+            stored = _stored(target, source.settings(), chunk)  # of another job, where that was faster
+            tile, call = tuple(stored["tile"]), uuid.uuid4().hex
+            job = Job(str(net), source.model, str(source.image), axes, str(target), tta, tile, call)
             opened = _opened(job)
             mine = range(number - 1, len(opened), of)
             if scheduler is None:
@@ -183,6 +185,7 @@ class Opened:
     Attributes:
         volume: what is predicted.
         target: the array that is filled.
+        nodata: of planes that hold such, by number: the values that stand for "no measurement".
         grid: how each plane is cut, a tile for each chunk.
     """
 
@@ -192,6 +195,7 @@ class Opened:
         self.volume = open_volume(job.image, job.axes)
         target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
         self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
+        self.nodata = dict(target.attrs["unet_tf"]).get("nodata", {})
         self.grid: Grid = fixed(self.predictor.network.geometry, self.volume.shape, job.tile)
 
     def __len__(self) -> int:
@@ -201,7 +205,7 @@ class Opened:
         """Give the plane of a chunk and the number of the tile in it."""
         plane, tile = divmod(number, len(self.grid))
         picture = self.volume.plane(plane)
-        return self.predictor.checked(picture, self.job.image), tile
+        return self.predictor.checked(picture, self.job.image, self.nodata.get(str(plane), ())), tile
 
     def pixels(self, number: int) -> int:
         """Count the pixels of a chunk."""
@@ -289,9 +293,25 @@ def _begin(source: Source, out: Path, chunk: int | None, budget: float, overwrit
     predictor = predictor_for(str(source.net), source.model)
     predictor.checked(volume.plane(0), str(source.image))
     grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
-    settings = source.settings() | {"chunk": chunk, "tile": list(grid.tile), "unet_tf": __version__}
+    nodata = {str(plane): list(found) for plane in range(count_planes(volume)) if (found := _nodata(volume, plane))}
+    settings = source.settings() | {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
     with held(out, alone=True) if there else nullcontext():
         _create(out, volume, grid, predictor, settings)
+
+
+def _nodata(volume: Volume, plane: int) -> tuple[float, ...]:
+    """The values of a plane that stand for "no measurement"; planes of signed or float pixels are read for it."""
+    look()
+    return nodata_of(volume.plane(plane), volume.nodata)
+
+
+def stored_nodata(out: str | Path) -> tuple[float, ...]:
+    """The values for "no measurement" that were found in the image of a prediction, of all its planes.
+
+    Args:
+        out: what `predict_large` wrote.
+    """
+    return tuple(sorted(set(itertools.chain.from_iterable(_stored(Path(out), {}, None).get("nodata", {}).values()))))
 
 
 def _create(out: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:

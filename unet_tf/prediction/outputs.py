@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import colour, overlay
+from unet_tf.data.nodata import declared_nodata, nodata_of
 from unet_tf.data.pictures import count_pages, read_image, stack_writer, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction.objects import Object, find_objects
@@ -104,12 +105,14 @@ class Result(NamedTuple):
         pixels: that were predicted; 0 where it failed.
         error: why it failed, or "".
         state: of the file when it was read (`state_of`).
+        nodata: values in it that stand for "no measurement".
     """
 
     picture: str
     pixels: int
     error: str
     state: str = ""
+    nodata: tuple[float, ...] = ()
 
 
 class Page(NamedTuple):
@@ -166,12 +169,16 @@ def _steps(
         try:
             if isinstance(first, InputError):
                 raise first
+            declared = declared_nodata(file)
             others = ahead(functools.partial(read_image, file), range(1, pages))
             for number, image in enumerate(itertools.chain([first], others)):
                 if output.error:
                     break  # its files cannot be written: the pages that are left are for nothing
                 name = str(file) if pages == 1 else f"{file}, page {number},"
-                found = method(image, memory=call.memory, tta=call.wanted.tta, on_tile=on_tile, name=name)
+                nodata = nodata_of(image, declared)
+                output.nodata.update(nodata)
+                settings = {"memory": call.memory, "tta": call.wanted.tta, "on_tile": on_tile}
+                found = method(image, **settings, name=name, nodata=nodata)
                 label = found.argmax(-1).astype(np.uint8) if several else found  # (H, W)
                 yield functools.partial(output.add, Page(image, label, found if several else None))
         except InputError as error:
@@ -200,6 +207,7 @@ class Output:
 
     Attributes:
         error: why there will be none, or "".
+        nodata: values in it that stand for "no measurement".
     """
 
     def __init__(self, call: Call, predictor: Predictor, file: Path, pages: int, state: str) -> None:
@@ -207,6 +215,7 @@ class Output:
         self.masks, self.classes = predictor.masks, predictor.classes
         self.file, self.pages, self.state = file, pages, state
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
+        self.nodata: set[float] = set()
         self.mask: NDArray[np.uint8] | None = None
         self.colours: NDArray | None = None
         shades = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]  # (num_classes, 3)
@@ -244,7 +253,8 @@ class Output:
                 self.files.close()
         except (InputError, OSError) as error:
             self.fail(error)
-        return Result(str(self.file), 0 if self.error else self.pixels, self.error, self.state)
+        pixels = 0 if self.error else self.pixels
+        return Result(str(self.file), pixels, self.error, self.state, tuple(sorted(self.nodata)))
 
     def discard(self) -> None:
         """Remove what is not whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import Measured
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
 from unet_tf.errors import InputError
@@ -100,6 +101,7 @@ class Predictor:
         tta: str = "none",
         on_tile: Progress = unseen,
         name: str = "the image",
+        nodata: Sequence[float] = (),
     ) -> NDArray[np.uint8]:
         """Give the most probable class of each pixel of an image of any size.
 
@@ -110,6 +112,8 @@ class Predictor:
             tta: "none", or average over turned tiles: "rotations" or "all".
             on_tile: called with (tiles done, tiles in all).
             name: what to call the image in an error.
+            nodata: values of this image that stand for "no measurement" (`unet_tf.data.nodata`): pixels that hold them
+                count as the mean of the training images. Those of the training images are known.
 
         Returns:
             (H, W) class ids.
@@ -117,7 +121,7 @@ class Predictor:
         Raises:
             InputError: the image does not fit the net, the tile is not legal, or the memory holds no tile.
         """
-        return self._image(image, False, tile, memory, tta, on_tile, name)
+        return self._image(image, False, tile, memory, tta, on_tile, name, nodata)
 
     def probabilities(
         self,
@@ -127,6 +131,7 @@ class Predictor:
         tta: str = "none",
         on_tile: Progress = unseen,
         name: str = "the image",
+        nodata: Sequence[float] = (),
     ) -> NDArray[np.float32]:
         """Give the probability of each class at each pixel of an image of any size.
 
@@ -137,6 +142,8 @@ class Predictor:
             tta: "none", or average over turned tiles: "rotations" or "all".
             on_tile: called with (tiles done, tiles in all).
             name: what to call the image in an error.
+            nodata: values of this image that stand for "no measurement" (`unet_tf.data.nodata`): pixels that hold them
+                count as the mean of the training images. Those of the training images are known.
 
         Returns:
             (H, W, num_classes), 1 in sum.
@@ -144,7 +151,7 @@ class Predictor:
         Raises:
             InputError: the image does not fit the net, the tile is not legal, or the memory holds no tile.
         """
-        return self._image(image, True, tile, memory, tta, on_tile, name)
+        return self._image(image, True, tile, memory, tta, on_tile, name, nodata)
 
     def _image(
         self,
@@ -155,8 +162,9 @@ class Predictor:
         tta: str,
         on_tile: Progress,
         name: str,
+        nodata: Sequence[float],
     ) -> NDArray:
-        image = self.checked(image, name)
+        image = self.checked(image, name, nodata)
         grid = self.grid((image.shape[0], image.shape[1]), tile, memory)
         shape = (*grid.shape, self.network.num_classes)
         result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
@@ -167,8 +175,8 @@ class Predictor:
             look()
         return result
 
-    def checked(self, image: Picture, name: str = "the image") -> Picture:
-        """Give the image an axis of channels, (H, W, C), and see that the net takes it.
+    def checked(self, image: Picture, name: str = "the image", nodata: Sequence[float] = ()) -> Picture:
+        """Give the image an axis of channels, (H, W, C), no nodata, and see that the net takes it.
 
         Raises:
             InputError: it has another number of axes or channels than the net takes, or another pixel type.
@@ -184,6 +192,10 @@ class Predictor:
             raise InputError(
                 f"Images of this net must have {self.network.channels} channels; received {image.shape[2]}."
             )
+        known = self.normalisation
+        if unknown := [value for value in nodata if known is None or value not in known.nodata]:
+            mean = (0.0,) * self.network.channels if known is None else known.mean
+            return Measured(image, unknown, mean)
         return image
 
     def grid(self, shape: tuple[int, int], tile: int | None = None, memory: int | str | None = None) -> Grid:
