@@ -158,8 +158,7 @@ class _Steps:
 
     def _judge_tile(self, image: tf.Tensor, label: tf.Tensor, weight: tf.Tensor, count: tf.Tensor) -> None:
         logits = self.model(image, training=False)
-        energy, total = self.model.loss.fraction(label, logits, weight)
-        self.model.metrics[0].update_state(tf.math.divide_no_nan(energy, total), sample_weight=count)
+        self.model.metrics[0].update_state(self.model.loss.alone(label, logits, weight), sample_weight=count)
         self.model.compute_metrics(image, label, logits, weight)
 
     def reset(self) -> None:
