@@ -209,7 +209,7 @@ def colours_of(data: tf.Tensor) -> tf.Tensor:
 
 def coloured(image: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
     """Look up (H, W, 1) indices in the colour table of a BMP file: (H, W, 3), black beyond its end."""
-    start = 14 + tf.cast(number_at(data, 14, 4), tf.int32)
+    start = 14 + tf.cast(tf.minimum(number_at(data, 14, 4), BMP_HEADERS[-1]), tf.int32)  # others are refused
     entries = tf.range(256)[:, None]  # (256, 1)
     values = tf.gather(data, tf.minimum(start + 4 * entries + [2, 1, 0], tf.size(data) - 1))  # (256, 3), from BGR
     table = tf.where(entries < tf.cast(colours_of(data), tf.int32), values, 0)

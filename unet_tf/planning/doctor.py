@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import Pair, some
+from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.palette import find_palette, suggest_palette
@@ -145,17 +145,15 @@ def _gather(findings: Findings, splits: dict[str, list[Pair]], usable: list[Case
 
 def _group_problems(findings: Findings, broken: list[Case]) -> None:
     """Add one problem for all files that share it, and one for all mask values that no class has."""
-    alike: dict[str, list[InputError]] = defaultdict(list)
     unknown: list[tuple[str, UnknownValues]] = []
+    others: list[InputError] = []
     for case in broken:
         error = case.look.error
         if isinstance(error, UnknownValues):
             unknown.append((case.name, error))
         elif error is not None:
-            alike[str(error).replace(str(error.file), "")].append(error)
-    for first, *others in alike.values():
-        more = f" So it is with {some((str(other.file) for other in others), 5)}." if others else ""
-        findings.problems.append(f"{first}{more}")
+            others.append(error)
+    findings.problems += alike(others)
     if unknown:
         findings.problems.append(_unknown_values(findings, unknown))
 
