@@ -261,7 +261,7 @@ def evaluate_run(
     on_image: Progress = unseen,
     say: Callable[[str], None] = lambda note: None,
 ) -> Evaluation:
-    """Do what `evaluate` does; `say` is told what lies in the folder and is not used, which training has said before."""
+    """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
     run = run if isinstance(run, Run) else Run(run)
     choice = choose_files(run, Path(data), split, say)
     found: set[str] = set()
