@@ -153,8 +153,9 @@ def test_a_folder_that_is_read_only_is_said(scans, tmp_path, read_only, begun):
     read_only(out)
     with pytest.raises(InputError) as raised:
         predict_files(RUN, scans, out)
+    file = out / ("manifest.csv" if begun else "predict.json")
     assert str(raised.value) in {
-        f"Cannot write {out / ('manifest.csv' if begun else 'predict.json')}: {why}. Free space or choose another place."
+        f"Cannot write {file}: {why}. Free space or choose another place."
         for why in ("Read-only file system", "Permission denied")
     }
     assert {path.name: path.read_bytes() for path in out.iterdir()} == there

@@ -27,8 +27,8 @@ class Form(TypedDict):
 
 
 WHOLE: dict[str, Any] = {
-    "name": "a", "whole": 3, "number": 0.5, "sure": True, "names": ["a", ""], "scores": {"b": 1.5}, "inner": {"side": 4},
-    "maybe": None, "either": [1],
+    "name": "a", "whole": 3, "number": 0.5, "sure": True, "names": ["a", ""], "scores": {"b": 1.5},
+    "inner": {"side": 4}, "maybe": None, "either": [1],
 }  # fmt: skip
 
 
