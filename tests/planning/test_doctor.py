@@ -4,6 +4,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from unet_tf import check
 from unet_tf.data.pictures import read_image, write_picture, write_stack
@@ -328,6 +329,23 @@ def test_values_that_stand_for_no_measurement_are_named(tmp_path):
     (warning,) = check(tmp_path).warnings
     assert warning.startswith("3 images with pixels that hold no measurement (-9999), which are void and no part of")
     assert sum(facts.void for facts in check(tmp_path).splits.values()) == 3 * 20
+
+
+@pytest.mark.parametrize(("value", "said"), [(0, True), (2, True), (3, False), (255, False)])
+def test_a_class_that_masks_name_as_nodata_counts_and_is_named(tmp_path, value, said):
+    ids = np.tile(np.uint8([0, 1, 2, 255]), (40, 10))
+    data = write_pairs(tmp_path, *((noise(number), ids) for number in range(3)))
+    for number in range(2):
+        (data / "masks" / f"{number:02d}.png").unlink()
+        tags = [(42113, "s", 0, str(value), True)]
+        tifffile.imwrite(data / "masks" / f"{number:02d}.tif", ids, extratags=tags)
+    findings = check(data, masks="index", classes=3)
+    assert sum(facts.class_pixels for facts in findings.splits.values()).tolist() == [3 * 400] * 3
+    assert findings.problems == []
+    assert findings.warnings == said * [
+        f"2 images whose mask's file names {value} as nodata (GDAL's tag 42113), and which counts as the "
+        "class that it is here; if it counts nowhere, say so with --void: train/00, val/01."
+    ]
 
 
 def test_a_value_far_from_all_others_is_named(tmp_path):

@@ -251,6 +251,12 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         f"with pixels that hold no measurement ({', '.join(f'{value:g}' for value in values)}), which are void and no "
         "part of the normalisation",
     )  # fmt: skip
+    counted = sorted({value for case in usable for value in case.look.counted})
+    _warn(
+        findings, [case for case in usable if case.look.counted],
+        f"whose mask's file names {', '.join(f'{value:g}' for value in counted)} as nodata (GDAL's tag 42113), and "
+        "which counts as the class that it is here; if it counts nowhere, say so with --void",
+    )  # fmt: skip
     _warn(
         findings, [case for case in usable if case.look.outliers],
         f"with a value that lies more than {FAR:.0f} times the spread of 99% of the other pixels away from them, and "
