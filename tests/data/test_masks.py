@@ -129,7 +129,7 @@ def test_reading_a_mask_is_the_same_inside_a_dataset():
         (BINARY, [[0, 255, 65535]], r"also holds 255 \(1 from class 0\) in 1 of 3 pixels"),
         (BINARY, [[[0, 0, 255]]], "is colour-coded, and binary masks must be grey"),
         (BINARY, [[0.5, 1.0]], "holds float64 pixels, and masks hold whole numbers from 0; the lowest is 0.5"),
-        (BINARY, [[-1, 0]], "holds int64 pixels, .* from 0; the lowest is -1. .* --void 255"),
+        (BINARY, [[-1, 0]], "holds int64 pixels, .* from 0; the lowest is -1. .*--void 255"),
         (MaskFormat("index", 3), [[0, 3]], r"must hold 0, 1, 2 and void alone; it also holds 3 \(1 from class 2\)"),
         (MaskFormat("index", 3), [[0, 70_000]], r"also holds 70000"),
         (MaskFormat("index", 3), [[0, 1 << 62]], r"also holds 4611686018427387904"),

@@ -307,8 +307,8 @@ def whole_numbers(mask: NDArray, name: str = "the mask") -> NDArray:
         mask = mask.astype(np.uint32 if mask.max(initial=0) < 1 << 32 else np.uint64)
     if mask.dtype.kind not in "ub":
         raise InputError(
-            f"{name} holds {kind} pixels, and masks hold whole numbers from 0; the lowest is {mask.min():g}. Threshold it, "
-            "rescale its values to class ids, or write 255 where nothing counts (--void 255)."
+            f"{name} holds {kind} pixels, and masks hold whole numbers from 0; the lowest is {mask.min():g}. "
+            "Threshold it, rescale its values to class ids, or write 255 where nothing counts (--void 255)."
         )
     return mask.astype(np.uint8) if mask.dtype.kind == "b" else mask
 
