@@ -202,7 +202,7 @@ def _unfiltered(filtered: bytes, rows: int, length: int, unit: int) -> NDArray:
     if found is None:
         raise Damage("its pixels cannot be decoded")
     if found.ndim == 3:
-        found = found[..., [2, 1, 0, 3][: found.shape[2]]]  # OpenCV decodes to BGR
+        found = cv2.cvtColor(found, cv2.COLOR_BGRA2RGBA if found.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     if bits == 16:
         found = found.astype(">u2")
     return np.ascontiguousarray(found).view(np.uint8).reshape(rows, length)
