@@ -331,6 +331,19 @@ def test_values_that_stand_for_no_measurement_are_named(tmp_path):
     assert sum(facts.void for facts in check(tmp_path).splits.values()) == 3 * 20
 
 
+def test_images_that_float32_cannot_tell_apart_are_a_problem(tmp_path):
+    data = write_pairs(tmp_path, *((noise(number), HALF) for number in range(3)))
+    for number in range(3):
+        (data / "images" / f"{number:02d}.png").unlink()
+        tifffile.imwrite(data / "images" / f"{number:02d}.tif", noise(number) * 1e-41)
+    (problem,) = check(data).problems
+    assert re.fullmatch(
+        r"The standard deviation of images must be 0, or 1\.2e-38 at least, as float32 holds it; it is 5\.\de-40\. "
+        r"Multiply all images by one number\.",
+        problem,
+    )
+
+
 @pytest.mark.parametrize(("value", "said"), [(0, True), (2, True), (3, False), (255, False)])
 def test_a_class_that_masks_name_as_nodata_counts_and_is_named(tmp_path, value, said):
     ids = np.tile(np.uint8([0, 1, 2, 255]), (40, 10))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
@@ -196,7 +197,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         findings.tile = sizes.tile.value
         check_tile(train, sizes.geometry, sizes.tile.value)
 
-    trials: list[Callable[[], None]] = [try_sizes]
+    trials: list[Callable[[], Any]] = [try_sizes, lambda: measure_normalisation([known for _, known in train])]
     trials += [partial(check_alike, one, None if name == "train" else train) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
