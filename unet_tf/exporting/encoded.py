@@ -148,7 +148,10 @@ def png(data: tf.Tensor) -> Header:
     little = tf.reduce_all([near[4 + i] == value for i, value in enumerate(b"II*\0")], axis=0)
     big = tf.reduce_all([near[4 + i] == value for i, value in enumerate(b"MM\0*")], axis=0)
     places = tf.cast(tf.where(exif & (little | big))[:, 0], tf.int32)
-    problem = first([(~whole, INCOMPLETE), declared(height, width, size), (rows > DEFLATE * size, INCOMPLETE)])
+    at = tf.reduce_all([near[i] == value for i, value in enumerate(b"\0\0\0\x08acTL")], axis=0)
+    animated = tf.reduce_any(at), "is an animated PNG; send its pictures one by one."
+    lies = declared(height, width, size), (rows > DEFLATE * size, INCOMPLETE)
+    problem = first([(~whole, INCOMPLETE), *lies, animated])
     return Header(problem, depth == 16, tf.cond(tf.size(places) > 0, lambda: places[0] + 4, lambda: 0))
 
 
