@@ -313,6 +313,10 @@ def _pngs():
     exif[0x0112] = 6
     yield Kind("png turned", ".png", pil(RGB, "PNG", exif=exif), np.rot90(RGB, -1))
     yield Kind("png with a bad profile", ".png", raw_png(GREY, WIDTH, 8, 0, chunk(b"iCCP", b"a\0\0bad")), GREY)
+    for pictures in (1, 2):
+        animated = raw_png(GREY, WIDTH, 8, 0, chunk(b"acTL", struct.pack(">II", pictures, 0)))
+        yield Kind(f"png animated, {pictures}", ".png", animated, GREY if pictures == 1 else None,
+                   refused="" if pictures == 1 else "has 2 pictures")  # fmt: skip
     good = pil(GREY, "PNG")
     yield Kind("png cut", ".png", good[:-20], refused="not a complete")
     yield Kind(

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -73,6 +74,7 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
 
     code, out, _ = call("evaluate", run, cells, "--split", "val")
     assert code == 0
+    assert out.startswith(f"Pictures in {cells} that are not used: 2 in test/instances, ")
     assert f"all val files of {cells}" in out.replace("\n", "")
     assert json.loads((run / "evaluation.json").read_text())["classes"] == ["background", "cell"]
 
@@ -221,13 +223,13 @@ def test_flags_override_the_file_and_the_file_the_preset(call, cells, tmp_path):
 
 
 def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
-    import shutil
-
     for kind in ("images", "masks"):
         shutil.copytree(cells / "train" / kind, tmp_path / "data" / kind)
+    write_picture(tmp_path / "data" / "raw" / "a.png", np.zeros((9, 9), np.uint8))
     settings = "--base-filters 2 --depth 1 --tile 32 --epochs 1 --steps-per-epoch 1".split()
     code, out, _ = call("crossval", tmp_path / "data", "--out", tmp_path / "folds", "--folds", 2, *settings)
     assert code == 0
+    assert out.count("that are not used: 1 in raw.") == 2  # each run has it in its log
     header = next(line for line in out.splitlines() if "spread" in line)
     assert header.split() == ["mean", "spread", "pooled", "fold1", "fold2"]
     assert out.rstrip().endswith("report.html")

@@ -23,7 +23,7 @@ def pair_of(folder, image, mask):
 
 def test_sizes_that_differ_are_refused(tmp_path):
     pair = pair_of(tmp_path, np.zeros((8, 6), np.uint8), np.zeros((6, 8), np.uint8))
-    with pytest.raises(InputError, match=r"must have one size: .*images.a\.png is 8x6, its mask 6x8\. Export"):
+    with pytest.raises(InputError, match=r"must have one size: .*masks.a\.png is 6x8, its image 8x6\. Export"):
         read_pair(pair, MaskFormat())
 
 

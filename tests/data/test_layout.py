@@ -240,7 +240,7 @@ def test_the_pages_of_two_stacks_are_pairs(tmp_path):
     assert match(Place(tmp_path / "images", tmp_path / "masks"), "", found) == []
     assert found.problems == [
         "Two stacks that belong together must have one number of pages: "
-        f"{tmp_path / 'images' / 'volume.tif'} has 12, {tmp_path / 'masks' / 'volume.tif'} has 5."
+        f"{tmp_path / 'images' / 'volume.tif'} has 12, its mask 5."
     ]
 
 

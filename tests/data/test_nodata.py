@@ -119,6 +119,7 @@ def test_what_is_declared_need_not_be_found_and_is_no_part_of_the_rest():
     image = image_of(np.float32, 0, 1, -9999, -5)
     assert nodata_of(image, (-9999, np.nan)) == (-9999, -5.0)
     assert nodata_of(np.zeros((2, 2, 1), np.uint8), (255,)) == (255,)
+    assert nodata_of(np.zeros((2, 2, 1), np.uint8), (-9999, 256)) == ()
 
 
 def test_what_is_not_finite_is_no_sentinel_of_an_array():

@@ -3,9 +3,15 @@ import shutil
 import numpy as np
 import pytest
 
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.edge.description import Description
 from unet_tf.edge.net import SHA256, EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import TFLITE
+from unet_tf.exporting.tflite import write_tflite
+from unet_tf.geometry import Geometry
+from unet_tf.model.unet import unet
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +66,30 @@ def test_what_is_not_finite_goes_neither_in_nor_out(bundle, monkeypatch):
     with pytest.raises(InputError, match="A net must give finite probabilities"):
         net.label(image)
     assert np.isnan(net.probabilities(image)).all()
+
+
+@pytest.fixture(scope="module")
+def heights(tmp_path_factory):
+    """Files of a net of int16 heights, in which -9999 stands for no measurement, and 120 is the mean."""
+    folder = tmp_path_factory.mktemp("heights")
+    known, geometry = Normalisation((120.0,), (40.0,), "int16", (-9999.0,)), Geometry(1, "same")
+    about = Description(("a", "b"), MaskFormat("index", 2), known, geometry, 64)
+    windows = np.random.default_rng(1).integers(0, 255, (4, 64, 64, 1)).astype(np.int16)
+    net = unet((None, None, 1), 2, base_filters=2, depth=1, padding="same")
+    write_tflite(net, about, ["float32", "uint8"], windows, folder)
+    return folder
+
+
+@pytest.mark.parametrize("variant", ["float32", "uint8"])
+@pytest.mark.parametrize("value", [-9999, -32768])
+def test_pixels_without_a_measurement_count_as_the_mean_in_a_file(heights, variant, value):
+    """-9999 is known to the file, -32768 is told by who reads the picture."""
+    net = EdgeNet(heights / TFLITE[variant])
+    image = np.random.default_rng(0).integers(0, 255, (70, 60)).astype(np.int16)
+    filled = image.copy()
+    image[5:40, 7:30], filled[5:40, 7:30] = value, 120
+    np.testing.assert_array_equal(net.label(image, nodata=(float(value),)), net.label(filled))
+    if value == -9999:
+        np.testing.assert_array_equal(net.probabilities(image), net.probabilities(filled))
+    else:
+        assert (net.probabilities(image) != net.probabilities(filled)).any()

@@ -71,6 +71,19 @@ def test_evaluate_takes_test_files_and_writes_scores_panels_and_report(own_run, 
     assert sorted(p.name for p in (own_run.path / "panels").iterdir()) == ["0.png", "1.png"]
 
 
+def test_what_is_not_used_is_said_once(own_run, cells, tmp_path, caplog):
+    data = shutil.copytree(cells, tmp_path / "cells")
+    for split in data.iterdir():
+        shutil.rmtree(split / "instances")
+    shutil.copytree(data / "test" / "images", data / "raw")
+    (data / "test" / "images" / "slide.svs").touch()
+    evaluate(own_run, data)
+    assert caplog.messages == [
+        f"Pictures in {data} that are not used: 2 in raw.",
+        "Not read, as of another kind: 1 .svs (slide.svs). Save them as PNG or TIFF.",
+    ]
+
+
 def test_each_picture_is_decoded_once_and_predicted_once(own_run, cells, monkeypatch):
     from unet_tf.data import folder
     from unet_tf.evaluation import evaluate as evaluation

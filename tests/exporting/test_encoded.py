@@ -1,11 +1,14 @@
 import io
+import os
 import struct
 import zlib
+from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from fuzz_readers import mutated
 from PIL import Image
 
 from unet_tf import read_image
@@ -140,6 +143,7 @@ REFUSED = {
     "large_for_its_bytes.png": (changed(READ["grey.png"], 16, struct.pack(">II", 4000, 4000)), INCOMPLETE),
     "huge.jpg": (changed(READ["rgb.jpg"], FRAME, struct.pack(">HH", HUGE, HUGE)), "declares 30000x30000 px in"),
     "huge.bmp": (changed(READ["24.bmp"], 18, struct.pack("<ii", HUGE, HUGE)), INCOMPLETE),
+    "no_header_of_windows.bmp": (changed(READ["8.bmp"], 14, struct.pack("<I", 0xFFFF0000)), OTHER_BMP),
     "negative.bmp": (changed(READ["24.bmp"], 18, struct.pack("<ii", -47, 33)), INCOMPLETE),
     "offset.bmp": (changed(READ["24.bmp"], 10, struct.pack("<I", 1 << 31)), INCOMPLETE),
     "table.bmp": (changed(READ["8.bmp"], 46, struct.pack("<I", 1 << 31)), INCOMPLETE),
@@ -222,3 +226,37 @@ def test_other_segments_before_exif_are_passed_over(read, tmp_path):
     content = with_exif("jpg", b"II", 6, before=[b"http://ns.adobe.com/xap/1.0/\0<x/>"])
     (tmp_path / "a.jpg").write_bytes(content)
     np.testing.assert_array_equal(read[1, "uint8"](tf.constant(content)).numpy(), read_image(tmp_path / "a.jpg"))
+
+
+def like(image, other, most):
+    """Whether two pictures differ by so much at most."""
+    return image.shape == other.shape and np.abs(image.astype(int) - other).max() <= most
+
+
+FUZZED = int(os.environ.get("UNET_TF_FUZZ", "600"))
+
+
+def test_a_damaged_picture_is_decoded_as_opencv_does_or_refused_by_number(read):
+    """A JPEG whose scan is damaged and ends all the same is decoded: libjpeg fills what is not there, in OpenCV too.
+
+    What is left of a progressive one is smoothed, and not by the same rule in each version of libjpeg.
+    """
+    rng, names, counts, graph = np.random.default_rng(11), list(READ), Counter(), read[3, "uint8"]
+    for number in range(FUZZED):
+        name, other = names[number % len(names)], names[int(rng.integers(len(names)))]
+        content = mutated(READ[name], READ[other], rng)
+        try:
+            found = graph(tf.constant(content)).numpy()
+        except tf.errors.InvalidArgumentError as error:
+            assert "image_bytes[7] " in error.message
+            counts[name[-3:], "refused"] += 1
+            continue
+        second = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        if second is not None and like(found, second[..., ::-1], 2 * (name == "progressive.jpg")):
+            counts[name[-3:], "as OpenCV"] += 1
+        else:
+            np.testing.assert_array_equal(found, graph(tf.constant(READ[name])).numpy(), f"{name}, {number}")
+            counts[name[-3:], "original"] += 1
+    print(dict(counts))
+    assert {kind for kind, outcome in counts if outcome == "refused"} == {"bmp", "jpg", "png"}
+    assert sum(count for (_, outcome), count in counts.items() if outcome != "refused") > FUZZED // 20

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
 from unet_tf.exporting.bundle import TFLITE
+from unet_tf.exporting.card import model_card
 from unet_tf.utils.signals import Stopped
 
 NETS = ["saved_model/1", "saved_model_bfloat16/1", *TFLITE.values()]
@@ -90,6 +92,13 @@ def test_the_page_and_the_card_show_the_report(bundle):
         assert f"| {name} |" in card
     assert page.count("<img") >= 1
     assert "one tile of 136x136 px, of which the inner 96 px count" in card
+    assert "hold no measurement" not in card
+
+
+def test_the_card_says_which_pixels_hold_no_measurement(bundle, report):
+    about = read_description(bundle / TFLITE["float32"])
+    known = replace(about, normalisation=replace(about.normalisation, nodata=(-9999.0,)))
+    assert "- Pixels of -9999 hold no measurement and count as the mean" in model_card("a", known, report)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (30, 7), (44, 45), (131, 200)])

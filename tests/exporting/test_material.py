@@ -3,9 +3,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import tifffile
 
-from unet_tf import export, read_image
+from unet_tf import export, read_image, train
 from unet_tf.data import folder as data_folder
+from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.exporting import material
 from unet_tf.exporting.material import calibration, gather, static_tile
@@ -82,3 +84,19 @@ def test_windows_are_the_same_each_time_and_a_tile_holds_a_picture(run, cells):
     np.testing.assert_array_equal(windows, calibration(run, crops, 84))
     assert static_tile(run, [96, 96]) == 136  # 96 px and the halo on both sides
     assert static_tile(run, []) == 84
+
+
+def test_pixels_without_a_measurement_calibrate_nothing(tmp_path):
+    heights = np.random.default_rng(0).integers(0, 3000, (5, 40, 50)).astype(np.int16)
+    label = (heights > 1500).astype(np.uint8)
+    heights[:, 5:20, 7:30] = -9999
+    for number in range(5):
+        (tmp_path / "data" / "images").mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(tmp_path / "data" / "images" / f"{number}.tif", heights[number])
+        write_picture(tmp_path / "data" / "masks" / f"{number}.png", 255 * label[number])
+    sizes = {"base_filters": 2, "depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32"}
+    run = train(tmp_path / "data", tmp_path / "run", **sizes, epochs=1, steps_per_epoch=1)
+    assert run.normalisation.nodata == (-9999.0,)
+    crops = gather(run, tmp_path / "data").crops
+    assert min(crop.min() for crop in crops) >= 0
+    assert calibration(run, crops, 32).min() >= 0

@@ -27,3 +27,26 @@ def test_the_graph_mirrors_as_numpy_does():
     for start, length, size in ((-5, 20, 4), (-3, 9, 1), (2, 7, 30)):
         found = mirrored(tf.constant(start), tf.constant(length), tf.constant(size)).numpy()
         np.testing.assert_array_equal(found, mirror_index(start, start + length, size))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_picture_that_is_not_finite_is_refused_before_the_net_sees_it(value):
+    model = unet((None, None, 1), 2, base_filters=2, depth=1)
+    found = signatures(model, Normalisation((0.0,), (1.0,), "float32"), Geometry(1, "valid"), 44)
+    image = np.zeros((2, 30, 20, 1), np.float32)
+    image[1, 29, 19] = value
+    for signature in ("serving_default", "probabilities"):
+        found[signature](tf.constant(image[:1]))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="image must hold finite values; it holds NaN or inf"):
+            found[signature](tf.constant(image))
+
+
+def test_pixels_without_a_measurement_count_as_the_mean_in_the_graph():
+    model = unet((None, None, 1), 2, base_filters=2, depth=1)
+    known = Normalisation((120.0,), (40.0,), "int16", (-9999.0,))
+    image = np.random.default_rng(0).integers(0, 255, (1, 40, 50, 1)).astype(np.int16)
+    filled = image.copy()
+    image[0, 5:20, 7:30], filled[0, 5:20, 7:30] = -9999, 120
+    net = signatures(model, known, Geometry(1, "valid"), 44)["probabilities"]
+    found = [net(tf.constant(one))["probabilities"].numpy() for one in (image, filled)]
+    np.testing.assert_array_equal(*found)

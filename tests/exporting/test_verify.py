@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -6,6 +8,7 @@ from unet_tf import verify
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity
 from unet_tf.exporting.bundle import NETS, hashes
+from unet_tf.utils.signals import Stopped
 
 
 @pytest.fixture
@@ -63,3 +66,18 @@ def test_images_without_masks_beside_others_are_not_taken_for_pictures_alone(bun
     (tmp_path / "data" / "masks" / "cells_000.png").unlink()
     with pytest.raises(InputError, match="must have one mask of the same name. 1 images? without a mask"):
         verify(bundle, tmp_path / "data")
+
+
+def test_a_signal_ends_it_between_two_pictures(bundle, cells, monkeypatch):
+    seen, asked = [], []
+    real = parity.Tally.add
+
+    def tell(done, total):
+        seen.append((done, total))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(parity.Tally, "add", lambda *given: asked.append(real(*given)))
+    with pytest.raises(Stopped):
+        verify(bundle, cells / "train", on_image=tell)
+    assert seen == [(1, 4)]
+    assert len(asked) == 1 + len(NETS)  # Keras and each net, of the first picture

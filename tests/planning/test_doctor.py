@@ -4,9 +4,10 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from unet_tf import check
-from unet_tf.data.pictures import read_image, write_picture
+from unet_tf.data.pictures import read_image, write_picture, write_stack
 from unet_tf.data.synthetic import generate_cells
 from unet_tf.errors import InputError
 from unet_tf.planning import doctor
@@ -70,6 +71,36 @@ def test_files_that_share_a_problem_share_a_line(tmp_path):
     assert f"So it is with {masks / '01.png'}, " in problem
     assert problem.endswith(f"{masks / '05.png'} and 1 more.")
     assert findings.problems[0].count("is colour-coded") == 1
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_stacks_that_share_a_problem_share_a_line(tmp_path, listed):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    for number in range(9):
+        write_stack(images / f"{number}.tif", np.stack([noise(number)] * 3))
+        write_stack(masks / f"{number}.tif", np.stack([HALF] * (2 if 2 < number < 6 else 3)))
+    for path in (images / "0.tif", masks / "1.tif", masks / "2.tif"):
+        path.write_bytes(path.read_bytes()[:100])
+    if listed:
+        lines = "".join(f"images/{number}.tif masks/{number}.tif\n" for number in range(9))
+        (tmp_path / "train.txt").write_text(lines)
+    problems = [one for one in check(tmp_path).problems if ".tif" in one]
+    assert [one.partition(" So it is with ")[::2] for one in problems[:2]] == [
+        (problems[0].partition(" So ")[0], f"{masks / '1.tif'}, {masks / '2.tif'}."),
+        (
+            f"Two stacks that belong together must have one number of pages: {images / '3.tif'} has 3, its mask 2.",
+            f"{images / '4.tif'}, {images / '5.tif'}.",
+        ),
+    ]
+    assert problems[0].startswith(f"{images / '0.tif'} (100 bytes) is not a complete TIFF")
+
+
+def test_masks_of_another_size_share_a_line(tmp_path):
+    data = write_pairs(tmp_path, *((noise(n), HALF[:20]) for n in range(3)))
+    assert check(data, masks="binary").problems[0] == (
+        f"Image and mask of a pair must have one size: {data / 'masks' / '00.png'} is 20x40, its image 40x40. Export "
+        f"the mask at the size of the image. So it is with {data / 'masks' / '01.png'}, {data / 'masks' / '02.png'}."
+    )
 
 
 def test_values_of_no_class_are_counted_over_all_masks(tmp_path):
@@ -298,6 +329,36 @@ def test_values_that_stand_for_no_measurement_are_named(tmp_path):
     (warning,) = check(tmp_path).warnings
     assert warning.startswith("3 images with pixels that hold no measurement (-9999), which are void and no part of")
     assert sum(facts.void for facts in check(tmp_path).splits.values()) == 3 * 20
+
+
+def test_images_that_float32_cannot_tell_apart_are_a_problem(tmp_path):
+    data = write_pairs(tmp_path, *((noise(number), HALF) for number in range(3)))
+    for number in range(3):
+        (data / "images" / f"{number:02d}.png").unlink()
+        tifffile.imwrite(data / "images" / f"{number:02d}.tif", noise(number) * 1e-41)
+    (problem,) = check(data).problems
+    assert re.fullmatch(
+        r"The standard deviation of images must be 0, or 1\.2e-38 at least, as float32 holds it; it is 5\.\de-40\. "
+        r"Multiply all images by one number\.",
+        problem,
+    )
+
+
+@pytest.mark.parametrize(("value", "said"), [(0, True), (2, True), (3, False), (255, False)])
+def test_a_class_that_masks_name_as_nodata_counts_and_is_named(tmp_path, value, said):
+    ids = np.tile(np.uint8([0, 1, 2, 255]), (40, 10))
+    data = write_pairs(tmp_path, *((noise(number), ids) for number in range(3)))
+    for number in range(2):
+        (data / "masks" / f"{number:02d}.png").unlink()
+        tags = [(42113, "s", 0, str(value), True)]
+        tifffile.imwrite(data / "masks" / f"{number:02d}.tif", ids, extratags=tags)
+    findings = check(data, masks="index", classes=3)
+    assert sum(facts.class_pixels for facts in findings.splits.values()).tolist() == [3 * 400] * 3
+    assert findings.problems == []
+    assert findings.warnings == said * [
+        f"2 images whose mask's file names {value} as nodata (GDAL's tag 42113), and which counts as the "
+        "class that it is here; if it counts nowhere, say so with --void: train/00, val/01."
+    ]
 
 
 def test_a_value_far_from_all_others_is_named(tmp_path):

@@ -1,8 +1,11 @@
 """What becomes of pictures whose neighbours fail, whose names collide, and whose process is told to stop."""
 
 import os
+import re
+import resource
 import shutil
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -95,6 +98,67 @@ def test_jobs_that_start_together_on_a_new_folder_share_it(tmp_path, monkeypatch
         one.join()
     assert [one.written for one in outcomes] == [2, 2, 2]
     assert len([*(tmp_path / "out").glob("?.png")]) == 6
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"format": "tif"}, {"probabilities": True}, {"overlay": True}, {"instances": True}]
+)
+def test_masks_that_the_disk_does_not_hold_are_said_and_leave_nothing(tmp_path, settings):
+    """A limit on the size of files stands for the disk."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    write_picture(scans / "a.png", noise(0, (400, 400)))
+    tifffile.imwrite(scans / "b.tif", noise(1, (9, 90, 90)), photometric="minisblack")
+    write_picture(scans / "c.png", noise(2, (9, 9)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        outcome = predict_files(RUN, scans, out, **settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [re.sub(r"Cannot write [^:]*", "Cannot write", one) for one in outcome.failed] == [
+        f"{scans / name}: Cannot write: File too large. Free space or choose another place."
+        for name in ("a.png", "b.tif")
+    ]
+    assert {path.name.partition(".")[0].partition("_")[0] for path in out.iterdir()} == {"c", "manifest", "predict"}
+    assert predict_files(RUN, scans, out, **settings).written == 2
+
+
+@pytest.fixture
+def read_only():
+    """A function that makes a folder read-only; for root, who may write everywhere, by a mount."""
+    mounted = []
+
+    def protect(folder):
+        if os.geteuid():
+            for path in (*folder.iterdir(), folder):
+                path.chmod(0o500)
+            return
+        for how in (["--bind", folder], ["-o", "remount,ro,bind"]):
+            if subprocess.run(["mount", *how, folder], capture_output=True).returncode:
+                pytest.skip("this root may mount nothing")
+            mounted[:] = [folder]
+
+    yield protect
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_folder_that_is_read_only_is_said(scans, tmp_path, read_only, begun):
+    out = tmp_path / "out"
+    out.mkdir()
+    if begun:
+        predict_files(RUN, scans / "a.png", out)
+    there = {path.name: path.read_bytes() for path in out.iterdir()}
+    read_only(out)
+    with pytest.raises(InputError) as raised:
+        predict_files(RUN, scans, out)
+    file = out / ("manifest.csv" if begun else "predict.json")
+    assert str(raised.value) in {
+        f"Cannot write {file}: {why}. Free space or choose another place."
+        for why in ("Read-only file system", "Permission denied")
+    }
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == there
 
 
 def test_a_signal_ends_between_two_pictures_and_the_same_call_goes_on(scans, tmp_path):

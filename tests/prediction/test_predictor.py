@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_large, unet
+from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_files, predict_large, unet
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
@@ -74,3 +74,23 @@ def test_pixels_without_a_measurement_count_as_the_mean_of_the_training_images(k
     np.testing.assert_array_equal(predictor.predict(image, nodata=(-1.0,)), predictor.predict(filled))
     if not known:
         assert (predictor.probabilities(image) != predictor.probabilities(filled)).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_net_that_gives_what_is_not_finite_is_refused_whatever_is_asked_of_it(tmp_path, value):
+    folder = shutil.copytree(RUN, tmp_path / "run")
+    model = keras.saving.load_model(folder / "best.keras", compile=False)
+    model.layers[-1].set_weights([np.full_like(weights, value) for weights in model.layers[-1].get_weights()])
+    model.save(folder / "best.keras")
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE)
+    words = "A net must give finite values; this one gives NaN or infinity"
+    for ask in (
+        lambda: predict(folder, IMAGE),
+        lambda: predict(folder, IMAGE, probabilities=True),
+        lambda: predict_large(folder, tmp_path / "a.tif", tmp_path / "a.zarr"),
+    ):
+        with pytest.raises(InputError, match=words):
+            ask()
+    outcome = predict_files(folder, tmp_path / "a.tif", tmp_path / "out", probabilities=True)
+    assert outcome.failed[0].startswith(f"{tmp_path / 'a.tif'}: {words}")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.csv", "predict.json"]

@@ -215,7 +215,7 @@ def evaluate(
     from unet_tf.evaluation.evaluate import NotStored
 
     try:
-        with working() as bars:
+        with show_log(), working() as bars:
             result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"))
     except NotStored as error:  # a read-only run: the scores are not lost
         print_table_of_scores(error.evaluation.to_json())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import Decoded
 from unet_tf.data.nodata import fill_nodata, nodata_pixels
 from unet_tf.data.normalisation import Normalisation
+from unet_tf.errors import InputError
 from unet_tf.labels import count_classes
 
 PLACES = 2048
@@ -85,7 +86,11 @@ def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
 
 
 def measure_normalisation(fingerprints: Sequence[Fingerprint]) -> Normalisation:
-    """Mean and standard deviation over all measured pixels of all images; grey ones count in each channel."""
+    """Mean and standard deviation over all measured pixels of all images; grey ones count in each channel.
+
+    Raises:
+        InputError: the images vary by less than float32, in which the net computes, can hold.
+    """
     channels = max(one.channels for one in fingerprints)
     pixels = np.array([one.measured for one in fingerprints], np.float64)[:, None]
     means = np.stack([np.broadcast_to(one.mean, channels) for one in fingerprints])
@@ -93,6 +98,12 @@ def measure_normalisation(fingerprints: Sequence[Fingerprint]) -> Normalisation:
     total = max(pixels.sum(), 1.0)
     mean = (pixels * means).sum(0) / total
     std = np.sqrt((pixels * (variances + (means - mean) ** 2)).sum(0) / total)
+    least = float(np.finfo(np.float32).tiny)
+    if len(small := std[(std > 0) & (std < least)]):
+        raise InputError(
+            f"The standard deviation of images must be 0, or {least:.1e} at least, as float32 holds it; it is "
+            f"{small.min():.1e}. Multiply all images by one number."
+        )
     std = np.where(std > 0, std, 1.0)
     nodata = tuple(sorted({value for one in fingerprints for value in one.nodata}))
     return Normalisation(tuple(mean.tolist()), tuple(std.tolist()), fingerprints[0].dtype, nodata)

@@ -6,7 +6,7 @@ import glob
 import logging
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,24 +131,22 @@ def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
     sizes = [f"{height}x{width}" for height, width in (image.shape[:2], mask.shape[:2])]
     if sizes[0] != sizes[1]:
         raise InputError(
-            f"Image and mask of a pair must have one size: {pair.image} is {sizes[0]}, its mask {sizes[1]}. "
+            f"Image and mask of a pair must have one size: {pair.mask} is {sizes[1]}, its image {sizes[0]}. "
             "Export the mask at the size of the image.",
             pair.mask,
         )
 
 
-def pages(name: str, image: Path, mask: Path, split: str, problems: list[str]) -> list[Pair]:
-    """One pair for each page that image and mask both have; none, and a problem, where they disagree."""
+def pages(name: str, image: Path, mask: Path, split: str, faults: list[InputError]) -> list[Pair]:
+    """One pair for each page that image and mask both have; none, and a fault, where they disagree."""
     try:
         counts = count_pages(image), count_pages(mask)
     except InputError as error:
-        problems.append(str(error))
+        faults.append(error)
         return []
     if counts[0] != counts[1]:
-        problems.append(
-            f"Two stacks that belong together must have one number of pages: {image} has {counts[0]}, {mask} has "
-            f"{counts[1]}."
-        )
+        words = f"Two stacks that belong together must have one number of pages: {image} has {counts[0]}, its mask"
+        faults.append(InputError(f"{words} {counts[1]}.", image))
         return []
     if counts[0] == 1:
         return [Pair(name, image, mask, 0, split)]
@@ -235,6 +233,17 @@ def some(names: Iterable[str], most: int = 10) -> str:
     """The first few of some names, in order, and how many more there are."""
     ordered: Sequence[str] = sorted(names)
     return ", ".join(ordered[:most]) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+
+
+def alike(faults: Iterable[InputError]) -> list[str]:
+    """A text for all errors that differ in nothing but the file: the first one, and the names of the others' files."""
+    groups: dict[str, list[InputError]] = defaultdict(list)
+    for fault in faults:
+        groups[str(fault).replace(str(fault.file), "")].append(fault)
+    return [
+        f"{first} So it is with {some((str(other.file) for other in others), 5)}." if others else str(first)
+        for first, *others in groups.values()
+    ]
 
 
 def find_pictures(inputs: Iterable[str | Path]) -> list[str]:

@@ -16,6 +16,7 @@ from unet_tf.data.folder import (
     Found,
     Listing,
     Pair,
+    alike,
     list_pictures,
     pages,
     scan,
@@ -183,7 +184,10 @@ def match(place: Place, split: str, found: Found) -> list[Pair]:
     if lone := [bare[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
         found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.")
     both = sorted((images[of_image[key]], key) for key in of_image.keys() & of_mask.keys())
-    return [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, found.problems)]
+    faults: list[InputError] = []
+    pairs = [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, faults)]
+    found.problems += alike(faults)
+    return pairs
 
 
 def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, list_pictures, pages, some
+from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alike, list_pictures, pages, some
+from unet_tf.errors import InputError
 from unet_tf.utils.text import read_lines
 
 VOC = Path("ImageSets", "Segmentation")
@@ -57,14 +58,16 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
         known: pairs that the layout of the folder shows, by split.
         found: gets pairs, problems and notes.
     """
+    faults: list[InputError] = []
     for split, path in lists.items():
         others = [pair for of, pairs in known.items() if of != split for pair in pairs]
         names = _Names(folder, [*others, *known.get(split, ())])  # of two that share a name the split's own one counts
         wrong, pairs = [], []
         for line in filter(None, map(str.strip, read_lines(path))):
-            named = names.read(line, split, found.problems)
+            before = len(faults)
+            named = names.read(line, split, faults)
             pairs += named
-            if not named:
+            if not named and len(faults) == before:
                 wrong.append(line)
         if wrong:
             found.problems.append(
@@ -74,6 +77,7 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
         if not pairs:
             found.problems.append(f"{path} names no pair.")
         found.splits[split] = _renamed(folder, pairs)
+    found.problems += alike(faults)
     _look_for_repeats(lists, found)
     _look_for_unlisted(found)
 
@@ -93,7 +97,7 @@ class _Names:
             self.by_name.setdefault(_form(whole), members)
         self.by_file = files
 
-    def read(self, line: str, split: str, problems: list[str]) -> list[Pair]:
+    def read(self, line: str, split: str, faults: list[InputError]) -> list[Pair]:
         """The pairs that a line names; none where it names none."""
         if (named := self._known(line)) or (named := self._known(line.strip("\"'"))):
             return [replace(one, split=split) for one in named]
@@ -102,7 +106,7 @@ class _Names:
             image, mask = (self._file(part.strip("\"'")) for part in (line[: blank.start()], line[blank.end() :]))
             if image and mask:
                 ways.append((image, mask))
-        return pages(ways[0][0].stem, *ways[0], split, problems) if len(ways) == 1 else []
+        return pages(ways[0][0].stem, *ways[0], split, faults) if len(ways) == 1 else []
 
     def _known(self, text: str) -> list[Pair]:
         name = _form(text.replace("\\", "/").removeprefix("./"))

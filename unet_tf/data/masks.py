@@ -300,14 +300,15 @@ def whole_numbers(mask: NDArray, name: str = "the mask") -> NDArray:
     Raises:
         InputError: they are not.
     """
+    kind = mask.dtype
     if mask.dtype.kind == "f" and np.isfinite(mask).all() and (mask == np.floor(mask)).all():
         mask = mask.astype(np.int64)  # ids that a program kept as float
     if mask.dtype.kind == "i" and mask.min(initial=0) >= 0:
         mask = mask.astype(np.uint32 if mask.max(initial=0) < 1 << 32 else np.uint64)
     if mask.dtype.kind not in "ub":
         raise InputError(
-            f"{name} holds {mask.dtype} pixels, and masks hold whole numbers from 0. "
-            "Threshold it, or rescale its values to class ids."
+            f"{name} holds {kind} pixels, such as {_no_id(mask)}, and masks hold whole numbers from 0. "
+            "Threshold it, rescale its values to class ids, or write 255 where nothing counts (--void 255)."
         )
     return mask.astype(np.uint8) if mask.dtype.kind == "b" else mask
 
@@ -335,3 +336,10 @@ def _lookup_table(known: tuple[Known, ...], size: int) -> NDArray[np.uint8]:
     for code, number in known:
         table[code] = number
     return table
+
+
+def _no_id(mask: NDArray) -> Any:
+    """A value that is no whole number from 0."""
+    known = mask.dtype.kind in "if"
+    wrong = mask[~np.isfinite(mask) | (mask < 0) | (mask != np.floor(mask))] if known else mask
+    return wrong.flat[0]

@@ -64,13 +64,16 @@ def nodata_of(picture: Picture, declared: Sequence[float] = ()) -> tuple[float, 
     """Give the `nodata_values` of a picture of any size, of which some rows are in memory at a time.
 
     Args:
-        picture: (H, W, C) raw pixels; those that are declared need not occur.
+        picture: (H, W, C) raw pixels; those that are declared need not occur, if they can.
         declared: what the file names.
     """
-    declared = tuple(value for value in declared if np.isfinite(value))  # readers give what is not as a number
-    if picture.dtype.kind not in "if":
+    kind = picture.dtype
+    low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-np.inf, np.inf)
+    # readers give what is not finite as a number; GDAL names -9999 for bytes too
+    declared = tuple(value for value in declared if np.isfinite(value) and low <= value <= high)
+    if kind.kind not in "if":
         return declared
-    few = np.zeros((0, 1), picture.dtype)
+    few = np.zeros((0, 1), kind)
     for top in range(0, picture.shape[0], ROWS):
         part = np.asarray(picture[top : top + ROWS, 0 : picture.shape[1]])
         part = part[~_any_of(part, declared) & np.isfinite(part)]

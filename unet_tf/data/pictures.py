@@ -79,7 +79,7 @@ class Pictures:
             raise InputError(f"{self.path} holds one picture; there is no page {page}.", self.path)
         else:
             image = decode(self.path, _bytes(self.path), ids, lossy)
-        if image.ndim == 3 and (image == image[..., :1]).all():
+        if image.ndim == 3 and all((part == part[..., :1]).all() for part in (image[:1], image)):  # most end with a row
             image = image[..., 0]
         return np.ascontiguousarray(image)
 

@@ -61,7 +61,7 @@ def read_png(data: bytes, ids: bool) -> NDArray:
 
     Raises:
         Damage: the file contradicts itself or is cut.
-        Unread: the picture is wider than a million pixels.
+        Unread: the picture is wider than a million pixels, or one of several.
 
     Reference:
         PNG Specification (Third Edition), sections 5, 7 to 9 and 11.
@@ -95,7 +95,7 @@ def parse_png(data: bytes) -> Png:
     Raises:
         Damage: chunks reach beyond the end of the file, are not what their checksums say, are missing, or declare more
             pixels than the file can hold.
-        Unread: the picture is wider than a million pixels.
+        Unread: the picture is wider than a million pixels, or one of several.
     """
     view, at = memoryview(data), len(SIGNATURE)
     found: dict[bytes, memoryview] = {}
@@ -126,6 +126,8 @@ def parse_png(data: bytes) -> Png:
         raise Damage(f"it declares {height}x{width} px in {size} bytes, which cannot hold them")
     if width > WIDEST:
         raise Unread(f"is {width} px wide, and PNG is read up to {WIDEST}. Save it as TIFF or zarr")
+    if (pictures := int.from_bytes(found.get(b"acTL", b"")[:4], "big")) > 1:  # animated
+        raise Unread(f"has {pictures} pictures, and PNG is read with one. Save them as pages of TIFF")
     turn = orientation_of(bytes(found.get(b"eXIf", b"")))
     return Png(width, height, bits, colour, bool(interlaced), table.reshape(-1, 3), turn, packed)
 
@@ -202,7 +204,7 @@ def _unfiltered(filtered: bytes, rows: int, length: int, unit: int) -> NDArray:
     if found is None:
         raise Damage("its pixels cannot be decoded")
     if found.ndim == 3:
-        found = found[..., [2, 1, 0, 3][: found.shape[2]]]  # OpenCV decodes to BGR
+        found = cv2.cvtColor(found, cv2.COLOR_BGRA2RGBA if found.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     if bits == 16:
         found = found.astype(">u2")
     return np.ascontiguousarray(found).view(np.uint8).reshape(rows, length)

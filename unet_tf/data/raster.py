@@ -23,7 +23,9 @@ def decoded(data: bytes) -> NDArray:
         raise Damage("it cannot be decoded") from error
     if image is None:
         raise Damage("it cannot be decoded")
-    return image[..., ::-1] if image.ndim == 3 else image  # OpenCV decodes to BGR
+    if image.ndim == 2:
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.dtype.kind == "u" else image[..., ::-1]
 
 
 def read_bmp(data: bytes, ids: bool) -> NDArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
+
+log = logging.getLogger("unet_tf")
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ def evaluate(
         on_image: called with (images done, images in all) after each.
 
     Returns:
-        The scores.
+        The scores. What lies in the folder and is not used is said on the logger "unet_tf".
 
     Raises:
         InputError: no file is left to score, one cannot be used, or the net gives what is not finite.
@@ -248,8 +251,19 @@ def evaluate(
         >>> evaluate("runs/cells", "cells").mean_iou  # doctest: +SKIP
         0.91
     """
+    return evaluate_run(run, data, split, on_image, log.warning)
+
+
+def evaluate_run(
+    run: Run | str | Path,
+    data: str | Path,
+    split: str | None = None,
+    on_image: Progress = unseen,
+    say: Callable[[str], None] = lambda note: None,
+) -> Evaluation:
+    """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
     run = run if isinstance(run, Run) else Run(run)
-    choice = choose_files(run, Path(data), split)
+    choice = choose_files(run, Path(data), split, say)
     found: set[str] = set()
 
     def counts(image: NDArray) -> bool:
@@ -295,13 +309,16 @@ class Choice(NamedTuple):
     nothing: str = "A score needs a labelled file at least; received none."
 
 
-def choose_files(run: Run, data: Path, split: str | None = None) -> Choice:
+def choose_files(run: Run, data: Path, split: str | None, say: Callable[[str], None]) -> Choice:
     """Choose the files of a folder to score a run on; none is read.
 
     Raises:
         InputError: files do not pair, or there is no such split.
     """
-    named = find_named(data).check()
+    found = find_named(data)
+    named = found.check()
+    for note in found.notes:
+        say(note)
     everything = [pair for pairs in named.values() for pair in pairs]
     if split == "all":
         return Choice(everything, lambda count, _: f"all files of {data}, seen in training or not")

@@ -128,6 +128,11 @@ def _limits(description: Description) -> str:
         f"{geometry.tile_step(description.tile)} px count (`bundle.json`: halo, margin, step).",
         "Numbers above are of the processor that made the bundle; `unet-tf verify` holds it against Keras on yours.",
     ]
+    if gone := description.normalisation.nodata:
+        limits.append(
+            f"Pixels of {_figures(gone)} hold no measurement and count as the mean of the training pictures; what else "
+            "stands for that in a picture has to be replaced before. Their class is what the net makes of the mean."
+        )
     return "\n".join(f"- {limit}" for limit in limits)
 
 

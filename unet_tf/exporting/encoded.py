@@ -148,7 +148,10 @@ def png(data: tf.Tensor) -> Header:
     little = tf.reduce_all([near[4 + i] == value for i, value in enumerate(b"II*\0")], axis=0)
     big = tf.reduce_all([near[4 + i] == value for i, value in enumerate(b"MM\0*")], axis=0)
     places = tf.cast(tf.where(exif & (little | big))[:, 0], tf.int32)
-    problem = first([(~whole, INCOMPLETE), declared(height, width, size), (rows > DEFLATE * size, INCOMPLETE)])
+    at = tf.reduce_all([near[i] == value for i, value in enumerate(b"\0\0\0\x08acTL")], axis=0)
+    animated = tf.reduce_any(at), "is an animated PNG; send its pictures one by one."
+    lies = declared(height, width, size), (rows > DEFLATE * size, INCOMPLETE)
+    problem = first([(~whole, INCOMPLETE), *lies, animated])
     return Header(problem, depth == 16, tf.cond(tf.size(places) > 0, lambda: places[0] + 4, lambda: 0))
 
 
@@ -209,7 +212,7 @@ def colours_of(data: tf.Tensor) -> tf.Tensor:
 
 def coloured(image: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
     """Look up (H, W, 1) indices in the colour table of a BMP file: (H, W, 3), black beyond its end."""
-    start = 14 + tf.cast(number_at(data, 14, 4), tf.int32)
+    start = 14 + tf.cast(tf.minimum(number_at(data, 14, 4), BMP_HEADERS[-1]), tf.int32)  # others are refused
     entries = tf.range(256)[:, None]  # (256, 1)
     values = tf.gather(data, tf.minimum(start + 4 * entries + [2, 1, 0], tf.size(data) - 1))  # (256, 3), from BGR
     table = tf.where(entries < tf.cast(colours_of(data), tf.int32), values, 0)

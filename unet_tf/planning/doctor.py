@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
-from unet_tf.data.folder import Pair, some
+from unet_tf.data.fingerprint import measure_normalisation
+from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.palette import find_palette, suggest_palette
@@ -145,17 +146,15 @@ def _gather(findings: Findings, splits: dict[str, list[Pair]], usable: list[Case
 
 def _group_problems(findings: Findings, broken: list[Case]) -> None:
     """Add one problem for all files that share it, and one for all mask values that no class has."""
-    alike: dict[str, list[InputError]] = defaultdict(list)
     unknown: list[tuple[str, UnknownValues]] = []
+    others: list[InputError] = []
     for case in broken:
         error = case.look.error
         if isinstance(error, UnknownValues):
             unknown.append((case.name, error))
         elif error is not None:
-            alike[str(error).replace(str(error.file), "")].append(error)
-    for first, *others in alike.values():
-        more = f" So it is with {some((str(other.file) for other in others), 5)}." if others else ""
-        findings.problems.append(f"{first}{more}")
+            others.append(error)
+    findings.problems += alike(others)
     if unknown:
         findings.problems.append(_unknown_values(findings, unknown))
 
@@ -198,7 +197,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         findings.tile = sizes.tile.value
         check_tile(train, sizes.geometry, sizes.tile.value)
 
-    trials: list[Callable[[], None]] = [try_sizes]
+    trials: list[Callable[[], Any]] = [try_sizes, lambda: measure_normalisation([known for _, known in train])]
     trials += [partial(check_alike, one, None if name == "train" else train) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
@@ -252,6 +251,12 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         findings, [case for case in usable if case.look.unmeasured],
         f"with pixels that hold no measurement ({', '.join(f'{value:g}' for value in values)}), which are void and no "
         "part of the normalisation",
+    )  # fmt: skip
+    counted = sorted({value for case in usable for value in case.look.counted})
+    _warn(
+        findings, [case for case in usable if case.look.counted],
+        f"whose mask's file names {', '.join(f'{value:g}' for value in counted)} as nodata (GDAL's tag 42113), and "
+        "which counts as the class that it is here; if it counts nowhere, say so with --void",
     )  # fmt: skip
     _warn(
         findings, [case for case in usable if case.look.outliers],

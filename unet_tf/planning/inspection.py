@@ -49,6 +49,7 @@ class Look:
         saturated: share of the image's pixels at its highest value.
         outliers: the lowest and the highest value where they are far from all others.
         unmeasured: number of pixels that hold no measurement.
+        counted: values that the mask's file names as nodata, and that are classes here.
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
         picture: overlay, where one is wanted.
@@ -62,6 +63,7 @@ class Look:
     saturated: float = 0.0
     outliers: Sequence[Outlier] = ()
     unmeasured: int = 0
+    counted: Sequence[float] = ()
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
 
@@ -102,6 +104,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             mask = read_mask(pair.mask, pair.page, ids, lossy)
             check_sizes(pair, image, mask)
             label = None if masks is None else masks.label(mask, str(pair.mask))
+            named = declared_nodata(pair.mask) if mask.ndim == 2 else ()
     except InputError as error:
         return Look(error=error)
     look = Look()
@@ -110,6 +113,8 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
     if masks is not None and masks.kind == "instance":
         look.objects = len(value_counts(mask).keys() - {0, *masks.void})
+    if label is not None:
+        look.counted = [value for value in named if (label[mask == value] != VOID).any()]
     shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
     if nodata:
         gone = nodata_pixels(image, nodata)  # (H, W)

@@ -22,7 +22,7 @@ from unet_tf.errors import InputError
 from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.predictor import Predictor
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import refusal, replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
@@ -242,7 +242,7 @@ class Output:
 
     def fail(self, error: InputError | OSError) -> None:
         """Remove what there is: nothing of this picture will be written any more."""
-        words = str(error) if isinstance(error, InputError) else f"Cannot write its files: {error.strerror or error}."
+        words = str(error if isinstance(error, InputError) else refusal(self.out, error))
         self.error = words if str(self.file) in words else f"{self.file}: {words}"
         self.discard()
 

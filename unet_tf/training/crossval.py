@@ -18,7 +18,7 @@ from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.layout import find_named
 from unet_tf.data.splits import split
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import evaluate
+from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.metrics import scores
 from unet_tf.plan import Plan
 from unet_tf.run import Run
@@ -97,7 +97,7 @@ def crossval(
                 log.info(f"{name} ({number} of {len(runs)})")
                 _do(name, runs, data, out, watchers)
                 if seeds is None and "test" in named:  # a fold is judged on what it held out
-                    evaluate(out / name, data, "val", on_image=on_image)
+                    evaluate_run(out / name, data, "val", on_image=on_image)
                 look()
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
             result = summarise(stored)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import evaluate
+from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.plan import Plan
 from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
 from unet_tf.planning.prepare import Prepared, check_unseen, prepare
@@ -255,7 +255,7 @@ def _judge(writer: RunWriter, data: Path, on_image: Progress) -> None:
         on_image(done, total)
         look()
 
-    evaluate(writer.path, data, on_image=count)
+    evaluate_run(writer.path, data, on_image=count)
     look()
 
 
