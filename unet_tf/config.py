@@ -23,6 +23,7 @@ from unet_tf.geometry import PADDINGS, Geometry
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 OPTIMIZERS = ("adam", "sgd")
+LOSSES = ("crossentropy", "crossentropy_dice")
 REMOVED: dict[str, Any] = {"clip_norm": None, "gamma": 0.0, "noise": 0.0, "void_outside": False}
 """Settings of version 0.1 that are no more, with the value at which they did nothing."""
 
@@ -30,8 +31,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "base_filters": 64, "depth": 4, "padding": "valid", "batch_norm": False, "dropout": 0.5, "precision": "float32",
-        "batch_size": 1, "optimizer": "sgd", "learning_rate": 1e-3, "border_weight": 10.0, "class_balance": True,
-        "warped": 1.0, "rotation": 180.0, "elastic": 10.0,
+        "batch_size": 1, "loss": "crossentropy", "optimizer": "sgd", "learning_rate": 1e-3, "logits_scale": 1.0,
+        "border_weight": 10.0, "class_balance": True, "warped": 1.0, "rotation": 180.0, "elastic": 10.0,
     },
 }  # fmt: skip
 """Named settings: `default` plans itself; `paper` is Ronneberger, Fischer, Brox (2015) where the paper says it."""
@@ -54,7 +55,6 @@ _COUNT = Rule("1 or more", lambda value: value >= 1)
 _NOT_NEGATIVE = Rule("0 or more", lambda value: value >= 0)
 _SHARE = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
 _RATE = Rule("a rate in [0, 1)", lambda value: 0 <= value < 1)
-_WITHIN = Rule("between 0 and 1", lambda value: 0 < value < 1)
 _ZOOM = Rule("in [0, 0.9]", lambda value: 0 <= value <= 0.9)
 _SEED = Rule("in [0, 2**32)", lambda value: 0 <= value < 2**32)
 _NAMES = Rule(
@@ -80,11 +80,11 @@ class Settings:
         "batch normalisation after each 3x3 convolution: trains small nets from few images much faster")
     dropout: float = _setting(0.0, _RATE, "rate at the end of the contracting path, in [0, 1)")
     optimizer: str = _setting("adam", _one_of(OPTIMIZERS), '"adam", or "sgd" with the paper\'s momentum of 0.99')
-    learning_rate: float = _setting(1e-3, _POSITIVE,
-        "at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero")
+    logits_scale: float = _setting(0.1, _POSITIVE,
+        "factor of the logits' He-normal start: small, a net begins at the class shares of the training pixels; 1 in "
+        "the paper")
     seed: int = _setting(0, _SEED, "of the start weights, the order and the augmentation")
     split_seed: int = _setting(0, _SEED, "of the split, where the data has no `val/`")
-    val_share: float = _setting(0.2, _WITHIN, "share of the files held out where the data has no `val/`")
     cache: str = _setting("auto", _one_of(CACHES),
         'where decoded pairs are kept: "memory", "disk", "none" (decoded anew each time), or "auto" by size')
     border_sigma: float = _setting(5.0, _POSITIVE, "width of the separation borders (sigma), pixels")
@@ -134,10 +134,23 @@ class TrainConfig(Settings):
     steps_per_epoch: int | None = _setting(None, _COUNT,
         "optimizer steps between validations; where `epochs` are given one pass over the training pixels, and 64 at "
         "least")
+    val_tiles: int | None = _setting(None, _NOT_NEGATIVE,
+        "tiles of the held-out files that each validation looks at, always the same ones; left open as many as take "
+        "5 % of the time")
     patience: int | None = _setting(None, _COUNT,
         "epochs without a better validation mean IoU after which training ends")
+    start_from: str | None = _setting(None, _ANY,
+        "a run, a bundle or a .keras file, from whose weights the net starts, as far as they fit")
+    learning_rate: float | None = _setting(None, _POSITIVE,
+        "at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero; left open 1e-3, and 3e-4 "
+        "from a trained net")
+    loss: str | None = _setting(None, _one_of(LOSSES),
+        '"crossentropy", the paper\'s energy, or "crossentropy_dice", which adds a soft Dice loss of the foreground')
     batch_size: int | None = _setting(None, _COUNT, "tiles a step, over all devices")
     tile: int | None = _setting(None, _ANY, "input size of a tile, pixels")
+    val_share: float | None = _setting(None, _RATE,
+        "share of the files held out where the data has no `val/`, 0 to learn from all and keep the last epoch; left "
+        "open 0.2, and 0.1 of few files")
     group: str | None = _setting(None, _ANY,
         "regular expression; files in whose names it finds the same text are held out together")
     fold: str | None = _setting(None, _ANY, '"i/k" holds out the i-th of k folds instead of a share')

@@ -14,15 +14,23 @@ from unet_tf.geometry import Geometry
 if TYPE_CHECKING:
     import keras
 
-UNSAID: dict[str, Any] = {"epochs": math.inf, "minutes": math.inf, "patience": math.inf, "group": "", "fold": ""}
-"""What a `Plan` holds where a person set no limit, or asked for no groups and no folds."""
+UNSAID: dict[str, Any] = {
+    "epochs": math.inf,
+    "minutes": math.inf,
+    "patience": math.inf,
+    "group": "",
+    "fold": "",
+    "start_from": "",
+}
+"""What a `Plan` holds where a person set no limit, or asked for no groups, no folds and no other start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Settings):
     """Everything that a run does: each setting with its value, and why each that was left open has the value it has.
 
-    Attributes are those of `TrainConfig`, and none is None: no limit is infinite, no group and no fold are "".
+    Attributes are those of `TrainConfig`, and none is None: no limit is infinite; no group, no fold and no net to start
+    from are "".
 
     Attributes:
         reasons: name of a setting -> why it has its value; those that a person said have no reason.
@@ -37,9 +45,14 @@ class Plan(Settings):
     epochs: float
     minutes: float
     steps_per_epoch: int
+    val_tiles: int
     patience: float
+    start_from: str
+    learning_rate: float
+    loss: str
     batch_size: int
     tile: int
+    val_share: float
     group: str
     fold: str
     rare_share: float

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import keras
 
     from unet_tf.model.inference import Network
+
+EARLIER: dict[str, Any] = {"loss": "crossentropy", "logits_scale": 1.0, "val_share": 0.2, "val_tiles": sys.maxsize}
+"""What runs did whose version had not these settings yet: they validated on all tiles."""
 
 
 class Run:
@@ -69,6 +73,7 @@ class Run:
             settings = without_removed(stored["train"])
             known = {f.name for f in fields(TrainConfig)}
             self.removed = {name: value for name, value in settings.items() if name not in known}
+            settings = EARLIER | settings
             said = TrainConfig(**{name: tuples(value) for name, value in settings.items() if name in known})
             self.plan = Plan.of(said, {name: str(reason) for name, reason in stored["plan"].items()})
             self.config, self.classes = self.plan.config, self.plan.classes
@@ -160,7 +165,7 @@ class Run:
             InputError: the file is damaged.
         """
         path = self.path / self.HISTORY
-        columns = "epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "seconds"
+        columns = "epoch", "loss", "mean_iou", "seconds"
         rows = read_table(path, columns) if path.exists() else []
         try:
             for row in rows:

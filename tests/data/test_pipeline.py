@@ -61,6 +61,22 @@ def test_validation_shows_each_pixel_once_and_image_and_label_agree(padding, max
     assert sorted(seen) == sorted(np.concatenate([s.label.ravel() for s in samples]).tolist())
 
 
+def test_a_few_tiles_of_validation_are_the_same_each_time_and_have_the_rarest_label():
+    net, samples = Geometry(2, "same"), make((90, 90), (90, 90))
+    whole = take(validation_dataset(samples, PLAIN, net, 44), None)
+    few, again = (take(validation_dataset(samples, PLAIN, net, 44, 3), None) for _ in range(2))
+    assert len(few) == 3 < len(whole)
+    for batch, same in zip(few, again, strict=True):
+        np.testing.assert_array_equal(batch[0], same[0])
+    labels = [np.unique(label) for _, label, _ in whole]
+    times = {
+        value: sum(value in some for some in labels) for value in np.unique(np.concatenate(labels)) if value != VOID
+    }
+    rarest = min(times, key=lambda value: (times[value], value))
+    assert any(rarest in label for _, label, _ in few)
+    assert len(take(validation_dataset(samples, PLAIN, net, 44, 10**9), None)) == len(whole)
+
+
 def test_training_tiles_depend_on_seed_and_number_alone():
     samples, net, augmentation = make((64, 64), (64, 90)), Geometry(2), Augmentation(rotation=90, elastic=5)
 

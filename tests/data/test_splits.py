@@ -4,10 +4,11 @@ import itertools
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.splits import Part, find_splits, hold_out, split, spread
+from unet_tf.data.splits import Part, find_splits, hold_out, split, spread, usual_share
 from unet_tf.errors import InputError
 
 
@@ -92,7 +93,7 @@ def test_of_a_single_stack_consecutive_pages_are_held_out(settings):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"share": 1.0}, r"must lie between 0 and 1; received 1\.0"),
+        ({"share": 1.0}, r"must be 0 or more, and less than 1; received 1\.0"),
         ({"fold": "0/5"}, r"A fold must be \"i/k\".*received '0/5'"),
         ({"fold": "6/5"}, "received '6/5'"),
         ({"fold": "1/25"}, "25 folds need 25 pairs; there are 24"),
@@ -147,6 +148,24 @@ def test_a_class_of_one_file_stays_in_training():
         train, val = hold_out(FILES, 0.2, seed, holds=[{0, 1} if number == 8 else {0} for number in range(20)])
         assert "a08" in names(train)
         assert len(val) == 4
+
+
+def test_of_few_pairs_fewer_are_held_out():
+    assert [round(usual_share(count) * count) for count in (2, 5, 10, 15, 24, 29, 30, 100)] == [1, 1, 2, 2, 2, 3, 6, 20]
+
+
+def test_of_few_pairs_those_most_like_all_are_held_out():
+    pixels = [{0: 100 - number, 1: number} for number in range(20)]  # in all 9.5 % are of class 1
+    for seed in range(5):
+        train, val = hold_out(FILES, seed=seed, holds=pixels)
+        assert len(train) == 18
+        share = np.mean([FILES.index(pair) for pair in val]) / 100
+        assert share == pytest.approx(0.095, abs=0.025)
+    assert len({tuple(names(hold_out(FILES, seed=seed, holds=pixels)[1])) for seed in range(10)}) > 5
+
+
+def test_nothing_is_held_out_where_the_share_is_zero():
+    assert hold_out(FILES, 0.0) == (FILES, [])
 
 
 def test_a_seed_still_decides_which_of_the_rare_files_is_held_out():

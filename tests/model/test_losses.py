@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from unet_tf.errors import InputError
-from unet_tf.model.losses import VOID, WeightedCrossentropy
+from unet_tf.model.losses import VOID, CrossentropyDice, WeightedCrossentropy
 
 C = 3
 
@@ -125,3 +125,62 @@ def test_bad_arguments_are_refused():
         WeightedCrossentropy(reduction="average")
     with pytest.raises(InputError, match="3 class weights for 2 classes"):
         WeightedCrossentropy([1, 1, 1])(np.zeros((1, 1, 1), int), np.zeros((1, 1, 1, 2), np.float32))
+
+
+def dice_loss(labels, logits, weights, classes):
+    """1 less the mean over the classes that occur of (2 sum w p g + 1) / (sum w p + sum w g + 1), in float64."""
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(-1, keepdims=True)
+    w = weights.astype(np.float64) * (labels != VOID)
+    values = []
+    for number in classes:
+        g = labels == number
+        if (w * g).sum():
+            share = w * p[..., number]
+            values.append((2 * (share * g).sum() + 1) / (share.sum() + (w * g).sum() + 1))
+    return 1 - np.mean(values)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_energy_and_dice_loss_are_added(batch, background):
+    labels, logits, weights = batch
+    expected = dice_loss(labels, logits, weights, range(0 if background else 1, C))
+    for reduction, factor in (("mean", 1), ("weighted_mean", 1), ("sum", (labels != VOID).sum())):
+        energy = float(WeightedCrossentropy(reduction=reduction)(labels, logits, weights))
+        loss = CrossentropyDice(reduction=reduction, background=background)
+        assert float(loss(labels, logits, weights)) == pytest.approx(energy + factor * expected, rel=1e-5)
+        assert float(loss.alone(labels, logits, weights)) == pytest.approx(energy + factor * expected, rel=1e-5)
+
+
+def test_the_dice_loss_has_the_class_weights_too(batch):
+    labels, logits, weights = batch
+    factors = np.array([0.5, 2, 7], np.float32)
+    loss = CrossentropyDice(factors.tolist())(labels, logits, weights)
+    weighted = weights * factors[np.where(labels == VOID, 0, labels)]
+    assert float(loss) == pytest.approx(float(CrossentropyDice()(labels, logits, weighted)), rel=1e-5)
+
+
+def test_a_class_that_a_batch_lacks_is_left_out_of_its_dice_loss(batch):
+    labels, logits, weights = batch
+    labels = np.where(labels == 2, 0, labels)
+    energy = float(WeightedCrossentropy()(labels, logits, weights))
+    expected = energy + dice_loss(labels, logits, weights, [1])
+    assert float(CrossentropyDice()(labels, logits, weights)) == pytest.approx(expected, rel=1e-5)
+    nothing = np.zeros_like(labels)
+    energy = float(WeightedCrossentropy()(nothing, logits, weights))
+    assert float(CrossentropyDice()(nothing, logits, weights)) == pytest.approx(energy, rel=1e-6)
+
+
+def test_void_changes_nothing_in_the_dice_loss_and_alone_is_zero(batch):
+    labels, logits, weights = batch
+    other = np.where((labels == VOID)[..., None], -7.0, logits).astype(np.float32)
+    loss = CrossentropyDice()
+    assert float(loss(labels, other, weights)) == pytest.approx(float(loss(labels, logits, weights)), rel=1e-6)
+    assert float(loss(np.full_like(labels, VOID), logits, weights)) == 0
+
+
+def test_the_loss_with_dice_comes_back_from_its_config(batch):
+    loss = CrossentropyDice([1, 2, 3], 7, "sum", background=True)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert isinstance(again, CrossentropyDice)
+    assert again.get_config() == loss.get_config()

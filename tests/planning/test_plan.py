@@ -11,6 +11,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning import plan as planning
 from unet_tf.planning.plan import (
     Choice,
+    Work,
     check_memory,
     choose,
     make_plan,
@@ -20,7 +21,7 @@ from unet_tf.planning.plan import (
     plan_sampling,
     plan_sizes,
 )
-from unet_tf.training.compile import fastest_precision
+from unet_tf.training.compile import fastest_precision, instructions
 
 
 def sizes(shapes, object_size=0.0, **settings):
@@ -63,8 +64,9 @@ def test_what_is_given_as_zero_stays():
     assert sizes([(512, 512)], depth=0).depth == Choice(0)
 
 
-def course(seconds_left, seconds, one_pass=7, **settings):
-    return plan_course(TrainConfig(**settings), one_pass, seconds_left, seconds)
+def course(seconds_left, seconds, one_pass=7, tiles=0, **settings):
+    work = Work(one_pass, step_pixels=100, tiles=tiles, tile_pixels=50 * tiles)
+    return plan_course(TrainConfig(**settings), work, seconds_left, seconds)
 
 
 def test_an_epoch_of_a_long_run_takes_ten_minutes():
@@ -100,17 +102,33 @@ def test_the_width_is_the_widest_that_makes_enough_steps():
         return values(course(seconds_left, seconds, minutes=1))
 
     few = planning.ENOUGH_STEPS
-    assert width(0.3 * few) == (16, round(0.3 * few / 20 / 0.2))
+    assert width(0.3 * few) == (16, round(0.3 * few / 20 / 0.2), 0)
     assert asked == [16]  # twice 0.2 s is too much already
-    assert width(0.5 * few) == (32, round(few / 20))
+    assert width(0.5 * few) == (32, round(few / 20), 0)
     assert width(1.59 * few)[0] == 32
     assert width(1.6 * few)[0] == 64
     assert asked == [16, 32, 64]
 
 
+@pytest.mark.parametrize(("tiles", "epochs"), [(10, 20), (100, 20), (400, 8), (10_000, 8)])
+def test_validation_takes_a_twentieth_of_the_time_at_most(tiles, epochs):
+    found = course(1200.0, lambda width: 0.1, minutes=1, base_filters=16, tiles=tiles)
+    takes = planning.VALIDATION_COST * 50 / 100 * found.val_tiles.value  # in steps
+    assert takes / (found.steps_per_epoch.value + takes) <= planning.VALIDATION_SHARE
+    assert (found.val_tiles.value == tiles) == (tiles <= 100)
+    assert 12_000 / (found.steps_per_epoch.value + takes) == pytest.approx(epochs, rel=0.01)
+
+
+def test_validation_of_a_few_long_epochs_takes_no_more():
+    found = course(math.inf, pytest.fail, epochs=1, steps_per_epoch=100, tiles=1000)
+    assert found.val_tiles.value == int(planning.VALIDATION_SHARE * 100 / (planning.VALIDATION_COST * 0.5))
+    assert found.val_tiles.reason.startswith("of 1000, always the same ones: to look at all would take about 200% ")
+    assert course(math.inf, pytest.fail, epochs=1, val_tiles=7, tiles=1000).val_tiles == Choice(7)
+
+
 def test_without_a_limit_of_time_nothing_is_measured():
     found = course(math.inf, lambda width: pytest.fail("measured"), one_pass=100, epochs=1)
-    assert values(found) == (32, 100)
+    assert values(found) == (32, 100, 0)
     assert course(math.inf, pytest.fail, epochs=1).steps_per_epoch.value == planning.FEWEST_STEPS
 
 
@@ -167,13 +185,34 @@ def test_memory_is_checked_before_the_start(cells, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_float16_is_never_chosen_on_a_cpu(monkeypatch):
-    for ratio, expected in ((1.09, "float32"), (1.11, "bfloat16")):
-        taken = {"float32": ratio, "bfloat16": 1.0}
-        monkeypatch.setattr("unet_tf.training.compile._convolution_seconds", taken.__getitem__)
+@pytest.mark.parametrize(
+    ("known", "expected", "reason"),
+    [
+        ("avx2 avx512f avx512_bf16 amx_bf16", "bfloat16", "this processor has AMX instructions for bfloat16"),
+        ("sse2 avx2 avx512f", "float32", "this processor has no instructions for bfloat16"),
+    ],
+)
+def test_instructions_decide_the_precision_and_nothing_is_measured(monkeypatch, known, expected, reason):
+    monkeypatch.setattr("unet_tf.training.compile.instructions", lambda: frozenset(known.split()))
+    monkeypatch.setattr("unet_tf.training.compile._bfloat16_gain", lambda: pytest.fail("measured"))
+    assert fastest_precision() == (expected, reason)
+
+
+@pytest.mark.parametrize("known", ["avx512f avx512_bf16", ""])
+def test_a_measurement_decides_where_instructions_do_not_and_needs_a_margin(monkeypatch, known):
+    monkeypatch.setattr("unet_tf.training.compile.instructions", lambda: frozenset(known.split()))
+    for gain, expected in ((1.2, "float32"), (1.3, "bfloat16")):
+        monkeypatch.setattr("unet_tf.training.compile._bfloat16_gain", lambda gain=gain: gain)
         precision, reason = fastest_precision()
         assert precision == expected
-        assert reason == "a convolution in bfloat16 takes 1 / 1.1 of the time on this processor"
+        assert reason.startswith(f"a convolution in bfloat16 takes 1 / {gain} of the time on this processor")
+
+
+def test_instructions_are_those_that_the_system_lists(tmp_path):
+    listing = tmp_path / "cpuinfo"
+    listing.write_text("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n")
+    assert instructions(listing) == {"fpu", "avx2", "amx_bf16"}
+    assert instructions(tmp_path / "none") == frozenset()
 
 
 def test_a_run_that_plans_itself_stores_every_value_and_why(cells, tmp_path):

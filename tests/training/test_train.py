@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import Run, predict, resume, train
+from unet_tf import Run, crossval, predict, resume, train
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
@@ -360,10 +361,10 @@ def test_a_run_that_signals_end_at_every_moment_is_whole_and_goes_on(cells, tmp_
     [
         lambda patch: {"on_file": kill},
         in_function(plan_module, "object_size"),
-        in_function(compile_module, "_convolution_seconds"),
+        in_function(compile_module, "instructions"),
         in_function(compile_module, "compiled"),
     ],
-    ids=["reading", "looking at objects", "timing precisions", "timing steps"],
+    ids=["reading", "looking at objects", "looking at the processor", "timing steps"],
 )
 def test_a_signal_before_a_run_has_begun_says_so_and_leaves_nothing(cells, tmp_path, monkeypatch, caplog, arrange):
     settings = TINY | {"precision": "auto", "epochs": None, "steps_per_epoch": None, "minutes": 5}
@@ -441,3 +442,24 @@ def test_a_class_that_validation_lacks_is_said_and_the_epoch_chosen_by_loss(tmp_
     assert "No pixel of these files is of foreground" in report
     assert "No validation pixel is of foreground." in (run.path / "log.txt").read_text()
     assert "has predicted" not in caplog.text
+
+
+def test_a_run_may_learn_from_all_files_and_keeps_its_last_epoch(cells, tmp_path, caplog):
+    data = tmp_path / "data"
+    shutil.copytree(cells / "train", data)
+    run = train(data, tmp_path / "run", val_share=0, **TINY)
+    assert "No file is held out: the net learns from all, its last epoch is kept" in caplog.text
+    assert run.names("train") == {path.stem for path in (data / "images").iterdir()}
+    assert run.names("val") == set()
+    assert [sorted(row) for row in run.history()] == [
+        ["classes_predicted", "epoch", "learning_rate", "loss", "mean_iou", "seconds"]
+    ] * 2
+    with zipfile.ZipFile(run.path / Run.BEST) as best, zipfile.ZipFile(run.path / Run.LAST) as last:
+        assert best.read("model.weights.h5") == last.read("model.weights.h5")
+    assert "No file was held out, so the last epoch is" in (run.path / Run.REPORT).read_text()
+    assert json.loads((run.path / Run.EVALUATION).read_text())["files"].endswith("from which it learnt")
+    (run.path / Run.LAST).unlink()
+    resume(run.path)
+    assert len(run.history()) == 2
+    with pytest.raises(InputError, match="Runs must be judged on files that they never saw"):
+        crossval(data, tmp_path / "seeds", seeds=2, val_share=0, **TINY)

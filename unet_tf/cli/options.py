@@ -15,9 +15,9 @@ PANELS = {
     "Data": (
         "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "cache",
     ),
-    "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision"),
+    "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision", "start_from", "logits_scale"),
     "Course": (
-        "epochs", "minutes", "steps_per_epoch", "patience", "optimizer", "learning_rate", "seed",
+        "epochs", "minutes", "steps_per_epoch", "val_tiles", "patience", "loss", "optimizer", "learning_rate", "seed",
     ),
     "Tiles and their weights": (
         "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "warped",
@@ -25,9 +25,11 @@ PANELS = {
     ),
 }  # fmt: skip
 PLANNED = (
-    "classes", "base_filters", "depth", "padding", "steps_per_epoch", "batch_size", "tile", "rare_share",
-    "border_weight",
+    "classes", "base_filters", "depth", "padding", "steps_per_epoch", "val_tiles", "val_share", "loss",
+    "learning_rate", "batch_size", "tile", "rare_share", "border_weight",
 )  # fmt: skip
+FLAGS = {"start_from": "--from"}
+"""Options that are called otherwise than their settings: `from` is a word of Python's own."""
 SETTINGS = tuple(name for names in PANELS.values() for name in names)
 
 
@@ -58,6 +60,7 @@ def _option(name: str) -> inspect.Parameter:
     panel = next(panel for panel, some in PANELS.items() if name in some)
     text = setting.metadata["words"]
     option = typer.Option(
+        *([FLAGS[name]] if name in FLAGS else []),
         help=f"{text[0].upper()}{text[1:]}.",
         show_default=_default(name, setting.default),
         rich_help_panel=panel,

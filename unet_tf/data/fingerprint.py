@@ -50,6 +50,11 @@ class Fingerprint:
     places: tuple[NDArray[np.uint32], ...] = ()
     nodata: tuple[float, ...] = ()
 
+    @property
+    def pixels_by_class(self) -> dict[int, int]:
+        """Pixels of each class that the pair holds, by id."""
+        return {number: int(count) for number, count in enumerate(self.class_pixels) if count}
+
 
 def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Fingerprint:
     """The fingerprint of one decoded pair."""

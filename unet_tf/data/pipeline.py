@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -158,18 +160,23 @@ def _batches(numbers: tf.data.Dataset, draw: TileDraw, batch_size: int, determin
 
 
 def validation_dataset(
-    samples: Samples, normalisation: Normalisation, geometry: Geometry, max_tile: int
+    samples: Samples, normalisation: Normalisation, geometry: Geometry, max_tile: int, count: int | None = None
 ) -> tf.data.Dataset:
     """Every pixel of every sample once, never augmented, on the same tile grid as prediction.
 
     Each image is cut into equal tiles that fit it (`Geometry.tiling`). What a tile outputs beyond its share of the
-    image is void in its label, so that a metric over the data set counts each pixel once.
+    image is void in its label, so that a metric over the data set counts each pixel once. Or of only `count` tiles,
+    always the same ones, among which each class is that the samples have, as far as so many can hold them.
 
     Returns:
         Batches of one tile: image (1, h, w, C), label (1, h', w') uint8, weight (1, h', w') float32.
     """
     grids = [cut(geometry, shape, max_tile) for shape in samples.shapes]
     jobs = [(index, number) for index, grid in enumerate(grids) for number in range(len(grid))]
+    if count is not None and count < len(jobs):
+        places = [grids[index].place(number) for index, number in jobs]
+        has = [frozenset(np.unique(samples[job[0]].label[at]).tolist()) for job, at in zip(jobs, places, strict=True)]
+        jobs = [jobs[number] for number in _few(has, count)]
 
     def make_tile(job: NDArray[np.int64]) -> Tile:
         index, number = (int(value) for value in job)
@@ -191,3 +198,19 @@ def validation_dataset(
 
     tiles = tf.data.Dataset.from_tensor_slices(np.array(jobs, np.int64))
     return tiles.map(make_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(1).prefetch(tf.data.AUTOTUNE)
+
+
+def _few(has: Sequence[frozenset[int]], count: int) -> list[int]:
+    """Numbers of `count` tiles, drawn evenly: first one for each class, the rarest first, then any.
+
+    Args:
+        has: label ids that each tile has.
+        count: how many, less than there are.
+    """
+    order = [int(number) for number in np.random.default_rng(0).permutation(len(has))]
+    tiles_of = Counter(label for labels in has for label in labels if label != VOID)
+    chosen: dict[int, None] = {}
+    for label in sorted(tiles_of, key=lambda label: (tiles_of[label], label)):
+        if not any(label in has[number] for number in chosen):
+            chosen[next(number for number in order if label in has[number])] = None
+    return sorted([*chosen, *(number for number in order if number not in chosen)][:count])

@@ -15,12 +15,19 @@ from unet_tf.errors import InputError
 
 STARTS = 64
 """Places of a single stack at which a share of its pages is tried to begin, so that it holds all classes."""
+USUAL_SHARE, SHARE_OF_FEW = 0.2, 0.1
+FEW = 30
+"""Pairs below which each is dear: fewer are held out, and those whose classes are most like those of all."""
 TRIES = 8
 """Draws that spread rare classes, of which the best is taken: one that chooses part by part may miss it."""
 
 
 def find_splits(
-    folder: str | Path, val_share: float = 0.2, seed: int = 0, group: str | None = None, fold: str | None = None
+    folder: str | Path,
+    val_share: float | None = None,
+    seed: int = 0,
+    group: str | None = None,
+    fold: str | None = None,
 ) -> dict[str, list[Pair]]:
     """The training, validation and test pairs of a data folder, by their names alone.
 
@@ -29,7 +36,7 @@ def find_splits(
 
     Args:
         folder: of images and masks.
-        val_share: share of the pairs to hold out, in (0, 1).
+        val_share: share of the pairs to hold out, in [0, 1); None for `usual_share`.
         seed: the same seed and names give the same split.
         group: regular expression; pairs in whose names it finds the same text stay together.
         fold: "i/k" holds out the i-th of k folds instead of a share.
@@ -45,7 +52,7 @@ def find_splits(
 
 def split(
     named: dict[str, list[Pair]],
-    val_share: float = 0.2,
+    val_share: float | None = None,
     seed: int = 0,
     group: str | None = None,
     fold: str | None = None,
@@ -55,11 +62,11 @@ def split(
 
     Args:
         named: pairs by "train", "val", "test", or "" where nothing says.
-        val_share: share of the pairs to hold out, in (0, 1), where there is no "val".
+        val_share: share of the pairs to hold out, in [0, 1), where there is no "val"; None for `usual_share`.
         seed: the same seed, names and classes give the same split.
         group: regular expression; pairs in whose names it finds the same text stay together.
         fold: "i/k" holds out the i-th of k folds instead of a share.
-        holds: ids of the classes that a pair holds, where they are known (`hold_out`).
+        holds: ids of the classes that a pair holds, or their pixels by id, where they are known (`hold_out`).
 
     Raises:
         InputError: too few pairs, a bad share, group or fold, or a fold of data that has a validation split.
@@ -77,9 +84,17 @@ def split(
     return {"train": train, "val": val, "test": named.get("test", [])}
 
 
+def usual_share(count: int) -> float:
+    """Share of so many pairs that is held out where nothing is said: a fifth; of few a tenth, and two at least."""
+    usual = max(1, round(USUAL_SHARE * count))
+    if count >= FEW:
+        return USUAL_SHARE
+    return min(0.5, min(usual, max(2, round(SHARE_OF_FEW * count))) / max(1, count))
+
+
 def hold_out(
     pairs: Sequence[Pair],
-    share: float = 0.2,
+    share: float | None = None,
     seed: int = 0,
     group: str | None = None,
     fold: str | None = None,
@@ -93,16 +108,18 @@ def hold_out(
 
     A net can be judged on the classes alone that validation pixels have. Where the draw leaves one of them out on
     either side although two groups hold it, another draw spreads them: rare classes first, and the seed decides the
-    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training.
+    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training. Of
+    fewer than `FEW` pairs the seed draws several shares, and that one is held out whose classes have most nearly the
+    shares of the pixels that they have in all pairs.
 
     Args:
         pairs: what to split.
-        share: of the pairs to hold out, in (0, 1), at least one group.
+        share: of the pairs to hold out, in [0, 1), at least one group, or none for 0; None for `usual_share`.
         seed: the same seed, names and classes give the same split.
         group: regular expression; pairs in whose names it finds the same text (its first group, if it has one) are of
             one patient, volume or video, and are held out together. None: every file stands alone.
         fold: "i/k" holds out the i-th of k folds of about equal size, i from 1, instead of a share.
-        holds: ids of the classes that each pair holds; None where nobody has looked.
+        holds: ids of the classes that each pair holds, or their pixels by id; None where nobody has looked.
 
     Returns:
         What stays and what is held out, each in the given order.
@@ -115,34 +132,60 @@ def hold_out(
         >>> [[pair.name for pair in part] for part in hold_out(pairs, group="^[a-z]", fold="1/3")]
         [['a1', 'a2', 'c1', 'c2'], ['b1', 'b2']]
     """
-    if not 0 < share < 1:
-        raise InputError(f"The validation share must lie between 0 and 1; received {share}.")
+    share = usual_share(len(pairs)) if share is None else share
+    if not 0 <= share < 1:
+        raise InputError(f"The validation share must be 0 or more, and less than 1; received {share}.")
+    if share == 0 and fold is None:
+        return list(pairs), []
     members, what, one_stack = _parts(pairs, group)
     if len(members) < 2:
         raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(members)}.")
     number, count = (0, 0) if fold is None else _parse_fold(fold)
     if count > len(members):
         raise InputError(f"{count} folds need {count} {what}; there are {len(members)}.")
-    parts = [Part(tuple(some), frozenset(c for i in some for c in (holds[i] if holds else ()))) for some in members]
+    parts = [_part(some, holds) for some in members]
     orders = _orders(parts, seed, one_stack)
     if fold is None:
         wanted = min(max(1, round(share * len(pairs))), len(pairs) - 1)
         most = max(wanted, len(pairs) // 2)
         draws = [[draw(order, wanted, most)] for order in orders]
-        draws += [] if one_stack else [[draw_spread(one, wanted, most)] for one in _rotations(orders[0], 0, TRIES)]
+        tries = [] if one_stack else _rotations(orders[0], 0, TRIES)
+        draws += [[draw_spread(one, wanted, most)] for one in tries]
+        draws += [[draw(one, wanted, most)] for one in tries if len(pairs) < FEW]
     else:
         draws = [fold_up(order, count, one_stack) for order in orders]
         draws += [] if one_stack else [fold_spread(orders[0], count)]
-    held = max(draws, key=lambda folds: spread(parts, folds))[max(number - 1, 0)]  # the first of equals
+    few = fold is None and len(pairs) < FEW
+
+    def worth(folds: list[list[Part]]) -> tuple[tuple[int, int], float]:
+        return spread(parts, folds), -unlikeness(parts, folds[0]) if few else 0.0
+
+    held = max(draws, key=worth)[max(number - 1, 0)]  # the first of equals
     chosen = {index for part in held for index in part.pairs}
     return [p for i, p in enumerate(pairs) if i not in chosen], [p for i, p in enumerate(pairs) if i in chosen]
 
 
 class Part(NamedTuple):
-    """Pairs that are held out together, by their numbers, and ids of the classes that they hold."""
+    """Pairs that are held out together, by their numbers, and the classes that they hold: ids, and (id, pixels)."""
 
     pairs: tuple[int, ...]
     classes: frozenset[int]
+    pixels: tuple[tuple[int, int], ...] = ()
+
+
+def _part(pairs: Sequence[int], holds: Sequence[Collection[int]] | None) -> Part:
+    pixels = sum((Counter(holds[pair]) for pair in pairs), Counter[int]()) if holds else Counter[int]()
+    return Part(tuple(pairs), frozenset(pixels), tuple(sorted(pixels.items())))
+
+
+def unlikeness(parts: Sequence[Part], held: Sequence[Part]) -> float:
+    """Sum over the classes of how far their shares of the pixels of the held parts are from those of all, in [0, 2]."""
+    shares = []
+    for some in (parts, held):
+        pixels = sum((Counter(dict(part.pixels)) for part in some), Counter[int]())
+        shares.append({number: count / pixels.total() for number, count in pixels.items()})
+    of_all, of_held = shares
+    return round(sum(abs(share - of_held.get(number, 0.0)) for number, share in of_all.items()), 6)
 
 
 def _orders(parts: list[Part], seed: int, one_stack: bool) -> list[list[Part]]:

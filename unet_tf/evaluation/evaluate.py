@@ -332,7 +332,7 @@ def choose_files(run: Run, data: Path, split: str | None, say: Callable[[str], N
         listed = run.files(split)
         return Choice(
             everything,
-            lambda count, _: f"the {split} files of the run in {data}",
+            lambda count, _: f"the {split} files of the run in {data}{', from which it learnt' * (split == 'train')}",
             listed.__contains__,
             f"{data} holds none of the {len(listed)} {split} files of the run, which are known by their content. "
             "Give the folder that it was trained on.",

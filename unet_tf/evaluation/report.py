@@ -31,7 +31,8 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Plot loss and mean IoU of training and validation by epoch.
 
     Args:
-        history: rows of `history.csv`: epoch, loss, mean_iou, val_loss, val_mean_iou, seconds.
+        history: rows of `history.csv`: epoch, loss, mean_iou, seconds, and val_loss and val_mean_iou where files were
+            held out.
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     epochs = [int(row["epoch"]) + 1 for row in history]
@@ -40,6 +41,8 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     ):
         for key, style in ((name, {"color": "#0072b2"}), (f"val_{name}", {"color": "#d55e00"})):
             label = "validation" if key.startswith("val") else "training (augmented)"
+            if key not in history[0]:
+                continue
             values = [float(row[key]) for row in history]
             axes.plot(epochs, values, label=label, marker="." * (len(epochs) < 2), **style)
         axes.set(xlabel="epoch", ylabel=unit)
@@ -47,7 +50,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=9)
     # One bad first epoch must not flatten all others.
-    losses = [float(row[key]) for row in history for key in ("loss", "val_loss")]
+    losses = [float(row[key]) for row in history for key in ("loss", "val_loss") if key in row]
     losses = [loss for loss in losses if np.isfinite(loss)] or [1.0]
     figure.axes[0].set_ylim(0, max(min(max(losses), 3 * float(np.median(losses))), 1e-6))
     figure.axes[1].set_ylim(0, 1)
@@ -81,6 +84,11 @@ def _summary(folder: Path) -> str:
     if not history:
         return "<p>No epoch is complete.</p>"
     best = best_row(history)
+    if "val_mean_iou" not in best:
+        return (
+            f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. No file was held out, so "
+            f"the last epoch is <code>{Run.BEST}</code>, and no score here tells how good it is on others.</p>"
+        )
     chosen = f"Best validation mean IoU {float(best['val_mean_iou']):.4f}"
     if best.get(ABSENT):
         chosen = (

@@ -16,11 +16,13 @@ def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The row of the epoch whose net is kept, the first of equals.
 
     It has the best validation mean IoU; where validation pixels lack a class, and this score says nothing of it, the
-    least validation loss.
+    least validation loss. Without validation it is the last.
 
     Args:
         history: a row an epoch, as in `history.csv`; one at least.
     """
+    if not history[-1].get("val_mean_iou"):
+        return history[-1]
     if any(float(row.get(ABSENT) or 0) for row in history):
         return min(history, key=lambda row: float(row["val_loss"]))
     return max(history, key=lambda row: float(row["val_mean_iou"]))

@@ -278,6 +278,8 @@ def _report(
 ) -> BundleReport:
     """What `report.json` holds."""
     judged_on = f"{len(validation)} validation files of the run, which chose its epoch too"
+    if not description.origin.data["val"]:
+        judged_on = f"{len(validation)} training files of the run, which held none out"
     compared = comparison_report(tallies, description.classes, judged_on if validation else "noise, for want of files")
     for name, own in compared["artefacts"].items():
         path = folder / name

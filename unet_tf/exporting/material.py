@@ -31,7 +31,7 @@ class Material(NamedTuple):
 
     Attributes:
         crops: parts of training pictures, (h, w, C) raw pixels.
-        validation: the validation files.
+        validation: the validation files; the training files of a run that held none out.
         sides: the longer side of each of these, pixels.
     """
 
@@ -57,6 +57,7 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
     """
     pairs = [pair for split, some in find_named(folder).check().items() if split != "test" for pair in some]
     trained, validated = run.files("train"), run.files("val")
+    judged = validated or trained
     side = max(tile or STATIC_TILE, run.geometry.min_tile) + 2 * run.geometry.halo
 
     def read(number: int) -> tuple[str, tuple[int, ...], NDArray | None]:
@@ -73,10 +74,10 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
         if crop is not None:
             crops[known] = crop
             _keep_enough(crops)
-        elif known in validated:
+        if known in judged:
             found.validation.append(pair)
             found.sides.append(max(shape[:2]))
-    for split, some, listed in ("train", crops, trained), ("val", found.validation, validated):
+    for split, some, listed in ("train", crops, trained), ("val" if validated else "train", found.validation, judged):
         if listed and not some:
             if pairs:
                 run.normalisation.check(read_image(pairs[0].image, pairs[0].page), str(pairs[0].image))

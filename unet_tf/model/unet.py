@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
+from numpy.typing import ArrayLike
 
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
@@ -89,6 +91,39 @@ def unet(
     # Logits are float32 under every precision policy: the loss needs their digits.
     logits = layers.Conv2D(num_classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+def start_at(model: keras.Model, class_shares: ArrayLike, scale: float = 0.1) -> None:
+    """Let a net that `unet` built, and that has learnt nothing yet, predict the class shares everywhere.
+
+    The bias of the logits becomes the logarithm of the shares, and their kernel `scale` times what it is: He-normal
+    suits a layer that a ReLU follows, and on these the first loss is a lottery. It is the entropy of the shares then.
+
+    Args:
+        model: a new net; changed.
+        class_shares: of the training pixels, one a class; they need not add up to 1.
+        scale: factor of the logits' kernel.
+
+    Raises:
+        InputError: there is not one positive share a class.
+
+    Example:
+        >>> net = unet(base_filters=4, depth=1)
+        >>> start_at(net, [0.9, 0.1])
+        >>> np.array(net.get_layer("logits").bias).round(2).tolist()
+        [-0.11, -2.3]
+
+    Reference:
+        Lin et al.: Focal loss for dense object detection (ICCV 2017), section 3.3, for two classes.
+    """
+    logits = model.get_layer("logits")
+    shares = np.asarray(class_shares, np.float64)
+    if shares.shape != tuple(logits.bias.shape) or not (shares > 0).all():
+        raise InputError(
+            f"There must be one share above 0 for each of {logits.bias.shape[0]} classes; received {shares}."
+        )
+    logits.bias.assign(np.log(shares / shares.sum()))
+    logits.kernel.assign(logits.kernel * scale)
 
 
 def geometry_of(model: keras.Model) -> Geometry:

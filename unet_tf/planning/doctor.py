@@ -92,7 +92,7 @@ def check(
         on_file(len(looks), len(pairs))
     if findings.drawn and findings.masks is not None and "val" in splits:  # as training does: by what the pairs hold
         known = {pair: look.fingerprint for pair, look in looks.items() if look.fingerprint is not None}
-        holds = {pair: frozenset(np.flatnonzero(one.class_pixels).tolist()) for pair, one in known.items()}
+        holds = {pair: one.pixels_by_class for pair, one in known.items()}
         splits = _split(findings, named.splits, config, holds)
     cases = [Case(name, pair, looks[pair]) for name, some_pairs in splits.items() for pair in some_pairs]
     usable = [case for case in cases if case.look.fingerprint is not None]

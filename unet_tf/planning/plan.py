@@ -26,8 +26,12 @@ STEP_PIXELS = 4 * 256**2
 """Pixels that carry loss in a step: four tiles of 256 px."""
 ENOUGH_STEPS = 1200
 """Steps of `STEP_PIXELS` that a wider net needs to be the better one."""
-EPOCHS = 20
-"""Validations of a run that is limited by time."""
+EPOCHS, FEWEST_EPOCHS = 20, 8
+"""Validations of a run that is limited by time: as usual, and where they are dear."""
+VALIDATION_SHARE = 0.05
+"""Of the time of an epoch that its validation may take."""
+VALIDATION_COST = 0.4
+"""Time that a pixel takes to be validated, of that which it takes in a training step (measured: CONTRIBUTING.md)."""
 SHORTEST_EPOCH, LONGEST_EPOCH = 10.0, 600.0
 """Seconds of an epoch: with less, validating and saving eat the time; more is too much to lose."""
 FEWEST_STEPS = 64
@@ -66,10 +70,32 @@ class Sizes(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What the time decides: width of the net, steps between validations."""
+    """What the time decides: width of the net, steps between validations, tiles of each validation."""
 
     base_filters: Choice[int]
     steps_per_epoch: Choice[int]
+    val_tiles: Choice[int]
+
+
+class Work(NamedTuple):
+    """What there is to do.
+
+    Attributes:
+        one_pass: steps that see each training pixel about once.
+        step_pixels: pixels that a step computes.
+        tiles: those of the files that are held out; 0 where none is.
+        tile_pixels: pixels that all of these compute.
+    """
+
+    one_pass: int
+    step_pixels: int
+    tiles: int
+    tile_pixels: int
+
+    @property
+    def validation(self) -> float:
+        """Time that it takes to validate on all tiles, in training steps."""
+        return VALIDATION_COST * self.tile_pixels / self.step_pixels
 
 
 def choose(said: Value | None, value: Value, reason: str) -> Choice[Value]:
@@ -138,31 +164,51 @@ def plan_sampling(config: TrainConfig, class_pixels: NDArray[np.int64], classes:
     return choose(config.rare_share, RARE_SHARE if shares[rarest] < RARE else 0.0, words)
 
 
-def plan_course(
-    config: TrainConfig, one_pass: int, seconds_left: float, step_seconds: Callable[[int], float]
-) -> Course:
-    """Choose width and steps of an epoch, after precision and sizes.
+def plan_loss(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[str]:
+    """Choose the loss by what the foreground is."""
+    shares = class_pixels / max(1, class_pixels.sum())
+    rarest = int(shares.argmin())
+    words = f"{classes[rarest]} has {shares[rarest]:.2%} of the pixels, and the energy alone learns rare things late"
+    return choose(config.loss, "crossentropy_dice", words)
+
+
+def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_seconds: Callable[[int], float]) -> Course:
+    """Choose width, steps of an epoch and tiles of a validation, after precision and sizes.
 
     Args:
         config: what a person said.
-        one_pass: steps that see each training pixel about once.
+        work: what there is to do.
         seconds_left: of the run's time; infinite without a limit.
         step_seconds: measures one optimizer step of a net of so many base filters.
     """
     if config.epochs is not None:
-        words = f"{one_pass} steps see each pixel about once; {FEWEST_STEPS} at least"
-        return Course(
-            choose(config.base_filters, WIDTHS[1], "epochs limit the run, and not time alone; 64 in the paper"),
-            choose(config.steps_per_epoch, max(FEWEST_STEPS, one_pass), words),
-        )
+        words = f"{work.one_pass} steps see each pixel about once; {FEWEST_STEPS} at least"
+        width = choose(config.base_filters, WIDTHS[1], "epochs limit the run, and not time alone; 64 in the paper")
+        length = choose(config.steps_per_epoch, max(FEWEST_STEPS, work.one_pass), words)
+        return Course(width, length, _validated(config, work, length.value))
     seconds = functools.lru_cache(step_seconds)
     width = Choice(config.base_filters) if config.base_filters is not None else _widest(seconds, seconds_left)
     if config.steps_per_epoch is not None:
-        return Course(width, Choice(config.steps_per_epoch))
+        return Course(width, Choice(config.steps_per_epoch), _validated(config, work, config.steps_per_epoch))
+    in_all = seconds_left / seconds(width.value)  # steps
     epochs = min(max(EPOCHS, seconds_left / LONGEST_EPOCH), max(1, seconds_left / SHORTEST_EPOCH))
-    steps = max(1, round(seconds_left / epochs / seconds(width.value)))
+    if work.tiles and config.val_tiles is None:  # fewer where each is dear
+        epochs = min(epochs, max(FEWEST_EPOCHS, VALIDATION_SHARE * in_all / work.validation))
+    val_tiles = _validated(config, work, in_all / epochs)
+    of_validation = work.validation * val_tiles.value / work.tiles if work.tiles else 0.0
+    steps = max(1, round(in_all / epochs - of_validation))
     words = f"about {epochs:.0f} validations; a step takes {seconds(width.value):.2f} s"
-    return Course(width, Choice(steps, words))
+    return Course(width, Choice(steps, words), val_tiles)
+
+
+def _validated(config: TrainConfig, work: Work, steps: float) -> Choice[int]:
+    """How many tiles each validation looks at, where one comes after so many steps."""
+    takes = work.validation / steps
+    if takes <= VALIDATION_SHARE or not work.tiles:
+        words = f"all of them; to look at them takes about {takes:.1%} of the time"
+        return choose(config.val_tiles, work.tiles, words)
+    words = f"of {work.tiles}, always the same ones: to look at all would take about {takes:.0%} of the time"
+    return choose(config.val_tiles, max(1, int(work.tiles * VALIDATION_SHARE / takes)), words)
 
 
 def _widest(seconds: Callable[[int], float], seconds_left: float) -> Choice[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +22,22 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
 from unet_tf.data.samples import Samples, Seen, check_alike, read_samples
-from unet_tf.data.splits import hold_out, split
+from unet_tf.data.splits import FEW, hold_out, split, usual_share
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
-from unet_tf.planning.plan import Choice, Sizes, choose, object_size, plan_sampling, plan_sizes, usual_side
-from unet_tf.tiling import default_tile
+from unet_tf.planning.plan import (
+    Choice,
+    Sizes,
+    Work,
+    choose,
+    object_size,
+    plan_loss,
+    plan_sampling,
+    plan_sizes,
+    usual_side,
+)
+from unet_tf.tiling import cut, default_tile
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 
@@ -50,11 +61,14 @@ class Prepared:
     Attributes:
         config: what a person said.
         masks: how the masks say the classes.
-        splits: "train" and those of "val" and "test" that were asked for and hold pairs.
+        splits: "train" and those of "val" and "test" that were asked for and hold pairs; without "val" where none is
+            held out.
         normalisation: measured on "train".
         classes: names of the classes.
         border_weight: of the separation borders.
         rare_share: share of the tiles that look for classes.
+        loss: name of the loss.
+        val_share: share of the files that is held out, where the data does not say which.
         sizes: of net, tile and step.
     """
 
@@ -65,14 +79,17 @@ class Prepared:
     classes: tuple[str, ...]
     border_weight: Choice[float]
     rare_share: Choice[float]
+    loss: Choice[str]
+    val_share: Choice[float]
     sizes: Sizes
 
     @property
     def choices(self) -> dict[str, Choice[Any]]:
         """The settings that the data decides, by name."""
         read: dict[str, Choice[Any]] = {"classes": Choice(self.classes), "masks": Choice(self.masks.kind)}
-        shares = {"border_weight": self.border_weight, "rare_share": self.rare_share}
-        return read | shares | self.sizes._asdict()
+        for name in ("border_weight", "rare_share", "loss", "val_share"):
+            read[name] = getattr(self, name)
+        return read | self.sizes._asdict()
 
     def tiles(self) -> TileDraw:
         """Random training tiles by number."""
@@ -88,12 +105,27 @@ class Prepared:
             self.rare_share.value,
         )
 
-    def held_out(self, split: str = "val") -> tf.data.Dataset:
-        """Every pixel of a split once, unaugmented, on the tile grid of prediction."""
+    @property
+    def class_shares(self) -> NDArray[np.float64]:
+        """(C,) shares of the classes in the training pixels, each times its weight."""
+        train = self.splits["train"]
+        weighted = train.class_pixels * train.class_weights[: len(self.classes)]
+        return weighted / weighted.sum()
+
+    def work(self, batch_size: int) -> Work:
+        """What there is to do for a net that takes so many tiles a step."""
+        geometry, samples = self.sizes.geometry, self.splits.get("val")
+        grids = [] if samples is None else [cut(geometry, shape, default_tile(geometry)) for shape in samples.shapes]
+        pixels = sum(len(grid) * grid.tile[0] * grid.tile[1] for grid in grids)
+        one_pass = math.ceil(len(self.tiles().draws) / batch_size)
+        return Work(one_pass, batch_size * self.sizes.tile.value**2, sum(map(len, grids)), pixels)
+
+    def held_out(self, split: str = "val", tiles: int | None = None) -> tf.data.Dataset:
+        """Every pixel of a split once, unaugmented, on the tile grid of prediction; or so many of these tiles."""
         from unet_tf.data.pipeline import validation_dataset
 
         geometry = self.sizes.geometry
-        return validation_dataset(self.splits[split], self.normalisation, geometry, default_tile(geometry))
+        return validation_dataset(self.splits[split], self.normalisation, geometry, default_tile(geometry), tiles)
 
 
 def prepare(
@@ -135,7 +167,8 @@ def prepare(
         masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
         log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
     look()
-    if drawn := "val" not in named:  # by what the pairs hold, which is known when they are read
+    learns_from_all = config.val_share == 0 and config.fold is None
+    if drawn := "val" not in named and not learns_from_all:  # by what the pairs hold, which is known when they are read
         pairs |= {"train": named.get("train", named.get("", [])), "val": []}
     pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
     w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
@@ -152,13 +185,22 @@ def prepare(
     check_classes(train.class_pixels, classes)
     if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
         log.warning(words)
+    if "val" not in read and "val" in splits:
+        log.warning(
+            "No file is held out: the net learns from all, its last epoch is kept, and nothing tells how good it is. "
+            "Cross-validation of the same settings does (unet-tf crossval)."
+        )
     rare_share = plan_sampling(config, train.class_pixels, classes)
+    loss = plan_loss(config, train.class_pixels, classes)
+    count = sum(len(read[name]) for name in ("train", "val") if name in read)
+    words = f"{count} files; of fewer than {FEW} a tenth is held out, and of more a fifth"
+    val_share = choose(config.val_share, usual_share(count), words)
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     sizes = plan_sizes(config, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
     if not planned:
         check_tile(train.seen, sizes.geometry, sizes.tile.value)
     normalisation = measure_normalisation(train.fingerprints)
-    return Prepared(config, masks, read, normalisation, classes, border_weight, rare_share, sizes)
+    return Prepared(config, masks, read, normalisation, classes, border_weight, rare_share, loss, val_share, sizes)
 
 
 def _read(
@@ -203,7 +245,7 @@ def draw_validation(pool: Samples, config: TrainConfig, held: Collection[str] | 
         InputError: as `hold_out` does, or the two differ in pixel type or channels.
     """
     if held is None:
-        holds = [frozenset(np.flatnonzero(one.class_pixels).tolist()) for one in pool.fingerprints]
+        holds = [one.pixels_by_class for one in pool.fingerprints]
         settings = config.val_share, config.split_seed, config.group, config.fold
         chosen = {(pair.name, pair.page) for pair in hold_out(pool.pairs, *settings, holds)[1]}
     else:
@@ -257,6 +299,8 @@ def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
 def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
     """Raise InputError where nothing is left to judge the net on."""
     unseen = "test" if "test" in splits else "val"
+    if unseen not in splits:  # nothing is held out, as was said
+        return
     if {one.sha256 for _, one in splits[unseen]} <= {one.sha256 for _, one in splits["train"]}:
         raise InputError(
             f"A net must be judged on images that it never saw, and every {unseen} image is a training image too. "

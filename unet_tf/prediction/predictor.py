@@ -69,9 +69,9 @@ class Predictor:
         if isinstance(model, str | Path):
             path = Path(model)
             if path.suffix == ".keras":
-                model = _read_model(path)
+                model = read_model(path)
             elif (path / BUNDLE_DESCRIPTION).is_file():
-                own, model = _read_bundle(path), _read_model(path / BUNDLE_NET)
+                own, model = read_bundle(path), read_model(path / BUNDLE_NET)
             else:
                 model = Run(path)
         if isinstance(model, Run):
@@ -288,7 +288,12 @@ def memory_budget(memory: int | str | None) -> float:
     return free_memory() * FREE_SHARE if memory is None else parse_bytes(memory)
 
 
-def _read_model(path: Path) -> keras.Model:
+def read_model(path: Path) -> keras.Model:
+    """Load a `.keras` file.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
     if not path.is_file():
         raise InputError(f"There is no model {path}.", path)
     try:
@@ -297,7 +302,12 @@ def _read_model(path: Path) -> keras.Model:
         raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error
 
 
-def _read_bundle(path: Path) -> Description:
+def read_bundle(path: Path) -> Description:
+    """Read what a bundle says of its nets.
+
+    Raises:
+        InputError: its file is damaged or of another version.
+    """
     file = path / BUNDLE_DESCRIPTION
     try:
         return Description.restore(json.loads(file.read_text(encoding="utf-8")))

@@ -123,10 +123,11 @@ class RunClock(keras.callbacks.Callback):
 
 def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
     """An epoch, counted from 0, in one line."""
-    return (
-        f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}  "
-        f"validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}{_lacks(logs)}"
-    )
+    line = f"epoch {epoch + 1:4d}  {logs['seconds']:6.0f} s  loss {logs['loss']:.4f}"
+    if "val_loss" not in logs:
+        return f"{line}  mean IoU of the training tiles {logs['mean_iou']:.4f}"
+    line += f"  validation loss {logs['val_loss']:.4f}  validation mean IoU {logs['val_mean_iou']:.4f}"
+    return line + _lacks(logs)
 
 
 def _lacks(logs: dict[str, Any]) -> str:
@@ -182,7 +183,7 @@ class Guard(keras.callbacks.Callback):
         Raises:
             InputError: the validation loss is not finite; the files of the epochs before stay.
         """
-        if not math.isfinite(logs["val_loss"]):
+        if not math.isfinite(logs.get("val_loss", 0.0)):
             raise InputError(
                 f"A validation loss must be finite; it is {logs['val_loss']} after epoch {epoch + 1}. What the run "
                 "saved before stays. Lower --learning-rate."
@@ -193,7 +194,7 @@ class Guard(keras.callbacks.Callback):
 
     def _classes_predicted(self) -> int:
         metrics = [one for group in self.model.metrics for one in getattr(group, "metrics", [group])]
-        metric = next(one for one in metrics if isinstance(one, MeanIoU))  # holds what validation counted
+        metric = next(one for one in metrics if isinstance(one, MeanIoU))  # holds what was counted last
         confusion = np.array(metric.confusion)  # (C, C), rows: true classes
         predicted = np.flatnonzero(confusion.sum(0))
         # where validation pixels have no other class, there is nothing else to predict
@@ -209,7 +210,9 @@ class Guard(keras.callbacks.Callback):
 
 
 class SamplePredictions(keras.callbacks.Callback):
-    """Draws the prediction of one validation image after the epochs 1, 2, 4, 8, ... into `progress/`.
+    """Draws the prediction of one image after the epochs 1, 2, 4, 8, ... into `progress/`.
+
+    It is a validation image, or a training image where none is held out.
 
     Args:
         writer: of the run folder.
@@ -237,7 +240,9 @@ class SamplePredictions(keras.callbacks.Callback):
         number = epoch + 1
         if number & (number - 1):
             return
-        title = f"{self.name} after epoch {number}: validation mean IoU {logs['val_mean_iou']:.3f}{_lacks(logs)}"
+        title = f"{self.name} after epoch {number}"
+        if "val_mean_iou" in logs:
+            title += f": validation mean IoU {logs['val_mean_iou']:.3f}{_lacks(logs)}"
         prediction = predict(self.model, self.normalise(self.image))
         write_panel(self.writer.panel(number), title, self.image, self.label, prediction, self.classes, self.masks)
 
@@ -262,7 +267,7 @@ class RunFiles(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Save, compare, and stop where patience is at its end."""
         self.state.history.append({"epoch": epoch} | self._numbers(logs) | self._numbers(self.own()) | {"epoch": epoch})
-        if epoch - self.state.best[0] >= self.patience:
+        if epoch - self.state.best >= self.patience:
             self.model.stop_training = True
         self.state.finished = bool(self.model.stop_training) or epoch + 1 == self.params["epochs"]
         self.writer.save(self.model, self.state)

@@ -36,12 +36,9 @@ class State:
     generators: list[list[int]] = field(default_factory=list)
 
     @property
-    def best(self) -> tuple[int, float]:
-        """Number and validation mean IoU of the best epoch so far (`best_row`); (0, -inf) before the first."""
-        if not self.history:
-            return 0, float("-inf")
-        best = best_row(self.history)
-        return best["epoch"], best["val_mean_iou"]
+    def best(self) -> int:
+        """Number of the best epoch so far (`best_row`); 0 before the first."""
+        return best_row(self.history)["epoch"] if self.history else 0
 
 
 def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
@@ -86,7 +83,7 @@ def _state(stored: dict[str, Any]) -> State:
     if not isinstance(state.finished, bool):
         raise ValueError(f"finished must be true or false; it is {state.finished!r}")
     for number, row in enumerate(state.history):
-        numbers = row["val_mean_iou"], row["seconds"]
+        numbers = row.get("val_mean_iou", 0.0), row["seconds"]  # without validation there is none
         if row["epoch"] != number or not all(isinstance(value, (int, float)) for value in numbers):
             raise ValueError(f"its history has no whole row for epoch {number}")
     return state

@@ -4,40 +4,52 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.batch_norm import fuse_batch_norm
-from unet_tf.model.losses import WeightedCrossentropy
+from unet_tf.model.losses import CrossentropyDice, WeightedCrossentropy
+from unet_tf.model.unet import start_at
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.signals import look
 
 MOMENTUM = 0.99
 """Of SGD, as in the paper."""
+LOSS_CLASSES: dict[str, type[keras.losses.Loss]] = {
+    "crossentropy": WeightedCrossentropy,
+    "crossentropy_dice": CrossentropyDice,
+}
 TIMED_STEPS = 5
 SEED = (0, 0)
 """Of the noise that steps are timed on."""
-PAYS = 1.1
-"""How much faster bfloat16 convolutions must be on a CPU to be worth their digits."""
+PAYS = 1.25
+"""How much faster bfloat16 convolutions must be on a CPU to be worth their digits, where only a measurement tells."""
+ROUNDS = 9
+"""Pairs of convolutions, in float32 and bfloat16 in turn, of whose ratios the median counts."""
 BFLOAT16_CAPABILITY, FLOAT16_CAPABILITY = (8, 0), (7, 0)
 """Compute capability from which NVIDIA's tensor cores take bfloat16 and float16."""
 
 
-def compiled(plan: Plan, channels: int) -> keras.Model:
+def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -> keras.Model:
     """Make the net of a plan, its start weights seeded, ready for `fit`.
 
     Args:
         plan: of the run.
         channels: of the images.
+        class_shares: of the training pixels, with their weights, at which the logits start; None for a start at zero.
     """
     with own_chance(plan.seed):
         model = plan.build(channels)
+    if class_shares is not None:
+        start_at(model, class_shares, plan.logits_scale)
     fuse_batch_norm(model)
     optimizer: keras.optimizers.Optimizer
     if plan.optimizer == "sgd":
@@ -46,7 +58,7 @@ def compiled(plan: Plan, channels: int) -> keras.Model:
         optimizer = keras.optimizers.Adam(plan.learning_rate)
     if plan.precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(optimizer=optimizer, loss=WeightedCrossentropy(), metrics=[MeanIoU(plan.num_classes)])
+    model.compile(optimizer=optimizer, loss=LOSS_CLASSES[plan.loss](), metrics=[MeanIoU(plan.num_classes)])
     return model
 
 
@@ -82,10 +94,12 @@ def step_seconds(plan: Plan, channels: int) -> float:
 
 
 def fastest_precision() -> tuple[str, str]:
-    """The precision to train in on this machine, and why.
+    """The precision to train in on this machine, and why: the same each time.
 
-    On GPUs by what their tensor cores take; on CPUs bfloat16 where a convolution in it is measured to be faster, and
-    never float16, which is emulated there.
+    On GPUs by what their tensor cores take. On CPUs by their instructions, where these leave no doubt: bfloat16 with
+    AMX, float32 without any for bfloat16, which is emulated then; and never float16. With the 512-bit ones alone
+    (AVX512_BF16) processors differ, and so they do where the system does not list instructions: there a convolution is
+    measured.
     """
     if gpus := tf.config.list_physical_devices("GPU"):
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
@@ -93,13 +107,44 @@ def fastest_precision() -> tuple[str, str]:
         if capability >= BFLOAT16_CAPABILITY:
             return "bfloat16", words
         return ("float16" if capability >= FLOAT16_CAPABILITY else "float32"), words
-    ratio = _convolution_seconds("float32") / _convolution_seconds("bfloat16")
-    words = f"a convolution in bfloat16 takes 1 / {ratio:.1f} of the time on this processor"
+    known = instructions()
+    if "amx_bf16" in known:
+        return "bfloat16", "this processor has AMX instructions for bfloat16"
+    if known and "avx512_bf16" not in known:
+        return "float32", "this processor has no instructions for bfloat16"
+    ratio = _bfloat16_gain()
+    words = f"a convolution in bfloat16 takes 1 / {ratio:.2g} of the time on this processor, and must take 1 / {PAYS}"
     return ("bfloat16" if ratio >= PAYS else "float32"), words
 
 
-def _convolution_seconds(dtype: str) -> float:
-    """Best time of a 3x3 convolution of 64 to 64 channels and its gradients."""
+def instructions(listing: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """Names of the instruction sets of an x86 processor, as Linux lists them; empty on other machines."""
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return frozenset()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.partition(":")[2].split())
+
+
+def _bfloat16_gain() -> float:
+    """How many times as fast a 3x3 convolution of 64 to 64 channels, and its gradients, is in bfloat16."""
+    ways = _convolution("float32"), _convolution("bfloat16")
+    for way in ways * 2:  # compiled; the second is slow still
+        way()
+    ratios = []
+    for _ in range(ROUNDS):
+        seconds = []
+        for way in ways:
+            start = time.perf_counter()
+            way()
+            seconds.append(time.perf_counter() - start)
+        ratios.append(seconds[0] / seconds[1])
+        look()
+    return statistics.median(ratios)
+
+
+def _convolution(dtype: str) -> Callable[[], float]:
     images = tf.cast(tf.random.stateless_normal((1, 128, 128, 64), SEED), dtype)
     kernel = tf.cast(tf.random.stateless_normal((3, 3, 64, 64), SEED), dtype)
 
@@ -111,13 +156,7 @@ def _convolution_seconds(dtype: str) -> float:
         of_images, of_kernel = tape.gradient(total, (images, kernel))
         return tf.reduce_sum(of_images) + tf.reduce_sum(of_kernel)
 
-    seconds = []
-    for _ in range(TIMED_STEPS + 2):
-        start = time.perf_counter()
-        float(both_ways())
-        seconds.append(time.perf_counter() - start)
-        look()
-    return min(seconds)
+    return lambda: float(both_ways())
 
 
 @contextmanager

@@ -88,6 +88,8 @@ def crossval(
     named = find_named(data).check()
     for one in runs.values():
         split(named, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
+    if seeds is not None and config.val_share == 0 and not {"val", "test"} & named.keys():
+        raise InputError("Runs must be judged on files that they never saw; with val_share 0 none is held out.")
     _check_alike(out, runs)
     watchers = Watchers(callbacks, on_file, on_progress, on_image)
     try:

@@ -20,6 +20,7 @@ from unet_tf.training.checkpoint import State
 from unet_tf.training.compile import compiled, memory_in_words
 from unet_tf.training.distributed import fit_workers
 from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.start import read_start, said_of
 from unet_tf.training.strategy import check_batch, host_share, is_chief
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
@@ -65,8 +66,11 @@ def fit(
     check_batch(plan.batch_size, strategy)
     with memory_in_words(plan), _data_in_words(prepared):
         with strategy.scope():
-            model = compiled(plan, prepared.normalisation.channels)
+            model = compiled(plan, prepared.normalisation.channels, prepared.class_shares)
             state = writer.restore(model)
+            if plan.start_from and not state.history:
+                start_from = read_start(plan.start_from)
+                log.info(said_of(start_from.give(model, plan.classes), start_from))
         done = len(state.history)
         if done:
             log.info(f"going on after epoch {done}")
@@ -83,7 +87,7 @@ def fit(
             "steps_per_epoch": plan.steps_per_epoch,
             "initial_epoch": done,
             "epochs": int(min(plan.epochs, OPEN_EPOCHS)),
-            "validation_data": prepared.held_out(),
+            "validation_data": prepared.held_out(tiles=plan.val_tiles) if "val" in prepared.splits else None,
             "callbacks": along,
         }
         with _threads_ended():
@@ -105,7 +109,7 @@ def _callbacks(
     """All callbacks of a run, in their order: those of others before the files, since one may end the run."""
     done = len(state.history)
     guard = _guard(plan, prepared, done)
-    absent = int((prepared.splits["val"].class_pixels == 0).sum())
+    absent = int((prepared.splits["val"].class_pixels == 0).sum()) if "val" in prepared.splits else 0
     along = [RunClock(plan, start, done, watchers.on_progress, absent), guard]
     along += _samples(writer, plan, prepared, strategy)
     return [*along, *watchers.callbacks, RunFiles(writer, plan.patience, state, lambda: guard.line), Looking()]
@@ -142,7 +146,7 @@ def _samples(
     """Sample predictions, where one device can make them alone."""
     if strategy.num_replicas_in_sync > 1:
         return []
-    shown, scale = prepared.splits["val"][0], prepared.normalisation.scale
+    shown, scale = prepared.splits["val" if "val" in prepared.splits else "train"][0], prepared.normalisation.scale
     return [SamplePredictions(writer, shown, scale, plan.classes, prepared.masks)]
 
 

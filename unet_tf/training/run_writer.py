@@ -211,7 +211,7 @@ class RunWriter:
 
     def save_derived(self, state: State) -> None:
         """Write `best.keras` where the last epoch of `last.keras` is the best one, and `history.csv`."""
-        if state.best[0] == state.history[-1]["epoch"]:
+        if state.best == state.history[-1]["epoch"]:
             with replacing(self.path / Run.BEST) as temporary:
                 shutil.copyfile(self.path / Run.LAST, temporary)
         with replacing(self.path / Run.HISTORY) as temporary, temporary.open("w", newline="") as file:
@@ -225,6 +225,6 @@ class RunWriter:
 
 
 def _rows(splits: dict[str, Samples]) -> Iterator[tuple[str, str, str, str]]:
-    for split in ("train", "val"):
+    for split in (name for name in ("train", "val") if name in splits):
         for pair, one in zip(splits[split].pairs, splits[split].fingerprints, strict=True):
             yield split, pair.name, one.sha256, one.label_sha256

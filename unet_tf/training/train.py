@@ -25,6 +25,7 @@ from unet_tf.run import Run
 from unet_tf.training.compile import fastest_precision, step_seconds
 from unet_tf.training.fit import Watchers, fit
 from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.start import read_start
 from unet_tf.training.strategy import check_batch, choose_strategy, is_chief
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.memory import free_memory
@@ -34,6 +35,8 @@ from unet_tf.utils.signals import look, stoppable
 log = logging.getLogger("unet_tf")
 
 DEFAULT_MINUTES = 15.0
+LEARNING_RATES = 1e-3, 3e-4
+"""At its peak, of a net that starts anew, and of one that has learnt."""
 PATIENCE = 600.0
 """Seconds that a host waits for what the chief writes first."""
 
@@ -153,6 +156,8 @@ def begin_run(
         _take_part(writer, data, strategy, watchers.on_file)
         return
     writer.check_free()
+    if config.start_from is not None and not planned:
+        config = read_start(config.start_from).sizes_for(config)
     prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None)
     check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
     plan = planned[0] if planned else _plan(prepared, start, strategy)
@@ -161,7 +166,7 @@ def begin_run(
         writer.open_log()
         writer.begin(plan, prepared, data)
         fit(writer, plan, prepared, strategy, start, watchers)
-        _judge(writer, data, watchers.on_image)
+        _judge(writer, prepared, data, watchers.on_image)
 
 
 def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
@@ -190,7 +195,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
         prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
         fit(writer, run.plan, prepared, strategy, start, watchers)
-        _judge(writer, data, watchers.on_image)
+        _judge(writer, prepared, data, watchers.on_image)
 
 
 def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
@@ -229,18 +234,22 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
             f"A run must have time to train; reading took all of its {config.minutes:g} minutes "
             f"({time.monotonic() - start:.0f} s). Give more --minutes, or --epochs."
         )
+    words = "usual with Adam" if config.start_from is None else "a trained net is to be changed, and not begun anew"
+    choices["learning_rate"] = choose(config.learning_rate, LEARNING_RATES[config.start_from is not None], words)
     measured = config.precision == "auto"
     choices["precision"] = Choice(*fastest_precision()) if measured else Choice(config.precision)
     channels, on_cpu = prepared.normalisation.channels, not tf.config.list_physical_devices("GPU")
 
     def seconds(width: int) -> float:
-        tried = make_plan(config, choices | {"base_filters": Choice(width), "steps_per_epoch": Choice(1)})
+        tried = make_plan(
+            config, choices | {"base_filters": Choice(width), "steps_per_epoch": Choice(1), "val_tiles": Choice(0)}
+        )
         if on_cpu:
             check_memory(tried, channels, free_memory())
         return step_seconds(tried, channels)
 
-    one_pass = math.ceil(len(prepared.tiles().draws) / batch.value)
-    plan = make_plan(config, choices | plan_course(config, one_pass, seconds_left, seconds)._asdict())
+    course = plan_course(config, prepared.work(batch.value), seconds_left, seconds)
+    plan = make_plan(config, choices | course._asdict())
     for name, reason in plan.reasons.items():
         log.info(f"{name} = {getattr(plan, name)}: {reason}")
     if on_cpu:
@@ -248,14 +257,18 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     return plan
 
 
-def _judge(writer: RunWriter, data: Path, on_image: Progress) -> None:
-    """Score the best net and write the report, looking after each image whether to stop."""
+def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress) -> None:
+    """Score the best net and write the report, looking after each image whether to stop.
+
+    Where nothing is held out, the training files are scored, and it is said that they are.
+    """
 
     def count(done: int, total: int) -> None:
         on_image(done, total)
         look()
 
-    evaluate_run(writer.path, data, on_image=count)
+    held_out = not {"val", "test"}.isdisjoint(prepared.splits)
+    evaluate_run(writer.path, data, None if held_out else "train", on_image=count)
     look()
 
 

@@ -1,0 +1,131 @@
+"""Equal minutes on the same files: `unet-tf train` with nothing set, beside nets of MONAI, on test files never seen.
+
+Usage: python benchmarks/accuracy.py [SET ...] [--minutes 6] [--seeds 0 1 2] [--torch-python PATH] [--out FOLDER]
+Sets: isbi2012, dsb2018, crackforest, camvid_small, of the folder that UNET_TF_DATA names.
+Peer: an environment with torch, monai and opencv (benchmarks/requirements.txt).
+
+The contenders take turns: all of them on one set and seed, then the next. Each gets the training files alone; its label
+maps of the test files are scored here, from one confusion matrix over all their pixels, void left out.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from contenders import find_torch, print_machine, print_table
+
+from unet_tf.config import TrainConfig
+from unet_tf.data.folder import Pair, read_pair
+from unet_tf.data.layout import find_named
+from unet_tf.data.mask_kind import recognise
+from unet_tf.data.palette import find_palette
+from unet_tf.evaluation.metrics import confusion_matrix, scores
+
+OURS = "ours: `unet-tf train`"
+PEERS = {"MONAI `BasicUNet`": "basic", "MONAI `DynUNet`, deep supervision": "dynamic"}
+ISBI_TEST = ("02", "07", "13", "18", "23", "28")
+
+
+def every(step: int) -> Callable[[int, Pair], bool]:
+    """Each so-many-th file, in the order of the names."""
+    return lambda number, pair: number % step == 0
+
+
+SETS: dict[str, Callable[[int, Pair], bool]] = {
+    "isbi2012": lambda number, pair: pair.name.endswith(ISBI_TEST),
+    "dsb2018": every(5),
+    "crackforest": lambda number, pair: int(pair.name) % 3 == 0,
+    "camvid_small": lambda number, pair: pair.split == "test",
+}
+"""Which files are for testing."""
+
+
+def lay_out(source: Path, is_test: Callable[[int, Pair], bool], folder: Path) -> tuple[list[str], int]:
+    """Copy a set into train/ and test/ as the files are, and write label ids of both for the peers and the scores.
+
+    Returns:
+        Names of the test files and the number of classes.
+    """
+    named = find_named(source).check()
+    pairs = sorted((pair for some in named.values() for pair in some), key=lambda pair: (pair.split, pair.name))
+    masks = recognise(pairs, TrainConfig().mask_settings, find_palette(source))[0]
+    tests = []
+    for number, pair in enumerate(pairs):
+        split = "test" if is_test(number, pair) else "train"
+        for kind, path in (("images", pair.image), ("masks", pair.mask)):
+            (folder / split / kind).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / split / kind / (pair.name.replace("/", "_") + path.suffix))
+        decoded = read_pair(pair, masks)
+        (folder / "arrays" / split).mkdir(parents=True, exist_ok=True)
+        np.savez(
+            folder / "arrays" / split / (pair.name.replace("/", "_") + ".npz"), image=decoded.image, label=decoded.label
+        )
+        tests += [pair.name.replace("/", "_")] * (split == "test")
+    if (palette := source / "label_colors.txt").exists():
+        shutil.copy(palette, folder)
+    return tests, masks.num_classes
+
+
+def score(folder: Path, maps: Path, tests: list[str], classes: int) -> dict[str, float]:
+    """Mean IoU, and mean Dice of all classes but the first, of the label maps in a folder."""
+    confusion = np.zeros((classes, classes))
+    for name in tests:
+        label = np.load(folder / "arrays" / "test" / f"{name}.npz")["label"]
+        confusion += confusion_matrix(label, np.load(maps / f"{name}.npy"), classes)
+    found = scores(confusion)
+    return {"mean_iou": found["mean_iou"], "foreground_dice": float(np.nanmean(found["dice"][1:]))}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all if none is given")
+    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--torch-python", help="Python of the environment that has MONAI")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs, label maps and results.jsonl")
+    parser.add_argument("--only", nargs="*", help="of ours, basic, dynamic")
+    given = parser.parse_args()
+    given.out = given.out.resolve()
+    torch = find_torch(given.torch_python)
+    contenders = {OURS: "ours"} | (PEERS if torch else {})
+    if given.only:
+        contenders = {name: kind for name, kind in contenders.items() if kind in given.only}
+    print_machine()
+    rows = []
+    for name in given.sets or SETS:
+        folder = given.out / "sets" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        tests, classes = lay_out(Path(os.environ["UNET_TF_DATA"]) / name, SETS[name], folder)
+        results: dict[str, list[dict[str, float]]] = {one: [] for one in contenders}
+        for seed in given.seeds:
+            for one, kind in contenders.items():
+                out = given.out / f"{name}-{kind}-{seed}"
+                shutil.rmtree(out, ignore_errors=True)
+                program = [sys.executable, "accuracy_ours.py"] if kind == "ours" else [torch, "accuracy_torch.py", kind]
+                call = [*program, folder, out, given.minutes, seed, classes]
+                start = time.monotonic()
+                subprocess.run(list(map(str, call)), check=True, cwd=Path(__file__).parent)
+                found = score(folder, out, tests, classes) | {"seconds": time.monotonic() - start}
+                results[one].append(found)
+                line = {"set": name, "contender": kind, "seed": seed, "minutes": given.minutes} | found
+                print(json.dumps(line), flush=True)
+                with (given.out / "results.jsonl").open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+        for one, found in results.items():
+            cells = [f"{statistics.mean(row[key] for row in found):.3f}" for key in ("mean_iou", "foreground_dice")]
+            each = " ".join(f"{row['foreground_dice']:.3f}" for row in found)
+            rows.append((name, one, *cells, each))
+    print_table(("set", "contender", "mean IoU", "foreground Dice", "of each seed"), rows)
+
+
+if __name__ == "__main__":
+    main()

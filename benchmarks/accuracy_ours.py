@@ -1,0 +1,24 @@
+"""One contender of accuracy.py: train on FOLDER/train with nothing set, and write label maps of FOLDER/test.
+
+Usage: python accuracy_ours.py FOLDER OUT MINUTES SEED CLASSES
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import unet_tf
+
+
+def main(folder: Path, out: Path, minutes: float, seed: int) -> None:
+    """Train, and predict."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    run = unet_tf.train(folder, out, minutes=minutes, seed=seed)
+    for path in sorted((folder / "arrays" / "test").glob("*.npz")):
+        np.save(out / f"{path.stem}.npy", unet_tf.predict(run, np.load(path)["image"]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))

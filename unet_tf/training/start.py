@@ -1,0 +1,97 @@
+"""Where a net starts that has learnt before: the weights of a run, a bundle or a `.keras` file, as far as they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from unet_tf.config import TrainConfig
+from unet_tf.data.folder import some
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
+from unet_tf.model.unet import geometry_of
+from unet_tf.prediction.predictor import read_bundle, read_model
+from unet_tf.run import Run
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained net.
+
+    Attributes:
+        path: where it was read from.
+        model: the net.
+        classes: names of its classes; None where nobody knows.
+    """
+
+    path: Path
+    model: keras.Model
+    classes: tuple[str, ...] | None
+
+    def sizes_for(self, config: TrainConfig) -> TrainConfig:
+        """A configuration whose net is like this one, where it leaves that open."""
+        geometry = geometry_of(self.model)
+        own = {
+            "base_filters": self.model.get_layer("down0_conv1").filters,
+            "depth": geometry.depth,
+            "padding": geometry.padding,
+        }
+        open_ones: dict[str, Any] = {name: value for name, value in own.items() if getattr(config, name) is None}
+        return replace(config, **open_ones)
+
+    def give(self, model: keras.Model, classes: Sequence[str]) -> list[str]:
+        """Put the weights into a new net, layer by layer.
+
+        The logits are taken where the classes have the same names in the same order, or as many where names are not
+        known.
+
+        Args:
+            model: the new net; changed.
+            classes: names of its classes.
+
+        Returns:
+            What did not fit and starts anew: name of the layer, and why.
+        """
+        there = {layer.name: layer.get_weights() for layer in self.model.layers}
+        left = []
+        for layer in model.layers:
+            wanted = layer.get_weights()
+            if not wanted:
+                continue
+            found = there.get(layer.name, [])
+            shapes, own = ([one.shape for one in weights] for weights in (found, wanted))
+            if layer.name == "logits" and self.classes is not None and self.classes != tuple(classes):
+                left.append(f"logits (classes {', '.join(self.classes)} there, {', '.join(classes)} here)")
+            elif shapes != own:
+                left.append(f"{layer.name} ({shapes[0] if found else 'nothing'} there, {own[0]} here)")
+            else:
+                layer.set_weights(found)
+        return left
+
+
+def read_start(path: str | Path) -> Start:
+    """Read the net of a run, a bundle or a `.keras` file.
+
+    Raises:
+        InputError: there is none, or it is no U-Net of this package.
+    """
+    path = Path(path)
+    if path.suffix == ".keras":
+        start = Start(path, read_model(path), None)
+    elif (path / BUNDLE_DESCRIPTION).is_file():
+        start = Start(path, read_model(path / BUNDLE_NET), read_bundle(path).classes)
+    else:
+        run = Run(path)
+        start = Start(path, run.model, run.classes)
+    geometry_of(start.model)
+    return start
+
+
+def said_of(left: Sequence[str], start: Start) -> str:
+    """In words what a net takes over, and what not."""
+    if not left:
+        return f"the net starts from all weights of {start.path}"
+    return f"the net starts from the weights of {start.path}, but for {some(left, 5)}, which start anew"
