@@ -1,8 +1,8 @@
 """One contender of accuracy.py: a net of MONAI as its users train one, on FOLDER/arrays/train.
 
 Four random crops of 256 px a step, flips and quarter turns, images scaled by mean and standard deviation of the
-training files, cross-entropy and Dice loss, AdamW from 1e-3 on a cosine over the minutes, no validation; then label maps
-of FOLDER/arrays/test. Void is left out of both losses.
+training files, cross-entropy and Dice loss, AdamW from 1e-3 on a cosine over the minutes, no validation; then label
+maps of FOLDER/arrays/test. Void is left out of both losses.
 
 Usage: python accuracy_torch.py basic|dynamic FOLDER OUT MINUTES SEED CLASSES
 """

@@ -165,8 +165,10 @@ class Run:
             InputError: the file is damaged.
         """
         path = self.path / self.HISTORY
-        columns = "epoch", "loss", "mean_iou", "seconds"
-        rows = read_table(path, columns) if path.exists() else []
+        if not path.exists():
+            return []
+        columns = ("epoch", "loss", "mean_iou", "seconds") + ("val_loss", "val_mean_iou") * bool(self.names("val"))
+        rows = read_table(path, columns)
         try:
             for row in rows:
                 list(map(float, (row[name] for name in columns)))

@@ -62,9 +62,9 @@ def test_validation_shows_each_pixel_once_and_image_and_label_agree(padding, max
 
 
 def test_a_few_tiles_of_validation_are_the_same_each_time_and_have_the_rarest_label():
-    net, samples = Geometry(2, "same"), make((90, 90), (90, 90))
-    whole = take(validation_dataset(samples, PLAIN, net, 44), None)
-    few, again = (take(validation_dataset(samples, PLAIN, net, 44, 3), None) for _ in range(2))
+    net, samples = Geometry(2, "same"), make((130, 130), (130, 130))
+    whole = take(validation_dataset(samples, PLAIN, net, 60), None)
+    few, again = (take(validation_dataset(samples, PLAIN, net, 60, 3), None) for _ in range(2))
     assert len(few) == 3 < len(whole)
     for batch, same in zip(few, again, strict=True):
         np.testing.assert_array_equal(batch[0], same[0])
@@ -74,7 +74,7 @@ def test_a_few_tiles_of_validation_are_the_same_each_time_and_have_the_rarest_la
     }
     rarest = min(times, key=lambda value: (times[value], value))
     assert any(rarest in label for _, label, _ in few)
-    assert len(take(validation_dataset(samples, PLAIN, net, 44, 10**9), None)) == len(whole)
+    assert len(take(validation_dataset(samples, PLAIN, net, 60, 10**9), None)) == len(whole)
 
 
 def test_training_tiles_depend_on_seed_and_number_alone():

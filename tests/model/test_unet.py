@@ -5,7 +5,7 @@ import pytest
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.losses import WeightedCrossentropy
-from unet_tf.model.unet import geometry_of, start_at, unet
+from unet_tf.model.unet import geometry_of, start_at_shares, unet
 
 
 def test_the_papers_net_has_31030658_parameters_and_maps_572_to_388():
@@ -96,7 +96,7 @@ def test_started_at_the_class_shares_the_first_loss_is_their_entropy(seed):
     shares = np.array([0.9, 0.07, 0.03])
     keras.utils.set_random_seed(seed)
     net = unet((None, None, 1), 3, base_filters=8, depth=2, padding="same", batch_norm=True)
-    start_at(net, 1000 * shares)
+    start_at_shares(net, 1000 * shares)
     rng = np.random.default_rng(seed)
     logits = np.asarray(net(rng.normal(size=(2, 64, 64, 1)).astype(np.float32), training=True))
     label = rng.choice(3, size=(2, 64, 64), p=shares)
@@ -107,4 +107,4 @@ def test_started_at_the_class_shares_the_first_loss_is_their_entropy(seed):
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [1, 0, 1], [1, -1, 1], [1, np.nan, 1]])
 def test_shares_that_are_not_one_a_class_and_positive_are_refused(shares):
     with pytest.raises(InputError, match="There must be one share above 0 for each of 3 classes; received"):
-        start_at(unet(num_classes=3, base_filters=2, depth=1), shares)
+        start_at_shares(unet(num_classes=3, base_filters=2, depth=1), shares)

@@ -149,6 +149,7 @@ def test_the_size_of_objects_is_the_thickness_of_the_thickest():
 WHOLE = {
     "classes": ("a", "b"), "masks": "binary", "base_filters": 16, "depth": 4, "padding": "same", "tile": 256,
     "batch_size": 4, "precision": "float32", "epochs": 1, "steps_per_epoch": 2, "rare_share": 0.0, "border_weight": 0.0,
+    "loss": "crossentropy", "learning_rate": 1e-3, "val_tiles": 1, "val_share": 0.2,
 }  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def test_a_plan_holds_every_value_and_the_reasons_of_those_that_were_chosen():
     said = {name: value for name, value in WHOLE.items() if name not in ("tile", "masks")}
     plan = make_plan(TrainConfig(**said), {"tile": Choice(256, "for this"), "masks": Choice("binary")})
     assert None not in vars(plan).values()
-    assert (plan.tile, plan.minutes, plan.patience, plan.group) == (256, math.inf, math.inf, "")
+    assert (plan.tile, plan.minutes, plan.patience, plan.group, plan.start_from) == (256, math.inf, math.inf, "", "")
     assert plan.reasons == {"tile": "for this"}
     assert plan.config == TrainConfig(**WHOLE)
     assert Plan.of(plan.config, plan.reasons) == plan
@@ -221,7 +222,8 @@ def test_a_run_that_plans_itself_stores_every_value_and_why(cells, tmp_path):
     assert stored["train"]["masks"] == "binary"
     assert stored["plan"] == run.plan.reasons
     assert stored["plan"].keys() == {
-        "border_weight", "rare_share", "padding", "depth", "tile", "batch_size", "precision"
+        "border_weight", "rare_share", "padding", "depth", "tile", "batch_size", "precision", "loss", "learning_rate",
+        "val_tiles", "val_share",
     }  # fmt: skip
     assert "tile = 96: images have 96 px" in (run.path / "log.txt").read_text()
 

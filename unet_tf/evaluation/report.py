@@ -95,6 +95,8 @@ def _summary(folder: Path) -> str:
             f"No validation pixel is of {best[ABSENT]} of the classes, so the validation mean IoU leaves them out. "
             f"Least validation loss {float(best['val_loss']):.4f}"
         )
+    if (reason := Run(folder).plan.reasons.get("val_tiles", "")).startswith("of "):
+        chosen += f", on {Run(folder).plan.val_tiles} tiles {reason.partition(',')[0]} that the held-out files have,"
     return (
         f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. {chosen} "
         f"after epoch {int(best['epoch']) + 1}: that net is <code>{Run.BEST}</code>.</p>"

@@ -93,7 +93,7 @@ def unet(
     return keras.Model(inputs, logits, name=name)
 
 
-def start_at(model: keras.Model, class_shares: ArrayLike, scale: float = 0.1) -> None:
+def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 0.1) -> None:
     """Let a net that `unet` built, and that has learnt nothing yet, predict the class shares everywhere.
 
     The bias of the logits becomes the logarithm of the shares, and their kernel `scale` times what it is: He-normal
@@ -109,8 +109,8 @@ def start_at(model: keras.Model, class_shares: ArrayLike, scale: float = 0.1) ->
 
     Example:
         >>> net = unet(base_filters=4, depth=1)
-        >>> start_at(net, [0.9, 0.1])
-        >>> np.array(net.get_layer("logits").bias).round(2).tolist()
+        >>> start_at_shares(net, [0.9, 0.1])
+        >>> [round(float(bias), 2) for bias in net.get_layer("logits").bias]
         [-0.11, -2.3]
 
     Reference:

@@ -16,7 +16,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.batch_norm import fuse_batch_norm
 from unet_tf.model.losses import CrossentropyDice, WeightedCrossentropy
-from unet_tf.model.unet import start_at
+from unet_tf.model.unet import start_at_shares
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.signals import look
@@ -49,7 +49,7 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
     with own_chance(plan.seed):
         model = plan.build(channels)
     if class_shares is not None:
-        start_at(model, class_shares, plan.logits_scale)
+        start_at_shares(model, class_shares, plan.logits_scale)
     fuse_batch_norm(model)
     optimizer: keras.optimizers.Optimizer
     if plan.optimizer == "sgd":
