@@ -7,10 +7,11 @@ import signal
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet_tf import TrainConfig
 from unet_tf.plan import Plan
-from unet_tf.training.compile import compiled, step_seconds
+from unet_tf.training.compile import compiled, start_again, step_seconds
 from unet_tf.utils.signals import Stopped, stoppable
 
 PLAN = Plan.of(
@@ -32,6 +33,25 @@ def test_start_weights_follow_the_seed_of_the_plan_and_nothing_else():
     assert random.getstate() == state
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_net_whose_steps_were_timed_starts_again_to_the_bit_and_is_not_traced_anew(monkeypatch):
+    rng, loss, traced = np.random.default_rng(0), type(compiled(PLAN, 1).loss), []
+    image, label = rng.normal(size=(4, 1, 16, 16, 1)).astype(np.float32), rng.integers(0, 2, (4, 1, 16, 16), np.uint8)
+    tiles = tf.data.Dataset.from_tensor_slices((image, label, np.ones_like(image[..., 0])))
+    timed, new = compiled(PLAN, 1, [0.5, 0.5]), compiled(PLAN, 1, [0.9, 0.1])
+    step_seconds(PLAN, 1, timed)
+    start_again(timed, PLAN, 1, [0.9, 0.1])
+    of_loss = loss.__call__
+    monkeypatch.setattr(loss, "__call__", lambda *arguments: traced.append(1) or of_loss(*arguments))
+    timed.fit(tiles, epochs=2, verbose=0, shuffle=False)
+    assert not traced
+    new.fit(tiles, epochs=2, verbose=0, shuffle=False)
+    assert traced
+    for one, other in zip(
+        timed.variables + timed.optimizer.variables, new.variables + new.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
 def test_a_step_that_is_timed_may_be_stopped():

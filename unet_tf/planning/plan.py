@@ -168,7 +168,9 @@ def plan_loss(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Seq
     """Choose the loss by what the foreground is."""
     shares = class_pixels / max(1, class_pixels.sum())
     rarest = int(shares.argmin())
-    words = f"{classes[rarest]} has {shares[rarest]:.2%} of the pixels, and the energy alone learns rare things late"
+    words = (
+        f"thin and rare things are learnt sooner than by the energy alone; {classes[rarest]} has {shares[rarest]:.2%}"
+    )
     return choose(config.loss, "crossentropy_dice", words)
 
 

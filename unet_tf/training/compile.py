@@ -27,7 +27,8 @@ LOSS_CLASSES: dict[str, type[keras.losses.Loss]] = {
     "crossentropy": WeightedCrossentropy,
     "crossentropy_dice": CrossentropyDice,
 }
-TIMED_STEPS = 5
+TIMED_STEPS, TIMED_SECONDS = 5, 1.5
+"""Steps that are timed, and after how long fewer will do."""
 SEED = (0, 0)
 """Of the noise that steps are timed on."""
 PAYS = 1.25
@@ -62,15 +63,38 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
     return model
 
 
-def step_seconds(plan: Plan, channels: int) -> float:
+def start_again(model: keras.Model, plan: Plan, channels: int, class_shares: ArrayLike) -> None:
+    """Bring a net of the same plan that made a few steps to where `compiled` starts; what it has traced stays.
+
+    Args:
+        model: of `compiled`, on one device and not in float16; changed.
+        plan: of the run.
+        channels: of the images.
+        class_shares: as of `compiled`.
+    """
+    fresh = compiled(plan, channels, class_shares)
+    for variable, start in zip(model.variables, fresh.variables, strict=True):  # generators of dropout too
+        variable.assign(start)
+    fresh.optimizer.build(fresh.trainable_variables)
+    for variable, start in zip(model.optimizer.variables, fresh.optimizer.variables, strict=True):
+        variable.assign(start)
+    model.reset_metrics()
+
+
+def step_seconds(plan: Plan, channels: int, model: keras.Model | None = None) -> float:
     """Median time of an optimizer step on tiles of noise, after the first, which is compiled.
+
+    Args:
+        plan: of the run.
+        channels: of the images.
+        model: the net that makes the steps, as `compiled` made it; None for one of its own.
 
     Raises:
         InputError: the memory does not hold it.
         Stopped: a signal has told to stop.
     """
     with memory_in_words(plan):
-        model = compiled(plan, channels)
+        model = model or compiled(plan, channels)
         batch, tile, output = plan.batch_size, plan.tile, plan.geometry.output_size(plan.tile)
         # stateless: the generator of TensorFlow belongs to the caller
         labels = tf.random.stateless_uniform((batch, output, output), SEED, 0, plan.num_classes, tf.int32)
@@ -84,8 +108,8 @@ def step_seconds(plan: Plan, channels: int) -> float:
         )
         steps = iter(tiles.repeat())
         model.make_train_function()
-        seconds = []
-        for _ in range(TIMED_STEPS + 2):  # the second is slow still
+        seconds: list[float] = []
+        while len(seconds) < 2 + TIMED_STEPS and sum(seconds[2:]) < TIMED_SECONDS:  # the second is slow still
             start = time.perf_counter()
             float(model.train_function(steps)["loss"])
             seconds.append(time.perf_counter() - start)

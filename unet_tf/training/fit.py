@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from unet_tf.data.pipeline import training_dataset
@@ -17,7 +18,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
 from unet_tf.training.callbacks import Guard, Looking, RunClock, RunFiles, SamplePredictions
 from unet_tf.training.checkpoint import State
-from unet_tf.training.compile import compiled, memory_in_words
+from unet_tf.training.compile import compiled, memory_in_words, start_again
 from unet_tf.training.distributed import fit_workers
 from unet_tf.training.run_writer import RunWriter
 from unet_tf.training.start import read_start, said_of
@@ -48,6 +49,7 @@ def fit(
     strategy: tf.distribute.Strategy,
     start: float,
     watchers: Watchers,
+    timed: keras.Model | None = None,
 ) -> None:
     """Build the net, restore it where there is a checkpoint, and train it to the end of the run.
 
@@ -58,6 +60,7 @@ def fit(
         strategy: of `choose_strategy`.
         start: `time.monotonic()` when this process began with the run.
         watchers: of the run.
+        timed: the net whose steps were timed for the plan; it is taken, where there is one, for what it has traced.
 
     Raises:
         InputError: the memory does not hold a step, a file was changed or has gone, or the loss is not finite.
@@ -66,7 +69,9 @@ def fit(
     check_batch(plan.batch_size, strategy)
     with memory_in_words(plan), _data_in_words(prepared):
         with strategy.scope():
-            model = compiled(plan, prepared.normalisation.channels, prepared.class_shares)
+            model = timed or compiled(plan, prepared.normalisation.channels, prepared.class_shares)
+            if timed is not None:
+                start_again(timed, plan, prepared.normalisation.channels, prepared.class_shares)
             state = writer.restore(model)
             if plan.start_from and not state.history:
                 start_from = read_start(plan.start_from)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from unet_tf.config import TrainConfig, config_changes
@@ -22,7 +23,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
 from unet_tf.planning.prepare import Prepared, check_unseen, prepare
 from unet_tf.run import Run
-from unet_tf.training.compile import fastest_precision, step_seconds
+from unet_tf.training.compile import compiled, fastest_precision, step_seconds
 from unet_tf.training.fit import Watchers, fit
 from unet_tf.training.run_writer import RunWriter
 from unet_tf.training.start import read_start
@@ -160,12 +161,12 @@ def begin_run(
         config = read_start(config.start_from).sizes_for(config)
     prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None)
     check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
-    plan = planned[0] if planned else _plan(prepared, start, strategy)
+    plan, timed = (planned[0], None) if planned else _plan(prepared, start, strategy)
     with writer.locked():
         writer.check_free()
         writer.open_log()
         writer.begin(plan, prepared, data)
-        fit(writer, plan, prepared, strategy, start, watchers)
+        fit(writer, plan, prepared, strategy, start, watchers, timed)
         _judge(writer, prepared, data, watchers.on_image)
 
 
@@ -215,8 +216,12 @@ def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, 
     fit(writer, run.plan, prepared, strategy, time.monotonic(), Watchers())
 
 
-def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) -> Plan:
-    """Choose what is open after the data was read: time, precision, width, steps of an epoch; check the memory."""
+def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) -> tuple[Plan, keras.Model | None]:
+    """Choose what is open after the data was read: time, precision, width, steps of an epoch; check the memory.
+
+    Returns:
+        The plan, and the net of it whose steps were timed, where one was that can be trained.
+    """
     config, choices = prepared.config, prepared.choices
     batch, replicas = prepared.sizes.batch_size, strategy.num_replicas_in_sync
     if batch.reason and replicas > 1:
@@ -240,13 +245,16 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     choices["precision"] = Choice(*fastest_precision()) if measured else Choice(config.precision)
     channels, on_cpu = prepared.normalisation.channels, not tf.config.list_physical_devices("GPU")
 
+    nets: dict[int, keras.Model] = {}
+
     def seconds(width: int) -> float:
         tried = make_plan(
             config, choices | {"base_filters": Choice(width), "steps_per_epoch": Choice(1), "val_tiles": Choice(0)}
         )
         if on_cpu:
             check_memory(tried, channels, free_memory())
-        return step_seconds(tried, channels)
+        nets[width] = compiled(tried, channels)
+        return step_seconds(tried, channels, nets[width])
 
     course = plan_course(config, prepared.work(batch.value), seconds_left, seconds)
     plan = make_plan(config, choices | course._asdict())
@@ -254,7 +262,8 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
         log.info(f"{name} = {getattr(plan, name)}: {reason}")
     if on_cpu:
         log.info(f"memory: {check_memory(plan, channels, free_memory())}")
-    return plan
+    one_device = replicas == 1 and plan.precision != "float16"  # whose optimizer has a scale that moves
+    return plan, nets.get(plan.base_filters) if one_device else None
 
 
 def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress) -> None:
