@@ -24,6 +24,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning import prepare as plan_module
 from unet_tf.training import compile as compile_module
 from unet_tf.training import run_writer
+from unet_tf.training import train as train_module
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -362,7 +363,7 @@ def test_a_run_that_signals_end_at_every_moment_is_whole_and_goes_on(cells, tmp_
         lambda patch: {"on_file": kill},
         in_function(plan_module, "object_size"),
         in_function(compile_module, "instructions"),
-        in_function(compile_module, "compiled"),
+        in_function(train_module, "compiled"),
     ],
     ids=["reading", "looking at objects", "looking at the processor", "timing steps"],
 )

@@ -8,7 +8,7 @@ import mmap
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,6 +193,8 @@ def read_description(path: Path) -> Description:
                 )
             stored = _metadata(path, content)
             own = stored.get("file_sha256")
+            if own is None and (unknown := stored.keys() - get_type_hints(StoredInFile).keys()):
+                raise ValueError(f"it must not have the field {min(unknown)!r}")  # may be the hash's, changed
             wanted = _sha256_in_bundle(path) if own is None else own
             found = hashlib.sha256(content).hexdigest() if own is None else _own_sha256(content, own)
             if wanted not in (None, found):

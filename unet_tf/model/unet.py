@@ -110,7 +110,7 @@ def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 
     Example:
         >>> net = unet(base_filters=4, depth=1)
         >>> start_at_shares(net, [0.9, 0.1])
-        >>> [round(float(bias), 2) for bias in net.get_layer("logits").bias]
+        >>> [round(float(bias), 2) for bias in net.get_layer("logits").bias.numpy()]
         [-0.11, -2.3]
 
     Reference:

@@ -206,11 +206,12 @@ def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_secon
 def _validated(config: TrainConfig, work: Work, steps: float) -> Choice[int]:
     """How many tiles each validation looks at, where one comes after so many steps."""
     takes = work.validation / steps
-    if takes <= VALIDATION_SHARE or not work.tiles:
+    some = max(1, int(work.tiles * VALIDATION_SHARE / takes)) if takes else 0
+    if takes <= VALIDATION_SHARE or some == work.tiles:
         words = f"all of them; to look at them takes about {takes:.1%} of the time"
         return choose(config.val_tiles, work.tiles, words)
     words = f"of {work.tiles}, always the same ones: to look at all would take about {takes:.0%} of the time"
-    return choose(config.val_tiles, max(1, int(work.tiles * VALIDATION_SHARE / takes)), words)
+    return choose(config.val_tiles, some, words)
 
 
 def _widest(seconds: Callable[[int], float], seconds_left: float) -> Choice[int]:

@@ -75,7 +75,8 @@ def start_again(model: keras.Model, plan: Plan, channels: int, class_shares: Arr
     fresh = compiled(plan, channels, class_shares)
     for variable, start in zip(model.variables, fresh.variables, strict=True):  # generators of dropout too
         variable.assign(start)
-    fresh.optimizer.build(fresh.trainable_variables)
+    for net in (model, fresh):
+        net.optimizer.build(net.trainable_variables)
     for variable, start in zip(model.optimizer.variables, fresh.optimizer.variables, strict=True):
         variable.assign(start)
     model.reset_metrics()
