@@ -127,29 +127,36 @@ def test_bad_arguments_are_refused():
         WeightedCrossentropy([1, 1, 1])(np.zeros((1, 1, 1), int), np.zeros((1, 1, 1, 2), np.float32))
 
 
-def dice_loss(labels, logits, weights, classes):
-    """1 less the mean over the classes that occur of (2 sum w p g + 1) / (sum w p + sum w g + 1), in float64."""
+def dice_loss(labels, logits, weights):
+    """1 less the mean of (2 sum w p g + 1) / (sum w p + sum w g + 1), each class counting as the others' weight."""
     p = np.exp(logits.astype(np.float64))
     p /= p.sum(-1, keepdims=True)
     w = weights.astype(np.float64) * (labels != VOID)
-    values = []
-    for number in classes:
+    values, counts = [], []
+    for number in range(C):
         g = labels == number
         if (w * g).sum():
             share = w * p[..., number]
             values.append((2 * (share * g).sum() + 1) / (share.sum() + (w * g).sum() + 1))
-    return 1 - np.mean(values)
+            counts.append((w * ~g).sum())
+    return 1 - np.average(values, weights=counts)
 
 
-@pytest.mark.parametrize("background", [False, True])
-def test_energy_and_dice_loss_are_added(batch, background):
+def test_energy_and_dice_loss_are_added(batch):
     labels, logits, weights = batch
-    expected = dice_loss(labels, logits, weights, range(0 if background else 1, C))
+    expected = dice_loss(labels, logits, weights)
     for reduction, factor in (("mean", 1), ("weighted_mean", 1), ("sum", (labels != VOID).sum())):
         energy = float(WeightedCrossentropy(reduction=reduction)(labels, logits, weights))
-        loss = CrossentropyDice(reduction=reduction, background=background)
+        loss = CrossentropyDice(reduction=reduction)
         assert float(loss(labels, logits, weights)) == pytest.approx(energy + factor * expected, rel=1e-5)
         assert float(loss.alone(labels, logits, weights)) == pytest.approx(energy + factor * expected, rel=1e-5)
+
+
+def test_the_dice_loss_does_not_ask_which_class_is_the_background(batch):
+    labels, logits, weights = batch
+    turned = np.where(labels == VOID, VOID, (C - 1) - labels)
+    loss = CrossentropyDice()
+    assert float(loss(turned, logits[..., ::-1], weights)) == pytest.approx(float(loss(labels, logits, weights)), 1e-6)
 
 
 def test_the_dice_loss_has_the_class_weights_too(batch):
@@ -164,7 +171,7 @@ def test_a_class_that_a_batch_lacks_is_left_out_of_its_dice_loss(batch):
     labels, logits, weights = batch
     labels = np.where(labels == 2, 0, labels)
     energy = float(WeightedCrossentropy()(labels, logits, weights))
-    expected = energy + dice_loss(labels, logits, weights, [1])
+    expected = energy + dice_loss(labels, logits, weights)
     assert float(CrossentropyDice()(labels, logits, weights)) == pytest.approx(expected, rel=1e-5)
     nothing = np.zeros_like(labels)
     energy = float(WeightedCrossentropy()(nothing, logits, weights))
@@ -180,7 +187,7 @@ def test_void_changes_nothing_in_the_dice_loss_and_alone_is_zero(batch):
 
 
 def test_the_loss_with_dice_comes_back_from_its_config(batch):
-    loss = CrossentropyDice([1, 2, 3], 7, "sum", background=True)
+    loss = CrossentropyDice([1, 2, 3], 7, "sum")
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert isinstance(again, CrossentropyDice)
     assert again.get_config() == loss.get_config()

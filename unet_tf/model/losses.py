@@ -145,19 +145,19 @@ class WeightedCrossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("unet_tf")
 class CrossentropyDice(WeightedCrossentropy):
-    """The paper's energy and a soft Dice loss of the foreground, added: thin and rare things are learnt sooner.
+    """The paper's energy and a soft Dice loss, added: thin and rare things are learnt sooner than by the energy alone.
 
-    L = E / N + 1 - mean over classes c of D_c, with D_c = (2 sum w p_c g_c + 1) / (sum w p_c + sum w g_c + 1), g_c 1
-    where the label is c and 0 elsewhere, sums over all pixels of the batch, and w as in the energy: so void counts
-    nowhere. Classes of which the batch has no pixel are left out of the mean; the 1 is a pixel. Replicas of
-    `tf.distribute` share the sums: their values add up to what one device gives.
+    L = E / N + 1 - (sum over classes c of v_c D_c) / (sum of v_c), with D_c = (2 sum w p_c g_c + 1) / (sum w p_c +
+    sum w g_c + 1), g_c 1 where the label is c and 0 elsewhere, sums over all pixels of the batch, w as in the energy,
+    so void counts nowhere, and the 1 a pixel. v_c is the weight of all pixels that are not of class c, and 0 where
+    none is: the rarer a class, the more it counts, whichever of them is the background. Replicas of `tf.distribute`
+    share the sums: their values add up to what one device gives.
 
     Args:
         class_weights: one factor a class, or None for 1 each.
         void_label: integer id of pixels that do not count.
         reduction: of the energy, as in `WeightedCrossentropy`; with "sum" the Dice loss is multiplied by N too, the
             number of pixels that are not void.
-        background: whether class 0 is among the classes c.
         name: name of the loss.
 
     Call:
@@ -168,13 +168,13 @@ class CrossentropyDice(WeightedCrossentropy):
 
     Example:
         >>> import numpy as np
-        >>> logits = np.zeros((1, 1, 2, 2), "float32")  # p = 1/2; D = (2 x 1/2 + 1) / (1 + 1 + 1)
+        >>> logits = np.zeros((1, 1, 2, 2), "float32")  # p = 1/2; each D = (2 x 1/2 + 1) / (1 + 1 + 1)
         >>> round(float(CrossentropyDice()(np.array([[[1, 0]]]), logits)), 4)  # log 2 + 1/3
         1.0265
 
     Reference:
         Milletari, Navab, Ahmadi: V-Net (3DV 2016), section 3, with plain for squared probabilities; the sum of both
-        losses over a batch: Isensee et al.: nnU-Net (Nature Methods 2021), methods.
+        losses over a batch: Isensee et al.: nnU-Net (Nature Methods 2021), methods. The weights v are our own.
     """
 
     def __init__(
@@ -182,11 +182,9 @@ class CrossentropyDice(WeightedCrossentropy):
         class_weights: Sequence[float] | None = None,
         void_label: int = VOID,
         reduction: str = "mean",
-        background: bool = False,
         name: str = "crossentropy_dice",
     ) -> None:
         super().__init__(class_weights, void_label, reduction, name)
-        self.background = background
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Add the reduced energy and the Dice loss of a batch, a float32 scalar."""
@@ -217,12 +215,8 @@ class CrossentropyDice(WeightedCrossentropy):
         return ops.stack(sums), ops.sum(counted)
 
     def _dice(self, sums: Any) -> Any:
-        """1 less the mean D_c of the classes that occur; 0 where none does."""
-        hits, predicted, true = ops.unstack(sums[:, 0 if self.background else 1 :])
+        """1 less the mean D_c, weighted by what is of other classes; 0 where one class is all there is."""
+        hits, predicted, true = ops.unstack(sums)  # (C,) each
         dice = (2 * hits + 1) / (predicted + true + 1)
-        occurs = ops.cast(true > 0, "float32")
-        return ops.divide_no_nan(ops.sum((1 - dice) * occurs), ops.sum(occurs))
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor, for `keras.saving`."""
-        return super().get_config() | {"background": self.background}
+        others = ops.where(true > 0, ops.sum(true) - true, 0.0)
+        return ops.divide_no_nan(ops.sum((1 - dice) * others), ops.sum(others))

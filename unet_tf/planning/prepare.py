@@ -192,9 +192,12 @@ def prepare(
         )
     rare_share = plan_sampling(config, train.class_pixels, classes)
     loss = plan_loss(config, train.class_pixels, classes)
-    count = sum(len(read[name]) for name in ("train", "val") if name in read)
+    held_out = len(read["val"]) if "val" in read else 0
+    count = len(train) + held_out
     words = f"{count} files; of fewer than {FEW} a tenth is held out, and of more a fifth"
     val_share = choose(config.val_share, usual_share(count), words)
+    if "val" in named:
+        val_share = choose(config.val_share, held_out / count, f"val/ holds {held_out} of {count} files")
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     sizes = plan_sizes(config, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
     if not planned:
