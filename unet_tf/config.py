@@ -145,7 +145,7 @@ class TrainConfig(Settings):
         "at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero; left open 1e-3, and 3e-4 "
         "from a trained net")
     loss: str | None = _setting(None, _one_of(LOSSES),
-        '"crossentropy", the paper\'s energy, or "crossentropy_dice", with a soft Dice loss beside it in which rare classes '
+        '"crossentropy", the paper\'s energy, or "crossentropy_dice", with a soft Dice loss beside it where rare classes '
         "count most")
     batch_size: int | None = _setting(None, _COUNT, "tiles a step, over all devices")
     tile: int | None = _setting(None, _ANY, "input size of a tile, pixels")
