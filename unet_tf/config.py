@@ -145,8 +145,8 @@ class TrainConfig(Settings):
         "at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero; left open 1e-3, and 3e-4 "
         "from a trained net")
     loss: str | None = _setting(None, _one_of(LOSSES),
-        '"crossentropy", the paper\'s energy, or "crossentropy_dice", with a soft Dice loss beside it where rare classes '
-        "count most")
+        '"crossentropy", the paper\'s energy, or "crossentropy_dice", with a soft Dice loss beside it that counts '
+        "rare classes most")
     batch_size: int | None = _setting(None, _COUNT, "tiles a step, over all devices")
     tile: int | None = _setting(None, _ANY, "input size of a tile, pixels")
     val_share: float | None = _setting(None, _RATE,
