@@ -155,6 +155,8 @@ class TrainConfig(Settings):
     group: str | None = _setting(None, _ANY,
         "regular expression; files in whose names it finds the same text are held out together")
     fold: str | None = _setting(None, _ANY, '"i/k" holds out the i-th of k folds instead of a share')
+    upright: bool | None = _setting(None, _ANY,
+        "whether pictures have an up, as photographs of streets do, and no flip turns tiles upside down")
     rare_share: float | None = _setting(None, _SHARE,
         "share of the tiles put on a pixel of a class, each class as often, so that rare ones appear")
     border_weight: float | None = _setting(None, _NOT_NEGATIVE,

@@ -55,6 +55,7 @@ class Plan(Settings):
     val_share: float
     group: str
     fold: str
+    upright: bool
     rare_share: float
     border_weight: float
     reasons: Mapping[str, str] = field(default_factory=dict)

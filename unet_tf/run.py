@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
     from unet_tf.model.inference import Network
 
-EARLIER: dict[str, Any] = {"loss": "crossentropy", "logits_scale": 1.0, "val_share": 0.2, "val_tiles": sys.maxsize}
+EARLIER: dict[str, Any] = {
+    "loss": "crossentropy",
+    "logits_scale": 1.0,
+    "val_share": 0.2,
+    "val_tiles": sys.maxsize,
+    "upright": False,
+}
 """What runs did whose version had not these settings yet: they validated on all tiles."""
 
 

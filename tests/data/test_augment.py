@@ -62,6 +62,14 @@ def test_no_augmentation_is_a_mirrored_window():
         np.testing.assert_array_equal(label, padded[row + 70 : row + 110, column + 70 : column + 110, 0])
 
 
+def test_upright_tiles_are_mirrored_left_to_right_alone():
+    ramp, label = np.arange(60.0)[:, None] * 100 + np.arange(60.0), np.zeros((60, 60), np.uint8)
+    tiles = [tile_of(ramp[..., None], label, Augmentation(upright=True), n, centre=(30, 30))[0] for n in range(40)]
+    middles = [tile[20:40, 20:40, 0] for tile in tiles]
+    assert all((np.diff(tile, axis=0) > 0).all() for tile in middles)
+    assert {(np.diff(tile) > 0).all() for tile in middles} == {np.True_, np.False_}
+
+
 def test_a_window_inside_a_large_image_is_that_window_at_every_border():
     image = np.random.default_rng(0).integers(0, 255, (300, 280, 1), dtype=np.uint8)
     padded = np.pad(image, ((60, 60), (60, 60), (0, 0)), mode="reflect")

@@ -18,6 +18,7 @@ from unet_tf.planning.plan import (
     memory_needed,
     object_size,
     plan_course,
+    plan_flips,
     plan_sampling,
     plan_sizes,
 )
@@ -30,6 +31,35 @@ def sizes(shapes, object_size=0.0, **settings):
 
 def values(choices):
     return tuple(one.value for one in choices)
+
+
+def scenes(count, above):
+    """Labels of 40 x 30 px: class 1 in so many random rows of the upper half and as many fewer of the lower one."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((count, 40, 30), np.uint8)
+    for label in labels:
+        label[rng.permutation(20)[: rng.integers(above - 2, above + 1)]] = 1
+        label[20 + rng.permutation(20)[: 20 - above]] = 1
+    return list(labels)
+
+
+def test_pictures_with_a_class_above_all_others_are_upright():
+    found = plan_flips(TrainConfig(), scenes(6, 18), ("street", "sky"))
+    assert found == Choice(True, "89% of sky lies in the upper half of the pictures: they have an up")
+    turned = [label[::-1] for label in scenes(6, 18)]
+    assert "lower half" in plan_flips(TrainConfig(), turned, ("street", "sky")).reason
+
+
+@pytest.mark.parametrize(("count", "above"), [(5, 18), (12, 11)], ids=["too few", "about as often below"])
+def test_pictures_that_tell_of_no_up_are_not_upright(count, above):
+    assert not plan_flips(TrainConfig(), scenes(count, above), ("cell", "membrane")).value
+
+
+def test_pictures_whose_classes_lie_now_here_now_there_are_not_upright():
+    labels = scenes(12, 18)
+    labels[::2] = [label[::-1] for label in labels[::2]]
+    assert not plan_flips(TrainConfig(), labels, ("cell", "membrane")).value
+    assert plan_flips(TrainConfig(upright=True), labels, ("cell", "membrane")) == Choice(True)
 
 
 def test_sizes_of_large_images():
@@ -149,7 +179,7 @@ def test_the_size_of_objects_is_the_thickness_of_the_thickest():
 WHOLE = {
     "classes": ("a", "b"), "masks": "binary", "base_filters": 16, "depth": 4, "padding": "same", "tile": 256,
     "batch_size": 4, "precision": "float32", "epochs": 1, "steps_per_epoch": 2, "rare_share": 0.0, "border_weight": 0.0,
-    "loss": "crossentropy", "learning_rate": 1e-3, "val_tiles": 1, "val_share": 0.2,
+    "loss": "crossentropy", "learning_rate": 1e-3, "val_tiles": 1, "val_share": 0.2, "upright": False,
 }  # fmt: skip
 
 
@@ -223,7 +253,7 @@ def test_a_run_that_plans_itself_stores_every_value_and_why(cells, tmp_path):
     assert stored["plan"] == run.plan.reasons
     assert stored["plan"].keys() == {
         "border_weight", "rare_share", "padding", "depth", "tile", "batch_size", "precision", "loss", "learning_rate",
-        "val_tiles", "val_share",
+        "val_tiles", "val_share", "upright",
     }  # fmt: skip
     assert "tile = 96: images have 96 px" in (run.path / "log.txt").read_text()
 

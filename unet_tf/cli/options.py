@@ -20,13 +20,13 @@ PANELS = {
         "epochs", "minutes", "steps_per_epoch", "val_tiles", "patience", "loss", "optimizer", "learning_rate", "seed",
     ),
     "Tiles and their weights": (
-        "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "warped",
-        "rotation", "scale", "elastic", "contrast", "brightness",
+        "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "upright",
+        "warped", "rotation", "scale", "elastic", "contrast", "brightness",
     ),
 }  # fmt: skip
 PLANNED = (
     "classes", "base_filters", "depth", "padding", "steps_per_epoch", "val_tiles", "val_share", "loss",
-    "learning_rate", "batch_size", "tile", "rare_share", "border_weight",
+    "learning_rate", "batch_size", "tile", "upright", "rare_share", "border_weight",
 )  # fmt: skip
 FLAGS = {"start_from": "--from"}
 """Options that are called otherwise than their settings: `from` is a word of Python's own."""

@@ -21,6 +21,7 @@ class Augmentation:
 
     Attributes:
         flips: mirror each axis with probability one half.
+        upright: pictures have an up: no flip turns them upside down.
         warped: share of the tiles that are turned, scaled and bent; the others stay as sharp as the files.
         rotation: largest turn to either side, degrees.
         scale: largest change of size to either side, as a share.
@@ -30,6 +31,7 @@ class Augmentation:
     """
 
     flips: bool = True
+    upright: bool = False
     warped: float = 1.0
     rotation: float = 0.0
     scale: float = 0.0
@@ -175,6 +177,8 @@ def _maps(
     Each map is a matrix product of rank 5: two linear terms and the three knots of the elastic spline.
     """
     signs = np.where(rng.integers(0, 2, 2) == 1, -1.0, 1.0) if augmentation.flips else np.ones(2)
+    if augmentation.upright:
+        signs[0] = 1.0
     angle = math.radians(augmentation.rotation) * rng.uniform(-1, 1)
     zoom = 1 + augmentation.scale * rng.uniform(-1, 1)
     rng.uniform(-1, 1, 2)  # drawn so that the tiles of version 0.1, which could be shifted, stay the same

@@ -41,6 +41,9 @@ FEWEST_BOTTOM = 8
 """Pixels along a tile at the deepest level, at least."""
 RARE, RARE_SHARE = 0.01, 0.25
 """Share of the pixels below which a class is rare, and share of the tiles that then look for classes."""
+FEWEST_ALIKE, ONE_HALF, SURE = 6, 0.65, 5.0
+"""Labels with a class from which on it may tell where up is, the share of it that must lie in one half, and by how many
+standard errors more than a half."""
 LOGIT_MAPS = 6
 """float32 values for each class and pixel that loss and metric take."""
 
@@ -162,6 +165,31 @@ def plan_sampling(config: TrainConfig, class_pixels: NDArray[np.int64], classes:
     rarest = int(shares.argmin())
     words = f"the rarest class, {classes[rarest]}, has {shares[rarest]:.2%} of the pixels"
     return choose(config.rare_share, RARE_SHARE if shares[rarest] < RARE else 0.0, words)
+
+
+def plan_flips(config: TrainConfig, labels: Sequence[NDArray[np.uint8]], classes: Sequence[str]) -> Choice[bool]:
+    """Choose whether pictures are upright: whether some class lies above, or below, in one like in the other.
+
+    Args:
+        config: what a person said.
+        labels: (H, W) ids each.
+        classes: their names.
+    """
+    found = []
+    for number, name in enumerate(classes):
+        regions = [(label == number, (len(label) + 1) // 2) for label in labels]  # a middle row is in both halves
+        pixels = np.array([(region[:half].sum(), region[-half:].sum()) for region, half in regions])
+        shares = (pixels / np.maximum(pixels.sum(axis=1, keepdims=True), 1))[pixels.any(axis=1)]  # above, below
+        if len(shares) < FEWEST_ALIKE:
+            continue
+        mean, error = shares.mean(axis=0), shares[:, 0].std(ddof=1) / math.sqrt(len(shares))
+        if mean.max() >= ONE_HALF and mean.max() - 0.5 > SURE * error:
+            found.append((mean.max(), ("upper", "lower")[int(mean.argmax())], name))
+    words = "no class lies in the same half of all pictures"
+    if found:
+        share, side, name = max(found)
+        words = f"{share:.0%} of {name} lies in the {side} half of the pictures: they have an up"
+    return choose(config.upright, bool(found), words)
 
 
 def plan_loss(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[str]:

@@ -32,6 +32,7 @@ from unet_tf.planning.plan import (
     Work,
     choose,
     object_size,
+    plan_flips,
     plan_loss,
     plan_sampling,
     plan_sizes,
@@ -51,7 +52,7 @@ log = logging.getLogger("unet_tf")
 INSTANCE_BORDER_WEIGHT = 10.0
 """w0 where masks tell objects apart and nothing else was said: the paper's."""
 LOOKED_AT = 12
-"""Training labels in which the size of objects is measured."""
+"""Training labels in which the size of objects, and where they lie, is measured."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Prepared:
         rare_share: share of the tiles that look for classes.
         loss: name of the loss.
         val_share: share of the files that is held out, where the data does not say which.
+        upright: whether pictures have an up.
         sizes: of net, tile and step.
     """
 
@@ -81,13 +83,14 @@ class Prepared:
     rare_share: Choice[float]
     loss: Choice[str]
     val_share: Choice[float]
+    upright: Choice[bool]
     sizes: Sizes
 
     @property
     def choices(self) -> dict[str, Choice[Any]]:
         """The settings that the data decides, by name."""
         read: dict[str, Choice[Any]] = {"classes": Choice(self.classes), "masks": Choice(self.masks.kind)}
-        for name in ("border_weight", "rare_share", "loss", "val_share"):
+        for name in ("border_weight", "rare_share", "loss", "val_share", "upright"):
             read[name] = getattr(self, name)
         return read | self.sizes._asdict()
 
@@ -100,7 +103,7 @@ class Prepared:
             self.normalisation,
             self.sizes.geometry,
             self.sizes.tile.value,
-            self.config.augmentation,
+            replace(self.config, upright=self.upright.value).augmentation,
             self.config.seed,
             self.rare_share.value,
         )
@@ -199,11 +202,14 @@ def prepare(
     if "val" in named:
         val_share = choose(config.val_share, held_out / count, f"val/ holds {held_out} of {count} files")
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
-    sizes = plan_sizes(config, train.shapes, object_size([train[i].label for i in sorted({*few})], len(classes)))
+    labels = [train[i].label for i in sorted({*few})]
+    upright = plan_flips(config, labels, classes)
+    sizes = plan_sizes(config, train.shapes, object_size(labels, len(classes)))
     if not planned:
         check_tile(train.seen, sizes.geometry, sizes.tile.value)
     normalisation = measure_normalisation(train.fingerprints)
-    return Prepared(config, masks, read, normalisation, classes, border_weight, rare_share, loss, val_share, sizes)
+    choices = border_weight, rare_share, loss, val_share, upright
+    return Prepared(config, masks, read, normalisation, classes, *choices, sizes)
 
 
 def _read(
