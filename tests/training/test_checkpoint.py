@@ -17,7 +17,7 @@ import pytest
 
 from unet_tf import Run, resume, train
 from unet_tf.errors import InputError
-from unet_tf.training.checkpoint import STATE, restore_checkpoint
+from unet_tf.training.checkpoint import restore_checkpoint
 from unet_tf.training.compile import compiled
 from unet_tf.training.run_writer import RunWriter
 
@@ -112,7 +112,7 @@ def test_what_a_killed_process_left_half_done_is_completed(undisturbed, tmp_path
     out = shutil.copytree(undisturbed.path, tmp_path / "run")
     for name in (Run.BEST, Run.HISTORY, Run.REPORT):
         (out / name).unlink()
-    state = json.loads(zipfile.ZipFile(out / Run.LAST).read(STATE))
+    state = json.loads(zipfile.ZipFile(out / Run.LAST).read(Run.STATE))
     scores = [row["val_mean_iou"] for row in state["history"]]
     if scores.index(max(scores)) < len(scores) - 1:  # best.keras is then of an earlier process
         shutil.copy(undisturbed.path / Run.BEST, out)
@@ -144,7 +144,7 @@ def state(change):
     """Change the state that is stored in the checkpoint."""
 
     def changed(name, content):
-        return json.dumps(change(json.loads(content))) if name == STATE else content
+        return json.dumps(change(json.loads(content))) if name == Run.STATE else content
 
     return lambda path: rewritten(path, changed)
 
@@ -158,8 +158,8 @@ def state(change):
         lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9),
         lambda path: path.write_text("text"),
         lambda path: path.unlink() or path.mkdir(),
-        lambda path: rewritten(path, lambda name, content: None if name == STATE else content),
-        lambda path: rewritten(path, lambda name, content: b"{" if name == STATE else content),
+        lambda path: rewritten(path, lambda name, content: None if name == Run.STATE else content),
+        lambda path: rewritten(path, lambda name, content: b"{" if name == Run.STATE else content),
         lambda path: rewritten(path, lambda name, content: content[:99] if name.endswith(".h5") else content),
         lambda path: rewritten(path, lambda name, content: None if name.endswith(".h5") else content),
         state(lambda found: []),

@@ -15,10 +15,10 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import (
     ABSENT,
     EvaluationTable,
-    best_row,
     bundle_rows,
     lacking,
     number,
+    peak_row,
     read_bundle_report,
     read_evaluation,
     score_rows,
@@ -36,9 +36,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     epochs = [int(row["epoch"]) + 1 for row in history]
-    for axes, (name, unit) in zip(
-        figure.subplots(1, 2), (("loss", "cross-entropy, nat a pixel"), ("mean_iou", "mean IoU")), strict=True
-    ):
+    for axes, (name, unit) in zip(figure.subplots(1, 2), (("loss", "loss"), ("mean_iou", "mean IoU")), strict=True):
         for key, style in ((name, {"color": "#0072b2"}), (f"val_{name}", {"color": "#d55e00"})):
             label = "validation" if key.startswith("val") else "training (augmented)"
             if key not in history[0]:
@@ -83,24 +81,29 @@ def _summary(folder: Path) -> str:
     history = _history(folder)
     if not history:
         return "<p>No epoch is complete.</p>"
-    best = best_row(history)
-    if "val_mean_iou" not in best:
+    run = Run(folder)
+    kept, peak = history[run.best_epoch], peak_row(history)
+    if "val_mean_iou" not in kept:
         return (
             f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. No file was held out, so "
             f"the last epoch is <code>{Run.BEST}</code>, and no score here tells how good it is on others.</p>"
         )
-    chosen = f"Best validation mean IoU {float(best['val_mean_iou']):.4f}"
-    if best.get(ABSENT):
-        chosen = (
-            f"No validation pixel is of {best[ABSENT]} of the classes, so the validation mean IoU leaves them out. "
-            f"Least validation loss {float(best['val_loss']):.4f}"
+    score, best, why = "val_mean_iou", "Best validation mean IoU", ""
+    if kept.get(ABSENT):
+        score, best = "val_loss", "Least validation loss"
+        why = f"No validation pixel is of {kept[ABSENT]} of the classes, so the validation mean IoU leaves them out. "
+    where = ""
+    if (reason := run.plan.reasons.get("val_tiles", "")).startswith("of "):
+        where = f", on {run.plan.val_tiles} tiles {reason.partition(',')[0]} that the held-out files have,"
+    words = f"{best} {float(peak[score]):.4f}{where} after epoch {int(peak['epoch']) + 1}"
+    if kept is peak:
+        words += f": that net is <code>{Run.BEST}</code>."
+    else:
+        words += (
+            f"; the net after epoch {int(kept['epoch']) + 1}, the last that is as good ({float(kept[score]):.4f}), is "
+            f"<code>{Run.BEST}</code>."
         )
-    if (reason := Run(folder).plan.reasons.get("val_tiles", "")).startswith("of "):
-        chosen += f", on {Run(folder).plan.val_tiles} tiles {reason.partition(',')[0]} that the held-out files have,"
-    return (
-        f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. {chosen} "
-        f"after epoch {int(best['epoch']) + 1}: that net is <code>{Run.BEST}</code>.</p>"
-    )
+    return f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. {why}{words}</p>"
 
 
 def _scores(folder: Path) -> str:

@@ -17,7 +17,7 @@ from unet_tf.data.samples import Sample
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.evaluation.panels import write_panel
-from unet_tf.evaluation.tables import ABSENT
+from unet_tf.evaluation.tables import ABSENT, peak_row
 from unet_tf.plan import Plan
 from unet_tf.prediction.predict import predict
 from unet_tf.training.checkpoint import State
@@ -267,7 +267,7 @@ class RunFiles(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Save, compare, and stop where patience is at its end."""
         self.state.history.append({"epoch": epoch} | self._numbers(logs) | self._numbers(self.own()) | {"epoch": epoch})
-        if epoch - self.state.best >= self.patience:
+        if epoch - peak_row(self.state.history)["epoch"] >= self.patience:
             self.model.stop_training = True
         self.state.finished = bool(self.model.stop_training) or epoch + 1 == self.params["epochs"]
         self.writer.save(self.model, self.state)

@@ -12,10 +12,8 @@ import keras
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import best_row
+from unet_tf.run import Run
 from unet_tf.utils.files import replacing
-
-STATE = "training.json"
-"""Its name within the file, which is a zip archive that Keras reads its own members of."""
 
 
 @dataclass
@@ -37,7 +35,7 @@ class State:
 
     @property
     def best(self) -> int:
-        """Number of the best epoch so far (`best_row`); 0 before the first."""
+        """Number of the epoch whose net is kept (`best_row`); 0 before the first."""
         return best_row(self.history)["epoch"] if self.history else 0
 
 
@@ -51,7 +49,7 @@ def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
     with replacing(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(STATE, json.dumps(asdict(state)))
+            archive.writestr(Run.STATE, json.dumps(asdict(state)))
 
 
 def restore_checkpoint(model: keras.Model, path: Path) -> State:
@@ -62,7 +60,7 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            state = _state(json.loads(archive.read(STATE)))
+            state = _state(json.loads(archive.read(Run.STATE)))
         model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
         for generator, value in zip(_generators(model), state.generators, strict=True):
