@@ -93,7 +93,7 @@ def unet(
     return keras.Model(inputs, logits, name=name)
 
 
-def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 0.1) -> None:
+def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 0.3) -> None:
     """Let a net that `unet` built, and that has learnt nothing yet, predict the class shares everywhere.
 
     The bias of the logits becomes the logarithm of the shares, and their kernel `scale` times what it is: He-normal
