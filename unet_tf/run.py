@@ -102,7 +102,7 @@ class Run:
 
     @property
     def model(self) -> keras.Model:
-        """The net with the best validation mean IoU.
+        """The net that training kept, of the last epoch that is as good as the best.
 
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.
