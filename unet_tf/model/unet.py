@@ -97,7 +97,7 @@ def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 
     """Let a net that `unet` built, and that has learnt nothing yet, predict the class shares everywhere.
 
     The bias of the logits becomes the logarithm of the shares, and their kernel `scale` times what it is: He-normal
-    suits a layer that a ReLU follows, and on these the first loss is a lottery. It is the entropy of the shares then.
+    suits a layer that a ReLU follows, and on these the first loss is a lottery. Then it is near the shares' entropy.
 
     Args:
         model: a new net; changed.

@@ -56,10 +56,10 @@ def train(
     """Train a U-Net on a folder of images and masks.
 
     What the configuration leaves open is chosen from the data, the machine and measured step times, and said with its
-    reason. Fills `out` with the configuration, the files used, `best.keras` (the last epoch that is as good as the best),
-    `last.keras` (from which `resume` goes on), `history.csv` (one line an epoch), `log.txt` and sample predictions; then
-    `unet_tf.evaluate` judges the best net and writes the report. Everything is said at level INFO of the logger
-    "unet_tf".
+    reason. Fills `out` with the configuration, the files used, `best.keras` (of the last epoch that is as good as the
+    best), `last.keras` (from which `resume` goes on), `history.csv` (one line an epoch), `log.txt` and sample
+    predictions; then `unet_tf.evaluate` judges `best.keras` and writes the report. Everything is said at level INFO of
+    the logger "unet_tf".
 
     Ctrl-C and SIGTERM end the work after the step under way; the last complete epoch is kept. A second signal does what
     it does without this call.
