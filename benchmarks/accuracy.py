@@ -100,7 +100,7 @@ def main() -> None:
     contenders = {OURS: "ours"} | (PEERS if torch else {})
     if given.only:
         contenders = {name: kind for name, kind in contenders.items() if kind in given.only}
-    print_machine(torch, "Each contender has the machine alone while it trains.")
+    print_machine(torch, "each has the machine alone while it trains.")
     rows = []
     for name in given.sets or SETS:
         folder = given.out / "sets" / name

@@ -124,8 +124,8 @@ class Run:
         return self._network
 
     @property
-    def best_epoch(self) -> int:
-        """Number from 0 of the epoch after which that net was kept.
+    def best_row(self) -> dict[str, Any]:
+        """The row of `history.csv` of the epoch after which that net was kept, as its file says.
 
         Raises:
             InputError: there is none, or its file does not say.
@@ -133,7 +133,7 @@ class Run:
         path = self.path / self.BEST
         try:
             with zipfile.ZipFile(path) as archive:
-                return int(json.loads(archive.read(self.STATE))["history"][-1]["epoch"])
+                return dict(json.loads(archive.read(self.STATE))["history"][-1])
         except (OSError, zipfile.BadZipFile, LookupError, ValueError, TypeError) as error:
             raise InputError(
                 f"{path} does not say after which epoch it was kept: {error}. Train again.", path

@@ -10,6 +10,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.panels import Case, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.labels import VOID
+from unet_tf.run import Run
 
 
 @pytest.fixture
@@ -63,6 +64,12 @@ def test_a_damaged_file_of_a_run_is_named(folder, name, content):
     (folder / name).write_text(content)
     with pytest.raises(InputError, match=rf"{re.escape(str(folder / name))} is damaged"):
         write_report(folder)
+
+
+def test_a_run_that_was_killed_before_its_last_row_still_has_a_page(folder):
+    history = (folder / "history.csv").read_text().splitlines()
+    (folder / "history.csv").write_text("\n".join(history[:-1]))
+    assert f"after epoch {Run(folder).best_row['epoch'] + 1}" in write_report(folder).read_text()
 
 
 def test_a_loss_that_is_not_finite_still_gives_a_page(folder):

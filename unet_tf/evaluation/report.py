@@ -82,7 +82,7 @@ def _summary(folder: Path) -> str:
     if not history:
         return "<p>No epoch is complete.</p>"
     run = Run(folder)
-    kept, peak = history[run.best_epoch], peak_row(history)
+    kept, peak = run.best_row, peak_row(history)  # a run that was killed may have the one and not yet the other
     if "val_mean_iou" not in kept:
         return (
             f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. No file was held out, so "
@@ -96,7 +96,7 @@ def _summary(folder: Path) -> str:
     if (reason := run.plan.reasons.get("val_tiles", "")).startswith("of "):
         where = f", on {run.plan.val_tiles} tiles {reason.partition(',')[0]} that the held-out files have,"
     words = f"{best} {float(peak[score]):.4f}{where} after epoch {int(peak['epoch']) + 1}"
-    if kept is peak:
+    if int(kept["epoch"]) == int(peak["epoch"]):
         words += f": that net is <code>{Run.BEST}</code>."
     else:
         words += (
