@@ -1,0 +1,29 @@
+"""What an annotation is, whatever program wrote it: rings of points in the coordinates of its picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A region of one class, outlined by closed rings.
+
+    Coordinates are pixels, x to the right and y down, from the outer corner of the first pixel: the centre of the pixel
+    in row r and column c lies at (c + 0.5, r + 0.5). A pixel belongs to the shape if its centre lies inside an odd
+    number of the rings (even-odd rule), so that a ring inside another is a hole, and rings beside it are further parts.
+
+    Attributes:
+        name: of its class.
+        rings: (N, 2) float64 x and y each, N at least 3, the last point not repeating the first.
+        probability: mean over its pixels of the probability of its class; None where nobody gave one.
+        mask: (H, W) bool of the whole picture, instead of rings, where the file holds pixels and no outline.
+    """
+
+    name: str
+    rings: tuple[NDArray[np.float64], ...] = ()
+    probability: float | None = None
+    mask: NDArray[np.bool_] | None = None
