@@ -47,7 +47,7 @@ def test_a_net_whose_steps_were_timed_starts_again_to_the_bit_and_is_not_traced_
     timed.fit(tiles, epochs=2, verbose=0, shuffle=False)
     assert not traced
     new.fit(tiles, epochs=2, verbose=0, shuffle=False)
-    assert traced
+    assert traced == [1]  # the variables of the optimizer are there before
     for one, other in zip(
         timed.variables + timed.optimizer.variables, new.variables + new.optimizer.variables, strict=True
     ):

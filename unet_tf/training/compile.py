@@ -27,7 +27,7 @@ LOSS_CLASSES: dict[str, type[keras.losses.Loss]] = {
     "crossentropy": WeightedCrossentropy,
     "crossentropy_dice": CrossentropyDice,
 }
-TIMED_STEPS, TIMED_SECONDS = 5, 1.5
+TIMED_STEPS, TIMED_SECONDS = 3, 1.5
 """Steps that are timed, and after how long fewer will do."""
 SEED = (0, 0)
 """Of the noise that steps are timed on."""
@@ -60,6 +60,7 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
     if plan.precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer=optimizer, loss=LOSS_CLASSES[plan.loss](), metrics=[MeanIoU(plan.num_classes)])
+    optimizer.build(model.trainable_variables)  # variables that are made inside a step have it traced twice
     return model
 
 
@@ -75,8 +76,6 @@ def start_again(model: keras.Model, plan: Plan, channels: int, class_shares: Arr
     fresh = compiled(plan, channels, class_shares)
     for variable, start in zip(model.variables, fresh.variables, strict=True):  # generators of dropout too
         variable.assign(start)
-    for net in (model, fresh):
-        net.optimizer.build(net.trainable_variables)
     for variable, start in zip(model.optimizer.variables, fresh.optimizer.variables, strict=True):
         variable.assign(start)
     model.reset_metrics()
