@@ -218,7 +218,10 @@ def _save(path: Path, array: NDArray) -> None:
 
 
 def check_alike(seen: Sequence[Seen], like: Sequence[Seen] | None = None) -> None:
-    """Raise InputError where one normalisation cannot serve: pixel types that differ, colour for a net of grey."""
+    """Raise InputError where one net cannot serve: pixel types or channels that differ, colour for a net of grey.
+
+    Grey and RGB may be mixed.
+    """
     found = {like[0][1].dtype: f"the training image {like[0][0].name}"} if like else {}
     for pair, one in seen:
         found.setdefault(one.dtype, str(pair.image))
@@ -227,11 +230,25 @@ def check_alike(seen: Sequence[Seen], like: Sequence[Seen] | None = None) -> Non
         raise InputError(
             f"All images of a data set must have one pixel type; found {types}. Rescale them to one range and type."
         )
+    _check_channels(seen, like)
     if like and max(one.channels for _, one in seen) > max(one.channels for _, one in like):
         coloured = next(pair.image for pair, one in seen if one.channels > 1)
         raise InputError(
             f"All images must have the channels of the training images, which are grey; {coloured} is in colour. Give "
             "training images in colour too, or leave this one out."
+        )
+
+
+def _check_channels(seen: Sequence[Seen], like: Sequence[Seen] | None) -> None:
+    """Raise InputError where numbers of channels differ, unless they are grey and RGB; or the order of their names."""
+    counts: dict[int, str] = {}
+    for pair, one in (*(like or ()), *seen):
+        counts.setdefault(one.channels, str(pair.image))
+    if not counts.keys() <= {1, 3} and len(counts) > 1:
+        told = ", ".join(f"{file} has {count}" for count, file in counts.items())
+        raise InputError(
+            f"All images of a data set must have the same channels; {told}. Take those that all have with --channels, "
+            "or leave the others out."
         )
 
 

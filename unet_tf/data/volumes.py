@@ -17,7 +17,7 @@ from unet_tf.errors import InputError
 PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
 COLOUR = (1, 3)
-"""Channels of a picture."""
+"""Channels that the last axis of an array without names is taken for."""
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 """Files that make a folder a zarr array or group."""
 
@@ -95,7 +95,7 @@ class Plane:
         return found.transpose([left.index(name) for name in PICTURE])
 
 
-def open_volume(path: str | Path, axes: str | None = None) -> Volume:
+def open_volume(path: str | Path, axes: str | None = None, channels: int | None = None) -> Volume:
     """Open an array of pictures.
 
     Args:
@@ -103,7 +103,8 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
             TIFF file that has tiles or is not compressed, whose windows are what `read_image` gives of them: with
             colour table, orientation and CMYK applied, and without alpha.
         axes: a letter for each axis, such as "tzyx" or "yxc"; None takes what the file says, or else: rows and columns
-            last, after them channels where the last of three or more axes has 1 or 3.
+            last, after them channels where the last of three or more axes has 1 or 3, or as many as `channels`.
+        channels: how many a net takes, where one is known.
 
     Raises:
         InputError: there is nothing that can be read so, or the axes do not fit.
@@ -119,7 +120,7 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
             raise InputError(f'Axes must name each axis once; received "{axes}" for {path} of shape {shape}.', path)
         names = tuple(axes.lower())
     if not names:
-        colour = len(shape) > 2 and shape[-1] in COLOUR
+        colour = len(shape) > 2 and shape[-1] in (*COLOUR, channels)
         names = (*(f"d{i}" for i in range(len(shape) - 2 - colour)), "y", "x", *["c"] * colour)
     if len(set(names)) < len(names) or not {"y", "x"} <= set(names):
         raise InputError(
@@ -135,7 +136,7 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
 
 
 class TiffArray:
-    """The pictures of a TIFF file as an array, (planes..., H, W) or (planes..., H, W, 3), of which windows are read."""
+    """The pictures of a TIFF file as an array, (planes..., H, W) or (planes..., H, W, C), of which windows are read."""
 
     def __init__(self, pictures: TiffPictures) -> None:
         self.pictures = pictures

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.arrays import check_shape
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, nodata_of
-from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, read_image, write_picture
+from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, read_image, write_picture
 from unet_tf.data.tiff import import_tifffile
 from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
@@ -34,7 +35,7 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
 
     Args:
         model: TFLite file of a bundle.
-        image_file: PNG, JPEG, BMP, TIFF; or .npy, which is mapped and not read whole.
+        image_file: a picture, as `read_image` takes it; a .npy file is mapped and not read whole.
         mask_file: PNG, BMP, TIFF; or .npy, mapped, of class ids.
         threads: of the processor.
         page: of a TIFF stack.
@@ -78,11 +79,22 @@ def _as_array(image_file: Path, page: int | None, folder: Path) -> Path:
     if image_file.suffix.lower() == ".npy":
         if page is not None:
             raise InputError(f"{image_file} holds one picture; --page must name one of a TIFF stack.", image_file)
-        return image_file
-    if page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
+        if _is_mapped(image_file):
+            return image_file
+    elif page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
         raise InputError(f"{image_file} is a stack of {pages} pictures. Name one of them: --page 0.")
     np.save(folder / "image.npy", read_image(image_file, page or 0))
     return folder / "image.npy"
+
+
+def _is_mapped(file: Path) -> bool:
+    """Whether a .npy file is a picture as it is, of a type that needs no conversion."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        check_shape(array.shape, array.dtype)
+        return image_type(array.dtype, file) == array.dtype
+    except Exception:  # NumPy raises whatever its parsers meet; whoever reads the file says what is wrong
+        return False
 
 
 def _label(model: Path, image: MappedArray, label_file: Path, threads: int, nodata: Sequence[float]) -> MaskFormat:

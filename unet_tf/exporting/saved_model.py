@@ -65,9 +65,9 @@ def signatures(
     Returns:
         `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids.
         `probabilities`: `image` -> `probabilities` (B, H, W, num_classes) float32.
-        `encoded`, for 8 and 16 bit: `image_bytes` (B,) PNG, JPEG or BMP files, of mixed sizes -> `mask_bytes` (B,) PNG
-        files of class ids, turned as the EXIF orientation of the picture says. A file that cannot be used is an
-        INVALID_ARGUMENT with its number and the reason.
+        `encoded`, for grey and RGB of 8 and 16 bit: `image_bytes` (B,) PNG, JPEG or BMP files, of mixed sizes ->
+        `mask_bytes` (B,) PNG files of class ids, turned as the EXIF orientation of the picture says. A file that cannot
+        be used is an INVALID_ARGUMENT with its number and the reason.
     """
     logits = from_raw(model, normalisation)
     channels = normalisation.channels
@@ -103,7 +103,16 @@ def signatures(
         return {"mask_bytes": tf.map_fn(one, items, parallel_iterations=1, fn_output_signature=tf.string)}
 
     found = {MASK: mask, PROBABILITIES: probabilities}
-    return found | {ENCODED: encoded} if normalisation.dtype in PICTURES else found
+    return found if why_not_encoded(normalisation) else found | {ENCODED: encoded}
+
+
+def why_not_encoded(normalisation: Normalisation) -> str:
+    """Say why a net has no signature `encoded`; "" where it has it."""
+    if normalisation.dtype not in PICTURES:
+        return f"its pixels are {normalisation.dtype}, and pictures that TensorFlow decodes are uint8 or uint16"
+    if normalisation.channels not in (1, 3):
+        return f"it takes {normalisation.channels} channels, and pictures that TensorFlow decodes are grey or RGB"
+    return ""
 
 
 def tiled(net: Net, image: tf.Tensor, geometry: Geometry, max_tile: int, dtype: tf.DType, values: int = 1) -> tf.Tensor:

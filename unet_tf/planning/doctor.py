@@ -136,7 +136,8 @@ def _gather(findings: Findings, splits: dict[str, list[Pair]], usable: list[Case
         facts, known = findings.splits[case.split], case.known
         facts.pairs += 1
         facts.sizes[known.shape] += 1
-        facts.kinds[f"{known.dtype} {'grey' if known.channels == 1 else 'colour'}"] += 1
+        kind = {1: "grey", 3: "colour"}.get(known.channels, f"{known.channels} channels")
+        facts.kinds[f"{known.dtype} {kind}"] += 1
         facts.class_pixels += known.class_pixels
         facts.void += case.look.void + case.look.unmeasured
         facts.objects += case.look.objects
@@ -197,7 +198,11 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         findings.tile = sizes.tile.value
         check_tile(train, sizes.geometry, sizes.tile.value)
 
-    trials: list[Callable[[], Any]] = [try_sizes, lambda: measure_normalisation([known for _, known in train])]
+    def try_normalisation() -> None:
+        check_alike(train)
+        measure_normalisation([known for _, known in train])
+
+    trials: list[Callable[[], Any]] = [try_sizes, try_normalisation]
     trials += [partial(check_alike, one, None if name == "train" else train) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))

@@ -154,7 +154,7 @@ def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | 
         raise InputError(f"The smallest object must have 1 pixel or more; received {wanted.min_area}.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
-    if out.suffix.lower() in (*SUFFIXES, ".npy"):
+    if out.suffix.lower() in SUFFIXES:
         raise InputError(f"--out must be the folder of the masks; received {out.name}, which looks like a file.")
     turns_of(wanted.tta)
     budget = memory_budget(memory) / processes

@@ -192,7 +192,7 @@ class Opened:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.predictor = predictor_for(job.net, job.model)
-        self.volume = open_volume(job.image, job.axes)
+        self.volume = open_volume(job.image, job.axes, self.predictor.network.channels)
         target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
         self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
         self.nodata = dict(target.attrs["unet_tf"]).get("nodata", {})
@@ -265,7 +265,7 @@ class Source:
     @functools.cached_property
     def volume(self) -> Volume:
         """The image, opened."""
-        return open_volume(self.image, self.axes)
+        return open_volume(self.image, self.axes, predictor_for(str(self.net), self.model).network.channels)
 
     def settings(self) -> dict[str, Any]:
         """Give what an output must have been made with to be gone on with."""

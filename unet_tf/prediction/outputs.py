@@ -28,7 +28,7 @@ from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
 
 FORMATS = ("png", "tif")
-SINGLE = (".png", ".jpg", ".jpeg", ".bmp")
+SINGLE = (".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz")
 """Suffixes of pictures that are no stacks."""
 COLUMNS = (
     "page", "id", "class", "area", "centroid_row", "centroid_column", "top", "left", "bottom", "right",
