@@ -65,6 +65,7 @@ def _converter_here(monkeypatch):
 
 
 @pytest.mark.usefixtures("_converter_here")
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize(
     ("channels", "write", "dtype"),
     [(2, as_npy, np.uint16), (4, as_rgbn, np.uint8), (5, as_ome, np.float32), (13, as_bands, np.uint16)],

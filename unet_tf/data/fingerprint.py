@@ -36,6 +36,7 @@ class Fingerprint:
         label_sha256: of shape and ids of the label.
         places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
         nodata: values of the image that stand for "no measurement".
+        names: of all channels of its files, "" for each that they do not name.
     """
 
     shape: tuple[int, int]
@@ -49,6 +50,7 @@ class Fingerprint:
     label_sha256: str = ""
     places: tuple[NDArray[np.uint32], ...] = ()
     nodata: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def pixels_by_class(self) -> dict[int, int]:
@@ -75,6 +77,7 @@ def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Fingerp
         hashlib.sha256(str(label.shape).encode() + label.tobytes()).hexdigest(),
         tuple(_places(label, number) for number in range(num_classes)) if places else (),
         decoded.nodata,
+        decoded.names,
     )
 
 

@@ -98,8 +98,10 @@ def _purpose(description: Description) -> str:
 
 
 def _colours(description: Description) -> str:
-    channels = description.normalisation.channels
-    return {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
+    channels, source = description.normalisation.channels, description.channels
+    if source.plain and channels in (1, 3):
+        return "grey" if channels == 1 else "RGB"
+    return f"{channels}-channel ({', '.join(source.taken)})" if source.names else f"{channels}-channel"
 
 
 def _pixels(description: Description) -> str:
@@ -107,7 +109,7 @@ def _pixels(description: Description) -> str:
 
 
 def _calls(description: Description) -> str:
-    words = why_not_encoded(description.normalisation)
+    words = why_not_encoded(description.normalisation, description.channels)
     serving = f"TF Serving takes raw pixels alone (no signature `encoded`): {words}." if words else ENCODED_CALL
     return f"""\
 TensorFlow, any size, raw pixels as decoded:
@@ -132,7 +134,7 @@ def _limits(description: Description) -> str:
     limits = [
         f"The net knows pictures like those that it learnt from: {_colours(description)}, {_pixels(description)} of "
         "their range, objects of their size. It says nothing of how sure it is on others.",
-        *[ENCODED_LIMITS] * (not why_not_encoded(description.normalisation)),
+        *[ENCODED_LIMITS] * (not why_not_encoded(description.normalisation, description.channels)),
         f"A pixel is judged by what lies up to {geometry.halo} px around it; beyond the picture it is mirrored.",
         f"The TFLite files take one tile of {description.tile}x{description.tile} px, of which the inner "
         f"{geometry.tile_step(description.tile)} px count (`bundle.json`: halo, margin, step).",

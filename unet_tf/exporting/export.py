@@ -165,7 +165,7 @@ def _write_nets(
     """Write all nets of a bundle."""
     net = folded(model)
     on_step("SavedModel")
-    if words := why_not_encoded(description.normalisation):
+    if words := why_not_encoded(description.normalisation, description.channels):
         log.warning(f"The SavedModel has no signature `encoded` for picture files: {words}.")
     _write_saved_model(net, description, folder / SAVED_MODEL)
     look()
@@ -264,12 +264,12 @@ def _describe(run: Run, tile: int, max_iou_drop: float) -> Description:
     if path.is_file():
         stored = read_evaluation(path)
         origin = replace(origin, scores={"mean_iou": stored["mean_iou"], "iou": stored["iou"]})
-    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin)
+    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels)
 
 
 def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
     geometry, normalisation = description.geometry, description.normalisation
-    functions = signatures(model, normalisation, geometry, default_tile(geometry))
+    functions = signatures(model, normalisation, geometry, default_tile(geometry), description.channels)
     write_saved_model(model, functions, str(path))
     write_warmup(path, noise(description, (WARMUP_SIDE, WARMUP_SIDE)), functions)
 

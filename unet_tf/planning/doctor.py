@@ -68,7 +68,7 @@ def check(
     """
     config = replace(config or TrainConfig(), **config_changes(overrides))
     findings = Findings(Path(data))
-    named = find_named(findings.data)
+    named = find_named(findings.data, config.source)
     findings.problems += named.problems
     findings.notes += named.notes
     findings.drawn = "val" not in named.splits
