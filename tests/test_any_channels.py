@@ -10,9 +10,12 @@ import tifffile
 import zarr
 
 import unet_tf
-from unet_tf.data.pictures import read_image, write_picture
+from unet_tf.data.channels import Channels
+from unet_tf.data.pictures import read_image, write_picture, write_stack
 from unet_tf.edge.__main__ import segment
+from unet_tf.errors import InputError
 from unet_tf.exporting import tflite
+from unet_tf.planning.page import write_overview
 
 SIDE = 32
 TINY = {"base_filters": 4, "depth": 1, "tile": 32, "batch_size": 2, "precision": "float32", "padding": "same"}
@@ -80,6 +83,8 @@ def test_channels_go_the_whole_way(tmp_path, channels, write, dtype, caplog):
         write_picture(data / "masks" / f"{files[-1].stem}.png", mask * 255)
     assert not (found := unet_tf.check(data)).problems
     assert list(found.splits["train"].kinds) == [f"{np.dtype(dtype)} {channels} channels"]
+    assert len(found.channels) == channels
+    assert f"of {channels} as red, green" in write_overview(found, tmp_path / "page").read_text()
     run = unet_tf.train(data, tmp_path / "run", **TINY, **COURSE)
     assert run.normalisation.channels == run.model.input_shape[-1] == channels
     each = np.stack([read_image(file) for file in files if file.name[:2] in " ".join(run.names("train"))])
@@ -107,3 +112,58 @@ def test_channels_go_the_whole_way(tmp_path, channels, write, dtype, caplog):
     for variant in variants:
         segment(tmp_path / f"bundle/model_{variant}.tflite", files[-1], tmp_path / f"{variant}.png")
     np.testing.assert_array_equal(read_image(tmp_path / "float32.png")[..., 0], drawn)
+
+
+@pytest.mark.usefixtures("_converter_here")
+def test_two_files_are_one_picture_the_whole_way(tmp_path):
+    data = tmp_path / "data"
+    for name, image, mask in pictures(2):
+        for number, dye in enumerate(("_dapi", "_gfp")):
+            write_picture(data / "images" / f"{name}{dye}.png", image[..., number])
+        write_picture(data / "masks" / f"{name}.png", mask * 255)
+    said = {"channel_suffix": "_dapi,_gfp", "channels": "gfp,dapi"}
+    assert not unet_tf.check(data, **said).problems
+    run = unet_tf.train(data, tmp_path / "run", **TINY, **COURSE, **said)
+    assert run.channels == Channels(("gfp", "dapi"), ("_dapi", "_gfp"), 0, ("dapi", "gfp"))
+    assert (run.plan.channels, run.plan.channel_suffix) == (("gfp", "dapi"), ("_dapi", "_gfp"))
+    assert unet_tf.evaluate(run, data, "all").confusion.sum() == 4 * SIDE**2
+
+    outcome = unet_tf.predict_files(run, data / "images", tmp_path / "masks")
+    assert (outcome.failed, outcome.written) == ((), 4)
+    assert sorted(path.name for path in (tmp_path / "masks").glob("*.png")) == [f"p{n}.png" for n in range(4)]
+    drawn = read_image(tmp_path / "masks/p3.png")[..., 0]
+    np.testing.assert_array_equal(drawn, run.masks.mask(unet_tf.predict(run, image[..., ::-1])))
+    assert unet_tf.predict_files(run, data / "images", tmp_path / "masks").skipped == 4
+    with pytest.raises(InputError, match=r"end in _dapi, _gfp; .*p0\.png does not"):
+        unet_tf.predict_files(run, data / "masks", tmp_path / "others")
+    with pytest.raises(InputError, match="is one array. Predict the files into a folder"):
+        zarr.create_array(str(tmp_path / "a.zarr"), data=image, dimension_names="yxc")
+        unet_tf.predict_large(run, tmp_path / "a.zarr", tmp_path / "a_mask.zarr")
+
+    unet_tf.export(run, tmp_path / "bundle", variants=["float32"], max_iou_drop=1.0)
+    assert unet_tf.verify(tmp_path / "bundle", data / "images").faults == []
+    net = tmp_path / "bundle/model_float32.tflite"
+    segment(net, data / "images/p3_gfp.png", tmp_path / "edge.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "edge.png")[..., 0], drawn)
+    (data / "images/p3_dapi.png").unlink()
+    with pytest.raises(InputError, match=r"beside .*p3_gfp\.png there is no p3_dapi\.png"):
+        segment(net, data / "images/p3_gfp.png", tmp_path / "edge.png")
+
+
+def test_neighbouring_planes_are_channels_the_whole_way(tmp_path):
+    data = tmp_path / "data"
+    for name, of in (("a", 0), ("b", 100)):
+        made = [(n, image + np.uint8(of), mask) for n, image, mask in pictures(1)]
+        write_stack(data / f"images/{name}.tif", [image[..., 0] for _, image, _ in made])
+        write_stack(data / f"masks/{name}.tif", [mask * 255 for *_, mask in made])
+    run = unet_tf.train(data, tmp_path / "run", **TINY, **COURSE, context=1)
+    assert run.normalisation.channels == 3
+    assert run.channels.taken == ("z-1 0", "z+0 0", "z+1 0")
+    assert unet_tf.predict_files(run, data / "images/b.tif", tmp_path / "masks").written == 1
+    unet_tf.predict_large(run, data / "images/b.tif", tmp_path / "a.zarr")
+    planes = [image for _, image, _ in made]
+    expected = [unet_tf.predict(run, np.dstack([planes[z] for z in (abs(n - 1), n, 3 - abs(2 - n))])) for n in range(4)]
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "a.zarr/0"))[:], expected)
+    for page, label in enumerate(expected):
+        drawn = read_image(tmp_path / "masks/b.tif", page)[..., 0]
+        np.testing.assert_array_equal(drawn, run.masks.mask(label))

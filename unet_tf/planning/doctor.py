@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.drawing import drawn_channels
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
@@ -21,6 +22,7 @@ from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import split
 from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
+from unet_tf.planning.channel_facts import channel_facts
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import FAR, Case, Look, look_at, near_copies
 from unet_tf.planning.plan import plan_sizes
@@ -97,6 +99,8 @@ def check(
     cases = [Case(name, pair, looks[pair]) for name, some_pairs in splits.items() for pair in some_pairs]
     usable = [case for case in cases if case.look.fingerprint is not None]
     _gather(findings, splits, usable)
+    findings.channels = channel_facts([case for case in usable if case.split == "train"], config.source)
+    findings.shown = drawn_channels(len(findings.channels) or 1)
     _group_problems(findings, [case for case in cases if case.look.error is not None])
     if findings.masks is None and palette is None:
         findings.palette = suggest_palette(sum((Counter(case.look.colours) for case in usable), Counter()))

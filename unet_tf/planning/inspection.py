@@ -53,6 +53,8 @@ class Look:
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
         picture: overlay, where one is wanted.
+        lows: (C,) lowest measured value of each channel.
+        highs: (C,) highest one.
     """
 
     fingerprint: Fingerprint | None = None
@@ -66,6 +68,8 @@ class Look:
     counted: Sequence[float] = ()
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
+    lows: NDArray = field(default_factory=lambda: np.zeros(0))
+    highs: NDArray = field(default_factory=lambda: np.zeros(0))
 
 
 class Case(NamedTuple):
@@ -123,6 +127,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     )
     look.void = int((shown == VOID).sum()) - look.unmeasured
     image = fill_nodata(image, nodata) if nodata else image
+    look.lows, look.highs = image.min((0, 1)), image.max((0, 1))
     look.saturated = float((image == image.max()).mean())
     look.outliers = _outliers(image)
     look.thumbnail = _thumbnail(image) if with_thumbnail else None
