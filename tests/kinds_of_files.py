@@ -36,10 +36,11 @@ class Kind:
         name: of the kind, unique.
         suffix: of the file's name.
         data: the file.
-        shown: (H, W) or (H, W, 3), what `read_image` and `read_mask` give; None if the file is refused.
+        shown: (H, W) or (H, W, C), what `read_image` and `read_mask` give; None if the file is refused.
         ids: what `read_mask(ids=True)` gives; None where it is the same as `shown`.
         image: what `read_image` gives where its type differs from that of the mask.
         refused: text of the error of a file that is refused.
+        no_mask: text of the error of a file that is an image and no mask.
         lossy: the compression changes values: masks are refused, and images are equal within this.
     """
 
@@ -50,6 +51,7 @@ class Kind:
     ids: np.ndarray | None = None
     image: np.ndarray | None = None
     refused: str = ""
+    no_mask: str = ""
     lossy: int = 0
 
 
@@ -220,23 +222,12 @@ def _tiffs():
     yield Kind("tiff premultiplied", ".tif", tiff(alpha, photometric="rgb", extrasamples=["assocalpha"]), RGB)
     yield Kind("tiff grey and alpha", ".tif", raw_tiff(np.dstack([GREY, GREY]).tobytes(), bits=[8, 8], samples=2,
                extra=2), GREY)  # fmt: skip
-    yield Kind("tiff two samples", ".tif", tiff(
-        np.dstack([GREY, GREY]), photometric="minisblack", planarconfig="contig", metadata=None), refused="has 2 channels")  # fmt: skip
-    yield Kind("tiff rgbn", ".tif", tiff(np.dstack([DEEP_RGB, DEEP]), photometric="rgb", extrasamples=["unspecified"]),
-               refused="has 4 channels")  # fmt: skip
-    yield Kind("tiff rgbn without extra samples", ".tif", raw_tiff(alpha.tobytes(), bits=[8] * 4, samples=4,
-               photometric=2), refused="has 4 channels")  # fmt: skip
-    yield Kind("tiff five samples", ".tif", raw_tiff(np.dstack([alpha, GREY]).tobytes(), bits=[8] * 5, samples=5,
-               photometric=2, extra=[2, 0]), refused="has 5 channels")  # fmt: skip
+    yield from _tiffs_of_channels(alpha)
     yield Kind("tiff four pages as one", ".tif", tiff(
         np.stack([GREY] * 4), photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"]),
         refused="has 4 channels")  # fmt: skip
-    yield Kind("imagej composite of two", ".tif", tiff(np.stack([GREY, GREY]), imagej=True, metadata={"axes": "CYX"}),
-               refused="has 2 channels")  # fmt: skip
     yield Kind("imagej composite of three", ".tif", tiff(
         np.moveaxis(RGB, -1, 0), imagej=True, metadata={"axes": "CYX"}), RGB)  # fmt: skip
-    yield Kind("ome two channels", ".tif", tiff(np.stack([GREY, SMOOTH]), ome=True, metadata={"axes": "CYX"},
-               photometric="minisblack"), refused="has 2 channels")  # fmt: skip
     yield Kind("tiff 16 bit table", ".tif", raw_tiff(
         (FEW.astype("<u2") * 1000).tobytes(), bits=16, photometric=3, table=_sparse_table()),
         TABLE[FEW], FEW.astype(np.uint16) * 1000)  # fmt: skip
@@ -278,6 +269,96 @@ def _tiffs():
         yield Kind(f"tiff nodata {text}", ".tif", tiff(holed, extratags=[(42113, "s", 0, text, True)]), holed,
                    image=holed if text == "-9999" else np.where(BITS, lowest, floats))  # fmt: skip
     yield Kind("tiff complex", ".tif", tiff(floats.astype(np.complex64)), refused="complex64")
+
+
+def _tiffs_of_channels(alpha):
+    """Other channels than grey and RGB: images, and no masks."""
+    of = lambda count: {"no_mask": f"has {count} channels"}  # noqa: E731
+    two, four, five = np.dstack([GREY, SMOOTH]), np.dstack([DEEP_RGB, DEEP]), np.dstack([RGB, GREY, SMOOTH])
+    plain = {"photometric": "minisblack", "metadata": None}
+    yield Kind("tiff two samples", ".tif", tiff(two, planarconfig="contig", **plain), two, **of(2))
+    yield Kind("tiff two equal samples", ".tif", tiff(np.dstack([GREY] * 2), planarconfig="contig", **plain),
+               np.dstack([GREY] * 2), **of(2))  # fmt: skip
+    yield Kind(
+        "tiff planar samples", ".tif", tiff(np.moveaxis(five, -1, 0), planarconfig="separate", **plain), five, **of(5)
+    )
+    yield Kind("tiff planar samples in tiles", ".tif", tiff(
+        np.moveaxis(five, -1, 0), planarconfig="separate", tile=(16, 16), compression="zlib", **plain), five, **of(5))  # fmt: skip
+    yield Kind("tiff rgbn", ".tif", tiff(four, photometric="rgb", extrasamples=["unspecified"]), four, **of(4))
+    yield Kind("tiff rgbn without extra samples", ".tif", raw_tiff(alpha.tobytes(), bits=[8] * 4, samples=4,
+               photometric=2), alpha, **of(4))  # fmt: skip
+    yield Kind("tiff alpha and a channel", ".tif", raw_tiff(np.dstack([alpha, SMOOTH]).tobytes(), bits=[8] * 5, samples=5,
+               photometric=2, extra=[2, 0]), np.dstack([RGB, SMOOTH]), **of(4))  # fmt: skip
+    yield Kind("tiff cmyk and a channel", ".tif", raw_tiff(np.dstack([INKS, SMOOTH]).tobytes(), bits=[8] * 5, samples=5,
+               photometric=5, extra=[0]), np.dstack([OF_INKS, SMOOTH]), **of(4))  # fmt: skip
+    yield Kind("tiff table and a channel", ".tif", raw_tiff(np.dstack([FEW, GREY]).tobytes(), bits=[8] * 2, samples=2,
+               photometric=3, table=colormap(TABLE)), refused="has 1 channels beside a colour table")  # fmt: skip
+    yield Kind("tiff thirteen bands", ".tif", tiff(
+        np.dstack([DEEP + n for n in range(13)]), planarconfig="contig", **plain), np.dstack([DEEP + n for n in range(13)]),
+        **of(13))  # fmt: skip
+    yield Kind("tiff 2000 bands", ".tif", tiff(np.zeros((2, 3, 2000), np.uint8), planarconfig="contig", **plain),
+               refused="has 2000 channels, and a picture may have 1024")  # fmt: skip
+    yield Kind("imagej composite of two", ".tif", tiff(np.stack([GREY, SMOOTH]), imagej=True, metadata={"axes": "CYX"}),
+               two, **of(2))  # fmt: skip
+    yield Kind("ome two channels", ".tif", tiff(np.stack([GREY, SMOOTH]), ome=True, metadata={"axes": "CYX"},
+               photometric="minisblack"), two, **of(2))  # fmt: skip
+
+
+def npy(array, **options):
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def npz(compressed=False, **arrays):
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    return file.getvalue()
+
+
+def _arrays():
+    four = np.dstack([DEEP_RGB, DEEP])
+    floats = (GREY / 7).astype(np.float32)
+    yield Kind("npy grey", ".npy", npy(GREY), GREY)
+    yield Kind("npy one channel", ".npy", npy(GREY[..., None]), GREY)
+    yield Kind("npy rgb", ".npy", npy(RGB), RGB)
+    yield Kind("npy equal channels", ".npy", npy(np.dstack([GREY] * 3)), GREY)
+    yield Kind("npy four channels", ".npy", npy(four), four, no_mask="has 4 channels")
+    yield Kind("npy in the order of Fortran", ".npy", npy(np.asfortranarray(four)), four, no_mask="has 4 channels")
+    yield Kind("npy big endian", ".npy", npy(DEEP.astype(">u2")), DEEP)
+    yield Kind("npy bool", ".npy", npy(BITS), BITS.astype(np.uint8))
+    yield Kind("npy float32", ".npy", npy(floats), floats)
+    yield Kind(
+        "npy int8", ".npy", npy(GREY.view(np.int8)), GREY.view(np.int8), image=GREY.view(np.int8).astype(np.int16)
+    )
+    yield Kind("npz", ".npz", npz(image=four), four, no_mask="has 4 channels")
+    yield Kind("npz compressed", ".npz", npz(True, a=GREY), GREY)
+    yield Kind("npz of two", ".npz", npz(a=GREY, b=GREY), refused=r"zip file of 2 members \(a.npy, b.npy\)")
+    yield Kind("npz of none", ".npz", npz(), refused="zip file of 0 members")
+    yield Kind(
+        "npy channels first", ".npy", npy(np.moveaxis(RGB, -1, 0)), refused=r"must be the last axis.*numpy\.moveaxis"
+    )
+    yield Kind(
+        "npy of objects", ".npy", npy(np.array([[{}]]), allow_pickle=True), refused=r"\(pickles\) are not loaded"
+    )
+    yield Kind("npz of objects", ".npz", npz(a=np.array([[{}]])), refused=r"\(pickles\) are not loaded")
+    yield Kind("npy of text", ".npy", npy(np.array([["a"]])), refused="must hold numbers")
+    yield Kind(
+        "npy of records", ".npy", npy(np.zeros((2, 2), [("é", "u1")])), refused="with named fields|must hold numbers"
+    )
+    yield Kind("npy of one axis", ".npy", npy(GREY.ravel()), refused=r"array of shape \(437,\)")
+    yield Kind("npy of no channel", ".npy", npy(np.zeros((4, 4, 0), np.uint8)), refused="with a pixel at least")
+    yield Kind("npy cut", ".npy", npy(GREY)[:-1], refused=r"declares \(19, 23\) of uint8, and has 436 bytes")
+    yield Kind("npy cut in its header", ".npy", npy(GREY)[:40], refused="header is not that of a NumPy array")
+    yield Kind(
+        "npy huge",
+        ".npy",
+        npy(GREY).replace(b"(19, 23), }        ", b"(99999, 9999999), }"),
+        refused=r"declares \(99999, 9999999\)",
+    )
+    yield Kind("npz cut", ".npz", npz(a=GREY)[:-30], refused="no whole zip file")
+    yield Kind("npz bomb", ".npz", npz(True, a=np.zeros((2000, 2000), np.uint8)).replace(
+        struct.pack("<I", 2000**2 + 128), struct.pack("<I", 0x7FFFFFF0)), refused="cannot hold them|no whole zip file")  # fmt: skip
 
 
 def _sparse_table():
@@ -376,4 +457,4 @@ def _others():
 @functools.cache
 def kinds() -> tuple[Kind, ...]:
     """All kinds of file."""
-    return *_of_each_compression(), *_tiffs(), *_pngs(), *_others()
+    return *_of_each_compression(), *_tiffs(), *_arrays(), *_pngs(), *_others()

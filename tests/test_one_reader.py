@@ -9,6 +9,7 @@ import zarr
 from kinds_of_files import kinds
 
 from unet_tf import predict_files, predict_large, read_image
+from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, nodata_of
 from unet_tf.edge import __main__ as edge
@@ -108,6 +109,7 @@ def test_on_the_edge(file, expected, tmp_path, monkeypatch):
 
     net = SimpleNamespace(label=label, description=SimpleNamespace(masks=MaskFormat("index", 2)))
     monkeypatch.setattr(edge, "EdgeNet", lambda path, threads: net)
+    monkeypatch.setattr(edge, "read_description", lambda path: SimpleNamespace(channels=Channels()))
     if image is None:
         with pytest.raises(InputError) as raised:
             edge.segment(tmp_path / "model.tflite", file, tmp_path / "mask.png")

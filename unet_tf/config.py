@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import numpy as np
 
 from unet_tf.data.augment import Augmentation
+from unet_tf.data.channels import Channels
 from unet_tf.data.mask_kind import MaskSettings, class_names
 from unet_tf.data.masks import KINDS, UNKNOWN
 from unet_tf.data.samples import CACHES
@@ -56,10 +57,21 @@ _NOT_NEGATIVE = Rule("0 or more", lambda value: value >= 0)
 _SHARE = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
 _RATE = Rule("a rate in [0, 1)", lambda value: 0 <= value < 1)
 _ZOOM = Rule("in [0, 0.9]", lambda value: 0 <= value <= 0.9)
+_CONTEXT = Rule("0 to 16", lambda value: 0 <= value <= 16)
 _SEED = Rule("in [0, 2**32)", lambda value: 0 <= value < 2**32)
 _NAMES = Rule(
     f"2 to {UNKNOWN} different names", lambda names: 2 <= len(names) <= UNKNOWN and len({*names, ""}) == len(names) + 1
 )
+
+_DIFFERENT = Rule("different names or numbers", lambda names: len({*names, ""}) == len(names) + 1)
+_ENDINGS = Rule(
+    "2 or more different endings, none of which ends in another",
+    lambda names: not names or (len(names) > 1 and _DIFFERENT.holds(names) and not _end_alike(names)),
+)
+
+
+def _end_alike(names: Sequence[str]) -> bool:
+    return any(one != other and one.endswith(other) for one in names for other in names)
 
 
 def _setting(default: Any, rule: Rule, words: str, *, by_name: bool = True) -> Any:
@@ -71,6 +83,12 @@ def _setting(default: Any, rule: Rule, words: str, *, by_name: bool = True) -> A
 class Settings:
     """The settings that have a value whatever the data is."""
 
+    channels: tuple[str, ...] = _setting((), _DIFFERENT,
+        "which channels of the images the net takes, by name or number from 0, in this order")
+    channel_suffix: tuple[str, ...] = _setting((), _ENDINGS,
+        "what the names of the files of one image end in, one for each file: _dapi,_gfp for a_dapi.tif and a_gfp.tif")
+    context: int = _setting(0, _CONTEXT,
+        "planes of a stack before and behind each that are its channels too, mirrored at the ends")
     void: tuple[str, ...] = _setting((), _ANY, 'what counts nowhere: class names, mask values, or colours "R,G,B"')
     inverted: bool = _setting(False, _ANY, "in binary masks 0 is class 1")
     mask_tolerance: float = _setting(0.0, _NOT_NEGATIVE,
@@ -103,6 +121,11 @@ class Settings:
     def augmentation(self) -> Augmentation:
         """How far training tiles may differ from the files."""
         return Augmentation(**{f.name: getattr(self, f.name) for f in fields(Augmentation)})
+
+    @property
+    def source(self) -> Channels:
+        """How the channels of the images come from picture files."""
+        return Channels(self.channels, self.channel_suffix, self.context)
 
 
 @dataclass(frozen=True)
@@ -237,12 +260,23 @@ def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
             raise InputError(f"classes must be their number, or their names; received {classes!r}.")
         classes = int(classes) if isinstance(classes, numbers.Integral) else classes
         overrides = overrides | {"classes": class_names(classes)}
+    for name in ("channels", "channel_suffix"):
+        if name in overrides:
+            overrides = overrides | {name: _texts(name, overrides[name])}
     if "void" in overrides:
         void = overrides["void"]
         if isinstance(void, bool) or not isinstance(void, (numbers.Integral, str, list, tuple)):
             raise InputError(f"void must be a class, a mask value or a colour, or a list of these; received {void!r}.")
         overrides = overrides | {"void": tuple(map(str, void)) if isinstance(void, (list, tuple)) else (str(void),)}
     return overrides
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """The texts of a list, or of one text with commas between them; whole numbers are texts too."""
+    if isinstance(value, bool) or not isinstance(value, (numbers.Integral, str, list, tuple)):
+        raise InputError(f"{name} must be texts with commas between them, or a list of these; received {value!r}.")
+    listed = value if isinstance(value, (list, tuple)) else str(value).split(",") if value != "" else ()
+    return tuple(str(one).strip() for one in listed)
 
 
 _WRONG = object()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, without_removed
+from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
@@ -55,6 +56,7 @@ class Run:
         config: the configuration that asks for the same.
         masks: how its masks say the classes, and how predictions are drawn.
         normalisation: what it measured on its training images.
+        channels: how the channels of its images come from picture files.
         classes: names of the classes.
         data: the folder that it was trained on.
         removed: settings that it was trained with, and that this version has no more; with these it cannot go on.
@@ -88,6 +90,7 @@ class Run:
             self.config, self.classes = self.plan.config, self.plan.classes
             self.masks = MaskFormat.restore(stored["masks"])
             self.normalisation = _checked(Normalisation.restore(stored["normalisation"]))
+            self.channels = Channels.restore(stored.get("channels", {}))
             self.data = Path(stored["data"]["path"])
         except OSError as error:
             raise InputError(f"Cannot read {config}: {error.strerror}.", config) from error

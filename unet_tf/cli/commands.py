@@ -103,11 +103,12 @@ def demo(
 
 @app.command(
     epilog="Examples:\n\nunet-tf check cells/\n\nunet-tf check streets/ --out streets-check\n\n"
-    "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'"
+    "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'\n\n"
+    "unet-tf check dyes/ --channel-suffix _dapi,_gfp"
 )
 @with_settings(
-    "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "depth",
-    "padding", "tile",
+    "classes", "masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context", "val_share",
+    "group", "fold", "split_seed", "depth", "padding", "tile",
 )  # fmt: skip
 def check(
     data: Data,
@@ -138,6 +139,7 @@ def check(
     epilog="Examples:\n\nunet-tf train cells/ --out runs/cells --minutes 15\n\n"
     "unet-tf train nuclei/ --out runs/nuclei --config runs/cells/config.toml --seed 1\n\n"
     "unet-tf train cells/ --out runs/paper --preset paper\n\n"
+    "unet-tf train fields/ --out runs/fields --channels NIR,red\n\n"
     "unet-tf train --resume runs/cells"
 )
 @with_settings(*SETTINGS)

@@ -185,9 +185,10 @@ def print_table_of_scores(stored: EvaluationTable) -> None:
 
 def print_findings(findings: Findings) -> None:
     """Print what a check found: tables, suggestions, what deserves a look, what would stop training."""
+    from unet_tf.planning.channel_facts import channel_rows
     from unet_tf.planning.page import class_rows, split_rows, suggestions
 
-    for rows in filter(None, (split_rows(findings), class_rows(findings))):
+    for rows in filter(None, (split_rows(findings), channel_rows(findings.channels), class_rows(findings))):
         print_table(rows)
     for name, value in suggestions(findings):
         console.print(f"{name[0].upper() + name[1:]}: {literal(value)}")

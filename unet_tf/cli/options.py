@@ -13,7 +13,8 @@ from unet_tf.config import TrainConfig
 
 PANELS = {
     "Data": (
-        "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "cache",
+        "classes", "masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context", "val_share",
+        "group", "fold", "split_seed", "cache",
     ),
     "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision", "start_from", "logits_scale"),
     "Course": (
@@ -55,7 +56,7 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 def _option(name: str) -> inspect.Parameter:
     setting = next(f for f in fields(TrainConfig) if f.name == name)
-    kinds: dict[str, Any] = {"classes": str, "void": list[str]}
+    kinds: dict[str, Any] = {"classes": str, "void": list[str], "channels": str, "channel_suffix": str}
     kind = kinds.get(name) or next(k for k in _members(get_type_hints(TrainConfig)[name]) if k is not type(None))
     panel = next(panel for panel, some in PANELS.items() if name in some)
     text = setting.metadata["words"]
@@ -77,6 +78,8 @@ def _default(name: str, default: Any) -> str:
         return "15 without --epochs"
     if name in PLANNED:
         return "by the data"
+    if name == "channels":
+        return "all"
     return "none" if default in (None, ()) else str(default)
 
 

@@ -128,10 +128,14 @@ def warp(
 def vary_grey_values(
     tile: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Change contrast and brightness of a normalised (H, W, C) tile, all channels alike."""
+    """Change contrast and brightness of a normalised (H, W, C) tile.
+
+    Grey and RGB as a lamp would, all channels alike; of any other number each channel by itself, as dyes and bands are.
+    """
     if augmentation.contrast or augmentation.brightness:
-        gain = np.float32(1 + augmentation.contrast * rng.uniform(-1, 1))
-        tile = tile * gain + np.float32(augmentation.brightness * rng.uniform(-1, 1))
+        each = None if tile.shape[2] in (1, 3) else tile.shape[2]
+        gain = np.float32(1 + augmentation.contrast * rng.uniform(-1, 1, each))
+        tile = tile * gain + np.float32(augmentation.brightness * rng.uniform(-1, 1, each))
     return tile
 
 
@@ -209,8 +213,12 @@ def _sample(picture: NDArray, rows: NDArray[np.float32], columns: NDArray[np.flo
     if interpolation != cv2.INTER_NEAREST:
         window = window.astype(np.float32)
     rows, columns = rows - np.float32(first[0]), columns - np.float32(first[1])
-    sampled = cv2.remap(np.ascontiguousarray(window), columns, rows, interpolation)
-    return sampled if sampled.ndim == picture.ndim else sampled[..., None]
+    if picture.ndim == 2:
+        return cv2.remap(np.ascontiguousarray(window), columns, rows, interpolation)
+    channels = window.shape[2]  # of which OpenCV takes four
+    parts = (np.ascontiguousarray(window[..., c : c + 4]) for c in range(0, channels, 4))
+    sampled = [cv2.remap(part, columns, rows, interpolation) for part in parts]
+    return sampled[0].reshape(*rows.shape, channels) if channels <= 4 else np.dstack(sampled)
 
 
 def _mirrored(picture: NDArray, first: list[int], last: list[int]) -> NDArray:
@@ -221,7 +229,8 @@ def _mirrored(picture: NDArray, first: list[int], last: list[int]) -> NDArray:
     beyond = [max(pair) for pair in zip(before, behind, strict=True)]
     if not any(beyond):
         return inside
-    if all(pad < length for pad, length in zip(beyond, inside.shape, strict=False)):  # ten times as fast
+    few = picture.ndim == 2 or picture.shape[2] <= 4  # as many as OpenCV takes
+    if few and all(pad < length for pad, length in zip(beyond, inside.shape, strict=False)):  # ten times as fast
         edges = before[0], behind[0], before[1], behind[1]
         bordered = cv2.copyMakeBorder(np.ascontiguousarray(inside), *edges, cv2.BORDER_REFLECT_101)
         return bordered.reshape(*bordered.shape[:2], *picture.shape[2:])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
+from unet_tf.data.arrays import NPY, ZIP, read_npy, read_npz
 from unet_tf.data.png import SIGNATURE, read_png
 from unet_tf.data.raster import decoded, read_bmp, read_gif, read_jp2, read_pnm, read_webp
 from unet_tf.data.structure import Damage, Unread, check_jpeg
@@ -15,7 +16,7 @@ OTHERS = {
     b"ftyp": "a HEIC or AVIF", b"\xff\x4f\xff\x51": "a bare JPEG 2000", b"8BPS": "a Photoshop", b"P1": "a PBM",
     b"P4": "a PBM", b"P7": "a PAM", b"Pf": "a PFM", b"PF": "a PFM", b"\xff\x0a": "a JPEG XL",
     b"\0\0\0\x0cJXL ": "a JPEG XL", b"v/1\x01": "an OpenEXR", b"#?RADIANCE": "an HDR", b"II\xbc": "a JPEG XR",
-    b"%PDF": "a PDF", b"<svg": "an SVG", b"\x89HDF": "an HDF5", b"\x93NUMPY": "a NumPy", b"SIMPLE  =": "a FITS",
+    b"%PDF": "a PDF", b"<svg": "an SVG", b"\x89HDF": "an HDF5", b"SIMPLE  =": "a FITS",
     b"DICM": "a DICOM",
 }  # fmt: skip
 """First bytes of well-known kinds that are not read (HEIC: bytes 4 on, DICOM: 128 on) -> "an X file"."""
@@ -31,7 +32,7 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool) -> NDArray:
         lossy: take compression that changes values.
 
     Returns:
-        (H, W) or (H, W, 3) RGB, without alpha, turned as EXIF says.
+        (H, W), or (H, W, 3) RGB, without alpha, turned as EXIF says; of an array (H, W, C).
 
     Raises:
         InputError: the file is damaged, of a kind that is not read, or its compression changes values.
@@ -59,6 +60,10 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool) -> NDArray:
             if not lossy:
                 raise lossy_refused(path, "a JPEG 2000 file")
             return read_jp2(data)
+        if data[:6] == NPY:
+            return read_npy(data)
+        if data[:4] in ZIP:
+            return read_npz(data)
         raise _unknown(data)
     except Unread as error:
         raise InputError(f"{path} {error}.", path) from error

@@ -26,11 +26,36 @@ PALETTE = np.array(
 MISSED, INVENTED, VOID_GREY = (213, 94, 0), (86, 180, 233), (128, 128, 128)
 
 
+def drawn_channels(channels: int) -> str:
+    """Say which channels of a picture `displayable` draws; nothing where they are grey or RGB.
+
+    Example:
+        >>> drawn_channels(5)
+        'channels 0, 1, 2 of 5 as red, green, blue'
+    """
+    if channels in (1, 3):
+        return ""
+    several = channels > 2
+    return f"channels 0, 1{', 2' * several} of {channels} as red, green{', blue' * several}"
+
+
 def displayable(image: NDArray) -> NDArray[np.uint8]:
-    """Stretch (H, W, C) raw pixels from their 0.5th to their 99.5th percentile to 8 bit, (H, W, 3) RGB."""
+    """Stretch (H, W, C) raw pixels from their 0.5th to their 99.5th percentile to 8 bit, (H, W, 3) RGB.
+
+    Grey and RGB are stretched as a whole; of other numbers of channels the first three are drawn, each stretched by
+    itself, and of two no blue (`drawn_channels` says so).
+    """
+    if image.shape[2] not in (1, 3):
+        return _each(image[..., :3])
     low, high = np.percentile(image.ravel()[:: max(1, image.size // 1_000_000)], (0.5, 99.5))
     byte = (255 * np.clip((image - np.float32(low)) / np.float32(max(high - low, 1e-12)), 0, 1)).astype(np.uint8)
     return np.repeat(byte, 3, axis=2) if byte.shape[2] == 1 else byte
+
+
+def _each(image: NDArray) -> NDArray[np.uint8]:
+    """Two or three channels, each stretched by itself, as (H, W, 3) RGB."""
+    few = [displayable(image[..., c : c + 1])[..., 0] for c in range(image.shape[2])]
+    return np.dstack([*few, np.zeros_like(few[0])][:3])
 
 
 def colour(label: NDArray, masks: MaskFormat | None = None) -> NDArray[np.uint8]:
@@ -59,8 +84,10 @@ def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, sid
     """
     factor = side / max(label.shape)
     size = max(1, round(label.shape[1] * factor)), max(1, round(label.shape[0] * factor))
-    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
-    picture = displayable(shrunk.reshape(*shrunk.shape[:2], -1))  # OpenCV drops an axis of one channel
+    few = np.ascontiguousarray(image[..., :3])  # (H, W, 1 to 3), all that is drawn
+    shrunk = cv2.resize(few, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
+    shrunk = shrunk.reshape(*shrunk.shape[:2], -1)  # OpenCV drops an axis of one channel
+    picture = displayable(shrunk) if image.shape[2] in (1, 3) else _each(shrunk)
     label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
     over = colour(label, masks)
     shown = label != 0 if masks is None or masks.kind != "palette" else np.ones(label.shape, bool)

@@ -26,7 +26,7 @@ class Fingerprint:
 
     Attributes:
         shape: height and width, pixels.
-        channels: 1 or 3.
+        channels: of the image.
         dtype: pixel type of the image.
         sha256: `identity` of the image.
         measured: pixels that hold a measurement, which is all of them but for nodata.
@@ -36,6 +36,7 @@ class Fingerprint:
         label_sha256: of shape and ids of the label.
         places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
         nodata: values of the image that stand for "no measurement".
+        names: of all channels of its files, "" for each that they do not name.
     """
 
     shape: tuple[int, int]
@@ -49,6 +50,7 @@ class Fingerprint:
     label_sha256: str = ""
     places: tuple[NDArray[np.uint32], ...] = ()
     nodata: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def pixels_by_class(self) -> dict[int, int]:
@@ -62,20 +64,32 @@ def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Fingerp
     numbers = image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float64)
     measured = ~nodata_pixels(image, decoded.nodata) if decoded.nodata else np.ones(label.shape, bool)  # (H, W)
     numbers = fill_nodata(numbers, decoded.nodata) if decoded.nodata else numbers  # one channel alone may hold none
-    mean, deviation = cv2.meanStdDev(numbers, mask=measured.view(np.uint8) if decoded.nodata else None)
+    mean, deviation = _mean_and_deviation(numbers, measured.view(np.uint8) if decoded.nodata else None)
     return Fingerprint(
         label.shape,
         image.shape[2],
         str(image.dtype),
         identity(image),
         int(measured.sum()),
-        np.array(mean[:, 0], np.float64),
-        np.array(deviation[:, 0], np.float64) ** 2,
+        mean,
+        deviation**2,
         count_classes(label, num_classes),
         hashlib.sha256(str(label.shape).encode() + label.tobytes()).hexdigest(),
         tuple(_places(label, number) for number in range(num_classes)) if places else (),
         decoded.nodata,
+        decoded.names,
     )
+
+
+def _mean_and_deviation(
+    image: NDArray, mask: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel, (C,) each; OpenCV takes four channels at a time."""
+    parts = [
+        cv2.meanStdDev(np.ascontiguousarray(image[..., c : c + 4]), mask=mask) for c in range(0, image.shape[2], 4)
+    ]
+    mean, deviation = (np.concatenate([part[which][:, 0] for part in parts]) for which in (0, 1))
+    return mean.astype(np.float64), deviation.astype(np.float64)
 
 
 def identity(image: NDArray) -> str:
@@ -91,7 +105,7 @@ def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
 
 
 def measure_normalisation(fingerprints: Sequence[Fingerprint]) -> Normalisation:
-    """Mean and standard deviation over all measured pixels of all images; grey ones count in each channel.
+    """Mean and standard deviation of each channel over all measured pixels of all images; grey ones count in each.
 
     Raises:
         InputError: the images vary by less than float32, in which the net computes, can hold.

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_image, read_mask
+from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
+from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -44,6 +45,8 @@ class Pair:
         mask: file.
         page: which picture of two TIFF stacks.
         split: "train", "val" or "test" where the data folder says which; else "".
+        others: files of the image's further channels.
+        channels: which of its channels count.
     """
 
     name: str
@@ -51,6 +54,22 @@ class Pair:
     mask: Path
     page: int = 0
     split: str = ""
+    others: tuple[Path, ...] = ()
+    channels: Channels = ALL
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the image."""
+        return self.image, *self.others
+
+    def read(self) -> Channelled:
+        """Read the image.
+
+        Raises:
+            InputError: a file cannot be read, or its channels are not those that are wanted.
+        """
+        with about(self.image):
+            return self.channels.read(self.files, self.page)
 
 
 @dataclass
@@ -62,12 +81,14 @@ class Found:
         problems: what has to be mended before the pairs can be used, one text each.
         notes: what lies there and is not used, one text each.
         used: the folders whose files are used.
+        channels: which channels of the images count.
     """
 
     splits: dict[str, list[Pair]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     used: set[Path] = field(default_factory=set)
+    channels: Channels = ALL
 
     def check(self) -> dict[str, list[Pair]]:
         """The pairs by split.
@@ -90,12 +111,14 @@ class Decoded(NamedTuple):
         label: (H, W) uint8; void where the image has no measurement.
         objects: (H, W) object ids of instance masks.
         nodata: the values of the image that stand for "no measurement" (`unet_tf.data.nodata`).
+        names: of all channels of its files, "" for each that they do not name.
     """
 
     image: NDArray
     label: NDArray[np.uint8]
     objects: NDArray | None = None
     nodata: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def filled(self) -> NDArray:
@@ -103,27 +126,26 @@ class Decoded(NamedTuple):
         return fill_nodata(self.image, self.nodata) if self.nodata else self.image
 
 
-def read_pair(pair: Pair, masks: MaskFormat, image: NDArray | None = None) -> Decoded:
+def read_pair(pair: Pair, masks: MaskFormat, read: Channelled | None = None) -> Decoded:
     """Read the image of a pair, its label, the object ids of an instance mask, and what stands for no measurement.
 
     Args:
         pair: the files.
         masks: how the mask says the classes.
-        image: (H, W, C) of the pair, where it was read before; None to read it.
+        read: the image of the pair, where it was read before; None to read it.
 
     Raises:
         InputError: a file cannot be decoded, the mask holds other values, or the sizes differ.
     """
-    with about(pair.image):
-        image = read_image(pair.image, pair.page) if image is None else image
-        nodata = nodata_values(image, declared_nodata(pair.image))
+    image, names, declared = pair.read() if read is None else read
+    nodata = nodata_values(image, declared)
     with about(pair.mask):
         mask = read_mask(pair.mask, pair.page, masks.ids, masks.tolerance > 0)
         check_sizes(pair, image, mask)
         label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
     if nodata:
         label = np.where(nodata_pixels(image, nodata), np.uint8(VOID), label)
-    return Decoded(image, label, mask if masks.kind == "instance" else None, nodata)
+    return Decoded(image, label, mask if masks.kind == "instance" else None, nodata, names)
 
 
 def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
@@ -282,6 +304,15 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
     if unread:
         log.warning(unread_note(list(unread)))
     return [str(file) for file in found.values()]
+
+
+def pictures_of(files: Sequence[str], channels: Channels) -> list[str]:
+    """Of the files of each picture the first one, in the order in which they came.
+
+    Raises:
+        InputError: a file ends in none of the suffixes of channels, or other files of its picture are missing.
+    """
+    return list(dict.fromkeys(str(channels.files(Path(file))[0]) for file in files)) if channels.suffixes else [*files]
 
 
 def title(pair: Pair) -> str:

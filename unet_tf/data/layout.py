@@ -6,9 +6,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.folder import (
     MASK_SUFFIX,
     SPLIT_OF,
@@ -50,13 +52,14 @@ class Place(NamedTuple):
     masks: Path | None = None
 
 
-def find_named(folder: str | Path) -> Found:
+def find_named(folder: str | Path, channels: Channels | None = None) -> Found:
     """The pairs of a data folder, as far as its files say what is for training, validation and test.
 
     Args:
         folder: holds `train.txt` (and `val.txt`, `test.txt`) with a line for each pair (`unet_tf.data.lists`); or
             `train/`, `val/`, `test/` of pairs; or pairs. Pairs are `images/NAME` with `masks/NAME`, or `NAME` with
             `NAME_mask` beside it. README has the other names and layouts that are understood.
+        channels: which channels of the images count, and which files make one image; None for all, of one file.
 
     Returns:
         The pairs by split, what is wrong with them, and what is not used.
@@ -71,7 +74,8 @@ def find_named(folder: str | Path) -> Found:
             if folder.is_file()
             else f"There is no folder {folder}. Give the folder that holds images/ and masks/."
         )
-    found, layout = Found(), Found()
+    channels = channels or Channels()
+    found, layout = Found(channels=channels), Found(channels=channels)
     if lists := find_lists(folder, found):
         for split, place in _places(folder, layout).items():
             layout.splits[split] = match(place, split, layout)
@@ -83,12 +87,35 @@ def find_named(folder: str | Path) -> Found:
             # val/ alone can be judged by
             if not found.splits[split] and not (place == Place(folder) and len(places) > 1):
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
+    found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
     for split, pairs in found.splits.items():
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
         if twice := [name for name, count in counts.items() if count > 1]:
             found.problems.append(f"{split or folder}: more than one pair is called {some(twice)}. Rename one of them.")
     found.notes += _unused(folder, found.used)
     return found
+
+
+def _with_channels(pairs: list[Pair], found: Found) -> list[Pair]:
+    """The pairs, told which channels count, and those of a list of files the files of their other channels."""
+    channels, whole, faults = found.channels, [], list[InputError]()
+    for pair in pairs:
+        try:
+            files = pair.files if pair.others else channels.files(pair.image)
+            whole.append(replace(pair, image=files[0], others=files[1:], channels=channels))
+        except InputError as error:
+            faults.append(error)
+    found.problems += alike(faults)
+    return whole
+
+
+def _joined(names: dict[Path, str], found: Found) -> tuple[dict[Path, str], dict[Path, tuple[Path, ...]]]:
+    """Names of images by their first file, and the files of the further channels of each."""
+    if not found.channels.suffixes:
+        return names, {}
+    groups, problems = found.channels.join(names)
+    found.problems += problems
+    return {files[0]: name for name, files in groups.items()}, {files[0]: files[1:] for files in groups.values()}
 
 
 def _places(folder: Path, found: Found) -> dict[str, Place]:
@@ -173,6 +200,7 @@ def match(place: Place, split: str, found: Found) -> list[Pair]:
     if place.masks is None and not masks:
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
+    images, others = _joined(images, found)
     fold = _folding(images.values(), masks.values())
     stems = {fold(name) for name in images.values()}
     of_image = _by_name(images, fold, place.images, found)
@@ -187,7 +215,7 @@ def match(place: Place, split: str, found: Found) -> list[Pair]:
     faults: list[InputError] = []
     pairs = [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, faults)]
     found.problems += alike(faults)
-    return pairs
+    return [replace(pair, others=others.get(pair.image, ())) for pair in pairs]
 
 
 def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]:

@@ -91,7 +91,8 @@ class _Names:
         files: dict[Path, list[Pair]] = defaultdict(list)
         for pair in known:
             self.by_name[_form(pair.name)] = [pair]
-            files[pair.image.resolve()].append(pair)
+            for file in pair.files:
+                files[file.resolve()].append(pair)
         for members in files.values():
             whole = members[0].name if len(members) == 1 else members[0].name.rpartition("_")[0]
             self.by_name.setdefault(_form(whole), members)
@@ -167,7 +168,7 @@ def _look_for_repeats(lists: dict[str, Path], found: Found) -> None:
 def _look_for_unlisted(found: Found) -> None:
     """Note the folders that are used, and the pictures in folders of images that no list names."""
     pairs = [pair for some_ in found.splits.values() for pair in some_]
-    listed = {path for pair in pairs for path in (pair.image, pair.mask)}
+    listed = {path for pair in pairs for path in (*pair.files, pair.mask)}
     images, masks = {pair.image.parent for pair in pairs}, {pair.mask.parent for pair in pairs}
     found.used |= images | masks
     left = [

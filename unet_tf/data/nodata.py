@@ -34,7 +34,8 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
 
     Those are the declared ones that occur, and sentinels. A sentinel is a value beyond 1e30 to either side; or, among
     signed and float pixels, the lowest value where it is negative and further below all others than three times their
-    range, as -9999 is below heights of 0 to 3000.
+    range, as -9999 is below heights of 0 to 3000. Channels that are neither grey nor RGB have ranges of their own: what
+    is a sentinel in one of them is one in all.
 
     Args:
         image: (H, W, C) raw pixels.
@@ -45,8 +46,9 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
         (-9999.0,)
     """
     found = [value for value in declared if _equal(image, value).any()]
-    if image.dtype.kind in "if":
-        rest = image[~_any_of(image, found)]
+    named = tuple(found)
+    for part in _groups(image) if image.dtype.kind in "if" else ():
+        rest = part[~_any_of(part, named)]
         if image.dtype.kind == "f":
             huge = np.unique(rest[np.abs(rest) > HUGE])
             found += huge.tolist()
@@ -57,7 +59,7 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
                 break
             found.append(float(low))
             rest = others
-    return tuple(map(float, found))
+    return tuple(dict.fromkeys(map(float, found)))
 
 
 def nodata_of(picture: Picture, declared: Sequence[float] = ()) -> tuple[float, ...]:
@@ -73,12 +75,17 @@ def nodata_of(picture: Picture, declared: Sequence[float] = ()) -> tuple[float, 
     declared = tuple(value for value in declared if np.isfinite(value) and low <= value <= high)
     if kind.kind not in "if":
         return declared
-    few = np.zeros((0, 1), kind)
+    few: dict[int, NDArray] = {}  # by group of channels
     for top in range(0, picture.shape[0], ROWS):
-        part = np.asarray(picture[top : top + ROWS, 0 : picture.shape[1]])
-        part = part[~_any_of(part, declared) & np.isfinite(part)]
-        few = _extremes(np.concatenate([few, part[:, None]]))
-    return (*declared, *nodata_values(few))
+        for group, part in enumerate(_groups(np.asarray(picture[top : top + ROWS, 0 : picture.shape[1]]))):
+            part = part[~_any_of(part, declared) & np.isfinite(part)]
+            few[group] = _extremes(np.concatenate([few.get(group, np.zeros((0, 1), kind)), part[:, None]]))
+    return tuple(dict.fromkeys([*declared, *(value for one in few.values() for value in nodata_values(one))]))
+
+
+def _groups(image: NDArray) -> list[NDArray]:
+    """The channels (H, W, C) that share a range: all of grey and RGB, each of others."""
+    return [image] if image.shape[-1] in (1, 3) else [image[..., c : c + 1] for c in range(image.shape[-1])]
 
 
 def _extremes(values: NDArray) -> NDArray:

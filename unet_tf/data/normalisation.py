@@ -41,7 +41,7 @@ class Normalisation:
         return len(self.mean)
 
     def apply(self, image: NDArray, name: str = "the image") -> NDArray[np.float32]:
-        """Normalise a raw (H, W, C) image; a grey one is repeated to the channels of the net.
+        """Normalise a raw (H, W, C) image; a grey one is repeated to the three channels of a net of colour.
 
         Raises:
             InputError: as `check` does.
@@ -50,16 +50,20 @@ class Normalisation:
         return self.scale(image)
 
     def check(self, image: Picture, name: str = "the image") -> None:
-        """Raise InputError for colour given to a net of grey images, and for another pixel type than it learnt from."""
+        """Raise InputError for another number of channels or pixel type than the net learnt from.
+
+        Grey images are taken by nets of colour.
+        """
         if str(image.dtype) != self.dtype:
             raise InputError(
                 f"{name} holds {image.dtype} pixels, and the net was trained on {self.dtype}, whose range it expects. "
                 f"Rescale it to the range of the training images, as {self.dtype}."
             )
-        if image.shape[2] not in (1, self.channels):
+        if image.shape[2] != self.channels and (image.shape[2], self.channels) != (1, 3):
             raise InputError(
                 f"{name} has {image.shape[2]} channels, and the net was trained on {self.channels}: an image must have "
-                "as many, or be grey. Give it such images, or train a net on images like this."
+                f"as many{', or be grey' * (self.channels == 3)}. Give it such images, or train a net on images like "
+                "this."
             )
 
     def scale(self, image: NDArray) -> NDArray[np.float32]:

@@ -17,13 +17,14 @@ from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
 TIFF = (".tif", ".tiff")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *TIFF)
+ARRAYS = (".npy", ".npz")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *ARRAYS, *TIFF)
 """What file names of pictures that are read end in, in lower case."""
 UNREAD_SUFFIXES = (
     ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".ecw", ".eps",
     ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".img", ".ims", ".j2c", ".j2k", ".jpc",
     ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lsm", ".mat", ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi",
-    ".nef", ".nii", ".npy", ".npz", ".nrrd", ".oib", ".oif", ".orf", ".pam", ".pbm", ".pcx", ".pdf", ".pfm",
+    ".nef", ".nii", ".nrrd", ".oib", ".oif", ".orf", ".pam", ".pbm", ".pcx", ".pdf", ".pfm",
     ".pnm", ".psb", ".psd", ".qptiff", ".raf", ".rw2", ".scn", ".sid", ".stk", ".svg", ".svs", ".tga", ".vms",
     ".vrt", ".vsi", ".xcf",
 )  # fmt: skip
@@ -56,9 +57,13 @@ class Pictures:
         """The value that the file itself names as "no measurement", or none."""
         return () if self.tiff is None else self.tiff.nodata
 
-    def read(self, page: int = 0) -> NDArray:
-        """Decode one picture as an image: see `read_image`."""
-        return as_image(self._stored(page, ids=False, lossy=True), self.path, self.nodata)
+    def read(self, page: int = 0, all_channels: bool = False) -> NDArray:
+        """Decode one picture as an image: see `read_image`; with all channels, colour whose channels are equal too."""
+        return as_image(self._stored(page, ids=False, lossy=True, grey=not all_channels), self.path, self.nodata)
+
+    def channel_names(self, channels: int) -> tuple[str, ...]:
+        """The names of so many channels, each "" where the file does not say it."""
+        return ("",) * channels if self.tiff is None else self.tiff.channel_names(channels)
 
     def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> NDArray:
         """Decode one picture as a mask: see the function `read_mask`."""
@@ -67,10 +72,15 @@ class Pictures:
             raise InputError(
                 f"A mask must hold real numbers; {self.path} holds {mask.dtype}. Save its real part.", self.path
             )
+        if mask.ndim == 3 and mask.shape[2] != 3:
+            raise InputError(
+                f"A mask must be grey or RGB; {self.path} has {mask.shape[2]} channels. Save class ids in one channel.",
+                self.path,
+            )
         return mask
 
-    def _stored(self, page: int, ids: bool, lossy: bool) -> NDArray:
-        """(H, W), or (H, W, 3) where the channels differ."""
+    def _stored(self, page: int, ids: bool, lossy: bool, grey: bool = True) -> NDArray:
+        """(H, W), or (H, W, C); where three channels are equal, and grey is wanted then, (H, W)."""
         if self.tiff is not None:
             if self.tiff.lossy and not lossy:
                 raise lossy_refused(self.path, "a TIFF file in JPEG compression")
@@ -79,7 +89,9 @@ class Pictures:
             raise InputError(f"{self.path} holds one picture; there is no page {page}.", self.path)
         else:
             image = decode(self.path, _bytes(self.path), ids, lossy)
-        if image.ndim == 3 and all((part == part[..., :1]).all() for part in (image[:1], image)):  # most end with a row
+        of_one = image.ndim == 3 and image.shape[2] == 1
+        of_three = grey and image.ndim == 3 and image.shape[2] == 3  # most end with a row
+        if of_one or (of_three and all((part == part[..., :1]).all() for part in (image[:1], image))):
             image = image[..., 0]
         return np.ascontiguousarray(image)
 
@@ -110,18 +122,20 @@ def read_image(path: str | Path, page: int = 0) -> NDArray:
 
     Args:
         path: PNG, JPEG, BMP, TIFF, WebP, GIF (one picture), JPEG 2000, PGM or PPM; 8 or 16 bit, or numbers of any type
-            in TIFF.
+            in TIFF; or `.npy`, or `.npz` with one array, (H, W) or (H, W, C).
         page: which picture of a TIFF stack, from 0.
 
     Returns:
-        (H, W, 1) or (H, W, 3) RGB, uint8, uint16, int16, float32 or float64. What is of another type becomes the
-        smallest of these that holds all its numbers: int8 becomes int16, float16 float32, int32 and uint32 float64.
-        Alpha is dropped. A colour file whose channels are equal is grey. The orientation of EXIF or TIFF is applied.
+        (H, W, 1), (H, W, 3) RGB, or (H, W, C) of a TIFF file or array with other channels; uint8, uint16, int16,
+        float32 or float64. What is of another type becomes the smallest of these that holds all its numbers: int8
+        becomes int16, float16 float32, int32 and uint32 float64. What is said to be alpha is dropped; further samples
+        that are not are channels. A file of three channels that are equal is grey. The orientation of EXIF or TIFF is
+        applied.
         NaN or infinity in a file that names it as nodata becomes the lowest float32, which says the same.
 
     Raises:
-        InputError: the file is missing, empty, damaged or no picture, has channels that are neither grey, RGB nor
-            alpha, or holds values that are not finite, complex or integers of 64 bits.
+        InputError: the file is missing, empty, damaged or no picture, does not tell channels from pages, or holds
+            values that are not finite, complex or integers of 64 bits.
     """
     return open_pictures(path).read(page)
 
@@ -175,7 +189,7 @@ def image_type(dtype: np.dtype, path: Path) -> np.dtype:
 
 
 def as_image(image: NDArray, path: Path, nodata: Sequence[float] = ()) -> NDArray:
-    """(H, W, 1) or (H, W, 3) of one of the types that `read_image` gives; NaN that is nodata, as the lowest float32.
+    """(H, W, C) of one of the types that `read_image` gives; NaN that is nodata, as the lowest float32.
 
     Raises:
         InputError: the values are complex, integers of 64 bits, or not finite.

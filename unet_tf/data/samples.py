@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.channels import listed
 from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, read_pair
 from unet_tf.data.masks import MaskFormat
@@ -200,7 +201,7 @@ def read_samples(
 def _stamp(pair: Pair) -> tuple[int, ...]:
     """Time and size of the files of a pair, which tell whether they have changed; nothing where they cannot be had."""
     try:
-        found = pair.image.stat(), pair.mask.stat()
+        found = [file.stat() for file in (*pair.files, pair.mask)]
     except OSError:
         return ()
     return tuple(number for one in found for number in (one.st_mtime_ns, one.st_size))
@@ -218,7 +219,10 @@ def _save(path: Path, array: NDArray) -> None:
 
 
 def check_alike(seen: Sequence[Seen], like: Sequence[Seen] | None = None) -> None:
-    """Raise InputError where one normalisation cannot serve: pixel types that differ, colour for a net of grey."""
+    """Raise InputError where one net cannot serve: pixel types or channels that differ, colour for a net of grey.
+
+    Grey and RGB may be mixed.
+    """
     found = {like[0][1].dtype: f"the training image {like[0][0].name}"} if like else {}
     for pair, one in seen:
         found.setdefault(one.dtype, str(pair.image))
@@ -227,12 +231,50 @@ def check_alike(seen: Sequence[Seen], like: Sequence[Seen] | None = None) -> Non
         raise InputError(
             f"All images of a data set must have one pixel type; found {types}. Rescale them to one range and type."
         )
+    _check_channels(seen, like)
     if like and max(one.channels for _, one in seen) > max(one.channels for _, one in like):
         coloured = next(pair.image for pair, one in seen if one.channels > 1)
         raise InputError(
             f"All images must have the channels of the training images, which are grey; {coloured} is in colour. Give "
             "training images in colour too, or leave this one out."
         )
+
+
+def _check_channels(seen: Sequence[Seen], like: Sequence[Seen] | None) -> None:
+    """Raise InputError where numbers of channels differ, unless they are grey and RGB; or the order of their names."""
+    found: dict[tuple[str, ...], Path] = {}
+    for pair, one in (*(like or ()), *seen):
+        found.setdefault(one.names or ("",) * one.channels, pair.image)
+    counts = {len(names) for names in found}
+    plain = all(pair.channels.plain for pair, _ in seen)
+    if (len(counts) > 1 and not (plain and counts <= {1, 3})) or _in_other_order(list(found)):
+        told = "; ".join(f"{file} has {len(names)} ({listed(names)})" for names, file in list(found.items())[:5])
+        raise InputError(
+            f"All images of a data set must have the same channels in one order; {told}. Save them alike, or leave the "
+            "others out."
+        )
+
+
+def _in_other_order(found: Sequence[tuple[str, ...]]) -> bool:
+    """Whether two lists of names have the same names in another order."""
+    orders: dict[tuple[str, ...], tuple[str, ...]] = {}
+    return any(orders.setdefault(tuple(sorted(names)), names) != names for names in found if all(names))
+
+
+def agreed_names(seen: Sequence[Seen]) -> tuple[str, ...]:
+    """The names of the channels of a data set's files: those that all name alike, "" for the others.
+
+    Args:
+        seen: pairs that `check_alike` has let through.
+    """
+    count = max(len(one.names) for _, one in seen)
+    found = list(dict.fromkeys(one.names for _, one in seen if len(one.names) == count))
+    names = tuple(each[0] if len({*each}) == 1 else "" for each in zip(*found, strict=True))
+    if len(found) > 1:
+        log.warning(
+            f"Files name their channels differently ({listed(found[0])}; {listed(found[1])}): they are taken by number."
+        )
+    return names
 
 
 def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting, cache: str = "auto") -> str:

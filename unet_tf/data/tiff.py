@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from unet_tf.data.structure import TURNS, Damage, Unread, turned
 from unet_tf.data.tiff_axes import Pages, pictures_of
 from unet_tf.data.tiff_colours import shown
+from unet_tf.data.tiff_names import channel_names
 from unet_tf.data.tiff_pages import Tag, read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
 from unet_tf.errors import InputError
@@ -52,7 +53,7 @@ class TiffPictures:
     Attributes:
         path: of the file.
         state: modification time in ns, size and inode of the file that was parsed.
-        pages: for each picture its page, or the three pages that are its channels.
+        pages: for each picture its page, or the pages that are its channels.
         axes: names and sizes of the axes that count pictures, slowest first.
     """
 
@@ -85,6 +86,10 @@ class TiffPictures:
     def nodata(self) -> tuple[float, ...]:
         """The value that the file itself names as "no measurement", or none."""
         return self.pages[0][0].nodata
+
+    def channel_names(self, channels: int) -> tuple[str, ...]:
+        """The names of so many channels of each picture, "" for one that the file does not name."""
+        return channel_names(self.pages[0][0], channels)
 
     @property
     def _turns(self) -> str:
@@ -124,7 +129,8 @@ class TiffPictures:
                 raise InputError(
                     f"{self.path} must stay as it is while it is read, and it was replaced. Read it again.", self.path
                 )
-            parts = [shown(read_window(file, page, rows, columns), page, ids) for page in self.pages[number]]
+            own = self.pages[number]  # what colours a channel among several is no part of its numbers
+            parts = [shown(read_window(file, page, rows, columns), page, ids or len(own) > 1) for page in own]
         image = parts[0] if len(parts) == 1 else np.dstack(parts)
         return turned(image, self.pages[number][0].number(Tag.ORIENTATION, 1))
 

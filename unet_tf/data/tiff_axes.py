@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unet_tf.data.structure import Damage, Unread
-from unet_tf.data.tiff_colours import channels_refused, check_colour
+from unet_tf.data.tiff_colours import channels_refused, check_colour, check_count, kept_samples
 from unet_tf.data.tiff_pages import Tag, TiffPage
 from unet_tf.data.tiff_segments import RGB
 
@@ -36,7 +36,7 @@ class Told(NamedTuple):
 
 
 def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
-    """The page of each picture (its three pages, where they are its channels), and the axes that count pictures.
+    """The page of each picture (its pages, where they are its channels), and the axes that count pictures.
 
     Args:
         pages: of a file, by `read_pages`; smaller versions and masks of transparency among them are left out.
@@ -44,7 +44,7 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
 
     Raises:
         Damage: a description tells of more planes than there are.
-        Unread: the pages differ, or are no pictures of 1 or 3 channels.
+        Unread: the pages differ, or it is not plain which of them are channels.
     """
     pages = [page for page in pages if not page.accessory] or pages
     shapes = list(dict.fromkeys((page.height, page.width, page.samples, page.bits, page.kind) for page in pages))
@@ -64,8 +64,9 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
         pages = _virtual(first, planes, size)
     elif planes > len(pages):
         raise Damage(f"its description tells of {planes} planes, and it has {len(pages)}")
-    if channels not in (1, 3) or (channels > 1 and first.samples > 1) or len(pages) % channels:
-        raise channels_refused(channels * first.samples, f"an axis of {channels} channels")
+    if channels < 1 or (channels > 1 and len(kept_samples(first)) > 1) or len(pages) % channels:
+        raise channels_refused(channels * first.samples, f"an axis of {channels} channels, {len(pages)} pages")
+    check_count(channels)
     count = len(pages) // channels
     axes = tuple((name, length) for name, length in axes if length > 1)
     if math.prod(length for _, length in axes) != count or len(dict(axes)) < len(axes):

@@ -1,4 +1,4 @@
-"""What the numbers of a TIFF page show: grey, RGB, a colour table, CMYK or YCbCr, and nothing that is guessed."""
+"""What the numbers of a TIFF page show: channels, grey, RGB, a colour table, CMYK or YCbCr, and nothing guessed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from unet_tf.data.tiff_segments import CMYK, JPEG, RGB, YCBCR
 
 TABLE = 3
 SHOWN = {0: 1, 1: 1, RGB: 3, TABLE: 1, 4: 1, CMYK: 4, YCBCR: 3}
-"""PhotometricInterpretation -> samples that make the colour; all further ones are alpha, or channels."""
+"""PhotometricInterpretation -> samples that make the colour; all further ones are channels, or said to be alpha."""
 NAMES = {8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "of a colour filter array", 32844: "LogL", 32845: "LogLuv"}
 ALPHA = (1, 2)
-"""Values of the tag ExtraSamples that say alpha; 0 says nothing."""
+"""Values of the tag ExtraSamples that say alpha; 0 says nothing, and such a sample is a channel."""
+MOST_CHANNELS = 1024
+"""More than spectral cameras have: a file that says so is another thing than a picture."""
 
 
 def check_colour(page: TiffPage) -> None:
-    """Refuse what is neither grey, RGB, CMYK, YCbCr nor has a colour table, or has more channels than these and alpha.
+    """Refuse what is neither grey, RGB, CMYK, YCbCr nor has a colour table, whatever channels it has beside these.
 
     Raises:
         Damage: samples or colour table are too few.
@@ -47,23 +49,47 @@ def check_colour(page: TiffPage) -> None:
     extra = page.samples - colour
     if extra < 0:
         raise Damage(f"it declares {page.samples} samples, and its colours take {colour}")
-    if extra and (extra > 1 or page.tags.get(Tag.EXTRA_SAMPLES, np.zeros(1)).tolist() not in ([1], [2])):
-        raise channels_refused(page.samples, f"{colour} of colour, and {extra} not said to be alpha")
+    kept = len(kept_samples(page))
+    if kept > colour and photometric in (TABLE, YCBCR):
+        raise Unread(f"has {kept - colour} channels beside a colour table or YCbCr. Save its channels as they are")
+    if kept > 1 and page.bits < 8:
+        raise Unread(f"has {kept} channels of {page.bits} bits. Save it with 8 or 16 bits")
+    check_count(kept)
     if photometric == TABLE and (page.bits > 16 or len(page.tags.get(Tag.TABLE, ())) != 3 << page.bits):
         raise Damage(f"its colour table does not have 3 x 2^{page.bits} values")
 
 
+def kept_samples(page: TiffPage) -> list[int]:
+    """Numbers of the samples that are no alpha: those of the colour, and further ones that are not said to be alpha."""
+    said = page.tags.get(Tag.EXTRA_SAMPLES, np.zeros(0, int)).tolist()
+    colour = SHOWN[page.photometric]
+    further = range(colour, page.samples)
+    return [*range(colour), *(n for n in further if said[n - colour : n - colour + 1] not in ([1], [2]))]
+
+
+def check_count(channels: int) -> None:
+    """Refuse more channels than a picture may have.
+
+    Raises:
+        Unread: there are more.
+    """
+    if channels > MOST_CHANNELS:
+        raise Unread(
+            f"has {channels} channels, and a picture may have {MOST_CHANNELS}. If they are the pages of a stack, save "
+            'it as one, with tifffile by photometric="minisblack"'
+        )
+
+
 def channels_refused(count: int, how: str) -> Unread:
-    """What is said of a number of channels that no picture has."""
+    """What is said where a file does not tell channels from pages or alpha."""
     return Unread(
-        f"has {count} channels ({how}), and a picture must have 1 or 3 channels, or these and alpha. Save its channels "
-        "as separate files, or as RGB; if they are the pages of a stack, save it as one, with tifffile by "
-        'photometric="minisblack"'
+        f"has {count} channels ({how}), and it must be plain which they are. Save them with tifffile by "
+        'photometric="minisblack": channels as the last axis with planarconfig="contig", pages as the first one'
     )
 
 
 def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
-    """What stored numbers show, without alpha.
+    """What stored numbers show: without what is said to be alpha, and with all other channels as they are stored.
 
     Args:
         stored: (H, W, samples).
@@ -71,10 +97,11 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
         ids: leave indices of a colour table and grey below 8 bits as they are.
 
     Returns:
-        (H, W) or (H, W, 3). Grey is as it is stored, where "white is zero" too: programs that write masks so mean the
-        high value. Grey of 1, 2 and 4 bits is scaled to 0..255.
+        (H, W) or (H, W, C): RGB, or the channels of the file. Grey is as it is stored, where "white is zero" too:
+        programs that write masks so mean the high value. Grey of 1, 2 and 4 bits is scaled to 0..255.
     """
-    stored = stored[..., : SHOWN[page.photometric]]
+    if (kept := kept_samples(page)) != [*range(stored.shape[-1])]:
+        stored = stored[..., kept]
     if page.photometric == TABLE and not ids:
         table = page.tags[Tag.TABLE].reshape(3, -1)
         # a table has 16 bits, unless all of it is below 256: some programs write 8 bits
@@ -84,7 +111,8 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
     if page.photometric == CMYK:
         most = np.uint32((1 << page.bits) - 1)
         light = most - stored.astype(np.uint32)
-        return (light[..., :3] * light[..., 3:] // most).astype(stored.dtype)
+        colours = (light[..., :3] * light[..., 3:4] // most).astype(stored.dtype)
+        return np.dstack([colours, stored[..., SHOWN[CMYK] :]])
     if page.photometric == YCBCR and page.compression != JPEG:
         return _rgb_of_ycbcr(stored, page)
     if stored.shape[2] == 1:

@@ -38,11 +38,12 @@ class Tag(IntEnum):
     DESCRIPTION, STRIPS, ORIENTATION, SAMPLES, ROWS, STRIP_BYTES, PLANAR = 270, 273, 274, 277, 278, 279, 284
     FAX3, FAX4, PREDICTOR, TABLE, TILE_WIDTH, TILE_LENGTH, TILES, TILE_BYTES = 292, 293, 317, 320, 322, 323, 324, 325
     INK_SET, EXTRA_SAMPLES, FORMAT, JPEG_TABLES, NODATA = 332, 338, 339, 347, 42113
+    GDAL_METADATA, IMAGEJ_LENGTHS, IMAGEJ = 42112, 50838, 50839
     YCBCR_FACTORS, YCBCR_SUBSAMPLING, YCBCR_REFERENCE, DEPTH, METAMORPH = 529, 530, 532, 32997, 33629
 
 
 KNOWN = frozenset(Tag)
-BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA)
+BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA, Tag.GDAL_METADATA, Tag.IMAGEJ)
 RATIONAL = (Tag.YCBCR_FACTORS, Tag.YCBCR_REFERENCE)
 SEGMENTS = (Tag.TILES, Tag.STRIPS), (Tag.TILE_BYTES, Tag.STRIP_BYTES)
 Tags = dict[int, NDArray]
@@ -92,17 +93,18 @@ class TiffPage:
     @property
     def description(self) -> str:
         """The tag ImageDescription, in which programs keep what TIFF has no tag for."""
-        return self._text(Tag.DESCRIPTION)
+        return self.text(Tag.DESCRIPTION)
 
     @property
     def nodata(self) -> tuple[float, ...]:
         """The value that stands for "no measurement", which GDAL keeps as text in a tag of its own."""
         try:
-            return (float(self._text(Tag.NODATA)),)
+            return (float(self.text(Tag.NODATA)),)
         except ValueError:
             return ()
 
-    def _text(self, tag: Tag) -> str:
+    def text(self, tag: Tag) -> str:
+        """The text of a tag, "" where there is none."""
         return self.tags.get(tag, np.zeros(0, np.uint8)).tobytes().rstrip(b"\0").decode("utf-8", "replace")
 
     @property

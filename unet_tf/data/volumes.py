@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import TiffPictures, open_tiff
 from unet_tf.errors import InputError
+from unet_tf.tiling import Picture
 
 PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
 COLOUR = (1, 3)
-"""Channels of a picture."""
+"""Channels that the last axis of an array without names is taken for."""
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 """Files that make a folder a zarr array or group."""
 
@@ -33,6 +36,7 @@ class Volume:
         scale: size of a pixel along each axis, in `units`; 1 where the file does not say.
         units: of each axis, "" where there is none.
         nodata: the value that the file itself names as "no measurement", or none.
+        names: of the channels, "" for each that the file does not name; empty where it names none.
     """
 
     path: Path
@@ -41,6 +45,7 @@ class Volume:
     scale: tuple[float, ...]
     units: tuple[str, ...]
     nodata: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,6 +66,24 @@ class Volume:
         """A plane, by its number in the order of the array."""
         index = dict(zip(self.plane_axes, np.unravel_index(number, self.planes) if self.planes else (), strict=True))
         return Plane(self, {axis: int(at) for axis, at in index.items()})
+
+    def picture(self, number: int, channels: Channels) -> Picture:
+        """What a net takes of a plane, (H, W, C): some channels of it, or of its neighbours too.
+
+        Raises:
+            InputError: the channels are not those that the net was trained on, or come from several files.
+        """
+        if channels.suffixes:
+            raise InputError(
+                f"The channels of a picture of this net are files that end in {', '.join(channels.suffixes)}, and "
+                f"{self.path} is one array. Predict the files into a folder.",
+                self.path,
+            )
+        sizes = [(self.axes[axis], self.array.shape[axis]) for axis in self.plane_axes]
+        planes = [self.plane(at) for at in channels.planes(number, sizes, self.path)]
+        count = self._size("c")
+        names = self.names if len(self.names) == count else ("",) * count
+        return channels.of(planes, names, self.path)
 
     def _size(self, name: str) -> int:
         return self.array.shape[self.axes.index(name)] if name in self.axes else 1
@@ -95,7 +118,7 @@ class Plane:
         return found.transpose([left.index(name) for name in PICTURE])
 
 
-def open_volume(path: str | Path, axes: str | None = None) -> Volume:
+def open_volume(path: str | Path, axes: str | None = None, channels: int | None = None) -> Volume:
     """Open an array of pictures.
 
     Args:
@@ -103,7 +126,8 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
             TIFF file that has tiles or is not compressed, whose windows are what `read_image` gives of them: with
             colour table, orientation and CMYK applied, and without alpha.
         axes: a letter for each axis, such as "tzyx" or "yxc"; None takes what the file says, or else: rows and columns
-            last, after them channels where the last of three or more axes has 1 or 3.
+            last, after them channels where the last of three or more axes has 1 or 3, or as many as `channels`.
+        channels: how many a net takes, where one is known.
 
     Raises:
         InputError: there is nothing that can be read so, or the axes do not fit.
@@ -119,7 +143,7 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
             raise InputError(f'Axes must name each axis once; received "{axes}" for {path} of shape {shape}.', path)
         names = tuple(axes.lower())
     if not names:
-        colour = len(shape) > 2 and shape[-1] in COLOUR
+        colour = len(shape) > 2 and shape[-1] in (*COLOUR, channels)
         names = (*(f"d{i}" for i in range(len(shape) - 2 - colour)), "y", "x", *["c"] * colour)
     if len(set(names)) < len(names) or not {"y", "x"} <= set(names):
         raise InputError(
@@ -135,7 +159,7 @@ def open_volume(path: str | Path, axes: str | None = None) -> Volume:
 
 
 class TiffArray:
-    """The pictures of a TIFF file as an array, (planes..., H, W) or (planes..., H, W, 3), of which windows are read."""
+    """The pictures of a TIFF file as an array, (planes..., H, W) or (planes..., H, W, C), of which windows are read."""
 
     def __init__(self, pictures: TiffPictures) -> None:
         self.pictures = pictures
@@ -166,7 +190,8 @@ def _of_tiff(path: Path) -> Volume:
         )
     array = TiffArray(pictures)
     axes = (*(name for name, _ in pictures.axes), *PICTURE[: len(array.shape) - array.outer])
-    return Volume(path, array, axes, (1.0,) * len(axes), ("",) * len(axes), pictures.nodata)
+    names = pictures.channel_names((*array.shape, 1)[array.outer + 2])
+    return Volume(path, array, axes, (1.0,) * len(axes), ("",) * len(axes), pictures.nodata, names)
 
 
 def _of_zarr(path: Path) -> Volume:
@@ -227,7 +252,14 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
             "Name them (--axes).",
             path,
         )
-    return Volume(path, array, names, scale, units)
+    return Volume(path, array, names, scale, units, names=_channel_names(attributes))
+
+
+def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of channels in OME-Zarr's "omero" metadata, which may be there or not."""
+    omero = attributes.get("omero")
+    listed = omero.get("channels") if isinstance(omero, Mapping) else None
+    return tuple(str(one.get("label", "")) for one in listed or () if isinstance(one, Mapping))
 
 
 def import_zarr() -> Any:

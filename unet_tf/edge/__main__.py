@@ -17,11 +17,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.arrays import check_shape
+from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import declared_nodata, nodata_of
-from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, read_image, write_picture
+from unet_tf.data.nodata import nodata_of
+from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, write_picture
 from unet_tf.data.tiff import import_tifffile
-from unet_tf.edge.net import EdgeNet
+from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 from unet_tf.utils.signals import STOPPED, look, stoppable
@@ -34,7 +36,8 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
 
     Args:
         model: TFLite file of a bundle.
-        image_file: PNG, JPEG, BMP, TIFF; or .npy, which is mapped and not read whole.
+        image_file: a picture, as `read_image` takes it, or one of the files of its channels; a .npy file whose channels
+            are those of the net is mapped and not read whole.
         mask_file: PNG, BMP, TIFF; or .npy, mapped, of class ids.
         threads: of the processor.
         page: of a TIFF stack.
@@ -46,14 +49,16 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         raise InputError(
             f"A mask must be written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
-    if mask_file.resolve() in (image_file.resolve(), model.resolve()):
+    channels = read_description(model).channels
+    files = channels.files(image_file)
+    if mask_file.resolve() in (*(file.resolve() for file in files), model.resolve()):
         raise InputError(f"{mask_file} would be written over by its mask. Choose another name for the mask.")
     if mask_file.suffix.lower() in TIFF:
         import_tifffile(mask_file)  # now, and not once all is done
     # the decoded picture, the net and the drawn mask are in memory one after another, not at once
     with stoppable(), replacing(mask_file) as written, _folder_beside(mask_file) as folder:
-        declared = () if image_file.suffix.lower() == ".npy" else declared_nodata(image_file)
-        image = MappedArray(_as_array(image_file, page, folder))
+        array, declared = _as_array(channels, files, page, folder)
+        image = MappedArray(array)
         nodata = nodata_of(image, declared)
         label_file = written if mask_file.suffix.lower() == ".npy" else folder / "label.npy"
         masks = _label(model, image, label_file, threads, nodata)
@@ -73,16 +78,33 @@ def _folder_beside(file: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _as_array(image_file: Path, page: int | None, folder: Path) -> Path:
-    """The .npy file of a picture: itself, or a new one in the folder."""
-    if image_file.suffix.lower() == ".npy":
+def _as_array(
+    channels: Channels, files: Sequence[Path], page: int | None, folder: Path
+) -> tuple[Path, tuple[float, ...]]:
+    """The .npy file of a picture, itself or a new one in the folder; what the files name as "no measurement"."""
+    first = files[0]
+    if first.suffix.lower() == ".npy":
         if page is not None:
-            raise InputError(f"{image_file} holds one picture; --page must name one of a TIFF stack.", image_file)
-        return image_file
-    if page is None and image_file.is_file() and (pages := count_pages(image_file)) > 1:
-        raise InputError(f"{image_file} is a stack of {pages} pictures. Name one of them: --page 0.")
-    np.save(folder / "image.npy", read_image(image_file, page or 0))
-    return folder / "image.npy"
+            raise InputError(f"{first} holds one picture; --page must name one of a TIFF stack.", first)
+        if channels.plain and _is_mapped(first):
+            count = (*np.load(first, mmap_mode="r").shape, 1)[2]
+            channels.check(("",) * count, first)
+            return first, ()
+    elif page is None and first.is_file() and (pages := count_pages(first)) > 1:
+        raise InputError(f"{first} is a stack of {pages} pictures. Name one of them: --page 0.")
+    read = channels.read(files, page or 0)
+    np.save(folder / "image.npy", read.image)
+    return folder / "image.npy", read.nodata
+
+
+def _is_mapped(file: Path) -> bool:
+    """Whether a .npy file is a picture as it is, of a type that needs no conversion."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        check_shape(array.shape, array.dtype)
+        return image_type(array.dtype, file) == array.dtype
+    except Exception:  # NumPy raises whatever its parsers meet; whoever reads the file says what is wrong
+        return False
 
 
 def _label(model: Path, image: MappedArray, label_file: Path, threads: int, nodata: Sequence[float]) -> MaskFormat:

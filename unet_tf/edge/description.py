@@ -8,6 +8,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
@@ -79,7 +80,18 @@ class _Normalisation(_Scaling, total=False):
     nodata: list[float]  # none in files of version 0.1
 
 
-class StoredDescription(TypedDict):
+class _Channels(TypedDict):
+    picked: list[str]
+    suffixes: list[str]
+    context: int
+    names: list[str]
+
+
+class _Added(TypedDict, total=False):
+    channels_of_files: _Channels  # none in files of version 0.1
+
+
+class StoredDescription(_Added):
     """The fields of `bundle.json`, and of the metadata of each TFLite file.
 
     Attributes:
@@ -89,6 +101,7 @@ class StoredDescription(TypedDict):
         masks: how masks are drawn, beside classes, palette and void.
         pixel_type: of the images.
         channels: of the images.
+        channels_of_files: how these come from picture files; each is taken in `names`, the files' own order.
         normalisation: mean, standard deviation of each channel, values of no measurement; raw pixel values.
         depth: poolings of the net.
         padding: "valid" or "same".
@@ -134,6 +147,7 @@ class Description:
         geometry: sizes of the net.
         tile: side of the static input of the TFLite files, pixels.
         origin: where it comes from.
+        channels: how the channels of the images come from picture files.
     """
 
     classes: tuple[str, ...]
@@ -142,6 +156,7 @@ class Description:
     geometry: Geometry
     tile: int
     origin: Origin = field(default_factory=Origin)
+    channels: Channels = ALL
 
     def to_json(self) -> StoredDescription:
         """Give everything as JSON types."""
@@ -158,6 +173,7 @@ class Description:
             },
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,
+            "channels_of_files": {name: _listed(value) for name, value in asdict(self.channels).items()},
             "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
             "depth": geometry.depth,
             "padding": geometry.padding,
@@ -194,12 +210,17 @@ class Description:
             Geometry(stored["depth"], stored["padding"]),
             stored["tile"],
             Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
+            Channels.restore(stored.get("channels_of_files", {})),
         )
         again = found.to_json()
         for name in ("channels", "stride", "halo", "margin", "output", "step"):
             if stored[name] != again[name]:
                 raise ValueError(f"{name} must be {again[name]} by the other values; received {stored[name]}")
         return found
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _normalisation(stored: StoredDescription) -> Normalisation:

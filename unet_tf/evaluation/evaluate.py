@@ -19,7 +19,6 @@ from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import SPLITS, Pair, read_pair, title
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import Scores, confusion_matrix, scores
 from unet_tf.evaluation.panels import Case, Gallery, write_panels
@@ -192,9 +191,9 @@ def judge(
     per_file = []
     for done, pair in enumerate(pairs, start=1):
         look()
-        image = read_image(pair.image, pair.page)
-        if counts(image):
-            decoded = read_pair(pair, masks, image)
+        read = pair.read()
+        if counts(image := read.image):
+            decoded = read_pair(pair, masks, read)
             image, label = decoded.filled, decoded.label
             try:
                 probabilities = predict_fn(image)
@@ -315,7 +314,7 @@ def choose_files(run: Run, data: Path, split: str | None, say: Callable[[str], N
     Raises:
         InputError: files do not pair, or there is no such split.
     """
-    found = find_named(data)
+    found = find_named(data, run.channels)
     named = found.check()
     for note in found.notes:
         say(note)

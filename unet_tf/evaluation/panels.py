@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unet_tf.data.drawing import colour, difference, displayable
+from unet_tf.data.drawing import colour, difference, displayable, drawn_channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Samples
 from unet_tf.utils.files import replacing
@@ -117,7 +117,12 @@ def panel(
     figure = Figure(figsize=(12, 12 / 4 * height / width + 0.75), layout="constrained")
     figure.suptitle(shown(title), x=0.01, ha="left", fontsize=11, parse_math=False)
     pictures = (displayable(image), colour(label, masks), colour(prediction, masks))
-    columns = zip(("image", *names), (*pictures, difference(image, label, prediction, grown)), strict=True)
+    drawn = drawn_channels(image.shape[2])
+    columns = zip(
+        (f"image: {drawn}" if drawn else "image", *names),
+        (*pictures, difference(image, label, prediction, grown)),
+        strict=True,
+    )
     for axes, (name, picture) in zip(figure.subplots(1, 4), columns, strict=True):
         axes.imshow(picture, interpolation="nearest")
         axes.set_title(shown(name), fontsize=9, parse_math=False)
@@ -133,7 +138,8 @@ def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
     figure = Figure(figsize=(12, 12 / 3 * height / width + 0.5), layout="constrained")
     axes = figure.subplots(1, 3)
     axes[0].imshow(displayable(sample.image))
-    axes[0].set_title(shown(sample.name), fontsize=9, parse_math=False)
+    drawn = drawn_channels(sample.image.shape[2])
+    axes[0].set_title(shown(sample.name) + (f": {drawn}" if drawn else ""), fontsize=9, parse_math=False)
     axes[1].imshow(colour(sample.label, masks), interpolation="nearest")
     axes[1].set_title("label", fontsize=9)
     drawn = axes[2].imshow(weight, cmap="magma", vmin=0)

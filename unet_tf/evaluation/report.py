@@ -167,7 +167,7 @@ def _settings(folder: Path) -> str:
         stored = tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
         parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
-        for name in ("masks", "normalisation", "data", "versions"):
+        for name in ("masks", "normalisation", *["channels"] * ("channels" in stored), "data", "versions"):
             parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
         return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
     except (ValueError, KeyError, TypeError, AttributeError) as error:

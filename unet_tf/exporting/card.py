@@ -14,7 +14,22 @@ from unet_tf.evaluation.panels import panel
 from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.parity import Tally, Worst
+from unet_tf.exporting.saved_model import why_not_encoded
 from unet_tf.utils.html import embed, table, write_page
+
+ENCODED_CALL = """\
+TF Serving, a picture file in, a PNG of class ids out:
+
+```
+echo '{"signature_name": "encoded", "instances": [{"b64": "'$(base64 -w0 image.png)'"}]}' |
+  curl -s -d @- localhost:8501/v1/models/unet:predict
+```"""
+ENCODED_LIMITS = (
+    "`encoded` takes PNG (8 bit; 16 bit where the net learnt from it), JPEG in grey or RGB, and BMP of 8, 24 or 32 "
+    "bits, and turns them as their EXIF orientation says: the mask lies as the picture is seen. Other kinds, files "
+    "that are cut off and headers that declare more than the bytes can hold are refused. A JPEG that is damaged "
+    "inside of its scan, and ends well, is not known as such."
+)
 
 
 def write_bundle_page(
@@ -83,7 +98,10 @@ def _purpose(description: Description) -> str:
 
 
 def _colours(description: Description) -> str:
-    return "grey" if description.normalisation.channels == 1 else "RGB"
+    channels, source = description.normalisation.channels, description.channels
+    if source.plain and channels in (1, 3):
+        return "grey" if channels == 1 else "RGB"
+    return f"{channels}-channel ({', '.join(source.taken)})" if source.names else f"{channels}-channel"
 
 
 def _pixels(description: Description) -> str:
@@ -91,6 +109,8 @@ def _pixels(description: Description) -> str:
 
 
 def _calls(description: Description) -> str:
+    words = why_not_encoded(description.normalisation, description.channels)
+    serving = f"TF Serving takes raw pixels alone (no signature `encoded`): {words}." if words else ENCODED_CALL
     return f"""\
 TensorFlow, any size, raw pixels as decoded:
 
@@ -99,18 +119,13 @@ net = tf.saved_model.load("{SAVED_MODEL}").signatures["serving_default"]
 mask = net(image=image[None])["mask"]  # (1, H, W, {description.normalisation.channels}) -> (1, H, W) uint8 class ids
 ```
 
-TF Serving, a picture file in, a PNG of class ids out:
-
-```
-echo '{{"signature_name": "encoded", "instances": [{{"b64": "'$(base64 -w0 image.png)'"}}]}}' |
-  curl -s -d @- localhost:8501/v1/models/unet:predict
-```
+{serving}
 
 Without TensorFlow (`pip install ai-edge-litert lazy-loader numpy opencv-python-headless`, and in the folder of unet_tf
 `pip install --no-deps .`):
 
 ```
-python -m unet_tf.edge {TFLITE["uint8"]} image.png mask.png
+python -m unet_tf.edge {TFLITE["uint8"]} {"image.tif" if words else "image.png"} mask.png
 ```"""
 
 
@@ -119,10 +134,7 @@ def _limits(description: Description) -> str:
     limits = [
         f"The net knows pictures like those that it learnt from: {_colours(description)}, {_pixels(description)} of "
         "their range, objects of their size. It says nothing of how sure it is on others.",
-        "`encoded` takes PNG (8 bit; 16 bit where the net learnt from it), JPEG in grey or RGB, and BMP of 8, 24 or 32 "
-        "bits, and turns them as their EXIF orientation says: the mask lies as the picture is seen. Other kinds, files "
-        "that are cut off and headers that declare more than the bytes can hold are refused. A JPEG that is damaged "
-        "inside of its scan, and ends well, is not known as such.",
+        *[ENCODED_LIMITS] * (not why_not_encoded(description.normalisation, description.channels)),
         f"A pixel is judged by what lies up to {geometry.halo} px around it; beyond the picture it is mirrored.",
         f"The TFLite files take one tile of {description.tile}x{description.tile} px, of which the inner "
         f"{geometry.tile_step(description.tile)} px count (`bundle.json`: halo, margin, step).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ from unet_tf.exporting.parity import (
     read_example,
     worse,
 )
-from unet_tf.exporting.saved_model import signatures, write_saved_model, write_warmup
+from unet_tf.exporting.saved_model import signatures, why_not_encoded, write_saved_model, write_warmup
 from unet_tf.exporting.tflite import write_tflite
 from unet_tf.model.inference import folded
 from unet_tf.run import Run
@@ -59,6 +60,8 @@ from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 from unet_tf.version import __version__
+
+log = logging.getLogger("unet_tf")
 
 WARMUP_SIDE = 256
 
@@ -162,6 +165,8 @@ def _write_nets(
     """Write all nets of a bundle."""
     net = folded(model)
     on_step("SavedModel")
+    if words := why_not_encoded(description.normalisation, description.channels):
+        log.warning(f"The SavedModel has no signature `encoded` for picture files: {words}.")
     _write_saved_model(net, description, folder / SAVED_MODEL)
     look()
     if bfloat16:
@@ -259,12 +264,12 @@ def _describe(run: Run, tile: int, max_iou_drop: float) -> Description:
     if path.is_file():
         stored = read_evaluation(path)
         origin = replace(origin, scores={"mean_iou": stored["mean_iou"], "iou": stored["iou"]})
-    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin)
+    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels)
 
 
 def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
     geometry, normalisation = description.geometry, description.normalisation
-    functions = signatures(model, normalisation, geometry, default_tile(geometry))
+    functions = signatures(model, normalisation, geometry, default_tile(geometry), description.channels)
     write_saved_model(model, functions, str(path))
     write_warmup(path, noise(description, (WARMUP_SIDE, WARMUP_SIDE)), functions)
 

@@ -12,7 +12,6 @@ from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.nodata import fill_nodata
-from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import STATIC_TILE
 from unet_tf.run import Run
@@ -55,13 +54,15 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
         InputError: files do not pair, a picture cannot be read, or the folder holds no training or no validation file
             of the run.
     """
-    pairs = [pair for split, some in find_named(folder).check().items() if split != "test" for pair in some]
+    pairs = [
+        pair for split, some in find_named(folder, run.channels).check().items() if split != "test" for pair in some
+    ]
     trained, validated = run.files("train"), run.files("val")
     judged = validated or trained
     side = max(tile or STATIC_TILE, run.geometry.min_tile) + 2 * run.geometry.halo
 
     def read(number: int) -> tuple[str, tuple[int, ...], NDArray | None]:
-        image = read_image(pairs[number].image, pairs[number].page)
+        image = pairs[number].read().image
         known = identity(image)
         if known not in trained:
             return known, image.shape, None
@@ -80,7 +81,7 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
     for split, some, listed in ("train", crops, trained), ("val" if validated else "train", found.validation, judged):
         if listed and not some:
             if pairs:
-                run.normalisation.check(read_image(pairs[0].image, pairs[0].page), str(pairs[0].image))
+                run.normalisation.check(pairs[0].read().image, str(pairs[0].image))
             raise InputError(
                 f"{folder} holds none of the {len(listed)} {split} files of the run, which are known by their "
                 "content. Give the folder that it was trained on (--data)."

@@ -16,7 +16,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, read_pair, title
-from unet_tf.data.pictures import read_image
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.evaluation.metrics import confusion_matrix, scores
@@ -249,7 +248,7 @@ def read_example(pair: Pair, description: Description) -> Example:
 
 def read_picture(file: Path, description: Description) -> Example:
     """Read a file without a label."""
-    image = read_image(file)
+    image = description.channels.read(description.channels.files(file)).image
     description.normalisation.check(image, str(file))
     return Example(file.name, image)
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
@@ -52,7 +53,11 @@ def write_saved_model(
 
 
 def signatures(
-    model: keras.Model, normalisation: Normalisation, geometry: Geometry, max_tile: int
+    model: keras.Model,
+    normalisation: Normalisation,
+    geometry: Geometry,
+    max_tile: int,
+    source: Channels | None = None,
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     """The signatures of a SavedModel for images of any size, cut into tiles in the graph.
 
@@ -61,13 +66,14 @@ def signatures(
         normalisation: of the images.
         geometry: of the net.
         max_tile: largest side of a tile, pixels that the net reads; bounds the memory that a request takes.
+        source: how the channels of the images come from picture files; None for all of one file.
 
     Returns:
         `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids.
         `probabilities`: `image` -> `probabilities` (B, H, W, num_classes) float32.
-        `encoded`, for 8 and 16 bit: `image_bytes` (B,) PNG, JPEG or BMP files, of mixed sizes -> `mask_bytes` (B,) PNG
-        files of class ids, turned as the EXIF orientation of the picture says. A file that cannot be used is an
-        INVALID_ARGUMENT with its number and the reason.
+        `encoded`, for grey and RGB of 8 and 16 bit: `image_bytes` (B,) PNG, JPEG or BMP files, of mixed sizes ->
+        `mask_bytes` (B,) PNG files of class ids, turned as the EXIF orientation of the picture says. A file that cannot
+        be used is an INVALID_ARGUMENT with its number and the reason.
     """
     logits = from_raw(model, normalisation)
     channels = normalisation.channels
@@ -103,7 +109,18 @@ def signatures(
         return {"mask_bytes": tf.map_fn(one, items, parallel_iterations=1, fn_output_signature=tf.string)}
 
     found = {MASK: mask, PROBABILITIES: probabilities}
-    return found | {ENCODED: encoded} if normalisation.dtype in PICTURES else found
+    return found if why_not_encoded(normalisation, source or Channels()) else found | {ENCODED: encoded}
+
+
+def why_not_encoded(normalisation: Normalisation, source: Channels) -> str:
+    """Say why a net has no signature `encoded`; "" where it has it."""
+    if normalisation.dtype not in PICTURES:
+        return f"its pixels are {normalisation.dtype}, and pictures that TensorFlow decodes are uint8 or uint16"
+    if normalisation.channels not in (1, 3):
+        return f"it takes {normalisation.channels} channels, and pictures that TensorFlow decodes are grey or RGB"
+    if not source.plain:
+        return f"its channels are {', '.join(source.taken)}, and not those of one picture file as they are"
+    return ""
 
 
 def tiled(net: Net, image: tf.Tensor, geometry: Geometry, max_tile: int, dtype: tf.DType, values: int = 1) -> tf.Tensor:

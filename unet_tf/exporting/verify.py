@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from unet_tf.data.folder import find_pictures
+from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.layout import find_named
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
@@ -108,7 +108,7 @@ def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callabl
     if data is None:
         return [partial(noise_example, bundle.description)], "noise"
     try:
-        named = find_named(data)
+        named = find_named(data, bundle.description.channels)
     except InputError:  # a picture
         named = None
     pairs = [] if named is None else [pair for some in named.splits.values() for pair in some]
@@ -117,7 +117,7 @@ def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callabl
     if pairs:
         readers = [partial(read_example, pair, bundle.description) for pair in pairs]
         return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
-    files = find_pictures([data])
+    files = pictures_of(find_pictures([data]), bundle.description.channels)
     return [
         partial(read_picture, Path(file), bundle.description) for file in files
     ], f"{len(files)} picture{'s' * (len(files) > 1)}"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.drawing import drawn_channels
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
@@ -21,6 +22,7 @@ from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import split
 from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
+from unet_tf.planning.channel_facts import channel_facts
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import FAR, Case, Look, look_at, near_copies
 from unet_tf.planning.plan import plan_sizes
@@ -68,7 +70,7 @@ def check(
     """
     config = replace(config or TrainConfig(), **config_changes(overrides))
     findings = Findings(Path(data))
-    named = find_named(findings.data)
+    named = find_named(findings.data, config.source)
     findings.problems += named.problems
     findings.notes += named.notes
     findings.drawn = "val" not in named.splits
@@ -97,6 +99,8 @@ def check(
     cases = [Case(name, pair, looks[pair]) for name, some_pairs in splits.items() for pair in some_pairs]
     usable = [case for case in cases if case.look.fingerprint is not None]
     _gather(findings, splits, usable)
+    findings.channels = channel_facts([case for case in usable if case.split == "train"], config.source)
+    findings.shown = drawn_channels(len(findings.channels) or 1)
     _group_problems(findings, [case for case in cases if case.look.error is not None])
     if findings.masks is None and palette is None:
         findings.palette = suggest_palette(sum((Counter(case.look.colours) for case in usable), Counter()))
@@ -136,7 +140,8 @@ def _gather(findings: Findings, splits: dict[str, list[Pair]], usable: list[Case
         facts, known = findings.splits[case.split], case.known
         facts.pairs += 1
         facts.sizes[known.shape] += 1
-        facts.kinds[f"{known.dtype} {'grey' if known.channels == 1 else 'colour'}"] += 1
+        kind = {1: "grey", 3: "colour"}.get(known.channels, f"{known.channels} channels")
+        facts.kinds[f"{known.dtype} {kind}"] += 1
         facts.class_pixels += known.class_pixels
         facts.void += case.look.void + case.look.unmeasured
         facts.objects += case.look.objects
@@ -197,7 +202,11 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         findings.tile = sizes.tile.value
         check_tile(train, sizes.geometry, sizes.tile.value)
 
-    trials: list[Callable[[], Any]] = [try_sizes, lambda: measure_normalisation([known for _, known in train])]
+    def try_normalisation() -> None:
+        check_alike(train)
+        measure_normalisation([known for _, known in train])
+
+    trials: list[Callable[[], Any]] = [try_sizes, try_normalisation]
     trials += [partial(check_alike, one, None if name == "train" else train) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))

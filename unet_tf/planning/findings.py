@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette
 from unet_tf.data.weight_map import class_balance
+from unet_tf.planning.channel_facts import ChannelFacts
 
 
 @dataclass
@@ -53,6 +54,8 @@ class Findings:
         tile: suggested input size of a training tile, pixels; None where no tile fits.
         overlays: "split/name" and (h, w, 3) RGB picture of some pairs.
         drawn: whether the validation files were drawn at random.
+        channels: facts of each channel of the training images.
+        shown: which channels the overlays show, in words; "" for grey and RGB.
     """
 
     data: Path
@@ -67,6 +70,8 @@ class Findings:
     tile: int | None = None
     overlays: list[tuple[str, NDArray[np.uint8]]] = field(default_factory=list)
     drawn: bool = False
+    channels: list[ChannelFacts] = field(default_factory=list)
+    shown: str = ""
 
     @property
     def class_weights(self) -> NDArray[np.float64]:
@@ -95,6 +100,7 @@ class Findings:
                 }
                 for name, facts in self.splits.items()
             },
+            "channels": [one._asdict() for one in self.channels],
             "problems": self.problems,
             "notes": self.notes,
             "warnings": self.warnings,

@@ -15,7 +15,7 @@ from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, check_sizes
 from unet_tf.data.masks import MaskFormat, value_counts
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import read_image, read_mask
+from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -53,6 +53,8 @@ class Look:
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
         picture: overlay, where one is wanted.
+        lows: (C,) lowest measured value of each channel.
+        highs: (C,) highest one.
     """
 
     fingerprint: Fingerprint | None = None
@@ -66,6 +68,8 @@ class Look:
     counted: Sequence[float] = ()
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
+    lows: NDArray = field(default_factory=lambda: np.zeros(0))
+    highs: NDArray = field(default_factory=lambda: np.zeros(0))
 
 
 class Case(NamedTuple):
@@ -96,9 +100,8 @@ class Case(NamedTuple):
 def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumbnail: bool) -> Look:
     """Decode a pair and see what it shows; never raise for what is wrong with its files."""
     try:
-        with about(pair.image):
-            image = read_image(pair.image, pair.page)
-            nodata = nodata_values(image, declared_nodata(pair.image))
+        image, names, declared = pair.read()
+        nodata = nodata_values(image, declared)
         with about(pair.mask):
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             mask = read_mask(pair.mask, pair.page, ids, lossy)
@@ -119,9 +122,12 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     if nodata:
         gone = nodata_pixels(image, nodata)  # (H, W)
         shown, look.unmeasured = np.where(gone, np.uint8(VOID), shown), int(gone.sum())
-    look.fingerprint = examine(Decoded(image, shown, None, nodata), masks.num_classes if masks is not None else 0)
+    look.fingerprint = examine(
+        Decoded(image, shown, None, nodata, names), masks.num_classes if masks is not None else 0
+    )
     look.void = int((shown == VOID).sum()) - look.unmeasured
     image = fill_nodata(image, nodata) if nodata else image
+    look.lows, look.highs = image.min((0, 1)), image.max((0, 1))
     look.saturated = float((image == image.max()).mean())
     look.outliers = _outliers(image)
     look.thumbnail = _thumbnail(image) if with_thumbnail else None

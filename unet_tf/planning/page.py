@@ -15,6 +15,7 @@ from unet_tf.data.drawing import colour
 from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.planning.channel_facts import channel_rows
 from unet_tf.planning.findings import Findings
 from unet_tf.utils.files import replacing
 from unet_tf.utils.html import embed, table, write_page
@@ -57,9 +58,16 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         "" if findings.problems else "<p>Nothing stands in the way of training.</p>",
         _masks(findings),
         _splits(findings),
-        f"<h2>Overlays</h2>\n{embed(sheet, 'masks laid over their images')}" if sheet else "",
+        _overlays(findings, sheet),
     ]
     return write_page(out / PAGE, f"Data {findings.data.resolve().name}", sections)
+
+
+def _overlays(findings: Findings, sheet: bytes) -> str:
+    if not sheet:
+        return ""
+    shown = f"<p>Drawn are {html.escape(findings.shown)}.</p>\n" if findings.shown else ""
+    return f"<h2>Overlays</h2>\n{shown}{embed(sheet, 'masks laid over their images')}"
 
 
 def check_folder(out: Path) -> None:
@@ -161,6 +169,8 @@ def _masks(findings: Findings) -> str:
 def _splits(findings: Findings) -> str:
     header, *rows = split_rows(findings)
     classes = class_rows(findings)
-    return f"<h2>Splits</h2>\n{table(rows, header)}" + (
-        f"<h2>Classes</h2>\n{table(classes[1:], classes[0])}" if classes else ""
+    channels = channel_rows(findings.channels)
+    parts = (
+        f"<h2>{name}</h2>\n{table(r[1:], r[0])}" for name, r in (("Channels", channels), ("Classes", classes)) if r
     )
+    return f"<h2>Splits</h2>\n{table(rows, header)}" + "".join(parts)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.channels import Channels, listed
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import SPLITS, Pair
 from unet_tf.data.layout import find_named
@@ -21,7 +22,7 @@ from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
-from unet_tf.data.samples import Samples, Seen, check_alike, read_samples
+from unet_tf.data.samples import Samples, Seen, agreed_names, check_alike, read_samples
 from unet_tf.data.splits import FEW, hold_out, split, usual_share
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
@@ -72,6 +73,7 @@ class Prepared:
         val_share: share of the files that is held out, where the data does not say which.
         upright: whether pictures have an up.
         sizes: of net, tile and step.
+        channels: how the channels of the images come from the files.
     """
 
     config: TrainConfig
@@ -85,6 +87,7 @@ class Prepared:
     val_share: Choice[float]
     upright: Choice[bool]
     sizes: Sizes
+    channels: Channels
 
     @property
     def choices(self) -> dict[str, Choice[Any]]:
@@ -157,7 +160,7 @@ def prepare(
         InputError: the data or a setting cannot be used.
         Stopped: a signal has told to stop.
     """
-    found = find_named(data)
+    found = find_named(data, config.source)
     named = found.check()
     for note in found.notes:
         log.warning(note)
@@ -208,8 +211,11 @@ def prepare(
     if not planned:
         check_tile(train.seen, sizes.geometry, sizes.tile.value)
     normalisation = measure_normalisation(train.fingerprints)
+    channels = replace(config.source, names=agreed_names(train.seen))
+    if normalisation.channels not in (1, 3) or not channels.plain:
+        log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
     choices = border_weight, rare_share, loss, val_share, upright
-    return Prepared(config, masks, read, normalisation, classes, *choices, sizes)
+    return Prepared(config, masks, read, normalisation, classes, *choices, sizes, channels)
 
 
 def _read(

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unet_tf.data.folder import find_pictures
+from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
 from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted, predict_pictures, state_of
@@ -121,7 +121,8 @@ def predict_files(
     wanted, processes = Wanted(format, probabilities, overlay, instances, min_area, tta), workers_of(scheduler)
     with stoppable():
         call = _call(run, Path(out), wanted, memory, processes)
-        pictures = find_pictures([inputs] if isinstance(inputs, str | Path) else inputs)
+        found = find_pictures([inputs] if isinstance(inputs, str | Path) else inputs)
+        pictures = pictures_of(found, call.channels)
         done = _begin(call, pictures, overwrite)
         with held(call.out):
             if _settings(Path(call.out)) != _settings_of(call):
@@ -154,15 +155,16 @@ def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | 
         raise InputError(f"The smallest object must have 1 pixel or more; received {wanted.min_area}.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
-    if out.suffix.lower() in (*SUFFIXES, ".npy"):
+    if out.suffix.lower() in SUFFIXES:
         raise InputError(f"--out must be the folder of the masks; received {out.name}, which looks like a file.")
     turns_of(wanted.tta)
     budget = memory_budget(memory) / processes
     net = str((run.path if isinstance(run, Run) else Path(run)).resolve())
     model = model_hash(net)
-    predictor_for(net, model).pixels_within(budget)  # a damaged net and too little memory are said once, and now
+    predictor = predictor_for(net, model)
+    predictor.pixels_within(budget)  # a damaged net and too little memory are said once, and now
     shared = int(budget) if processes > 1 else memory
-    return Call(net, model, str(out.resolve()), wanted, shared)
+    return Call(net, model, str(out.resolve()), wanted, shared, predictor.channels)
 
 
 def _begin(call: Call, pictures: Sequence[str], overwrite: bool) -> set[str]:
@@ -222,7 +224,7 @@ def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) ->
 
 
 def _files(call: Call, picture: str) -> Iterator[Path]:
-    return (Path(call.out, name) for name in call.wanted.names(Path(picture)))
+    return (Path(call.out, name) for name in call.wanted.names(call.named(Path(picture))))
 
 
 def _folded(name: str) -> str:

@@ -192,7 +192,7 @@ class Opened:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.predictor = predictor_for(job.net, job.model)
-        self.volume = open_volume(job.image, job.axes)
+        self.volume = open_volume(job.image, job.axes, channels_of_files(self.predictor))
         target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
         self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
         self.nodata = dict(target.attrs["unet_tf"]).get("nodata", {})
@@ -204,7 +204,7 @@ class Opened:
     def tile(self, number: int) -> tuple[Picture, int]:
         """Give the plane of a chunk and the number of the tile in it."""
         plane, tile = divmod(number, len(self.grid))
-        picture = self.volume.plane(plane)
+        picture = self.volume.picture(plane, self.predictor.channels)
         return self.predictor.checked(picture, self.job.image, self.nodata.get(str(plane), ())), tile
 
     def pixels(self, number: int) -> int:
@@ -265,7 +265,7 @@ class Source:
     @functools.cached_property
     def volume(self) -> Volume:
         """The image, opened."""
-        return open_volume(self.image, self.axes)
+        return open_volume(self.image, self.axes, channels_of_files(predictor_for(str(self.net), self.model)))
 
     def settings(self) -> dict[str, Any]:
         """Give what an output must have been made with to be gone on with."""
@@ -291,18 +291,24 @@ def _begin(source: Source, out: Path, chunk: int | None, budget: float, overwrit
     if there and not overwrite:
         return
     predictor = predictor_for(str(source.net), source.model)
-    predictor.checked(volume.plane(0), str(source.image))
+    predictor.checked(volume.picture(0, predictor.channels), str(source.image))
     grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
-    nodata = {str(plane): list(found) for plane in range(count_planes(volume)) if (found := _nodata(volume, plane))}
+    pictures = ((str(plane), volume.picture(plane, predictor.channels)) for plane in range(count_planes(volume)))
+    nodata = {plane: list(found) for plane, picture in pictures if (found := _nodata(volume, picture))}
     settings = source.settings() | {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
     with held(out, alone=True) if there else nullcontext():
         _create(out, volume, grid, predictor, settings)
 
 
-def _nodata(volume: Volume, plane: int) -> tuple[float, ...]:
+def channels_of_files(predictor: Predictor) -> int:
+    """How many channels the files have that a net was trained on."""
+    return len(predictor.channels.names) or predictor.network.channels
+
+
+def _nodata(volume: Volume, picture: Picture) -> tuple[float, ...]:
     """The values of a plane that stand for "no measurement"; planes of signed or float pixels are read for it."""
     look()
-    return nodata_of(volume.plane(plane), volume.nodata)
+    return nodata_of(picture, volume.nodata)
 
 
 def stored_nodata(out: str | Path) -> tuple[float, ...]:

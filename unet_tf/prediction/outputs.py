@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.drawing import colour, overlay
-from unet_tf.data.nodata import declared_nodata, nodata_of
-from unet_tf.data.pictures import count_pages, read_image, stack_writer, write_picture
+from unet_tf.data.nodata import nodata_of
+from unet_tf.data.pictures import count_pages, stack_writer, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.predict import predictor_for
@@ -28,7 +29,7 @@ from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
 
 FORMATS = ("png", "tif")
-SINGLE = (".png", ".jpg", ".jpeg", ".bmp")
+SINGLE = (".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz")
 """Suffixes of pictures that are no stacks."""
 COLUMNS = (
     "page", "id", "class", "area", "centroid_row", "centroid_column", "top", "left", "bottom", "right",
@@ -84,6 +85,7 @@ class Call:
         out: folder of the files.
         wanted: what goes there.
         memory: what the tiles of a process may take, bytes or such as "2GB"; None for a quarter of what is free.
+        channels: how the channels of a picture come from its files.
     """
 
     net: str
@@ -91,10 +93,15 @@ class Call:
     out: str
     wanted: Wanted
     memory: int | str | None = None
+    channels: Channels = ALL
 
     def is_done(self, picture: Path) -> bool:
         """Say whether a mask of that name lies there: it is written last."""
-        return any(Path(self.out, self.wanted.mask_name(picture, pages)).is_file() for pages in (1, 2))
+        return any(Path(self.out, self.wanted.mask_name(self.named(picture), pages)).is_file() for pages in (1, 2))
+
+    def named(self, picture: Path) -> Path:
+        """What a picture is called, by the first of its files: without the suffix of a channel."""
+        return picture.with_name(f"{self.channels.stem(picture)}{picture.suffix}")
 
 
 class Result(NamedTuple):
@@ -162,16 +169,16 @@ def _steps(
     """What is left to do with each picture once its pages are predicted, for the thread that writes."""
     several = call.wanted.probabilities or call.wanted.instances
     method: Callable[..., NDArray[Any]] = predictor.probabilities if several else predictor.predict
-    for file, state, pages, first in ahead(_first_page, pictures):
+    channels = predictor.channels
+    for file, state, pages, first in ahead(functools.partial(_first_page, channels), pictures):
         look()
         output = Output(call, predictor, file, pages, state)
         unfinished.append(output)
         try:
             if isinstance(first, InputError):
                 raise first
-            declared = declared_nodata(file)
-            others = ahead(functools.partial(read_image, file), range(1, pages))
-            for number, image in enumerate(itertools.chain([first], others)):
+            others = ahead(functools.partial(channels.read, channels.files(file)), range(1, pages))
+            for number, (image, _, declared) in enumerate(itertools.chain([first], others)):
                 if output.error:
                     break  # its files cannot be written: the pages that are left are for nothing
                 name = str(file) if pages == 1 else f"{file}, page {number},"
@@ -186,11 +193,11 @@ def _steps(
         yield output.end
 
 
-def _first_page(file: Path) -> tuple[Path, str, int, NDArray | InputError]:
+def _first_page(channels: Channels, file: Path) -> tuple[Path, str, int, Channelled | InputError]:
     """The file, its state, its number of pages and the first of them, or what is wrong with it."""
     state = state_of(file)
     try:
-        return file, state, count_pages(file), read_image(file)
+        return file, state, count_pages(file), channels.read(channels.files(file))
     except InputError as error:
         return file, state, 0, error
 
@@ -213,7 +220,7 @@ class Output:
     def __init__(self, call: Call, predictor: Predictor, file: Path, pages: int, state: str) -> None:
         self.wanted, self.out = call.wanted, Path(call.out)
         self.masks, self.classes = predictor.masks, predictor.classes
-        self.file, self.pages, self.state = file, pages, state
+        self.file, self.named, self.pages, self.state = file, call.named(file), pages, state
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
         self.nodata: set[float] = set()
         self.mask: NDArray[np.uint8] | None = None
@@ -263,11 +270,11 @@ class Output:
 
     def _open(self, page: Page) -> None:
         """Begin the files; the mask, which says that all are there, is the last to get its name."""
-        wanted, stem, kind = self.wanted, self.file.stem, "png" if self.pages == 1 else "tif"
+        wanted, stem, kind = self.wanted, self.named.stem, "png" if self.pages == 1 else "tif"
         if self.pages == 1:
             self.files.push(self._write_mask)
         else:
-            self.add_mask = self._stack(wanted.mask_name(self.file, self.pages), self.colours)
+            self.add_mask = self._stack(wanted.mask_name(self.named, self.pages), self.colours)
         if wanted.probabilities:
             shape = ((self.pages,) if self.pages > 1 else ()) + (*page.label.shape, len(self.classes))
             path = self.files.enter_context(replacing(self.out / f"{stem}.npy"))
@@ -285,7 +292,7 @@ class Output:
     def _write_mask(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the mask of a single picture, after all other files, unless one of them failed."""
         if kind is None and self.mask is not None:
-            write_picture(self.out / self.wanted.mask_name(self.file), self.mask, self.colours)
+            write_picture(self.out / self.wanted.mask_name(self.named), self.mask, self.colours)
 
     def _pictures(self, name: str) -> Callable[[NDArray], None]:
         """A function that writes the picture, or the next page of the stack."""

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import Measured
 from unet_tf.data.normalisation import Normalisation
@@ -46,6 +47,7 @@ class Predictor:
         normalisation: of the images, or None.
         masks: how masks are drawn: `predictor.masks.mask(label)`.
         classes: names of the classes.
+        channels: how the channels of an image come from picture files.
 
     Raises:
         InputError: there is no such net, it is damaged, or what was given beside it does not fit.
@@ -85,6 +87,7 @@ class Predictor:
         self.normalisation = normalisation
         self.masks = MaskFormat("index", self.network.num_classes) if masks is None else masks
         self.classes = own.classes if own is not None else tuple(map(str, range(self.network.num_classes)))
+        self.channels = own.channels if own is not None else Channels()
         found = self.network.channels, self.network.num_classes
         wanted = found[0] if normalisation is None else normalisation.channels, self.masks.num_classes
         if found != wanted:

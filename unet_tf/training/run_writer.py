@@ -18,6 +18,7 @@ from pathlib import Path
 import keras
 import tomli_w
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.samples import Samples
@@ -149,9 +150,11 @@ class RunWriter:
         self._save_pairs(prepared.splits)
         if plan.border_weight or plan.class_balance:
             write_weights(self.path / Run.WEIGHTS, prepared.splits["train"], prepared.masks)
-        self.save_plan(plan, prepared.masks, prepared.normalisation, data)
+        self.save_plan(plan, prepared.masks, prepared.normalisation, data, prepared.channels)
 
-    def save_plan(self, plan: Plan, masks: MaskFormat, normalisation: Normalisation, data: Path) -> None:
+    def save_plan(
+        self, plan: Plan, masks: MaskFormat, normalisation: Normalisation, data: Path, channels: Channels | None = None
+    ) -> None:
         """Write every setting of a run and why it is that, the data, the versions and the command that made it."""
         backend = keras.backend.backend()
         stored = {
@@ -160,6 +163,7 @@ class RunWriter:
             "plan": dict(plan.reasons),
             "masks": asdict(masks),
             "normalisation": asdict(normalisation),
+            "channels": asdict(channels or Channels()),
             "data": {"path": str(data.resolve())},
             "versions": {
                 "unet_tf": __version__,

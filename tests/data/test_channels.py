@@ -1,0 +1,264 @@
+"""Which channels a net takes of which files, and what is refused."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data.channels import Channels, listed
+from unet_tf.data.layout import find_named
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import write_picture
+from unet_tf.data.samples import read_samples
+from unet_tf.data.volumes import open_volume
+from unet_tf.errors import InputError
+
+RNG = np.random.default_rng(0)
+FIVE = RNG.integers(0, 256, (9, 11, 5), dtype=np.uint8)
+DYES = ("DAPI", "GFP", "Cy5", "a", "b")
+
+
+def bands(path, image, **options):
+    options = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None} | options
+    tifffile.imwrite(path, image, **options)
+    return path
+
+
+def dyes(path, image, names):
+    planes, told = np.moveaxis(image, -1, 0), {"axes": "CYX", "Channel": {"Name": list(names)}}
+    tifffile.imwrite(path, planes, ome=True, metadata=told, photometric="minisblack")
+    return path
+
+
+def stack(path, planes, axes):
+    tifffile.imwrite(path, planes, metadata={"axes": axes}, photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("picked", "numbers"), [(("0", "3"), [0, 3]), (("GFP", "DAPI"), [1, 0]), (("4",), [4]), ((), [0, 1, 2, 3, 4])]
+)
+def test_channels_are_picked_by_number_and_name_in_their_order(tmp_path, picked, numbers):
+    file = dyes(tmp_path / "a.ome.tif", FIVE, DYES)
+    read = Channels(picked).read([file])
+    np.testing.assert_array_equal(read.image, FIVE[..., numbers])
+    assert read.names == DYES
+    assert Channels(picked, names=DYES).taken == tuple(DYES[n] for n in numbers)
+
+
+def test_a_name_that_is_a_number_is_a_name(tmp_path):
+    file = dyes(tmp_path / "a.ome.tif", FIVE[..., :2], ["488", "1"])
+    np.testing.assert_array_equal(Channels(("1", "488")).read([file]).image, FIVE[..., [1, 0]])
+    np.testing.assert_array_equal(Channels(("0",)).read([file]).image, FIVE[..., :1])
+
+
+@pytest.mark.parametrize(
+    ("picked", "words"),
+    [
+        (("5",), r"has no channel '5': it has 5 \(0 DAPI, 1 GFP, 2 Cy5, 3 a, 4 b\)"),
+        (("-1",), "has no channel '-1'"),
+        (("dapi",), "has no channel 'dapi'"),
+        (("DAPI", "0"), r"must be taken once; DAPI, 0 are \[0, 0\]"),
+        (("9" * 99,), "has no channel"),
+    ],
+)
+def test_channels_that_are_not_there_are_refused_with_those_that_are(tmp_path, picked, words):
+    file = dyes(tmp_path / "a.ome.tif", FIVE, DYES)
+    with pytest.raises(InputError, match=words) as raised:
+        Channels(picked).read([file])
+    assert raised.value.file == file
+
+
+def test_a_name_that_stands_twice_is_picked_by_number(tmp_path):
+    file = dyes(tmp_path / "a.ome.tif", FIVE[..., :3], ["GFP", "GFP", "DAPI"])
+    with pytest.raises(InputError, match="several channels 'GFP': 0 GFP, 1 GFP, 2 DAPI. Choose by number"):
+        Channels(("GFP",)).read([file])
+    assert Channels(("1", "DAPI")).read([file]).image.shape == (9, 11, 2)
+
+
+def test_equal_channels_are_channels_where_some_are_picked(tmp_path):
+    write_picture(tmp_path / "a.png", np.repeat(FIVE[..., :1], 3, 2))
+    assert Channels().read([tmp_path / "a.png"]).image.shape == (9, 11, 1)
+    assert Channels(("0", "2")).read([tmp_path / "a.png"]).image.shape == (9, 11, 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "words"),
+    [
+        (DYES, FIVE[..., :4], r"trained on, 5 \(0 DAPI, 1 GFP, 2 Cy5, 3 a, 4 b\); .*a\.ome\.tif has 4 \(0, 1, 2, 3\)"),
+        (("", "", "", "", ""), FIVE[..., :4], r"trained on, 5 \(0, 1, 2, 3, 4\); .* has 4 \(0, 1, 2, 3\)"),
+        (DYES, ("GFP", "DAPI", "Cy5", "a", "b"), r"has 5 \(0 GFP, 1 DAPI, 2 Cy5, 3 a, 4 b\)"),
+        (DYES, ("DAPI", "GFP", "Cy5", "a", "c"), "4 b.*4 c"),
+    ],
+)
+@pytest.mark.parametrize("picked", [(), ("0", "1")])
+def test_another_count_or_order_than_in_training_is_refused_with_both_lists(tmp_path, names, given, words, picked):
+    file = tmp_path / "a.ome.tif"
+    bands(file, given) if isinstance(given, np.ndarray) else dyes(file, FIVE, given)
+    channels = Channels(picked, names=names)
+    with pytest.raises(InputError, match=words):
+        channels.read([file])
+    with pytest.raises(InputError, match=words):
+        open_volume(file).picture(0, channels)
+
+
+def test_a_file_without_names_is_taken_by_place(tmp_path):
+    file = bands(tmp_path / "a.tif", FIVE)
+    np.testing.assert_array_equal(Channels(("Cy5",), names=DYES).read([file]).image, FIVE[..., 2:3])
+    picture = open_volume(file).picture(0, Channels(("Cy5", "0"), names=DYES))
+    np.testing.assert_array_equal(picture[2:5, 3:9], FIVE[2:5, 3:9, [2, 0]])
+
+
+@pytest.mark.parametrize("page", [0, 3, 4, 7])
+def test_neighbours_are_channels_mirrored_at_the_ends_of_z(tmp_path, page):
+    planes = RNG.integers(0, 256, (2, 4, 9, 11), dtype=np.uint8)
+    file = stack(tmp_path / "a.tif", planes, "TZYX")
+    t, z = divmod(page, 4)
+    near = [(t, {-1: 1, 4: 2}.get(at, at)) for at in (z - 1, z, z + 1)]
+    expected = np.dstack([planes[at] for at in near])
+    channels = Channels(context=1)
+    np.testing.assert_array_equal(channels.read([file], page).image, expected)
+    picture = open_volume(file).picture(page, channels)
+    np.testing.assert_array_equal(picture[0:9, 0:11], expected)
+    assert Channels(context=1, names=("",)).taken == ("z-1 0", "z+0 0", "z+1 0")
+
+
+def test_neighbours_of_several_channels_come_plane_by_plane(tmp_path):
+    planes = RNG.integers(0, 256, (3, 2, 9, 11), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", planes, imagej=True, metadata={"axes": "ZCYX", "Labels": ["x", "y"] * 3})
+    channels = Channels(("y", "x"), context=1)
+    expected = np.dstack([planes[z, c] for z in (1, 0, 1) for c in (1, 0)])
+    np.testing.assert_array_equal(channels.read([tmp_path / "a.tif"]).image, expected)
+    assert Channels(("y", "x"), (), 1, ("x", "y")).taken[:2] == ("z-1 y", "z-1 x")
+
+
+def test_neighbours_of_a_single_picture_are_refused(tmp_path):
+    write_picture(tmp_path / "a.png", FIVE[..., :3])
+    with pytest.raises(InputError, match=r"neighbouring planes of a stack, and .*a\.png holds one picture"):
+        Channels(context=1).read([tmp_path / "a.png"])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pictures of two files each, one of them with a letter in two Unicode forms, and their masks."""
+    for name in ("a", "e\u0301b"):
+        for number, dye in enumerate(("_dapi", "_gfp")):
+            (tmp_path / "images").mkdir(exist_ok=True)
+            bands(tmp_path / f"images/{name}{dye}.tif", FIVE[..., number])
+        write_picture(tmp_path / f"masks/{name}.png", np.eye(9, 11, dtype=np.uint8) * 255)
+    return tmp_path
+
+
+SUFFIXES = Channels(suffixes=("_dapi", "_gfp"))
+
+
+def test_two_files_are_one_picture(folder):
+    pairs = find_named(folder, SUFFIXES).check()[""]
+    assert [pair.name for pair in pairs] == ["a", "\xe9b"]
+    for pair in pairs:
+        read = pair.read()
+        np.testing.assert_array_equal(read.image, FIVE[..., :2])
+        assert read.names == ("dapi", "gfp")
+    swapped = Channels(("gfp", "dapi"), SUFFIXES.suffixes)
+    np.testing.assert_array_equal(find_named(folder, swapped).check()[""][0].read().image, FIVE[..., [1, 0]])
+
+
+@pytest.mark.parametrize("lines", ["a\n", "images/a_gfp.tif\n", "images/a_dapi.tif masks/a.png\n"])
+def test_a_list_names_the_picture_or_one_of_its_files(folder, lines):
+    (folder / "train.txt").write_text(lines)
+    pairs = find_named(folder, SUFFIXES).check()["train"]
+    assert [(pair.name, [file.name for file in pair.files]) for pair in pairs] in (
+        [("a", ["a_dapi.tif", "a_gfp.tif"])],
+        [("a_dapi", ["a_dapi.tif", "a_gfp.tif"])],
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: (f / "images/a_gfp.tif").unlink(), r"1 pictures have no file that ends in _gfp: a\."),
+        (
+            lambda f: bands(f / "images/b.tif", FIVE),
+            r"1 images end in none of _dapi, _gfp \(--channel-suffix\): .*b\.tif",
+        ),
+        (lambda f: bands(f / "images/_dapi.tif", FIVE), r"1 images end in none of _dapi, _gfp"),
+        (lambda f: bands(f / "images/a_gfp.tiff", FIVE), "are the same channel of one picture. Keep one"),
+    ],
+)
+def test_files_that_do_not_make_pictures_are_problems(folder, change, words):
+    change(folder)
+    with pytest.raises(InputError, match=words):
+        find_named(folder, SUFFIXES).check()
+
+
+def test_a_suffix_of_no_file_is_a_problem(folder):
+    with pytest.raises(InputError, match="4 images end in none of _x, _y"):
+        find_named(folder, Channels(suffixes=("_x", "_y"))).check()
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (FIVE[:5, :, 0], r"one size and pixel type; .*a_dapi\.tif is 9x11 uint8, .*a_gfp\.tif is 5x11 uint8"),
+        (FIVE[..., 0].astype(np.uint16), "is 9x11 uint16"),
+    ],
+)
+def test_files_of_one_picture_are_alike(folder, image, words):
+    bands(folder / "images/a_gfp.tif", image)
+    with pytest.raises(InputError, match=words):
+        find_named(folder, SUFFIXES).check()[""][0].read()
+
+
+def test_files_of_one_picture_have_as_many_pages(folder):
+    stack(folder / "images/a_gfp.tif", np.zeros((2, 9, 11), np.uint8), "ZYX")
+    with pytest.raises(InputError, match=r"one number of pages; .*a_dapi\.tif has 1, .*a_gfp\.tif has 2"):
+        find_named(folder, SUFFIXES).check()[""][0].read()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"channels": "0,0"}, "channels must be different names or numbers"),
+        ({"channels": "0,,1"}, "channels must be different names or numbers"),
+        ({"channel_suffix": "_a"}, "channel_suffix must be 2 or more different endings"),
+        ({"channel_suffix": "_gfp,gfp"}, "none of which ends in another"),
+        ({"context": -1}, "context must be 0 to 16"),
+        ({"channels": True}, "channels must be texts"),
+    ],
+)
+def test_settings_that_say_nothing_are_refused(settings, words):
+    with pytest.raises(InputError, match=words):
+        TrainConfig(**config_changes(settings))
+
+
+def test_settings_are_texts_with_commas_or_lists():
+    for channels in ("0, NIR", ["0", "NIR"], [0, "NIR"], ("0", "NIR")):
+        assert TrainConfig(**config_changes({"channels": channels})).source.picked == ("0", "NIR")
+    assert TrainConfig(**config_changes({"channels": 3})).channels == ("3",)
+    assert TrainConfig(**config_changes({"channels": ""})).channels == ()
+
+
+def samples(folder, *images):
+    for number, image in enumerate(images):
+        (folder / "images").mkdir(exist_ok=True)
+        image(folder / f"images/{number}.ome.tif")
+        write_picture(folder / f"masks/{number}.ome.png", np.eye(9, 11, dtype=np.uint8) * 255)
+    return read_samples(find_named(folder).check()[""], MaskFormat("binary"))
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (lambda p: bands(p, FIVE[..., :4]), r"0\.ome\.tif has 5 \(0 DAPI, .*\); .*1\.ome\.tif has 4 \(0, 1, 2, 3\)"),
+        (lambda p: dyes(p, FIVE, DYES[::-1]), r"in one order; .*0 DAPI, 1 GFP.*0 b, 1 a"),
+        (lambda p: bands(p, FIVE[..., 0]), r"1\.ome\.tif has 1 \(0\)"),
+    ],
+)
+def test_files_of_a_data_set_have_the_same_channels(tmp_path, other, words):
+    with pytest.raises(InputError, match=words):
+        samples(tmp_path, lambda p: dyes(p, FIVE, DYES), other)
+
+
+def test_lists_in_words():
+    assert listed(["", "GFP"]) == "0, 1 GFP"
+    assert listed([""] * 22).endswith("19 and 2 more")

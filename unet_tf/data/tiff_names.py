@@ -1,0 +1,84 @@
+"""Names of the channels of a TIFF file, as OME, ImageJ and GDAL write them."""
+
+from __future__ import annotations
+
+import html
+import re
+import struct
+
+import numpy as np
+
+from unet_tf.data.tiff_pages import Tag, TiffPage
+
+LONGEST = 100
+"""Characters of a name that are kept."""
+LABELS = b"labl"
+"""Type of ImageJ's metadata that holds a label for each plane."""
+NUMBERED = re.compile(r"\b[czt]:\d+/\d+", re.IGNORECASE)
+"""What ImageJ itself labels planes with: "c:1/2 z:3/9 - file", which names no channel."""
+
+
+def channel_names(page: TiffPage, channels: int) -> tuple[str, ...]:
+    """The names of so many channels, each "" where the file names none.
+
+    Args:
+        page: the first one of a file.
+        channels: how many a picture has.
+    """
+    for found in (_of_ome(page), _of_gdal(page, channels), _of_imagej(page, channels)):
+        if len(found) == channels and any(found):
+            return tuple(_plain(name) for name in found)
+    return ("",) * channels
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in " ".join(name.split()) if letter.isprintable())[:LONGEST]
+
+
+def _of_ome(page: TiffPage) -> list[str]:
+    """Names of the channels of an OME-TIFF file's first image."""
+    if "<OME" not in page.description[:2000] and ":OME" not in page.description[:2000]:
+        return []
+    first = re.split(r"</(?:\w+:)?Image>", page.description, maxsplit=1)[0]
+    found = [re.search(r'\bName="([^"]*)"', tag) for tag in re.findall(r"<(?:\w+:)?Channel\b([^>]*)>", first)]
+    return [html.unescape(name.group(1)) if name else "" for name in found]
+
+
+def _of_gdal(page: TiffPage, channels: int) -> list[str]:
+    """Descriptions of the bands of a GeoTIFF file, which GDAL keeps as XML in a tag of its own."""
+    names = [""] * channels
+    for head, text in re.findall(r"<Item\b([^>]*)>([^<]*)</Item>", page.text(Tag.GDAL_METADATA)):
+        said = dict(re.findall(r'(\w+)="([^"]*)"', head))
+        band = said.get("sample", "")
+        if said.get("role", "").lower() == "description" and band.isdecimal() and int(band[:9]) < channels:
+            names[int(band[:9])] = html.unescape(text)
+    return names
+
+
+def _of_imagej(page: TiffPage, channels: int) -> list[str]:
+    """Labels of the channels of an ImageJ file, its fastest axis, where all planes of a channel have the same."""
+    labels = _labels(page) if channels > 1 else []
+    numbered = any(NUMBERED.search(label) for label in labels)
+    alike = labels == labels[:channels] * (len(labels) // channels)
+    return labels[:channels] if alike and not numbered and len({*labels}) == channels else []
+
+
+def _labels(page: TiffPage) -> list[str]:
+    """ImageJ's labels of all planes.
+
+    The tag begins with "IJIJ", and a type and a number for each kind of entry; the lengths are in another tag.
+    """
+    lengths = [int(one) for one in page.tags.get(Tag.IMAGEJ_LENGTHS, np.zeros(0, int))]
+    data = page.tags.get(Tag.IMAGEJ, np.zeros(0, np.uint8)).tobytes()
+    if not lengths or lengths[0] < 12 or sum(lengths) > len(data) or data[:4] not in (b"IJIJ", b"JIJI"):
+        return []
+    order = ">" if data[:4] == b"IJIJ" else "<"
+    at, number = lengths[0], 1
+    for kind, count in struct.iter_unpack(order + "4sI", data[4 : 4 + (lengths[0] - 4) // 8 * 8]):
+        own = lengths[number : number + count]
+        if (kind if order == ">" else kind[::-1]) == LABELS:
+            starts = np.cumsum([at, *own])[:-1].tolist()
+            coding = "utf-16-be" if order == ">" else "utf-16-le"
+            return [data[a : a + length].decode(coding, "replace") for a, length in zip(starts, own, strict=True)]
+        at, number = at + sum(own), number + len(own)
+    return []
