@@ -17,6 +17,7 @@ import numpy as np
 from unet_tf.data.augment import Augmentation
 from unet_tf.data.mask_kind import MaskSettings, class_names
 from unet_tf.data.masks import KINDS, UNKNOWN
+from unet_tf.data.naming import Naming
 from unet_tf.data.samples import CACHES
 from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
@@ -73,6 +74,12 @@ class Settings:
 
     void: tuple[str, ...] = _setting((), _ANY, 'what counts nowhere: class names, mask values, or colours "R,G,B"')
     inverted: bool = _setting(False, _ANY, "in binary masks 0 is class 1")
+    images_dir: str = _setting("", _ANY,
+        "folder of the images in DATA, or in each split of it, where its name does not say so")
+    masks_dir: str = _setting("", _ANY, "folder of the masks, likewise")
+    mask_prefix: str = _setting("", _ANY, "what stands before the name of the image in that of its mask")
+    mask_suffix: str = _setting("", _ANY,
+        'what stands behind it, such as "_1stHO" where two people drew masks, or "_gt.png"')
     mask_tolerance: float = _setting(0.0, _NOT_NEGATIVE,
         "largest distance at which another mask value is taken for the nearest known one: for JPEG and soft edges 128 "
         "if binary, 442 (any) in colours")
@@ -98,6 +105,11 @@ class Settings:
         "standard deviation of the elastic grid's vectors, pixels; 10 in the paper")
     contrast: float = _setting(0.2, _RATE, "largest random change of contrast, share")
     brightness: float = _setting(0.2, _NOT_NEGATIVE, "largest random change of brightness, standard deviations")
+
+    @property
+    def naming(self) -> Naming:
+        """Where images and masks lie, and how their names differ, as far as it is said."""
+        return Naming(self.images_dir, self.masks_dir, self.mask_prefix, self.mask_suffix)
 
     @property
     def augmentation(self) -> Augmentation:

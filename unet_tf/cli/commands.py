@@ -24,7 +24,7 @@ from unet_tf.cli.console import (
     tensorboard_callback,
     working,
 )
-from unet_tf.cli.options import SETTINGS, with_settings
+from unet_tf.cli.options import NAMING, SETTINGS, with_settings
 from unet_tf.config import PRESETS, preset_settings, read_config
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
@@ -103,11 +103,12 @@ def demo(
 
 @app.command(
     epilog="Examples:\n\nunet-tf check cells/\n\nunet-tf check streets/ --out streets-check\n\n"
-    "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'"
+    "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'\n\n"
+    "unet-tf check eyes/ --masks-dir 1st_manual\n\nunet-tf check streets/ --mask-suffix _gtFine_labelIds"
 )
 @with_settings(
-    "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "depth",
-    "padding", "tile",
+    "classes", "masks", "void", "inverted", "mask_tolerance", *NAMING, "val_share", "group", "fold", "split_seed",
+    "depth", "padding", "tile",
 )  # fmt: skip
 def check(
     data: Data,

@@ -187,6 +187,8 @@ def print_findings(findings: Findings) -> None:
     """Print what a check found: tables, suggestions, what deserves a look, what would stop training."""
     from unet_tf.planning.page import class_rows, split_rows, suggestions
 
+    if findings.rules:
+        console.print(f"Pairs: {literal('; '.join(findings.rules))}")
     for rows in filter(None, (split_rows(findings), class_rows(findings))):
         print_table(rows)
     for name, value in suggestions(findings):

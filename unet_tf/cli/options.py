@@ -11,9 +11,12 @@ import typer
 
 from unet_tf.config import TrainConfig
 
+NAMING = ("images_dir", "masks_dir", "mask_prefix", "mask_suffix")
+"""Settings by which files are paired."""
 PANELS = {
     "Data": (
-        "classes", "masks", "void", "inverted", "mask_tolerance", "val_share", "group", "fold", "split_seed", "cache",
+        "classes", "masks", "void", "inverted", "mask_tolerance", *NAMING, "val_share", "group", "fold", "split_seed",
+        "cache",
     ),
     "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision", "start_from", "logits_scale"),
     "Course": (
@@ -77,7 +80,7 @@ def _default(name: str, default: Any) -> str:
         return "15 without --epochs"
     if name in PLANNED:
         return "by the data"
-    return "none" if default in (None, ()) else str(default)
+    return "none" if default in (None, (), "") else str(default)
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

@@ -62,12 +62,14 @@ class Found:
         problems: what has to be mended before the pairs can be used, one text each.
         notes: what lies there and is not used, one text each.
         used: the folders whose files are used.
+        rules: how names of masks differ from those of their images, in words.
     """
 
     splits: dict[str, list[Pair]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     used: set[Path] = field(default_factory=set)
+    rules: list[str] = field(default_factory=list, compare=False)
 
     def check(self) -> dict[str, list[Pair]]:
         """The pairs by split.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from unet_tf.data.folder import (
     MASK_SUFFIX,
@@ -25,44 +23,50 @@ from unet_tf.data.folder import (
     unread_note,
 )
 from unet_tf.data.lists import find_lists, read_pairs
+from unet_tf.data.matching import folding, keyed, part
+from unet_tf.data.naming import Affix, Naming
 from unet_tf.data.pictures import SUFFIXES
+from unet_tf.data.roles import (
+    ROLES,
+    Place,
+    Roles,
+    check_said,
+    guess,
+    holds_pictures,
+    look_for_rivals,
+    said_folders,
+    settle,
+)
 from unet_tf.errors import InputError
 
-ROLES = {
-    "images": ("images", "image", "imgs", "img", "jpegimages"),
-    "masks": ("masks", "mask", "labels", "label", "instances", "annotations", "annotation", "annots", "annot",
-              "segmentationclass"),
-}  # fmt: skip
-"""What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
 EXPECTED = (
     "expected images/NAME.png and masks/NAME.png, or NAME.png and NAME_mask.png "
-    f"({', '.join(suffix[1:] for suffix in SUFFIXES)}), directly or in train/, val/ and test/."
+    f"({', '.join(suffix[1:] for suffix in SUFFIXES)}), directly or in train/, val/ and test/. "
+    "Other folders are said by --images-dir and --masks-dir."
 )
 _SPLIT = f"(?P<split>{'|'.join(sorted(SPLIT_OF, reverse=True))})"
 _ROLE = f"(?P<role>{'|'.join(sorted((name for names in ROLES.values() for name in names), reverse=True))})"
 _NAMES = [re.compile(pattern) for pattern in (_SPLIT, _ROLE, f"{_SPLIT}[ _.-]?{_ROLE}", f"{_ROLE}[ _.-]?{_SPLIT}")]
 
 
-class Place(NamedTuple):
-    """The folders of the images and of the masks of a split; no folder of masks where these lie beside the images."""
-
-    images: Path
-    masks: Path | None = None
+ANY = Naming()
+"""Nothing is said: the files tell."""
 
 
-def find_named(folder: str | Path) -> Found:
+def find_named(folder: str | Path, naming: Naming = ANY) -> Found:
     """The pairs of a data folder, as far as its files say what is for training, validation and test.
 
     Args:
         folder: holds `train.txt` (and `val.txt`, `test.txt`) with a line for each pair (`unet_tf.data.lists`); or
             `train/`, `val/`, `test/` of pairs; or pairs. Pairs are `images/NAME` with `masks/NAME`, or `NAME` with
-            `NAME_mask` beside it. README has the other names and layouts that are understood.
+            `NAME_mask` beside it. docs/layouts.md has the other names and layouts that are understood.
+        naming: what is said of folders and names where the files do not tell.
 
     Returns:
         The pairs by split, what is wrong with them, and what is not used.
 
     Raises:
-        InputError: there is no such folder, or a list holds no text.
+        InputError: there is no such folder, or none that `naming` says, or a list holds no text.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -71,15 +75,16 @@ def find_named(folder: str | Path) -> Found:
             if folder.is_file()
             else f"There is no folder {folder}. Give the folder that holds images/ and masks/."
         )
+    check_said(folder, naming)
     found, layout = Found(), Found()
     if lists := find_lists(folder, found):
-        for split, place in _places(folder, layout).items():
-            layout.splits[split] = match(place, split, layout)
+        for split, place in _places(folder, layout, naming).items():
+            layout.splits[split] = match(place, split, layout, naming)
         read_pairs(folder, lists, layout.splits, found)
     else:
-        places = _places(folder, found)
+        places = _places(folder, found, naming)
         for split, place in places.items():
-            found.splits[split] = match(place, split, found)
+            found.splits[split] = match(place, split, found, naming)
             # val/ alone can be judged by
             if not found.splits[split] and not (place == Place(folder) and len(places) > 1):
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
@@ -91,20 +96,20 @@ def find_named(folder: str | Path) -> Found:
     return found
 
 
-def _places(folder: Path, found: Found) -> dict[str, Place]:
+def _places(folder: Path, found: Found, naming: Naming) -> dict[str, Place]:
     """Where the pairs of each split lie; of "" where nothing says a split."""
-    named = _named(folder, found)
+    named = _roles(folder, found, naming)
     places: dict[str, Place] = {}
-    for split in SPLITS:
+    for split in SPLITS if not said_folders(folder, naming) else ():
         whole, images, masks = (named.get((split, role)) for role in ("", "images", "masks"))
         if whole is not None:
-            inside = _inside(whole, _named(whole, found))
+            inside = _inside(whole, _roles(whole, found, naming), naming)
             places[split] = Place(whole, masks) if inside == Place(whole) else inside
         elif images is not None:
             places[split] = Place(images, masks)
     if "train" in places:
         return places
-    own = _inside(folder, named)
+    own = _inside(folder, named, naming)
     below = {} if own.images == folder else _splits(own.images, found)
     if not below:
         return {"train" if places else "": own, **places}
@@ -118,7 +123,16 @@ def _places(folder: Path, found: Found) -> dict[str, Place]:
     return places | {split: Place(path, of_masks.get(split)) for split, path in below.items() if split not in lone}
 
 
-def _named(folder: Path, found: Found) -> dict[tuple[str, str], Path]:
+def _roles(folder: Path, found: Found, naming: Naming) -> Roles:
+    """Folders in a folder by what a person, their names, or words in their names say."""
+    said, named = said_folders(folder, naming), _named(folder, found)
+    if ("", "masks") in named and not naming.masks:
+        look_for_rivals(folder, named["", "masks"], found)
+    named |= said
+    return named | guess(folder, named, found)
+
+
+def _named(folder: Path, found: Found) -> Roles:
     """Folders in a folder by what their names say: a split or "", and a role or ""."""
     candidates: dict[tuple[str, str], list[Path]] = {}
     for path in scan(folder).folders:
@@ -130,7 +144,7 @@ def _named(folder: Path, found: Found) -> dict[tuple[str, str], Path]:
             candidates.setdefault((split, role), []).append(path)
     named = {}
     for (split, role), paths in candidates.items():
-        filled = [path for path in paths if _holds_pictures(path)]
+        filled = [path for path in paths if holds_pictures(path)]
         if split and len(filled) > 1:
             found.problems.append(
                 f"{' and '.join(path.name for path in filled)} in {folder} mean the same split, {split}. Put their "
@@ -146,47 +160,62 @@ def _splits(folder: Path, found: Found) -> dict[str, Path]:
     return {split: path for (split, role), path in _named(folder, found).items() if split and not role}
 
 
-def _holds_pictures(folder: Path) -> bool:
-    return any(listing.pictures or listing.unread for _, listing in scan_all(folder))
-
-
-def _inside(folder: Path, named: dict[tuple[str, str], Path]) -> Place:
+def _inside(folder: Path, named: Roles, naming: Naming) -> Place:
     """Where images and masks lie in a folder that is not split any further."""
     images, masks = named.get(("", "images")), named.get(("", "masks"))
-    if images is None and masks is not None and any(MASK_SUFFIX.search(p.stem) for p in list_pictures(folder)):
+    if (
+        images is None
+        and masks is not None
+        and not naming.masks
+        and any(MASK_SUFFIX.search(p.stem) for p in list_pictures(folder))
+    ):
         return Place(folder)  # NAME_mask lies beside NAME
     return Place(images or folder, masks)
 
 
-def match(place: Place, split: str, found: Found) -> list[Pair]:
+def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[Pair]:
     """Pair the pictures of a place by name, sorted by it; what cannot be paired goes to the problems.
 
     `p1/NAME` in the folder of images belongs to `p1/NAME` in that of masks. NAME_mask, NAME_label or NAME_seg belongs
-    to NAME there too. The pages of two TIFF stacks are pairs of their own. Names are equal whatever the Unicode form
-    of their letters, and, where that leaves no doubt, whatever their case.
+    to NAME there too, and so do other names that differ in constant parts (`unet_tf.data.matching`). The pages of two
+    TIFF stacks are pairs of their own. Names are equal whatever the Unicode form of their letters, and, where that
+    leaves no doubt, whatever their case.
     """
-    images, masks = _beside(place.images) if place.masks is None else _apart(place.images, place.masks)
+    place = settle(place, found)
+    images, masks = _beside(place.images, naming) if place.masks is None else _apart(place.images, place.masks)
     if place.masks is None and not masks and ROLES["images"].count(place.images.name.lower()):
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
         found.problems.append(f"{place.images.parent} has {place.images.name}/ and no pictures in any of {names}.")
         return []
     if place.masks is None and not masks:
+        if naming.says_mask and images:
+            said = Affix(naming.mask_prefix, naming.mask_suffix)
+            found.problems.append(f"{place.images} holds no mask {said}. Correct {said.flags}.")
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
-    fold = _folding(images.values(), masks.values())
-    stems = {fold(name) for name in images.values()}
-    of_image = _by_name(images, fold, place.images, found)
-    bare = {mask: name if fold(name) in stems else MASK_SUFFIX.sub("", name) for mask, name in masks.items()}
-    of_mask = _by_name(bare, fold, place.masks or place.images, found)
+    keys = keyed(images, masks, naming)
+    if keys.problem:
+        found.problems.append(f"{place.masks or place.images}: {keys.problem}")
+        return []
+    if keys.unused:
+        names = some(path.name for path in keys.unused)
+        found.notes.append(f"Pictures in {place.masks or place.images} that are neither image nor mask: {names}.")
+    fold = folding(keys.images.values(), keys.masks.values())
+    of_image = _by_name(keys.images, fold, place.images, found)
+    of_mask = _by_name(keys.masks, fold, place.masks or place.images, found)
+    shown = keys.masks if keys.plain else masks
     there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
     if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
         found.problems.append(f"{len(lone)} images without a mask {there}: {some(lone)}.")
-    if lone := [bare[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
+    if lone := [shown[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
         found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.")
     both = sorted((images[of_image[key]], key) for key in of_image.keys() & of_mask.keys())
     faults: list[InputError] = []
     pairs = [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, faults)]
     found.problems += alike(faults)
+    where = f"{place.images.name}/ and {place.masks.name}/" if place.masks else "one folder"
+    if pairs and (rule := f"{keys.rule} in {where}") not in found.rules:
+        found.rules.append(rule)
     return pairs
 
 
@@ -201,28 +230,34 @@ def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]
     return found
 
 
-def _beside(folder: Path) -> tuple[dict[Path, str], dict[Path, str]]:
-    """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself."""
+def _beside(folder: Path, naming: Naming) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself.
+
+    Folders of a split, such as val/, are no part of what lies beside them.
+    """
     below = scan_all(folder) if not scan(folder).pictures else [(folder, scan(folder))]
-    names = {path: name for one, listing in below for path, name in _names(listing, one.relative_to(folder)).items()}
-    masks = {path: name for path, name in names.items() if MASK_SUFFIX.search(name)}
-    return {path: name for path, name in names.items() if path not in masks}, masks
+    own = [(one.relative_to(folder), listing) for one, listing in below]
+    own = [(path, listing) for path, listing in own if not path.parts or path.parts[0].lower() not in SPLIT_OF]
+    names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
+    of_role = {role: _in_role(names, role) for role in ROLES}
+    if of_role["masks"] and len(of_role["images"]) + len(of_role["masks"]) == len(names):
+        return of_role["images"], of_role["masks"]  # p1/images/NAME and p1/masks/NAME
+    return part(names, naming)
+
+
+def _in_role(names: dict[Path, str], role: str) -> dict[Path, str]:
+    """The files in folders of a role, such as p1/images/NAME, each by its path without this folder."""
+    found = {}
+    for path, name in names.items():
+        *folders, stem = name.split("/")
+        left = [one for one in folders if one.lower() not in ROLES[role]]
+        if len(left) == len(folders) - 1:
+            found[path] = "/".join([*left, stem])
+    return found
 
 
 def _names(listing: Listing, below: Path) -> dict[Path, str]:
     return {path: (below / path.stem).as_posix() for path in listing.pictures}
-
-
-def _folding(*groups: Iterable[str]) -> Callable[[str], str]:
-    """The key by which names are equal: in one Unicode form, and without case where no two names differ by it alone."""
-
-    def form(name: str) -> str:
-        return unicodedata.normalize("NFC", name)
-
-    forms = [set(map(form, group)) for group in groups]
-    if any(len({name.casefold() for name in names}) < len(names) for names in forms):
-        return form
-    return lambda name: form(name).casefold()
 
 
 def _by_name(names: dict[Path, str], fold: Callable[[str], str], folder: Path, found: Found) -> dict[str, Path]:

@@ -16,8 +16,8 @@ IMAGE_WORDS = frozenset((
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "seg", "segs", "segmentation", "segmentations", "gt", "gts",
     "groundtruth", "truth", "target", "targets", "annotation", "annotations", "annot", "annots", "ann",
-    "instance", "instances", "labelids", "manual", "trimap", "trimaps", "matte", "ho", "annotator", "expert",
-    "rater", "observer",
+    "instance", "instances", "labelids", "manual", "trimap", "trimaps", "matte", "ho", "ah", "vk", "annotator",
+    "expert", "rater", "observer",
 ))  # fmt: skip
 """Words, in lower case, by which people tell images from masks in the names of files and folders."""
 TELLING = frozenset((
@@ -203,7 +203,7 @@ def _tells(of_image: str, of_mask: str, pairs: int) -> bool:
         return False
     if one & TELLING and other & TELLING and one & TELLING != other & TELLING:
         return False
-    if one & IMAGE_WORDS or other & MASK_WORDS or of_image.endswith("_0000"):
+    if (one | other) & (IMAGE_WORDS | MASK_WORDS) or of_image.endswith("_0000"):
         return True
     if pairs == 1 or not one | other:
         return False

@@ -53,6 +53,7 @@ class Findings:
         tile: suggested input size of a training tile, pixels; None where no tile fits.
         overlays: "split/name" and (h, w, 3) RGB picture of some pairs.
         drawn: whether the validation files were drawn at random.
+        rules: how the names of masks differ from those of their images, in words.
     """
 
     data: Path
@@ -67,6 +68,7 @@ class Findings:
     tile: int | None = None
     overlays: list[tuple[str, NDArray[np.uint8]]] = field(default_factory=list)
     drawn: bool = False
+    rules: list[str] = field(default_factory=list)
 
     @property
     def class_weights(self) -> NDArray[np.float64]:
@@ -78,6 +80,7 @@ class Findings:
         weights = self.class_weights if "train" in self.splits else ()
         return {
             "data": str(self.data),
+            "pairs": self.rules,
             "masks": None if self.masks is None else self.masks.kind,
             "why": self.why,
             "classes": list(self.classes),
