@@ -28,6 +28,9 @@ LOSSES = ("crossentropy", "crossentropy_dice")
 REMOVED: dict[str, Any] = {"clip_norm": None, "gamma": 0.0, "noise": 0.0, "void_outside": False}
 """Settings of version 0.1 that are no more, with the value at which they did nothing."""
 
+NAMING = ("images_dir", "masks_dir", "mask_prefix", "mask_suffix")
+"""Settings by which files are paired."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
@@ -255,6 +258,17 @@ def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
             raise InputError(f"void must be a class, a mask value or a colour, or a list of these; received {void!r}.")
         overrides = overrides | {"void": tuple(map(str, void)) if isinstance(void, (list, tuple)) else (str(void),)}
     return overrides
+
+
+def naming_changes(said: dict[str, Any]) -> dict[str, Any]:
+    """Check names of the settings by which files are paired.
+
+    Raises:
+        InputError: a name is none of these.
+    """
+    if others := said.keys() - set(NAMING):
+        raise InputError(f"Files are paired by {', '.join(NAMING)}; received {', '.join(sorted(others))}.")
+    return said
 
 
 _WRONG = object()

@@ -9,10 +9,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from unet_tf.config import TrainConfig
+from unet_tf.config import NAMING, TrainConfig
 
-NAMING = ("images_dir", "masks_dir", "mask_prefix", "mask_suffix")
-"""Settings by which files are paired."""
 PANELS = {
     "Data": (
         "classes", "masks", "void", "inverted", "mask_tolerance", *NAMING, "val_share", "group", "fold", "split_seed",
