@@ -34,6 +34,7 @@ from unet_tf.data.roles import (
     guess,
     holds_pictures,
     look_for_rivals,
+    only_folder,
     said_folders,
     settle,
 )
@@ -88,6 +89,9 @@ def find_named(folder: str | Path, naming: Naming = ANY) -> Found:
             # val/ alone can be judged by
             if not found.splits[split] and not (place == Place(folder) and len(places) > 1):
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
+        if not any(found.splits.values()) and (inside := only_folder(folder)):
+            below = find_named(inside, naming)
+            found = below if any(below.splits.values()) else found
     for split, pairs in found.splits.items():
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
         if twice := [name for name, count in counts.items() if count > 1]:
@@ -194,6 +198,9 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
     keys = keyed(images, masks, naming)
+    if both_roles := images.keys() & masks.keys():
+        found.problems.append(f"Images and masks must be other files; both roles have {some(map(str, both_roles))}.")
+        return []
     if keys.problem:
         found.problems.append(f"{place.masks or place.images}: {keys.problem}")
         return []

@@ -236,6 +236,7 @@ def says(text: str, known: frozenset[str]) -> bool:
 
 def choices(masks: Sequence[Affix]) -> str:
     """Say that each image has several masks, and how one is chosen."""
+    masks = sorted(masks)
     differ = ["".join(part) for part in masks]
     who = " by different annotators" if all(map(ANNOTATOR.search, differ)) else ""
     said = " or ".join(mask.flags or "equal names" for mask in masks)

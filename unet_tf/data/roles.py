@@ -33,6 +33,13 @@ def holds_pictures(folder: Path) -> bool:
     return any(listing.pictures or listing.unread for _, listing in scan_all(folder))
 
 
+def only_folder(folder: Path) -> Path | None:
+    """The folder in which all pictures of a folder lie, as an archive makes it; None where there is none such."""
+    listing = scan(folder)
+    filled = [path for path in listing.folders if holds_pictures(path)]
+    return filled[0] if len(filled) == 1 and not listing.pictures else None
+
+
 def said_folders(folder: Path, naming: Naming) -> Roles:
     """The folders that a person says, as far as they lie here."""
     said = (("images", naming.images), ("masks", naming.masks))
@@ -82,7 +89,8 @@ def guess(folder: Path, named: Roles, found: Found) -> Roles:
                 guessed[split, role] = paths[0]
             elif paths:
                 found.problems.append(which(role, folder, paths))
-    return guessed
+    whole = [split for split in {split for split, _ in guessed} if here or (split, "images") in {**named, **guessed}]
+    return {(split, role): path for (split, role), path in guessed.items() if split in whole}
 
 
 def which(role: str, folder: Path, paths: list[Path]) -> str:
