@@ -30,6 +30,7 @@ from unet_tf.data.roles import (
     ROLES,
     Place,
     Roles,
+    by_folders,
     check_said,
     guess,
     holds_pictures,
@@ -82,16 +83,21 @@ def find_named(folder: str | Path, naming: Naming = ANY) -> Found:
         for split, place in _places(folder, layout, naming).items():
             layout.splits[split] = match(place, split, layout, naming)
         read_pairs(folder, lists, layout.splits, found)
+        found.rules.append(f"as {', '.join(path.name for path in lists.values())} says")
+        if not all(found.splits.values()):
+            found.problems += layout.problems  # may be why names are not known
     else:
         places = _places(folder, found, naming)
         for split, place in places.items():
+            before = len(found.problems)
             found.splits[split] = match(place, split, found, naming)
+            said = len(found.problems) > before
             # val/ alone can be judged by
-            if not found.splits[split] and not (place == Place(folder) and len(places) > 1):
+            if not found.splits[split] and not said and not (place == Place(folder) and len(places) > 1):
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
         if not any(found.splits.values()) and (inside := only_folder(folder)):
             below = find_named(inside, naming)
-            found = below if any(below.splits.values()) else found
+            found = below if any(below.splits.values()) or len(below.problems) > 1 else found
     for split, pairs in found.splits.items():
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
         if twice := [name for name, count in counts.items() if count > 1]:
@@ -190,6 +196,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     if place.masks is None and not masks and ROLES["images"].count(place.images.name.lower()):
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
         found.problems.append(f"{place.images.parent} has {place.images.name}/ and no pictures in any of {names}.")
+        found.problems.append(f"The masks of {place.images} must lie in one of these, or where --masks-dir says.")
         return []
     if place.masks is None and not masks:
         if naming.says_mask and images:
@@ -215,12 +222,16 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
         found.problems.append(f"{len(lone)} images without a mask {there}: {some(lone)}.")
     if lone := [shown[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
-        found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.")
+        which = of_image.keys() <= of_mask.keys() and not naming.says_mask
+        flags = " --mask-suffix and --mask-prefix say which files are masks." if which else ""
+        found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.{flags}")
     both = sorted((images[of_image[key]], key) for key in of_image.keys() & of_mask.keys())
     faults: list[InputError] = []
     pairs = [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, faults)]
     found.problems += alike(faults)
-    where = f"{place.images.name}/ and {place.masks.name}/" if place.masks else "one folder"
+    depth = 2 if place.masks and place.masks.name == place.images.name else 1  # images/train and masks/train
+    folders = [f"{'/'.join(path.parts[-depth:])}/" for path in place if path]
+    where = " and ".join(folders) if place.masks else "one folder"
     if pairs and (rule := f"{keys.rule} in {where}") not in found.rules:
         found.rules.append(rule)
     return pairs
@@ -246,21 +257,7 @@ def _beside(folder: Path, naming: Naming) -> tuple[dict[Path, str], dict[Path, s
     own = [(one.relative_to(folder), listing) for one, listing in below]
     own = [(path, listing) for path, listing in own if not path.parts or path.parts[0].lower() not in SPLIT_OF]
     names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
-    of_role = {role: _in_role(names, role) for role in ROLES}
-    if of_role["masks"] and len(of_role["images"]) + len(of_role["masks"]) == len(names):
-        return of_role["images"], of_role["masks"]  # p1/images/NAME and p1/masks/NAME
-    return part(names, naming)
-
-
-def _in_role(names: dict[Path, str], role: str) -> dict[Path, str]:
-    """The files in folders of a role, such as p1/images/NAME, each by its path without this folder."""
-    found = {}
-    for path, name in names.items():
-        *folders, stem = name.split("/")
-        left = [one for one in folders if one.lower() not in ROLES[role]]
-        if len(left) == len(folders) - 1:
-            found[path] = "/".join([*left, stem])
-    return found
+    return by_folders(names) or part(names, naming)
 
 
 def _names(listing: Listing, below: Path) -> dict[Path, str]:

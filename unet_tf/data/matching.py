@@ -42,6 +42,14 @@ class Keys(NamedTuple):
         images, masks = ({fold(name) for name in names.values()} for names in (self.images, self.masks))
         return images == masks and len(self.images) == len(images) and len(self.masks) == len(masks)
 
+    @property
+    def whole_side(self) -> bool:
+        """Whether all images pair, or all masks, and files of the other kind are left over."""
+        fold = folding(self.images.values(), self.masks.values())
+        images, masks = ([fold(name) for name in names.values()] for names in (self.images, self.masks))
+        unique = len(set(images)) == len(images) and len(set(masks)) == len(masks)
+        return unique and (set(images) <= set(masks) or set(masks) <= set(images))
+
 
 def folding(*groups: Iterable[str]) -> Callable[[str], str]:
     """The key by which names are equal: in one Unicode form, and without case where no two names differ by it alone."""
@@ -87,7 +95,7 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
     if naming.says_mask:
         return _said(images, masks, naming)
     plain = _plain(images, masks)
-    if plain.one_to_one:
+    if plain.one_to_one or plain.whole_side:
         return plain
     rules = _rules(images, masks)
     of_masks = [] if rules else [Rule(*reversed(rule)) for rule in _rules(masks, images)]  # some image has no mask
@@ -96,7 +104,7 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
     if rules:
         return plain._replace(problem=choices([rule.mask for rule in rules]))
     if of_masks:
-        kinds = ", ".join(str(rule.image) for rule in of_masks)
+        kinds = ", ".join(sorted(str(rule.image) for rule in of_masks))
         return plain._replace(problem=f"each mask has several images: {kinds}. Give each kind a folder of its own.")
     return plain
 
@@ -165,7 +173,11 @@ def _rules(images: Names, masks: Names) -> list[Rule]:
 
 def _by_rule(images: Names, masks: Names, rule: Rule) -> Keys:
     """The keys that a rule gives; what it says nothing of pairs with nothing."""
-    return Keys(_keys(images, rule.image), _keys(masks, rule.mask), f"{rule.image} and {rule.mask}", plain=False)
+    keys = _keys(images, rule.image)
+    words = f"{rule.image} and {rule.mask}"
+    if all(key.endswith("/") for key in keys.values()):  # p1/image and p1/mask
+        words = words.replace("NAME", "")
+    return Keys(keys, _keys(masks, rule.mask), words, plain=False)
 
 
 def _keys(names: Names, affix: Affix) -> Names:

@@ -15,7 +15,7 @@ IMAGE_WORDS = frozenset((
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "seg", "segs", "segmentation", "segmentations", "gt", "gts",
-    "groundtruth", "truth", "target", "targets", "annotation", "annotations", "annot", "annots", "ann",
+    "groundtruth", "truth", "target", "targets", "annotation", "annotations", "annot", "annots", "ann", "anno",
     "instance", "instances", "labelids", "manual", "trimap", "trimaps", "matte", "ho", "ah", "vk", "annotator",
     "expert", "rater", "observer",
 ))  # fmt: skip
@@ -25,6 +25,11 @@ TELLING = frozenset((
     "pre", "post", "day", "night",
 ))  # fmt: skip
 """Words that tell pictures apart, and not a picture from its mask: two that differ never belong together."""
+DERIVED = frozenset((
+    "prediction", "predictions", "pred", "preds", "output", "outputs", "result", "results", "overlay", "overlays",
+    "thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews", "heatmap", "heatmaps", "probabilities",
+))  # fmt: skip
+"""Words for what was made of images or masks and is neither."""
 ANNOTATOR = re.compile(
     r"\d(st|nd|rd|th)|(annotator|expert|rater|observer|reader|grader|manual)[ _.-]?\d|^[ _.-]?(ah|vk)$", re.IGNORECASE
 )
@@ -75,7 +80,8 @@ class Affix(NamedTuple):
         folder, slash, stem = name.rpartition("/")
         left = stem[len(self.before) : len(stem) - len(self.after)]
         whole = f"{self.before}{left}{self.after}" == stem
-        return f"{folder}{slash}{left}" if whole and any(map(str.isalnum, left)) else None
+        named = any(map(str.isalnum, left)) or (folder and not left)  # p1/image and p1/mask
+        return f"{folder}{slash}{left}" if whole and named else None
 
     def name(self, key: str) -> str:
         """The path of the name that has this key."""
@@ -135,7 +141,7 @@ def find_rules(images: Iterable[str], masks: Iterable[str]) -> list[Rule]:
 def _whole(rule: Rule, images: Sequence[str]) -> Rule:
     """The rule with the separator that parts its constant parts from all names."""
     (image, mask), stems = rule, [(rule.image.key(name) or "").rpartition("/")[2] for name in images]
-    first, last = {stem[0] for stem in stems}, {stem[-1] for stem in stems}
+    first, last = {stem[:1] for stem in stems}, {stem[-1:] for stem in stems}
     before = first.pop() if image.before and mask.before and len(first) == 1 else ""
     after = last.pop() if image.after and mask.after and len(last) == 1 else ""
     before, after = (text if not text.isalnum() else "" for text in (before, after))
@@ -149,14 +155,14 @@ def constants(names: Collection[str], least: int) -> tuple[list[str], list[str]]
         first, front = stems[0], _same(min(stems), max(stems))
         turned = [stem[::-1] for stem in stems]
         back = len(first) - _same(min(turned), max(turned))
-        cuts = seams(first)
+        cuts = [*seams(first), len(first)]
         fronts = {first[:cut] for cut in cuts if cut <= front}
-        backs = {first[cut:] for cut in cuts if cut >= back}
+        backs = {first[cut:] for cut in cuts if back <= cut < len(first)}
         after, before = (
             {text: {stem[at : at + 1] for stem in stems} for text, at in of}
             for of in ([(text, len(text)) for text in fronts], [(text, -len(text) - 1) for text in backs])
         )
-        fronts = {text for text in fronts if all(seams(text[-1] + other) for other in after[text])}
+        fronts = {text for text in fronts if all(not other or seams(text[-1] + other) for other in after[text])}
         backs = {text for text in backs if all(seams(other + text[0]) for other in before[text])}
     else:
         counts = Counter[str](), Counter[str]()
@@ -200,6 +206,8 @@ def _tells(of_image: str, of_mask: str, pairs: int) -> bool:
     """Whether a constant part of images and that of masks in its place name a kind of file, and no picture."""
     one, other = words(of_image), words(of_mask)
     if numbers(of_image) != numbers(of_mask) and not (of_image.endswith("_0000") and not of_mask):  # nnU-Net's channel
+        return False
+    if (one | other) & DERIVED:
         return False
     if one & TELLING and other & TELLING and one & TELLING != other & TELLING:
         return False

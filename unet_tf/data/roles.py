@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, Found, scan, scan_all, some
-from unet_tf.data.naming import IMAGE_WORDS, MASK_WORDS, Naming, says, words
+from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, words
 from unet_tf.errors import InputError
 
 ROLES = {
@@ -37,7 +37,8 @@ def only_folder(folder: Path) -> Path | None:
     """The folder in which all pictures of a folder lie, as an archive makes it; None where there is none such."""
     listing = scan(folder)
     filled = [path for path in listing.folders if holds_pictures(path)]
-    return filled[0] if len(filled) == 1 and not listing.pictures else None
+    alone = len(filled) == 1 and not listing.pictures and filled[0].name.lower() not in SPLIT_OF
+    return filled[0] if alone else None
 
 
 def said_folders(folder: Path, naming: Naming) -> Roles:
@@ -58,7 +59,7 @@ def check_said(folder: Path, naming: Naming) -> None:
 
 
 def guess(folder: Path, named: Roles, found: Found) -> Roles:
-    """The folders that are left, by words in their names, such as gtFine, or because one alone is left.
+    """The folders that are left, by words in their names, such as gtFine; images are what alone is left beside masks.
 
     Args:
         folder: holds them.
@@ -73,14 +74,15 @@ def guess(folder: Path, named: Roles, found: Found) -> Roles:
         return {}
     read: dict[tuple[str, str], list[Path]] = {}
     for path in scan(folder).folders:
-        if path not in named.values() and path.name.lower() not in SPLIT_OF and holds_pictures(path):
+        taken = path in named.values() or path.name.lower() in SPLIT_OF or says(path.name, DERIVED)
+        if not taken and holds_pictures(path):
             read.setdefault(_read(path.name), []).append(path)
     guessed: Roles = {}
     for split in sorted({split for split, _ in (*read, *named)}):
         for role, other in (("masks", "images"), ("images", "masks")):
             known = (split, other) in named or (split, other) in guessed or len(read.get((split, other), [])) == 1
             paths = read.get((split, role), [])
-            if not paths and known and not here:
+            if role == "images" and not paths and known:
                 paths = [path for path in read.get((split, ""), []) if not _is_shared(path, named)]
                 paths = paths if len(paths) == 1 else []
             if (split, role) in named or (here and role == "images"):
@@ -116,6 +118,24 @@ def settle(place: Place, found: Found) -> Place:
                 break
             folders[number] = below[0]
     return Place(*folders)
+
+
+def by_folders(names: dict[Path, str]) -> tuple[dict[Path, str], dict[Path, str]] | None:
+    """Images and masks of p1/images/NAME and p1/masks/NAME, by their path without this folder; None where it is not so.
+
+    Args:
+        names: file -> its path below a folder, without the suffix.
+    """
+    found: dict[str, dict[Path, str]] = {role: {} for role in ROLES}
+    for path, name in names.items():
+        *folders, stem = name.split("/")
+        for role, called in ROLES.items():
+            left = [one for one in folders if one.lower() not in called]
+            if len(left) == len(folders) - 1:
+                found[role][path] = "/".join([*left, stem])
+    several = len({name.split("/")[0] for name in names.values()}) > 1
+    whole = several and found["masks"] and sum(map(len, found.values())) == len(names)
+    return (found["images"], found["masks"]) if whole else None
 
 
 def look_for_rivals(folder: Path, masks: Path, found: Found) -> None:
