@@ -192,6 +192,20 @@ def scan(folder: Path) -> Listing:
     return found
 
 
+def has_pictures(folder: Path) -> bool:
+    """Whether a picture file lies directly in a folder; looks no further than the first.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = (one.name for one in entries if not one.name.startswith(".") and not one.is_dir())
+            return any(Path(name).suffix.lower() in SUFFIXES for name in names)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}. Check its permissions.", folder) from error
+
+
 def _is_unread(name: str) -> bool:
     return _kind(name).removesuffix(".gz") in (*UNREAD_SUFFIXES, ".zarr")
 

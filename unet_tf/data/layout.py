@@ -15,6 +15,7 @@ from unet_tf.data.folder import (
     Listing,
     Pair,
     alike,
+    has_pictures,
     list_pictures,
     pages,
     scan,
@@ -253,7 +254,7 @@ def _beside(folder: Path, naming: Naming) -> tuple[dict[Path, str], dict[Path, s
 
     Folders of a split, such as val/, are no part of what lies beside them.
     """
-    below = scan_all(folder) if not scan(folder).pictures else [(folder, scan(folder))]
+    below = [(folder, scan(folder))] if has_pictures(folder) else scan_all(folder)
     own = [(one.relative_to(folder), listing) for one, listing in below]
     own = [(path, listing) for path, listing in own if not path.parts or path.parts[0].lower() not in SPLIT_OF]
     names = {path: name for one, listing in own for path, name in _names(listing, one).items()}

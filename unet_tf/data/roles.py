@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, Found, scan, scan_all, some
+from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, Found, has_pictures, scan, scan_all, some
 from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, words
 from unet_tf.errors import InputError
 
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 def holds_pictures(folder: Path) -> bool:
     """Whether a folder, or one in it, holds a picture of any kind."""
-    return any(listing.pictures or listing.unread for _, listing in scan_all(folder))
+    return has_pictures(folder) or any(listing.pictures or listing.unread for _, listing in scan_all(folder))
 
 
 def only_folder(folder: Path) -> Path | None:
@@ -108,12 +108,12 @@ def settle(place: Place, found: Found) -> Place:
         return place
     folders = [place.images, place.masks]
     for number, role in enumerate(ROLES):
-        while not scan(folders[number]).pictures:
+        while not has_pictures(folders[number]):
             below = [path for path in scan(folders[number]).folders if holds_pictures(path)]
             if not below or any((folders[1 - number] / path.name).is_dir() for path in below):
                 break
             if len(below) > 1:
-                if scan(folders[1 - number]).pictures:
+                if has_pictures(folders[1 - number]):
                     found.problems.append(which(role, folders[number].parent, below))
                 break
             folders[number] = below[0]
