@@ -1,6 +1,8 @@
 """Pairs as people name them: a layout in, its pairs or the words of the problem out. Files hold a byte."""
 
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -224,3 +226,46 @@ def test_lists_name_such_pairs(tmp_path):
     (tmp_path / "train.txt").write_text("img_1\nimg_2.png\n")
     (tmp_path / "val.txt").write_text("images/img_3.png masks/mask_3.png\n")
     assert pairs(tmp_path)["train", "img_2"] == ("images/img_2.png", "masks/mask_2.png")
+
+
+TABLE = [
+    re.findall("`([^`]*NAME[^`]*)`", line)
+    for line in (Path(__file__).parents[2] / "docs" / "layouts.md").read_text().splitlines()
+    if line.startswith("| ") and line.count("NAME") == 2
+]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"), [row for row in TABLE if "2ndHO" not in row[1] and ".jpg" not in row[1][-4:]]
+)
+def test_the_table_of_layouts_is_true(tmp_path, image, mask):
+    files = {(image.replace("NAME", key), mask.replace("NAME", key)) for key in ("07", "17")}
+    put(tmp_path, *(name for pair in files for name in pair))
+    assert set(pairs(tmp_path).values()) == files
+
+
+def test_the_option_of_masks_may_be_a_kind_of_file(tmp_path):
+    put(tmp_path, *each("{}.png {}_GT.tif {}_GT.png", "ab"))
+    chosen = pairs(tmp_path, Naming(mask_suffix="_gt.tif"))
+    assert chosen["", "a"] == ("a.png", "a_GT.tif")
+
+
+def test_pictures_of_validation_are_no_training_pictures(tmp_path):
+    put(tmp_path, *each("p1/{}.png p1/{}_mask.png p2/{}.png p2/{}_mask.png val/v{}.png val/v{}_mask.png", "ab"))
+    found = find_named(tmp_path)
+    assert [pair.name for pair in found.splits["train"]] == ["p1/a", "p1/b", "p2/a", "p2/b"]
+    assert [pair.name for pair in found.splits["val"]] == ["va", "vb"]
+
+
+def test_what_was_made_of_pictures_is_no_mask(tmp_path):
+    put(tmp_path, *each("images/{}.png predictions/{}.png thumbs/{}.png", "ab"))
+    assert "no pictures in any of masks/" in find_named(tmp_path).problems[0]
+    put(tmp_path, *each("masks/{}_label.png masks/{}_overlay.png", "ab"))
+    (problem,) = find_named(tmp_path).problems
+    assert "2 masks without an image in " in problem and "--mask-suffix" in problem
+
+
+def test_no_picture_is_its_own_mask(tmp_path):
+    put(tmp_path, *each("d/{}.png", "ab"))
+    problems = find_named(tmp_path, Naming("d", "d")).problems
+    assert problems[0].startswith("Images and masks must be other files; both roles have ")

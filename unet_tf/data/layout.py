@@ -96,7 +96,7 @@ def find_named(folder: str | Path, naming: Naming = ANY) -> Found:
             # val/ alone can be judged by
             if not found.splits[split] and not said and not (place == Place(folder) and len(places) > 1):
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
-        if not any(found.splits.values()) and (inside := only_folder(folder)):
+        if not any(found.splits.values()) and (inside := only_folder(folder, naming)):
             below = find_named(inside, naming)
             found = below if any(below.splits.values()) or len(below.problems) > 1 else found
     for split, pairs in found.splits.items():

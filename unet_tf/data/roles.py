@@ -33,12 +33,16 @@ def holds_pictures(folder: Path) -> bool:
     return has_pictures(folder) or any(listing.pictures or listing.unread for _, listing in scan_all(folder))
 
 
-def only_folder(folder: Path) -> Path | None:
-    """The folder in which all pictures of a folder lie, as an archive makes it; None where there is none such."""
+def only_folder(folder: Path, naming: Naming) -> Path | None:
+    """The folder in which all pictures of a folder lie, as an archive makes it; None where there is none such.
+
+    It holds the folders, too, that a person says.
+    """
     listing = scan(folder)
     filled = [path for path in listing.folders if holds_pictures(path)]
     alone = len(filled) == 1 and not listing.pictures and filled[0].name.lower() not in SPLIT_OF
-    return filled[0] if alone else None
+    said = filter(None, (naming.images, naming.masks))
+    return filled[0] if alone and all((filled[0] / one).is_dir() for one in said) else None
 
 
 def said_folders(folder: Path, naming: Naming) -> Roles:
