@@ -18,6 +18,7 @@ from unet_tf.data.augment import Augmentation
 from unet_tf.data.channels import Channels
 from unet_tf.data.mask_kind import MaskSettings, class_names
 from unet_tf.data.masks import KINDS, UNKNOWN
+from unet_tf.data.naming import Naming
 from unet_tf.data.samples import CACHES
 from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
@@ -27,6 +28,9 @@ OPTIMIZERS = ("adam", "sgd")
 LOSSES = ("crossentropy", "crossentropy_dice")
 REMOVED: dict[str, Any] = {"clip_norm": None, "gamma": 0.0, "noise": 0.0, "void_outside": False}
 """Settings of version 0.1 that are no more, with the value at which they did nothing."""
+
+NAMING = ("images_dir", "masks_dir", "mask_prefix", "mask_suffix")
+"""Settings by which files are paired."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -91,6 +95,12 @@ class Settings:
         "planes of a stack before and behind each that are its channels too, mirrored at the ends")
     void: tuple[str, ...] = _setting((), _ANY, 'what counts nowhere: class names, mask values, or colours "R,G,B"')
     inverted: bool = _setting(False, _ANY, "in binary masks 0 is class 1")
+    images_dir: str = _setting("", _ANY,
+        "folder of the images in DATA, or in each split of it, where its name does not say so")
+    masks_dir: str = _setting("", _ANY, "folder of the masks, likewise")
+    mask_prefix: str = _setting("", _ANY, "what stands before the name of the image in that of its mask")
+    mask_suffix: str = _setting("", _ANY,
+        'what stands behind it, such as "_1stHO" where two people drew masks, or "_gt.png"')
     mask_tolerance: float = _setting(0.0, _NOT_NEGATIVE,
         "largest distance at which another mask value is taken for the nearest known one: for JPEG and soft edges 128 "
         "if binary, 442 (any) in colours")
@@ -116,6 +126,11 @@ class Settings:
         "standard deviation of the elastic grid's vectors, pixels; 10 in the paper")
     contrast: float = _setting(0.2, _RATE, "largest random change of contrast, share")
     brightness: float = _setting(0.2, _NOT_NEGATIVE, "largest random change of brightness, standard deviations")
+
+    @property
+    def naming(self) -> Naming:
+        """Where images and masks lie, and how their names differ, as far as it is said."""
+        return Naming(self.images_dir, self.masks_dir, self.mask_prefix, self.mask_suffix)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -277,6 +292,17 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         raise InputError(f"{name} must be texts with commas between them, or a list of these; received {value!r}.")
     listed = value if isinstance(value, (list, tuple)) else str(value).split(",") if value != "" else ()
     return tuple(str(one).strip() for one in listed)
+
+
+def naming_changes(said: dict[str, Any]) -> dict[str, Any]:
+    """Check names of the settings by which files are paired.
+
+    Raises:
+        InputError: a name is none of these.
+    """
+    if others := said.keys() - set(NAMING):
+        raise InputError(f"Files are paired by {', '.join(NAMING)}; received {', '.join(sorted(others))}.")
+    return said
 
 
 _WRONG = object()

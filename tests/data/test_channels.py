@@ -153,20 +153,20 @@ SUFFIXES = Channels(suffixes=("_dapi", "_gfp"))
 
 
 def test_two_files_are_one_picture(folder):
-    pairs = find_named(folder, SUFFIXES).check()[""]
+    pairs = find_named(folder, channels=SUFFIXES).check()[""]
     assert [pair.name for pair in pairs] == ["a", "\xe9b"]
     for pair in pairs:
         read = pair.read()
         np.testing.assert_array_equal(read.image, FIVE[..., :2])
         assert read.names == ("dapi", "gfp")
     swapped = Channels(("gfp", "dapi"), SUFFIXES.suffixes)
-    np.testing.assert_array_equal(find_named(folder, swapped).check()[""][0].read().image, FIVE[..., [1, 0]])
+    np.testing.assert_array_equal(find_named(folder, channels=swapped).check()[""][0].read().image, FIVE[..., [1, 0]])
 
 
 @pytest.mark.parametrize("lines", ["a\n", "images/a_gfp.tif\n", "images/a_dapi.tif masks/a.png\n"])
 def test_a_list_names_the_picture_or_one_of_its_files(folder, lines):
     (folder / "train.txt").write_text(lines)
-    pairs = find_named(folder, SUFFIXES).check()["train"]
+    pairs = find_named(folder, channels=SUFFIXES).check()["train"]
     assert [(pair.name, [file.name for file in pair.files]) for pair in pairs] in (
         [("a", ["a_dapi.tif", "a_gfp.tif"])],
         [("a_dapi", ["a_dapi.tif", "a_gfp.tif"])],
@@ -188,12 +188,12 @@ def test_a_list_names_the_picture_or_one_of_its_files(folder, lines):
 def test_files_that_do_not_make_pictures_are_problems(folder, change, words):
     change(folder)
     with pytest.raises(InputError, match=words):
-        find_named(folder, SUFFIXES).check()
+        find_named(folder, channels=SUFFIXES).check()
 
 
 def test_a_suffix_of_no_file_is_a_problem(folder):
     with pytest.raises(InputError, match="4 images end in none of _x, _y"):
-        find_named(folder, Channels(suffixes=("_x", "_y"))).check()
+        find_named(folder, channels=Channels(suffixes=("_x", "_y"))).check()
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_a_suffix_of_no_file_is_a_problem(folder):
 def test_files_of_one_picture_are_alike(folder, image, words):
     bands(folder / "images/a_gfp.tif", image)
     with pytest.raises(InputError, match=words):
-        find_named(folder, SUFFIXES).check()[""][0].read()
+        find_named(folder, channels=SUFFIXES).check()[""][0].read()
 
 
 def test_files_of_one_picture_have_as_many_pages(folder):
     stack(folder / "images/a_gfp.tif", np.zeros((2, 9, 11), np.uint8), "ZYX")
     with pytest.raises(InputError, match=r"one number of pages; .*a_dapi\.tif has 1, .*a_gfp\.tif has 2"):
-        find_named(folder, SUFFIXES).check()[""][0].read()
+        find_named(folder, channels=SUFFIXES).check()[""][0].read()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from unet_tf.cli.console import (
     working,
 )
 from unet_tf.cli.options import SETTINGS, with_settings
-from unet_tf.config import PRESETS, preset_settings, read_config
+from unet_tf.config import NAMING, PRESETS, preset_settings, read_config
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
 from unet_tf.run import Run
@@ -104,11 +104,12 @@ def demo(
 @app.command(
     epilog="Examples:\n\nunet-tf check cells/\n\nunet-tf check streets/ --out streets-check\n\n"
     "unet-tf check nuclei/ --masks instance --group '^patient[0-9]+'\n\n"
-    "unet-tf check dyes/ --channel-suffix _dapi,_gfp"
+    "unet-tf check dyes/ --channel-suffix _dapi,_gfp\n\n"
+    "unet-tf check eyes/ --masks-dir 1st_manual\n\nunet-tf check streets/ --mask-suffix _gtFine_labelIds"
 )
 @with_settings(
-    "classes", "masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context", "val_share",
-    "group", "fold", "split_seed", "depth", "padding", "tile",
+    "classes", "masks", "void", "inverted", "mask_tolerance", *NAMING, "channels", "channel_suffix", "context",
+    "val_share", "group", "fold", "split_seed", "depth", "padding", "tile",
 )  # fmt: skip
 def check(
     data: Data,
@@ -206,9 +207,11 @@ def crossval(
 @app.command(
     epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test"
 )
+@with_settings(*NAMING)
 def evaluate(
     run: RunFolder,
     data: Data,
+    settings: dict[str, Any],
     split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
 ) -> None:
     """Score a run on files it did not learn from, beside two trivial baselines."""
@@ -218,7 +221,7 @@ def evaluate(
 
     try:
         with show_log(), working() as bars:
-            result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"))
+            result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"), **settings)
     except NotStored as error:  # a read-only run: the scores are not lost
         print_table_of_scores(error.evaluation.to_json())
         raise
@@ -341,7 +344,9 @@ def export(
     epilog="Examples:\n\nunet-tf verify bundles/cells\n\nunet-tf verify bundles/cells cells/\n\n"
     "unet-tf verify bundles/cells image.png"
 )
+@with_settings(*NAMING)
 def verify(
+    settings: dict[str, Any],
     bundle: Annotated[Path, typer.Argument(help="Folder that export filled.", metavar="BUNDLE")],
     data: Annotated[
         Path | None,
@@ -354,7 +359,7 @@ def verify(
     from unet_tf.evaluation.tables import bundle_rows
 
     with working() as bars:
-        found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"))
+        found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"), **settings)
     if found.report is not None:
         print_table(bundle_rows(found.report))
         console.print(f"On {found.report['pictures']}.")

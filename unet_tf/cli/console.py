@@ -188,6 +188,8 @@ def print_findings(findings: Findings) -> None:
     from unet_tf.planning.channel_facts import channel_rows
     from unet_tf.planning.page import class_rows, split_rows, suggestions
 
+    if findings.rules:
+        console.print(f"Pairs: {literal('; '.join(findings.rules))}")
     for rows in filter(None, (split_rows(findings), channel_rows(findings.channels), class_rows(findings))):
         print_table(rows)
     for name, value in suggestions(findings):

@@ -9,12 +9,12 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from unet_tf.config import TrainConfig
+from unet_tf.config import NAMING, TrainConfig
 
 PANELS = {
     "Data": (
-        "classes", "masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context", "val_share",
-        "group", "fold", "split_seed", "cache",
+        "classes", "masks", "void", "inverted", "mask_tolerance", *NAMING, "channels", "channel_suffix", "context",
+        "val_share", "group", "fold", "split_seed", "cache",
     ),
     "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision", "start_from", "logits_scale"),
     "Course": (
@@ -80,7 +80,7 @@ def _default(name: str, default: Any) -> str:
         return "by the data"
     if name == "channels":
         return "all"
-    return "none" if default in (None, ()) else str(default)
+    return "none" if default in (None, (), "") else str(default)
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

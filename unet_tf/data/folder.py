@@ -82,6 +82,7 @@ class Found:
         notes: what lies there and is not used, one text each.
         used: the folders whose files are used.
         channels: which channels of the images count.
+        rules: how names of masks differ from those of their images, in words.
     """
 
     splits: dict[str, list[Pair]] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
     used: set[Path] = field(default_factory=set)
     channels: Channels = ALL
+    rules: list[str] = field(default_factory=list, compare=False)
 
     def check(self) -> dict[str, list[Pair]]:
         """The pairs by split.
@@ -210,6 +212,20 @@ def scan(folder: Path) -> Listing:
         elif _is_unread(name):
             found.unread.append(folder / name)
     return found
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a picture file lies directly in a folder; looks no further than the first.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = (one.name for one in entries if not one.name.startswith(".") and not one.is_dir())
+            return any(Path(name).suffix.lower() in SUFFIXES for name in names)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}. Check its permissions.", folder) from error
 
 
 def _is_unread(name: str) -> bool:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from unet_tf.data.channels import Channels
 from unet_tf.data.folder import (
@@ -19,6 +17,7 @@ from unet_tf.data.folder import (
     Listing,
     Pair,
     alike,
+    has_pictures,
     list_pictures,
     pages,
     scan,
@@ -27,45 +26,53 @@ from unet_tf.data.folder import (
     unread_note,
 )
 from unet_tf.data.lists import find_lists, read_pairs
+from unet_tf.data.matching import folding, keyed, part
+from unet_tf.data.naming import Affix, Naming
 from unet_tf.data.pictures import SUFFIXES
+from unet_tf.data.roles import (
+    ROLES,
+    Place,
+    Roles,
+    by_folders,
+    check_said,
+    guess,
+    holds_pictures,
+    look_for_rivals,
+    only_folder,
+    said_folders,
+    settle,
+)
 from unet_tf.errors import InputError
 
-ROLES = {
-    "images": ("images", "image", "imgs", "img", "jpegimages"),
-    "masks": ("masks", "mask", "labels", "label", "instances", "annotations", "annotation", "annots", "annot",
-              "segmentationclass"),
-}  # fmt: skip
-"""What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
 EXPECTED = (
     "expected images/NAME.png and masks/NAME.png, or NAME.png and NAME_mask.png "
-    f"({', '.join(suffix[1:] for suffix in SUFFIXES)}), directly or in train/, val/ and test/."
+    f"({', '.join(suffix[1:] for suffix in SUFFIXES)}), directly or in train/, val/ and test/. "
+    "Other folders are said by --images-dir and --masks-dir."
 )
 _SPLIT = f"(?P<split>{'|'.join(sorted(SPLIT_OF, reverse=True))})"
 _ROLE = f"(?P<role>{'|'.join(sorted((name for names in ROLES.values() for name in names), reverse=True))})"
 _NAMES = [re.compile(pattern) for pattern in (_SPLIT, _ROLE, f"{_SPLIT}[ _.-]?{_ROLE}", f"{_ROLE}[ _.-]?{_SPLIT}")]
 
 
-class Place(NamedTuple):
-    """The folders of the images and of the masks of a split; no folder of masks where these lie beside the images."""
-
-    images: Path
-    masks: Path | None = None
+ANY = Naming()
+"""Nothing is said: the files tell."""
 
 
-def find_named(folder: str | Path, channels: Channels | None = None) -> Found:
+def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | None = None) -> Found:
     """The pairs of a data folder, as far as its files say what is for training, validation and test.
 
     Args:
         folder: holds `train.txt` (and `val.txt`, `test.txt`) with a line for each pair (`unet_tf.data.lists`); or
             `train/`, `val/`, `test/` of pairs; or pairs. Pairs are `images/NAME` with `masks/NAME`, or `NAME` with
-            `NAME_mask` beside it. README has the other names and layouts that are understood.
+            `NAME_mask` beside it. docs/layouts.md has the other names and layouts that are understood.
+        naming: what is said of folders and names where the files do not tell.
         channels: which channels of the images count, and which files make one image; None for all, of one file.
 
     Returns:
         The pairs by split, what is wrong with them, and what is not used.
 
     Raises:
-        InputError: there is no such folder, or a list holds no text.
+        InputError: there is no such folder, or none that `naming` says, or a list holds no text.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -74,19 +81,28 @@ def find_named(folder: str | Path, channels: Channels | None = None) -> Found:
             if folder.is_file()
             else f"There is no folder {folder}. Give the folder that holds images/ and masks/."
         )
+    check_said(folder, naming)
     channels = channels or Channels()
     found, layout = Found(channels=channels), Found(channels=channels)
     if lists := find_lists(folder, found):
-        for split, place in _places(folder, layout).items():
-            layout.splits[split] = match(place, split, layout)
+        for split, place in _places(folder, layout, naming).items():
+            layout.splits[split] = match(place, split, layout, naming)
         read_pairs(folder, lists, layout.splits, found)
+        found.rules.append(f"as {', '.join(path.name for path in lists.values())} says")
+        if not all(found.splits.values()):
+            found.problems += layout.problems  # may be why names are not known
     else:
-        places = _places(folder, found)
+        places = _places(folder, found, naming)
         for split, place in places.items():
-            found.splits[split] = match(place, split, found)
+            before = len(found.problems)
+            found.splits[split] = match(place, split, found, naming)
+            said = len(found.problems) > before
             # val/ alone can be judged by
-            if not found.splits[split] and not (place == Place(folder) and len(places) > 1):
+            if not found.splits[split] and not said and not (place == Place(folder) and len(places) > 1):
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
+        if not any(found.splits.values()) and (inside := only_folder(folder, naming)):
+            below = find_named(inside, naming, channels)
+            found = below if any(below.splits.values()) or len(below.problems) > 1 else found
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
     for split, pairs in found.splits.items():
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
@@ -118,20 +134,20 @@ def _joined(names: dict[Path, str], found: Found) -> tuple[dict[Path, str], dict
     return {files[0]: name for name, files in groups.items()}, {files[0]: files[1:] for files in groups.values()}
 
 
-def _places(folder: Path, found: Found) -> dict[str, Place]:
+def _places(folder: Path, found: Found, naming: Naming) -> dict[str, Place]:
     """Where the pairs of each split lie; of "" where nothing says a split."""
-    named = _named(folder, found)
+    named = _roles(folder, found, naming)
     places: dict[str, Place] = {}
-    for split in SPLITS:
+    for split in SPLITS if not said_folders(folder, naming) else ():
         whole, images, masks = (named.get((split, role)) for role in ("", "images", "masks"))
         if whole is not None:
-            inside = _inside(whole, _named(whole, found))
+            inside = _inside(whole, _roles(whole, found, naming), naming)
             places[split] = Place(whole, masks) if inside == Place(whole) else inside
         elif images is not None:
             places[split] = Place(images, masks)
     if "train" in places:
         return places
-    own = _inside(folder, named)
+    own = _inside(folder, named, naming)
     below = {} if own.images == folder else _splits(own.images, found)
     if not below:
         return {"train" if places else "": own, **places}
@@ -145,7 +161,16 @@ def _places(folder: Path, found: Found) -> dict[str, Place]:
     return places | {split: Place(path, of_masks.get(split)) for split, path in below.items() if split not in lone}
 
 
-def _named(folder: Path, found: Found) -> dict[tuple[str, str], Path]:
+def _roles(folder: Path, found: Found, naming: Naming) -> Roles:
+    """Folders in a folder by what a person, their names, or words in their names say."""
+    said, named = said_folders(folder, naming), _named(folder, found)
+    if ("", "masks") in named and not naming.masks:
+        look_for_rivals(folder, named["", "masks"], found)
+    named |= said
+    return named | guess(folder, named, found)
+
+
+def _named(folder: Path, found: Found) -> Roles:
     """Folders in a folder by what their names say: a split or "", and a role or ""."""
     candidates: dict[tuple[str, str], list[Path]] = {}
     for path in scan(folder).folders:
@@ -157,7 +182,7 @@ def _named(folder: Path, found: Found) -> dict[tuple[str, str], Path]:
             candidates.setdefault((split, role), []).append(path)
     named = {}
     for (split, role), paths in candidates.items():
-        filled = [path for path in paths if _holds_pictures(path)]
+        filled = [path for path in paths if holds_pictures(path)]
         if split and len(filled) > 1:
             found.problems.append(
                 f"{' and '.join(path.name for path in filled)} in {folder} mean the same split, {split}. Put their "
@@ -173,49 +198,73 @@ def _splits(folder: Path, found: Found) -> dict[str, Path]:
     return {split: path for (split, role), path in _named(folder, found).items() if split and not role}
 
 
-def _holds_pictures(folder: Path) -> bool:
-    return any(listing.pictures or listing.unread for _, listing in scan_all(folder))
-
-
-def _inside(folder: Path, named: dict[tuple[str, str], Path]) -> Place:
+def _inside(folder: Path, named: Roles, naming: Naming) -> Place:
     """Where images and masks lie in a folder that is not split any further."""
     images, masks = named.get(("", "images")), named.get(("", "masks"))
-    if images is None and masks is not None and any(MASK_SUFFIX.search(p.stem) for p in list_pictures(folder)):
+    if (
+        images is None
+        and masks is not None
+        and not naming.masks
+        and any(MASK_SUFFIX.search(p.stem) for p in list_pictures(folder))
+    ):
         return Place(folder)  # NAME_mask lies beside NAME
     return Place(images or folder, masks)
 
 
-def match(place: Place, split: str, found: Found) -> list[Pair]:
+def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[Pair]:
     """Pair the pictures of a place by name, sorted by it; what cannot be paired goes to the problems.
 
     `p1/NAME` in the folder of images belongs to `p1/NAME` in that of masks. NAME_mask, NAME_label or NAME_seg belongs
-    to NAME there too. The pages of two TIFF stacks are pairs of their own. Names are equal whatever the Unicode form
-    of their letters, and, where that leaves no doubt, whatever their case.
+    to NAME there too, and so do other names that differ in constant parts (`unet_tf.data.matching`). The pages of two
+    TIFF stacks are pairs of their own. Names are equal whatever the Unicode form of their letters, and, where that
+    leaves no doubt, whatever their case.
     """
-    images, masks = _beside(place.images) if place.masks is None else _apart(place.images, place.masks)
+    place = settle(place, found)
+    images, masks = _beside(place.images, naming) if place.masks is None else _apart(place.images, place.masks)
     if place.masks is None and not masks and ROLES["images"].count(place.images.name.lower()):
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
         found.problems.append(f"{place.images.parent} has {place.images.name}/ and no pictures in any of {names}.")
+        found.problems.append(f"The masks of {place.images} must lie in one of these, or where --masks-dir says.")
         return []
     if place.masks is None and not masks:
+        if naming.says_mask and images:
+            said = Affix(naming.mask_prefix, naming.mask_suffix)
+            found.problems.append(f"{place.images} holds no mask {said}. Correct {said.flags}.")
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
     images, others = _joined(images, found)
-    fold = _folding(images.values(), masks.values())
-    stems = {fold(name) for name in images.values()}
-    of_image = _by_name(images, fold, place.images, found)
-    bare = {mask: name if fold(name) in stems else MASK_SUFFIX.sub("", name) for mask, name in masks.items()}
-    of_mask = _by_name(bare, fold, place.masks or place.images, found)
+    keys = keyed(images, masks, naming)
+    if both_roles := images.keys() & masks.keys():
+        found.problems.append(f"Images and masks must be other files; both roles have {some(map(str, both_roles))}.")
+        return []
+    if keys.problem:
+        found.problems.append(f"{place.masks or place.images}: {keys.problem}")
+        return []
+    if keys.unused:
+        names = some(path.name for path in keys.unused)
+        found.notes.append(f"Pictures in {place.masks or place.images} that are neither image nor mask: {names}.")
+    fold = folding(keys.images.values(), keys.masks.values())
+    of_image = _by_name(keys.images, fold, place.images, found)
+    of_mask = _by_name(keys.masks, fold, place.masks or place.images, found)
+    shown = keys.masks if keys.plain else masks
     there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
     if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
         found.problems.append(f"{len(lone)} images without a mask {there}: {some(lone)}.")
-    if lone := [bare[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
-        found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.")
+    if lone := [shown[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
+        which = of_image.keys() <= of_mask.keys() and not naming.says_mask
+        flags = " --mask-suffix and --mask-prefix say which files are masks." if which else ""
+        found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.{flags}")
     both = sorted((images[of_image[key]], key) for key in of_image.keys() & of_mask.keys())
     faults: list[InputError] = []
     pairs = [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, faults)]
     found.problems += alike(faults)
-    return [replace(pair, others=others.get(pair.image, ())) for pair in pairs]
+    pairs = [replace(pair, others=others.get(pair.image, ())) for pair in pairs]
+    depth = 2 if place.masks and place.masks.name == place.images.name else 1  # images/train and masks/train
+    folders = [f"{'/'.join(path.parts[-depth:])}/" for path in place if path]
+    where = " and ".join(folders) if place.masks else "one folder"
+    if pairs and (rule := f"{keys.rule} in {where}") not in found.rules:
+        found.rules.append(rule)
+    return pairs
 
 
 def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]:
@@ -229,28 +278,20 @@ def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]
     return found
 
 
-def _beside(folder: Path) -> tuple[dict[Path, str], dict[Path, str]]:
-    """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself."""
-    below = scan_all(folder) if not scan(folder).pictures else [(folder, scan(folder))]
-    names = {path: name for one, listing in below for path, name in _names(listing, one.relative_to(folder)).items()}
-    masks = {path: name for path, name in names.items() if MASK_SUFFIX.search(name)}
-    return {path: name for path, name in names.items() if path not in masks}, masks
+def _beside(folder: Path, naming: Naming) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself.
+
+    Folders of a split, such as val/, are no part of what lies beside them.
+    """
+    below = [(folder, scan(folder))] if has_pictures(folder) else scan_all(folder)
+    own = [(one.relative_to(folder), listing) for one, listing in below]
+    own = [(path, listing) for path, listing in own if not path.parts or path.parts[0].lower() not in SPLIT_OF]
+    names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
+    return by_folders(names) or part(names, naming)
 
 
 def _names(listing: Listing, below: Path) -> dict[Path, str]:
     return {path: (below / path.stem).as_posix() for path in listing.pictures}
-
-
-def _folding(*groups: Iterable[str]) -> Callable[[str], str]:
-    """The key by which names are equal: in one Unicode form, and without case where no two names differ by it alone."""
-
-    def form(name: str) -> str:
-        return unicodedata.normalize("NFC", name)
-
-    forms = [set(map(form, group)) for group in groups]
-    if any(len({name.casefold() for name in names}) < len(names) for names in forms):
-        return form
-    return lambda name: form(name).casefold()
 
 
 def _by_name(names: dict[Path, str], fold: Callable[[str], str], folder: Path, found: Found) -> dict[str, Path]:

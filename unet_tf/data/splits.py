@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.layout import find_named
+from unet_tf.data.layout import ANY, find_named
+from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 
 STARTS = 64
@@ -28,6 +29,7 @@ def find_splits(
     seed: int = 0,
     group: str | None = None,
     fold: str | None = None,
+    naming: Naming = ANY,
 ) -> dict[str, list[Pair]]:
     """The training, validation and test pairs of a data folder, by their names alone.
 
@@ -40,6 +42,7 @@ def find_splits(
         seed: the same seed and names give the same split.
         group: regular expression; pairs in whose names it finds the same text stay together.
         fold: "i/k" holds out the i-th of k folds instead of a share.
+        naming: what is said of folders and names where the files do not tell.
 
     Returns:
         "train", "val" and "test" (may be empty), each sorted by name.
@@ -47,7 +50,7 @@ def find_splits(
     Raises:
         InputError: no such folder, unpaired files, or too few pairs to split.
     """
-    return split(find_named(folder).check(), val_share, seed, group, fold)
+    return split(find_named(folder, naming).check(), val_share, seed, group, fold)
 
 
 def split(

@@ -15,10 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.config import naming_changes
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import SPLITS, Pair, read_pair, title
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import Scores, confusion_matrix, scores
 from unet_tf.evaluation.panels import Case, Gallery, write_panels
@@ -229,6 +231,7 @@ def evaluate(
     data: str | Path,
     split: str | None = None,
     on_image: Progress = unseen,
+    **naming: str,
 ) -> Evaluation:
     """Score a run on files that it did not learn from; writes `evaluation.json`, panels and `report.html` into it.
 
@@ -238,6 +241,8 @@ def evaluate(
             all its files, those with the pixels of a training image are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
         on_image: called with (images done, images in all) after each.
+        **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of these files, where they differ from what
+            the run was told of its own.
 
     Returns:
         The scores. What lies in the folder and is not used is said on the logger "unet_tf".
@@ -250,7 +255,7 @@ def evaluate(
         >>> evaluate("runs/cells", "cells").mean_iou  # doctest: +SKIP
         0.91
     """
-    return evaluate_run(run, data, split, on_image, log.warning)
+    return evaluate_run(run, data, split, on_image, log.warning, **naming)
 
 
 def evaluate_run(
@@ -259,10 +264,11 @@ def evaluate_run(
     split: str | None = None,
     on_image: Progress = unseen,
     say: Callable[[str], None] = lambda note: None,
+    **naming: str,
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
     run = run if isinstance(run, Run) else Run(run)
-    choice = choose_files(run, Path(data), split, say)
+    choice = choose_files(run, Path(data), split, say, replace(run.config, **naming_changes(naming)).naming)
     found: set[str] = set()
 
     def counts(image: NDArray) -> bool:
@@ -308,13 +314,15 @@ class Choice(NamedTuple):
     nothing: str = "A score needs a labelled file at least; received none."
 
 
-def choose_files(run: Run, data: Path, split: str | None, say: Callable[[str], None]) -> Choice:
+def choose_files(
+    run: Run, data: Path, split: str | None, say: Callable[[str], None], naming: Naming | None = None
+) -> Choice:
     """Choose the files of a folder to score a run on; none is read.
 
     Raises:
         InputError: files do not pair, or there is no such split.
     """
-    found = find_named(data, run.channels)
+    found = find_named(data, run.config.naming if naming is None else naming, run.channels)
     named = found.check()
     for note in found.notes:
         say(note)

@@ -54,9 +54,8 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
         InputError: files do not pair, a picture cannot be read, or the folder holds no training or no validation file
             of the run.
     """
-    pairs = [
-        pair for split, some in find_named(folder, run.channels).check().items() if split != "test" for pair in some
-    ]
+    named = find_named(folder, run.config.naming, run.channels).check()
+    pairs = [pair for split, some in named.items() if split != "test" for pair in some]
     trained, validated = run.files("train"), run.files("val")
     judged = validated or trained
     side = max(tile or STATIC_TILE, run.geometry.min_tile) + 2 * run.geometry.halo

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import keras
 
+from unet_tf.config import TrainConfig, naming_changes
 from unet_tf.data.folder import find_pictures, pictures_of
-from unet_tf.data.layout import find_named
+from unet_tf.data.layout import ANY, find_named
+from unet_tf.data.naming import Naming
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import ComparisonReport
@@ -50,6 +52,7 @@ def verify(
     bundle: str | Path,
     data: str | Path | None = None,
     on_image: Progress = unseen,
+    **naming: str,
 ) -> Verification:
     """Check the files of a bundle, then run each of its nets and Keras on the same pictures.
 
@@ -58,6 +61,7 @@ def verify(
         data: folder of images and masks, as `unet_tf.train` takes it, folder of pictures, or a picture; None for noise
             that has the mean and spread of the training pictures.
         on_image: called with (pictures done, pictures in all) after each.
+        **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of the data (`TrainConfig`).
 
     Returns:
         A fault for each file that is missing, changed or new, and for each TFLite file whose own description is not
@@ -82,7 +86,7 @@ def verify(
     if faults:
         return Verification(faults)
     with stoppable():
-        examples, what = _examples(opened, data)
+        examples, what = _examples(opened, data, TrainConfig(**naming_changes(naming)).naming)
         reference = keras_net(_keras_model(opened), description)
         nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
         tallies = compare(reference, nets, examples, len(description.classes), on_image)
@@ -103,16 +107,18 @@ def _keras_model(bundle: Bundle) -> keras.Model:
     return model
 
 
-def _examples(bundle: Bundle, data: str | Path | None) -> tuple[Sequence[Callable[[], Example]], str]:
+def _examples(bundle: Bundle, data: str | Path | None, naming: Naming) -> tuple[Sequence[Callable[[], Example]], str]:
     """Make readers of the pictures, and say what they are."""
     if data is None:
         return [partial(noise_example, bundle.description)], "noise"
     try:
-        named = find_named(data, bundle.description.channels)
+        named = find_named(data, naming, bundle.description.channels)
     except InputError:  # a picture
+        if naming != ANY:
+            raise
         named = None
     pairs = [] if named is None else [pair for some in named.splits.values() for pair in some]
-    if named is not None and pairs:
+    if named is not None and (pairs or naming != ANY):
         named.check()
     if pairs:
         readers = [partial(read_example, pair, bundle.description) for pair in pairs]

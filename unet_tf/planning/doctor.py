@@ -70,9 +70,10 @@ def check(
     """
     config = replace(config or TrainConfig(), **config_changes(overrides))
     findings = Findings(Path(data))
-    named = find_named(findings.data, config.source)
+    named = find_named(findings.data, config.naming, config.source)
     findings.problems += named.problems
     findings.notes += named.notes
+    findings.rules = named.rules
     findings.drawn = "val" not in named.splits
     splits = _split(findings, named.splits, config)
     pairs = list(dict.fromkeys(pair for some_pairs in splits.values() for pair in some_pairs))

@@ -56,6 +56,7 @@ class Findings:
         drawn: whether the validation files were drawn at random.
         channels: facts of each channel of the training images.
         shown: which channels the overlays show, in words; "" for grey and RGB.
+        rules: how the names of masks differ from those of their images, in words.
     """
 
     data: Path
@@ -72,6 +73,7 @@ class Findings:
     drawn: bool = False
     channels: list[ChannelFacts] = field(default_factory=list)
     shown: str = ""
+    rules: list[str] = field(default_factory=list)
 
     @property
     def class_weights(self) -> NDArray[np.float64]:
@@ -83,6 +85,7 @@ class Findings:
         weights = self.class_weights if "train" in self.splits else ()
         return {
             "data": str(self.data),
+            "pairs": self.rules,
             "masks": None if self.masks is None else self.masks.kind,
             "why": self.why,
             "classes": list(self.classes),

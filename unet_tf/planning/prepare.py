@@ -160,8 +160,9 @@ def prepare(
         InputError: the data or a setting cannot be used.
         Stopped: a signal has told to stop.
     """
-    found = find_named(data, config.source)
+    found = find_named(data, config.naming, config.source)
     named = found.check()
+    log.info(f"pairs: {'; '.join(found.rules or ['as the lists say'])}")
     for note in found.notes:
         log.warning(note)
     pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)

@@ -85,7 +85,7 @@ def crossval(
     data, out = Path(data), Path(out)
     config = replace(config or TrainConfig(), **config_changes(overrides))
     runs = _runs(config, folds, seeds)
-    named = find_named(data, config.source).check()
+    named = find_named(data, config.naming, config.source).check()
     for one in runs.values():
         split(named, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
     if seeds is not None and config.val_share == 0 and not {"val", "test"} & named.keys():

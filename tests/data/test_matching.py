@@ -1,0 +1,271 @@
+"""Pairs as people name them: a layout in, its pairs or the words of the problem out. Files hold a byte."""
+
+import re
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from unet_tf.data.layout import find_named
+from unet_tf.data.naming import Naming
+from unet_tf.errors import InputError
+
+
+def put(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def pairs(folder, naming=None):
+    """(split, name, image, mask) of each pair, paths from the folder."""
+    found = find_named(folder, naming or Naming())
+    assert found.problems == []
+    return {
+        (split, pair.name): (pair.image.relative_to(folder).as_posix(), pair.mask.relative_to(folder).as_posix())
+        for split, some in found.splits.items()
+        for pair in some
+    }
+
+
+def each(text, keys):
+    return [name.format(key) for name in text.split() for key in keys]
+
+
+DRIVE = "training/images/{}_training.tif training/1st_manual/{}_manual1.gif"
+HRF = "images/{}.JPG manual1/{}.tif"
+CITY = "leftImg8bit/train/aachen/aachen_{}_leftImg8bit.png gtFine/train/aachen/aachen_{}_gtFine_labelIds.png"
+LAYOUTS = {
+    # name: (files, {} the key; keys; the image and the mask of a pair; what is said)
+    "plain": ("images/{}.jpg masks/{}.png", "ab"),
+    "mask beside": ("{}.png {}_mask.png", "ab"),
+    "img_01, mask_01": ("images/img_{}.png masks/mask_{}.png", ("01", "02", "11")),
+    "img_01, mask_01 beside": ("img_{}.png mask_{}.png", ("01", "02", "11")),
+    "raw, seg": ("images/{}_raw.tif masks/{}_seg.tif", ("01", "02")),
+    "raw, seg beside": ("{}_raw.tif {}_seg.tif", ("01", "02")),
+    "folders raw and seg": ("raw/{}.tif seg/{}.tif", ("01", "02")),
+    "folders input and target": ("input/{}.tif target/{}.tif", ("01", "02")),
+    "folders x and gt": ("x/{}.tif gt/{}.tif", ("01", "02")),
+    "DRIVE": (DRIVE, ("21", "22", "30")),
+    "HRF": (HRF, ("01_dr", "01_g", "02_dr")),
+    "CHASE, one annotator": ("Image_{}.jpg Image_{}_1stHO.png", ("01L", "01R", "11L")),
+    "STARE": ("images/{}.ppm labels/{}.ah.ppm", ("im0001", "im0002")),
+    "STARE beside": ("{}.ppm {}.ah.ppm", ("im0001", "im0002")),
+    "Kvasir": ("Kvasir-SEG/images/{}.jpg Kvasir-SEG/masks/{}.jpg", ("cju0", "cju1")),
+    "ISIC": ("images/ISIC_{}.jpg masks/ISIC_{}_segmentation.png", ("0000001", "0000002")),
+    "ISIC as it comes": (
+        "ISIC2018_Task1-2_Training_Input/ISIC_{}.jpg ISIC2018_Task1_Training_GroundTruth/ISIC_{}_segmentation.png",
+        ("0000001", "0000002"),
+    ),
+    "Carvana": ("train/{}.jpg train_masks/{}_mask.gif", ("x_01", "x_02")),
+    "BSDS": ("images/train/{}.jpg groundTruth/train/{}.png", ("100075", "100080")),
+    "LIVECell": (
+        "images/livecell_images/A172/A172_Phase_{}.tif masks/A172/A172_Phase_{}.png",
+        ("A7_1_00d00h00m_1", "A7_1_00d04h00m_1"),
+    ),
+    "Vaihingen": ("top/top_mosaic_09cm_{}.tif gts_for_participants/top_mosaic_09cm_{}.tif", ("area1", "area11")),
+    "Potsdam": ("2_Ortho_RGB/top_potsdam_{}_RGB.tif 5_Labels_all/top_potsdam_{}_label.tif", ("2_10", "2_11")),
+    "Massachusetts": ("tiff/train/{}.tiff tiff/train_labels/{}.tif", ("1", "11")),
+    "Oxford pets": ("images/{}.jpg annotations/trimaps/{}.png", ("cat_1", "cat_11", "dog_1")),
+    "Cityscapes, one kind": (CITY, ("000001", "000002")),
+    "JPEG and PNG beside": ("{}.jpg {}.png", "ab"),
+    "patients with folders": ("p1/images/{}.png p1/masks/{}.png", "ab"),
+    "patients in folders": ("images/p1/img_{}.png masks/p1/mask_{}.png", "ab"),
+    "nnU-Net": ("imagesTr/case_{}_0000.png labelsTr/case_{}.png", ("001", "002")),
+    "satellite, roads": ("images/satellite_{}.png masks/roads_{}.png", ("1", "2", "12")),
+    "suffix of a suffix": ("images/{}.jpg masks/{}.jpg.png", "ab"),
+    "words in one": ("images/frame{}.png masks/frame{}Mask.png", ("1", "2")),
+    "other letters": ("images/größe_{}.png masks/größe_{}_läsion.png", ("1", "2")),
+    "case": ("images/IMG_{}.JPG masks/img_{}_GT.png", ("1", "2")),
+    "one pair": ("images/img_{}.png masks/mask_{}.png", ("07",)),
+}
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_layouts_that_are_understood(tmp_path, case):
+    files, keys = LAYOUTS[case]
+    put(tmp_path, *each(files, keys))
+    image, mask = files.split()
+    assert set(pairs(tmp_path).values()) == {(image.format(key), mask.format(key)) for key in keys}
+    assert find_named(tmp_path).notes == []
+
+
+EYES = "Image_{}.jpg Image_{}_1stHO.png Image_{}_2ndHO.png"
+STREETS = f"{CITY} {CITY.split()[1].replace('labelIds', 'instanceIds')} {CITY.split()[1].replace('labelIds', 'color')}"
+TWO = "images/{}.ppm labels/{}.ah.ppm labels/{}.vk.ppm"
+CHOSEN = {
+    # name: (files, keys, words of the problem, what chooses, image, mask)
+    "two annotators beside": (
+        EYES, ("01L", "01R"),
+        "each image has 2 masks by different annotators: NAME_1stHO, NAME_2ndHO. Choose one: --mask-suffix _1stHO or "
+        "--mask-suffix _2ndHO.",
+        Naming(mask_suffix="_2ndHO"), "Image_{}.jpg", "Image_{}_2ndHO.png",
+    ),
+    "two annotators in folders": (
+        TWO, ("im1", "im2"),
+        "each image has 2 masks by different annotators: NAME.ah, NAME.vk. Choose one: --mask-suffix .ah or "
+        "--mask-suffix .vk.",
+        Naming(mask_suffix=".vk.ppm"), "images/{}.ppm", "labels/{}.vk.ppm",
+    ),
+    "folders of annotators": (
+        "images/{}.png masks/expert1/{}.png masks/expert2/{}.png", "ab",
+        "Choose one: --masks-dir masks/expert1 or --masks-dir masks/expert2.",
+        Naming(masks="masks/expert2"), "images/{}.png", "masks/expert2/{}.png",
+    ),
+    "Cityscapes": (
+        STREETS, ("000001", "000002"),
+        "each image has 3 masks: NAME_gtFine_color, NAME_gtFine_instanceIds, NAME_gtFine_labelIds. Choose one: "
+        "--mask-suffix _gtFine_color or --mask-suffix _gtFine_instanceIds or --mask-suffix _gtFine_labelIds.",
+        Naming(mask_suffix="_gtFine_labelIds"), *CITY.split(),
+    ),
+    "DRIVE as it comes": (
+        f"{DRIVE} training/mask/{{}}_training_mask.gif", ("21", "22"),
+        "The masks may lie in 1st_manual or in mask in ",
+        Naming(masks="1st_manual"), *DRIVE.split(),
+    ),
+    "HRF as it comes": (
+        f"{HRF} mask/{{}}_mask.tif", ("01_dr", "01_g"),
+        "Choose one: --masks-dir manual1 or --masks-dir mask.",
+        Naming(masks="manual1"), *HRF.split(),
+    ),
+    "Potsdam as it comes": (
+        "2_Ortho_RGB/t_{}_RGB.tif 3_Ortho_IRRG/t_{}_IRRG.tif 5_Labels_all/t_{}_label.tif 5_Labels_no/t_{}_label.tif",
+        ("2_10", "2_11"),
+        "The masks may lie in 5_Labels_all or in 5_Labels_no",
+        Naming(masks="5_Labels_all"), "2_Ortho_RGB/t_{}_RGB.tif", "5_Labels_all/t_{}_label.tif",
+    ),
+    "two kinds of masks": (
+        "images/{}.png masks/{}_mask.png masks/{}_seg.png", "ab",
+        "each image has 2 masks: NAME_mask, NAME_seg. Choose one: --mask-suffix _mask or --mask-suffix _seg.",
+        Naming(mask_suffix="_seg"), "images/{}.png", "masks/{}_seg.png",
+    ),
+    "folders without words": (
+        "a/{}.png b/{}.png", "12", "Other folders are said by --images-dir and --masks-dir.",
+        Naming("b", "a"), "b/{}.png", "a/{}.png",
+    ),
+    "a word that says nothing": (
+        "{}.png {}_left.png", "ab", "has no pair of image and mask",
+        Naming(mask_suffix="_left"), "{}.png", "{}_left.png",
+    ),
+    "numbers": (
+        "images/{}.png masks/2_{}.png", ("x", "y"), "2 images without a mask in ",
+        Naming(mask_prefix="2_"), "images/{}.png", "masks/2_{}.png",
+    ),
+    "the kind of file": (
+        "images/{}.tif masks/{}.png masks/{}.jpg", "ab", "more than one file for a, b. Keep one for each name.",
+        Naming(mask_suffix=".png"), "images/{}.tif", "masks/{}.png",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_what_is_ambiguous_is_said_and_chosen(tmp_path, case):
+    files, keys, words, naming, image, mask = CHOSEN[case]
+    put(tmp_path, *each(files, keys))
+    assert words in " ".join(find_named(tmp_path).problems)
+    assert set(pairs(tmp_path, naming).values()) == {(image.format(key), mask.format(key)) for key in keys}
+
+
+REFUSED = {
+    "img_1 and mask_11": ("images/img_1.png masks/mask_11.png", "1 images without a mask"),
+    "other numbers": ("images/img_10.png images/img_11.png masks/mask_20.png masks/mask_21.png", "2 images without"),
+    "other years": ("images/a_2019_1.png images/a_2019_2.png masks/b_2020_1.png masks/b_2020_2.png", "2 images"),
+    "other patients": ("images/p1_1.png images/p1_2.png masks/p2_1.png masks/p2_2.png", "2 images without"),
+    "other sides": ("images/left_1.png images/left_2.png masks/right_1.png masks/right_2.png", "2 images without"),
+    "other splits": ("images/train_1.png images/train_2.png masks/test_1.png masks/test_2.png", "2 images without"),
+    "other animals": ("images/cat_1.png masks/dog_1.png", "1 images without a mask"),
+    "other folders": ("images/p1/a_img.png images/p2/b_img.png masks/p1/b_gt.png masks/p2/a_gt.png", "2 images"),
+    "leading zeros": ("images/img_1.png images/img_2.png masks/mask_01.png masks/mask_02.png", "2 images without"),
+    "words cut": ("images/bat.png images/cat.png masks/rat.png masks/hat.png", "2 images without a mask"),
+    "an image too many": ("images/img_1.png images/img_2.png masks/mask_1.png", "1 images without a mask in"),
+    "a mask too many": ("images/img_1.png masks/mask_1.png masks/mask_2.png", "1 masks without an image in"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_may_be_wrong_is_no_pair(tmp_path, case):
+    files, words = REFUSED[case]
+    put(tmp_path, *files.split())
+    assert words in " ".join(find_named(tmp_path).problems)
+
+
+def test_what_is_left_over_is_named(tmp_path):
+    put(tmp_path, *each("images/img_{}.png masks/mask_{}.png", "1234"), "images/img_5.png")
+    (problem,) = find_named(tmp_path).problems
+    assert problem == f"1 images without a mask in {tmp_path / 'masks'}: img_5."
+
+
+def test_the_rule_is_said(tmp_path):
+    put(tmp_path, *each("images/{}_raw.png masks/{}_seg.png", ("01", "02")))
+    assert find_named(tmp_path).rules == ["NAME_raw and NAME_seg in images/ and masks/"]
+
+
+def test_what_is_said_and_not_there_is_named(tmp_path):
+    put(tmp_path, *each("images/{}.png masks/{}.png", "ab"))
+    with pytest.raises(InputError, match=r"--masks-dir must be a folder in .*; received 'gt'\. The folders there: im"):
+        find_named(tmp_path, Naming(masks="gt"))
+    problems = find_named(tmp_path, Naming(mask_suffix="_gt")).problems
+    assert "no file is called NAME_gt. Correct --mask-suffix _gt." in problems[0]
+
+
+def test_files_that_a_choice_leaves_out_are_noted(tmp_path):
+    put(tmp_path, *each(EYES, ("01L", "01R")))
+    (note,) = find_named(tmp_path, Naming(mask_suffix="_1stHO")).notes
+    assert note.endswith("that are neither image nor mask: Image_01L_2ndHO.png, Image_01R_2ndHO.png.")
+
+
+def test_names_are_compared_in_one_form_of_unicode(tmp_path):
+    composed, apart = (unicodedata.normalize(form, "ä") for form in ("NFC", "NFD"))
+    put(tmp_path, f"images/{composed}_1_raw.png", f"masks/{apart}_1_läsion.png")
+    put(tmp_path, f"images/{composed}_2_raw.png", f"masks/{apart}_2_läsion.png")
+    assert {name for _, name in pairs(tmp_path)} == {f"{composed}_1_raw", f"{composed}_2_raw"}
+
+
+def test_lists_name_such_pairs(tmp_path):
+    put(tmp_path, *each("images/img_{}.png masks/mask_{}.png", "1234"))
+    (tmp_path / "train.txt").write_text("img_1\nimg_2.png\n")
+    (tmp_path / "val.txt").write_text("images/img_3.png masks/mask_3.png\n")
+    assert pairs(tmp_path)["train", "img_2"] == ("images/img_2.png", "masks/mask_2.png")
+
+
+TABLE = [
+    re.findall("`([^`]*NAME[^`]*)`", line)
+    for line in (Path(__file__).parents[2] / "docs" / "layouts.md").read_text().splitlines()
+    if line.startswith("| ") and line.count("NAME") == 2
+]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"), [row for row in TABLE if "2ndHO" not in row[1] and ".jpg" not in row[1][-4:]]
+)
+def test_the_table_of_layouts_is_true(tmp_path, image, mask):
+    files = {(image.replace("NAME", key), mask.replace("NAME", key)) for key in ("07", "17")}
+    put(tmp_path, *(name for pair in files for name in pair))
+    assert set(pairs(tmp_path).values()) == files
+
+
+def test_the_option_of_masks_may_be_a_kind_of_file(tmp_path):
+    put(tmp_path, *each("{}.png {}_GT.tif {}_GT.png", "ab"))
+    chosen = pairs(tmp_path, Naming(mask_suffix="_gt.tif"))
+    assert chosen["", "a"] == ("a.png", "a_GT.tif")
+
+
+def test_pictures_of_validation_are_no_training_pictures(tmp_path):
+    put(tmp_path, *each("p1/{}.png p1/{}_mask.png p2/{}.png p2/{}_mask.png val/v{}.png val/v{}_mask.png", "ab"))
+    found = find_named(tmp_path)
+    assert [pair.name for pair in found.splits["train"]] == ["p1/a", "p1/b", "p2/a", "p2/b"]
+    assert [pair.name for pair in found.splits["val"]] == ["va", "vb"]
+
+
+def test_what_was_made_of_pictures_is_no_mask(tmp_path):
+    put(tmp_path, *each("images/{}.png predictions/{}.png thumbs/{}.png", "ab"))
+    assert "no pictures in any of masks/" in find_named(tmp_path).problems[0]
+    put(tmp_path, *each("masks/{}_label.png masks/{}_overlay.png", "ab"))
+    (problem,) = find_named(tmp_path).problems
+    assert "2 masks without an image in " in problem and "--mask-suffix" in problem
+
+
+def test_no_picture_is_its_own_mask(tmp_path):
+    put(tmp_path, *each("d/{}.png", "ab"))
+    problems = find_named(tmp_path, Naming("d", "d")).problems
+    assert problems[0].startswith("Images and masks must be other files; both roles have ")

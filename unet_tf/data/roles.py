@@ -1,0 +1,161 @@
+"""Which folders hold images and which hold masks, where no folder is called by one word for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, Found, has_pictures, scan, scan_all, some
+from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, words
+from unet_tf.errors import InputError
+
+ROLES = {
+    "images": ("images", "image", "imgs", "img", "jpegimages"),
+    "masks": ("masks", "mask", "labels", "label", "instances", "annotations", "annotation", "annots", "annot",
+              "segmentationclass"),
+}  # fmt: skip
+"""What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
+WORDS = {"images": IMAGE_WORDS, "masks": MASK_WORDS}
+FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
+Roles = dict[tuple[str, str], Path]
+"""(split or "", role or "") -> folder."""
+
+
+class Place(NamedTuple):
+    """The folders of the images and of the masks of a split; no folder of masks where these lie beside the images."""
+
+    images: Path
+    masks: Path | None = None
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether a folder, or one in it, holds a picture of any kind."""
+    return has_pictures(folder) or any(listing.pictures or listing.unread for _, listing in scan_all(folder))
+
+
+def only_folder(folder: Path, naming: Naming) -> Path | None:
+    """The folder in which all pictures of a folder lie, as an archive makes it; None where there is none such.
+
+    It holds the folders, too, that a person says.
+    """
+    listing = scan(folder)
+    filled = [path for path in listing.folders if holds_pictures(path)]
+    alone = len(filled) == 1 and not listing.pictures and filled[0].name.lower() not in SPLIT_OF
+    said = filter(None, (naming.images, naming.masks))
+    return filled[0] if alone and all((filled[0] / one).is_dir() for one in said) else None
+
+
+def said_folders(folder: Path, naming: Naming) -> Roles:
+    """The folders that a person says, as far as they lie here."""
+    said = (("images", naming.images), ("masks", naming.masks))
+    return {("", role): folder / one for role, one in said if one and (folder / one).is_dir()}
+
+
+def check_said(folder: Path, naming: Naming) -> None:
+    """Raise InputError where a folder that a person says lies neither here nor in a folder here."""
+    for role, one in (("images", naming.images), ("masks", naming.masks)):
+        if one and not any((place / one).is_dir() for place in (folder, *scan(folder).folders)):
+            there = some(path.name for path in scan(folder).folders) or "none"
+            raise InputError(
+                f"{FLAGS[role]} must be a folder in {folder}, or in each of its splits; received {one!r}. The folders "
+                f"there: {there}."
+            )
+
+
+def guess(folder: Path, named: Roles, found: Found) -> Roles:
+    """The folders that are left, by words in their names, such as gtFine; images are what alone is left beside masks.
+
+    Args:
+        folder: holds them.
+        named: folders whose role is known.
+        found: gets a problem where two folders may have one role.
+    """
+    if any(split and not role for split, role in named):
+        return {}
+    here = scan(folder).pictures
+    beside = [*here, *(scan(named["", "images"]).pictures if ("", "images") in named else [])]
+    if any(MASK_SUFFIX.search(path.stem) for path in beside):
+        return {}
+    read: dict[tuple[str, str], list[Path]] = {}
+    for path in scan(folder).folders:
+        taken = path in named.values() or path.name.lower() in SPLIT_OF or says(path.name, DERIVED)
+        if not taken and holds_pictures(path):
+            read.setdefault(_read(path.name), []).append(path)
+    guessed: Roles = {}
+    for split in sorted({split for split, _ in (*read, *named)}):
+        for role, other in (("masks", "images"), ("images", "masks")):
+            known = (split, other) in named or (split, other) in guessed or len(read.get((split, other), [])) == 1
+            paths = read.get((split, role), [])
+            if role == "images" and not paths and known:
+                paths = [path for path in read.get((split, ""), []) if not _is_shared(path, named)]
+                paths = paths if len(paths) == 1 else []
+            if (split, role) in named or (here and role == "images"):
+                continue
+            if len(paths) == 1:
+                guessed[split, role] = paths[0]
+            elif paths:
+                found.problems.append(which(role, folder, paths))
+    whole = [split for split in {split for split, _ in guessed} if here or (split, "images") in {**named, **guessed}]
+    return {(split, role): path for (split, role), path in guessed.items() if split in whole}
+
+
+def which(role: str, folder: Path, paths: list[Path]) -> str:
+    """Say that several folders may hold the images, or the masks, and the options that choose."""
+    below = [path.relative_to(folder).as_posix() for path in paths]
+    options = " or ".join(f"{FLAGS[role]} {one}" for one in below)
+    return f"The {role} may lie in {' or in '.join(below)} in {folder}. Choose one: {options}."
+
+
+def settle(place: Place, found: Found) -> Place:
+    """The place with folders that hold nothing but one folder of pictures replaced by this, as annotations/trimaps."""
+    if place.masks is None:
+        return place
+    folders = [place.images, place.masks]
+    for number, role in enumerate(ROLES):
+        while not has_pictures(folders[number]):
+            below = [path for path in scan(folders[number]).folders if holds_pictures(path)]
+            if not below or any((folders[1 - number] / path.name).is_dir() for path in below):
+                break
+            if len(below) > 1:
+                if has_pictures(folders[1 - number]):
+                    found.problems.append(which(role, folders[number].parent, below))
+                break
+            folders[number] = below[0]
+    return Place(*folders)
+
+
+def by_folders(names: dict[Path, str]) -> tuple[dict[Path, str], dict[Path, str]] | None:
+    """Images and masks of p1/images/NAME and p1/masks/NAME, by their path without this folder; None where it is not so.
+
+    Args:
+        names: file -> its path below a folder, without the suffix.
+    """
+    found: dict[str, dict[Path, str]] = {role: {} for role in ROLES}
+    for path, name in names.items():
+        *folders, stem = name.split("/")
+        for role, called in ROLES.items():
+            left = [one for one in folders if one.lower() not in called]
+            if len(left) == len(folders) - 1:
+                found[role][path] = "/".join([*left, stem])
+    several = len({name.split("/")[0] for name in names.values()}) > 1
+    whole = several and found["masks"] and sum(map(len, found.values())) == len(names)
+    return (found["images"], found["masks"]) if whole else None
+
+
+def look_for_rivals(folder: Path, masks: Path, found: Found) -> None:
+    """A problem where masks drawn by hand lie beside a folder of masks: in DRIVE and HRF this is the field of view."""
+    rivals = [path for path in scan(folder).folders if path != masks and "manual" in words(path.name)]
+    if filled := [path for path in rivals if holds_pictures(path)]:
+        found.problems.append(which("masks", folder, [*filled, masks]))
+
+
+def _read(name: str) -> tuple[str, str]:
+    """The split and the role that words in the name of a folder say; "" for what they do not."""
+    roles = [role for role in ROLES if says(name, WORDS[role])]
+    splits = {SPLIT_OF[word] for word in words(name) if word in SPLIT_OF}
+    return splits.pop() if len(splits) == 1 else "", roles[0] if len(roles) == 1 else ""
+
+
+def _is_shared(path: Path, named: Roles) -> bool:
+    """Whether a folder is one of those that images and masks both have, such as p1 beside masks/p1."""
+    return any((one / path.name).is_dir() for one in named.values())
