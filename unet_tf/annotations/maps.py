@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.annotations.shapes import Shape
+from unet_tf.data.maps import import_geo, quiet_rasterio
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
@@ -226,32 +225,6 @@ def said(extent: tuple[float, float, float, float]) -> str:
     """An extent in words for people: "x 100 to 300, y 700 to 900"."""
     left, low, right, high = extent
     return f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g}"
-
-
-def import_geo(name: str) -> Any:
-    """One of the packages of the extra "geo".
-
-    Raises:
-        InputError: it is not installed.
-    """
-    import importlib
-
-    try:
-        if name == "pyogrio":
-            importlib.import_module("pyogrio.raw")
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"Maps need the package {name}: pip install 'unet-tf[geo]'.") from error
-
-
-@contextmanager
-def quiet_rasterio() -> Iterator[None]:
-    """Without the warning that a file has no transform, of which we speak ourselves where it counts."""
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 def _name(crs: Any) -> str:

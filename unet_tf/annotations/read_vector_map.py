@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.annotations.maps import Frame, extent_of, import_geo, open_frame, polygonal, reproject, said, system
+from unet_tf.annotations.maps import Frame, extent_of, open_frame, polygonal, reproject, said, system
 from unet_tf.annotations.shapes import Shape
+from unet_tf.data.maps import import_geo
 from unet_tf.errors import InputError
 
 log = logging.getLogger("unet_tf")
