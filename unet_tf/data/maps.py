@@ -61,7 +61,7 @@ class MapArray:
         flags = {flag.name for flag in self.dataset.mask_flag_enums[0]}
         self._masked = "per_dataset" in flags and "alpha" not in flags
         value = self.dataset.nodata
-        self._table = _colours(self._page) if kinds[0] == "palette" else None
+        self._table = _colours(self._page) if self._page.colormap is not None else None
         self._index = value if self._table is not None else None
         self.nodata = () if value is None or self._table is not None else (float(value),)
         self._stand_in: NDArray | None = None
