@@ -16,6 +16,7 @@ import numpy as np
 from unet_tf.data.drawing import colour
 from unet_tf.data.maps import CACHE, MapArray, import_geo, open_map, quiet_rasterio
 from unet_tf.data.pictures import TIFF
+from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
@@ -183,16 +184,26 @@ def _write(parts: Path, source: Source, out: Path, predictor: Predictor) -> None
                     part = np.asarray(labels[rows, columns])
                     part[raster.unmeasured(rows, columns, values)] = VOID
                     target.write(part, 1, window=rasterio.windows.Window.from_slices(rows, columns))
-            with rasterio.open(temporary, "r+") as target:
+            with rasterio.open(temporary, "r+", driver="GTiff") as target:
                 target.build_overviews(_factors(height, width), rasterio.enums.Resampling.mode)
-        except rasterio.errors.RasterioError as error:
-            raise InputError(
-                f"Cannot write {out}: {error.__cause__ or error}. Free space and give the same command: what is "
-                "predicted stays.", out,
-            ) from error  # fmt: skip
+        except (rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError) as error:
+            raise _refusal(out, error.__cause__ or error) from error
+        _check_written(temporary, out)
         if _left(parts):
             raise InputError(f"{parts} must stay while it is in use, and was removed. {AGAIN}")
         _write_categories(out, predictor.classes)
+
+
+def _check_written(temporary: Path, out: Path) -> None:
+    """Raise InputError unless all tiles are in the file: GDAL is silent about what it cannot write at the end."""
+    try:
+        open_tiff(temporary)
+    except InputError as error:
+        raise _refusal(out, "not all of it came to the disk") from error
+
+
+def _refusal(out: Path, why: Any) -> InputError:
+    return InputError(f"Cannot write {out}: {why}. Free space and give the same command: what is done stays.", out)
 
 
 def _place(raster: MapArray) -> dict[str, Any]:
