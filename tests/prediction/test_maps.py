@@ -2,12 +2,13 @@
 
 import resource
 
+import keras
 import numpy as np
 import pytest
 
-from unet_tf import Predictor, predict, predict_map
+from unet_tf import Normalisation, Predictor, predict, predict_map, unet
 from unet_tf.errors import InputError
-from unet_tf.prediction import maps
+from unet_tf.prediction import large, maps
 from unet_tf.prediction.maps import map_nodata, map_settings
 from unet_tf.utils.signals import Stopped, tell
 
@@ -80,6 +81,23 @@ def test_gdal_finds_the_names_of_the_classes(made, tmp_path):
 
     rasterio.shutil.copy(made[1], tmp_path / "a.vrt", driver="VRT")
     assert "<Category>foreground</Category>" in (tmp_path / "a.vrt").read_text()
+
+
+@pytest.mark.parametrize("options", [{"photometric": "rgb", "tiled": True}, {"interleave": "band"}])
+def test_three_bands_are_three_channels(tmp_path, monkeypatch, options):
+    keras.utils.set_random_seed(2)
+    net = unet((None, None, 3), base_filters=2, depth=1)
+    predictor = Predictor(net, Normalisation((90.0, 120.0, 140.0), (40.0, 50.0, 60.0), "uint8"))
+    for module in (large, maps):
+        monkeypatch.setattr(module, "predictor_for", lambda net, model: predictor)
+    image = np.stack([scene(), scene()[::-1], scene()[:, ::-1]])
+    shape = {"count": 3, "height": 300, "width": 350, "dtype": "uint8", "compress": "lzw"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **PLACE | shape | options) as target:
+        target.write(image)
+    expected = predictor.predict(image.transpose(1, 2, 0))
+    with opened(predict_map(RUN, tmp_path / "a.tif", tmp_path / "map.tif", chunk=128)) as found:
+        np.testing.assert_array_equal(found.read(1), expected)
+    assert 0.05 < expected.mean() < 0.95
 
 
 @pytest.mark.parametrize(
