@@ -160,7 +160,7 @@ def test_pixels_outside_of_the_mask_are_the_mean_and_255_in_the_map(tmp_path):
     assert map_nodata(tmp_path / "map.tif") == ()
 
 
-def test_turned_tiles_and_processes_give_the_same(made, tmp_path):
+def test_turned_tiles_are_averaged_as_elsewhere(tmp_path):
     path = write(tmp_path / "a.tif", scene())
     out = predict_map(RUN, path, tmp_path / "map.tif", chunk=128, tta="rotations")
     with opened(out) as found:
