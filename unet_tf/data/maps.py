@@ -99,9 +99,10 @@ class MapArray:
                 stored = self.dataset.read(self._bands + self._alpha, window=window)
                 mask = self.dataset.read_masks(1, window=window) if self._masked else None
         except self._rasterio.errors.RasterioError as error:
+            why = str(error.__cause__ or error).rstrip(".")
             raise InputError(
                 f"{self.path} cannot be read at rows {rows.start} to {rows.stop}, columns {columns.start} to "
-                f"{columns.stop}: {error.__cause__ or error}. Copy it again, or write that part again.", self.path,
+                f"{columns.stop}: {why}. Copy it again, or write that part again.", self.path,
             ) from error  # fmt: skip
         image, alpha = stored[: len(self._bands)], stored[len(self._bands) :]
         gone = [part == 0 for part in (*alpha, *([] if mask is None else [mask]))]
