@@ -10,6 +10,7 @@ from kinds_of_files import kinds
 
 from unet_tf import predict_files, predict_large, read_image
 from unet_tf.data.channels import Channels
+from unet_tf.data.maps import open_map
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, nodata_of
 from unet_tf.edge import __main__ as edge
@@ -97,6 +98,20 @@ def test_into_zarr(seen, file, expected, tmp_path):
     assert_same(seen.image, image)
     assert zarr.open_array(f"{out}/0").shape == image.shape[:2]
     assert set(large.stored_nodata(out)) == set(seen.nodata) == set(nodata_of(image, declared_nodata(file)))
+
+
+def test_into_a_map(kind, file, expected):
+    """rasterio reads more kinds than we do, and none otherwise."""
+    image, _ = expected
+    try:
+        volume = open_map(file)
+        found = volume.plane(0)[0 : volume.shape[0], 0 : volume.shape[1]]
+    except InputError as error:
+        assert file.name in str(error)
+        assert image is None or file.suffix != ".tif" or any(word in kind.name for word in ("cmyk", "turned", "imagej"))
+        return
+    if image is not None:
+        assert_same(found, image)
 
 
 def test_on_the_edge(file, expected, tmp_path, monkeypatch):

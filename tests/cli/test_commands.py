@@ -178,6 +178,29 @@ def test_an_error_is_one_message_without_traceback(call, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_geotiff_becomes_a_map(call, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    place = {"crs": "EPSG:25832", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
+    with rasterio.open(tmp_path / "scene.tif", "w", driver="GTiff", width=70, height=60, count=1, dtype="uint8",
+                       nodata=0, compress="lzw", **place) as target:  # fmt: skip
+        target.write(np.arange(4200, dtype=np.uint16).reshape(60, 70).astype(np.uint8), 1)
+    command = ("predict", "tests/saved/run_0_1", tmp_path / "scene.tif", "--out", tmp_path / "map.tif")
+    code, out, err = call(*command)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Map of class ids: {tmp_path / 'map.tif'}; ")
+    assert "Pixels of 0 hold no measurement" in out
+    assert "all of it was there" in call(*command)[1]
+    with rasterio.open(tmp_path / "map.tif") as found:
+        assert (found.crs, found.transform, found.nodata) == (place["crs"], place["transform"], 255)
+    for more in (["--overlay"], ["--axes", "yx"], [tmp_path / "other.tif"]):
+        code, _, err = call(*command, *more)
+        assert code == 1
+        assert "A map is made of one GeoTIFF, with --chunk and no other outputs." in err
+    other = (*command[:-1], tmp_path / "shared.tif", "--chunk", 16, "--shard")
+    assert "The jobs that do the other chunks of" in call(*other, "1/2")[1]
+    assert "Map of class ids" in call(*other, "2/2")[1]
+
+
 def test_check_lists_problems_and_exits_with_1(call, tmp_path):
     for role in ("images", "masks"):
         (tmp_path / role).mkdir()

@@ -152,6 +152,19 @@ def test_classes_have_a_colour_table(run, tmp_path, kind, format):
     assert tifffile.imread(tmp_path / "out" / "s.tif").shape == (2, 60, 70)
 
 
+def test_the_tiff_mask_of_a_geotiff_lies_where_it_lies(run, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    place = {"crs": "EPSG:25832", "transform": rasterio.Affine(0.4, 0.3, 500_000, 0.3, -0.4, 5_400_000)}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=70, height=60, count=1, dtype="uint8",
+                       nodata=0, **place) as target:  # fmt: skip
+        target.write(grey(3), 1)
+    predict_files(run, tmp_path / "a.tif", tmp_path / "out", format="tif")
+    with rasterio.open(tmp_path / "out" / "a.tif") as mask:
+        assert (mask.crs, mask.transform) == (place["crs"], place["transform"])
+        assert mask.nodata is None  # the mask has a class at each pixel
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a.tif"), 255 * predict(run, grey(3)))
+
+
 def test_a_killed_call_goes_on(run, scans, tmp_path):
     for number in range(6, 40):
         write_picture(scans / f"{number}.png", grey(number))

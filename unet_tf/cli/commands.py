@@ -233,6 +233,7 @@ def evaluate(
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
     "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
+    "unet-tf predict runs/roofs scene.tif --out roofs.tif  (a GeoTIFF of any size to a map that lies on it)\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
 )
 def predict(
@@ -245,7 +246,8 @@ def predict(
         Path,
         typer.Option(
             help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack. Or NAME.zarr "
-            "for one array or mapped TIFF of any size, chunk by chunk."
+            "for one array or mapped TIFF of any size, chunk by chunk. Or NAME.tif for one GeoTIFF of any size: a map "
+            "of class ids in its coordinate system, 255 where it has no measurement."
         ),
     ],
     memory: Annotated[
@@ -255,7 +257,9 @@ def predict(
         ),
     ] = None,
     tta: Annotated[str, typer.Option(help="Average over turned tiles: none, rotations (4) or all (8).")] = "none",
-    format: Annotated[str, typer.Option(help="Of the masks of single pictures: png or tif.")] = "png",
+    format: Annotated[
+        str, typer.Option(help="Of the masks of single pictures: png or tif, which keeps the place of a GeoTIFF.")
+    ] = "png",
     probabilities: Annotated[
         bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32, one more axis for a stack.")
     ] = False,
@@ -273,28 +277,38 @@ def predict(
         str | None, typer.Option(help="Of the zarr array or mapped TIFF, such as tzyx.", show_default="its own")
     ] = None,
     chunk: Annotated[
-        int | None, typer.Option(help="Largest side of a chunk of NAME.zarr, pixels.", show_default="2048")
+        int | None, typer.Option(help="Largest side of a chunk of NAME.zarr or of a map, pixels.", show_default="2048")
     ] = None,
 ) -> None:
-    """Write a mask for each picture, or for an array of any size. What is done is not done again."""
+    """Write a mask for each picture, or for an array or map of any size. What is done is not done again."""
     quiet_tensorflow()
     import unet_tf
+    from unet_tf.data.pictures import TIFF
     from unet_tf.prediction.large import stored_nodata
+    from unet_tf.prediction.maps import map_nodata
 
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
-    if out.suffix == ".zarr":
-        if len(inputs) > 1 or any(extras[name] for name in extras if name != "format"):
-            raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
+    is_map = out.suffix.lower() in TIFF
+    if is_map or out.suffix == ".zarr":
+        if len(inputs) > 1 or any(extras[name] for name in extras if name != "format") or (is_map and axes):
+            kind = "A map is made of one GeoTIFF" if is_map else "A zarr array of labels is made of one image"
+            raise InputError(f"{kind}, with --chunk and no other outputs.")
         with working(AGAIN) as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
-            unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
+            if is_map:
+                unet_tf.predict_map(run, inputs[0], out, chunk, **shared, **counters)  # type: ignore[arg-type]
+            else:
+                unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
             speed = bars.speed or "all of it was there"
-        console.print(f"Class ids: {literal(str(out))}; {speed}")
-        print_nodata(inputs[:1], stored_nodata(out))
+        if not out.exists():
+            console.print(f"The jobs that do the other chunks of {literal(str(out))} put it together; {speed}")
+            return
+        console.print(f"{'Map of class ids' if is_map else 'Class ids'}: {literal(str(out))}; {speed}")
+        print_nodata(inputs[:1], map_nodata(out) if is_map else stored_nodata(out))
         return
     if axes or chunk:
-        raise InputError("--axes and --chunk are for an array of any size: give --out NAME.zarr.")
+        raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
     with working(AGAIN) as bars:
         counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
         outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.channels import ALL, Channelled, Channels
+from unet_tf.data.georeference import check_places
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_mask
@@ -151,7 +152,9 @@ def read_pair(pair: Pair, masks: MaskFormat, read: Channelled | None = None) -> 
 
 
 def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
-    """Raise InputError unless the decoded image and mask of a pair have one size."""
+    """Raise InputError unless the decoded image and mask of a pair have one size, and one place on the earth."""
+    if pair.page == 0:
+        check_places(pair.image, pair.mask)
     sizes = [f"{height}x{width}" for height, width in (image.shape[:2], mask.shape[:2])]
     if sizes[0] != sizes[1]:
         raise InputError(

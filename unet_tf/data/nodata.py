@@ -116,15 +116,25 @@ class Measured:
     def __init__(self, picture: Picture, values: Sequence[float], mean: Sequence[float]) -> None:
         self.picture, self.values = picture, values
         self.shape, self.dtype = picture.shape, picture.dtype
-        channels = self.shape[2]
-        means = np.array(mean if len(mean) == channels else [np.mean(mean)] * channels)
-        self.mean = means.astype(self.dtype) if self.dtype.kind == "f" else np.rint(means).astype(self.dtype)
+        self.mean = stand_in(mean, self.shape[2], self.dtype)
 
     def __getitem__(self, window: Any) -> NDArray:
         """(h, w, C) of slices of rows and columns."""
         part = np.array(self.picture[window])
         part[nodata_pixels(part, self.values)] = self.mean
         return part
+
+
+def stand_in(mean: Sequence[float], channels: int, dtype: np.dtype) -> NDArray:
+    """The pixel (channels,) that counts as the mean of the training images, in the type of an image.
+
+    Args:
+        mean: of each channel of the net; their mean where the image has another number, as a grey one may.
+        channels: of the image.
+        dtype: of the image; integers are rounded.
+    """
+    means = np.array(mean if len(mean) == channels else [np.mean(mean)] * channels)
+    return means.astype(dtype) if dtype.kind == "f" else np.rint(means).astype(dtype)
 
 
 def nodata_pixels(image: NDArray, values: Sequence[float]) -> NDArray[np.bool_]:

@@ -206,13 +206,16 @@ def as_image(image: NDArray, path: Path, nodata: Sequence[float] = ()) -> NDArra
     return image[..., None] if image.ndim == 2 else image
 
 
-def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = None) -> None:
+def write_picture(
+    path: str | Path, picture: NDArray, colours: NDArray | None = None, tags: Sequence[tuple] = ()
+) -> None:
     """Encode a picture into a file whose name says the format, whole or not at all.
 
     Args:
         path: a name that ends in .png, .bmp, .tif or .tiff, which lose nothing.
         picture: (H, W) or (H, W, 1) grey, or (H, W, 3) RGB; uint8 or uint16.
         colours: (N, 3) uint8 RGB, N up to 256: makes a PNG or TIFF file of (H, W) uint8 indices with this colour table.
+        tags: of a TIFF file, as tifffile takes them; other formats have no place for them.
 
     Raises:
         InputError: the file cannot be written, or its name ends otherwise.
@@ -221,7 +224,7 @@ def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = 
     if path.suffix.lower() not in LOSSLESS:
         raise InputError(f"Pictures are written as {', '.join(LOSSLESS)}, which lose nothing; received {path.name!r}.")
     if path.suffix.lower() in TIFF:
-        write_stack(path, [picture[..., 0] if picture.shape[2:] == (1,) else picture], colours)
+        write_stack(path, [picture[..., 0] if picture.shape[2:] == (1,) else picture], colours, tags)
         return
     if picture.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path.suffix} holds 8 or 16 bit; received {picture.dtype} for {path}. Write it as .tif.")
@@ -242,20 +245,25 @@ def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = 
         temporary.write_bytes(data.tobytes())
 
 
-def write_stack(path: str | Path, pictures: Iterable[NDArray], colours: NDArray | None = None) -> None:
+def write_stack(
+    path: str | Path, pictures: Iterable[NDArray], colours: NDArray | None = None, tags: Sequence[tuple] = ()
+) -> None:
     """Write (H, W) or (H, W, 3) RGB pictures of one size and type as the pages of a TIFF file, as `stack_writer`."""
-    with stack_writer(path, colours) as add:
+    with stack_writer(path, colours, tags) as add:
         for picture in pictures:
             add(picture)
 
 
 @contextmanager
-def stack_writer(path: str | Path, colours: NDArray | None = None) -> Iterator[Callable[[NDArray], None]]:
+def stack_writer(
+    path: str | Path, colours: NDArray | None = None, tags: Sequence[tuple] = ()
+) -> Iterator[Callable[[NDArray], None]]:
     """Yield a function that appends a page to a TIFF file; the file is there, whole, when the block ends well.
 
     Args:
         path: of the file.
         colours: (N, 3) uint8 RGB, N up to 256: makes pages of (H, W) uint8 indices with this colour table.
+        tags: more of them, of each page or the first, as tifffile takes them.
     """
     tifffile = import_tifffile(Path(path))
     kind, table = "minisblack", None
@@ -267,7 +275,8 @@ def stack_writer(path: str | Path, colours: NDArray | None = None) -> Iterator[C
         def add(picture: NDArray) -> None:
             shown = "rgb" if picture.ndim == 3 else kind
             # without metadata of its own the pages are one series
-            writer.write(picture, photometric=shown, colormap=table, compression="zlib", metadata=None)
+            options = {"colormap": table, "compression": "zlib", "metadata": None, "extratags": tags}
+            writer.write(picture, photometric=shown, **options)
 
         yield add
 

@@ -184,8 +184,8 @@ def _of_tiff(path: Path) -> Volume:
     if not pictures.in_windows:
         raise InputError(
             f"{path} cannot be read in windows: its strips are compressed, and each reaches over the whole width. Save "
-            "it as TIFF with tiles or without compression, or as zarr; a picture that fits into memory is predicted "
-            "without .zarr.",
+            "it as TIFF with tiles or without compression, or as zarr; or predict it as a map (--out NAME.tif), or, if "
+            "it fits into memory, into a folder.",
             path,
         )
     array = TiffArray(pictures)

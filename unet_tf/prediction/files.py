@@ -82,7 +82,7 @@ def predict_files(
         run: a run or its folder, or the folder of a bundle.
         inputs: picture files, folders of them, or patterns such as "scans/*.tif".
         out: the folder.
-        format: of masks: "png" or "tif".
+        format: of masks: "png" or "tif"; the latter of a GeoTIFF lies where it lies.
         probabilities: write NAME.npy too, (H, W, classes) float32, one more axis for a stack.
         overlay: write NAME_overlay.png too.
         instances: write NAME_instances.tif, the ids of connected pieces, and NAME_objects.csv, their class, area,

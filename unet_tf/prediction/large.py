@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import colour
+from unet_tf.data.maps import open_map
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.volumes import Volume, count_planes, import_zarr, open_volume
 from unet_tf.errors import InputError
@@ -51,6 +52,7 @@ class Job:
         tta: "none", or turned tiles that are averaged: "rotations" or "all".
         tile: height and width of the net's input for a chunk.
         call: a name that no other call has: a process keeps files open for one call alone.
+        is_map: rasterio reads the image (`unet_tf.data.maps`).
     """
 
     net: str
@@ -61,6 +63,7 @@ class Job:
     tta: str
     tile: tuple[int, int]
     call: str
+    is_map: bool = False
 
 
 def predict_large(
@@ -74,6 +77,7 @@ def predict_large(
     shard: str | None = None,
     scheduler: str | None = None,
     overwrite: bool = False,
+    is_map: bool = False,
     on_chunk: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
 ) -> Path:
@@ -96,6 +100,8 @@ def predict_large(
         shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work.
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
         overwrite: begin anew where `out` holds an earlier prediction; no other call may write into it then.
+        is_map: let rasterio read a GeoTIFF file, of any compression, whose alpha and masks then say where nothing was
+            measured (extra "geo").
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
         on_pixels: called with the pixels of each chunk that was predicted.
 
@@ -141,12 +147,12 @@ def predict_large(
     with stoppable():
         turns_of(tta)
         budget = memory_budget(memory) / workers_of(scheduler)
-        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta)
+        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map)
         _begin(source, target, chunk, budget, overwrite)
         with held(target):
-            stored = _stored(target, source.settings(), chunk)  # of another job, where that was faster
+            stored = stored_settings(target, source.settings(), chunk)  # of another job, where that was faster
             tile, call = tuple(stored["tile"]), uuid.uuid4().hex
-            job = Job(str(net), source.model, str(source.image), axes, str(target), tta, tile, call)
+            job = Job(str(net), source.model, str(source.image), axes, str(target), tta, tile, call, is_map)
             opened = _opened(job)
             mine = range(number - 1, len(opened), of)
             if scheduler is None:
@@ -192,7 +198,10 @@ class Opened:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.predictor = predictor_for(job.net, job.model)
-        self.volume = open_volume(job.image, job.axes, channels_of_files(self.predictor))
+        if job.is_map:
+            self.volume = open_map(job.image, _means_of_file(self.predictor))
+        else:
+            self.volume = open_volume(job.image, job.axes, channels_of_files(self.predictor))
         target = import_zarr().open_array(f"{job.out}/{LEVEL}", mode="r+")
         self.target = target.with_config({"write_empty_chunks": True})  # background alone is a result too
         self.nodata = dict(target.attrs["unet_tf"]).get("nodata", {})
@@ -254,6 +263,7 @@ class Source:
         image: the array or TIFF file.
         axes: a letter for each axis of the image; None takes what the file says.
         tta: "none", or turned tiles that are averaged.
+        is_map: rasterio reads the image.
     """
 
     net: Path
@@ -261,10 +271,13 @@ class Source:
     image: Path
     axes: str | None
     tta: str
+    is_map: bool = False
 
     @functools.cached_property
     def volume(self) -> Volume:
         """The image, opened."""
+        if self.is_map:
+            return open_map(self.image)
         return open_volume(self.image, self.axes, channels_of_files(predictor_for(str(self.net), self.model)))
 
     def settings(self) -> dict[str, Any]:
@@ -287,7 +300,7 @@ def _begin(source: Source, out: Path, chunk: int | None, budget: float, overwrit
         raise InputError(f"{source.image} is the input, and {out} would write into it. Choose another --out.")
     there = out.exists()
     if there:
-        _stored(out, {} if overwrite else source.settings(), chunk)
+        stored_settings(out, {} if overwrite else source.settings(), chunk)
     if there and not overwrite:
         return
     predictor = predictor_for(str(source.net), source.model)
@@ -305,6 +318,18 @@ def channels_of_files(predictor: Predictor) -> int:
     return len(predictor.channels.names) or predictor.network.channels
 
 
+def _means_of_file(predictor: Predictor) -> tuple[float, ...]:
+    """What stands, in each channel of a file, for pixels without a measurement; 0 in those that the net does not take."""
+    known, channels = predictor.normalisation, predictor.channels
+    means = (0.0,) * predictor.network.channels if known is None else known.mean
+    if channels.plain:
+        return means
+    of_file = [0.0] * len(channels.names)
+    for number, mean in zip(channels.numbers(channels.names, Path("the map")), means, strict=False):
+        of_file[number] = mean
+    return tuple(of_file)
+
+
 def _nodata(volume: Volume, picture: Picture) -> tuple[float, ...]:
     """The values of a plane that stand for "no measurement"; planes of signed or float pixels are read for it."""
     look()
@@ -317,7 +342,9 @@ def stored_nodata(out: str | Path) -> tuple[float, ...]:
     Args:
         out: what `predict_large` wrote.
     """
-    return tuple(sorted(set(itertools.chain.from_iterable(_stored(Path(out), {}, None).get("nodata", {}).values()))))
+    return tuple(
+        sorted(set(itertools.chain.from_iterable(stored_settings(Path(out), {}, None).get("nodata", {}).values())))
+    )
 
 
 def _create(out: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
@@ -351,7 +378,7 @@ def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
     return min(wanted, geometry.nearest_legal(side)[0])
 
 
-def _stored(out: Path, settings: dict[str, Any], chunk: int | None) -> dict[str, Any]:
+def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = None) -> dict[str, Any]:
     """The settings of the prediction that `out` holds; raises InputError unless they are these."""
     try:
         stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.drawing import colour, overlay
+from unet_tf.data.georeference import read_georeference
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages, stack_writer, write_picture
 from unet_tf.errors import InputError
@@ -45,7 +46,8 @@ class Wanted:
     """What a picture is predicted into, and all settings that change a pixel of it.
 
     Attributes:
-        format: of the masks of single pictures: "png" or "tif"; a stack gives a TIFF stack.
+        format: of the masks of single pictures: "png" or "tif", which lies where a GeoTIFF lies; a stack gives a TIFF
+            stack.
         probabilities: NAME.npy, (H, W, classes) float32; (pages, H, W, classes) of a stack.
         overlay: NAME_overlay.png, the mask laid over the picture.
         instances: NAME_instances.tif, ids of the connected pieces, and NAME_objects.csv.
@@ -292,7 +294,9 @@ class Output:
     def _write_mask(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the mask of a single picture, after all other files, unless one of them failed."""
         if kind is None and self.mask is not None:
-            write_picture(self.out / self.wanted.mask_name(self.named), self.mask, self.colours)
+            place = read_georeference(self.file) if self.wanted.format == "tif" else None
+            name = self.wanted.mask_name(self.named)
+            write_picture(self.out / name, self.mask, self.colours, () if place is None else place.tags)
 
     def _pictures(self, name: str) -> Callable[[NDArray], None]:
         """A function that writes the picture, or the next page of the stack."""

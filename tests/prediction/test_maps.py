@@ -1,0 +1,298 @@
+"""GeoTIFF in, a map of its classes out."""
+
+import resource
+
+import keras
+import numpy as np
+import pytest
+
+from unet_tf import Normalisation, Predictor, predict, predict_map, unet
+from unet_tf.errors import InputError
+from unet_tf.prediction import large, maps
+from unet_tf.prediction.maps import map_nodata, map_settings
+from unet_tf.utils.signals import Stopped, tell
+
+rasterio = pytest.importorskip("rasterio")
+pytest.importorskip("zarr")
+RUN = "tests/saved/run_0_1"
+PLACE = {"crs": "EPSG:25832", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
+
+
+def write(path, image, names=(), mask=None, **options):
+    """Write (H, W) as a GeoTIFF file."""
+    height, width = image.shape
+    shape = {"count": 1, "height": height, "width": width, "dtype": image.dtype, "compress": "lzw"}
+    with rasterio.open(path, "w", driver="GTiff", **PLACE | shape | options) as target:
+        target.write(image, 1)
+        if mask is not None:
+            target.write_mask(mask)
+        for name in names:
+            target.set_band_description(1, name)
+        target.update_tags(TIFFTAG_DATETIME="2024:05:06 07:08:09", AREA_OR_POINT="Point")
+    return path
+
+
+def scene(height=300, width=350):
+    """Noise in squares of 8 px, of which the net makes either class."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(1, 256, (height // 8 + 1, width // 8 + 1), dtype=np.uint8)
+    return np.kron(small, np.ones((8, 8), np.uint8))[:height, :width]
+
+
+def opened(path):
+    return rasterio.open(path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A scene, its map in chunks of 128 px, and the labels of the array."""
+    folder = tmp_path_factory.mktemp("maps")
+    image = scene(1100, 700)
+    path = write(folder / "scene.tif", image, names=["red edge"], tiled=True)
+    return path, predict_map(RUN, path, folder / "out" / "map.tif", chunk=128), predict(RUN, image)
+
+
+def test_the_map_is_the_prediction_of_the_array(made):
+    _, out, expected = made
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), expected)
+    assert 0.05 < expected.mean() < 0.95
+    assert sorted(path.name for path in out.parent.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+
+
+def test_the_map_lies_on_the_image_and_says_its_classes(made):
+    path, out, _ = made
+    with opened(out) as found, opened(path) as image:
+        assert (found.crs, found.transform, found.bounds) == (image.crs, image.transform, image.bounds)
+        assert (found.nodata, found.dtypes, found.compression.name) == (255, ("uint8",), "deflate")
+        assert (found.block_shapes, found.overviews(1)) == ([(512, 512)], [2, 4, 8])
+        assert (found.colorinterp[0].name, found.colormap(1)[1]) == ("palette", (230, 159, 0, 255))
+        assert found.colormap(1)[255] == (0, 0, 0, 0)
+        assert found.tags(1) == {"CLASS_0": "background", "CLASS_1": "foreground"}
+        assert found.descriptions == ("class",)
+        assert (found.tags()["TIFFTAG_DATETIME"], found.tags()["BANDS"]) == ("2024:05:06 07:08:09", "red edge")
+        # as the mode of four pixels is
+        small = found.read(1, out_shape=(550, 350))
+        assert (small[found.read(1).reshape(550, 2, 350, 2).sum((1, 3)) == 4] == 1).all()
+
+
+def test_gdal_finds_the_names_of_the_classes(made, tmp_path):
+    import rasterio.shutil
+
+    rasterio.shutil.copy(made[1], tmp_path / "a.vrt", driver="VRT")
+    assert "<Category>foreground</Category>" in (tmp_path / "a.vrt").read_text()
+
+
+@pytest.mark.parametrize("options", [{"photometric": "rgb", "tiled": True}, {"interleave": "band"}])
+def test_three_bands_are_three_channels(tmp_path, monkeypatch, options):
+    keras.utils.set_random_seed(2)
+    net = unet((None, None, 3), base_filters=2, depth=1)
+    predictor = Predictor(net, Normalisation((90.0, 120.0, 140.0), (40.0, 50.0, 60.0), "uint8"))
+    for module in (large, maps):
+        monkeypatch.setattr(module, "predictor_for", lambda net, model: predictor)
+    image = np.stack([scene(), scene()[::-1], scene()[:, ::-1]])
+    shape = {"count": 3, "height": 300, "width": 350, "dtype": "uint8", "compress": "lzw"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **PLACE | shape | options) as target:
+        target.write(image)
+    expected = predictor.predict(image.transpose(1, 2, 0))
+    with opened(predict_map(RUN, tmp_path / "a.tif", tmp_path / "map.tif", chunk=128)) as found:
+        np.testing.assert_array_equal(found.read(1), expected)
+    assert 0.05 < expected.mean() < 0.95
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        rasterio.Affine(0.4, 0.3, 500_000, 0.3, -0.4, 5_400_000),
+        rasterio.Affine(0.5, 0, 500_000, 0, 0.5, 5_400_000),
+        rasterio.Affine(0.1 + 1e-12, 0, 1 / 3, 0, -0.3, 2 / 3),
+    ],
+)
+def test_turned_and_south_up_images_keep_their_transform_to_the_bit(tmp_path, transform):
+    path = write(tmp_path / "a.tif", scene(40, 50), transform=transform)
+    with opened(predict_map(RUN, path, tmp_path / "map.tif")) as found, opened(path) as image:
+        assert tuple(found.transform) == tuple(image.transform) == pytest.approx(tuple(transform))
+
+
+def test_ground_control_points_are_kept(tmp_path):
+    point = rasterio.control.GroundControlPoint
+    points = [point(0, 0, 9, 50, 1), point(0, 50, 10, 50, 2), point(40, 0, 9, 49, 3)]
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        path = write(
+            tmp_path / "a.tif", scene(40, 50), transform=rasterio.Affine.identity(), crs="EPSG:4326", gcps=points
+        )
+    with opened(predict_map(RUN, path, tmp_path / "map.tif")) as found, opened(path) as image:
+        assert found.gcps[1] == "EPSG:4326"
+        assert [one.asdict() for one in found.gcps[0]] == [one.asdict() for one in image.gcps[0]]
+
+
+def test_an_image_that_lies_nowhere_is_predicted_and_said(tmp_path, caplog):
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        path = write(tmp_path / "a.tif", scene(40, 50), transform=rasterio.Affine.identity(), crs=None)
+    out = predict_map(RUN, path, tmp_path / "map.tif")
+    said = [record.getMessage() for record in caplog.records]
+    assert f"{path} does not say where it lies, and its map will not either." in said
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning), opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene(40, 50)))
+        assert found.crs is None
+
+
+def test_pixels_of_the_nodata_value_are_the_mean_and_255_in_the_map(tmp_path):
+    image = scene()
+    image[100:150, 200:300] = 0
+    out = predict_map(RUN, write(tmp_path / "a.tif", image, nodata=0), tmp_path / "map.tif", chunk=128)
+    expected = Predictor(RUN).predict(image, nodata=(0,))
+    expected[100:150, 200:300] = 255
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), expected)
+    assert map_nodata(out) == (0.0,)
+
+
+def test_pixels_outside_of_the_mask_are_the_mean_and_255_in_the_map(tmp_path):
+    image, mask = scene(), np.full((300, 350), 255, np.uint8)
+    mask[:90, 200:] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write(tmp_path / "a.tif", image, mask=mask)
+    with opened(predict_map(RUN, path, tmp_path / "map.tif", chunk=128)) as found:
+        labels = found.read(1)
+    image[mask == 0] = 106  # the mean of the training images
+    np.testing.assert_array_equal(labels, np.where(mask == 0, 255, predict(RUN, image)))
+    assert map_nodata(tmp_path / "map.tif") == ()
+
+
+def test_turned_tiles_are_averaged_as_elsewhere(tmp_path):
+    path = write(tmp_path / "a.tif", scene())
+    out = predict_map(RUN, path, tmp_path / "map.tif", chunk=128, tta="rotations")
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene(), tta="rotations"))
+
+
+def test_the_last_of_the_jobs_that_share_chunks_writes_the_map(tmp_path):
+    path, out = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif"
+    predict_map(RUN, path, out, chunk=128, shard="2/2")
+    assert not out.exists()
+    assert (tmp_path / "map.tif.parts.zarr").is_dir()
+    predict_map(RUN, path, out, chunk=128, shard="1/2")
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene()))
+    assert not (tmp_path / "map.tif.parts.zarr").exists()
+
+
+def test_of_two_jobs_that_end_at_once_one_writes_the_map_and_neither_fails(tmp_path, monkeypatch):
+    path, out, write_map = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif", maps._write
+
+    def after_another(*arguments):
+        monkeypatch.setattr(maps, "_write", write_map)
+        predict_map(RUN, path, out)
+        write_map(*arguments)
+
+    monkeypatch.setattr(maps, "_write", after_another)
+    predict_map(RUN, path, out)
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene(40, 50)))
+
+
+def test_chunks_that_are_removed_while_they_are_put_together_are_no_background(tmp_path, monkeypatch):
+    path, out, windows = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif", maps._windows
+
+    def remove(*shape):
+        next((tmp_path / "map.tif.parts.zarr").rglob("c/0/0")).unlink()
+        return windows(*shape)
+
+    monkeypatch.setattr(maps, "_windows", remove)
+    with pytest.raises(InputError, match=r"parts\.zarr must stay while it is in use"):
+        predict_map(RUN, path, out)
+    assert not out.exists()
+
+
+def test_a_call_that_is_stopped_goes_on(tmp_path):
+    path, out = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif"
+    with pytest.raises(Stopped):
+        predict_map(RUN, path, out, chunk=128, on_chunk=lambda done, total: done == 3 and tell())
+    assert not out.exists()
+    before = list((tmp_path / "map.tif.parts.zarr").rglob("c/*/*"))
+    assert 3 <= len(before) < 9
+    pixels = []
+    predict_map(RUN, path, out, on_pixels=pixels.append)
+    assert len(pixels) == 9 - len(before)
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene()))
+    pixels.clear()
+    predict_map(RUN, path, out, on_pixels=pixels.append)  # nothing is left to do
+    assert pixels == []
+
+
+def test_a_call_that_is_stopped_while_chunks_are_put_together_leaves_no_half_map(tmp_path, monkeypatch):
+    path, out, windows = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif", maps._windows
+
+    def stopping(*shape):
+        tell()
+        return windows(*shape)
+
+    monkeypatch.setattr(maps, "_windows", stopping)
+    with pytest.raises(Stopped):
+        predict_map(RUN, path, out)
+    monkeypatch.undo()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.tif", "map.tif.parts.zarr"]
+    predict_map(RUN, path, out, on_pixels=lambda pixels: pytest.fail("a chunk is computed again"))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.tif", "map.tif", "map.tif.aux.xml"]
+
+
+def test_a_disk_that_is_full_at_any_byte_is_said_and_leaves_no_map(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.tif", scene(600, 600))
+    whole = predict_map(RUN, path, tmp_path / "whole.tif").stat().st_size
+    write_map, done = maps._write, []
+
+    def limited(*arguments):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))  # Python ignores the signal
+        try:
+            write_map(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    monkeypatch.setattr(maps, "_write", limited)
+    for limit in range(0, whole, whole // 16):  # noqa: B007 - used by `limited`
+        with pytest.raises(InputError, match=r"Cannot write .*map\.tif: "):
+            predict_map(RUN, path, tmp_path / "map.tif", on_pixels=done.append)
+        names = sorted(one.name for one in tmp_path.iterdir())
+        assert names == ["a.tif", "map.tif.parts.zarr", "whole.tif", "whole.tif.aux.xml"]
+    assert len(done) == 1  # chunks are computed once
+    monkeypatch.undo()
+    assert predict_map(RUN, path, tmp_path / "map.tif").stat().st_size == whole
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_lost(made, tmp_path):
+    path, out, _ = made
+    kept = out.read_bytes()
+    with pytest.raises(
+        InputError, match=r"map\.tif is a map with other settings: tta none there, all here.*--overwrite"
+    ):
+        predict_map(RUN, path, out, tta="all")
+    other = write(tmp_path / "other.tif", scene(40, 50))
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"other\.tif exists and is no map of unet_tf"):
+            predict_map(RUN, path, other, overwrite=overwrite)
+    with pytest.raises(InputError, match=r"other\.tif is the input, and the map would replace it"):
+        predict_map(RUN, other, other)
+    with pytest.raises(InputError, match=r"A map is written into NAME\.tif; received 'a\.png'"):
+        predict_map(RUN, other, tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"A map is made of a GeoTIFF file, NAME\.tif; received 'a\.png'"):
+        predict_map(RUN, tmp_path / "a.png", tmp_path / "map.tif")
+    wide = write(tmp_path / "wide.tif", scene(40, 50).astype(np.float32))
+    with pytest.raises(InputError, match=r"wide\.tif holds float32 pixels, and the net was trained on uint8"):
+        predict_map(RUN, wide, tmp_path / "map.tif")
+    (tmp_path / "short.tif").write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(InputError, match=r"short\.tif .*(not a complete|cannot be)"):
+        predict_map(RUN, tmp_path / "short.tif", tmp_path / "map.tif")
+    assert not (tmp_path / "map.tif").exists()
+    assert out.read_bytes() == kept
+
+
+def test_overwrite_begins_anew(tmp_path):
+    path, out = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif"
+    predict_map(RUN, path, out)
+    predict_map(RUN, path, out, tta="all", overwrite=True)
+    assert map_settings(out)["tta"] == "all"
+    write(path, scene(40, 50)[::-1])
+    with pytest.raises(InputError, match=r"other settings: state "):
+        predict_map(RUN, path, out, tta="all")

@@ -1,0 +1,231 @@
+"""Outlines between the pixels of a raster and the earth: map coordinates, longitude and latitude, and files of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.annotations.shapes import Shape
+from unet_tf.data.maps import import_geo, quiet_rasterio
+from unet_tf.errors import InputError
+from unet_tf.utils.files import replacing
+
+WGS84 = "EPSG:4326"
+"""Longitude and latitude in degrees, the one coordinate system of GeoJSON (RFC 7946, section 4)."""
+DIGITS = 9
+"""Decimals of a degree in GeoJSON: a tenth of a millimetre."""
+DRIVERS = {".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the pixels of a raster lie on the earth.
+
+    Attributes:
+        path: the raster, to name it in errors.
+        transform: a, b, c, d, e, f of x = a column + b row + c, y = d column + e row + f, from the outer corner of the
+            first pixel; rasters that are turned, or whose first row is the southern one, are of this kind too.
+        crs: the coordinate system, as WKT or "EPSG:25832".
+        size: rows and columns.
+    """
+
+    path: Path
+    transform: tuple[float, float, float, float, float, float]
+    crs: str
+    size: tuple[int, int]
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Lowest x, lowest y, highest x, highest y, in map coordinates."""
+        height, width = self.size
+        corners = self.to_map(np.array([(0, 0), (width, 0), (0, height), (width, height)], float))
+        return extent_of(corners)
+
+    def to_map(self, points: Points) -> Points:
+        """Map coordinates (N, 2) of pixel coordinates, x to the right and y down from the first pixel's outer corner.
+
+        Example:
+            >>> Frame(Path("a.tif"), (2, 0, 100, 0, -2, 900), "EPSG:25832", (50, 50)).to_map(np.array([[1.0, 3.0]]))
+            array([[102., 894.]])
+        """
+        a, b, c, d, e, f = self.transform
+        return points @ np.array([(a, d), (b, e)]) + (c, f)
+
+    def to_pixels(self, points: Points) -> Points:
+        """Pixel coordinates (N, 2) of map coordinates: the inverse of `to_map`."""
+        a, b, c, d, e, f = self.transform
+        return (points - (c, f)) @ np.linalg.inv(np.array([(a, d), (b, e)], float))
+
+    def to_degrees(self, points: Points) -> Points:
+        """Longitude and latitude (N, 2) in WGS84 of pixel coordinates.
+
+        Raises:
+            InputError: a point lies where the coordinate system does not reach.
+        """
+        return reproject(self.to_map(points), self.crs, WGS84, self.path)
+
+
+def open_frame(raster: str | Path) -> Frame:
+    """Read where the pixels of a GeoTIFF file lie.
+
+    Args:
+        raster: a file that rasterio opens.
+
+    Raises:
+        InputError: it cannot be opened, or does not say where it lies: it has no coordinate system, no transform, or
+            ground control points alone.
+    """
+    path, rasterio = Path(raster), import_geo("rasterio")
+    try:
+        with quiet_rasterio(), rasterio.open(path) as dataset:
+            crs, transform, size = dataset.crs, dataset.transform, dataset.shape
+            points = len(dataset.gcps[0])
+    except rasterio.errors.RasterioError as error:
+        raise InputError(f"{path} cannot be opened as a raster: {error}. Copy it again.", path) from error
+    if points and transform.is_identity:
+        raise InputError(
+            f"A raster must have a transform to be laid under vectors; {path} has {points} ground control points "
+            "alone. Warp it first (gdalwarp).", path,
+        )  # fmt: skip
+    if crs is None or transform.is_identity or not transform.determinant:
+        lacks = "no coordinate system" if crs is None else "no transform that can be used"
+        raise InputError(
+            f"A raster must say where it lies to be laid under vectors; {path} has {lacks}. Give it one "
+            "(gdal_edit.py -a_srs EPSG:... -a_ullr LEFT TOP RIGHT BOTTOM).", path,
+        )  # fmt: skip
+    return Frame(path, tuple(transform)[:6], crs.to_wkt(), size)
+
+
+def reproject(points: Points, source: str, target: str, path: Path) -> Points:
+    """Points (N, 2), x and y, from one coordinate system to another; x is longitude where it is in degrees.
+
+    Args:
+        points: in the first.
+        source: the first.
+        target: the second.
+        path: the file that they are from, to name it in errors.
+
+    Raises:
+        InputError: a coordinate system is not known, or a point cannot be expressed in the second one.
+    """
+    import_geo("rasterio")
+    from rasterio._err import CPLE_BaseError  # what a transformation raises is no RasterioError
+    from rasterio.warp import transform
+
+    first, second = system(source, path), system(target, path)
+    if first == second:
+        return points
+    try:
+        found = np.array(transform(first, second, *points.T.tolist()), float).reshape(2, -1).T
+    except CPLE_BaseError as error:
+        raise InputError(f"The coordinates of {path} cannot be expressed in another system: {error}.", path) from error
+    if len(wrong := np.flatnonzero(~np.isfinite(found).all(1))):
+        raise InputError(
+            f"All points of {path} must lie where the coordinate system {_name(second)} reaches; "
+            f"{len(wrong)} of {len(points)} do not, such as {tuple(points[wrong[0]].tolist())} in {_name(first)}. "
+            "Check which system they are in.", path,
+        )  # fmt: skip
+    return found
+
+
+def system(crs: str, path: Path) -> Any:
+    """A coordinate system, of rasterio, as WKT or "EPSG:25832" names it; raises InputError where it is not known."""
+    import_geo("rasterio")
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise InputError(f"{path} is in a coordinate system that is not known, {crs[:80]}: {error}.", path) from error
+
+
+def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Path, degrees: bool = False) -> Path:
+    """Write outlines as polygons on the earth, with their class and probability, whole or not at all.
+
+    Args:
+        path: NAME.gpkg, in the coordinate system of the raster; or NAME.geojson, in WGS84 as its standard says.
+        shapes: with rings in pixels of the raster.
+        raster: the GeoTIFF file whose pixels they are in.
+        degrees: write a GeoPackage in WGS84 too.
+
+    Returns:
+        `path`.
+
+    Raises:
+        InputError: the raster does not say where it lies, a shape has no rings, or the file cannot be written.
+    """
+    path, frame = Path(path), open_frame(raster)
+    shapely, pyogrio = import_geo("shapely"), import_geo("pyogrio")
+    if path.suffix.lower() not in DRIVERS:
+        raise InputError(f"Vectors are written as {', '.join(DRIVERS)}; received {path.name!r}.")
+    if bare := [shape for shape in shapes if not shape.rings]:
+        raise InputError(
+            f"Each shape must have rings to be written into {path}; {len(bare)} of {len(shapes)} have not."
+        )
+    driver = DRIVERS[path.suffix.lower()]
+    degrees = degrees or driver == "GeoJSON"
+    rings = [ring for shape in shapes for ring in shape.rings]
+    points = np.concatenate([*rings, np.zeros((0, 2))])
+    points = frame.to_degrees(points) if degrees else frame.to_map(points)
+    placed = iter(np.split(points, np.cumsum([len(ring) for ring in rings])[:-1]) if rings else ())
+    areas = [even_odd([next(placed) for _ in shape.rings]) for shape in shapes]
+    options = {"COORDINATE_PRECISION": str(DIGITS), "RFC7946": "YES"} if driver == "GeoJSON" else {}
+    probabilities = [np.nan if shape.probability is None else shape.probability for shape in shapes]
+    with replacing(path) as temporary:
+        try:
+            pyogrio.raw.write(
+                temporary, shapely.to_wkb(np.array(areas, object)),
+                [np.array([shape.name for shape in shapes], object), np.array(probabilities, np.float64)],
+                ["class", "probability"], layer=path.stem, driver=driver, geometry_type="MultiPolygon",
+                crs=WGS84 if degrees else frame.crs, nan_as_null=True, promote_to_multi=True, **options,
+            )  # fmt: skip
+        except pyogrio.errors.DataSourceError as error:
+            raise InputError(f"Cannot write {path}: {error}. Free space or choose another place.", path) from error
+    return path
+
+
+def even_odd(rings: Sequence[Points]) -> Any:
+    """The area, of shapely, whose points lie inside an odd number of rings: what a `Shape` means by its rings.
+
+    The rings are joined two by two, so that many of them take little more time than their points.
+    """
+    shapely = import_geo("shapely")
+    left = np.array([polygonal(shapely.Polygon(ring)) for ring in rings], object)
+    while len(left) > 1:
+        whole = len(left) // 2 * 2
+        left = np.append(shapely.symmetric_difference(left[:whole:2], left[1:whole:2]), left[whole:])
+    return left[0]
+
+
+def polygonal(area: Any) -> Any:
+    """The polygons of a geometry of shapely, made valid by the even-odd rule; lines and points are left out."""
+    shapely = import_geo("shapely")
+    area = area if area.is_valid else shapely.make_valid(area)
+    if area.geom_type in ("Polygon", "MultiPolygon"):
+        return area
+    parts = [part for part in shapely.get_parts(shapely.get_parts(area)) if part.geom_type == "Polygon"]
+    return shapely.MultiPolygon(parts)
+
+
+def extent_of(points: Points) -> tuple[float, float, float, float]:
+    """Lowest x, lowest y, highest x, highest y."""
+    (left, low), (right, high) = points.min(0).tolist(), points.max(0).tolist()
+    return left, low, right, high
+
+
+def said(extent: tuple[float, float, float, float]) -> str:
+    """An extent in words for people: "x 100 to 300, y 700 to 900"."""
+    left, low, right, high = extent
+    return f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g}"
+
+
+def _name(crs: Any) -> str:
+    return crs.to_string() if crs.to_epsg() else (crs.to_dict().get("proj") or crs.to_wkt()[:60])

@@ -1,0 +1,251 @@
+"""A GeoTIFF file of any size to a map of its classes, which lies where the image lies."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from unet_tf.data.drawing import colour
+from unet_tf.data.maps import CACHE, MapArray, import_geo, open_map, quiet_rasterio
+from unet_tf.data.pictures import TIFF
+from unet_tf.data.tiff import open_tiff
+from unet_tf.data.volumes import import_zarr
+from unet_tf.errors import InputError
+from unet_tf.labels import VOID
+from unet_tf.prediction.large import LEVEL, Source, predict_large, stored_settings
+from unet_tf.prediction.predict import model_hash, predictor_for
+from unet_tf.prediction.predictor import Predictor
+from unet_tf.run import Run
+from unet_tf.utils.files import replacing
+from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look, stoppable
+
+log = logging.getLogger("unet_tf")
+
+BLOCK, STRIDE = 512, 2048
+"""Side of the tiles of a map, and of the part of it that is in memory while it is written, pixels."""
+SMALLEST = 256
+"""Longest side of the smallest overview, pixels, or half of it."""
+TAG = "UNET_TF"
+"""The tag of the file that says what it was made of and by what, as JSON."""
+AGAIN = "Give the same command again."
+DROPPED = ("AREA_OR_POINT", "TIFFTAG_SOFTWARE", "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE")
+"""Tags of the image that say nothing of its map."""
+
+
+def predict_map(
+    run: Run | str | Path,
+    image: str | Path,
+    out: str | Path,
+    chunk: int | None = None,
+    memory: int | str | None = None,
+    tta: str = "none",
+    shard: str | None = None,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+    on_chunk: Progress = unseen,
+    on_pixels: Callable[[int], None] = lambda number: None,
+) -> Path:
+    """Predict a GeoTIFF file of any size and compression into a GeoTIFF of class ids that lies on it.
+
+    The classes are those of `predict`, whatever the chunks; 255, the nodata value of the map, stands where the image
+    has no measurement: where all channels hold its nodata value or a sentinel (`unet_tf.data.nodata`), and where its
+    alpha or its mask says so. For the net such pixels are the mean of the training images.
+
+    The map has tiles of 512 px in deflate, overviews, the colours of the classes, their names as tags and, in
+    NAME.tif.aux.xml, as GDAL's categories, and coordinate system, transform, ground control points, tags and names of
+    bands of the image. It is whole or absent; chunks that are done lie beside it in NAME.tif.parts.zarr until it is, so
+    that the same call goes on after whatever stopped it. The memory that it takes does not grow with the image.
+
+    Args:
+        run: a run or its folder, or the folder of a bundle.
+        image: a GeoTIFF file, NAME.tif, of one picture.
+        out: the map, another NAME.tif.
+        chunk: largest side of a chunk, pixels; None for 2048, or what the memory holds.
+        memory: what the tiles may take on this machine, bytes or such as "2GB"; see `predict_large`.
+        tta: "none", or average over turned tiles: "rotations" (4) or "all" (8).
+        shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work; the job that does the
+            last chunk writes the map.
+        scheduler: of Dask, or "local:N" for N processes; None for this process.
+        overwrite: begin anew where `out` is an earlier map.
+        on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
+        on_pixels: called with the pixels of each chunk that was predicted.
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: the image, the run or a setting cannot be used; `out` is something else, or cannot be written.
+            Chunks that were finished stay.
+        Stopped: a signal came; chunks that were finished stay.
+
+    Reference:
+        OGC GeoTIFF standard 1.1; GDAL, "GTiff -- GeoTIFF File Format".
+    """
+    image, out = Path(image).resolve(), Path(out).resolve()
+    net = (run.path if isinstance(run, Run) else Path(run)).resolve()
+    if out.suffix.lower() not in TIFF:
+        raise InputError(f"A map is written into NAME.tif; received {out.name!r}.", out)
+    if out.exists() and image.exists() and out.samefile(image):
+        raise InputError(f"{image} is the input, and the map would replace it. Choose another --out.", image)
+    with stoppable():
+        source = Source(net, model_hash(net), image, None, tta, True)
+        if out.exists() and _is_done(out, source.settings(), overwrite):
+            return out
+        parts = out.with_name(f"{out.name}.parts.zarr")
+        shared = (chunk, memory, tta, shard, scheduler, overwrite)
+        predict_large(run, image, parts, None, *shared, is_map=True, on_chunk=on_chunk, on_pixels=on_pixels)
+        if _left(parts):  # another job has them, and will put them together
+            return out
+        try:
+            _write(parts, source, out, predictor_for(str(net), source.model))
+        except InputError:
+            if not (out.exists() and _is_done(out, source.settings(), False)):  # another job has just done so
+                raise
+        shutil.rmtree(parts, ignore_errors=True)
+    return out
+
+
+def map_settings(out: str | Path) -> dict[str, Any]:
+    """What a map was made of and by what.
+
+    Raises:
+        InputError: the file is no map of `predict_map`.
+    """
+    rasterio = import_geo("rasterio")
+    try:
+        with quiet_rasterio(), rasterio.open(out) as dataset:
+            return dict(json.loads(dataset.tags()[TAG]))
+    except (rasterio.errors.RasterioError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{out} exists and is no map of unet_tf. Choose another --out.") from error
+
+
+def map_nodata(out: str | Path) -> tuple[float, ...]:
+    """The values for "no measurement" that were found in the image of a map.
+
+    Args:
+        out: what `predict_map` wrote.
+    """
+    return _values(map_settings(out))
+
+
+def _is_done(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
+    """Whether the map that is there is that of this call; raises InputError if it is another one, or no map."""
+    stored = map_settings(out)
+    if overwrite:
+        return False
+    if other := [name for name, value in settings.items() if stored.get(name) != value]:
+        words = "; ".join(f"{name} {stored.get(name)} there, {settings[name]} here" for name in other)
+        raise InputError(
+            f"{out} is a map with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
+        )
+    return True
+
+
+def _left(parts: Path) -> int:
+    """Count the chunks that are not there."""
+    try:
+        array = import_zarr().open_array(f"{parts}/{LEVEL}", mode="r")
+    except FileNotFoundError as error:
+        raise InputError(f"{parts} must stay while it is in use, and was removed. {AGAIN}") from error
+    return int(array.nchunks - array.nchunks_initialized)
+
+
+def _write(parts: Path, source: Source, out: Path, predictor: Predictor) -> None:
+    """Put the chunks together."""
+    raster = open_map(source.image).array
+    settings = stored_settings(parts, source.settings())
+    values = _values(settings)
+    rasterio = import_geo("rasterio")
+    height, width = raster.shape[:2]
+    colours = colour(np.arange(len(predictor.classes), dtype=np.uint8)[None], predictor.masks)[0]  # (num_classes, 3)
+    options = _place(raster) | {
+        "height": height, "width": width, "count": 1, "dtype": "uint8", "nodata": VOID, "photometric": "palette",
+        "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "bigtiff": "if_safer",
+    }  # fmt: skip
+    labels = import_zarr().open_array(f"{parts}/{LEVEL}", mode="r")
+    with replacing(out) as temporary, rasterio.Env(GDAL_CACHEMAX=CACHE), quiet_rasterio():
+        try:
+            with rasterio.open(temporary, "w", driver="GTiff", **options) as target:
+                target.write_colormap(1, dict(enumerate((*map(int, rgb), 255) for rgb in colours)) | {VOID: (0,) * 4})
+                target.update_tags(**_tags(raster), **{TAG: json.dumps(settings)})
+                target.update_tags(1, **{f"CLASS_{number}": name for number, name in enumerate(predictor.classes)})
+                target.set_band_description(1, "class")
+                for rows, columns in _windows(height, width):
+                    look()
+                    part = np.asarray(labels[rows, columns])
+                    part[raster.unmeasured(rows, columns, values)] = VOID
+                    target.write(part, 1, window=rasterio.windows.Window.from_slices(rows, columns))
+            with rasterio.open(temporary, "r+", driver="GTiff") as target:
+                target.build_overviews(_factors(height, width), rasterio.enums.Resampling.mode)
+        except (rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError) as error:
+            raise _refusal(out, error.__cause__ or error) from error
+        _check_written(temporary, out)
+        if _left(parts):
+            raise InputError(f"{parts} must stay while it is in use, and was removed. {AGAIN}")
+        _write_categories(out, predictor.classes)
+
+
+def _check_written(temporary: Path, out: Path) -> None:
+    """Raise InputError unless all tiles are in the file: GDAL is silent about what it cannot write at the end."""
+    try:
+        open_tiff(temporary)
+    except InputError as error:
+        raise _refusal(out, "not all of it came to the disk") from error
+
+
+def _refusal(out: Path, why: Any) -> InputError:
+    return InputError(f"Cannot write {out}: {why}. Free space and give the same command: what is done stays.", out)
+
+
+def _place(raster: MapArray) -> dict[str, Any]:
+    """What says where the map lies: transform or ground control points, and coordinate system; says if nothing does."""
+    dataset = raster.dataset
+    points, system = dataset.gcps
+    if not dataset.transform.is_identity:
+        return {"transform": dataset.transform, "crs": dataset.crs}
+    if points:
+        return {"gcps": points, "crs": system}
+    log.warning(f"{raster.path} does not say where it lies, and its map will not either.")
+    return {}
+
+
+def _tags(raster: MapArray) -> dict[str, str]:
+    """Tags of the image that its map keeps, and the names of its bands."""
+    kept = {name: value for name, value in raster.dataset.tags().items() if name not in (*DROPPED, TAG)}
+    return kept | ({"BANDS": ", ".join(raster.band_names)} if any(raster.band_names) else {})
+
+
+def _values(settings: dict[str, Any]) -> tuple[float, ...]:
+    return tuple(sorted(set(itertools.chain.from_iterable(settings["nodata"].values()))))
+
+
+def _windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    for top, left in itertools.product(range(0, height, STRIDE), range(0, width, STRIDE)):
+        yield slice(top, min(top + STRIDE, height)), slice(left, min(left + STRIDE, width))
+
+
+def _factors(height: int, width: int) -> list[int]:
+    """How many pixels of the map a pixel of each overview stands for, along a side."""
+    factors = [2]
+    while max(height, width) / factors[-1] > SMALLEST:
+        factors.append(2 * factors[-1])
+    return factors[: None if max(height, width) > SMALLEST else 0]
+
+
+def _write_categories(out: Path, classes: tuple[str, ...]) -> None:
+    """Write the names of the classes where GDAL looks for them: a GeoTIFF file has no place of its own for them."""
+    root = ElementTree.Element("PAMDataset")
+    names = ElementTree.SubElement(ElementTree.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
+    for name in classes:
+        ElementTree.SubElement(names, "Category").text = name
+    with replacing(out.with_name(f"{out.name}.aux.xml")) as temporary:
+        temporary.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
