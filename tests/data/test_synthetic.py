@@ -10,7 +10,7 @@ from unet_tf.data.splits import find_splits
 from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.data.weight_map import border_weights, components
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import otsu_label
+from unet_tf.evaluation.sums import otsu_label
 
 
 def test_cells_touch_and_the_label_keeps_them_apart():

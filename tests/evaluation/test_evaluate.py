@@ -13,7 +13,9 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import NotStored, judge, otsu_label
+from unet_tf.evaluation.evaluate import NotStored, judge
+from unet_tf.evaluation.metrics import marginals
+from unet_tf.evaluation.sums import otsu_label
 from unet_tf.utils.signals import Stopped
 
 CLASSES = ("background", "cell")
@@ -48,6 +50,34 @@ def test_the_worst_file_comes_first(cells):
     answers = iter([read_pair(pairs[0], BINARY).label, 1 - read_pair(pairs[1], BINARY).label])
     result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
     assert result.per_file == [(pairs[1], 0.0), (pairs[0], 1.0)]
+
+
+def test_scores_have_intervals_over_files_and_borders(tmp_path):
+    rng, answers = np.random.default_rng(0), []
+    for number in range(6):
+        label = (rng.random((12, 12)) < 0.5).astype(np.uint8)
+        write_picture(tmp_path / "images" / f"p{number // 2}_{number}.png", label * 9)
+        write_picture(tmp_path / "masks" / f"p{number // 2}_{number}.png", label * 255)
+        answers.append(np.where(rng.random((12, 12)) < 0.1 * number, 1 - label, label))  # ever worse
+    pairs = find_named(tmp_path).splits[""]
+
+    def judged(group):
+        given = iter(answers)
+        return judge(lambda image: np.eye(2)[next(given)], pairs, BINARY, CLASSES, group=group)
+
+    result = judged(None)
+    low, high = result.intervals["mean_iou"]
+    worst, best = result.judged[0].mean_iou, result.judged[-1].mean_iou
+    assert worst <= low < result.mean_iou < high <= best == 1
+    np.testing.assert_array_equal(sum(one.counts for one in result.judged), marginals(result.confusion))
+    stored = result.to_json()
+    assert stored["intervals"]["groups"] == 6
+    assert stored["intervals"]["mean_iou"] == [low, high]
+    assert stored["intervals"]["iou"]["cell"] == result.intervals["iou"][:, 1].tolist()
+    assert stored["boundaries"]["f"]["cell"] == result.boundaries.f[1]
+    assert stored["recall"]["cell"] == result.scores["recall"][1]
+    assert judged("^p[0-9]").intervals is None  # three patients are too few
+    assert judged("^q").intervals.keys() == result.intervals.keys()  # names without one: each file by itself
 
 
 def test_otsu_is_given_its_better_polarity(tmp_path):

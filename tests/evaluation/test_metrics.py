@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.evaluation.metrics import MeanIoU, confusion_matrix, scores
+from unet_tf.evaluation.metrics import MeanIoU, confusion_matrix, marginals, scores, scores_of
 from unet_tf.labels import VOID
 
 
@@ -36,6 +36,28 @@ def test_scores_equal_a_reference_and_leave_absent_classes_out(batch):
     assert found["mean_iou"] == pytest.approx(np.mean([e for e in expected if e is not None]), abs=1e-15)
     np.testing.assert_allclose(found["dice"], 2 * found["iou"] / (1 + found["iou"]))
     assert found["pixel_accuracy"] == (labels == logits.argmax(-1)).sum() / (labels != VOID).sum()
+
+
+def test_the_scores_of_nine_pixels_by_hand():
+    truth = np.array([[0, 0, 0], [0, 1, 1], [1, 1, 2]])
+    found = scores(confusion_matrix(truth, np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1]]), 4))
+    # of class 1 three are right, two are invented, one is missed; 5 pixels are of another class
+    assert [found[name][1] for name in ("iou", "dice", "precision", "recall")] == [3 / 6, 6 / 9, 3 / 5, 3 / 4]
+    assert found["specificity"].tolist()[:3] == [4 / 5, 3 / 5, 1.0]
+    assert found["recall"][2] == 0
+    assert np.isnan(found["precision"][2])  # nothing was said to be of class 2
+    assert np.isnan([found[name][3] for name in ("iou", "dice", "precision", "recall")]).all()
+    assert found["mean_iou"] == pytest.approx((3 / 5 + 3 / 6 + 0) / 3)
+    assert found["pixel_accuracy"] == 6 / 9
+
+
+def test_scores_of_several_sets_of_pixels_are_those_of_each():
+    confusions = np.random.default_rng(0).integers(0, 9, (5, 3, 3))
+    confusions[2, 1] = confusions[2, :, 1] = 0
+    at_once = scores_of(np.stack([marginals(one) for one in confusions]))
+    for number, one in enumerate(confusions):
+        for name, value in scores(one).items():
+            np.testing.assert_allclose(at_once[name][number], value, rtol=1e-12)
 
 
 def test_the_metric_is_the_score_however_the_batches_are_split(batch):

@@ -287,6 +287,22 @@ def _parts(pairs: Sequence[Pair], group: str | None) -> tuple[list[list[int]], s
     return list(parts.values()), "files" if stacks else "pairs", False
 
 
+def parts_of(pairs: Sequence[Pair], group: str | None = None) -> list[int]:
+    """Number for each pair the part that it belongs to: of a group, of a stack, or itself alone.
+
+    Args:
+        pairs: files that are judged.
+        group: regular expression; pairs in whose names it finds the same text belong together. Where some name has
+            none, it is not used.
+    """
+    try:
+        members = _parts(pairs, group)[0]
+    except InputError:
+        members = _parts(pairs, None)[0]
+    of_pair = {index: number for number, some in enumerate(members) for index in some}
+    return [of_pair[index] for index in range(len(pairs))]
+
+
 def _group(name: str, pattern: str) -> str:
     try:
         found = re.search(pattern, name)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +19,13 @@ from unet_tf.data.folder import SPLITS, Pair, read_pair, title
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
+from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
-from unet_tf.evaluation.metrics import Scores, confusion_matrix, scores
-from unet_tf.evaluation.panels import Case, Gallery, write_panels
+from unet_tf.evaluation.metrics import scores_of
+from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
-from unet_tf.evaluation.tables import EvaluationTable, MethodScores
-from unet_tf.labels import VOID
+from unet_tf.evaluation.result import Evaluation, Judged
+from unet_tf.evaluation.sums import Sums
 from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
@@ -34,75 +33,6 @@ from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
 log = logging.getLogger("unet_tf")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a net scored on a set of labelled files.
-
-    Attributes:
-        classes: names of the classes.
-        confusion: (C, C) pixel counts over all files; rows: true class.
-        soft_dice: (C,) 2 sum(p g) / (sum(p p) + sum(g g)) over all pixels, with probability p and truth g in {0, 1}
-            (Milletari et al., V-Net, 2016); NaN for a class that is neither in the labels nor in the predictions.
-        per_file: each pair with the mean IoU of this file alone, worst first; NaN, for a file of void alone, last.
-        baselines: (C, C) confusion matrices of what needs no net: "majority class", the one of these very labels; for
-            two classes "Otsu threshold", with the better of its two polarities.
-        files: which files were scored and why, in words.
-        cases: the worst files and the best one, small, to be drawn.
-    """
-
-    classes: tuple[str, ...]
-    confusion: NDArray[np.int64]
-    soft_dice: NDArray[np.float64]
-    per_file: list[tuple[Pair, float]]
-    baselines: dict[str, NDArray[np.int64]]
-    files: str = ""
-    cases: tuple[Case, ...] = ()
-
-    @property
-    def scores(self) -> Scores:
-        """`unet_tf.scores` of the confusion matrix."""
-        return scores(self.confusion)
-
-    @property
-    def mean_iou(self) -> float:
-        """Mean of the IoU of the classes that occur, in [0, 1]."""
-        return self.scores["mean_iou"]
-
-    @property
-    def mean_soft_dice(self) -> float:
-        """Mean of the soft Dice of the classes that occur, in [0, 1]; NaN if none does."""
-        present = self.soft_dice[~np.isnan(self.soft_dice)]
-        return float(present.mean()) if present.size else math.nan
-
-    def to_json(self) -> EvaluationTable:
-        """Give everything as JSON types; a score that does not exist is null."""
-        return {
-            "files": self.files,
-            "classes": list(self.classes),
-            **self._method(self.confusion),
-            "soft_dice": self._by_class(self.soft_dice),
-            "mean_soft_dice": _or_none(self.mean_soft_dice),
-            "baselines": {name: self._method(confusion) for name, confusion in self.baselines.items()},
-            "per_file_mean_iou": dict(
-                zip(_names([pair for pair, _ in self.per_file]), (_or_none(v) for _, v in self.per_file), strict=True)
-            ),
-        }
-
-    def _by_class(self, values: NDArray) -> dict[str, float | None]:
-        return dict(zip(self.classes, map(_or_none, values), strict=True))
-
-    def _method(self, confusion: NDArray) -> MethodScores:
-        found = scores(confusion)
-        return {
-            "iou": self._by_class(found["iou"]),
-            "dice": self._by_class(found["dice"]),
-            "mean_iou": _or_none(found["mean_iou"]),
-            "mean_dice": _or_none(found["mean_dice"]),
-            "pixel_accuracy": _or_none(found["pixel_accuracy"]),
-            "confusion": confusion.tolist(),
-        }
 
 
 class NotStored(InputError):
@@ -117,52 +47,6 @@ class NotStored(InputError):
         self.evaluation = evaluation
 
 
-class Sums:
-    """The counts of an evaluation, file by file.
-
-    Args:
-        num_classes: of the net.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
-        self.confusion, self.otsu = np.zeros((2, num_classes, num_classes), np.int64)
-        self.overlap, self.mass = np.zeros((2, num_classes))
-
-    def add(self, image: NDArray, label: NDArray, prediction: NDArray, probabilities: NDArray) -> float:
-        """Count a file and return its mean IoU: (H, W, C) raw, two of (H, W) ids, (H, W, num_classes)."""
-        own = confusion_matrix(label, prediction, self.num_classes)
-        self.confusion += own
-        if self.num_classes == 2:
-            self.otsu += confusion_matrix(label, otsu_label(image), 2)
-        counted = label != VOID
-        for c in range(self.num_classes):
-            believed, truth = probabilities[..., c][counted], label[counted] == c
-            self.overlap[c] += believed[truth].sum(dtype=np.float64)
-            self.mass[c] += np.square(believed, dtype=np.float64).sum() + truth.sum()
-        return scores(own)["mean_iou"]
-
-    @property
-    def baselines(self) -> dict[str, NDArray[np.int64]]:
-        """The confusion matrices of what needs no net, by name."""
-        majority = np.zeros_like(self.confusion)
-        majority[:, self.confusion.sum(1).argmax()] = self.confusion.sum(1)
-        found = {"majority class": majority}
-        if self.num_classes == 2:
-            # void alone has no mean IoU in either polarity
-            polarities = self.otsu, self.otsu[:, ::-1]
-            found["Otsu threshold"] = max(polarities, key=lambda c: np.nan_to_num(scores(c)["mean_iou"]))
-        return found
-
-    @property
-    def soft_dice(self) -> NDArray[np.float64]:
-        """(C,) by class; NaN for a class that occurs nowhere."""
-        occurs = self.confusion.sum(0) + self.confusion.sum(1) > 0
-        found = np.full(self.num_classes, math.nan)
-        found[occurs] = 2 * self.overlap[occurs] / self.mass[occurs]
-        return found
-
-
 def judge(
     predict_fn: Callable[[NDArray], NDArray],
     pairs: Sequence[Pair],
@@ -171,6 +55,7 @@ def judge(
     on_image: Progress = unseen,
     counts: Callable[[NDArray], bool] = lambda image: True,
     nothing: str = "A score needs a labelled file at least; received none.",
+    group: str | None = None,
 ) -> Evaluation:
     """Score any predict function on labelled files, each of which is read once.
 
@@ -182,6 +67,8 @@ def judge(
         on_image: called with (images done, images in all) after each.
         counts: whether an image, (H, W, C) raw pixels, counts; of one that does not the mask is not read.
         nothing: what to say where no file counts.
+        group: regular expression; files in whose names it finds the same text belong together, and where it does not
+            find something in each of them, the pages of a stack do.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere.
@@ -190,8 +77,8 @@ def judge(
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
     sums, gallery = Sums(len(classes)), Gallery()
-    per_file = []
-    for done, pair in enumerate(pairs, start=1):
+    judged, groups = [], parts_of(pairs, group)
+    for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
         read = pair.read()
         if counts(image := read.image):
@@ -208,22 +95,16 @@ def judge(
                     pair.image,
                 )
             prediction = probabilities.argmax(-1).astype(np.uint8)
-            value = sums.add(image, label, prediction, probabilities)
-            per_file.append((pair, value))
+            own = sums.add(image, label, prediction, probabilities)
+            value = float(scores_of(own)["mean_iou"])
+            judged.append(Judged(pair, value, own, of_group))
             gallery.add(title(pair), value, image, label, prediction)
         on_image(done, len(pairs))
-    if not per_file:
+    if not judged:
         raise InputError(nothing)
-    per_file.sort(key=lambda item: (math.isnan(item[1]), item[1]))
-    return Evaluation(classes, sums.confusion, sums.soft_dice, per_file, sums.baselines, cases=tuple(gallery.cases))
-
-
-def otsu_label(image: NDArray) -> NDArray[np.uint8]:
-    """Split the grey values of one (H, W, C) image in two by Otsu's threshold: (H, W) uint8, 1 where brighter."""
-    grey = image.mean(-1)
-    span = max(float(grey.max() - grey.min()), 1e-12)
-    byte = np.rint(255 * (grey - grey.min()) / span).astype(np.uint8)
-    return cv2.threshold(byte, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+    judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
+    counted = sums.confusion, sums.soft_dice, sums.boundary
+    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases))
 
 
 def evaluate(
@@ -281,8 +162,10 @@ def evaluate_run(
         return predict(run, image, probabilities=True)
 
     with stoppable():
-        result = judge(probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing)
-        result = replace(result, files=choice.words(len(result.per_file), found))
+        result = judge(
+            probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group
+        )
+        result = replace(result, files=choice.words(len(result.judged), found))
         try:
             _store(run.path, result, run.masks)
         except (InputError, OSError) as error:
@@ -363,17 +246,3 @@ def choose_files(
         lambda known: known not in trained,
         f"The run learnt from every image of {where}; a score needs others. (--split all scores them.)",
     )
-
-
-def _names(pairs: Sequence[Pair]) -> list[str]:
-    """The titles of pairs; where several have one, the path of the image and its page."""
-    titles = [title(pair) for pair in pairs]
-    times = Counter(titles)
-    return [
-        one if times[one] == 1 else f"{pair.image}{f', page {pair.page}' if pair.page else ''}"
-        for one, pair in zip(titles, pairs, strict=True)
-    ]
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

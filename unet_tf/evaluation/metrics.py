@@ -49,45 +49,72 @@ def confusion_matrix(
 
 
 class Scores(TypedDict):
-    """Scores of a confusion matrix of C classes; NaN where one does not exist.
+    """Scores of C classes, of one set of pixels or of several (...); NaN where one does not exist.
 
     Attributes:
-        iou: (C,).
-        dice: (C,).
-        mean_iou: of the classes that occur, in [0, 1].
-        mean_dice: of the classes that occur, in [0, 1].
-        pixel_accuracy: share of the pixels, in [0, 1].
+        iou: (..., C) TP / (TP + FP + FN), with TP, FP, FN, TN of the class.
+        dice: (..., C) 2 TP / (2 TP + FP + FN).
+        precision: (..., C) TP / (TP + FP).
+        recall: (..., C) TP / (TP + FN); also called sensitivity.
+        specificity: (..., C) TN / (TN + FP).
+        mean_iou: (...) of the classes that occur, in [0, 1].
+        mean_dice: (...) of the classes that occur, in [0, 1].
+        pixel_accuracy: (...) share of the pixels, in [0, 1].
     """
 
     iou: NDArray[np.float64]
     dice: NDArray[np.float64]
-    mean_iou: float
-    mean_dice: float
-    pixel_accuracy: float
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    specificity: NDArray[np.float64]
+    mean_iou: Any
+    mean_dice: Any
+    pixel_accuracy: Any
+
+
+def marginals(confusion: NDArray) -> NDArray:
+    """What all scores are made of, (3, C), of a (C, C) confusion matrix: pixels that are right, true, predicted."""
+    return np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
 
 
 def scores(confusion: NDArray) -> Scores:
     """Compute the scores of a (C, C) confusion matrix (rows: true classes).
 
-    With TP, FP, FN of a class: IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN). A class that is neither
-    in the labels nor in the predictions has no score (NaN) and is left out of the means.
+    A class that is neither in the labels nor in the predictions has no IoU and no Dice (NaN) and is left out of the
+    means.
 
     Returns:
-        "iou" and "dice": (C,) float64; "mean_iou", "mean_dice" and "pixel_accuracy": float.
+        By name: (C,) float64 for each class, and float for the means.
 
     Example:
         >>> scores(np.array([[1, 0], [1, 2]]))["iou"].round(3).tolist()
         [0.5, 0.667]
     """
-    confusion = np.asarray(confusion, np.float64)
-    hits, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    found = scores_of(marginals(np.asarray(confusion, np.float64)))
+    for name in ("mean_iou", "mean_dice", "pixel_accuracy"):
+        found[name] = float(found[name])
+    return found
+
+
+def scores_of(counts: NDArray) -> Scores:
+    """Compute the scores of (..., 3, C) `marginals` of one set of pixels, or of several at once."""
+    hits, true, predicted = np.moveaxis(np.asarray(counts, np.float64), -2, 0)  # (..., C) each
+    pixels = true.sum(-1, keepdims=True)
+    occurs = true + predicted > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         iou = hits / (true + predicted - hits)
         dice = 2 * hits / (true + predicted)
-        accuracy = hits.sum() / confusion.sum()
-    present = true + predicted > 0
-    mean_iou, mean_dice = (float(values[present].mean()) if present.any() else np.nan for values in (iou, dice))
-    return {"iou": iou, "dice": dice, "mean_iou": mean_iou, "mean_dice": mean_dice, "pixel_accuracy": float(accuracy)}
+        means = [np.where(occurs, values, 0).sum(-1) / occurs.sum(-1) for values in (iou, dice)]
+        return {
+            "iou": iou,
+            "dice": dice,
+            "precision": hits / predicted,
+            "recall": hits / true,
+            "specificity": (pixels - true - predicted + hits) / (pixels - true),
+            "mean_iou": means[0],
+            "mean_dice": means[1],
+            "pixel_accuracy": hits.sum(-1) / pixels[..., 0],
+        }
 
 
 @keras.saving.register_keras_serializable("unet_tf")

@@ -16,6 +16,8 @@ from unet_tf.evaluation.tables import (
     ABSENT,
     EvaluationTable,
     bundle_rows,
+    class_rows,
+    image_words,
     lacking,
     number,
     peak_row,
@@ -111,10 +113,12 @@ def _scores(folder: Path) -> str:
     if stored is None:
         return ""
     header, *rows = score_rows(stored)
+    further = class_rows(stored)
     where = f"On {stored['files']}. {lacking(stored)}"
     return (
         f"<h2>Scores</h2>\n<p>{html.escape(where)} Mean soft Dice of the U-Net: "
-        f"{number(stored['mean_soft_dice'])}.</p>\n{table(rows, header, 'scores')}\n"
+        f"{number(stored['mean_soft_dice'])}. {image_words(stored)}</p>\n{table(rows, header, 'scores')}\n"
+        f"{table(further[1:], further[0]) if further else ''}\n"
         '<p class="note">One confusion matrix over all pixels. '
         "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "
         "a net is worth what it adds to them.</p>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -55,7 +56,21 @@ def _by_loss(history: Sequence[Mapping[str, Any]]) -> bool:
     return any(float(row.get(ABSENT) or 0) for row in history)
 
 
-class MethodScores(TypedDict):
+class FurtherScores(TypedDict, total=False):
+    """Scores that version 0.1 did not have; one that does not exist is null.
+
+    Attributes:
+        precision: by class.
+        recall: by class.
+        specificity: by class.
+    """
+
+    precision: dict[str, float | None]
+    recall: dict[str, float | None]
+    specificity: dict[str, float | None]
+
+
+class MethodScores(FurtherScores):
     """Scores of a net or of a baseline; a score that does not exist is null.
 
     Attributes:
@@ -75,7 +90,55 @@ class MethodScores(TypedDict):
     confusion: list[list[int]]
 
 
-class EvaluationTable(MethodScores):
+class Boundaries(TypedDict):
+    """How well borders lie (`unet_tf.evaluation.boundary`).
+
+    Attributes:
+        distance: by which a border may be off, pixels.
+        f: boundary F score by class.
+        surface_dice: normalised surface distance by class.
+        iou: boundary IoU by class.
+    """
+
+    distance: float
+    f: dict[str, float | None]
+    surface_dice: dict[str, float | None]
+    iou: dict[str, float | None]
+
+
+class IntervalTable(TypedDict):
+    """95 % intervals (`unet_tf.evaluation.intervals`): lower and upper ends.
+
+    Attributes:
+        groups: files, or groups of files that belong together, which were drawn.
+        iou: by class.
+        dice: by class.
+        mean_iou: of the classes that occur.
+        mean_dice: of the classes that occur.
+        pixel_accuracy: share of the pixels.
+    """
+
+    groups: int
+    iou: dict[str, list[float | None]]
+    dice: dict[str, list[float | None]]
+    mean_iou: list[float | None]
+    mean_dice: list[float | None]
+    pixel_accuracy: list[float | None]
+
+
+class FurtherTables(TypedDict, total=False):
+    """What version 0.1 did not have in `evaluation.json`.
+
+    Attributes:
+        boundaries: how well borders lie.
+        intervals: of the scores; none for fewer than five files.
+    """
+
+    boundaries: Boundaries
+    intervals: IntervalTable
+
+
+class EvaluationTable(MethodScores, FurtherTables):
     """What `evaluation.json` of a run holds: the scores of its net, and of what needs no net.
 
     Attributes:
@@ -176,15 +239,47 @@ def read_bundle_report(path: Path) -> BundleReport:
 
 
 def score_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
-    """Scores as text: a header, then a row a score, the net before the baselines."""
+    """Scores as text: a header, then a row a score, the net with its 95 % intervals before the baselines."""
     methods: dict[str, MethodScores] = {"U-Net": stored, **stored["baselines"]}
+    ends = stored.get("intervals")
     rows = [("", *methods)]
     for name in stored["classes"]:
-        rows.append((f"IoU {name}", *(number(s["iou"].get(name)) for s in methods.values())))
-    rows.append(("mean IoU", *(number(s["mean_iou"]) for s in methods.values())))
-    rows.append(("mean Dice", *(number(s["mean_dice"]) for s in methods.values())))
-    rows.append(("pixel accuracy", *(number(s["pixel_accuracy"]) for s in methods.values())))
-    return rows
+        rows.append((f"IoU {name}", *(number(one["iou"].get(name)) for one in methods.values())))
+    rows.append(("mean IoU", *(number(one["mean_iou"]) for one in methods.values())))
+    rows.append(("mean Dice", *(number(one["mean_dice"]) for one in methods.values())))
+    rows.append(("pixel accuracy", *(number(one["pixel_accuracy"]) for one in methods.values())))
+    if ends is None:
+        return rows
+    own = [*(ends["iou"][name] for name in stored["classes"]), ends["mean_iou"], ends["mean_dice"]]
+    column = ["95 %", *map(interval, [*own, ends["pixel_accuracy"]])]
+    return [(name, net, beside, *others) for (name, net, *others), beside in zip(rows, column, strict=True)]
+
+
+def class_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
+    """Further scores of the net as text: a header, then a row a class; none of a version that did not have them."""
+    borders = stored.get("boundaries")
+    if borders is None:
+        return []
+    columns: dict[str, Mapping[str, float | None]] = {
+        "Dice": stored["dice"], "precision": stored["precision"], "recall": stored["recall"],
+        "specificity": stored["specificity"], f"border F ({borders['distance']:g} px)": borders["f"],
+        "border IoU": borders["iou"],
+    }  # fmt: skip
+    return [("", *columns), *((name, *(number(of[name]) for of in columns.values())) for name in stored["classes"])]
+
+
+def image_words(stored: EvaluationTable) -> str:
+    """Say how the mean IoU spreads over the images, and what the intervals are of."""
+    values = sorted(value for value in stored["per_file_mean_iou"].values() if value is not None)
+    if not values:
+        return ""
+    mean, middle = statistics.mean(values), statistics.median(values)
+    words = (
+        f"Image by image the mean IoU is {mean:.4f} in the mean, {middle:.4f} in the median, {values[0]:.4f} at worst."
+    )
+    if ends := stored.get("intervals"):
+        return words + f" The 95 % intervals are of {ends['groups']} images, or groups of them, drawn again and again."
+    return words + " There are too few images for intervals."
 
 
 def lacking(stored: EvaluationTable) -> str:
@@ -226,6 +321,12 @@ def bundle_iou_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
 def size_of(count: int) -> str:
     """Bytes as text: 7.8 MB, 31 kB."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
+
+
+def interval(ends: Sequence[float | None]) -> str:
+    """Two ends with three digits; "none" where there are none."""
+    low, high = ends
+    return "none" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def number(score: float | None) -> str:

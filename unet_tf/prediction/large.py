@@ -319,7 +319,7 @@ def channels_of_files(predictor: Predictor) -> int:
 
 
 def _means_of_file(predictor: Predictor) -> tuple[float, ...]:
-    """What stands, in each channel of a file, for pixels without a measurement; 0 in those that the net does not take."""
+    """What each channel of a file holds where nothing was measured; 0 in those that the net does not take."""
     known, channels = predictor.normalisation, predictor.channels
     means = (0.0,) * predictor.network.channels if known is None else known.mean
     if channels.plain:

@@ -1,0 +1,187 @@
+"""What a net scored on a set of labelled files, and the same as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.folder import Pair, title
+from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_scores
+from unet_tf.evaluation.intervals import bootstrap
+from unet_tf.evaluation.metrics import Scores, scores, scores_of
+from unet_tf.evaluation.panels import Case
+from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, MethodScores
+
+MEANS = ("mean_iou", "mean_dice", "pixel_accuracy")
+
+
+class Judged(NamedTuple):
+    """A file that was scored.
+
+    Attributes:
+        pair: the file.
+        mean_iou: of this file alone; NaN for one of void alone.
+        counts: (3, C) pixels of each class that are right, true, predicted (`metrics.marginals`).
+        group: which files belong together, such as the pages of a stack; they are drawn together for the intervals.
+    """
+
+    pair: Pair
+    mean_iou: float
+    counts: NDArray[np.int64]
+    group: Hashable
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a net scored on a set of labelled files.
+
+    Attributes:
+        classes: names of the classes.
+        confusion: (C, C) pixel counts over all files; rows: true class.
+        soft_dice: (C,) 2 sum(p g) / (sum(p p) + sum(g g)) over all pixels, with probability p and truth g in {0, 1}
+            (Milletari et al., V-Net, 2016); NaN for a class that is neither in the labels nor in the predictions.
+        boundary: (6, C) counts over all files (`boundary.boundary_counts`).
+        judged: each file, worst first by the mean IoU of this file alone; those of void alone last.
+        baselines: (C, C) confusion matrices of what needs no net: "majority class", the one of these very labels; for
+            two classes "Otsu threshold", with the better of its two polarities.
+        files: which files were scored and why, in words.
+        cases: the worst files and the best one, small, to be drawn.
+    """
+
+    classes: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    soft_dice: NDArray[np.float64]
+    boundary: NDArray[np.int64]
+    judged: list[Judged]
+    baselines: dict[str, NDArray[np.int64]]
+    files: str = ""
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def per_file(self) -> list[tuple[Pair, float]]:
+        """Each pair with the mean IoU of this file alone, worst first; NaN, for a file of void alone, last."""
+        return [(one.pair, one.mean_iou) for one in self.judged]
+
+    @property
+    def scores(self) -> Scores:
+        """`unet_tf.scores` of the confusion matrix."""
+        return scores(self.confusion)
+
+    @property
+    def boundaries(self) -> BoundaryScores:
+        """How well borders lie, by class."""
+        return boundary_scores(self.boundary)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean of the IoU of the classes that occur, in [0, 1]."""
+        return self.scores["mean_iou"]
+
+    @property
+    def mean_soft_dice(self) -> float:
+        """Mean of the soft Dice of the classes that occur, in [0, 1]; NaN if none does."""
+        present = self.soft_dice[~np.isnan(self.soft_dice)]
+        return float(present.mean()) if present.size else math.nan
+
+    @cached_property
+    def intervals(self) -> dict[str, NDArray[np.float64]] | None:
+        """95 % intervals by the bootstrap over files, or groups of them: lower and upper ends by the name of the score.
+
+        (2, C) of "iou" and "dice", (2,) of "mean_iou", "mean_dice", "pixel_accuracy". None for fewer than five files.
+        """
+        number = len(self.classes)
+
+        def statistic(sums: NDArray) -> NDArray:
+            found = scores_of(sums)
+            return np.concatenate(
+                [found["iou"], found["dice"], *(np.asarray(found[name])[:, None] for name in MEANS)],  # type: ignore[literal-required]
+                axis=1,
+            )
+
+        ends = bootstrap(
+            np.stack([one.counts for one in self.judged]), statistic, [one.group for one in self.judged]
+        )  # (2, 2 C + 3)
+        if ends is None:
+            return None
+        means = {name: ends[:, 2 * number + place] for place, name in enumerate(MEANS)}
+        return {"iou": ends[:, :number], "dice": ends[:, number : 2 * number]} | means
+
+    def to_json(self) -> EvaluationTable:
+        """Give everything as JSON types; a score that does not exist is null."""
+        found: EvaluationTable = {
+            "files": self.files,
+            "classes": list(self.classes),
+            **self._method(self.confusion),
+            "soft_dice": self._by_class(self.soft_dice),
+            "mean_soft_dice": or_none(self.mean_soft_dice),
+            "boundaries": self._boundaries(),
+            "baselines": {name: self._method(confusion) for name, confusion in self.baselines.items()},
+            "per_file_mean_iou": dict(
+                zip(
+                    _names([one.pair for one in self.judged]),
+                    (or_none(one.mean_iou) for one in self.judged),
+                    strict=True,
+                )
+            ),
+        }
+        if self.intervals is not None:
+            found["intervals"] = self._intervals(self.intervals)
+        return found
+
+    def _by_class(self, values: NDArray) -> dict[str, float | None]:
+        return dict(zip(self.classes, map(or_none, values), strict=True))
+
+    def _boundaries(self) -> Boundaries:
+        f, surface_dice, iou = map(self._by_class, self.boundaries)
+        return {"distance": DISTANCE, "f": f, "surface_dice": surface_dice, "iou": iou}
+
+    def _intervals(self, ends: dict[str, NDArray]) -> IntervalTable:
+        by_class = [
+            {name: [or_none(low), or_none(high)] for name, low, high in zip(self.classes, *ends[score], strict=True)}
+            for score in ("iou", "dice")
+        ]
+        mean_iou, mean_dice, accuracy = ([or_none(end) for end in ends[name]] for name in MEANS)
+        return {
+            "groups": len({one.group for one in self.judged}),
+            "iou": by_class[0],
+            "dice": by_class[1],
+            "mean_iou": mean_iou,
+            "mean_dice": mean_dice,
+            "pixel_accuracy": accuracy,
+        }
+
+    def _method(self, confusion: NDArray) -> MethodScores:
+        found = scores(confusion)
+        return {
+            "iou": self._by_class(found["iou"]),
+            "dice": self._by_class(found["dice"]),
+            "precision": self._by_class(found["precision"]),
+            "recall": self._by_class(found["recall"]),
+            "specificity": self._by_class(found["specificity"]),
+            "mean_iou": or_none(found["mean_iou"]),
+            "mean_dice": or_none(found["mean_dice"]),
+            "pixel_accuracy": or_none(found["pixel_accuracy"]),
+            "confusion": confusion.tolist(),
+        }
+
+
+def or_none(value: float) -> float | None:
+    """The value as JSON has it: null where it is none."""
+    return None if math.isnan(value) else float(value)
+
+
+def _names(pairs: Sequence[Pair]) -> list[str]:
+    """The titles of pairs; where several have one, the path of the image and its page."""
+    titles = [title(pair) for pair in pairs]
+    times = Counter(titles)
+    return [
+        one if times[one] == 1 else f"{pair.image}{f', page {pair.page}' if pair.page else ''}"
+        for one, pair in zip(titles, pairs, strict=True)
+    ]

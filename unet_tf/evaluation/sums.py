@@ -1,0 +1,73 @@
+"""What an evaluation counts, file by file."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.evaluation.boundary import boundary_counts
+from unet_tf.evaluation.metrics import confusion_matrix, marginals, scores
+from unet_tf.labels import VOID
+
+
+class Sums:
+    """The counts of an evaluation, file by file.
+
+    Args:
+        num_classes: of the net.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.confusion, self.otsu = np.zeros((2, num_classes, num_classes), np.int64)
+        self.overlap, self.mass = np.zeros((2, num_classes))
+        self.boundary = np.zeros((6, num_classes), np.int64)
+
+    def add(self, image: NDArray, label: NDArray, prediction: NDArray, probabilities: NDArray) -> NDArray[np.int64]:
+        """Count a file: (H, W, C) raw, two of (H, W) ids, (H, W, num_classes).
+
+        Returns:
+            (3, num_classes) `metrics.marginals` of this file.
+        """
+        own = confusion_matrix(label, prediction, self.num_classes)
+        self.confusion += own
+        self.boundary += boundary_counts(label, prediction, self.num_classes)
+        if self.num_classes == 2:
+            self.otsu += confusion_matrix(label, otsu_label(image), 2)
+        counted = label != VOID
+        for c in range(self.num_classes):
+            believed, truth = probabilities[..., c][counted], label[counted] == c
+            self.overlap[c] += believed[truth].sum(dtype=np.float64)
+            self.mass[c] += np.square(believed, dtype=np.float64).sum() + truth.sum()
+        return marginals(own)
+
+    @property
+    def baselines(self) -> dict[str, NDArray[np.int64]]:
+        """The confusion matrices of what needs no net, by name."""
+        majority = np.zeros_like(self.confusion)
+        majority[:, self.confusion.sum(1).argmax()] = self.confusion.sum(1)
+        found = {"majority class": majority}
+        if self.num_classes == 2:
+            # void alone has no mean IoU in either polarity
+            polarities = self.otsu, self.otsu[:, ::-1]
+            found["Otsu threshold"] = max(polarities, key=lambda c: np.nan_to_num(scores(c)["mean_iou"]))
+        return found
+
+    @property
+    def soft_dice(self) -> NDArray[np.float64]:
+        """(C,) by class; NaN for a class that occurs nowhere."""
+        occurs = self.confusion.sum(0) + self.confusion.sum(1) > 0
+        found = np.full(self.num_classes, math.nan)
+        found[occurs] = 2 * self.overlap[occurs] / self.mass[occurs]
+        return found
+
+
+def otsu_label(image: NDArray) -> NDArray[np.uint8]:
+    """Split the grey values of one (H, W, C) image in two by Otsu's threshold: (H, W) uint8, 1 where brighter."""
+    grey = image.mean(-1)
+    span = max(float(grey.max() - grey.min()), 1e-12)
+    byte = np.rint(255 * (grey - grey.min()) / span).astype(np.uint8)
+    return cv2.threshold(byte, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
