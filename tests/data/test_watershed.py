@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unet_tf.data.watershed import part, watershed
+from unet_tf.data.watershed import part, spread, watershed
 
 
 def disks(*centres, radius=10, shape=(60, 80)):
@@ -24,7 +24,7 @@ def test_two_disks_that_overlap_are_parted_at_the_neck():
 
 
 def test_depth_is_how_far_the_half_width_falls():
-    mask = disks((20, 30), (36, 30))  # the distance is 10.2 at the centres, and 7 at the neck
+    mask = disks((20, 30), (36, 30))  # the distance is 10 at the centres, and 7 at the neck
     assert [part(mask, depth).max() for depth in (3.0, 4.0)] == [2, 1]
 
 
@@ -76,3 +76,23 @@ def test_a_joined_hill_counts_by_its_highest_summit():
     heights = np.array([[5, 3.5, 4, 2, 4.5]])
     assert watershed(heights, heights > 0, 1.0).tolist() == [[1, 1, 1, 2, 2]]
     assert watershed(heights, heights > 0, 2.6).tolist() == [[1] * 5]
+
+
+def test_seeds_grow_as_fast_as_each_other_and_stay_in_their_piece():
+    inside = np.array([[1, 1, 1, 1, 1], [0, 0, 0, 0, 0], [1, 1, 0, 1, 1]])
+    seeds = np.zeros((3, 5), np.uint16)
+    seeds[0, 0], seeds[0, 4], seeds[2, 1] = 7, 3, 5
+    assert spread(seeds, inside).tolist() == [[7, 7, 7, 3, 3], [0] * 5, [5, 5, 0, 8, 8]]
+
+
+def test_seeds_grow_round_corners_and_not_through_walls():
+    inside = np.ones((5, 5), int)
+    inside[1:, 2] = 0
+    seeds = np.zeros((5, 5), int)
+    seeds[4, 0] = 1
+    np.testing.assert_array_equal(spread(seeds, inside), inside)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (4, 5)])
+def test_without_seeds_pieces_are_numbered(shape):
+    np.testing.assert_array_equal(spread(np.zeros(shape, int), np.ones(shape)), np.ones(shape))
