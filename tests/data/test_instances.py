@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from unet_tf.data.instances import BORDER, find_instances, label_from_instances, renumber
+from unet_tf.data.instances import BORDER, fill_holes, find_instances, label_from_instances, renumber
 
 TWO = np.zeros((9, 12), np.uint16)
 TWO[1:8, 1:6], TWO[1:8, 6:11] = 5, 3  # they touch
@@ -54,3 +54,22 @@ def test_numbers_are_dense_and_in_reading_order():
     assert renumber(np.array([[0, 7, 7], [9, 0, 2]])).tolist() == [[0, 1, 1], [2, 0, 3]]
     assert renumber(np.zeros((0, 3), int)).shape == (0, 3)
     assert renumber(np.array([[1 << 40, 5]])).tolist() == [[1, 2]]
+
+
+def test_holes_of_one_object_are_filled_and_gaps_between_two_are_not():
+    objects = np.zeros((9, 14), np.int32)
+    objects[1:8, 1:7], objects[1:8, 7:13] = 1, 2
+    objects[3:5, 3:5] = 0  # a hole
+    objects[6, 6:8] = 0  # between the two
+    objects[2, 9] = 0
+    background = np.ones(objects.shape)
+    background[2, 9] = 0  # another class
+    filled = fill_holes(objects, background)
+    assert (filled[3:5, 3:5] == 1).all()
+    assert filled[6, 6:8].tolist() == [0, 0]
+    assert (filled[2, 9], filled[0].max()) == (0, 0)
+
+
+def test_what_the_edge_closes_is_no_hole():
+    objects = np.array([[1, 0, 1], [1, 1, 1]], np.int32)
+    np.testing.assert_array_equal(fill_holes(objects, objects == 0), objects)

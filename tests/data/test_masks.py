@@ -255,8 +255,10 @@ def test_instance_masks_with_a_border_have_a_class_more_and_are_drawn_whole():
         ({"kind": "index", "smallest": 5}, "Only masks that tell objects apart"),
         ({"kind": "instance", "neck": float("nan")}, "0 or more"),
         ({"kind": "instance", "neck": float("inf")}, "0 or more"),
-        ({"kind": "instance", "smallest": 0}, "1 pixel or more"),
-        ({"kind": "instance", "border": -1}, "0 or more"),
+        ({"kind": "instance", "smallest": 0}, "smallest object 1 or more"),
+        ({"kind": "instance", "num_classes": 2, "border": -1}, "0 to 100 pixels"),
+        ({"kind": "instance", "num_classes": 3, "border": 101}, "0 to 100 pixels"),
+        ({"kind": "palette", "colours": ((0, 0, 0), (1, 1, 1)), "filled": True}, "Only masks that tell objects apart"),
     ],
 )
 def test_borders_and_necks_that_make_no_sense_are_refused(settings, message):

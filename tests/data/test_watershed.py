@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unet_tf.data.watershed import part, spread, watershed
+from unet_tf.data.watershed import deepest_valley, part, spread, watershed
 
 
 def disks(*centres, radius=10, shape=(60, 80)):
@@ -96,3 +96,10 @@ def test_seeds_grow_round_corners_and_not_through_walls():
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (4, 5)])
 def test_without_seeds_pieces_are_numbered(shape):
     np.testing.assert_array_equal(spread(np.zeros(shape, int), np.ones(shape)), np.ones(shape))
+
+
+def test_the_deepest_valley_is_where_parts_become_one():
+    mask = disks((20, 30), (36, 30), (50, 30))
+    valley = deepest_valley(mask)
+    assert [part(mask, depth).max() for depth in (valley, np.nextafter(valley, 9))] == [2, 1]
+    assert [deepest_valley(one) for one in (disks((20, 30), (60, 30)), np.ones((3, 3)), np.zeros((3, 3)))] == [0, 0, 0]

@@ -51,7 +51,12 @@ def label_from_instances(instances: NDArray, border: int = 0) -> NDArray[np.uint
 
 
 def find_instances(
-    label: NDArray, number: int = 1, neck: float = 0.0, border: bool = False, smallest: int = 1
+    label: NDArray,
+    number: int = 1,
+    neck: float = 0.0,
+    border: bool = False,
+    smallest: int = 1,
+    filled: bool = False,
 ) -> NDArray[np.int32]:
     """Number the objects of a class: its 8-connected pieces, parted at their necks, with their borders.
 
@@ -62,6 +67,7 @@ def find_instances(
         border: whether pixels of class `BORDER` belong to the nearest of these objects, along a way through them;
             a piece of them alone is an object too.
         smallest: objects of fewer pixels are left out.
+        filled: whether background that one object encloses is part of it.
 
     Returns:
         (H, W) numbers from 1 in reading order of their first pixels, 0 elsewhere.
@@ -72,7 +78,34 @@ def find_instances(
     """
     own = label == number
     objects = part(own, neck) if neck else cv2.connectedComponents(own.astype(np.uint8))[1]
-    return renumber(spread(objects, label == BORDER) if border else objects, smallest)
+    objects = spread(objects, label == BORDER) if border else objects
+    return renumber(fill_holes(objects, label == 0) if filled else objects, smallest)
+
+
+def fill_holes(objects: NDArray[np.int32], background: NDArray) -> NDArray[np.int32]:
+    """Give each piece of background that touches one object alone, and not the edge of the picture, to this object.
+
+    Args:
+        objects: (H, W) numbers from 1, 0 elsewhere.
+        background: (H, W), other than 0 where objects may grow.
+
+    Example:
+        >>> fill_holes(np.array([[1, 1, 1, 2], [1, 0, 1, 0], [1, 1, 1, 2]]), np.ones((3, 4))).tolist()
+        [[1, 1, 1, 2], [1, 1, 1, 0], [1, 1, 1, 2]]
+    """
+    around = np.pad(objects, 1, constant_values=-1)  # the edge is an object too, which nobody fills
+    empty = np.pad((objects == 0) & (np.asarray(background) != 0), 1).astype(np.uint8)
+    count, holes = cv2.connectedComponents(empty, connectivity=4)
+    lowest, highest = np.full(count, np.iinfo(np.int32).max), np.full(count, np.iinfo(np.int32).min)
+    for axis in (0, 1):
+        for step in (1, -1):
+            beside = np.roll(around, step, axis)
+            rim = (holes > 0) & (np.roll(holes, step, axis) == 0)
+            np.minimum.at(lowest, holes[rim], beside[rim])
+            np.maximum.at(highest, holes[rim], beside[rim])
+    own = np.where((lowest == highest) & (lowest > 0), lowest, 0)
+    own[0] = 0
+    return np.where(objects > 0, objects, own[holes[1:-1, 1:-1]]).astype(np.int32)
 
 
 def renumber(objects: NDArray, smallest: int = 1) -> NDArray[np.int32]:

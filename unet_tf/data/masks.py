@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.instances import find_instances, label_from_instances
+from unet_tf.data.instances import BORDER, find_instances, label_from_instances
 from unet_tf.data.palette import Colour
 from unet_tf.data.unknown_values import (
     CLOSE,
@@ -31,6 +31,8 @@ from unet_tf.labels import VOID, check_ids
 from unet_tf.utils.files import tuples
 
 KINDS = ("binary", "palette", "index", "instance")
+MOST_BORDER = 100
+"""Pixels of the widest rim that is a class."""
 UNKNOWN = 254
 """In look-up tables: a value that no class has."""
 LIST_COLOURS = (
@@ -60,6 +62,7 @@ class MaskFormat:
         neck: how narrow objects of predicted "instance" masks may be before they are two: `depth` of
             `unet_tf.data.watershed.part`; 0 takes each piece for an object.
         smallest: pixels of an object of predicted "instance" masks, at least.
+        filled: whether objects of predicted "instance" masks have no holes.
 
     Raises:
         InputError: the attributes do not fit together.
@@ -84,6 +87,7 @@ class MaskFormat:
     border: int = 0
     neck: float = 0.0
     smallest: int = 1
+    filled: bool = False
 
     def __post_init__(self) -> None:
         kind, number, valued = self.kind, self.num_classes, self.kind in ("binary", "index")
@@ -97,13 +101,13 @@ class MaskFormat:
                 f"Masks of kind {kind} must have {2 + (self.border > 0)} classes; received {number}.",
             ),
             (
-                kind == "instance" or not (self.border or self.neck or self.smallest != 1),
+                kind == "instance" or not (self.border or self.neck or self.smallest != 1 or self.filled),
                 f"Only masks that tell objects apart have borders and necks; received {kind}.",
             ),
             (
-                self.border >= 0 and 0 <= self.neck < math.inf and self.smallest >= 1,
-                f"Border and neck must be 0 or more, the smallest object 1 pixel or more; received {self.border}, "
-                f"{self.neck} and {self.smallest}.",
+                0 <= self.border <= MOST_BORDER and 0 <= self.neck < math.inf and self.smallest >= 1,
+                f"A border must have 0 to {MOST_BORDER} pixels, a neck 0 or more, the smallest object 1 or more; "
+                f"received {self.border}, {self.neck} and {self.smallest}.",
             ),
             (
                 len(self.colours) == (number if kind == "palette" else 0),
@@ -226,7 +230,22 @@ class MaskFormat:
 
     def objects(self, label: NDArray, number: int = 1) -> NDArray[np.int32]:
         """Number the objects of a class of a predicted label, as `unet_tf.data.instances.find_instances` does."""
-        return find_instances(label, number, self.neck, self.border > 0 and number == 1, self.smallest)
+        return find_instances(label, number, self.neck, self.border > 0 and number == 1, self.smallest, self.filled)
+
+    @property
+    def real_classes(self) -> int:
+        """Number of the classes that a person means: without that of the borders."""
+        return self.num_classes - (self.border > 0)
+
+    def real_label(self, label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give pixels of borders, (H, W), to the objects that they belong to."""
+        return np.where(label == BORDER, np.uint8(1), label) if self.border else label
+
+    def real_probabilities(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the probability of borders, (H, W, num_classes), to class 1: (H, W, real_classes)."""
+        if not self.border:
+            return probabilities
+        return np.stack([probabilities[..., 0], probabilities[..., 1] + probabilities[..., BORDER]], axis=-1)
 
     def _plain(self, mask: NDArray, name: str) -> NDArray:
         """(H, W) unsigned integers, or (H, W, 3) uint8 for a palette."""

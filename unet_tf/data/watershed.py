@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +28,29 @@ def part(inside: NDArray, depth: float) -> NDArray[np.int32]:
         >>> part(np.pad(dumbbell, 1), 0.5)[1:-1, 1:-1].tolist()
         [[1, 1, 1, 0, 2, 2, 2], [1, 1, 1, 1, 2, 2, 2], [1, 1, 1, 0, 2, 2, 2]]
     """
-    mask = (np.asarray(inside) != 0).astype(np.uint8)
+    mask = np.asarray(inside) != 0
+    return watershed(_distance(mask), mask, depth)
+
+
+def deepest_valley(inside: NDArray) -> float:
+    """How deep the deepest valley within a piece of a mask is: from any greater depth on, `part` leaves all whole.
+
+    Example:
+        >>> dumbbell = np.array([[1, 1, 1, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1, 1]])
+        >>> round(deepest_valley(np.pad(dumbbell, 1)), 3)  # 2 in the middle of each square, 1 at the neck
+        1.0
+    """
+    mask = np.asarray(inside) != 0
+    return _join(_find_hills(_distance(mask), mask), math.inf)[1]
+
+
+def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(H, W) distance of each pixel to the outside; 1 where there is none."""
     if not mask.size or mask.all():
-        return mask.astype(np.int32)  # one piece, that ends nowhere
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return np.ones(mask.shape)
+    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # Squared distances are whole numbers, and OpenCV's last digit depends on the thread: so round.
-    return watershed(np.sqrt(np.rint(np.square(distance, dtype=np.float64))), mask, depth)
+    return np.sqrt(np.rint(np.square(distance, dtype=np.float64)))
 
 
 def spread(seeds: NDArray, inside: NDArray) -> NDArray[np.int32]:
@@ -89,12 +109,32 @@ def watershed(height: NDArray, inside: NDArray, depth: float) -> NDArray[np.int3
         Beucher, Meyer: The morphological approach to segmentation: the watershed transformation (1993). Edelsbrunner,
         Letscher, Zomorodian: Topological persistence and simplification (2002), for the depth of a valley.
     """
-    land = np.pad(np.asarray(inside) != 0, 1)  # so that each pixel has 8 neighbours
-    pixels = np.flatnonzero(land)
+    hills = _find_hills(height, np.asarray(inside) != 0)
+    return hills.draw(_join(hills, depth)[0])
+
+
+class _Hills(NamedTuple):
+    """Each pixel with its summit, before any are joined."""
+
+    land: NDArray[np.bool_]  # (H + 2, W + 2)
+    of_pixel: NDArray[np.intp]  # (pixels,) number of the hill
+    summits: NDArray  # (hills,) heights
+    touching: NDArray[np.int64]  # (ways, 2) hills
+    saddles: NDArray  # (ways,) height of the highest pixel over which one comes from one to the other
+
+    def draw(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """(H, W) the number of each pixel's hill."""
+        drawn = np.zeros(self.land.shape, np.int32)
+        drawn[self.land] = numbers[self.of_pixel]
+        return drawn[1:-1, 1:-1]
+
+
+def _find_hills(height: NDArray, inside: NDArray[np.bool_]) -> _Hills:
+    land = np.pad(inside, 1)  # so that each pixel has 8 neighbours
+    pixels, row = np.flatnonzero(land), land.shape[1]
     number = np.full(land.size, -1, np.int64)
     number[pixels] = np.arange(len(pixels))
     heights = np.pad(height, 1).ravel()[pixels]
-    row = land.shape[1]
     after = [number[pixels + step] for step in (1, row - 1, row, row + 1)]  # 4 of 8 neighbours, -1 outside
     before = [number[pixels - step] for step in (1, row - 1, row, row + 1)]
     up, highest = np.arange(len(pixels)), heights.copy()
@@ -105,30 +145,23 @@ def watershed(height: NDArray, inside: NDArray, depth: float) -> NDArray[np.int3
     while not np.array_equal(up, further := up[up]):
         up = further
     summits, hill = np.unique(up, return_inverse=True)
-    joined = _join(heights[summits], *_saddles(heights, hill, after), depth)
-    parts = np.zeros(land.size, np.int32)
-    parts[pixels] = joined[hill]
-    return parts.reshape(land.shape)[1:-1, 1:-1]
-
-
-def _saddles(heights: NDArray, hill: NDArray[np.intp], after: list[NDArray[np.int64]]) -> tuple[NDArray, NDArray]:
-    """(n, 2) hills that touch, and (n,) the highest of the pixels over which one comes from one to the other."""
     ways, tops = [], []
     for neighbour in after:
-        there = np.flatnonzero(neighbour >= 0)
-        there = there[hill[there] != hill[neighbour[there]]]
-        a, b = hill[there], hill[neighbour[there]]
-        ways.append(np.minimum(a, b) * np.int64(len(hill)) + np.maximum(a, b))
-        tops.append(np.minimum(heights[there], heights[neighbour[there]]))
+        here = np.flatnonzero(neighbour >= 0)
+        here = here[hill[here] != hill[neighbour[here]]]
+        a, b = hill[here], hill[neighbour[here]]
+        ways.append(np.minimum(a, b) * np.int64(len(summits)) + np.maximum(a, b))
+        tops.append(np.minimum(heights[here], heights[neighbour[here]]))
     way, top = np.concatenate(ways), np.concatenate(tops)
     order = np.lexsort((-top, way))
     way, first = np.unique(way[order], return_index=True)
-    return np.stack(np.divmod(way, max(1, len(hill))), axis=1), top[order][first]
+    touching = np.stack(np.divmod(way, max(1, len(summits))), axis=1)
+    return _Hills(land, hill, heights[summits], touching, top[order][first])
 
 
-def _join(summits: NDArray, touching: NDArray, saddles: NDArray, depth: float) -> NDArray[np.int32]:
-    """The number of each hill, from 1, once those that no deep valley parts are joined."""
-    parent, high = list(range(len(summits))), summits.tolist()
+def _join(hills: _Hills, depth: float) -> tuple[NDArray[np.int32], float]:
+    """The number of each hill, from 1, once those that no deep valley parts are joined; the deepest that did not."""
+    parent, high, deepest = list(range(len(hills.summits))), hills.summits.tolist(), 0.0
 
     def top(hill: int) -> int:
         while parent[hill] != hill:
@@ -136,10 +169,11 @@ def _join(summits: NDArray, touching: NDArray, saddles: NDArray, depth: float) -
             hill = parent[hill]
         return hill
 
-    for way in np.argsort(-saddles, kind="stable").tolist():
-        a, b = (top(hill) for hill in touching[way].tolist())
+    for way in np.argsort(-hills.saddles, kind="stable").tolist():
+        a, b = (top(hill) for hill in hills.touching[way].tolist())
         low, other = (a, b) if (high[a], -a) < (high[b], -b) else (b, a)
-        if a != b and high[low] - saddles[way] < depth:
-            parent[low] = other
-    tops = np.array([top(hill) for hill in range(len(summits))], np.intp)
-    return (np.unique(tops, return_inverse=True)[1] + 1).astype(np.int32)
+        valley = high[low] - float(hills.saddles[way])
+        if a != b and valley < depth:
+            parent[low], deepest = other, max(deepest, valley)
+    tops = np.array([top(hill) for hill in range(len(parent))], np.intp)
+    return (np.unique(tops, return_inverse=True)[1] + 1).astype(np.int32), deepest

@@ -183,11 +183,13 @@ def judge(
         nothing: what to say where no file counts.
 
     Returns:
-        The scores over all pixels of all files; void pixels count nowhere.
+        The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
+        the objects that they belong to.
 
     Raises:
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
+    classes = classes[: masks.real_classes]
     sums, gallery = Sums(len(classes)), Gallery()
     per_file = []
     for done, pair in enumerate(pairs, start=1):
@@ -206,6 +208,8 @@ def judge(
                     "a lower --learning-rate or in float32.",
                     pair.image,
                 )
+            # borders belong to their objects, which are what a person means
+            label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
             prediction = probabilities.argmax(-1).astype(np.uint8)
             value = sums.add(image, label, prediction, probabilities)
             per_file.append((pair, value))

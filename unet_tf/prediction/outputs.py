@@ -301,7 +301,7 @@ class Output:
         if wanted.overlay:
             self.add_overlay(overlay(page.image, label, self.masks, min(OVERLAY_SIDE, max(label.shape))))
         if wanted.instances:
-            ids, objects = find_objects(label, probabilities, wanted.min_area)
+            ids, objects = find_objects(label, probabilities, wanted.min_area, self.masks)
             self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
         self.mask = label if self.masks.kind == "palette" else self.masks.mask(label)
