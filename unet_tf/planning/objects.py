@@ -21,17 +21,19 @@ log = logging.getLogger("unet_tf")
 MOST_FILES, MOST_OBJECTS = 100, 1000
 """Of the training masks, those that are looked at; of their objects, those whose shape is measured."""
 RARE = 0.01
-"""Share of the training objects that may be parted at their necks, and that may be smaller than the smallest."""
-STEP = 0.25
-"""Pixels by which the depth of a neck is rounded up."""
+"""Share of the training objects that may be parted at their necks, and that may have holes."""
+SMALL = 0.05
+"""Share of the training objects of whose size half is the smallest that a predicted one may have."""
+SHALLOWEST, STEP = 1.0, 0.25
+"""Pixels: depth of a neck at least, as far as the outlines that a net draws waver; and to which it is rounded up."""
 
 
 def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:
     """Measure training objects: at which necks predicted ones are parted, and how small they may be.
 
-    The neck is the shallowest one, in quarters of a pixel, at which 99 of 100 training objects stay whole: so round
-    things that touch are parted, and branched ones are not. As small as the smallest of a hundred may others be, and
-    where fewer than one in a hundred has a hole, none has.
+    The neck is the shallowest one, in quarters of a pixel and of one at least, at which 99 of 100 training objects stay
+    whole: so round things that touch are parted, and branched ones are not. Half the size that 19 of 20 have is the
+    smallest. Where at most one in a hundred has a hole, none has.
 
     Args:
         pairs: the training files.
@@ -53,12 +55,13 @@ def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:
         pierced += sum(cv2.connectedComponents((~one).astype(np.uint8), connectivity=4)[0] > 2 for one in few)
     if not areas:
         return masks
-    neck = STEP * (math.floor(np.quantile(valleys, 1 - RARE, method="higher") / STEP) + 1)
-    smallest = int(np.quantile(areas, RARE, method="lower"))
+    deepest = float(np.quantile(valleys, 1 - RARE, method="higher"))
+    neck = max(SHALLOWEST, STEP * (math.floor(deepest / STEP) + 1))
+    smallest = max(1, int(np.quantile(areas, SMALL, method="lower")) // 2)
     log.info(
         f"objects: parted at necks where the half width falls by {neck:g} px, and of {smallest} px at least; of "
-        f"{len(valleys)} training objects {1 - RARE:.0%} stay whole so, of {len(areas)} as many are no smaller, and "
-        f"{pierced} have holes"
+        f"{len(valleys)} training objects {1 - RARE:.0%} stay whole so, of {len(areas)} {1 - SMALL:.0%} are twice as "
+        f"large, and {pierced} have holes"
     )
     return replace(masks, neck=neck, smallest=smallest, filled=pierced <= RARE * len(valleys))
 
