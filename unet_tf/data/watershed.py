@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -131,14 +131,17 @@ class _Hills(NamedTuple):
 
 def _find_hills(height: NDArray, inside: NDArray[np.bool_]) -> _Hills:
     land = np.pad(inside, 1)  # so that each pixel has 8 neighbours
-    pixels, row = np.flatnonzero(land), land.shape[1]
-    number = np.full(land.size, -1, np.int64)
+    kind = np.int32 if land.size < 1 << 31 else np.int64  # of numbers of pixels: half the memory where it will do
+    pixels: NDArray[Any] = np.flatnonzero(land).astype(kind)
+    number: NDArray[Any] = np.full(land.size, -1, kind)
+    row = land.shape[1]
     number[pixels] = np.arange(len(pixels))
-    heights = np.pad(height, 1).ravel()[pixels]
-    after = [number[pixels + step] for step in (1, row - 1, row, row + 1)]  # 4 of 8 neighbours, -1 outside
-    before = [number[pixels - step] for step in (1, row - 1, row, row + 1)]
-    up, highest = np.arange(len(pixels)), heights.copy()
-    for neighbour in before + after:
+    heights = np.pad(height, 1)[land]
+    after = 1, row - 1, row, row + 1  # steps to 4 of 8 neighbours
+    up: NDArray[Any] = np.arange(len(pixels), dtype=kind)
+    highest = heights.copy()
+    for step in (*(-step for step in after), *after):
+        neighbour = number[pixels + step]  # -1 outside
         other = heights[neighbour]
         better = (neighbour >= 0) & ((other > highest) | ((other == highest) & (neighbour < up)))
         up[better], highest[better] = neighbour[better], other[better]
@@ -146,10 +149,11 @@ def _find_hills(height: NDArray, inside: NDArray[np.bool_]) -> _Hills:
         up = further
     summits, hill = np.unique(up, return_inverse=True)
     ways, tops = [], []
-    for neighbour in after:
+    for step in after:
+        neighbour = number[pixels + step]
         here = np.flatnonzero(neighbour >= 0)
         here = here[hill[here] != hill[neighbour[here]]]
-        a, b = hill[here], hill[neighbour[here]]
+        a, b = hill[here].astype(np.int64), hill[neighbour[here]]
         ways.append(np.minimum(a, b) * np.int64(len(summits)) + np.maximum(a, b))
         tops.append(np.minimum(heights[here], heights[neighbour[here]]))
     way, top = np.concatenate(ways), np.concatenate(tops)

@@ -25,7 +25,7 @@ RARE = 0.01
 SMALL = 0.05
 """Share of the training objects of whose size half is the smallest that a predicted one may have."""
 SHALLOWEST, WAVER, STEP = 1.0, 0.5, 0.25
-"""Pixels: depth of a neck at least; what is added because the outlines that a net draws waver; what it is rounded up to."""
+"""Pixels: depth of a neck at least; what is added as the outlines that a net draws waver; what it is rounded up to."""
 
 
 def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:

@@ -47,7 +47,7 @@ class Wanted:
         format: of the masks of single pictures: "png" or "tif"; a stack gives a TIFF stack.
         probabilities: NAME.npy, (H, W, classes) float32; (pages, H, W, classes) of a stack.
         overlay: NAME_overlay.png, the mask laid over the picture.
-        instances: NAME_instances.tif, ids of the connected pieces, and NAME_objects.csv.
+        instances: NAME_instances.tif, ids of the objects, and NAME_objects.csv.
         min_area: pixels of the smallest object that counts.
         tta: "none", or turned tiles that are averaged: "rotations" or "all".
     """
