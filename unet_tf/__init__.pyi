@@ -1,8 +1,8 @@
 from .config import TrainConfig as TrainConfig
 from .data.augment import Augmentation as Augmentation
 from .data.augment import augment as augment
+from .data.instances import label_from_instances as label_from_instances
 from .data.masks import MaskFormat as MaskFormat
-from .data.masks import label_from_instances as label_from_instances
 from .data.normalisation import Normalisation as Normalisation
 from .data.palette import read_palette as read_palette
 from .data.pictures import read_image as read_image

@@ -17,7 +17,7 @@ import numpy as np
 from unet_tf.data.augment import Augmentation
 from unet_tf.data.channels import Channels
 from unet_tf.data.mask_kind import MaskSettings, class_names
-from unet_tf.data.masks import KINDS, UNKNOWN
+from unet_tf.data.masks import KINDS, MOST_BORDER, UNKNOWN
 from unet_tf.data.naming import Naming
 from unet_tf.data.samples import CACHES
 from unet_tf.errors import InputError
@@ -62,6 +62,7 @@ _SHARE = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
 _RATE = Rule("a rate in [0, 1)", lambda value: 0 <= value < 1)
 _ZOOM = Rule("in [0, 0.9]", lambda value: 0 <= value <= 0.9)
 _CONTEXT = Rule("0 to 16", lambda value: 0 <= value <= 16)
+_RIM = Rule(f"0 to {MOST_BORDER}", lambda value: 0 <= value <= MOST_BORDER)
 _SEED = Rule("in [0, 2**32)", lambda value: 0 <= value < 2**32)
 _NAMES = Rule(
     f"2 to {UNKNOWN} different names", lambda names: 2 <= len(names) <= UNKNOWN and len({*names, ""}) == len(names) + 1
@@ -115,6 +116,9 @@ class Settings:
     split_seed: int = _setting(0, _SEED, "of the split, where the data has no `val/`")
     cache: str = _setting("auto", _one_of(CACHES),
         'where decoded pairs are kept: "memory", "disk", "none" (decoded anew each time), or "auto" by size')
+    border_class: int = _setting(0, _RIM,
+        "width in pixels of the rim of each object that is a class of its own, border, and parts objects that touch: "
+        "with instance masks alone; 0 for none")
     border_sigma: float = _setting(5.0, _POSITIVE, "width of the separation borders (sigma), pixels")
     class_balance: bool = _setting(False, _ANY, "whether the weight map balances the classes")
     flips: bool = _setting(True, _ANY, "mirror each axis at random")
@@ -198,8 +202,8 @@ class TrainConfig(Settings):
     rare_share: float | None = _setting(None, _SHARE,
         "share of the tiles put on a pixel of a class, each class as often, so that rare ones appear")
     border_weight: float | None = _setting(None, _NOT_NEGATIVE,
-        "weight of the paper's separation borders (w0, 10 there), 0 for none; left open 10 with instance masks and 0 "
-        "with others")
+        "weight of the paper's separation borders (w0, 10 there), 0 for none; left open 10 with instance masks that "
+        "have no border class, and 0 with others")
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -220,7 +224,9 @@ class TrainConfig(Settings):
     @property
     def mask_settings(self) -> MaskSettings:
         """What is said of the masks."""
-        return MaskSettings(self.masks, self.classes, self.void, self.inverted, self.mask_tolerance)
+        return MaskSettings(
+            self.masks, self.classes, self.void, self.inverted, self.mask_tolerance, self.border_class
+        )
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

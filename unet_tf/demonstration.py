@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from unet_tf.config import TrainConfig
 from unet_tf.data.drawing import colour, difference, displayable
-from unet_tf.data.masks import label_from_instances
+from unet_tf.data.instances import label_from_instances
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.errors import InputError

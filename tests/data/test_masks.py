@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from unet_tf.data.masks import MaskFormat, label_from_instances, value_counts
+from unet_tf.data.masks import MaskFormat, value_counts
 from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, label_from_one_hot, one_hot
@@ -232,16 +234,33 @@ def test_one_hot_refuses_what_it_cannot_say():
         label_from_one_hot(np.array([[[1, 1], [0, 1]]]))
 
 
-def test_touching_cells_are_separated_and_lone_ones_keep_every_pixel():
-    instances = np.zeros((7, 12), np.uint16)
-    instances[1:6, 1:4], instances[1:6, 4:7], instances[2:5, 9:11] = 1, 2, 3
-    label = label_from_instances(instances)
-    assert (label[instances == 3] == 1).all()
-    assert not label[1:6, 3:5].any()
-    assert label[1:6, [1, 2, 5, 6]].all()
-    assert not label[instances == 0].any()
+def test_instance_masks_with_a_border_have_a_class_more_and_are_drawn_whole():
+    masks = MaskFormat("instance", 3, void=(9,), border=1, neck=0.75, smallest=2)
+    mask = np.zeros((7, 12), np.uint16)
+    mask[1:6, 1:5], mask[1:6, 5:9], mask[0, 11] = 4, 2, 9
+    label = masks.label(mask)
+    assert label[3].tolist() == [0, 2, 1, 1, 2, 2, 1, 1, 2, 0, 0, 0]
+    assert label[0, 11] == VOID
+    expected = np.where(mask == 4, 1, mask)
+    np.testing.assert_array_equal(masks.mask(label), expected)
+    assert MaskFormat.restore(asdict(masks)) == masks
 
 
-def test_ids_beyond_what_float_tells_apart_stay_apart():
-    ids = np.array([[0, 1, 1, 1, 2, 2]], np.int64)
-    np.testing.assert_array_equal(label_from_instances(ids + (ids > 0) * (1 << 25)), label_from_instances(ids))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "instance", "border": 1}, "must have 3 classes; received 2"),
+        ({"kind": "instance", "num_classes": 3}, "must have 2 classes; received 3"),
+        ({"kind": "binary", "neck": 0.5}, "Only masks that tell objects apart"),
+        ({"kind": "index", "smallest": 5}, "Only masks that tell objects apart"),
+        ({"kind": "instance", "neck": float("nan")}, "0 or more"),
+        ({"kind": "instance", "neck": float("inf")}, "0 or more"),
+        ({"kind": "instance", "smallest": 0}, "smallest object 1 or more"),
+        ({"kind": "instance", "num_classes": 2, "border": -1}, "0 to 100 pixels"),
+        ({"kind": "instance", "num_classes": 3, "border": 101}, "0 to 100 pixels"),
+        ({"kind": "palette", "colours": ((0, 0, 0), (1, 1, 1)), "filled": True}, "Only masks that tell objects apart"),
+    ],
+)
+def test_borders_and_necks_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        MaskFormat(**settings)

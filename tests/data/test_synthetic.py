@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from unet_tf.data.folder import read_pair
-from unet_tf.data.masks import MaskFormat, label_from_instances
+from unet_tf.data.instances import label_from_instances
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_image
 from unet_tf.data.splits import find_splits
 from unet_tf.data.synthetic import generate_cells, write_cells

@@ -57,6 +57,28 @@ def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
         assert max(batch[2].numpy().max() for batch in tiles) > 1
 
 
+def test_objects_are_measured_and_their_rims_may_be_a_class(nuclei, caplog):
+    caplog.set_level("INFO", "unet_tf")
+    plain, bordered = prepare(nuclei, INSTANCES), prepare(nuclei, replace(INSTANCES, border_class=2))
+    assert plain.masks.neck >= 1
+    assert (plain.masks.smallest > 1, plain.masks.filled) == (True, True)
+    assert bordered.masks == replace(plain.masks, num_classes=3, border=2)
+    assert bordered.classes == ("background", "cell", "border")
+    assert bordered.border_weight.value == 0
+    assert "objects: parted at necks where the half width falls by" in caplog.text
+    assert set(np.unique(bordered.splits["train"][0].label)) == {0, 1, 2}
+    going_on = replace(INSTANCES, border_class=2, classes=bordered.classes)
+    again = prepare(nuclei, going_on, masks=replace(bordered.masks, neck=7.0))
+    assert again.masks.neck == 7.0  # of a run that goes on nothing is measured anew
+    named = prepare(nuclei, replace(INSTANCES, border_class=1, classes=("back", "nucleus")))
+    assert named.classes == ("back", "nucleus", "border")
+
+
+def test_a_border_class_is_of_masks_that_tell_objects_apart(cells):
+    with pytest.raises(InputError, match="these are of kind binary. Give masks of object ids"):
+        prepare(cells, TrainConfig(depth=1, padding="valid", border_class=1))
+
+
 def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
     prepared = prepare(nuclei, INSTANCES)

@@ -1,6 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
+from unet_tf.data.masks import MaskFormat
+from unet_tf.evaluation.objects import score_objects
 from unet_tf.prediction.objects import find_objects
 
 LABEL = np.array(
@@ -50,3 +53,34 @@ def test_many_objects_take_32_bits():
     ids, found = find_objects(label)
     assert (ids.dtype, ids.max(), len(found)) == (np.uint32, 90_000, 90_000)
     assert (found[-1].top, found[-1].left) == (598, 598)
+
+
+def test_objects_of_masks_that_tell_them_apart_are_parted_at_their_necks():
+    label = np.zeros((12, 24), np.uint8)
+    label[1:10, 1:10] = label[1:10, 12:21] = label[5, 10:12] = label[0, 23] = 1
+    label[5, 5] = 0
+    masks = MaskFormat("instance", neck=1.0, smallest=4, filled=True)
+    probabilities = np.zeros((12, 24, 2), np.float32)
+    probabilities[..., 1] = np.where(label, 1.0, 0.19)
+    ids, found = find_objects(label, probabilities, masks=masks)
+    assert [one.area for one in found] == [82, 82]
+    assert [round(one.probability, 2) for one in found] == [0.99, 1.0]  # of the hole too
+    np.testing.assert_array_equal(ids, masks.mask(label))
+    assert len(find_objects(label)[1]) == 2  # pieces: one, and a speck
+    assert len(find_objects(label, min_area=90, masks=masks)[1]) == 0
+
+
+def test_borders_belong_to_their_objects():
+    label = np.array([[0, 2, 2, 2, 2, 2, 2], [0, 2, 1, 2, 2, 1, 2], [0, 2, 2, 2, 2, 2, 2]], np.uint8)
+    probabilities = np.full((3, 7, 3), (0.25, 0.25, 0.5), np.float32)
+    ids, found = find_objects(label, probabilities, masks=MaskFormat("instance", 3, border=1))
+    assert ids[1].tolist() == [0, 1, 1, 1, 2, 2, 2]
+    assert [(one.label, one.area, one.probability) for one in found] == [(1, 9, 0.75), (1, 9, 0.75)]
+
+
+def test_the_cut_of_a_label_turned_is_the_turned_cut():
+    label = (cv2.GaussianBlur(np.random.default_rng(0).normal(size=(90, 70)), (0, 0), 4) > 0).astype(np.uint8)
+    masks = MaskFormat("instance", neck=1.0)
+    straight, turned = find_objects(label, masks=masks)[0], find_objects(label[::-1, ::-1], masks=masks)[0][::-1, ::-1]
+    found = score_objects(straight, turned, [0.5])  # pixels as near to one summit as to another may fall to either
+    assert (found.true, found.predicted, found.found) == (14, 14, (14,))

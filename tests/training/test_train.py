@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import Run, crossval, predict, resume, train
+from unet_tf import Predictor, Run, crossval, export, predict, predict_files, resume, train
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
@@ -50,6 +50,26 @@ def test_a_run_holds_what_it_promises(run):
     assert set(rows[0]) == {
         "epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate", "seconds", "classes_predicted"
     }  # fmt: skip
+
+
+def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tmp_path):
+    data = tmp_path / "nuclei"
+    shutil.copytree(cells / "train" / "images", data / "images")
+    shutil.copytree(cells / "train" / "instances", data / "labels")
+    run = train(data, tmp_path / "run", masks="instance", border_class=1, **TINY | {"epochs": 1})
+    assert (run.classes, run.masks.border) == (("background", "cell", "border"), 1)
+    assert (run.masks.neck >= 1, run.masks.smallest > 1, run.masks.filled) == (True, True, True)
+    scored = json.loads((run.path / "evaluation.json").read_text())
+    assert (scored["classes"], np.shape(scored["confusion"])) == (["background", "cell"], (2, 2))
+    predict_files(run, data / "images", tmp_path / "masks", instances=True)
+    picture = next((data / "images").iterdir())
+    drawn = read_image(tmp_path / "masks" / f"{picture.stem}.png")[..., 0]
+    np.testing.assert_array_equal(drawn, read_image(tmp_path / "masks" / f"{picture.stem}_instances.tif")[..., 0])
+    label = predict(run, read_image(picture))
+    np.testing.assert_array_equal(drawn, run.masks.mask(label))
+    bundle = tmp_path / "bundle"
+    export(run, bundle, variants=["float32"], max_iou_drop=1)
+    assert Predictor(bundle).masks == run.masks
 
 
 def test_the_config_is_stored_whole_and_comes_back(run, cells):

@@ -265,9 +265,9 @@ def predict(
     ] = False,
     overlay: Annotated[bool, typer.Option(help="Write NAME_overlay.png too, the mask laid over the picture.")] = False,
     instances: Annotated[
-        bool, typer.Option(help="Write NAME_instances.tif, an id for each connected piece, and NAME_objects.csv.")
+        bool, typer.Option(help="Write NAME_instances.tif, an id for each object, and NAME_objects.csv.")
     ] = False,
-    min_area: Annotated[int, typer.Option(help="Pixels of the smallest piece that counts.")] = 1,
+    min_area: Annotated[int, typer.Option(help="Pixels of the smallest object that counts.")] = 1,
     overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
     shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
     scheduler: Annotated[

@@ -21,8 +21,8 @@ PANELS = {
         "epochs", "minutes", "steps_per_epoch", "val_tiles", "patience", "loss", "optimizer", "learning_rate", "seed",
     ),
     "Tiles and their weights": (
-        "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "flips", "upright",
-        "warped", "rotation", "scale", "elastic", "contrast", "brightness",
+        "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "border_class", "flips",
+        "upright", "warped", "rotation", "scale", "elastic", "contrast", "brightness",
     ),
 }  # fmt: skip
 PLANNED = (

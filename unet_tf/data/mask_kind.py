@@ -39,6 +39,7 @@ class MaskSettings:
         void: what counts nowhere: names of classes, values, or colours "R,G,B" or "#RRGGBB".
         inverted: as in `MaskFormat`.
         tolerance: as in `MaskFormat`.
+        border: as in `MaskFormat`.
     """
 
     kind: str = "auto"
@@ -46,6 +47,7 @@ class MaskSettings:
     void: tuple[str, ...] = ()
     inverted: bool = False
     tolerance: float = 0.0
+    border: int = 0
 
 
 class Recognition(NamedTuple):
@@ -204,6 +206,11 @@ def _format(
     kind: str, settings: MaskSettings, palette: Palette | None, looks: list[MaskLook], complete: bool
 ) -> tuple[MaskFormat, tuple[str, ...]]:
     """The format of a known kind, and the names of its classes."""
+    if settings.border and kind != "instance":
+        raise InputError(
+            f"A border class is the rim of objects, which masks must tell apart; these are of kind {kind}. Give masks "
+            "of object ids (--masks instance), or no --border-class."
+        )
     if kind == "palette":
         return _palette_format(settings, palette)
     names = settings.classes
@@ -218,6 +225,8 @@ def _format(
                 "Class ids must come with the number of classes, or with their names; the masks hold "
                 f"{_listed(sorted(ids))}. {_ways_out(looks, settings, grey=False)}"
             )
+    if settings.border and len(names) == 2:
+        names = (*names, "border")
     for text in settings.void:
         if not (text in names or text.isdecimal()):
             raise InputError(f"Void must be a value or the name of a class ({', '.join(names)}); received {text!r}.")
@@ -232,7 +241,7 @@ def _format(
     if kind == "index":
         values = tuple(value for value in values if value not in void)
     kept = tuple(name for name in names if name not in settings.void)
-    return MaskFormat(kind, len(kept), (), void, settings.inverted, settings.tolerance, values), kept
+    return MaskFormat(kind, len(kept), (), void, settings.inverted, settings.tolerance, values, settings.border), kept
 
 
 def _void_values(settings: MaskSettings) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.instances import BORDER, find_instances, label_from_instances
 from unet_tf.data.palette import Colour
 from unet_tf.data.unknown_values import (
     CLOSE,
@@ -29,6 +31,8 @@ from unet_tf.labels import VOID, check_ids
 from unet_tf.utils.files import tuples
 
 KINDS = ("binary", "palette", "index", "instance")
+MOST_BORDER = 100
+"""Pixels of the widest rim that is a class."""
 UNKNOWN = 254
 """In look-up tables: a value that no class has."""
 LIST_COLOURS = (
@@ -44,8 +48,8 @@ class MaskFormat:
     Attributes:
         kind: "binary": two values. "index": grey values, or indices into a colour table, are class ids; 255 is void
             where it is no class. "palette": a colour a class. "instance": object ids, 0 is background; all objects are
-            class 1, and touching ones are kept apart.
-        num_classes: 2 to 254.
+            class 1, and touching ones are kept apart: by background, or by class 2 where there is a border.
+        num_classes: 2 to 254; 3 for "instance" with a border.
         colours: RGB of each class, for "palette".
         void: values (0 to 65535) or colours that count nowhere.
         inverted: the other polarity of "binary": the lower value is class 1.
@@ -54,6 +58,11 @@ class MaskFormat:
             between two colours has one of the classes that touch there, or is void (`unet_tf.data.soft_edges`).
         values: what stands for each class in "binary" and "index" masks, by class. Empty: ids from 0 that are not void;
             in "binary" masks 0 and, decided by each mask alone, the first of 1, 255 and 65535 that no value exceeds.
+        border: width in pixels of the rim of each object that is class 2 of "instance" masks; 0 for no such class.
+        neck: how narrow objects of predicted "instance" masks may be before they are two: `depth` of
+            `unet_tf.data.watershed.part`; 0 takes each piece for an object.
+        smallest: pixels of an object of predicted "instance" masks, at least.
+        filled: whether objects of predicted "instance" masks have no holes.
 
     Raises:
         InputError: the attributes do not fit together.
@@ -75,6 +84,10 @@ class MaskFormat:
     inverted: bool = False
     tolerance: float = 0.0
     values: tuple[int, ...] = ()
+    border: int = 0
+    neck: float = 0.0
+    smallest: int = 1
+    filled: bool = False
 
     def __post_init__(self) -> None:
         kind, number, valued = self.kind, self.num_classes, self.kind in ("binary", "index")
@@ -84,8 +97,17 @@ class MaskFormat:
             (kind in KINDS, f"The kind of a mask must be one of {', '.join(KINDS)}; received {kind!r}."),
             (2 <= number <= UNKNOWN, f"There must be 2 to {UNKNOWN} classes; received {number}."),
             (
-                number == 2 or kind in ("index", "palette"),
-                f"Masks of kind {kind} must have 2 classes; received {number}.",
+                number == 2 + (self.border > 0) or kind in ("index", "palette"),
+                f"Masks of kind {kind} must have {2 + (self.border > 0)} classes; received {number}.",
+            ),
+            (
+                kind == "instance" or not (self.border or self.neck or self.smallest != 1 or self.filled),
+                f"Only masks that tell objects apart have borders and necks; received {kind}.",
+            ),
+            (
+                0 <= self.border <= MOST_BORDER and 0 <= self.neck < math.inf and self.smallest >= 1,
+                f"A border must have 0 to {MOST_BORDER} pixels, a neck 0 or more, the smallest object 1 or more; "
+                f"received {self.border}, {self.neck} and {self.smallest}.",
             ),
             (
                 len(self.colours) == (number if kind == "palette" else 0),
@@ -147,7 +169,7 @@ class MaskFormat:
         mask = self._plain(mask, name)
         if self.kind == "instance":
             void = np.isin(mask, self.void)
-            label = label_from_instances(np.where(void, 0, mask))
+            label = label_from_instances(np.where(void, 0, mask), self.border)
             label[void] = VOID
             return label
         known, codes = self._known(mask), self._codes(mask)
@@ -180,7 +202,7 @@ class MaskFormat:
             label: (H, W) label ids.
 
         Returns:
-            "palette": (H, W, 3) uint8 RGB; "instance": (H, W) uint16 ids, each connected piece of class 1 an object;
+            "palette": (H, W, 3) uint8 RGB; "instance": (H, W) uint16 ids, those of `objects`;
             others: (H, W) uint8 values, or uint16 where one takes it; 0 and 255 for "binary" without values.
 
         Raises:
@@ -193,7 +215,7 @@ class MaskFormat:
         if void is None and (label == VOID).any():
             raise InputError(f"A label with void pixels must have a value for them; {self.kind} masks have none here.")
         if self.kind == "instance":
-            objects = cv2.connectedComponents((label == 1).astype(np.uint8), connectivity=8)[1]
+            objects = self.objects(label)
             if void is not None:
                 objects[objects >= void] += 1
                 objects[label == VOID] = void
@@ -205,6 +227,25 @@ class MaskFormat:
         if void is not None:
             table[VOID] = void
         return table[label]
+
+    def objects(self, label: NDArray, number: int = 1) -> NDArray[np.int32]:
+        """Number the objects of a class of a predicted label, as `unet_tf.data.instances.find_instances` does."""
+        return find_instances(label, number, self.neck, self.border > 0 and number == 1, self.smallest, self.filled)
+
+    @property
+    def real_classes(self) -> int:
+        """Number of the classes that a person means: without that of the borders."""
+        return self.num_classes - (self.border > 0)
+
+    def real_label(self, label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give pixels of borders, (H, W), to the objects that they belong to."""
+        return np.where(label == BORDER, np.uint8(1), label) if self.border else label
+
+    def real_probabilities(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the probability of borders, (H, W, num_classes), to class 1: (H, W, real_classes)."""
+        if not self.border:
+            return probabilities
+        return np.stack([probabilities[..., 0], probabilities[..., 1] + probabilities[..., BORDER]], axis=-1)
 
     def _plain(self, mask: NDArray, name: str) -> NDArray:
         """(H, W) unsigned integers, or (H, W, 3) uint8 for a palette."""
@@ -266,32 +307,6 @@ class MaskFormat:
             f"{name} must hold {rule} and void alone; it also holds {found} in {pixels} of {size} pixels "
             f"({pixels / size:.2%}). {remedy}"
         )
-
-
-def label_from_instances(instances: NDArray) -> NDArray[np.uint8]:
-    """Turn object ids into background 0 and cell 1, with touching cells kept apart.
-
-    A cell pixel with a pixel of another cell among its 8 neighbours becomes background, so that each cell stays a
-    component of its own, as in the paper's "segmentation border" between touching cells.
-
-    Args:
-        instances: (H, W) object ids, 0 for background.
-
-    Returns:
-        (H, W) uint8 label ids.
-
-    Example:
-        >>> label_from_instances(np.array([[1, 1, 1, 2, 2, 2]])).tolist()
-        [[1, 1, 0, 0, 1, 1]]
-    """
-    ids = np.asarray(instances)
-    if ids.size and ids.max() >= 1 << 24:  # beyond that, float32 takes two ids for one
-        ids = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + int(ids.min() > 0)
-    ids = ids.astype(np.float32)
-    neighbours = np.ones((3, 3), np.uint8)
-    highest = cv2.dilate(ids, neighbours)
-    lowest = cv2.erode(np.where(ids == 0, np.inf, ids).astype(np.float32), neighbours)
-    return ((ids > 0) & (highest == ids) & (lowest == ids)).astype(np.uint8)
 
 
 def whole_numbers(mask: NDArray, name: str = "the mask") -> NDArray:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.masks import MaskFormat, label_from_instances
+from unet_tf.data.instances import label_from_instances
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.utils.progress import Progress, unseen

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
+from unet_tf.labels import VOID
 
 NEGLIGIBLE = 1e-6
 """Border weights below this are 0, which bounds how far a cell reaches."""
@@ -38,7 +39,7 @@ class Weighting:
         """The second term, between the objects of an instance mask or the components of class 1; None without one."""
         if not self.w0:
             return None
-        objects = components(label) if objects is None else np.where(label == 1, objects, 0)
+        objects = components(label) if objects is None else np.where((label > 0) & (label != VOID), objects, 0)
         return border_weights(objects, self.w0, self.sigma) * (label == 0)
 
 

@@ -65,7 +65,14 @@ class Origin:
     max_iou_drop: float = 0.0
 
 
-class _Masks(TypedDict):
+class _Objects(TypedDict, total=False):  # none in files of version 0.1
+    border: int
+    neck: float
+    smallest: int
+    filled: bool
+
+
+class _Masks(_Objects):
     kind: str
     inverted: bool
     tolerance: float
@@ -170,6 +177,10 @@ class Description:
                 "inverted": masks.inverted,
                 "tolerance": masks.tolerance,
                 "values": list(masks.values),
+                "border": masks.border,
+                "neck": masks.neck,
+                "smallest": masks.smallest,
+                "filled": masks.filled,
             },
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,

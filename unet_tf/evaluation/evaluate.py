@@ -71,11 +71,13 @@ def judge(
             find something in each of them, the pages of a stack do.
 
     Returns:
-        The scores over all pixels of all files; void pixels count nowhere.
+        The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
+        the objects that they belong to.
 
     Raises:
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
+    classes = classes[: masks.real_classes]
     sums, gallery = Sums(len(classes)), Gallery()
     judged, groups = [], parts_of(pairs, group)
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
@@ -94,6 +96,8 @@ def judge(
                     "a lower --learning-rate or in float32.",
                     pair.image,
                 )
+            # borders belong to their objects, which are what a person means
+            label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
             prediction = probabilities.argmax(-1).astype(np.uint8)
             own = sums.add(image, label, prediction, probabilities)
             value = float(scores_of(own)["mean_iou"])

@@ -27,6 +27,7 @@ from unet_tf.data.splits import FEW, hold_out, split, usual_share
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
     Sizes,
@@ -178,8 +179,10 @@ def prepare(
     if drawn := "val" not in named and not learns_from_all:  # by what the pairs hold, which is known when they are read
         pairs |= {"train": named.get("train", named.get("", [])), "val": []}
     pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
-    w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" else 0.0
-    words = f"the paper's where masks tell objects apart; these are {masks.kind} masks"
+    w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" and not masks.border else 0.0
+    words = f"the paper's where masks tell objects apart; these are {masks.kind} masks" + ", with a border class" * (
+        masks.border > 0
+    )
     border_weight = choose(config.border_weight, w0, words)
 
     read = _read(pairs, masks, config, border_weight.value, only_checked, on_file)
@@ -189,6 +192,7 @@ def prepare(
             samples.weigh(read["train"])
     read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
     train = read["train"]
+    masks = masks if planned else plan_objects(train.pairs, masks)
     check_classes(train.class_pixels, classes)
     if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
         log.warning(words)

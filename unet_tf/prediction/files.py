@@ -85,9 +85,9 @@ def predict_files(
         format: of masks: "png" or "tif"; the latter of a GeoTIFF lies where it lies.
         probabilities: write NAME.npy too, (H, W, classes) float32, one more axis for a stack.
         overlay: write NAME_overlay.png too.
-        instances: write NAME_instances.tif, the ids of connected pieces, and NAME_objects.csv, their class, area,
-            centroid, box and mean probability.
-        min_area: pixels of the smallest piece that counts.
+        instances: write NAME_instances.tif, the ids of objects (`unet_tf.prediction.objects.find_objects`), and
+            NAME_objects.csv, their class, area, centroid, box and mean probability.
+        min_area: pixels of the smallest object that counts; a run that tells objects apart knows a least size too.
         memory: what the tiles may take on this machine, bytes or such as "2GB"; the processes of "local:N" share it,
             and each worker of another scheduler may take it. None for a quarter of what is free.
         tta: "none", or average over turned tiles: "rotations" (4) or "all" (8).

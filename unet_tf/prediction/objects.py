@@ -1,12 +1,14 @@
-"""Objects of a label: its connected pieces, numbered and measured."""
+"""Objects of a label: numbered and measured."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from unet_tf.data.instances import BORDER, renumber
+from unet_tf.data.masks import MaskFormat
 
 
 class Object(NamedTuple):
@@ -38,14 +40,23 @@ class Object(NamedTuple):
 
 
 def find_objects(
-    label: NDArray[np.uint8], probabilities: NDArray[np.float32] | None = None, min_area: int = 1
+    label: NDArray[np.uint8],
+    probabilities: NDArray[np.float32] | None = None,
+    min_area: int = 1,
+    masks: MaskFormat | None = None,
 ) -> tuple[NDArray, list[Object]]:
-    """Number the 8-connected pieces of each class but 0; pieces of two classes that touch are two objects.
+    """Number the objects of each class but 0; of two classes that touch, they are two.
+
+    Objects are 8-connected pieces. Those of masks that tell objects apart ("instance") are cut as the run measured on
+    its training objects: parted at necks, with their borders where these are a class, without holes, and none smaller
+    than the smallest (`unet_tf.data.instances.find_instances`). That looks at the whole label, and so depends on no
+    tiles.
 
     Args:
         label: (H, W) class ids.
         probabilities: (H, W, num_classes), for the mean probability of each object.
-        min_area: pieces of fewer pixels are left out.
+        min_area: objects of fewer pixels are left out.
+        masks: how the masks of the run tell objects apart; None takes pieces.
 
     Returns:
         (H, W) ids from 1 in reading order of their first pixels, 0 elsewhere: uint16, or uint32 for more than 65,535;
@@ -56,28 +67,39 @@ def find_objects(
         >>> ids.tolist(), [(one.label, one.area) for one in found]
         ([[1, 0, 2], [0, 1, 2]], [(1, 2), (2, 2)])
     """
-    ids = np.zeros(label.shape, np.int32)
-    classes, sizes = [0], np.zeros((1, 5), np.int32)
-    centroids = np.zeros((1, 2))
+    cut = MaskFormat("index") if masks is None or masks.kind != "instance" else masks
+    ids, count = np.zeros(label.shape, np.int32), 0
     for number in range(1, int(label.max(initial=0)) + 1):
-        count, pieces, stats, centres = cv2.connectedComponentsWithStats((label == number).astype(np.uint8))
-        if count > 1:
-            ids += np.where(pieces > 0, pieces + np.int32(len(classes) - 1), 0)
-            classes += [number] * (count - 1)
-            sizes, centroids = np.concatenate([sizes, stats[1:]]), np.concatenate([centroids, centres[1:]])
-    first = np.full(len(classes), label.size)
-    first[ids.ravel()[::-1]] = np.arange(label.size)[::-1]  # the last one written is the first in reading order
-    kept = [i for i in np.argsort(first, kind="stable") if i and sizes[i, cv2.CC_STAT_AREA] >= min_area]
-    table = np.zeros(len(classes), np.uint16 if len(kept) < 1 << 16 else np.uint32)
-    table[kept] = np.arange(1, len(kept) + 1)
-    means = np.full(len(classes), np.nan)
+        if not (cut.border and number == BORDER):
+            own = cut.objects(label, number)
+            ids = np.where((own > 0) & (ids == 0), own + count, ids)
+            count += int(own.max(initial=0))
+    ids = renumber(ids, max(min_area, cut.smallest))
+    real, probability = cut.real_label(label), None
     if probabilities is not None:
-        own = np.take_along_axis(probabilities, label[..., None], axis=2)[..., 0]
-        means = np.bincount(ids.ravel(), own.ravel(), len(classes)) / np.maximum(1, np.bincount(ids.ravel()))
-    found = []
-    for number, i in enumerate(kept, start=1):
-        left, top, width, height, area = map(int, sizes[i])
-        column, row = map(float, centroids[i])
-        box = top, left, top + height - 1, left + width - 1
-        found.append(Object(number, classes[i], area, row, column, *box, float(means[i])))
-    return table[ids], found
+        of_object = np.where((ids > 0) & (real == 0), 1, real)  # a hole that was filled
+        probability = np.take_along_axis(cut.real_probabilities(probabilities), of_object[..., None], axis=2)[..., 0]
+    kind = np.uint16 if ids.max(initial=0) < 1 << 16 else np.uint32
+    return ids.astype(kind), _measure(ids, real, probability)
+
+
+def _measure(ids: NDArray[np.int32], label: NDArray[np.uint8], probability: NDArray[np.float32] | None) -> list[Object]:
+    """The objects of (H, W) ids from 1 without gaps; (H, W) their classes and the probability of these."""
+    rows, columns = np.nonzero(ids)
+    of_pixel = ids[rows, columns] - 1
+    count = int(ids.max(initial=0))
+    area = np.bincount(of_pixel, minlength=count)
+    box = np.zeros((4, count), np.int64)  # top, left, bottom, right
+    box[:2] = max(ids.shape, default=0)
+    for place, values in enumerate((rows, columns)):
+        np.minimum.at(box[place], of_pixel, values)
+        np.maximum.at(box[2 + place], of_pixel, values)
+    classes = np.zeros(count, np.uint8)
+    np.maximum.at(classes, of_pixel, label[rows, columns])  # the hole of an object is 0
+    means = np.full(count, np.nan)
+    if probability is not None:
+        means = np.bincount(of_pixel, probability[rows, columns], count) / area
+    row, column = (np.bincount(of_pixel, values, count) / area for values in (rows, columns))
+    columns_of_table = classes, area, row, column, *box, means
+    rows_of_table = zip(*(values.tolist() for values in columns_of_table), strict=True)
+    return [Object(number, *values) for number, values in enumerate(rows_of_table, start=1)]

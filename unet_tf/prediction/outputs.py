@@ -50,7 +50,7 @@ class Wanted:
             stack.
         probabilities: NAME.npy, (H, W, classes) float32; (pages, H, W, classes) of a stack.
         overlay: NAME_overlay.png, the mask laid over the picture.
-        instances: NAME_instances.tif, ids of the connected pieces, and NAME_objects.csv.
+        instances: NAME_instances.tif, ids of the objects, and NAME_objects.csv.
         min_area: pixels of the smallest object that counts.
         tta: "none", or turned tiles that are averaged: "rotations" or "all".
     """
@@ -312,7 +312,7 @@ class Output:
         if wanted.overlay:
             self.add_overlay(overlay(page.image, label, self.masks, min(OVERLAY_SIDE, max(label.shape))))
         if wanted.instances:
-            ids, objects = find_objects(label, probabilities, wanted.min_area)
+            ids, objects = find_objects(label, probabilities, wanted.min_area, self.masks)
             self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
         self.mask = label if self.masks.kind == "palette" else self.masks.mask(label)

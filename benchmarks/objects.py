@@ -1,0 +1,132 @@
+"""Objects of dsb2018: pieces beside the cut by necks, border weights beside a border class; AP at IoU thresholds.
+
+Usage: python benchmarks/objects.py [NAME ...] [--steps 300] [--test] --out FOLDER
+Names: weights, no-weights, border-1, border-2. The set is that of the folder that UNET_TF_DATA names.
+
+Of the 224 files in the order of their names every fifth is for testing; of the others every fourth is held out, and the
+rest, 134 files, trains all nets in equal steps of four tiles of 256 px, base 16. What is chosen is chosen on the files
+that are held out; --test judges on those for testing. A net that lies in FOLDER is not trained again.
+"""
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import unet_tf
+from unet_tf.data.folder import Pair
+from unet_tf.data.layout import find_named
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import read_image, read_mask
+from unet_tf.evaluation.objects import ObjectScores, score_objects
+from unet_tf.planning.objects import plan_objects
+from unet_tf.prediction.objects import find_objects
+
+NETS: dict[str, dict[str, Any]] = {
+    "weights": {},
+    "no-weights": {"border_weight": 0.0},
+    "border-1": {"border_class": 1},
+    "border-2": {"border_class": 2},
+}
+SIZES: dict[str, Any] = {
+    "base_filters": 16, "batch_size": 4, "tile": 256, "epochs": 1, "val_share": 0.0, "masks": "instance",
+}  # fmt: skip
+SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+Cut = Callable[[NDArray[np.float32], MaskFormat], NDArray]
+
+
+def pieces(probabilities: NDArray[np.float32], masks: MaskFormat) -> NDArray:
+    """Objects as the net leaves them apart."""
+    return _cut(probabilities, replace(masks, neck=0.0, smallest=1, filled=False))
+
+
+def large_pieces(probabilities: NDArray[np.float32], masks: MaskFormat) -> NDArray:
+    """The same, but for what is too small."""
+    return _cut(probabilities, replace(masks, neck=0.0))
+
+
+def necks(probabilities: NDArray[np.float32], masks: MaskFormat) -> NDArray:
+    """Objects as `unet-tf predict --instances` cuts them."""
+    return _cut(probabilities, masks)
+
+
+def _cut(probabilities: NDArray[np.float32], masks: MaskFormat) -> NDArray:
+    return find_objects(probabilities.argmax(-1).astype(np.uint8), masks=masks)[0]
+
+
+CUTS: dict[str, Cut] = {"pieces": pieces, "... of the smallest size": large_pieces, "parted at necks": necks}
+
+
+def split(source: Path) -> dict[str, list[Pair]]:
+    """The files that train, that are held out, and that are for testing."""
+    pairs = sorted((pair for some in find_named(source).check().values() for pair in some), key=lambda pair: pair.name)
+    rest = [pair for number, pair in enumerate(pairs) if number % 5]
+    held = rest[::4]
+    return {"train": [pair for pair in rest if pair not in held], "held": held, "test": pairs[::5]}
+
+
+def trained(name: str, pairs: Sequence[Pair], steps: int, out: Path) -> unet_tf.Run:
+    """The net of that name, trained where there is none yet."""
+    if not (out / name / unet_tf.Run.BEST).is_file():
+        data = out / "data"
+        for role in ("image", "mask"):
+            (data / f"{role}s").mkdir(parents=True, exist_ok=True)
+            for pair in pairs:
+                path = getattr(pair, role)
+                shutil.copy(path, data / f"{role}s" / path.name)
+        unet_tf.train(data, out / name, steps_per_epoch=steps, **SIZES, **NETS[name])
+    return unet_tf.Run(out / name)
+
+
+def judge(run: unet_tf.Run, masks: MaskFormat, pairs: Sequence[Pair]) -> dict[str, list[ObjectScores]]:
+    """The scores of each file, by the way of cutting."""
+    predictor, found = unet_tf.Predictor(run), {name: list[ObjectScores]() for name in CUTS}
+    for pair in pairs:
+        probabilities, true = predictor.probabilities(read_image(pair.image)), read_mask(pair.mask, ids=True)
+        for name, cut in CUTS.items():
+            found[name].append(score_objects(true, cut(probabilities, masks), SHOWN))
+    return found
+
+
+def row(name: str, cut: str, scored: Sequence[ObjectScores]) -> str:
+    """A line of the table: mean over the files, and over all objects."""
+    total = sum(scored[1:], scored[0])
+    mean = np.nanmean([one.average_precision for one in scored], axis=0)
+    numbers = [" ".join(f"{value:.3f}" for value in values) for values in (mean, total.average_precision)]
+    return f"| {name} | {cut} | {numbers[0]} | {numbers[1]} | {total.predicted} | {total.merges} | {total.splits} |"
+
+
+def main() -> None:
+    """Train, judge and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETS)}; all if none is given")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--test", action="store_true", help="judge on the files for testing, once all is chosen")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    given = parser.parse_args()
+    source = Path(os.environ["UNET_TF_DATA"]) / "dsb2018"
+    files = split(source)
+    grey = {Path(one["file"]).stem for one in json.loads((source / "index.json").read_text()) if one["type"] != "color"}
+    judged = files["test" if given.test else "held"]
+    shown = ", ".join(map(str, SHOWN))
+    print(f"| net | cut | AP at {shown}: mean of files | of all objects | predicted | merges | splits |")
+    print("| --- | --- | --- | --- | ---: | ---: | ---: |")
+    for name in given.names or NETS:
+        run = trained(name, files["train"], given.steps, given.out)
+        masks = plan_objects(files["train"], run.masks)
+        for cut, scored in judge(run, masks, judged).items():
+            print(row(name, cut, scored), flush=True)
+            bright = [one for pair, one in zip(judged, scored, strict=True) if pair.name in grey]
+            print(row("", f"fluorescence alone ({len(bright)})", bright), flush=True)
+
+
+if __name__ == "__main__":
+    main()
