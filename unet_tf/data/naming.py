@@ -14,8 +14,8 @@ IMAGE_WORDS = frozenset((
     "photos", "picture", "pictures", "scan", "scans", "jpegimages",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
-    "mask", "masks", "label", "labels", "labeled", "labelled", "seg", "segs", "segmentation", "segmentations", "gt", "gts",
-    "groundtruth", "truth", "target", "targets", "annotation", "annotations", "annot", "annots", "ann", "anno",
+    "mask", "masks", "label", "labels", "labeled", "labelled", "seg", "segs", "segmentation", "segmentations", "gt",
+    "gts", "groundtruth", "truth", "target", "targets", "annotation", "annotations", "annot", "annots", "ann", "anno",
     "instance", "instances", "labelids", "manual", "trimap", "trimaps", "matte", "ho", "ah", "vk", "annotator",
     "expert", "rater", "observer",
 ))  # fmt: skip
