@@ -8,6 +8,7 @@ import pytest
 
 import unet_tf
 from unet_tf import Run
+from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 
 SAVED = Path(__file__).parent / "saved" / "run_0_1"
@@ -162,3 +163,18 @@ def test_a_setting_that_is_no_more_is_told_where_it_did_something(copy):
     assert Run(copy).removed == {}
     edited(Run.CONFIG, "noise = 0.0", "noise = 0.1\nclip_norm = 1.0")(copy)
     assert Run(copy).removed == {"noise": 0.1, "clip_norm": 1.0}
+
+
+def test_a_run_keeps_how_its_files_pair(copy, tmp_path):
+    from unet_tf.evaluation.evaluate import choose_files
+
+    edited(Run.CONFIG, "mask_tolerance", 'mask_suffix = "_2ndHO"\nmask_tolerance')(copy)
+    for name in ("a.png", "a_1stHO.png", "a_2ndHO.png"):
+        (tmp_path / name).write_bytes(b"x")
+    run = Run(copy)
+    (pair,) = choose_files(run, tmp_path, "all", str).pairs
+    assert (run.config.mask_suffix, pair.mask.name) == ("_2ndHO", "a_2ndHO.png")
+    (pair,) = choose_files(run, tmp_path, "all", str, Naming(mask_suffix="_1stHO")).pairs
+    assert pair.mask.name == "a_1stHO.png"
+    with pytest.raises(InputError, match="Files are paired by images_dir, masks_dir, mask_prefix, mask_suffix; rec"):
+        unet_tf.evaluate(run, tmp_path, suffix="_1stHO")

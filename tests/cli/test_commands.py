@@ -201,6 +201,16 @@ def test_a_geotiff_becomes_a_map(call, tmp_path):
     assert "Map of class ids" in call(*other, "2/2")[1]
 
 
+def test_check_says_first_how_files_pair(call, tmp_path):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:20] = 255
+    for n in range(4):
+        picture = np.random.default_rng(n).integers(0, 256, (40, 40), np.uint8)
+        write_picture(tmp_path / "images" / f"img_{n}.png", picture)
+        write_picture(tmp_path / "masks" / f"mask_{n}.png", mask)
+    assert call("check", tmp_path)[1].splitlines()[0] == "Pairs: img_NAME and mask_NAME in images/ and masks/"
+
+
 def test_check_lists_problems_and_exits_with_1(call, tmp_path):
     for role in ("images", "masks"):
         (tmp_path / role).mkdir()

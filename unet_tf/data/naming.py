@@ -130,7 +130,7 @@ def find_rules(images: Iterable[str], masks: Iterable[str]) -> list[Rule]:
                            for names in (images, known))  # fmt: skip
     found: list[tuple[Rule, list[str]]] = []
     for rule in itertools.starmap(Rule, itertools.product(of_images, of_masks)):
-        if not plausible(*rule, len(images)) or rule.mask_of(images[0]) not in known:
+        if rule.mask_of(images[0]) not in known or not plausible(*rule, len(images)):
             continue
         pairs = [mask for mask in map(rule.mask_of, images) if mask in known]
         if len(pairs) == len(images) and all(pairs != others for _, others in found):
