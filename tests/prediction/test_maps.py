@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from unet_tf import Normalisation, Predictor, predict, predict_map, unet
+from unet_tf.data.maps import MapArray
 from unet_tf.errors import InputError
 from unet_tf.prediction import large, maps
 from unet_tf.prediction.maps import map_nodata, map_settings
@@ -58,6 +59,20 @@ def test_the_map_is_the_prediction_of_the_array(made):
         np.testing.assert_array_equal(found.read(1), expected)
     assert 0.05 < expected.mean() < 0.95
     assert sorted(path.name for path in out.parent.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+
+
+def test_no_more_than_a_tile_of_the_image_is_read_at_once(made, tmp_path, monkeypatch):
+    seen, stored = [], MapArray._stored
+
+    def reading(self, rows, columns):
+        seen.append((rows.stop - rows.start, columns.stop - columns.start))
+        return stored(self, rows, columns)
+
+    monkeypatch.setattr(MapArray, "_stored", reading)
+    out = predict_map(RUN, made[0], tmp_path / "map.tif", chunk=128)
+    height, width = map_settings(out)["tile"]
+    assert max(rows for rows, _ in seen) <= height < 250
+    assert max(columns for _, columns in seen) <= width < 250
 
 
 def test_the_map_lies_on_the_image_and_says_its_classes(made):

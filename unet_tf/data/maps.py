@@ -19,7 +19,7 @@ from unet_tf.data.tiff import import_tifffile
 from unet_tf.data.volumes import PICTURE, Volume
 from unet_tf.errors import InputError
 
-CACHE = 128_000_000
+CACHE = 64_000_000
 """Bytes of decoded blocks that GDAL keeps between two windows; of itself it takes a twentieth of the memory."""
 LARGEST_BLOCK = 1 << 28
 """Bytes of the largest strip or tile that is read: it is decoded whole for each window in it."""
