@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import zipfile
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.annotations.annotated import NAMELESS, Annotated, Skipped, checked, ellipse, rectangle, region
+from unet_tf.annotations.annotated import NAMELESS, Annotated, Skipped, checked, clean, ellipse, rectangle, region
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
 from unet_tf.errors import InputError
@@ -44,7 +45,8 @@ def is_roi_set(path: Path) -> bool:
 def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
     """Read the regions of a picture, which is called like the file, without "RoiSet" in its name.
 
-    A region has the class "group1", "group2", ... of its group in ImageJ, or "object" without one.
+    A region's class is its property "class", where it has one, as `predict --polygons imagej` writes it; else "group1",
+    "group2", ... by its group in ImageJ, or "object" without one.
 
     Args:
         path: a .roi file, or a zip archive of such.
@@ -105,7 +107,8 @@ def _regions(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _shapes(roi: Any, skipped: Skipped) -> list[Shape]:
-    name, kind = f"group{roi.group}" if roi.group > 0 else NAMELESS, roi.roitype.name
+    kind = roi.roitype.name
+    name = clean(roi.properties.get("class") or (f"group{roi.group}" if roi.group > 0 else NAMELESS))
     left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
     if roi.subpixelrect:
         left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
@@ -148,5 +151,5 @@ def _curve(control: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points of a Bezier curve of three or four control points, without the first."""
     parts = list(control)
     while len(parts) > 1:
-        parts = [a + (b - a) * CURVE for a, b in zip(parts, parts[1:], strict=False)]
+        parts = [a + (b - a) * CURVE for a, b in itertools.pairwise(parts)]
     return parts[0]
