@@ -11,7 +11,7 @@ from unet_tf import predict as predict_image
 from unet_tf.cli.commands import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 
-VERBS = ("demo", "check", "train", "crossval", "evaluate", "predict", "export", "verify")
+VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "predict", "export", "verify")
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ class PictureIndex:
         )
 
     def target(self, path: Path) -> Path:
-        """Where a picture belongs below `images/`: as below the root, without folders that say no more than "images"."""
+        """Where a picture belongs below `images/`: as below the root, without folders called "images"."""
         below = path.relative_to(self.root)
         return Path(*[part for part in below.parts[:-1] if part.lower() not in (*ROLES["images"], "img")], below.name)
 

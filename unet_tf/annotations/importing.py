@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from unet_tf.annotations.annotated import Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
-from unet_tf.annotations.drawing import Drawn, draw
+from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.finding import PictureIndex
 from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.data.drawing import VOID_GREY
@@ -31,8 +33,6 @@ from unet_tf.utils.threads import ahead, cores
 RECORD = "import.json"
 """What an import says of itself, in the folder that it makes."""
 OVERLAPS, EMPTIES = ("file", "small"), ("skip", "background", "void")
-VOID_OBJECT = 65_535
-"""Value of pixels in masks of objects that count nowhere."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,24 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         """What `check` and `train` have to be told of the masks."""
         if not self.instances:
             return {}
         return {"masks": "instance"} | ({"void": (str(VOID_OBJECT),)} if self.void else {})
 
+    @property
+    def flags(self) -> list[tuple[str, str]]:
+        """The same for the command line: names and values."""
+        return [(name, value if isinstance(value, str) else str(VOID_OBJECT)) for name, value in self.settings.items()]
+
 
 @dataclass(frozen=True)
 class _Task:
-    """A picture, what is annotated in it, and where it goes below `images/` and `masks/`."""
+    """A picture, what is annotated in it, and where it goes below `images/` and `masks/`.
+
+    It goes where it lies in the source, without the folders that all of them share.
+    """
 
     one: Annotated
     picture: Path | None  # None: it lies in the annotations
@@ -199,6 +207,8 @@ def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task],
         tasks = [task for task in tasks if task.one.shapes]
     else:
         tasks += [_Task(Annotated(path, path.name, ()), path, index.target(path)) for path in others]
+    common = len(Path(os.path.commonpath([task.target.parent for task in tasks])).parts) if tasks else 0
+    tasks = [replace(task, target=Path(*task.target.parts[common:])) for task in tasks]
     _check_targets(tasks)
     return tasks, notes
 
@@ -212,8 +222,8 @@ def _check_targets(tasks: list[_Task]) -> None:
         if len(same) > 1:
             first, second = (task.one for task in same[:2])
             raise InputError(
-                f"Each picture must be annotated once, and have a name of its own without its suffix; {first.picture!r} "
-                f"in {first.file} and {second.picture!r} in {second.file} have one. Take one of them away.",
+                "Each picture must be annotated once, and have a name of its own without its suffix; "
+                f"{first.picture!r} in {first.file} and {second.picture!r} in {second.file} have one. Take one away.",
                 second.file,
             )
 

@@ -139,7 +139,7 @@ def _scan(
     look()
     edge = np.repeat(np.arange(len(ends)), counts)
     row = np.arange(ends[-1]) - (ends - counts - first)[edge]
-    column = _columns(*edges[edge].T, row + 0.5).clip(0, width).astype(np.int64)
+    column = _columns(edges[edge], row + 0.5).clip(0, width).astype(np.int64)
     base = owners[0]
     keys = ((owners[edge] - base) * bottom + row) * (width + 1) + column
     keys.sort()
@@ -150,8 +150,9 @@ def _scan(
     yield np.column_stack([whose + base, row, start[filled], stop[filled]]).astype(np.int32)
 
 
-def _columns(x0: NDArray, y0: NDArray, x1: NDArray, y1: NDArray, y: NDArray) -> NDArray[np.float64]:
-    """The first column whose centre lies on an edge or right of it, at a height; the upper end of an edge comes first."""
+def _columns(edges: NDArray, y: NDArray) -> NDArray[np.float64]:
+    """The first column whose centre lies on an edge or right of it, at a height; the upper end comes first."""
+    x0, y0, x1, y1 = edges.T
     across, down, below = x1 - x0, y1 - y0, y - y0
     column = np.ceil(x0 + below * across / down - 0.5)
     for shift in (-1, 0):  # a quotient is rounded, these products of short numbers are not

@@ -81,7 +81,8 @@ def _shapes(one: Any, skipped: Skipped) -> list[Shape]:
         left, top, right, bottom, degrees = (_number(one, name) for name in ("xtl", "ytl", "xbr", "ybr", "rotation"))
         return region(_label(one), [rectangle(left, top, right, bottom, degrees)], skipped)
     if one.tag == "ellipse":
-        return region(_label(one), [ellipse(*(_number(one, n) for n in ("cx", "cy", "rx", "ry", "rotation")))], skipped)
+        x, y, across, down, degrees = (_number(one, name) for name in ("cx", "cy", "rx", "ry", "rotation"))
+        return region(_label(one), [ellipse(x, y, across, down, degrees)], skipped)
     if one.tag == "mask":
         left, top, width, height = (int(_number(one, name, True)) for name in ("left", "top", "width", "height"))
         try:
@@ -89,7 +90,7 @@ def _shapes(one: Any, skipped: Skipped) -> list[Shape]:
         except (ValueError, OverflowError) as error:
             raise Damage(f"the rle of a mask must be whole numbers: {error}") from error
         spans = spans_of_counts(counts, height, width, by_column=False, whole=False)
-        return [Shape(_label(one), spans=(spans + [top, left, left]).astype(np.int32))]
+        return [Shape(_label(one), spans=(spans + np.array([top, left, left])).astype(np.int32))]
     if one.tag != "attribute":
         skipped[f"shapes of type {one.tag[:30]}, which are no areas"] += 1
     return []

@@ -27,19 +27,26 @@ CURVE = np.linspace(0, 1, 33)[1:, None]
 """Where a Bezier curve of a composite region is cut into lines."""
 
 
-def is_roi(path: Path) -> bool:
-    """Whether a file is a region of ImageJ."""
-    with path.open("rb") as file:
-        return file.read(4) == MAGIC
+def is_imagej(path: Path) -> bool:
+    """Whether a file is a region of ImageJ, or a zip archive that holds some.
 
-
-def is_roi_set(path: Path) -> bool:
-    """Whether a file is a zip archive that holds regions of ImageJ."""
+    Raises:
+        Damage: it is called as one of these, and is neither.
+    """
+    if _is_roi(path):
+        return True
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.lower().endswith(".roi") for name in archive.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, struct.error):
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, struct.error, OSError) as error:
+        if path.suffix.lower() in (".zip", ".roi"):
+            raise Damage(f"it is neither a region of ImageJ nor an archive ({error})") from error
         return False
+
+
+def _is_roi(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC
 
 
 def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
@@ -76,7 +83,7 @@ def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
 
 def _regions(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each region of a file."""
-    if is_roi(path):
+    if _is_roi(path):
         if path.stat().st_size > LARGEST:
             raise Damage(f"a region must have {LARGEST} bytes at most")
         yield path.name, path.read_bytes()
@@ -117,7 +124,8 @@ def _shapes(roi: Any, skipped: Skipped) -> list[Shape]:
     elif kind in ("RECT", "OVAL"):
         box = checked(np.array([left, top, right, bottom]), "a region")
         across, down = (box[2:] - box[:2]) / 2
-        rings = [rectangle(*box) if kind == "RECT" else ellipse(*(box[:2] + box[2:]) / 2, across, down)]
+        x, y = (box[:2] + box[2:]) / 2
+        rings = [rectangle(*box) if kind == "RECT" else ellipse(x, y, across, down)]
         if kind == "RECT" and roi.rounded_rect_arc_size > 0:
             skipped["round corners of rectangles, which are read as corners"] += 1
     elif kind in ("POLYGON", "FREEHAND", "TRACED") and roi.subtype.name not in ("TEXT", "IMAGE", "ARROW"):

@@ -102,8 +102,8 @@ def _shapes(results: list[Any], where: str, skipped: Skipped) -> tuple[list[Shap
             skipped["second labels of a region"] += len(names) - 1
         if one.get("image_rotation"):
             raise Damage(
-                f"{where} was labelled on a picture that was turned by {one['image_rotation']} degrees in Label Studio; "
-                "turn it back there and export again"
+                f"{where} was labelled on a picture that was turned by {one['image_rotation']} degrees in Label "
+                "Studio; turn it back there and export again"
             )
         size = size_of(one, "original_height", "original_width", where)
         sizes.add(size)

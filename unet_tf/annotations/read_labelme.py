@@ -78,7 +78,7 @@ def _shape(
         return region(name, [rectangle(left, top, right, bottom)], skipped, group)
     if kind == "circle":
         radius = math.dist(*found[:2])
-        return region(name, [ellipse(*found[0], radius, radius)], skipped, group)
+        return region(name, [ellipse(found[0, 0], found[0, 1], radius, radius)], skipped, group)
     if kind == "mask":
         left, top = np.round(found.min(axis=0)).astype(int)
         try:
@@ -106,9 +106,9 @@ def small_picture(data: bytes, where: str) -> np.ndarray:
         raise Damage(f"the mask of {where} cannot be decoded") from error
     if image is None:
         raise Damage(f"the mask of {where} cannot be decoded")
-    if image.ndim == 3:
-        image = image[..., 3] if image.shape[2] == 4 else image.any(axis=2)
-    return image > 0
+    if image.ndim == 2:
+        return image > 0
+    return np.asarray(image[..., 3] > 0 if image.shape[2] == 4 else image.any(axis=2))
 
 
 def _image_data(path: Path) -> bytes:

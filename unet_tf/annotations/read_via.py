@@ -67,8 +67,9 @@ def read_via(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
 
 def is_via_csv(path: Path) -> bool:
     """Whether a text file begins with the columns of VIA."""
-    lines = path.open("rb").read(4096).split(b"\n")
-    return all(name.encode() in lines[0] for name in COLUMNS)
+    with path.open("rb") as file:
+        head = file.readline(4096)
+    return all(name.encode() in head for name in COLUMNS)
 
 
 def read_via_csv(path: Path, skipped: Skipped) -> list[Annotated]:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.annotations.annotated import VOID_NAME, Annotated, Skipped, clean
-from unet_tf.annotations.raster import spans_of
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.folder import list_pictures
 from unet_tf.data.palette import LABEL_MAP, PALETTE_FILE, Palette, find_palette
@@ -88,7 +87,7 @@ def _codes(path: Path, colours: bool = False) -> tuple[NDArray[np.int64], bool]:
 
 def _by_value(mask: NDArray) -> dict[int, NDArray[np.int32]]:
     """The spans of each value of a mask, in the order of the values; linear in the picture."""
-    height, width = mask.shape
+    width = mask.shape[1]
     flat = mask.ravel()
     new = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]) | (np.arange(flat.size) % width == 0))
     values, lengths = flat[new], np.diff(new, append=flat.size)

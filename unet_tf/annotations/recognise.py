@@ -12,13 +12,13 @@ from unet_tf.annotations.annotated import Annotated, Skipped, load_json
 from unet_tf.annotations.read_coco import is_coco, read_coco
 from unet_tf.annotations.read_cvat import is_cvat, parse_xml, read_cvat
 from unet_tf.annotations.read_geojson import is_geojson, read_geojson
-from unet_tf.annotations.read_imagej import is_roi, is_roi_set, read_imagej
+from unet_tf.annotations.read_imagej import is_imagej, read_imagej
 from unet_tf.annotations.read_label_studio import is_label_studio, read_label_studio
 from unet_tf.annotations.read_labelme import is_labelme, read_labelme
 from unet_tf.annotations.read_supervisely import is_supervisely, read_supervisely
 from unet_tf.annotations.read_via import is_via, is_via_csv, read_via, read_via_csv
 from unet_tf.annotations.read_voc import CLASSES, read_voc
-from unet_tf.annotations.read_yolo import is_yolo, read_yolo, yolo_names
+from unet_tf.annotations.read_yolo import LISTS, is_yolo, read_yolo, yolo_names
 from unet_tf.data.folder import some
 from unet_tf.errors import InputError
 from unet_tf.utils.progress import Progress, unseen
@@ -49,6 +49,9 @@ MARKS = {
 """By program: what its files are told by. The keys are what --from takes."""
 SUFFIXES = (".json", ".geojson", ".xml", ".csv", ".txt", ".roi", ".zip")
 """What file names of annotations end in, in lower case."""
+
+
+EMPTY = "empty"
 
 
 @dataclass
@@ -114,7 +117,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
         )
     name = program or next(iter(found))
     result = Source(name, found[name], skipped[name])
-    telling = [path for path in unknown if path.suffix.lower() != ".txt"]
+    telling = [path for path, what in unknown.items() if _should_be_told(path, what, name)]
     if telling:
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)
         result.notes.append(f"Not understood, and not used: {len(telling)} files, {listed}.")
@@ -153,9 +156,12 @@ def _told(
 ) -> tuple[str, Callable[[Skipped], list[Annotated]]]:
     if path.is_dir():
         return "voc", lambda skipped: read_voc(path.parent, skipped)
-    start = path.open("rb").read(64).lstrip(b"\xef\xbb\xbf \t\r\n\0\xff\xfe")
-    if is_roi(path) or is_roi_set(path):
+    with path.open("rb") as file:
+        start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n\0\xff\xfe")
+    if is_imagej(path):
         return "imagej", lambda skipped: read_imagej(path, skipped)
+    if path.suffix.lower() in (".zip", ".roi"):
+        raise _Unknown("an archive without .roi files")
     if path.suffix.lower() in (".json", ".geojson") or start[:1] in (b"{", b"["):
         content = load_json(path)
         fits = [name for name, (fits, _) in JSON.items() if fits(content)]
@@ -172,7 +178,7 @@ def _told(
         return "via", lambda skipped: read_via_csv(path, skipped)
     if is_yolo(path):
         return "yolo", lambda skipped: read_yolo(path, _names(path.parent, source, names), skipped)
-    raise _Unknown("text or data of another form" if path.stat().st_size else "empty")
+    raise _Unknown("text or data of another form" if path.stat().st_size else EMPTY)
 
 
 def _names(folder: Path, source: Path, known: dict[Path, dict[int, str]]) -> dict[int, str]:
@@ -200,6 +206,13 @@ def _read(path: Path, function: Callable[[], Any]) -> Any:
         ) from error
     except MemoryError as error:
         raise InputError(f"{path} takes more memory than there is. Split it.", path) from error
+
+
+def _should_be_told(path: Path, what: str, program: str) -> bool:
+    """Whether a file that is not used may have been meant: text files are many things, but beside those of YOLO."""
+    if path.suffix.lower() != ".txt":
+        return True
+    return program == "yolo" and what != EMPTY and path.name.lower() not in (*LISTS, "readme.txt")
 
 
 def _described(content: Any) -> str:

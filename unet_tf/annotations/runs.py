@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from unet_tf.annotations.raster import spans_of
 from unet_tf.data.structure import Damage
 
+MOST_PIXELS = 1 << 28
+"""Pixels of a mask that are unpacked at once; a mutilated number must not ask for all memory."""
+
 
 def spans_of_counts(counts: NDArray, height: int, width: int, by_column: bool, whole: bool = True) -> NDArray[np.int32]:
     """Runs in rows from lengths of runs outside and inside of a region, in turn, the first one outside.
@@ -42,6 +45,8 @@ def spans_of_counts(counts: NDArray, height: int, width: int, by_column: bool, w
         return np.zeros((0, 3), np.int32)
     side = height if by_column else width  # of a line
     first, last = int(starts[0] // side), int((stops[-1] - 1) // side) + 1
+    if (last - first) * side > MOST_PIXELS:
+        raise Damage(f"run lengths must not span more than {MOST_PIXELS} px; they span {last - first} lines of {side}")
     edges = np.zeros((last - first) * side + 1, np.int8)  # of the lines that hold pixels, alone
     edges[starts - first * side] += 1
     edges[stops - first * side] -= 1
@@ -50,10 +55,10 @@ def spans_of_counts(counts: NDArray, height: int, width: int, by_column: bool, w
 
 
 def coco_counts(text: str | bytes) -> NDArray[np.int64]:
-    """The run lengths that COCO's compressed text holds: six bits a letter, five of them a digit, from the third on
-    the difference to the last but one.
+    """The run lengths that COCO's compressed text holds.
 
-    The library of COCO writes beyond its memory where such a text is damaged.
+    A letter is six bits, of which five are a part of a number, and one says that more follow. From the fourth on, a
+    number is the difference to the last but one. COCO's own library trusts what it reads.
 
     Raises:
         Damage: it holds other letters, or ends within a number.
@@ -70,7 +75,7 @@ def coco_counts(text: str | bytes) -> NDArray[np.int64]:
     sums = np.add.reduceat((digits & 31) << (5 * place), begins) if len(begins) else np.zeros(0, np.int64)
     negative = digits[ends] & 16 != 0
     found = sums - (negative.astype(np.int64) << (5 * (ends - begins + 1)))
-    for side in (1, 2):  # counts 1, 3, 5, ... and 2, 4, 6, ...; the first stands by itself
+    for side in (1, 2):  # 1, 3, 5, ... and 2, 4, 6, ...; the first stands by itself
         found[side::2] = np.cumsum(found[side::2])
     return found
 
@@ -103,7 +108,7 @@ def label_studio_alpha(values: Sequence[int], height: int, width: int) -> NDArra
 
     count, word = read(32), read(5) + 1
     lengths = [read(4) + 1 for _ in range(4)]
-    if count != height * width * 4 or word > 8:
+    if count != height * width * 4 or word > 8 or height * width > MOST_PIXELS:
         raise Damage(f"a brush must hold {height}x{width} px of four values; received {count} values of {word} bits")
     out, done = np.zeros(count, np.uint8), 0
     while done < count:
