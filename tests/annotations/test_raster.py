@@ -220,7 +220,7 @@ def distances(ring, height, width):
 
 
 def test_coco_s_library_differs_along_the_border_alone(polygons):
-    """It rounds to fifths of a pixel and walks the outline: pixels whose centre is farther from it than half a pixel agree."""
+    """It rounds to fifths of a pixel: centres farther from the outline than half a pixel agree."""
     from pycocotools import mask as library
 
     far = []

@@ -44,7 +44,7 @@ def choose_classes(there: Iterable[str], chosen: Chosen | None = None) -> Classe
         >>> choose_classes(["nucleus", "cytoplasm", "dirt"], "cell=nucleus+cytoplasm")
         Classes(names=('background', 'cell'), ids={'nucleus': 1, 'cytoplasm': 1})
         >>> choose_classes(["void", "b", "a"])
-        Classes(names=('background', 'a', 'b'), ids={'a': 1, 'b': 2, 'void': 255, 'background': 0})
+        Classes(names=('background', 'a', 'b'), ids={'a': 1, 'b': 2, 'void': 255})
     """
     known = set(there)
     made = {name: [name] for name in sorted(known)} if chosen is None else _parsed(chosen, known)

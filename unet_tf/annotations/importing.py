@@ -22,7 +22,7 @@ from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.data.drawing import VOID_GREY
 from unet_tf.data.folder import alike, some
 from unet_tf.data.palette import PALETTE_FILE
-from unet_tf.errors import InputError
+from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -138,7 +138,12 @@ def import_annotations(
         raise InputError(f"There is no folder {root}. Give the folder of the pictures with --images.", root)
     _check_out(out, overwrite, (source, root))
     tasks, notes = _tasks(found, PictureIndex(root), empty)
-    chosen = choose_classes((shape.name for task in tasks for shape in task.one.shapes), classes)
+    there = {shape.name for task in tasks for shape in task.one.shapes}
+    if not there:
+        left = " ".join([*notes, *_left_out(found)])
+        raise InputError(f"{source} must annotate areas of pictures in {root}; it has none. {left}".strip(), source)
+    with about(source):
+        chosen = choose_classes(there, classes)
     counts: Counter[str] = Counter()
     pixels = np.zeros(VOID + 1, np.int64)
     colours = np.full((VOID + 1, 3), VOID_GREY, np.uint8)
@@ -153,14 +158,14 @@ def import_annotations(
             look()
         if not pixels[1:VOID].any():
             raise InputError(f"{source} must annotate pixels of pictures in {root}; no shape covers one.", source)
-        there = np.flatnonzero(pixels[:VOID])
-        names = chosen.names if instances else tuple(chosen.names[number] for number in there)
+        used = np.flatnonzero(pixels[:VOID])
+        names = chosen.names if instances else tuple(chosen.names[number] for number in used)
         result = Imported(
             out, found.program, len(tasks), counts.pop("shapes", 0), names, instances, bool(pixels[VOID]),
             [*notes, *_notes(found, counts, chosen, pixels, instances, overlap)],
         )  # fmt: skip
         if not instances:
-            lines = [*zip(names, map(tuple, colours[there].tolist()), strict=True)]
+            lines = [*zip(names, map(tuple, colours[used].tolist()), strict=True)]
             lines += [("void", VOID_GREY)] if pixels[VOID] else []
             (temporary / PALETTE_FILE).write_text(palette_lines(*zip(*lines, strict=True)), encoding="utf-8")
         _record(temporary / RECORD, result, source)
@@ -260,10 +265,7 @@ def _notes(
     found: Source, counts: Counter[str], chosen: Classes, pixels: np.ndarray, instances: bool, overlap: str
 ) -> list[str]:
     """What was left out, clipped or decided, in words."""
-    notes = [*found.notes]
-    skipped = dict(found.skipped)
-    if skipped:
-        notes.append("Left out: " + "; ".join(f"{count} {what}" for what, count in sorted(skipped.items())) + ".")
+    notes = [*found.notes, *_left_out(found)]
     notes += [f"{what}: {count}." for what, count in sorted(counts.items()) if count]
     if not instances and (lost := [chosen.names[i] for i in range(1, len(chosen.names)) if not pixels[i]]):
         notes.append(
@@ -276,6 +278,12 @@ def _notes(
             f"Objects of {', '.join(chosen.names[1:])} are of one class in masks of objects (--classes picks)."
         )
     return notes
+
+
+def _left_out(found: Source) -> list[str]:
+    """What the reader counted, in a sentence, if anything."""
+    listed = "; ".join(f"{count} {what}" for what, count in sorted(found.skipped.items()))
+    return [f"Left out: {listed}."] if listed else []
 
 
 def _record(path: Path, result: Imported, source: Path) -> None:
