@@ -57,7 +57,7 @@ class PictureIndex:
             InputError: there is none, or several.
         """
         parts = [part for part in one.picture.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-        if one.stem:
+        if one.stem and parts:
             parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
         keys = [_form(parts[-1])] if parts else []
         if one.stem and keys:  # QuPath and ImageJ may keep the suffix of the picture before their own

@@ -63,7 +63,7 @@ def coco_counts(text: str | bytes) -> NDArray[np.int64]:
     Raises:
         Damage: it holds other letters, or ends within a number.
     """
-    data = text.encode("latin-1", "replace") if isinstance(text, str) else text
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     digits = np.frombuffer(data, np.uint8).astype(np.int64) - 48
     if ((digits < 0) | (digits > 63)).any() or (len(digits) and digits[-1] & 32):
         raise Damage("compressed run lengths must be letters from 0 to o, and end with a number")
