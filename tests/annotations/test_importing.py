@@ -273,6 +273,14 @@ def test_an_out_that_holds_something_stays(tmp_path):
     assert (tmp_path / "mine/thesis.txt").exists() and (tmp_path / "source/a.json").exists()
 
 
+def test_an_earlier_import_in_the_source_is_no_part_of_it(tmp_path):
+    labelme(tmp_path)
+    for overwrite in (False, True):
+        done = import_annotations(tmp_path, tmp_path / "data", overwrite=overwrite)
+        assert done.pictures == 1 and not done.notes
+    assert import_annotations(tmp_path, tmp_path / "other").pictures == 1
+
+
 def test_a_signal_leaves_nothing(tmp_path):
     labelme(tmp_path / "source")
     with pytest.raises(signals.Stopped), signals.stoppable():

@@ -27,6 +27,8 @@ SAGITTA = 0.01
 ATTRIBUTES = ("class", "label", "name", "type", "category", "category_name", "classname", "class_name")
 """Attributes that are believed to name the class where there are several, in this order, in lower case."""
 
+RECORD = "import.json"
+"""What an import says of itself, in the folder that it makes; such folders are no part of another source."""
 Skipped = Counter[str]
 """What a reader left out: words -> how often."""
 

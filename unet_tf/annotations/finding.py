@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from unet_tf.annotations.annotated import Annotated
+from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.data.folder import scan_all, some
 from unet_tf.data.layout import ROLES
 from unet_tf.data.pictures import open_pictures
@@ -35,8 +35,11 @@ class PictureIndex:
         self.root = root
         self.paths: list[Path] = []
         self._named: dict[str, list[Path]] = defaultdict(list)
+        made: set[Path] = set()  # by earlier imports, and folders in them
         for folder, listing in scan_all(root):
-            if not any(part.lower() in MASKS for part in folder.relative_to(root).parts):
+            if folder != root and (folder.parent in made or (folder / RECORD).is_file()):
+                made.add(folder)
+            elif not any(part.lower() in MASKS for part in folder.relative_to(root).parts):
                 self.paths += [*listing.pictures, *filter(Path.is_file, listing.unread)]
         self.paths.sort()
         for path in self.paths:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.annotations.annotated import Annotated
+from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.finding import PictureIndex
@@ -30,8 +30,6 @@ from unet_tf.utils.signals import look
 from unet_tf.utils.text import shown
 from unet_tf.utils.threads import ahead, cores
 
-RECORD = "import.json"
-"""What an import says of itself, in the folder that it makes."""
 OVERLAPS, EMPTIES = ("file", "small"), ("skip", "background", "void")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unet_tf.annotations.annotated import Annotated, Skipped, load_json
+from unet_tf.annotations.annotated import RECORD, Annotated, Skipped, load_json
 from unet_tf.annotations.read_coco import is_coco, read_coco
 from unet_tf.annotations.read_cvat import is_cvat, parse_xml, read_cvat
 from unet_tf.annotations.read_geojson import is_geojson, read_geojson
@@ -136,7 +136,7 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir() and not path.is_symlink():
-            yield from _files(path)
+            yield from _files(path) if not (path / RECORD).is_file() else ()
         elif path.suffix.lower() in SUFFIXES:
             yield path
 
