@@ -83,6 +83,36 @@ def test_the_order_of_what_overlaps(order, overlap, pixels, tmp_path):
     assert any("No pixel is of small" in note for note in done.notes) == (not pixels)
 
 
+def test_the_smaller_object_counts_by_all_of_its_parts(tmp_path):
+    """Two parts of 16 and 4 px: together more than the square of 9 px that the small part meets."""
+    parts = [[[0, 0], [4, 0], [4, 4], [0, 4]], [[6, 6], [8, 6], [8, 8], [6, 8]]]
+    square = {"label": "b", "points": [[7, 7], [10, 7], [10, 10], [7, 10]]}
+    change(tmp_path / "source", shapes=[square, *({"label": "a", "points": one, "group_id": 1} for one in parts)])
+    import_annotations(tmp_path / "source", tmp_path / "data", overlap="small")
+    assert np.bincount(ids(tmp_path / "data/masks/a.png").ravel()).tolist() == [480 - 28, 19, 9]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_picture_that_may_not_be_read_is_named(tmp_path):
+    labelme(tmp_path / "source")
+    (tmp_path / "source/a.png").chmod(0)
+    with pytest.raises(InputError, match=r"a.png cannot be read"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    import errno
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    labelme(tmp_path / "source")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
 def test_classes_are_chosen_merged_and_named(tmp_path):
     labelme(tmp_path / "source")
     done = import_annotations(tmp_path / "source", tmp_path / "a", classes="cell")

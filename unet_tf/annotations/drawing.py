@@ -87,7 +87,7 @@ def draw(
     counts["Shapes that reach outside of their picture, cut there"] = _outside(shapes, rows, columns)
     counts["Shapes that hold no pixel's centre"] = int((area == 0).sum())
     if small:
-        rank = np.argsort(np.argsort(-area, kind="stable"), kind="stable")
+        rank = np.argsort(np.argsort(-_of_objects(shapes, area), kind="stable"), kind="stable")
         spans = spans[np.argsort(rank[spans[:, 0]], kind="stable")]
     ids = np.array([classes.ids[shape.name] for shape in shapes], np.uint8)
     label = np.full((rows, columns), VOID if void and not one.shapes else 0, np.uint8)
@@ -106,6 +106,15 @@ def _kept(shapes: Sequence[Shape], classes: Classes, counts: Counter[str]) -> li
     for name, count in Counter(shape.name for shape in shapes if shape.name not in classes.ids).items():
         counts[f"Shapes of {name!r}, which is not chosen"] = count
     return kept
+
+
+def _of_objects(shapes: Sequence[Shape], area: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each shape the pixels of all parts of its object."""
+    sums: Counter[object] = Counter()
+    keys = [place if one.group is None else (one.name, one.group) for place, one in enumerate(shapes)]
+    for key, pixels in zip(keys, area.tolist(), strict=True):
+        sums[key] += pixels
+    return np.array([sums[key] for key in keys], np.int64)
 
 
 def _scaled(shapes: list[Shape], rows: int, columns: int) -> list[Shape]:

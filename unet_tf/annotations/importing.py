@@ -22,6 +22,7 @@ from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.data.drawing import VOID_GREY
 from unet_tf.data.folder import alike, some
 from unet_tf.data.palette import PALETTE_FILE
+from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 from unet_tf.utils.files import replacing
@@ -238,6 +239,7 @@ def _write(
     image = out / "images" / task.target
     image.parent.mkdir(parents=True, exist_ok=True)
     if task.picture is not None:
+        open_pictures(task.picture)  # one that cannot be read is not said to be one that cannot be written
         shutil.copyfile(task.picture, image)
     elif task.one.embedded is not None:
         image = image.with_suffix(_write_embedded(task.one, image))

@@ -69,7 +69,7 @@ def read_labelme(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
 def _shape(
     kind: Any, name: str, one: dict[str, Any], found: Any, group: int | None, where: str, skipped: Skipped
 ) -> list[Shape]:
-    if kind in ("polygon", "oriented_rectangle"):
+    if kind in ("polygon", "oriented_rectangle", "rotation"):  # the last one is X-AnyLabeling's
         return region(name, [found], skipped, group)
     if kind in ("rectangle", "circle", "mask") and len(found) < 2:
         raise Damage(f"{where} must have two points, as a {kind} has; received {len(found)}")

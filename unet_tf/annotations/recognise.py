@@ -161,7 +161,7 @@ def _told(
     if is_imagej(path):
         return "imagej", lambda skipped: read_imagej(path, skipped)
     if path.suffix.lower() in (".zip", ".roi"):
-        raise _Unknown("an archive without .roi files")
+        raise _Unknown("an archive without .roi files; unpack others")
     if path.suffix.lower() in (".json", ".geojson") or start[:1] in (b"{", b"["):
         content = load_json(path)
         fits = [name for name, (fits, _) in JSON.items() if fits(content)]
