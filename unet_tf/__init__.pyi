@@ -1,3 +1,4 @@
+from .annotations.importing import import_annotations as import_annotations
 from .config import TrainConfig as TrainConfig
 from .data.augment import Augmentation as Augmentation
 from .data.augment import augment as augment

@@ -11,7 +11,7 @@ from unet_tf import predict as predict_image
 from unet_tf.cli.commands import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 
-VERBS = ("demo", "check", "train", "crossval", "evaluate", "predict", "export", "verify")
+VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "predict", "export", "verify")
 
 
 @pytest.fixture
@@ -266,3 +266,26 @@ def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
     header = next(line for line in out.splitlines() if "spread" in line)
     assert header.split() == ["mean", "spread", "pooled", "fold1", "fold2"]
     assert out.rstrip().endswith("report.html")
+
+
+def test_import_makes_a_data_folder_checks_it_and_says_how_to_train(call, tmp_path):
+    from kinds_of_annotations import KINDS, write_image
+
+    file = KINDS["coco"](tmp_path / "my source")
+    write_image(tmp_path / "my source", "b.png", seed=1)
+    content = json.loads(file.read_text())
+    content["annotations"][1]["iscrowd"] = 1
+    content["images"].append(content["images"][0] | {"id": 8, "file_name": "b.png"})
+    content["annotations"] += [one | {"image_id": 8, "iscrowd": 0} for one in content["annotations"]]
+    file.write_text(json.dumps(content))
+    code, out, _ = call("import", tmp_path / "my source", "--out", tmp_path / "a b", "--classes", "cell,vessel")
+    assert code == 0 and f"4 shapes of coco in 2 masks of classes: {tmp_path / 'a b'}" in out
+    assert out.splitlines()[-1] == f"Train:  unet-tf train '{tmp_path / 'a b'}' --out 'runs/a b'"
+    code, out, _ = call("import", file, "--out", tmp_path / "c", "--instances", "--from", "coco")
+    assert code == 0 and out.splitlines()[-1].endswith(" --masks instance --void 65535")
+    assert "Regions of several objects (crowds), which are void in masks of objects: 1." in out
+    code, _, err = call("import", file, "--out", tmp_path / "c")
+    assert code == 1 and "is not empty. Choose another --out, or --overwrite an earlier import." in err
+    (tmp_path / "labels.json").write_text('{"a": 1}')
+    code, _, err = call("import", tmp_path / "labels.json", "--out", tmp_path / "d")
+    assert code == 1 and "Looked for: labelme JSON" in err and "Found: labels.json: JSON, an object with a." in err

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
+from unet_tf.annotations.recognise import MARKS
 from unet_tf.cli.console import (
     Bars,
     console,
@@ -134,6 +136,50 @@ def check(
     if findings.problems:
         raise typer.Exit(1)
     console.print("[green]Nothing stands in the way of training.[/]")
+
+
+@app.command(
+    "import",
+    epilog="Examples:\n\nunet-tf import labelme/ --out data/cells\n\n"
+    "unet-tf import instances.json --images pictures/ --out data/cells --classes 'cell=nucleus+cytoplasm,vessel'\n\n"
+    "unet-tf import rois/ --from imagej --out data/nuclei --instances --empty background",
+)
+def import_(
+    source: Annotated[Path, typer.Argument(help="File or folder of annotations.", metavar="SOURCE")],
+    out: Annotated[Path, typer.Option(help="Data folder to make, with images/ and masks/.", metavar="DATA")],
+    program: Annotated[
+        str | None,
+        typer.Option("--from", help=f"Who wrote them: {', '.join(MARKS)}.", show_default="told by the content"),
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures.", show_default="the source")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Those that count, also made of others: cell=nucleus+cytoplasm,vessel.")
+    ] = None,
+    instances: Annotated[bool, typer.Option(help="Write object ids, and not classes.")] = False,
+    overlap: Annotated[str, typer.Option(help="Who wins: file (the last in it) or small (the smaller one).")] = "file",
+    empty: Annotated[str, typer.Option(help="Pictures without annotations: skip, background or void.")] = "skip",
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier import there.")] = False,
+) -> None:
+    """Make a data folder of annotations, masks of outlines, and check it. Exit code 1 where training would fail."""
+    import unet_tf
+
+    with working() as bars:
+        done = unet_tf.import_annotations(
+            source, out, program=program, images=images, classes=classes, instances=instances, overlap=overlap,
+            empty=empty, overwrite=overwrite, on_file=bars.counter("annotations"), on_picture=bars.counter("masks"),
+        )  # fmt: skip
+        findings = unet_tf.check(out, on_file=bars.counter("reading pairs"), **done.settings)
+    what = "objects" if instances else "classes"
+    console.print(
+        f"{done.shapes} shapes of {literal(done.program)} in {done.pictures} masks of {what}: {literal(str(out))}"
+    )
+    for note in done.notes:
+        console.print(f"[yellow]Worth a look:[/] {literal(note)}")
+    print_findings(findings)
+    if findings.problems:
+        raise typer.Exit(1)
+    flags = "".join(f" --{name} {value}" for name, value in done.flags)
+    console.print(f"Train:  unet-tf train {literal(quote(str(out)))} --out {literal(quote(f'runs/{out.name}'))}{flags}")
 
 
 @app.command(

@@ -1,0 +1,55 @@
+import pytest
+
+from unet_tf import InputError
+from unet_tf.annotations.classes import choose_classes, colours_of, palette_lines
+from unet_tf.data.drawing import VOID_GREY
+from unet_tf.data.palette import read_palette
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names", "ids"),
+    [
+        (None, ("a", "b"), {"a": 1, "b": 2}),
+        ("b", ("b",), {"b": 1}),
+        ("b,a", ("b", "a"), {"b": 1, "a": 2}),
+        ("x=a+b", ("x",), {"a": 1, "b": 1}),
+        (["x = b", "a"], ("x", "a"), {"b": 1, "a": 2}),
+        ({"x": ["a"], "void": ["b"]}, ("x",), {"a": 1, "b": 255}),
+        ("b,background=a", ("b",), {"b": 1, "a": 0}),
+    ],
+)
+def test_choices(chosen, names, ids):
+    assert choose_classes(["a", "b"], chosen) == (("background", *names), ids)
+
+
+def test_names_with_signs_are_taken_as_they_are_written():
+    assert choose_classes(["CD3+", "a,b", "x=y"], "a,b").names == ("background", "a,b")
+    assert choose_classes(["CD3+", "z"], "CD3+,z").ids == {"CD3+": 1, "z": 2}
+    assert choose_classes(["x=y", "z"], ["x=y", "all=z"]).ids == {"x=y": 1, "z": 2}
+
+
+def test_void_and_background_need_not_be_chosen():
+    assert choose_classes(["a", "void", "background"], "a").ids == {"a": 1, "void": 255, "background": 0}
+
+
+@pytest.mark.parametrize("chosen", ["c", "a,a", "a,x=a+b", "", ",", "x=", "void=a", [], {"x": ["a", "a"]}])
+def test_wrong_choices(chosen):
+    with pytest.raises(InputError):
+        choose_classes(["a", "b"], chosen)
+
+
+def test_no_more_classes_than_ids():
+    assert len(choose_classes(map(str, range(253))).names) == 254
+    with pytest.raises(InputError, match="1 to 253 classes"):
+        choose_classes(map(str, range(254)))
+
+
+def test_all_colours_differ_from_each_other_and_from_void():
+    colours = colours_of(254)
+    assert len({*colours, VOID_GREY}) == 255 and colours[0] == (0, 0, 0) and colours_of(2) == colours[:2]
+
+
+def test_a_palette_of_names_that_are_numbers_is_read(tmp_path):
+    path = tmp_path / "label_colors.txt"
+    path.write_text(palette_lines(["1", "2"], colours_of(2)))
+    assert read_palette(path).names == ("class1", "class2")

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+from kinds_of_annotations import write_image
+
+from unet_tf import InputError
+from unet_tf.annotations.annotated import Annotated
+from unet_tf.annotations.finding import PictureIndex, frame, orientation
+
+
+def find(root, picture, file="notes.json", stem=False, alone=False):
+    found = PictureIndex(root).find(Annotated(root / file, picture, (), stem=stem), alone)
+    return found.relative_to(root).as_posix()
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("a.png", "x/b.png", "y/b.png", "deep/x/c.png", "slide.ome.png", "SegmentationClass/a.png", "é.png"):
+        write_image(tmp_path, name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        ("a.png", "a.png"),
+        ("A.PNG", "a.png"),
+        ("x/b.png", "x/b.png"),
+        ("..\\data\\y\\b.png", "y/b.png"),
+        ("/somewhere/else/x/c.png", "deep/x/c.png"),
+        ("e\u0301.png", "é.png"),
+    ],
+)
+def test_a_name_with_any_folders(picture, expected, root):
+    assert find(root, picture) == expected
+
+
+def test_of_equal_names_the_one_beside_the_annotations(root):
+    assert find(root, "b.png", "y/notes.json") == "y/b.png"
+    with pytest.raises(InputError, match="there is 2: "):
+        find(root, "b.png")
+    with pytest.raises(InputError, match="there is none"):
+        find(root, "../a.jpg")
+
+
+def test_stems_with_and_without_suffixes_of_the_picture(root):
+    for stem in ("slide.ome", "slide.ome.png", "slide.ome.anything"):
+        assert find(root, stem, stem=True) == "slide.ome.png"
+
+
+def test_one_picture_and_one_file_belong_together(tmp_path):
+    write_image(tmp_path, "a.png")
+    assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"
+    assert find(tmp_path, "", stem=True) == "a.png"  # RoiSet.zip
+    with pytest.raises(InputError):
+        find(tmp_path, "annotations", stem=True)
+    with pytest.raises(InputError):
+        find(tmp_path, "b.png", alone=True)
+
+
+def test_the_size_that_annotations_state_tells_whether_the_picture_was_turned():
+    def told(size, shown, turn=6):
+        return frame(Annotated(Path("a.json"), "a.png", (), size, shown=shown), (20, 24), turn)
+
+    assert told((20, 24), False) == ((20, 24), True)
+    assert told((24, 20), True) == ((24, 20), False)
+    assert told(None, True) == ((20, 24), True) and told(None, False) == ((24, 20), False)
+    assert told((20, 24), False, turn=3) == ((20, 24), False)  # turned by half: the size leaves it open
+    for wrong in ((21, 24), (24, 20)):
+        with pytest.raises(InputError, match="a picture of the same size"):
+            told(wrong, True, turn=1)
+
+
+def test_orientation_of_what_says_none(tmp_path):
+    for name in ("a.png", "a.jpg", "a.bmp", "a.webp"):
+        assert orientation(write_image(tmp_path, name)) == 1

@@ -1,0 +1,395 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from kinds_of_annotations import HEIGHT, KINDS, SHAPES, VESSEL, WIDTH, labelme, picture, truth, write_image
+
+import unet_tf
+from unet_tf import InputError, import_annotations
+from unet_tf.data.palette import read_palette
+from unet_tf.data.pictures import read_image, read_mask
+from unet_tf.utils import signals
+
+
+def ids(path):
+    return read_mask(path, ids=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_program_s_file_becomes_the_same_mask(kind, tmp_path):
+    KINDS[kind](tmp_path / "source")
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    assert done.program == kind.split()[0]
+    assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
+    assert (read_image(tmp_path / "data/images/a.png")[..., 0] == picture()).all()
+    assert read_palette(tmp_path / "data/label_colors.txt").names == ("background", "cell", "vessel")
+    findings = unet_tf.check(tmp_path / "data")
+    assert findings.classes == ("background", "cell", "vessel")
+    assert findings.splits["train"].class_pixels.tolist() == np.bincount(truth().ravel()).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_objects_of_every_program(kind, tmp_path):
+    KINDS[kind](tmp_path / "source")
+    done = import_annotations(tmp_path / "source", tmp_path / "data", instances=True)
+    mask = cv2.imread(str(tmp_path / "data/masks/a.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.dtype == np.uint16 and (mask == truth()).all()
+    assert done.settings == {"masks": "instance"} and not (tmp_path / "data/label_colors.txt").exists()
+
+
+def test_a_file_is_a_source_too_and_pictures_may_lie_elsewhere(tmp_path):
+    file = labelme(tmp_path / "source")
+    (tmp_path / "pictures/deep").mkdir(parents=True)
+    shutil.move(tmp_path / "source/a.png", tmp_path / "pictures/deep/a.png")
+    with pytest.raises(InputError, match="there must be one in .*; there is none") as caught:
+        import_annotations(file, tmp_path / "data")
+    assert caught.value.file == file and not (tmp_path / "data").exists()
+    import_annotations(file, tmp_path / "data", images=tmp_path / "pictures")
+    assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
+    assert unet_tf.check(tmp_path / "data").splits["train"].pairs == 1
+
+
+def overlapping(folder, order):
+    """A square of the class "large" on a smaller one, or below it."""
+    shapes = {"large": [[0, 0], [8, 0], [8, 8], [0, 8]], "small": [[2, 2], [4, 2], [4, 4], [2, 4]]}
+    change(folder, shapes=[{"label": name, "points": shapes[name]} for name in order])
+
+
+def change(folder, **fields):
+    file = labelme(folder)
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("order", "overlap", "pixels"),
+    [
+        (("large", "small"), "file", 4),
+        (("small", "large"), "file", 0),
+        (("small", "large"), "small", 4),
+        (("large", "small"), "small", 4),
+    ],
+)
+def test_the_order_of_what_overlaps(order, overlap, pixels, tmp_path):
+    overlapping(tmp_path / "source", order)
+    done = import_annotations(tmp_path / "source", tmp_path / "data", overlap=overlap)
+    mask = ids(tmp_path / "data/masks/a.png")
+    assert np.bincount(mask.ravel(), minlength=3).tolist() == [480 - 64, 64 - pixels, pixels]
+    assert done.classes == ("background", "large", "small")[: 3 if pixels else 2]
+    assert any("No pixel is of small" in note for note in done.notes) == (not pixels)
+
+
+def test_the_smaller_object_counts_by_all_of_its_parts(tmp_path):
+    """Two parts of 16 and 4 px: together more than the square of 9 px that the small part meets."""
+    parts = [[[0, 0], [4, 0], [4, 4], [0, 4]], [[6, 6], [8, 6], [8, 8], [6, 8]]]
+    square = {"label": "b", "points": [[7, 7], [10, 7], [10, 10], [7, 10]]}
+    change(tmp_path / "source", shapes=[square, *({"label": "a", "points": one, "group_id": 1} for one in parts)])
+    import_annotations(tmp_path / "source", tmp_path / "data", overlap="small")
+    assert np.bincount(ids(tmp_path / "data/masks/a.png").ravel()).tolist() == [480 - 28, 19, 9]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_picture_that_may_not_be_read_is_named(tmp_path):
+    labelme(tmp_path / "source")
+    (tmp_path / "source/a.png").chmod(0)
+    with pytest.raises(InputError, match=r"a.png cannot be read"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    import errno
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    labelme(tmp_path / "source")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_classes_are_chosen_merged_and_named(tmp_path):
+    labelme(tmp_path / "source")
+    done = import_annotations(tmp_path / "source", tmp_path / "a", classes="cell")
+    assert (ids(tmp_path / "a/masks/a.png") == (truth() == 1)).all()
+    assert "Shapes of 'vessel', which is not chosen: 1." in done.notes
+    import_annotations(tmp_path / "source", tmp_path / "b", classes="tissue=cell+vessel")
+    assert (ids(tmp_path / "b/masks/a.png") == (truth() > 0)).all()
+    import_annotations(tmp_path / "source", tmp_path / "c", classes="cell,void=vessel")
+    assert read_palette(tmp_path / "c/label_colors.txt").names == ("background", "cell", "void")
+    assert unet_tf.check(tmp_path / "c").splits["train"].void == (truth() == 2).sum()
+    with pytest.raises(InputError, match="nerve is not. There are cell, vessel"):
+        import_annotations(tmp_path / "source", tmp_path / "d", classes="nerve")
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(("empty", "masks"), [("skip", {}), ("background", {0: 480}), ("void", {255: 480})])
+def test_pictures_in_which_nothing_is_annotated(empty, masks, tmp_path):
+    labelme(tmp_path / "source")
+    write_image(tmp_path / "source", "b.png", seed=1)
+    done = import_annotations(tmp_path / "source", tmp_path / "data", empty=empty)
+    assert any(note.startswith("Pictures in which nothing is annotated: 1") for note in done.notes)
+    assert (tmp_path / "data/masks/b.png").exists() == (tmp_path / "data/images/b.png").exists() == bool(masks)
+    if masks:
+        values, counts = np.unique(ids(tmp_path / "data/masks/b.png"), return_counts=True)
+        assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == masks
+        splits = unet_tf.check(tmp_path / "data").splits.values()
+        assert sum(one.void for one in splits) == masks.get(255, 0)
+
+
+def test_masks_without_background_have_no_such_class(tmp_path):
+    whole = [[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]]
+    change(tmp_path / "source", shapes=[{"label": "tissue", "points": whole}, {"label": "vessel", "points": VESSEL}])
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    assert done.classes == ("tissue", "vessel") == read_palette(tmp_path / "data/label_colors.txt").names
+    assert unet_tf.check(tmp_path / "data").classes == ("tissue", "vessel")
+
+
+def test_what_lies_outside_is_cut_and_counted(tmp_path):
+    far = [[-1e6, -1e6], [4, -1e6], [4, 1e6], [-1e6, 1e6]]
+    gone = [[100, 100], [110, 100], [110, 110]]
+    change(tmp_path / "source", shapes=[{"label": "cell", "points": far}, {"label": "cell", "points": gone}])
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    mask = ids(tmp_path / "data/masks/a.png")
+    assert mask[:, :4].all() and not mask[:, 4:].any()
+    assert "Shapes that reach outside of their picture, cut there: 2." in done.notes
+    assert "Shapes that hold no pixel's centre: 1." in done.notes
+
+
+def test_nothing_covered_is_an_error(tmp_path):
+    change(tmp_path / "source", shapes=[{"label": "cell", "points": [[100, 100], [110, 100], [110, 110]]}])
+    with pytest.raises(InputError, match="no shape covers one"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def exif(path, stored, turn, size=(HEIGHT, WIDTH)):
+    """A picture file whose EXIF turns it."""
+    from PIL import Image
+
+    tags = Image.Exif()
+    tags[274] = turn
+    Image.fromarray(stored).save(path, exif=tags, quality=95)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("says", ["as turned", "as stored", "nothing"])
+def test_pictures_that_exif_turns(says, turn, suffix, tmp_path):
+    from unet_tf.data.structure import turned
+
+    stored = picture()
+    file = labelme(tmp_path / "source")
+    (tmp_path / "source/a.png").unlink()
+    exif(tmp_path / f"source/a{suffix}", stored, turn)
+    content = json.loads(file.read_text()) | {"imagePath": f"a{suffix}"}
+    size = {"as turned": turned(stored, turn).shape, "as stored": stored.shape, "nothing": (None, None)}[says]
+    content["imageHeight"], content["imageWidth"] = size
+    file.write_text(json.dumps(content))
+    import_annotations(tmp_path / "source", tmp_path / "data")
+    mask = ids(tmp_path / "data/masks/a.png")
+    assert mask.shape == read_image(tmp_path / f"data/images/a{suffix}").shape[:2] == turned(stored, turn).shape
+    as_stored = says == "as stored" and turn > 4  # else the size leaves it open, and labelme shows pictures turned
+    expected = turned(truth(), turn) if as_stored else np.zeros((HEIGHT, WIDTH), np.uint8)
+    if not as_stored:
+        frame = np.zeros(mask.shape, np.uint8)
+        height, width = min(mask.shape[0], HEIGHT), min(mask.shape[1], WIDTH)
+        frame[:height, :width] = truth()[:height, :width]
+        expected = frame
+    assert (mask == expected).all()
+
+
+def test_programs_that_ignore_exif_are_told_by_size_or_by_what_they_are(tmp_path):
+    from unet_tf.data.structure import turned
+
+    KINDS["qupath"](tmp_path / "source")
+    (tmp_path / "source/a.png").unlink()
+    exif(tmp_path / "source/a.jpg", picture(), 6)
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    assert (ids(tmp_path / "data/masks/a.png") == turned(truth(), 6)).all()
+    assert "Pictures that EXIF turns, annotated as stored: 1." in done.notes
+
+
+def test_annotations_of_a_picture_of_another_size_are_refused(tmp_path):
+    file = change(tmp_path / "source", imageHeight=21)
+    with pytest.raises(InputError, match="says 21x24 px of 'a.png', which has 20x24") as caught:
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    assert caught.value.file == file
+
+
+def test_a_stack_is_refused(tmp_path):
+    from unet_tf.data.pictures import write_stack
+
+    change(tmp_path / "source", imagePath="a.tif")
+    (tmp_path / "source/a.png").unlink()
+    write_stack(tmp_path / "source/a.tif", [picture(), picture(1)])
+    with pytest.raises(InputError, match=r"a.tif has 2 pages"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+
+
+def test_names_that_lead_out_of_the_source_write_nothing_there_and_read_nothing(tmp_path):
+    write_image(tmp_path, "secret.png")
+    for name in ("../secret.png", str(tmp_path / "secret.png"), "..\\secret.png", "", "a\0.png"):
+        change(tmp_path / "source", imagePath=name)
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(InputError, match="there is none"):
+            import_annotations(tmp_path / "source", tmp_path / "deep/data")
+        shutil.rmtree(tmp_path / "deep", ignore_errors=True)
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_picture_in_a_labelme_file_serves_where_it_is_missing(tmp_path):
+    import base64
+
+    for name in ("../../evil.png", "..", "/etc/evil.png", "evil.jpg"):
+        data = base64.b64encode(cv2.imencode(".png", picture())[1].tobytes()).decode()
+        change(tmp_path / "source", imagePath=name, imageData=data)
+        (tmp_path / "source/a.png").unlink()
+        import_annotations(tmp_path / "source", tmp_path / "out/data", overwrite=True)
+        (image,) = (tmp_path / "out/data/images").iterdir()
+        assert image.name == ("a.png" if name == ".." else "evil.png")
+        assert (read_image(image)[..., 0] == picture()).all()
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {"data"}
+    change(tmp_path / "source", imagePath="x.png", imageData="AAAA")
+    (tmp_path / "source/a.png").unlink()
+    with pytest.raises(InputError, match="must hold a PNG, JPEG, BMP or TIFF picture"):
+        import_annotations(tmp_path / "source", tmp_path / "other")
+
+
+def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for number, folder in enumerate(("p1", "p2")):
+        write_image(tmp_path / "source", f"{folder}/a.png", seed=number)
+        labelme(tmp_path / f"source/{folder}")
+        write_image(tmp_path / "source", f"{folder}/a.png", seed=number)
+    import_annotations(tmp_path / "source", tmp_path / "data")
+    for number, folder in enumerate(("p1", "p2")):
+        assert (read_image(tmp_path / f"data/images/{folder}/a.png")[..., 0] == picture(number)).all()
+        assert (ids(tmp_path / f"data/masks/{folder}/a.png") == truth()).all()
+    assert unet_tf.check(tmp_path / "data").splits["train"].pairs >= 1
+
+
+def test_two_annotations_of_one_picture_and_two_pictures_of_one_stem_are_refused(tmp_path):
+    labelme(tmp_path / "source")
+    shutil.copy(tmp_path / "source/a.json", tmp_path / "source/b.json")
+    with pytest.raises(InputError, match="annotated once"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    (tmp_path / "source/b.json").unlink()
+    write_image(tmp_path / "source", "a.bmp")
+    with pytest.raises(InputError, match="name of its own"):
+        import_annotations(tmp_path / "source", tmp_path / "data", empty="background")
+
+
+def test_an_out_that_holds_something_stays(tmp_path):
+    labelme(tmp_path / "source")
+    (tmp_path / "data").mkdir()
+    import_annotations(tmp_path / "source", tmp_path / "data")
+    with pytest.raises(InputError, match="is not empty"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    (tmp_path / "data/old").touch()
+    import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
+    assert not (tmp_path / "data/old").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(InputError, match="is not empty"):
+        import_annotations(tmp_path / "source", tmp_path / "mine", overwrite=True)
+    for out in (tmp_path, tmp_path / "source"):
+        with pytest.raises(InputError, match="must not hold what is imported"):
+            import_annotations(tmp_path / "source", out, overwrite=True)
+    assert (tmp_path / "mine/thesis.txt").exists() and (tmp_path / "source/a.json").exists()
+
+
+def test_an_earlier_import_in_the_source_is_no_part_of_it(tmp_path):
+    labelme(tmp_path)
+    for overwrite in (False, True):
+        done = import_annotations(tmp_path, tmp_path / "data", overwrite=overwrite)
+        assert done.pictures == 1 and not done.notes
+    assert import_annotations(tmp_path, tmp_path / "other").pictures == 1
+
+
+def test_a_signal_leaves_nothing(tmp_path):
+    labelme(tmp_path / "source")
+    with pytest.raises(signals.Stopped), signals.stoppable():
+        import_annotations(tmp_path / "source", tmp_path / "data", on_picture=lambda done, total: signals.tell())
+    assert not (tmp_path / "data").exists() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_damaged_picture_is_named_as_it_is_in_the_source(tmp_path):
+    labelme(tmp_path / "source")
+    image = tmp_path / "source/a.png"
+    image.write_bytes(image.read_bytes()[:60])
+    with pytest.raises(InputError) as caught:
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    assert caught.value.file == image and str(image) in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_crowds_are_of_the_class_and_void_in_masks_of_objects(tmp_path):
+    file = KINDS["coco"](tmp_path / "source")
+    content = json.loads(file.read_text())
+    content["annotations"][1]["iscrowd"] = 1
+    file.write_text(json.dumps(content))
+    import_annotations(file, tmp_path / "a")
+    assert (ids(tmp_path / "a/masks/a.png") == truth()).all()
+    done = import_annotations(file, tmp_path / "b", instances=True)
+    assert (ids(tmp_path / "b/masks/a.png") == np.array([0, 1, 65535])[truth()]).all()
+    assert done.flags == [("masks", "instance"), ("void", "65535")]
+    assert unet_tf.check(tmp_path / "b", **done.settings).splits["train"].void == (truth() == 2).sum()
+
+
+def test_parts_of_an_object_have_one_id(tmp_path):
+    shapes = [{"label": "cell", "points": points, "group_id": 5} for points in SHAPES.values()]
+    change(tmp_path / "source", shapes=[*shapes, {"label": "cell", "points": [[0, 16], [4, 16], [4, 20], [0, 20]]}])
+    import_annotations(tmp_path / "source", tmp_path / "data", instances=True)
+    mask = ids(tmp_path / "data/masks/a.png")
+    assert (mask[:14] == (truth() > 0)[:14]).all() and (mask[16:, :4] == 2).all()
+
+
+def test_more_objects_than_16_bits_number(tmp_path):
+    side = 300
+    image = np.zeros((side, side), np.uint8)
+    (tmp_path / "source").mkdir()
+    cv2.imwrite(str(tmp_path / "source/a.png"), image)
+    columns, rows = np.meshgrid(np.arange(side), np.arange(side))
+    corners = np.stack([columns, rows], -1).reshape(-1, 1, 2) + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    annotations = [
+        {"image_id": 1, "category_id": 1, "segmentation": [points]} for points in corners.reshape(-1, 8).tolist()
+    ]
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "cell"}]}
+    (tmp_path / "source/a.json").write_text(json.dumps(content | {"annotations": annotations}))
+    import_annotations(tmp_path / "source", tmp_path / "data", instances=True)
+    mask = ids(tmp_path / "data/masks/a.tif")
+    assert mask.dtype == np.uint32 and len(np.unique(mask)) == side**2 and 65535 not in mask
+
+
+@pytest.mark.parametrize("names", [["1", "2"], ["a, b", "#c"], ["Tumor: CD3+", "'q'"], ["日本", "x y"]])
+def test_any_name_of_a_class_comes_back(names, tmp_path):
+    shapes = [{"label": name, "points": points} for name, points in zip(names, SHAPES.values(), strict=True)]
+    change(tmp_path / "source", shapes=shapes)
+    import_annotations(tmp_path / "source", tmp_path / "data")
+    there = unet_tf.check(tmp_path / "data").classes[1:]
+    expected = {"1": "class1", "2": "class2", "'q'": "q"}
+    assert sorted(there) == sorted(expected.get(name, name) for name in names)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_links_out_of_the_source_are_not_followed_to_annotations(tmp_path):
+    labelme(tmp_path / "other")
+    labelme(tmp_path / "source")
+    (tmp_path / "source/link").symlink_to(tmp_path / "other", target_is_directory=True)
+    done = import_annotations(tmp_path / "source/a.json", tmp_path / "data", images=tmp_path / "other")
+    assert done.pictures == 1
+
+
+def test_choices_that_are_none(tmp_path):
+    labelme(tmp_path / "source")
+    for wrong in ({"overlap": "big"}, {"empty": "no"}, {"program": "paint"}, {"images": tmp_path / "none"}):
+        with pytest.raises(InputError):
+            import_annotations(tmp_path / "source", tmp_path / "data", **wrong)
+    with pytest.raises(InputError, match="There is no"):
+        import_annotations(tmp_path / "nothing", tmp_path / "data")
+    assert not Path(tmp_path / "data").exists()

@@ -1,0 +1,77 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from unet_tf.annotations.raster import areas, rasterise
+from unet_tf.annotations.read_geojson import is_geojson, read_geojson
+from unet_tf.data.structure import Damage
+
+
+def square(low, high):
+    return [[low, low], [high, low], [high, high], [low, high], [low, low]]
+
+
+def read(*geometries, properties=None):
+    skipped = Counter()
+    features = [{"type": "Feature", "geometry": one, "properties": properties} for one in geometries]
+    return read_geojson(Path("a.ome.geojson"), {"type": "FeatureCollection", "features": features}, skipped)[0], skipped
+
+
+def test_holes_and_parts():
+    found, _ = read(
+        {"type": "Polygon", "coordinates": [square(0, 8), square(2, 4)]},
+        {"type": "MultiPolygon", "coordinates": [[square(0, 2)], [square(4, 8), square(5, 6)]]},
+        {"type": "GeometryCollection", "geometries": [{"type": "Polygon", "coordinates": [square(0, 1)]}]},
+    )
+    assert areas(rasterise(found.shapes, 9, 9), 4).tolist() == [60, 4, 15, 1]
+    assert [shape.group for shape in found.shapes] == [None, 1, 1, 2]
+    assert (found.picture, found.stem, found.shown, found.size) == ("a.ome", True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("properties", "name"),
+    [
+        ({"classification": {"name": "Tumor", "color": [1, 2, 3]}}, "Tumor"),
+        ({"classification": {"names": ["Tumor", "CD3+"]}}, "Tumor: CD3+"),
+        ({"classification": "Tumor"}, "Tumor"),
+        ({"classification": {"name": "Ignore*"}}, "void"),
+        ({}, "object"),
+        (None, "object"),
+    ],
+)
+def test_classes_of_qupath(properties, name):
+    assert read({"type": "Polygon", "coordinates": [square(0, 1)]}, properties=properties)[0].shapes[0].name == name
+
+
+def test_third_coordinates_are_left_out_and_lines_counted():
+    ring = [[x, y, 7] for x, y in square(0, 2)]
+    found, skipped = read({"type": "Polygon", "coordinates": [ring]}, {"type": "LineString", "coordinates": []}, None)
+    assert areas(rasterise(found.shapes, 9, 9), 1).tolist() == [4] and skipped.total() == 2
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"type": "Polygon"},
+        {"type": "Polygon", "coordinates": [[[1, "a"], [1, 2], [3, 4]]]},
+        {"type": "Polygon", "coordinates": [3]},
+        {"type": "Polygon", "coordinates": [[[1], [2], [3]]]},
+        {"type": "MultiPolygon", "coordinates": [3]},
+        {"type": "GeometryCollection", "geometries": [{"type": "GeometryCollection", "geometries": []}]},
+        {"coordinates": []},
+        [],
+    ],
+)
+def test_wrong_geometries_are_damaged(geometry):
+    with pytest.raises(Damage, match="feature 0"):
+        read(geometry)
+
+
+def test_a_list_and_a_feature_are_geojson_too():
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [square(0, 2)]}, "properties": {}}
+    for content in ([feature], feature):
+        assert is_geojson(content)
+        assert len(read_geojson(Path("a.json"), content, Counter())[0].shapes) == 1
+    assert not is_geojson([]) and not is_geojson({"type": "FeatureCollection", "features": 3})
+    assert is_geojson({"type": "FeatureCollection", "features": []})

@@ -1,0 +1,63 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from kinds_of_annotations import truth, voc, write_image
+from PIL import Image
+
+from unet_tf import import_annotations
+from unet_tf.annotations.read_voc import read_voc
+from unet_tf.data.pictures import read_mask, write_picture
+from unet_tf.data.structure import Damage
+
+
+def test_without_a_list_of_colours_indices_are_the_challenge_s(tmp_path):
+    voc(tmp_path)
+    (tmp_path / "labelmap.txt").unlink()
+    mask = truth() * 15
+    mask[0] = 255
+    for name in ("SegmentationClass", "SegmentationObject"):
+        write_picture(tmp_path / name / "a.png", mask, np.zeros((256, 3), np.uint8))
+    (found,) = read_voc(tmp_path, Counter())
+    assert {shape.name for shape in found.shapes} == {"void", "class15", "class30"}  # there are no 31
+    write_picture(tmp_path / "SegmentationClass/a.png", np.minimum(mask, 20), np.zeros((256, 3), np.uint8))
+    assert {shape.name for shape in read_voc(tmp_path, Counter())[0].shapes} == {"person", "tvmonitor"}
+
+
+def test_objects_of_two_classes_keep_every_pixel_s_class(tmp_path):
+    voc(tmp_path)
+    objects = np.zeros((20, 24), np.uint8)
+    objects[truth() > 0] = 1
+    write_picture(tmp_path / "SegmentationObject/a.png", objects, np.zeros((256, 3), np.uint8))
+    import_annotations(tmp_path, tmp_path.with_name("classes"))
+    assert (read_mask(tmp_path.with_name("classes") / "masks/a.png", ids=True) == truth()).all()
+    (found,) = read_voc(tmp_path, Counter())
+    assert {(shape.name, shape.group) for shape in found.shapes} == {("cell", 1), ("vessel", 1)}
+
+
+def test_colours_without_a_table_are_looked_up(tmp_path):
+    voc(tmp_path)
+    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)[truth()]
+    write_picture(tmp_path / "SegmentationClass/a.png", colours)
+    assert {shape.name for shape in read_voc(tmp_path, Counter())[0].shapes} == {"cell", "vessel"}
+    colours[0, 0] = 9
+    write_picture(tmp_path / "SegmentationClass/a.png", colours)
+    with pytest.raises(Damage, match="colour #090909"):
+        read_voc(tmp_path, Counter())
+    (tmp_path / "labelmap.txt").unlink()
+    with pytest.raises(Damage, match="has colours and no table"):
+        read_voc(tmp_path, Counter())
+
+
+def test_two_masks_of_two_sizes_are_damaged(tmp_path):
+    voc(tmp_path)
+    Image.fromarray(truth()[:9], "L").save(tmp_path / "SegmentationObject/a.png")
+    with pytest.raises(Damage, match="must have one size"):
+        read_voc(tmp_path, Counter())
+
+
+def test_pictures_without_a_mask_are_left_out(tmp_path):
+    voc(tmp_path / "source")
+    write_image(tmp_path / "source", "JPEGImages/b.png")
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    assert done.pictures == 1 and "nothing is annotated: 1, left out" in done.notes[0]

@@ -1,0 +1,74 @@
+from collections import Counter
+
+import pytest
+from kinds_of_annotations import yolo
+
+from unet_tf import InputError, import_annotations
+from unet_tf.annotations.read_yolo import is_yolo, read_yolo, yolo_names
+from unet_tf.data.structure import Damage
+
+
+def read(tmp_path, text, names=None):
+    file, skipped = tmp_path / "a.txt", Counter()
+    file.write_text(text)
+    return read_yolo(file, names or {}, skipped)[0], skipped
+
+
+def test_outlines_in_shares_of_the_sides(tmp_path):
+    found, skipped = read(tmp_path, "1 0 0 .5 0 .5 1\r\n\n0 0.1 0.1 0.2 0.2\n0 0 0 1 1 1 0 0 0\n", {1: "vessel"})
+    assert [(shape.name, len(shape.rings[0])) for shape in found.shapes] == [("vessel", 3), ("class0", 3)]
+    assert skipped == {"boxes, which are no outlines": 1} and found.shares and found.stem
+
+
+@pytest.mark.parametrize("line", ["0 1 2 3", "a 0 0 1 1 1 0", "0 0 0 1 nan 1 0", "0 0 0 1 inf 1 0", "-1 0 0 1 1 1 0",
+                                  "0 0 0 1 1 x 0", "0.5 0 0 1 1 1 0", f"{'9' * 30} 0 0 1 1 1 0"])  # fmt: skip
+def test_wrong_lines_are_damaged(line, tmp_path):
+    with pytest.raises(Damage, match="line 2"):
+        read(tmp_path, f"0 0 0 1 1 1 0\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("0 .1 .2 .3 .4\n", True), ("cat 1 2\n", False), ("", False), ("1\n", False)]
+)
+def test_the_first_line_tells(text, is_one, tmp_path):
+    (tmp_path / "a.txt").write_text(text)
+    assert is_yolo(tmp_path / "a.txt") == is_one
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "names"),
+    [
+        ("data.yaml", "names: [cell, vessel]", {0: "cell", 1: "vessel"}),
+        ("my.yml", "names: {0: cell, 7: vessel}", {0: "cell", 7: "vessel"}),
+        ("classes.txt", "cell\nvessel\n", {0: "cell", 1: "vessel"}),
+        ("other.yaml", "path: x", {}),
+    ],
+)
+def test_names_of_classes(file, text, names, tmp_path):
+    (tmp_path / file).write_text(text)
+    assert yolo_names(tmp_path) == names
+
+
+@pytest.mark.parametrize(
+    "text", ["names: 3", "names: [1, 2]", "names: {a: b}", "names: [", "&a [*a]: {", "!!python/x y"]
+)
+def test_damaged_lists_of_names_are_refused_by_name(text, tmp_path):
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        yolo_names(tmp_path)
+    assert caught.value.file == tmp_path / "data.yaml"
+
+
+def test_splits_stay_apart(tmp_path):
+    import shutil
+
+    yolo(tmp_path / "one")
+    for split in ("train", "val"):
+        for role, name in (("images", "a.png"), ("labels", "a.txt")):
+            (tmp_path / f"source/{role}/{split}").mkdir(parents=True)
+            shutil.copy(tmp_path / f"one/{role}/{name}", tmp_path / f"source/{role}/{split}/{name}")
+    shutil.copy(tmp_path / "one/data.yaml", tmp_path / "source")
+    import_annotations(tmp_path / "source", tmp_path / "data")
+    from unet_tf import check
+
+    assert {name: one.pairs for name, one in check(tmp_path / "data").splits.items()} == {"train": 1, "val": 1}

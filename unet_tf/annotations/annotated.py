@@ -1,0 +1,220 @@
+"""What every reader of annotations gives, and how they read what a file may hold in any state."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.annotations.shapes import Shape
+from unet_tf.data.structure import Damage
+
+NAMELESS = "object"
+"""Class of shapes that bear no name."""
+BACKGROUND, VOID_NAME = "background", "void"
+"""Classes that are what no shape covers, and what counts nowhere, in whatever case they are written."""
+MOST = 1 << 30
+"""Pixels from the picture's corner that a coordinate may lie away, where it is a coordinate at all."""
+SAGITTA = 0.01
+"""Pixels by which the polygon that stands for an ellipse is off at most."""
+ATTRIBUTES = ("class", "label", "name", "type", "category", "category_name", "classname", "class_name")
+"""Attributes that are believed to name the class where there are several, in this order, in lower case."""
+
+RECORD = "import.json"
+"""What an import says of itself, in the folder that it makes; such folders are no part of another source."""
+Skipped = Counter[str]
+"""What a reader left out: words -> how often."""
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """The annotations of one picture.
+
+    Attributes:
+        file: that holds them.
+        picture: its name or path, as the file has it.
+        shapes: in the order of the file.
+        size: height and width, as the file has them; None where it does not say.
+        stem: `picture` lacks the suffix; "" where nothing says which picture it is.
+        shown: the program shows pictures turned as their EXIF says, so that its coordinates are those of the turned
+            picture; False where it shows the pixels as they are stored.
+        shares: coordinates are shares of the sides of the picture, and not pixels.
+        embedded: gives the picture file that lies in the annotations, if one does.
+    """
+
+    file: Path
+    picture: str
+    shapes: tuple[Shape, ...]
+    size: tuple[int, int] | None = None
+    stem: bool = False
+    shown: bool = True
+    shares: bool = False
+    embedded: Callable[[], bytes] | None = None
+
+
+def load_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        Damage: it is none; its numbers are not finite.
+    """
+    try:
+        return json.loads(path.read_bytes(), parse_constant=_refuse)
+    except RecursionError as error:
+        raise Damage("its brackets are nested too deeply") from error
+    except ValueError as error:
+        raise Damage(str(error)) from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"numbers must be finite; received {constant}")
+
+
+def field(value: Any, name: str, kind: type, where: str) -> Any:
+    """A field of a JSON object, which must be there and of a type (float: any finite number).
+
+    Raises:
+        Damage: it is not.
+    """
+    if not isinstance(value, dict):
+        raise Damage(f"{where} must be an object; received {str(value)[:60]}")
+    if name not in value:
+        raise Damage(f"{where} must have the field {name!r}; it has {', '.join(map(str, list(value)[:9])) or 'none'}")
+    return typed(value[name], kind, f"{name!r} of {where}")
+
+
+def typed(value: Any, kind: type, where: str) -> Any:
+    """A value that must be of a type (float: any finite number below 2^30 in size).
+
+    Raises:
+        Damage: it is not.
+    """
+    if kind is float:
+        if type(value) not in (int, float) or not abs(value) <= MOST or not math.isfinite(value):
+            raise Damage(f"{where} must be a number of up to {MOST}; received {str(value)[:60]}")
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        words = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}.get(kind, kind.__name__)
+        raise Damage(f"{where} must be {words}; received {str(value)[:60]}")
+    return value
+
+
+def size_of(value: Any, height: str, width: str, where: str) -> tuple[int, int] | None:
+    """Height and width that an object gives in two fields, or None where it has neither.
+
+    Raises:
+        Damage: they are no sizes.
+    """
+    if value.get(height) is None and value.get(width) is None:
+        return None
+    size = field(value, height, int, where), field(value, width, int, where)
+    if not all(0 < side < MOST for side in size):
+        raise Damage(f"{where} must be of a pixel at least; received {size[0]}x{size[1]}")
+    return size
+
+
+def points(value: Any, where: str) -> NDArray[np.float64]:
+    """(N, 2) x and y of a list of points.
+
+    Raises:
+        Damage: it is none, or a coordinate is no number of up to 2^30.
+    """
+    try:
+        found = np.asarray(value)
+    except ValueError as error:
+        raise Damage(f"{where} must be a list of points [x, y]: {error}") from error
+    if not found.size:
+        return np.zeros((0, 2))
+    if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind not in "iuf":
+        raise Damage(f"{where} must be a list of points [x, y]; received {str(value)[:60]}")
+    return checked(found, where)
+
+
+def checked(found: NDArray, where: str) -> NDArray[np.float64]:
+    """Coordinates as float64.
+
+    Raises:
+        Damage: one is not finite or beyond 2^30.
+    """
+    found = found.astype(np.float64)
+    if not (np.abs(found) <= MOST).all():
+        wrong = found[~(np.abs(found) <= MOST)][0]
+        raise Damage(f"{where} must have coordinates of up to {MOST}; received {wrong}")
+    return found
+
+
+def ring(found: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """A closed ring of (N, 2) points, without the repeated last one; None where fewer than three are left."""
+    if len(found) > 1 and (found[0] == found[-1]).all():
+        found = found[:-1]
+    return found if len(found) > 2 else None
+
+
+def region(
+    name: str, outlines: Iterable[NDArray[np.float64]], skipped: Skipped, group: int | None = None
+) -> list[Shape]:
+    """A shape of outlines, in a list; an empty list, counted, where they have fewer than three points."""
+    rings = tuple(one for one in map(ring, outlines) if one is not None)
+    if not rings:
+        skipped["outlines of fewer than three points"] += 1
+        return []
+    return [Shape(clean(name), rings, group=group)]
+
+
+def rectangle(left: float, top: float, right: float, bottom: float, degrees: float = 0.0) -> NDArray[np.float64]:
+    """(4, 2) corners, turned clockwise about the centre."""
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return turned_about(corners, ((left + right) / 2, (top + bottom) / 2), degrees)
+
+
+def ellipse(x: float, y: float, across: float, down: float, degrees: float = 0.0) -> NDArray[np.float64]:
+    """(N, 2) points of an ellipse with two radii, turned clockwise: off by a hundredth of a pixel at most."""
+    longer = max(abs(across), abs(down), SAGITTA)
+    number = int(np.clip(np.ceil(np.pi / math.acos(max(0.0, 1 - SAGITTA / longer))), 8, 1 << 16))
+    angle = np.arange(number) * (2 * np.pi / number)
+    return turned_about(np.column_stack([x + across * np.cos(angle), y + down * np.sin(angle)]), (x, y), degrees)
+
+
+def turned_about(found: NDArray[np.float64], centre: Sequence[float], degrees: float) -> NDArray[np.float64]:
+    """Points turned clockwise about another."""
+    if not degrees:
+        return found
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return (found - centre) @ np.array([[cos, sin], [-sin, cos]]) + centre
+
+
+def clean(name: object) -> str:
+    """The name of a class in one line of UTF-8; those of background and void as this package writes them."""
+    text = " ".join(str(name).encode("utf-8", "replace").decode().replace("\0", " ").split()).strip("\"'")
+    return text.lower() if text.lower() in (BACKGROUND, VOID_NAME) else text or NAMELESS
+
+
+def class_of(attributes: Any) -> str:
+    """The class that the attributes of a region name: the only one, or the one that is called so.
+
+    Raises:
+        Damage: it is open which of several names the class.
+    """
+    known = {str(key): value for key, value in typed(attributes, dict, "attributes").items() if value not in ("", None)}
+    named = [key for want in ATTRIBUTES for key in known if key.lower() == want] or list(known)
+    if not named:
+        return NAMELESS
+    if len(named) > 1 and named[0].lower() not in ATTRIBUTES:
+        raise Damage(
+            f"one attribute must name the class of a region, called {ATTRIBUTES[0]!r} or {ATTRIBUTES[1]!r} where there "
+            f"are several; received {', '.join(named[:9])}"
+        )
+    value = known[named[0]]
+    if isinstance(value, dict):  # check boxes: {"nucleus": true}
+        ticked = [key for key, tick in value.items() if tick]
+        if len(ticked) != 1:
+            raise Damage(f"{named[0]!r} must name one class; received {str(value)[:60]}")
+        value = ticked[0]
+    return clean(value)

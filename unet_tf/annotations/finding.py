@@ -1,0 +1,149 @@
+"""The pictures that annotations are of: found by name, within one folder, and how they are turned."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from unet_tf.annotations.annotated import RECORD, Annotated
+from unet_tf.data.folder import scan_all, some
+from unet_tf.data.layout import ROLES
+from unet_tf.data.pictures import open_pictures
+from unet_tf.data.png import SIGNATURE, parse_png
+from unet_tf.data.structure import TURNS
+from unet_tf.data.tiff_pages import Tag
+from unet_tf.errors import InputError
+
+MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
+         "masks_instances")  # fmt: skip
+"""Folders in which annotation programs lay pictures that are masks, in lower case."""
+ORIENTATION = 274
+
+
+class PictureIndex:
+    """The pictures in a folder and all folders in it, by name; nothing outside of it is ever read.
+
+    Attributes:
+        root: the folder.
+        paths: of all pictures, sorted.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.paths: list[Path] = []
+        self._named: dict[str, list[Path]] = defaultdict(list)
+        made: set[Path] = set()  # by earlier imports, and folders in them
+        for folder, listing in scan_all(root):
+            if folder != root and (folder.parent in made or (folder / RECORD).is_file()):
+                made.add(folder)
+            elif not any(part.lower() in MASKS for part in folder.relative_to(root).parts):
+                self.paths += [*listing.pictures, *filter(Path.is_file, listing.unread)]
+        self.paths.sort()
+        for path in self.paths:
+            self._named[_form(path.name)].append(path)
+            self._named[_form(path.stem) + "/"].append(path)  # no file name has a slash
+
+    def find(self, one: Annotated, alone: bool) -> Path:
+        """The picture of some annotations.
+
+        Of several that are called alike, the one whose folders fit best what the annotations say, or that lies nearest
+        to them.
+
+        Args:
+            one: the annotations.
+            alone: nothing but this file is imported, so that a picture that is alone too is its picture.
+
+        Raises:
+            InputError: there is none, or several.
+        """
+        parts = [part for part in one.picture.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        if one.stem and parts:
+            parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
+        keys = [_form(parts[-1])] if parts else []
+        if one.stem and keys:  # QuPath and ImageJ may keep the suffix of the picture before their own
+            keys = [keys[0] + "/", keys[0], _form(Path(keys[0]).stem) + "/"]
+        found = next((self._named[key] for key in keys if key in self._named), [])
+        if not found and one.stem and len(self.paths) == 1 and (alone or not keys):
+            found = self.paths
+        if len(found) > 1:
+            found = _nearest(found, parts, one.file)
+        if len(found) == 1:
+            return found[0]
+        what = f"{len(found)}: {some(map(str, found), 4)}" if found else "none"
+        raise InputError(
+            f"{one.file} is about the picture {one.picture or '(of no name)'!r}, of which there must be one in "
+            f"{self.root}; there is {what}. Lay it there, or say with --images where the pictures are.",
+            one.file,
+        )
+
+    def target(self, path: Path) -> Path:
+        """Where a picture belongs below `images/`: as below the root, without folders called "images"."""
+        below = path.relative_to(self.root)
+        return Path(*[part for part in below.parts[:-1] if part.lower() not in (*ROLES["images"], "img")], below.name)
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _nearest(found: list[Path], parts: list[str], file: Path) -> list[Path]:
+    """Those whose last folders are as the annotations say, and of these the ones that share most folders with them."""
+    wanted = [_form(part) for part in parts[:-1]][::-1]
+
+    def fit(path: Path) -> tuple[int, int]:
+        folders = [_form(part) for part in path.parts[:-1]][::-1]
+        same = next((n for n, (a, b) in enumerate(zip(wanted, folders, strict=False)) if a != b), len(wanted))
+        near = zip(path.resolve().parent.parts, file.resolve().parent.parts, strict=False)
+        return same, next((n for n, (a, b) in enumerate(near) if a != b), len(file.resolve().parent.parts))
+
+    fits = [fit(path) for path in found]
+    return [path for path, one in zip(found, fits, strict=True) if one == max(fits)]
+
+
+def orientation(path: Path) -> int:
+    """How a picture file says that it is to be turned, 1 to 8 as in EXIF.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    pictures = open_pictures(path)
+    if pictures.tiff is not None:
+        return pictures.tiff.pages[0][0].number(Tag.ORIENTATION, 1)
+    data = path.read_bytes()
+    if data[:8] == SIGNATURE:
+        return parse_png(data).orientation
+    from PIL import JpegImagePlugin, WebPImagePlugin
+
+    reader: Any = {b"\xff\xd8": JpegImagePlugin.JpegImageFile, b"RI": WebPImagePlugin.WebPImageFile}.get(data[:2])
+    try:
+        found = reader(io.BytesIO(data)).getexif().get(ORIENTATION, 1) if reader else 1
+    except Exception:  # Pillow raises whatever it meets in damaged EXIF, which then turns nothing
+        return 1
+    return found if isinstance(found, int) and found in range(1, 9) else 1
+
+
+def frame(one: Annotated, size: tuple[int, int], turn: int) -> tuple[tuple[int, int], bool]:
+    """The size of the picture in which the coordinates of annotations are, and whether it is the turned one.
+
+    The size that the annotations state decides; where it leaves it open, it is as their program shows pictures.
+
+    Args:
+        one: the annotations.
+        size: height and width of the picture, turned as it is meant.
+        turn: its orientation.
+
+    Raises:
+        InputError: the annotations are of a picture of another size.
+    """
+    stored = size[::-1] if "t" in TURNS.get(turn, "") else size
+    shown = one.shown if one.size is None or stored == size else one.size == size
+    if one.size is not None and one.size != (size if shown else stored):
+        raise InputError(
+            f"Annotations must be of a picture of the same size: {one.file} says {one.size[0]}x{one.size[1]} px of "
+            f"{one.picture!r}, which has {size[0]}x{size[1]}. Export them again for this picture.",
+            one.file,
+        )
+    return (size if shown else stored), shown

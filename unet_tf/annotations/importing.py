@@ -1,0 +1,292 @@
+"""Annotations to a data folder: pictures, masks and the colours of the classes, all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from unet_tf.annotations.annotated import RECORD, Annotated
+from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
+from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
+from unet_tf.annotations.finding import PictureIndex
+from unet_tf.annotations.recognise import Source, read_source
+from unet_tf.data.drawing import VOID_GREY
+from unet_tf.data.folder import alike, some
+from unet_tf.data.palette import PALETTE_FILE
+from unet_tf.data.pictures import open_pictures
+from unet_tf.errors import InputError, about
+from unet_tf.labels import VOID
+from unet_tf.utils.files import replacing
+from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
+from unet_tf.utils.text import shown
+from unet_tf.utils.threads import ahead, cores
+
+OVERLAPS, EMPTIES = ("file", "small"), ("skip", "background", "void")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was imported.
+
+    Attributes:
+        out: the data folder.
+        program: that wrote the annotations, as `--from` names it.
+        pictures: with a mask.
+        shapes: in their masks.
+        classes: names by id; of masks of objects the classes that count as one.
+        instances: the masks hold object ids.
+        void: pixels of the masks count nowhere.
+        notes: what was left out, clipped or decided, a sentence each.
+    """
+
+    out: Path
+    program: str
+    pictures: int
+    shapes: int
+    classes: tuple[str, ...]
+    instances: bool
+    void: bool
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `check` and `train` have to be told of the masks."""
+        if not self.instances:
+            return {}
+        return {"masks": "instance"} | ({"void": (str(VOID_OBJECT),)} if self.void else {})
+
+    @property
+    def flags(self) -> list[tuple[str, str]]:
+        """The same for the command line: names and values."""
+        return [(name, value if isinstance(value, str) else str(VOID_OBJECT)) for name, value in self.settings.items()]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A picture, what is annotated in it, and where it goes below `images/` and `masks/`.
+
+    It goes where it lies in the source, without the folders that all of them share.
+    """
+
+    one: Annotated
+    picture: Path | None  # None: it lies in the annotations
+    target: Path
+
+
+def import_annotations(
+    source: str | Path,
+    out: str | Path,
+    *,
+    program: str | None = None,
+    images: str | Path | None = None,
+    classes: Chosen | None = None,
+    instances: bool = False,
+    overlap: str = "file",
+    empty: str = "skip",
+    overwrite: bool = False,
+    on_file: Progress = unseen,
+    on_picture: Progress = unseen,
+) -> Imported:
+    """Make a data folder of annotations that another program wrote: `images/`, `masks/` and `label_colors.txt`.
+
+    A pixel belongs to a shape if its centre is inside (`unet_tf.annotations.raster.rasterise`). Pictures are copied as
+    they are; masks have the size of the picture as it is meant, turned as EXIF says. Nothing is written anywhere but
+    in `out`, and there all or nothing. docs/annotations.md says of each program what is read.
+
+    Args:
+        source: a file of annotations, or a folder of such and those in it.
+        out: the data folder to make.
+        program: that wrote them: labelme, coco, via, cvat, label-studio, qupath, imagej, voc, supervisely or yolo; None
+            to tell it by the content.
+        images: folder of the pictures; None where they lie in the source, or beside it where that is a file.
+        classes: those that count, and what they are made of, such as "cell=nucleus+cytoplasm,vessel"; None for all.
+        instances: write object ids (uint16, 0 is background) and not classes.
+        overlap: what a pixel of several shapes is of: of the last one in the file ("file"), or of the one with the
+            fewest pixels ("small").
+        empty: what becomes of pictures in which nothing is annotated: "skip", or masks that are "background" or "void".
+        overwrite: replace what an earlier import made in `out`.
+        on_file: called with (files of annotations read, files in all).
+        on_picture: called with (masks written, masks in all).
+
+    Returns:
+        What was imported, and what was not.
+
+    Raises:
+        InputError: annotations or pictures cannot be read, do not fit together or are missing, or `out` is not empty.
+
+    Example:
+        >>> unet_tf.import_annotations("labelme/", "data/cells", classes="cell")  # doctest: +SKIP
+    """
+    source, out = Path(source), Path(out)
+    for name, value, known in (("overlap", overlap, OVERLAPS), ("empty", empty, EMPTIES)):
+        if value not in known:
+            raise InputError(f"{name} must be one of {', '.join(known)}; received {value!r}.")
+    found = read_source(source, program, on_file)
+    root = Path(images) if images is not None else source if source.is_dir() else source.parent
+    if not root.is_dir():
+        raise InputError(f"There is no folder {root}. Give the folder of the pictures with --images.", root)
+    _check_out(out, overwrite, (source, root))
+    tasks, notes = _tasks(found, PictureIndex(root), empty)
+    there = {shape.name for task in tasks for shape in task.one.shapes}
+    if not there:
+        left = " ".join([*notes, *_left_out(found)])
+        raise InputError(f"{source} must annotate areas of pictures in {root}; it has none. {left}".strip(), source)
+    with about(source):
+        chosen = choose_classes(there, classes)
+    counts: Counter[str] = Counter()
+    pixels = np.zeros(VOID + 1, np.int64)
+    colours = np.full((VOID + 1, 3), VOID_GREY, np.uint8)
+    colours[: len(chosen.names)] = colours_of(len(chosen.names))
+    with replacing(out) as temporary:
+        temporary.mkdir()
+        work = partial(_write, temporary, chosen, colours, instances, overlap == "small", empty == "void")
+        for number, drawn in enumerate(ahead(work, tasks, cores()), start=1):
+            counts += drawn.counts
+            pixels += drawn.pixels
+            on_picture(number, len(tasks))
+            look()
+        if not pixels[1:VOID].any():
+            raise InputError(f"{source} must annotate pixels of pictures in {root}; no shape covers one.", source)
+        used = np.flatnonzero(pixels[:VOID])
+        names = chosen.names if instances else tuple(chosen.names[number] for number in used)
+        result = Imported(
+            out, found.program, len(tasks), counts.pop("shapes", 0), names, instances, bool(pixels[VOID]),
+            [*notes, *_notes(found, counts, chosen, pixels, instances, overlap)],
+        )  # fmt: skip
+        if not instances:
+            lines = [*zip(names, map(tuple, colours[used].tolist()), strict=True)]
+            lines += [("void", VOID_GREY)] if pixels[VOID] else []
+            (temporary / PALETTE_FILE).write_text(palette_lines(*zip(*lines, strict=True)), encoding="utf-8")
+        _record(temporary / RECORD, result, source)
+    return result
+
+
+def _check_out(out: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
+    """Raise InputError where the folder holds something that must stay."""
+    real = out.resolve()
+    for one in inputs:
+        if one.resolve() == real or one.resolve().is_relative_to(real):
+            raise InputError(f"{out} must not hold what is imported; {one} lies in it. Choose another --out.", out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (overwrite and (out / RECORD).is_file()):
+        raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier import.", out)
+
+
+def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task], list[str]]:
+    """What is to be drawn, and what is said about the rest."""
+    faults: list[InputError] = []
+    tasks: list[_Task] = []
+    files = {one.file for one in found.pictures}
+    for one in found.pictures:
+        look()
+        try:
+            picture = index.find(one, len(files) == 1)
+            tasks.append(_Task(one, picture, index.target(picture)))
+        except InputError as error:
+            if one.embedded is None:
+                faults.append(error)
+            else:
+                name = PurePosixPath(one.picture.replace("\\", "/")).name.replace("\0", "")
+                tasks.append(_Task(one, None, Path(name if name not in ("", ".", "..") else one.file.stem)))
+    if faults:
+        raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
+    known = {task.picture for task in tasks}
+    others = [path for path in index.paths if path not in known]
+    lone = [task for task in tasks if not task.one.shapes]
+    notes = []
+    if lone or others:
+        done = {"skip": "left out", "background": "background all over", "void": "void all over"}[empty]
+        names = some([task.one.picture for task in lone] + [path.name for path in others], 3)
+        notes.append(f"Pictures in which nothing is annotated: {len(lone) + len(others)}, {done} (--empty): {names}.")
+    if empty == "skip":
+        tasks = [task for task in tasks if task.one.shapes]
+    else:
+        tasks += [_Task(Annotated(path, path.name, ()), path, index.target(path)) for path in others]
+    common = len(Path(os.path.commonpath([task.target.parent for task in tasks])).parts) if tasks else 0
+    tasks = [replace(task, target=Path(*task.target.parts[common:])) for task in tasks]
+    _check_targets(tasks)
+    return tasks, notes
+
+
+def _check_targets(tasks: list[_Task]) -> None:
+    """Raise InputError where two masks would be one file."""
+    targets: dict[str, list[_Task]] = defaultdict(list)
+    for task in tasks:
+        targets[task.target.with_suffix("").as_posix().casefold()].append(task)
+    for same in targets.values():
+        if len(same) > 1:
+            first, second = (task.one for task in same[:2])
+            raise InputError(
+                "Each picture must be annotated once, and have a name of its own without its suffix; "
+                f"{first.picture!r} in {first.file} and {second.picture!r} in {second.file} have one. Take one away.",
+                second.file,
+            )
+
+
+def _write(
+    out: Path, chosen: Classes, colours: np.ndarray, instances: bool, small: bool, void: bool, task: _Task
+) -> Drawn:
+    """Copy a picture and write its mask."""
+    image = out / "images" / task.target
+    image.parent.mkdir(parents=True, exist_ok=True)
+    if task.picture is not None:
+        open_pictures(task.picture)  # one that cannot be read is not said to be one that cannot be written
+        shutil.copyfile(task.picture, image)
+    elif task.one.embedded is not None:
+        image = image.with_suffix(_write_embedded(task.one, image))
+    mask = (out / "masks" / task.target).with_suffix(".png")
+    named = task.picture or task.one.file
+    return draw(task.one, named, image, mask, chosen, None if instances else colours, small, void)
+
+
+def _write_embedded(one: Annotated, image: Path) -> str:
+    """Write the picture that lies in the annotations; the suffix that its content asks for."""
+    try:
+        data = one.embedded() if one.embedded else b""
+    except ValueError as error:
+        raise InputError(f"{one.file} must hold its picture whole: {error}.", one.file) from error
+    suffix = {b"\x89P": ".png", b"\xff\xd8": ".jpg", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}.get(data[:2])
+    if suffix is None:
+        raise InputError(f"{one.file} must hold a PNG, JPEG, BMP or TIFF picture; it holds another.", one.file)
+    image.with_suffix(suffix).write_bytes(data)
+    return suffix
+
+
+def _notes(
+    found: Source, counts: Counter[str], chosen: Classes, pixels: np.ndarray, instances: bool, overlap: str
+) -> list[str]:
+    """What was left out, clipped or decided, in words."""
+    notes = [*found.notes, *_left_out(found)]
+    notes += [f"{what}: {count}." for what, count in sorted(counts.items()) if count]
+    if not instances and (lost := [chosen.names[i] for i in range(1, len(chosen.names)) if not pixels[i]]):
+        notes.append(
+            f"No pixel is of {', '.join(lost)}: other classes cover it, or it lies outside (--overlap {overlap})."
+        )
+    if not instances and not pixels[0]:
+        notes.append("No pixel is background: the classes are those that are annotated, alone.")
+    if instances and len(chosen.names) > 2:
+        notes.append(
+            f"Objects of {', '.join(chosen.names[1:])} are of one class in masks of objects (--classes picks)."
+        )
+    return notes
+
+
+def _left_out(found: Source) -> list[str]:
+    """What the reader counted, in a sentence, if anything."""
+    listed = "; ".join(f"{count} {what}" for what, count in sorted(found.skipped.items()))
+    return [f"Left out: {listed}."] if listed else []
+
+
+def _record(path: Path, result: Imported, source: Path) -> None:
+    """Say what was imported from where; this file marks the folder as one that may be overwritten."""
+    facts = asdict(result) | {"out": shown(result.out), "source": shown(source.absolute())}
+    path.write_text(json.dumps(facts, indent=2, default=str), encoding="utf-8")

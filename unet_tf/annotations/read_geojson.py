@@ -1,0 +1,108 @@
+"""GeoJSON of QuPath: a file a picture, in pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.annotations.annotated import (
+    NAMELESS,
+    VOID_NAME,
+    Annotated,
+    Skipped,
+    clean,
+    field,
+    points,
+    region,
+    typed,
+)
+from unet_tf.annotations.shapes import Shape
+from unet_tf.data.structure import Damage
+
+IGNORED = "Ignore*"
+"""QuPath's class for what is not to be learnt from."""
+
+
+def features_of(content: Any) -> list[Any] | None:
+    """The features of parsed GeoJSON, or None where it is none."""
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        content = content.get("features")
+    elif isinstance(content, dict) and content.get("type") == "Feature":
+        content = [content]
+    if not isinstance(content, list):
+        return None
+    return content if all(isinstance(one, dict) and one.get("type") == "Feature" for one in content) else None
+
+
+def is_geojson(content: Any) -> bool:
+    """Whether parsed JSON is GeoJSON; a bare list must have a feature."""
+    return bool(features_of(content)) or (isinstance(content, dict) and features_of(content) is not None)
+
+
+def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
+    """Read the objects of a picture, which is called like the file; of cells the outline, not the nucleus.
+
+    Args:
+        path: of the file.
+        content: what it holds, parsed.
+        skipped: counts what is no area.
+
+    Raises:
+        Damage: a field is missing or of another type.
+    """
+    shapes: list[Shape] = []
+    for number, one in enumerate(features_of(content) or []):
+        where = f"feature {number}"
+        properties = typed(one.get("properties") or {}, dict, where)
+        geometry = one.get("geometry")
+        if geometry is None:
+            skipped["features without a geometry"] += 1
+            continue
+        for rings in polygons(geometry, where, skipped):
+            shapes += region(
+                _name(properties, where), rings, skipped, number if geometry["type"] != "Polygon" else None
+            )
+    return [Annotated(path, path.stem, tuple(shapes), stem=True, shown=False)]
+
+
+def polygons(geometry: Any, where: str, skipped: Skipped) -> list[list[NDArray[np.float64]]]:
+    """The rings of each polygon of a geometry: the outline first, then the holes.
+
+    Raises:
+        Damage: a field is missing or of another type.
+    """
+    kind = field(geometry, "type", str, where)
+    if kind == "GeometryCollection":
+        parts = field(geometry, "geometries", list, where)
+        if any(isinstance(part, dict) and part.get("type") == kind for part in parts):
+            raise Damage(f"collections of geometries must not hold others; {where} does")
+        return [rings for part in parts for rings in polygons(part, where, skipped)]
+    if kind not in ("Polygon", "MultiPolygon"):
+        skipped[f"geometries of type {kind[:30]}, which are no areas"] += 1
+        return []
+    coordinates = field(geometry, "coordinates", list, where)
+    several = [coordinates] if kind == "Polygon" else coordinates
+    return [[_ring(ring, where) for ring in typed(rings, list, where)] for rings in several]
+
+
+def _ring(value: Any, where: str) -> NDArray[np.float64]:
+    """(N, 2) points; a third coordinate is left out."""
+    if isinstance(value, list) and value and isinstance(value[0], list) and len(value[0]) > 2:
+        value = [point[:2] if isinstance(point, list) else point for point in value]
+    return points(value, where)
+
+
+def _name(properties: dict[str, Any], where: str) -> str:
+    classification = properties.get("classification")
+    if classification is None:
+        return NAMELESS
+    if isinstance(classification, str):
+        name = classification
+    elif "names" in typed(classification, dict, where):  # classes derived from others
+        name = ": ".join(map(str, field(classification, "names", list, where)))
+    else:
+        name = field(classification, "name", str, where)
+    return VOID_NAME if name == IGNORED else clean(name)

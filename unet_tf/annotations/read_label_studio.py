@@ -1,0 +1,140 @@
+"""Label Studio: its JSON export, a list of tasks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from unet_tf.annotations.annotated import (
+    NAMELESS,
+    Annotated,
+    Skipped,
+    clean,
+    ellipse,
+    field,
+    points,
+    rectangle,
+    region,
+    size_of,
+    turned_about,
+    typed,
+)
+from unet_tf.annotations.raster import spans_of
+from unet_tf.annotations.runs import label_studio_alpha
+from unet_tf.annotations.shapes import Shape
+from unet_tf.data.pictures import SUFFIXES
+from unet_tf.data.structure import Damage
+
+KINDS = ("polygon", "rectangle", "ellipse", "brush")
+
+
+def is_label_studio(content: Any) -> bool:
+    """Whether parsed JSON is an export of Label Studio."""
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(one, dict) and isinstance(one.get("data"), dict) for one in content)
+        and any("annotations" in one or "predictions" in one for one in content)
+    )
+
+
+def read_label_studio(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
+    """Read the regions of all tasks: of each the annotation that is marked as ground truth, or else the first.
+
+    Args:
+        path: of the file.
+        content: what it holds, parsed.
+        skipped: counts what is no area, and further annotations of a task.
+
+    Raises:
+        Damage: a field is missing or of another type, or a picture was turned while it was labelled.
+    """
+    found = []
+    for number, task in enumerate(content):
+        where = f"task {task.get('id', number)}"
+        done = [typed(one, dict, where) for one in typed(task.get("annotations") or [], list, where)]
+        done = [one for one in done if not one.get("was_cancelled")]
+        done.sort(key=lambda one: not one.get("ground_truth"))
+        if len(done) > 1:
+            skipped["further annotations of a task by others"] += len(done) - 1
+        if not done and task.get("predictions"):
+            skipped["tasks with predictions alone"] += 1
+        results = field(done[0], "result", list, where) if done else []
+        shapes, size = _shapes(results, where, skipped)
+        found.append(Annotated(path, _picture(task, where), tuple(shapes), size))
+    return found
+
+
+def _picture(task: dict[str, Any], where: str) -> str:
+    """The name of the picture: of the first value that ends as one, after what Label Studio puts before it."""
+    for value in [*task["data"].values(), task.get("file_upload")]:
+        if not isinstance(value, str):
+            continue
+        parts = urlsplit(value) if "://" in value or value.startswith("/") else None
+        name = value if parts is None else (parse_qs(parts.query).get("d") or [unquote(parts.path)])[0]
+        if name.lower().endswith(SUFFIXES):
+            folder, slash, last = name.rpartition("/")
+            return folder + slash + re.sub(r"^[0-9a-f]{8}-", "", last)  # of what was uploaded
+    raise Damage(f"data of {where} must name a picture that ends in {', '.join(SUFFIXES)}")
+
+
+def _shapes(results: list[Any], where: str, skipped: Skipped) -> tuple[list[Shape], tuple[int, int] | None]:
+    shapes: list[Shape] = []
+    labels: dict[Any, list[Any]] = {}  # a region and its label may be two results of one id
+    for number, one in enumerate(results):
+        value = typed(typed(one, dict, where).get("value") or {}, dict, where)
+        if some := [label for key in value if key.endswith("labels") for label in typed(value[key], list, where)]:
+            labels[_id(one, number)] = some
+    sizes, done = set(), set()
+    for number, one in enumerate(results):
+        kind = typed(one.get("type") or "", str, where).removesuffix("labels")
+        if kind not in KINDS:
+            if kind:
+                skipped[f"results of type {kind[:30]}, which are no areas"] += 1
+            continue
+        if _id(one, number) in done:
+            continue
+        done.add(_id(one, number))
+        names = labels.get(_id(one, number), [NAMELESS])
+        if len(names) > 1:
+            skipped["second labels of a region"] += len(names) - 1
+        if one.get("image_rotation"):
+            raise Damage(
+                f"{where} was labelled on a picture that was turned by {one['image_rotation']} degrees in Label "
+                "Studio; turn it back there and export again"
+            )
+        size = size_of(one, "original_height", "original_width", where)
+        sizes.add(size)
+        if size is None or len(sizes) > 1:
+            raise Damage(f"results of {where} must have one original_height and original_width; received {sizes}")
+        shapes += _shape(kind, clean(names[0]), one.get("value") or {}, size, where, skipped)
+    return shapes, sizes.pop() if sizes else None
+
+
+def _id(one: dict[str, Any], number: int) -> str | int:
+    return one["id"] if isinstance(one.get("id"), str) else number
+
+
+def _shape(
+    kind: str, name: str, value: dict[str, Any], size: tuple[int, int], where: str, skipped: Skipped
+) -> list[Shape]:
+    """One region, whose coordinates are hundredths of the picture's sides."""
+    height, width = size[0] / 100, size[1] / 100
+
+    def number(key: str) -> float:
+        return field(value, key, float, where)
+
+    degrees = number("rotation") if "rotation" in value else 0.0
+    if kind == "polygon":
+        return region(name, [points(field(value, "points", list, where), where) * [width, height]], skipped)
+    if kind == "rectangle":
+        left, top = number("x") * width, number("y") * height
+        corners = rectangle(left, top, left + number("width") * width, top + number("height") * height)
+        return region(name, [turned_about(corners, corners[0], degrees)], skipped)  # about its first corner
+    if kind == "ellipse":
+        radii = number("radiusX") * width, number("radiusY") * height
+        return region(name, [ellipse(number("x") * width, number("y") * height, *radii, degrees)], skipped)
+    alpha = label_studio_alpha(field(value, "rle", list, where), *size)
+    return [Shape(name, spans=spans_of(alpha > 0))]

@@ -1,0 +1,121 @@
+"""VGG Image Annotator (VIA), versions 1 and 2: JSON, projects and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unet_tf.annotations.annotated import (
+    Annotated,
+    Skipped,
+    class_of,
+    ellipse,
+    field,
+    points,
+    rectangle,
+    region,
+    typed,
+)
+from unet_tf.annotations.shapes import Shape
+from unet_tf.data.structure import Damage
+from unet_tf.utils.text import read_lines
+
+COLUMNS = ("region_shape_attributes", "region_attributes")
+
+
+def is_via(content: Any) -> bool:
+    """Whether parsed JSON is a project or an export of VIA."""
+    if not isinstance(content, dict) or not content:
+        return False
+    entries = content.get("_via_img_metadata", content)
+    return isinstance(entries, dict) and all(
+        isinstance(one, dict) and "filename" in one and "regions" in one for one in entries.values()
+    )
+
+
+def read_via(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
+    """Read the regions of all pictures of a JSON file.
+
+    Args:
+        path: of the file.
+        content: what it holds, parsed.
+        skipped: counts what is no area.
+
+    Raises:
+        Damage: a field is missing or of another type, or nothing says which attribute is the class.
+    """
+    found = []
+    for key, one in content.get("_via_img_metadata", content).items():
+        regions = one["regions"]
+        listed = list(regions.values()) if isinstance(regions, dict) else typed(regions, list, f"regions of {key}")
+        shapes = [
+            shape
+            for number, each in enumerate(listed)
+            for shape in _shape(
+                field(each, "shape_attributes", dict, f"region {number} of {key}"),
+                field(each, "region_attributes", dict, f"region {number} of {key}"), skipped,
+            )
+        ]  # fmt: skip
+        found.append(Annotated(path, field(one, "filename", str, key), tuple(shapes)))
+    return found
+
+
+def is_via_csv(path: Path) -> bool:
+    """Whether a text file begins with the columns of VIA."""
+    with path.open("rb") as file:
+        head = file.readline(4096)
+    return all(name.encode() in head for name in COLUMNS)
+
+
+def read_via_csv(path: Path, skipped: Skipped) -> list[Annotated]:
+    """Read the regions of all pictures of a CSV file, as `read_via` does."""
+    rows = _rows(read_lines(path))
+    shapes: dict[str, list[Shape]] = {}
+    for number, row in enumerate(rows, start=2):
+        name = row.get("filename") or row.get("#filename")
+        if not name or any(row.get(column) is None for column in COLUMNS):
+            raise Damage(f"line {number} must have filename, {' and '.join(COLUMNS)}")
+        own = shapes.setdefault(name, [])
+        try:
+            outline, attributes = (json.loads(row[column]) for column in COLUMNS)
+        except (ValueError, RecursionError) as error:
+            raise Damage(f"line {number} must hold JSON in its columns {' and '.join(COLUMNS)}: {error}") from error
+        if outline != {}:  # a picture without a region has a line, too
+            own += _shape(typed(outline, dict, f"line {number}"), attributes, skipped)
+    return [Annotated(path, name, tuple(own)) for name, own in shapes.items()]
+
+
+def _rows(lines: Iterable[str]) -> list[dict[str, str]]:
+    try:
+        return list(csv.DictReader((line for line in lines if line), strict=True))
+    except csv.Error as error:
+        raise Damage(f"it is no CSV: {error}") from error
+
+
+def _shape(outline: dict[str, Any], attributes: Any, skipped: Skipped) -> list[Shape]:
+    def number(name: str) -> float:
+        return field(outline, name, float, "a region")
+
+    kind = outline.get("name")
+    if kind == "polygon":
+        across, down = (field(outline, f"all_points_{axis}", list, "a region") for axis in "xy")
+        if len(across) != len(down):
+            raise Damage(f"a polygon must have as many x as y; received {len(across)} and {len(down)}")
+        rings = points([*zip(across, down, strict=True)], "a polygon")
+    elif kind == "rect":
+        left, top = number("x"), number("y")
+        rings = rectangle(left, top, left + number("width"), top + number("height"))
+    elif kind == "circle":
+        rings = ellipse(number("cx"), number("cy"), number("r"), number("r"))
+    elif kind == "ellipse":
+        theta = number("theta") if "theta" in outline else 0.0  # radians
+        rings = ellipse(number("cx"), number("cy"), number("rx"), number("ry"), float(np.degrees(theta)))
+    else:
+        skipped[f"regions of shape {str(kind)[:30]}, which are no areas"] += 1
+        return []
+    return region(class_of(attributes), [rings], skipped)

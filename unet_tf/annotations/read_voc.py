@@ -1,0 +1,101 @@
+"""Pascal VOC: SegmentationClass, and SegmentationObject where objects are told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.annotations.annotated import VOID_NAME, Annotated, Skipped, clean
+from unet_tf.annotations.shapes import Shape
+from unet_tf.data.folder import list_pictures
+from unet_tf.data.palette import LABEL_MAP, PALETTE_FILE, Palette, find_palette
+from unet_tf.data.pictures import read_mask
+from unet_tf.data.structure import Damage
+from unet_tf.labels import VOID
+
+CLASSES, OBJECTS = "SegmentationClass", "SegmentationObject"
+NAMES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""The classes of the challenge by their index, which count where no list of colours lies beside the masks."""
+
+
+def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
+    """Read the masks of a folder of Pascal VOC's layout; index or colour 255 of the boundary is void.
+
+    Args:
+        folder: that holds SegmentationClass.
+        skipped: nothing is.
+
+    Raises:
+        Damage: a mask has a colour that nothing names, or the two masks of a picture differ in size.
+        InputError: a mask cannot be read.
+    """
+    palette = find_palette(folder)
+    return [_annotated(path, folder, palette) for path in list_pictures(folder / CLASSES)]
+
+
+def _annotated(path: Path, folder: Path, palette: Palette | None) -> Annotated:
+    label, names = _label(path, palette)
+    objects = np.zeros(label.shape, np.int64)
+    if (other := next((folder / OBJECTS).glob(f"{_escaped(path.stem)}.*"), None)) is not None:
+        objects = _codes(other)[0].astype(np.int64)
+        if objects.shape != label.shape:
+            raise Damage(f"{path} and {other} must have one size; they have {label.shape} and {objects.shape}")
+    # an object may have pixels of several classes in masks that people changed: each is a part of it
+    parts = objects * (int(label.max(initial=0)) + 1) + label
+    shapes = []
+    for code, spans in _by_value(parts).items():
+        group, number = divmod(code, int(label.max(initial=0)) + 1)
+        if names[number] != "background":
+            alone = names[number] == VOID_NAME or not other
+            shapes.append(Shape(names[number], spans=spans, group=None if alone else int(group)))
+    size = (label.shape[0], label.shape[1])
+    return Annotated(path, path.stem, tuple(shapes), size, stem=True)
+
+
+def _label(path: Path, palette: Palette | None) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """(H, W) numbers of a mask, and what each of them is called."""
+    codes, coloured = _codes(path, palette is not None)
+    there = np.unique(codes).tolist()
+    if palette is None:
+        if coloured:
+            raise Damage(f"{path} has colours and no table of them: list them in {LABEL_MAP} or {PALETTE_FILE}")
+        named = (
+            dict(enumerate(NAMES)) if max((c for c in there if c != VOID), default=0) < len(NAMES) else {0: NAMES[0]}
+        )
+        return codes, {code: VOID_NAME if code == VOID else named.get(code, f"class{code}") for code in there}
+    named = {(red << 16) + (green << 8) + blue: clean(name) for name, (red, green, blue) in zip(*palette, strict=True)}
+    named.setdefault(0xE0E0C0, VOID_NAME)  # the boundary, in the challenge's table of colours
+    if strange := [code for code in there if code not in named]:
+        raise Damage(f"{path} has the colour #{strange[0]:06x}, which {LABEL_MAP} does not list")
+    table = {code: number for number, code in enumerate(there)}
+    return np.searchsorted(there, codes), {table[code]: named[code] for code in there}
+
+
+def _codes(path: Path, colours: bool = False) -> tuple[NDArray[np.int64], bool]:
+    """(H, W) indices or grey values, or 0xRRGGBB where colours are wanted or nothing else is there."""
+    mask = read_mask(path, ids=not colours)
+    if mask.ndim == 2 and not colours:
+        return mask.astype(np.int64), False
+    mask = np.repeat(mask[..., None], 3, axis=2) if mask.ndim == 2 else mask
+    return mask.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]), True
+
+
+def _by_value(mask: NDArray) -> dict[int, NDArray[np.int32]]:
+    """The spans of each value of a mask, in the order of the values; linear in the picture."""
+    width = mask.shape[1]
+    flat = mask.ravel()
+    new = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]) | (np.arange(flat.size) % width == 0))
+    values, lengths = flat[new], np.diff(new, append=flat.size)
+    order = np.argsort(values, kind="stable")
+    spans = np.column_stack([new // width, new % width, new % width + lengths])[order].astype(np.int32)
+    starts = np.flatnonzero(np.diff(values[order], prepend=-1))
+    return dict(zip(values[order][starts].tolist(), np.split(spans, starts[1:]), strict=True))
+
+
+def _escaped(stem: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
