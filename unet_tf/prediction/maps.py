@@ -103,9 +103,9 @@ def predict_map(
         parts = out.with_name(f"{out.name}.parts.zarr")
         shared = (chunk, memory, tta, shard, scheduler, overwrite)
         predict_large(run, image, parts, None, *shared, is_map=True, on_chunk=on_chunk, on_pixels=on_pixels)
-        if _left(parts):  # another job has them, and will put them together
-            return out
         try:
+            if _left(parts):  # another job has them, and will put them together
+                return out
             _write(parts, source, out, predictor_for(str(net), source.model))
         except InputError:
             if not (out.exists() and _is_done(out, source.settings(), False)):  # another job has just done so
