@@ -92,5 +92,7 @@ def read_npz(data: bytes) -> NDArray:
             if members[0].file_size > DEFLATE * len(data):
                 raise Damage(f"it declares {members[0].file_size} bytes in {len(data)}, which cannot hold them")
             return read_npy(archive.read(members[0]))
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
+    except (Damage, Unread):
+        raise
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError, NotImplementedError, zlib.error) as error:
         raise Damage(f"it is no whole zip file: {error}") from error

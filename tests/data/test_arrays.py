@@ -1,0 +1,55 @@
+"""Arrays as picture files: what is damaged is read as NumPy reads it, or refused."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from fuzz_readers import mutated
+from kinds_of_files import kinds
+
+from unet_tf.data.arrays import NPY, check_shape, read_npy, read_npz
+from unet_tf.data.structure import Damage, Unread
+
+COUNT = int(os.environ.get("UNET_TF_FUZZ", "600"))
+WHOLE = [kind for kind in kinds() if kind.suffix in (".npy", ".npz") and not kind.refused]
+
+
+@pytest.mark.filterwarnings("ignore")  # NumPy warns of headers that it takes for Python 2's
+def test_a_damaged_array_is_read_as_numpy_reads_it_or_refused():
+    rng = np.random.default_rng(0)
+    read = 0
+    for number in range(COUNT):
+        data = mutated(WHOLE[number % len(WHOLE)].data, WHOLE[0].data, rng)
+        try:
+            found = (read_npy if data[:6] == NPY else read_npz)(data)
+        except (Damage, Unread):
+            continue
+        expected = np.load(io.BytesIO(data))
+        expected = expected if isinstance(expected, np.ndarray) else next(iter(expected.values()))
+        np.testing.assert_array_equal(found, expected)
+        read += 1
+    assert read > COUNT // 20
+
+
+@pytest.mark.parametrize(
+    ("shape", "refused"),
+    [
+        ((3, 512, 512), "must be the last axis"),
+        ((13, 64, 64), "must be the last axis"),
+        ((2, 3, 4), "must be the last axis"),
+        ((512, 512, 3), ""),
+        ((13, 13, 13), ""),
+        ((1, 9, 1), ""),
+        ((2000, 9, 1025), "must be the last axis"),
+        ((4, 5, 6, 3), "must be"),
+        ((), "must be"),
+        ((0, 4), "with a pixel at least"),
+    ],
+)
+def test_channels_are_the_last_axis_and_no_more_than_rows(shape, refused):
+    if not refused:
+        check_shape(shape, np.dtype("u1"))
+        return
+    with pytest.raises(Unread, match=refused):
+        check_shape(shape, np.dtype("u1"))
