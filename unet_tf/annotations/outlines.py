@@ -1,0 +1,197 @@
+"""Outlines of numbered objects, exact to the pixel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+RIGHT, DOWN, LEFT, UP = range(4)
+"""Directions of a border whose object lies on its right hand, y down: a turn to the right is one more."""
+Rings = tuple[NDArray[np.float64], ...]
+
+
+class _Borders(NamedTuple):
+    """Straight pieces of border, from corner to corner; a point (x, y) is the number y (W + 1) + x."""
+
+    owner: NDArray  # (N,) the object
+    start: NDArray[np.int64]  # (N,) point
+    stop: NDArray[np.int64]  # (N,) point
+    direction: NDArray[np.int64]  # (N,)
+
+
+def find_outlines(ids: NDArray) -> dict[int, Rings]:
+    """Outline each object along the borders of its pixels, in time linear in pixels and corners.
+
+    The centres of exactly its pixels lie inside an odd number of an object's rings. No ring meets itself, so that they
+    are valid polygons everywhere: pixels that touch at a corner alone lie in two rings that share this point.
+
+    Args:
+        ids: (H, W) integers: the number of each pixel's object, 0 where there is none.
+
+    Returns:
+        Number -> rings of `unet_tf.annotations.shapes.Shape`, in order of the numbers, corners alone. An outer ring
+        runs clockwise on the screen, its area by `signed_area` positive, and is followed by its holes, which run the
+        other way.
+
+    Example:
+        >>> {number: [ring.tolist() for ring in rings] for number, rings in find_outlines(np.array([[0, 7]])).items()}
+        {7: [[[1.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0]]]}
+    """
+    borders, width = _borders(ids), ids.shape[1] + 1
+    order, first = _rings(borders)
+    if not len(first):
+        return {}
+    y, x = np.divmod(borders.start, width)
+    points = np.stack([x, y], axis=1)[order].astype(np.float64)
+    ring = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(order))))  # (N,) of each ordered border
+    areas = _areas(points, first)
+    shell = np.arange(len(first))
+    holes = areas < 0
+    if holes.any():
+        shell = _shells(ids, borders, order, ring, x, holes)
+    owner = borders.owner[order[first]]
+    rings = np.split(points, first[1:])
+    found: dict[int, list[NDArray[np.float64]]] = {}
+    for i in np.lexsort((holes, shell, owner)).tolist():
+        found.setdefault(int(owner[i]), []).append(rings[i])
+    return {number: tuple(some) for number, some in found.items()}
+
+
+def signed_area(ring: NDArray[np.float64]) -> float:
+    """The area that a ring encloses: positive where it runs clockwise on the screen, y down.
+
+    Args:
+        ring: (N, 2) x and y.
+
+    Returns:
+        Pixels.
+
+    Example:
+        >>> signed_area(np.array([[0, 0], [2, 0], [2, 1], [0, 1]]))
+        2.0
+    """
+    return float(_areas(ring, np.zeros(1, np.int64))[0])
+
+
+def polygons_of(rings: Rings) -> list[Rings]:
+    """Part the rings of an object, in the order of `find_outlines`, into outer rings, each with its holes.
+
+    Args:
+        rings: of one object; a ring that runs counter-clockwise is a hole of the outer ring before it.
+
+    Returns:
+        Polygons, the outer ring of each first.
+    """
+    polygons: list[list[NDArray[np.float64]]] = []
+    for ring in rings:
+        if signed_area(ring) > 0 or not polygons:
+            polygons.append([])
+        polygons[-1].append(ring)
+    return [tuple(one) for one in polygons]
+
+
+def _borders(ids: NDArray) -> _Borders:
+    """The borders of all objects, maximal straight pieces; those to the right come first, in reading order."""
+    width = ids.shape[1] + 1
+    padded = np.pad(ids, 1)
+    above, below = padded[:-1, 1:-1], padded[1:, 1:-1]  # (H + 1, W) on either side of each line of pixels
+    before, after = padded[1:-1, :-1].T, padded[1:-1, 1:].T  # (W + 1, H)
+    pieces = []
+    for direction, inside, outside in (
+        (RIGHT, below, above), (DOWN, before, after), (LEFT, above, below), (UP, after, before)
+    ):  # fmt: skip
+        border = (inside != 0) & (inside != outside)
+        goes_on = border[:, 1:] & border[:, :-1] & (inside[:, 1:] == inside[:, :-1])
+        line, start = np.nonzero(border & ~np.pad(goes_on, ((0, 0), (1, 0))))
+        _, last = np.nonzero(border & ~np.pad(goes_on, ((0, 0), (0, 1))))
+        owner = inside[line, start]
+        ends = [line * width + at if direction in (RIGHT, LEFT) else at * width + line for at in (start, last + 1)]
+        if direction in (LEFT, UP):
+            ends.reverse()
+        pieces.append((owner, *ends, np.full(len(line), direction)))
+    return _Borders(*(np.concatenate(some) for some in zip(*pieces, strict=True)))
+
+
+def _rings(borders: _Borders) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order in which the borders follow each other, ring after ring, and where each ring begins in it.
+
+    Where two pixels of an object touch at a corner alone there are two ways on. To the right stays at the pixel, to the
+    left goes over to the other. All rings turn right first; one that comes by a point twice is parted there by turning
+    left, which makes two of it: a hole, or a part, of its own.
+    """
+    keys = borders.start * 4 + borders.direction
+    by_key = np.argsort(keys)
+    keys = keys[by_key]
+
+    def way(turn: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        wanted = borders.stop * 4 + (borders.direction + turn) % 4
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        other = by_key[place]
+        return other, (keys[place] == wanted) & (borders.owner[other] == borders.owner)
+
+    if not len(keys):
+        return keys, keys
+    (right, has_right), (left, has_left) = way(1), way(-1)
+    links = np.where(has_right, right, left)
+    order, first = _cycles(links)
+    if (has_right & has_left).any():
+        ring = np.empty(len(order), np.int64)
+        ring[order] = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(order))))
+        parted = has_right & has_left & (ring[right] == ring[left])
+        order, first = _cycles(np.where(parted, left, links))
+    return order, first
+
+
+def _cycles(links: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cycles of a permutation one after another, and where each begins."""
+    following, seen = links.tolist(), bytearray(len(links))
+    order: list[int] = []
+    first: list[int] = []
+    for start in range(len(following)):
+        if not seen[start]:
+            first.append(len(order))
+            at = start
+            while not seen[at]:
+                seen[at] = 1
+                order.append(at)
+                at = following[at]
+    return np.array(order, np.int64), np.array(first, np.int64)
+
+
+def _areas(points: NDArray, first: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The signed area of each of the rings that lie in `points`, (N, 2), one after another."""
+    following = np.arange(1, len(points) + 1)
+    following[np.append(first[1:], len(points)) - 1] = first
+    (x, y), (next_x, next_y) = points.T, points[following].T
+    return np.add.reduceat(x * next_y - next_x * y, first) / 2
+
+
+def _shells(
+    ids: NDArray, borders: _Borders, order: NDArray, ring: NDArray, x: NDArray, holes: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The outer ring of each ring: itself, or that of the pixels around a hole.
+
+    From the leftmost border of a hole, its object's pixels in that row reach left to a border of another ring, which
+    either is the outer one or a hole whose leftmost border lies further to the left.
+    """
+    height, width = ids.shape
+    ring_of = np.empty(len(order), np.int64)
+    ring_of[order] = ring
+    down = np.flatnonzero((borders.direction == DOWN) & holes[ring_of])
+    down = down[np.argsort(x[down], kind="stable")]
+    some, at = np.unique(ring_of[down], return_index=True)  # holes, and a leftmost border of each
+    row, column = np.divmod(borders.start[down[at]], width + 1)
+    changes = np.ones((height, width), bool)  # a pixel unlike the one before it
+    changes[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    starts = np.flatnonzero(changes)
+    begin = starts[np.searchsorted(starts, row * width + column - 1, "right") - 1] % width
+    up = np.flatnonzero(borders.direction == UP)
+    top, line = np.divmod(borders.stop[up], width + 1)
+    left = up[np.searchsorted(line * (height + 1) + top, begin * (height + 1) + row, "right") - 1]
+    shell = np.arange(len(holes))
+    shell[some] = ring_of[left]
+    while holes[shell].any():
+        shell = shell[shell]
+    return shell
