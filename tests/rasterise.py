@@ -1,6 +1,53 @@
-"""Shapes to pixels by the rule of `Shape`, slow and plain: what the tests of annotations compare with."""
+"""Objects drawn by hand, and shapes to pixels by the rule of `Shape`, slow and plain: what writers are tested with.
+
+Import it as `from rasterise import inside`: pytest puts this folder on the path.
+"""
+
+from pathlib import Path
 
 import numpy as np
+
+from unet_tf.annotations.writing import Picture
+from unet_tf.prediction.objects import find_objects
+from unet_tf.prediction.polygons import shapes_of
+
+CLASSES = ("background", "cell", "mitosis: α")
+COLOURS = {"cell": (230, 159, 0), "mitosis: α": (86, 180, 233)}
+PICTURES = {
+    "one pixel": ["1"],
+    "empty": ["0"],
+    "all of it": ["111", "111"],
+    "a row": ["11011"],
+    "a hole": ["111", "101", "111"],
+    "an island in a hole": ["11111", "10001", "10101", "10001", "11111"],
+    "another object in a hole": ["11111", "10001", "10201", "10001", "11111"],
+    "a hole in an island in a hole": ["1111111", "1000001", "1011101", "1010101", "1011101", "1000001", "1111111"],
+    "diagonal": ["10", "01"],
+    "diagonal the other way": ["01", "10"],
+    "diagonal of two objects": ["12", "21"],
+    "a ring closed at a corner": ["110", "101", "111"],
+    "a hole that touches the outside": ["1110", "1011", "1111"],
+    "two holes that touch": ["11111", "10111", "11011", "11111"],
+    "holes that part an object": ["11111", "10111", "11011", "11101", "11111"],
+    "a chess board": ["1010", "0101", "1010", "0101"],
+    "numbers with gaps": ["100000", "000099", "700099"],
+}
+
+
+def picture(rows):
+    """(H, W) ids or classes, a digit each."""
+    return np.array([[int(one) for one in row] for row in rows])
+
+
+def write(writer, path, pages, **settings):
+    """Write the objects of (H, W) labels of classes 0, 1, 2; their ids, page by page."""
+    name = path.parent / "in" / "a.png"
+    height, width = pages[0].shape
+    found = [find_objects(label.astype(np.uint8), np.eye(3, dtype=np.float32)[label] * 0.875) for label in pages]
+    with writer(Path(path), Picture(name, height, width, len(pages), COLOURS)) as add:
+        for ids, objects in found:
+            add(shapes_of(ids, objects, CLASSES, **settings))
+    return [ids for ids, _ in found]
 
 
 def inside(rings, shape):

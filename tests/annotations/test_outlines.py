@@ -6,35 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from rasterise import inside, numbered
+from rasterise import PICTURES, inside, numbered, picture
 
 from unet_tf.annotations.outlines import find_outlines, polygons_of, signed_area
 from unet_tf.prediction.objects import find_objects
 
-PICTURES = {
-    "one pixel": ["1"],
-    "empty": ["0"],
-    "all of it": ["111", "111"],
-    "a row": ["11011"],
-    "a hole": ["111", "101", "111"],
-    "an island in a hole": ["11111", "10001", "10101", "10001", "11111"],
-    "another object in a hole": ["11111", "10001", "10201", "10001", "11111"],
-    "a hole in an island in a hole": ["1111111", "1000001", "1011101", "1010101", "1011101", "1000001", "1111111"],
-    "diagonal": ["10", "01"],
-    "diagonal the other way": ["01", "10"],
-    "diagonal of two objects": ["12", "21"],
-    "a ring closed at a corner": ["110", "101", "111"],
-    "a hole that touches the outside": ["1110", "1011", "1111"],
-    "two holes that touch": ["11111", "10111", "11011", "11111"],
-    "holes that part an object": ["11111", "10111", "11011", "11101", "11111"],
-    "a chess board": ["1010", "0101", "1010", "0101"],
-    "numbers with gaps": ["100000", "000099", "700099"],
-}
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
-
-
-def picture(rows):
-    return np.array([[int(one) for one in row] for row in rows])
 
 
 def check(ids):

@@ -63,7 +63,15 @@ def test_rings_that_would_vanish_stay(tolerance):
     mask = np.zeros((5, 9), np.uint8)
     mask[2, 1:8] = 1  # a line one pixel wide
     (ring,) = find_outlines(mask)[1]
-    assert simplify([ring], tolerance)[0] is ring
+    assert simplify([ring], tolerance)[0].tolist() == [[1, 2], [8, 2], [8, 3], [1, 3]]
+
+
+def test_a_ring_that_would_vanish_is_simplified_less():
+    mask = cv2.circle(np.zeros((30, 30), np.uint8), (15, 15), 9, 1, -1)
+    (ring,) = find_outlines(mask)[1]
+    (new,) = simplify([ring], 100)
+    assert 3 <= len(new) <= 6
+    assert signed_area(new) > 0
 
 
 def test_a_ring_of_a_million_points_is_simplified():

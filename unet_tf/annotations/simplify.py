@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from unet_tf.annotations.outlines import Rings, signed_area
 
+LEAST = 0.01
+"""Pixels: below this nothing is tried again."""
+
 
 def simplify(rings: Sequence[NDArray[np.float64]], tolerance: float) -> Rings:
     """Leave out points of rings, by Douglas and Peucker's algorithm, as long as none lies further from what is left.
 
-    A ring of which this would leave no area, or which it would turn over, stays as it is: no object is lost. Rings are
-    taken one by one, so that those which shared a border may then lie on either side of it, and cross.
+    A ring of which this would leave no area, or which it would turn over, is taken again at half the tolerance, and in
+    the end stays as it is: no object is lost. Rings are taken one by one, so that those which shared a border may then
+    lie on either side of it, and cross.
 
     Args:
         rings: (N, 2) x and y each.
@@ -32,8 +36,24 @@ def simplify(rings: Sequence[NDArray[np.float64]], tolerance: float) -> Rings:
         >>> ring.tolist()
         [[0, 0], [10, 0], [10, 9], [0, 9]]
     """
-    if not tolerance or not rings:
-        return tuple(rings)
+    found = list(rings)
+    left = list(range(len(found))) if tolerance > 0 else []
+    tolerance = min(tolerance, max((float(np.ptp(ring, axis=0).max()) for ring in rings), default=0))
+    while len(left):
+        tried = _simplify([rings[i] for i in left], tolerance)
+        again = []
+        for i, ring in zip(left, tried, strict=True):
+            if signed_area(ring) * signed_area(rings[i]) > 0:
+                found[i] = ring
+            else:
+                again.append(i)
+        tolerance /= 2
+        left = again if tolerance > LEAST else []
+    return tuple(found)
+
+
+def _simplify(rings: Sequence[NDArray[np.float64]], tolerance: float) -> list[NDArray[np.float64]]:
+    """The points of each ring that are left, however few."""
     # Each ring as a line that comes back to its first point, all of them one after another.
     points = np.concatenate([row for ring in rings for row in (ring, ring[:1])])
     stops = np.cumsum([len(ring) + 1 for ring in rings])
@@ -57,8 +77,7 @@ def simplify(rings: Sequence[NDArray[np.float64]], tolerance: float) -> Rings:
         begin, end = np.concatenate([begin[some], middle]), np.concatenate([middle, end[some]])
         begin, end = begin[end - begin > 1], end[end - begin > 1]
         least = tolerance * tolerance
-    fewer = (points[start:stop][kept[start:stop]] for start, stop in zip(starts, stops - 1, strict=True))
-    return tuple(new if signed_area(new) * signed_area(old) > 0 else old for new, old in zip(fewer, rings, strict=True))
+    return [points[start:stop][kept[start:stop]] for start, stop in zip(starts, stops - 1, strict=True)]
 
 
 def _squared_distances(points: NDArray, begin: NDArray, end: NDArray) -> NDArray[np.float64]:

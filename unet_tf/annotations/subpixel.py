@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +40,15 @@ def find_subpixel_outlines(
     """
     from contourpy import FillType, contour_generator
 
-    second, best = np.moveaxis(np.partition(probabilities, (-2, -1), axis=-1)[..., -2:], -1, 0)
-    lead = np.pad(np.clip(best - second, LEAST, 1), 1, mode="edge")
+    best = np.partition(probabilities, (-2, -1), axis=-1)[..., -2:]  # (H, W, 2), the second and the first
+    lead = np.pad(np.clip(best[..., 1] - best[..., 0], LEAST, 1), 1, mode="edge")
     padded = np.pad(ids, 1)
     found = {}
     for number, (top, left, bottom, right) in enumerate(boxes, start=1):
         window = slice(top, bottom + 3), slice(left, right + 3)
         height = np.where(padded[window] == number, lead[window], -lead[window])
-        polygons, offsets = contour_generator(z=height, fill_type=FillType.OuterOffset).filled(0, 2)
+        filled: Any = contour_generator(z=height, fill_type=FillType.OuterOffset).filled(0, 2)
+        polygons, offsets = filled
         centre = left - 0.5, top - 0.5  # of the window's first pixel
         found[number] = tuple(
             points[first : last - 1] + centre  # the last point repeats the first

@@ -227,6 +227,7 @@ def evaluate(
 @app.command(
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
     "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
+    "unet-tf predict runs/cells scans/ --out masks/ --polygons geojson,labelme --min-area 20 --simplify 0.7\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
 )
@@ -259,6 +260,20 @@ def predict(
         bool, typer.Option(help="Write NAME_instances.tif, an id for each connected piece, and NAME_objects.csv.")
     ] = False,
     min_area: Annotated[int, typer.Option(help="Pixels of the smallest piece that counts.")] = 1,
+    polygons: Annotated[
+        str,
+        typer.Option(
+            help="Write the outlines of the pieces: geojson (annotations of QuPath), detections (of QuPath), coco, "
+            "labelme, imagej; or several, parted by commas.",
+            show_default="none",
+        ),
+    ] = "",
+    simplify: Annotated[
+        float, typer.Option(help="Leave out points of outlines that lie so many pixels or less from what is left.")
+    ] = 0,
+    subpixel: Annotated[
+        bool, typer.Option(help="Let outlines run between the pixels, where the probabilities are equal.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
     shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
     scheduler: Annotated[
@@ -278,6 +293,7 @@ def predict(
 
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
+    extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     if out.suffix == ".zarr":
         if len(inputs) > 1 or any(extras[name] for name in extras if name != "format"):
             raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
