@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from rasterise import PICTURES, inside, numbered, picture
 
-from unet_tf.annotations.outlines import find_outlines, polygons_of, signed_area
+from unet_tf.annotations.outlines import find_outlines, polygons_of, signed_area, signed_areas
 from unet_tf.prediction.objects import find_objects
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -20,6 +20,7 @@ def check(ids):
     assert list(outlines) == [one for one in np.unique(ids).tolist() if one]
     np.testing.assert_array_equal(numbered(outlines, ids.shape), ids)
     for number, rings in outlines.items():
+        assert signed_areas(rings).tolist() == [signed_area(ring) for ring in rings]
         assert sum(map(signed_area, rings)) == (ids == number).sum()
         for ring in rings:
             assert ring.dtype == np.float64

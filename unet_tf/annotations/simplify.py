@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.annotations.outlines import Rings, signed_area
+from unet_tf.annotations.outlines import Rings, signed_areas
 
 LEAST = 0.01
 """Pixels: below this nothing is tried again."""
@@ -37,18 +37,18 @@ def simplify(rings: Sequence[NDArray[np.float64]], tolerance: float) -> Rings:
         [[0, 0], [10, 0], [10, 9], [0, 9]]
     """
     found = list(rings)
-    left = list(range(len(found))) if tolerance > 0 else []
-    tolerance = min(tolerance, max((float(np.ptp(ring, axis=0).max()) for ring in rings), default=0))
+    if not found or not tolerance:
+        return tuple(found)
+    areas = signed_areas(rings)
+    left = np.arange(len(found))
+    tolerance = min(tolerance, float(np.ptp(np.concatenate(rings))))
     while len(left):
-        tried = _simplify([rings[i] for i in left], tolerance)
-        again = []
-        for i, ring in zip(left, tried, strict=True):
-            if signed_area(ring) * signed_area(rings[i]) > 0:
-                found[i] = ring
-            else:
-                again.append(i)
+        tried = _simplify([rings[i] for i in left.tolist()], tolerance)
+        good = signed_areas(tried) * areas[left] > 0
+        for i in np.flatnonzero(good):
+            found[left[i]] = tried[i]
         tolerance /= 2
-        left = again if tolerance > LEAST else []
+        left = left[~good] if tolerance > LEAST else left[:0]
     return tuple(found)
 
 
