@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -56,6 +57,19 @@ def test_every_setting_of_train_is_one_of_the_config():
     parameters = {p.name for p in typer.main.get_command(app).commands["train"].params}
     own = {"data", "out", "resume", "config", "preset", "tensorboard", "help"}
     assert parameters - own == {f.name for f in fields(TrainConfig)}
+
+
+def test_outlines_are_written_where_they_are_asked_for(call, tmp_path):
+    run = Path(__file__).parents[1] / "saved" / "run_0_1"
+    write_picture(tmp_path / "in" / "a.png", np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8))
+    polygons = "--polygons coco,geojson --simplify 0.5 --subpixel --min-area 2".split()
+    code, out, _ = call("predict", run, tmp_path / "in", "--out", tmp_path / "out", *polygons)
+    assert code == 0, out
+    assert {path.name for path in (tmp_path / "out").glob("a.*")} == {"a.png", "a.coco.json", "a.geojson"}
+    code, _, err = call("predict", run, tmp_path / "in", "--out", tmp_path / "other", "--polygons", "yolo")
+    assert (code, "received yolo" in err) == (1, True), err
+    code, _, err = call("predict", run, tmp_path / "in", "--out", tmp_path / "m.zarr", "--polygons", "coco")
+    assert (code, "no other outputs" in err) == (1, True), err
 
 
 def test_the_way_from_check_to_export(call, cells, tmp_path):
