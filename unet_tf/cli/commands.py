@@ -257,7 +257,11 @@ def predict(
     ] = False,
     overlay: Annotated[bool, typer.Option(help="Write NAME_overlay.png too, the mask laid over the picture.")] = False,
     instances: Annotated[
-        bool, typer.Option(help="Write NAME_instances.tif, an id for each connected piece, and NAME_objects.csv.")
+        bool,
+        typer.Option(
+            help="Write NAME_instances.tif, or .zarr beside NAME.zarr: an id for each connected piece; and "
+            "NAME_objects.csv."
+        ),
     ] = False,
     min_area: Annotated[int, typer.Option(help="Pixels of the smallest piece that counts.")] = 1,
     polygons: Annotated[
@@ -290,18 +294,29 @@ def predict(
     quiet_tensorflow()
     import unet_tf
     from unet_tf.prediction.large import stored_nodata
+    from unet_tf.prediction.large_objects import number_objects
 
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
     extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     if out.suffix == ".zarr":
-        if len(inputs) > 1 or any(extras[name] for name in extras if name != "format"):
-            raise InputError("A zarr array of labels is made of one image, with --chunk and no other outputs.")
+        if len(inputs) > 1 or any(extras[name] for name in extras if name not in ("format", "instances")):
+            raise InputError(
+                "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances."
+            )
+        if instances and shard is not None:
+            raise InputError(
+                "--instances needs all chunks: give it without --shard, once all jobs are done: what is done stays."
+            )
         with working(AGAIN) as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
             unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
             speed = bars.speed or "all of it was there"
+            count = number_objects(out, min_area, bars.counter("chunks numbered")) if instances else 0
         console.print(f"Class ids: {literal(str(out))}; {speed}")
+        if instances:
+            beside = literal(str(out.with_name(f"{out.stem}_instances.zarr")))
+            console.print(f"Ids of {count:,} objects: {beside}, and {literal(out.stem)}_objects.csv")
         print_nodata(inputs[:1], stored_nodata(out))
         return
     if axes or chunk:
