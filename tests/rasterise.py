@@ -72,3 +72,19 @@ def numbered(outlines, shape):
         assert not ids[found].any()
         ids[found] = number
     return ids
+
+
+def mask(path, label, chunk, fill=True):
+    """A mask as `predict_large` writes it."""
+    import zarr
+
+    names = [{"label-value": number, "class": f"class {number}"} for number in range(3)]
+    colours = [{"label-value": number, "rgba": [number, 2, 3, 255]} for number in range(3)]
+    ome = {"version": "0.5", "multiscales": [{"datasets": [{"path": "0"}]}]}
+    ome["image-label"] = {"properties": names, "colors": colours}
+    group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome}, overwrite=True)
+    chunks = (*[1] * (label.ndim - 2), *(min(a, b) for a, b in zip(chunk, label.shape[-2:], strict=True)))
+    array = group.create_array("0", shape=label.shape, dtype="uint8", chunks=chunks, fill_value=0)
+    if fill:
+        array.with_config({"write_empty_chunks": True})[...] = label
+    return path

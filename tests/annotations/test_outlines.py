@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from rasterise import PICTURES, inside, numbered, picture
 
-from unet_tf.annotations.outlines import find_outlines, polygons_of, signed_area, signed_areas
+from unet_tf.annotations.outlines import (
+    Borders,
+    find_borders,
+    find_outlines,
+    outlines_of,
+    polygons_of,
+    signed_area,
+    signed_areas,
+)
 from unet_tf.prediction.objects import find_objects
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -54,6 +62,22 @@ def test_the_pixels_of_any_ids_come_back(ids):
 @settings(deadline=None, max_examples=150)
 def test_the_pixels_of_any_objects_come_back(label):
     check(find_objects(label)[0])
+
+
+@given(arrays.arrays(np.uint16, SHAPES, elements=st.integers(0, 2)), SHAPES)
+@settings(deadline=None, max_examples=150)
+def test_borders_of_windows_make_the_same_outlines(ids, window):
+    height, width = ids.shape
+    padded = np.pad(ids, 1)
+    found = [
+        find_borders(padded[top : top + window[0] + 2, left : left + window[1] + 2], width, top, left)
+        for top in range(0, height, window[0])
+        for left in range(0, width, window[1])
+    ]
+    joined = outlines_of(Borders(*map(np.concatenate, zip(*found, strict=True))), width)
+    assert {number: [ring.tolist() for ring in rings] for number, rings in joined.items()} == {
+        number: [ring.tolist() for ring in rings] for number, rings in find_outlines(ids).items()
+    }
 
 
 def test_rings_are_as_drawn_by_hand():

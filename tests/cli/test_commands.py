@@ -80,13 +80,14 @@ def test_objects_of_an_array_are_those_of_the_picture(call, tmp_path):
     zarr.create_array(str(tmp_path / "image.zarr"), data=image, chunks=(16, 16))
     where = run, tmp_path / "image.zarr", "--out", tmp_path / "m.zarr"
     code, _, err = call("predict", *where, "--chunk", "16", "--instances", "--shard", "1/2")
-    assert (code, "--instances needs all chunks" in err) == (1, True), err
-    code, out, _ = call("predict", *where, "--chunk", "16", "--instances", "--min-area", "2")
+    assert (code, "need all chunks" in err) == (1, True), err
+    code, out, _ = call("predict", *where, "--chunk", "16", "--polygons", "geojson", "--min-area", "2")
     assert code == 0
     expected, found = find_objects(zarr.open_array(str(tmp_path / "m.zarr" / "0"), mode="r")[...], None, 2)
     assert f"Ids of {len(found)} objects" in out
     np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "m_instances.zarr" / "0"), mode="r")[...], expected)
     assert len((tmp_path / "m_objects.csv").read_text().splitlines()) == 1 + len(found)
+    assert len(json.loads((tmp_path / "m.geojson").read_text())["features"]) == len(found)
 
 
 def test_the_way_from_check_to_export(call, cells, tmp_path):

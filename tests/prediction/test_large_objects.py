@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from rasterise import mask
 
 from unet_tf.errors import InputError
 from unet_tf.prediction.large_objects import number_objects
@@ -14,18 +15,6 @@ from unet_tf.prediction.objects import find_objects
 from unet_tf.utils.signals import Stopped, stoppable
 
 zarr = pytest.importorskip("zarr")
-
-
-def mask(path, label, chunk, fill=True):
-    """A mask as `predict_large` writes it."""
-    names = [{"label-value": number, "class": f"class {number}"} for number in range(3)]
-    ome = {"version": "0.5", "multiscales": [{"datasets": [{"path": "0"}]}], "image-label": {"properties": names}}
-    group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome}, overwrite=True)
-    chunks = (*[1] * (label.ndim - 2), *(min(a, b) for a, b in zip(chunk, label.shape[-2:], strict=True)))
-    array = group.create_array("0", shape=label.shape, dtype="uint8", chunks=chunks, fill_value=0)
-    if fill:
-        array.with_config({"write_empty_chunks": True})[...] = label
-    return path
 
 
 def outputs(path):

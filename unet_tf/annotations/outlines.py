@@ -13,7 +13,7 @@ RIGHT, DOWN, LEFT, UP = range(4)
 Rings = tuple[NDArray[np.float64], ...]
 
 
-class _Borders(NamedTuple):
+class Borders(NamedTuple):
     """Straight pieces of border, from corner to corner; a point (x, y) is the number y (W + 1) + x."""
 
     owner: NDArray  # (N,) the object
@@ -40,24 +40,77 @@ def find_outlines(ids: NDArray) -> dict[int, Rings]:
         >>> {number: [ring.tolist() for ring in rings] for number, rings in find_outlines(np.array([[0, 7]])).items()}
         {7: [[[1.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0]]]}
     """
-    borders, width = _borders(ids), ids.shape[1] + 1
+    return outlines_of(find_borders(np.pad(ids, 1), ids.shape[1]), ids.shape[1])
+
+
+def outlines_of(borders: Borders, width: int) -> dict[int, Rings]:
+    """Put borders together to outlines.
+
+    Args:
+        borders: all of some objects, by `find_borders` of the whole picture or of all windows of it.
+        width: of the picture, pixels.
+
+    Returns:
+        As `find_outlines`: the same, whatever the windows.
+    """
+    by_start = np.lexsort(
+        (borders.start, borders.direction)
+    )  # so that a ring begins at one corner, whatever the windows
+    borders = Borders(*(values[by_start] for values in borders))
     order, first = _rings(borders)
     if not len(first):
         return {}
-    y, x = np.divmod(borders.start, width)
-    points = np.stack([x, y], axis=1)[order].astype(np.float64)
     ring = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(order))))  # (N,) of each ordered border
+    y, x = np.divmod(borders.start, width + 1)
+    points = np.stack([x, y], axis=1)[order].astype(np.float64)
     areas = _areas(points, first)
-    shell = np.arange(len(first))
-    holes = areas < 0
+    shell, holes = np.arange(len(first)), areas < 0
     if holes.any():
-        shell = _shells(ids, borders, order, ring, x, holes)
+        shell = _shells(borders, width, order, ring, holes)
     owner = borders.owner[order[first]]
-    rings = np.split(points, first[1:])
+    before = np.arange(-1, len(order) - 1)
+    before[first] = np.append(first[1:], len(order)) - 1
+    corner = borders.direction[order] != borders.direction[order[before]]  # else a border that two windows share
+    rings = np.split(points[corner], np.searchsorted(np.flatnonzero(corner), first[1:]))
     found: dict[int, list[NDArray[np.float64]]] = {}
     for i in np.lexsort((holes, shell, owner)).tolist():
         found.setdefault(int(owner[i]), []).append(rings[i])
     return {number: tuple(some) for number, some in found.items()}
+
+
+def find_borders(ids: NDArray, width: int, top: int = 0, left: int = 0) -> Borders:
+    """Find the borders of the objects in a window of a picture, straight pieces as long as they go on in it.
+
+    Args:
+        ids: (h + 2, w + 2) the window and a pixel around it: 0 beyond the edge of the picture.
+        width: of the picture, pixels.
+        top: first row of the window.
+        left: first column of the window.
+
+    Returns:
+        The borders on the window's own pixels.
+    """
+    own, stride = ids[1:-1, 1:-1], width + 1
+    pieces = []
+    for direction, outside in (
+        (RIGHT, ids[:-2, 1:-1]), (DOWN, ids[1:-1, 2:]), (LEFT, ids[2:, 1:-1]), (UP, ids[1:-1, :-2])
+    ):  # fmt: skip
+        upright = direction in (DOWN, UP)
+        inside, outside = (own.T, outside.T) if upright else (own, outside)
+        border = (inside != 0) & (inside != outside)
+        goes_on = border[:, 1:] & border[:, :-1] & (inside[:, 1:] == inside[:, :-1])
+        line, start = np.nonzero(border & ~np.pad(goes_on, ((0, 0), (1, 0))))
+        _, last = np.nonzero(border & ~np.pad(goes_on, ((0, 0), (0, 1))))
+        owner = inside[line, start]
+        line = line + (direction in (DOWN, LEFT))  # on the far side of its pixels
+        begin, end = (
+            (at + top) * stride + line + left if upright else (line + top) * stride + at + left
+            for at in (start, last + 1)
+        )
+        if direction in (LEFT, UP):
+            begin, end = end, begin
+        pieces.append((owner, begin, end, np.full(len(line), direction)))
+    return Borders(*(np.concatenate(some) for some in zip(*pieces, strict=True)))
 
 
 def signed_area(ring: NDArray[np.float64]) -> float:
@@ -102,29 +155,7 @@ def polygons_of(rings: Rings) -> list[Rings]:
     return [tuple(one) for one in polygons]
 
 
-def _borders(ids: NDArray) -> _Borders:
-    """The borders of all objects, maximal straight pieces; those to the right come first, in reading order."""
-    width = ids.shape[1] + 1
-    padded = np.pad(ids, 1)
-    above, below = padded[:-1, 1:-1], padded[1:, 1:-1]  # (H + 1, W) on either side of each line of pixels
-    before, after = padded[1:-1, :-1].T, padded[1:-1, 1:].T  # (W + 1, H)
-    pieces = []
-    for direction, inside, outside in (
-        (RIGHT, below, above), (DOWN, before, after), (LEFT, above, below), (UP, after, before)
-    ):  # fmt: skip
-        border = (inside != 0) & (inside != outside)
-        goes_on = border[:, 1:] & border[:, :-1] & (inside[:, 1:] == inside[:, :-1])
-        line, start = np.nonzero(border & ~np.pad(goes_on, ((0, 0), (1, 0))))
-        _, last = np.nonzero(border & ~np.pad(goes_on, ((0, 0), (0, 1))))
-        owner = inside[line, start]
-        ends = [line * width + at if direction in (RIGHT, LEFT) else at * width + line for at in (start, last + 1)]
-        if direction in (LEFT, UP):
-            ends.reverse()
-        pieces.append((owner, *ends, np.full(len(line), direction)))
-    return _Borders(*(np.concatenate(some) for some in zip(*pieces, strict=True)))
-
-
-def _rings(borders: _Borders) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _rings(borders: Borders) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The order in which the borders follow each other, ring after ring, and where each ring begins in it.
 
     Where two pixels of an object touch at a corner alone there are two ways on. To the right stays at the pixel, to the
@@ -143,8 +174,8 @@ def _rings(borders: _Borders) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
     if not len(keys):
         return keys, keys
-    (right, has_right), (left, has_left) = way(1), way(-1)
-    links = np.where(has_right, right, left)
+    (right, has_right), (ahead, has_ahead), (left, has_left) = way(1), way(0), way(-1)
+    links = np.where(has_right, right, np.where(has_ahead, ahead, left))
     order, first = _cycles(links)
     if (has_right & has_left).any():
         ring = np.empty(len(order), np.int64)
@@ -178,30 +209,28 @@ def _areas(points: NDArray, first: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.add.reduceat(x * next_y - next_x * y, first) / 2
 
 
-def _shells(
-    ids: NDArray, borders: _Borders, order: NDArray, ring: NDArray, x: NDArray, holes: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _shells(borders: Borders, width: int, order: NDArray, ring: NDArray, holes: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The outer ring of each ring: itself, or that of the pixels around a hole.
 
     From the leftmost border of a hole, its object's pixels in that row reach left to a border of another ring, which
     either is the outer one or a hole whose leftmost border lies further to the left.
     """
-    height, width = ids.shape
     ring_of = np.empty(len(order), np.int64)
     ring_of[order] = ring
+    x = borders.start % (width + 1)
     down = np.flatnonzero((borders.direction == DOWN) & holes[ring_of])
     down = down[np.argsort(x[down], kind="stable")]
     some, at = np.unique(ring_of[down], return_index=True)  # holes, and a leftmost border of each
-    row, column = np.divmod(borders.start[down[at]], width + 1)
-    changes = np.ones((height, width), bool)  # a pixel unlike the one before it
-    changes[:, 1:] = ids[:, 1:] != ids[:, :-1]
-    starts = np.flatnonzero(changes)
-    begin = starts[np.searchsorted(starts, row * width + column - 1, "right") - 1] % width
     up = np.flatnonzero(borders.direction == UP)
-    top, line = np.divmod(borders.stop[up], width + 1)
-    left = up[np.searchsorted(line * (height + 1) + top, begin * (height + 1) + row, "right") - 1]
+    lengths = (borders.start[up] - borders.stop[up]) // (width + 1)
+    nth = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    places = np.repeat(borders.stop[up], lengths) + nth * (
+        width + 1
+    )  # (row, x) of each pixel with a border on its left
+    by_place = np.argsort(places)
+    nearest = np.searchsorted(places[by_place], borders.start[down[at]]) - 1
     shell = np.arange(len(holes))
-    shell[some] = ring_of[left]
+    shell[some] = ring_of[np.repeat(up, lengths)[by_place[nearest]]]
     while holes[shell].any():
         shell = shell[shell]
     return shell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,6 +51,20 @@ def simplify(rings: Sequence[NDArray[np.float64]], tolerance: float) -> Rings:
         tolerance /= 2
         left = left[~good] if tolerance > LEAST else left[:0]
     return tuple(found)
+
+
+def simplify_all(outlines: dict[int, Rings], tolerance: float) -> dict[int, Rings]:
+    """`simplify` the rings of many objects, all at once.
+
+    Args:
+        outlines: number -> rings.
+        tolerance: as for `simplify`.
+
+    Returns:
+        Number -> rings, in the same order.
+    """
+    rings = iter(simplify([ring for some in outlines.values() for ring in some], tolerance))
+    return {number: tuple(itertools.islice(rings, len(some))) for number, some in outlines.items()}
 
 
 def _simplify(rings: Sequence[NDArray[np.float64]], tolerance: float) -> list[NDArray[np.float64]]:

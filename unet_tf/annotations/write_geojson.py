@@ -41,15 +41,29 @@ def geojson_writer(path: Path, picture: Picture, kind: str = "annotation") -> It
         def add(shapes: Sequence[Shape]) -> None:
             nonlocal page
             for number, shape in enumerate(shapes, start=1):
-                geometry = geometry_of(shape.rings)
-                if picture.pages > 1:
-                    geometry["plane"] = {"c": -1, "z": page, "t": 0}
-                features.append(
-                    {"type": "Feature", "geometry": geometry, "properties": _properties(number, shape, picture, kind)}
-                )
+                features.append(feature_of(number, shape, picture, kind, page))
             page += 1
 
         yield add
+
+
+def feature_of(number: int, shape: Shape, picture: Picture, kind: str, page: int) -> dict[str, Any]:
+    """Describe an object as `geojson_writer` does.
+
+    Args:
+        number: of the object.
+        shape: its class, rings and probability.
+        picture: whose object it is.
+        kind: "annotation" or "detection".
+        page: from 0.
+
+    Returns:
+        The Feature.
+    """
+    geometry = geometry_of(shape.rings)
+    if picture.pages > 1:
+        geometry["plane"] = {"c": -1, "z": page, "t": 0}
+    return {"type": "Feature", "geometry": geometry, "properties": _properties(number, shape, picture, kind)}
 
 
 def geometry_of(rings: Rings) -> dict[str, Any]:

@@ -295,28 +295,36 @@ def predict(
     import unet_tf
     from unet_tf.prediction.large import stored_nodata
     from unet_tf.prediction.large_objects import number_objects
+    from unet_tf.prediction.large_polygons import KINDS, outline_objects
+    from unet_tf.prediction.polygons import parse_polygons
 
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
     extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     if out.suffix == ".zarr":
-        if len(inputs) > 1 or any(extras[name] for name in extras if name not in ("format", "instances")):
+        kinds = parse_polygons(polygons, simplify, subpixel)
+        if len(inputs) > 1 or probabilities or overlay or subpixel or set(kinds) - KINDS.keys():
             raise InputError(
-                "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances."
+                "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
+                f"and --polygons {' or '.join(KINDS)}."
             )
-        if instances and shard is not None:
+        if (instances or kinds) and shard is not None:
             raise InputError(
-                "--instances needs all chunks: give it without --shard, once all jobs are done: what is done stays."
+                "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "
+                "is done stays."
             )
         with working(AGAIN) as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
             unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
             speed = bars.speed or "all of it was there"
-            count = number_objects(out, min_area, bars.counter("chunks numbered")) if instances else 0
+            count = number_objects(out, min_area, bars.counter("chunks numbered")) if instances or kinds else 0
+            outlines = [outline_objects(out, kind, simplify, bars.counter("chunks outlined")) for kind in kinds]
         console.print(f"Class ids: {literal(str(out))}; {speed}")
-        if instances:
+        if instances or kinds:
             beside = literal(str(out.with_name(f"{out.stem}_instances.zarr")))
             console.print(f"Ids of {count:,} objects: {beside}, and {literal(out.stem)}_objects.csv")
+        for path in outlines:
+            console.print(f"Outlines: {literal(str(path))}")
         print_nodata(inputs[:1], stored_nodata(out))
         return
     if axes or chunk:

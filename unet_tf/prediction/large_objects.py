@@ -52,10 +52,10 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
         Stopped: a signal came; nothing is written.
     """
     masks = Path(masks)
-    array, names = _opened(masks)
+    array, classes = open_mask(masks)
     if min_area < 1:
         raise InputError(f"The smallest object must have 1 pixel or more; received {min_area}.")
-    ids, table = masks.with_name(f"{masks.stem}_instances.zarr"), masks.with_name(f"{masks.stem}_objects.csv")
+    ids, table = outputs_of(masks)
     for path in (ids, table):
         if path.exists() and not _is_ours(path):
             raise InputError(f"{path} exists, and holds no objects of unet_tf. Move it, or choose another --out.", path)
@@ -72,7 +72,7 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
             with text.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(COLUMNS)
-                writer.writerows([*row[:2], names[row[2]], *row[3:], ""] for row in rows)
+                writer.writerows([*row[:2], classes[row[2]][0], *row[3:], ""] for row in rows)
             target = _target(folder, masks, array, min_area)
             first = 0
             for block in _blocks(array):
@@ -174,19 +174,35 @@ def _blocks(array: Any) -> Iterator[Block]:
                 yield Block(plane, window, top, left, np.asarray(array[window]))
 
 
-def _opened(masks: Path) -> tuple[Any, dict[int, str]]:
-    """The mask and the names of its classes."""
+def outputs_of(masks: Path) -> tuple[Path, Path]:
+    """The array of ids and the table of objects beside a mask."""
+    return masks.with_name(f"{masks.stem}_instances.zarr"), masks.with_name(f"{masks.stem}_objects.csv")
+
+
+def open_mask(masks: Path) -> tuple[Any, dict[int, tuple[str, tuple[int, int, int]]]]:
+    """Open a mask.
+
+    Args:
+        masks: NAME.zarr, as `predict_large` wrote it.
+
+    Returns:
+        The (..., H, W) array, and class id -> name and colour.
+
+    Raises:
+        InputError: it is no such mask, or not complete.
+    """
     zarr = import_zarr()
     try:
         group = zarr.open_group(str(masks), mode="r")
         array, labels = group[LEVEL], group.attrs["ome"]["image-label"]
-        names = {one["label-value"]: one["class"] for one in labels["properties"]}
+        colours = {one["label-value"]: tuple(one["rgba"][:3]) for one in labels["colors"]}
+        classes = {one["label-value"]: (one["class"], colours[one["label-value"]]) for one in labels["properties"]}
     except Exception as error:  # a class of errors of its own for each thing that may be missing
         raise InputError(f"{masks} must be a mask that predict wrote, NAME.zarr, and is not.", masks) from error
     if array.nchunks_initialized < array.nchunks:
         left = array.nchunks - array.nchunks_initialized
         raise InputError(f"{masks} must be complete; {left} of {array.nchunks} chunks are left. Predict them.", masks)
-    return array, names
+    return array, classes
 
 
 def _target(folder: Path, masks: Path, array: Any, min_area: int) -> Any:
