@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from unet_tf import predict as predict_image
 from unet_tf.cli.commands import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
+from unet_tf.prediction.objects import find_objects
 
 VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "predict", "export", "verify")
 
@@ -56,6 +58,36 @@ def test_every_setting_of_train_is_one_of_the_config():
     parameters = {p.name for p in typer.main.get_command(app).commands["train"].params}
     own = {"data", "out", "resume", "config", "preset", "tensorboard", "help"}
     assert parameters - own == {f.name for f in fields(TrainConfig)}
+
+
+def test_outlines_are_written_where_they_are_asked_for(call, tmp_path):
+    run = Path(__file__).parents[1] / "saved" / "run_0_1"
+    write_picture(tmp_path / "in" / "a.png", np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8))
+    polygons = "--polygons coco,geojson --simplify 0.5 --subpixel --min-area 2".split()
+    code, out, _ = call("predict", run, tmp_path / "in", "--out", tmp_path / "out", *polygons)
+    assert code == 0, out
+    assert {path.name for path in (tmp_path / "out").glob("a.*")} == {"a.png", "a.coco.json", "a.geojson"}
+    code, _, err = call("predict", run, tmp_path / "in", "--out", tmp_path / "other", "--polygons", "yolo")
+    assert (code, "received yolo" in err) == (1, True), err
+    code, _, err = call("predict", run, tmp_path / "in", "--out", tmp_path / "m.zarr", "--polygons", "coco")
+    assert (code, "no other outputs" in err) == (1, True), err
+
+
+def test_objects_of_an_array_are_those_of_the_picture(call, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    run = Path(__file__).parents[1] / "saved" / "run_0_1"
+    image = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
+    zarr.create_array(str(tmp_path / "image.zarr"), data=image, chunks=(16, 16))
+    where = run, tmp_path / "image.zarr", "--out", tmp_path / "m.zarr"
+    code, _, err = call("predict", *where, "--chunk", "16", "--instances", "--shard", "1/2")
+    assert (code, "need all chunks" in err) == (1, True), err
+    code, out, _ = call("predict", *where, "--chunk", "16", "--polygons", "geojson", "--min-area", "2")
+    assert code == 0
+    expected, found = find_objects(zarr.open_array(str(tmp_path / "m.zarr" / "0"), mode="r")[...], None, 2)
+    assert f"Ids of {len(found)} objects" in out
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "m_instances.zarr" / "0"), mode="r")[...], expected)
+    assert len((tmp_path / "m_objects.csv").read_text().splitlines()) == 1 + len(found)
+    assert len(json.loads((tmp_path / "m.geojson").read_text())["features"]) == len(found)
 
 
 def test_the_way_from_check_to_export(call, cells, tmp_path):

@@ -278,6 +278,7 @@ def evaluate(
 @app.command(
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
     "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
+    "unet-tf predict runs/cells scans/ --out masks/ --polygons geojson,labelme --min-area 20 --simplify 0.7\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
     "unet-tf predict runs/roofs scene.tif --out roofs.tif  (a GeoTIFF of any size to a map that lies on it)\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
@@ -311,9 +312,26 @@ def predict(
     ] = False,
     overlay: Annotated[bool, typer.Option(help="Write NAME_overlay.png too, the mask laid over the picture.")] = False,
     instances: Annotated[
-        bool, typer.Option(help="Write NAME_instances.tif, an id for each object, and NAME_objects.csv.")
+        bool,
+        typer.Option(
+            help="Write NAME_instances.tif, or .zarr beside NAME.zarr: an id for each object; and NAME_objects.csv."
+        ),
     ] = False,
     min_area: Annotated[int, typer.Option(help="Pixels of the smallest object that counts.")] = 1,
+    polygons: Annotated[
+        str,
+        typer.Option(
+            help="Write the outlines of the objects: geojson (annotations of QuPath), detections (of QuPath), coco, "
+            "labelme, imagej; or several, parted by commas.",
+            show_default="none",
+        ),
+    ] = "",
+    simplify: Annotated[
+        float, typer.Option(help="Leave out points of outlines that lie so many pixels or less from what is left.")
+    ] = 0,
+    subpixel: Annotated[
+        bool, typer.Option(help="Let outlines run between the pixels, where the probabilities are equal.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
     shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
     scheduler: Annotated[
@@ -331,15 +349,29 @@ def predict(
     import unet_tf
     from unet_tf.data.pictures import TIFF
     from unet_tf.prediction.large import stored_nodata
+    from unet_tf.prediction.large_objects import number_objects
+    from unet_tf.prediction.large_polygons import KINDS, outline_objects
     from unet_tf.prediction.maps import map_nodata
+    from unet_tf.prediction.polygons import parse_polygons
 
     shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
+    extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     is_map = out.suffix.lower() in TIFF
     if is_map or out.suffix == ".zarr":
-        if len(inputs) > 1 or any(extras[name] for name in extras if name != "format") or (is_map and axes):
-            kind = "A map is made of one GeoTIFF" if is_map else "A zarr array of labels is made of one image"
-            raise InputError(f"{kind}, with --chunk and no other outputs.")
+        kinds = parse_polygons(polygons, simplify, subpixel)
+        if is_map and (len(inputs) > 1 or probabilities or overlay or instances or kinds or axes):
+            raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
+        if len(inputs) > 1 or probabilities or overlay or subpixel or set(kinds) - KINDS.keys():
+            raise InputError(
+                "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
+                f"and --polygons {' or '.join(KINDS)}."
+            )
+        if (instances or kinds) and shard is not None:
+            raise InputError(
+                "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "
+                "is done stays."
+            )
         with working(AGAIN) as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
             if is_map:
@@ -347,10 +379,18 @@ def predict(
             else:
                 unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
             speed = bars.speed or "all of it was there"
+            if instances or kinds:
+                count = number_objects(out, min_area, bars.counter("chunks numbered"))
+            outlines = [outline_objects(out, kind, simplify, bars.counter("chunks outlined")) for kind in kinds]
         if not out.exists():
             console.print(f"The jobs that do the other chunks of {literal(str(out))} put it together; {speed}")
             return
         console.print(f"{'Map of class ids' if is_map else 'Class ids'}: {literal(str(out))}; {speed}")
+        if instances or kinds:
+            beside = literal(str(out.with_name(f"{out.stem}_instances.zarr")))
+            console.print(f"Ids of {count:,} objects: {beside}, and {literal(out.stem)}_objects.csv")
+        for path in outlines:
+            console.print(f"Outlines: {literal(str(path))}")
         print_nodata(inputs[:1], map_nodata(out) if is_map else stored_nodata(out))
         return
     if axes or chunk:

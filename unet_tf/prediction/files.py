@@ -19,6 +19,7 @@ from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
 from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted, predict_pictures, state_of
+from unet_tf.prediction.polygons import parse_polygons
 from unet_tf.prediction.predict import model_hash, predictor_for
 from unet_tf.prediction.predictor import memory_budget, turns_of
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
@@ -31,6 +32,8 @@ SETTINGS, MANIFEST = "predict.json", "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
 BATCH = 64
 """Pictures of a task."""
+OLDER = {"polygons": [], "simplify": 0.0, "subpixel": False}
+"""Settings of folders that were begun before there were these."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ def predict_files(
     on_file: Progress = unseen,
     on_tile: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
+    polygons: str | Sequence[str] = (),
+    simplify: float = 0,
+    subpixel: bool = False,
 ) -> Outcome:
     """Predict picture files into a folder of masks.
 
@@ -97,6 +103,11 @@ def predict_files(
         on_file: called with (pictures done, pictures in all) of this call's share.
         on_tile: called with (tiles done, tiles in all) of a picture, without a scheduler.
         on_pixels: called with the pixels of each picture that was predicted.
+        polygons: formats of the outlines of the pieces, holes too, with class and mean probability, parted by commas or
+            in a sequence: "geojson", NAME.geojson of QuPath's annotations; "detections", NAME_detections.geojson;
+            "coco", NAME.coco.json; "labelme", NAME.json, not of stacks; "imagej", NAME_RoiSet.zip.
+        simplify: leave out points of outlines that lie so many pixels or less from what is left; 0 keeps the pixels.
+        subpixel: let outlines run between the pixels, where the probabilities are equal.
 
     Returns:
         How many pictures were predicted, how many were done before, and which could not be.
@@ -118,7 +129,9 @@ def predict_files(
     number, of = parse_shard(shard)
     if shard is not None and (scheduler is not None or overwrite):
         raise InputError("Jobs that share pictures (--shard) take no --scheduler and no --overwrite; give one of them.")
-    wanted, processes = Wanted(format, probabilities, overlay, instances, min_area, tta), workers_of(scheduler)
+    outlines = parse_polygons(polygons, simplify, subpixel), float(simplify), subpixel
+    wanted = Wanted(format, probabilities, overlay, instances, min_area, tta, *outlines)
+    processes = workers_of(scheduler)
     with stoppable():
         call = _call(run, Path(out), wanted, memory, processes)
         found = find_pictures([inputs] if isinstance(inputs, str | Path) else inputs)
@@ -211,6 +224,12 @@ def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) ->
     owners: dict[str, str] = {}
     for picture in [*earlier, *pictures]:
         for file in _files(call, picture):
+            if _folded(file.name) == SETTINGS:
+                raise InputError(
+                    f"{picture} would write {file}, which holds the settings of the folder. Rename the picture, or "
+                    "take another format of --polygons.",
+                    picture,
+                )
             other = owners.setdefault(_folded(file.name), picture)
             if other != picture:
                 raise InputError(
@@ -232,7 +251,7 @@ def _folded(name: str) -> str:
 
 
 def _settings_of(call: Call) -> dict[str, Any]:
-    return {"model": call.model} | asdict(call.wanted)
+    return {"model": call.model} | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
 
 
 def _settings(out: Path) -> dict[str, Any] | None:
@@ -246,7 +265,7 @@ def _settings(out: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{file} is damaged: {error}. Use --overwrite, or choose another --out.", file) from error
-    return found
+    return OLDER | found
 
 
 def _manifests(out: Path) -> list[Path]:

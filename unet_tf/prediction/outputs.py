@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.annotations.writing import Picture
 from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.drawing import colour, overlay
 from unet_tf.data.georeference import read_georeference
@@ -22,6 +23,7 @@ from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages, stack_writer, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction.objects import Object, find_objects
+from unet_tf.prediction.polygons import WRITERS, shapes_of
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.utils.files import refusal, replacing
@@ -53,6 +55,9 @@ class Wanted:
         instances: NAME_instances.tif, ids of the objects, and NAME_objects.csv.
         min_area: pixels of the smallest object that counts.
         tta: "none", or turned tiles that are averaged: "rotations" or "all".
+        polygons: formats of `WRITERS`: the outlines of the pieces, pages of a stack in one file.
+        simplify: how far a point that is left out may lie from the outline, pixels.
+        subpixel: outlines run between the pixels, where the probabilities are equal.
     """
 
     format: str = "png"
@@ -61,6 +66,9 @@ class Wanted:
     instances: bool = False
     min_area: int = 1
     tta: str = "none"
+    polygons: tuple[str, ...] = ()
+    simplify: float = 0
+    subpixel: bool = False
 
     def mask_name(self, picture: Path, pages: int = 1) -> str:
         """Name the mask of a picture of so many pages."""
@@ -74,7 +82,8 @@ class Wanted:
         names = list(dict.fromkeys(self.mask_name(picture, pages) for pages in range(1, len(kinds) + 1)))
         names += [f"{stem}.npy"] * self.probabilities
         names += [f"{stem}_overlay.{kind}" for kind in kinds] * self.overlay
-        return names + [f"{stem}_instances.tif", f"{stem}_objects.csv"] * self.instances
+        names += [f"{stem}_instances.tif", f"{stem}_objects.csv"] * self.instances
+        return names + [stem + WRITERS[kind][0] for kind in self.polygons]
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ def _steps(
     call: Call, predictor: Predictor, pictures: Iterator[Path], on_tile: Progress, unfinished: deque[Output]
 ) -> Iterator[Callable[[], Result | None]]:
     """What is left to do with each picture once its pages are predicted, for the thread that writes."""
-    several = call.wanted.probabilities or call.wanted.instances
+    several = call.wanted.probabilities or call.wanted.instances or bool(call.wanted.polygons)
     method: Callable[..., NDArray[Any]] = predictor.probabilities if several else predictor.predict
     channels = predictor.channels
     for file, state, pages, first in ahead(functools.partial(_first_page, channels), pictures):
@@ -227,7 +236,7 @@ class Output:
         self.nodata: set[float] = set()
         self.mask: NDArray[np.uint8] | None = None
         self.colours: NDArray | None = None
-        shades = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]  # (num_classes, 3)
+        self.shades = shades = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]
         if self.masks.kind == "palette":
             self.colours = shades
         elif self.masks.kind == "index":  # its ids may have gaps, or be too large for a colour table
@@ -290,6 +299,12 @@ class Output:
             path = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
             self.table = csv.writer(self.files.enter_context(path.open("w", newline="", encoding="utf-8")))
             self.table.writerow(COLUMNS)
+        shades = {name: tuple(self.shades[i].tolist()) for i, name in enumerate(self.classes) if i}
+        picture = Picture(self.file, len(page.label), page.label.shape[1], self.pages, shades)
+        self.add_shapes = [
+            self.files.enter_context(writer(self.out / (stem + suffix), picture))
+            for suffix, writer in map(WRITERS.__getitem__, wanted.polygons)
+        ]
 
     def _write_mask(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the mask of a single picture, after all other files, unless one of them failed."""
@@ -311,8 +326,14 @@ class Output:
             self.probabilities.write(np.ascontiguousarray(probabilities, "<f4").data)
         if wanted.overlay:
             self.add_overlay(overlay(page.image, label, self.masks, min(OVERLAY_SIDE, max(label.shape))))
-        if wanted.instances:
+        if wanted.instances or wanted.polygons:
             ids, objects = find_objects(label, probabilities, wanted.min_area, self.masks)
+        if wanted.polygons:
+            between = probabilities if wanted.subpixel else None
+            shapes = shapes_of(ids, objects, self.classes, wanted.simplify, between)
+            for add in self.add_shapes:
+                add(shapes)
+        if wanted.instances:
             self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
         self.mask = label if self.masks.kind == "palette" else self.masks.mask(label)

@@ -1,0 +1,157 @@
+"""Outlines as COCO instances: a JSON file for each picture, and all of them in one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unet_tf.annotations.outlines import Rings, polygons_of, signed_area
+from unet_tf.annotations.shapes import Shape
+from unet_tf.annotations.writing import DIGITS, Add, Picture, box_of, json_list, numbers_of
+from unet_tf.errors import InputError
+
+SUFFIX = ".coco.json"
+
+
+@contextmanager
+def coco_writer(path: Path, picture: Picture) -> Iterator[Add]:
+    """Yield a function that appends the objects of a page; the file is there, whole, when the block ends well.
+
+    An object without holes is a list of polygons, one a part. COCO's polygons cannot say holes: an object with one is
+    an uncompressed run-length code of the pixels whose centres lie inside, and no crowd for that. `score` is the mean
+    probability. A stack is an image for each page: the same `file_name`, and `page` from 0.
+
+    Args:
+        path: of the file.
+        picture: whose objects they are.
+
+    Yields:
+        The function.
+
+    Reference:
+        https://cocodataset.org/#format-data
+    """
+    pages: list[dict[str, Any]] = [{"page": number} for number in range(picture.pages)] if picture.pages > 1 else [{}]
+    of = {"file_name": picture.path.name, "width": picture.width, "height": picture.height}
+    ids = {name: number for number, name in enumerate(picture.colours, start=1)}
+    head = {
+        "info": {"description": "unet-tf predict"},
+        "images": [{"id": number} | of | page for number, page in enumerate(pages, start=1)],
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+    }
+    with json_list(path, head, "annotations", {}) as annotations:
+        page = 0
+
+        def add(shapes: Sequence[Shape]) -> None:
+            nonlocal page
+            page += 1
+            for shape in shapes:
+                known = {"id": annotations.length + 1, "image_id": page, "category_id": ids[shape.name]}
+                annotations.append(known | _annotation(shape, picture))
+
+        yield add
+
+
+def merge_coco(files: str | Path | Iterable[str | Path], out: str | Path) -> int:
+    """Put COCO files together into one: images and annotations numbered anew, categories by their names.
+
+    Args:
+        files: the files, or a folder: all of its files *.coco.json, in order of their names.
+        out: the file to be; its directory is made.
+
+    Returns:
+        How many annotations it holds.
+
+    Raises:
+        InputError: there are no files, one is not of `coco_writer`, or the system refuses to write.
+    """
+    if isinstance(files, str | Path):
+        folder = Path(files)
+        files = sorted(folder.glob("*" + SUFFIX)) if folder.is_dir() else [folder]
+        if not files:
+            raise InputError(f"{folder} must hold files *{SUFFIX}; it has none. Predict with --polygons coco.", folder)
+    names: dict[str, int] = {}
+    images: list[dict[str, Any]] = []
+    parts = [_parts(Path(file)) for file in files]
+    for found in parts:
+        for one in found["categories"]:
+            names.setdefault(one["name"], len(names) + 1)
+    categories = [{"id": number, "name": name} for name, number in names.items()]
+    for found in parts:
+        images += [one | {"id": len(images) + i} for i, one in enumerate(found["images"], start=1)]
+    head = {"info": {"description": "unet-tf predict"}, "images": images, "categories": categories}
+    with json_list(Path(out), head, "annotations", {}) as annotations:
+        before = 0
+        for found in parts:
+            numbers = {one["id"]: before + i for i, one in enumerate(found["images"], start=1)}
+            of = {one["id"]: names[one["name"]] for one in found["categories"]}
+            before += len(numbers)
+            for one in found["annotations"]:
+                new = {"image_id": numbers[one["image_id"]], "category_id": of[one["category_id"]]}
+                annotations.append(one | {"id": annotations.length + 1} | new)
+    return annotations.length
+
+
+def _parts(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {name: found[name] for name in ("images", "categories", "annotations")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file} must be a COCO file with images, categories and annotations: {error}.", file
+        ) from error
+
+
+def _annotation(shape: Shape, picture: Picture) -> dict[str, Any]:
+    polygons = polygons_of(shape.rings)
+    left, top, right, bottom = (round(side, DIGITS) for side in box_of(shape.rings))
+    area = round(sum(map(signed_area, shape.rings)), DIGITS)
+    segmentation: Any
+    if all(len(polygon) == 1 for polygon in polygons):
+        segmentation = [[side for point in numbers_of(shell) for side in point] for (shell,) in polygons]
+    else:
+        counts = run_lengths(shape.rings, picture.height, picture.width)
+        segmentation, area = {"size": [picture.height, picture.width], "counts": counts}, sum(counts[1::2])
+    found = {
+        "segmentation": segmentation,
+        "area": area,
+        "bbox": [left, top, round(right - left, DIGITS), round(bottom - top, DIGITS)],
+        "iscrowd": 0,
+    }
+    return found if shape.probability is None else found | {"score": round(shape.probability, 4)}
+
+
+def run_lengths(rings: Rings, height: int, width: int) -> list[int]:
+    """Code the pixels whose centres lie inside an odd number of rings, in time linear in the length of the rings.
+
+    Args:
+        rings: (N, 2) x and y each.
+        height: of the picture, pixels.
+        width: of the picture, pixels.
+
+    Returns:
+        Lengths of runs down one column after another: outside, inside, outside and so on.
+
+    Example:
+        >>> run_lengths((np.array([[1, 0], [2, 0], [2, 2], [1, 2]]),), height=3, width=2)
+        [3, 2, 1]
+    """
+    places = []
+    for ring in rings:
+        begin, end = ring, np.roll(ring, -1, axis=0)
+        low, high = np.minimum(begin[:, 0], end[:, 0]), np.maximum(begin[:, 0], end[:, 0])
+        first = np.clip(np.ceil(low - 0.5), 0, width).astype(np.int64)  # columns whose centre the side passes
+        count = np.clip(np.ceil(high - 0.5), 0, width).astype(np.int64) - first
+        side = np.repeat(np.arange(len(ring)), count)
+        column = np.arange(len(side)) - np.repeat(np.cumsum(count) - count - first, count)
+        slope = (end[side, 1] - begin[side, 1]) / (end[side, 0] - begin[side, 0])
+        y = begin[side, 1] + (column + 0.5 - begin[side, 0]) * slope
+        places.append(column * height + np.clip(np.ceil(y - 0.5), 0, height).astype(np.int64))
+    changes, times = np.unique(np.concatenate(places), return_counts=True)
+    changes = changes[times % 2 == 1]  # two at one place: in and out again
+    return np.diff(changes, prepend=0, append=height * width).tolist()

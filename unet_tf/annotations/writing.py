@@ -1,0 +1,87 @@
+"""What all writers of outlines share: of which picture they are, and how their numbers are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.annotations.outlines import Rings
+from unet_tf.annotations.shapes import Shape
+from unet_tf.utils.files import replacing
+
+DIGITS = 3
+"""Decimals of a coordinate, pixels."""
+Add = Callable[[Sequence[Shape]], None]
+"""Appends the shapes of the next page, whose numbers count from 1, their rings in the order of `find_outlines`."""
+
+
+class Picture(NamedTuple):
+    """The picture that outlines belong to.
+
+    Attributes:
+        path: its file.
+        height: pixels.
+        width: pixels.
+        pages: more than 1 of a stack.
+        colours: class -> R, G, B of 0 to 255; classes in order, the background left out.
+    """
+
+    path: Path
+    height: int
+    width: int
+    pages: int
+    colours: dict[str, tuple[int, int, int]]
+
+
+Writer = Callable[[Path, Picture], AbstractContextManager[Add]]
+
+
+def numbers_of(ring: NDArray[np.float64]) -> list[list[float]]:
+    """Points as JSON takes them: whole numbers as such, others of `DIGITS` decimals."""
+    whole = ring.astype(np.int64)
+    return whole.tolist() if (whole == ring).all() else ring.round(DIGITS).tolist()
+
+
+def box_of(rings: Rings) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of an object."""
+    points = np.concatenate(rings)
+    left, top = points.min(axis=0).tolist()
+    right, bottom = points.max(axis=0).tolist()
+    return left, top, right, bottom
+
+
+class JsonList:
+    """A list of a JSON file that is written as it grows, so that no file has to lie in memory."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.length = file, 0
+
+    def append(self, item: Any) -> None:
+        """Write another item on a line of its own; text beyond ASCII is escaped, so that every name can be written."""
+        self.file.write((",\n" if self.length else "\n") + json.dumps(item, allow_nan=False))
+        self.length += 1
+
+
+@contextmanager
+def json_list(path: Path, before: dict[str, Any], name: str, after: dict[str, Any]) -> Iterator[JsonList]:
+    """Write a JSON object, whole or not at all, of which one value is a list that grows while the block runs.
+
+    Args:
+        path: of the file.
+        before: names and values ahead of the list.
+        name: of the list.
+        after: names and values behind the list.
+
+    Yields:
+        The list.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(before)[:-1] + (", " if before else "") + json.dumps(name) + ": [")
+        yield JsonList(file)
+        file.write("\n]" + (", " + json.dumps(after)[1:] if after else "}") + "\n")

@@ -1,0 +1,100 @@
+"""Outlines of predicted objects, in the formats of other programs."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.annotations.outlines import find_outlines
+from unet_tf.annotations.shapes import Shape
+from unet_tf.annotations.simplify import simplify_all
+from unet_tf.annotations.subpixel import find_subpixel_outlines
+from unet_tf.annotations.write_coco import SUFFIX, coco_writer
+from unet_tf.annotations.write_geojson import geojson_writer
+from unet_tf.annotations.write_imagej import imagej_writer, import_roifile
+from unet_tf.annotations.write_labelme import labelme_writer
+from unet_tf.annotations.writing import Writer
+from unet_tf.errors import InputError
+from unet_tf.prediction.objects import Object
+
+WRITERS: dict[str, tuple[str, Writer]] = {
+    "geojson": (".geojson", geojson_writer),
+    "detections": ("_detections.geojson", functools.partial(geojson_writer, kind="detection")),
+    "coco": (SUFFIX, coco_writer),
+    "labelme": (".json", labelme_writer),
+    "imagej": ("_RoiSet.zip", imagej_writer),
+}
+"""Format -> what follows the picture's name, and who writes it."""
+
+
+def parse_polygons(polygons: str | Sequence[str], simplify: float = 0, subpixel: bool = False) -> tuple[str, ...]:
+    """Read which formats are wanted, and see that they can be written so.
+
+    Args:
+        polygons: of `WRITERS`, in a sequence or parted by commas.
+        simplify: how far a point that is left out may lie from the border, pixels.
+        subpixel: whether borders lie between the pixels.
+
+    Returns:
+        Each format once, in the order of `WRITERS`.
+
+    Raises:
+        InputError: one is not known, its library is not installed, or the settings cannot be used.
+
+    Example:
+        >>> parse_polygons("coco, geojson")
+        ('geojson', 'coco')
+    """
+    names = polygons.split(",") if isinstance(polygons, str) else polygons
+    wanted = {name.strip().lower() for name in names} - {""}
+    if unknown := sorted(wanted - WRITERS.keys()):
+        raise InputError(f"Polygons are written as {', '.join(WRITERS)}; received {', '.join(unknown)}.")
+    if not (0 <= simplify < math.inf):
+        raise InputError(f"--simplify takes 0 or more pixels; received {simplify}.")
+    if (simplify or subpixel) and not wanted:
+        raise InputError("--simplify and --subpixel are of outlines; add --polygons and their format.")
+    if "imagej" in wanted:
+        import_roifile()
+    return tuple(name for name in WRITERS if name in wanted)
+
+
+def shapes_of(
+    ids: NDArray,
+    objects: Sequence[Object],
+    classes: Sequence[str],
+    tolerance: float = 0,
+    probabilities: NDArray[np.float32] | None = None,
+) -> list[Shape]:
+    """Outline the objects of a picture.
+
+    Args:
+        ids: (H, W) as `find_objects` numbers them.
+        objects: 1, 2, ..
+        classes: names by class id.
+        tolerance: how far a point that is left out may lie from the border, pixels (`simplify`).
+        probabilities: (H, W, num_classes), for borders between the pixels (`find_subpixel_outlines`); None for borders
+            along the pixels.
+
+    Returns:
+        A shape for each object.
+
+    Example:
+        >>> from unet_tf.prediction.objects import find_objects
+        >>> (one,) = shapes_of(*find_objects(np.array([[0, 1]], np.uint8)), ["background", "cell"])
+        >>> one.name, one.rings[0].tolist()
+        ('cell', [[1.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0]])
+    """
+    if probabilities is None:
+        outlines = find_outlines(ids)
+    else:
+        boxes = [(one.top, one.left, one.bottom, one.right) for one in objects]
+        outlines = find_subpixel_outlines(ids, boxes, probabilities)
+    outlines = simplify_all(outlines, tolerance)
+    return [
+        Shape(classes[one.label], outlines[one.number], None if math.isnan(one.probability) else one.probability)
+        for one in objects
+    ]
