@@ -35,6 +35,8 @@ from unet_tf.version import __version__
 
 CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
+CUT = "cut"
+"""Of the settings of an array: how its run tells objects apart (`MaskFormat.border`, `neck`)."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -418,5 +420,11 @@ def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings
         chunks=(*[1] * len(volume.planes), *grid.step),
         fill_value=0,
         dimension_names=axes,
-        attributes={"unet_tf": settings},
+        attributes={"unet_tf": settings | _cut(predictor)},
     )
+
+
+def _cut(predictor: Predictor) -> dict[str, Any]:
+    """What tells objects apart beyond the classes, where something does."""
+    masks = predictor.masks
+    return {CUT: {"border": masks.border, "neck": masks.neck}} if masks.kind == "instance" else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,14 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.instances import BORDER
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
-from unet_tf.prediction.large import LEVEL
+from unet_tf.prediction.large import CUT, LEVEL
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.outputs import COLUMNS
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
+
+log = logging.getLogger("unet_tf")
 
 
 class Block(NamedTuple):
@@ -35,8 +39,9 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
     """Number the objects of a complete mask: NAME_instances.zarr and the table NAME_objects.csv, beside NAME.zarr.
 
     Objects are the 8-connected pieces of each class but 0 of a plane, numbered from 1 in reading order of their first
-    pixels, one plane after another: those of `find_objects`, whatever the chunks. Two chunks, a row of pixels and
-    hundred bytes an object or piece of one are held. Called again it begins anew; both outputs are whole or absent.
+    pixels, one plane after another: those of `find_objects`, whatever the chunks; the border class of a run is part of
+    its objects. Of a run that parts objects that touch, which needs the whole of them, they stay one, and that is said
+    on the logger "unet_tf". Two chunks, a row of pixels and hundred bytes an object or piece of one are held. Called again it begins anew; both outputs are whole or absent.
 
     Args:
         masks: NAME.zarr, as `predict_large` wrote it.
@@ -62,9 +67,15 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
     height, width = array.shape[-2:]
     count = -(-height // array.chunks[-2]) * -(-width // array.chunks[-1]) * int(np.prod(array.shape[:-2], dtype=int))
     progress = itertools.count(1)
+    cut = dict(dict(array.attrs.get("unet_tf", {})).get(CUT, {}))
+    if cut.get("neck"):
+        log.warning(
+            f"Objects of {masks} that touch are one object: only pictures that are predicted into a folder have them "
+            "parted."
+        )
     with stoppable():
         pieces = _Pieces(width, height)
-        for block in _blocks(array):
+        for block in _blocks(array, bool(cut.get("border"))):
             pieces.add(block)
             on_chunk(next(progress), 2 * count)
         numbers, rows = pieces.joined(min_area)
@@ -75,7 +86,7 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
                 writer.writerows([*row[:2], classes[row[2]][0], *row[3:], ""] for row in rows)
             target = _target(folder, masks, array, min_area)
             first = 0
-            for block in _blocks(array):
+            for block in _blocks(array, bool(cut.get("border"))):
                 local, found = find_objects(block.label)
                 target[block.window] = np.append(0, numbers[first : first + len(found)]).astype(np.uint32)[local]
                 first += len(found)
@@ -162,8 +173,8 @@ class _Pieces:
         return numbers[of], rows
 
 
-def _blocks(array: Any) -> Iterator[Block]:
-    """The chunks of a mask, plane after plane, each plane in reading order."""
+def _blocks(array: Any, border: bool) -> Iterator[Block]:
+    """The chunks of a mask, plane after plane, each plane in reading order; a class of borders becomes class 1."""
     height, width = array.shape[-2:]
     for plane, index in enumerate(np.ndindex(*array.shape[:-2])):
         for top in range(0, height, array.chunks[-2]):
@@ -171,7 +182,9 @@ def _blocks(array: Any) -> Iterator[Block]:
                 look()
                 rows = slice(top, min(top + array.chunks[-2], height))
                 window = (*index, rows, slice(left, min(left + array.chunks[-1], width)))
-                yield Block(plane, window, top, left, np.asarray(array[window]))
+                label = np.asarray(array[window])
+                label = np.where(label == BORDER, np.uint8(1), label) if border else label
+                yield Block(plane, window, top, left, label)
 
 
 def outputs_of(masks: Path) -> tuple[Path, Path]:

@@ -329,7 +329,9 @@ class Output:
         if wanted.instances or wanted.polygons:
             ids, objects = find_objects(label, probabilities, wanted.min_area, self.masks)
         if wanted.polygons:
-            between = probabilities if wanted.subpixel else None
+            between = None
+            if wanted.subpixel and probabilities is not None:
+                between = self.masks.real_probabilities(probabilities)
             shapes = shapes_of(ids, objects, self.classes, wanted.simplify, between)
             for add in self.add_shapes:
                 add(shapes)
