@@ -255,6 +255,24 @@ def yolo(folder):
     return _text(folder, "labels/a.txt", "\n".join(lines) + "\n")
 
 
+def map_(folder):
+    """Pixels of two metres, north up: the corner of the first one lies at (1000, 5000)."""
+    import rasterio
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    place = rasterio.Affine(2, 0, 1000, 0, -2, 5000)
+    with rasterio.open(folder / "a.tif", "w", "GTiff", WIDTH, HEIGHT, 1, "EPSG:32632", place, "uint8") as file:
+        file.write(picture(), 1)
+    features = [
+        {"type": "Feature", "properties": {"class": name}, "geometry": {
+            "type": "Polygon", "coordinates": [[[1000 + 2 * x, 5000 - 2 * y] for x, y in [*points, points[0]]]]}}
+        for name, points in SHAPES.items()
+    ]  # fmt: skip
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32632"}}
+    return _json(folder, "a.geojson", {"type": "FeatureCollection", "crs": crs, "features": features})
+
+
 def _json(folder, name, content):
     return _text(folder, name, json.dumps(content))
 
@@ -270,6 +288,6 @@ KINDS = {
     "labelme": labelme, "coco": coco, "coco runs": coco_runs, "coco compressed": coco_compressed, "via": via,
     "via 1": via_1, "via project": via_project, "via csv": via_csv, "cvat": cvat, "cvat masks": cvat_masks,
     "label-studio": label_studio, "label-studio brush": label_studio_brush, "qupath": qupath, "imagej": imagej,
-    "voc": voc, "supervisely": supervisely, "yolo": yolo,
+    "voc": voc, "supervisely": supervisely, "yolo": yolo, "map": map_,
 }  # fmt: skip
 """Program and variant -> a function that fills a folder and gives the file of the annotations."""

@@ -25,7 +25,8 @@ def test_every_program_s_file_becomes_the_same_mask(kind, tmp_path):
     done = import_annotations(tmp_path / "source", tmp_path / "data")
     assert done.program == kind.split()[0]
     assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
-    assert (read_image(tmp_path / "data/images/a.png")[..., 0] == picture()).all()
+    (image,) = (tmp_path / "data/images").iterdir()
+    assert (read_image(image)[..., 0] == picture()).all()
     assert read_palette(tmp_path / "data/label_colors.txt").names == ("background", "cell", "vessel")
     findings = unet_tf.check(tmp_path / "data")
     assert findings.classes == ("background", "cell", "vessel")
@@ -393,3 +394,33 @@ def test_choices_that_are_none(tmp_path):
     with pytest.raises(InputError, match="There is no"):
         import_annotations(tmp_path / "nothing", tmp_path / "data")
     assert not Path(tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("program", ["labelme", "coco", "qupath", "imagej"])
+def test_what_predict_writes_comes_back_to_the_pixel(program, tmp_path):
+    """The way predict, correct, train: objects with holes, parts and corners that touch, in each format."""
+    from unet_tf.annotations.outlines import find_outlines
+    from unet_tf.annotations.shapes import Shape
+    from unet_tf.annotations.write_coco import coco_writer
+    from unet_tf.annotations.write_geojson import geojson_writer
+    from unet_tf.annotations.write_imagej import imagej_writer
+    from unet_tf.annotations.write_labelme import labelme_writer
+    from unet_tf.annotations.writing import Picture
+
+    writers = {"labelme": (labelme_writer, "a.json"), "coco": (coco_writer, "a.coco.json"),
+               "qupath": (geojson_writer, "a.geojson"), "imagej": (imagej_writer, "a.zip")}  # fmt: skip
+    writer, name = writers[program]
+    objects = np.random.default_rng(3).integers(0, 6, (HEIGHT, WIDTH), np.uint8)  # all in pieces
+    objects[4:12, 4:12], objects[6:9, 6:9] = 6, 7
+    classes = np.array([0, 1, 2, 1, 2, 1, 2, 1], np.uint8)
+    image = write_image(tmp_path / "pictures")
+    colours = {"cell": (230, 159, 0), "vessel": (86, 180, 233)}
+    names = ("", *colours)
+    (tmp_path / "outlines").mkdir()
+    with writer(tmp_path / "outlines" / name, Picture(image, HEIGHT, WIDTH, 1, colours)) as add:
+        add([Shape(names[classes[n]], rings, 0.9) for n, rings in find_outlines(objects).items()])
+    done = import_annotations(tmp_path / "outlines", tmp_path / "a", images=tmp_path / "pictures")
+    assert done.program == program and done.classes == ("background", "cell", "vessel")
+    assert (ids(tmp_path / "a/masks/a.png") == classes[objects]).all()
+    import_annotations(tmp_path / "outlines", tmp_path / "b", images=tmp_path / "pictures", instances=True)
+    assert (ids(tmp_path / "b/masks/a.png") == objects).all()

@@ -46,6 +46,8 @@ class Annotated:
         shown: the program shows pictures turned as their EXIF says, so that its coordinates are those of the turned
             picture; False where it shows the pixels as they are stored.
         shares: coordinates are shares of the sides of the picture, and not pixels.
+        on: gives the shapes as soon as the picture is known, whose place on the earth says where they are; `shapes` is
+            empty then.
         embedded: gives the picture file that lies in the annotations, if one does.
     """
 
@@ -56,6 +58,7 @@ class Annotated:
     stem: bool = False
     shown: bool = True
     shares: bool = False
+    on: Callable[[Path], Sequence[Shape]] | None = None
     embedded: Callable[[], bytes] | None = None
 
 

@@ -106,8 +106,8 @@ def import_annotations(
     Args:
         source: a file of annotations, or a folder of such and those in it.
         out: the data folder to make.
-        program: that wrote them: labelme, coco, via, cvat, label-studio, qupath, imagej, voc, supervisely or yolo; None
-            to tell it by the content.
+        program: that wrote them: labelme, coco, via, cvat, label-studio, qupath, imagej, voc, supervisely, yolo or map;
+            None to tell it by the content.
         images: folder of the pictures; None where they lie in the source, or beside it where that is a file.
         classes: those that count, and what they are made of, such as "cell=nucleus+cytoplasm,vessel"; None for all.
         instances: write object ids (uint16, 0 is background) and not classes.
@@ -190,6 +190,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task],
         look()
         try:
             picture = index.find(one, len(files) == 1)
+            one = one if one.on is None else replace(one, shapes=tuple(one.on(picture)))
             tasks.append(_Task(one, picture, index.target(picture)))
         except InputError as error:
             if one.embedded is None:

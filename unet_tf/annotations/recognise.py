@@ -15,6 +15,7 @@ from unet_tf.annotations.read_geojson import is_geojson, read_geojson
 from unet_tf.annotations.read_imagej import is_imagej, read_imagej
 from unet_tf.annotations.read_label_studio import is_label_studio, read_label_studio
 from unet_tf.annotations.read_labelme import is_labelme, read_labelme
+from unet_tf.annotations.read_map import VECTORS, is_geojson_of_pixels, read_map
 from unet_tf.annotations.read_supervisely import is_supervisely, read_supervisely
 from unet_tf.annotations.read_via import is_via, is_via_csv, read_via, read_via_csv
 from unet_tf.annotations.read_voc import CLASSES, read_voc
@@ -30,7 +31,8 @@ JSON: dict[str, JsonReader] = {
     "coco": (is_coco, read_coco),
     "supervisely": (is_supervisely, read_supervisely),
     "label-studio": (is_label_studio, read_label_studio),
-    "qupath": (is_geojson, read_geojson),
+    "qupath": (is_geojson_of_pixels, read_geojson),
+    "map": (is_geojson, lambda path, content, skipped: read_map(path, skipped)),
     "via": (is_via, read_via),
 }
 """By program: whether parsed JSON is its, and what reads it."""
@@ -45,9 +47,10 @@ MARKS = {
     "voc": f"Pascal VOC (a folder {CLASSES})",
     "supervisely": "Supervisely JSON (size, objects)",
     "yolo": "YOLO text (CLASS X Y X Y ... in each line)",
+    "map": "vectors over a GeoTIFF (.gpkg, .shp, .fgb, GeoJSON that names its crs)",
 }
 """By program: what its files are told by. The keys are what --from takes."""
-SUFFIXES = (".json", ".geojson", ".xml", ".csv", ".txt", ".roi", ".zip")
+SUFFIXES = (".json", ".geojson", ".xml", ".csv", ".txt", ".roi", ".zip", *VECTORS)
 """What file names of annotations end in, in lower case."""
 
 
@@ -156,6 +159,8 @@ def _told(
 ) -> tuple[str, Callable[[Skipped], list[Annotated]]]:
     if path.is_dir():
         return "voc", lambda skipped: read_voc(path.parent, skipped)
+    if path.suffix.lower() in VECTORS:
+        return "map", lambda skipped: read_map(path, skipped)
     with path.open("rb") as file:
         start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n\0\xff\xfe")
     if is_imagej(path):

@@ -41,7 +41,8 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
     Objects are the 8-connected pieces of each class but 0 of a plane, numbered from 1 in reading order of their first
     pixels, one plane after another: those of `find_objects`, whatever the chunks; the border class of a run is part of
     its objects. Of a run that parts objects that touch, which needs the whole of them, they stay one, and that is said
-    on the logger "unet_tf". Two chunks, a row of pixels and hundred bytes an object or piece of one are held. Called again it begins anew; both outputs are whole or absent.
+    on the logger "unet_tf". Two chunks, a row of pixels and hundred bytes an object or piece of one are held. Called
+    again it begins anew; both outputs are whole or absent.
 
     Args:
         masks: NAME.zarr, as `predict_large` wrote it.
