@@ -209,8 +209,8 @@ def judge(
                     pair.image,
                 )
             # borders belong to their objects, which are what a person means
+            prediction = masks.real_label(probabilities.argmax(-1).astype(np.uint8))  # as masks are drawn
             label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
-            prediction = probabilities.argmax(-1).astype(np.uint8)
             value = sums.add(image, label, prediction, probabilities)
             per_file.append((pair, value))
             gallery.add(title(pair), value, image, label, prediction)
