@@ -45,6 +45,20 @@ def test_soft_dice_uses_probabilities(cells):
         assert result.soft_dice[c] == pytest.approx(2 * 0.5 * share / (0.25 + share))
 
 
+def test_borders_count_as_the_objects_that_they_belong_to(tmp_path):
+    ids = np.zeros((8, 8), np.uint16)
+    ids[1:4, 1:4] = 1
+    write_picture(tmp_path / "images" / "a.png", np.zeros((8, 8), np.uint8))
+    write_picture(tmp_path / "labels" / "a.png", ids)
+    masks, classes = MaskFormat("instance", 3, border=1), ("background", "cell", "border")
+    label = masks.label(ids)
+    label[2, 2], label[1, 1] = 2, 0  # the one is no mistake between classes that a person means, the other is
+    result = judge(lambda image: np.eye(3)[label], find_named(tmp_path).splits[""], masks, classes)
+    assert result.classes == ("background", "cell")
+    assert result.confusion.tolist() == [[55, 0], [1, 8]]
+    assert result.soft_dice[1] == pytest.approx(2 * 8 / (8 + 9))
+
+
 def test_the_worst_file_comes_first(cells):
     pairs = find_named(cells / "test").splits[""]
     answers = iter([read_pair(pairs[0], BINARY).label, 1 - read_pair(pairs[1], BINARY).label])

@@ -97,8 +97,8 @@ def judge(
                     pair.image,
                 )
             # borders belong to their objects, which are what a person means
+            prediction = masks.real_label(probabilities.argmax(-1).astype(np.uint8))  # as masks are drawn
             label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
-            prediction = probabilities.argmax(-1).astype(np.uint8)
             own = sums.add(image, label, prediction, probabilities)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group))
