@@ -134,6 +134,9 @@ def test_two_files_are_one_picture_the_whole_way(tmp_path):
     drawn = read_image(tmp_path / "masks/p3.png")[..., 0]
     np.testing.assert_array_equal(drawn, run.masks.mask(unet_tf.predict(run, image[..., ::-1])))
     assert unet_tf.predict_files(run, data / "images", tmp_path / "masks").skipped == 4
+    write_picture(data / "images/p3_gfp.png", image[..., 1])  # written anew
+    outcome = unet_tf.predict_files(run, data / "images", tmp_path / "masks")
+    assert (outcome.skipped, outcome.written) == (3, 1)
     with pytest.raises(InputError, match=r"end in _dapi, _gfp; .*p0\.png does not"):
         unet_tf.predict_files(run, data / "masks", tmp_path / "others")
     with pytest.raises(InputError, match="is one array. Predict the files into a folder"):
@@ -154,14 +157,15 @@ def test_neighbouring_planes_are_channels_the_whole_way(tmp_path):
     data = tmp_path / "data"
     for name, of in (("a", 0), ("b", 100)):
         made = [(n, image + np.uint8(of), mask) for n, image, mask in pictures(1)]
-        write_stack(data / f"images/{name}.tif", [image[..., 0] for _, image, _ in made])
+        (data / "images").mkdir(parents=True, exist_ok=True)
+        planes = np.stack([image[..., 0] for _, image, _ in made])
+        tifffile.imwrite(data / f"images/{name}.tif", planes, metadata={"axes": "ZYX"}, photometric="minisblack")
         write_stack(data / f"masks/{name}.tif", [mask * 255 for *_, mask in made])
     run = unet_tf.train(data, tmp_path / "run", **TINY, **COURSE, context=1)
     assert run.normalisation.channels == 3
     assert run.channels.taken == ("z-1 0", "z+0 0", "z+1 0")
     assert unet_tf.predict_files(run, data / "images/b.tif", tmp_path / "masks").written == 1
     unet_tf.predict_large(run, data / "images/b.tif", tmp_path / "a.zarr")
-    planes = [image for _, image, _ in made]
     expected = [unet_tf.predict(run, np.dstack([planes[z] for z in (abs(n - 1), n, 3 - abs(2 - n))])) for n in range(4)]
     np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "a.zarr/0"))[:], expected)
     for page, label in enumerate(expected):

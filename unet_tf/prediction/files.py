@@ -18,7 +18,7 @@ from typing import Any
 from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
-from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted, predict_pictures, state_of
+from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted, predict_pictures
 from unet_tf.prediction.polygons import parse_polygons
 from unet_tf.prediction.predict import model_hash, predictor_for
 from unet_tf.prediction.predictor import memory_budget, turns_of
@@ -212,7 +212,7 @@ def _begin(call: Call, pictures: Sequence[str], overwrite: bool) -> set[str]:
             f"{out} holds predictions with other settings: {words}. Choose another --out, or do all again "
             "(--overwrite)."
         )
-    return {one for one, state in done.items() if state in ("", state_of(one))}
+    return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
 
 
 def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) -> None:
@@ -220,7 +220,8 @@ def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) ->
 
     Names that differ in case alone, or in how an accented letter is put together, are one file on some systems.
     """
-    inputs = {_folded(path) for one in pictures for path in (one, str(Path(one).resolve()))}
+    read = [file for one in pictures for file in call.channels.files(Path(one))]
+    inputs = {_folded(str(path)) for one in read for path in (one, one.resolve())}
     owners: dict[str, str] = {}
     for picture in [*earlier, *pictures]:
         for file in _files(call, picture):

@@ -110,6 +110,14 @@ class Call:
         """Say whether a mask of that name lies there: it is written last."""
         return any(Path(self.out, self.wanted.mask_name(self.named(picture), pages)).is_file() for pages in (1, 2))
 
+    def state(self, picture: Path) -> str:
+        """Say in which state all files of a picture are, "" where one is missing."""
+        try:
+            states = [state_of(file) for file in self.channels.files(picture)]
+        except InputError:
+            return ""
+        return ", ".join(states) if all(states) else ""
+
     def named(self, picture: Path) -> Path:
         """What a picture is called, by the first of its files: without the suffix of a channel."""
         return picture.with_name(f"{self.channels.stem(picture)}{picture.suffix}")
@@ -180,8 +188,8 @@ def _steps(
     """What is left to do with each picture once its pages are predicted, for the thread that writes."""
     several = call.wanted.probabilities or call.wanted.instances or bool(call.wanted.polygons)
     method: Callable[..., NDArray[Any]] = predictor.probabilities if several else predictor.predict
-    channels = predictor.channels
-    for file, state, pages, first in ahead(functools.partial(_first_page, channels), pictures):
+    channels = call.channels
+    for file, state, pages, first in ahead(functools.partial(_first_page, call), pictures):
         look()
         output = Output(call, predictor, file, pages, state)
         unfinished.append(output)
@@ -204,11 +212,11 @@ def _steps(
         yield output.end
 
 
-def _first_page(channels: Channels, file: Path) -> tuple[Path, str, int, Channelled | InputError]:
+def _first_page(call: Call, file: Path) -> tuple[Path, str, int, Channelled | InputError]:
     """The file, its state, its number of pages and the first of them, or what is wrong with it."""
-    state = state_of(file)
+    state = call.state(file)
     try:
-        return file, state, count_pages(file), channels.read(channels.files(file))
+        return file, state, count_pages(file), call.channels.read(call.channels.files(file))
     except InputError as error:
         return file, state, 0, error
 
