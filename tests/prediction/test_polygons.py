@@ -13,15 +13,16 @@ from pycocotools.coco import COCO
 from rasterise import inside
 
 from unet_tf import predict_files
+from unet_tf.annotations.read_vector_map import read_vector_map
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction.files import SETTINGS
 from unet_tf.prediction.objects import find_objects
-from unet_tf.prediction.polygons import WRITERS, parse_polygons
+from unet_tf.prediction.polygons import MAPS, WRITERS, parse_polygons
 from unet_tf.prediction.predictor import Predictor
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
-ALL = tuple(WRITERS)
+ALL = tuple(kind for kind in WRITERS if kind not in MAPS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,7 +167,10 @@ def test_a_picture_whose_outlines_would_be_the_settings_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"polygons": "yolo"}, "Polygons are written as geojson, detections, coco, labelme, imagej; received yolo."),
+        (
+            {"polygons": "yolo"},
+            "Polygons are written as geojson, detections, coco, labelme, imagej, gpkg, wgs84; received yolo.",
+        ),
         ({"polygons": "coco", "simplify": -1}, "--simplify takes 0 or more pixels; received -1."),
         ({"polygons": "coco", "simplify": float("nan")}, "--simplify takes 0 or more pixels; received nan."),
         ({"polygons": "coco", "simplify": float("inf")}, "--simplify takes 0 or more pixels; received inf."),
@@ -241,3 +245,30 @@ def test_the_more_may_move_the_fewer_points_are_left_of_as_many_objects(tmp_path
 def test_masks_are_those_without_outlines(predicted, tmp_path):
     predict_files(RUN, predicted.parent / "scans", tmp_path)
     np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), read_mask(predicted / "a.png"))
+
+
+def test_outlines_of_a_map_lie_on_the_earth_and_come_back_to_the_pixel(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    grey = noise(3)
+    place = {"crs": "EPSG:25832", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
+    with rasterio.open(tmp_path / "m.tif", "w", driver="GTiff", width=grey.shape[1], height=grey.shape[0], count=1,
+                       dtype="uint8", **place) as target:  # fmt: skip
+        target.write(grey, 1)
+    outcome = predict_files(RUN, tmp_path / "m.tif", tmp_path / "out", polygons=MAPS, instances=True)
+    assert outcome.failed == ()
+    ids, rows = objects_of(tmp_path / "out", "m")
+    for name in ("m.gpkg", "m_wgs84.geojson"):
+        shapes = read_vector_map(tmp_path / "out" / name, tmp_path / "m.tif")
+        assert len(shapes) == len(rows)
+        drawn = np.zeros(ids.shape, ids.dtype)
+        for number, shape in enumerate(shapes, start=1):
+            drawn[inside(shape.rings, ids.shape)] = number
+        np.testing.assert_array_equal(drawn, ids)
+
+
+def test_a_picture_that_lies_nowhere_has_no_outlines_on_the_earth(tmp_path):
+    pytest.importorskip("rasterio")
+    write_picture(tmp_path / "a.tif", noise(0))
+    (failed,) = predict_files(RUN, tmp_path / "a.tif", tmp_path / "out", polygons="gpkg").failed
+    assert "has no coordinate system" in failed
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix not in (".json", ".csv")] == []

@@ -322,7 +322,8 @@ def predict(
         str,
         typer.Option(
             help="Write the outlines of the objects: geojson (annotations of QuPath), detections (of QuPath), coco, "
-            "labelme, imagej; or several, parted by commas.",
+            "labelme, imagej; of a GeoTIFF gpkg (in its coordinates), wgs84 (GeoJSON in degrees); several, parted by "
+            "commas.",
             show_default="none",
         ),
     ] = "",

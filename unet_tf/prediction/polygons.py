@@ -17,7 +17,9 @@ from unet_tf.annotations.write_coco import SUFFIX, coco_writer
 from unet_tf.annotations.write_geojson import geojson_writer
 from unet_tf.annotations.write_imagej import imagej_writer, import_roifile
 from unet_tf.annotations.write_labelme import labelme_writer
+from unet_tf.annotations.write_map import map_writer
 from unet_tf.annotations.writing import Writer
+from unet_tf.data.maps import import_geo
 from unet_tf.errors import InputError
 from unet_tf.prediction.objects import Object
 
@@ -27,8 +29,12 @@ WRITERS: dict[str, tuple[str, Writer]] = {
     "coco": (SUFFIX, coco_writer),
     "labelme": (".json", labelme_writer),
     "imagej": ("_RoiSet.zip", imagej_writer),
+    "gpkg": (".gpkg", map_writer),
+    "wgs84": ("_wgs84.geojson", map_writer),
 }
 """Format -> what follows the picture's name, and who writes it."""
+MAPS = ("gpkg", "wgs84")
+"""Formats of pictures that say where they lie on the earth."""
 
 
 def parse_polygons(polygons: str | Sequence[str], simplify: float = 0, subpixel: bool = False) -> tuple[str, ...]:
@@ -59,6 +65,9 @@ def parse_polygons(polygons: str | Sequence[str], simplify: float = 0, subpixel:
         raise InputError("--simplify and --subpixel are of outlines; add --polygons and their format.")
     if "imagej" in wanted:
         import_roifile()
+    if wanted & {*MAPS}:
+        for package in ("rasterio", "pyogrio", "shapely"):
+            import_geo(package)
     return tuple(name for name in WRITERS if name in wanted)
 
 
