@@ -177,8 +177,8 @@ REFUSED = {
     "other folders": ("images/p1/a_img.png images/p2/b_img.png masks/p1/b_gt.png masks/p2/a_gt.png", "2 images"),
     "leading zeros": ("images/img_1.png images/img_2.png masks/mask_01.png masks/mask_02.png", "2 images without"),
     "words cut": ("images/bat.png images/cat.png masks/rat.png masks/hat.png", "2 images without a mask"),
-    "an image too many": ("images/img_1.png images/img_2.png masks/mask_1.png", "1 images without a mask in"),
-    "a mask too many": ("images/img_1.png masks/mask_1.png masks/mask_2.png", "1 masks without an image in"),
+    "an image too many": ("images/img_1.png images/img_2.png masks/mask_1.png", "2 images without a mask in"),
+    "a mask too many": ("images/img_1.png masks/mask_1.png masks/mask_2.png", "2 masks without an image in"),
 }
 
 

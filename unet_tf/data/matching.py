@@ -97,6 +97,8 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
     plain = _plain(images, masks)
     if plain.one_to_one or plain.whole_side:
         return plain
+    if min(len(images), len(masks)) == 1 != max(len(images), len(masks)):
+        return plain  # one pair confirms no rule, where another file might be the partner
     rules = _rules(images, masks)
     of_masks = [] if rules else [Rule(*reversed(rule)) for rule in _rules(masks, images)]  # some image has no mask
     if len(rules + of_masks) == 1:
