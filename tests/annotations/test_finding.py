@@ -74,3 +74,14 @@ def test_the_size_that_annotations_state_tells_whether_the_picture_was_turned():
 def test_orientation_of_what_says_none(tmp_path):
     for name in ("a.png", "a.jpg", "a.bmp", "a.webp"):
         assert orientation(write_image(tmp_path, name)) == 1
+
+
+def test_masks_that_were_predicted_are_no_pictures(tmp_path):
+    for name in ("masks/a.png", "scans/b.png", "scans/b.tif"):
+        write_image(tmp_path, name)
+    for folder, picture in (("masks", "elsewhere/a.png"), ("scans", tmp_path / "scans" / "b.tif")):
+        (tmp_path / folder / "predict.json").write_text("{}")
+        (tmp_path / folder / "manifest-1-of-2.csv").write_text(f"picture,status\n{picture},done\n")
+    assert PictureIndex(tmp_path).paths == [tmp_path / "scans" / "b.tif"]
+    with pytest.raises(InputError, match=r"about the picture '\.\./new/a\.png', .* there is none.*--images"):
+        find(tmp_path / "masks", "../new/a.png")

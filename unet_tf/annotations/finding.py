@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import unicodedata
 from collections import defaultdict
@@ -20,11 +21,15 @@ from unet_tf.errors import InputError
 MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
          "masks_instances")  # fmt: skip
 """Folders in which annotation programs lay pictures that are masks, in lower case."""
+PREDICTED, MANIFESTS = "predict.json", "manifest*.csv"
+"""What `predict` leaves in a folder of masks; the second lists the pictures that it was given."""
 ORIENTATION = 274
 
 
 class PictureIndex:
     """The pictures in a folder and all folders in it, by name; nothing outside of it is ever read.
+
+    What `predict` wrote is no picture, though it bears the name of one.
 
     Attributes:
         root: the folder.
@@ -40,7 +45,8 @@ class PictureIndex:
             if folder != root and (folder.parent in made or (folder / RECORD).is_file()):
                 made.add(folder)
             elif not any(part.lower() in MASKS for part in folder.relative_to(root).parts):
-                self.paths += [*listing.pictures, *filter(Path.is_file, listing.unread)]
+                here = [*listing.pictures, *filter(Path.is_file, listing.unread)]
+                self.paths += _given(folder, here) if (folder / PREDICTED).is_file() else here
         self.paths.sort()
         for path in self.paths:
             self._named[_form(path.name)].append(path)
@@ -83,6 +89,15 @@ class PictureIndex:
         """Where a picture belongs below `images/`: as below the root, without folders called "images"."""
         below = path.relative_to(self.root)
         return Path(*[part for part in below.parts[:-1] if part.lower() not in (*ROLES["images"], "img")], below.name)
+
+
+def _given(folder: Path, files: list[Path]) -> list[Path]:
+    """Those of the files in a folder of masks that are the pictures of which these were predicted."""
+    given = set()
+    for manifest in folder.glob(MANIFESTS):
+        with manifest.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            given |= {Path(row["picture"]).resolve() for row in csv.DictReader(file) if row.get("picture")}
+    return [path for path in files if path.resolve() in given]
 
 
 def _form(name: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unet_tf.annotations.finding import PREDICTED
 from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
@@ -28,7 +29,7 @@ from unet_tf.utils.files import held, refusal, replacing, write_new
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable
 
-SETTINGS, MANIFEST = "predict.json", "manifest.csv"
+SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
 BATCH = 64
 """Pictures of a task."""
