@@ -67,6 +67,13 @@ def test_masks_without_objects_leave_pieces(tmp_path):
 
 def test_objects_come_alone_whatever_lies_beside_them():
     mask = np.array([[3, 3, 900], [0, 3, 900], [7, 7, 7]], np.uint16)
-    first, second = objects_of(mask, (7,))
+    areas, (first, second) = objects_of(mask, (7,))
+    assert areas == [3, 2]
     assert first.astype(int).tolist() == [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     assert second.astype(int).tolist() == [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_of_very_many_objects_few_are_cut_out():
+    areas, cut = objects_of(np.arange(1, 90_001, dtype=np.uint32).reshape(300, 300), most=10)
+    assert (len(areas), len(cut)) == (90_000, 10)
+    assert objects_of(np.zeros((3, 3), np.uint8)) == ([], [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -45,14 +45,13 @@ def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:
     if masks.kind != "instance":
         return masks
     areas, valleys, pierced = list[int](), list[float](), 0
-    for number in np.unique(np.linspace(0, len(pairs) - 1, MOST_FILES).astype(int)).tolist():
+    most = max(1, MOST_OBJECTS // max(1, min(len(pairs), MOST_FILES)))
+    for number in _spread(len(pairs), MOST_FILES):
         pair = pairs[number]
-        found = list(objects_of(read_mask(pair.mask, pair.page, masks.ids), masks.void))
-        areas += [int(one.sum()) for one in found]
-        places = np.linspace(0, len(found) - 1, max(1, MOST_OBJECTS // min(len(pairs), MOST_FILES))).astype(int)
-        few = [found[i] for i in np.unique(places).tolist() if found]
-        valleys += map(deepest_valley, few)
-        pierced += sum(cv2.connectedComponents((~one).astype(np.uint8), connectivity=4)[0] > 2 for one in few)
+        own, some = objects_of(read_mask(pair.mask, pair.page, masks.ids), masks.void, most)
+        areas += own
+        valleys += map(deepest_valley, some)
+        pierced += sum(cv2.connectedComponents((~one).astype(np.uint8), connectivity=4)[0] > 2 for one in some)
     if not areas:
         return masks
     deepest = float(np.quantile(valleys, 1 - RARE, method="higher"))
@@ -66,17 +65,34 @@ def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:
     return replace(masks, neck=neck, smallest=smallest, filled=pierced <= RARE * len(valleys))
 
 
-def objects_of(mask: NDArray, void: Sequence[object] = ()) -> Iterator[NDArray[np.bool_]]:
-    """Each object of an instance mask alone, (h, w), with a pixel of what is not the object on each side."""
-    known, inverse = np.unique(mask if mask.ndim == 2 else mask[..., 0], return_inverse=True)
-    numbers = inverse.reshape(mask.shape[:2])
+def objects_of(
+    mask: NDArray, void: Sequence[object] = (), most: int = MOST_OBJECTS
+) -> tuple[list[int], list[NDArray[np.bool_]]]:
+    """Look at the objects of an instance mask.
+
+    Args:
+        mask: (H, W) ids, 0 is background.
+        void: ids that are no objects.
+        most: objects that are cut out, spread evenly over the ids.
+
+    Returns:
+        Pixels of each object; and of some of them, (h, w) which pixels are theirs, with one that is not on each side.
+    """
+    known, numbers = np.unique(mask if mask.ndim == 2 else mask[..., 0], return_inverse=True)
     order = np.argsort(numbers, axis=None, kind="stable")
-    pixels = np.split(order, np.cumsum(np.bincount(numbers.ravel(), minlength=len(known)))[:-1])
-    for value, some in zip(known.tolist(), pixels, strict=True):
-        if value == 0 or value in void:
-            continue
-        rows, columns = np.divmod(some, mask.shape[1])
+    areas = np.bincount(numbers.ravel(), minlength=len(known))
+    ends = np.cumsum(areas)
+    objects = [i for i, value in enumerate(known.tolist()) if value != 0 and value not in void]
+    cut = []
+    for i in (objects[place] for place in _spread(len(objects), most)):
+        rows, columns = np.divmod(order[ends[i] - areas[i] : ends[i]], mask.shape[1])
         rows, columns = rows - rows.min() + 1, columns - columns.min() + 1
         alone = np.zeros((int(rows.max()) + 2, int(columns.max()) + 2), bool)
         alone[rows, columns] = True
-        yield alone
+        cut.append(alone)
+    return areas[objects].tolist(), cut
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Give `most` numbers from 0 to `count` - 1, or all, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int)).tolist() if count else []
