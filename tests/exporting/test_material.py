@@ -9,6 +9,7 @@ from unet_tf import export, train
 from unet_tf.data import folder as data_folder
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
+from unet_tf.exporting import material
 from unet_tf.exporting.material import calibration, gather, static_tile
 
 
