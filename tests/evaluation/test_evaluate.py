@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from unet_tf import evaluate, predict, read_image
+from unet_tf import evaluate, predict
 from unet_tf.data.folder import read_pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
@@ -132,18 +132,17 @@ def test_each_picture_is_decoded_once_and_predicted_once(own_run, cells, monkeyp
     from unet_tf.data import folder
     from unet_tf.evaluation import evaluate as evaluation
 
-    decoded, predicted = [], []
+    decoded, predicted, read = [], [], folder.Pair.read
 
-    def reading(path, page=0):
-        decoded.append(path)
-        return read_image(path, page)
+    def reading(pair):
+        decoded.append(pair.image)
+        return read(pair)
 
     def predicting(run, image, **arguments):
         predicted.append(image.shape)
         return predict(run, image, **arguments)
 
-    for module in (folder, evaluation):
-        monkeypatch.setattr(module, "read_image", reading)
+    monkeypatch.setattr(folder.Pair, "read", reading)
     monkeypatch.setattr(evaluation, "predict", predicting)
     evaluate(own_run, cells, split="all")
     assert len(decoded) == len(set(decoded)) == len(predicted) == 8

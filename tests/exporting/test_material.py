@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unet_tf import export, read_image, train
+from unet_tf import export, train
 from unet_tf.data import folder as data_folder
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
@@ -16,14 +16,13 @@ from unet_tf.exporting.material import calibration, gather, static_tile
 @pytest.fixture
 def decodings(monkeypatch):
     """How often each picture was decoded."""
-    counts = Counter()
+    counts, read = Counter(), data_folder.Pair.read
 
-    def reading(path, page=0):
-        counts[path] += 1
-        return read_image(path, page)
+    def reading(pair):
+        counts[pair.image] += 1
+        return read(pair)
 
-    for module in (data_folder, material):
-        monkeypatch.setattr(module, "read_image", reading)
+    monkeypatch.setattr(data_folder.Pair, "read", reading)
     return counts
 
 

@@ -87,8 +87,7 @@ def _as_array(
         if page is not None:
             raise InputError(f"{first} holds one picture; --page must name one of a TIFF stack.", first)
         if channels.plain and _is_mapped(first):
-            count = (*np.load(first, mmap_mode="r").shape, 1)[2]
-            channels.check(("",) * count, first)
+            channels.check(("",) * MappedArray(first).shape[2], first)
             return first, ()
     elif page is None and first.is_file() and (pages := count_pages(first)) > 1:
         raise InputError(f"{first} is a stack of {pages} pictures. Name one of them: --page 0.")
@@ -100,7 +99,7 @@ def _as_array(
 def _is_mapped(file: Path) -> bool:
     """Whether a .npy file is a picture as it is, of a type that needs no conversion."""
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(file, mode="r")
         check_shape(array.shape, array.dtype)
         return image_type(array.dtype, file) == array.dtype
     except Exception:  # NumPy raises whatever its parsers meet; whoever reads the file says what is wrong
