@@ -67,7 +67,7 @@ def test_the_edge_runner_says_what_is_wrong(bundle, tmp_path):
         ((model, tmp_path / "none.png", mask), "cannot be read"),
         ((model, tmp_path / "deep.png", mask), "holds uint16 pixels, and the net was trained on uint8"),
         ((model, tmp_path / "grey.png", tmp_path / "mask.tif"), "mask.tif is written by the package tifffile"),
-        ((model, tmp_path / "row.npy", tmp_path / "mask.npy"), "An image must be (H, W) or (H, W, C)"),
+        ((model, tmp_path / "row.npy", tmp_path / "mask.npy"), "a picture must be (H, W) or (H, W, C)"),
         ((model, tmp_path / "row.npy", tmp_path / "row.npy"), "row.npy would be written over by its mask"),
         ((model, tmp_path / "grey.png", mask, "--threads", "0"), "A net must have a thread or more; received 0"),
         ((model, tmp_path / "grey.png", tmp_path / "mask.jpg"), "A mask must be written as .png, .bmp, .tif"),

@@ -9,10 +9,11 @@ from rasterise import write
 
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.writing import Picture, json_list
-from unet_tf.prediction.polygons import WRITERS
+from unet_tf.prediction.polygons import MAPS, WRITERS
 
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
-kinds = pytest.mark.parametrize("kind", WRITERS)
+PLAIN = [kind for kind in WRITERS if kind not in MAPS]  # maps: tests/prediction/test_polygons.py
+kinds = pytest.mark.parametrize("kind", PLAIN)
 
 
 @pytest.mark.slow
@@ -54,7 +55,7 @@ def test_what_fails_half_way_leaves_nothing(kind, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a\udcff.png", 'quote".png', "новый 🦠.png", "a\nb.png"])
-@pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != "imagej"])
+@pytest.mark.parametrize("kind", [kind for kind in PLAIN if kind != "imagej"])
 def test_names_of_any_signs_are_written(kind, name, tmp_path):
     suffix, writer = WRITERS[kind]
     label = name.removesuffix(".png")
