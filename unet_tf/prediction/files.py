@@ -104,10 +104,10 @@ def predict_files(
         on_file: called with (pictures done, pictures in all) of this call's share.
         on_tile: called with (tiles done, tiles in all) of a picture, without a scheduler.
         on_pixels: called with the pixels of each picture that was predicted.
-        polygons: formats of the outlines of the objects, holes too, with class and mean probability, parted by commas or
-            in a sequence: "geojson", NAME.geojson of QuPath's annotations; "detections", NAME_detections.geojson;
-            "coco", NAME.coco.json; "labelme", NAME.json, not of stacks; "imagej", NAME_RoiSet.zip; of a
-            GeoTIFF "gpkg", NAME.gpkg, and "wgs84", NAME_wgs84.geojson.
+        polygons: formats of the outlines of the objects, holes too, with class and mean probability, parted by commas
+            or in a sequence: "geojson", NAME.geojson of QuPath's annotations; "detections", NAME_detections.geojson;
+            "coco", NAME.coco.json; "labelme", NAME.json, not of stacks; "imagej", NAME_RoiSet.zip; of a GeoTIFF "gpkg",
+            NAME.gpkg, and "wgs84", NAME_wgs84.geojson.
         simplify: leave out points of outlines that lie so many pixels or less from what is left; 0 keeps the pixels.
         subpixel: let outlines run between the pixels, where the probabilities are equal.
 
