@@ -15,7 +15,7 @@ from unet_tf.utils.files import replacing
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse }
+table { border-collapse: collapse; margin: 1rem 0 }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #d8dee4 }
 th:first-child, td:first-child, table.facts td { text-align: left } table.scores td:nth-child(2) { font-weight: 600 }
 img { max-width: 100% } code { background: #f2f4f6; padding: .1rem .3rem } p.note { color: #57606a }
