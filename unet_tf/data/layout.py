@@ -25,7 +25,7 @@ from unet_tf.data.folder import (
     some,
     unread_note,
 )
-from unet_tf.data.lists import find_lists, read_pairs
+from unet_tf.data.lists import find_lists, look_over, read_pairs
 from unet_tf.data.matching import folding, keyed, part
 from unet_tf.data.naming import Affix, Naming
 from unet_tf.data.pictures import SUFFIXES
@@ -104,6 +104,8 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
             below = find_named(inside, naming, channels)
             found = below if any(below.splits.values()) or len(below.problems) > 1 else found
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
+    if lists:  # which may name a picture by any of its files
+        look_over(lists, found)
     for split, pairs in found.splits.items():
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
         if twice := [name for name, count in counts.items() if count > 1]:
