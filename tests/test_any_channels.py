@@ -143,6 +143,15 @@ def test_two_files_are_one_picture_the_whole_way(tmp_path):
         zarr.create_array(str(tmp_path / "a.zarr"), data=image, dimension_names="yxc")
         unet_tf.predict_large(run, tmp_path / "a.zarr", tmp_path / "a_mask.zarr")
 
+    apart = tmp_path / "apart"
+    for number, dye in enumerate(("_dapi", "_gfp")):  # 20 m apart
+        write_picture(apart / f"q{dye}.tif", image[..., number])
+        scale, place = (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, 20.0 * number, 50, 0), True)
+        tifffile.imwrite(apart / f"q{dye}.tif", image[..., number], extratags=[scale, place])
+    outcome = unet_tf.predict_files(run, [apart, data / "images"], tmp_path / "both")
+    assert (len(outcome.failed), outcome.written) == (1, 4)
+    assert "q_dapi.tif has x 0 to 16, y 34 to 50; " in outcome.failed[0]
+
     unet_tf.export(run, tmp_path / "bundle", variants=["float32"], max_iou_drop=1.0)
     assert unet_tf.verify(tmp_path / "bundle", data / "images").faults == []
     net = tmp_path / "bundle/model_float32.tflite"

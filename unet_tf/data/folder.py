@@ -152,9 +152,9 @@ def read_pair(pair: Pair, masks: MaskFormat, read: Channelled | None = None) -> 
 
 
 def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
-    """Raise InputError unless the decoded image and mask of a pair have one size, and one place on the earth."""
+    """Raise InputError unless the decoded image and mask of a pair have one size, and its files one place on the earth."""
     if pair.page == 0:
-        check_places(pair.image, pair.mask)
+        check_places(*pair.files, pair.mask)
     sizes = [f"{height}x{width}" for height, width in (image.shape[:2], mask.shape[:2])]
     if sizes[0] != sizes[1]:
         raise InputError(
