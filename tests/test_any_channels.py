@@ -144,13 +144,30 @@ def test_two_files_are_one_picture_the_whole_way(tmp_path):
         unet_tf.predict_large(run, tmp_path / "a.zarr", tmp_path / "a_mask.zarr")
 
     apart = tmp_path / "apart"
+    apart.mkdir()
     for number, dye in enumerate(("_dapi", "_gfp")):  # 20 m apart
-        write_picture(apart / f"q{dye}.tif", image[..., number])
         scale, place = (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, 20.0 * number, 50, 0), True)
         tifffile.imwrite(apart / f"q{dye}.tif", image[..., number], extratags=[scale, place])
     outcome = unet_tf.predict_files(run, [apart, data / "images"], tmp_path / "both")
     assert (len(outcome.failed), outcome.written) == (1, 4)
     assert "q_dapi.tif has x 0 to 16, y 34 to 50; " in outcome.failed[0]
+
+    some = tmp_path / "some"  # of which one picture is whole
+    for name in ("a_dapi", "a_gfp", "b_dapi", "c_gfp", "a", "d_bright"):
+        write_picture(some / f"{name}.png", image[..., 0])
+    outcome = unet_tf.predict_files(run, some, tmp_path / "of_some", instances=True)
+    assert (outcome.written, len(outcome.failed)) == (1, 4)
+    said = {"a": "does not", "b_dapi": "no b_gfp.png", "c_gfp": "no c_dapi.png", "d_bright": "does not"}
+    for words, (name, why) in zip(outcome.failed, said.items(), strict=True):
+        assert f"/{name}.png" in words and why in words
+    assert {path.name for path in (tmp_path / "of_some").glob("a*")} == {"a.png", "a_instances.tif", "a_objects.csv"}
+    again = unet_tf.predict_files(run, some, tmp_path / "of_some", instances=True)
+    assert (again.skipped, len(again.failed)) == (1, 4)
+    write_picture(some / "b_gfp.png", image[..., 1])
+    again = unet_tf.predict_files(run, some, tmp_path / "of_some", instances=True)
+    assert (again.skipped, again.written, len(again.failed)) == (1, 1, 3)
+    with pytest.raises(InputError, match=r"a\.png, which .*a_dapi\.png would write, is an input"):
+        unet_tf.predict_files(run, some, some)
 
     unet_tf.export(run, tmp_path / "bundle", variants=["float32"], max_iou_drop=1.0)
     assert unet_tf.verify(tmp_path / "bundle", data / "images").faults == []

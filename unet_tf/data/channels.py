@@ -189,6 +189,13 @@ class Channels:
             )
         return found
 
+    def whole(self, file: Path) -> bool:
+        """Whether all files of a picture are there, by one of them."""
+        try:
+            return bool(self.files(file))
+        except InputError:
+            return False
+
     def stem(self, file: Path) -> str:
         """The name of the picture that a file belongs to.
 

@@ -119,8 +119,11 @@ class Call:
         return ", ".join(states) if all(states) else ""
 
     def named(self, picture: Path) -> Path:
-        """What a picture is called, by the first of its files: without the suffix of a channel."""
-        return picture.with_name(f"{self.channels.stem(picture)}{picture.suffix}")
+        """What a picture is called, by the first of its files: without the suffix of a channel, where it has one."""
+        try:
+            return picture.with_name(f"{self.channels.stem(picture)}{picture.suffix}")
+        except InputError:  # which whoever reads it says
+            return picture
 
 
 class Result(NamedTuple):
