@@ -243,6 +243,10 @@ class Channels:
         whole = {name: there for name, there in groups.items() if len(there) == len(self.suffixes)}
         return {name: tuple(there[suffix] for suffix in self.suffixes) for name, there in whole.items()}, problems
 
+    def ends(self, name: str) -> bool:
+        """Whether a name ends in one of `suffixes`."""
+        return self._suffix(unicodedata.normalize("NFC", name)) is not None
+
     def _suffix(self, name: str) -> str | None:
         """The one of the suffixes in which a name ends, before which there is something."""
         return next((one for one in self.suffixes if name.endswith(one) and Path(name).name != one), None)

@@ -127,6 +127,12 @@ def _with_channels(pairs: list[Pair], found: Found) -> list[Pair]:
     return whole
 
 
+def _spare(names: dict[Path, str], channels: Channels) -> tuple[Path, ...]:
+    """Files beside masks of a said name that are no channel of an image, as masks of another kind are."""
+    spare = tuple(path for path, name in names.items() if channels.suffixes and not channels.ends(name))
+    return spare if len(spare) < len(names) else ()  # or else the suffixes are wrong
+
+
 def _joined(names: dict[Path, str], found: Found) -> tuple[dict[Path, str], dict[Path, tuple[Path, ...]]]:
     """Names of images by their first file, and the files of the further channels of each."""
     if not found.channels.suffixes:
@@ -234,7 +240,8 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
             found.problems.append(f"{place.images} holds no mask {said}. Correct {said.flags}.")
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
-    images, others = _joined(images, found)
+    spare = _spare(images, found.channels) if naming.says_mask and place.masks is None else ()
+    images, others = _joined({path: name for path, name in images.items() if path not in spare}, found)
     keys = keyed(images, masks, naming)
     if both_roles := images.keys() & masks.keys():
         found.problems.append(f"Images and masks must be other files; both roles have {some(map(str, both_roles))}.")
@@ -242,8 +249,8 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     if keys.problem:
         found.problems.append(f"{place.masks or place.images}: {keys.problem}")
         return []
-    if keys.unused:
-        names = some(path.name for path in keys.unused)
+    if unused := (*keys.unused, *spare):
+        names = some(path.name for path in unused)
         found.notes.append(f"Pictures in {place.masks or place.images} that are neither image nor mask: {names}.")
     fold = folding(keys.images.values(), keys.masks.values())
     of_image = _by_name(keys.images, fold, place.images, found)
