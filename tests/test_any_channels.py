@@ -143,6 +143,32 @@ def test_two_files_are_one_picture_the_whole_way(tmp_path):
         zarr.create_array(str(tmp_path / "a.zarr"), data=image, dimension_names="yxc")
         unet_tf.predict_large(run, tmp_path / "a.zarr", tmp_path / "a_mask.zarr")
 
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    for number, dye in enumerate(("_dapi", "_gfp")):  # 20 m apart
+        scale, place = (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, 20.0 * number, 50, 0), True)
+        tifffile.imwrite(apart / f"q{dye}.tif", image[..., number], extratags=[scale, place])
+    outcome = unet_tf.predict_files(run, [apart, data / "images"], tmp_path / "both")
+    assert (len(outcome.failed), outcome.written) == (1, 4)
+    assert "q_dapi.tif has x 0 to 16, y 34 to 50; " in outcome.failed[0]
+
+    some = tmp_path / "some"  # of which one picture is whole
+    for name in ("a_dapi", "a_gfp", "b_dapi", "c_gfp", "a", "d_bright"):
+        write_picture(some / f"{name}.png", image[..., 0])
+    outcome = unet_tf.predict_files(run, some, tmp_path / "of_some", instances=True)
+    assert (outcome.written, len(outcome.failed)) == (1, 4)
+    said = {"a": "does not", "b_dapi": "no b_gfp.png", "c_gfp": "no c_dapi.png", "d_bright": "does not"}
+    for words, (name, why) in zip(outcome.failed, said.items(), strict=True):
+        assert f"/{name}.png" in words and why in words
+    assert {path.name for path in (tmp_path / "of_some").glob("a*")} == {"a.png", "a_instances.tif", "a_objects.csv"}
+    again = unet_tf.predict_files(run, some, tmp_path / "of_some", instances=True)
+    assert (again.skipped, len(again.failed)) == (1, 4)
+    write_picture(some / "b_gfp.png", image[..., 1])
+    again = unet_tf.predict_files(run, some, tmp_path / "of_some", instances=True)
+    assert (again.skipped, again.written, len(again.failed)) == (1, 1, 3)
+    with pytest.raises(InputError, match=r"a\.png, which .*a_dapi\.png would write, is an input"):
+        unet_tf.predict_files(run, some, some)
+
     unet_tf.export(run, tmp_path / "bundle", variants=["float32"], max_iou_drop=1.0)
     assert unet_tf.verify(tmp_path / "bundle", data / "images").faults == []
     net = tmp_path / "bundle/model_float32.tflite"
@@ -171,3 +197,48 @@ def test_neighbouring_planes_are_channels_the_whole_way(tmp_path):
     for page, label in enumerate(expected):
         drawn = read_image(tmp_path / "masks/b.tif", page)[..., 0]
         np.testing.assert_array_equal(drawn, run.masks.mask(label))
+
+
+def test_a_gap_in_one_channel_is_seen_alike_by_all_that_predict(tmp_path, monkeypatch):
+    rasterio = pytest.importorskip("rasterio")
+    data, other = tmp_path / "data", tmp_path / "other"
+    for folder in (data, other):
+        (folder / "images").mkdir(parents=True)
+    for name, image, mask in pictures(2, dtype=np.int16):
+        if name == "p0":
+            image[:9, :, 1] = -9999
+        as_bands(data / "images" / name, image)
+        write_picture(data / "masks" / f"{name}.png", mask * 255)
+    run = unet_tf.train(data, tmp_path / "run", **TINY, **COURSE, val_share=0)
+    assert run.normalisation.nodata == (-9999.0,)
+
+    filled = image.copy()
+    image[2:12, 3:20, 0], image[9:20, 8:30, 1], image[28:, 28:] = -30000, -9999, (-30000, -9999)
+    gone = image < -5000
+    filled[gone] = np.broadcast_to(np.rint(run.normalisation.mean), image.shape)[gone]
+    file = as_bands(other / "images/a", image)
+    write_picture(other / "masks/a.png", mask * 255)
+    expected = unet_tf.predict(run, filled, probabilities=True)
+    unet_tf.predict_files(run, file, tmp_path / "masks", probabilities=True)
+    written = np.load(tmp_path / "masks/a.npy")
+    # the known value is the very mean, which is no whole number
+    np.testing.assert_allclose(written, expected, atol=0.01)
+
+    seen, wanted = [], unet_tf.predict
+    monkeypatch.setattr(
+        "unet_tf.evaluation.evaluate.predict", lambda *args, **more: seen.append(wanted(*args, **more)) or seen[-1]
+    )
+    unet_tf.evaluate(run, other, "all")
+    np.testing.assert_array_equal(seen, [written])
+
+    label = written.argmax(-1)
+    array = zarr.create_array(str(tmp_path / "a.zarr"), data=np.moveaxis(image, -1, 0), dimension_names="cyx")
+    assert array.shape == (2, SIDE, SIDE)
+    unet_tf.predict_large(run, tmp_path / "a.zarr", tmp_path / "a_mask.zarr")
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "a_mask.zarr/0"))[:], label)
+    place = {"crs": "EPSG:25832", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 54e5), "dtype": "int16"}
+    with rasterio.open(tmp_path / "m.tif", "w", driver="GTiff", count=2, height=SIDE, width=SIDE, **place) as target:
+        target.write(np.moveaxis(image, -1, 0))
+    unet_tf.predict_map(run, tmp_path / "m.tif", tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as found:
+        np.testing.assert_array_equal(found.read(1), np.where(gone.all(-1), 255, label))

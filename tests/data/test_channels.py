@@ -8,6 +8,7 @@ from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.channels import Channels, listed
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.naming import Naming
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.samples import read_samples
 from unet_tf.data.volumes import open_volume
@@ -262,3 +263,25 @@ def test_files_of_a_data_set_have_the_same_channels(tmp_path, other, words):
 def test_lists_in_words():
     assert listed(["", "GFP"]) == "0, 1 GFP"
     assert listed([""] * 22).endswith("19 and 2 more")
+
+
+@pytest.mark.parametrize("suffix", ["_gt_1st", "_gt_2nd"])
+def test_masks_of_two_annotators_lie_beside_the_files_of_channels(tmp_path, suffix):
+    for number in range(3):
+        for end in ("_dapi", "_gfp", "_gt_1st", "_gt_2nd"):
+            write_picture(tmp_path / f"s{number}{end}.png", np.zeros((4, 5), np.uint8))
+    channels = Channels(suffixes=("_dapi", "_gfp"))
+    found = find_named(tmp_path, Naming(mask_suffix=suffix), channels)
+    assert found.problems == []
+    assert [(pair.name, pair.mask.name, len(pair.files)) for pair in found.splits[""]] == [
+        (f"s{n}", f"s{n}{suffix}.png", 2) for n in range(3)
+    ]
+    other = {"_gt_1st": "_gt_2nd", "_gt_2nd": "_gt_1st"}[suffix]
+    left = ", ".join(f"s{n}{other}.png" for n in range(3))
+    assert found.notes == [f"Pictures in {tmp_path} that are neither image nor mask: {left}."]
+    (tmp_path / "s1_gfp.png").rename(tmp_path / "s1_gpf.png")
+    found = find_named(tmp_path, Naming(mask_suffix=suffix), channels)
+    assert found.problems[0] == "1 pictures have no file that ends in _gfp: s1."
+    assert "s1_gpf.png" in found.notes[0]
+    found = find_named(tmp_path, Naming(mask_suffix=suffix), Channels(suffixes=("_red", "_green")))
+    assert "9 images end in none of _red, _green" in found.problems[0]

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from unet_tf import check
+from unet_tf.data.channels import Channels
 from unet_tf.data.folder import Pair, read_pair
 from unet_tf.data.georeference import check_places, read_georeference
 from unet_tf.data.masks import MaskFormat
@@ -96,6 +97,25 @@ def test_a_mask_that_lies_elsewhere_is_refused_with_both_extents(tmp_path, tags,
     with pytest.raises(InputError, match=there + r".*" + words) as caught:
         read_pair(Pair("a", image, mask), MASKS)
     assert caught.value.file == mask
+
+
+@pytest.mark.parametrize("mask_lies", [True, False])
+def test_files_of_one_picture_that_lie_apart_are_refused(tmp_path, mask_lies):
+    first, other = write(tmp_path / "a_b2.tif", SCALE, TIEPOINT, KEYS), write(tmp_path / "a_b8.tif", *moved(20, 0))
+    mask = write(tmp_path / "b.tif", *((SCALE, TIEPOINT, KEYS) if mask_lies else ()))
+    pair = Pair("a", first, mask, others=(other,), channels=Channels(suffixes=("_b2", "_b8")))
+    words = r"a_b2\.tif has x 500000 to 500040, .*; .*a_b8\.tif has x 500020 to 500060, "
+    with pytest.raises(InputError, match=words) as caught:
+        read_pair(pair, MASKS)
+    assert caught.value.file == other
+
+
+def test_a_mask_lies_on_the_file_that_says_where(tmp_path):
+    """The first file says nothing."""
+    files = write(tmp_path / "a_b2.tif"), write(tmp_path / "a_b8.tif", SCALE, TIEPOINT, KEYS)
+    check_places(*files, write(tmp_path / "b.tif", *moved(0.2, 0)))
+    with pytest.raises(InputError, match="must lie on each other"):
+        check_places(*files, write(tmp_path / "b.tif", *moved(20, 0)))
 
 
 def test_check_lists_masks_that_lie_elsewhere(tmp_path):

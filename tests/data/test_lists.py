@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_stack
 
@@ -161,3 +162,21 @@ def test_names_that_are_no_utf8_are_listed_in_their_bytes(tmp_path):
     put(tmp_path, "images/caf\udce9.png", "masks/caf\udce9.png")
     (tmp_path / "train.txt").write_bytes(b"images/caf\xe9.png masks/caf\xe9.png\n")
     assert names(find_named(tmp_path)) == {"train": ["caf\udce9"]}
+
+
+@pytest.mark.parametrize(("train", "val"), [("images/s2_dapi.tif", "images/s2_gfp.tif"), ("s2", "images/s2_gfp.tif")])
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_picture_is_one_whichever_of_its_files_a_list_names(tmp_path, train, val, apart):
+    put(tmp_path, *(f"images/s{n}_{dye}.tif" for n in range(4) for dye in ("dapi", "gfp")))
+    put(tmp_path, *(f"masks/s{n}.png" for n in range(4)))
+    lines = [train if train == "s2" else f"{train} masks/s2.png", f"{val} masks/s2.png"]
+    (tmp_path / "train.txt").write_text("\n".join(["s0", *lines[: 1 if apart else 2]]))
+    (tmp_path / "val.txt").write_text("\n".join(["s1", *lines[1:]]) if apart else "s1")
+    found = find_named(tmp_path, channels=Channels(suffixes=("_dapi", "_gfp")))
+    first = "s2" if train == "s2" else "s2_dapi"
+    assert found.problems == [
+        "A pair must stand in the lists once, or a net is judged on what it saw: "
+        f"{first} in train.txt and {'val' if apart else 'train'}.txt."
+    ]
+    others = ", ".join(str(tmp_path / f"images/s3_{dye}.tif") for dye in ("dapi", "gfp"))
+    assert found.notes == [f"2 pictures are not used, as no list names them: {others}."]

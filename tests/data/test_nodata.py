@@ -136,3 +136,31 @@ def test_a_picture_gets_the_mean_where_nothing_was_measured(mean, channels):
     np.testing.assert_array_equal(part[0, 1:], [mean if channels == len(mean) else [9]] * 2)
     np.testing.assert_array_equal(part[1], image[2, 1:])
     assert (image[1, 2:] == -9999).all()  # nothing is changed in it
+
+
+GAPS = np.float32([[[-9999, 5], [4, -9999], [-9999, -9999], [1, 2]]])  # (1, 4, 2)
+"""A gap in each channel by itself, in both, in none."""
+
+
+def test_a_gap_in_one_channel_is_the_mean_of_that_channel():
+    seen = Measured(GAPS, (-9999.0,), (3.0, 8.0))
+    assert seen[0:1, 1:4].tolist() == [[[4, 8], [3, 8], [1, 2]]]
+    assert nodata_pixels(GAPS, (-9999.0,)).tolist() == [[False, False, True, False]]  # void and 255 as ever
+    known, unknown = (Normalisation((3.0, 8.0), (2.0, 4.0), "float32", values) for values in ((-9999.0,), ()))
+    expected = np.float32([[[0, -0.75], [0.5, 0], [0, 0], [-1, -1.5]]])
+    np.testing.assert_array_equal(known.scale(GAPS), expected)
+    assert known.measured(GAPS, (-9999.0,)) is GAPS
+    np.testing.assert_array_equal(unknown.scale(unknown.measured(GAPS, (-9999.0,))[:, :]), expected)
+
+
+def test_training_and_prediction_see_the_measured_channel_beside_a_gap_alike():
+    known = Normalisation((3.0, 8.0), (2.0, 4.0), "float32", (-9999.0,))
+    trained, predicted = known.scale(fill_nodata(GAPS, (-9999.0,))), known.scale(GAPS)
+    measured = GAPS != -9999
+    np.testing.assert_array_equal(trained[measured], predicted[measured])
+    assert np.abs(trained).max() < 2 and np.abs(predicted).max() < 2  # and nothing sticks out
+
+
+def test_a_gap_of_a_grey_picture_is_one_in_all_channels_of_a_net_of_colour():
+    known = Normalisation((3.0, 8.0, 9.0), (2.0, 4.0, 1.0), "float32", (-9999.0,))
+    assert known.scale(np.float32([[[-9999]]])).tolist() == [[[0, 0, 0]]]

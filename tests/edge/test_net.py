@@ -106,3 +106,19 @@ def test_pixels_without_a_measurement_count_as_the_mean_in_a_file(heights, varia
         np.testing.assert_array_equal(net.probabilities(image), net.probabilities(filled))
     else:
         assert (net.probabilities(image) != net.probabilities(filled)).any()
+
+
+@pytest.mark.parametrize("variant", ["float32", "uint8"])
+@pytest.mark.parametrize("value", [-9999, -32768])
+def test_a_gap_in_one_channel_counts_as_its_mean_in_a_file(tmp_path, variant, value):
+    known, geometry = Normalisation((120.0, 90.0), (40.0, 30.0), "int16", (-9999.0,)), Geometry(1, "same")
+    about = Description(("a", "b"), MaskFormat("index", 2), known, geometry, 64)
+    windows = np.random.default_rng(1).integers(0, 255, (4, 64, 64, 2)).astype(np.int16)
+    write_tflite(unet((None, None, 2), 2, 2, 1, padding="same"), about, [variant], windows, tmp_path)
+    net = EdgeNet(tmp_path / TFLITE[variant])
+    image = np.random.default_rng(0).integers(0, 255, (70, 60, 2)).astype(np.int16)
+    filled = image.copy()
+    image[5:40, 7:30, 1], filled[5:40, 7:30, 1] = value, 90
+    np.testing.assert_array_equal(net.label(image, nodata=(float(value),)), net.label(filled))
+    same = net.probabilities(image) == net.probabilities(filled)
+    assert same.all() == (value == -9999)

@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
+import tifffile
 
+from unet_tf.data.folder import Pair
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.data.pictures import write_picture
+from unet_tf.edge.description import Description
 from unet_tf.exporting.bundle import KERAS
-from unet_tf.exporting.parity import Example, broken, compare, inexact, worse
+from unet_tf.exporting.parity import Example, broken, compare, inexact, read_example, read_picture, worse
+from unet_tf.geometry import Geometry
 
 LABEL = np.array([[0, 1, 1]], np.uint8)
 RIGHT = np.eye(2, dtype=np.float32)[LABEL]
@@ -47,3 +54,17 @@ def test_pictures_of_void_alone_have_no_score_and_lose_none():
     assert tallies[KERAS].mean_iou is None
     assert worse(tallies, 0.0) == []
     assert "mean_iou" not in tallies[KERAS].to_json(["a", "b"])
+
+
+def test_nets_are_compared_on_what_a_prediction_gives_them(tmp_path):
+    """Values that the training images had stay, for the graph knows them; a picture's own one becomes the mean."""
+    known = Normalisation((20.0, 30.0), (9.0, 9.0), "int16", (-9999.0,))
+    about = Description(("a", "b"), MaskFormat("binary"), known, Geometry(1, "same"), 64)
+    image = np.random.default_rng(0).integers(0, 60, (8, 9, 2)).astype(np.int16)
+    image[2, 3, 0], image[4, 5, 1] = -9999, -30000
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack", planarconfig="contig", metadata=None)
+    write_picture(tmp_path / "a_mask.png", np.zeros((8, 9), np.uint8))
+    image[4, 5, 1] = 30
+    pair = Pair("a", tmp_path / "a.tif", tmp_path / "a_mask.png")
+    for example in read_example(pair, about), read_picture(pair.image, about):
+        np.testing.assert_array_equal(example.image, image)

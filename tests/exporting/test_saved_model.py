@@ -50,3 +50,14 @@ def test_pixels_without_a_measurement_count_as_the_mean_in_the_graph():
     net = signatures(model, known, Geometry(1, "valid"), 44)["probabilities"]
     found = [net(tf.constant(one))["probabilities"].numpy() for one in (image, filled)]
     np.testing.assert_array_equal(*found)
+
+
+def test_a_gap_in_one_channel_counts_as_its_mean_in_the_graph():
+    model = unet((None, None, 2), 2, base_filters=2, depth=1)
+    known = Normalisation((120.0, 90.0), (40.0, 30.0), "int16", (-9999.0,))
+    image = np.random.default_rng(0).integers(0, 255, (1, 40, 50, 2)).astype(np.int16)
+    filled = image.copy()
+    image[0, 5:20, 7:30, 1], filled[0, 5:20, 7:30, 1] = -9999, 90
+    net = signatures(model, known, Geometry(1, "valid"), 44)["probabilities"]
+    found = [net(tf.constant(one))["probabilities"].numpy() for one in (image, filled)]
+    np.testing.assert_array_equal(*found)

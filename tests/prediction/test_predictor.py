@@ -76,6 +76,18 @@ def test_pixels_without_a_measurement_count_as_the_mean_of_the_training_images(k
         assert (predictor.probabilities(image) != predictor.probabilities(filled)).any()
 
 
+@pytest.mark.parametrize("known", [(), (-1.0,)])
+def test_a_gap_in_one_channel_counts_as_its_mean_in_the_training_images(known):
+    predictor = Predictor(
+        unet((None, None, 2), base_filters=4, depth=1, padding="same"),
+        Normalisation((120.0, 90.0), (40.0, 30.0), "int16", known),
+    )
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 2)).astype(np.int16)
+    filled = image.copy()
+    image[5:20, 7:30, 1], filled[5:20, 7:30, 1] = -1, 90
+    np.testing.assert_array_equal(predictor.probabilities(image, nodata=(-1.0,)), predictor.probabilities(filled))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_net_that_gives_what_is_not_finite_is_refused_whatever_is_asked_of_it(tmp_path, value):
     folder = shutil.copytree(RUN, tmp_path / "run")

@@ -189,6 +189,13 @@ class Channels:
             )
         return found
 
+    def whole(self, file: Path) -> bool:
+        """Whether all files of a picture are there, by one of them."""
+        try:
+            return bool(self.files(file))
+        except InputError:
+            return False
+
     def stem(self, file: Path) -> str:
         """The name of the picture that a file belongs to.
 
@@ -235,6 +242,10 @@ class Channels:
                 problems.append(f"{len(lacking)} pictures have no file that ends in {suffix}: {_some(lacking)}.")
         whole = {name: there for name, there in groups.items() if len(there) == len(self.suffixes)}
         return {name: tuple(there[suffix] for suffix in self.suffixes) for name, there in whole.items()}, problems
+
+    def ends(self, name: str) -> bool:
+        """Whether a name ends in one of `suffixes`."""
+        return self._suffix(unicodedata.normalize("NFC", name)) is not None
 
     def _suffix(self, name: str) -> str | None:
         """The one of the suffixes in which a name ends, before which there is something."""

@@ -152,9 +152,9 @@ def read_pair(pair: Pair, masks: MaskFormat, read: Channelled | None = None) -> 
 
 
 def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
-    """Raise InputError unless the decoded image and mask of a pair have one size, and one place on the earth."""
+    """Raise InputError unless the decoded image and mask of a pair have one size, and its files lie on each other."""
     if pair.page == 0:
-        check_places(pair.image, pair.mask)
+        check_places(*pair.files, pair.mask)
     sizes = [f"{height}x{width}" for height, width in (image.shape[:2], mask.shape[:2])]
     if sizes[0] != sizes[1]:
         raise InputError(
@@ -328,10 +328,16 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
 def pictures_of(files: Sequence[str], channels: Channels) -> list[str]:
     """Of the files of each picture the first one, in the order in which they came.
 
+    A file whose picture is not whole stands for itself: whoever reads it says what is missing.
+
     Raises:
-        InputError: a file ends in none of the suffixes of channels, or other files of its picture are missing.
+        InputError: not one picture is whole: a file ends in none of the suffixes of channels, or others are missing.
     """
-    return list(dict.fromkeys(str(channels.files(Path(file))[0]) for file in files)) if channels.suffixes else [*files]
+    if not channels.suffixes:
+        return [*files]
+    if not any(channels.whole(Path(file)) for file in files):
+        channels.files(Path(files[0]))
+    return list(dict.fromkeys(str(channels.files(Path(f))[0]) if channels.whole(Path(f)) else f for f in files))
 
 
 def title(pair: Pair) -> str:

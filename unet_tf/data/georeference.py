@@ -69,22 +69,22 @@ def read_georeference(path: str | Path) -> Georeference | None:
         return None
 
 
-def check_places(image: str | Path, mask: str | Path) -> None:
-    """Raise InputError where image and mask both say where they lie, and do not lie on each other.
+def check_places(*files: str | Path) -> None:
+    """Raise InputError where files that belong together, as image and mask do, say that they lie apart.
 
-    Corners may differ by half a pixel, as programs round.
+    Files that do not say where they lie are left out. Corners may differ by half a pixel, as programs round.
     """
-    first = read_georeference(image)
-    second = None if first is None else read_georeference(mask)
-    if first is None or second is None:
-        return
-    apart = np.abs(first.corners - second.corners) > np.minimum(first.pixel, second.pixel) / 2
-    if apart.any() or (first.epsg and second.epsg and first.epsg != second.epsg):
-        raise InputError(
-            f"Image and mask of a pair must lie on each other where both say where they lie: {image} has {first}; "
-            f"{mask} has {second}. Warp the mask onto the image, or cut both to one extent (gdalwarp -t_srs, -te).",
-            Path(mask),
-        )
+    told = [(file, place) for file in files if (place := read_georeference(file)) is not None]
+    for file, place in told[1:]:
+        first, of_first = told[0]
+        apart = np.abs(of_first.corners - place.corners) > np.minimum(of_first.pixel, place.pixel) / 2
+        if apart.any() or (of_first.epsg and place.epsg and of_first.epsg != place.epsg):
+            raise InputError(
+                "Files of one picture, and its mask, must lie on each other where they say where they lie: "
+                f"{first} has {of_first}; {file} has {place}. Warp one onto the other, or cut both to one extent "
+                "(gdalwarp -t_srs, -te).",
+                Path(file),
+            )
 
 
 def _georeference(values: dict[int, Any], size: tuple[int, int], tags: tuple) -> Georeference | None:

@@ -25,7 +25,7 @@ from unet_tf.data.folder import (
     some,
     unread_note,
 )
-from unet_tf.data.lists import find_lists, read_pairs
+from unet_tf.data.lists import find_lists, look_over, read_pairs
 from unet_tf.data.matching import folding, keyed, part
 from unet_tf.data.naming import Affix, Naming
 from unet_tf.data.pictures import SUFFIXES
@@ -104,6 +104,8 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
             below = find_named(inside, naming, channels)
             found = below if any(below.splits.values()) or len(below.problems) > 1 else found
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
+    if lists:  # which may name a picture by any of its files
+        look_over(lists, found)
     for split, pairs in found.splits.items():
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
         if twice := [name for name, count in counts.items() if count > 1]:
@@ -123,6 +125,12 @@ def _with_channels(pairs: list[Pair], found: Found) -> list[Pair]:
             faults.append(error)
     found.problems += alike(faults)
     return whole
+
+
+def _spare(names: dict[Path, str], channels: Channels) -> tuple[Path, ...]:
+    """Files beside masks of a said name that are no channel of an image, as masks of another kind are."""
+    spare = tuple(path for path, name in names.items() if channels.suffixes and not channels.ends(name))
+    return spare if len(spare) < len(names) else ()  # or else the suffixes are wrong
 
 
 def _joined(names: dict[Path, str], found: Found) -> tuple[dict[Path, str], dict[Path, tuple[Path, ...]]]:
@@ -232,7 +240,8 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
             found.problems.append(f"{place.images} holds no mask {said}. Correct {said.flags}.")
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
-    images, others = _joined(images, found)
+    spare = _spare(images, found.channels) if naming.says_mask and place.masks is None else ()
+    images, others = _joined({path: name for path, name in images.items() if path not in spare}, found)
     keys = keyed(images, masks, naming)
     if both_roles := images.keys() & masks.keys():
         found.problems.append(f"Images and masks must be other files; both roles have {some(map(str, both_roles))}.")
@@ -240,8 +249,8 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     if keys.problem:
         found.problems.append(f"{place.masks or place.images}: {keys.problem}")
         return []
-    if keys.unused:
-        names = some(path.name for path in keys.unused)
+    if unused := (*keys.unused, *spare):
+        names = some(path.name for path in unused)
         found.notes.append(f"Pictures in {place.masks or place.images} that are neither image nor mask: {names}.")
     fold = folding(keys.images.values(), keys.masks.values())
     of_image = _by_name(keys.images, fold, place.images, found)

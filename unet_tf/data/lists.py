@@ -78,6 +78,15 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
             found.problems.append(f"{path} names no pair.")
         found.splits[split] = _renamed(folder, pairs)
     found.problems += alike(faults)
+
+
+def look_over(lists: dict[str, Path], found: Found) -> None:
+    """Say what stands in the lists more than once, and what in none of them, once all files of each pair are known.
+
+    Args:
+        lists: file by split.
+        found: gets problems and notes.
+    """
     _look_for_repeats(lists, found)
     _look_for_unlisted(found)
 

@@ -48,7 +48,7 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
     found = [value for value in declared if _equal(image, value).any()]
     named = tuple(found)
     for part in _groups(image) if image.dtype.kind in "if" else ():
-        rest = part[~_any_of(part, named)]
+        rest = part[~nodata_samples(part, named)]
         if image.dtype.kind == "f":
             huge = np.unique(rest[np.abs(rest) > HUGE])
             found += huge.tolist()
@@ -78,7 +78,7 @@ def nodata_of(picture: Picture, declared: Sequence[float] = ()) -> tuple[float, 
     few: dict[int, NDArray] = {}  # by group of channels
     for top in range(0, picture.shape[0], ROWS):
         for group, part in enumerate(_groups(np.asarray(picture[top : top + ROWS, 0 : picture.shape[1]]))):
-            part = part[~_any_of(part, declared) & np.isfinite(part)]
+            part = part[~nodata_samples(part, declared) & np.isfinite(part)]
             few[group] = _extremes(np.concatenate([few.get(group, np.zeros((0, 1), kind)), part[:, None]]))
     return tuple(dict.fromkeys([*declared, *(value for one in few.values() for value in nodata_values(one))]))
 
@@ -105,7 +105,7 @@ def _extremes(values: NDArray) -> NDArray:
 
 
 class Measured:
-    """A picture whose pixels without a measurement hold a value that means nothing: the mean of the training images.
+    """A picture that holds the mean of the training images wherever a channel has no measurement.
 
     Args:
         picture: (H, W, C) raw pixels, or anything that can be sliced so.
@@ -120,9 +120,8 @@ class Measured:
 
     def __getitem__(self, window: Any) -> NDArray:
         """(h, w, C) of slices of rows and columns."""
-        part = np.array(self.picture[window])
-        part[nodata_pixels(part, self.values)] = self.mean
-        return part
+        part = np.asarray(self.picture[window])
+        return np.where(nodata_samples(part, self.values), self.mean, part)
 
 
 def stand_in(mean: Sequence[float], channels: int, dtype: np.dtype) -> NDArray:
@@ -139,7 +138,15 @@ def stand_in(mean: Sequence[float], channels: int, dtype: np.dtype) -> NDArray:
 
 def nodata_pixels(image: NDArray, values: Sequence[float]) -> NDArray[np.bool_]:
     """Where an image (..., C) holds one of these values in all of its channels: (...) bool."""
-    return np.asarray(_any_of(image, values).all(-1))
+    return np.asarray(nodata_samples(image, values).all(-1))
+
+
+def nodata_samples(image: NDArray, values: Sequence[float]) -> NDArray[np.bool_]:
+    """Where an image holds one of these values, in each channel by itself: bool of its shape."""
+    gone = np.zeros(image.shape, bool)
+    for value in values:
+        gone |= _equal(image, value)
+    return gone
 
 
 def fill_nodata(image: NDArray, values: Sequence[float]) -> NDArray:
@@ -152,7 +159,7 @@ def fill_nodata(image: NDArray, values: Sequence[float]) -> NDArray:
     Returns:
         A copy of the same type; the image itself where no pixel is filled.
     """
-    gone = _any_of(image, values)
+    gone = nodata_samples(image, values)
     if not gone.any():
         return image
     filled = image.copy()
@@ -168,10 +175,3 @@ def _equal(image: NDArray, value: float) -> NDArray[np.bool_]:
     # in the image's own type: GDAL writes the lowest float32 with fewer digits than it has
     own = np.float64(value).astype(image.dtype) if image.dtype.kind == "f" else value
     return image == own
-
-
-def _any_of(image: NDArray, values: Sequence[float]) -> NDArray[np.bool_]:
-    gone = np.zeros(image.shape, bool)
-    for value in values:
-        gone |= _equal(image, value)
-    return gone

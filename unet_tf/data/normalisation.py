@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.nodata import nodata_pixels
+from unet_tf.data.nodata import Measured, nodata_samples
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture
 from unet_tf.utils.files import tuples
@@ -22,7 +23,8 @@ class Normalisation:
         mean: raw pixel value of each channel.
         std: the same; 1 where a channel is constant.
         dtype: pixel type of the files, which predicted images share.
-        nodata: values of the training images that stand for "no measurement"; pixels that hold them become the mean.
+        nodata: values of the training images that stand for "no measurement"; a channel becomes its mean where it
+            holds one.
     """
 
     mean: tuple[float, ...]
@@ -66,10 +68,20 @@ class Normalisation:
                 "this."
             )
 
+    def measured(self, image: Picture, nodata: Sequence[float]) -> Picture:
+        """The picture as `scale` is to see it: values for "no measurement" of its own become the mean.
+
+        Args:
+            image: (H, W, C) raw pixels.
+            nodata: its values for "no measurement"; those of the training images are known to `scale`, and stay.
+        """
+        unknown = [value for value in nodata if value not in self.nodata]
+        return Measured(image, unknown, self.mean) if unknown else image
+
     def scale(self, image: NDArray) -> NDArray[np.float32]:
-        """(x - mean) / std of a (..., C) or (..., 1) image of the right type; 0 where nothing was measured."""
+        """(x - mean) / std of a (..., C) or (..., 1) image of the right type; 0 where a channel has no measurement."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled = (image.astype(np.float32) - mean) / std
         if self.nodata:
-            scaled[nodata_pixels(image, self.nodata)] = 0
+            scaled[np.broadcast_to(nodata_samples(image, self.nodata), scaled.shape)] = 0
         return scaled

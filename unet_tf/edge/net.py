@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.nodata import Measured, nodata_pixels
+from unet_tf.data.nodata import Measured
 from unet_tf.edge.description import Description, StoredDescription
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture, fixed
@@ -102,8 +102,8 @@ class EdgeNet:
             image: (H, W) or (H, W, C) raw pixels, or a `MappedArray`.
             out: (H, W) to be filled, an array or a `MappedArray`; None for a new array.
             on_tile: called with (tiles done, tiles in all) after each.
-            nodata: values of this image that stand for "no measurement"; pixels that hold them count as the mean of
-                the training images, as those of their own such values do.
+            nodata: values of this image that stand for "no measurement"; a channel that holds one counts as its mean
+                in the training images there, as with their own such values.
 
         Returns:
             `out`, or (H, W) uint8.
@@ -143,8 +143,7 @@ class EdgeNet:
         nodata: Sequence[float] = (),
     ) -> Any:
         image = image if len(image.shape) == 3 else image[..., None]
-        if unknown := [value for value in nodata if value not in self.description.normalisation.nodata]:
-            image = Measured(image, unknown, self.description.normalisation.mean)
+        image = self.description.normalisation.measured(image, nodata)
         self.description.normalisation.check(image)
         tile = self.description.tile
         height, width = image.shape[:2]
@@ -168,8 +167,7 @@ class EdgeNet:
             return window.astype(self.dtype)
         normalisation = self.description.normalisation
         if normalisation.nodata:  # far outside of what can be quantised; files of floats know it themselves
-            gone = nodata_pixels(window, normalisation.nodata)[..., None]  # (tile, tile, 1)
-            window = np.where(gone, np.asarray(normalisation.mean, window.dtype), window)
+            window = Measured(window, normalisation.nodata, normalisation.mean)[:, :]
         if window.dtype == self.dtype and (self._scale, self._zero) == (1.0, 0):
             return window
         limits = np.iinfo(self.dtype)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unet_tf.config import naming_changes
 from unet_tf.data.fingerprint import identity
-from unet_tf.data.folder import SPLITS, Pair, read_pair, title
+from unet_tf.data.folder import SPLITS, Decoded, Pair, read_pair, title
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
@@ -56,6 +56,7 @@ def judge(
     counts: Callable[[NDArray], bool] = lambda image: True,
     nothing: str = "A score needs a labelled file at least; received none.",
     group: str | None = None,
+    seen: Callable[[Decoded], NDArray] = lambda decoded: decoded.filled,
 ) -> Evaluation:
     """Score any predict function on labelled files, each of which is read once.
 
@@ -69,6 +70,7 @@ def judge(
         nothing: what to say where no file counts.
         group: regular expression; files in whose names it finds the same text belong together, and where it does not
             find something in each of them, the pages of a stack do.
+        seen: what of a file is given to `predict_fn`; left out, its pixels without a measurement have the median.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
@@ -87,7 +89,7 @@ def judge(
             decoded = read_pair(pair, masks, read)
             image, label = decoded.filled, decoded.label
             try:
-                probabilities = predict_fn(image)
+                probabilities = predict_fn(seen(decoded))
             except InputError as error:
                 raise InputError(f"{title(pair)}: {error}", pair.image) from error
             if not np.isfinite(probabilities).all():
@@ -165,9 +167,12 @@ def evaluate_run(
     def probabilities(image: NDArray) -> NDArray:
         return predict(run, image, probabilities=True)
 
+    def seen(decoded: Decoded) -> NDArray:
+        return np.asarray(run.normalisation.measured(decoded.image, decoded.nodata)[:, :])  # as predict gives it
+
     with stoppable():
         result = judge(
-            probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group
+            probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group, seen
         )
         result = replace(result, files=choice.words(len(result.judged), found))
         try:

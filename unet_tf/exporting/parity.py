@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, read_pair, title
+from unet_tf.data.nodata import nodata_values
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.evaluation.metrics import confusion_matrix, scores
@@ -243,14 +244,19 @@ def read_example(pair: Pair, description: Description) -> Example:
     """Read a labelled file."""
     decoded = read_pair(pair, description.masks)
     description.normalisation.check(decoded.image, str(pair.image))
-    return Example(title(pair), decoded.filled, decoded.label)
+    return Example(title(pair), _measured(decoded.image, decoded.nodata, description), decoded.label)
 
 
 def read_picture(file: Path, description: Description) -> Example:
     """Read a file without a label."""
-    image = description.channels.read(description.channels.files(file)).image
+    image, _, declared = description.channels.read(description.channels.files(file))
     description.normalisation.check(image, str(file))
-    return Example(file.name, image)
+    return Example(file.name, _measured(image, nodata_values(image, declared), description))
+
+
+def _measured(image: NDArray, nodata: Sequence[float], description: Description) -> NDArray:
+    """The pixels that a prediction gives to the net, whose graph knows the values of the training images itself."""
+    return np.asarray(description.normalisation.measured(image, nodata)[:, :])
 
 
 def noise_example(description: Description) -> Example:

@@ -36,8 +36,7 @@ def from_raw(model: keras.Model, normalisation: Normalisation) -> Net:
     def net(window: tf.Tensor) -> tf.Tensor:
         scaled = (tf.cast(window, tf.float32) - mean) / std
         for value in normalisation.nodata:
-            gone = tf.reduce_all(window == tf.cast(value, window.dtype), -1, keepdims=True)
-            scaled = tf.where(gone, 0.0, scaled)
+            scaled = tf.where(window == tf.cast(value, window.dtype), 0.0, scaled)  # each channel by itself
         return model(scaled, training=False)
 
     return net

@@ -199,7 +199,8 @@ def _begin(call: Call, pictures: Sequence[str], overwrite: bool) -> set[str]:
                 temporary.write_text(json.dumps(settings, indent=2), encoding="utf-8")
         return set()
     if stored is None:
-        foreign = next((p for one in pictures for p in _files(call, one) if p.exists()), None)
+        whole = (one for one in pictures if call.channels.whole(Path(one)))
+        foreign = next((p for one in whole for p in _files(call, one) if p.exists()), None)
         # Another job may have begun since, and the file be its own; then its settings are there by now.
         if foreign is not None and not (out / SETTINGS).exists():
             raise InputError(
@@ -222,10 +223,11 @@ def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) ->
 
     Names that differ in case alone, or in how an accented letter is put together, are one file on some systems.
     """
-    read = [file for one in pictures for file in call.channels.files(Path(one))]
+    whole = [one for one in pictures if call.channels.whole(Path(one))]  # the others will fail, and write nothing
+    read = [*map(Path, pictures), *(file for one in whole for file in call.channels.files(Path(one)))]
     inputs = {_folded(str(path)) for one in read for path in (one, one.resolve())}
     owners: dict[str, str] = {}
-    for picture in [*earlier, *pictures]:
+    for picture in [*earlier, *whole]:
         for file in _files(call, picture):
             if _folded(file.name) == SETTINGS:
                 raise InputError(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unet_tf.annotations.writing import Picture
 from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.drawing import colour, overlay
-from unet_tf.data.georeference import read_georeference
+from unet_tf.data.georeference import check_places, read_georeference
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages, stack_writer, write_picture
 from unet_tf.errors import InputError
@@ -119,8 +119,11 @@ class Call:
         return ", ".join(states) if all(states) else ""
 
     def named(self, picture: Path) -> Path:
-        """What a picture is called, by the first of its files: without the suffix of a channel."""
-        return picture.with_name(f"{self.channels.stem(picture)}{picture.suffix}")
+        """What a picture is called, by the first of its files: without the suffix of a channel, where it has one."""
+        try:
+            return picture.with_name(f"{self.channels.stem(picture)}{picture.suffix}")
+        except InputError:  # which whoever reads it says
+            return picture
 
 
 class Result(NamedTuple):
@@ -216,7 +219,10 @@ def _first_page(call: Call, file: Path) -> tuple[Path, str, int, Channelled | In
     """The file, its state, its number of pages and the first of them, or what is wrong with it."""
     state = call.state(file)
     try:
-        return file, state, count_pages(file), call.channels.read(call.channels.files(file))
+        files = call.channels.files(file)
+        if len(files) > 1:
+            check_places(*files)
+        return file, state, count_pages(file), call.channels.read(files)
     except InputError as error:
         return file, state, 0, error
 

@@ -115,8 +115,8 @@ class Predictor:
             tta: "none", or average over turned tiles: "rotations" or "all".
             on_tile: called with (tiles done, tiles in all).
             name: what to call the image in an error.
-            nodata: values of this image that stand for "no measurement" (`unet_tf.data.nodata`): pixels that hold them
-                count as the mean of the training images. Those of the training images are known.
+            nodata: values of this image that stand for "no measurement" (`unet_tf.data.nodata`): a channel that holds
+                one counts as its mean in the training images there. Those of the training images are known.
 
         Returns:
             (H, W) class ids.
@@ -145,8 +145,8 @@ class Predictor:
             tta: "none", or average over turned tiles: "rotations" or "all".
             on_tile: called with (tiles done, tiles in all).
             name: what to call the image in an error.
-            nodata: values of this image that stand for "no measurement" (`unet_tf.data.nodata`): pixels that hold them
-                count as the mean of the training images. Those of the training images are known.
+            nodata: values of this image that stand for "no measurement" (`unet_tf.data.nodata`): a channel that holds
+                one counts as its mean in the training images there. Those of the training images are known.
 
         Returns:
             (H, W, num_classes), 1 in sum.
@@ -195,11 +195,9 @@ class Predictor:
             raise InputError(
                 f"Images of this net must have {self.network.channels} channels; received {image.shape[2]}."
             )
-        known = self.normalisation
-        if unknown := [value for value in nodata if known is None or value not in known.nodata]:
-            mean = (0.0,) * self.network.channels if known is None else known.mean
-            return Measured(image, unknown, mean)
-        return image
+        if self.normalisation is None:
+            return Measured(image, nodata, (0.0,) * self.network.channels) if nodata else image
+        return self.normalisation.measured(image, nodata)
 
     def grid(self, shape: tuple[int, int], tile: int | None = None, memory: int | str | None = None) -> Grid:
         """Cut an image into tiles: the fewest pixels that the memory lets the net compute.
