@@ -21,6 +21,7 @@ from unet_tf.data.maps import open_map
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.volumes import Volume, count_planes, import_zarr, open_volume
 from unet_tf.errors import InputError
+from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import state_of
 from unet_tf.prediction.predict import model_hash, predictor_for
 from unet_tf.prediction.predictor import Predictor, memory_budget, turns_of
@@ -36,7 +37,7 @@ from unet_tf.version import __version__
 CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
 CUT = "cut"
-"""Of the settings of an array: how its run tells objects apart (`MaskFormat.border`, `neck`)."""
+"""Of the settings of an array: how its run tells objects apart (`unet_tf.prediction.objects.cut_of`)."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -420,11 +421,5 @@ def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings
         chunks=(*[1] * len(volume.planes), *grid.step),
         fill_value=0,
         dimension_names=axes,
-        attributes={"unet_tf": settings | _cut(predictor)},
+        attributes={"unet_tf": settings | {CUT: cut_of(predictor.masks)}},
     )
-
-
-def _cut(predictor: Predictor) -> dict[str, Any]:
-    """What tells objects apart beyond the classes, where something does."""
-    masks = predictor.masks
-    return {CUT: {"border": masks.border, "neck": masks.neck}} if masks.kind == "instance" else {}
