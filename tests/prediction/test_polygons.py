@@ -1,7 +1,9 @@
 """Outlines beside the masks: of the same objects, in every format, whole or absent."""
 
 import json
+import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
+import tomli_w
 from pycocotools.coco import COCO
 from rasterise import inside
 
@@ -96,6 +99,35 @@ def test_all_formats_hold_the_objects_of_the_table(predicted):
     assert (predicted / labelme["imagePath"]).resolve() == (predicted.parent / "scans" / "a.png").resolve()
     union = np.logical_or.reduce([inside([np.array(one["points"])], ids.shape) for one in labelme["shapes"]])
     np.testing.assert_array_equal(union, ids > 0)
+
+
+def instance_run(folder, **masks):
+    """The tiny run as if it had learnt from masks of objects."""
+    run = shutil.copytree(RUN, folder)
+    stored = tomllib.loads((run / "config.toml").read_text())
+    stored["masks"] |= {"kind": "instance"} | masks
+    (run / "config.toml").write_text(tomli_w.dumps(stored))
+    return run
+
+
+@pytest.mark.parametrize("subpixel", [False, True])
+def test_outlines_and_table_have_the_ids_of_the_mask_where_some_are_void(predicted, tmp_path, subpixel):
+    scans, kinds = predicted.parent / "scans", ("geojson", "labelme", "imagej")
+    run = instance_run(tmp_path / "run", void=[2, 4])
+    outcome = predict_files(run, scans, tmp_path / "out", polygons=kinds, instances=True, subpixel=subpixel)
+    assert outcome.failed == ()
+    ids, rows = objects_of(tmp_path / "out")
+    np.testing.assert_array_equal(ids, read_mask(tmp_path / "out" / "a.png", ids=True))
+    numbers = [int(row[1]) for row in rows]
+    assert numbers[:3] == [1, 3, 5]
+    features = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
+    assert [int(one["properties"]["name"]) for one in features] == numbers
+    for number, one in zip(numbers, features, strict=True):
+        check(ids, number, rings_of(one["geometry"]))
+    rois = roifile.roiread(tmp_path / "out" / "a_RoiSet.zip")
+    assert [roi.name for roi in rois] == [f"{number:04d}-foreground" for number in numbers]
+    groups = {one["group_id"] for one in json.loads((tmp_path / "out" / "a.json").read_text())["shapes"]} - {None}
+    assert groups < {*numbers}
 
 
 @pytest.mark.parametrize("kind", ALL)
