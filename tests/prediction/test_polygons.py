@@ -15,8 +15,9 @@ import tomli_w
 from pycocotools.coco import COCO
 from rasterise import inside
 
-from unet_tf import predict_files
+from unet_tf import predict_files, unet
 from unet_tf.annotations.read_vector_map import read_vector_map
+from unet_tf.data.drawing import overlay
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction.files import SETTINGS
@@ -101,11 +102,12 @@ def test_all_formats_hold_the_objects_of_the_table(predicted):
     np.testing.assert_array_equal(union, ids > 0)
 
 
-def instance_run(folder, **masks):
+def instance_run(folder, classes=("background", "foreground"), **masks):
     """The tiny run as if it had learnt from masks of objects."""
     run = shutil.copytree(RUN, folder)
     stored = tomllib.loads((run / "config.toml").read_text())
     stored["masks"] |= {"kind": "instance"} | masks
+    stored["train"]["classes"] = list(classes)
     (run / "config.toml").write_text(tomli_w.dumps(stored))
     return run
 
@@ -128,6 +130,23 @@ def test_outlines_and_table_have_the_ids_of_the_mask_where_some_are_void(predict
     assert [roi.name for roi in rois] == [f"{number:04d}-foreground" for number in numbers]
     groups = {one["group_id"] for one in json.loads((tmp_path / "out" / "a.json").read_text())["shapes"]} - {None}
     assert groups < {*numbers}
+
+
+def test_a_class_of_borders_goes_out_neither_with_outlines_nor_in_the_overlay(tmp_path, monkeypatch):
+    label = np.zeros((9, 12), np.uint8)
+    label[1:8, 1:6], label[2:7, 2:5] = 2, 1  # a rim and what lies inside
+    run = instance_run(tmp_path / "run", ("background", "cell", "border"), num_classes=3, border=1)
+    unet(num_classes=3, base_filters=2, depth=1, padding="same").save(run / "best.keras")
+    monkeypatch.setattr(Predictor, "probabilities", lambda *image, **settings: np.eye(3, dtype=np.float32)[label])
+    write_picture(tmp_path / "a.png", np.full(label.shape, 100, np.uint8))
+    outcome = predict_files(run, tmp_path / "a.png", tmp_path / "out", polygons="coco", overlay=True)
+    assert outcome.failed == ()
+    coco = json.loads((tmp_path / "out" / "a.coco.json").read_text())
+    assert coco["categories"] == [{"id": 1, "name": "cell"}]
+    assert [one["area"] for one in coco["annotations"]] == [35]
+    whole = (label > 0).astype(np.uint8)
+    expected = overlay(np.full((*label.shape, 1), 100, np.uint8), whole, side=12)
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a_overlay.png"), expected)
 
 
 @pytest.mark.parametrize("kind", ALL)
