@@ -350,7 +350,7 @@ class Output:
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
         self.mask = label if self.masks.kind == "palette" else self.masks.mask(label)
         if self.pages > 1:
-            self.add_mask(self.mask)
+            self.add_mask(self.mask.astype(np.uint32) if self.masks.kind == "instance" else self.mask)  # as the ids
 
 
 def _row(page: int, one: Object, classes: Sequence[str]) -> list[Any]:
