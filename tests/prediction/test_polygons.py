@@ -20,7 +20,7 @@ from unet_tf.annotations.read_vector_map import read_vector_map
 from unet_tf.data.drawing import overlay
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
-from unet_tf.prediction.files import SETTINGS
+from unet_tf.prediction.files import OLDER, SETTINGS
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.polygons import MAPS, WRITERS, parse_polygons
 from unet_tf.prediction.predictor import Predictor
@@ -243,11 +243,12 @@ def test_a_library_that_is_not_there_is_said_first(monkeypatch):
     assert parse_polygons("labelme,coco,Geojson,coco") == ("geojson", "coco", "labelme")
 
 
-def test_folders_of_before_there_were_outlines_go_on(tmp_path):
+def test_folders_of_before_there_were_outlines_and_cuts_go_on(tmp_path):
     write_picture(tmp_path / "in" / "a.png", noise(0))
     predict_files(RUN, tmp_path / "in", tmp_path / "out")
     settings = json.loads((tmp_path / "out" / SETTINGS).read_text())
-    older = {name: value for name, value in settings.items() if name not in ("polygons", "simplify", "subpixel")}
+    assert OLDER.keys() < settings.keys()
+    older = {name: value for name, value in settings.items() if name not in OLDER}
     (tmp_path / "out" / SETTINGS).write_text(json.dumps(older))
     assert predict_files(RUN, tmp_path / "in", tmp_path / "out").skipped == 1
 
