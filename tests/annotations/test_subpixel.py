@@ -13,7 +13,7 @@ from unet_tf.prediction.objects import find_objects
 
 def outlines_of(probabilities):
     ids, found = find_objects(probabilities.argmax(-1).astype(np.uint8), probabilities)
-    boxes = [(one.top, one.left, one.bottom, one.right) for one in found]
+    boxes = {one.number: (one.top, one.left, one.bottom, one.right) for one in found}
     return ids, find_subpixel_outlines(ids, boxes, probabilities)
 
 

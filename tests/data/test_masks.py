@@ -48,10 +48,11 @@ def test_a_label_drawn_as_a_mask_reads_back(masks, data):
     np.testing.assert_array_equal(masks.label(masks.mask(label)), label)
 
 
-@given(arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 0, 1, VOID])))
+@pytest.mark.parametrize("void", [(9,), (2, 1), (3, 1)])
+@given(label=arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 0, 1, VOID])))
 @settings(deadline=None)
-def test_objects_drawn_as_instances_read_back(label):
-    masks = MaskFormat("instance", void=(9,))
+def test_objects_drawn_as_instances_read_back(void, label):
+    masks = MaskFormat("instance", void=void)
     drawn = masks.mask(label)
     assert drawn.dtype == np.uint16
     np.testing.assert_array_equal(masks.label(drawn), label)

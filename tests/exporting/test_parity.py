@@ -20,7 +20,7 @@ def held(value, label=None):
     found = RIGHT.copy()
     found[0, 1, 0] = value
     nets = dict.fromkeys(("saved_model/1", "model_float16.tflite"), lambda image: found)
-    return compare(lambda image: RIGHT, nets, [lambda: Example("a", np.zeros((1, 3, 1)), label)], 2)
+    return compare(lambda image: RIGHT, nets, [lambda: Example("a", np.zeros((1, 3, 1)), label)], MaskFormat())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -37,7 +37,7 @@ def test_what_is_not_finite_is_never_no_difference(value, label):
 
 
 def test_keras_itself_must_be_finite_too():
-    tallies = compare(lambda image: RIGHT * np.nan, {}, [lambda: Example("a", np.zeros((1, 3, 1)))], 2)
+    tallies = compare(lambda image: RIGHT * np.nan, {}, [lambda: Example("a", np.zeros((1, 3, 1)))], MaskFormat())
     assert broken(tallies) == [f"{KERAS} must give finite probabilities; 3 of 3 pixels are NaN or infinite."]
 
 
@@ -68,3 +68,22 @@ def test_nets_are_compared_on_what_a_prediction_gives_them(tmp_path):
     pair = Pair("a", tmp_path / "a.tif", tmp_path / "a_mask.png")
     for example in read_example(pair, about), read_picture(pair.image, about):
         np.testing.assert_array_equal(example.image, image)
+
+
+def test_borders_that_are_a_class_count_as_their_objects():
+    """As `evaluate` scores them: a net that takes a rim for the inside loses nothing, one that loses the rim does."""
+    truth = np.array([[0, 2, 1, 2, 0, 255]], np.uint8)
+    expected = np.eye(3, dtype=np.float32)[[[0, 2, 1, 2, 0, 1]]]
+    nets = {
+        name: np.eye(3, dtype=np.float32)[[label]]
+        for name, label in (("in", [0] + [1] * 3 + [0] * 2), ("out", [0, 0, 1, 2, 0, 0]))
+    }
+    functions = {name: lambda image, found=found: found for name, found in nets.items()}
+    masks = MaskFormat("instance", 3, border=1)
+    tallies = compare(lambda image: expected, functions, [lambda: Example("a", np.zeros((1, 6, 1)), truth)], masks)
+    classes = ["background", "cell", "border"]
+    assert tallies[KERAS].to_json(classes)["iou"] == {"background": 1.0, "cell": 1.0}
+    assert tallies["in"].to_json(classes)["iou"] == {"background": 1.0, "cell": 1.0}
+    assert tallies["in"].equal == 3  # of the labels that the nets give, borders are one
+    assert tallies["out"].to_json(classes)["iou"] == {"background": 2 / 3, "cell": 2 / 3}
+    assert [words.split(" loses ")[0] for words in worse(tallies, 0.1)] == ["out"]

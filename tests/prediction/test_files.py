@@ -102,6 +102,25 @@ def test_what_cannot_be_predicted_is_reported_with_its_name(run, scans, tmp_path
     assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".") or "cut" in path.name]
 
 
+@pytest.mark.parametrize("changed", [{"neck": 2.0}, {"smallest": 9}, {"filled": True}])
+def test_masks_whose_objects_were_cut_by_other_numbers_are_not_mixed(run, scans, tmp_path, changed):
+    """The numbers of `config.toml` are there to be changed; the file of the net stays the same."""
+    other, out = shutil.copytree(run.path, tmp_path / "run"), tmp_path / "out"
+    stored = tomllib.loads((other / "config.toml").read_text())
+    stored["masks"] |= {"kind": "instance", "values": [], "neck": 1.5}
+    (other / "config.toml").write_text(tomli_w.dumps(stored))
+    assert predict_files(other, scans / "0.png", out).written == 1
+    assert predict_files(other, scans / "0.png", out).skipped == 1
+    ((name, value),) = changed.items()
+    before = {"neck": 1.5, "smallest": 1, "filled": False}[name]
+    stored["masks"] |= changed
+    (other / "config.toml").write_text(tomli_w.dumps(stored))
+    with pytest.raises(InputError, match=f"other settings: {name} {before} there, {value} here"):
+        predict_files(other, scans, out)
+    assert not (out / "1.png").exists()
+    assert predict_files(other, scans, out, overwrite=True).written == 6
+
+
 def test_a_stack_gives_a_stack_of_all_that_is_wanted(run, tmp_path):
     stack = np.stack([grey(number) for number in range(3)])
     write_stack(tmp_path / "volume.tif", stack)

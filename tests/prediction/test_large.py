@@ -1,15 +1,18 @@
 """Images beyond memory, by real processes that are really killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 
 from unet_tf import predict, predict_large
 from unet_tf.errors import InputError
@@ -178,6 +181,30 @@ def test_what_does_not_fit_is_refused_and_nothing_is_lost(run, image, alone, tmp
         predict_large(run, image, tmp_path / "new.zarr", chunk=3)
     assert not (tmp_path / "new.zarr").exists()
     assert chunks(alone) == kept
+
+
+def test_an_array_whose_objects_were_cut_by_other_numbers_is_not_gone_on_with(run, tmp_path):
+    image = write_image(tmp_path / "a.zarr", np.zeros((50, 60), np.uint8))
+    other, out = shutil.copytree(run.path, tmp_path / "run"), tmp_path / "out.zarr"
+    cut = {"border": 0, "neck": 1.5, "smallest": 4, "filled": True}
+    predict_large(run, image, out)
+    array = zarr.open_array(f"{out}/0", mode="r+")
+    array.attrs["unet_tf"] = {name: value for name, value in array.attrs["unet_tf"].items() if name != "cut"}
+    before = chunks(out)
+    predict_large(run, image, out)  # begun by an earlier version: without numbers, as this run
+    assert chunks(out) == before
+    stored = tomllib.loads((other / "config.toml").read_text())
+    stored["masks"] |= {"kind": "instance", "values": []} | cut
+    (other / "config.toml").write_text(tomli_w.dumps(stored))
+    with pytest.raises(InputError, match=r"other settings: cut \{.*'neck': 0.0.*\} there, \{.*'neck': 1.5.*\} here"):
+        predict_large(other, image, out)
+    assert chunks(out) == before
+    predict_large(other, image, out, overwrite=True)
+    assert zarr.open_array(f"{out}/0", mode="r").attrs["unet_tf"]["cut"] == cut
+    stored["masks"]["smallest"] = 5
+    (other / "config.toml").write_text(tomli_w.dumps(stored))
+    with pytest.raises(InputError, match=r"'smallest': 4.*there.*'smallest': 5"):
+        predict_large(other, image, out)
 
 
 def test_overwrite_begins_anew(run, tmp_path):

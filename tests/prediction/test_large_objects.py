@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from rasterise import mask
 
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.prediction.large_objects import number_objects
 from unet_tf.prediction.objects import find_objects
@@ -133,4 +134,23 @@ def test_a_class_of_borders_is_part_of_its_objects_and_that_those_that_touch_are
     ids, rows = outputs(path)
     np.testing.assert_array_equal(ids, label > 0)
     assert [row["class"] for row in rows] == ["class 1"]
-    assert "that touch are one object" in caplog.text
+    assert "objects that touch are one object: only" in caplog.text
+
+
+def test_those_smaller_than_the_smallest_of_the_run_are_left_out_and_that_holes_stay_is_said(tmp_path, caplog):
+    label = np.zeros((9, 12), np.uint8)
+    label[0, :3] = label[2, 3:7] = label[4:8, 2:9] = 1  # of 3 pixels, of 4, and a ring; chunks cut them all
+    label[5, 4] = 0
+    path = mask(tmp_path / "m.zarr", label, (4, 5))
+    cut = {"border": 0, "neck": 0.0, "smallest": 4, "filled": False}
+    for filled in (False, True):
+        zarr.open_array(f"{path}/0", mode="r+").attrs["unet_tf"] = {"cut": cut | {"filled": filled}}
+        assert number_objects(path) == 2
+        assert (f"In {path}, holes of objects are not filled: only" in caplog.text) == filled
+        assert "one object" not in caplog.text
+    expected, found = find_objects(label, masks=MaskFormat("instance", smallest=4))
+    ids, rows = outputs(path)
+    np.testing.assert_array_equal(ids, expected)
+    assert [int(row["area"]) for row in rows] == [one.area for one in found] == [4, 27]
+    assert number_objects(path, 5) == 1
+    assert zarr.open_array(f"{tmp_path}/m_instances.zarr/0", mode="r").attrs["unet_tf"]["min_area"] == 5

@@ -70,6 +70,24 @@ def test_objects_of_masks_that_tell_them_apart_are_parted_at_their_necks():
     assert len(find_objects(label, min_area=90, masks=masks)[1]) == 0
 
 
+@pytest.mark.parametrize("void", [(1,), (2,), (4, 2), (0, 3), (9,)])
+def test_no_object_has_an_id_that_is_void(void):
+    label = np.array([[1, 0, 1, 0, 1]], np.uint8)
+    masks = MaskFormat("instance", void=void)
+    ids, found = find_objects(label, masks=masks)
+    expected = [number for number in range(1, 6) if number not in void][:3]
+    assert [one.number for one in found] == ids[label > 0].tolist() == expected
+    np.testing.assert_array_equal(ids, masks.mask(label))
+    assert [(one.left, one.right) for one in found] == [(0, 0), (2, 2), (4, 4)]
+
+
+def test_an_id_past_a_void_one_takes_32_bits():
+    label = np.zeros((510, 514), np.uint8)
+    label[::2, ::2] = 1  # 65,535 objects
+    ids, found = find_objects(label, masks=MaskFormat("instance", void=(65_535,)))
+    assert (ids.dtype, ids.max(), found[-1].number) == (np.uint32, 65_536, 65_536)
+
+
 def test_borders_belong_to_their_objects():
     label = np.array([[0, 2, 2, 2, 2, 2, 2], [0, 2, 1, 2, 2, 1, 2], [0, 2, 2, 2, 2, 2, 2]], np.uint8)
     probabilities = np.full((3, 7, 3), (0.25, 0.25, 0.5), np.float32)

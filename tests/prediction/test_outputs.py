@@ -17,6 +17,7 @@ from unet_tf import predict, predict_files, read_image
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction import outputs
+from unet_tf.prediction.predictor import Predictor
 from unet_tf.utils.signals import Stopped
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
@@ -190,3 +191,19 @@ def test_class_ids_with_gaps_are_written_as_the_files_had_them(scans, tmp_path, 
     mask = tmp_path / "out" / f"a.{format}"
     np.testing.assert_array_equal(read_mask(mask, ids=True), np.array(values)[label])
     assert (read_mask(mask).ndim == 3) == has_table  # colours are shown where a table can hold the ids
+
+
+def test_pages_of_a_stack_of_objects_have_one_type_though_one_has_more_ids_than_16_bits_hold(tmp_path, monkeypatch):
+    run = shutil.copytree(RUN, tmp_path / "run")
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace('kind = "binary"', 'kind = "instance"'))
+    monkeypatch.setattr(Predictor, "predict", lambda self, image, **settings: image[..., 0])
+    pages = np.zeros((2, 512, 514), np.uint8)
+    pages[0, 3:5, 4] = 1
+    pages[1, ::2, ::2] = 1
+    tifffile.imwrite(tmp_path / "s.tif", pages, photometric="minisblack")
+    assert predict_files(run, tmp_path / "s.tif", tmp_path / "out").failed == ()
+    with tifffile.TiffFile(tmp_path / "out" / "s.tif") as file:
+        assert [(page.dtype, int(page.asarray().max())) for page in file.pages] == [(np.uint32, 1), (np.uint32, 65_792)]
+    for page in range(2):
+        np.testing.assert_array_equal(read_mask(tmp_path / "out" / "s.tif", page) > 0, pages[page])

@@ -1,7 +1,9 @@
 """Outlines beside the masks: of the same objects, in every format, whole or absent."""
 
 import json
+import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -9,14 +11,16 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
+import tomli_w
 from pycocotools.coco import COCO
 from rasterise import inside
 
-from unet_tf import predict_files
+from unet_tf import predict_files, unet
 from unet_tf.annotations.read_vector_map import read_vector_map
+from unet_tf.data.drawing import overlay
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
-from unet_tf.prediction.files import SETTINGS
+from unet_tf.prediction.files import OLDER, SETTINGS
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.polygons import MAPS, WRITERS, parse_polygons
 from unet_tf.prediction.predictor import Predictor
@@ -96,6 +100,53 @@ def test_all_formats_hold_the_objects_of_the_table(predicted):
     assert (predicted / labelme["imagePath"]).resolve() == (predicted.parent / "scans" / "a.png").resolve()
     union = np.logical_or.reduce([inside([np.array(one["points"])], ids.shape) for one in labelme["shapes"]])
     np.testing.assert_array_equal(union, ids > 0)
+
+
+def instance_run(folder, classes=("background", "foreground"), **masks):
+    """The tiny run as if it had learnt from masks of objects."""
+    run = shutil.copytree(RUN, folder)
+    stored = tomllib.loads((run / "config.toml").read_text())
+    stored["masks"] |= {"kind": "instance"} | masks
+    stored["train"]["classes"] = list(classes)
+    (run / "config.toml").write_text(tomli_w.dumps(stored))
+    return run
+
+
+@pytest.mark.parametrize("subpixel", [False, True])
+def test_outlines_and_table_have_the_ids_of_the_mask_where_some_are_void(predicted, tmp_path, subpixel):
+    scans, kinds = predicted.parent / "scans", ("geojson", "labelme", "imagej")
+    run = instance_run(tmp_path / "run", void=[2, 4])
+    outcome = predict_files(run, scans, tmp_path / "out", polygons=kinds, instances=True, subpixel=subpixel)
+    assert outcome.failed == ()
+    ids, rows = objects_of(tmp_path / "out")
+    np.testing.assert_array_equal(ids, read_mask(tmp_path / "out" / "a.png", ids=True))
+    numbers = [int(row[1]) for row in rows]
+    assert numbers[:3] == [1, 3, 5]
+    features = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
+    assert [int(one["properties"]["name"]) for one in features] == numbers
+    for number, one in zip(numbers, features, strict=True):
+        check(ids, number, rings_of(one["geometry"]))
+    rois = roifile.roiread(tmp_path / "out" / "a_RoiSet.zip")
+    assert [roi.name for roi in rois] == [f"{number:04d}-foreground" for number in numbers]
+    groups = {one["group_id"] for one in json.loads((tmp_path / "out" / "a.json").read_text())["shapes"]} - {None}
+    assert groups < {*numbers}
+
+
+def test_a_class_of_borders_goes_out_neither_with_outlines_nor_in_the_overlay(tmp_path, monkeypatch):
+    label = np.zeros((9, 12), np.uint8)
+    label[1:8, 1:6], label[2:7, 2:5] = 2, 1  # a rim and what lies inside
+    run = instance_run(tmp_path / "run", ("background", "cell", "border"), num_classes=3, border=1)
+    unet(num_classes=3, base_filters=2, depth=1, padding="same").save(run / "best.keras")
+    monkeypatch.setattr(Predictor, "probabilities", lambda *image, **settings: np.eye(3, dtype=np.float32)[label])
+    write_picture(tmp_path / "a.png", np.full(label.shape, 100, np.uint8))
+    outcome = predict_files(run, tmp_path / "a.png", tmp_path / "out", polygons="coco", overlay=True)
+    assert outcome.failed == ()
+    coco = json.loads((tmp_path / "out" / "a.coco.json").read_text())
+    assert coco["categories"] == [{"id": 1, "name": "cell"}]
+    assert [one["area"] for one in coco["annotations"]] == [35]
+    whole = (label > 0).astype(np.uint8)
+    expected = overlay(np.full((*label.shape, 1), 100, np.uint8), whole, side=12)
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a_overlay.png"), expected)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -192,11 +243,12 @@ def test_a_library_that_is_not_there_is_said_first(monkeypatch):
     assert parse_polygons("labelme,coco,Geojson,coco") == ("geojson", "coco", "labelme")
 
 
-def test_folders_of_before_there_were_outlines_go_on(tmp_path):
+def test_folders_of_before_there_were_outlines_and_cuts_go_on(tmp_path):
     write_picture(tmp_path / "in" / "a.png", noise(0))
     predict_files(RUN, tmp_path / "in", tmp_path / "out")
     settings = json.loads((tmp_path / "out" / SETTINGS).read_text())
-    older = {name: value for name, value in settings.items() if name not in ("polygons", "simplify", "subpixel")}
+    assert OLDER.keys() < settings.keys()
+    older = {name: value for name, value in settings.items() if name not in OLDER}
     (tmp_path / "out" / SETTINGS).write_text(json.dumps(older))
     assert predict_files(RUN, tmp_path / "in", tmp_path / "out").skipped == 1
 

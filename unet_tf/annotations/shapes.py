@@ -25,6 +25,7 @@ class Shape:
         group: shapes of one picture and one group are parts of one object, and a pixel of any of them is of it; None
             where a shape is an object by itself.
         crowd: a region of several objects that nobody told apart.
+        number: of the object, to be written; None for its place among those of its page, from 1.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Shape:
     spans: NDArray[np.int32] | None = None
     group: int | None = None
     crowd: bool = False
+    number: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ coordinates moves no pixel to another object."""
 
 
 def find_subpixel_outlines(
-    ids: NDArray, boxes: Sequence[tuple[int, int, int, int]], probabilities: NDArray[np.floating]
+    ids: NDArray, boxes: Mapping[int, tuple[int, int, int, int]], probabilities: NDArray[np.floating]
 ) -> dict[int, Rings]:
     """Outline objects by marching squares on the lead of each pixel's likeliest class over the second.
 
@@ -27,7 +27,7 @@ def find_subpixel_outlines(
 
     Args:
         ids: (H, W) numbers of the objects, 0 where there is none.
-        boxes: of objects 1, 2, ..: first row, first column, last row and last column.
+        boxes: of each object, by its number: first row, first column, last row and last column.
         probabilities: (H, W, num_classes), num_classes at least 2.
 
     Returns:
@@ -35,7 +35,7 @@ def find_subpixel_outlines(
 
     Example:
         >>> p = np.array([[[0.75, 0.25], [0.25, 0.75], [0.25, 0.75]]])
-        >>> find_subpixel_outlines(np.array([[0, 1, 1]]), [(0, 1, 0, 2)], p)[1][0][:, 0].max()
+        >>> find_subpixel_outlines(np.array([[0, 1, 1]]), {1: (0, 1, 0, 2)}, p)[1][0][:, 0].max()
         np.float64(3.0)
     """
     from contourpy import FillType, contour_generator
@@ -44,7 +44,7 @@ def find_subpixel_outlines(
     lead = np.pad(np.clip(best[..., 1] - best[..., 0], LEAST, 1), 1, mode="edge")
     padded = np.pad(ids, 1)
     found = {}
-    for number, (top, left, bottom, right) in enumerate(boxes, start=1):
+    for number, (top, left, bottom, right) in boxes.items():
         window = slice(top, bottom + 3), slice(left, right + 3)
         height = np.where(padded[window] == number, lead[window], -lead[window])
         filled: Any = contour_generator(z=height, fill_type=FillType.OuterOffset).filled(0, 2)

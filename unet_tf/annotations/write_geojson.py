@@ -9,7 +9,7 @@ from typing import Any
 
 from unet_tf.annotations.outlines import Rings, polygons_of
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import Add, Picture, json_list, numbers_of
+from unet_tf.annotations.writing import Add, Picture, json_list, numbered, numbers_of
 
 PROBABILITY = "Mean probability"
 """Name of the measurement."""
@@ -40,7 +40,7 @@ def geojson_writer(path: Path, picture: Picture, kind: str = "annotation") -> It
 
         def add(shapes: Sequence[Shape]) -> None:
             nonlocal page
-            for number, shape in enumerate(shapes, start=1):
+            for number, shape in numbered(shapes):
                 features.append(feature_of(number, shape, picture, kind, page))
             page += 1
 

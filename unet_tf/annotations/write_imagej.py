@@ -13,7 +13,7 @@ import numpy as np
 
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import DIGITS, Add, Picture
+from unet_tf.annotations.writing import DIGITS, Add, Picture, numbered
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
@@ -64,7 +64,7 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
         def add(shapes: Sequence[Shape]) -> None:
             nonlocal page
             page += 1
-            for number, shape in enumerate(shapes, start=1):
+            for number, shape in numbered(shapes):
                 said = UNSAID.sub("_", shape.name)
                 name = f"{number:04d}-{said}"
                 roi = _region(roifile, shape.rings)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.annotations.outlines import Rings, polygons_of
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import Add, Picture, json_list, numbers_of
+from unet_tf.annotations.writing import Add, Picture, json_list, numbered, numbers_of
 from unet_tf.errors import InputError
 
 VERSION = "5.5.0"
@@ -55,7 +55,7 @@ def labelme_writer(path: Path, picture: Picture) -> Iterator[Add]:
     with json_list(path, {"version": VERSION, "flags": {}}, "shapes", after) as items:
 
         def add(shapes: Sequence[Shape]) -> None:
-            for number, shape in enumerate(shapes, start=1):
+            for number, shape in numbered(shapes):
                 polygons = polygons_of(shape.rings)
                 words = "" if shape.probability is None else f"mean probability {shape.probability:.4f}"
                 for polygon in polygons:

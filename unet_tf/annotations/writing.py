@@ -18,7 +18,7 @@ from unet_tf.utils.files import replacing
 DIGITS = 3
 """Decimals of a coordinate, pixels."""
 Add = Callable[[Sequence[Shape]], None]
-"""Appends the shapes of the next page, whose numbers count from 1, their rings in the order of `find_outlines`."""
+"""Appends the shapes of the next page, numbered as `numbered` does, their rings in the order of `find_outlines`."""
 
 
 class Picture(NamedTuple):
@@ -40,6 +40,12 @@ class Picture(NamedTuple):
 
 
 Writer = Callable[[Path, Picture], AbstractContextManager[Add]]
+
+
+def numbered(shapes: Sequence[Shape]) -> Iterator[tuple[int, Shape]]:
+    """Each shape of a page and its number: its own, or its place from 1."""
+    for place, shape in enumerate(shapes, start=1):
+        yield (place if shape.number is None else shape.number), shape
 
 
 def numbers_of(ring: NDArray[np.float64]) -> list[list[float]]:

@@ -215,9 +215,8 @@ class MaskFormat:
         if void is None and (label == VOID).any():
             raise InputError(f"A label with void pixels must have a value for them; {self.kind} masks have none here.")
         if self.kind == "instance":
-            objects = self.objects(label)
+            objects = self.numbers(self.objects(label))
             if void is not None:
-                objects[objects >= void] += 1
                 objects[label == VOID] = void
             return objects.astype(np.uint16 if objects.max(initial=0) < 1 << 16 else np.uint32)
         values = np.array(self._values(high=255))  # (classes,) or (classes, 3)
@@ -231,6 +230,18 @@ class MaskFormat:
     def objects(self, label: NDArray, number: int = 1) -> NDArray[np.int32]:
         """Number the objects of a class of a predicted label, as `unet_tf.data.instances.find_instances` does."""
         return find_instances(label, number, self.neck, self.border > 0 and number == 1, self.smallest, self.filled)
+
+    def numbers(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Number objects 1, 2, .. as "instance" masks do: past the ids that are void; 0 stays.
+
+        Example:
+            >>> MaskFormat("instance", void=(3, 2)).numbers(np.array([0, 1, 2, 3])).tolist()
+            [0, 1, 4, 5]
+        """
+        ids = ids.copy()
+        for value in sorted(value for value in self.void if isinstance(value, int) and value > 0):
+            ids[ids >= value] += 1
+        return ids
 
     @property
     def real_classes(self) -> int:

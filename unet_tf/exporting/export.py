@@ -192,7 +192,7 @@ def _judged(
     noise_alone = [partial(noise_example, description)]
     for examples in noise_alone, [partial(read_example, pair, description) for pair in validation]:
         if examples:
-            tallies = compare(reference, nets, examples, len(run.classes), on_image)
+            tallies = compare(reference, nets, examples, run.masks, on_image)
             if failures := broken(tallies):
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."

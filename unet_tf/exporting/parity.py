@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, read_pair, title
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_values
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
@@ -61,7 +62,9 @@ class Tally:
     """What a net said, summed over pictures.
 
     Attributes:
-        confusion: (C, C) pixels over the pictures with labels; rows: true class.
+        masks: how the masks of the net say the classes.
+        confusion: (C, C) pixels over the pictures with labels; rows: true class. Borders that are a class of the net
+            count as the objects that they belong to, as in `unet_tf.evaluate`.
         difference: largest to Keras in probability; infinite where the net gave what is not finite.
         not_finite: pixels where the net gave NaN or infinity.
         equal: pixels with Keras' label.
@@ -69,12 +72,16 @@ class Tally:
         worst: the picture with most other labels; None before any.
     """
 
-    confusion: NDArray[np.int64]
+    masks: MaskFormat
+    confusion: NDArray[np.int64] = field(init=False)
     difference: float = 0.0
     not_finite: int = 0
     equal: int = 0
     pixels: int = 0
     worst: Worst | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.confusion = np.zeros((self.masks.real_classes, self.masks.real_classes), np.int64)
 
     def add(self, example: Example, reference: NDArray, found: NDArray) -> None:
         """Count one picture, by the probabilities of Keras and of the net."""
@@ -89,7 +96,8 @@ class Tally:
         self.difference = max(self.difference, float(np.abs(found - reference).max()))
         self.equal += label.size - other
         if example.label is not None:
-            self.confusion += confusion_matrix(example.label, label, len(self.confusion))
+            truth, real = self.masks.real_label(example.label), self.masks.real_label(label)
+            self.confusion += confusion_matrix(truth, real, len(self.confusion))
         if other and (self.worst is None or other > self.worst.other):
             self.worst = Worst(example, expected, label, other)
 
@@ -108,7 +116,8 @@ class Tally:
         if self.confusion.sum():
             iou = scores(self.confusion)["iou"]
             numbers["mean_iou"] = self.mean_iou
-            numbers["iou"] = {n: None if math.isnan(v) else float(v) for n, v in zip(classes, iou, strict=True)}
+            real = classes[: self.masks.real_classes]
+            numbers["iou"] = {n: None if math.isnan(v) else float(v) for n, v in zip(real, iou, strict=True)}
         return numbers
 
 
@@ -116,7 +125,7 @@ def compare(
     reference: Predict,
     nets: dict[str, Predict],
     examples: Sequence[Callable[[], Example]],
-    num_classes: int,
+    masks: MaskFormat,
     on_image: Progress = unseen,
 ) -> dict[str, Tally]:
     """Run all nets over the same pictures.
@@ -125,13 +134,13 @@ def compare(
         reference: Keras.
         nets: by name.
         examples: functions that read the pictures, each when it is its turn.
-        num_classes: of the net.
+        masks: how the masks of the net say the classes.
         on_image: called with (pictures done, pictures in all) after each.
 
     Returns:
         By name; Keras itself under `KERAS`.
     """
-    tallies = {name: Tally(np.zeros((num_classes, num_classes), np.int64)) for name in (KERAS, *nets)}
+    tallies = {name: Tally(masks) for name in (KERAS, *nets)}
     for done, read in enumerate(examples, start=1):
         example = read()
         expected = reference(example.image)

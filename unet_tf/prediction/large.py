@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from unet_tf.data.drawing import colour
 from unet_tf.data.maps import open_map
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.volumes import Volume, count_planes, import_zarr, open_volume
 from unet_tf.errors import InputError
+from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import state_of
 from unet_tf.prediction.predict import model_hash, predictor_for
 from unet_tf.prediction.predictor import Predictor, memory_budget, turns_of
@@ -36,7 +38,7 @@ from unet_tf.version import __version__
 CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
 CUT = "cut"
-"""Of the settings of an array: how its run tells objects apart (`MaskFormat.border`, `neck`)."""
+"""Of the settings of an array: how its run tells objects apart (`unet_tf.prediction.objects.cut_of`)."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -290,7 +292,12 @@ class Source:
             "axes": list(self.volume.axes),
             "model": self.model,
             "tta": self.tta,
+            **self._cut(),
         } | ({"state": state_of(self.image)} if self.image.is_file() else {})
+
+    def _cut(self) -> dict[str, Any]:
+        """What the ids of objects depend on; a map has none."""
+        return {} if self.is_map else {CUT: cut_of(predictor_for(str(self.net), self.model).masks)}
 
 
 def _begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite: bool) -> None:
@@ -386,10 +393,11 @@ def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = Non
         stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])
     except Exception as error:  # a class of errors of its own for each thing that may be missing
         raise InputError(f"{out} exists and is no prediction of unet_tf. Choose another --out.") from error
+    there = {CUT: cut_of(MaskFormat())} | stored  # arrays that were begun before there was a cut have none
     if chunk is not None and settings:
         settings = settings | {"chunk": chunk}
-    if other := [name for name, value in settings.items() if stored.get(name) != value]:
-        words = "; ".join(f"{name} {stored.get(name)} there, {settings[name]} here" for name in other)
+    if other := [name for name, value in settings.items() if there.get(name) != value]:
+        words = "; ".join(f"{name} {there.get(name)} there, {settings[name]} here" for name in other)
         raise InputError(
             f"{out} holds a prediction with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
         )
@@ -420,11 +428,5 @@ def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings
         chunks=(*[1] * len(volume.planes), *grid.step),
         fill_value=0,
         dimension_names=axes,
-        attributes={"unet_tf": settings | _cut(predictor)},
+        attributes={"unet_tf": settings},
     )
-
-
-def _cut(predictor: Predictor) -> dict[str, Any]:
-    """What tells objects apart beyond the classes, where something does."""
-    masks = predictor.masks
-    return {CUT: {"border": masks.border, "neck": masks.neck}} if masks.kind == "instance" else {}

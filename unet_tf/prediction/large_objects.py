@@ -40,13 +40,14 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
 
     Objects are the 8-connected pieces of each class but 0 of a plane, numbered from 1 in reading order of their first
     pixels, one plane after another: those of `find_objects`, whatever the chunks; the border class of a run is part of
-    its objects. Of a run that parts objects that touch, which needs the whole of them, they stay one, and that is said
-    on the logger "unet_tf". Two chunks, a row of pixels and hundred bytes an object or piece of one are held. Called
-    again it begins anew; both outputs are whole or absent.
+    its objects, and those smaller than the smallest of a run are left out. Of a run that parts objects that touch or
+    fills their holes, which needs the whole of them, they stay as they are, and that is said on the logger "unet_tf".
+    Two chunks, a row of pixels and hundred bytes an object or piece of one are held. Called again it begins anew; both
+    outputs are whole or absent.
 
     Args:
         masks: NAME.zarr, as `predict_large` wrote it.
-        min_area: pixels of the smallest object that counts.
+        min_area: pixels of the smallest object that counts; the run may ask for more.
         on_chunk: called with (chunks done, chunks in all); each is looked at twice.
 
     Returns:
@@ -69,23 +70,23 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
     count = -(-height // array.chunks[-2]) * -(-width // array.chunks[-1]) * int(np.prod(array.shape[:-2], dtype=int))
     progress = itertools.count(1)
     cut = dict(dict(array.attrs.get("unet_tf", {})).get(CUT, {}))
-    if cut.get("neck"):
-        log.warning(
-            f"Objects of {masks} that touch are one object: only pictures that are predicted into a folder have them "
-            "parted."
-        )
+    left = ["objects that touch are one object"] * bool(cut.get("neck"))
+    left += ["holes of objects are not filled"] * bool(cut.get("filled"))
+    if left:
+        log.warning(f"In {masks}, {' and '.join(left)}: only pictures that are predicted into a folder have that done.")
+    least = max(min_area, cut.get("smallest", 1))
     with stoppable():
         pieces = _Pieces(width, height)
         for block in _blocks(array, bool(cut.get("border"))):
             pieces.add(block)
             on_chunk(next(progress), 2 * count)
-        numbers, rows = pieces.joined(min_area)
+        numbers, rows = pieces.joined(least)
         with replacing(table) as text, replacing(ids) as folder:
             with text.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(COLUMNS)
                 writer.writerows([*row[:2], classes[row[2]][0], *row[3:], ""] for row in rows)
-            target = _target(folder, masks, array, min_area)
+            target = _target(folder, masks, array, least)
             first = 0
             for block in _blocks(array, bool(cut.get("border"))):
                 local, found = find_objects(block.label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,16 @@ class Object(NamedTuple):
     probability: float
 
 
+def cut_of(masks: MaskFormat) -> dict[str, Any]:
+    """Give what tells objects apart beyond the classes, by name, as JSON types: settings that the net's file lacks.
+
+    Example:
+        >>> cut_of(MaskFormat("instance", neck=1.5))
+        {'border': 0, 'neck': 1.5, 'smallest': 1, 'filled': False}
+    """
+    return {name: getattr(masks, name) for name in ("border", "neck", "smallest", "filled")}
+
+
 def find_objects(
     label: NDArray[np.uint8],
     probabilities: NDArray[np.float32] | None = None,
@@ -59,8 +69,8 @@ def find_objects(
         masks: how the masks of the run tell objects apart; None takes pieces.
 
     Returns:
-        (H, W) ids from 1 in reading order of their first pixels, 0 elsewhere: uint16, or uint32 for more than 65,535;
-        and the objects.
+        (H, W) ids from 1 in reading order of their first pixels, 0 elsewhere: uint16, or uint32 beyond 65,535; and the
+        objects. Ids that are void in the masks are left out, as `MaskFormat.mask` does.
 
     Example:
         >>> ids, found = find_objects(np.array([[1, 0, 2], [0, 1, 2]], np.uint8))
@@ -79,8 +89,10 @@ def find_objects(
     if probabilities is not None:
         of_object = np.where((ids > 0) & (real == 0), 1, real)  # a hole that was filled
         probability = np.take_along_axis(cut.real_probabilities(probabilities), of_object[..., None], axis=2)[..., 0]
-    kind = np.uint16 if ids.max(initial=0) < 1 << 16 else np.uint32
-    return ids.astype(kind), _measure(ids, real, probability)
+    found = _measure(ids, real, probability)
+    numbers = cut.numbers(np.arange(len(found) + 1, dtype=np.int32))
+    kind = np.uint16 if numbers[-1] < 1 << 16 else np.uint32
+    return numbers.astype(kind)[ids], [one._replace(number=int(numbers[one.number])) for one in found]
 
 
 def _measure(ids: NDArray[np.int32], label: NDArray[np.uint8], probability: NDArray[np.float32] | None) -> list[Object]:

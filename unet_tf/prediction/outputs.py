@@ -313,7 +313,8 @@ class Output:
             path = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
             self.table = csv.writer(self.files.enter_context(path.open("w", newline="", encoding="utf-8")))
             self.table.writerow(COLUMNS)
-        shades = {name: tuple(self.shades[i].tolist()) for i, name in enumerate(self.classes) if i}
+        real = self.classes[: self.masks.real_classes]  # without that of the borders
+        shades = {name: tuple(self.shades[i].tolist()) for i, name in enumerate(real) if i}
         picture = Picture(self.file, len(page.label), page.label.shape[1], self.pages, shades)
         self.add_shapes = [
             self.files.enter_context(writer(self.out / (stem + suffix), picture))
@@ -339,7 +340,8 @@ class Output:
         if wanted.probabilities and probabilities is not None:
             self.probabilities.write(np.ascontiguousarray(probabilities, "<f4").data)
         if wanted.overlay:
-            self.add_overlay(overlay(page.image, label, self.masks, min(OVERLAY_SIDE, max(label.shape))))
+            real = self.masks.real_label(label)
+            self.add_overlay(overlay(page.image, real, self.masks, min(OVERLAY_SIDE, max(label.shape))))
         if wanted.instances or wanted.polygons:
             ids, objects = find_objects(label, probabilities, wanted.min_area, self.masks)
         if wanted.polygons:
@@ -354,7 +356,7 @@ class Output:
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
         self.mask = label if self.masks.kind == "palette" else self.masks.mask(label)
         if self.pages > 1:
-            self.add_mask(self.mask)
+            self.add_mask(self.mask.astype(np.uint32) if self.masks.kind == "instance" else self.mask)  # as the ids
 
 
 def _row(page: int, one: Object, classes: Sequence[str]) -> list[Any]:

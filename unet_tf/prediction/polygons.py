@@ -82,7 +82,7 @@ def shapes_of(
 
     Args:
         ids: (H, W) as `find_objects` numbers them.
-        objects: 1, 2, ..
+        objects: those of the ids.
         classes: names by class id.
         tolerance: how far a point that is left out may lie from the border, pixels (`simplify`).
         probabilities: (H, W, num_classes), for borders between the pixels (`find_subpixel_outlines`); None for borders
@@ -100,10 +100,15 @@ def shapes_of(
     if probabilities is None:
         outlines = find_outlines(ids)
     else:
-        boxes = [(one.top, one.left, one.bottom, one.right) for one in objects]
+        boxes = {one.number: (one.top, one.left, one.bottom, one.right) for one in objects}
         outlines = find_subpixel_outlines(ids, boxes, probabilities)
     outlines = simplify_all(outlines, tolerance)
     return [
-        Shape(classes[one.label], outlines[one.number], None if math.isnan(one.probability) else one.probability)
+        Shape(
+            classes[one.label],
+            outlines[one.number],
+            None if math.isnan(one.probability) else one.probability,
+            number=one.number,
+        )
         for one in objects
     ]
