@@ -48,6 +48,17 @@ def test_stems_with_and_without_suffixes_of_the_picture(root):
         assert find(root, stem, stem=True) == "slide.ome.png"
 
 
+def test_what_predict_puts_behind_the_name_is_no_part_of_it(root):
+    write_image(root, "c_detections.png")
+    for stem, picture in (
+        ("a_detections", "a.png"), ("slide.ome_wgs84", "slide.ome.png"), ("A_WGS84", "a.png"), ("c_detections", None)
+    ):  # fmt: skip
+        assert find(root, stem, stem=True) == (picture or "c_detections.png")
+    for name, stem in (("a_overlay", True), ("a_detections.png", False), ("_detections", True)):
+        with pytest.raises(InputError, match="there is none"):
+            find(root, name, stem=stem)
+
+
 def test_one_picture_and_one_file_belong_together(tmp_path):
     write_image(tmp_path, "a.png")
     assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unet_tf.annotations.annotated import RECORD, Annotated
+from unet_tf.annotations.suffixes import without_tail
 from unet_tf.data.folder import scan_all, some
 from unet_tf.data.layout import ROLES
 from unet_tf.data.pictures import open_pictures
@@ -70,7 +71,8 @@ class PictureIndex:
             parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
         keys = [_form(parts[-1])] if parts else []
         if one.stem and keys:  # QuPath and ImageJ may keep the suffix of the picture before their own
-            keys = [keys[0] + "/", keys[0], _form(Path(keys[0]).stem) + "/"]
+            names = dict.fromkeys((keys[0], without_tail(keys[0])))
+            keys = [key for name in names for key in (name + "/", name, _form(Path(name).stem) + "/")]
         found = next((self._named[key] for key in keys if key in self._named), [])
         if not found and one.stem and len(self.paths) == 1 and (alone or not keys):
             found = self.paths
