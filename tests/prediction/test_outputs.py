@@ -14,7 +14,8 @@ import pytest
 import tifffile
 
 from unet_tf import predict, predict_files, read_image
-from unet_tf.data.pictures import read_mask, write_picture
+from unet_tf.annotations.suffixes import DRAWN
+from unet_tf.data.pictures import SUFFIXES, read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction import outputs
 from unet_tf.utils.signals import Stopped
@@ -190,3 +191,9 @@ def test_class_ids_with_gaps_are_written_as_the_files_had_them(scans, tmp_path, 
     mask = tmp_path / "out" / f"a.{format}"
     np.testing.assert_array_equal(read_mask(mask, ids=True), np.array(values)[label])
     assert (read_mask(mask).ndim == 3) == has_table  # colours are shown where a table can hold the ids
+
+
+def test_import_knows_every_picture_that_is_written():
+    names = outputs.Wanted(probabilities=True, overlay=True, instances=True).names(Path("a.tiff"))
+    drawn = {f"a{kind}" for kinds in DRAWN.values() for kind in kinds}
+    assert {name for name in names if name.endswith(SUFFIXES)} == drawn | {"a.png", "a.tif"}

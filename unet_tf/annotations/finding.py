@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import unicodedata
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from unet_tf.annotations.annotated import RECORD, Annotated
-from unet_tf.annotations.suffixes import without_tail
-from unet_tf.data.folder import scan_all, some
+from unet_tf.annotations.suffixes import DRAWN, without_tail
+from unet_tf.data.folder import PREDICTED, scan_all, some
 from unet_tf.data.layout import ROLES
 from unet_tf.data.pictures import open_pictures
 from unet_tf.data.png import SIGNATURE, parse_png
@@ -22,8 +23,8 @@ from unet_tf.errors import InputError
 MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
          "masks_instances")  # fmt: skip
 """Folders in which annotation programs lay pictures that are masks, in lower case."""
-PREDICTED, MANIFESTS = "predict.json", "manifest*.csv"
-"""What `predict` leaves in a folder of masks; the second lists the pictures that it was given."""
+MANIFESTS = "manifest*.csv"
+"""Beside `PREDICTED`: they list the pictures that `predict` was given."""
 ORIENTATION = 274
 
 
@@ -94,12 +95,25 @@ class PictureIndex:
 
 
 def _given(folder: Path, files: list[Path]) -> list[Path]:
-    """Those of the files in a folder of masks that are the pictures of which these were predicted."""
-    given = set()
+    """Those of the files in a folder of masks that `predict` did not write, wherever its pictures lay then.
+
+    It refuses to write over a picture, so that a file which bears the name of an output is one.
+    """
+    try:
+        settings = json.loads((folder / PREDICTED).read_text(encoding="utf-8"))
+        endings = [_form(one) for one in settings.get("suffixes", ())]
+    except (OSError, ValueError, TypeError, AttributeError):
+        settings, endings = {}, []  # damaged: of all that it may write
+    kinds = [".tif"] if settings.get("format") == "tif" else [".png", ".tif"]
+    kinds += [kind for name, kinds in DRAWN.items() if settings.get(name, True) for kind in kinds]
+    stems = set[str]()
     for manifest in folder.glob(MANIFESTS):
         with manifest.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            given |= {Path(row["picture"]).resolve() for row in csv.DictReader(file) if row.get("picture")}
-    return [path for path in files if path.resolve() in given]
+            pictures = [row["picture"] for row in csv.DictReader(file) if row.get("picture")]
+        stems |= {_form(Path(one.replace("\\", "/")).stem) for one in pictures}
+    stems = {next((stem.removesuffix(one) for one in endings if stem.endswith(one)), stem) for stem in stems}
+    made = {stem + kind for stem in stems for kind in kinds}
+    return [path for path in files if _form(path.name) not in made]
 
 
 def _form(name: str) -> str:

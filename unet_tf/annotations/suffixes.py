@@ -10,6 +10,8 @@ SUFFIXES = {
     "wgs84": "_wgs84.geojson",
 }
 """Format -> what follows the picture's name."""
+DRAWN = {"probabilities": (".npy",), "overlay": ("_overlay.png", "_overlay.tif"), "instances": ("_instances.tif",)}
+"""Option of `predict` -> what follows the picture's name in what it may draw beside the mask."""
 QUPATH = {"geojson": "annotation", "detections": "detection"}
 """Format -> what QuPath makes of its objects."""
 TAILS = tuple(tail for suffix in SUFFIXES.values() if (tail := suffix.partition(".")[0]))

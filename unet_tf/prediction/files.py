@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unet_tf.annotations.finding import PREDICTED
-from unet_tf.data.folder import find_pictures, pictures_of
+from unet_tf.data.folder import PREDICTED, find_pictures, pictures_of
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
 from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted, predict_pictures
@@ -33,7 +32,7 @@ SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
 BATCH = 64
 """Pictures of a task."""
-OLDER = {"polygons": [], "simplify": 0.0, "subpixel": False}
+OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False}
 """Settings of folders that were begun before there were these."""
 
 
@@ -253,7 +252,8 @@ def _folded(name: str) -> str:
 
 
 def _settings_of(call: Call) -> dict[str, Any]:
-    return {"model": call.model} | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
+    known = {"model": call.model, "suffixes": list(call.channels.suffixes)}  # of the files of a picture
+    return known | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
 
 
 def _settings(out: Path) -> dict[str, Any] | None:
