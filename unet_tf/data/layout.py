@@ -37,6 +37,7 @@ from unet_tf.data.roles import (
     check_said,
     guess,
     holds_pictures,
+    look_for_predicted,
     look_for_rivals,
     only_folder,
     said_folders,
@@ -232,6 +233,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
             found.problems.append(f"{place.images} holds no mask {said}. Correct {said.flags}.")
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
+    look_for_predicted(place, {path.parent for path in masks}, found, naming)
     images, others = _joined(images, found)
     keys = keyed(images, masks, naming)
     if both_roles := images.keys() & masks.keys():
