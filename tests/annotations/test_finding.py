@@ -93,7 +93,7 @@ def test_masks_that_were_predicted_are_no_pictures(tmp_path):
     for folder, picture in (("masks", "elsewhere/a.png"), ("scans", tmp_path / "scans" / "b.jpg")):
         (tmp_path / folder / "predict.json").write_text("{}")
         (tmp_path / folder / "manifest-1-of-2.csv").write_text(f"picture,status\n{picture},done\n")
-    assert PictureIndex(tmp_path).paths == [tmp_path / "scans" / "b.jpg"]
+    assert [*PictureIndex(tmp_path).files] == [tmp_path / "scans" / "b.jpg"]
     with pytest.raises(InputError, match=r"about the picture '\.\./new/a\.png', .* there is none.*--images"):
         find(tmp_path / "masks", "../new/a.png")
 
@@ -117,4 +117,4 @@ def test_pictures_stay_pictures_where_the_folder_was_moved_or_more_were_added(
     (tmp_path / "predict.json").write_text(settings)
     listed = picture if ":" in picture else f"/where/it/was/{picture}"
     (tmp_path / "manifest.csv").write_text(f"picture,status\n{listed},done\n", encoding="utf-8")
-    assert {path.name for path in PictureIndex(tmp_path).paths} == {*kept.split()}
+    assert {path.name for path in PictureIndex(tmp_path).files} == {*kept.split()}
