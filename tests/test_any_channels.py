@@ -139,6 +139,9 @@ def test_two_files_are_one_picture_the_whole_way(tmp_path):
     assert (outcome.skipped, outcome.written) == (3, 1)
     with pytest.raises(InputError, match=r"end in _dapi, _gfp; .*p0\.png does not"):
         unet_tf.predict_files(run, data / "masks", tmp_path / "others")
+    unet_tf.predict_files(run, data / "images", tmp_path / "drawn", polygons="labelme", overlay=True)
+    with pytest.raises(InputError, match=r"Say --channel-suffix _dapi,_gfp\."):
+        unet_tf.import_annotations(tmp_path / "drawn", tmp_path / "corrected", images=data)
     with pytest.raises(InputError, match="is one array. Predict the files into a folder"):
         zarr.create_array(str(tmp_path / "a.zarr"), data=image, dimension_names="yxc")
         unet_tf.predict_large(run, tmp_path / "a.zarr", tmp_path / "a_mask.zarr")

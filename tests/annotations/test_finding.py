@@ -48,6 +48,17 @@ def test_stems_with_and_without_suffixes_of_the_picture(root):
         assert find(root, stem, stem=True) == "slide.ome.png"
 
 
+def test_what_predict_puts_behind_the_name_is_no_part_of_it(root):
+    write_image(root, "c_detections.png")
+    for stem, picture in (
+        ("a_detections", "a.png"), ("slide.ome_wgs84", "slide.ome.png"), ("A_WGS84", "a.png"), ("c_detections", None)
+    ):  # fmt: skip
+        assert find(root, stem, stem=True) == (picture or "c_detections.png")
+    for name, stem in (("a_overlay", True), ("a_detections.png", False), ("_detections", True)):
+        with pytest.raises(InputError, match="there is none"):
+            find(root, name, stem=stem)
+
+
 def test_one_picture_and_one_file_belong_together(tmp_path):
     write_image(tmp_path, "a.png")
     assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"
@@ -77,11 +88,33 @@ def test_orientation_of_what_says_none(tmp_path):
 
 
 def test_masks_that_were_predicted_are_no_pictures(tmp_path):
-    for name in ("masks/a.png", "scans/b.png", "scans/b.tif"):
+    for name in ("masks/a.png", "scans/b.png", "scans/b.jpg"):
         write_image(tmp_path, name)
-    for folder, picture in (("masks", "elsewhere/a.png"), ("scans", tmp_path / "scans" / "b.tif")):
+    for folder, picture in (("masks", "elsewhere/a.png"), ("scans", tmp_path / "scans" / "b.jpg")):
         (tmp_path / folder / "predict.json").write_text("{}")
         (tmp_path / folder / "manifest-1-of-2.csv").write_text(f"picture,status\n{picture},done\n")
-    assert PictureIndex(tmp_path).paths == [tmp_path / "scans" / "b.tif"]
+    assert [*PictureIndex(tmp_path).files] == [tmp_path / "scans" / "b.jpg"]
     with pytest.raises(InputError, match=r"about the picture '\.\./new/a\.png', .* there is none.*--images"):
         find(tmp_path / "masks", "../new/a.png")
+
+
+@pytest.mark.parametrize(
+    ("settings", "picture", "made", "kept"),
+    [
+        ("", "a.jpg", "a.png a.npy a_overlay.png a_instances.tif", "a.jpg new.png"),
+        ('{"format": "png", "overlay": false, "probabilities": false}', "a.jpg", "a.png", "a.jpg a.npy a_overlay.png"),
+        ('{"format": "tif"}', "a.png", "a.tif a_overlay.png", "a.png a.jpg"),
+        ('{"suffixes": ["_dapi", "_gfp"]}', "s_dapi.png", "s.png S_overlay.png", "s_dapi.png s_gfp.png t.png"),
+        ('{"suffixes": 1}', "é.jpg", "e\u0301.png", "é.jpg"),
+        ("[]", "C:\\scans\\a.jpg", "a.png", "a.jpg"),
+    ],
+)
+def test_pictures_stay_pictures_where_the_folder_was_moved_or_more_were_added(
+    settings, picture, made, kept, tmp_path
+):  # fmt: skip
+    for name in (made + " " + kept).split():
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "predict.json").write_text(settings)
+    listed = picture if ":" in picture else f"/where/it/was/{picture}"
+    (tmp_path / "manifest.csv").write_text(f"picture,status\n{listed},done\n", encoding="utf-8")
+    assert {path.name for path in PictureIndex(tmp_path).files} == {*kept.split()}

@@ -1,3 +1,4 @@
+import base64
 import json
 import os
 import shutil
@@ -6,13 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from kinds_of_annotations import HEIGHT, KINDS, SHAPES, VESSEL, WIDTH, labelme, picture, truth, write_image
+from kinds_of_annotations import HEIGHT, KINDS, SHAPES, VESSEL, WIDTH, labelme, picture, qupath, truth, write_image
 
 import unet_tf
 from unet_tf import InputError, import_annotations
 from unet_tf.data.palette import read_palette
 from unet_tf.data.pictures import read_image, read_mask
 from unet_tf.utils import signals
+
+EMBEDDED = base64.b64encode(cv2.imencode(".png", picture())[1].tobytes()).decode()
 
 
 def ids(path):
@@ -424,3 +427,91 @@ def test_what_predict_writes_comes_back_to_the_pixel(program, tmp_path):
     assert (ids(tmp_path / "a/masks/a.png") == classes[objects]).all()
     import_annotations(tmp_path / "outlines", tmp_path / "b", images=tmp_path / "pictures", instances=True)
     assert (ids(tmp_path / "b/masks/a.png") == objects).all()
+
+
+def of_two_dyes(source, picture):
+    """One picture of two files, annotated as labelme says it: or by the name of the file alone."""
+    file = change(source, imagePath=picture)
+    if not picture.endswith(".png"):
+        file.unlink()
+        qupath(source).rename(source / f"{picture}.geojson")
+    (source / "a.png").unlink()
+    for dye, seed in (("_dapi", 0), ("_gfp", 1)):
+        write_image(source, f"p/a{dye}.png", seed)
+    return source
+
+
+@pytest.mark.parametrize("named", ["a_dapi.png", "../elsewhere/a_gfp.png", "a", "a_gfp", "a_detections"])
+@pytest.mark.parametrize("instances", [False, True])
+def test_pictures_of_several_files_are_copied_whole(named, instances, tmp_path):
+    source = of_two_dyes(tmp_path / "source", named)
+    for name in ("p/b_dapi.png", "p/c.png"):  # no whole pictures, and nothing is annotated in them
+        write_image(source, name)
+    done = import_annotations(
+        source, tmp_path / "data", channel_suffix="_dapi, _gfp", instances=instances, empty="background"
+    )
+    assert sorted(path.name for path in (tmp_path / "data").rglob("*.png")) == ["a.png", "a_dapi.png", "a_gfp.png"]
+    assert (read_image(tmp_path / "data/images/a_gfp.png")[..., 0] == picture(1)).all()
+    assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
+    assert "Files that are no whole picture (--channel-suffix): 2, left out: b_dapi.png, c.png." in done.notes
+    assert done.flags[0] == ("channel-suffix", "_dapi,_gfp")
+    findings = unet_tf.check(tmp_path / "data", **done.settings)
+    assert findings.splits["train"].pairs == 1
+    assert findings.problems == ["Training needs 2 pairs, one of them for validation; found 1."]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ("a_gfp b_gfp", "_dapi,_gfp"),
+        ("a_gfp b_gfp a_rfp b_rfp", "_dapi,_gfp,_rfp"),
+        ("a_gfp", ""),  # b has none
+        ("a_1 b_1", ""),
+        ("c", ""),
+    ],
+)
+def test_pictures_that_may_be_channels_of_those_annotated_are_said(others, said, tmp_path):
+    source = tmp_path / "source"
+    for name in ("a", "b"):
+        change(source / name, imagePath=f"{name}_dapi.png")
+        (source / name / "a.png").unlink()
+    for number, name in enumerate(("a_dapi", "b_dapi", *others.split())):
+        write_image(source, f"pictures/{name}.png", number)
+    done = import_annotations(source, tmp_path / "data")
+    (note,) = (one for one in done.notes if "nothing is annotated" in one)
+    hint = f" If they are further channels of the others, say --channel-suffix {said}."
+    assert note.endswith(hint) if said else "channel" not in note
+
+
+def test_pictures_of_several_files_in_which_nothing_is_annotated_are_copied_whole_too(tmp_path):
+    source = of_two_dyes(tmp_path / "source", "a_dapi.png")
+    for dye in ("_gfp", "_dapi"):
+        write_image(source, f"p/b{dye}.png")
+    done = import_annotations(source, tmp_path / "data", channel_suffix=("_dapi", "_gfp"), empty="void")
+    assert done.pictures == 2 and len([*(tmp_path / "data/images").iterdir()]) == 4
+    assert (ids(tmp_path / "data/masks/b.png") != 0).all()
+
+
+def test_a_picture_that_lacks_a_channel_is_named(tmp_path):
+    file = change(of_two_dyes(tmp_path / "source", "a_dapi.png"), imagePath="a_dapi.png", imageData=EMBEDDED)
+    (tmp_path / "source/p/a_gfp.png").unlink()
+    with pytest.raises(InputError, match=r"beside .*a_dapi\.png there is no a_gfp\.png"):
+        import_annotations(file, tmp_path / "data", channel_suffix="_dapi,_gfp")
+    with pytest.raises(InputError, match="there is none"):
+        import_annotations(change(tmp_path / "source", imagePath="x.png", imageData=EMBEDDED), tmp_path / "data",
+                           channel_suffix="_dapi,_gfp")  # fmt: skip
+
+
+def test_predictions_of_pictures_of_several_files_are_imported_with_all_of_them_or_not(tmp_path):
+    file = change(of_two_dyes(tmp_path / "source", "a_dapi.png"), imagePath="a_dapi.png", imageData=EMBEDDED)
+    (tmp_path / "source/predict.json").write_text('{"suffixes": ["_dapi", "_gfp"]}')
+    with pytest.raises(InputError, match="are of several files each .*Say --channel-suffix _dapi,_gfp"):
+        import_annotations(file, tmp_path / "data")
+    (tmp_path / "source/a.png").unlink()
+    assert import_annotations(tmp_path / "source", tmp_path / "data", channel_suffix="_dapi,_gfp").pictures == 1
+
+
+@pytest.mark.parametrize("suffixes", ["_dapi", "_a,b_a", "_a,_a", "_a,", ("_a", ""), ["_a", "_b", "_a"]])
+def test_endings_that_tell_no_files_apart_are_refused(suffixes, tmp_path):
+    with pytest.raises(InputError, match="2 or more different endings, none of which ends in another; received '_"):
+        import_annotations(labelme(tmp_path / "source"), tmp_path / "data", channel_suffix=suffixes)

@@ -8,6 +8,7 @@ import pytest
 from unet_tf.data.folder import Found, Pair, read_pair, title
 from unet_tf.data.layout import Place, find_named, match
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.naming import Naming
 from unet_tf.data.pictures import write_stack
 from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
@@ -258,3 +259,27 @@ def test_a_folder_of_validation_files_alone_has_no_problem_but_trains_nothing(tm
     assert names(find_named(tmp_path)) == {"train": [], "val": ["a0", "a1"]}
     with pytest.raises(InputError, match="Training needs pairs of its own; the data has val alone. Add train/"):
         find_splits(tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["", "train/", "val/"])
+def test_predicted_masks_are_not_taken_for_the_truth_that_lies_beside_them(tmp_path, inside):
+    pair_up(tmp_path, *((f"images/{one}", f"masks/{one}") for one in {inside, "train/" if inside else ""}))
+    put(tmp_path, f"masks/{inside}predict.json", "val_labels/a0.png", "labels/notes.json")
+    found = find_named(tmp_path)
+    (note,) = (one for one in found.notes if "written by predict" in one)
+    assert found.problems == [] and "only where a person has corrected them" in note
+    put(tmp_path, f"labels/{inside}a0.png", f"gt_overlays/{inside}a0.png")
+    (problem,) = find_named(tmp_path).problems
+    assert f"The masks in {tmp_path / 'masks' / inside} were written by predict" in problem
+    assert f"in labels or in masks in {tmp_path}. Choose one: --masks-dir labels or --masks-dir masks." in problem
+    assert find_named(tmp_path, Naming(masks="masks")).problems == []
+    assert not any("written by predict" in one for one in find_named(tmp_path, Naming(masks="labels")).notes)
+    put(tmp_path, f"labels/{inside}predict.json")  # none of them is the truth
+    assert find_named(tmp_path).problems == []
+
+
+def test_masks_that_were_predicted_beside_their_images_are_said(tmp_path):
+    put(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png", "predict.json")
+    found = find_named(tmp_path)
+    said = [one for one in found.notes if f"The masks in {tmp_path} were written by predict" in one]
+    assert (len(found.splits[""]), len(said)) == (2, 1)

@@ -14,7 +14,8 @@ import pytest
 import tifffile
 
 from unet_tf import predict, predict_files, read_image
-from unet_tf.data.pictures import read_mask, write_picture
+from unet_tf.annotations.suffixes import DRAWN
+from unet_tf.data.pictures import SUFFIXES, read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction import outputs
 from unet_tf.prediction.predictor import Predictor
@@ -207,3 +208,9 @@ def test_pages_of_a_stack_of_objects_have_one_type_though_one_has_more_ids_than_
         assert [(page.dtype, int(page.asarray().max())) for page in file.pages] == [(np.uint32, 1), (np.uint32, 65_792)]
     for page in range(2):
         np.testing.assert_array_equal(read_mask(tmp_path / "out" / "s.tif", page) > 0, pages[page])
+
+
+def test_import_knows_every_picture_that_is_written():
+    names = outputs.Wanted(probabilities=True, overlay=True, instances=True).names(Path("a.tiff"))
+    drawn = {f"a{kind}" for kinds in DRAWN.values() for kind in kinds}
+    assert {name for name in names if name.endswith(SUFFIXES)} == drawn | {"a.png", "a.tif"}

@@ -15,7 +15,7 @@ import tomli_w
 from pycocotools.coco import COCO
 from rasterise import inside
 
-from unet_tf import predict_files, unet
+from unet_tf import import_annotations, predict_files, unet
 from unet_tf.annotations.read_vector_map import read_vector_map
 from unet_tf.data.drawing import overlay
 from unet_tf.data.pictures import read_mask, write_picture
@@ -316,6 +316,20 @@ def test_outlines_of_a_map_lie_on_the_earth_and_come_back_to_the_pixel(tmp_path)
         for number, shape in enumerate(shapes, start=1):
             drawn[inside(shape.rings, ids.shape)] = number
         np.testing.assert_array_equal(drawn, ids)
+        done = import_annotations(tmp_path / "out" / name, tmp_path / f"of {name}", images=tmp_path)
+        assert (done.program, done.pictures, done.shapes) == ("map", 1, len(rows))
+        np.testing.assert_array_equal(read_mask(tmp_path / f"of {name}" / "masks/m.png", ids=True) > 0, ids > 0)
+
+
+def test_detections_come_back_to_their_picture(predicted, tmp_path):
+    scans = predicted.parent / "scans"
+    done = import_annotations(predicted / "a_detections.geojson", tmp_path / "data", images=scans)
+    assert (done.pictures, (read_mask(tmp_path / "data/masks/a.png", ids=True) > 0).any()) == (1, True)
+    for name in ("a.geojson", "a_detections.geojson"):
+        (tmp_path / "both").mkdir(exist_ok=True)
+        (tmp_path / "both" / name).write_bytes((predicted / name).read_bytes())
+    with pytest.raises(InputError, match="annotated once.*a_detections.geojson have one. Take one away"):
+        import_annotations(tmp_path / "both", tmp_path / "other", images=scans)
 
 
 def test_a_picture_that_lies_nowhere_has_no_outlines_on_the_earth(tmp_path):

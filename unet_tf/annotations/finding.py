@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from unet_tf.annotations.annotated import RECORD, Annotated
-from unet_tf.data.folder import scan_all, some
+from unet_tf.annotations.suffixes import DRAWN, without_tail
+from unet_tf.data.channels import ALL, Channels
+from unet_tf.data.folder import PREDICTED, scan_all, some
 from unet_tf.data.layout import ROLES
 from unet_tf.data.pictures import open_pictures
 from unet_tf.data.png import SIGNATURE, parse_png
@@ -21,8 +25,8 @@ from unet_tf.errors import InputError
 MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
          "masks_instances")  # fmt: skip
 """Folders in which annotation programs lay pictures that are masks, in lower case."""
-PREDICTED, MANIFESTS = "predict.json", "manifest*.csv"
-"""What `predict` leaves in a folder of masks; the second lists the pictures that it was given."""
+MANIFESTS = "manifest*.csv"
+"""Beside `PREDICTED`: they list the pictures that `predict` was given."""
 ORIENTATION = 274
 
 
@@ -31,26 +35,40 @@ class PictureIndex:
 
     What `predict` wrote is no picture, though it bears the name of one.
 
+    Args:
+        root: the folder.
+        channels: which files make one picture.
+
     Attributes:
         root: the folder.
-        paths: of all pictures, sorted.
+        channels: which files make one picture.
+        files: those of each picture by its first one, sorted.
+        faults: what is wrong with files that are no whole picture.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.paths: list[Path] = []
-        self._named: dict[str, list[Path]] = defaultdict(list)
+    def __init__(self, root: Path, channels: Channels = ALL) -> None:
+        self.root, self.channels = root, channels
+        self.files: dict[Path, tuple[Path, ...]] = {}
+        self.faults: dict[Path, InputError] = {}
+        self._named: dict[str, dict[Path, None]] = defaultdict(dict)  # in the order of the paths, each once
+        paths: list[Path] = []
         made: set[Path] = set()  # by earlier imports, and folders in them
         for folder, listing in scan_all(root):
             if folder != root and (folder.parent in made or (folder / RECORD).is_file()):
                 made.add(folder)
             elif not any(part.lower() in MASKS for part in folder.relative_to(root).parts):
                 here = [*listing.pictures, *filter(Path.is_file, listing.unread)]
-                self.paths += _given(folder, here) if (folder / PREDICTED).is_file() else here
-        self.paths.sort()
-        for path in self.paths:
-            self._named[_form(path.name)].append(path)
-            self._named[_form(path.stem) + "/"].append(path)  # no file name has a slash
+                paths += _given(folder, here) if (folder / PREDICTED).is_file() else here
+        for path in sorted(paths):
+            first, stem = path, path.stem
+            try:
+                first, *others = channels.files(path)
+                stem = channels.stem(path)
+                self.files[first] = (first, *others)
+            except InputError as error:
+                self.faults[path] = error
+            for key in (path.name, path.stem + "/", stem + "/"):  # no file name has a slash
+                self._named[_form(key)][first] = None
 
     def find(self, one: Annotated, alone: bool) -> Path:
         """The picture of some annotations.
@@ -63,20 +81,23 @@ class PictureIndex:
             alone: nothing but this file is imported, so that a picture that is alone too is its picture.
 
         Raises:
-            InputError: there is none, or several.
+            InputError: there is none, or several, or another file of it is missing.
         """
         parts = [part for part in one.picture.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if one.stem and parts:
             parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
         keys = [_form(parts[-1])] if parts else []
         if one.stem and keys:  # QuPath and ImageJ may keep the suffix of the picture before their own
-            keys = [keys[0] + "/", keys[0], _form(Path(keys[0]).stem) + "/"]
-        found = next((self._named[key] for key in keys if key in self._named), [])
-        if not found and one.stem and len(self.paths) == 1 and (alone or not keys):
-            found = self.paths
+            names = dict.fromkeys((keys[0], without_tail(keys[0])))
+            keys = [key for name in names for key in (name + "/", name, _form(Path(name).stem) + "/")]
+        found = next(([*self._named[key]] for key in keys if key in self._named), [])
+        if not found and one.stem and len(self.files) == 1 and (alone or not keys):
+            found = [*self.files]
         if len(found) > 1:
             found = _nearest(found, parts, one.file)
         if len(found) == 1:
+            if found[0] in self.faults:
+                raise self.faults[found[0]]
             return found[0]
         what = f"{len(found)}: {some(map(str, found), 4)}" if found else "none"
         raise InputError(
@@ -86,18 +107,94 @@ class PictureIndex:
         )
 
     def target(self, path: Path) -> Path:
-        """Where a picture belongs below `images/`: as below the root, without folders called "images"."""
+        """Where a picture belongs below `images/`: as below the root, without folders called "images".
+
+        A picture of several files has a name without what tells them apart.
+        """
         below = path.relative_to(self.root)
+        below = below.with_name(self.channels.stem(below) + below.suffix)
         return Path(*[part for part in below.parts[:-1] if part.lower() not in (*ROLES["images"], "img")], below.name)
 
 
 def _given(folder: Path, files: list[Path]) -> list[Path]:
-    """Those of the files in a folder of masks that are the pictures of which these were predicted."""
-    given = set()
+    """Those of the files in a folder of masks that `predict` did not write, wherever its pictures lay then.
+
+    It refuses to write over a picture, so that a file which bears the name of an output is one.
+    """
+    settings = _settings(folder)
+    endings = [_form(one) for one in settings.get("suffixes", ())]
+    kinds = [".tif"] if settings.get("format") == "tif" else [".png", ".tif"]
+    kinds += [kind for name, kinds in DRAWN.items() if settings.get(name, True) for kind in kinds]
+    stems = set[str]()
     for manifest in folder.glob(MANIFESTS):
         with manifest.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            given |= {Path(row["picture"]).resolve() for row in csv.DictReader(file) if row.get("picture")}
-    return [path for path in files if path.resolve() in given]
+            pictures = [row["picture"] for row in csv.DictReader(file) if row.get("picture")]
+        stems |= {_form(Path(one.replace("\\", "/")).stem) for one in pictures}
+    stems = {next((stem.removesuffix(one) for one in endings if stem.endswith(one)), stem) for stem in stems}
+    made = {stem + kind for stem in stems for kind in kinds}
+    return [path for path in files if _form(path.name) not in made]
+
+
+def channels_hint(annotated: Iterable[Path], others: Iterable[Path]) -> str:
+    """How to import pictures that differ from annotated ones in the end of their names alone, "" where others do too.
+
+    Example:
+        >>> channels_hint([Path("a_dapi.tif")], [Path("a_gfp.tif")])
+        ' If they are further channels of the others, say --channel-suffix _dapi,_gfp.'
+    """
+    heads: tuple[dict[str, set[Path]], ...] = (defaultdict(set), defaultdict(set))
+    for found, paths in zip(heads, (annotated, others), strict=True):
+        for path in paths:
+            head, end = path.stem[: (cut := max(map(path.stem.rfind, "_-. ")))], path.stem[cut:]
+            if cut < 1 or end[1:].isdecimal():
+                return ""
+            found[end].add(path.with_name(head))
+    ends = [*heads[0], *sorted(heads[1])]
+    if len(heads[0]) != 1 or not heads[1] or any(one != heads[0][ends[0]] for one in heads[1].values()):
+        return ""
+    return f" If they are further channels of the others, say --channel-suffix {','.join(ends)}."
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """With which settings `predict` wrote into a folder; none where it did not, or where they are damaged."""
+    try:
+        settings = json.loads((folder / PREDICTED).read_text(encoding="utf-8"))
+        known = all(isinstance(one, str) for one in settings.get("suffixes", ()))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    return settings if known else {}
+
+
+def parse_suffixes(suffixes: str | Sequence[str], annotated: Iterable[Annotated]) -> Channels:
+    """Read what the names of the files of one picture end in.
+
+    Args:
+        suffixes: two or more, in a sequence or parted by commas; none where a picture is one file.
+        annotated: of which predictions may say that their pictures are several files.
+
+    Raises:
+        InputError: they do not tell files apart, or there are none and predictions ask for them.
+
+    Example:
+        >>> parse_suffixes("_dapi,_gfp", []).suffixes
+        ('_dapi', '_gfp')
+    """
+    listed = tuple(one.strip() for one in (suffixes.split(",") if isinstance(suffixes, str) else suffixes))
+    listed = () if listed == ("",) else listed
+    alike = [one for number, one in enumerate(listed) for other in listed[:number] if one.endswith(other) or
+             other.endswith(one)]  # fmt: skip
+    if alike or len(listed) == 1:
+        raise InputError(
+            "--channel-suffix must be 2 or more different endings, none of which ends in another; received "
+            f"{', '.join(map(repr, listed))}."
+        )
+    for folder in {one.file.parent for one in annotated} if not listed else ():
+        if asked := ",".join(_settings(folder).get("suffixes", ())):
+            raise InputError(
+                f"The pictures of {folder} are of several files each ({PREDICTED}). Say --channel-suffix {asked}.",
+                folder,
+            )
+    return Channels(suffixes=listed)
 
 
 def _form(name: str) -> str:

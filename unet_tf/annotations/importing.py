@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ import numpy as np
 from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
-from unet_tf.annotations.finding import PictureIndex
+from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes
 from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.data.drawing import VOID_GREY
 from unet_tf.data.folder import alike, some
@@ -47,6 +47,7 @@ class Imported:
         instances: the masks hold object ids.
         void: pixels of the masks count nowhere.
         notes: what was left out, clipped or decided, a sentence each.
+        suffixes: what the names of the files of one picture end in; empty where it is one file.
     """
 
     out: Path
@@ -57,18 +58,21 @@ class Imported:
     instances: bool
     void: bool
     notes: list[str] = field(default_factory=list)
+    suffixes: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `check` and `train` have to be told of the masks."""
-        if not self.instances:
-            return {}
-        return {"masks": "instance"} | ({"void": (str(VOID_OBJECT),)} if self.void else {})
+        """What `check` and `train` have to be told of the pictures and the masks."""
+        told: dict[str, Any] = {"channel_suffix": self.suffixes} if self.suffixes else {}
+        if self.instances:
+            told |= {"masks": "instance"} | ({"void": (str(VOID_OBJECT),)} if self.void else {})
+        return told
 
     @property
     def flags(self) -> list[tuple[str, str]]:
         """The same for the command line: names and values."""
-        return [(name, value if isinstance(value, str) else str(VOID_OBJECT)) for name, value in self.settings.items()]
+        told = self.settings.items()
+        return [(name.replace("_", "-"), one if isinstance(one, str) else ",".join(one)) for name, one in told]
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class _Task:
     one: Annotated
     picture: Path | None  # None: it lies in the annotations
     target: Path
+    others: tuple[Path, ...] = ()
+    """Files of further channels of the picture."""
 
 
 def import_annotations(
@@ -94,6 +100,7 @@ def import_annotations(
     overlap: str = "file",
     empty: str = "skip",
     overwrite: bool = False,
+    channel_suffix: str | Sequence[str] = (),
     on_file: Progress = unseen,
     on_picture: Progress = unseen,
 ) -> Imported:
@@ -115,6 +122,8 @@ def import_annotations(
             fewest pixels ("small").
         empty: what becomes of pictures in which nothing is annotated: "skip", or masks that are "background" or "void".
         overwrite: replace what an earlier import made in `out`.
+        channel_suffix: what the names of the files of one picture end in, in a sequence or parted by commas:
+            "_dapi,_gfp" where a_dapi.tif and a_gfp.tif are the picture of the mask a.png.
         on_file: called with (files of annotations read, files in all).
         on_picture: called with (masks written, masks in all).
 
@@ -136,7 +145,8 @@ def import_annotations(
     if not root.is_dir():
         raise InputError(f"There is no folder {root}. Give the folder of the pictures with --images.", root)
     _check_out(out, overwrite, (source, root))
-    tasks, notes = _tasks(found, PictureIndex(root), empty)
+    channels = parse_suffixes(channel_suffix, found.pictures)
+    tasks, notes = _tasks(found, PictureIndex(root, channels), empty)
     there = {shape.name for task in tasks for shape in task.one.shapes}
     if not there:
         left = " ".join([*notes, *_left_out(found)])
@@ -161,7 +171,7 @@ def import_annotations(
         names = chosen.names if instances else tuple(chosen.names[number] for number in used)
         result = Imported(
             out, found.program, len(tasks), counts.pop("shapes", 0), names, instances, bool(pixels[VOID]),
-            [*notes, *_notes(found, counts, chosen, pixels, instances, overlap)],
+            [*notes, *_notes(found, counts, chosen, pixels, instances, overlap)], channels.suffixes,
         )  # fmt: skip
         if not instances:
             lines = [*zip(names, map(tuple, colours[used].tolist()), strict=True)]
@@ -191,9 +201,9 @@ def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task],
         try:
             picture = index.find(one, len(files) == 1)
             one = one if one.on is None else replace(one, shapes=tuple(one.on(picture)))
-            tasks.append(_Task(one, picture, index.target(picture)))
+            tasks.append(_Task(one, picture, index.target(picture), index.files[picture][1:]))
         except InputError as error:
-            if one.embedded is None:
+            if one.embedded is None or index.channels.suffixes:  # it is one file, and would lack channels
                 faults.append(error)
             else:
                 name = PurePosixPath(one.picture.replace("\\", "/")).name.replace("\0", "")
@@ -201,17 +211,24 @@ def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task],
     if faults:
         raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
     known = {task.picture for task in tasks}
-    others = [path for path in index.paths if path not in known]
+    others = [path for path in index.files if path not in known]
     lone = [task for task in tasks if not task.one.shapes]
     notes = []
+    if index.faults:
+        names = some((path.name for path in index.faults), 3)
+        notes.append(f"Files that are no whole picture (--channel-suffix): {len(index.faults)}, left out: {names}.")
     if lone or others:
         done = {"skip": "left out", "background": "background all over", "void": "void all over"}[empty]
         names = some([task.one.picture for task in lone] + [path.name for path in others], 3)
         notes.append(f"Pictures in which nothing is annotated: {len(lone) + len(others)}, {done} (--empty): {names}.")
+        if not index.channels.suffixes:
+            notes[-1] += channels_hint((path for path in known if path), others)
     if empty == "skip":
         tasks = [task for task in tasks if task.one.shapes]
     else:
-        tasks += [_Task(Annotated(path, path.name, ()), path, index.target(path)) for path in others]
+        tasks += [
+            _Task(Annotated(path, path.name, ()), path, index.target(path), index.files[path][1:]) for path in others
+        ]
     common = len(Path(os.path.commonpath([task.target.parent for task in tasks])).parts) if tasks else 0
     tasks = [replace(task, target=Path(*task.target.parts[common:])) for task in tasks]
     _check_targets(tasks)
@@ -240,8 +257,10 @@ def _write(
     image = out / "images" / task.target
     image.parent.mkdir(parents=True, exist_ok=True)
     if task.picture is not None:
-        open_pictures(task.picture)  # one that cannot be read is not said to be one that cannot be written
-        shutil.copyfile(task.picture, image)
+        image = image.with_name(task.picture.name)
+        for file in (task.picture, *task.others):
+            open_pictures(file)  # one that cannot be read is not said to be one that cannot be written
+            shutil.copyfile(file, image.with_name(file.name))
     elif task.one.embedded is not None:
         image = image.with_suffix(_write_embedded(task.one, image))
     mask = (out / "masks" / task.target).with_suffix(".png")

@@ -13,15 +13,18 @@ from unet_tf.annotations.annotated import Annotated, Skipped, clean
 from unet_tf.annotations.read_geojson import is_geojson
 from unet_tf.annotations.read_vector_map import read_vector_map
 from unet_tf.annotations.shapes import Shape
+from unet_tf.annotations.suffixes import SUFFIXES
 
 log = logging.getLogger("unet_tf")
 VECTORS = (".gpkg", ".shp", ".fgb")
 """What file names of vectors that are no JSON end in, in lower case."""
+_WGS84 = Path(SUFFIXES["wgs84"]).stem
 
 
 def is_geojson_of_pixels(content: Any) -> bool:
-    """Whether parsed JSON is GeoJSON that names no coordinate system: QuPath's, in pixels."""
-    return is_geojson(content) and not (isinstance(content, dict) and "crs" in content)
+    """Whether parsed JSON is GeoJSON that names no coordinate system, nor is called a map: QuPath's, in pixels."""
+    on_earth = isinstance(content, dict) and ("crs" in content or str(content.get("name")).endswith(_WGS84))
+    return is_geojson(content) and not on_earth
 
 
 def read_map(path: Path, skipped: Skipped) -> list[Annotated]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from unet_tf.annotations.outlines import Rings, polygons_of, signed_area
 from unet_tf.annotations.shapes import Shape
+from unet_tf.annotations.suffixes import SUFFIXES
 from unet_tf.annotations.writing import DIGITS, Add, Picture, box_of, json_list, numbers_of
 from unet_tf.errors import InputError
 
-SUFFIX = ".coco.json"
+SUFFIX = SUFFIXES["coco"]
 
 
 @contextmanager

@@ -142,7 +142,8 @@ def check(
     "import",
     epilog="Examples:\n\nunet-tf import labelme/ --out data/cells\n\n"
     "unet-tf import instances.json --images pictures/ --out data/cells --classes 'cell=nucleus+cytoplasm,vessel'\n\n"
-    "unet-tf import rois/ --from imagej --out data/nuclei --instances --empty background",
+    "unet-tf import rois/ --from imagej --out data/nuclei --instances --empty background\n\n"
+    "unet-tf import masks/ --images dyes/ --out data/dyes --channel-suffix _dapi,_gfp",
 )
 def import_(
     source: Annotated[Path, typer.Argument(help="File or folder of annotations.", metavar="SOURCE")],
@@ -159,6 +160,9 @@ def import_(
     overlap: Annotated[str, typer.Option(help="Who wins: file (the last in it) or small (the smaller one).")] = "file",
     empty: Annotated[str, typer.Option(help="Pictures without annotations: skip, background or void.")] = "skip",
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier import there.")] = False,
+    channel_suffix: Annotated[
+        str, typer.Option(help="What the names of the files of one picture end in: _dapi,_gfp.", show_default=False)
+    ] = "",
 ) -> None:
     """Make a data folder of annotations, masks of outlines, and check it. Exit code 1 where training would fail."""
     import unet_tf
@@ -166,7 +170,8 @@ def import_(
     with working() as bars:
         done = unet_tf.import_annotations(
             source, out, program=program, images=images, classes=classes, instances=instances, overlap=overlap,
-            empty=empty, overwrite=overwrite, on_file=bars.counter("annotations"), on_picture=bars.counter("masks"),
+            empty=empty, overwrite=overwrite, channel_suffix=channel_suffix, on_file=bars.counter("annotations"),
+            on_picture=bars.counter("masks"),
         )  # fmt: skip
         findings = unet_tf.check(out, on_file=bars.counter("reading pairs"), **done.settings)
     what = "objects" if instances else "classes"

@@ -33,6 +33,8 @@ SPLIT_OF = {
 """What folders and lists of a split are called, in lower case."""
 ZARR = ("zarr.json", ".zarray", ".zgroup")
 """One of these lies in the folder of a zarr array or group."""
+PREDICTED = "predict.json"
+"""What `predict` leaves in a folder of masks: its settings."""
 MASK_SUFFIX = re.compile(r"[ _.-](masks?|labels?|seg|segmentation|gt|groundtruth)$", re.IGNORECASE)
 
 

@@ -37,6 +37,7 @@ from unet_tf.data.roles import (
     check_said,
     guess,
     holds_pictures,
+    look_for_predicted,
     look_for_rivals,
     only_folder,
     said_folders,
@@ -240,6 +241,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
             found.problems.append(f"{place.images} holds no mask {said}. Correct {said.flags}.")
         return []  # what lies there is said by who looks for folders that are not used
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
+    look_for_predicted(place, {path.parent for path in masks}, found, naming)
     spare = _spare(images, found.channels) if naming.says_mask and place.masks is None else ()
     images, others = _joined({path: name for path, name in images.items() if path not in spare}, found)
     keys = keyed(images, masks, naming)

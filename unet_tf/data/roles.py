@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, Found, has_pictures, scan, scan_all, some
+from unet_tf.data.folder import MASK_SUFFIX, PREDICTED, SPLIT_OF, Found, has_pictures, scan, scan_all, some
 from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, words
 from unet_tf.errors import InputError
 
@@ -147,6 +147,30 @@ def look_for_rivals(folder: Path, masks: Path, found: Found) -> None:
     rivals = [path for path in scan(folder).folders if path != masks and "manual" in words(path.name)]
     if filled := [path for path in rivals if holds_pictures(path)]:
         found.problems.append(which("masks", folder, [*filled, masks]))
+
+
+def look_for_predicted(place: Place, masks: set[Path], found: Found, naming: Naming) -> None:
+    """Masks that `predict` wrote are no truth: a problem where others lie beside them and nobody chose, else a note.
+
+    Args:
+        place: of images and masks.
+        masks: the folders in which the masks lie that are taken.
+        found: gets the problem or the note.
+        naming: where a person says which masks are meant.
+    """
+    for folder in sorted(path for path in masks if (path / PREDICTED).is_file()):
+        own = folder.parent if folder.name.lower() in SPLIT_OF else folder  # masks/train
+        like = (_read(own.name)[0], "masks")
+        there = scan(own.parent).folders if place.masks else []  # else the folder above is another's
+        beside = [path for path in there if path != own and _read(path.name) == like and not says(path.name, DERIVED)]
+        others = [path / folder.relative_to(own) for path in beside]
+        truth = [path for path in others if path.is_dir() and has_pictures(path) and not (path / PREDICTED).is_file()]
+        words = f"The masks in {folder} were written by predict ({PREDICTED})"
+        if truth and not naming.masks:
+            rivals = [path for path, other in zip(beside, others, strict=True) if other in truth]
+            found.problems.append(f"{words}. {which('masks', own.parent, [*rivals, own])}")
+        else:
+            found.notes.append(f"{words}: they are the truth only where a person has corrected them.")
 
 
 def _read(name: str) -> tuple[str, str]:

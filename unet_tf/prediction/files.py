@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unet_tf.annotations.finding import PREDICTED
-from unet_tf.data.folder import find_pictures, pictures_of
+from unet_tf.data.folder import PREDICTED, find_pictures, pictures_of
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
@@ -35,7 +34,7 @@ SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
 BATCH = 64
 """Pictures of a task."""
-OLDER = {"polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())}
+OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())}
 """Settings of folders that were begun before there were these."""
 
 
@@ -259,7 +258,8 @@ def _folded(name: str) -> str:
 
 def _settings_of(call: Call) -> dict[str, Any]:
     cut = cut_of(predictor_for(call.net, call.model).masks)
-    return {"model": call.model} | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)} | cut  # as in JSON
+    known = {"model": call.model, "suffixes": list(call.channels.suffixes)} | cut
+    return known | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
 
 
 def _settings(out: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.annotations.outlines import Borders, find_borders, outlines_of
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.simplify import simplify_all
+from unet_tf.annotations.suffixes import QUPATH, SUFFIXES
 from unet_tf.annotations.write_geojson import feature_of
 from unet_tf.annotations.writing import Picture, json_list
 from unet_tf.data.volumes import import_zarr
@@ -22,7 +23,7 @@ from unet_tf.prediction.large_objects import open_mask, outputs_of
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
-KINDS = {"geojson": (".geojson", "annotation"), "detections": ("_detections.geojson", "detection")}
+KINDS = {name: (SUFFIXES[name], kind) for name, kind in QUPATH.items()}
 """Formats that grow as they are written -> what follows the mask's name, and what QuPath makes of it."""
 
 

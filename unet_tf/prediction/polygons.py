@@ -13,7 +13,8 @@ from unet_tf.annotations.outlines import find_outlines
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.simplify import simplify_all
 from unet_tf.annotations.subpixel import find_subpixel_outlines
-from unet_tf.annotations.write_coco import SUFFIX, coco_writer
+from unet_tf.annotations.suffixes import QUPATH, SUFFIXES
+from unet_tf.annotations.write_coco import coco_writer
 from unet_tf.annotations.write_geojson import geojson_writer
 from unet_tf.annotations.write_imagej import imagej_writer, import_roifile
 from unet_tf.annotations.write_labelme import labelme_writer
@@ -24,13 +25,12 @@ from unet_tf.errors import InputError
 from unet_tf.prediction.objects import Object
 
 WRITERS: dict[str, tuple[str, Writer]] = {
-    "geojson": (".geojson", geojson_writer),
-    "detections": ("_detections.geojson", functools.partial(geojson_writer, kind="detection")),
-    "coco": (SUFFIX, coco_writer),
-    "labelme": (".json", labelme_writer),
-    "imagej": ("_RoiSet.zip", imagej_writer),
-    "gpkg": (".gpkg", map_writer),
-    "wgs84": ("_wgs84.geojson", map_writer),
+    **{name: (SUFFIXES[name], functools.partial(geojson_writer, kind=kind)) for name, kind in QUPATH.items()},
+    "coco": (SUFFIXES["coco"], coco_writer),
+    "labelme": (SUFFIXES["labelme"], labelme_writer),
+    "imagej": (SUFFIXES["imagej"], imagej_writer),
+    "gpkg": (SUFFIXES["gpkg"], map_writer),
+    "wgs84": (SUFFIXES["wgs84"], map_writer),
 }
 """Format -> what follows the picture's name, and who writes it."""
 MAPS = ("gpkg", "wgs84")
