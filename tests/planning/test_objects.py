@@ -31,7 +31,7 @@ def disks(radius, holes=False):
 
 
 def test_round_objects_are_parted_at_shallow_necks_and_branched_ones_stay_whole(tmp_path):
-    assert plan_objects(pairs(tmp_path, disks(9), disks(11)), INSTANCE).neck == 1.0
+    assert plan_objects(pairs(tmp_path, disks(9), disks(11)), INSTANCE).neck == 1.5
     hook = np.zeros((40, 60), np.uint16)
     cv2.circle(hook, (12, 20), 10, 1, -1)
     cv2.circle(hook, (46, 20), 10, 1, -1)
