@@ -55,7 +55,7 @@ def bootstrap(
         return None
     rng, flat = np.random.default_rng(seed), counts.reshape(len(counts), -1)
     found = []
-    for part in np.array_split(np.arange(DRAWS), max(1, DRAWS * flat.shape[1] // AT_ONCE)):
+    for part in np.array_split(np.arange(DRAWS), max(1, DRAWS * max(flat.shape) // AT_ONCE)):
         times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), len(part))  # (B, N)
         found.append(statistic((times @ flat).reshape(len(part), *counts.shape[1:])))
     drawn = np.concatenate(found)  # (DRAWS, S)
