@@ -43,7 +43,7 @@ def test_rooms_import_one_way():
     for name, path in modules().items():
         for imported in imports(path):
             if imported == "unet_tf":
-                assert name == "unet_tf.cli.commands", f"{name} imports the whole package"
+                assert name.startswith("unet_tf.cli."), f"{name} imports the whole package"
                 continue
             room, other = name.split(".")[1], imported.split(".")[1]
             assert ORDER.index(other) <= ORDER.index(room), f"{name} imports {imported}"

@@ -1,0 +1,52 @@
+"""The app that all verbs join, and the arguments that several take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unet_tf.cli.console import console
+from unet_tf.config import PRESETS
+from unet_tf.version import __version__
+
+app = typer.Typer(
+    name="unet-tf",
+    help="The U-Net paper made whole in Keras 3: train, judge, predict at any size, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+Data = Annotated[
+    Path,
+    typer.Argument(help="Folder with images/ and masks/ (equal names), train/ val/ test/ of them, or train.txt lists."),
+]
+DataOrNone = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of images and masks, as for check. Beside --resume: where it is now.", metavar="DATA"),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="TOML file of settings, such as the config.toml of a run; flags override it.")
+]
+Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
+Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
+
+AGAIN = "Stopped. The same command does what is left."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,82 @@
+"""Verbs that ship a net: export, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unet_tf.cli.app import RunFolder, app
+from unet_tf.cli.console import console, errors, literal, print_table, working
+from unet_tf.cli.options import with_settings
+from unet_tf.config import NAMING
+from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
+from unet_tf.utils.stderr import quiet_tensorflow
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf export runs/cells --out bundles/cells\n\n"
+    "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells"
+)
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the TFLite files' input, pixels.", show_default=f"by the pictures, at most {STATIC_TILE}"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")
+    ] = None,
+    variants: Annotated[str, typer.Option(help="TFLite files to make; '' for none.")] = ",".join(TFLITE),
+    bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
+    max_iou_drop: Annotated[
+        float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
+    ] = MAX_IOU_DROP,
+) -> None:
+    """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.evaluation.tables import bundle_rows
+
+    names = [name.strip() for name in variants.split(",") if name.strip()]
+    with working() as bars:
+        report = unet_tf.export(
+            run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
+            on_step=bars.step, on_image=bars.counter("pictures"),
+        )  # fmt: skip
+    print_table(bundle_rows(report))
+    console.print(f"On {report['pictures']}. Report: {literal(str(out / PAGE))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf verify bundles/cells\n\nunet-tf verify bundles/cells cells/\n\n"
+    "unet-tf verify bundles/cells image.png"
+)
+@with_settings(*NAMING)
+def verify(
+    settings: dict[str, Any],
+    bundle: Annotated[Path, typer.Argument(help="Folder that export filled.", metavar="BUNDLE")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Images and masks, as for check; or pictures alone. Noise if not given.", metavar="DATA"),
+    ] = None,
+) -> None:
+    """Check the files of a bundle, then hold each of its nets against Keras, here. Exit code 1 if one differs."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.evaluation.tables import bundle_rows
+
+    with working() as bars:
+        found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"), **settings)
+    if found.report is not None:
+        print_table(bundle_rows(found.report))
+        console.print(f"On {found.report['pictures']}.")
+    for fault in found.faults:
+        errors.print(f"[bold red]Fault:[/] {literal(fault)}")
+    if found.faults:
+        raise typer.Exit(1)
+    console.print("[green]All files are as exported, and no net differs from Keras by more than it may.[/]")

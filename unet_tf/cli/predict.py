@@ -1,0 +1,142 @@
+"""Verbs that predict: predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unet_tf.cli.app import AGAIN, RunFolder, app
+from unet_tf.cli.console import console, literal, print_nodata, print_outcome, working
+from unet_tf.errors import InputError
+from unet_tf.utils.stderr import quiet_tensorflow
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
+    "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
+    "unet-tf predict runs/cells scans/ --out masks/ --polygons geojson,labelme --min-area 20 --simplify 0.7\n\n"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
+    "unet-tf predict runs/roofs scene.tif --out roofs.tif  (a GeoTIFF of any size to a map that lies on it)\n\n"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
+)
+def predict(
+    run: RunFolder,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Picture files, folders of them, patterns; or a zarr array.", metavar="INPUT..."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack. Or NAME.zarr "
+            "for one array or mapped TIFF of any size, chunk by chunk. Or NAME.tif for one GeoTIFF of any size: a map "
+            "of class ids in its coordinate system, 255 where it has no measurement."
+        ),
+    ],
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What tiles may take on this machine, such as 2GB.", show_default="a quarter of what is free"
+        ),
+    ] = None,
+    tta: Annotated[str, typer.Option(help="Average over turned tiles: none, rotations (4) or all (8).")] = "none",
+    format: Annotated[
+        str, typer.Option(help="Of the masks of single pictures: png or tif, which keeps the place of a GeoTIFF.")
+    ] = "png",
+    probabilities: Annotated[
+        bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32, one more axis for a stack.")
+    ] = False,
+    overlay: Annotated[bool, typer.Option(help="Write NAME_overlay.png too, the mask laid over the picture.")] = False,
+    instances: Annotated[
+        bool,
+        typer.Option(
+            help="Write NAME_instances.tif, or .zarr beside NAME.zarr: an id for each object; and NAME_objects.csv."
+        ),
+    ] = False,
+    min_area: Annotated[int, typer.Option(help="Pixels of the smallest object that counts.")] = 1,
+    polygons: Annotated[
+        str,
+        typer.Option(
+            help="Write the outlines of the objects: geojson (annotations of QuPath), detections (of QuPath), coco, "
+            "labelme, imagej; of a GeoTIFF gpkg (in its coordinates), wgs84 (GeoJSON in degrees); several, parted by "
+            "commas.",
+            show_default="none",
+        ),
+    ] = "",
+    simplify: Annotated[
+        float, typer.Option(help="Leave out points of outlines that lie so many pixels or less from what is left.")
+    ] = 0,
+    subpixel: Annotated[
+        bool, typer.Option(help="Let outlines run between the pixels, where the probabilities are equal.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
+    shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers do it, or local:N for N processes.")
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Of the zarr array or mapped TIFF, such as tzyx.", show_default="its own")
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Largest side of a chunk of NAME.zarr or of a map, pixels.", show_default="2048")
+    ] = None,
+) -> None:
+    """Write a mask for each picture, or for an array or map of any size. What is done is not done again."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.data.pictures import TIFF
+    from unet_tf.prediction.large import stored_nodata
+    from unet_tf.prediction.large_objects import number_objects
+    from unet_tf.prediction.large_polygons import KINDS, outline_objects
+    from unet_tf.prediction.maps import map_nodata
+    from unet_tf.prediction.polygons import parse_polygons
+
+    shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
+    extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
+    extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
+    is_map = out.suffix.lower() in TIFF
+    if is_map or out.suffix == ".zarr":
+        kinds = parse_polygons(polygons, simplify, subpixel)
+        if is_map and (len(inputs) > 1 or probabilities or overlay or instances or kinds or axes):
+            raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
+        if len(inputs) > 1 or probabilities or overlay or subpixel or set(kinds) - KINDS.keys():
+            raise InputError(
+                "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
+                f"and --polygons {' or '.join(KINDS)}."
+            )
+        if (instances or kinds) and shard is not None:
+            raise InputError(
+                "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "
+                "is done stays."
+            )
+        with working(AGAIN) as bars:
+            counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
+            if is_map:
+                unet_tf.predict_map(run, inputs[0], out, chunk, **shared, **counters)  # type: ignore[arg-type]
+            else:
+                unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
+            speed = bars.speed or "all of it was there"
+            if instances or kinds:
+                count = number_objects(out, min_area, bars.counter("chunks numbered"))
+            outlines = [outline_objects(out, kind, simplify, bars.counter("chunks outlined")) for kind in kinds]
+        if not out.exists():
+            console.print(f"The jobs that do the other chunks of {literal(str(out))} put it together; {speed}")
+            return
+        console.print(f"{'Map of class ids' if is_map else 'Class ids'}: {literal(str(out))}; {speed}")
+        if instances or kinds:
+            beside = literal(str(out.with_name(f"{out.stem}_instances.zarr")))
+            console.print(f"Ids of {count:,} objects: {beside}, and {literal(out.stem)}_objects.csv")
+        for path in outlines:
+            console.print(f"Outlines: {literal(str(path))}")
+        print_nodata(inputs[:1], map_nodata(out) if is_map else stored_nodata(out))
+        return
+    if axes or chunk:
+        raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
+    with working(AGAIN) as bars:
+        counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
+        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
+    print_outcome(outcome, out, bars.speed)
+    if outcome.failed:
+        raise typer.Exit(1)
