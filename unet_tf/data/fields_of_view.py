@@ -16,6 +16,7 @@ from unet_tf.data.matching import Names, folding, keyed
 from unet_tf.data.naming import Naming
 from unet_tf.data.pictures import count_pages, read_mask
 from unet_tf.errors import InputError, about
+from unet_tf.labels import VOID
 
 SUFFIX = re.compile(r"[ _.-](fov|roi|field|mask)s?$", re.IGNORECASE)
 
@@ -28,6 +29,10 @@ class FieldsOfView:
             with other constant parts (`unet_tf.data.matching`). Pixels that are not 0 count.
         pairs: the pairs; each must have one. A file of one page is for all pages of a stack.
 
+    Attributes:
+        pixels: of all labels that were cut until now.
+        outside: of these, those outside of the field of view.
+
     Raises:
         InputError: there is no such folder, or an image has no field of view, or several.
     """
@@ -35,6 +40,20 @@ class FieldsOfView:
     def __init__(self, folder: str | Path, pairs: Sequence[Pair]) -> None:
         self.folder = Path(folder)
         self.files = _find(self.folder, pairs)
+        self.pixels = self.outside = 0
+
+    def cut(self, pair: Pair, label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give the (H, W) label of a pair in which all outside of the field of view is void; raises as `read` does."""
+        field = self.read(pair, label.shape)
+        self.pixels += field.size
+        self.outside += int((~field).sum())
+        return np.where(field, label, np.uint8(VOID))
+
+    @property
+    def words(self) -> str:
+        """What counts, and how much that leaves out, in words."""
+        share = self.outside / max(1, self.pixels)
+        return f"pixels outside of the fields of view in {self.folder} count nowhere, {share:.1%} of all"
 
     def read(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Read which pixels of an image count.

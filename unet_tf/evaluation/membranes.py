@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.errors import InputError
 from unet_tf.evaluation.skeleton import skeleton
 from unet_tf.labels import VOID
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of the probability of what is no membrane."""
 BEYOND = 32
-"""Pixels by which a membrane goes on beyond the edge of the picture while it is thinned, so that it still reaches it."""
+"""Pixels that membranes go on beyond the edge of the picture while they are thinned, so that they reach it still."""
 
 
 class PartitionScores(NamedTuple):
@@ -40,6 +42,19 @@ class PartitionScores(NamedTuple):
     v_info_split: NDArray[np.float64]
     v_info_merge: NDArray[np.float64]
     pixel_error: NDArray[np.float64]
+
+
+def border_ids(classes: Sequence[str], membranes: Sequence[str]) -> tuple[int, ...]:
+    """The ids of classes that are membranes, by their names.
+
+    Raises:
+        InputError: there is no such class, or no other one.
+    """
+    if unknown := [name for name in membranes if name not in classes]:
+        raise InputError(f"Membranes must be classes of the run ({', '.join(classes)}); received {', '.join(unknown)}.")
+    if len(set(membranes)) == len(classes):
+        raise InputError(f"Membranes must part another class; received all of {', '.join(classes)}.")
+    return tuple(sorted({classes.index(name) for name in membranes}))
 
 
 class MembraneSums:
@@ -78,9 +93,8 @@ class MembraneSums:
     @property
     def scores(self) -> PartitionScores:
         """Those of all files together."""
-        return PartitionScores(
-            *partition_scores(self.counts), self.wrong / self.pixels if self.pixels else np.full(len(self.wrong), np.nan)
-        )
+        wrong = self.wrong / self.pixels if self.pixels else np.full(len(self.wrong), np.nan)
+        return PartitionScores(*[*partition_scores(self.counts), wrong])
 
 
 def segments(membrane: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -127,14 +141,14 @@ def partition_counts(true: NDArray, found: NDArray) -> NDArray[np.float64]:
     return np.array([pairs, in_found, in_true, h_found + h_true - joint, h_found, h_true])
 
 
-def partition_scores(counts: NDArray) -> tuple[NDArray[np.float64], ...]:
+def partition_scores(counts: NDArray) -> list[NDArray[np.float64]]:
     """V_rand, its split and merge scores, V_info and its, of (..., 6) `partition_counts`, summed over images."""
     pairs, in_found, in_true, mutual, of_found, of_true = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (
+        return [
             2 * pairs / (in_found + in_true), pairs / in_true, pairs / in_found,
             2 * mutual / (of_found + of_true), mutual / of_found, mutual / of_true,
-        )  # fmt: skip
+        ]  # fmt: skip
 
 
 def _sums(sizes: NDArray, alone: int, pixels: int) -> tuple[float, float]:
@@ -145,4 +159,5 @@ def _sums(sizes: NDArray, alone: int, pixels: int) -> tuple[float, float]:
 
 
 def _pieces(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
-    return cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)[1]
+    pieces: NDArray[np.int32] = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)[1].astype(np.int32)
+    return pieces

@@ -30,8 +30,8 @@ class Ranking:
         (0.75, 0.8333)
 
     Reference:
-        Fawcett: An introduction to ROC analysis (2006), section 7, for equal probabilities. Manning, Raghavan, Schuetze:
-        Introduction to information retrieval (2008), section 8.4: average precision.
+        Fawcett: An introduction to ROC analysis (2006), section 7. Manning, Raghavan, Schuetze: Introduction to
+        information retrieval (2008), section 8.4: average precision.
     """
 
     def __init__(self) -> None:

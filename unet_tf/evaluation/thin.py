@@ -86,7 +86,9 @@ class Shape(NamedTuple):
         return self.width <= WIDEST and self.length >= LONGEST * self.width
 
     def __str__(self) -> str:
-        return f"{self.width:.1f} px wide and {self.length / self.width:.0f} times as long, by the skeleton of its truth"
+        return (
+            f"{self.width:.1f} px wide and {self.length / self.width:.0f} times as long, by the skeleton of its truth"
+        )
 
 
 class ThinSums:
