@@ -16,9 +16,9 @@ def further_rows(stored: EvaluationTable) -> list[list[tuple[str, ...]]]:
 
 
 def spread_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
-    """How IoU and Dice spread over the files, as text: a header, then a row a class, and the mean over them."""
-    images = stored.get("images")
-    if not images:
+    """How IoU and Dice spread over the files, as text: a header, then a row a class, and the mean; none of one file."""
+    images = stored.get("images", {})
+    if len(stored["per_file_mean_iou"]) < 2 or not images:
         return []
     rows: list[tuple[str, ...]] = [("image by image", "IoU: mean", "median", "worst", "Dice: mean", "median", "worst")]
     for name, keys in [
