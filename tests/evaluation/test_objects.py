@@ -8,7 +8,7 @@ from skimage.metrics import contingency_table
 from unet_tf.data.instances import label_from_instances
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
-from unet_tf.evaluation.objects import THRESHOLDS, score_objects, score_predicted
+from unet_tf.evaluation.objects import THRESHOLDS, object_ids, score_objects, score_predicted
 
 TRUE = np.zeros((12, 20), np.uint16)
 TRUE[1:5, 1:5] = 3  # 16 pixels
@@ -160,5 +160,6 @@ def test_objects_of_a_border_class_lie_to_their_rim_and_void_counts_nowhere():
     masks = MaskFormat("instance", 3, border=1, void=(7,))
     true = masks.label(ids)
     drawn = label_from_instances(ids, 1)
-    found = score_predicted(np.repeat(ids[..., None], 3, axis=2), masks.real_label(true), drawn, masks)
+    of_file = object_ids(np.repeat(ids[..., None], 3, axis=2).astype(np.float32))
+    found = score_predicted(of_file, masks.real_label(true), drawn, masks)
     assert (found.true, found.predicted, found.found[-1]) == (1, 1, 1)

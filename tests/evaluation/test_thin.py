@@ -19,8 +19,7 @@ def sums_of(*files):
 
 
 def add(sums, label, prediction):
-    area = confusion_matrix(label, prediction, 2).sum(1)
-    sums.add(label, prediction, area, boundary_counts(label, prediction, 2)[3])
+    sums.add(label, prediction, confusion_matrix(label, prediction, 2), boundary_counts(label, prediction, 2)[3])
 
 
 def cross(width, side=128):

@@ -24,7 +24,7 @@ from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.metrics import scores_of
-from unet_tf.evaluation.objects import score_predicted
+from unet_tf.evaluation.objects import object_ids, score_predicted
 from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
@@ -114,9 +114,10 @@ def judge(
             prediction = masks.real_label(drawn)  # as masks are drawn
             label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
             own = sums.add(image, label, prediction, probabilities)
-            objects = None if decoded.objects is None else score_predicted(decoded.objects, label, drawn, masks)
+            ids = None if decoded.objects is None else object_ids(decoded.objects)
+            objects = None if ids is None else score_predicted(ids, label, drawn, masks)
             if membranes is not None:
-                membranes.add(label, probabilities, decoded.objects)
+                membranes.add(label, probabilities, ids)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group, objects))
             gallery.add(title(pair), value, image, label, prediction)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.masks import MaskFormat
+from unet_tf.data.masks import MaskFormat, whole_numbers
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.prediction.objects import find_objects
@@ -138,6 +138,12 @@ def score_objects(true: NDArray, predicted: NDArray, thresholds: Sequence[float]
     )
 
 
+def object_ids(mask: NDArray) -> NDArray:
+    """The (H, W) ids of a mask as it lies in its file: whole numbers of any type, in three channels or one."""
+    mask = whole_numbers(mask)
+    return mask[..., 0] if mask.ndim == 3 else mask
+
+
 def score_predicted(true: NDArray, label: NDArray, drawn: NDArray[np.uint8], masks: MaskFormat) -> ObjectScores:
     """Match the objects of a predicted label, parted as `unet_tf.predict_files` parts them, with the true ones.
 
@@ -147,7 +153,7 @@ def score_predicted(true: NDArray, label: NDArray, drawn: NDArray[np.uint8], mas
         drawn: (H, W) class ids that the net gives.
         masks: how objects are told apart.
     """
-    void, true = label == VOID, true[..., 0] if true.ndim == 3 else true  # of equal channels
+    void = label == VOID
     return score_objects(np.where(void, 0, true), np.where(void, 0, find_objects(drawn, masks=masks)[0]))
 
 

@@ -40,7 +40,7 @@ class Sums:
         self.confusion += own
         borders = boundary_counts(label, prediction, self.num_classes)
         self.boundary += borders
-        self.thin.add(label, prediction, own.sum(1), borders[3])
+        self.thin.add(label, prediction, own, borders[3])
         if self.num_classes == 2:
             self.otsu += confusion_matrix(label, otsu_label(image), 2)
         counted = label != VOID

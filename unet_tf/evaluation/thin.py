@@ -108,18 +108,16 @@ class ThinSums:
         self.area, self.border, self.files, self.squares = np.zeros((4, num_classes))
         self.looked_at = [*range(num_classes)]
 
-    def add(self, label: NDArray, prediction: NDArray, area: NDArray, border: NDArray) -> None:
-        """Count a file: two of (H, W) ids, (C,) pixels of each class in the truth, (C,) border pixels of it there."""
-        counted = label != VOID
-        for number in [*self.looked_at]:
+    def add(self, label: NDArray, prediction: NDArray, confusion: NDArray, border: NDArray) -> None:
+        """Count a file: two of (H, W) ids, their (C, C) confusion matrix, (C,) border pixels of the true regions."""
+        counted, area, predicted = label != VOID, confusion.sum(1), confusion.sum(0)
+        for number in [one for one in self.looked_at if area[one] or predicted[one]]:
             self.area[number] += area[number]
             self.border[number] += border[number]
             if area[number] and self.area[number] > WIDEST * self.border[number]:
                 self.looked_at.remove(number)
                 continue
             true, found = ((ids == number) & counted for ids in (label, prediction))
-            if not area[number] and not found.any():
-                continue
             lines, drawn = skeleton(true), skeleton(found)
             self.counts[number] += _counts(true, found, lines, drawn)
             self.squares[number] += _squared_lengths(lines)
