@@ -53,15 +53,16 @@ def object_words(stored: EvaluationTable) -> str:
     if table is None:
         return ""
     return (
-        f"Of {table['true']} objects; {table['predicted']} are predicted, of which {table['merges']} merge several, "
-        f"and {table['splits']} true ones are split."
+        f"Of {table['true']} true objects {table['found'][0]} are found (IoU {table['thresholds'][0]:g}); of "
+        f"{table['predicted']} predicted ones {table['merges']} merge several, and {table['splits']} true ones are "
+        "split."
     )
 
 
 def membrane_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
     """How well membranes part the pictures, as text: a header, then a row a score; none where nobody asked."""
     table = stored.get("membranes")
-    if table is None:
+    if table is None or 0.5 not in table["thresholds"]:
         return []
     half, curve = table["thresholds"].index(0.5), table["curve"]
     of_scores = {
