@@ -17,7 +17,7 @@ from unet_tf.utils.stderr import quiet_tensorflow
 
 @app.command(
     epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test\n\n"
-    "unet-tf evaluate runs/vessels retina/ --roi retina/mask\n\n"
+    "unet-tf evaluate runs/vessels retina/ --roi retina/fov\n\n"
     "unet-tf evaluate runs/em isbi/ --membranes background"
 )
 @with_settings(*NAMING)
