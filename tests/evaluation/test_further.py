@@ -182,6 +182,7 @@ def test_membranes_are_scored_where_it_is_asked_for(tmp_path):
 def test_membranes_are_classes_and_not_all_of_them():
     assert border_ids(("a", "b", "c"), ["c", "a", "c"]) == (0, 2)
     assert border_ids(("a", "b"), ()) == ()
+    assert border_ids(("ab", "b", "a"), "ab") == (0,)
     with pytest.raises(InputError, match=r"classes of the run \(a, b\); received d"):
         border_ids(("a", "b"), ["a", "d"])
     with pytest.raises(InputError, match="must part another class"):

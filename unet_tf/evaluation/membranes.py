@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unet_tf.errors import InputError
 from unet_tf.evaluation.skeleton import skeleton
 from unet_tf.labels import VOID
+from unet_tf.utils.signals import look
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of the probability of what is no membrane."""
@@ -45,11 +46,12 @@ class PartitionScores(NamedTuple):
 
 
 def border_ids(classes: Sequence[str], membranes: Sequence[str]) -> tuple[int, ...]:
-    """The ids of classes that are membranes, by their names.
+    """The ids of classes that are membranes, by their names, or by the name of the only one.
 
     Raises:
         InputError: there is no such class, or no other one.
     """
+    membranes = [membranes] if isinstance(membranes, str) else membranes
     if unknown := [name for name in membranes if name not in classes]:
         raise InputError(f"Membranes must be classes of the run ({', '.join(classes)}); received {', '.join(unknown)}.")
     if len(set(membranes)) == len(classes):
@@ -86,6 +88,7 @@ class MembraneSums:
         chance = 1 - probabilities[..., list(self.borders)].sum(-1)  # of what is no membrane
         self.pixels += int(counted.sum())
         for number, threshold in enumerate(THRESHOLDS):
+            look()
             found = chance <= threshold
             self.wrong[number] += int(((found != membrane) & counted).sum())
             self.counts[number] += partition_counts(true, segments(found))
