@@ -16,6 +16,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import NotStored, judge
 from unet_tf.evaluation.metrics import marginals
 from unet_tf.evaluation.sums import otsu_label
+from unet_tf.evaluation.tables import read_evaluation
 from unet_tf.utils.signals import Stopped
 
 CLASSES = ("background", "cell")
@@ -268,3 +269,43 @@ def test_files_of_one_name_in_two_splits_have_a_score_each(tmp_path):
     pairs = [pair for some in find_named(tmp_path).splits.values() for pair in some]
     stored = judge(lambda image: np.zeros((8, 8, 2)), pairs, BINARY, CLASSES).to_json()
     assert set(stored["per_file_mean_iou"]) == {"train/a", "val/a"}
+
+
+def test_fields_of_view_and_membranes_are_looked_at_before_anything_is_predicted(own_run, cells, tmp_path):
+    for number in (0, 1):
+        write_picture(
+            tmp_path / "fov" / f"cells_00{number}_mask.png", np.pad(np.ones((90, 96), np.uint8), ((6, 0), (0, 0)))
+        )
+    result = evaluate(own_run, cells, roi=tmp_path / "fov", membranes=["background"])
+    assert result.confusion.sum() == 2 * 90 * 96
+    stored = json.loads((own_run.path / "evaluation.json").read_text())
+    assert stored["field"]["roi"].endswith("count nowhere, 6.2% of all")
+    assert stored["membranes"]["borders"] == ["background"]
+    assert [one["name"] for one in stored["per_file"]] == [*stored["per_file_mean_iou"]]
+    assert read_evaluation(own_run.path / "evaluation.json")["images"] == stored["images"]
+
+    def never(done, total):
+        raise AssertionError
+
+    (tmp_path / "fov" / "cells_001_mask.png").unlink()
+    with pytest.raises(InputError, match=r"1 have none: .*test.images.cells_001.png"):
+        evaluate(own_run, cells, roi=tmp_path / "fov", on_image=never)
+    with pytest.raises(InputError, match="Membranes must be classes of the run"):
+        evaluate(own_run, cells, membranes=["membrane"], on_image=never)
+    write_picture(tmp_path / "fov" / "cells_001.png", np.ones((95, 96), np.uint8))
+    with pytest.raises(InputError, match=r"cells_001.png is 95x96, .*cells_001.png 96x96") as refused:
+        evaluate(own_run, cells, roi=tmp_path / "fov")
+    assert refused.value.file == tmp_path / "fov" / "cells_001.png"
+
+
+def test_a_run_on_instance_masks_scores_objects_as_they_are_predicted(own_run, cells, monkeypatch):
+    from unet_tf.evaluation import objects
+
+    seen = []
+    parted = objects.find_objects
+    monkeypatch.setattr(objects, "find_objects", lambda label, masks: seen.append(masks) or parted(label, masks=masks))
+    own_run.masks = MaskFormat("instance", neck=1.5, smallest=5)
+    result = evaluate(own_run, cells / "test", masks_dir="instances")
+    assert seen == [own_run.masks] * 2
+    assert result.objects.true == sum(one.objects.true for one in result.judged) > 2
+    assert result.to_json()["objects"]["true"] == result.objects.true

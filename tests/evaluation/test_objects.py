@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
+from skimage.measure import label
+from skimage.metrics import contingency_table
 
+from unet_tf.data.instances import label_from_instances
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
-from unet_tf.evaluation.objects import THRESHOLDS, score_objects
+from unet_tf.evaluation.objects import THRESHOLDS, object_ids, score_objects, score_predicted
 
 TRUE = np.zeros((12, 20), np.uint16)
 TRUE[1:5, 1:5] = 3  # 16 pixels
@@ -107,3 +112,54 @@ def _objects(ids):
 
 def _iou(a, b):
     return (a & b).sum() / (a | b).sum()
+
+
+def stardist(true, predicted, threshold):
+    """TP, FP, FN and the sum of IoU by the formulas of StarDist's matching, pixel by pixel and pair by pair."""
+    iou = np.array([[_iou(true == t, predicted == p) for p in _objects(predicted)] for t in _objects(true)])
+    iou = iou.reshape(len(_objects(true)), len(_objects(predicted)))
+    rows, columns = linear_sum_assignment(-(iou >= threshold).astype(float) - iou / (2 * max(1, *iou.shape)))
+    matched = iou[rows, columns][iou[rows, columns] >= threshold]
+    return len(matched), iou.shape[1] - len(matched), iou.shape[0] - len(matched), matched.sum()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_scores_are_stardist_s_to_a_billionth(seed):
+    rng = np.random.default_rng(seed)
+    true = label(ndimage.gaussian_filter(rng.normal(size=(60, 60)), 2) > 0.05)
+    predicted = label(ndimage.gaussian_filter(rng.normal(size=(60, 60)), 0.5) * 0.2 + (true > 0) > 0.5)
+    found = score_objects(true, predicted)
+    for place, threshold in enumerate(THRESHOLDS):
+        tp, fp, fn, overlap = stardist(true, predicted, threshold)
+        expected = {
+            "precision": tp / (tp + fp), "recall": tp / (tp + fn), "average_precision": tp / (tp + fp + fn),
+            "f1": 2 * tp / (2 * tp + fp + fn), "panoptic_quality": overlap / (tp + fp / 2 + fn / 2),
+        }  # fmt: skip
+        for name, value in expected.items():
+            assert getattr(found, name)[place] == pytest.approx(value, abs=1e-9), (name, threshold)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_overlaps_are_those_of_scikit_image_s_contingency_table(seed):
+    rng = np.random.default_rng(seed)
+    true, predicted = (np.kron(rng.integers(0, 7, (8, 8)), np.ones((3, 3), int)) for _ in range(2))
+    predicted = np.roll(predicted, 1, axis=0)
+    table = np.asarray(contingency_table(true, predicted).todense())
+    iou = table / (table.sum(1)[:, None] + table.sum(0)[None] - table)
+    held = table[1:, 1:]
+    found = score_objects(true, predicted, [0.51])
+    assert found.found == ((iou[1:, 1:] >= 0.51).sum(),)
+    assert found.overlap[0] == pytest.approx(iou[1:, 1:][iou[1:, 1:] >= 0.51].sum(), abs=1e-9)
+    assert found.merges == ((2 * held > table.sum(1)[1:, None]).sum(0) > 1).sum()
+    assert found.splits == ((2 * held > table.sum(0)[None, 1:]).sum(1) > 1).sum()
+
+
+def test_objects_of_a_border_class_lie_to_their_rim_and_void_counts_nowhere():
+    ids = np.zeros((8, 16), np.uint16)
+    ids[1:7, 1:7], ids[1:7, 9:15] = 4, 7
+    masks = MaskFormat("instance", 3, border=1, void=(7,))
+    true = masks.label(ids)
+    drawn = label_from_instances(ids, 1)
+    of_file = object_ids(np.repeat(ids[..., None], 3, axis=2).astype(np.float32))
+    found = score_predicted(of_file, masks.real_label(true), drawn, masks)
+    assert (found.true, found.predicted, found.found[-1]) == (1, 1, 1)

@@ -175,13 +175,14 @@ def print_scores(run: Path) -> None:
 
 def print_table_of_scores(stored: EvaluationTable) -> None:
     """Print what was scored, and the scores of the net beside those of the baselines."""
+    from unet_tf.evaluation.further_rows import further_rows, further_words
     from unet_tf.evaluation.tables import class_rows, image_words, lacking, number, score_rows
 
     console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
-    for rows in filter(None, (score_rows(stored), class_rows(stored))):
+    for rows in filter(None, (score_rows(stored), class_rows(stored), *further_rows(stored))):
         print_table(rows)
-    if words := image_words(stored):
-        console.print(words)
+    for words in filter(None, (image_words(stored), *further_words(stored))):
+        console.print(literal(words))
     if words := lacking(stored):
         console.print(literal(words))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,9 @@ from unet_tf.utils.stderr import quiet_tensorflow
 
 
 @app.command(
-    epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test"
+    epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test\n\n"
+    "unet-tf evaluate runs/vessels retina/ --roi retina/fov\n\n"
+    "unet-tf evaluate runs/em isbi/ --membranes background"
 )
 @with_settings(*NAMING)
 def evaluate(
@@ -23,6 +26,13 @@ def evaluate(
     data: Data,
     settings: dict[str, Any],
     split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
+    roi: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures called as the images are: where they are not 0, pixels count."),
+    ] = None,
+    membranes: Annotated[
+        str, typer.Option(help="Classes that part the pictures (a,b): adds V_rand and V_info over thresholds.")
+    ] = "",
 ) -> None:
     """Score a run on files it did not learn from, beside two trivial baselines."""
     quiet_tensorflow()
@@ -31,7 +41,9 @@ def evaluate(
 
     try:
         with show_log(), working() as bars:
-            result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"), **settings)
+            borders = [name.strip() for name in membranes.split(",") if name.strip()]
+            count = bars.counter("judging")
+            result = unet_tf.evaluate(run, data, split, on_image=count, roi=roi, membranes=borders, **settings)
     except NotStored as error:  # a read-only run: the scores are not lost
         print_table_of_scores(error.evaluation.to_json())
         raise

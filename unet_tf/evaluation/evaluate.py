@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import naming_changes
+from unet_tf.data.fields_of_view import FieldsOfView
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import SPLITS, Decoded, Pair, read_pair, title
 from unet_tf.data.layout import find_named
@@ -21,7 +22,9 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
+from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.metrics import scores_of
+from unet_tf.evaluation.objects import object_ids, score_predicted
 from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
@@ -57,6 +60,8 @@ def judge(
     nothing: str = "A score needs a labelled file at least; received none.",
     group: str | None = None,
     seen: Callable[[Decoded], NDArray] = lambda decoded: decoded.filled,
+    fields: FieldsOfView | None = None,
+    borders: tuple[int, ...] = (),
 ) -> Evaluation:
     """Score any predict function on labelled files, each of which is read once.
 
@@ -71,22 +76,28 @@ def judge(
         group: regular expression; files in whose names it finds the same text belong together, and where it does not
             find something in each of them, the pages of a stack do.
         seen: what of a file is given to `predict_fn`; left out, its pixels without a measurement have the median.
+        fields: of the pairs; what lies outside of them is void.
+        borders: ids of the classes that are membranes, which part the pictures; none to leave that out.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
-        the objects that they belong to.
+        the objects that they belong to. Where the masks tell objects apart, the predicted ones are parted as `masks`
+        says, as for `unet_tf.predict_files` with instances.
 
     Raises:
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
     classes = classes[: masks.real_classes]
     sums, gallery = Sums(len(classes)), Gallery()
+    membranes = MembraneSums(borders) if borders else None
     judged, groups = [], parts_of(pairs, group)
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
         read = pair.read()
         if counts(image := read.image):
             decoded = read_pair(pair, masks, read)
+            if fields is not None:
+                decoded = decoded._replace(label=fields.cut(pair, decoded.label))
             image, label = decoded.filled, decoded.label
             try:
                 probabilities = predict_fn(seen(decoded))
@@ -99,18 +110,33 @@ def judge(
                     pair.image,
                 )
             # borders belong to their objects, which are what a person means
-            prediction = masks.real_label(probabilities.argmax(-1).astype(np.uint8))  # as masks are drawn
+            drawn = probabilities.argmax(-1).astype(np.uint8)
+            prediction = masks.real_label(drawn)  # as masks are drawn
             label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
             own = sums.add(image, label, prediction, probabilities)
+            ids = None if decoded.objects is None else object_ids(decoded.objects)
+            objects = None if ids is None else score_predicted(ids, label, drawn, masks)
+            if membranes is not None:
+                membranes.add(label, probabilities, ids)
             value = float(scores_of(own)["mean_iou"])
-            judged.append(Judged(pair, value, own, of_group))
+            judged.append(Judged(pair, value, own, of_group, objects))
             gallery.add(title(pair), value, image, label, prediction)
         on_image(done, len(pairs))
     if not judged:
         raise InputError(nothing)
     judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
     counted = sums.confusion, sums.soft_dice, sums.boundary
-    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases))
+    return Evaluation(
+        classes,
+        *counted,
+        judged,
+        sums.baselines,
+        cases=tuple(gallery.cases),
+        thin=sums.thin.of_classes(classes),
+        ranking=sums.ranking,
+        membranes=membranes,
+        roi="" if fields is None else fields.words,
+    )
 
 
 def evaluate(
@@ -118,6 +144,8 @@ def evaluate(
     data: str | Path,
     split: str | None = None,
     on_image: Progress = unseen,
+    roi: str | Path | None = None,
+    membranes: Sequence[str] = (),
     **naming: str,
 ) -> Evaluation:
     """Score a run on files that it did not learn from; writes `evaluation.json`, panels and `report.html` into it.
@@ -128,6 +156,10 @@ def evaluate(
             all its files, those with the pixels of a training image are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
         on_image: called with (images done, images in all) after each.
+        roi: folder of fields of view: pictures called as the images are, whose pixels that are not 0 count; all others
+            are void (`unet_tf.data.fields_of_view`).
+        membranes: names of the classes that part the pictures, as cell membranes do in electron microscopy: adds
+            V_rand, V_info and pixel error over thresholds (`unet_tf.evaluation.membranes`).
         **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of these files, where they differ from what
             the run was told of its own.
 
@@ -135,14 +167,15 @@ def evaluate(
         The scores. What lies in the folder and is not used is said on the logger "unet_tf".
 
     Raises:
-        InputError: no file is left to score, one cannot be used, or the net gives what is not finite.
+        InputError: no file is left to score, one cannot be used, the net gives what is not finite, an image has no
+            field of view, or there is no such class.
         NotStored: the scores are there, as its attribute `evaluation`, and the folder of the run cannot be written.
 
     Example:
         >>> evaluate("runs/cells", "cells").mean_iou  # doctest: +SKIP
         0.91
     """
-    return evaluate_run(run, data, split, on_image, log.warning, **naming)
+    return evaluate_run(run, data, split, on_image, log.warning, roi, membranes, **naming)
 
 
 def evaluate_run(
@@ -151,11 +184,15 @@ def evaluate_run(
     split: str | None = None,
     on_image: Progress = unseen,
     say: Callable[[str], None] = lambda note: None,
+    roi: str | Path | None = None,
+    membranes: Sequence[str] = (),
     **naming: str,
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
     run = run if isinstance(run, Run) else Run(run)
+    borders = border_ids(run.classes[: run.masks.real_classes], membranes)
     choice = choose_files(run, Path(data), split, say, replace(run.config, **naming_changes(naming)).naming)
+    fields = None if roi is None else FieldsOfView(roi, choice.pairs)
     found: set[str] = set()
 
     def counts(image: NDArray) -> bool:
@@ -171,9 +208,8 @@ def evaluate_run(
         return np.asarray(run.normalisation.measured(decoded.image, decoded.nodata)[:, :])  # as predict gives it
 
     with stoppable():
-        result = judge(
-            probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group, seen
-        )
+        settings = on_image, counts, choice.nothing, run.plan.group, seen, fields, borders
+        result = judge(probabilities, choice.pairs, run.masks, run.classes, *settings)
         result = replace(result, files=choice.words(len(result.judged), found))
         try:
             _store(run.path, result, run.masks)

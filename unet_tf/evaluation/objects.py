@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.masks import MaskFormat, whole_numbers
 from unet_tf.errors import InputError
+from unet_tf.labels import VOID
+from unet_tf.prediction.objects import find_objects
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """IoU from which on an object counts as found."""
@@ -133,6 +136,25 @@ def score_objects(true: NDArray, predicted: NDArray, thresholds: Sequence[float]
         int((merged > 1).sum()),
         int((split > 1).sum()),
     )
+
+
+def object_ids(mask: NDArray) -> NDArray:
+    """The (H, W) ids of a mask as it lies in its file: whole numbers of any type, in three channels or one."""
+    mask = whole_numbers(mask)
+    return mask[..., 0] if mask.ndim == 3 else mask
+
+
+def score_predicted(true: NDArray, label: NDArray, drawn: NDArray[np.uint8], masks: MaskFormat) -> ObjectScores:
+    """Match the objects of a predicted label, parted as `unet_tf.predict_files` parts them, with the true ones.
+
+    Args:
+        true: (H, W) ids.
+        label: (H, W) true class ids; void counts nowhere.
+        drawn: (H, W) class ids that the net gives.
+        masks: how objects are told apart.
+    """
+    void = label == VOID
+    return score_objects(np.where(void, 0, true), np.where(void, 0, find_objects(drawn, masks=masks)[0]))
 
 
 def _ids(ids: NDArray, name: str) -> NDArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,10 +14,23 @@ from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, title
 from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_scores
+from unet_tf.evaluation.further import (
+    field_table,
+    file_tables,
+    membrane_table,
+    object_table,
+    or_none,
+    thin_tables,
+)
+from unet_tf.evaluation.further_tables import SpecialTables
 from unet_tf.evaluation.intervals import bootstrap
+from unet_tf.evaluation.membranes import MembraneSums
 from unet_tf.evaluation.metrics import Scores, scores, scores_of
+from unet_tf.evaluation.objects import ObjectScores
 from unet_tf.evaluation.panels import Case
+from unet_tf.evaluation.ranking import Ranking
 from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, MethodScores
+from unet_tf.evaluation.thin import ClDice, Shape
 
 MEANS = ("mean_iou", "mean_dice", "pixel_accuracy")
 
@@ -30,12 +43,14 @@ class Judged(NamedTuple):
         mean_iou: of this file alone; NaN for one of void alone.
         counts: (3, C) pixels of each class that are right, true, predicted (`metrics.marginals`).
         group: which files belong together, such as the pages of a stack; they are drawn together for the intervals.
+        objects: how its objects were found, where masks tell objects apart.
     """
 
     pair: Pair
     mean_iou: float
     counts: NDArray[np.int64]
     group: Hashable
+    objects: ObjectScores | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,10 @@ class Evaluation:
             two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
         cases: the worst files and the best one, small, to be drawn.
+        thin: clDice of the classes that are thin, and what shows that they are, by name.
+        ranking: of two classes, how the probability of the second one ranks the pixels.
+        membranes: how well membranes part the pictures, where that was asked for.
+        roi: which pixels count, in words, where not all do.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +82,10 @@ class Evaluation:
     baselines: dict[str, NDArray[np.int64]]
     files: str = ""
     cases: tuple[Case, ...] = ()
+    thin: dict[str, tuple[ClDice, Shape]] = field(default_factory=dict)
+    ranking: Ranking | None = None
+    membranes: MembraneSums | None = None
+    roi: str = ""
 
     @property
     def per_file(self) -> list[tuple[Pair, float]]:
@@ -78,6 +101,12 @@ class Evaluation:
     def boundaries(self) -> BoundaryScores:
         """How well borders lie, by class."""
         return boundary_scores(self.boundary)
+
+    @property
+    def objects(self) -> ObjectScores | None:
+        """How the objects of all files were found, where masks tell objects apart."""
+        scored = [one.objects for one in self.judged if one.objects is not None]
+        return sum(scored[1:], scored[0]) if scored else None
 
     @property
     def mean_iou(self) -> float:
@@ -130,9 +159,27 @@ class Evaluation:
                     strict=True,
                 )
             ),
+            **self._special(),
         }
         if self.intervals is not None:
             found["intervals"] = self._intervals(self.intervals)
+        return found
+
+    def _special(self) -> SpecialTables:
+        """What lies there where it applies."""
+        groups = [one.group for one in self.judged]
+        files, images = file_tables(
+            self.classes, _names([one.pair for one in self.judged]), np.stack([o.counts for o in self.judged]), groups
+        )
+        found: SpecialTables = {"per_file": files, "images": images}
+        if scored := [(one.objects, one.group) for one in self.judged if one.objects is not None]:
+            found["objects"] = object_table([objects for objects, _ in scored], [group for _, group in scored])
+        if self.thin:
+            found["thin"] = thin_tables(self.thin)
+        if self.membranes is not None:
+            found["membranes"] = membrane_table(self.membranes, self.classes)
+        if table := field_table(self.ranking, self.classes, self.roi):
+            found["field"] = table
         return found
 
     def _by_class(self, values: NDArray) -> dict[str, float | None]:
@@ -170,11 +217,6 @@ class Evaluation:
             "pixel_accuracy": or_none(found["pixel_accuracy"]),
             "confusion": confusion.tolist(),
         }
-
-
-def or_none(value: float) -> float | None:
-    """The value as JSON has it: null where it is none."""
-    return None if math.isnan(value) else float(value)
 
 
 def _names(pairs: Sequence[Pair]) -> list[str]:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from unet_tf.evaluation.boundary import boundary_counts
 from unet_tf.evaluation.metrics import confusion_matrix, marginals, scores
+from unet_tf.evaluation.ranking import Ranking
+from unet_tf.evaluation.thin import ThinSums
 from unet_tf.labels import VOID
 
 
@@ -25,6 +27,8 @@ class Sums:
         self.confusion, self.otsu = np.zeros((2, num_classes, num_classes), np.int64)
         self.overlap, self.mass = np.zeros((2, num_classes))
         self.boundary = np.zeros((6, num_classes), np.int64)
+        self.thin = ThinSums(num_classes)
+        self.ranking = Ranking() if num_classes == 2 else None
 
     def add(self, image: NDArray, label: NDArray, prediction: NDArray, probabilities: NDArray) -> NDArray[np.int64]:
         """Count a file: (H, W, C) raw, two of (H, W) ids, (H, W, num_classes).
@@ -34,7 +38,9 @@ class Sums:
         """
         own = confusion_matrix(label, prediction, self.num_classes)
         self.confusion += own
-        self.boundary += boundary_counts(label, prediction, self.num_classes)
+        borders = boundary_counts(label, prediction, self.num_classes)
+        self.boundary += borders
+        self.thin.add(label, prediction, own, borders[3])
         if self.num_classes == 2:
             self.otsu += confusion_matrix(label, otsu_label(image), 2)
         counted = label != VOID
@@ -42,6 +48,8 @@ class Sums:
             believed, truth = probabilities[..., c][counted], label[counted] == c
             self.overlap[c] += believed[truth].sum(dtype=np.float64)
             self.mass[c] += np.square(believed, dtype=np.float64).sum() + truth.sum()
+        if self.ranking is not None:
+            self.ranking.add(believed, truth)  # of class 1, the foreground
         return marginals(own)
 
     @property

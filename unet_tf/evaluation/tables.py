@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from unet_tf.evaluation.further_tables import SpecialTables
 from unet_tf.utils.typed_json import read_json
 
 ABSENT = "val_classes_absent"
@@ -126,7 +127,7 @@ class IntervalTable(TypedDict):
     pixel_accuracy: list[float | None]
 
 
-class FurtherTables(TypedDict, total=False):
+class FurtherTables(SpecialTables, total=False):
     """What version 0.1 did not have in `evaluation.json`.
 
     Attributes:

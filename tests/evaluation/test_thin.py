@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+from skimage.morphology import thin
+
+from unet_tf.evaluation.boundary import boundary_counts
+from unet_tf.evaluation.metrics import confusion_matrix
+from unet_tf.evaluation.thin import LOOK, Shape, ThinSums, cldice, cldice_counts
+from unet_tf.labels import VOID
+
+
+def sums_of(*files):
+    """The sums of pairs of label and prediction of two classes."""
+    sums = ThinSums(2)
+    for label, prediction in files:
+        add(sums, label, prediction)
+    return sums
+
+
+def add(sums, label, prediction):
+    sums.add(label, prediction, confusion_matrix(label, prediction, 2), boundary_counts(label, prediction, 2)[3])
+
+
+def cross(width, side=128):
+    """(side, side) two bars that cross, of class 1."""
+    label, middle = np.zeros((side, side), np.uint8), side // 2
+    label[middle : middle + width, 4:-4] = label[4:-4, middle : middle + width] = 1
+    return label
+
+
+def test_a_picture_of_nine_pixels_by_hand():
+    true = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]]) > 0  # its skeleton is itself: 3 pixels
+    found = np.array([[0, 0, 1], [1, 1, 0], [0, 0, 0]]) > 0  # and so is this one: 2 of its 3 lie in the other
+    assert cldice_counts(true, found).tolist() == [2, 3, 2, 3]
+    # P = 2/3, S = 2/3: 2 P S / (P + S) = 2/3
+    assert cldice([2, 3, 2, 3]) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+
+
+def test_a_wide_line_that_is_found_narrow_is_found_whole():
+    true = cross(5) > 0
+    narrow = thin(true)
+    assert cldice(cldice_counts(true, narrow)).cldice == 1
+    # a gap costs the skeleton's pixels in it, and no more
+    narrow[:, 20:30] = False
+    inside, drawn, found, lines = cldice_counts(true, narrow)
+    assert (inside, lines - found) == (drawn, 10)
+
+
+def test_what_one_has_alone_scores_nothing_and_what_none_has_does_not_exist():
+    line, nothing = np.eye(5) > 0, np.zeros((5, 5), bool)
+    assert cldice(cldice_counts(line, nothing)).cldice == 0
+    assert cldice(cldice_counts(nothing, line)).cldice == 0
+    assert cldice(cldice_counts(line, line[::-1].copy() & ~line)).cldice == 0
+    assert math.isnan(cldice(cldice_counts(nothing, nothing)).cldice)
+
+
+def test_lines_are_thin_and_what_is_around_them_is_not():
+    label = cross(5)
+    found = sums_of((label, label)).of_classes(("rest", "cross"))
+    assert list(found) == ["cross"]
+    scores, shape = found["cross"]
+    assert scores.cldice == 1
+    assert 5 < shape.width < 6
+    assert shape.length == pytest.approx(2 * 120 - 1, abs=20)
+    assert str(shape).startswith("5.")
+
+
+def test_bands_specks_and_short_pieces_are_not():
+    specks = np.zeros((128, 128), np.uint8)
+    specks[::4, ::4] = 1
+    dashes = np.zeros((128, 128), np.uint8)
+    dashes[::8, :20] = dashes[1::8, :20] = dashes[::8, 50:70] = 1
+    for label in (cross(25), specks, dashes):
+        assert "x" not in sums_of((label, label)).of_classes(("rest", "x"))
+    assert "x" in sums_of((np.maximum(specks, cross(5)),) * 2).of_classes(("rest", "x"))  # specks do not hide lines
+
+
+def test_a_shape_is_thin_up_to_ten_pixels_and_from_twenty_widths_on():
+    assert Shape(10, 200).thin
+    assert not Shape(10.1, 500).thin
+    assert not Shape(10, 199).thin
+
+
+def test_wide_classes_cost_no_skeleton(monkeypatch):
+    from unet_tf.evaluation import thin as module
+
+    drawn = []
+    monkeypatch.setattr(module, "skeleton", lambda region: drawn.append(region.shape) or thin(region))
+    square = np.zeros((128, 128), np.uint8)
+    square[8:120, 8:120] = 1
+    sums_of((square, square))
+    assert len(drawn) == 2  # of what is around it: a frame of 8 px
+    drawn.clear()
+    short = np.zeros((128, 128), np.uint8)
+    short[4:8, 4:20] = 1
+    sums = sums_of(*[(short, short)] * (LOOK + 3))
+    assert (sums.looked_at, len(drawn)) == ([], 2 * LOOK)
+
+
+def test_void_has_no_lines():
+    label = cross(5)
+    label[:, :64] = VOID
+    (scores, _) = sums_of((label, cross(5))).of_classes(("rest", "cross"))["cross"]
+    assert scores.cldice == 1
+
+
+def test_files_add_up_and_of_none_there_is_no_class():
+    assert ThinSums(3).of_classes(("a", "b", "c")) == {}
+    label = cross(3)
+    once, twice = sums_of((label, label)), sums_of((label, label), (label, label))
+    np.testing.assert_array_equal(2 * once.counts[1], twice.counts[1])
+    assert once.shape(1) == twice.shape(1)
+    invented = sums_of((np.zeros((9, 9), np.uint8), np.eye(9, dtype=np.uint8)), (label, label))
+    assert invented.counts[1, 1] == once.counts[1, 1] + 9

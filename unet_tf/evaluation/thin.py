@@ -1,0 +1,146 @@
+"""clDice: how well lines stay connected, of the classes that are thin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.evaluation.skeleton import skeleton
+from unet_tf.labels import VOID
+
+WIDEST = 10.0
+"""Mean width, pixels, from which on a class is not thin: membranes have 7 (isbi2012), cracks 4, nuclei 22."""
+LONGEST = 20.0
+"""Lengths per width from which on it is: poles have 29 (CamVid), cracks 124, pedestrians 14, nuclei 1."""
+LOOK = 8
+"""Files that hold a class, by which it is told whether the others need to be looked at."""
+
+
+class ClDice(NamedTuple):
+    """How well the lines of a class were found; NaN where there are none.
+
+    Attributes:
+        cldice: 2 P S / (P + S).
+        precision: P, topology precision: share of the predicted skeleton inside the true region.
+        sensitivity: S, topology sensitivity: share of the true skeleton inside the predicted region.
+    """
+
+    cldice: float
+    precision: float
+    sensitivity: float
+
+
+def cldice_counts(true: NDArray[np.bool_], found: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count what clDice is made of.
+
+    Args:
+        true: (H, W) region.
+        found: (H, W) region.
+
+    Returns:
+        (4,) counts, which add up over images: pixels of the predicted skeleton inside the true region, all of it, of
+        the true skeleton inside the predicted region, all of it.
+    """
+    return _counts(true, found, skeleton(true), skeleton(found))
+
+
+def cldice(counts: NDArray) -> ClDice:
+    """Compute clDice from (4,) counts of `cldice_counts`, summed over images.
+
+    Example:
+        >>> line, broken = np.array([[1, 1, 1, 1, 1]]) > 0, np.array([[1, 1, 0, 1, 1]]) > 0
+        >>> cldice(cldice_counts(line, broken))
+        ClDice(cldice=0.888..., precision=1.0, sensitivity=0.8)
+
+    Reference:
+        Shit et al.: clDice, a novel topology-preserving loss function for tubular structure segmentation (CVPR 2021),
+        equations 1 and 2.
+    """
+    inside, drawn, found, lines = np.asarray(counts, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision, sensitivity = inside / drawn, found / lines
+        both = 2 * precision * sensitivity / (precision + sensitivity)
+    if drawn + lines > 0 and not inside + found > 0:  # only one of them has lines, or they meet nowhere
+        both = np.float64(0)
+    return ClDice(float(both), float(precision), float(sensitivity))
+
+
+class Shape(NamedTuple):
+    """How wide and long the true regions of a class are, by their skeletons.
+
+    Attributes:
+        width: pixels of the regions for each of their skeletons.
+        length: of the piece of skeleton in which one of its pixels lies, pixels, in the mean.
+    """
+
+    width: float
+    length: float
+
+    @property
+    def thin(self) -> bool:
+        """Whether regions of this shape are lines."""
+        return self.width <= WIDEST and self.length >= LONGEST * self.width
+
+    def __str__(self) -> str:
+        return (
+            f"{self.width:.1f} px wide and {self.length / self.width:.0f} times as long, by the skeleton of its truth"
+        )
+
+
+class ThinSums:
+    """The counts of clDice over files, of the classes that are thin.
+
+    Whether a class is thin its truth says: pixels per pixel of its skeleton are its mean width, at most `WIDEST`; the
+    piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean. Skeletons of a class are drawn
+    in the first `LOOK` files that hold it, and in the others only if it is thin so far. A class that has more than ten
+    times as many pixels as border pixels is wide, which needs no skeleton.
+
+    Args:
+        num_classes: C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.counts = np.zeros((num_classes, 4), np.int64)
+        self.area, self.border, self.files, self.squares = np.zeros((4, num_classes))
+        self.looked_at = [*range(num_classes)]
+
+    def add(self, label: NDArray, prediction: NDArray, confusion: NDArray, border: NDArray) -> None:
+        """Count a file: two of (H, W) ids, their (C, C) confusion matrix, (C,) border pixels of the true regions."""
+        counted, area, predicted = label != VOID, confusion.sum(1), confusion.sum(0)
+        for number in [one for one in self.looked_at if area[one] or predicted[one]]:
+            self.area[number] += area[number]
+            self.border[number] += border[number]
+            if area[number] and self.area[number] > WIDEST * self.border[number]:
+                self.looked_at.remove(number)
+                continue
+            true, found = ((ids == number) & counted for ids in (label, prediction))
+            lines, drawn = skeleton(true), skeleton(found)
+            self.counts[number] += _counts(true, found, lines, drawn)
+            self.squares[number] += _squared_lengths(lines)
+            self.files[number] += area[number] > 0
+            if self.files[number] == LOOK and not self.shape(number).thin:
+                self.looked_at.remove(number)
+
+    def shape(self, number: int) -> Shape:
+        """How wide and long the regions of a class are in the files until now; it must have one."""
+        lines = float(self.counts[number, 3])
+        return Shape(float(self.area[number]) / lines, float(self.squares[number]) / lines)
+
+    def of_classes(self, names: Sequence[str]) -> dict[str, tuple[ClDice, Shape]]:
+        """The scores and shapes of the thin classes by name."""
+        known = [number for number in self.looked_at if self.counts[number, 3]]
+        return {names[n]: (cldice(self.counts[n]), self.shape(n)) for n in known if self.shape(n).thin}
+
+
+def _counts(true: NDArray, found: NDArray, lines: NDArray, drawn: NDArray) -> NDArray[np.int64]:
+    return np.array([(drawn & true).sum(), drawn.sum(), (lines & found).sum(), lines.sum()])
+
+
+def _squared_lengths(lines: NDArray[np.bool_]) -> int:
+    """Sum over the 8-connected pieces of a skeleton of the squares of their pixels."""
+    pieces = cv2.connectedComponents(lines.astype(np.uint8))[1]
+    return int(np.square(np.bincount(pieces[lines])).sum())
