@@ -175,9 +175,10 @@ def print_scores(run: Path) -> None:
 
 def print_table_of_scores(stored: EvaluationTable) -> None:
     """Print what was scored, and the scores of the net beside those of the baselines."""
-    from unet_tf.evaluation.tables import class_rows, image_words, lacking, number, score_rows
+    from unet_tf.evaluation.tables import class_rows, image_words, lacking, name_of, number, score_rows
 
-    console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
+    soft = "" if name_of(stored) == "masks" else f"; mean soft Dice {number(stored['mean_soft_dice'])}"
+    console.print(f"On {literal(stored['files'])}{soft}")
     for rows in filter(None, (score_rows(stored), class_rows(stored))):
         print_table(rows)
     if words := image_words(stored):

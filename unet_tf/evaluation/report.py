@@ -19,6 +19,7 @@ from unet_tf.evaluation.tables import (
     class_rows,
     image_words,
     lacking,
+    name_of,
     number,
     peak_row,
     read_bundle_report,
@@ -67,6 +68,9 @@ def write_report(run: str | Path) -> Path:
         The page.
     """
     folder = Path(run)
+    if not (folder / Run.CONFIG).is_file() and (stored := _evaluation(folder)) is not None:  # of no run
+        heading = f"Scores of {Path(stored['judged']['path']).name}" if "judged" in stored else "Scores"
+        return write_page(folder / Run.REPORT, heading, [_scores(folder), _panels(folder)])
     sections = [
         _summary(folder),
         _scores(folder),
@@ -114,10 +118,10 @@ def _scores(folder: Path) -> str:
         return ""
     header, *rows = score_rows(stored)
     further = class_rows(stored)
-    where = f"On {stored['files']}. {lacking(stored)}"
+    where, who = f"On {stored['files']}. {lacking(stored)}", name_of(stored)
+    soft = "" if who == "masks" else f"Mean soft Dice of the {who}: {number(stored['mean_soft_dice'])}. "
     return (
-        f"<h2>Scores</h2>\n<p>{html.escape(where)} Mean soft Dice of the U-Net: "
-        f"{number(stored['mean_soft_dice'])}. {image_words(stored)}</p>\n{table(rows, header, 'scores')}\n"
+        f"<h2>Scores</h2>\n<p>{html.escape(where)} {soft}{image_words(stored)}</p>\n{table(rows, header, 'scores')}\n"
         f"{table(further[1:], further[0]) if further else ''}\n"
         '<p class="note">One confusion matrix over all pixels. '
         "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "

@@ -17,7 +17,7 @@ from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_score
 from unet_tf.evaluation.intervals import bootstrap
 from unet_tf.evaluation.metrics import Scores, scores, scores_of
 from unet_tf.evaluation.panels import Case
-from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, MethodScores
+from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, JudgedTable, MethodScores
 
 MEANS = ("mean_iou", "mean_dice", "pixel_accuracy")
 
@@ -53,6 +53,7 @@ class Evaluation:
             two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
         cases: the worst files and the best one, small, to be drawn.
+        of: who was judged.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +64,7 @@ class Evaluation:
     baselines: dict[str, NDArray[np.int64]]
     files: str = ""
     cases: tuple[Case, ...] = ()
+    of: JudgedTable | None = None
 
     @property
     def per_file(self) -> list[tuple[Pair, float]]:
@@ -131,6 +133,8 @@ class Evaluation:
                 )
             ),
         }
+        if self.of is not None:
+            found["judged"] = self.of
         if self.intervals is not None:
             found["intervals"] = self._intervals(self.intervals)
         return found

@@ -26,8 +26,10 @@ class Sums:
         self.overlap, self.mass = np.zeros((2, num_classes))
         self.boundary = np.zeros((6, num_classes), np.int64)
 
-    def add(self, image: NDArray, label: NDArray, prediction: NDArray, probabilities: NDArray) -> NDArray[np.int64]:
-        """Count a file: (H, W, C) raw, two of (H, W) ids, (H, W, num_classes).
+    def add(
+        self, image: NDArray, label: NDArray, prediction: NDArray, probabilities: NDArray | None
+    ) -> NDArray[np.int64]:
+        """Count a file: (H, W, C) raw, two of (H, W) ids, (H, W, num_classes) or None of who has none.
 
         Returns:
             (3, num_classes) `metrics.marginals` of this file.
@@ -37,6 +39,9 @@ class Sums:
         self.boundary += boundary_counts(label, prediction, self.num_classes)
         if self.num_classes == 2:
             self.otsu += confusion_matrix(label, otsu_label(image), 2)
+        if probabilities is None:
+            self.overlap[:] = self.mass[:] = math.nan
+            return marginals(own)
         counted = label != VOID
         for c in range(self.num_classes):
             believed, truth = probabilities[..., c][counted], label[counted] == c
@@ -58,7 +63,7 @@ class Sums:
 
     @property
     def soft_dice(self) -> NDArray[np.float64]:
-        """(C,) by class; NaN for a class that occurs nowhere."""
+        """(C,) by class; NaN for a class that occurs nowhere, and for all of who has no probabilities."""
         occurs = self.confusion.sum(0) + self.confusion.sum(1) > 0
         found = np.full(self.num_classes, math.nan)
         found[occurs] = 2 * self.overlap[occurs] / self.mass[occurs]
