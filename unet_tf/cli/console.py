@@ -35,6 +35,7 @@ from unet_tf.utils.signals import STOPPED, Stopped, stoppable
 from unet_tf.utils.text import shown
 
 if TYPE_CHECKING:
+    from unet_tf.evaluation.comparison import Comparison
     from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.planning.findings import Findings
     from unet_tf.prediction.files import Outcome
@@ -185,6 +186,20 @@ def print_table_of_scores(stored: EvaluationTable) -> None:
         console.print(words)
     if words := lacking(stored):
         console.print(literal(words))
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print who was compared on which files, the differences, and the verdict."""
+    from unet_tf.evaluation.comparison_table import difference_rows
+
+    for name, one in zip("AB", (found.a, found.b), strict=True):
+        if one.of is not None:
+            console.print(f"{name}: {literal(one.of['path'])} ({one.of['kind']})")
+    console.print(f"On {literal(found.files)}")
+    print_table(difference_rows(found.differences))
+    for words in found.notes:
+        console.print(literal(words))
+    console.print(f"[bold]{literal(found.verdict)}[/]")
 
 
 def print_findings(findings: Findings) -> None:

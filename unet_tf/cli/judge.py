@@ -1,4 +1,4 @@
-"""Verbs that judge: evaluate."""
+"""Verbs that judge: evaluate, compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unet_tf.cli.app import Data, app
-from unet_tf.cli.console import console, literal, print_table_of_scores, show_log, working
+from unet_tf.cli.console import console, literal, print_comparison, print_table_of_scores, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.run import Run
@@ -56,3 +56,37 @@ def evaluate(
         console.print("Kept nowhere: --out FOLDER keeps scores, panels and page.")
     else:
         console.print(f"Report: {literal(str(folder / Run.REPORT))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf compare runs/old runs/new cells/\n\n"
+    "unet-tf compare runs/cells bundle/ cells/ --split test --out comparison/\n\n"
+    "unet-tf compare other-program/ runs/cells cells/\n\n"
+    "unet-tf compare annotator2/ predicted/ cells/ --group '^p[0-9]+'"
+)
+@with_settings(*DATA)
+def compare(
+    a: Annotated[Path, typer.Argument(help=f"{WHOM}.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Another one.", metavar="B")],
+    data: Data,
+    settings: dict[str, Any],
+    split: Split = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for compare.json and compare.html.", show_default="none")
+    ] = None,
+) -> None:
+    """Compare two on the same images, which neither learnt from: differences with intervals, and a sign test."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.evaluation.comparison import NotKept
+
+    try:
+        with show_log(), working() as bars:
+            counters = bars.counter("judging"), bars.counter("looking for files that are known")
+            result = unet_tf.compare(a, b, data, split, *counters, out, **settings)
+    except NotKept as error:
+        print_comparison(error.comparison)
+        raise
+    print_comparison(result)
+    if out is not None:
+        console.print(f"Page: {literal(str(out / 'compare.html'))}")

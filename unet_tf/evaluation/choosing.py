@@ -17,12 +17,14 @@ class Choice(NamedTuple):
 
     Attributes:
         pairs: the files to look at.
+        where: they are.
         words: number of files that counted, and their identities -> which they are.
         counts: whether a file counts, by the identity of its image; None where each does.
         nothing: what to say where none counts.
     """
 
     pairs: list[Pair]
+    where: str
     words: Callable[[int, set[str]], str]
     counts: Callable[[str], bool] | None = None
     nothing: str = "A score needs a labelled file at least; received none."
@@ -49,11 +51,11 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     learns = subject.kind != "masks"
     seen = ", seen in training or not" * learns
     if split == "all":
-        return Choice(everything, lambda count, _: f"all files of {data}{seen}")
+        return Choice(everything, str(data), lambda count, _: f"all files of {data}{seen}")
     if split is not None and split not in SPLITS:
         raise InputError(f"A split must be one of {', '.join(SPLITS)}, all; received {split!r}.")
     if split in named:
-        return Choice(named[split], lambda count, _: f"all {split} files of {data}{seen}")
+        return Choice(named[split], f"{data} ({split})", lambda count, _: f"all {split} files of {data}{seen}")
     listed = subject.learnt(split) if split else None
     if split == "test" or (split is not None and not listed):
         raise InputError(
@@ -63,6 +65,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     if split is not None and listed:
         return Choice(
             everything,
+            str(data),
             lambda count, _: f"the {split} files of the run in {data}{', from which it learnt' * (split == 'train')}",
             listed.__contains__,
             f"{data} holds none of the {len(listed)} {split} files of the run, which are known by their content. "
@@ -82,6 +85,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
 
     return Choice(
         named[name],
+        where,
         words,
         None if not trained else lambda known: known not in trained,
         f"The run learnt from every image of {where}; a score needs others. (--split all scores them.)",

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig
-from unet_tf.data.folder import PREDICTED, Decoded, Pair
+from unet_tf.data.folder import PREDICTED, Decoded, Pair, title
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
-from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette
 from unet_tf.data.pictures import read_mask
 from unet_tf.data.unknown_values import UnknownValues
@@ -66,7 +65,7 @@ class MaskFolder(Subject):
             masks, classes, why = recognise(everything, config.mask_settings, find_palette(data))
             log.info(f"masks of the truth: {in_words(masks, classes)}; {why}")
         else:
-            masks, classes = without_border(like.masks), like.classes[: like.masks.real_classes]
+            masks, classes = like.masks, like.classes
         return cls("masks", path, classes, masks, naming, channels, config.group, data, everything)
 
     def ready(self, pairs: Sequence[Pair]) -> None:
@@ -74,7 +73,7 @@ class MaskFolder(Subject):
         self.files = pair_masks(self.path, pairs, self.everything)
         self.pixels = 0, 0
         own = [replace(pair, mask=file) for pair, file in self.files.items()]
-        self.reading = read_as(self.path, own, self.masks, self.classes, find_palette(self.data))
+        self.reading = read_as(self.path, own, self.masks, self.real_classes, find_palette(self.data))
         if self.reading.masks.kind == self.masks.kind == "index":
             check_tables(own, pairs)
         log.info(f"masks of {self.path}: {self.reading.words}")
@@ -99,7 +98,7 @@ class MaskFolder(Subject):
             label = self.reading.label(mask, name)
         except UnknownValues as error:
             raise InputError(
-                f"{error} It is judged, and must hold the classes of the truth: {', '.join(self.classes)}.", file
+                f"{error} It is judged, and must hold the classes of the truth: {', '.join(self.real_classes)}.", file
             ) from error
         counted = decoded.label != VOID
         before, void = self.pixels
@@ -137,8 +136,3 @@ class MaskFolder(Subject):
         counted, void = self.pixels
         share = f"; {void / counted:.2%} of the pixels are void in them alone, and count nowhere" if void else ""
         return f"the masks of {self.path}, read as {self.reading.words if self.reading else ''}{share}"
-
-
-def without_border(masks: MaskFormat) -> MaskFormat:
-    """The convention of masks without the class that a net learnt for the borders of their objects."""
-    return replace(masks, num_classes=masks.real_classes, border=0)

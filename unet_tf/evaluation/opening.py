@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,33 @@ OF_MASKS = ("classes", "masks", "void", "inverted", "mask_tolerance", "channels"
 Whom = Run | str | Path
 
 
-def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any], like: Net | None = None) -> Subject:
+def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any]) -> Subject:
     """Open who is to be judged, told by what lies there.
 
     Args:
         what: a run, or its folder; the folder of a bundle or of a cross-validation; or a folder of masks.
         data: labelled files.
         settings: what is said of these: `OF_NETS`, and `OF_MASKS` for masks.
-        like: a net with whose eyes masks read the truth.
 
     Raises:
         InputError: it is none of these, or a setting is none of its own.
     """
+    return subjects_of([what], data, settings)[0]
+
+
+def subjects_of(whom: Sequence[Whom], data: str | Path, settings: Mapping[str, Any]) -> list[Subject]:
+    """Open several who are judged on the same files: masks read the truth as the first net among them does.
+
+    Raises:
+        InputError: as `subject_of` does.
+    """
+    opened = [_net(one, settings) for one in whom]
+    first = next((one for one in opened if isinstance(one, Net)), None)
+    return [one if isinstance(one, Net) else _masks(one, Path(data), settings, first) for one in opened]
+
+
+def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
+    """Open whatever has a net; of masks give the folder."""
     if isinstance(what, Run):
         return _run(what, settings)
     path = Path(what)
@@ -47,7 +62,7 @@ def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any], like: 
     if path.is_dir() and (members := [one.parent for one in sorted(path.glob(f"*/{Run.CONFIG}"))]):
         return _runs(path, tuple(map(Run, members)), settings)
     if path.is_dir() and any(listing.pictures for _, listing in scan_all(path)):
-        return _masks(path, Path(data), settings, like)
+        return path
     there = (
         f"it has no {Run.CONFIG}" if path.is_dir() else "it is a file" if path.exists() else "there is no such folder"
     )

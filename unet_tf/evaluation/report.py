@@ -83,6 +83,31 @@ def write_report(run: str | Path) -> Path:
     return write_page(folder / Run.REPORT, f"Run {folder.resolve().name}", sections)
 
 
+def write_comparison(folder: Path, page: Mapping[str, Any]) -> Path:
+    """Write `compare.html`: one page, no other file needed to read it.
+
+    Args:
+        folder: gets it.
+        page: `unet_tf.evaluation.comparison.Comparison.page`: verdict, names `a` and `b`, `files`, `notes`, `rows` of
+            scores, `points` (name, a, b) of images, `cases` to draw, `classes`, `masks`, `commands`.
+
+    Returns:
+        The page.
+    """
+    keys = ("name", "a", "b", "difference", "low", "high", "p")
+    rows = [[row["name"], *(number(row[key]) for key in keys[1:])] for row in page["rows"]]
+    points = [(name, number(a), number(b)) for name, a, b in page["points"]]
+    sections = [
+        f"<p>{html.escape(page['verdict'])}</p>",
+        f"<p>A is {html.escape(page['a'])}, B is {html.escape(page['b'])}. On {html.escape(page['files'])}.</p>",
+        table(rows, ["", "A", "B", "B - A", "lower end", "upper end", "p"], "scores"),
+        *(f"<p>{html.escape(note)}</p>" for note in page["notes"]),
+        f"<h2>{html.escape(page['score'])} of each image</h2>\n{table(points, ['', 'A', 'B'])}",
+        *(f"<p><code>{html.escape(command)}</code></p>" for command in page["commands"]),
+    ]
+    return write_page(folder / "compare.html", f"{page['a']} and {page['b']}", sections)
+
+
 def _summary(folder: Path) -> str:
     history = _history(folder)
     if not history:

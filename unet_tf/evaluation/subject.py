@@ -79,6 +79,11 @@ class Subject(ABC):
         """Identities of the images that were its "train" or "val"; None where nobody knows them."""
         return set()
 
+    @property
+    def real_classes(self) -> tuple[str, ...]:
+        """Names of the classes that a person means: without that of the borders."""
+        return self.classes[: self.masks.real_classes]
+
     def doubt(self, known: set[str]) -> str:
         """What is to be said of images, by their identity, where nobody knows what it learnt from."""
         return ""
