@@ -35,7 +35,7 @@ from unet_tf.utils.signals import STOPPED, Stopped, stoppable
 from unet_tf.utils.text import shown
 
 if TYPE_CHECKING:
-    from unet_tf.evaluation.comparison import Comparison
+    from unet_tf.evaluation.compared import Comparison
     from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.planning.findings import Findings
     from unet_tf.prediction.files import Outcome

@@ -19,8 +19,8 @@ from unet_tf.data.pictures import read_mask
 from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.errors import InputError, about
 from unet_tf.evaluation.mask_kinds import Reading, check_tables, in_words, read_as
-from unet_tf.evaluation.mask_pairs import INSTANCES, pair_masks
-from unet_tf.evaluation.subject import Answer, Net, Subject
+from unet_tf.evaluation.mask_pairs import INSTANCES, foreign_predictions, pair_masks
+from unet_tf.evaluation.subject import Answer, Subject
 from unet_tf.labels import VOID
 
 log = logging.getLogger("unet_tf")
@@ -47,14 +47,14 @@ class MaskFolder(Subject):
     pixels: tuple[int, int] = (0, 0)
 
     @classmethod
-    def open(cls, path: Path, data: Path, config: TrainConfig, like: Net | None = None) -> MaskFolder:
+    def open(cls, path: Path, data: Path, config: TrainConfig, like: Subject | None = None) -> MaskFolder:
         """Find the pairs of the data, and how their masks say the classes.
 
         Args:
             path: the folder of masks.
             data: the folder of the pictures and of the truth.
             config: what a person says of these.
-            like: a net that reads the truth as it learnt it, instead.
+            like: who reads the truth already, as a net that learnt it.
 
         Raises:
             InputError: the files of the data do not pair, or leave open what their masks mean.
@@ -77,6 +77,8 @@ class MaskFolder(Subject):
         if self.reading.masks.kind == self.masks.kind == "index":
             check_tables(own, pairs)
         log.info(f"masks of {self.path}: {self.reading.words}")
+        for note in foreign_predictions(self.files):
+            log.warning(note)
         if same := sum(pair.mask.resolve() == file.resolve() for pair, file in self.files.items()):
             log.warning(
                 f"{same} of {len(pairs)} masks of {self.path} are the very files of the truth: their score can only be "
@@ -135,4 +137,6 @@ class MaskFolder(Subject):
         """How the masks were read, and how much of them is void."""
         counted, void = self.pixels
         share = f"; {void / counted:.2%} of the pixels are void in them alone, and count nowhere" if void else ""
-        return f"the masks of {self.path}, read as {self.reading.words if self.reading else ''}{share}"
+        predicted = any((folder / PREDICTED).is_file() for folder in {file.parent for file in self.files.values()})
+        unknown = "; predict wrote them, and which files its net learnt from is not known" if predicted else ""
+        return f"the masks of {self.path}, read as {self.reading.words if self.reading else ''}{share}{unknown}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import filecmp
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +106,43 @@ def find_masks(folder: Path, data: Sequence[Pair]) -> list[MaskFile]:
     if not files:
         raise InputError(f"A folder of masks must hold some; {folder} has no picture but images of the data.", folder)
     return beside or files
+
+
+def foreign_predictions(files: Mapping[Pair, Path]) -> list[str]:
+    """Say which masks `predict` made of other pictures than those that they are paired with, by its manifests.
+
+    Pictures of several splits often have the same names.
+
+    Args:
+        files: picture -> mask.
+    """
+    notes = []
+    for folder in sorted({file.parent for file in files.values()}):
+        if not (folder / PREDICTED).is_file():
+            continue
+        made = {Path(row[0]).stem: Path(row[0]) for row in _manifest_rows(folder)}
+        own = {pair.image: made.get(file.stem) for pair, file in files.items() if file.parent == folder}
+        wrong = [f"{image} ({other})" for image, other in own.items() if other is not None and _differ(image, other)]
+        if wrong:
+            notes.append(
+                f"{len(wrong)} of {len(own)} masks of {folder} were predicted from other pictures than those that they "
+                f"are judged on, as its manifest says: {some(wrong, 2)}."
+            )
+    return notes
+
+
+def _manifest_rows(folder: Path) -> Iterator[list[str]]:
+    for path in sorted(folder.glob("manifest*.csv")):
+        with suppress(OSError, csv.Error), path.open(newline="", encoding="utf-8", errors="surrogateescape") as rows:
+            yield from (row for row in csv.reader(rows) if row[1:2] == ["done"])
+
+
+def _differ(one: Path, other: Path) -> bool:
+    """Whether two files are there, and hold other bytes."""
+    try:
+        return not one.samefile(other) and not filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 def _masks_in(place: Path, listing: Listing) -> Iterator[Path]:

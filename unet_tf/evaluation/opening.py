@@ -38,14 +38,18 @@ def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any]) -> Sub
 
 
 def subjects_of(whom: Sequence[Whom], data: str | Path, settings: Mapping[str, Any]) -> list[Subject]:
-    """Open several who are judged on the same files: masks read the truth as the first net among them does.
+    """Open several who are judged on the same files: masks read the truth as the first net does, or the first of all.
 
     Raises:
         InputError: as `subject_of` does.
     """
     opened = [_net(one, settings) for one in whom]
-    first = next((one for one in opened if isinstance(one, Net)), None)
-    return [one if isinstance(one, Net) else _masks(one, Path(data), settings, first) for one in opened]
+    first: Subject | None = next((one for one in opened if isinstance(one, Net)), None)
+    subjects: list[Subject] = []
+    for one in opened:
+        subjects.append(one if isinstance(one, Net) else _masks(one, Path(data), settings, first))
+        first = first or subjects[0]
+    return subjects
 
 
 def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
@@ -99,7 +103,7 @@ def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> T
     return replace(config or TrainConfig(), **config_changes(dict(settings)))
 
 
-def _masks(path: Path, data: Path, settings: Mapping[str, Any], like: Net | None) -> MaskFolder:
+def _masks(path: Path, data: Path, settings: Mapping[str, Any], like: Subject | None) -> MaskFolder:
     if others := settings.keys() - {*OF_NETS, *OF_MASKS}:
         raise InputError(
             f"Where masks are judged {', '.join((*OF_NETS, *OF_MASKS))} are said of the data; received "
