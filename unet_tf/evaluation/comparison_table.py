@@ -84,7 +84,7 @@ def verdict(found: Difference, score: str = "mean IoU") -> str:
 
     Example:
         >>> verdict(Difference(0.8, 0.825, 20, 20, 17, 2, 1, (0.0078125, 0.03125)))
-        'B is better: mean IoU +0.025 (95 % +0.008 to +0.031), better on 17 of 20 images and equal on 1, p = 0.0007.'
+        'B is better: mean IoU +0.025 (95 % +0.008 to +0.031), better on 17 of 20 images and equal on 1, p = 0.00073.'
     """
     unit = "images" if found.groups == found.images else f"groups of {found.images} images"
     if not found.groups:
