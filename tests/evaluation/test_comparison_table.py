@@ -10,8 +10,8 @@ from unet_tf.evaluation.paired import Difference, compare_scores
         (Difference(0.75, 0.5, 8, 8, 0, 8, 0, (-0.3, -0.2)),
          "A is better: mean IoU +0.250 (95 % +0.200 to +0.300), better on 8 of 8 images, p = 0.0078."),
         (Difference(0.5, 0.51, 6, 6, 4, 2, 0, (-0.01, 0.03)),
-         "A and B cannot be told apart on these 6 images: B has mean IoU +0.010 (95 % -0.010 to +0.030), better on 4 of "
-         "6 images, p = 0.69."),
+         "A and B cannot be told apart on these 6 images: B has mean IoU +0.010 (95 % -0.010 to +0.030), better on 4 "
+         "of 6 images, p = 0.69."),
         (Difference(0.5, 0.75, 5, 5, 5, 0, 0, (0.2, 0.3)),
          "B may be better; interval and sign test do not agree: mean IoU +0.250 (95 % +0.200 to +0.300), better on 5 "
          "of 5 images, p = 0.062."),

@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unet_tf import Run, evaluate
+from unet_tf import MaskFormat, Run, evaluate, predict_files
+from unet_tf.config import TrainConfig
+from unet_tf.data.folder import read_pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.errors import InputError
+from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.opening import subject_of, subjects_of
 
 TRUTH = np.array([[0, 0, 1, 1], [0, 0, 1, 1]], np.uint8)
@@ -190,8 +193,6 @@ def test_masks_of_ids_say_their_objects(tmp_path):
         subject = subject_of(folder, tmp_path, {})
         pairs = find_named(tmp_path).splits[""]
         subject.ready(pairs)
-        from unet_tf.data.folder import read_pair
-
         return subject.answer(pairs[0], read_pair(pairs[0], subject.masks)).objects
 
     theirs = write(tmp_path / "theirs", [objects * 3, objects])
@@ -273,11 +274,6 @@ def test_borders_of_a_net_are_drawn_for_masks_as_for_itself(tmp_path):
     objects[2:6, 1:4], objects[2:6, 4:7] = 1, 2
     write(tmp_path, [objects] * 2, "images")
     theirs = write(tmp_path, [objects] * 2)
-    from unet_tf import MaskFormat
-    from unet_tf.config import TrainConfig
-    from unet_tf.data.folder import read_pair
-    from unet_tf.evaluation.mask_folder import MaskFolder
-
     plain = subject_of(theirs, tmp_path, {"masks": "instance"})
     border = MaskFormat("instance", 3, border=1)
     like = replace(plain, masks=border, classes=("background", "cell", "border"))
@@ -289,8 +285,6 @@ def test_borders_of_a_net_are_drawn_for_masks_as_for_itself(tmp_path):
 
 
 def test_what_predict_wrote_scores_as_its_net_does(cells, tmp_path, caplog):
-    from unet_tf import predict_files
-
     caplog.set_level(logging.INFO)
     run = Run(shutil.copytree("tests/saved/run_0_1", tmp_path / "run"))
     predict_files(run, cells / "test" / "images", tmp_path / "out", probabilities=True, overlay=True, instances=True)
