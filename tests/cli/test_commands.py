@@ -133,6 +133,27 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
     assert (code, err) == (1, "Fault: MODEL_CARD.md is missing.\n")
 
 
+def test_masks_of_any_origin_are_judged_and_compared(call, cells, tmp_path):
+    run = Path(__file__).parents[1] / "saved" / "run_0_1"
+    theirs = cells / "test" / "masks"
+    code, out, err = call("evaluate", theirs, cells, "--classes", "background,cell")
+    assert (code, err) == (0, "")
+    assert "read as binary, 0 background, 255 cell" in out
+    assert "IoU cell" in out
+    assert "1.0000" in out
+    assert "soft Dice" not in out
+    assert "Kept nowhere: --out FOLDER keeps scores" in out
+    code, out, err = call("compare", run, theirs, cells, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "A and B cannot be told apart on these 2 images: B has mean IoU +" in out
+    assert out.rstrip().endswith(f"Page: {tmp_path / 'out' / 'compare.html'}")
+    assert json.loads((tmp_path / "out" / "compare.json").read_text())["b"]["mean_iou"] == 1
+    code, _, err = call("compare", run, theirs, cells, "--classes", "background,cell")
+    assert (code, "Leave classes out" in err) == (1, True), err
+    code, _, err = call("evaluate", cells / "train" / "masks", cells)
+    assert (code, "2 of 2 have none: test/cells_000, test/cells_001" in err) == (1, True), err
+
+
 def test_one_bad_file_among_many_does_not_stop_the_others(call, run, tmp_path):
     for name in ("a", "c"):
         write_picture(tmp_path / "in" / f"{name}.png", np.zeros((20, 20), np.uint8))
