@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from unet_tf.evaluation.paired import compare_scores, sign_test
+from unet_tf.evaluation.paired import compare_all, compare_scores, sign_test
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,10 @@ def test_interval_and_sign_must_point_the_same_way():
     assert found.p < 0.05
     assert not found.clear
     assert found.likely
+
+
+def test_scores_that_few_images_have_have_no_interval():
+    a = {"all": [0.5] * 6, "some": [0.5] * 4 + [math.nan] * 2}
+    found = compare_all(a, {"all": [0.75] * 6, "some": [0.75] * 6})
+    assert (found["all"].interval, found["some"].interval) == ((0.25, 0.25), None)
+    assert (found["all"].images, found["some"].images) == (6, 4)

@@ -15,7 +15,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.evaluation.comparison_table import ComparisonTable, DifferenceTable, ImageTable, verdict
 from unet_tf.evaluation.fair import NAMES
 from unet_tf.evaluation.metrics import scores_of
-from unet_tf.evaluation.paired import Difference, compare_scores
+from unet_tf.evaluation.paired import Difference, compare_all
 from unet_tf.evaluation.result import Evaluation, Judged, or_none
 from unet_tf.evaluation.tables import number
 
@@ -76,9 +76,8 @@ class Comparison:
         """By the name of the score, mean IoU first: means over images, paired by image."""
         of_a, of_b = ([image_scores(one, self.a.classes) for one in side] for side in zip(*self.images, strict=True))
         groups = [one.group for one, _ in self.images]
-        return {
-            name: compare_scores([one[name] for one in of_a], [one[name] for one in of_b], groups) for name in of_a[0]
-        }
+        by_name = ({name: [one[name] for one in side] for name in of_a[0]} for side in (of_a, of_b))
+        return compare_all(*by_name, groups)
 
     @property
     def verdict(self) -> str:

@@ -105,7 +105,7 @@ def in_words(masks: MaskFormat, classes: Sequence[str]) -> str:
         return "ids of objects"
     values: Sequence[int | tuple[int, ...]] = masks.colours or masks.values
     named = [f"{_shown(value)} {name}" for value, name in zip(values, classes, strict=False)]
-    return ", ".join([masks.kind, *named[:8], *["..."] * (len(named) > 8)])
+    return ", ".join([masks.kind, *named[:4], *["..."] * (len(named) > 4)])
 
 
 def check_tables(pairs: Sequence[Pair], truths: Sequence[Pair]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unet_tf.evaluation.intervals import bootstrap
+from unet_tf.evaluation.intervals import FEWEST, bootstrap
 
 
 @dataclass(frozen=True)
@@ -82,29 +83,44 @@ def compare_scores(a: Sequence[float], b: Sequence[float], groups: Sequence[Hash
         Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 13. Dixon, Mood: The statistical sign test
         (JASA 41, 1946).
     """
-    of_a, of_b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    both = ~(np.isnan(of_a) | np.isnan(of_b))
-    of_a, of_b = of_a[both], of_b[both]
-    differences = of_b - of_a
-    names = np.array([str(one) for one in (range(both.size) if groups is None else groups)])[both]
-    _, member = np.unique(names, return_inverse=True)
-    number = int(member.max(initial=-1)) + 1
-    of_groups = np.bincount(member, differences, number) / np.maximum(np.bincount(member, minlength=number), 1)
-    ends = bootstrap(
-        np.stack([differences, np.ones_like(differences)], axis=1),
-        lambda sums: sums[:, :1] / sums[:, 1:],
-        member.tolist(),
-    )
-    return Difference(
-        a=float(of_a.mean()) if of_a.size else math.nan,
-        b=float(of_b.mean()) if of_b.size else math.nan,
-        images=of_a.size,
-        groups=number,
-        better=int((of_groups > 0).sum()),
-        worse=int((of_groups < 0).sum()),
-        ties=int((of_groups == 0).sum()),
-        interval=None if ends is None else (float(ends[0, 0]), float(ends[1, 0])),
-    )
+    return compare_all({"": a}, {"": b}, groups)[""]
+
+
+def compare_all(
+    a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]], groups: Sequence[Hashable] | None = None
+) -> dict[str, Difference]:
+    """Compare several scores of two, by name, as `compare_scores` does each; the same images are drawn for all."""
+    of_a, of_b = (np.array([side[name] for name in a], np.float64).T for side in (a, b))  # (N, S)
+    both = ~np.isnan(of_a) & ~np.isnan(of_b)
+    of_a, of_b = np.where(both, of_a, 0), np.where(both, of_b, 0)
+    names = [str(one) for one in (range(len(both)) if groups is None else groups)]
+    _, member = np.unique(np.array(names), return_inverse=True)
+    sums = np.zeros((int(member.max(initial=-1)) + 1, 2, len(a)))
+    np.add.at(sums, member, np.stack([of_b - of_a, both], axis=1))  # differences of a group, and its images
+    ends = bootstrap(sums, _mean)
+    found = {}
+    for place, name in enumerate(a):
+        there, images = sums[:, 1, place] > 0, int(both[:, place].sum())
+        differences = sums[there, 0, place]
+        found[name] = Difference(
+            a=float(of_a[:, place].sum() / images) if images else math.nan,
+            b=float(of_b[:, place].sum() / images) if images else math.nan,
+            images=images,
+            groups=len(differences),
+            better=int((differences > 0).sum()),
+            worse=int((differences < 0).sum()),
+            ties=int((differences == 0).sum()),
+            interval=None
+            if ends is None or len(differences) < FEWEST
+            else (float(ends[0, place]), float(ends[1, place])),
+        )
+    return found
+
+
+def _mean(sums: NDArray) -> NDArray:
+    """Mean differences, (B, S), of (B, 2, S) sums and numbers of images; NaN where there is none."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums[:, 0] / sums[:, 1])
 
 
 def sign_test(better: int, worse: int) -> float:
