@@ -145,3 +145,18 @@ def test_predictions_of_other_pictures_of_the_same_names_are_said(tmp_path):
     assert foreign_predictions({pairs["test"]: mask}) == []  # a copy of it
     manifest.write_text("/gone/a.png,done,16,,\n")
     assert foreign_predictions({pairs["test"]: mask}) == []
+
+
+def test_the_second_annotator_of_drive(tmp_path, caplog):
+    for split, first in (("training", 21), ("test", 1)):
+        for n in range(first, first + 3):
+            ends = ("images/{}_{s}.tif", "1st_manual/{}_manual1.gif", "mask/{}_{s}_mask.gif")
+            touch(tmp_path / split, *(end.format(f"{n:02d}", s=split) for end in ends))
+    touch(tmp_path / "test" / "2nd_manual", *(f"{n:02d}_manual2.gif" for n in (1, 2, 3)))
+    naming = Naming(masks="1st_manual")
+    found = paired(tmp_path / "test" / "2nd_manual", tmp_path, naming, "test")
+    assert found == {f"{n:02d}_test": f"{n:02d}_manual2.gif" for n in (1, 2, 3)}
+    assert caplog.messages == []
+    paired(tmp_path / "test", tmp_path, naming, "test")  # the field of view has better names
+    words = f"Pictures in {tmp_path / 'test'} that are not used: 3 in 2nd_manual; the masks are those in mask."
+    assert caplog.messages == [words]

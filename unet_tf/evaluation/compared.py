@@ -76,8 +76,8 @@ class Comparison:
         """By the name of the score, mean IoU first: means over images, paired by image."""
         of_a, of_b = ([image_scores(one, self.a.classes) for one in side] for side in zip(*self.images, strict=True))
         groups = [one.group for one, _ in self.images]
-        by_name = ({name: [one[name] for one in side] for name in of_a[0]} for side in (of_a, of_b))
-        return compare_all(*by_name, groups)
+        first, second = ({name: [one[name] for one in side] for name in of_a[0]} for side in (of_a, of_b))
+        return compare_all(first, second, groups)
 
     @property
     def verdict(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import filecmp
+import logging
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from unet_tf.data.naming import DERIVED
 from unet_tf.data.pictures import ARRAYS, TIFF, count_pages
 from unet_tf.data.roles import ROLES
 from unet_tf.errors import InputError
+
+log = logging.getLogger("unet_tf")
 
 INSTANCES = "_instances"
 """What `predict` puts behind the name of a picture for the ids of its objects."""
@@ -48,6 +51,8 @@ def pair_masks(folder: Path, pairs: Sequence[Pair], data: Sequence[Pair]) -> dic
         pairs: the pictures, with the masks of the truth.
         data: all pairs of their data folder. The truth itself is taken only where nothing else fits, and the truth of
             another picture never.
+
+    Folders of further pictures are said on the logger "unet_tf".
 
     Raises:
         InputError: a picture has no mask there, or several, or a stack has another number of pages than its mask.
@@ -86,6 +91,18 @@ def pair_masks(folder: Path, pairs: Sequence[Pair], data: Sequence[Pair]) -> dic
         )
     for image, (path,) in found.items():
         _check_pages(image, path)
+    used = {path.parent for paths in found.values() for path in paths}
+    splits = {"", *(pair.split for pair in pairs)}
+    spare = Counter(
+        file.path.parent.relative_to(folder).as_posix()
+        for file in files
+        if not is_truth[file.path] and file.path.parent not in used and file.split in splits
+    )
+    if spare:
+        log.warning(
+            f"Pictures in {folder} that are not used: {some(f'{count} in {name}' for name, count in spare.items())}; the "
+            f"masks are those in {some(path.relative_to(folder).as_posix() for path in used)}."
+        )
     return {pair: found[pair.image][0] for pair in pairs}
 
 
