@@ -99,10 +99,9 @@ def pair_masks(folder: Path, pairs: Sequence[Pair], data: Sequence[Pair]) -> dic
         if not is_truth[file.path] and file.path.parent not in used and file.split in splits
     )
     if spare:
-        log.warning(
-            f"Pictures in {folder} that are not used: {some(f'{count} in {name}' for name, count in spare.items())}; the "
-            f"masks are those in {some(path.relative_to(folder).as_posix() for path in used)}."
-        )
+        unused = some(f"{count} in {name}" for name, count in spare.items())
+        taken = some(path.relative_to(folder).as_posix() for path in used)
+        log.warning(f"Pictures in {folder} that are not used: {unused}; the masks are those in {taken}.")
     return {pair: found[pair.image][0] for pair in pairs}
 
 
