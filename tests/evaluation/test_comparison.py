@@ -235,3 +235,25 @@ def test_nets_may_see_other_channels_of_the_same_files(data, tmp_path):
     (other / Run.CONFIG).write_text(text.replace('picked = ["0"]', 'suffixes = ["_r", "_g"]'))
     with pytest.raises(InputError, match=r"same files: B \(.*other\) reads images of _r, _g, .*one of one file"):
         compare(one, other, data)
+
+
+def test_objects_are_compared_where_the_truth_tells_them_apart(tmp_path):
+    """A gives ids: nine whole objects in ten; B a mask in which two of these are one piece."""
+    ids = np.zeros((60, 30), np.uint16)
+    for n in range(24):
+        row, column = divmod(n, 4)
+        ids[2 + 9 * row : 8 + 9 * row, 1 + 7 * column : 7 + 7 * column] = n + 1
+    joined = (ids > 0).astype(np.uint8)
+    joined[4, 7] = 1  # the first two
+    for name in NAMES:
+        write_picture(tmp_path / "data" / "images" / f"{name}.png", ids.astype(np.uint8))
+        write_picture(tmp_path / "data" / "masks" / f"{name}.png", ids if name > "a" else np.where(ids > 22, 0, ids))
+        write_picture(tmp_path / "a" / f"{name}.png", 3 * ids)
+        write_picture(tmp_path / "b" / f"{name}.png", joined)
+    result = compare(tmp_path / "a", tmp_path / "b", tmp_path / "data")
+    found = result.differences["AP at 0.5"]
+    # A invents two in the first image; the piece of B is none of the two that it holds: half of it is 36 of 73 px
+    assert found.a == pytest.approx((22 / 24 + 5) / 6)
+    assert found.b == pytest.approx((20 / 25 + 5 * 22 / 25) / 6)
+    assert (found.better, found.worse) == (0, 6)
+    assert result.to_json()["images"][1]["b"]["AP at 0.75"] == 22 / 25

@@ -19,6 +19,9 @@ from unet_tf.evaluation.paired import Difference, compare_all
 from unet_tf.evaluation.result import Evaluation, Judged, or_none
 from unet_tf.evaluation.tables import number
 
+OBJECTS_AT = (0.5, 0.75)
+"""IoU from which on an object counts as found."""
+
 
 class BothCase(NamedTuple):
     """A picture on which A and B differ, of at most about `DRAWN` pixels a side.
@@ -178,4 +181,7 @@ def image_scores(one: Judged, classes: Sequence[str]) -> dict[str, float]:
     named = {"mean IoU": found["mean_iou"], "mean Dice": found["mean_dice"], "pixel accuracy": found["pixel_accuracy"]}
     for score, values in (("IoU", found["iou"]), ("Dice", found["dice"])):
         named |= {f"{score} {name}": value for name, value in zip(classes, values, strict=True)}
+    if one.objects is not None:
+        precision = dict(zip(one.objects.thresholds, one.objects.average_precision, strict=True))
+        named |= {f"AP at {threshold}": precision[threshold] for threshold in OBJECTS_AT}
     return {name: float(value) for name, value in named.items()}

@@ -21,6 +21,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.keeping import check_out, command_of
 from unet_tf.evaluation.metrics import scores_of
+from unet_tf.evaluation.objects import ObjectScores, score_objects
 from unet_tf.evaluation.opening import Whom, subject_of
 from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
@@ -110,7 +111,8 @@ def judge_answers(
             probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
             own = sums.add(image, label, prediction, probabilities)
             value = float(scores_of(own)["mean_iou"])
-            judged.append(Judged(pair, value, own, of_group))
+            objects = None if decoded.objects is None else _score_objects(decoded.objects, label, found, masks)
+            judged.append(Judged(pair, value, own, of_group, objects))
             gallery.add(title(pair), value, image, label, prediction)
         on_image(done, len(pairs))
     if not judged:
@@ -118,6 +120,14 @@ def judge_answers(
     judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
     counted = sums.confusion, sums.soft_dice, sums.boundary
     return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases))
+
+
+def _score_objects(true: NDArray, label: NDArray, found: Answer, masks: MaskFormat) -> ObjectScores:
+    """Match the objects of an answer, its own or those that `masks` parts, with the true ones; void counts nowhere."""
+    void, true = label == VOID, true[..., 0] if true.ndim == 3 else true  # of equal channels
+    predicted = masks.objects(found.label) if found.objects is None else found.objects
+    predicted = predicted[..., 0] if predicted.ndim == 3 else predicted
+    return score_objects(np.where(void, 0, true), np.where(void, 0, predicted))
 
 
 def evaluate(

@@ -16,6 +16,7 @@ from unet_tf.data.folder import Pair, title
 from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_scores
 from unet_tf.evaluation.intervals import bootstrap
 from unet_tf.evaluation.metrics import Scores, scores, scores_of
+from unet_tf.evaluation.objects import ObjectScores
 from unet_tf.evaluation.panels import Case
 from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, JudgedTable, MethodScores
 
@@ -30,12 +31,14 @@ class Judged(NamedTuple):
         mean_iou: of this file alone; NaN for one of void alone.
         counts: (3, C) pixels of each class that are right, true, predicted (`metrics.marginals`).
         group: which files belong together, such as the pages of a stack; they are drawn together for the intervals.
+        objects: how its objects were found, where masks tell objects apart.
     """
 
     pair: Pair
     mean_iou: float
     counts: NDArray[np.int64]
     group: Hashable
+    objects: ObjectScores | None = None
 
 
 @dataclass(frozen=True)
