@@ -174,7 +174,7 @@ def evaluate(
     """
     with stoppable():
         opened = subject_of(subject, data, settings)
-        if out is not None and Path(out) != opened.home:
+        if out is not None and (opened.home is None or Path(out).resolve() != opened.home.resolve()):
             check_out(Path(out))
         command = command_of("evaluate", [opened.path, data], split, out, settings)
         return evaluate_subject(opened, Path(data), split, on_image, log.warning, out, command)
@@ -199,22 +199,8 @@ def evaluate_subject(
     command: str = "",
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
-    choice = choose_files(subject, data, split, say)
-    found: set[str] = set()
-
-    def counts(image: NDArray) -> bool:
-        known = identity(image)
-        if choice.counts is None or choice.counts(known):
-            found.add(known)
-        return known in found
-
     with stoppable():
-        subject.ready(choice.pairs)
-        of = subject.masks, subject.classes
-        result = judge_answers(subject.answer, choice.pairs, *of, on_image, counts, choice.nothing, subject.group)
-        files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
-        judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
-        result = replace(result, files=files, of=judged)
+        result = judge_subject(subject, data, split, on_image, say, command)
         folder = subject.home if out is None else Path(out)
         if folder is None:
             return result
@@ -223,6 +209,32 @@ def evaluate_subject(
         except (InputError, OSError) as error:
             raise NotStored(f"The scores cannot be stored in {folder}. {error}", result) from error
     return result
+
+
+def judge_subject(
+    subject: Subject,
+    data: Path,
+    split: str | None = None,
+    on_image: Progress = unseen,
+    say: Callable[[str], None] = lambda note: None,
+    command: str = "",
+) -> Evaluation:
+    """Do what `evaluate_subject` does, and store nothing."""
+    choice = choose_files(subject, data, split, say)
+    subject.ready(choice.pairs)
+    found: set[str] = set()
+
+    def counts(image: NDArray) -> bool:
+        known = identity(image)
+        if choice.counts is None or choice.counts(known):
+            found.add(known)
+        return known in found
+
+    of = subject.masks, subject.classes
+    result = judge_answers(subject.answer, choice.pairs, *of, on_image, counts, choice.nothing, subject.group)
+    files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
+    judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
+    return replace(result, files=files, of=judged)
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:
