@@ -205,6 +205,16 @@ def test_masks_of_ids_say_their_objects(tmp_path):
     np.testing.assert_array_equal(said(predicted), objects * 2)
 
 
+def test_ids_that_a_program_kept_as_float_are_ids(tmp_path):
+    objects = ids()
+    write(tmp_path, [objects], "images")
+    for place in ("masks", "theirs"):
+        (tmp_path / place).mkdir()
+        np.save(tmp_path / place / "a.npy", objects.astype(np.float32))
+    result = evaluate(tmp_path / "theirs", tmp_path, masks="instance", masks_dir="masks")
+    assert result.judged[0].objects.found == (25,) * 10
+
+
 def test_another_size_is_refused_with_both(data, tmp_path):
     theirs = write(tmp_path / "theirs", [TRUTH * 255, TRUTH[:, :3] * 255])
     with pytest.raises(

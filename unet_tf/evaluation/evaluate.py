@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Decoded, Pair, read_pair, title
-from unet_tf.data.masks import MaskFormat
+from unet_tf.data.masks import MaskFormat, whole_numbers
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
 from unet_tf.evaluation.choosing import choose_files
@@ -124,10 +124,15 @@ def judge_answers(
 
 def _score_objects(true: NDArray, label: NDArray, found: Answer, masks: MaskFormat) -> ObjectScores:
     """Match the objects of an answer, its own or those that `masks` parts, with the true ones; void counts nowhere."""
-    void, true = label == VOID, true[..., 0] if true.ndim == 3 else true  # of equal channels
     predicted = masks.objects(found.label) if found.objects is None else found.objects
-    predicted = predicted[..., 0] if predicted.ndim == 3 else predicted
-    return score_objects(np.where(void, 0, true), np.where(void, 0, predicted))
+    void = label == VOID
+    return score_objects(np.where(void, 0, _ids(true)), np.where(void, 0, _ids(predicted)))
+
+
+def _ids(mask: NDArray) -> NDArray:
+    """(H, W) ids of a mask as it lies in its file: whole numbers of any type, in three equal channels or one."""
+    mask = whole_numbers(mask)
+    return mask[..., 0] if mask.ndim == 3 else mask
 
 
 def evaluate(
