@@ -75,6 +75,15 @@ def test_the_masks_of_a_split_are_those_of_that_split(tmp_path):
     assert paired(own, tmp_path / "data", split="test") == {"a": "a.png"}
 
 
+def test_one_mask_answers_for_one_picture(tmp_path):
+    splits = ("train", "test")
+    touch(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))
+    touch(tmp_path / "theirs", "a.png")
+    assert paired(tmp_path / "theirs", tmp_path / "data", split="test") == {"a": "a.png"}
+    with pytest.raises(InputError, match=r"theirs/a\.png may be that of train/a and of test/a. Judge .* \(--split\)"):
+        paired(tmp_path / "theirs", tmp_path / "data")
+
+
 def test_the_second_annotator_beside_the_first(tmp_path):
     names = [f"{number}_{eye}" for number in ("01", "02") for eye in "LR"]
     touch(tmp_path, *(f"{name}{end}" for name in names for end in (".jpg", "_1stHO.png", "_2ndHO.png")))

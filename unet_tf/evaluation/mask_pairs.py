@@ -55,7 +55,7 @@ def pair_masks(folder: Path, pairs: Sequence[Pair], data: Sequence[Pair]) -> dic
     Folders of further pictures are said on the logger "unet_tf".
 
     Raises:
-        InputError: a picture has no mask there, or several, or a stack has another number of pages than its mask.
+        InputError: a picture has no mask there, or several, two have the same, or a stack has another number of pages than its mask.
     """
     files = find_masks(folder, data)
     truths = defaultdict[Path, set[Path]](set)
@@ -89,7 +89,15 @@ def pair_masks(folder: Path, pairs: Sequence[Pair], data: Sequence[Pair]) -> dic
             f"several, such as {named}. Give the folder that holds those that are meant alone.",
             folder,
         )
+    owners: dict[Path, Path] = {}
     for image, (path,) in found.items():
+        if (other := owners.setdefault(path, image)) != image:
+            raise InputError(
+                f"A mask must belong to one picture; {path} may be that of {title(images[other])} and of "
+                f"{title(images[image])}. Judge the files of one split (--split), or put masks into folders as the "
+                "pictures are.",
+                path,
+            )
         _check_pages(image, path)
     used = {path.parent for paths in found.values() for path in paths}
     splits = {"", *(pair.split for pair in pairs)}
