@@ -55,7 +55,8 @@ def pair_masks(folder: Path, pairs: Sequence[Pair], data: Sequence[Pair]) -> dic
     Folders of further pictures are said on the logger "unet_tf".
 
     Raises:
-        InputError: a picture has no mask there, or several, two have the same, or a stack has another number of pages than its mask.
+        InputError: a picture has no mask there, or several, or one that is another's too, or a stack has another number
+            of pages than its mask.
     """
     files = find_masks(folder, data)
     truths = defaultdict[Path, set[Path]](set)
