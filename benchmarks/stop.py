@@ -35,7 +35,7 @@ PHASES = {
     "step": ("hook", "on_train_batch_begin", 0.3),
     "validation": ("hook", "on_test_begin", 0.3),
     "save": ("unet_tf.training.run_writer", "save_checkpoint", 0.2),
-    "evaluation": ("unet_tf.evaluation.evaluate", "judge", 0.5),
+    "evaluation": ("unet_tf.evaluation.evaluate", "judge_answers", 0.5),
     "report": ("unet_tf.evaluation.evaluate", "write_report", 0.5),
 }
 PATIENCE = 120.0

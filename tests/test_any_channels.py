@@ -227,9 +227,9 @@ def test_a_gap_in_one_channel_is_seen_alike_by_all_that_predict(tmp_path, monkey
     # the known value is the very mean, which is no whole number
     np.testing.assert_allclose(written, expected, atol=0.01)
 
-    seen, wanted = [], unet_tf.predict
+    seen, wanted = [], unet_tf.Predictor.probabilities
     monkeypatch.setattr(
-        "unet_tf.evaluation.evaluate.predict", lambda *args, **more: seen.append(wanted(*args, **more)) or seen[-1]
+        unet_tf.Predictor, "probabilities", lambda *args, **more: seen.append(wanted(*args, **more)) or seen[-1]
     )
     unet_tf.evaluate(run, other, "all")
     np.testing.assert_array_equal(seen, [written])

@@ -8,7 +8,6 @@ import pytest
 
 import unet_tf
 from unet_tf import Run
-from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 
 SAVED = Path(__file__).parent / "saved" / "run_0_1"
@@ -166,15 +165,17 @@ def test_a_setting_that_is_no_more_is_told_where_it_did_something(copy):
 
 
 def test_a_run_keeps_how_its_files_pair(copy, tmp_path):
-    from unet_tf.evaluation.evaluate import choose_files
+    from unet_tf.evaluation.choosing import choose_files
+    from unet_tf.evaluation.opening import subject_of
 
     edited(Run.CONFIG, "mask_tolerance", 'mask_suffix = "_2ndHO"\nmask_tolerance')(copy)
     for name in ("a.png", "a_1stHO.png", "a_2ndHO.png"):
         (tmp_path / name).write_bytes(b"x")
     run = Run(copy)
-    (pair,) = choose_files(run, tmp_path, "all", str).pairs
+    (pair,) = choose_files(subject_of(run, tmp_path, {}), tmp_path, "all", str).pairs
     assert (run.config.mask_suffix, pair.mask.name) == ("_2ndHO", "a_2ndHO.png")
-    (pair,) = choose_files(run, tmp_path, "all", str, Naming(mask_suffix="_1stHO")).pairs
+    said = subject_of(run, tmp_path, {"mask_suffix": "_1stHO"})
+    (pair,) = choose_files(said, tmp_path, "all", str).pairs
     assert pair.mask.name == "a_1stHO.png"
     with pytest.raises(InputError, match="Files are paired by images_dir, masks_dir, mask_prefix, mask_suffix; rec"):
         unet_tf.evaluate(run, tmp_path, suffix="_1stHO")

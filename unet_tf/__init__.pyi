@@ -14,6 +14,7 @@ from .data.weight_map import class_balance as class_balance
 from .data.weight_map import components as components
 from .demonstration import demo as demo
 from .errors import InputError as InputError
+from .evaluation.comparison import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.metrics import MeanIoU as MeanIoU
 from .evaluation.metrics import scores as scores

@@ -13,7 +13,7 @@ from unet_tf.cli.commands import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 from unet_tf.prediction.objects import find_objects
 
-VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "predict", "export", "verify")
+VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "compare", "predict", "export", "verify")
 
 
 @pytest.fixture
@@ -131,6 +131,27 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
     (tmp_path / "bundle" / "MODEL_CARD.md").unlink()
     code, _, err = call("verify", tmp_path / "bundle")
     assert (code, err) == (1, "Fault: MODEL_CARD.md is missing.\n")
+
+
+def test_masks_of_any_origin_are_judged_and_compared(call, cells, tmp_path):
+    run = Path(__file__).parents[1] / "saved" / "run_0_1"
+    theirs = cells / "test" / "masks"
+    code, out, err = call("evaluate", theirs, cells, "--classes", "background,cell")
+    assert (code, err) == (0, "")
+    assert "read as binary, 0 background, 255 cell" in out
+    assert "IoU cell" in out
+    assert "1.0000" in out
+    assert "soft Dice" not in out
+    assert "Kept nowhere: --out FOLDER keeps scores" in out
+    code, out, err = call("compare", run, theirs, cells, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "A and B cannot be told apart on these 2 images: B has mean IoU +" in out
+    assert out.rstrip().endswith(f"Page: {tmp_path / 'out' / 'compare.html'}")
+    assert json.loads((tmp_path / "out" / "compare.json").read_text())["b"]["mean_iou"] == 1
+    code, _, err = call("compare", run, theirs, cells, "--classes", "background,cell")
+    assert (code, "Leave classes out" in err) == (1, True), err
+    code, _, err = call("evaluate", cells / "train" / "masks", cells)
+    assert (code, "2 of 2 have none: test/cells_000, test/cells_001" in err) == (1, True), err
 
 
 def test_one_bad_file_among_many_does_not_stop_the_others(call, run, tmp_path):

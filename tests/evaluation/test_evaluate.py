@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from unet_tf import evaluate, predict
+from unet_tf import Predictor, evaluate
 from unet_tf.data.folder import read_pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
@@ -123,7 +123,7 @@ def test_what_is_not_used_is_said_once(own_run, cells, tmp_path, caplog):
     shutil.copytree(data / "test" / "images", data / "raw")
     (data / "test" / "images" / "slide.svs").touch()
     evaluate(own_run, data)
-    assert caplog.messages == [
+    assert [record.getMessage() for record in caplog.records if record.name == "unet_tf"] == [
         f"Pictures in {data} that are not used: 2 in raw.",
         "Not read, as of another kind: 1 .svs (slide.svs). Save them as PNG or TIFF.",
     ]
@@ -131,20 +131,19 @@ def test_what_is_not_used_is_said_once(own_run, cells, tmp_path, caplog):
 
 def test_each_picture_is_decoded_once_and_predicted_once(own_run, cells, monkeypatch):
     from unet_tf.data import folder
-    from unet_tf.evaluation import evaluate as evaluation
 
-    decoded, predicted, read = [], [], folder.Pair.read
+    decoded, predicted, read, predict = [], [], folder.Pair.read, Predictor.probabilities
 
     def reading(pair):
         decoded.append(pair.image)
         return read(pair)
 
-    def predicting(run, image, **arguments):
+    def predicting(self, image, **arguments):
         predicted.append(image.shape)
-        return predict(run, image, **arguments)
+        return predict(self, image, **arguments)
 
     monkeypatch.setattr(folder.Pair, "read", reading)
-    monkeypatch.setattr(evaluation, "predict", predicting)
+    monkeypatch.setattr(Predictor, "probabilities", predicting)
     evaluate(own_run, cells, split="all")
     assert len(decoded) == len(set(decoded)) == len(predicted) == 8
 

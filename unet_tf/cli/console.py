@@ -35,6 +35,7 @@ from unet_tf.utils.signals import STOPPED, Stopped, stoppable
 from unet_tf.utils.text import shown
 
 if TYPE_CHECKING:
+    from unet_tf.evaluation.compared import Comparison
     from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.planning.findings import Findings
     from unet_tf.prediction.files import Outcome
@@ -176,15 +177,30 @@ def print_scores(run: Path) -> None:
 def print_table_of_scores(stored: EvaluationTable) -> None:
     """Print what was scored, and the scores of the net beside those of the baselines."""
     from unet_tf.evaluation.further_rows import further_rows, further_words
-    from unet_tf.evaluation.tables import class_rows, image_words, lacking, number, score_rows
+    from unet_tf.evaluation.tables import class_rows, image_words, lacking, name_of, number, score_rows
 
-    console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
+    soft = "" if name_of(stored) == "masks" else f"; mean soft Dice {number(stored['mean_soft_dice'])}"
+    console.print(f"On {literal(stored['files'])}{soft}")
     for rows in filter(None, (score_rows(stored), class_rows(stored), *further_rows(stored))):
         print_table(rows)
     for words in filter(None, (image_words(stored), *further_words(stored))):
         console.print(literal(words))
     if words := lacking(stored):
         console.print(literal(words))
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print who was compared on which files, the differences, and the verdict."""
+    from unet_tf.evaluation.comparison_table import difference_rows
+
+    for name, one in zip("AB", (found.a, found.b), strict=True):
+        if one.of is not None:
+            console.print(f"{name}: {literal(one.of['path'])} ({one.of['kind']})")
+    console.print(f"On {literal(found.files)}")
+    print_table(difference_rows(found.differences))
+    for words in found.notes:
+        console.print(literal(words))
+    console.print(f"[bold]{literal(found.verdict)}[/]")
 
 
 def print_findings(findings: Findings) -> None:

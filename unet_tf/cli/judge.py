@@ -1,4 +1,4 @@
-"""Verbs that judge: evaluate."""
+"""Verbs that judge: evaluate, compare."""
 
 from __future__ import annotations
 
@@ -7,25 +7,39 @@ from typing import Annotated, Any
 
 import typer
 
-from unet_tf.cli.app import Data, RunFolder, app
-from unet_tf.cli.console import console, literal, print_table_of_scores, show_log, working
+from unet_tf.cli.app import Data, app
+from unet_tf.cli.console import console, literal, print_comparison, print_table_of_scores, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.run import Run
 from unet_tf.utils.stderr import quiet_tensorflow
 
+WHOM = "A run, a bundle, the folder of a cross-validation, or a folder of masks"
+DATA = (
+    "classes", "masks", "void", "inverted", "mask_tolerance", *NAMING, "channels", "channel_suffix", "context", "group",
+)  # fmt: skip
+"""Settings that say how labelled files are read."""
+Split = Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")]
+
 
 @app.command(
     epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test\n\n"
+    "unet-tf evaluate bundle/ cells/ --out scores/\n\n"
+    "unet-tf evaluate predicted/ cells/ --split test  (masks of any program, named as the pictures)\n\n"
+    "unet-tf evaluate eyes/test/2nd_manual eyes/ --masks-dir 1st_manual  (the second annotator)\n\n"
     "unet-tf evaluate runs/vessels retina/ --roi retina/fov\n\n"
     "unet-tf evaluate runs/em isbi/ --membranes background"
 )
-@with_settings(*NAMING)
+@with_settings(*DATA)
 def evaluate(
-    run: RunFolder,
+    subject: Annotated[Path, typer.Argument(help=f"{WHOM}.", metavar="RUN|BUNDLE|MASKS_DIR")],
     data: Data,
     settings: dict[str, Any],
-    split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
+    split: Split = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for scores, panels and report.html.", show_default="the run; of others none"),
+    ] = None,
     roi: Annotated[
         Path | None,
         typer.Option(help="Folder of pictures called as the images are: where they are not 0, pixels count."),
@@ -34,7 +48,7 @@ def evaluate(
         str, typer.Option(help="Classes that part the pictures (a,b): adds V_rand and V_info over thresholds.")
     ] = "",
 ) -> None:
-    """Score a run on files it did not learn from, beside two trivial baselines."""
+    """Score a net, or masks of any origin, on files that it did not learn from, beside two trivial baselines."""
     quiet_tensorflow()
     import unet_tf
     from unet_tf.evaluation.evaluate import NotStored
@@ -43,9 +57,47 @@ def evaluate(
         with show_log(), working() as bars:
             borders = [name.strip() for name in membranes.split(",") if name.strip()]
             count = bars.counter("judging")
-            result = unet_tf.evaluate(run, data, split, on_image=count, roi=roi, membranes=borders, **settings)
+            result = unet_tf.evaluate(subject, data, split, count, out, roi, borders, **settings)
     except NotStored as error:  # a read-only run: the scores are not lost
         print_table_of_scores(error.evaluation.to_json())
         raise
     print_table_of_scores(result.to_json())
-    console.print(f"Report: {literal(str(run / Run.REPORT))}")
+    folder = out or (subject if (subject / Run.CONFIG).is_file() else None)
+    if folder is None:
+        console.print("Kept nowhere: --out FOLDER keeps scores, panels and page.")
+    else:
+        console.print(f"Report: {literal(str(folder / Run.REPORT))}")
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf compare runs/old runs/new cells/\n\n"
+    "unet-tf compare runs/cells bundle/ cells/ --split test --out comparison/\n\n"
+    "unet-tf compare other-program/ runs/cells cells/\n\n"
+    "unet-tf compare annotator2/ predicted/ cells/ --group '^p[0-9]+'"
+)
+@with_settings(*DATA)
+def compare(
+    a: Annotated[Path, typer.Argument(help=f"{WHOM}.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Another one.", metavar="B")],
+    data: Data,
+    settings: dict[str, Any],
+    split: Split = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for compare.json and compare.html.", show_default="none")
+    ] = None,
+) -> None:
+    """Compare two on the same images, which neither learnt from: differences with intervals, and a sign test."""
+    quiet_tensorflow()
+    import unet_tf
+    from unet_tf.evaluation.comparison import NotKept
+
+    try:
+        with show_log(), working() as bars:
+            counters = bars.counter("judging"), bars.counter("looking for files that are known")
+            result = unet_tf.compare(a, b, data, split, *counters, out, **settings)
+    except NotKept as error:
+        print_comparison(error.comparison)
+        raise
+    print_comparison(result)
+    if out is not None:
+        console.print(f"Page: {literal(str(out / 'compare.html'))}")

@@ -1,35 +1,36 @@
-"""Honest scores: a predict function against labelled files it never saw, beside two trivial baselines."""
+"""Honest scores: who gives pixels their classes against labelled files it never saw, beside two trivial baselines."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.config import naming_changes
 from unet_tf.data.fields_of_view import FieldsOfView
 from unet_tf.data.fingerprint import identity
-from unet_tf.data.folder import SPLITS, Decoded, Pair, read_pair, title
-from unet_tf.data.layout import find_named
+from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.naming import Naming
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
+from unet_tf.evaluation.choosing import choose_files
+from unet_tf.evaluation.keeping import check_out, command_of
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.metrics import scores_of
 from unet_tf.evaluation.objects import object_ids, score_predicted
+from unet_tf.evaluation.opening import Whom, subject_of
 from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
+from unet_tf.evaluation.subject import Answer, Subject, by_function
 from unet_tf.evaluation.sums import Sums
-from unet_tf.prediction.predict import predict
+from unet_tf.evaluation.tables import JudgedTable
+from unet_tf.labels import VOID
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -39,7 +40,7 @@ log = logging.getLogger("unet_tf")
 
 
 class NotStored(InputError):
-    """The scores of a run were computed, and its folder cannot be written.
+    """The scores were computed, and the folder that is to keep them cannot be written.
 
     Attributes:
         evaluation: the scores.
@@ -59,7 +60,6 @@ def judge(
     counts: Callable[[NDArray], bool] = lambda image: True,
     nothing: str = "A score needs a labelled file at least; received none.",
     group: str | None = None,
-    seen: Callable[[Decoded], NDArray] = lambda decoded: decoded.filled,
     fields: FieldsOfView | None = None,
     borders: tuple[int, ...] = (),
 ) -> Evaluation:
@@ -75,21 +75,39 @@ def judge(
         nothing: what to say where no file counts.
         group: regular expression; files in whose names it finds the same text belong together, and where it does not
             find something in each of them, the pages of a stack do.
-        seen: what of a file is given to `predict_fn`; left out, its pixels without a measurement have the median.
         fields: of the pairs; what lies outside of them is void.
         borders: ids of the classes that are membranes, which part the pictures; none to leave that out.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
-        the objects that they belong to. Where the masks tell objects apart, the predicted ones are parted as `masks`
-        says, as for `unet_tf.predict_files` with instances.
+        the objects that they belong to.
 
     Raises:
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
+    sums = Sums(masks.real_classes, MembraneSums(borders) if borders else None)
+    answer = by_function(predict_fn)
+    return judge_answers(answer, pairs, masks, classes, on_image, counts, nothing, group, fields, sums)
+
+
+def judge_answers(
+    answer: Callable[[Pair, Decoded], Answer],
+    pairs: Sequence[Pair],
+    masks: MaskFormat,
+    classes: tuple[str, ...],
+    on_image: Progress = unseen,
+    counts: Callable[[NDArray], bool] = lambda image: True,
+    nothing: str = "A score needs a labelled file at least; received none.",
+    group: str | None = None,
+    fields: FieldsOfView | None = None,
+    sums: Sums | None = None,
+) -> Evaluation:
+    """Do what `judge` does with what is said of each file (`Subject.answer`); where that is void, no pixel counts.
+
+    `sums` says what is counted; left out, what all scores need.
+    """
     classes = classes[: masks.real_classes]
-    sums, gallery = Sums(len(classes)), Gallery()
-    membranes = MembraneSums(borders) if borders else None
+    sums, gallery = Sums(len(classes)) if sums is None else sums, Gallery()
     judged, groups = [], parts_of(pairs, group)
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
@@ -99,195 +117,151 @@ def judge(
             if fields is not None:
                 decoded = decoded._replace(label=fields.cut(pair, decoded.label))
             image, label = decoded.filled, decoded.label
-            try:
-                probabilities = predict_fn(seen(decoded))
-            except InputError as error:
-                raise InputError(f"{title(pair)}: {error}", pair.image) from error
-            if not np.isfinite(probabilities).all():
-                raise InputError(
-                    f"{title(pair)}: probabilities must be finite; the net gives NaN or infinity. Train it again, with "
-                    "a lower --learning-rate or in float32.",
-                    pair.image,
-                )
+            found = answer(pair, decoded)
             # borders belong to their objects, which are what a person means
-            drawn = probabilities.argmax(-1).astype(np.uint8)
-            prediction = masks.real_label(drawn)  # as masks are drawn
-            label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
-            own = sums.add(image, label, prediction, probabilities)
+            prediction, label = masks.real_label(found.label), masks.real_label(label)
+            if (void := prediction == VOID).any():
+                label = np.where(void, np.uint8(VOID), label)
             ids = None if decoded.objects is None else object_ids(decoded.objects)
-            objects = None if ids is None else score_predicted(ids, label, drawn, masks)
-            if membranes is not None:
-                membranes.add(label, probabilities, ids)
+            probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
+            own = sums.add(image, label, prediction, probabilities, ids)
+            objects = None if ids is None else score_predicted(ids, label, found.label, masks, found.objects)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group, objects))
             gallery.add(title(pair), value, image, label, prediction)
         on_image(done, len(pairs))
     if not judged:
         raise InputError(nothing)
-    judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
-    counted = sums.confusion, sums.soft_dice, sums.boundary
-    return Evaluation(
-        classes,
-        *counted,
-        judged,
-        sums.baselines,
-        cases=tuple(gallery.cases),
-        thin=sums.thin.of_classes(classes),
-        ranking=sums.ranking,
-        membranes=membranes,
-        roi="" if fields is None else fields.words,
-    )
+    return Evaluation.of_sums(classes, sums, judged, gallery.cases, roi="" if fields is None else fields.words)
 
 
 def evaluate(
-    run: Run | str | Path,
+    subject: Whom,
     data: str | Path,
     split: str | None = None,
     on_image: Progress = unseen,
+    out: str | Path | None = None,
     roi: str | Path | None = None,
     membranes: Sequence[str] = (),
-    **naming: str,
+    **settings: Any,
 ) -> Evaluation:
-    """Score a run on files that it did not learn from; writes `evaluation.json`, panels and `report.html` into it.
+    """Score a net, or masks of any origin, on labelled files that it did not learn from.
+
+    Of a run `evaluation.json`, panels and `report.html` go into its folder; of others, which are left as they are, into
+    `out`, where it is given.
 
     Args:
-        run: a run, or its folder.
+        subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
+            another program or person, or by `unet_tf.predict_files`. Their names pair with the pictures of the data as
+            masks do anywhere here, and they are read as the truth is, or as they tell by themselves. They have no
+            probabilities, and so no soft Dice.
         data: folder of images and masks, as `unet_tf.train` takes it. Of its `test/`, else `val/`, else `train/`, else
-            all its files, those with the pixels of a training image are left out.
+            all its files, those with the pixels of a training image of a run are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
         on_image: called with (images done, images in all) after each.
+        out: folder for what is written: a new one, an empty one, or one that holds such scores.
         roi: folder of fields of view: pictures called as the images are, whose pixels that are not 0 count; all others
             are void (`unet_tf.data.fields_of_view`).
         membranes: names of the classes that part the pictures, as cell membranes do in electron microscopy: adds
             V_rand, V_info and pixel error over thresholds (`unet_tf.evaluation.membranes`).
-        **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of these files, where they differ from what
-            the run was told of its own.
+        **settings: of the data: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` where they differ from what
+            a run was told of its own; `group` for the intervals; where masks are judged `classes`, `masks`, `void`,
+            `inverted`, `mask_tolerance`, `channels`, `channel_suffix` and `context` too, as `unet_tf.TrainConfig` has
+            them.
 
     Returns:
         The scores. What lies in the folder and is not used is said on the logger "unet_tf".
 
     Raises:
-        InputError: no file is left to score, one cannot be used, the net gives what is not finite, an image has no
-            field of view, or there is no such class.
-        NotStored: the scores are there, as its attribute `evaluation`, and the folder of the run cannot be written.
+        InputError: the subject cannot be opened; no file is left to score, one cannot be used, or has no mask among
+            those that are judged, or no field of view; there is no such class; the net gives what is not finite; or
+            `out` holds other things.
+        NotStored: the scores are there, as its attribute `evaluation`, and their folder cannot be written.
 
     Example:
         >>> evaluate("runs/cells", "cells").mean_iou  # doctest: +SKIP
         0.91
+        >>> evaluate("second_annotator", "cells", out="human").mean_iou  # doctest: +SKIP
+        0.94
     """
-    return evaluate_run(run, data, split, on_image, log.warning, roi, membranes, **naming)
+    with stoppable():
+        opened = subject_of(subject, data, settings)
+        if out is not None and (opened.home is None or Path(out).resolve() != opened.home.resolve()):
+            check_out(Path(out))
+        further = {"roi": roi, "membranes": ",".join(membranes) or None}
+        command = command_of("evaluate", [opened.path, data], split, out, settings | further)
+        return evaluate_subject(opened, Path(data), split, on_image, log.warning, out, command, roi, membranes)
 
 
 def evaluate_run(
-    run: Run | str | Path,
-    data: str | Path,
+    run: Run | str | Path, data: str | Path, split: str | None = None, on_image: Progress = unseen
+) -> Evaluation:
+    """Do what `evaluate` does with a run, and say nothing of what is not used: training has said it."""
+    subject = subject_of(run, data, {})
+    command = command_of("evaluate", [subject.path, data], split)
+    return evaluate_subject(subject, Path(data), split, on_image, command=command)
+
+
+def evaluate_subject(
+    subject: Subject,
+    data: Path,
     split: str | None = None,
     on_image: Progress = unseen,
     say: Callable[[str], None] = lambda note: None,
+    out: str | Path | None = None,
+    command: str = "",
     roi: str | Path | None = None,
     membranes: Sequence[str] = (),
-    **naming: str,
 ) -> Evaluation:
-    """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
-    run = run if isinstance(run, Run) else Run(run)
-    borders = border_ids(run.classes[: run.masks.real_classes], membranes)
-    choice = choose_files(run, Path(data), split, say, replace(run.config, **naming_changes(naming)).naming)
+    """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
+    with stoppable():
+        result = judge_subject(subject, data, split, on_image, say, command, roi, membranes)
+        folder = subject.home if out is None else Path(out)
+        if folder is None:
+            return result
+        try:
+            _store(folder, result, subject.masks)
+        except (InputError, OSError) as error:
+            raise NotStored(f"The scores cannot be stored in {folder}. {error}", result) from error
+    return result
+
+
+def judge_subject(
+    subject: Subject,
+    data: Path,
+    split: str | None = None,
+    on_image: Progress = unseen,
+    say: Callable[[str], None] = lambda note: None,
+    command: str = "",
+    roi: str | Path | None = None,
+    membranes: Sequence[str] = (),
+) -> Evaluation:
+    """Do what `evaluate_subject` does, and store nothing."""
+    borders = border_ids(subject.real_classes, membranes)
+    choice = choose_files(subject, data, split, say)
     fields = None if roi is None else FieldsOfView(roi, choice.pairs)
+    subject.ready(choice.pairs)
     found: set[str] = set()
 
     def counts(image: NDArray) -> bool:
         known = identity(image)
-        if choice.counts(known):
+        if choice.counts is None or choice.counts(known):
             found.add(known)
         return known in found
 
-    def probabilities(image: NDArray) -> NDArray:
-        return predict(run, image, probabilities=True)
-
-    def seen(decoded: Decoded) -> NDArray:
-        return np.asarray(run.normalisation.measured(decoded.image, decoded.nodata)[:, :])  # as predict gives it
-
-    with stoppable():
-        settings = on_image, counts, choice.nothing, run.plan.group, seen, fields, borders
-        result = judge(probabilities, choice.pairs, run.masks, run.classes, *settings)
-        result = replace(result, files=choice.words(len(result.judged), found))
-        try:
-            _store(run.path, result, run.masks)
-        except (InputError, OSError) as error:
-            raise NotStored(f"The scores cannot be stored in {run.path}. {error}", result) from error
-    return result
+    sums = Sums(len(subject.real_classes), MembraneSums(borders) if borders else None)
+    result = judge_answers(
+        subject.answer, choice.pairs, subject.masks, subject.classes, on_image, counts, choice.nothing, subject.group,
+        fields, sums,
+    )  # fmt: skip
+    files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
+    judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
+    return replace(result, files=files, of=judged)
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:
-    """Write scores, panels and page into a run folder."""
+    """Write scores, panels and page into a folder."""
     with replacing(folder / Run.EVALUATION) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
     write_panels(folder / Run.PANELS, result.cases, result.classes, masks)
     write_report(folder)
-
-
-class Choice(NamedTuple):
-    """Which files of a folder are scored.
-
-    Attributes:
-        pairs: the files to look at.
-        counts: whether a file counts, by the identity of its image.
-        words: number of files that counted, and their identities -> which they are.
-        nothing: what to say where none counts.
-    """
-
-    pairs: list[Pair]
-    words: Callable[[int, set[str]], str]
-    counts: Callable[[str], bool] = lambda known: True
-    nothing: str = "A score needs a labelled file at least; received none."
-
-
-def choose_files(
-    run: Run, data: Path, split: str | None, say: Callable[[str], None], naming: Naming | None = None
-) -> Choice:
-    """Choose the files of a folder to score a run on; none is read.
-
-    Raises:
-        InputError: files do not pair, or there is no such split.
-    """
-    found = find_named(data, run.config.naming if naming is None else naming, run.channels)
-    named = found.check()
-    for note in found.notes:
-        say(note)
-    everything = [pair for pairs in named.values() for pair in pairs]
-    if split == "all":
-        return Choice(everything, lambda count, _: f"all files of {data}, seen in training or not")
-    if split is not None and split not in SPLITS:
-        raise InputError(f"A split must be one of {', '.join(SPLITS)}, all; received {split!r}.")
-    if split in named:
-        return Choice(named[split], lambda count, _: f"all {split} files of {data}, seen in training or not")
-    if split == "test":
-        raise InputError(f"{data} has no test files; it has {', '.join(filter(None, named)) or 'no splits'}.")
-    if split is not None:
-        listed = run.files(split)
-        return Choice(
-            everything,
-            lambda count, _: f"the {split} files of the run in {data}{', from which it learnt' * (split == 'train')}",
-            listed.__contains__,
-            f"{data} holds none of the {len(listed)} {split} files of the run, which are known by their content. "
-            "Give the folder that it was trained on.",
-        )
-
-    name = next(name for name in ("test", "val", "train", "") if name in named)
-    trained, validated = run.files("train"), run.files("val")
-    where = f"{data / name}" if (data / name).is_dir() else f"{data} ({name})"
-
-    def words(count: int, found: set[str]) -> str:
-        text = f"{count} files of {where}"
-        if count < len(named[name]):
-            text += f", without {len(named[name]) - count} that the run learnt from"
-        if found & validated:
-            text += "; among them the validation files, by which the best epoch was chosen"
-        return text
-
-    return Choice(
-        named[name],
-        words,
-        lambda known: known not in trained,
-        f"The run learnt from every image of {where}; a score needs others. (--split all scores them.)",
-    )

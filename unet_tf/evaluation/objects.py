@@ -144,7 +144,9 @@ def object_ids(mask: NDArray) -> NDArray:
     return mask[..., 0] if mask.ndim == 3 else mask
 
 
-def score_predicted(true: NDArray, label: NDArray, drawn: NDArray[np.uint8], masks: MaskFormat) -> ObjectScores:
+def score_predicted(
+    true: NDArray, label: NDArray, drawn: NDArray[np.uint8], masks: MaskFormat, own: NDArray | None = None
+) -> ObjectScores:
     """Match the objects of a predicted label, parted as `unet_tf.predict_files` parts them, with the true ones.
 
     Args:
@@ -152,9 +154,11 @@ def score_predicted(true: NDArray, label: NDArray, drawn: NDArray[np.uint8], mas
         label: (H, W) true class ids; void counts nowhere.
         drawn: (H, W) class ids that the net gives.
         masks: how objects are told apart.
+        own: (H, W) ids of predicted objects, where who is judged tells them apart itself.
     """
     void = label == VOID
-    return score_objects(np.where(void, 0, true), np.where(void, 0, find_objects(drawn, masks=masks)[0]))
+    predicted = find_objects(drawn, masks=masks)[0] if own is None else object_ids(own)
+    return score_objects(np.where(void, 0, true), np.where(void, 0, predicted))
 
 
 def _ids(ids: NDArray, name: str) -> NDArray:

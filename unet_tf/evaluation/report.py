@@ -19,6 +19,7 @@ from unet_tf.evaluation.tables import (
     class_rows,
     image_words,
     lacking,
+    name_of,
     number,
     peak_row,
     read_bundle_report,
@@ -67,6 +68,9 @@ def write_report(run: str | Path) -> Path:
         The page.
     """
     folder = Path(run)
+    if not (folder / Run.CONFIG).is_file() and (stored := _evaluation(folder)) is not None:  # of no run
+        heading = f"Scores of {Path(stored['judged']['path']).name}" if "judged" in stored else "Scores"
+        return write_page(folder / Run.REPORT, heading, [_scores(folder), _panels(folder)])
     sections = [
         _summary(folder),
         _scores(folder),
@@ -77,6 +81,31 @@ def write_report(run: str | Path) -> Path:
         _settings(folder),
     ]
     return write_page(folder / Run.REPORT, f"Run {folder.resolve().name}", sections)
+
+
+def write_comparison(folder: Path, page: Mapping[str, Any]) -> Path:
+    """Write `compare.html`: one page, no other file needed to read it.
+
+    Args:
+        folder: gets it.
+        page: `unet_tf.evaluation.comparison.Comparison.page`: verdict, names `a` and `b`, `files`, `notes`, `rows` of
+            scores, `points` (name, a, b) of images, `cases` to draw, `classes`, `masks`, `commands`.
+
+    Returns:
+        The page.
+    """
+    keys = ("name", "a", "b", "difference", "low", "high", "p")
+    rows = [[row["name"], *(number(row[key]) for key in keys[1:])] for row in page["rows"]]
+    points = [(name, number(a), number(b)) for name, a, b in page["points"]]
+    sections = [
+        f"<p>{html.escape(page['verdict'])}</p>",
+        f"<p>A is {html.escape(page['a'])}, B is {html.escape(page['b'])}. On {html.escape(page['files'])}.</p>",
+        table(rows, ["", "A", "B", "B - A", "lower end", "upper end", "p"], "scores"),
+        *(f"<p>{html.escape(note)}</p>" for note in page["notes"]),
+        f"<h2>{html.escape(page['score'])} of each image</h2>\n{table(points, ['', 'A', 'B'])}",
+        *(f"<p><code>{html.escape(command)}</code></p>" for command in page["commands"]),
+    ]
+    return write_page(folder / "compare.html", f"{page['a']} and {page['b']}", sections)
 
 
 def _summary(folder: Path) -> str:
@@ -114,10 +143,10 @@ def _scores(folder: Path) -> str:
         return ""
     header, *rows = score_rows(stored)
     further = class_rows(stored)
-    where = f"On {stored['files']}. {lacking(stored)}"
+    where, who = f"On {stored['files']}. {lacking(stored)}", name_of(stored)
+    soft = "" if who == "masks" else f"Mean soft Dice of the {who}: {number(stored['mean_soft_dice'])}. "
     return (
-        f"<h2>Scores</h2>\n<p>{html.escape(where)} Mean soft Dice of the U-Net: "
-        f"{number(stored['mean_soft_dice'])}. {image_words(stored)}</p>\n{table(rows, header, 'scores')}\n"
+        f"<h2>Scores</h2>\n<p>{html.escape(where)} {soft}{image_words(stored)}</p>\n{table(rows, header, 'scores')}\n"
         f"{table(further[1:], further[0]) if further else ''}\n"
         '<p class="note">One confusion matrix over all pixels. '
         "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -29,7 +29,8 @@ from unet_tf.evaluation.metrics import Scores, scores, scores_of
 from unet_tf.evaluation.objects import ObjectScores
 from unet_tf.evaluation.panels import Case
 from unet_tf.evaluation.ranking import Ranking
-from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, MethodScores
+from unet_tf.evaluation.sums import Sums
+from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, JudgedTable, MethodScores
 from unet_tf.evaluation.thin import ClDice, Shape
 
 MEANS = ("mean_iou", "mean_dice", "pixel_accuracy")
@@ -68,10 +69,10 @@ class Evaluation:
             two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
         cases: the worst files and the best one, small, to be drawn.
-        thin: clDice of the classes that are thin, and what shows that they are, by name.
-        ranking: of two classes, how the probability of the second one ranks the pixels.
-        membranes: how well membranes part the pictures, where that was asked for.
         roi: which pixels count, in words, where not all do.
+        of: who was judged.
+        sums: what was counted, so that evaluations of several sets of files can be put together
+            (`unet_tf.evaluation.merging`).
     """
 
     classes: tuple[str, ...]
@@ -82,10 +83,34 @@ class Evaluation:
     baselines: dict[str, NDArray[np.int64]]
     files: str = ""
     cases: tuple[Case, ...] = ()
-    thin: dict[str, tuple[ClDice, Shape]] = field(default_factory=dict)
-    ranking: Ranking | None = None
-    membranes: MembraneSums | None = None
     roi: str = ""
+    of: JudgedTable | None = None
+    sums: Sums | None = None
+
+    @classmethod
+    def of_sums(
+        cls, classes: tuple[str, ...], sums: Sums, judged: list[Judged], cases: Sequence[Case] = (), files: str = "",
+        roi: str = "",
+    ) -> Evaluation:  # fmt: skip
+        """Make an evaluation of what was counted, and of each file."""
+        judged = sorted(judged, key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
+        counted = sums.confusion, sums.soft_dice, sums.boundary
+        return cls(classes, *counted, judged, sums.baselines, files, tuple(cases), roi, None, sums)
+
+    @property
+    def thin(self) -> dict[str, tuple[ClDice, Shape]]:
+        """The clDice of the classes that are thin, and what shows that they are, by name."""
+        return {} if self.sums is None else self.sums.thin.of_classes(self.classes)
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """Of two classes with probabilities, how that of the second one ranks the pixels."""
+        return None if self.sums is None else self.sums.ranking
+
+    @property
+    def membranes(self) -> MembraneSums | None:
+        """How well membranes part the pictures, where that was asked for."""
+        return None if self.sums is None else self.sums.membranes
 
     @property
     def per_file(self) -> list[tuple[Pair, float]]:
@@ -161,6 +186,8 @@ class Evaluation:
             ),
             **self._special(),
         }
+        if self.of is not None:
+            found["judged"] = self.of
         if self.intervals is not None:
             found["intervals"] = self._intervals(self.intervals)
         return found

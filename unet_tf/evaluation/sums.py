@@ -9,29 +9,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.evaluation.boundary import boundary_counts
+from unet_tf.evaluation.membranes import MembraneSums
 from unet_tf.evaluation.metrics import confusion_matrix, marginals, scores
 from unet_tf.evaluation.ranking import Ranking
 from unet_tf.evaluation.thin import ThinSums
-from unet_tf.labels import VOID
+from unet_tf.labels import VOID, one_hot
 
 
 class Sums:
     """The counts of an evaluation, file by file.
 
     Args:
-        num_classes: of the net.
+        num_classes: of the labels.
+        membranes: counts how they part the pictures; None to leave that out.
     """
 
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
+    def __init__(self, num_classes: int, membranes: MembraneSums | None = None) -> None:
         self.confusion, self.otsu = np.zeros((2, num_classes, num_classes), np.int64)
         self.overlap, self.mass = np.zeros((2, num_classes))
         self.boundary = np.zeros((6, num_classes), np.int64)
         self.thin = ThinSums(num_classes)
         self.ranking = Ranking() if num_classes == 2 else None
+        self.membranes = membranes
 
-    def add(self, image: NDArray, label: NDArray, prediction: NDArray, probabilities: NDArray) -> NDArray[np.int64]:
-        """Count a file: (H, W, C) raw, two of (H, W) ids, (H, W, num_classes).
+    @property
+    def num_classes(self) -> int:
+        """Of the labels."""
+        return len(self.confusion)
+
+    def add(
+        self,
+        image: NDArray,
+        label: NDArray,
+        prediction: NDArray,
+        probabilities: NDArray | None,
+        objects: NDArray | None = None,
+    ) -> NDArray[np.int64]:
+        """Count a file.
+
+        Args:
+            image: (H, W, C) raw.
+            label: (H, W) true ids.
+            prediction: (H, W) ids.
+            probabilities: (H, W, num_classes); None of who has none.
+            objects: (H, W) ids of the true objects, where they are known.
 
         Returns:
             (3, num_classes) `metrics.marginals` of this file.
@@ -43,6 +64,13 @@ class Sums:
         self.thin.add(label, prediction, own, borders[3])
         if self.num_classes == 2:
             self.otsu += confusion_matrix(label, otsu_label(image), 2)
+        if self.membranes is not None:
+            sure = one_hot(prediction, self.num_classes) if probabilities is None else probabilities
+            self.membranes.add(label, sure, objects)
+        if probabilities is None:
+            self.overlap[:] = self.mass[:] = math.nan
+            self.ranking = None
+            return marginals(own)
         counted = label != VOID
         for c in range(self.num_classes):
             believed, truth = probabilities[..., c][counted], label[counted] == c
@@ -66,7 +94,7 @@ class Sums:
 
     @property
     def soft_dice(self) -> NDArray[np.float64]:
-        """(C,) by class; NaN for a class that occurs nowhere."""
+        """(C,) by class; NaN for a class that occurs nowhere, and for all of who has no probabilities."""
         occurs = self.confusion.sum(0) + self.confusion.sum(1) > 0
         found = np.full(self.num_classes, math.nan)
         found[occurs] = 2 * self.overlap[occurs] / self.mass[occurs]

@@ -127,16 +127,32 @@ class IntervalTable(TypedDict):
     pixel_accuracy: list[float | None]
 
 
+class JudgedTable(TypedDict):
+    """Who was judged.
+
+    Attributes:
+        kind: "run", "bundle", "runs" (of a cross-validation) or "masks".
+        path: where it lay.
+        command: that judges it again.
+    """
+
+    kind: str
+    path: str
+    command: str
+
+
 class FurtherTables(SpecialTables, total=False):
     """What version 0.1 did not have in `evaluation.json`.
 
     Attributes:
         boundaries: how well borders lie.
         intervals: of the scores; none for fewer than five files.
+        judged: who was.
     """
 
     boundaries: Boundaries
     intervals: IntervalTable
+    judged: JudgedTable
 
 
 class EvaluationTable(MethodScores, FurtherTables):
@@ -240,8 +256,8 @@ def read_bundle_report(path: Path) -> BundleReport:
 
 
 def score_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
-    """Scores as text: a header, then a row a score, the net with its 95 % intervals before the baselines."""
-    methods: dict[str, MethodScores] = {"U-Net": stored, **stored["baselines"]}
+    """Scores as text: a header, then a row a score, who was judged with 95 % intervals before the baselines."""
+    methods: dict[str, MethodScores] = {name_of(stored): stored, **stored["baselines"]}
     ends = stored.get("intervals")
     rows = [("", *methods)]
     for name in stored["classes"]:
@@ -254,6 +270,11 @@ def score_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
     own = [*(ends["iou"][name] for name in stored["classes"]), ends["mean_iou"], ends["mean_dice"]]
     column = ["95 %", *map(interval, [*own, ends["pixel_accuracy"]])]
     return [(name, net, beside, *others) for (name, net, *others), beside in zip(rows, column, strict=True)]
+
+
+def name_of(stored: EvaluationTable) -> str:
+    """What to call who was judged: "U-Net", or "masks"."""
+    return "masks" if stored.get("judged", {}).get("kind") == "masks" else "U-Net"
 
 
 def class_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:

@@ -1,0 +1,130 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet_tf import Run, evaluate
+from unet_tf.data.fingerprint import identity
+from unet_tf.data.pictures import read_image, write_picture
+from unet_tf.edge.description import Description, Origin
+from unet_tf.errors import InputError
+from unet_tf.evaluation.choosing import choose_files
+from unet_tf.evaluation.opening import subject_of
+
+SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Six pictures and masks, no splits."""
+    rng = np.random.default_rng(0)
+    for name in "abcdef":
+        write_picture(tmp_path / "data" / "images" / f"{name}.png", rng.integers(0, 256, (20, 24), np.uint8))
+        write_picture(tmp_path / "data" / "masks" / f"{name}.png", rng.integers(0, 2, (20, 24), np.uint8) * 255)
+    return tmp_path / "data"
+
+
+def known(data, *names):
+    return sorted(identity(read_image(data / "images" / f"{name}.png")) for name in names)
+
+
+def make_bundle(folder, fingerprint=""):
+    """As much of a bundle of the saved run as is opened to predict."""
+    run = Run(SAVED)
+    origin = Origin(data={"fingerprint": fingerprint, "train": 0, "val": 0})
+    description = Description(run.classes, run.masks, run.normalisation, run.geometry, 32, origin, run.channels)
+    folder.mkdir()
+    (folder / "bundle.json").write_text(json.dumps(description.to_json()))
+    shutil.copy(SAVED / Run.BEST, folder / "model.keras")
+    return folder
+
+
+def test_content_tells_who_is_judged(data, tmp_path):
+    bundle = make_bundle(tmp_path / "bundle")
+    for what, kind, home in (
+        (SAVED, "run", SAVED), (Run(SAVED), "run", SAVED), (bundle, "bundle", None), (data / "masks", "masks", None),
+        (data, "masks", None),
+    ):  # fmt: skip
+        subject = subject_of(what, data, {})
+        assert (subject.kind, subject.home) == (kind, home)
+
+
+def test_the_folder_of_a_cross_validation_is_opened_as_one_predictor(data, tmp_path, monkeypatch):
+    for name in ("fold1", "fold2"):
+        shutil.copytree(SAVED, tmp_path / "runs" / name)
+    opened = []
+
+    def predictor_of(path):
+        opened.append(path)
+        from unet_tf import Predictor
+
+        return Predictor(SAVED)
+
+    monkeypatch.setattr("unet_tf.evaluation.opening.predictor_of", predictor_of)
+    subject = subject_of(tmp_path / "runs", data, {})
+    assert (subject.kind, opened, subject.classes) == ("runs", [tmp_path / "runs"], Run(SAVED).classes)
+    assert subject.learnt("train") == Run(SAVED).files("train")
+    assert subject.home is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(lambda path: None, "is no run: there is no such folder"), (Path.mkdir, "is no run: it has no config.toml"),
+     (Path.touch, "is no run: it is a file"), (lambda path: (path / "deep").mkdir(parents=True), "is no run")],
+)  # fmt: skip
+def test_what_is_none_of_these_is_refused(data, tmp_path, make, message):
+    make(tmp_path / "what.keras")
+    with pytest.raises(InputError, match=message):
+        evaluate(tmp_path / "what.keras", data)
+
+
+def test_settings_of_masks_are_said_where_masks_are_judged(data):
+    for settings in ({"classes": 2}, {"masks": "binary"}, {"channels": "0"}):
+        with pytest.raises(InputError, match=f"A net knows of its masks .* Leave {next(iter(settings))} out"):
+            subject_of(SAVED, data, settings)
+    assert subject_of(SAVED, data, {"group": "^."}).group == "^."
+    assert subject_of(data / "masks", data, {"classes": "a,b"}).classes == ("a", "b")
+    with pytest.raises(InputError, match="Where masks are judged .* are said of the data; received epochs"):
+        subject_of(data / "masks", data, {"epochs": 3})
+    with pytest.raises(InputError, match="Files are paired by"):
+        subject_of(SAVED, data, {"epochs": 3})
+
+
+def test_a_bundle_scores_as_its_run_and_is_left_as_it_is(data, tmp_path):
+    run, bundle = shutil.copytree(SAVED, tmp_path / "run"), make_bundle(tmp_path / "bundle")
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    own, other = evaluate(run, data), evaluate(bundle, data, out=tmp_path / "out")
+    np.testing.assert_array_equal(own.confusion, other.confusion)
+    np.testing.assert_array_equal(own.soft_dice, other.soft_dice)
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (stored["mean_iou"], stored["judged"]["kind"]) == (own.mean_iou, "bundle")
+    assert other.files == f"6 files of {data}; which files the bundle learnt from is not known"
+    assert json.loads((run / "evaluation.json").read_text())["judged"]["command"] == f"unet-tf evaluate {run} {data}"
+    with pytest.raises(InputError, match=r"holds bundle\.json\. Choose another --out"):
+        evaluate(bundle, data, out=bundle)
+
+
+def test_a_bundle_that_learnt_from_these_very_files_is_said(data, tmp_path):
+    learnt = hashlib.sha256("".join(known(data, *"abcdef")).encode()).hexdigest()
+    subject = subject_of(make_bundle(tmp_path / "bundle", learnt), data, {})
+    words = choose_files(subject, data, None, str).words
+    assert words(6, set(known(data, *"abcdef"))).endswith("learnt from these very files, and the scores flatter it")
+    assert words(5, set(known(data, *"abcde"))).endswith("which files the bundle learnt from is not known")
+
+
+def test_splits_that_nobody_knows_are_refused(data, tmp_path):
+    for what in (make_bundle(tmp_path / "bundle"), data / "masks"):
+        for split in ("train", "val", "test"):
+            with pytest.raises(InputError, match=f"has no {split} files; it has no splits. --split all scores all"):
+                evaluate(what, data, split)
+
+
+def test_the_out_of_a_run_may_be_elsewhere(data, tmp_path):
+    before = sorted(path.name for path in SAVED.iterdir())
+    evaluate(SAVED, data, out=tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert sorted(path.name for path in SAVED.iterdir()) == before

@@ -1,0 +1,92 @@
+"""Which files of a labelled folder one is judged on: those that it did not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from unet_tf.data.folder import SPLITS, Pair
+from unet_tf.data.layout import find_named
+from unet_tf.errors import InputError
+from unet_tf.evaluation.subject import Subject
+
+
+class Choice(NamedTuple):
+    """Which files of a folder are scored.
+
+    Attributes:
+        pairs: the files to look at.
+        where: they are.
+        words: number of files that counted, and their identities -> which they are.
+        counts: whether a file counts, by the identity of its image; None where each does.
+        nothing: what to say where none counts.
+    """
+
+    pairs: list[Pair]
+    where: str
+    words: Callable[[int, set[str]], str]
+    counts: Callable[[str], bool] | None = None
+    nothing: str = "A score needs a labelled file at least; received none."
+
+
+def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[[str], None]) -> Choice:
+    """Choose the files of a folder to score somebody on; none is read.
+
+    Args:
+        subject: who is judged.
+        data: the folder.
+        split: "train", "val", "test" or "all" for just these files; None for those that nobody learnt from.
+        say: gets what lies in the folder and is not used.
+
+    Raises:
+        InputError: files do not pair, or there is no such split.
+    """
+    found = find_named(data, subject.naming, subject.channels)
+    named = found.check()
+    for note in found.notes:
+        say(note)
+    everything = [pair for pairs in named.values() for pair in pairs]
+    trained, validated = subject.learnt("train"), subject.learnt("val")
+    learns = subject.kind != "masks"
+    seen = ", seen in training or not" * learns
+    if split == "all":
+        return Choice(everything, str(data), lambda count, _: f"all files of {data}{seen}")
+    if split is not None and split not in SPLITS:
+        raise InputError(f"A split must be one of {', '.join(SPLITS)}, all; received {split!r}.")
+    if split in named:
+        return Choice(named[split], f"{data} ({split})", lambda count, _: f"all {split} files of {data}{seen}")
+    listed = subject.learnt(split) if split else None
+    if split == "test" or (split is not None and not listed):
+        raise InputError(
+            f"{data} has no {split} files; it has {', '.join(filter(None, named)) or 'no splits'}. --split all scores "
+            "all of them."
+        )
+    if split is not None and listed:
+        return Choice(
+            everything,
+            str(data),
+            lambda count, _: f"the {split} files of the run in {data}{', from which it learnt' * (split == 'train')}",
+            listed.__contains__,
+            f"{data} holds none of the {len(listed)} {split} files of the run, which are known by their content. "
+            "Give the folder that it was trained on.",
+        )
+
+    name = next(name for name in ("test", "val", "train", "") if name in named)
+    where = f"{data / name}" if (data / name).is_dir() else f"{data} ({name})"
+
+    def words(count: int, found: set[str]) -> str:
+        text = f"{count} files of {where}"
+        if count < len(named[name]):
+            text += f", without {len(named[name]) - count} that the {subject.kind} learnt from"
+        if found & (validated or set()):
+            text += "; among them the validation files, by which the best epoch was chosen"
+        return text + ("" if trained is not None else f"; {subject.doubt(found)}")
+
+    return Choice(
+        named[name],
+        where,
+        words,
+        None if not trained else lambda known: known not in trained,
+        f"The run learnt from every image of {where}; a score needs others. (--split all scores them.)",
+    )

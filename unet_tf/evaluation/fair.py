@@ -1,0 +1,151 @@
+"""Two who are judged on the same terms: on files that neither learnt from, in the classes of one truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from unet_tf.data.channels import Channelled
+from unet_tf.data.fingerprint import identity
+from unet_tf.data.folder import Decoded, Pair, read_pair, title
+from unet_tf.errors import InputError
+from unet_tf.evaluation.choosing import choose_files
+from unet_tf.evaluation.mask_folder import MaskFolder
+from unet_tf.evaluation.subject import Answer, Net, Subject
+from unet_tf.labels import VOID
+from unet_tf.utils.progress import Progress
+from unet_tf.utils.signals import look
+
+NAMES = "AB"
+
+
+class SameFiles(NamedTuple):
+    """The files on which two are compared.
+
+    Attributes:
+        pairs: those that count.
+        left_out: names of those that one of the two learnt from.
+        words: which they are.
+    """
+
+    pairs: list[Pair]
+    left_out: tuple[str, ...]
+    words: str
+
+
+def same_terms(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
+    """Let all pair the files of the truth as the first net does, or the first of them without any.
+
+    Raises:
+        InputError: their classes have other names, or an image has other files for one of them.
+    """
+    first = judge_of(subjects)
+    for name, one in zip(NAMES, subjects, strict=True):
+        if sorted(one.real_classes) != sorted(first.real_classes):
+            listed = "; ".join(
+                f"{which} ({each.path}) has {', '.join(each.real_classes)}"
+                for which, each in zip(NAMES, subjects, strict=True)
+            )
+            raise InputError(f"Two that are compared must have the same classes: {listed}.")
+        if isinstance(one, Net) and one.channels.suffixes != first.channels.suffixes:
+            raise InputError(
+                f"Two that are compared must see the same files: {name} ({one.path}) reads images of "
+                f"{', '.join(one.channels.suffixes) or 'one file'}, {first.path} of "
+                f"{', '.join(first.channels.suffixes) or 'one file'}."
+            )
+    return tuple(replace(one, naming=first.naming) for one in subjects)
+
+
+def judge_of(subjects: Sequence[Subject]) -> Subject:
+    """Who says what the masks of the truth mean: the first net, or the first of all."""
+    return next((one for one in subjects if isinstance(one, Net)), subjects[0])
+
+
+def same_files(
+    subjects: Sequence[Subject], data: Path, split: str | None, say: Callable[[str], None], on_file: Progress
+) -> SameFiles:
+    """Choose the files of a folder on which all are judged: those that none of them learnt from.
+
+    Args:
+        subjects: as `same_terms` gives them.
+        data: the folder.
+        split: as of `choose_files`.
+        say: gets what lies in the folder and is not used.
+        on_file: called with (images done, images in all) while they are told by their content.
+
+    Raises:
+        InputError: files do not pair, there is no such split, or no file is left.
+    """
+    nets = {name: one for name, one in zip(NAMES, subjects, strict=True) if isinstance(one, Net)}
+    first = judge_of(subjects)
+    choice = choose_files(first, data, split, say)
+    quiet: Callable[[str], None] = lambda note: None  # noqa: E731
+    choices = {name: choose_files(one, data, split, quiet) for name, one in nets.items()}
+    known: dict[str, set[str]] = {name: set() for name in nets}
+    pairs, left_out = [], []
+    for done, pair in enumerate(choice.pairs, start=1):
+        look()
+        identities = {name: identity(_seen_by(one, pair).image) for name, one in nets.items()}
+        if all((counts := choices[name].counts) is None or counts(found) for name, found in identities.items()):
+            pairs.append(pair)
+            for name, found in identities.items():
+                known[name].add(found)
+        else:
+            left_out.append(title(pair))
+        on_file(done, len(choice.pairs))
+    if not pairs:
+        raise InputError(
+            f"Two must be compared on files that neither learnt from; of the {len(left_out)} of {choice.where} none is "
+            "such. Give others, or take all of them (--split all)."
+        )
+    words = f"{len(pairs)} files of {choice.where}"
+    if left_out:
+        words += f", without {len(left_out)} that A or B learnt from"
+    if split is not None:
+        words += ", seen in training or not" * bool(nets)
+    for name, one in nets.items() if split is None else ():
+        if one.learnt("train") is None:
+            words += f"; of {name}: {one.doubt(known[name])}"
+        elif known[name] & (one.learnt("val") or set()):
+            words += f"; among them validation files of {name}, by which its best epoch was chosen"
+    return SameFiles(pairs, tuple(left_out), words)
+
+
+def _seen_by(subject: Subject, pair: Pair) -> Channelled:
+    """The image of a pair, in the channels of a net."""
+    return replace(pair, channels=subject.channels).read()
+
+
+def answers_of(subject: Subject, others: Sequence[Subject], truth: Subject) -> Callable[[Pair, Decoded], Answer]:
+    """What one says of a file, in the ids of the classes of the truth, without probabilities.
+
+    Void where masks of the others are: then all are judged on the same pixels.
+
+    Args:
+        subject: whose answers.
+        others: with whom it is compared.
+        truth: who says what the masks of the truth mean.
+    """
+    wanted, ids = truth.real_classes, np.full(256, VOID, np.uint8)
+    ids[: subject.masks.real_classes] = [wanted.index(name) for name in subject.real_classes]
+    masks = [one for one in others if isinstance(one, MaskFolder) and one is not subject]
+
+    def answer(pair: Pair, decoded: Decoded) -> Answer:
+        own = decoded
+        if isinstance(subject, Net) and subject.channels != pair.channels:
+            seen = replace(pair, channels=subject.channels)
+            own = read_pair(seen, truth.masks)
+        found = subject.answer(pair, own)
+        objects = found.objects
+        if objects is None and decoded.objects is not None:
+            objects = subject.masks.objects(found.label)
+        label = ids[subject.masks.real_label(found.label)]
+        for one in masks:
+            label[one.answer(pair, decoded).label == VOID] = VOID
+        return Answer(label, None, objects)
+
+    return answer

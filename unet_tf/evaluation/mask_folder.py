@@ -1,0 +1,142 @@
+"""Masks in files as who is judged: another program's, a second annotator's, or those that `predict` wrote."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.config import TrainConfig
+from unet_tf.data.folder import PREDICTED, Decoded, Pair, title
+from unet_tf.data.layout import find_named
+from unet_tf.data.mask_kind import recognise
+from unet_tf.data.palette import find_palette
+from unet_tf.data.pictures import read_mask
+from unet_tf.data.unknown_values import UnknownValues
+from unet_tf.errors import InputError, about
+from unet_tf.evaluation.mask_kinds import Reading, check_tables, in_words, read_as
+from unet_tf.evaluation.mask_pairs import INSTANCES, foreign_predictions, pair_masks
+from unet_tf.evaluation.subject import Answer, Subject
+from unet_tf.labels import VOID
+
+log = logging.getLogger("unet_tf")
+
+
+@dataclass
+class MaskFolder(Subject):
+    """A folder of masks whose names pair with the pictures of a data folder.
+
+    They have no probabilities, and learnt from no file. Pixels in which they alone are void count nowhere.
+
+    Attributes:
+        data: the folder of the pictures and of the truth.
+        everything: all pairs of the data.
+        files: picture -> mask, of the pictures that are judged.
+        reading: how these masks are read, once it is known.
+        pixels: those of the pictures that were answered which count in the truth, and how many the masks leave void.
+    """
+
+    data: Path = Path()
+    everything: tuple[Pair, ...] = ()
+    files: dict[Pair, Path] = field(default_factory=dict)
+    reading: Reading | None = None
+    pixels: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def open(cls, path: Path, data: Path, config: TrainConfig, like: Subject | None = None) -> MaskFolder:
+        """Find the pairs of the data, and how their masks say the classes.
+
+        Args:
+            path: the folder of masks.
+            data: the folder of the pictures and of the truth.
+            config: what a person says of these.
+            like: who reads the truth already, as a net that learnt it.
+
+        Raises:
+            InputError: the files of the data do not pair, or leave open what their masks mean.
+        """
+        naming, channels = (config.naming, config.source) if like is None else (like.naming, like.channels)
+        everything = tuple(pair for pairs in find_named(data, naming, channels).check().values() for pair in pairs)
+        if like is None:
+            masks, classes, why = recognise(everything, config.mask_settings, find_palette(data))
+            log.info(f"masks of the truth: {in_words(masks, classes)}; {why}")
+        else:
+            masks, classes = like.masks, like.classes
+        return cls("masks", path, classes, masks, naming, channels, config.group, data, everything)
+
+    def ready(self, pairs: Sequence[Pair]) -> None:
+        """Find the masks of these pictures, and tell how they say the classes."""
+        self.files = pair_masks(self.path, pairs, self.everything)
+        self.pixels = 0, 0
+        own = [replace(pair, mask=file) for pair, file in self.files.items()]
+        self.reading = read_as(self.path, own, self.masks, self.real_classes, find_palette(self.data))
+        if self.reading.masks.kind == self.masks.kind == "index":
+            check_tables(own, pairs)
+        log.info(f"masks of {self.path}: {self.reading.words}")
+        for note in foreign_predictions(self.files):
+            log.warning(note)
+        if same := sum(pair.mask.resolve() == file.resolve() for pair, file in self.files.items()):
+            log.warning(
+                f"{same} of {len(pairs)} masks of {self.path} are the very files of the truth: their score can only be "
+                "1."
+            )
+
+    def answer(self, pair: Pair, decoded: Decoded) -> Answer:
+        """Read the mask of a picture.
+
+        Raises:
+            InputError: it cannot be read, has another size than the picture, or holds what is no class.
+        """
+        file = self.files[pair]
+        if self.reading is None:
+            raise ValueError("its files must be ready before it answers")
+        mask = self._read(pair, file, decoded.label.shape)
+        name = f"{file}{f', page {pair.page}' if pair.page else ''}"
+        try:
+            label = self.reading.label(mask, name)
+        except UnknownValues as error:
+            raise InputError(
+                f"{error} It is judged, and must hold the classes of the truth: {', '.join(self.real_classes)}.", file
+            ) from error
+        counted = decoded.label != VOID
+        before, void = self.pixels
+        self.pixels = before + int(counted.sum()), void + int((label[counted] == VOID).sum())
+        return Answer(label, None, self._objects(pair, file, mask))
+
+    def _read(self, pair: Pair, file: Path, shape: tuple[int, ...]) -> NDArray:
+        """The mask of a picture as it lies in a file, of the picture's size."""
+        masks = self.masks if self.reading is None else self.reading.masks
+        with about(file):
+            mask = read_mask(file, pair.page, masks.ids, masks.tolerance > 0)
+        if mask.shape[:2] != shape:
+            sizes = [f"{height}x{width}" for height, width in (shape, mask.shape[:2])]
+            raise InputError(
+                f"A mask that is judged must have the size of its picture: {file} is {sizes[1]}, {title(pair)} "
+                f"{sizes[0]}. Export it at that size.",
+                file,
+            )
+        return mask
+
+    def _objects(self, pair: Pair, file: Path, mask: NDArray) -> NDArray | None:
+        """The ids of objects of masks that hold some, or that `predict` wrote beside the mask."""
+        beside = file.with_name(f"{file.stem}{INSTANCES}.tif")
+        if self.masks.kind != "instance":
+            return None
+        if (file.parent / PREDICTED).is_file() and beside.is_file():
+            return self._read(pair, beside, mask.shape[:2])
+        if self.reading is None or self.reading.masks.kind != "instance":
+            return None
+        return np.where(np.isin(mask, self.reading.masks.void), 0, mask)
+
+    @property
+    def words(self) -> str:
+        """How the masks were read, and how much of them is void."""
+        counted, void = self.pixels
+        share = f"; {void / counted:.2%} of the pixels are void in them alone, and count nowhere" if void else ""
+        predicted = any((folder / PREDICTED).is_file() for folder in {file.parent for file in self.files.values()})
+        unknown = "; predict wrote them, and which files its net learnt from is not known" if predicted else ""
+        return f"the masks of {self.path}, read as {self.reading.words if self.reading else ''}{share}{unknown}"

@@ -1,0 +1,170 @@
+"""How masks that are judged say the classes: as those of the truth, or in a way of their own that tells by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.folder import Pair
+from unet_tf.data.mask_kind import MaskSettings, recognise
+from unet_tf.data.mask_looks import MaskLook, look_at_masks
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.palette import Palette, find_palette
+from unet_tf.data.pictures import read_mask
+from unet_tf.errors import InputError
+from unet_tf.labels import VOID
+
+TABLES = 8
+"""Masks whose colour tables are compared with those of the truth."""
+
+
+class Reading(NamedTuple):
+    """How masks are read.
+
+    Attributes:
+        masks: their convention.
+        ids: (256,) uint8, label id of `masks` -> that of the truth.
+        words: what stands for which class.
+    """
+
+    masks: MaskFormat
+    ids: NDArray[np.uint8]
+    words: str
+
+    def label(self, mask: NDArray, name: str) -> NDArray[np.uint8]:
+        """Read label ids of the truth out of a mask: (H, W) or (H, W, 3) -> (H, W).
+
+        Raises:
+            InputError: the mask holds another value.
+        """
+        return self.ids[self.masks.label(mask, name)]
+
+
+def read_as(
+    folder: Path, pairs: Sequence[Pair], truth: MaskFormat, classes: tuple[str, ...], palette: Palette | None
+) -> Reading:
+    """Tell how masks that are judged are read, so that they give the ids of the classes of the truth.
+
+    As the truth, where they hold nothing else; else by what they hold: 0/255 beside 0/1, ids of objects, other ids in
+    the order of the classes, the colours of a `label_colors.txt` of their own.
+
+    Args:
+        folder: of the masks.
+        pairs: pictures with these masks.
+        truth: how the masks of the truth say the classes.
+        classes: names of these.
+        palette: of the truth, where it has one.
+
+    Raises:
+        InputError: they leave open which class is meant, or have others.
+    """
+    own = find_palette(folder)
+    alike = Reading(truth, np.arange(256, dtype=np.uint8), in_words(truth, classes))
+    if own is None and _are_alike(truth, pairs):
+        return alike
+    void = tuple(",".join(map(str, colour)) for colour in truth.void if isinstance(colour, tuple)) if not own else ()
+    names = classes if own is None and palette is None else None
+    settings = MaskSettings("auto", names, void, truth.inverted, truth.tolerance)
+    try:
+        found = recognise(pairs, settings, own or palette)
+    except InputError as error:
+        if error.file is not None:  # one of them cannot be read, or shows colours that nothing explains
+            raise
+        if truth.tolerance:
+            return alike
+        why, _, _ = str(error).partition(". ")
+        raise InputError(
+            f"The masks of {folder} must say the classes {', '.join(classes)} as the truth does "
+            f"({in_words(truth, classes)}), or so that they tell by themselves. {why.rstrip('.')}. Write them as the "
+            "truth is written; --masks, --classes and --void speak of the truth.",
+            folder,
+        ) from error
+    if sorted(found.classes) != sorted(classes):
+        raise InputError(
+            f"What is judged must have the classes of the truth, {', '.join(classes)}; {folder} has "
+            f"{', '.join(found.classes)}.",
+            folder,
+        )
+    ids = np.full(256, VOID, np.uint8)
+    ids[: len(classes)] = [classes.index(name) for name in found.classes]
+    return Reading(found.masks, ids, in_words(found.masks, found.classes))
+
+
+def in_words(masks: MaskFormat, classes: Sequence[str]) -> str:
+    """What stands for which class.
+
+    Example:
+        >>> in_words(MaskFormat("binary", values=(0, 255)), ("background", "cell"))
+        'binary, 0 background, 255 cell'
+    """
+    if masks.kind == "instance":
+        return "ids of objects"
+    values: Sequence[int | tuple[int, ...]] = masks.colours or masks.values
+    named = [f"{_shown(value)} {name}" for value, name in zip(values, classes, strict=False)]
+    return ", ".join([masks.kind, *named[:4], *["..."] * (len(named) > 4)])
+
+
+def check_tables(pairs: Sequence[Pair], truths: Sequence[Pair]) -> None:
+    """Raise InputError where masks have the colours of the truth in another order, so that ids mean other classes.
+
+    Args:
+        pairs: pictures with the masks that are judged, which are read as ids.
+        truths: the same with the masks of the truth.
+    """
+    own, others = _table(pairs), _table(truths)
+    moved = [number for number in own if others.get(number, own[number]) != own[number]]
+    if moved and set(own.values()) <= set(others.values()):
+        number = min(moved)
+        raise InputError(
+            f"An id must mean one class in the truth and in what is judged: by the colour tables {number} is "
+            f"{_shown(others[number])} in {truths[0].mask.parent} and {_shown(own[number])} in "
+            f"{pairs[0].mask.parent}. Write both with one table.",
+            pairs[0].mask,
+        )
+
+
+def _table(pairs: Sequence[Pair]) -> dict[int, tuple[int, ...]]:
+    """The colour of each id that some masks hold, where their files have a table."""
+    found: dict[int, tuple[int, ...]] = {}
+    for pair in pairs[:: -(-len(pairs) // TABLES)]:
+        ids, shown = (read_mask(pair.mask, pair.page, stored, allow_jpeg=True) for stored in (True, False))
+        if ids.ndim == 2 and shown.ndim == 3:
+            numbers, places = np.unique(ids, return_index=True)
+            colours = shown.reshape(-1, 3)[places].tolist()
+            found |= dict(zip(numbers.tolist(), map(tuple, colours), strict=True))
+    return found
+
+
+def _are_alike(truth: MaskFormat, pairs: Sequence[Pair]) -> bool:
+    """Whether masks are read as the truth is: they hold its values, and in two classes no void in the place of one."""
+    void = {value for value in truth.void if isinstance(value, int)} | ({VOID} if truth.kind == "index" else set())
+    known = set(truth.values) - void
+    for looks, complete in look_at_masks(pairs, truth.tolerance > 0):
+        tables = [look.has_table for look in looks if look.coloured]
+        if truth.kind == "palette":
+            return any(not has_table for has_table in tables)
+        if not all(tables) or (tables and not truth.ids):
+            return False
+        if truth.kind == "instance":
+            if tables or _several(looks, void) or complete:
+                return not tables and _several(looks, void)
+            continue
+        values = {value for look in looks for value in (look.ids if truth.ids else look.counts)}
+        if not values <= known | void:
+            return False
+        if len(values & known) > 1:
+            return True
+    return truth.num_classes > 2 or not values & void
+
+
+def _several(looks: Sequence[MaskLook], void: set[int]) -> bool:
+    """Whether a mask has more than one object."""
+    return any(len(look.ids.keys() - void - {0}) > 1 for look in looks)
+
+
+def _shown(value: int | tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)

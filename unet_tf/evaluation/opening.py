@@ -1,0 +1,113 @@
+"""What a path is that is to be judged: a run, a bundle, the folder of a cross-validation, or masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unet_tf.config import NAMING, TrainConfig, config_changes, naming_changes
+from unet_tf.data.folder import scan_all
+from unet_tf.edge.description import BUNDLE_DESCRIPTION
+from unet_tf.errors import InputError
+from unet_tf.evaluation.mask_folder import MaskFolder
+from unet_tf.evaluation.subject import Net, Subject
+from unet_tf.prediction.predict import predictor_of
+from unet_tf.prediction.predictor import read_bundle
+from unet_tf.run import Run
+
+OF_NETS = (*NAMING, "group")
+OF_MASKS = ("classes", "masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context")
+"""Settings of the data where a net is judged, and those beside them where masks are, which know nothing of it."""
+Whom = Run | str | Path
+
+
+def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any]) -> Subject:
+    """Open who is to be judged, told by what lies there.
+
+    Args:
+        what: a run, or its folder; the folder of a bundle or of a cross-validation; or a folder of masks.
+        data: labelled files.
+        settings: what is said of these: `OF_NETS`, and `OF_MASKS` for masks.
+
+    Raises:
+        InputError: it is none of these, or a setting is none of its own.
+    """
+    return subjects_of([what], data, settings)[0]
+
+
+def subjects_of(whom: Sequence[Whom], data: str | Path, settings: Mapping[str, Any]) -> list[Subject]:
+    """Open several who are judged on the same files: masks read the truth as the first net does, or the first of all.
+
+    Raises:
+        InputError: as `subject_of` does.
+    """
+    opened = [_net(one, settings) for one in whom]
+    first: Subject | None = next((one for one in opened if isinstance(one, Net)), None)
+    subjects: list[Subject] = []
+    for one in opened:
+        subjects.append(one if isinstance(one, Net) else _masks(one, Path(data), settings, first))
+        first = first or subjects[0]
+    return subjects
+
+
+def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
+    """Open whatever has a net; of masks give the folder."""
+    if isinstance(what, Run):
+        return _run(what, settings)
+    path = Path(what)
+    if (path / Run.CONFIG).is_file():
+        return _run(Run(path), settings)
+    if (path / BUNDLE_DESCRIPTION).is_file():
+        found, config = read_bundle(path), _of_net(settings)
+        known = found.classes, found.masks, config.naming, found.channels, config.group
+        return Net("bundle", path, *known, net=path, fingerprint=found.origin.data["fingerprint"])
+    if path.is_dir() and (members := [one.parent for one in sorted(path.glob(f"*/{Run.CONFIG}"))]):
+        return _runs(path, tuple(map(Run, members)), settings)
+    if path.is_dir() and any(listing.pictures for _, listing in scan_all(path)):
+        return path
+    there = (
+        f"it has no {Run.CONFIG}" if path.is_dir() else "it is a file" if path.exists() else "there is no such folder"
+    )
+    raise InputError(
+        f"{path} is no run: {there}. It is no bundle ({BUNDLE_DESCRIPTION}) and holds no masks either. Give the folder "
+        "that train --out or export --out filled, or a folder of masks.",
+        path,
+    )
+
+
+def _run(run: Run, settings: Mapping[str, Any]) -> Net:
+    config = _of_net(settings, run.config)
+    return Net("run", run.path, run.classes, run.masks, config.naming, run.channels, config.group, run, (run,))
+
+
+def _runs(path: Path, runs: tuple[Run, ...], settings: Mapping[str, Any]) -> Net:
+    predictor, config = predictor_of(path), _of_net(settings, runs[0].config)
+    seen = predictor.classes, predictor.masks, config.naming, predictor.channels
+    return Net("runs", path, *seen, config.group, path, runs)
+
+
+def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> TrainConfig:
+    """The settings of a net's data, with what is said beside them.
+
+    Raises:
+        InputError: something is said that a net knows.
+    """
+    if known := [name for name in settings if name in OF_MASKS]:
+        raise InputError(
+            f"A net knows of its masks and channels; {', '.join(OF_MASKS)} are said where masks are judged. Leave "
+            f"{', '.join(known)} out."
+        )
+    naming_changes({name: value for name, value in settings.items() if name != "group"})
+    return replace(config or TrainConfig(), **config_changes(dict(settings)))
+
+
+def _masks(path: Path, data: Path, settings: Mapping[str, Any], like: Subject | None) -> MaskFolder:
+    if others := settings.keys() - {*OF_NETS, *OF_MASKS}:
+        raise InputError(
+            f"Where masks are judged {', '.join((*OF_NETS, *OF_MASKS))} are said of the data; received "
+            f"{', '.join(sorted(others))}."
+        )
+    config = replace(TrainConfig(), **config_changes(dict(settings)))
+    return MaskFolder.open(path, data, config, like)

@@ -1,0 +1,162 @@
+"""Who is judged: whoever gives each pixel of a labelled picture a class, such as the net of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.channels import ALL, Channels
+from unet_tf.data.folder import Decoded, Pair, title
+from unet_tf.data.layout import ANY
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.naming import Naming
+from unet_tf.errors import InputError
+from unet_tf.prediction.predict import predictor_of
+from unet_tf.prediction.predictor import Predictor
+from unet_tf.run import Run
+
+
+class Answer(NamedTuple):
+    """What is said of one picture.
+
+    Attributes:
+        label: (H, W) class ids; void where nothing is said.
+        probabilities: (H, W, num_classes); None of who has none.
+        objects: (H, W) ids of objects; None where `MaskFormat.objects` parts them.
+    """
+
+    label: NDArray[np.uint8]
+    probabilities: NDArray[np.float32] | None = None
+    objects: NDArray | None = None
+
+
+@dataclass
+class Subject(ABC):
+    """Who is judged, and what judging needs to know of it.
+
+    Attributes:
+        kind: "run", "bundle", "runs" (of a cross-validation) or "masks".
+        path: where it lies.
+        classes: names of its classes.
+        masks: how the masks of the truth say the classes; `answer` gives ids of these.
+        naming: how the files of the truth pair.
+        channels: which channels of the images it sees.
+        group: regular expression; files in whose names it finds the same text belong together.
+    """
+
+    kind: str
+    path: Path
+    classes: tuple[str, ...]
+    masks: MaskFormat
+    naming: Naming = ANY
+    channels: Channels = ALL
+    group: str | None = None
+
+    @abstractmethod
+    def answer(self, pair: Pair, decoded: Decoded) -> Answer:
+        """Say the class of each pixel of a picture, and not look at its label.
+
+        Raises:
+            InputError: it cannot.
+        """
+
+    def ready(self, pairs: Sequence[Pair]) -> None:  # noqa: B027 - a net always is
+        """Look, before the first answer, whether it can answer for all of these files.
+
+        Raises:
+            InputError: it cannot.
+        """
+
+    def learnt(self, split: str) -> set[str] | None:
+        """Identities of the images that were its "train" or "val"; None where nobody knows them."""
+        return set()
+
+    @property
+    def real_classes(self) -> tuple[str, ...]:
+        """Names of the classes that a person means: without that of the borders."""
+        return self.classes[: self.masks.real_classes]
+
+    def doubt(self, known: set[str]) -> str:
+        """What is to be said of images, by their identity, where nobody knows what it learnt from."""
+        return ""
+
+    @property
+    def home(self) -> Path | None:
+        """The folder that keeps its scores where no other is named; None where none does."""
+        return None
+
+    @property
+    def words(self) -> str:
+        """What has to be known of its answers to read the scores, once they are given; "" for nothing."""
+        return ""
+
+
+@dataclass
+class Net(Subject):
+    """The net of a run or bundle, or the nets of a cross-validation.
+
+    Attributes:
+        net: what `predictor_of` opens.
+        runs: in whose folders the files that it learnt from are listed.
+        fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it learnt from.
+    """
+
+    net: Run | Path = Path()
+    runs: tuple[Run, ...] = ()
+    fingerprint: str = ""
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The net, loaded when it is first asked."""
+        return predictor_of(self.net)
+
+    def answer(self, pair: Pair, decoded: Decoded) -> Answer:
+        """Predict a picture, as `unet_tf.predict` does."""
+        return said(lambda: self.predictor.probabilities(decoded.image, nodata=decoded.nodata), pair)
+
+    def learnt(self, split: str) -> set[str] | None:
+        """Identities of the images that were "train" or "val"; None of a bundle."""
+        return set().union(*(run.files(split) for run in self.runs)) if self.runs else None
+
+    def doubt(self, known: set[str]) -> str:
+        """Whether these are the images that a bundle learnt from, of which it knows no more than all together."""
+        if hashlib.sha256("".join(sorted(known)).encode()).hexdigest() == self.fingerprint:
+            return f"the {self.kind} learnt from these very files, and the scores flatter it"
+        return f"which files the {self.kind} learnt from is not known"
+
+    @property
+    def home(self) -> Path | None:
+        """The folder of a run."""
+        return self.path if self.kind == "run" else None
+
+
+def said(predict: Callable[[], NDArray], pair: Pair) -> Answer:
+    """What probabilities, (H, W, num_classes), say of a file.
+
+    Raises:
+        InputError: the net does not take the image, or a probability is not finite.
+    """
+    try:
+        probabilities = predict()
+    except InputError as error:
+        raise InputError(f"{title(pair)}: {error}", pair.image) from error
+    if not np.isfinite(probabilities).all():
+        raise InputError(
+            f"{title(pair)}: probabilities must be finite; the net gives NaN or infinity. Train it again, with a lower "
+            "--learning-rate or in float32.",
+            pair.image,
+        )
+    return Answer(probabilities.argmax(-1).astype(np.uint8), probabilities)
+
+
+def by_function(predict_fn: Callable[[NDArray], NDArray]) -> Callable[[Pair, Decoded], Answer]:
+    """The answers of a function of (H, W, C) pixels to probabilities; what was not measured has the median there."""
+    return lambda pair, decoded: said(lambda: predict_fn(decoded.filled), pair)
