@@ -26,6 +26,7 @@ from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
 from unet_tf.evaluation.sums import Sums
+from unet_tf.prediction.folds import Folds, opened
 from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
@@ -110,11 +111,11 @@ def judge(
         raise InputError(nothing)
     judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
     counted = sums.confusion, sums.soft_dice, sums.boundary
-    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases))
+    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases), sums=sums)
 
 
 def evaluate(
-    run: Run | str | Path,
+    run: Run | Folds | str | Path,
     data: str | Path,
     split: str | None = None,
     on_image: Progress = unseen,
@@ -123,7 +124,8 @@ def evaluate(
     """Score a run on files that it did not learn from; writes `evaluation.json`, panels and `report.html` into it.
 
     Args:
-        run: a run, or its folder.
+        run: a run, or its folder; or the folder of a cross-validation, where each file is judged by the mean of those
+            nets that have not learnt from it. That folder gets no page of it.
         data: folder of images and masks, as `unet_tf.train` takes it. Of its `test/`, else `val/`, else `train/`, else
             all its files, those with the pixels of a training image are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
@@ -146,7 +148,7 @@ def evaluate(
 
 
 def evaluate_run(
-    run: Run | str | Path,
+    run: Run | Folds | str | Path,
     data: str | Path,
     split: str | None = None,
     on_image: Progress = unseen,
@@ -154,40 +156,56 @@ def evaluate_run(
     **naming: str,
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
-    run = run if isinstance(run, Run) else Run(run)
+    run = run if isinstance(run, Run | Folds) else opened(run)
+    with stoppable():
+        result = judge_net(run, data, split, on_image, say, **naming)
+        try:
+            _store(run, result)
+        except (InputError, OSError) as error:
+            raise NotStored(f"The scores cannot be stored in {run.path}. {error}", result) from error
+    return result
+
+
+def judge_net(
+    run: Run | Folds,
+    data: str | Path,
+    split: str | None = None,
+    on_image: Progress = unseen,
+    say: Callable[[str], None] = lambda note: None,
+    **naming: str,
+) -> Evaluation:
+    """Do what `evaluate_run` does, and store nothing."""
     choice = choose_files(run, Path(data), split, say, replace(run.config, **naming_changes(naming)).naming)
     found: set[str] = set()
+    known = ""
 
     def counts(image: NDArray) -> bool:
+        nonlocal known
         known = identity(image)
         if choice.counts(known):
             found.add(known)
         return known in found
 
     def probabilities(image: NDArray) -> NDArray:
-        return predict(run, image, probabilities=True)
+        return predict(run.unseen(known) if isinstance(run, Folds) else run, image, probabilities=True)
 
     def seen(decoded: Decoded) -> NDArray:
         return np.asarray(run.normalisation.measured(decoded.image, decoded.nodata)[:, :])  # as predict gives it
 
-    with stoppable():
-        result = judge(
-            probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group, seen
-        )
-        result = replace(result, files=choice.words(len(result.judged), found))
-        try:
-            _store(run.path, result, run.masks)
-        except (InputError, OSError) as error:
-            raise NotStored(f"The scores cannot be stored in {run.path}. {error}", result) from error
-    return result
+    result = judge(
+        probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group, seen
+    )
+    words = choice.words(len(result.judged), found)
+    return replace(result, files=f"{words}; {run.judges}" if isinstance(run, Folds) else words)
 
 
-def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:
-    """Write scores, panels and page into a run folder."""
-    with replacing(folder / Run.EVALUATION) as temporary:
+def _store(run: Run | Folds, result: Evaluation) -> None:
+    """Write scores, panels and page into the folder of a run; the page of a cross-validation is another one."""
+    with replacing(run.path / Run.EVALUATION) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
-    write_panels(folder / Run.PANELS, result.cases, result.classes, masks)
-    write_report(folder)
+    write_panels(run.path / Run.PANELS, result.cases, result.classes, run.masks)
+    if isinstance(run, Run):
+        write_report(run.path)
 
 
 class Choice(NamedTuple):
@@ -207,7 +225,7 @@ class Choice(NamedTuple):
 
 
 def choose_files(
-    run: Run, data: Path, split: str | None, say: Callable[[str], None], naming: Naming | None = None
+    run: Run | Folds, data: Path, split: str | None, say: Callable[[str], None], naming: Naming | None = None
 ) -> Choice:
     """Choose the files of a folder to score a run on; none is read.
 

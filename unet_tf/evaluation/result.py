@@ -17,6 +17,7 @@ from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_score
 from unet_tf.evaluation.intervals import bootstrap
 from unet_tf.evaluation.metrics import Scores, scores, scores_of
 from unet_tf.evaluation.panels import Case
+from unet_tf.evaluation.sums import Sums
 from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, MethodScores
 
 MEANS = ("mean_iou", "mean_dice", "pixel_accuracy")
@@ -53,6 +54,8 @@ class Evaluation:
             two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
         cases: the worst files and the best one, small, to be drawn.
+        sums: what was counted, so that evaluations of several sets of files can be put together
+            (`unet_tf.evaluation.merging`).
     """
 
     classes: tuple[str, ...]
@@ -63,6 +66,7 @@ class Evaluation:
     baselines: dict[str, NDArray[np.int64]]
     files: str = ""
     cases: tuple[Case, ...] = ()
+    sums: Sums | None = None
 
     @property
     def per_file(self) -> list[tuple[Pair, float]]:

@@ -44,6 +44,13 @@ class Sums:
             self.mass[c] += np.square(believed, dtype=np.float64).sum() + truth.sum()
         return marginals(own)
 
+    def __add__(self, other: Sums) -> Sums:
+        """The counts of the files of both."""
+        total = Sums(self.num_classes)
+        for name in vars(self).keys() - {"num_classes"}:
+            setattr(total, name, getattr(self, name) + getattr(other, name))
+        return total
+
     @property
     def baselines(self) -> dict[str, NDArray[np.int64]]:
         """The confusion matrices of what needs no net, by name."""
