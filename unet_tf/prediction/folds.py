@@ -98,9 +98,7 @@ class Folds:
     def cost(self) -> str:
         """What the mean costs, in words."""
         count = len(self.runs)
-        return (
-            f"{self.path}: the mean of {count} nets, which takes {count} times the time of one, and their place on disk"
-        )
+        return f"{self.path}: the mean of {count} nets, {count} times the time of one, and {count} times its size"
 
     @property
     def judges(self) -> str:
