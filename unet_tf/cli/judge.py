@@ -15,7 +15,8 @@ from unet_tf.utils.stderr import quiet_tensorflow
 
 
 @app.command(
-    epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test"
+    epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test\n\n"
+    "unet-tf evaluate runs/folds cells/  (each file by the nets that have not learnt from it)"
 )
 @with_settings(*NAMING)
 def evaluate(
@@ -24,10 +25,11 @@ def evaluate(
     settings: dict[str, Any],
     split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
 ) -> None:
-    """Score a run on files it did not learn from, beside two trivial baselines."""
+    """Score a run, or those of a cross-validation, on files they did not learn from, beside two trivial baselines."""
     quiet_tensorflow()
     import unet_tf
     from unet_tf.evaluation.evaluate import NotStored
+    from unet_tf.prediction.folds import holds_folds
 
     try:
         with show_log(), working() as bars:
@@ -36,4 +38,5 @@ def evaluate(
         print_table_of_scores(error.evaluation.to_json())
         raise
     print_table_of_scores(result.to_json())
-    console.print(f"Report: {literal(str(run / Run.REPORT))}")
+    if not holds_folds(run):
+        console.print(f"Report: {literal(str(run / Run.REPORT))}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,9 +108,7 @@ def judge(
         on_image(done, len(pairs))
     if not judged:
         raise InputError(nothing)
-    judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
-    counted = sums.confusion, sums.soft_dice, sums.boundary
-    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases), sums=sums)
+    return Evaluation.of(classes, sums, judged, gallery.cases)
 
 
 def evaluate(
@@ -125,7 +122,7 @@ def evaluate(
 
     Args:
         run: a run, or its folder; or the folder of a cross-validation, where each file is judged by the mean of those
-            nets that have not learnt from it. That folder gets no page of it.
+            nets that have not learnt from it; nothing is written then.
         data: folder of images and masks, as `unet_tf.train` takes it. Of its `test/`, else `val/`, else `train/`, else
             all its files, those with the pixels of a training image are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
@@ -159,8 +156,10 @@ def evaluate_run(
     run = run if isinstance(run, Run | Folds) else opened(run)
     with stoppable():
         result = judge_net(run, data, split, on_image, say, **naming)
+        if isinstance(run, Folds):
+            return result
         try:
-            _store(run, result)
+            _store(run.path, result, run.masks)
         except (InputError, OSError) as error:
             raise NotStored(f"The scores cannot be stored in {run.path}. {error}", result) from error
     return result
@@ -199,13 +198,12 @@ def judge_net(
     return replace(result, files=f"{words}; {run.judges}" if isinstance(run, Folds) else words)
 
 
-def _store(run: Run | Folds, result: Evaluation) -> None:
-    """Write scores, panels and page into the folder of a run; the page of a cross-validation is another one."""
-    with replacing(run.path / Run.EVALUATION) as temporary:
+def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:
+    """Write scores, panels and page into a run folder."""
+    with replacing(folder / Run.EVALUATION) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
-    write_panels(run.path / Run.PANELS, result.cases, result.classes, run.masks)
-    if isinstance(run, Run):
-        write_report(run.path)
+    write_panels(folder / Run.PANELS, result.cases, result.classes, masks)
+    write_report(folder)
 
 
 class Choice(NamedTuple):

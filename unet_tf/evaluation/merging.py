@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 import operator
 from collections.abc import Sequence
 
@@ -41,10 +40,8 @@ def merged(evaluations: Sequence[Evaluation], files: str = "", group: str | None
         if (one.image, one.page) == (next_one.image, next_one.page):
             raise InputError(f"A file must be judged once; {title(one)} was judged twice.", one.image)
     judged = [one._replace(group=part) for one, part in zip(judged, parts_of(pairs, group), strict=True)]
-    judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
-    gallery, sums = Gallery(), functools.reduce(operator.add, counts)
+    gallery = Gallery()
     for case in (case for evaluation in evaluations for case in evaluation.cases):
         gallery.keep(case)
-    counted = sums.confusion, sums.soft_dice, sums.boundary
-    cases = tuple(gallery.cases)
-    return Evaluation(evaluations[0].classes, *counted, judged, sums.baselines, files, cases, sums)
+    sums = functools.reduce(operator.add, counts)
+    return Evaluation.of(evaluations[0].classes, sums, judged, gallery.cases, files)

@@ -68,6 +68,15 @@ class Evaluation:
     cases: tuple[Case, ...] = ()
     sums: Sums | None = None
 
+    @classmethod
+    def of(
+        cls, classes: tuple[str, ...], sums: Sums, judged: list[Judged], cases: Sequence[Case], files: str = ""
+    ) -> Evaluation:
+        """Make an evaluation of what was counted, and of each file."""
+        judged = sorted(judged, key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
+        counted = sums.confusion, sums.soft_dice, sums.boundary
+        return cls(classes, *counted, judged, sums.baselines, files, tuple(cases), sums)
+
     @property
     def per_file(self) -> list[tuple[Pair, float]]:
         """Each pair with the mean IoU of this file alone, worst first; NaN, for a file of void alone, last."""

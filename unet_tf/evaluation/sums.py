@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from copy import copy
+from dataclasses import is_dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.errors import InputError
 from unet_tf.evaluation.boundary import boundary_counts
 from unet_tf.evaluation.metrics import confusion_matrix, marginals, scores
 from unet_tf.labels import VOID
@@ -21,7 +25,6 @@ class Sums:
     """
 
     def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
         self.confusion, self.otsu = np.zeros((2, num_classes, num_classes), np.int64)
         self.overlap, self.mass = np.zeros((2, num_classes))
         self.boundary = np.zeros((6, num_classes), np.int64)
@@ -44,12 +47,14 @@ class Sums:
             self.mass[c] += np.square(believed, dtype=np.float64).sum() + truth.sum()
         return marginals(own)
 
+    @property
+    def num_classes(self) -> int:
+        """Of the net."""
+        return len(self.confusion)
+
     def __add__(self, other: Sums) -> Sums:
         """The counts of the files of both."""
-        total = Sums(self.num_classes)
-        for name in vars(self).keys() - {"num_classes"}:
-            setattr(total, name, getattr(self, name) + getattr(other, name))
-        return total
+        return added(self, other)
 
     @property
     def baselines(self) -> dict[str, NDArray[np.int64]]:
@@ -70,6 +75,26 @@ class Sums:
         found = np.full(self.num_classes, math.nan)
         found[occurs] = 2 * self.overlap[occurs] / self.mass[occurs]
         return found
+
+
+def added(one: Any, other: Any) -> Any:
+    """Add up two counters, attribute by attribute: what can be added is, and settings must be the same in both.
+
+    Settings are texts, tuples, lists, truth values, None and dataclasses. A counter within a counter is added so too,
+    but for one that says itself how (`__add__`).
+
+    Raises:
+        InputError: a setting differs.
+    """
+    total = copy(one)
+    for name, mine in vars(one).items():
+        theirs = getattr(other, name)
+        if mine is None or isinstance(mine, str | tuple | list | bool) or is_dataclass(mine):
+            if mine != theirs:
+                raise InputError(f"What was counted with other {name} cannot be put together: {mine} and {theirs}.")
+        else:
+            setattr(total, name, mine + theirs if hasattr(mine, "__add__") else added(mine, theirs))
+    return total
 
 
 def otsu_label(image: NDArray) -> NDArray[np.uint8]:

@@ -75,7 +75,11 @@ def model_card(name: str, description: Description, report: BundleReport) -> str
     header, *rows = bundle_iou_rows(report)
     parts += [_markdown(header, rows)] * bool(rows)
     parts.append("## Data")
-    held = f"{origin.data['val']} held out" if origin.data["val"] or description.nets == 1 else "none that all nets held out"
+    held = (
+        f"{origin.data['val']} held out"
+        if origin.data["val"] or description.nets == 1
+        else "none that all nets held out"
+    )
     parts.append(
         f"{origin.data['train']} pictures to learn from, {held}. Fingerprint (SHA-256 of "
         f"the sorted SHA-256 of the training pictures): `{origin.data['fingerprint']}`."
