@@ -80,6 +80,17 @@ def test_it_fills_arrays_of_any_size(folds, tmp_path):
     np.testing.assert_array_equal(found[sure], predict(folds, IMAGE)[sure])
 
 
+def test_each_net_has_its_own_temperature(folds, monkeypatch):
+    found, hashed, temperatures = Folds(folds), model_hash(folds), {"fold1": 1.0, "fold2": 3.0, "fold3": 0.5}
+    monkeypatch.setattr("unet_tf.prediction.folds._temperature", lambda run: temperatures[run.path.name])
+    by_hand = []
+    for name, run in found.runs.items():
+        logits = np.log(Predictor(run).probabilities(IMAGE)) / np.float32(temperatures[name])
+        by_hand.append(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
+    np.testing.assert_allclose(predict(found, IMAGE, probabilities=True), np.mean(by_hand, axis=0), atol=1e-5)
+    assert model_hash(folds) != hashed
+
+
 def test_the_last_folder_stays_loaded_until_a_net_changes(own_folds):
     kept = predictor_of(own_folds)
     assert predictor_of(str(own_folds)) is kept

@@ -93,9 +93,14 @@ def members_of(model: keras.Model) -> list[Member]:
         raise InputError(f"{model.name!r} must be a U-Net, or a mean of U-Nets that export made: {error}") from error
 
 
-def probabilities_of(model: keras.Model, found: Any) -> Any:
-    """Give the probabilities of what a model gave: the softmax of a net's logits, or what an ensemble gives itself."""
-    return found if nets_of(model) else keras.ops.softmax(found, axis=-1)
+def probabilities_of(model: keras.Model, found: Any, temperature: float = 1.0) -> Any:
+    """Give the probabilities of what a model gave: softmax(logits / temperature) of a net, or of an ensemble what came.
+
+    The nets of an ensemble have their temperatures in it.
+    """
+    if nets_of(model):
+        return found
+    return keras.ops.softmax(found if temperature == 1 else found / temperature, axis=-1)
 
 
 def parts_of(model: keras.Model) -> list[keras.Model]:

@@ -123,7 +123,7 @@ class Folds:
             own = run.normalisation
             scale = tuple(of_all / std for of_all, std in zip(common.std, own.std, strict=True))
             offset = ((of_all - mean) / std for of_all, mean, std in zip(common.mean, own.mean, own.std, strict=True))
-            members.append(Member(name, models[name], scale, tuple(offset)))
+            members.append(Member(name, models[name], scale, tuple(offset), _temperature(run)))
         return ensemble(members)
 
     @property
@@ -131,19 +131,20 @@ class Folds:
         """The same mean, ready to predict; kept until a net is replaced."""
         from unet_tf.model.inference import Network
 
-        state = [identity(run.path / Run.BEST) for run in self.runs.values()]
+        state = [identity(file) for file in files_of_nets(self.path)]
         if self._network is None or self._network[0] != state:
             self._network = state, Network(self.model)
         return self._network[1]
 
     @property
     def model_hash(self) -> str:
-        """SHA-256 of those of the files of the nets.
+        """SHA-256 of those of the files of the nets, and of their temperatures.
 
         Raises:
             InputError: one is missing.
         """
-        return hashlib.sha256(" ".join(run.model_hash for run in self.runs.values()).encode()).hexdigest()
+        words = (f"{run.model_hash} {_temperature(run)!r}" for run in self.runs.values())
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
     @property
     def scores(self) -> TrainedScores:
@@ -212,7 +213,13 @@ def opened(path: str | Path) -> Run | Folds:
 
 def files_of_nets(path: Path) -> list[Path]:
     """The files that what is predicted by a cross-validation depends on, as far as they are known by their names."""
-    return [path / SUMMARY, *(path / name / file for name in _begun(path) for file in (Run.CONFIG, Run.BEST))]
+    files = Run.CONFIG, Run.BEST, "calibration.json"
+    return [path / SUMMARY, *(path / name / file for name in _begun(path) for file in files)]
+
+
+def _temperature(run: Run) -> float:
+    """By which the logits of a run are divided, where it has found one."""
+    return float(getattr(getattr(run, "calibration", None), "temperature", 1.0))
 
 
 def _begun(path: Path) -> list[str]:
