@@ -51,8 +51,8 @@ class Folds:
 
     Each run has measured the normalisation of its own training images. Pixels are normalised as the first run does, and
     scaled from there to those of each net; a value that stands for "no measurement" in one run does so in all, and
-    counts as the first run's mean. How masks are drawn and objects told apart is alike in all runs of one
-    cross-validation, and is the first's.
+    counts as the first run's mean. How objects are told apart is the first run's too; all runs of one cross-validation
+    do it alike.
 
     Args:
         path: the folder that `crossval` filled.
@@ -264,7 +264,7 @@ def _check_alike(runs: dict[str, Run]) -> None:
             "channels": run.normalisation.channels,
             "pixels": run.normalisation.dtype,
             "files of a picture": run.channels,
-            "masks": run.masks,
+            "masks": replace(run.masks, neck=0.0, smallest=1, filled=False),  # measured on training objects
         }
         for name, run in runs.items()
     }
