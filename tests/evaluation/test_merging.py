@@ -56,9 +56,6 @@ def test_merged_is_as_judged_together(pairs, group):
     assert found.files == "all"
     assert_close({**found.to_json(), "files": ""}, wanted.to_json())
     assert [one.pair for one in found.judged] == [one.pair for one in wanted.judged]
-    assert [(case.title, case.value) for case in found.cases][:-1] == [
-        (case.title, case.value) for case in wanted.cases
-    ][:-1]
 
 
 def test_merged_can_be_merged_again(pairs):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from unet_tf.data.folder import title
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
-from unet_tf.evaluation.panels import Gallery
 from unet_tf.evaluation.result import Evaluation
 
 
@@ -23,7 +22,7 @@ def merged(evaluations: Sequence[Evaluation], files: str = "", group: str | None
         group: regular expression; files in whose names it finds the same text belong together, as `judge` takes it.
 
     Returns:
-        What `judge` gives for all files: counts are added, and no score is a mean of scores.
+        What `judge` gives for all files, but for cases to draw: counts are added, and no score is a mean of scores.
 
     Raises:
         InputError: there is none, they are of other classes, hold no counts, or a file is in two of them.
@@ -40,8 +39,4 @@ def merged(evaluations: Sequence[Evaluation], files: str = "", group: str | None
         if (one.image, one.page) == (next_one.image, next_one.page):
             raise InputError(f"A file must be judged once; {title(one)} was judged twice.", one.image)
     judged = [one._replace(group=part) for one, part in zip(judged, parts_of(pairs, group), strict=True)]
-    gallery = Gallery()
-    for case in (case for evaluation in evaluations for case in evaluation.cases):
-        gallery.keep(case)
-    sums = functools.reduce(operator.add, counts)
-    return Evaluation.of(evaluations[0].classes, sums, judged, gallery.cases, files)
+    return Evaluation.of(evaluations[0].classes, functools.reduce(operator.add, counts), judged, files=files)

@@ -53,11 +53,7 @@ class Gallery:
         """Add a case: image (H, W, C) raw, label and prediction (H, W) ids."""
         step = -(-max(label.shape) // DRAWN)
         small = (np.ascontiguousarray(whole[::step, ::step]) for whole in (image, label, prediction))
-        self.keep(Case(title, value, *small))
-
-    def keep(self, case: Case) -> None:
-        """Add a case that is small already."""
-        self.cases.append(case)
+        self.cases.append(Case(title, value, *small))
         self.cases.sort(key=lambda case: (math.isnan(case.value), case.value))
         del self.cases[WORST:-1]
 

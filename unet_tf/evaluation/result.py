@@ -70,7 +70,7 @@ class Evaluation:
 
     @classmethod
     def of(
-        cls, classes: tuple[str, ...], sums: Sums, judged: list[Judged], cases: Sequence[Case], files: str = ""
+        cls, classes: tuple[str, ...], sums: Sums, judged: list[Judged], cases: Sequence[Case] = (), files: str = ""
     ) -> Evaluation:
         """Make an evaluation of what was counted, and of each file."""
         judged = sorted(judged, key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
