@@ -154,26 +154,6 @@ def evaluate_run(
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
     run = run if isinstance(run, Run | Folds) else opened(run)
-    with stoppable():
-        result = judge_net(run, data, split, on_image, say, **naming)
-        if isinstance(run, Folds):
-            return result
-        try:
-            _store(run.path, result, run.masks)
-        except (InputError, OSError) as error:
-            raise NotStored(f"The scores cannot be stored in {run.path}. {error}", result) from error
-    return result
-
-
-def judge_net(
-    run: Run | Folds,
-    data: str | Path,
-    split: str | None = None,
-    on_image: Progress = unseen,
-    say: Callable[[str], None] = lambda note: None,
-    **naming: str,
-) -> Evaluation:
-    """Do what `evaluate_run` does, and store nothing."""
     choice = choose_files(run, Path(data), split, say, replace(run.config, **naming_changes(naming)).naming)
     found: set[str] = set()
     known = ""
@@ -191,11 +171,18 @@ def judge_net(
     def seen(decoded: Decoded) -> NDArray:
         return np.asarray(run.normalisation.measured(decoded.image, decoded.nodata)[:, :])  # as predict gives it
 
-    result = judge(
-        probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group, seen
-    )
-    words = choice.words(len(result.judged), found)
-    return replace(result, files=f"{words}; {run.judges}" if isinstance(run, Folds) else words)
+    with stoppable():
+        result = judge(
+            probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group, seen
+        )
+        result = replace(result, files=choice.words(len(result.judged), found))
+        if isinstance(run, Folds):
+            return replace(result, files=f"{result.files}; {run.judges}")
+        try:
+            _store(run.path, result, run.masks)
+        except (InputError, OSError) as error:
+            raise NotStored(f"The scores cannot be stored in {run.path}. {error}", result) from error
+    return result
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:

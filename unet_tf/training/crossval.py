@@ -18,12 +18,12 @@ from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.layout import find_named
 from unet_tf.data.splits import split
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import evaluate_run, judge_net
+from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.merging import merged
 from unet_tf.evaluation.metrics import scores
 from unet_tf.evaluation.result import Evaluation
 from unet_tf.plan import Plan
-from unet_tf.prediction.folds import SUMMARY, Folds
+from unet_tf.prediction.folds import SUMMARY
 from unet_tf.run import Run
 from unet_tf.training.fit import Watchers
 from unet_tf.training.run_writer import RunWriter
@@ -108,7 +108,7 @@ def crossval(
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
             result = summarise(stored)
             _write(out, result)  # from here on the folder can be opened
-            together = judge_net(Folds(out), data, on_image=on_image) if seeds else _together(judged, data, config)
+            together = evaluate_run(out, data, on_image=on_image) if seeds else _together(judged, data, config)
             result = {"out_of_fold": together.to_json(), **result}
             _write(out, result)
             _write_report(out, stored, result)
