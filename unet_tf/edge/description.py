@@ -214,6 +214,8 @@ class Description:
                 f"depth must be 0 to {MOST_DEPTH} and tile 1 to {MOST_TILE}; received {stored['depth']} and "
                 f"{stored['tile']}"
             )
+        if stored.get("nets", 1) < 1:
+            raise ValueError(f"nets must be 1 or more; received {stored['nets']}")
         found = cls(
             tuple(stored["classes"]),
             MaskFormat(
@@ -227,7 +229,7 @@ class Description:
             stored["tile"],
             Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
             Channels.restore(stored.get("channels_of_files", {})),
-            stored.get("nets", 1),
+            nets=stored.get("nets", 1),
         )
         again = found.to_json()
         for name in ("channels", "stride", "halo", "margin", "output", "step"):

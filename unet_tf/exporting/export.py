@@ -34,7 +34,7 @@ from unet_tf.exporting.bundle import (
     hashes,
 )
 from unet_tf.exporting.card import model_card, write_bundle_page
-from unet_tf.exporting.material import Material, calibration, gather, static_tile
+from unet_tf.exporting.material import Material, calibration, gather, judged_on_words, static_tile
 from unet_tf.exporting.parity import (
     THREADS,
     Predict,
@@ -146,7 +146,7 @@ def export(
             nets = {name: bundled_net(temporary, name, description) for name in NETS if (temporary / name).exists()}
             tallies = _judged(nets, model, description, material.validation, on_image)
             on_step("timing")
-            judged_on = _judged_on(run, len(material.validation))
+            judged_on = judged_on_words(run, len(material.validation))
             report = _report(temporary, description, tallies, milliseconds(nets, description), judged_on)
             (temporary / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
             write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
@@ -271,7 +271,7 @@ def _describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
     )
     if scores := run.scores if isinstance(run, Folds) else _scores(run):
         origin = replace(origin, scores=scores)
-    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, nets)
+    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, nets=nets)
 
 
 def _scores(run: Run) -> TrainedScores:
@@ -280,21 +280,6 @@ def _scores(run: Run) -> TrainedScores:
         return {}
     stored = read_evaluation(path)
     return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
-
-
-def _judged_on(run: Run | Folds, count: int) -> str:
-    """Which files all nets are compared on, in words."""
-    if not count:
-        return "noise, for want of files"
-    first = run.first if isinstance(run, Folds) else run
-    if not first.files("val"):
-        return f"{count} training files of the run, which held none out"
-    words = f"{count} validation files of the run, which chose its epoch too"
-    if isinstance(run, Folds):
-        learnt = sum(not one.files("train").isdisjoint(first.files("val")) for one in run.runs.values())
-        of = f"{learnt} of the {len(run.runs)} nets" if learnt else "no net"
-        words = f"{count} validation files of {first.path.name}, from which {of} learnt"
-    return words
 
 
 def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
