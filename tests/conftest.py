@@ -39,6 +39,22 @@ def run(cells, tmp_path_factory):
     return train(cells, out, **sizes, epochs=3, steps_per_epoch=12, learning_rate=0.01)
 
 
+@pytest.fixture(scope="session")
+def folds(cells, tmp_path_factory):
+    """A cross-validation of three folds of six files, a step each, with its data beside it. None writes to it."""
+    from unet_tf import crossval
+
+    folder = tmp_path_factory.mktemp("crossval")
+    for kind in ("images", "masks"):
+        for split in ("train", "val"):
+            for file in (cells / split / kind).iterdir():
+                (folder / "data" / kind).mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, folder / "data" / kind / f"{split}_{file.name}")
+    sizes = {"base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32"}
+    crossval(folder / "data", folder / "runs", folds=3, **sizes, epochs=1, steps_per_epoch=20, learning_rate=0.01)
+    return folder / "runs"
+
+
 @pytest.fixture
 def own_run(run, tmp_path):
     """A copy of the run, which a test may change."""

@@ -319,6 +319,14 @@ def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
     header = next(line for line in out.splitlines() if "spread" in line)
     assert header.split() == ["mean", "spread", "pooled", "fold1", "fold2"]
     assert out.rstrip().endswith("report.html")
+    assert out.index("On 4 files of") < out.index(header)  # the honest scores come first
+    cost = "the mean of 2 nets, 2 times the time of one, and 2 times its size"
+    code, out, _ = call("evaluate", tmp_path / "folds", tmp_path / "data")
+    assert (code, out.count(cost)) == (0, 1)
+    assert "each by the mean of those of the 2 nets that have not learnt from it" in out
+    code, out, _ = call("predict", tmp_path / "folds", tmp_path / "data" / "images", "--out", tmp_path / "masks")
+    assert (code, out.count(cost)) == (0, 1)
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 4
 
 
 def test_import_makes_a_data_folder_checks_it_and_says_how_to_train(call, tmp_path):

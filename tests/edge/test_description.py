@@ -33,6 +33,8 @@ def test_a_description_goes_through_json():
         ("classes", "ab", "classes must be a list; received ab"),
         ("classes", ["a", 3], r"classes\[1\] must be a text; received 3"),
         ("classes", ["a"], "There must be 2 to 254 classes"),
+        ("nets", 0, "nets must be 1 or more; received 0"),
+        ("nets", "3", "nets must be a whole number; received 3"),
         ("depth", 3.0, "depth must be a whole number; received 3.0"),
         ("depth", 10**9, "depth must be 0 to 16"),
         ("depth", 4, "is not a legal tile size|must be .* by the other values"),

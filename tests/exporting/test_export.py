@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import export, generate_cells, predict, read_image, verify
+from unet_tf import Run, export, generate_cells, predict, read_image, verify
 from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
@@ -263,3 +263,50 @@ def test_a_run_without_weights_and_data_of_another_kind_are_refused(run, cells, 
     with pytest.raises(InputError, match="holds uint16 pixels, and the net was trained on uint8"):
         export(run, tmp_path / "b", data=deep)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.fixture(scope="module")
+def bundle_of_folds(folds, tmp_path_factory):
+    """The bundle of a cross-validation."""
+    out = tmp_path_factory.mktemp("bundles") / "folds"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unet_tf.exporting.material.CALIBRATION_PIXELS", 100_000)
+        export(folds, out, variants=["float32", "uint8"], max_iou_drop=0.1)
+    return out
+
+
+def test_a_mean_of_nets_is_the_same_in_every_runtime(folds, bundle_of_folds):
+    image = generate_cells(110, 130, seed=3)[0]
+    expected = predict(folds, image, probabilities=True)
+    np.testing.assert_allclose(predict(bundle_of_folds, image, probabilities=True), expected, atol=1e-6)
+    net = tf.saved_model.load(str(bundle_of_folds / "saved_model" / "1")).signatures
+    found = net["probabilities"](image=image[None, ..., None])["probabilities"].numpy()[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    mask = net["serving_default"](image=image[None, ..., None])["mask"].numpy()[0]
+    np.testing.assert_array_equal(mask, found.argmax(-1))
+    edge = EdgeNet(bundle_of_folds / TFLITE["float32"])
+    np.testing.assert_allclose(edge.probabilities(image), expected, atol=1e-4)
+    np.testing.assert_array_equal(edge.label(image), edge.probabilities(image).argmax(-1))
+    assert np.abs(EdgeNet(bundle_of_folds / TFLITE["uint8"]).probabilities(image) - expected).max() < 0.1
+
+
+def test_the_bundle_of_a_mean_says_what_it_is_and_is_verified(folds, bundle_of_folds):
+    report = json.loads((bundle_of_folds / "report.json").read_text())
+    assert report["pictures"] == "2 validation files of fold1, from which 2 of the 3 nets learnt"
+    described = json.loads((bundle_of_folds / "bundle.json").read_text())
+    out_of_fold = json.loads((folds / "crossval.json").read_text())["out_of_fold"]
+    assert described["nets"] == read_description(bundle_of_folds / TFLITE["float32"]).nets == 3
+    assert described["scores"]["mean_iou"] == out_of_fold["mean_iou"]
+    assert (described["data"]["train"], described["data"]["val"]) == (6, 0)
+    card = (bundle_of_folds / "MODEL_CARD.md").read_text()
+    assert (
+        "holds 3 such nets, of a cross-validation, and gives the mean of their probabilities: 3 times the size" in card
+    )
+    assert "6 pictures to learn from, none that all nets held out" in card
+    assert verify(bundle_of_folds).faults == []
+
+
+def test_the_weights_of_all_nets_are_stored_once(folds, bundle_of_folds):
+    variables = sum(p.stat().st_size for p in (bundle_of_folds / "saved_model" / "1" / "variables").iterdir())
+    of_one = 4 * Run(folds / "fold1").model.count_params()
+    assert 2.5 * of_one < variables < 4.5 * of_one

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from unet_tf import Run, crossval, train
+from unet_tf import Predictor, Run, crossval, evaluate, train
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
@@ -45,6 +45,13 @@ def test_folds_hold_out_every_file_once_and_go_on_where_they_stopped(four, tmp_p
     assert result["spread"]["mean_iou"] == statistics.stdev(scores)
     assert json.loads((out / "crossval.json").read_text()) == result
     assert '<a href="fold2/report.html">' in (out / "report.html").read_text()
+    together, single = (
+        result["out_of_fold"],
+        [json.loads((out / n / Run.EVALUATION).read_text()) for n in result["runs"]],
+    )
+    assert together["confusion"] == result["confusion"]
+    assert together["per_file_mean_iou"] == single[0]["per_file_mean_iou"] | single[1]["per_file_mean_iou"]
+    assert together["files"].startswith(f"4 files of {four}, each by the net that held it out")
 
     shutil.rmtree(out / "fold2")
     before = (out / "fold1" / Run.LAST).stat().st_mtime_ns
@@ -77,6 +84,10 @@ def test_groups_stay_in_one_fold(four, tmp_path):
 
 def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(four, cells, tmp_path):
     result = crossval(four, tmp_path / "seeds", seeds=2, **TINY)
+    by_mean = evaluate(tmp_path / "seeds", four)
+    assert result["out_of_fold"] == by_mean.to_json()
+    assert np.sum(result["out_of_fold"]["confusion"]) == len(by_mean.judged) * 96 * 96
+    assert by_mean.files.endswith("each by the mean of those of the 2 nets that have not learnt from it")
     runs = [Run(tmp_path / "seeds" / name) for name in result["runs"]]
     assert [run.config.seed for run in runs] == [0, 1]
     assert runs[0].files("val") == runs[1].files("val")
@@ -163,7 +174,13 @@ def test_a_signal_ends_all_with_one_line_of_its_own(four, tmp_path, caplog):
     def kill(batch, logs):
         os.kill(os.getpid(), signal.SIGTERM)
 
+    crossval(four, tmp_path / "done", seeds=2, **TINY)
     killer = keras.callbacks.LambdaCallback(on_train_batch_end=kill)
+    with pytest.raises(Stopped):
+        crossval(four, tmp_path / "done", seeds=3, callbacks=[killer], **TINY)
+    with pytest.raises(InputError, match="lacks the nets of seed2 of seed0 to seed2"):  # and not the mean of two
+        Predictor(tmp_path / "done")
+    caplog.clear()
     with pytest.raises(Stopped):
         crossval(four, tmp_path / "seeds", seeds=2, callbacks=[killer], **TINY)
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

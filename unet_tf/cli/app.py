@@ -31,7 +31,7 @@ ConfigFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings, such as the config.toml of a run; flags override it.")
 ]
 Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
-RunFolder = Annotated[Path, typer.Argument(help="Folder that train filled.", metavar="RUN")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder that train or crossval filled.", metavar="RUN")]
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
 
 AGAIN = "Stopped. The same command does what is left."

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unet_tf.cli.app import RunFolder, app
-from unet_tf.cli.console import console, errors, literal, print_table, working
+from unet_tf.cli.console import console, errors, literal, print_table, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
@@ -17,7 +17,8 @@ from unet_tf.utils.stderr import quiet_tensorflow
 
 @app.command(
     epilog="Examples:\n\nunet-tf export runs/cells --out bundles/cells\n\n"
-    "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells"
+    "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells\n\n"
+    "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)"
 )
 def export(
     run: RunFolder,
@@ -37,13 +38,16 @@ def export(
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
     ] = MAX_IOU_DROP,
 ) -> None:
-    """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras."""
+    """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras.
+
+    Of a cross-validation each file holds all nets and gives the mean: N times the size and the time of one.
+    """
     quiet_tensorflow()
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
     names = [name.strip() for name in variants.split(",") if name.strip()]
-    with working() as bars:
+    with show_log(), working() as bars:
         report = unet_tf.export(
             run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
             on_step=bars.step, on_image=bars.counter("pictures"),

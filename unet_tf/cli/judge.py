@@ -25,6 +25,7 @@ Split = Annotated[str | None, typer.Option(help="train, val, test or all.", show
 @app.command(
     epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test\n\n"
     "unet-tf evaluate bundle/ cells/ --out scores/\n\n"
+    "unet-tf evaluate runs/folds cells/  (each file by the nets that have not learnt from it)\n\n"
     "unet-tf evaluate predicted/ cells/ --split test  (masks of any program, named as the pictures)\n\n"
     "unet-tf evaluate eyes/test/2nd_manual eyes/ --masks-dir 1st_manual  (the second annotator)\n\n"
     "unet-tf evaluate runs/vessels retina/ --roi retina/fov\n\n"

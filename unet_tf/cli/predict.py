@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unet_tf.cli.app import AGAIN, RunFolder, app
-from unet_tf.cli.console import console, literal, print_nodata, print_outcome, working
+from unet_tf.cli.console import console, literal, print_nodata, print_outcome, show_log, working
 from unet_tf.errors import InputError
 from unet_tf.utils.stderr import quiet_tensorflow
 
@@ -18,6 +18,7 @@ from unet_tf.utils.stderr import quiet_tensorflow
     "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
     "unet-tf predict runs/cells scans/ --out masks/ --polygons geojson,labelme --min-area 20 --simplify 0.7\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
+    "unet-tf predict runs/folds scans/ --out masks/  (the mean of the nets of a cross-validation)\n\n"
     "unet-tf predict runs/roofs scene.tif --out roofs.tif  (a GeoTIFF of any size to a map that lies on it)\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
 )
@@ -111,7 +112,7 @@ def predict(
                 "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "
                 "is done stays."
             )
-        with working(AGAIN) as bars:
+        with show_log(), working(AGAIN) as bars:
             counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
             if is_map:
                 unet_tf.predict_map(run, inputs[0], out, chunk, **shared, **counters)  # type: ignore[arg-type]
@@ -134,7 +135,7 @@ def predict(
         return
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
-    with working(AGAIN) as bars:
+    with show_log(), working(AGAIN) as bars:
         counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
         outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
     print_outcome(outcome, out, bars.speed)

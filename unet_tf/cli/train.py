@@ -14,6 +14,7 @@ from unet_tf.cli.console import (
     literal,
     print_scores,
     print_table,
+    print_table_of_scores,
     show_log,
     tensorboard_callback,
     working,
@@ -96,7 +97,11 @@ def crossval(
     config: ConfigFile = None,
     preset: Preset = None,
 ) -> None:
-    """Train once for each fold, or each seed; scores as mean and spread. --minutes and --epochs are those of each."""
+    """Train once for each fold, or each seed; scores of each file by the nets that have not seen it, mean and spread.
+
+    --minutes and --epochs are those of each run. The folder is one predictor afterwards, the mean of all nets: predict,
+    evaluate and export take it as they take a run.
+    """
     settings = _settings(preset, config, settings)
     quiet_tensorflow()
     import unet_tf
@@ -104,6 +109,7 @@ def crossval(
 
     with show_log(), working("") as bars:
         result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
+    print_table_of_scores(result["out_of_fold"])
     print_table(summary_rows(result))
     console.print(f"Report: {literal(str(out / Run.REPORT))}")
 

@@ -96,6 +96,7 @@ class _Channels(TypedDict):
 
 class _Added(TypedDict, total=False):
     channels_of_files: _Channels  # none in files of version 0.1
+    nets: int  # likewise
 
 
 class StoredDescription(_Added):
@@ -109,6 +110,7 @@ class StoredDescription(_Added):
         pixel_type: of the images.
         channels: of the images.
         channels_of_files: how these come from picture files; each is taken in `names`, the files' own order.
+        nets: how many nets' probabilities are averaged in each graph.
         normalisation: mean, standard deviation of each channel, values of no measurement; raw pixel values.
         depth: poolings of the net.
         padding: "valid" or "same".
@@ -155,6 +157,7 @@ class Description:
         tile: side of the static input of the TFLite files, pixels.
         origin: where it comes from.
         channels: how the channels of the images come from picture files.
+        nets: how many nets' probabilities are averaged in each graph.
     """
 
     classes: tuple[str, ...]
@@ -164,6 +167,7 @@ class Description:
     tile: int
     origin: Origin = field(default_factory=Origin)
     channels: Channels = ALL
+    nets: int = 1
 
     def to_json(self) -> StoredDescription:
         """Give everything as JSON types."""
@@ -185,6 +189,7 @@ class Description:
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,
             "channels_of_files": {name: _listed(value) for name, value in asdict(self.channels).items()},
+            "nets": self.nets,
             "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
             "depth": geometry.depth,
             "padding": geometry.padding,
@@ -209,6 +214,8 @@ class Description:
                 f"depth must be 0 to {MOST_DEPTH} and tile 1 to {MOST_TILE}; received {stored['depth']} and "
                 f"{stored['tile']}"
             )
+        if stored.get("nets", 1) < 1:
+            raise ValueError(f"nets must be 1 or more; received {stored['nets']}")
         found = cls(
             tuple(stored["classes"]),
             MaskFormat(
@@ -222,6 +229,7 @@ class Description:
             stored["tile"],
             Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
             Channels.restore(stored.get("channels_of_files", {})),
+            nets=stored.get("nets", 1),
         )
         again = found.to_json()
         for name in ("channels", "stride", "halo", "margin", "output", "step"):

@@ -13,7 +13,7 @@ from unet_tf.edge.description import BUNDLE_DESCRIPTION
 from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
-from unet_tf.prediction.predict import predictor_of
+from unet_tf.prediction.folds import Folds, holds_folds
 from unet_tf.prediction.predictor import read_bundle
 from unet_tf.run import Run
 
@@ -63,8 +63,8 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
         found, config = read_bundle(path), _of_net(settings)
         known = found.classes, found.masks, config.naming, found.channels, config.group
         return Net("bundle", path, *known, net=path, fingerprint=found.origin.data["fingerprint"])
-    if path.is_dir() and (members := [one.parent for one in sorted(path.glob(f"*/{Run.CONFIG}"))]):
-        return _runs(path, tuple(map(Run, members)), settings)
+    if holds_folds(path):
+        return _runs(path, settings)
     if path.is_dir() and any(listing.pictures for _, listing in scan_all(path)):
         return path
     there = (
@@ -79,13 +79,13 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
 
 def _run(run: Run, settings: Mapping[str, Any]) -> Net:
     config = _of_net(settings, run.config)
-    return Net("run", run.path, run.classes, run.masks, config.naming, run.channels, config.group, run, (run,))
+    return Net("run", run.path, run.classes, run.masks, config.naming, run.channels, config.group, run)
 
 
-def _runs(path: Path, runs: tuple[Run, ...], settings: Mapping[str, Any]) -> Net:
-    predictor, config = predictor_of(path), _of_net(settings, runs[0].config)
-    seen = predictor.classes, predictor.masks, config.naming, predictor.channels
-    return Net("runs", path, *seen, config.group, path, runs)
+def _runs(path: Path, settings: Mapping[str, Any]) -> Net:
+    folds = Folds(path)
+    config = _of_net(settings, folds.config)
+    return Net("runs", path, folds.classes, folds.masks, config.naming, folds.channels, config.group, folds)
 
 
 def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> TrainConfig:

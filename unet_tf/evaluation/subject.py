@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.channels import ALL, Channels
+from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Decoded, Pair, title
 from unet_tf.data.layout import ANY
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
+from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.predict import predictor_of
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
@@ -105,12 +107,10 @@ class Net(Subject):
 
     Attributes:
         net: what `predictor_of` opens.
-        runs: in whose folders the files that it learnt from are listed.
         fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it learnt from.
     """
 
-    net: Run | Path = Path()
-    runs: tuple[Run, ...] = ()
+    net: Run | Folds | Path = Path()
     fingerprint: str = ""
 
     @cached_property
@@ -119,12 +119,20 @@ class Net(Subject):
         return predictor_of(self.net)
 
     def answer(self, pair: Pair, decoded: Decoded) -> Answer:
-        """Predict a picture, as `unet_tf.predict` does."""
-        return said(lambda: self.predictor.probabilities(decoded.image, nodata=decoded.nodata), pair)
+        """Predict a picture as `unet_tf.predict` does; of a cross-validation, by nets that did not learn from it."""
+        predictor = self.predictor
+        if isinstance(self.net, Folds):
+            predictor = predictor_of(self.net.unseen(identity(decoded.image)))
+        return said(lambda: predictor.probabilities(decoded.image, nodata=decoded.nodata), pair)
 
     def learnt(self, split: str) -> set[str] | None:
         """Identities of the images that were "train" or "val"; None of a bundle."""
-        return set().union(*(run.files(split) for run in self.runs)) if self.runs else None
+        return None if isinstance(self.net, Path) else self.net.files(split)
+
+    @property
+    def words(self) -> str:
+        """Which nets of a cross-validation judge a file."""
+        return self.net.judges if isinstance(self.net, Folds) else ""
 
     def doubt(self, known: set[str]) -> str:
         """Whether these are the images that a bundle learnt from, of which it knows no more than all together."""

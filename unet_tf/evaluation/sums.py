@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from copy import copy
+from dataclasses import is_dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.errors import InputError
 from unet_tf.evaluation.boundary import boundary_counts
 from unet_tf.evaluation.membranes import MembraneSums
 from unet_tf.evaluation.metrics import confusion_matrix, marginals, scores
@@ -80,6 +84,10 @@ class Sums:
             self.ranking.add(believed, truth)  # of class 1, the foreground
         return marginals(own)
 
+    def __add__(self, other: Sums) -> Sums:
+        """The counts of the files of both."""
+        return added(self, other)
+
     @property
     def baselines(self) -> dict[str, NDArray[np.int64]]:
         """The confusion matrices of what needs no net, by name."""
@@ -99,6 +107,26 @@ class Sums:
         found = np.full(self.num_classes, math.nan)
         found[occurs] = 2 * self.overlap[occurs] / self.mass[occurs]
         return found
+
+
+def added(one: Any, other: Any) -> Any:
+    """Add up two counters, attribute by attribute: what can be added is, and settings must be the same in both.
+
+    Settings are texts, tuples, lists, truth values, None and dataclasses. A counter within a counter is added so too,
+    but for one that says itself how (`__add__`).
+
+    Raises:
+        InputError: a setting differs.
+    """
+    total = copy(one)
+    for name, mine in vars(one).items():
+        theirs = getattr(other, name)
+        if mine is None or isinstance(mine, str | tuple | list | bool) or is_dataclass(mine):
+            if mine != theirs:
+                raise InputError(f"What was counted with other {name} cannot be put together: {mine} and {theirs}.")
+        else:
+            setattr(total, name, mine + theirs if hasattr(mine, "__add__") else added(mine, theirs))
+    return total
 
 
 def otsu_label(image: NDArray) -> NDArray[np.uint8]:

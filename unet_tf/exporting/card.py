@@ -75,8 +75,13 @@ def model_card(name: str, description: Description, report: BundleReport) -> str
     header, *rows = bundle_iou_rows(report)
     parts += [_markdown(header, rows)] * bool(rows)
     parts.append("## Data")
+    held = (
+        f"{origin.data['val']} held out"
+        if origin.data["val"] or description.nets == 1
+        else "none that all nets held out"
+    )
     parts.append(
-        f"{origin.data['train']} pictures to learn from, {origin.data['val']} held out. Fingerprint (SHA-256 of "
+        f"{origin.data['train']} pictures to learn from, {held}. Fingerprint (SHA-256 of "
         f"the sorted SHA-256 of the training pictures): `{origin.data['fingerprint']}`."
     )
     parts += ["## How to call it", _calls(description), "## Limits", _limits(description), "## Made by"]
@@ -94,6 +99,17 @@ def _purpose(description: Description) -> str:
     return (
         f"A U-Net that gives each pixel of a picture one of {len(description.classes)} classes: {classes}. Depth "
         f'{geometry.depth}, padding "{geometry.padding}", {_colours(description)} pictures of {_pixels(description)}.'
+        + _averaged(description.nets)
+    )
+
+
+def _averaged(nets: int) -> str:
+    """What a mean of several nets costs."""
+    if nets == 1:
+        return ""
+    return (
+        f" Each file holds {nets} such nets, of a cross-validation, and gives the mean of their probabilities: {nets} "
+        "times the size and the time of one."
     )
 
 

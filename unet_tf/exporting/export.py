@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from unet_tf.data.folder import Pair
-from unet_tf.edge.description import Description, Origin
+from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import BundleReport, read_evaluation
 from unet_tf.exporting.bundle import (
@@ -34,7 +34,7 @@ from unet_tf.exporting.bundle import (
     hashes,
 )
 from unet_tf.exporting.card import model_card, write_bundle_page
-from unet_tf.exporting.material import Material, calibration, gather, static_tile
+from unet_tf.exporting.material import Material, calibration, gather, judged_on_words, static_tile
 from unet_tf.exporting.parity import (
     THREADS,
     Predict,
@@ -54,6 +54,7 @@ from unet_tf.exporting.parity import (
 from unet_tf.exporting.saved_model import signatures, why_not_encoded, write_saved_model, write_warmup
 from unet_tf.exporting.tflite import write_tflite
 from unet_tf.model.inference import folded
+from unet_tf.prediction.folds import Folds, opened
 from unet_tf.run import Run
 from unet_tf.tiling import default_tile
 from unet_tf.utils.files import replacing
@@ -67,7 +68,7 @@ WARMUP_SIDE = 256
 
 
 def export(
-    run: Run | str | Path,
+    run: Run | Folds | str | Path,
     out: str | Path,
     tile: int | None = None,
     *,
@@ -92,8 +93,10 @@ def export(
     - `MODEL_CARD.md`.
 
     Args:
-        run: a run, or its folder. A model that was built by hand has none, and is refused: nothing says what its pixels
-            and its classes are.
+        run: a run, or its folder; or the folder of a cross-validation: the bundle then has the mean of its nets in each
+            file, which takes as many times the space and the time of one, and is held against that mean of Keras on
+            the files that the first run held out, from which the others have learnt. A model that was built by hand is
+            refused: nothing says what its pixels and its classes are.
         out: the bundle, a new folder.
         tile: side of the static tile of the TFLite files, legal and large enough to predict with; None for one that
             cuts the usual validation picture into the fewest equal tiles of at most 576 px.
@@ -119,12 +122,12 @@ def export(
         >>> export("runs/cells", "bundles/cells")["keras"]["mean_iou"]  # doctest: +SKIP
         0.91
     """
-    if not isinstance(run, Run | str | Path):
+    if not isinstance(run, Run | Folds | str | Path):
         raise InputError(
             f"A run must be given, or its folder: it knows pixels and classes; received {type(run).__name__}. Train "
             "with unet_tf.train."
         )
-    run, out = run if isinstance(run, Run) else Run(run), Path(out)
+    run, out = opened(run) if isinstance(run, str | Path) else run, Path(out)
     if out.exists():
         raise InputError(f"{out} exists. Choose another --out for the bundle, or remove it first.")
     variants = _checked(tuple(TFLITE) if variants is None else variants)
@@ -134,15 +137,17 @@ def export(
         run.geometry.tile_step(tile)  # raises where it is not legal
     with stoppable():
         model = _model(run, "float32")
-        material = _material(run, data, tile, bfloat16 or not set(variants) <= {"float32"})
-        description = _describe(run, tile or static_tile(run, material.sides), max_iou_drop)
+        first = run.first if isinstance(run, Folds) else run
+        material = _material(first, data, tile, bfloat16 or not set(variants) <= {"float32"})
+        description = _describe(run, tile or static_tile(first, material.sides), max_iou_drop)
         with replacing(out) as temporary, _refusals_in_words(out):
-            _write_nets(temporary, run, model, description, material, variants, bfloat16, on_step)
+            _write_nets(temporary, run, first, model, description, material, variants, bfloat16, on_step)
             on_step("comparing with Keras")
             nets = {name: bundled_net(temporary, name, description) for name in NETS if (temporary / name).exists()}
-            tallies = _judged(nets, model, run, description, material.validation, on_image)
+            tallies = _judged(nets, model, description, material.validation, on_image)
             on_step("timing")
-            report = _report(temporary, description, tallies, milliseconds(nets, description), material.validation)
+            judged_on = judged_on_words(run, len(material.validation))
+            report = _report(temporary, description, tallies, milliseconds(nets, description), judged_on)
             (temporary / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
             write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
             card = model_card(out.name, description, report)
@@ -154,7 +159,8 @@ def export(
 
 def _write_nets(
     folder: Path,
-    run: Run,
+    run: Run | Folds,
+    first: Run,
     model: keras.Model,
     description: Description,
     material: Material,
@@ -174,14 +180,13 @@ def _write_nets(
         look()
     model.save(folder / KERAS)
     look()
-    windows = calibration(run, material.crops, description.tile) if "uint8" in variants else None
+    windows = calibration(first, material.crops, description.tile) if "uint8" in variants else None
     write_tflite(net, description, variants, windows, folder, lambda name: on_step(f"TFLite {name}"))
 
 
 def _judged(
     nets: dict[str, Predict],
     model: keras.Model,
-    run: Run,
     description: Description,
     validation: Sequence[Pair],
     on_image: Progress,
@@ -192,7 +197,7 @@ def _judged(
     noise_alone = [partial(noise_example, description)]
     for examples in noise_alone, [partial(read_example, pair, description) for pair in validation]:
         if examples:
-            tallies = compare(reference, nets, examples, run.masks, on_image)
+            tallies = compare(reference, nets, examples, description.masks, on_image)
             if failures := broken(tallies):
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
@@ -226,8 +231,10 @@ def _checked(variants: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in TFLITE if name in variants)
 
 
-def _model(run: Run, precision: str) -> keras.Model:
-    """The best net, rebuilt where it was trained in another precision."""
+def _model(run: Run | Folds, precision: str) -> keras.Model:
+    """The best net, rebuilt where it was trained in another precision; of several, their mean."""
+    if isinstance(run, Folds):
+        return run.averaged({name: _model(one, precision) for name, one in run.runs.items()})
     if run.plan.precision == precision:
         return run.model
     model = replace(run.plan, precision=precision).build(run.normalisation.channels)
@@ -248,9 +255,10 @@ def _material(run: Run, data: str | Path | None, tile: int | None, needed: bool)
     )
 
 
-def _describe(run: Run, tile: int, max_iou_drop: float) -> Description:
-    path = run.path / Run.EVALUATION
-    training, validation = sorted(run.files("train")), run.files("val")
+def _describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
+    nets = len(run.runs) if isinstance(run, Folds) else 1
+    trained = run.learnt() if isinstance(run, Folds) else run.files("train")
+    training, validation = sorted(trained), run.files("val") - trained
     origin = Origin(
         unet_tf=__version__,
         versions={"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
@@ -261,10 +269,17 @@ def _describe(run: Run, tile: int, max_iou_drop: float) -> Description:
         },
         max_iou_drop=max_iou_drop,
     )
-    if path.is_file():
-        stored = read_evaluation(path)
-        origin = replace(origin, scores={"mean_iou": stored["mean_iou"], "iou": stored["iou"]})
-    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels)
+    if scores := run.scores if isinstance(run, Folds) else _scores(run):
+        origin = replace(origin, scores=scores)
+    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, nets=nets)
+
+
+def _scores(run: Run) -> TrainedScores:
+    path = run.path / Run.EVALUATION
+    if not path.is_file():
+        return {}
+    stored = read_evaluation(path)
+    return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
 
 
 def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
@@ -279,13 +294,10 @@ def _report(
     description: Description,
     tallies: dict[str, Tally],
     times: dict[str, float],
-    validation: Sequence[Pair],
+    judged_on: str,
 ) -> BundleReport:
     """What `report.json` holds."""
-    judged_on = f"{len(validation)} validation files of the run, which chose its epoch too"
-    if not description.origin.data["val"]:
-        judged_on = f"{len(validation)} training files of the run, which held none out"
-    compared = comparison_report(tallies, description.classes, judged_on if validation else "noise, for want of files")
+    compared = comparison_report(tallies, description.classes, judged_on)
     for name, own in compared["artefacts"].items():
         path = folder / name
         files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]

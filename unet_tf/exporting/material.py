@@ -14,6 +14,7 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.nodata import fill_nodata
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import STATIC_TILE
+from unet_tf.prediction.folds import Folds
 from unet_tf.run import Run
 from unet_tf.tiling import read_window
 from unet_tf.utils.signals import look
@@ -87,6 +88,26 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
             )
     found.crops.extend(crops[known] for known in sorted(crops))
     return found
+
+
+def judged_on_words(run: Run | Folds, count: int) -> str:
+    """Say which files all nets of a bundle are compared on.
+
+    Args:
+        run: what is exported.
+        count: how many files these are.
+    """
+    if not count:
+        return "noise, for want of files"
+    first = run.first if isinstance(run, Folds) else run
+    if not first.files("val"):
+        return f"{count} training files of the run, which held none out"
+    words = f"{count} validation files of the run, which chose its epoch too"
+    if isinstance(run, Folds):
+        learnt = sum(not one.files("train").isdisjoint(first.files("val")) for one in run.runs.values())
+        of = f"{learnt} of the {len(run.runs)} nets" if learnt else "no net"
+        words = f"{count} validation files of {first.path.name}, from which {of} learnt"
+    return words
 
 
 def _crop(image: NDArray, side: int, known: str) -> NDArray:

@@ -24,6 +24,7 @@ from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.evaluation.tables import ComparisonReport, ExportedNet
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.saved_model import PROBABILITIES
+from unet_tf.model.ensemble import probabilities_of
 from unet_tf.tiling import cut, default_tile, run_tiles
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
@@ -217,12 +218,12 @@ def milliseconds(nets: dict[str, Predict], description: Description) -> dict[str
 
 
 def keras_net(model: keras.Model, description: Description) -> Predict:
-    """Make a predict function of the trained net itself, as Keras computes it, in tiles."""
+    """Make a predict function of the trained net itself, or of an ensemble, as Keras computes it, in tiles."""
     geometry, normalisation = description.geometry, description.normalisation
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, normalisation.channels), tf.float32)])
     def net(window: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(model(window, training=False))
+        return probabilities_of(model, model(window, training=False))
 
     def predict(image: NDArray) -> NDArray[np.float32]:
         normalised = normalisation.apply(image)

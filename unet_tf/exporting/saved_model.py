@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import keras
@@ -14,6 +14,7 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
+from unet_tf.model.ensemble import parts_of, probabilities_of
 
 Net = Callable[[tf.Tensor], tf.Tensor]
 
@@ -30,16 +31,30 @@ lines."""
 
 
 def from_raw(model: keras.Model, normalisation: Normalisation) -> Net:
-    """Make a function from raw pixels (B, h, w, C) of any type to logits, with the normalisation in the graph."""
+    """Make a function from raw pixels (B, h, w, C) of any type to what a model gives, normalisation in the graph.
+
+    That is logits of a net. Of an ensemble it is probabilities; its nets compute one after the other, in the memory of
+    one.
+    """
     mean, std = (tf.constant(values, tf.float32) for values in (normalisation.mean, normalisation.std))
+    parts = parts_of(model)
 
     def net(window: tf.Tensor) -> tf.Tensor:
         scaled = (tf.cast(window, tf.float32) - mean) / std
         for value in normalisation.nodata:
             scaled = tf.where(window == tf.cast(value, window.dtype), 0.0, scaled)  # each channel by itself
-        return model(scaled, training=False)
+        return _in_turn(parts, scaled) if parts else model(scaled, training=False)
 
     return net
+
+
+def _in_turn(parts: Sequence[keras.Model], window: tf.Tensor) -> tf.Tensor:
+    """The mean of what several models give."""
+    total = parts[0](window, training=False)
+    for part in parts[1:]:
+        with tf.control_dependencies([total]):
+            total += part(tf.identity(window), training=False)
+    return total / len(parts)
 
 
 def write_saved_model(
@@ -61,7 +76,7 @@ def signatures(
     """The signatures of a SavedModel for images of any size, cut into tiles in the graph.
 
     Args:
-        model: normalised pixels (B, h, w, C) -> logits.
+        model: normalised pixels (B, h, w, C) -> logits; or an ensemble.
         normalisation: of the images.
         geometry: of the net.
         max_tile: largest side of a tile, pixels that the net reads; bounds the memory that a request takes.
@@ -89,7 +104,7 @@ def signatures(
     def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             "probabilities": tiled(
-                lambda window: tf.nn.softmax(logits(window)),
+                lambda window: probabilities_of(model, logits(window)),
                 image,
                 geometry,
                 max_tile,

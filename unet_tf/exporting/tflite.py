@@ -21,6 +21,7 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.net import METADATA, NO_HASH, SHA256
 from unet_tf.exporting.bundle import TFLITE
 from unet_tf.exporting.saved_model import MASK, from_raw, write_saved_model
+from unet_tf.model.ensemble import probabilities_of
 from unet_tf.utils.signals import look
 from unet_tf.utils.stderr import quiet_tensorflow
 
@@ -43,7 +44,7 @@ def write_tflite(
     8 bit, sums quantised as they come) take and give float32; "uint8" computes with integers alone.
 
     Args:
-        model: normalised pixels -> logits, float32.
+        model: normalised pixels -> logits, float32; or an ensemble.
         description: of the net; goes into the metadata of each file as JSON, under the name "unet_tf".
         variants: keys of `TFLITE`.
         windows: (N, tile, tile, C) raw pixels of the training images, by which "uint8" is calibrated: each layer gets
@@ -63,7 +64,7 @@ def write_tflite(
     def one_tile(image: tf.Tensor) -> dict[str, tf.Tensor]:
         found = logits(image)
         label = tf.argmax(found, -1, output_type=tf.int32)
-        return {"mask": tf.cast(label, tf.uint8), "probabilities": tf.nn.softmax(found)}
+        return {"mask": tf.cast(label, tf.uint8), "probabilities": probabilities_of(model, found)}
 
     with tempfile.TemporaryDirectory(prefix="unet_tf_") as name:
         source = Path(name)

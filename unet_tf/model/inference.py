@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.model.unet import geometry_of, unet
+from unet_tf.model.ensemble import ensemble, members_of, parts_of, probabilities_of
+from unet_tf.model.unet import geometry_of, nets_of, unet
 from unet_tf.utils.chance import own_chance
 
 BYTES_A_FILTER = {"float32": 23.5, "bfloat16": 18.5, "float16": 18.5}
@@ -19,13 +23,14 @@ MOST_VALUES = 2**31 - 1
 
 
 class Network:
-    """A U-Net that predicts windows of normalised pixels, as fast as this machine does.
+    """A U-Net, or the mean of several, that predicts windows of normalised pixels, as fast as this machine does.
 
     Batch normalisation has become a part of the convolutions before it: the same function but for rounding (about
-    1e-6 in float32), without its passes over memory. Weights are copied; dropout is gone.
+    1e-6 in float32), without its passes over memory. Weights are copied; dropout is gone. Several nets compute one
+    after the other, so that the memory is that of one; the probabilities are added in their order, in float32.
 
     Args:
-        model: built by `unet_tf.unet`.
+        model: built by `unet_tf.unet` or `unet_tf.model.ensemble.ensemble`.
 
     Attributes:
         geometry: of the net.
@@ -44,6 +49,7 @@ class Network:
         self.num_classes: int = model.output_shape[-1]
         net = self.model = folded(model)
         signature = [tf.TensorSpec((1, *self.sizes, self.channels), tf.float32)]  # one graph for all sizes
+        parts = parts_of(net)
 
         @tf.function(input_signature=signature)
         def label(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -51,12 +57,16 @@ class Network:
             ids = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
             return ids, tf.reduce_all(tf.math.is_finite(logits))
 
-        @tf.function(input_signature=signature)
-        def probabilities(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            logits = net(window, training=False)
-            return tf.nn.softmax(logits), tf.reduce_all(tf.math.is_finite(logits))
+        def believing(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+            @tf.function(input_signature=signature)
+            def probabilities(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                found = model(window, training=False)
+                return probabilities_of(model, found), tf.reduce_all(tf.math.is_finite(found))
 
-        self._label, self._probabilities = label, probabilities
+            return probabilities
+
+        self._label = None if parts else label
+        self._probabilities = [believing(model) for model in parts or [net]]
 
     def label(self, window: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(h, w, C) normalised pixels -> (h - shrink, w - shrink) ids of the most probable classes.
@@ -64,6 +74,8 @@ class Network:
         Raises:
             InputError: the net gives what is not finite, of which no class is the most probable.
         """
+        if self._label is None:
+            return self.probabilities(window).argmax(-1).astype(np.uint8)
         return self._checked(*self._label(tf.constant(window[None])))
 
     def probabilities(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,7 +84,9 @@ class Network:
         Raises:
             InputError: the net gives what is not finite.
         """
-        return self._checked(*self._probabilities(tf.constant(window[None])))
+        of_each = (self._checked(*one(tf.constant(window[None]))) for one in self._probabilities)
+        total: NDArray[np.float32] = functools.reduce(np.add, of_each)  # in order, one after the other
+        return total if len(self._probabilities) == 1 else np.divide(total, len(self._probabilities), dtype=np.float32)
 
     @staticmethod
     def _checked(found: tf.Tensor, finite: tf.Tensor) -> NDArray:
@@ -92,17 +106,24 @@ class Network:
         return min(int(memory / self._bytes_a_pixel), MOST_VALUES // (2 * self._filters))
 
     @property
+    def _first(self) -> keras.Layer:
+        """The first convolution, by which the memory of a net is known."""
+        return (nets_of(self.model) or [self.model])[0].get_layer("down0_conv1")
+
+    @property
     def _filters(self) -> int:
-        return self.model.get_layer("down0_conv1").filters
+        return self._first.filters
 
     @property
     def _bytes_a_pixel(self) -> float:
-        each = BYTES_A_FILTER[self.model.get_layer("down0_conv1").compute_dtype]
+        each = BYTES_A_FILTER[self._first.compute_dtype]
         return each * self._filters + 12 * self.channels + 6 * self.num_classes
 
 
 def folded(model: keras.Model) -> keras.Model:
     """A copy without dropout, and with each batch normalisation folded into the convolution before it."""
+    if several := members_of(model):
+        return ensemble([one._replace(model=folded(one.model)) for one in several])
     geometry = geometry_of(model)
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
     policy = keras.config.dtype_policy()
@@ -124,9 +145,11 @@ def fold_weights(model: keras.Model, copy: keras.Model) -> None:
 
     scale = gamma / sqrt(variance + epsilon) multiplies the kernel; beta - mean * scale is the bias.
     """
+    for net, net_copy in zip(nets_of(model), nets_of(copy), strict=True):
+        fold_weights(net, net_copy)
     layers = {layer.name: layer for layer in model.layers}
     for layer in copy.layers:
-        if not layer.weights:
+        if not layer.weights or isinstance(layer, keras.Model):
             continue
         if layer.name not in layers:
             raise InputError(f"{model.name!r} has no layer {layer.name!r}. Build it with unet_tf.unet.")

@@ -126,12 +126,21 @@ def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 
     logits.kernel.assign(logits.kernel * scale)
 
 
+def nets_of(model: keras.Model) -> list[keras.Model]:
+    """Give the models that are layers of a model, in their order; none of a U-Net."""
+    return [layer for layer in model.layers if isinstance(layer, keras.Model)]
+
+
 def geometry_of(model: keras.Model) -> Geometry:
     """Read depth and padding off a model that `unet` built, whichever way it was saved and loaded.
+
+    Of several such nets in one model (`unet_tf.model.ensemble`) it reads the first.
 
     Raises:
         InputError: the model is not such a U-Net.
     """
+    if nets := nets_of(model):
+        return geometry_of(nets[0])
     poolings = [layer for layer in model.layers if isinstance(layer, layers.MaxPooling2D)]
     convolutions = [layer for layer in model.layers if type(layer) is layers.Conv2D]
     up_convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2DTranspose)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
 from unet_tf.model.inference import fold_weights
+from unet_tf.prediction.folds import Folds, files_of_nets, holds_folds
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.tiling import Picture
@@ -21,7 +22,7 @@ from unet_tf.utils.progress import Progress, unseen
 
 
 def predict(
-    model_or_run: keras.Model | Run | str | Path,
+    model_or_run: keras.Model | Run | Folds | str | Path,
     image: Picture,
     tile: int | None = None,
     probabilities: bool = False,
@@ -40,9 +41,9 @@ def predict(
     The net of the last path stays loaded until its files change, so that a loop over images loads it once.
 
     Args:
-        model_or_run: a run folder or a `Run`, the folder of a bundle, a `.keras` file, or a bare model built by
-            `unet_tf.unet`.
-        image: (H, W) or (H, W, C). For a run or bundle: raw pixels, as in its training files. For a bare model:
+        model_or_run: a run folder or a `Run`, the folder of a cross-validation, whose nets' probabilities are averaged,
+            the folder of a bundle, a `.keras` file, or a bare model built by `unet_tf.unet`.
+        image: (H, W) or (H, W, C). For runs and bundles: raw pixels, as in its training files. For a bare model:
             normalised (`unet_tf.Predictor` takes a normalisation). It may be anything that can be sliced, such as a
             `numpy.memmap`.
         tile: largest input size of a tile, a legal one; None chooses the tiles that compute the fewest pixels within
@@ -75,11 +76,12 @@ def predict(
     return predictor.predict(image, tile, memory, tta, on_tile)
 
 
-def predictor_of(model: keras.Model | Run | str | Path) -> Predictor:
+def predictor_of(model: keras.Model | Run | Folds | str | Path) -> Predictor:
     """Give the predictor of a net: kept for the last path until its files change, and for each model that lives.
 
     Args:
-        model: a run folder or a `Run`, the folder of a bundle, a `.keras` file or a `keras.Model`.
+        model: a run folder or a `Run`, the folder of a cross-validation, the folder of a bundle, a `.keras` file or a
+            `keras.Model`.
 
     Raises:
         InputError: there is no such net, or it is damaged.
@@ -87,8 +89,10 @@ def predictor_of(model: keras.Model | Run | str | Path) -> Predictor:
     if isinstance(model, str | Path):
         path = Path(model).absolute()
         names = ("", Run.CONFIG, Run.BEST, BUNDLE_DESCRIPTION, BUNDLE_NET)
-        return _last(str(path), tuple(identity(path / name) for name in names if name or path.is_file()))
-    if isinstance(model, Run):
+        files = [path / name for name in names if name or path.is_file()]
+        files += files_of_nets(path) if holds_folds(path) else []
+        return _last(str(path), tuple(map(identity, files)))
+    if isinstance(model, Run | Folds):
         return Predictor(model)  # which keeps its net
     found = _of_models.get(model)
     if found is None:
@@ -107,11 +111,13 @@ def _last(path: str, state: tuple[tuple[int, ...] | None, ...]) -> Predictor:
 
 
 def model_hash(path: str | Path) -> str:
-    """Give the SHA-256 of the file of the net of a run or bundle.
+    """Give the SHA-256 of the file of the net of a run or bundle; of a cross-validation, that of those of its nets.
 
     Raises:
         InputError: there is none.
     """
+    if holds_folds(path):
+        return Folds(path).model_hash
     bundle = Path(path, BUNDLE_DESCRIPTION).is_file()
     file = Path(path, BUNDLE_NET) if bundle else Run(path).path / Run.BEST
     if not file.is_file():
@@ -124,7 +130,7 @@ def predictor_for(path: str, model: str) -> Predictor:
     """Give the predictor of a folder, of exactly the net that a call began with.
 
     Args:
-        path: a run or bundle.
+        path: a run, a cross-validation or a bundle.
         model: its `model_hash` when the call began.
 
     Raises:

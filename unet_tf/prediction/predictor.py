@@ -17,6 +17,7 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
 from unet_tf.errors import InputError
 from unet_tf.model.inference import Network
+from unet_tf.prediction.folds import Folds, opened
 from unet_tf.run import Run
 from unet_tf.tiling import TURNS, Grid, Picture, default_tile, fit
 from unet_tf.utils.memory import free_memory, parse_bytes
@@ -35,8 +36,9 @@ class Predictor:
     """Predict images with one net, which is loaded once.
 
     Args:
-        model: a run folder or a `Run`; the folder of a bundle; a `.keras` file or a `keras.Model`, built by
-            `unet_tf.unet`. Weights are copied: what the model learns later does not count.
+        model: a run folder or a `Run`; the folder of a cross-validation, whose nets' probabilities are averaged; the
+            folder of a bundle; a `.keras` file or a `keras.Model`, built by `unet_tf.unet`. Weights are copied: what
+            the model learns later does not count.
         normalisation: of raw pixels, for a `.keras` file or a model alone; None where its images are normalised.
             Runs and bundles bring theirs.
         masks: how masks are drawn, for a `.keras` file or a model alone; None draws class ids. Runs and bundles bring
@@ -63,11 +65,11 @@ class Predictor:
 
     def __init__(
         self,
-        model: keras.Model | Run | str | Path,
+        model: keras.Model | Run | Folds | str | Path,
         normalisation: Normalisation | None = None,
         masks: MaskFormat | None = None,
     ) -> None:
-        own: Run | Description | None = None
+        own: Run | Folds | Description | None = None
         if isinstance(model, str | Path):
             path = Path(model)
             if path.suffix == ".keras":
@@ -75,8 +77,8 @@ class Predictor:
             elif (path / BUNDLE_DESCRIPTION).is_file():
                 own, model = read_bundle(path), read_model(path / BUNDLE_NET)
             else:
-                model = Run(path)
-        if isinstance(model, Run):
+                model = opened(path)
+        if isinstance(model, Run | Folds):
             own, self.network = model, model.network
         else:
             self.network = Network(model)

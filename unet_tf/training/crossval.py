@@ -19,8 +19,11 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.splits import split
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate_run
+from unet_tf.evaluation.merging import merged
 from unet_tf.evaluation.metrics import scores
+from unet_tf.evaluation.result import Evaluation
 from unet_tf.plan import Plan
+from unet_tf.prediction.folds import SUMMARY
 from unet_tf.run import Run
 from unet_tf.training.fit import Watchers
 from unet_tf.training.run_writer import RunWriter
@@ -32,8 +35,6 @@ from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
 log = logging.getLogger("unet_tf")
-
-SUMMARY = "crossval.json"
 
 
 def crossval(
@@ -54,7 +55,8 @@ def crossval(
     Folds share no file, and with `group` no group; together they hold out every file once. Seeds share one split. What
     is left open is planned once, for the first run, and all runs do the same. Each run is a folder in `out` that
     `unet_tf.train` fills; called again, what is complete is judged anew, what was stopped goes on, and what is missing
-    follows the plan of those that are there. Writes `crossval.json` and `report.html` beside them.
+    follows the plan of those that are there. Writes `crossval.json` and `report.html` beside them; then the folder is
+    one predictor, the mean of all nets, wherever a run is taken to predict, judge or export.
 
     Args:
         data: folder with `images/` and `masks/` of equal names, or with lists of names (`unet_tf.check` tells); for
@@ -70,8 +72,9 @@ def crossval(
         **overrides: single settings, fields of `TrainConfig`; `classes` may be a number or "a,b,c".
 
     Returns:
-        "runs": name -> scores; "mean" and "spread" (sample standard deviation) of each score over the runs; "pooled":
-        the scores of the sum of all confusion matrices.
+        "out_of_fold": what `unet_tf.evaluate` writes, of all files, each by the net that held it out; of seeds, of the
+        files that all of them held out, by the mean of the nets. "runs": name -> scores; "mean" and "spread" (sample
+        standard deviation) of each score over the runs; "pooled": the scores of the sum of all confusion matrices.
 
     Raises:
         InputError: the data, a setting or the folder cannot be used, a loss is not finite, or `out` holds runs of other
@@ -94,17 +97,20 @@ def crossval(
     watchers = Watchers(callbacks, on_file, on_progress, on_image)
     try:
         with own_chance(), stoppable():
-            stored = {}
+            stored, judged = {}, []
             for number, name in enumerate(runs, start=1):
                 log.info(f"{name} ({number} of {len(runs)})")
-                _do(name, runs, data, out, watchers)
+                found = _do(name, runs, data, out, watchers)
                 if seeds is None and "test" in named:  # a fold is judged on what it held out
-                    evaluate_run(out / name, data, "val", on_image=on_image)
+                    found = evaluate_run(out / name, data, "val", on_image=on_image)
                 look()
+                judged += [found] if found is not None else []
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
             result = summarise(stored)
-            with replacing(out / SUMMARY) as temporary:
-                temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
+            _write(out, result)  # from here on the folder can be opened
+            together = evaluate_run(out, data, on_image=on_image) if seeds else _together(judged, data, config)
+            result = {"out_of_fold": together.to_json(), **result}
+            _write(out, result)
             _write_report(out, stored, result)
     except KeyboardInterrupt:
         log.warning("Stopped. Go on with all that is left by the same crossval command.")
@@ -112,18 +118,30 @@ def crossval(
     return result
 
 
-def _do(name: str, runs: dict[str, TrainConfig], data: Path, out: Path, watchers: Watchers) -> None:
-    """Begin a run by the plan that all share, or go on with it."""
+def _together(judged: Sequence[Evaluation], data: Path, config: TrainConfig) -> Evaluation:
+    """What all folds have scored on what they held out, as one evaluation."""
+    count = sum(len(one.judged) for one in judged)
+    words = f"{count} files of {data}, each by the net that held it out, which chose its epoch by such files too"
+    return merged(judged, words, config.group)
+
+
+def _write(out: Path, result: dict[str, Any]) -> None:
+    with replacing(out / SUMMARY) as temporary:
+        temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
+
+
+def _do(name: str, runs: dict[str, TrainConfig], data: Path, out: Path, watchers: Watchers) -> Evaluation | None:
+    """Begin a run by the plan that all share, or go on with it, and judge it."""
     gc.collect()  # nets of earlier runs
     with RunWriter(out / name) as writer:
         if writer.begun:  # complete or not: held to its data, and judged anew
-            go_on(writer, data, watchers)
-        elif there := _begun(out, runs):
+            return go_on(writer, data, watchers)
+        (out / SUMMARY).unlink(missing_ok=True)  # that of fewer runs, or of one that was removed
+        if there := _begun(out, runs):
             first, own = next(iter(there.values())), runs[name]
             plan = Plan.of(replace(first.config, fold=own.fold, seed=own.seed), first.plan.reasons)
-            begin_run(writer, data, plan.config, watchers, (plan, first.masks))
-        else:
-            begin_run(writer, data, runs[name], watchers)
+            return begin_run(writer, data, plan.config, watchers, (plan, first.masks))
+        return begin_run(writer, data, runs[name], watchers)
 
 
 def _begun(out: Path, runs: dict[str, TrainConfig]) -> dict[str, Run]:

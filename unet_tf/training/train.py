@@ -19,6 +19,7 @@ from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate_run
+from unet_tf.evaluation.result import Evaluation
 from unet_tf.plan import Plan
 from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
 from unet_tf.planning.prepare import Prepared, check_unseen, prepare
@@ -141,7 +142,7 @@ def begin_run(
     config: TrainConfig,
     watchers: Watchers,
     planned: tuple[Plan, MaskFormat] | None = None,
-) -> None:
+) -> Evaluation | None:
     """Plan a new run, train and judge it.
 
     Args:
@@ -150,12 +151,15 @@ def begin_run(
         config: what a person said.
         watchers: of the run.
         planned: a plan that was made already, which asks for `config`, and how the masks say the classes.
+
+    Returns:
+        What it scored; None on a host that is not the first.
     """
     start = time.monotonic()
     strategy = choose_strategy()
     if not is_chief(strategy):
         _take_part(writer, data, strategy, watchers.on_file)
-        return
+        return None
     writer.check_free()
     if config.start_from is not None and not planned:
         config = read_start(config.start_from).sizes_for(config)
@@ -167,16 +171,19 @@ def begin_run(
         writer.open_log()
         writer.begin(plan, prepared, data)
         fit(writer, plan, prepared, strategy, start, watchers, timed)
-        _judge(writer, prepared, data, watchers.on_image)
+        return _judge(writer, prepared, data, watchers.on_image)
 
 
-def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
+def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> Evaluation | None:
     """Go on with a run from its last complete epoch, and judge it.
 
     Args:
         writer: of its folder.
         data: where its data is now; None for where it was.
         watchers: of the run.
+
+    Returns:
+        What it scored; None on a host that is not the first.
     """
     start = time.monotonic()
     run = Run(writer.path)
@@ -190,13 +197,13 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
     strategy = choose_strategy()
     if not is_chief(strategy):
         _take_part(writer, data, strategy, watchers.on_file)
-        return
+        return None
     with writer.locked():
         writer.open_log()
         prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
         fit(writer, run.plan, prepared, strategy, start, watchers)
-        _judge(writer, prepared, data, watchers.on_image)
+        return _judge(writer, prepared, data, watchers.on_image)
 
 
 def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
@@ -266,7 +273,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     return plan, nets.get(plan.base_filters) if one_device else None
 
 
-def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress) -> None:
+def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress) -> Evaluation:
     """Score the best net and write the report, looking after each image whether to stop.
 
     Where nothing is held out, the training files are scored, and it is said that they are.
@@ -277,8 +284,9 @@ def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress
         look()
 
     held_out = not {"val", "test"}.isdisjoint(prepared.splits)
-    evaluate_run(writer.path, data, None if held_out else "train", on_image=count)
+    found = evaluate_run(writer.path, data, None if held_out else "train", on_image=count)
     look()
+    return found
 
 
 @contextmanager
