@@ -12,6 +12,7 @@ from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import Calibration
 from unet_tf.utils.files import tuples
 
 BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
@@ -94,8 +95,14 @@ class _Channels(TypedDict):
     names: list[str]
 
 
+class _Calibration(TypedDict):
+    temperature: float
+    threshold: float
+
+
 class _Added(TypedDict, total=False):
     channels_of_files: _Channels  # none in files of version 0.1
+    calibration: _Calibration  # likewise
 
 
 class StoredDescription(_Added):
@@ -109,6 +116,7 @@ class StoredDescription(_Added):
         pixel_type: of the images.
         channels: of the images.
         channels_of_files: how these come from picture files; each is taken in `names`, the files' own order.
+        calibration: temperature of the probabilities and threshold of two classes, both of which are in the graphs.
         normalisation: mean, standard deviation of each channel, values of no measurement; raw pixel values.
         depth: poolings of the net.
         padding: "valid" or "same".
@@ -155,6 +163,7 @@ class Description:
         tile: side of the static input of the TFLite files, pixels.
         origin: where it comes from.
         channels: how the channels of the images come from picture files.
+        calibration: how logits become probabilities and labels.
     """
 
     classes: tuple[str, ...]
@@ -164,6 +173,7 @@ class Description:
     tile: int
     origin: Origin = field(default_factory=Origin)
     channels: Channels = ALL
+    calibration: Calibration = field(default_factory=Calibration)
 
     def to_json(self) -> StoredDescription:
         """Give everything as JSON types."""
@@ -185,6 +195,7 @@ class Description:
             "pixel_type": self.normalisation.dtype,
             "channels": self.normalisation.channels,
             "channels_of_files": {name: _listed(value) for name, value in asdict(self.channels).items()},
+            "calibration": {"temperature": self.calibration.temperature, "threshold": self.calibration.threshold},
             "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
             "depth": geometry.depth,
             "padding": geometry.padding,
@@ -222,6 +233,7 @@ class Description:
             stored["tile"],
             Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
             Channels.restore(stored.get("channels_of_files", {})),
+            Calibration(**stored.get("calibration", {})),
         )
         again = found.to_json()
         for name in ("channels", "stride", "halo", "margin", "output", "step"):

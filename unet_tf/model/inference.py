@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -26,8 +28,10 @@ class Network:
 
     Args:
         model: built by `unet_tf.unet`.
+        temperature: that its logits are divided by.
 
     Attributes:
+        temperature: the same; it may be set.
         geometry: of the net.
         sizes: height and width of its input, each None where any legal size will do.
         channels: of its images.
@@ -38,7 +42,8 @@ class Network:
         InputError: the model is not such a U-Net.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, temperature: float = 1.0) -> None:
+        self.temperature = temperature
         self.geometry = geometry_of(model)
         *self.sizes, self.channels = model.input_shape[1:]
         self.num_classes: int = model.output_shape[-1]
@@ -51,12 +56,13 @@ class Network:
             ids = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
             return ids, tf.reduce_all(tf.math.is_finite(logits))
 
-        @tf.function(input_signature=signature)
-        def probabilities(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        @tf.function(input_signature=[*signature, tf.TensorSpec((), tf.float32)])
+        def probabilities(window: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             logits = net(window, training=False)
-            return tf.nn.softmax(logits), tf.reduce_all(tf.math.is_finite(logits))
+            return tf.nn.softmax(logits / temperature), tf.reduce_all(tf.math.is_finite(logits))
 
         self._label, self._probabilities = label, probabilities
+        self._features: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def label(self, window: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(h, w, C) normalised pixels -> (h - shrink, w - shrink) ids of the most probable classes.
@@ -72,7 +78,19 @@ class Network:
         Raises:
             InputError: the net gives what is not finite.
         """
-        return self._checked(*self._probabilities(tf.constant(window[None])))
+        return self._checked(*self._probabilities(tf.constant(window[None]), tf.constant(self.temperature, tf.float32)))
+
+    def features(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(h, w, C) normalised pixels -> (F,) mean over the pixels of the deepest level: what is to be seen there."""
+        if self._features is None:
+            deepest = self.model.get_layer(f"down{self.geometry.depth}_conv2_relu").output
+            encoder = keras.Model(self.model.inputs, deepest)
+            signature = [tf.TensorSpec((1, *self.sizes, self.channels), tf.float32)]
+            self._features = tf.function(
+                lambda window: tf.reduce_mean(tf.cast(encoder(window, training=False), tf.float32), (0, 1, 2)),
+                input_signature=signature,
+            )
+        return self._features(tf.constant(window[None])).numpy()
 
     @staticmethod
     def _checked(found: tf.Tensor, finite: tf.Tensor) -> NDArray:
