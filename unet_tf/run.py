@@ -22,7 +22,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
-from unet_tf.model.calibration import HALF, Calibration
+from unet_tf.model.calibration import HALF, Calibration, check_threshold
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import identity, tuples
@@ -162,6 +162,7 @@ class Run:
             found = Calibration(threshold=HALF if isinstance(told, str) else told)
             if path.is_file():
                 stored = read_json(path, StoredCalibration, f"Going on with the run (--resume {self.path}) writes it.")
+                check_threshold(stored["threshold"], self.classes)
                 if stored["model"] == self.model_hash:
                     found = Calibration(stored["temperature"], stored["threshold"])
             self._calibration = state, found

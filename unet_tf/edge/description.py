@@ -12,7 +12,7 @@ from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
-from unet_tf.model.calibration import Calibration
+from unet_tf.model.calibration import Calibration, check_threshold
 from unet_tf.utils.files import tuples
 
 BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
@@ -233,7 +233,7 @@ class Description:
             stored["tile"],
             Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
             Channels.restore(stored.get("channels_of_files", {})),
-            Calibration(**stored.get("calibration", {})),
+            _calibration(stored),
         )
         again = found.to_json()
         for name in ("channels", "stride", "halo", "margin", "output", "step"):
@@ -244,6 +244,14 @@ class Description:
 
 def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _calibration(stored: StoredDescription) -> Calibration:
+    found = stored.get("calibration")
+    if found is None:
+        return Calibration()
+    check_threshold(found["threshold"], tuple(stored["classes"]))
+    return Calibration(found["temperature"], found["threshold"])
 
 
 def _normalisation(stored: StoredDescription) -> Normalisation:

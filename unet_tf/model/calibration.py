@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +39,14 @@ class Calibration:
     threshold: float = HALF
 
     def __post_init__(self) -> None:
-        if not (0 < self.temperature < math.inf):
+        if not (_is_number(self.temperature) and 0 < self.temperature < math.inf):
             raise InputError(f"A temperature must be above 0 and finite; received {self.temperature}.")
-        if not 0 < self.threshold < 1:
-            raise InputError(f"A threshold must lie between 0 and 1; received {self.threshold}.")
+        if not (_is_number(self.threshold) and 0 < self.threshold < 1):
+            raise InputError(f"A threshold must be a number between 0 and 1; received {self.threshold!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def label_of(probabilities: NDArray, threshold: float = HALF) -> NDArray[np.uint8]:
@@ -61,6 +66,18 @@ def label_of(probabilities: NDArray, threshold: float = HALF) -> NDArray[np.uint
     if threshold == HALF:
         return probabilities.argmax(-1).astype(np.uint8)
     return (probabilities[..., 1] > threshold).astype(np.uint8)
+
+
+def weighed(probabilities: NDArray[np.float32], threshold: float = HALF) -> NDArray[np.float32]:
+    """Give (..., 2) probabilities weights by which they are equal at the threshold; as they are at 0.5.
+
+    Example:
+        >>> weighed(np.array([[0.75, 0.25]]), 0.25).tolist()
+        [[0.375, 0.375]]
+    """
+    if threshold == HALF:
+        return probabilities
+    return probabilities * np.array([2 * threshold, 2 - 2 * threshold], np.float32)
 
 
 def parse_threshold(threshold: Any) -> float | str:
