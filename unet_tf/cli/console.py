@@ -175,13 +175,15 @@ def print_scores(run: Path) -> None:
 
 def print_table_of_scores(stored: EvaluationTable) -> None:
     """Print what was scored, and the scores of the net beside those of the baselines."""
-    from unet_tf.evaluation.tables import class_rows, image_words, lacking, number, score_rows
+    from unet_tf.evaluation.tables import certainty_words, class_rows, image_words, lacking, number, score_rows
 
     console.print(f"On {literal(stored['files'])}; mean soft Dice {number(stored['mean_soft_dice'])}")
     for rows in filter(None, (score_rows(stored), class_rows(stored))):
         print_table(rows)
     if words := image_words(stored):
         console.print(words)
+    if words := certainty_words(stored):
+        console.print(literal(words))
     if words := lacking(stored):
         console.print(literal(words))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unet_tf.cli.app import Data, RunFolder, app
+from unet_tf.cli.app import Data, RunFolder, Threshold, app
 from unet_tf.cli.console import console, literal, print_table_of_scores, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
@@ -23,6 +23,7 @@ def evaluate(
     data: Data,
     settings: dict[str, Any],
     split: Annotated[str | None, typer.Option(help="train, val, test or all.", show_default="unseen files")] = None,
+    threshold: Threshold = None,
 ) -> None:
     """Score a run on files it did not learn from, beside two trivial baselines."""
     quiet_tensorflow()
@@ -31,7 +32,7 @@ def evaluate(
 
     try:
         with show_log(), working() as bars:
-            result = unet_tf.evaluate(run, data, split, on_image=bars.counter("judging"), **settings)
+            result = unet_tf.evaluate(run, data, split, bars.counter("judging"), threshold, **settings)
     except NotStored as error:  # a read-only run: the scores are not lost
         print_table_of_scores(error.evaluation.to_json())
         raise

@@ -12,7 +12,7 @@ from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
-from unet_tf.model.calibration import Calibration, check_threshold
+from unet_tf.model.calibration import PLAIN, Calibration, check_threshold
 from unet_tf.utils.files import tuples
 
 BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
@@ -173,7 +173,7 @@ class Description:
     tile: int
     origin: Origin = field(default_factory=Origin)
     channels: Channels = ALL
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Calibration = PLAIN
 
     def to_json(self) -> StoredDescription:
         """Give everything as JSON types."""
@@ -249,7 +249,7 @@ def _listed(value: object) -> object:
 def _calibration(stored: StoredDescription) -> Calibration:
     found = stored.get("calibration")
     if found is None:
-        return Calibration()
+        return PLAIN
     check_threshold(found["threshold"], tuple(stored["classes"]))
     return Calibration(found["temperature"], found["threshold"])
 

@@ -21,12 +21,14 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
+from unet_tf.evaluation.calibration import Certainty
 from unet_tf.evaluation.metrics import scores_of
 from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
 from unet_tf.evaluation.sums import Sums
-from unet_tf.prediction.predict import predict
+from unet_tf.model.calibration import PLAIN, Calibration, label_of, tempered
+from unet_tf.prediction.predict import predict, predictor_of
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -57,6 +59,7 @@ def judge(
     nothing: str = "A score needs a labelled file at least; received none.",
     group: str | None = None,
     seen: Callable[[Decoded], NDArray] = lambda decoded: decoded.filled,
+    calibration: Calibration = PLAIN,
 ) -> Evaluation:
     """Score any predict function on labelled files, each of which is read once.
 
@@ -71,6 +74,7 @@ def judge(
         group: regular expression; files in whose names it finds the same text belong together, and where it does not
             find something in each of them, the pages of a stack do.
         seen: what of a file is given to `predict_fn`; left out, its pixels without a measurement have the median.
+        calibration: the temperature that the probabilities have, and the threshold by which they become labels.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
@@ -80,7 +84,7 @@ def judge(
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
     classes = classes[: masks.real_classes]
-    sums, gallery = Sums(len(classes)), Gallery()
+    sums, gallery, certainty = Sums(len(classes)), Gallery(), Certainty(masks.num_classes, calibration)
     judged, groups = [], parts_of(pairs, group)
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
@@ -99,8 +103,10 @@ def judge(
                     pair.image,
                 )
             # borders belong to their objects, which are what a person means
-            prediction = masks.real_label(probabilities.argmax(-1).astype(np.uint8))  # as masks are drawn
+            prediction = masks.real_label(label_of(probabilities, calibration.threshold))  # as masks are drawn
+            raw = masks.real_probabilities(tempered(probabilities, 1 / calibration.temperature))
             label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
+            certainty.add(label, probabilities, raw)
             own = sums.add(image, label, prediction, probabilities)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group))
@@ -110,7 +116,8 @@ def judge(
         raise InputError(nothing)
     judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
     counted = sums.confusion, sums.soft_dice, sums.boundary
-    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases))
+    cases, sure = tuple(gallery.cases), certainty.tables()
+    return Evaluation(classes, *counted, judged, sums.baselines, "", cases, *sure)
 
 
 def evaluate(
@@ -118,6 +125,7 @@ def evaluate(
     data: str | Path,
     split: str | None = None,
     on_image: Progress = unseen,
+    threshold: float | None = None,
     **naming: str,
 ) -> Evaluation:
     """Score a run on files that it did not learn from; writes `evaluation.json`, panels and `report.html` into it.
@@ -128,6 +136,8 @@ def evaluate(
             all its files, those with the pixels of a training image are left out.
         split: "train", "val", "test" or "all" to score just these files, seen or not.
         on_image: called with (images done, images in all) after each.
+        threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run. One
+            that is chosen by these scores is to be judged on other files.
         **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of these files, where they differ from what
             the run was told of its own.
 
@@ -142,7 +152,7 @@ def evaluate(
         >>> evaluate("runs/cells", "cells").mean_iou  # doctest: +SKIP
         0.91
     """
-    return evaluate_run(run, data, split, on_image, log.warning, **naming)
+    return evaluate_run(run, data, split, on_image, log.warning, threshold, **naming)
 
 
 def evaluate_run(
@@ -151,6 +161,7 @@ def evaluate_run(
     split: str | None = None,
     on_image: Progress = unseen,
     say: Callable[[str], None] = lambda note: None,
+    threshold: float | None = None,
     **naming: str,
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used, which training has said before."""
@@ -171,9 +182,8 @@ def evaluate_run(
         return np.asarray(run.normalisation.measured(decoded.image, decoded.nodata)[:, :])  # as predict gives it
 
     with stoppable():
-        result = judge(
-            probabilities, choice.pairs, run.masks, run.classes, on_image, counts, choice.nothing, run.plan.group, seen
-        )
+        how = counts, choice.nothing, run.plan.group, seen, predictor_of(run).at(threshold).calibration
+        result = judge(probabilities, choice.pairs, run.masks, run.classes, on_image, *how)
         result = replace(result, files=choice.words(len(result.judged), found))
         try:
             _store(run.path, result, run.masks)

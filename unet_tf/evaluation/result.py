@@ -17,7 +17,14 @@ from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_score
 from unet_tf.evaluation.intervals import bootstrap
 from unet_tf.evaluation.metrics import Scores, scores, scores_of
 from unet_tf.evaluation.panels import Case
-from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, MethodScores
+from unet_tf.evaluation.tables import (
+    Boundaries,
+    CalibrationTable,
+    EvaluationTable,
+    IntervalTable,
+    MethodScores,
+    ThresholdTable,
+)
 
 MEANS = ("mean_iou", "mean_dice", "pixel_accuracy")
 
@@ -53,6 +60,8 @@ class Evaluation:
             two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
         cases: the worst files and the best one, small, to be drawn.
+        calibration: whether probabilities mean what they say; None where there were none.
+        thresholds: the curve of two classes.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +72,8 @@ class Evaluation:
     baselines: dict[str, NDArray[np.int64]]
     files: str = ""
     cases: tuple[Case, ...] = ()
+    calibration: CalibrationTable | None = None
+    thresholds: ThresholdTable | None = None
 
     @property
     def per_file(self) -> list[tuple[Pair, float]]:
@@ -131,6 +142,10 @@ class Evaluation:
                 )
             ),
         }
+        if self.calibration is not None:
+            found["calibration"] = self.calibration
+        if self.thresholds is not None:
+            found["thresholds"] = self.thresholds
         if self.intervals is not None:
             found["intervals"] = self._intervals(self.intervals)
         return found

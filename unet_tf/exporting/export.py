@@ -192,7 +192,7 @@ def _judged(
     noise_alone = [partial(noise_example, description)]
     for examples in noise_alone, [partial(read_example, pair, description) for pair in validation]:
         if examples:
-            tallies = compare(reference, nets, examples, run.masks, on_image)
+            tallies = compare(reference, nets, examples, run.masks, on_image, description.calibration.threshold)
             if failures := broken(tallies):
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
@@ -264,12 +264,15 @@ def _describe(run: Run, tile: int, max_iou_drop: float) -> Description:
     if path.is_file():
         stored = read_evaluation(path)
         origin = replace(origin, scores={"mean_iou": stored["mean_iou"], "iou": stored["iou"]})
-    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels)
+    return Description(
+        run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration
+    )
 
 
 def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
     geometry, normalisation = description.geometry, description.normalisation
-    functions = signatures(model, normalisation, geometry, default_tile(geometry), description.channels)
+    how = description.channels, description.calibration
+    functions = signatures(model, normalisation, geometry, default_tile(geometry), *how)
     write_saved_model(model, functions, str(path))
     write_warmup(path, noise(description, (WARMUP_SIDE, WARMUP_SIDE)), functions)
 

@@ -14,6 +14,7 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import HALF, PLAIN, Calibration
 
 Net = Callable[[tf.Tensor], tf.Tensor]
 
@@ -42,6 +43,18 @@ def from_raw(model: keras.Model, normalisation: Normalisation) -> Net:
     return net
 
 
+def softmax(logits: tf.Tensor, calibration: Calibration) -> tf.Tensor:
+    """The probabilities (..., C) of logits, in the graph."""
+    return tf.nn.softmax(logits if calibration.temperature == 1 else logits / calibration.temperature)
+
+
+def label_in_graph(logits: tf.Tensor, calibration: Calibration) -> tf.Tensor:
+    """The class ids (...) uint8 of logits (..., C): `unet_tf.model.calibration.label_of`, in the graph."""
+    if calibration.threshold == HALF:
+        return tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
+    return tf.cast(softmax(logits, calibration)[..., 1] > calibration.threshold, tf.uint8)
+
+
 def write_saved_model(
     model: keras.Model, functions: dict[str, tf.types.experimental.GenericFunction], path: str
 ) -> None:
@@ -57,6 +70,7 @@ def signatures(
     geometry: Geometry,
     max_tile: int,
     source: Channels | None = None,
+    calibration: Calibration = PLAIN,
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     """The signatures of a SavedModel for images of any size, cut into tiles in the graph.
 
@@ -66,6 +80,7 @@ def signatures(
         geometry: of the net.
         max_tile: largest side of a tile, pixels that the net reads; bounds the memory that a request takes.
         source: how the channels of the images come from picture files; None for all of one file.
+        calibration: how logits become probabilities and labels.
 
     Returns:
         `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids.
@@ -79,7 +94,7 @@ def signatures(
     pixels = tf.TensorSpec((None, None, None, channels), normalisation.dtype, name="image")
 
     def label(window: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.argmax(logits(window), -1, output_type=tf.int32), tf.uint8)[..., None]
+        return label_in_graph(logits(window), calibration)[..., None]
 
     @tf.function(input_signature=[pixels])
     def mask(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -89,7 +104,7 @@ def signatures(
     def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             "probabilities": tiled(
-                lambda window: tf.nn.softmax(logits(window)),
+                lambda window: softmax(logits(window), calibration),
                 image,
                 geometry,
                 max_tile,

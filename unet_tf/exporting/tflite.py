@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import METADATA, NO_HASH, SHA256
 from unet_tf.exporting.bundle import TFLITE
-from unet_tf.exporting.saved_model import MASK, from_raw, write_saved_model
+from unet_tf.exporting.saved_model import MASK, from_raw, label_in_graph, softmax, write_saved_model
 from unet_tf.utils.signals import look
 from unet_tf.utils.stderr import quiet_tensorflow
 
@@ -61,9 +61,8 @@ def write_tflite(
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def one_tile(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = logits(image)
-        label = tf.argmax(found, -1, output_type=tf.int32)
-        return {"mask": tf.cast(label, tf.uint8), "probabilities": tf.nn.softmax(found)}
+        found, how = logits(image), description.calibration
+        return {"mask": label_in_graph(found, how), "probabilities": softmax(found, how)}
 
     with tempfile.TemporaryDirectory(prefix="unet_tf_") as name:
         source = Path(name)

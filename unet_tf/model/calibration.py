@@ -22,6 +22,10 @@ TINY = np.float32(np.finfo(np.float32).tiny)
 """Smallest probability whose logarithm is taken."""
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Calibration:
     """How the logits z of a net become probabilities, and the probabilities labels.
@@ -45,8 +49,8 @@ class Calibration:
             raise InputError(f"A threshold must be a number between 0 and 1; received {self.threshold!r}.")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+PLAIN = Calibration()
+"""Of a net that was not calibrated: the softmax, and the most probable class."""
 
 
 def label_of(probabilities: NDArray, threshold: float = HALF) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from unet_tf.data.folder import PREDICTED, find_pictures, pictures_of
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
-from unet_tf.model.calibration import Calibration
+from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted, predict_pictures
 from unet_tf.prediction.polygons import parse_polygons
@@ -36,7 +36,7 @@ SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 BATCH = 64
 """Pictures of a task."""
 OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())} | {
-    "uncertainty": False, "spread": False, **asdict(Calibration())
+    "uncertainty": False, "spread": False, **asdict(PLAIN)
 }  # fmt: skip
 """Settings of folders that were begun before there were these."""
 

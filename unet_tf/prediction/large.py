@@ -22,7 +22,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.volumes import Volume, count_planes, import_zarr, open_volume
 from unet_tf.errors import InputError
-from unet_tf.model.calibration import Calibration
+from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import state_of
 from unet_tf.prediction.predict import model_hash, predictor_for
@@ -40,7 +40,7 @@ CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
 CUT = "cut"
 """Of the settings of an array: how its run tells objects apart (`unet_tf.prediction.objects.cut_of`)."""
-OLDER = {CUT: cut_of(MaskFormat()), **asdict(Calibration())}
+OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN)}
 """Settings of arrays and maps that were begun before there were these."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""

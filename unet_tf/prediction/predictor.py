@@ -18,7 +18,7 @@ from unet_tf.data.nodata import Measured
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
 from unet_tf.errors import InputError
-from unet_tf.model.calibration import HALF, Calibration, check_threshold, label_of
+from unet_tf.model.calibration import HALF, PLAIN, check_threshold, label_of
 from unet_tf.model.inference import Network
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
@@ -85,7 +85,7 @@ class Predictor:
                 own, model = read_bundle(path), read_model(path / BUNDLE_NET)
             else:
                 model = Run(path)
-        self.calibration = Calibration() if own is None else own.calibration
+        self.calibration = PLAIN if own is None else own.calibration
         if isinstance(model, Run):
             own, self.network, self.calibration = model, model.network, model.calibration
         else:

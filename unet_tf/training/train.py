@@ -23,6 +23,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
 from unet_tf.planning.prepare import Prepared, check_unseen, prepare
 from unet_tf.run import Run
+from unet_tf.training.calibrate import calibrate
 from unet_tf.training.compile import compiled, fastest_precision, step_seconds
 from unet_tf.training.fit import Watchers, fit
 from unet_tf.training.run_writer import RunWriter
@@ -57,9 +58,9 @@ def train(
 
     What the configuration leaves open is chosen from the data, the machine and measured step times, and said with its
     reason. Fills `out` with the configuration, the files used, `best.keras` (of the last epoch that is as good as the
-    best), `last.keras` (from which `resume` goes on), `history.csv` (one line an epoch), `log.txt` and sample
-    predictions; then `unet_tf.evaluate` judges `best.keras` and writes the report. Everything is said at level INFO of
-    the logger "unet_tf".
+    best), `last.keras` (from which `resume` goes on), `history.csv` (one line an epoch), `calibration.json` (how sure
+    that net may be, by the validation files), `log.txt` and sample predictions; then `unet_tf.evaluate` judges
+    `best.keras` and writes the report. Everything is said at level INFO of the logger "unet_tf".
 
     Ctrl-C and SIGTERM end the work after the step under way; the last complete epoch is kept. A second signal does what
     it does without this call.
@@ -167,6 +168,7 @@ def begin_run(
         writer.open_log()
         writer.begin(plan, prepared, data)
         fit(writer, plan, prepared, strategy, start, watchers, timed)
+        calibrate(writer.path, prepared.splits.get("val"))
         _judge(writer, prepared, data, watchers.on_image)
 
 
@@ -196,6 +198,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
         prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
         fit(writer, run.plan, prepared, strategy, start, watchers)
+        calibrate(writer.path, prepared.splits.get("val"))
         _judge(writer, prepared, data, watchers.on_image)
 
 
