@@ -13,7 +13,7 @@ from unet_tf.cli.commands import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 from unet_tf.prediction.objects import find_objects
 
-VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "predict", "export", "verify")
+VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "predict", "suggest", "export", "verify")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Verbs that predict: predict."""
+"""Verbs that predict: predict, suggest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unet_tf.cli.app import AGAIN, RunFolder, Threshold, app
-from unet_tf.cli.console import console, literal, print_nodata, print_outcome, working
+from unet_tf.cli.console import console, literal, print_nodata, print_outcome, print_suggestions, working
 from unet_tf.errors import InputError
 from unet_tf.utils.stderr import quiet_tensorflow
 
@@ -148,4 +148,35 @@ def predict(
         outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
     print_outcome(outcome, out, bars.speed)
     if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf suggest runs/cells unlabelled/\n\n"
+    "unet-tf suggest runs/cells plates/ 'more/*.tif' --count 20 --out next.csv"
+)
+def suggest(
+    run: RunFolder,
+    inputs: Annotated[
+        list[str], typer.Argument(help="Picture files, folders of them, patterns.", metavar="PICTURES...")
+    ],
+    count: Annotated[int, typer.Option(help="How many pictures to name.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the list: NAME.txt, a path a line, or NAME.csv, a table.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What tiles may take on this machine, such as 2GB.", show_default="a quarter of what is free"
+        ),
+    ] = None,
+) -> None:
+    """Name the pictures whose annotation would teach the net most: unsure of their objects, and no near copies."""
+    quiet_tensorflow()
+    import unet_tf
+
+    with working("Stopped. No list was written.") as bars:
+        found = unet_tf.suggest(run, inputs, count, out, memory, bars.counter("pictures"))
+    print_suggestions(found, out)
+    if found.failed:
         raise typer.Exit(1)
