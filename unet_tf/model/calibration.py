@@ -151,6 +151,11 @@ def fit_temperature(logits: NDArray, labels: NDArray) -> float:
     if not len(labels):
         return 1.0
     low, high, beta = 1 / HOTTEST, 1 / COOLEST, 1.0
+    slopes = [_derivatives(logits, labels, one)[1] for one in (low, beta, high)]
+    if slopes[1] < 0 and slopes[2] <= 0:  # 0 by rounding, where all is certain
+        return COOLEST
+    if slopes[0] > 0:
+        return HOTTEST
     for _ in range(60):
         _, slope, curvature = _derivatives(logits, labels, beta)
         low, high = (low, beta) if slope > 0 else (beta, high)
@@ -159,7 +164,7 @@ def fit_temperature(logits: NDArray, labels: NDArray) -> float:
         if abs(step - beta) <= 1e-7 * beta:
             break
         beta = step
-    return 1 / beta
+    return float(1 / beta)
 
 
 def _derivatives(logits: NDArray, labels: NDArray, beta: float) -> NDArray[np.float64]:

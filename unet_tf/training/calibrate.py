@@ -69,7 +69,7 @@ def calibrate(path: Path, val: Samples | None) -> None:
         log.info("temperature = 1: no validation pixel has a class")
         return
     temperature = fit_temperature(seen.logits, seen.labels)
-    if not COOLEST * 1.001 < temperature < HOTTEST / 1.001:
+    if temperature in (COOLEST, HOTTEST):
         log.warning(
             f"The temperature of the probabilities is {temperature:g}, the limit: the net is right, or wrong, on all "
             "validation pixels, which are too few or too easy to tell how sure it may be."
