@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,11 +33,11 @@ from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
 
-MOST_PIXELS, SIDE = 4_000_000, 2048
+MOST_PIXELS, SIDE = 2_000_000, 2048
 """Pixels that are predicted, of pictures spread over all, one at least; and the side of the middle that is taken of
-large ones. So it takes seconds whatever the data: on two cores about three at 16 base filters."""
-MOST_VALUES = 1 << 23
-"""Logarithms that are kept of these, 32 MB: all of them up to two classes, and a draw of more."""
+large ones. So it takes seconds whatever the data."""
+MOST_VALUES = 1 << 21
+"""Logarithms that are kept of these, 8 MB: of two classes a million pixels."""
 
 
 class Seen(NamedTuple):
@@ -49,11 +48,11 @@ class Seen(NamedTuple):
     files: int
 
 
-def calibrate(path: Path, val: Samples | None) -> None:
+def calibrate(run: Run, val: Samples | None) -> None:
     """Fit the temperature of a run, choose its threshold, and write `calibration.json`.
 
     Args:
-        path: the folder of the run, whose `best.keras` is there.
+        run: the run, whose `best.keras` is there.
         val: its validation files; None where none is held out. Then nothing is written, and that is said.
 
     Raises:
@@ -63,8 +62,9 @@ def calibrate(path: Path, val: Samples | None) -> None:
     if val is None:
         log.info("temperature = 1: no file is held out to fit it on, and probabilities are the softmax as it is")
         return
-    start, run = time.monotonic(), Run(path)
-    seen = observe(Predictor(run.model, run.normalisation, run.masks), val, run.masks)
+    start, predictor = time.monotonic(), Predictor(run)
+    predictor.network.temperature = 1.0
+    seen = observe(predictor, val, run.masks)
     if not len(seen.labels):
         log.info("temperature = 1: no validation pixel has a class")
         return
@@ -94,7 +94,7 @@ def calibrate(path: Path, val: Samples | None) -> None:
         "calibration": of,
         "thresholds": thresholds,
     }
-    with replacing(path / Run.CALIBRATION) as temporary:
+    with replacing(run.path / Run.CALIBRATION) as temporary:
         temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     seconds = time.monotonic() - start
     log.info(
@@ -112,7 +112,7 @@ def observe(predictor: Predictor, val: Samples, masks: MaskFormat) -> Seen:
     Logarithms of the softmax are logits but for a number of each pixel, on which no probability depends.
 
     Args:
-        predictor: of the net; not calibrated.
+        predictor: of the net, at temperature 1.
         val: the files.
         masks: how their masks say the classes.
 

@@ -168,8 +168,7 @@ def begin_run(
         writer.open_log()
         writer.begin(plan, prepared, data)
         fit(writer, plan, prepared, strategy, start, watchers, timed)
-        calibrate(writer.path, prepared.splits.get("val"))
-        _judge(writer, prepared, data, watchers.on_image)
+        _judge(Run(writer.path), prepared, data, watchers.on_image)
 
 
 def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
@@ -198,8 +197,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> None:
         prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
         fit(writer, run.plan, prepared, strategy, start, watchers)
-        calibrate(writer.path, prepared.splits.get("val"))
-        _judge(writer, prepared, data, watchers.on_image)
+        _judge(Run(writer.path), prepared, data, watchers.on_image)
 
 
 def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
@@ -269,8 +267,8 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     return plan, nets.get(plan.base_filters) if one_device else None
 
 
-def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress) -> None:
-    """Score the best net and write the report, looking after each image whether to stop.
+def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress) -> None:
+    """Calibrate the best net, score it and write the report, looking after each image whether to stop.
 
     Where nothing is held out, the training files are scored, and it is said that they are.
     """
@@ -280,7 +278,8 @@ def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress
         look()
 
     held_out = not {"val", "test"}.isdisjoint(prepared.splits)
-    evaluate_run(writer.path, data, None if held_out else "train", on_image=count)
+    calibrate(run, prepared.splits.get("val"))
+    evaluate_run(run, data, None if held_out else "train", on_image=count)
     look()
 
 
