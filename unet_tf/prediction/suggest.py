@@ -92,7 +92,7 @@ def suggest(
     pixels, each of which counts as much as it may be of an object, `object_uncertainty`. Then the list is filled one by
     one: with the picture whose uncertainty times its distance from those in the list is largest. The distance is
     between the means of the filters at the deepest level of the net (in the middle 1024 px), as a share of the usual
-    distance from the mean of all, and 1 at most: so a near copy of what is in the list comes after all others, and
+    distance from the middle of all, and 1 at most: so a near copy of what is in the list comes after all others, and
     pictures that are merely different do not beat those of which the net is unsure.
 
     Args:
@@ -183,10 +183,9 @@ def choose(candidates: Sequence[_Candidate], count: int) -> Iterator[Suggestion]
     if not candidates:
         return
     features = np.stack([one.features for one in candidates]).astype(np.float64)  # (N, F)
-    features -= features.mean(0)
-    spread = features.std(0)
-    features /= np.where(spread > 0, spread, 1)
-    usual = float(np.median(np.linalg.norm(features, axis=1))) or 1.0
+    features -= np.median(features, axis=0)  # medians: one picture that is like no other must not make these alike
+    features /= _scale(np.abs(features), axis=0)
+    usual = _scale(np.linalg.norm(features, axis=1), axis=0)
     worth = np.array([one.uncertainty for one in candidates])
     distance, nearest = np.ones(len(candidates)), np.full(len(candidates), -1)
     left = np.ones(len(candidates), bool)
@@ -201,6 +200,12 @@ def choose(candidates: Sequence[_Candidate], count: int) -> Iterator[Suggestion]
         away = np.minimum(np.linalg.norm(features - features[number], axis=1) / usual, 1)
         closer = (away < distance) | (nearest < 0)
         distance, nearest = np.where(closer, away, distance), np.where(closer, number, nearest)
+
+
+def _scale(sizes: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """The usual size: the median, the mean where most are 0, 1 where all are."""
+    median, mean = np.median(sizes, axis), sizes.mean(axis)
+    return np.where(median > 0, median, np.where(mean > 0, mean, 1.0))
 
 
 def named(picture: str, page: int) -> str:
