@@ -211,11 +211,18 @@ class Predictor:
         wanted = {"probabilities": True, "with_entropy": True}
         return self._image(image, wanted, tile, memory, tta, on_tile, name, nodata)
 
-    def features(self, image: Picture, name: str = "the image", nodata: Sequence[float] = ()) -> NDArray[np.float32]:
+    def features(
+        self,
+        image: Picture,
+        memory: int | str | None = None,
+        name: str = "the image",
+        nodata: Sequence[float] = (),
+    ) -> NDArray[np.float32]:
         """Give what the deepest level of the net sees in the middle of an image: (F,), the mean of each filter.
 
         Args:
             image: (H, W) or (H, W, C), as of `probabilities`.
+            memory: what a tile may take.
             name: what to call the image in an error.
             nodata: values of this image that stand for "no measurement".
 
@@ -226,9 +233,9 @@ class Predictor:
         middle = [slice(max(0, n - FEATURES_SIDE) // 2, max(0, n - FEATURES_SIDE) // 2 + FEATURES_SIDE)
                   for n in image.shape[:2]]  # fmt: skip
         part = np.asarray(image[middle[0], middle[1]])
-        grid = self.grid((part.shape[0], part.shape[1]))
-        windows = [self._windows(part, number, grid, (0,))[0] for number in range(len(grid))]
-        return np.mean([self.network.features(window) for window in windows], axis=0)
+        grid = self.grid((part.shape[0], part.shape[1]), memory=memory)
+        found = [self.network.features(self._windows(part, n, grid, (0,))[0]) for n in range(len(grid))]
+        return np.mean(found, axis=0)
 
     def _image(
         self,

@@ -39,7 +39,7 @@ class Suggestion(NamedTuple):
         page: of a stack, from 0.
         uncertainty: of its objects, in [0, 1].
         nearest: the picture above it in the list that is most like it; "" of the first.
-        distance: to that one, as a share of the usual one; 1 where it is that or more.
+        distance: to that one, as a share of the usual one, of which 1 at most counts; 1 of the first.
     """
 
     picture: str
@@ -92,8 +92,8 @@ def suggest(
     pixels, each of which counts as much as it may be of an object, `object_uncertainty`. Then the list is filled one by
     one: with the picture whose uncertainty times its distance from those in the list is largest. The distance is
     between the means of the filters at the deepest level of the net (in the middle 1024 px), as a share of the usual
-    distance from the middle of all, and 1 at most: so a near copy of what is in the list comes after all others, and
-    pictures that are merely different do not beat those of which the net is unsure.
+    distance from the middle of all, of which 1 at most counts: so a near copy of what is in the list comes after all
+    others, and pictures that are merely different do not beat those of which the net is unsure.
 
     Args:
         run: a run, or its folder.
@@ -191,13 +191,13 @@ def choose(candidates: Sequence[_Candidate], count: int) -> Iterator[Suggestion]
     left = np.ones(len(candidates), bool)
     for _ in range(min(count, len(candidates))):
         # Copies of what is chosen are worth nothing: then the more uncertain of them comes first
-        order = np.lexsort((-worth, -worth * distance, ~left))
+        order = np.lexsort((-worth, -worth * np.minimum(distance, 1), ~left))
         number = int(order[0])
         one, near = candidates[number], int(nearest[number])
         name = "" if near < 0 else named(candidates[near].picture, candidates[near].page)
         yield Suggestion(one.picture, one.page, one.uncertainty, name, float(distance[number]))
         left[number] = False
-        away = np.minimum(np.linalg.norm(features - features[number], axis=1) / usual, 1)
+        away = np.linalg.norm(features - features[number], axis=1) / usual
         closer = (away < distance) | (nearest < 0)
         distance, nearest = np.where(closer, away, distance), np.where(closer, number, nearest)
 
@@ -227,7 +227,7 @@ def _candidate(
 ) -> _Candidate:
     name, nodata = named(file, page), nodata_of(image, declared)
     probabilities = predictor.probabilities(image, memory=memory, name=name, nodata=nodata)
-    features = predictor.features(image, name, nodata)
+    features = predictor.features(image, memory, name, nodata)
     if len(features) > MOST_FEATURES:
         mixed = np.random.default_rng(0).normal(size=(len(features), MOST_FEATURES))
         features = (features @ mixed / np.sqrt(len(features))).astype(np.float32)
