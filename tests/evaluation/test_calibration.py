@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from unet_tf.data.masks import MaskFormat
+from unet_tf.evaluation import calibration as module
 from unet_tf.evaluation.calibration import THRESHOLDS, Certainty, Curve, Reliability
 from unet_tf.labels import VOID
-from unet_tf.model.calibration import Calibration, label_of
+from unet_tf.model.calibration import Calibration, label_of, tempered
 
 LABEL = np.array([[0, 0, 1], [1, 1, 0], [0, 1, VOID]], np.uint8)
 FOREGROUND = np.array([[0.1, 0.1, 0.9], [0.9, 0.38, 0.38], [0.7, 0.7, 0.2]], np.float32)
@@ -79,7 +81,7 @@ def test_the_best_threshold_is_the_one_nearest_to_a_half_of_equals():
 
 def test_tables_have_json_types():
     found = Certainty(2, Calibration(2.0, 0.4))
-    found.add(LABEL, BOTH, BOTH)
+    found.add(LABEL, BOTH)
     reliability, curve = found.tables()
     assert (reliability["temperature"], reliability["ece"], len(reliability["bins"])) == (2.0, found.own.error, 15)
     assert (curve["chosen"], curve["thresholds"][39], len(curve["iou"])) == (0.4, 0.4, 99)
@@ -89,8 +91,25 @@ def test_tables_have_json_types():
 def test_more_classes_have_no_curve_and_masks_neither():
     three = np.full((1, 1, 3), 1 / 3)
     found = Certainty(3, Calibration())
-    found.add(np.zeros((1, 1), np.uint8), three, three)
+    found.add(np.zeros((1, 1), np.uint8), three)
     assert found.tables()[1] is None
     masks = Certainty(2, Calibration())
-    masks.add(LABEL, np.eye(2)[label_of(BOTH)], np.eye(2)[label_of(BOTH)])
+    masks.add(LABEL, np.eye(2)[label_of(BOTH)])
     assert masks.tables() == (None, None)
+
+
+def test_strips_borders_and_the_net_without_its_temperature(monkeypatch):
+    three = np.random.default_rng(0).dirichlet((1, 1, 1), (7, 5)).astype(np.float32)
+    masks = MaskFormat("instance", 3, border=1)
+    label = np.random.default_rng(1).integers(0, 2, (7, 5)).astype(np.uint8)
+    whole = Certainty(3, Calibration(2.0), masks.real_probabilities)
+    whole.add(label, three)
+    monkeypatch.setattr(module, "STRIP", 10)
+    parts = Certainty(3, Calibration(2.0), masks.real_probabilities)
+    parts.add(label, three)
+    own, raw = Reliability(), Reliability()
+    own.add(label, masks.real_probabilities(three))
+    raw.add(label, masks.real_probabilities(tempered(three, 0.5)))
+    for found in (whole.tables()[0], parts.tables()[0]):
+        assert found["ece"] == pytest.approx(own.error)
+        assert found["ece_raw"] == pytest.approx(raw.error)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.evaluation.metrics import scores_of
 from unet_tf.evaluation.tables import BinTable, CalibrationTable, ThresholdTable
 from unet_tf.labels import VOID
-from unet_tf.model.calibration import HALF, Calibration
+from unet_tf.model.calibration import HALF, Calibration, tempered
 
 BINS = 15
 """Equal bins of the confidence, as Guo et al. (2017) have them."""
+STRIP = 1 << 20
+"""Pixels that are counted at once."""
 THRESHOLDS = (np.arange(1, 100) / 100).astype(np.float32)
 """Of the curve."""
 
@@ -108,19 +112,28 @@ class Certainty:
     Args:
         num_classes: of the net; two have a curve.
         calibration: of the probabilities.
+        merged: (..., num_classes) probabilities of the net -> those of the classes that labels have.
     """
 
-    def __init__(self, num_classes: int, calibration: Calibration) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        calibration: Calibration,
+        merged: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda probabilities: probabilities,
+    ) -> None:
         self.calibration, self.curve = calibration, Curve() if num_classes == 2 else None
-        self.own, self.raw, self.soft = Reliability(), Reliability(), False
+        self.own, self.raw, self.soft, self.merged = Reliability(), Reliability(), False, merged
 
-    def add(self, label: NDArray, probabilities: NDArray, raw: NDArray) -> None:
-        """Count an image: (H, W) ids; (H, W, C) probabilities, and those at temperature 1."""
-        self.own.add(label, probabilities)
-        self.raw.add(label, raw)
-        if self.curve is not None:
-            self.curve.add(label, probabilities[..., 1])
-        self.soft = self.soft or bool((np.minimum(probabilities, 1 - probabilities) > 0).any())
+    def add(self, label: NDArray, probabilities: NDArray) -> None:
+        """Count (H, W) or (N,) ids, and (..., num_classes) probabilities of the net; a strip at a time, of memory."""
+        rows = max(1, STRIP * len(label) // max(label.size, 1))
+        for start in range(0, len(label), rows):
+            strip, found = label[start : start + rows], probabilities[start : start + rows]
+            self.own.add(strip, self.merged(found))
+            self.raw.add(strip, self.merged(tempered(found, 1 / self.calibration.temperature)))
+            if self.curve is not None:
+                self.curve.add(strip, found[..., 1])
+            self.soft = self.soft or bool((np.minimum(found, 1 - found) > 0).any())
 
     def tables(self) -> tuple[CalibrationTable | None, ThresholdTable | None]:
         """Give both as JSON types; nothing of masks, whose probabilities are 0 and 1 alone."""

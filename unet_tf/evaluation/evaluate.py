@@ -27,7 +27,7 @@ from unet_tf.evaluation.panels import Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
 from unet_tf.evaluation.sums import Sums
-from unet_tf.model.calibration import PLAIN, Calibration, label_of, tempered
+from unet_tf.model.calibration import PLAIN, Calibration, label_of
 from unet_tf.prediction.predict import predict, predictor_of
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
@@ -84,7 +84,8 @@ def judge(
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
     classes = classes[: masks.real_classes]
-    sums, gallery, certainty = Sums(len(classes)), Gallery(), Certainty(masks.num_classes, calibration)
+    sums, gallery = Sums(len(classes)), Gallery()
+    certainty = Certainty(masks.num_classes, calibration, masks.real_probabilities)
     judged, groups = [], parts_of(pairs, group)
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
@@ -104,10 +105,9 @@ def judge(
                 )
             # borders belong to their objects, which are what a person means
             prediction = masks.real_label(label_of(probabilities, calibration.threshold))  # as masks are drawn
-            raw = masks.real_probabilities(tempered(probabilities, 1 / calibration.temperature))
-            label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
-            certainty.add(label, probabilities, raw)
-            own = sums.add(image, label, prediction, probabilities)
+            label = masks.real_label(label)
+            own = sums.add(image, label, prediction, masks.real_probabilities(probabilities))
+            certainty.add(label, probabilities)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group))
             gallery.add(title(pair), value, image, label, prediction)

@@ -77,7 +77,7 @@ def calibrate(run: Run, val: Samples | None) -> None:
     probabilities = tempered(np.exp(seen.logits), temperature)
     threshold = chosen = run.plan.threshold if isinstance(run.plan.threshold, float) else HALF
     certainty = Certainty(run.plan.num_classes, Calibration(temperature, threshold))
-    certainty.add(seen.labels, probabilities, np.exp(seen.logits))
+    certainty.add(seen.labels, probabilities)
     if run.plan.threshold == BEST and certainty.curve is not None:
         chosen = certainty.curve.best()
         certainty.calibration = Calibration(temperature, chosen)
