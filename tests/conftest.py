@@ -1,5 +1,6 @@
 """Shared data: generated cells and one small run trained on them."""
 
+import json
 import os
 import shutil
 import signal
@@ -53,6 +54,21 @@ def folds(cells, tmp_path_factory):
     sizes = {"base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32"}
     crossval(folder / "data", folder / "runs", folds=3, **sizes, epochs=1, steps_per_epoch=20, learning_rate=0.01)
     return folder / "runs"
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    """A function that makes a copy of the saved run with a temperature and a threshold, and gives its folder."""
+    from unet_tf import Run
+
+    def copy(temperature=1.0, threshold=0.5):
+        folder = tmp_path / f"run_at_{temperature}_{threshold}"
+        shutil.copytree(Path(__file__).parent / "saved" / "run_0_1", folder)
+        stored = {"model": Run(folder).model_hash, "temperature": temperature, "threshold": threshold}
+        (folder / Run.CALIBRATION).write_text(json.dumps(stored))
+        return folder
+
+    return copy
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from .prediction.large import predict_large as predict_large
 from .prediction.maps import predict_map as predict_map
 from .prediction.predict import predict as predict
 from .prediction.predictor import Predictor as Predictor
+from .prediction.suggest import suggest as suggest
 from .run import Run as Run
 from .training.crossval import crossval as crossval
 from .training.train import resume as resume

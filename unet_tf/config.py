@@ -22,6 +22,7 @@ from unet_tf.data.naming import Naming
 from unet_tf.data.samples import CACHES
 from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
+from unet_tf.model.calibration import BEST, HALF, parse_threshold
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 OPTIMIZERS = ("adam", "sgd")
@@ -66,6 +67,10 @@ _RIM = Rule(f"0 to {MOST_BORDER}", lambda value: 0 <= value <= MOST_BORDER)
 _SEED = Rule("in [0, 2**32)", lambda value: 0 <= value < 2**32)
 _NAMES = Rule(
     f"2 to {UNKNOWN} different names", lambda names: 2 <= len(names) <= UNKNOWN and len({*names, ""}) == len(names) + 1
+)
+
+_THRESHOLD = Rule(
+    f'above 0 and below 1, or "{BEST}"', lambda value: value == BEST if isinstance(value, str) else 0 < value < 1
 )
 
 _DIFFERENT = Rule("different names or numbers", lambda names: len({*names, ""}) == len(names) + 1)
@@ -119,6 +124,9 @@ class Settings:
     border_class: int = _setting(0, _RIM,
         "width in pixels of the rim of each object that is a class of its own, border, and parts objects that touch: "
         "with instance masks alone; 0 for none")
+    threshold: float | str = _setting(HALF, _THRESHOLD,
+        'of two classes: the probability above which a pixel is class 1, or "best" for the one with the largest IoU on '
+        "the validation files")
     border_sigma: float = _setting(5.0, _POSITIVE, "width of the separation borders (sigma), pixels")
     class_balance: bool = _setting(False, _ANY, "whether the weight map balances the classes")
     flips: bool = _setting(True, _ANY, "mirror each axis at random")
@@ -284,6 +292,8 @@ def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
     for name in ("channels", "channel_suffix"):
         if name in overrides:
             overrides = overrides | {name: _texts(name, overrides[name])}
+    if isinstance(overrides.get("threshold"), str):
+        overrides = overrides | {"threshold": parse_threshold(overrides["threshold"])}
     if "void" in overrides:
         void = overrides["void"]
         if isinstance(void, bool) or not isinstance(void, (numbers.Integral, str, list, tuple)):

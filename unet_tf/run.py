@@ -11,7 +11,7 @@ import tomllib
 import zipfile
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import HALF, Calibration, check_threshold
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import identity, tuples
+from unet_tf.utils.typed_json import read_json
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +41,20 @@ EARLIER: dict[str, Any] = {
     "upright": False,
 }
 """What runs did whose version had not these settings yet: they validated on all tiles."""
+
+
+class StoredCalibration(TypedDict):
+    """What `calibration.json` must hold; it holds scores beside it (`unet_tf.training.calibrate`).
+
+    Attributes:
+        model: SHA-256 of the file of the net that it is of.
+        temperature: as of `Calibration`.
+        threshold: likewise.
+    """
+
+    model: str
+    temperature: float
+    threshold: float
 
 
 class Run:
@@ -66,6 +82,7 @@ class Run:
     CONFIG, FILES, HISTORY, BEST, LAST = "config.toml", "files.csv", "history.csv", "best.keras", "last.keras"
     STATE = "training.json"  # within `last.keras` and `best.keras`, zip archives that Keras reads its own members of
     EVALUATION, PANELS, REPORT = "evaluation.json", "panels", "report.html"
+    CALIBRATION = "calibration.json"
     LARGE, WEIGHTS = "large.png", "weights.png"
     BUNDLE, BUNDLE_REPORT = "bundle", "bundle/report.json"
     LOG, LOCK, PROGRESS = "log.txt", ".lock", "progress"
@@ -74,6 +91,7 @@ class Run:
         self.path = Path(path)
         self._model: tuple[tuple[int, ...] | None, keras.Model] | None = None
         self._network: Network | None = None
+        self._calibration: tuple[Any, Calibration] | None = None
         config = self.path / self.CONFIG
         if not config.is_file():
             raise InputError(
@@ -124,7 +142,31 @@ class Run:
         model = self.model
         if self._network is None:
             self._network = Network(model)
+        self._network.temperature = self.calibration.temperature
         return self._network
+
+    @property
+    def calibration(self) -> Calibration:
+        """How the logits of that net become probabilities and labels, as training found it on the validation files.
+
+        Where it found nothing, or for another net than `best.keras` is now, the temperature is 1, and the threshold the
+        number that training was told, or 0.5.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.path / self.CALIBRATION
+        state = identity(path), identity(self.path / self.BEST)
+        if self._calibration is None or self._calibration[0] != state:
+            told = self.plan.threshold
+            found = Calibration(threshold=HALF if isinstance(told, str) else told)
+            if path.is_file():
+                stored = read_json(path, StoredCalibration, f"Going on with the run (--resume {self.path}) writes it.")
+                check_threshold(stored["threshold"], self.classes)
+                if stored["model"] == self.model_hash:
+                    found = Calibration(stored["temperature"], stored["threshold"])
+            self._calibration = state, found
+        return self._calibration[1]
 
     @property
     def best_row(self) -> dict[str, Any]:

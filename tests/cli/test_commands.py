@@ -13,7 +13,7 @@ from unet_tf.cli.commands import app, main
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 from unet_tf.prediction.objects import find_objects
 
-VERBS = ("demo", "check", "import", "train", "crossval", "evaluate", "compare", "predict", "export", "verify")
+VERBS = ("demo check import train crossval evaluate compare predict suggest export verify").split()
 
 
 @pytest.fixture
@@ -350,3 +350,29 @@ def test_import_makes_a_data_folder_checks_it_and_says_how_to_train(call, tmp_pa
     (tmp_path / "labels.json").write_text('{"a": 1}')
     code, _, err = call("import", tmp_path / "labels.json", "--out", tmp_path / "d")
     assert code == 1 and "Looked for: labelme JSON" in err and "Found: labels.json: JSON, an object with a." in err
+
+
+def test_a_threshold_and_the_uncertainty_are_asked_for(call, run, tmp_path):
+    write_picture(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8))
+    out = tmp_path / "out"
+    code, *_ = call("predict", run.path, tmp_path / "a.png", "--out", out, *"--threshold 0.3 --uncertainty".split())
+    assert code == 0
+    assert (out / "a_uncertainty.tif").is_file()
+    p = predict_image(run, read_image(tmp_path / "a.png"), probabilities=True)[..., 1]
+    assert ((cv2.imread(str(out / "a.png"), cv2.IMREAD_UNCHANGED) > 0) == (p > np.float32(0.3))).all()
+    for name in ("m.zarr", "m.tif"):
+        code, _, err = call("predict", run.path, tmp_path / "a.png", "--out", tmp_path / name, "--uncertainty")
+        assert (code, "no other outputs" in " ".join(err.split())) == (1, True)
+    code, _, err = call("predict", run.path, tmp_path / "a.png", "--out", tmp_path / "other", "--threshold", "1.2")
+    assert (code, "between 0 and 1" in err) == (1, True)
+
+
+def test_suggest_prints_a_table_and_writes_a_list(call, run, cells, tmp_path):
+    code, out, err = call("suggest", run.path, cells / "test" / "images", "--count", 1, "--out", tmp_path / "next.csv")
+    assert (code, err) == (0, "")
+    assert "uncertainty" in out
+    assert "1 of 2 pictures" in out
+    assert len((tmp_path / "next.csv").read_text().splitlines()) == 2
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    code, out, err = call("suggest", run.path, tmp_path / "bad.png", cells / "train" / "images")
+    assert (code, "bad.png" in err, "Left out, as the run knows them" in out) == (1, True, True)

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from unet_tf import Predictor, evaluate
+from unet_tf import Predictor, evaluate, predict
 from unet_tf.data.folder import read_pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
+from unet_tf.evaluation.calibration import Reliability
 from unet_tf.evaluation.evaluate import NotStored, judge
-from unet_tf.evaluation.metrics import marginals
+from unet_tf.evaluation.metrics import confusion_matrix, marginals
 from unet_tf.evaluation.sums import otsu_label
-from unet_tf.evaluation.tables import read_evaluation
+from unet_tf.evaluation.tables import certainty_words, read_evaluation
+from unet_tf.model.calibration import tempered
 from unet_tf.utils.signals import Stopped
 
 CLASSES = ("background", "cell")
@@ -308,3 +310,35 @@ def test_a_run_on_instance_masks_scores_objects_as_they_are_predicted(own_run, c
     assert seen == [own_run.masks] * 2
     assert result.objects.true == sum(one.objects.true for one in result.judged) > 2
     assert result.to_json()["objects"]["true"] == result.objects.true
+
+
+def test_scores_are_of_labels_at_the_threshold_and_say_how_far_probabilities_are_off(own_run, cells):
+    pairs = find_named(cells / "test").splits[""]
+    truth = np.stack([read_pair(pair, own_run.masks).label for pair in pairs])
+    p = np.stack([predict(own_run, read_pair(pair, own_run.masks).image, probabilities=True) for pair in pairs])
+    for threshold in (None, 0.2):
+        found = evaluate(own_run, cells, threshold=threshold).to_json()
+        label = p[..., 1] > np.float32(0.2) if threshold else p.argmax(-1)
+        assert found["confusion"] == confusion_matrix(truth, label, 2).tolist()
+        of = Reliability()
+        of.add(truth, p)
+        assert found["calibration"]["ece"] == pytest.approx(of.error)
+        assert found["calibration"]["bins"] == of.table()
+        assert found["calibration"]["temperature"] == own_run.calibration.temperature
+        raw = Reliability()
+        raw.add(truth, tempered(p, 1 / own_run.calibration.temperature))
+        assert found["calibration"]["ece_raw"] == pytest.approx(raw.error)
+        assert found["thresholds"]["chosen"] == (threshold or 0.5)
+    number = found["thresholds"]["thresholds"].index(0.2)
+    assert found["thresholds"]["iou"][number] == pytest.approx(found["iou"]["foreground"])
+    assert found["thresholds"]["recall"][number] == pytest.approx(found["recall"]["foreground"])
+    stored = read_evaluation(own_run.path / "evaluation.json")
+    assert "foreground is where its probability is above 0.2." in certainty_words(stored)
+    assert "Expected calibration error" in certainty_words(stored)
+
+
+def test_masks_have_no_calibration(cells):
+    pairs = find_named(cells / "test").splits[""]
+    stored = judge(lambda image: np.eye(2)[np.zeros((96, 96), int)], pairs, BINARY, CLASSES).to_json()
+    assert not {"calibration", "thresholds"} & stored.keys()
+    assert certainty_words(stored) == ""

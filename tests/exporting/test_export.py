@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import Run, export, generate_cells, predict, read_image, verify
+from unet_tf import Predictor, Run, export, generate_cells, predict, read_image, verify
 from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
 from unet_tf.exporting.bundle import TFLITE
 from unet_tf.exporting.card import model_card
+from unet_tf.model.calibration import Calibration
+from unet_tf.training.start import read_start
 from unet_tf.utils.signals import Stopped
 
 NETS = ["saved_model/1", "saved_model_bfloat16/1", *TFLITE.values()]
@@ -310,3 +312,37 @@ def test_the_weights_of_all_nets_are_stored_once(folds, bundle_of_folds):
     variables = sum(p.stat().st_size for p in (bundle_of_folds / "saved_model" / "1" / "variables").iterdir())
     of_one = 4 * Run(folds / "fold1").model.count_params()
     assert 2.5 * of_one < variables < 4.5 * of_one
+
+
+def test_all_nets_of_a_bundle_have_the_temperature_and_part_at_the_threshold(own_run, cells, tmp_path):
+    stored = json.loads((own_run.path / "calibration.json").read_text()) | {"temperature": 1.7, "threshold": 0.35}
+    (own_run.path / "calibration.json").write_text(json.dumps(stored))
+    out = tmp_path / "bundle"
+    report = export(own_run, out, variants=["float32", "uint8"], max_iou_drop=0.1)
+    image = read_image(sorted((cells / "test" / "images").iterdir())[0])
+    ours, theirs = Predictor(own_run), Predictor(out)
+    expected = ours.probabilities(image)
+    np.testing.assert_array_equal(theirs.probabilities(image), expected)
+    np.testing.assert_array_equal(theirs.predict(image), expected[..., 1] > np.float32(0.35))
+    assert theirs.calibration == ours.calibration == Calibration(1.7, 0.35)
+    nets = tf.saved_model.load(str(out / "saved_model" / "1")).signatures
+    p = nets["probabilities"](image=tf.constant(image[None]))["probabilities"].numpy()[0]
+    np.testing.assert_allclose(p, expected, atol=1e-5)
+    mask = nets["serving_default"](image=tf.constant(image[None]))["mask"].numpy()[0]
+    np.testing.assert_array_equal(mask, p[..., 1] > np.float32(0.35))
+    for name, near in ((TFLITE["float32"], 1e-4), (TFLITE["uint8"], 0.2)):
+        net = EdgeNet(out / name)
+        own = net.probabilities(image)
+        assert np.abs(own - expected).max() < near
+        assert (net.label(image) == (own[..., 1] > np.float32(0.35))).all()
+        assert net.description.calibration == Calibration(1.7, 0.35)
+    assert report["artefacts"][TFLITE["uint8"]]["label_agreement"] > 0.95
+    assert verify(out, cells).faults == []
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "softmax(logits / 1.7)" in card
+    assert "A pixel is of foreground where its probability is above 0.35." in card
+
+
+def test_the_net_of_a_bundle_is_as_it_was_trained_and_one_starts_from_it_so(run, bundle):
+    for own, there in zip(run.model.get_weights(), read_start(bundle).model.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, there)

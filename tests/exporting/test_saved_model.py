@@ -5,6 +5,7 @@ import tensorflow as tf
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.exporting.saved_model import mirrored, signatures, write_saved_model
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import Calibration, tempered
 from unet_tf.model.unet import unet
 from unet_tf.tiling import mirror_index
 
@@ -61,3 +62,21 @@ def test_a_gap_in_one_channel_counts_as_its_mean_in_the_graph():
     net = signatures(model, known, Geometry(1, "valid"), 44)["probabilities"]
     found = [net(tf.constant(one))["probabilities"].numpy() for one in (image, filled)]
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("how", [Calibration(), Calibration(2.0), Calibration(2.0, 0.3), Calibration(0.7, 0.6)])
+def test_the_graph_has_temperature_and_threshold(how):
+    model = unet((None, None, 1), 2, base_filters=2, depth=1)
+    normalisation, geometry = Normalisation((120.0,), (40.0,), "uint8"), Geometry(1, "valid")
+    image = np.random.default_rng(0).integers(0, 256, (1, 40, 50, 1), dtype=np.uint8)
+    plain = signatures(model, normalisation, geometry, 44)
+    found = signatures(model, normalisation, geometry, 44, calibration=how)
+    raw = plain["probabilities"](tf.constant(image))["probabilities"].numpy()
+    p = found["probabilities"](tf.constant(image))["probabilities"].numpy()
+    np.testing.assert_allclose(p, tempered(raw, how.temperature), atol=1e-6)
+    mask = found["serving_default"](tf.constant(image))["mask"].numpy()
+    expected = plain["serving_default"](tf.constant(image))["mask"].numpy()
+    assert (mask == (expected if how.threshold == 0.5 else p[..., 1] > np.float32(how.threshold))).all()
+    encoded = tf.io.encode_png(image[0]).numpy()
+    content = found["encoded"](tf.constant([encoded]))["mask_bytes"].numpy()[0]
+    assert (tf.io.decode_png(content).numpy()[..., 0] == mask[0]).all()

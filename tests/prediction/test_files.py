@@ -1,6 +1,7 @@
 """Pictures predicted into a folder, by real processes that are really killed."""
 
 import csv
+import itertools
 import json
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from unet_tf.data.pictures import count_pages, read_mask, write_picture, write_s
 from unet_tf.errors import InputError
 from unet_tf.prediction.files import Outcome
 from unet_tf.prediction.objects import find_objects
+from unet_tf.prediction.uncertainty import entropy
 
 
 def grey(number, shape=(60, 70)):
@@ -262,3 +264,86 @@ def test_another_model_is_other_settings(run, scans, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"model": "0"}))
     with pytest.raises(InputError, match="other settings: model 0 there"):
         predict_files(run, scans, tmp_path / "out")
+
+
+def test_masks_part_at_the_threshold_whatever_else_is_wanted(calibrated, scans, tmp_path):
+    run = calibrated(1.5, 0.45)
+    for number, extras in enumerate(({}, {"probabilities": True}, {"tta": "rotations"}, {"uncertainty": True})):
+        for threshold in (None, 0.6):
+            out = tmp_path / f"out{number}{threshold}"
+            predict_files(run, scans, out, threshold=threshold, **extras)
+            for name in "05":
+                p = predict(run, grey(int(name)), probabilities=True, tta=extras.get("tta", "none"))[..., 1]
+                found = cv2.imread(str(out / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+                assert ((found > 0) == (p > np.float32(threshold or 0.45))).all()
+
+
+def test_another_threshold_or_temperature_is_another_prediction(calibrated, scans, tmp_path):
+    out = tmp_path / "out"
+    run = calibrated(1.5, 0.45)
+    predict_files(run, scans, out)
+    assert predict_files(run, scans, out, threshold=0.45).skipped == 6  # the run's own
+    with pytest.raises(InputError, match="threshold 0.45 there, 0.6 here"):
+        predict_files(run, scans, out, threshold=0.6)
+    (run / "calibration.json").write_text((run / "calibration.json").read_text().replace("1.5", "1.25"))
+    with pytest.raises(InputError, match="temperature 1.5 there, 1.25 here"):
+        predict_files(run, scans, out)
+    (run / "calibration.json").unlink()
+    plain = tmp_path / "plain"
+    predict_files(run, scans, plain)
+    stored = json.loads((plain / "predict.json").read_text())
+    older = {name: value for name, value in stored.items() if name not in ("threshold", "temperature", "uncertainty")}
+    (plain / "predict.json").write_text(json.dumps(older))
+    assert predict_files(run, scans, plain).skipped == 6
+
+
+def test_several_processes_know_the_threshold(calibrated, scans, tmp_path):
+    run = calibrated(1.5, 0.45)
+    one, two = tmp_path / "one", tmp_path / "two"
+    for out, scheduler in (one, None), (two, "local:2"):
+        predict_files(run, scans, out, threshold=0.6, uncertainty=True, scheduler=scheduler)
+    for path in one.glob("*.[pt]*[gf]"):
+        assert path.read_bytes() == (two / path.name).read_bytes()
+    assert len(list(two.glob("*_uncertainty.tif"))) == 6
+
+
+def test_uncertainty_is_the_entropy_and_the_spread_what_turned_tiles_disagree_on(calibrated, tmp_path):
+    run = calibrated(1.5)
+    write_picture(tmp_path / "a.png", grey(0))
+    write_stack(tmp_path / "b.tif", [grey(1), grey(2)])
+    once, turned = tmp_path / "once", tmp_path / "turned"
+    predict_files(run, [tmp_path / "a.png", tmp_path / "b.tif"], once, uncertainty=True)
+    predict_files(run, [tmp_path / "a.png", tmp_path / "b.tif"], turned, uncertainty=True, tta="rotations")
+    assert not list(once.glob("*_spread.tif"))
+    found = tifffile.imread(once / "a_uncertainty.tif")
+    assert (found.shape, found.dtype) == ((60, 70), np.float32)
+    np.testing.assert_array_equal(found, entropy(predict(run, grey(0), probabilities=True)))
+    stack = tifffile.imread(once / "b_uncertainty.tif")
+    np.testing.assert_array_equal(stack[1], entropy(predict(run, grey(2), probabilities=True)))
+    np.testing.assert_array_equal(
+        tifffile.imread(turned / "a_uncertainty.tif"),
+        entropy(predict(run, grey(0), probabilities=True, tta="rotations")),
+    )
+    spread = tifffile.imread(turned / "b_spread.tif")
+    assert spread.shape == (2, 60, 70)
+    assert 0 <= spread.min() < spread.max() <= stack.max()
+
+
+def test_outlines_between_pixels_run_where_the_probability_is_the_threshold(calibrated, tmp_path):
+    run = calibrated(1.0, 0.4)
+    write_picture(tmp_path / "a.png", grey(0))
+    predict_files(run, tmp_path / "a.png", tmp_path / "out", polygons="geojson", subpixel=True)
+    p, seen = predict(run, grey(0), probabilities=True)[..., 1], 0
+    for feature in json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]:
+        parts = feature["geometry"]["coordinates"]
+        parts = [parts] if feature["geometry"]["type"] == "Polygon" else parts
+        for ring in itertools.chain.from_iterable(parts):
+            for x, y in ring:
+                inside = 0.5 < x < 69.5 and 0.5 < y < 59.5
+                if inside and (x % 1 == 0.5) != (y % 1 == 0.5):  # between two centres, one beside the other
+                    low = p[int(y - 0.5), int(x - 0.5)], p[int(np.ceil(y - 0.5)), int(np.ceil(x - 0.5))]
+                    part = (x - 0.5) % 1 + (y - 0.5) % 1
+                    at = low[0] * (1 - part) + low[1] * part
+                    assert abs(at - 0.4) < 0.02
+                    seen += 1
+    assert seen > 10

@@ -238,3 +238,30 @@ def test_no_space_left_is_said_and_what_is_done_stays(run, tmp_path, monkeypatch
             predict_large(run, image, out, chunk=16)
     assert Path(out, "0", "c").is_dir()
     assert len(chunks(out)) == 2
+
+
+def test_chunks_part_at_the_threshold_and_another_one_is_another_array(calibrated, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (90, 70), np.uint8)
+    write_image(tmp_path / "in.zarr", image)
+    run, out = calibrated(1.4, 0.45), tmp_path / "out.zarr"
+    p = predict(run, image, probabilities=True)[..., 1]
+    predict_large(run, tmp_path / "in.zarr", out, chunk=64)
+    assert (labels(out) == (p > np.float32(0.45))).all()
+    with pytest.raises(InputError, match="threshold 0.45 there, 0.6 here"):
+        predict_large(run, tmp_path / "in.zarr", out, chunk=64, threshold=0.6)
+    predict_large(run, tmp_path / "in.zarr", out, chunk=64, threshold=0.6, overwrite=True)
+    assert (labels(out) == (p > np.float32(0.6))).all()
+
+
+def test_arrays_of_earlier_versions_are_gone_on_with(calibrated, tmp_path):
+    write_image(tmp_path / "in.zarr", np.random.default_rng(0).integers(0, 256, (90, 70), np.uint8))
+    run, out = calibrated(), tmp_path / "out.zarr"
+    predict_large(run, tmp_path / "in.zarr", out)
+    array = zarr.open_array(f"{out}/0", mode="r+")
+    stored = dict(array.attrs["unet_tf"])
+    array.attrs["unet_tf"] = {n: v for n, v in stored.items() if n not in ("threshold", "temperature")}
+    done = []
+    predict_large(run, tmp_path / "in.zarr", out, on_pixels=done.append)
+    assert not done
+    with pytest.raises(InputError, match="threshold 0.5 there, 0.6 here"):
+        predict_large(run, tmp_path / "in.zarr", out, threshold=0.6)

@@ -311,3 +311,15 @@ def test_overwrite_begins_anew(tmp_path):
     write(path, scene(40, 50)[::-1])
     with pytest.raises(InputError, match=r"other settings: state "):
         predict_map(RUN, path, out, tta="all")
+
+
+def test_a_map_parts_at_the_threshold_and_another_one_is_another_map(calibrated, tmp_path):
+    run, image = calibrated(1.4, 0.45), scene()
+    path, out = write(tmp_path / "scene.tif", image), tmp_path / "map.tif"
+    p = predict(run, image, probabilities=True)[..., 1]
+    with opened(predict_map(run, path, out, chunk=128)) as found:
+        np.testing.assert_array_equal(found.read(1), p > np.float32(0.45))
+    with pytest.raises(InputError, match="threshold 0.45 there, 0.6 here"):
+        predict_map(run, path, out, chunk=128, threshold=0.6)
+    with opened(predict_map(run, path, out, chunk=128, threshold=0.6, overwrite=True)) as found:
+        np.testing.assert_array_equal(found.read(1), p > np.float32(0.6))

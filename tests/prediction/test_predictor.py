@@ -10,6 +10,8 @@ import tifffile
 import zarr
 
 from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_files, predict_large, unet
+from unet_tf.model.calibration import tempered
+from unet_tf.prediction.uncertainty import entropy
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
@@ -106,3 +108,62 @@ def test_a_net_that_gives_what_is_not_finite_is_refused_whatever_is_asked_of_it(
     outcome = predict_files(folder, tmp_path / "a.tif", tmp_path / "out", probabilities=True)
     assert outcome.failed[0].startswith(f"{tmp_path / 'a.tif'}: {words}")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.csv", "predict.json"]
+
+
+def test_labels_do_not_depend_on_the_temperature_and_probabilities_do(calibrated):
+    plain, hot = Predictor(RUN), Predictor(calibrated(2.5))
+    assert (hot.predict(IMAGE) == plain.predict(IMAGE)).all()
+    expected = tempered(plain.probabilities(IMAGE), 2.5)
+    np.testing.assert_allclose(hot.probabilities(IMAGE), expected, atol=1e-6)
+    assert (expected != plain.probabilities(IMAGE)).any()
+
+
+def test_at_temperature_one_and_a_half_all_is_as_without(calibrated):
+    plain, other = Predictor(RUN), Predictor(calibrated())
+    np.testing.assert_array_equal(other.probabilities(IMAGE), plain.probabilities(IMAGE))
+    np.testing.assert_array_equal(plain.at(0.5).predict(IMAGE), plain.predict(IMAGE))
+    assert plain.at(None) is plain
+
+
+@pytest.mark.parametrize("tta", ["none", "rotations"])
+def test_two_classes_part_at_the_threshold_and_another_one_may_be_given(calibrated, tta):
+    predictor = Predictor(calibrated(1.3, 0.4))
+    p = predictor.probabilities(IMAGE, tta=tta)[..., 1]
+    for found, threshold in (
+        (predictor.predict(IMAGE, tta=tta), 0.4),
+        (predictor.at(0.7).predict(IMAGE, tta=tta), 0.7),
+        (predict(predictor_path := calibrated(1.3, 0.45), IMAGE, tta=tta), 0.45),
+        (predict(predictor_path, IMAGE, tta=tta, threshold=0.3), 0.3),
+    ):
+        assert (found == (p > np.float32(threshold))).all()
+    assert predictor.calibration.threshold == 0.4  # at() gave another predictor
+    assert len({int((p > t).sum()) for t in (0.3, 0.4, 0.45, 0.7)}) > 1
+
+
+def test_a_threshold_of_three_classes_and_none_at_all_are_refused():
+    three = Predictor(unet(num_classes=3, base_filters=2, depth=1))
+    with pytest.raises(InputError, match="parts two classes; this net has 3"):
+        three.at(0.4)
+    for wrong in (0, 1, -2, float("nan"), "best"):
+        with pytest.raises(InputError, match="A threshold must be a number between 0 and 1"):
+            Predictor(RUN).at(wrong)
+
+
+def test_the_entropy_comes_with_the_probabilities(calibrated):
+    predictor = Predictor(calibrated(1.7))
+    found = predictor.with_entropy(IMAGE)
+    np.testing.assert_array_equal(found[..., :2], predictor.probabilities(IMAGE))
+    np.testing.assert_allclose(found[..., 2], entropy(found[..., :2]), atol=1e-6)
+    turned = predictor.with_entropy(IMAGE, tta="all")
+    np.testing.assert_array_equal(turned[..., :2], predictor.probabilities(IMAGE, tta="all"))
+    assert (entropy(turned[..., :2]) - turned[..., 2]).min() > -1e-5  # Jensen
+
+
+def test_the_features_of_a_picture_are_a_number_a_filter():
+    predictor = Predictor(RUN)
+    found = predictor.features(IMAGE)
+    assert found.shape == (predictor.network.model.get_layer(
+        f"down{predictor.network.geometry.depth}_conv2").filters,)  # fmt: skip
+    np.testing.assert_array_equal(found, predictor.features(IMAGE))
+    assert (found != predictor.features(255 - IMAGE)).any()
+    assert predictor.features(IMAGE[:1, :1]).shape == found.shape

@@ -33,6 +33,12 @@ ConfigFile = Annotated[
 Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train or crossval filled.", metavar="RUN")]
 Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Of two classes: a pixel is class 1 where its probability is above it.", show_default="that of the run"
+    ),
+]
 
 AGAIN = "Stopped. The same command does what is left."
 

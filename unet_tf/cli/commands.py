@@ -11,7 +11,7 @@ from unet_tf.cli.console import errors, literal
 from unet_tf.errors import InputError
 from unet_tf.utils.signals import STOPPING
 
-VERBS = ["demo", "check", "import", "train", "crossval", "evaluate", "compare", "predict", "export", "verify"]
+VERBS = "demo check import train crossval evaluate compare predict suggest export verify".split()  # noqa: SIM905
 """In the order of the way, as the help lists them."""
 app.registered_commands.sort(key=lambda verb: VERBS.index(verb.name or verb.callback.__name__))  # type: ignore[union-attr]
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.planning.findings import Findings
     from unet_tf.prediction.files import Outcome
+    from unet_tf.prediction.suggest import Suggestions
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -177,13 +178,13 @@ def print_scores(run: Path) -> None:
 def print_table_of_scores(stored: EvaluationTable) -> None:
     """Print what was scored, and the scores of the net beside those of the baselines."""
     from unet_tf.evaluation.further_rows import further_rows, further_words
-    from unet_tf.evaluation.tables import class_rows, image_words, lacking, name_of, number, score_rows
+    from unet_tf.evaluation.tables import certainty_words, class_rows, image_words, lacking, name_of, number, score_rows
 
     soft = "" if name_of(stored) == "masks" else f"; mean soft Dice {number(stored['mean_soft_dice'])}"
     console.print(f"On {literal(stored['files'])}{soft}")
     for rows in filter(None, (score_rows(stored), class_rows(stored), *further_rows(stored))):
         print_table(rows)
-    for words in filter(None, (image_words(stored), *further_words(stored))):
+    for words in filter(None, (image_words(stored), *further_words(stored), certainty_words(stored))):
         console.print(literal(words))
     if words := lacking(stored):
         console.print(literal(words))
@@ -228,6 +229,23 @@ def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:
     console.print(f"{there} of {there + len(outcome.failed)} masks written to {literal(str(out))}{before}{rate}")
     print_nodata(list(outcome.nodata), list(itertools.chain.from_iterable(outcome.nodata.values())))
     for message in outcome.failed:
+        errors.print(f"[bold red]Error:[/] {literal(message)}")
+
+
+def print_suggestions(found: Suggestions, out: Path | None) -> None:
+    """Print which pictures to annotate next, which were left out, and which could not be read."""
+    if found.chosen:
+        rows = [("", "picture", "uncertainty", "nearest above", "distance")]
+        for rank, one in enumerate(found.chosen, start=1):
+            near = (Path(one.nearest).name, f"{one.distance:.2f}") if one.nearest else ("", "")
+            rows.append((str(rank), one.name, f"{one.uncertainty:.4f}", *near))
+        print_table(rows)
+    console.print(
+        f"{len(found.chosen)} of {found.looked} pictures{f': {literal(str(out))}' if out and found.chosen else ''}"
+    )
+    if found.known:
+        console.print(f"Left out, as the run knows them: {literal(some(list(found.known)))}")
+    for message in found.failed:
         errors.print(f"[bold red]Error:[/] {literal(message)}")
 
 

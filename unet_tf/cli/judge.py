@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unet_tf.cli.app import Data, app
+from unet_tf.cli.app import Data, Threshold, app
 from unet_tf.cli.console import console, literal, print_comparison, print_table_of_scores, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
@@ -48,6 +48,7 @@ def evaluate(
     membranes: Annotated[
         str, typer.Option(help="Classes that part the pictures (a,b): adds V_rand and V_info over thresholds.")
     ] = "",
+    threshold: Threshold = None,
 ) -> None:
     """Score a net, or masks of any origin, on files that it did not learn from, beside two trivial baselines."""
     quiet_tensorflow()
@@ -58,7 +59,7 @@ def evaluate(
         with show_log(), working() as bars:
             borders = [name.strip() for name in membranes.split(",") if name.strip()]
             count = bars.counter("judging")
-            result = unet_tf.evaluate(subject, data, split, count, out, roi, borders, **settings)
+            result = unet_tf.evaluate(subject, data, split, count, out, roi, borders, threshold, **settings)
     except NotStored as error:  # a read-only run: the scores are not lost
         print_table_of_scores(error.evaluation.to_json())
         raise

@@ -19,6 +19,7 @@ PANELS = {
     "Net": ("base_filters", "depth", "padding", "batch_norm", "dropout", "precision", "start_from", "logits_scale"),
     "Course": (
         "epochs", "minutes", "steps_per_epoch", "val_tiles", "patience", "loss", "optimizer", "learning_rate", "seed",
+        "threshold",
     ),
     "Tiles and their weights": (
         "tile", "batch_size", "rare_share", "class_balance", "border_weight", "border_sigma", "border_class", "flips",
@@ -56,7 +57,13 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 def _option(name: str) -> inspect.Parameter:
     setting = next(f for f in fields(TrainConfig) if f.name == name)
-    kinds: dict[str, Any] = {"classes": str, "void": list[str], "channels": str, "channel_suffix": str}
+    kinds: dict[str, Any] = {
+        "classes": str,
+        "void": list[str],
+        "channels": str,
+        "channel_suffix": str,
+        "threshold": str,
+    }
     kind = kinds.get(name) or next(k for k in _members(get_type_hints(TrainConfig)[name]) if k is not type(None))
     panel = next(panel for panel, some in PANELS.items() if name in some)
     text = setting.metadata["words"]

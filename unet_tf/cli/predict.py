@@ -1,14 +1,22 @@
-"""Verbs that predict: predict."""
+"""Verbs that predict: predict, suggest."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from unet_tf.cli.app import AGAIN, RunFolder, app
-from unet_tf.cli.console import console, literal, print_nodata, print_outcome, show_log, working
+from unet_tf.cli.app import AGAIN, RunFolder, Threshold, app
+from unet_tf.cli.console import (
+    console,
+    literal,
+    print_nodata,
+    print_outcome,
+    print_suggestions,
+    show_log,
+    working,
+)
 from unet_tf.errors import InputError
 from unet_tf.utils.stderr import quiet_tensorflow
 
@@ -72,6 +80,14 @@ def predict(
     subpixel: Annotated[
         bool, typer.Option(help="Let outlines run between the pixels, where the probabilities are equal.")
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            help="Write NAME_uncertainty.tif too, how unsure the net is of each pixel, 0 to 1; with --tta "
+            "NAME_spread.tif, how much of it is that the turned tiles disagree."
+        ),
+    ] = False,
+    threshold: Threshold = None,
     overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
     shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
     scheduler: Annotated[
@@ -94,15 +110,16 @@ def predict(
     from unet_tf.prediction.maps import map_nodata
     from unet_tf.prediction.polygons import parse_polygons
 
-    shared = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler, "overwrite": overwrite}
+    shared: dict[str, Any] = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler}
+    shared |= {"overwrite": overwrite, "threshold": threshold}
     extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
-    extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
+    extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel, "uncertainty": uncertainty}
     is_map = out.suffix.lower() in TIFF
     if is_map or out.suffix == ".zarr":
         kinds = parse_polygons(polygons, simplify, subpixel)
-        if is_map and (len(inputs) > 1 or probabilities or overlay or instances or kinds or axes):
+        if is_map and (len(inputs) > 1 or probabilities or overlay or instances or kinds or axes or uncertainty):
             raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
-        if len(inputs) > 1 or probabilities or overlay or subpixel or set(kinds) - KINDS.keys():
+        if len(inputs) > 1 or probabilities or overlay or subpixel or uncertainty or set(kinds) - KINDS.keys():
             raise InputError(
                 "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
                 f"and --polygons {' or '.join(KINDS)}."
@@ -140,4 +157,35 @@ def predict(
         outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
     print_outcome(outcome, out, bars.speed)
     if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:\n\nunet-tf suggest runs/cells unlabelled/\n\n"
+    "unet-tf suggest runs/cells plates/ 'more/*.tif' --count 20 --out next.csv"
+)
+def suggest(
+    run: RunFolder,
+    inputs: Annotated[
+        list[str], typer.Argument(help="Picture files, folders of them, patterns.", metavar="PICTURES...")
+    ],
+    count: Annotated[int, typer.Option(help="How many pictures to name.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the list: NAME.txt, a path a line, or NAME.csv, a table.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What tiles may take on this machine, such as 2GB.", show_default="a quarter of what is free"
+        ),
+    ] = None,
+) -> None:
+    """Name the pictures whose annotation would teach the net most: unsure of their objects, and no near copies."""
+    quiet_tensorflow()
+    import unet_tf
+
+    with working("Stopped. No list was written.") as bars:
+        found = unet_tf.suggest(run, inputs, count, out, memory, bars.counter("pictures"))
+    print_suggestions(found, out)
+    if found.failed:
         raise typer.Exit(1)

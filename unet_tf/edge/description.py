@@ -12,6 +12,7 @@ from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import PLAIN, Calibration, check_threshold
 from unet_tf.utils.files import tuples
 
 BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
@@ -94,9 +95,15 @@ class _Channels(TypedDict):
     names: list[str]
 
 
+class _Calibration(TypedDict):
+    temperature: float
+    threshold: float
+
+
 class _Added(TypedDict, total=False):
     channels_of_files: _Channels  # none in files of version 0.1
     nets: int  # likewise
+    calibration: _Calibration  # likewise
 
 
 class StoredDescription(_Added):
@@ -111,6 +118,7 @@ class StoredDescription(_Added):
         channels: of the images.
         channels_of_files: how these come from picture files; each is taken in `names`, the files' own order.
         nets: how many nets' probabilities are averaged in each graph.
+        calibration: temperature of the probabilities and threshold of two classes, both of which are in the graphs.
         normalisation: mean, standard deviation of each channel, values of no measurement; raw pixel values.
         depth: poolings of the net.
         padding: "valid" or "same".
@@ -158,6 +166,7 @@ class Description:
         origin: where it comes from.
         channels: how the channels of the images come from picture files.
         nets: how many nets' probabilities are averaged in each graph.
+        calibration: how logits become probabilities and labels.
     """
 
     classes: tuple[str, ...]
@@ -167,6 +176,7 @@ class Description:
     tile: int
     origin: Origin = field(default_factory=Origin)
     channels: Channels = ALL
+    calibration: Calibration = PLAIN
     nets: int = 1
 
     def to_json(self) -> StoredDescription:
@@ -190,6 +200,7 @@ class Description:
             "channels": self.normalisation.channels,
             "channels_of_files": {name: _listed(value) for name, value in asdict(self.channels).items()},
             "nets": self.nets,
+            "calibration": {"temperature": self.calibration.temperature, "threshold": self.calibration.threshold},
             "normalisation": {name: list(getattr(self.normalisation, name)) for name in ("mean", "std", "nodata")},
             "depth": geometry.depth,
             "padding": geometry.padding,
@@ -229,7 +240,8 @@ class Description:
             stored["tile"],
             Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
             Channels.restore(stored.get("channels_of_files", {})),
-            nets=stored.get("nets", 1),
+            _calibration(stored),
+            stored.get("nets", 1),
         )
         again = found.to_json()
         for name in ("channels", "stride", "halo", "margin", "output", "step"):
@@ -240,6 +252,14 @@ class Description:
 
 def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _calibration(stored: StoredDescription) -> Calibration:
+    found = stored.get("calibration")
+    if found is None:
+        return PLAIN
+    check_threshold(found["threshold"], tuple(stored["classes"]))
+    return Calibration(found["temperature"], found["threshold"])
 
 
 def _normalisation(stored: StoredDescription) -> Normalisation:

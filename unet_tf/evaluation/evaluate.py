@@ -18,6 +18,7 @@ from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
+from unet_tf.evaluation.calibration import Certainty
 from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.keeping import check_out, command_of
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
@@ -31,6 +32,7 @@ from unet_tf.evaluation.subject import Answer, Subject, by_function
 from unet_tf.evaluation.sums import Sums
 from unet_tf.evaluation.tables import JudgedTable
 from unet_tf.labels import VOID
+from unet_tf.model.calibration import PLAIN, Calibration
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -62,6 +64,7 @@ def judge(
     group: str | None = None,
     fields: FieldsOfView | None = None,
     borders: tuple[int, ...] = (),
+    calibration: Calibration = PLAIN,
 ) -> Evaluation:
     """Score any predict function on labelled files, each of which is read once.
 
@@ -77,6 +80,7 @@ def judge(
             find something in each of them, the pages of a stack do.
         fields: of the pairs; what lies outside of them is void.
         borders: ids of the classes that are membranes, which part the pictures; none to leave that out.
+        calibration: the temperature that the probabilities have, and the threshold by which they become labels.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
@@ -85,8 +89,9 @@ def judge(
     Raises:
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
-    sums = Sums(masks.real_classes, MembraneSums(borders) if borders else None)
-    answer = by_function(predict_fn)
+    certainty = Certainty(masks.num_classes, calibration, masks)
+    sums = Sums(len(classes[: masks.real_classes]), MembraneSums(borders) if borders else None, certainty)
+    answer = by_function(predict_fn, calibration.threshold)
     return judge_answers(answer, pairs, masks, classes, on_image, counts, nothing, group, fields, sums)
 
 
@@ -124,6 +129,8 @@ def judge_answers(
                 label = np.where(void, np.uint8(VOID), label)
             ids = None if decoded.objects is None else object_ids(decoded.objects)
             probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
+            if sums.certainty is not None and found.probabilities is not None:
+                sums.certainty.add(label, found.probabilities)
             own = sums.add(image, label, prediction, probabilities, ids)
             objects = None if ids is None else score_predicted(ids, label, found.label, masks, found.objects)
             value = float(scores_of(own)["mean_iou"])
@@ -143,6 +150,7 @@ def evaluate(
     out: str | Path | None = None,
     roi: str | Path | None = None,
     membranes: Sequence[str] = (),
+    threshold: float | None = None,
     **settings: Any,
 ) -> Evaluation:
     """Score a net, or masks of any origin, on labelled files that it did not learn from.
@@ -164,6 +172,8 @@ def evaluate(
             are void (`unet_tf.data.fields_of_view`).
         membranes: names of the classes that part the pictures, as cell membranes do in electron microscopy: adds
             V_rand, V_info and pixel error over thresholds (`unet_tf.evaluation.membranes`).
+        threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run. One
+            that is chosen by these scores is to be judged on other files.
         **settings: of the data: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` where they differ from what
             a run was told of its own; `group` for the intervals; where masks are judged `classes`, `masks`, `void`,
             `inverted`, `mask_tolerance`, `channels`, `channel_suffix` and `context` too, as `unet_tf.TrainConfig` has
@@ -185,10 +195,10 @@ def evaluate(
         0.94
     """
     with stoppable():
-        opened = subject_of(subject, data, settings)
+        opened = subject_of(subject, data, settings, threshold)
         if out is not None and (opened.home is None or Path(out).resolve() != opened.home.resolve()):
             check_out(Path(out))
-        further = {"roi": roi, "membranes": ",".join(membranes) or None}
+        further = {"roi": roi, "threshold": threshold, "membranes": ",".join(membranes) or None}
         command = command_of("evaluate", [opened.path, data], split, out, settings | further)
         return evaluate_subject(opened, Path(data), split, on_image, log.warning, out, command, roi, membranes)
 
@@ -249,7 +259,8 @@ def judge_subject(
             found.add(known)
         return known in found
 
-    sums = Sums(len(subject.real_classes), MembraneSums(borders) if borders else None)
+    parting = MembraneSums(borders) if borders else None
+    sums = Sums(len(subject.real_classes), parting, subject.certainty())
     result = judge_answers(
         subject.answer, choice.pairs, subject.masks, subject.classes, on_image, counts, choice.nothing, subject.group,
         fields, sums,

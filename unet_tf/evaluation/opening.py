@@ -13,6 +13,7 @@ from unet_tf.edge.description import BUNDLE_DESCRIPTION
 from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
+from unet_tf.model.calibration import check_threshold
 from unet_tf.prediction.folds import Folds, holds_folds
 from unet_tf.prediction.predictor import read_bundle
 from unet_tf.run import Run
@@ -23,18 +24,25 @@ OF_MASKS = ("classes", "masks", "void", "inverted", "mask_tolerance", "channels"
 Whom = Run | str | Path
 
 
-def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any]) -> Subject:
+def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any], threshold: float | None = None) -> Subject:
     """Open who is to be judged, told by what lies there.
 
     Args:
         what: a run, or its folder; the folder of a bundle or of a cross-validation; or a folder of masks.
         data: labelled files.
         settings: what is said of these: `OF_NETS`, and `OF_MASKS` for masks.
+        threshold: of the probability of class 1 of two; None for its own.
 
     Raises:
         InputError: it is none of these, or a setting is none of its own.
     """
-    return subjects_of([what], data, settings)[0]
+    (found,) = subjects_of([what], data, settings)
+    if threshold is None:
+        return found
+    if not isinstance(found, Net):
+        raise InputError("A threshold parts probabilities, and masks have none. Leave --threshold out.")
+    check_threshold(threshold, found.classes)
+    return replace(found, threshold=threshold)
 
 
 def subjects_of(whom: Sequence[Whom], data: str | Path, settings: Mapping[str, Any]) -> list[Subject]:

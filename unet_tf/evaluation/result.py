@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, title
 from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_scores
+from unet_tf.evaluation.calibration import Certainty
 from unet_tf.evaluation.further import (
     field_table,
     file_tables,
@@ -103,6 +104,11 @@ class Evaluation:
         return {} if self.sums is None else self.sums.thin.of_classes(self.classes)
 
     @property
+    def certainty(self) -> Certainty | None:
+        """Whether probabilities mean what they say, and the curve of two classes; None where there were none."""
+        return None if self.sums is None else self.sums.certainty
+
+    @property
     def ranking(self) -> Ranking | None:
         """Of two classes with probabilities, how that of the second one ranks the pixels."""
         return None if self.sums is None else self.sums.ranking
@@ -188,6 +194,11 @@ class Evaluation:
         }
         if self.of is not None:
             found["judged"] = self.of
+        calibration, thresholds = (None, None) if self.certainty is None else self.certainty.tables()
+        if calibration is not None:
+            found["calibration"] = calibration
+        if thresholds is not None:
+            found["thresholds"] = thresholds
         if self.intervals is not None:
             found["intervals"] = self._intervals(self.intervals)
         return found

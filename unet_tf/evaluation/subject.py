@@ -20,6 +20,8 @@ from unet_tf.data.layout import ANY
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
+from unet_tf.evaluation.calibration import Certainty
+from unet_tf.model.calibration import HALF, label_of
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.predict import predictor_of
 from unet_tf.prediction.predictor import Predictor
@@ -81,6 +83,10 @@ class Subject(ABC):
         """Identities of the images that were its "train" or "val"; None where nobody knows them."""
         return set()
 
+    def certainty(self) -> Certainty | None:
+        """A counter of how sure it is; None of who does not say."""
+        return None
+
     @property
     def real_classes(self) -> tuple[str, ...]:
         """Names of the classes that a person means: without that of the borders."""
@@ -107,23 +113,30 @@ class Net(Subject):
 
     Attributes:
         net: what `predictor_of` opens.
+        threshold: of two classes, instead of its own.
         fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it learnt from.
     """
 
     net: Run | Folds | Path = Path()
     fingerprint: str = ""
+    threshold: float | None = None
 
     @cached_property
     def predictor(self) -> Predictor:
         """The net, loaded when it is first asked."""
-        return predictor_of(self.net)
+        return predictor_of(self.net).at(self.threshold)
 
     def answer(self, pair: Pair, decoded: Decoded) -> Answer:
         """Predict a picture as `unet_tf.predict` does; of a cross-validation, by nets that did not learn from it."""
         predictor = self.predictor
         if isinstance(self.net, Folds):
-            predictor = predictor_of(self.net.unseen(identity(decoded.image)))
-        return said(lambda: predictor.probabilities(decoded.image, nodata=decoded.nodata), pair)
+            predictor = predictor_of(self.net.unseen(identity(decoded.image))).at(self.threshold)
+        calibration = predictor.calibration
+        return said(lambda: predictor.probabilities(decoded.image, nodata=decoded.nodata), pair, calibration.threshold)
+
+    def certainty(self) -> Certainty:
+        """A counter of how sure it is."""
+        return Certainty(self.masks.num_classes, self.predictor.calibration, self.masks)
 
     def learnt(self, split: str) -> set[str] | None:
         """Identities of the images that were "train" or "val"; None of a bundle."""
@@ -146,7 +159,7 @@ class Net(Subject):
         return self.path if self.kind == "run" else None
 
 
-def said(predict: Callable[[], NDArray], pair: Pair) -> Answer:
+def said(predict: Callable[[], NDArray], pair: Pair, threshold: float = HALF) -> Answer:
     """What probabilities, (H, W, num_classes), say of a file.
 
     Raises:
@@ -162,9 +175,9 @@ def said(predict: Callable[[], NDArray], pair: Pair) -> Answer:
             "--learning-rate or in float32.",
             pair.image,
         )
-    return Answer(probabilities.argmax(-1).astype(np.uint8), probabilities)
+    return Answer(label_of(probabilities, threshold), probabilities)
 
 
-def by_function(predict_fn: Callable[[NDArray], NDArray]) -> Callable[[Pair, Decoded], Answer]:
+def by_function(predict_fn: Callable[[NDArray], NDArray], threshold: float = HALF) -> Callable[[Pair, Decoded], Answer]:
     """The answers of a function of (H, W, C) pixels to probabilities; what was not measured has the median there."""
-    return lambda pair, decoded: said(lambda: predict_fn(decoded.filled), pair)
+    return lambda pair, decoded: said(lambda: predict_fn(decoded.filled), pair, threshold)

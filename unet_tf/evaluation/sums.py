@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.boundary import boundary_counts
+from unet_tf.evaluation.calibration import Certainty
 from unet_tf.evaluation.membranes import MembraneSums
 from unet_tf.evaluation.metrics import confusion_matrix, marginals, scores
 from unet_tf.evaluation.ranking import Ranking
@@ -26,15 +27,18 @@ class Sums:
     Args:
         num_classes: of the labels.
         membranes: counts how they part the pictures; None to leave that out.
+        certainty: counts how sure a net is; None to leave that out.
     """
 
-    def __init__(self, num_classes: int, membranes: MembraneSums | None = None) -> None:
+    def __init__(
+        self, num_classes: int, membranes: MembraneSums | None = None, certainty: Certainty | None = None
+    ) -> None:
         self.confusion, self.otsu = np.zeros((2, num_classes, num_classes), np.int64)
         self.overlap, self.mass = np.zeros((2, num_classes))
         self.boundary = np.zeros((6, num_classes), np.int64)
         self.thin = ThinSums(num_classes)
         self.ranking = Ranking() if num_classes == 2 else None
-        self.membranes = membranes
+        self.membranes, self.certainty = membranes, certainty
 
     @property
     def num_classes(self) -> int:

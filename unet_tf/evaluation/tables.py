@@ -141,15 +141,75 @@ class JudgedTable(TypedDict):
     command: str
 
 
+class BinTable(TypedDict):
+    """A bar of the reliability diagram; a bin without pixels has neither confidence nor accuracy.
+
+    Attributes:
+        low: of the confidence, the probability of the most probable class; not in the bin.
+        high: of it; in the bin.
+        confidence: mean over the pixels of the bin.
+        accuracy: share of them whose most probable class is right.
+        pixels: in the bin.
+    """
+
+    low: float
+    high: float
+    confidence: float | None
+    accuracy: float | None
+    pixels: int
+
+
+class CalibrationTable(TypedDict):
+    """Whether probabilities mean what they say (`unet_tf.evaluation.calibration`).
+
+    Attributes:
+        temperature: by which the logits were divided; null of several nets that differ in it.
+        ece: expected calibration error.
+        bins: of equal width over [0, 1].
+        ece_raw: at temperature 1.
+        bins_raw: likewise.
+    """
+
+    temperature: float | None
+    ece: float
+    bins: list[BinTable]
+    ece_raw: float
+    bins_raw: list[BinTable]
+
+
+class ThresholdTable(TypedDict):
+    """What the foreground of two classes scores at each threshold of its probability.
+
+    Attributes:
+        chosen: the threshold of the run, which all other scores are of; null of several nets that differ in it.
+        thresholds: of the curve.
+        iou: of class 1, by threshold.
+        dice: likewise.
+        precision: likewise.
+        recall: likewise.
+    """
+
+    chosen: float | None
+    thresholds: list[float]
+    iou: list[float | None]
+    dice: list[float | None]
+    precision: list[float | None]
+    recall: list[float | None]
+
+
 class FurtherTables(SpecialTables, total=False):
     """What version 0.1 did not have in `evaluation.json`.
 
     Attributes:
+        calibration: whether probabilities mean what they say.
+        thresholds: the curve of two classes.
         boundaries: how well borders lie.
         intervals: of the scores; none for fewer than five files.
         judged: who was.
     """
 
+    calibration: CalibrationTable
+    thresholds: ThresholdTable
     boundaries: Boundaries
     intervals: IntervalTable
     judged: JudgedTable
@@ -302,6 +362,21 @@ def image_words(stored: EvaluationTable) -> str:
     if ends := stored.get("intervals"):
         return words + f" The 95 % intervals are of {ends['groups']} images, or groups of them, drawn again and again."
     return words + " There are too few images for intervals."
+
+
+def certainty_words(stored: EvaluationTable) -> str:
+    """Say how far probabilities are from what they say, and where two classes part if that is not at 0.5."""
+    words = ""
+    if found := stored.get("calibration"):
+        words = f"Expected calibration error {found['ece']:.4f}"
+        temperature = found["temperature"]
+        if temperature != 1:
+            by = "the temperatures of the nets" if temperature is None else f"a temperature of {temperature:.3f}"
+            words += f", by {by}; {found['ece_raw']:.4f} without"
+    chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else 0.5
+    if chosen is not None and chosen != 0.5:
+        words += f". {stored['classes'][1]} is where its probability is above {chosen:g}"
+    return words and f"{words}."
 
 
 def lacking(stored: EvaluationTable) -> str:

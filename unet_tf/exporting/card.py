@@ -15,6 +15,7 @@ from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.parity import Tally, Worst
 from unet_tf.exporting.saved_model import why_not_encoded
+from unet_tf.model.calibration import HALF
 from unet_tf.utils.html import embed, table, write_page
 
 ENCODED_CALL = """\
@@ -150,6 +151,7 @@ def _limits(description: Description) -> str:
     limits = [
         f"The net knows pictures like those that it learnt from: {_colours(description)}, {_pixels(description)} of "
         "their range, objects of their size. It says nothing of how sure it is on others.",
+        *_certainty(description),
         *[ENCODED_LIMITS] * (not why_not_encoded(description.normalisation, description.channels)),
         f"A pixel is judged by what lies up to {geometry.halo} px around it; beyond the picture it is mirrored.",
         f"The TFLite files take one tile of {description.tile}x{description.tile} px, of which the inner "
@@ -162,6 +164,19 @@ def _limits(description: Description) -> str:
             "stands for that in a picture has to be replaced before. Their class is what the net makes of the mean."
         )
     return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _certainty(description: Description) -> list[str]:
+    """What was done to the probabilities and the labels, a sentence each."""
+    how, said = description.calibration, []
+    if how.temperature != 1:
+        said.append(
+            f"Probabilities are softmax(logits / {how.temperature:.4g}), in the graphs: that temperature made them "
+            f"true on the validation files of the run, and changes no label. `{KERAS}` gives the logits themselves."
+        )
+    if how.threshold != HALF:
+        said.append(f"A pixel is of {description.classes[1]} where its probability is above {how.threshold:g}.")
+    return said
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

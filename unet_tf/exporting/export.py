@@ -197,7 +197,8 @@ def _judged(
     noise_alone = [partial(noise_example, description)]
     for examples in noise_alone, [partial(read_example, pair, description) for pair in validation]:
         if examples:
-            tallies = compare(reference, nets, examples, description.masks, on_image)
+            threshold = description.calibration.threshold
+            tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
             if failures := broken(tallies):
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
@@ -271,7 +272,9 @@ def _describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
     )
     if scores := run.scores if isinstance(run, Folds) else _scores(run):
         origin = replace(origin, scores=scores)
-    return Description(run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, nets=nets)
+    return Description(
+        run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, nets
+    )
 
 
 def _scores(run: Run) -> TrainedScores:
@@ -284,7 +287,8 @@ def _scores(run: Run) -> TrainedScores:
 
 def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
     geometry, normalisation = description.geometry, description.normalisation
-    functions = signatures(model, normalisation, geometry, default_tile(geometry), description.channels)
+    how = description.channels, description.calibration
+    functions = signatures(model, normalisation, geometry, default_tile(geometry), *how)
     write_saved_model(model, functions, str(path))
     write_warmup(path, noise(description, (WARMUP_SIDE, WARMUP_SIDE)), functions)
 

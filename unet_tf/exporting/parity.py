@@ -24,6 +24,7 @@ from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.evaluation.tables import ComparisonReport, ExportedNet
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.saved_model import PROBABILITIES
+from unet_tf.model.calibration import HALF, label_of
 from unet_tf.model.ensemble import probabilities_of
 from unet_tf.tiling import cut, default_tile, run_tiles
 from unet_tf.utils.progress import Progress, unseen
@@ -64,6 +65,7 @@ class Tally:
 
     Attributes:
         masks: how the masks of the net say the classes.
+        threshold: of two classes.
         confusion: (C, C) pixels over the pictures with labels; rows: true class. Borders that are a class of the net
             count as the objects that they belong to, as in `unet_tf.evaluate`.
         difference: largest to Keras in probability; infinite where the net gave what is not finite.
@@ -74,6 +76,7 @@ class Tally:
     """
 
     masks: MaskFormat
+    threshold: float = HALF
     confusion: NDArray[np.int64] = field(init=False)
     difference: float = 0.0
     not_finite: int = 0
@@ -92,7 +95,7 @@ class Tally:
         if not finite.all():  # has no label that means anything
             self.difference = math.inf
             return
-        label, expected = (p.argmax(-1).astype(np.uint8) for p in (found, reference))
+        label, expected = (label_of(p, self.threshold) for p in (found, reference))
         other = int((label != expected).sum())
         self.difference = max(self.difference, float(np.abs(found - reference).max()))
         self.equal += label.size - other
@@ -128,6 +131,7 @@ def compare(
     examples: Sequence[Callable[[], Example]],
     masks: MaskFormat,
     on_image: Progress = unseen,
+    threshold: float = HALF,
 ) -> dict[str, Tally]:
     """Run all nets over the same pictures.
 
@@ -137,11 +141,12 @@ def compare(
         examples: functions that read the pictures, each when it is its turn.
         masks: how the masks of the net say the classes.
         on_image: called with (pictures done, pictures in all) after each.
+        threshold: of two classes, by which labels are made.
 
     Returns:
         By name; Keras itself under `KERAS`.
     """
-    tallies = {name: Tally(masks) for name in (KERAS, *nets)}
+    tallies = {name: Tally(masks, threshold) for name in (KERAS, *nets)}
     for done, read in enumerate(examples, start=1):
         example = read()
         expected = reference(example.image)
@@ -223,7 +228,7 @@ def keras_net(model: keras.Model, description: Description) -> Predict:
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, normalisation.channels), tf.float32)])
     def net(window: tf.Tensor) -> tf.Tensor:
-        return probabilities_of(model, model(window, training=False))
+        return probabilities_of(model, model(window, training=False), description.calibration.temperature)
 
     def predict(image: NDArray) -> NDArray[np.float32]:
         normalised = normalisation.apply(image)

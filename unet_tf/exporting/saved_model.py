@@ -14,6 +14,7 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import HALF, PLAIN, Calibration
 from unet_tf.model.ensemble import parts_of, probabilities_of
 
 Net = Callable[[tf.Tensor], tf.Tensor]
@@ -57,6 +58,14 @@ def _in_turn(parts: Sequence[keras.Model], window: tf.Tensor) -> tf.Tensor:
     return total / len(parts)
 
 
+def label_in_graph(model: keras.Model, found: tf.Tensor, calibration: Calibration) -> tf.Tensor:
+    """The class ids (...) uint8 of what a model gave (..., C): `unet_tf.model.calibration.label_of`, in the graph."""
+    if calibration.threshold == HALF:
+        return tf.cast(tf.argmax(found, -1, output_type=tf.int32), tf.uint8)
+    foreground = probabilities_of(model, found, calibration.temperature)[..., 1]
+    return tf.cast(foreground > calibration.threshold, tf.uint8)
+
+
 def write_saved_model(
     model: keras.Model, functions: dict[str, tf.types.experimental.GenericFunction], path: str
 ) -> None:
@@ -72,6 +81,7 @@ def signatures(
     geometry: Geometry,
     max_tile: int,
     source: Channels | None = None,
+    calibration: Calibration = PLAIN,
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     """The signatures of a SavedModel for images of any size, cut into tiles in the graph.
 
@@ -81,6 +91,7 @@ def signatures(
         geometry: of the net.
         max_tile: largest side of a tile, pixels that the net reads; bounds the memory that a request takes.
         source: how the channels of the images come from picture files; None for all of one file.
+        calibration: how logits become probabilities and labels.
 
     Returns:
         `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids.
@@ -94,7 +105,7 @@ def signatures(
     pixels = tf.TensorSpec((None, None, None, channels), normalisation.dtype, name="image")
 
     def label(window: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.argmax(logits(window), -1, output_type=tf.int32), tf.uint8)[..., None]
+        return label_in_graph(model, logits(window), calibration)[..., None]
 
     @tf.function(input_signature=[pixels])
     def mask(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -104,7 +115,7 @@ def signatures(
     def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             "probabilities": tiled(
-                lambda window: probabilities_of(model, logits(window)),
+                lambda window: probabilities_of(model, logits(window), calibration.temperature),
                 image,
                 geometry,
                 max_tile,

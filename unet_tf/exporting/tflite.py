@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,14 @@ from numpy.typing import NDArray
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import METADATA, NO_HASH, SHA256
 from unet_tf.exporting.bundle import TFLITE
-from unet_tf.exporting.saved_model import MASK, from_raw, write_saved_model
+from unet_tf.exporting.saved_model import MASK, from_raw, label_in_graph, write_saved_model
+from unet_tf.model.calibration import HALF, Calibration
 from unet_tf.model.ensemble import probabilities_of
 from unet_tf.utils.signals import look
 from unet_tf.utils.stderr import quiet_tensorflow
 
+LEVELS = 256
+"""Of the probabilities that "uint8" gives."""
 MODEL, WINDOWS = "model", "windows.npy"
 """In the folder that the converter's process reads."""
 
@@ -60,21 +65,38 @@ def write_tflite(
     shape = (1, description.tile, description.tile, description.normalisation.channels)
     logits = from_raw(model, description.normalisation)
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
-    def one_tile(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = logits(image)
-        label = tf.argmax(found, -1, output_type=tf.int32)
-        return {"mask": tf.cast(label, tf.uint8), "probabilities": probabilities_of(model, found)}
+    def one_tile(how: Calibration) -> tf.types.experimental.GenericFunction:
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+        def net(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            found = logits(image)
+            label = label_in_graph(model, found, how)
+            return {"mask": label, "probabilities": probabilities_of(model, found, how.temperature)}
+
+        return net
 
     with tempfile.TemporaryDirectory(prefix="unet_tf_") as name:
         source = Path(name)
-        write_saved_model(model, {MASK: one_tile}, str(source / MODEL))
+        how = description.calibration
+        write_saved_model(model, {MASK: one_tile(how)}, str(source / MODEL))
+        if "uint8" in variants and how.threshold != HALF:
+            own = replace(how, threshold=between_levels(how.threshold))
+            write_saved_model(model, {MASK: one_tile(own)}, str(source / "uint8"))
         if windows is not None:
             np.save(source / WINDOWS, windows)
         command = [sys.executable, "-m", "unet_tf.exporting.tflite", str(source), str(folder), *variants]
         _follow(command, source, lambda line: on_variant(line) if line in variants else None)
     for variant in variants:
         describe(folder / TFLITE[variant], description)
+
+
+def between_levels(threshold: float) -> float:
+    """Move a threshold to where quantising it changes no label: probabilities of "uint8" are multiples of 1 / 256.
+
+    Example:
+        >>> between_levels(0.35) * 256  # 89.6 would become 90, and 90 / 256 is above 0.35
+        89.4
+    """
+    return (math.floor(threshold * LEVELS) + 0.4) / LEVELS
 
 
 def _follow(command: list[str], folder: Path, on_line: Callable[[str], object]) -> None:
@@ -104,7 +126,8 @@ def _follow(command: list[str], folder: Path, on_line: Callable[[str], object]) 
 
 def convert(source: Path, variant: str) -> bytes:
     """Convert the SavedModel in `source`, which also holds the windows to calibrate by."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(source / MODEL), signature_keys=[MASK])
+    model = source / (variant if (source / variant).is_dir() else MODEL)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(model), signature_keys=[MASK])
     if variant != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant == "float16":

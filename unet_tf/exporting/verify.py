@@ -89,7 +89,8 @@ def verify(
         examples, what = _examples(opened, data, TrainConfig(**naming_changes(naming)).naming)
         reference = keras_net(_keras_model(opened), description)
         nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
-        tallies = compare(reference, nets, examples, description.masks, on_image)
+        threshold = description.calibration.threshold
+        tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
     wrong = broken(tallies) + inexact(tallies) + worse(tallies, description.origin.max_iou_drop)
     return Verification(wrong, comparison_report(tallies, description.classes, what))
 

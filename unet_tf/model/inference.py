@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.model.ensemble import ensemble, members_of, parts_of, probabilities_of
+from unet_tf.model.ensemble import ensemble, members_of, parts_of
 from unet_tf.model.unet import geometry_of, nets_of, unet
 from unet_tf.utils.chance import own_chance
 
@@ -31,8 +31,10 @@ class Network:
 
     Args:
         model: built by `unet_tf.unet` or `unet_tf.model.ensemble.ensemble`.
+        temperature: that the logits of a net are divided by; those of several have theirs.
 
     Attributes:
+        temperature: the same; it may be set.
         geometry: of the net.
         sizes: height and width of its input, each None where any legal size will do.
         channels: of its images.
@@ -43,7 +45,8 @@ class Network:
         InputError: the model is not such a U-Net.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, temperature: float = 1.0) -> None:
+        self.temperature = temperature
         self.geometry = geometry_of(model)
         *self.sizes, self.channels = model.input_shape[1:]
         self.num_classes: int = model.output_shape[-1]
@@ -57,16 +60,19 @@ class Network:
             ids = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
             return ids, tf.reduce_all(tf.math.is_finite(logits))
 
-        def believing(model: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-            @tf.function(input_signature=signature)
-            def probabilities(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def believing(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+            several = bool(nets_of(model))
+
+            @tf.function(input_signature=[*signature, tf.TensorSpec((), tf.float32)])
+            def probabilities(window: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 found = model(window, training=False)
-                return probabilities_of(model, found), tf.reduce_all(tf.math.is_finite(found))
+                return found if several else tf.nn.softmax(found / temperature), tf.reduce_all(tf.math.is_finite(found))
 
             return probabilities
 
         self._label = None if parts else label
         self._probabilities = [believing(model) for model in parts or [net]]
+        self._features: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def label(self, window: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(h, w, C) normalised pixels -> (h - shrink, w - shrink) ids of the most probable classes.
@@ -84,9 +90,22 @@ class Network:
         Raises:
             InputError: the net gives what is not finite.
         """
-        of_each = (self._checked(*one(tf.constant(window[None]))) for one in self._probabilities)
+        given = tf.constant(window[None]), tf.constant(self.temperature, tf.float32)
+        of_each = (self._checked(*one(*given)) for one in self._probabilities)
         total: NDArray[np.float32] = functools.reduce(np.add, of_each)  # in order, one after the other
         return total if len(self._probabilities) == 1 else np.divide(total, len(self._probabilities), dtype=np.float32)
+
+    def features(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(h, w, C) normalised pixels -> (F,) mean over the pixels of the deepest level; of several nets, of the first."""
+        if self._features is None:
+            net = (nets_of(self.model) or [self.model])[0]
+            encoder = keras.Model(net.inputs, net.get_layer(f"down{self.geometry.depth}_conv2_relu").output)
+            signature = [tf.TensorSpec((1, *self.sizes, self.channels), tf.float32)]
+            self._features = tf.function(
+                lambda window: tf.reduce_mean(tf.cast(encoder(window, training=False), tf.float32), (0, 1, 2)),
+                input_signature=signature,
+            )
+        return self._features(tf.constant(window[None])).numpy()
 
     @staticmethod
     def _checked(found: tf.Tensor, finite: tf.Tensor) -> NDArray:

@@ -27,6 +27,7 @@ from unet_tf.data.splits import FEW, hold_out, split, usual_share
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import BEST, check_threshold
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
@@ -179,6 +180,12 @@ def prepare(
     if drawn := "val" not in named and not learns_from_all:  # by what the pairs hold, which is known when they are read
         pairs |= {"train": named.get("train", named.get("", [])), "val": []}
     pairs = {name: pairs[name] for name in SPLITS if name == "train" or (name in splits and pairs[name])}
+    check_threshold(config.threshold, classes)
+    if config.threshold == BEST and "val" in splits and "val" not in pairs and not drawn:
+        raise InputError(
+            "The best threshold is the one of the validation files, and none is held out. Give a number (--threshold "
+            "0.4), or hold files out."
+        )
     w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" and not masks.border else 0.0
     words = f"the paper's where masks tell objects apart; these are {masks.kind} masks" + ", with a border class" * (
         masks.border > 0

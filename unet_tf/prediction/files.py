@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from unet_tf.data.folder import PREDICTED, find_pictures, pictures_of
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
+from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted, predict_pictures
 from unet_tf.prediction.polygons import parse_polygons
@@ -34,7 +35,9 @@ SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
 BATCH = 64
 """Pictures of a task."""
-OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())}
+OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())} | {
+    "uncertainty": False, "spread": False, **asdict(PLAIN)
+}  # fmt: skip
 """Settings of folders that were begun before there were these."""
 
 
@@ -78,6 +81,8 @@ def predict_files(
     polygons: str | Sequence[str] = (),
     simplify: float = 0,
     subpixel: bool = False,
+    uncertainty: bool = False,
+    threshold: float | None = None,
 ) -> Outcome:
     """Predict picture files into a folder of masks.
 
@@ -111,6 +116,9 @@ def predict_files(
             NAME.gpkg, and "wgs84", NAME_wgs84.geojson.
         simplify: leave out points of outlines that lie so many pixels or less from what is left; 0 keeps the pixels.
         subpixel: let outlines run between the pixels, where the probabilities are equal.
+        uncertainty: write NAME_uncertainty.tif too, float32 in [0, 1], the entropy of the probabilities; and of turned
+            tiles NAME_spread.tif, how much of it is that these disagree (`unet_tf.prediction.uncertainty`).
+        threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run.
 
     Returns:
         How many pictures were predicted, how many were done before, and which could not be.
@@ -133,7 +141,8 @@ def predict_files(
     if shard is not None and (scheduler is not None or overwrite):
         raise InputError("Jobs that share pictures (--shard) take no --scheduler and no --overwrite; give one of them.")
     outlines = parse_polygons(polygons, simplify, subpixel), float(simplify), subpixel
-    wanted = Wanted(format, probabilities, overlay, instances, min_area, tta, *outlines)
+    spread = uncertainty and tta != "none"
+    wanted = Wanted(format, probabilities, overlay, instances, min_area, tta, *outlines, uncertainty, spread, threshold)
     processes = workers_of(scheduler)
     with stoppable():
         call = _call(run, Path(out), wanted, memory, processes)
@@ -177,7 +186,8 @@ def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | 
     budget = memory_budget(memory) / processes
     net = str((run.path if isinstance(run, Run) else Path(run)).resolve())
     model = model_hash(net)
-    predictor = predictor_for(net, model)
+    predictor = predictor_for(net, model).at(wanted.threshold)
+    wanted = replace(wanted, threshold=predictor.calibration.threshold)
     predictor.pixels_within(budget)  # a damaged net and too little memory are said once, and now
     shared = int(budget) if processes > 1 else memory
     return Call(net, model, str(out.resolve()), wanted, shared, predictor.channels)
@@ -257,8 +267,9 @@ def _folded(name: str) -> str:
 
 
 def _settings_of(call: Call) -> dict[str, Any]:
-    cut = cut_of(predictor_for(call.net, call.model).masks)
-    known = {"model": call.model, "suffixes": list(call.channels.suffixes)} | cut
+    predictor = predictor_for(call.net, call.model)
+    known = {"model": call.model, "suffixes": list(call.channels.suffixes)} | cut_of(predictor.masks)
+    known |= {"temperature": predictor.calibration.temperature}
     return known | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
 
 

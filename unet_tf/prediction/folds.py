@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import Calibration
 from unet_tf.run import Run
 from unet_tf.utils.files import identity
 from unet_tf.utils.typed_json import read_json
@@ -106,6 +108,11 @@ class Folds:
         return f"each by the mean of those of the {len(self.runs)} nets that have not learnt from it"
 
     @property
+    def calibration(self) -> Calibration:
+        """How the mean becomes labels: at the median of the thresholds of the runs. Each net has its temperature."""
+        return Calibration(threshold=statistics.median(run.calibration.threshold for run in self.runs.values()))
+
+    @property
     def model(self) -> keras.Model:
         """The mean of the nets as one model (`unet_tf.model.ensemble`), which gives probabilities.
 
@@ -123,7 +130,7 @@ class Folds:
             own = run.normalisation
             scale = tuple(of_all / std for of_all, std in zip(common.std, own.std, strict=True))
             offset = ((of_all - mean) / std for of_all, mean, std in zip(common.mean, own.mean, own.std, strict=True))
-            members.append(Member(name, models[name], scale, tuple(offset), _temperature(run)))
+            members.append(Member(name, models[name], scale, tuple(offset), run.calibration.temperature))
         return ensemble(members)
 
     @property
@@ -143,7 +150,7 @@ class Folds:
         Raises:
             InputError: one is missing.
         """
-        words = (f"{run.model_hash} {_temperature(run)!r}" for run in self.runs.values())
+        words = (f"{run.model_hash} {run.calibration.temperature!r}" for run in self.runs.values())
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
     @property
@@ -213,13 +220,8 @@ def opened(path: str | Path) -> Run | Folds:
 
 def files_of_nets(path: Path) -> list[Path]:
     """The files that what is predicted by a cross-validation depends on, as far as they are known by their names."""
-    files = Run.CONFIG, Run.BEST, "calibration.json"
+    files = Run.CONFIG, Run.BEST, Run.CALIBRATION
     return [path / SUMMARY, *(path / name / file for name in _begun(path) for file in files)]
-
-
-def _temperature(run: Run) -> float:
-    """By which the logits of a run are divided, where it has found one."""
-    return float(getattr(getattr(run, "calibration", None), "temperature", 1.0))
 
 
 def _begun(path: Path) -> list[str]:

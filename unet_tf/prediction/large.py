@@ -9,7 +9,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.volumes import Volume, count_planes, import_zarr, open_volume
 from unet_tf.errors import InputError
+from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import state_of
 from unet_tf.prediction.predict import model_hash, predictor_for
@@ -39,6 +40,8 @@ CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
 CUT = "cut"
 """Of the settings of an array: how its run tells objects apart (`unet_tf.prediction.objects.cut_of`)."""
+OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN)}
+"""Settings of arrays and maps that were begun before there were these."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -57,6 +60,7 @@ class Job:
         tile: height and width of the net's input for a chunk.
         call: a name that no other call has: a process keeps files open for one call alone.
         is_map: rasterio reads the image (`unet_tf.data.maps`).
+        threshold: of two classes; None for that of the run.
     """
 
     net: str
@@ -68,6 +72,7 @@ class Job:
     tile: tuple[int, int]
     call: str
     is_map: bool = False
+    threshold: float | None = None
 
 
 def predict_large(
@@ -84,6 +89,7 @@ def predict_large(
     is_map: bool = False,
     on_chunk: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
+    threshold: float | None = None,
 ) -> Path:
     """Predict an image of any size into a zarr array of class ids, chunk by chunk.
 
@@ -108,6 +114,7 @@ def predict_large(
             measured (extra "geo").
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
         on_pixels: called with the pixels of each chunk that was predicted.
+        threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run.
 
     Returns:
         `out`.
@@ -151,12 +158,13 @@ def predict_large(
     with stoppable():
         turns_of(tta)
         budget = memory_budget(memory) / workers_of(scheduler)
-        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map)
+        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map, threshold)
         _begin(source, target, chunk, budget, overwrite)
         with held(target):
             stored = stored_settings(target, source.settings(), chunk)  # of another job, where that was faster
             tile, call = tuple(stored["tile"]), uuid.uuid4().hex
-            job = Job(str(net), source.model, str(source.image), axes, str(target), tta, tile, call, is_map)
+            files = str(net), source.model, str(source.image), axes, str(target)
+            job = Job(*files, tta, tile, call, is_map, source.calibration["threshold"])
             opened = _opened(job)
             mine = range(number - 1, len(opened), of)
             if scheduler is None:
@@ -201,7 +209,7 @@ class Opened:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.predictor = predictor_for(job.net, job.model)
+        self.predictor = predictor_for(job.net, job.model).at(job.threshold)
         if job.is_map:
             self.volume = open_map(job.image, _means_of_file(self.predictor))
         else:
@@ -268,6 +276,7 @@ class Source:
         axes: a letter for each axis of the image; None takes what the file says.
         tta: "none", or turned tiles that are averaged.
         is_map: rasterio reads the image.
+        threshold: of two classes; None for that of the run.
     """
 
     net: Path
@@ -276,6 +285,7 @@ class Source:
     axes: str | None
     tta: str
     is_map: bool = False
+    threshold: float | None = None
 
     @functools.cached_property
     def volume(self) -> Volume:
@@ -292,8 +302,14 @@ class Source:
             "axes": list(self.volume.axes),
             "model": self.model,
             "tta": self.tta,
+            **self.calibration,
             **self._cut(),
         } | ({"state": state_of(self.image)} if self.image.is_file() else {})
+
+    @functools.cached_property
+    def calibration(self) -> dict[str, float]:
+        """Temperature of the probabilities, and threshold of two classes."""
+        return asdict(predictor_for(str(self.net), self.model).at(self.threshold).calibration)
 
     def _cut(self) -> dict[str, Any]:
         """What the ids of objects depend on; a map has none."""
@@ -393,7 +409,7 @@ def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = Non
         stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])
     except Exception as error:  # a class of errors of its own for each thing that may be missing
         raise InputError(f"{out} exists and is no prediction of unet_tf. Choose another --out.") from error
-    there = {CUT: cut_of(MaskFormat())} | stored  # arrays that were begun before there was a cut have none
+    there = OLDER | stored
     if chunk is not None and settings:
         settings = settings | {"chunk": chunk}
     if other := [name for name, value in settings.items() if there.get(name) != value]:

@@ -20,7 +20,7 @@ from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.prediction.large import LEVEL, Source, predict_large, stored_settings
+from unet_tf.prediction.large import LEVEL, OLDER, Source, predict_large, stored_settings
 from unet_tf.prediction.predict import model_hash, predictor_for
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
@@ -53,6 +53,7 @@ def predict_map(
     overwrite: bool = False,
     on_chunk: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
+    threshold: float | None = None,
 ) -> Path:
     """Predict a GeoTIFF file of any size and compression into a GeoTIFF of class ids that lies on it.
 
@@ -78,6 +79,7 @@ def predict_map(
         overwrite: begin anew where `out` is an earlier map.
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
         on_pixels: called with the pixels of each chunk that was predicted.
+        threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run.
 
     Returns:
         `out`.
@@ -97,12 +99,14 @@ def predict_map(
     if out.exists() and image.exists() and out.samefile(image):
         raise InputError(f"{image} is the input, and the map would replace it. Choose another --out.", image)
     with stoppable():
-        source = Source(net, model_hash(net), image, None, tta, True)
+        source = Source(net, model_hash(net), image, None, tta, True, threshold)
         if out.exists() and _is_done(out, source.settings(), overwrite):
             return out
         parts = out.with_name(f"{out.name}.parts.zarr")
         shared = (chunk, memory, tta, shard, scheduler, overwrite)
-        predict_large(run, image, parts, None, *shared, is_map=True, on_chunk=on_chunk, on_pixels=on_pixels)
+        predict_large(
+            run, image, parts, None, *shared, is_map=True, on_chunk=on_chunk, on_pixels=on_pixels, threshold=threshold
+        )
         try:
             if _left(parts):  # another job has them, and will put them together
                 return out
@@ -139,7 +143,7 @@ def map_nodata(out: str | Path) -> tuple[float, ...]:
 
 def _is_done(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
     """Whether the map that is there is that of this call; raises InputError if it is another one, or no map."""
-    stored = map_settings(out)
+    stored = OLDER | map_settings(out)
     if overwrite:
         return False
     if other := [name for name, value in settings.items() if stored.get(name) != value]:

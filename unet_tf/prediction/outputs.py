@@ -22,10 +22,12 @@ from unet_tf.data.georeference import check_places, read_georeference
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages, stack_writer, write_picture
 from unet_tf.errors import InputError
+from unet_tf.model.calibration import label_of, weighed
 from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.polygons import WRITERS, shapes_of
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.predictor import Predictor
+from unet_tf.prediction.uncertainty import uncertainty_and_spread
 from unet_tf.utils.files import refusal, replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
@@ -39,6 +41,8 @@ COLUMNS = (
     "mean_probability",
 )  # fmt: skip
 """Columns of the table of objects: pixels from 0 at the top left; bottom and right are inside."""
+UNCERTAINTY, SPREAD = "_uncertainty.tif", "_spread.tif"
+"""What follows the picture's name."""
 OVERLAY_SIDE = 2048
 """Longest side of an overlay, pixels."""
 
@@ -58,6 +62,9 @@ class Wanted:
         polygons: formats of `WRITERS`: the outlines of the pieces, pages of a stack in one file.
         simplify: how far a point that is left out may lie from the outline, pixels.
         subpixel: outlines run between the pixels, where the probabilities are equal.
+        uncertainty: NAME_uncertainty.tif, entropy of the probabilities, float32.
+        spread: NAME_spread.tif too, how far the predictions of which these are the mean disagree.
+        threshold: of two classes; None for that of the run.
     """
 
     format: str = "png"
@@ -69,6 +76,9 @@ class Wanted:
     polygons: tuple[str, ...] = ()
     simplify: float = 0
     subpixel: bool = False
+    uncertainty: bool = False
+    spread: bool = False
+    threshold: float | None = None
 
     def mask_name(self, picture: Path, pages: int = 1) -> str:
         """Name the mask of a picture of so many pages."""
@@ -83,6 +93,7 @@ class Wanted:
         names += [f"{stem}.npy"] * self.probabilities
         names += [f"{stem}_overlay.{kind}" for kind in kinds] * self.overlay
         names += [f"{stem}_instances.tif", f"{stem}_objects.csv"] * self.instances
+        names += [f"{stem}{suffix}" for suffix in (UNCERTAINTY, SPREAD)[: self.uncertainty + self.spread]]
         return names + [stem + WRITERS[kind][0] for kind in self.polygons]
 
 
@@ -150,6 +161,7 @@ class Page(NamedTuple):
     image: NDArray  # (H, W, C), raw
     label: NDArray[np.uint8]  # (H, W)
     probabilities: NDArray[np.float32] | None  # (H, W, num_classes), where they are needed
+    unsure: tuple[NDArray[np.float32], ...] = ()  # (H, W), uncertainty and spread, as far as they are wanted
 
 
 def predict_pictures(call: Call, pictures: Sequence[str], on_tile: Progress = unseen) -> Iterator[Result]:
@@ -166,7 +178,7 @@ def predict_pictures(call: Call, pictures: Sequence[str], on_tile: Progress = un
     Yields:
         A result for each picture, in order.
     """
-    predictor = predictor_for(call.net, call.model)
+    predictor = predictor_for(call.net, call.model).at(call.wanted.threshold)
     unfinished: deque[Output] = deque(maxlen=3)  # one that is written, one that is computed
     steps = _steps(call, predictor, map(Path, pictures), on_tile, unfinished)
     try:
@@ -189,9 +201,10 @@ def _steps(
     call: Call, predictor: Predictor, pictures: Iterator[Path], on_tile: Progress, unfinished: deque[Output]
 ) -> Iterator[Callable[[], Result | None]]:
     """What is left to do with each picture once its pages are predicted, for the thread that writes."""
-    several = call.wanted.probabilities or call.wanted.instances or bool(call.wanted.polygons)
-    method: Callable[..., NDArray[Any]] = predictor.probabilities if several else predictor.predict
-    channels = call.channels
+    wanted, channels, threshold = call.wanted, call.channels, predictor.calibration.threshold
+    several = wanted.probabilities or wanted.instances or bool(wanted.polygons)
+    methods: list[Callable[..., NDArray[Any]]] = [predictor.predict, predictor.probabilities, predictor.with_entropy]
+    method = methods[2 if wanted.uncertainty else several]
     for file, state, pages, first in ahead(functools.partial(_first_page, call), pictures):
         look()
         output = Output(call, predictor, file, pages, state)
@@ -206,13 +219,23 @@ def _steps(
                 name = str(file) if pages == 1 else f"{file}, page {number},"
                 nodata = nodata_of(image, declared)
                 output.nodata.update(nodata)
-                settings = {"memory": call.memory, "tta": call.wanted.tta, "on_tile": on_tile}
+                settings = {"memory": call.memory, "tta": wanted.tta, "on_tile": on_tile}
                 found = method(image, **settings, name=name, nodata=nodata)
-                label = found.argmax(-1).astype(np.uint8) if several else found  # (H, W)
-                yield functools.partial(output.add, Page(image, label, found if several else None))
+                yield functools.partial(output.add, _page(image, found, wanted, threshold))
         except InputError as error:
             yield functools.partial(output.fail, error)
         yield output.end
+
+
+def _page(image: NDArray, found: NDArray, wanted: Wanted, threshold: float) -> Page:
+    """A page of what a predictor gave: (H, W) ids, (H, W, num_classes), or one channel more for the entropy."""
+    if found.ndim == 2:
+        return Page(image, found, None)
+    unsure: tuple[NDArray[np.float32], ...] = ()
+    if wanted.uncertainty:
+        unsure = uncertainty_and_spread(found)[: 1 + wanted.spread]
+        found = found[..., :-1]
+    return Page(image, label_of(found, threshold), found, unsure)
 
 
 def _first_page(call: Call, file: Path) -> tuple[Path, str, int, Channelled | InputError]:
@@ -245,6 +268,7 @@ class Output:
     def __init__(self, call: Call, predictor: Predictor, file: Path, pages: int, state: str) -> None:
         self.wanted, self.out = call.wanted, Path(call.out)
         self.masks, self.classes = predictor.masks, predictor.classes
+        self.threshold = predictor.calibration.threshold
         self.file, self.named, self.pages, self.state = file, call.named(file), pages, state
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
         self.nodata: set[float] = set()
@@ -313,6 +337,12 @@ class Output:
             path = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
             self.table = csv.writer(self.files.enter_context(path.open("w", newline="", encoding="utf-8")))
             self.table.writerow(COLUMNS)
+        place = read_georeference(self.file) if self.pages == 1 and page.unsure else None
+        tags = () if place is None else place.tags
+        self.add_unsure = [
+            self.files.enter_context(stack_writer(self.out / (stem + suffix), tags=tags))
+            for suffix in (UNCERTAINTY, SPREAD)[: len(page.unsure)]
+        ]
         real = self.classes[: self.masks.real_classes]  # without that of the borders
         shades = {name: tuple(self.shades[i].tolist()) for i, name in enumerate(real) if i}
         picture = Picture(self.file, len(page.label), page.label.shape[1], self.pages, shades)
@@ -339,6 +369,8 @@ class Output:
         wanted, label, probabilities = self.wanted, page.label, page.probabilities
         if wanted.probabilities and probabilities is not None:
             self.probabilities.write(np.ascontiguousarray(probabilities, "<f4").data)
+        for add, unsure in zip(self.add_unsure, page.unsure, strict=True):
+            add(unsure)
         if wanted.overlay:
             real = self.masks.real_label(label)
             self.add_overlay(overlay(page.image, real, self.masks, min(OVERLAY_SIDE, max(label.shape))))
@@ -347,10 +379,10 @@ class Output:
         if wanted.polygons:
             between = None
             if wanted.subpixel and probabilities is not None:
-                between = self.masks.real_probabilities(probabilities)
+                between = self.masks.real_probabilities(weighed(probabilities, self.threshold))
             shapes = shapes_of(ids, objects, self.classes, wanted.simplify, between)
-            for add in self.add_shapes:
-                add(shapes)
+            for add_shape in self.add_shapes:
+                add_shape(shapes)
         if wanted.instances:
             self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)

@@ -29,6 +29,7 @@ def predict(
     memory: int | str | None = None,
     tta: str = "none",
     on_tile: Progress = unseen,
+    threshold: float | None = None,
 ) -> NDArray:
     """Segment one image of any size by the paper's overlap-tile strategy.
 
@@ -48,18 +49,21 @@ def predict(
             `numpy.memmap`.
         tile: largest input size of a tile, a legal one; None chooses the tiles that compute the fewest pixels within
             the memory. A model of fixed size has its own.
-        probabilities: return the softmax instead of the class ids.
+        probabilities: return the softmax, by the temperature of a run or bundle, instead of the class ids.
         memory: what a tile may take, bytes or such as "2GB"; None for a quarter of what is free on this machine.
         tta: average the probabilities over turned tiles: "rotations", by 0, 90, 180 and 270 degrees, or "all", these
             and their mirror images. (The paper averages over 7 rotations and does not say which; right angles move
             pixels onto pixels.)
         on_tile: called with (tiles done, tiles in all) after each tile.
+        threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run, 0.5
+            if nothing else was said.
 
     Returns:
         (H, W) uint8 class ids, or (H, W, num_classes) float32 probabilities.
 
     Raises:
-        InputError: the image is empty or does not fit the net, the tile is not legal, or the memory holds no tile.
+        InputError: the image is empty or does not fit the net, the tile is not legal, the memory holds no tile, or
+            a threshold is given and there are more than two classes.
 
     Example:
         >>> import numpy as np
@@ -70,7 +74,7 @@ def predict(
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 2.
     """
-    predictor = predictor_of(model_or_run)
+    predictor = predictor_of(model_or_run).at(threshold)
     if probabilities:
         return predictor.probabilities(image, tile, memory, tta, on_tile)
     return predictor.predict(image, tile, memory, tta, on_tile)
@@ -88,7 +92,7 @@ def predictor_of(model: keras.Model | Run | Folds | str | Path) -> Predictor:
     """
     if isinstance(model, str | Path):
         path = Path(model).absolute()
-        names = ("", Run.CONFIG, Run.BEST, BUNDLE_DESCRIPTION, BUNDLE_NET)
+        names = ("", Run.CONFIG, Run.BEST, Run.CALIBRATION, BUNDLE_DESCRIPTION, BUNDLE_NET)
         files = [path / name for name in names if name or path.is_file()]
         files += files_of_nets(path) if holds_folds(path) else []
         return _last(str(path), tuple(map(identity, files)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,8 +18,10 @@ from unet_tf.data.nodata import Measured
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
 from unet_tf.errors import InputError
+from unet_tf.model.calibration import HALF, PLAIN, check_threshold, label_of
 from unet_tf.model.inference import Network
 from unet_tf.prediction.folds import Folds, opened
+from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
 from unet_tf.tiling import TURNS, Grid, Picture, default_tile, fit
 from unet_tf.utils.memory import free_memory, parse_bytes
@@ -30,6 +34,9 @@ TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(TURNS)}
 FREE_SHARE, MOST_PIXELS = 0.25, 2272**2
 """Share of the free memory that tiles may take where no budget is given, and most input pixels of a tile: an image of
 2048 px with its halo. Larger ones save less than touching more memory costs (measured up to 4300 px)."""
+
+FEATURES_SIDE = 1024
+"""Side of the part of an image by which two images are said to be alike, pixels."""
 
 
 class Predictor:
@@ -50,6 +57,8 @@ class Predictor:
         masks: how masks are drawn: `predictor.masks.mask(label)`.
         classes: names of the classes.
         channels: how the channels of an image come from picture files.
+        calibration: temperature of its probabilities, and the threshold above which two classes part; a model and a
+            `.keras` file have none.
 
     Raises:
         InputError: there is no such net, it is damaged, or what was given beside it does not fit.
@@ -78,10 +87,11 @@ class Predictor:
                 own, model = read_bundle(path), read_model(path / BUNDLE_NET)
             else:
                 model = opened(path)
+        self.calibration = PLAIN if own is None else own.calibration
         if isinstance(model, Run | Folds):
-            own, self.network = model, model.network
+            own, self.network, self.calibration = model, model.network, model.calibration
         else:
-            self.network = Network(model)
+            self.network = Network(model, self.calibration.temperature)
         if own is not None and (normalisation is not None or masks is not None):
             raise InputError("A run or bundle brings its normalisation and masks; they must be given to a model alone.")
         if own is not None:
@@ -98,6 +108,19 @@ class Predictor:
                 f"many; they have {wanted[0]} and {wanted[1]}."
             )
 
+    def at(self, threshold: float | None) -> Predictor:
+        """Give the same predictor with another threshold of two classes; None for its own.
+
+        Raises:
+            InputError: it does not lie between 0 and 1, or the net has more classes.
+        """
+        if threshold is None:
+            return self
+        check_threshold(threshold, self.classes)
+        found = copy(self)
+        found.calibration = replace(self.calibration, threshold=threshold)
+        return found
+
     def predict(
         self,
         image: Picture,
@@ -108,7 +131,7 @@ class Predictor:
         name: str = "the image",
         nodata: Sequence[float] = (),
     ) -> NDArray[np.uint8]:
-        """Give the most probable class of each pixel of an image of any size.
+        """Give the class of each pixel of an image of any size: the most probable, or of two that of the threshold.
 
         Args:
             image: (H, W) or (H, W, C) raw pixels; normalised ones where the predictor has no normalisation.
@@ -126,7 +149,7 @@ class Predictor:
         Raises:
             InputError: the image does not fit the net, the tile is not legal, or the memory holds no tile.
         """
-        return self._image(image, False, tile, memory, tta, on_tile, name, nodata)
+        return self._image(image, {}, tile, memory, tta, on_tile, name, nodata)
 
     def probabilities(
         self,
@@ -156,12 +179,70 @@ class Predictor:
         Raises:
             InputError: the image does not fit the net, the tile is not legal, or the memory holds no tile.
         """
-        return self._image(image, True, tile, memory, tta, on_tile, name, nodata)
+        return self._image(image, {"probabilities": True}, tile, memory, tta, on_tile, name, nodata)
+
+    def with_entropy(
+        self,
+        image: Picture,
+        tile: int | None = None,
+        memory: int | str | None = None,
+        tta: str = "none",
+        on_tile: Progress = unseen,
+        name: str = "the image",
+        nodata: Sequence[float] = (),
+    ) -> NDArray[np.float32]:
+        """Give probabilities as `probabilities` does, and beside them how unsure the single predictions are.
+
+        Args:
+            image: as of `probabilities`, like all that follow.
+            tile: largest input size of a tile.
+            memory: what a tile may take.
+            tta: "none", or average over turned tiles.
+            on_tile: called with (tiles done, tiles in all).
+            name: what to call the image in an error.
+            nodata: values of this image that stand for "no measurement".
+
+        Returns:
+            (H, W, num_classes + 1): the probabilities, and the mean of the entropies of the predictions of which these
+            are the mean (`unet_tf.prediction.uncertainty`). It is a mean over predictions throughout, so that means of
+            several nets are made of it as of probabilities.
+
+        Raises:
+            InputError: as of `probabilities`.
+        """
+        wanted = {"probabilities": True, "with_entropy": True}
+        return self._image(image, wanted, tile, memory, tta, on_tile, name, nodata)
+
+    def features(
+        self,
+        image: Picture,
+        memory: int | str | None = None,
+        name: str = "the image",
+        nodata: Sequence[float] = (),
+    ) -> NDArray[np.float32]:
+        """Give what the deepest level of the net sees in the middle of an image: (F,), the mean of each filter.
+
+        Args:
+            image: (H, W) or (H, W, C), as of `probabilities`.
+            memory: what a tile may take.
+            name: what to call the image in an error.
+            nodata: values of this image that stand for "no measurement".
+
+        Raises:
+            InputError: the image does not fit the net.
+        """
+        image = self.checked(image, name, nodata)
+        middle = [slice(max(0, n - FEATURES_SIDE) // 2, max(0, n - FEATURES_SIDE) // 2 + FEATURES_SIDE)
+                  for n in image.shape[:2]]  # fmt: skip
+        part = np.asarray(image[middle[0], middle[1]])
+        grid = self.grid((part.shape[0], part.shape[1]), memory=memory)
+        found = [self.network.features(self._windows(part, n, grid, (0,))[0]) for n in range(len(grid))]
+        return np.mean(found, axis=0)
 
     def _image(
         self,
         image: Picture,
-        probabilities: bool,
+        wanted: dict[str, bool],
         tile: int | None,
         memory: int | str | None,
         tta: str,
@@ -171,10 +252,10 @@ class Predictor:
     ) -> NDArray:
         image = self.checked(image, name, nodata)
         grid = self.grid((image.shape[0], image.shape[1]), tile, memory)
-        shape = (*grid.shape, self.network.num_classes)
-        result = np.empty(shape, np.float32) if probabilities else np.empty(shape[:2], np.uint8)
+        shape = (*grid.shape, self.network.num_classes + wanted.get("with_entropy", False))
+        result = np.empty(shape, np.float32) if wanted else np.empty(shape[:2], np.uint8)
         tiles = ((image, number) for number in range(len(grid)))
-        for number, found in enumerate(self.predict_tiles(tiles, grid, probabilities, tta)):
+        for number, found in enumerate(self.predict_tiles(tiles, grid, tta=tta, **wanted)):
             result[grid.place(number)] = found
             on_tile(number + 1, len(grid))
             look()
@@ -238,7 +319,12 @@ class Predictor:
         return self.network.pixels_within(budget)
 
     def predict_tiles(
-        self, tiles: Iterable[tuple[Picture, int]], grid: Grid, probabilities: bool = False, tta: str = "none"
+        self,
+        tiles: Iterable[tuple[Picture, int]],
+        grid: Grid,
+        probabilities: bool = False,
+        tta: str = "none",
+        with_entropy: bool = False,
     ) -> Iterator[NDArray]:
         """Predict tiles, each a pure function of image, grid and number; the next is read while one is computed.
 
@@ -247,19 +333,24 @@ class Predictor:
             grid: how they are cut.
             probabilities: give these and not class ids.
             tta: "none", "rotations" or "all".
+            with_entropy: give, beside probabilities, the mean entropy of the turns.
 
         Yields:
-            (h, w) uint8 class ids or (h, w, num_classes) float32, of the size of the tile's place.
+            (h, w) uint8 class ids or (h, w, num_classes) float32, of the size of the tile's place; with the entropy
+            there is one channel more.
         """
-        turns = turns_of(tta)
+        turns, threshold = turns_of(tta), self.calibration.threshold
         for number, windows in ahead(lambda tile: (tile[1], self._windows(*tile, grid, turns)), tiles):
-            if len(windows) == 1 and not probabilities:
+            if len(windows) == 1 and not probabilities and threshold == HALF:
                 yield grid.own(self.network.label(windows[0]), number)
                 continue
             mean: NDArray = np.float32(0)  # type: ignore[assignment]
             for turn, window in zip(turns, windows, strict=True):
-                mean = mean + grid.own(self.network.probabilities(window), number, turn) / np.float32(len(windows))
-            yield mean if probabilities else mean.argmax(-1).astype(np.uint8)  # (h, w, num_classes) -> (h, w)
+                found = grid.own(self.network.probabilities(window), number, turn)
+                if with_entropy:
+                    found = np.concatenate([found, entropy(found)[..., None]], axis=-1)
+                mean = mean + found / np.float32(len(windows))
+            yield mean if probabilities else label_of(mean, threshold)  # (h, w, num_classes) -> (h, w)
 
     def _windows(self, image: Picture, number: int, grid: Grid, turns: Iterable[int]) -> list[NDArray[np.float32]]:
         """What the net reads for a tile, (h, w, C), once a turn."""

@@ -24,6 +24,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
 from unet_tf.planning.prepare import Prepared, check_unseen, prepare
 from unet_tf.run import Run
+from unet_tf.training.calibrate import calibrate
 from unet_tf.training.compile import compiled, fastest_precision, step_seconds
 from unet_tf.training.fit import Watchers, fit
 from unet_tf.training.run_writer import RunWriter
@@ -58,9 +59,9 @@ def train(
 
     What the configuration leaves open is chosen from the data, the machine and measured step times, and said with its
     reason. Fills `out` with the configuration, the files used, `best.keras` (of the last epoch that is as good as the
-    best), `last.keras` (from which `resume` goes on), `history.csv` (one line an epoch), `log.txt` and sample
-    predictions; then `unet_tf.evaluate` judges `best.keras` and writes the report. Everything is said at level INFO of
-    the logger "unet_tf".
+    best), `last.keras` (from which `resume` goes on), `history.csv` (one line an epoch), `calibration.json` (how sure
+    that net may be, by the validation files), `log.txt` and sample predictions; then `unet_tf.evaluate` judges
+    `best.keras` and writes the report. Everything is said at level INFO of the logger "unet_tf".
 
     Ctrl-C and SIGTERM end the work after the step under way; the last complete epoch is kept. A second signal does what
     it does without this call.
@@ -171,7 +172,7 @@ def begin_run(
         writer.open_log()
         writer.begin(plan, prepared, data)
         fit(writer, plan, prepared, strategy, start, watchers, timed)
-        return _judge(writer, prepared, data, watchers.on_image)
+        return _judge(Run(writer.path), prepared, data, watchers.on_image)
 
 
 def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> Evaluation | None:
@@ -203,7 +204,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> Evaluatio
         prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
         fit(writer, run.plan, prepared, strategy, start, watchers)
-        return _judge(writer, prepared, data, watchers.on_image)
+        return _judge(Run(writer.path), prepared, data, watchers.on_image)
 
 
 def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
@@ -273,8 +274,8 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     return plan, nets.get(plan.base_filters) if one_device else None
 
 
-def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress) -> Evaluation:
-    """Score the best net and write the report, looking after each image whether to stop.
+def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress) -> Evaluation:
+    """Calibrate the best net, score it and write the report, looking after each image whether to stop.
 
     Where nothing is held out, the training files are scored, and it is said that they are.
     """
@@ -284,7 +285,8 @@ def _judge(writer: RunWriter, prepared: Prepared, data: Path, on_image: Progress
         look()
 
     held_out = not {"val", "test"}.isdisjoint(prepared.splits)
-    found = evaluate_run(writer.path, data, None if held_out else "train", on_image=count)
+    calibrate(run, prepared.splits.get("val"))
+    found = evaluate_run(run, data, None if held_out else "train", on_image=count)
     look()
     return found
 

@@ -1,0 +1,174 @@
+"""Temperature and threshold of a run, by its validation files."""
+
+import json
+import logging
+import shutil
+import tomllib
+
+import numpy as np
+import pytest
+import tomli_w
+
+from unet_tf import Predictor, Run, TrainConfig, read_image
+from unet_tf.data.folder import read_pair
+from unet_tf.data.pictures import write_picture
+from unet_tf.errors import InputError
+from unet_tf.evaluation.calibration import Curve
+from unet_tf.model.calibration import PLAIN, Calibration, fit_temperature, tempered
+from unet_tf.planning.prepare import prepare
+from unet_tf.training import calibrate as module
+from unet_tf.training.calibrate import calibrate, observe
+from unet_tf.utils.signals import Stopped
+
+
+@pytest.fixture(scope="module")
+def val(cells, run):
+    return prepare(cells, run.config).splits["val"]
+
+
+def observed(run, val):
+    """(N, C) probabilities of the net itself, and (N,) ids, of all pixels."""
+    predictor, decoded = Predictor(run.model, run.normalisation), [read_pair(pair, run.masks) for pair in val.pairs]
+    found = [predictor.probabilities(one.image).reshape(-1, 2) for one in decoded]
+    return np.concatenate(found), np.concatenate([one.label.ravel() for one in decoded])
+
+
+def settings(run, **changes):
+    path = run.path / Run.CONFIG
+    stored = tomllib.loads(path.read_text())
+    stored["train"] |= changes
+    path.write_text(tomli_w.dumps(stored))
+    return Run(run.path)
+
+
+def test_training_fits_the_temperature_of_all_validation_pixels(run, val):
+    probabilities, labels = observed(run, val)
+    stored = json.loads((run.path / Run.CALIBRATION).read_text())
+    assert stored["temperature"] == run.calibration.temperature != 1
+    assert stored["temperature"] == pytest.approx(fit_temperature(np.log(probabilities), labels), rel=1e-4)
+    assert (stored["files"], stored["pixels"], stored["threshold"]) == (2, 2 * 96 * 96, 0.5)
+    of_label = np.take_along_axis(probabilities, labels[:, None].astype(int), axis=1)
+    assert stored["energy_raw"] == pytest.approx(-np.log(of_label).mean(), rel=1e-4)
+    assert stored["energy"] < stored["energy_raw"]
+    assert "temperature = " in (run.path / Run.LOG).read_text()
+
+
+def test_probabilities_have_the_temperature_and_labels_are_the_same_to_the_bit(run, own_run, cells):
+    (own_run.path / Run.CALIBRATION).unlink()
+    assert own_run.calibration == PLAIN
+    for file in sorted((cells / "test" / "images").iterdir()):
+        image = read_image(file)
+        plain, calibrated = Predictor(own_run), Predictor(run)
+        expected = tempered(plain.probabilities(image), run.calibration.temperature)
+        np.testing.assert_allclose(calibrated.probabilities(image), expected, atol=1e-6)
+        assert (calibrated.predict(image) == plain.predict(image)).all()
+    assert not np.allclose(plain.probabilities(image), expected, atol=1e-3)
+
+
+def test_doing_it_again_gives_the_same_bytes_and_the_net_itself_is_not_touched(own_run, val):
+    net, before = (own_run.path / Run.BEST).read_bytes(), (own_run.path / Run.CALIBRATION).read_bytes()
+    calibrate(own_run, val)
+    assert (own_run.path / Run.CALIBRATION).read_bytes() == before
+    assert (own_run.path / Run.BEST).read_bytes() == net
+
+
+def test_a_net_that_came_later_has_no_old_temperature(own_run):
+    assert own_run.calibration.temperature != 1
+    with (own_run.path / Run.BEST).open("ab") as file:
+        file.write(b" ")
+    assert own_run.calibration == PLAIN
+    assert own_run.network.temperature == 1
+
+
+def test_the_best_threshold_is_that_of_the_validation_files(own_run, val):
+    run = settings(own_run, threshold="best")
+    calibrate(run, val)
+    probabilities, labels = observed(run, val)
+    curve = Curve()
+    curve.add(labels[None], tempered(probabilities, run.calibration.temperature)[None, :, 1])
+    assert run.calibration.threshold == curve.best()
+    stored = json.loads((run.path / Run.CALIBRATION).read_text())
+    assert stored["thresholds"]["chosen"] == run.calibration.threshold
+    assert stored["thresholds"]["iou"][49] <= max(stored["thresholds"]["iou"])
+
+
+def test_a_threshold_that_was_said_holds_whether_or_not_anything_was_fitted(own_run, val):
+    run = settings(own_run, threshold=0.3)
+    (run.path / Run.CALIBRATION).unlink()
+    assert run.calibration == Calibration(1, 0.3)
+    calibrate(run, val)
+    assert run.calibration.threshold == 0.3
+    assert run.calibration.temperature != 1
+
+
+def test_without_validation_files_nothing_is_fitted_and_that_is_said(own_run, caplog):
+    (own_run.path / Run.CALIBRATION).unlink()
+    with caplog.at_level(logging.INFO, logger="unet_tf"):
+        calibrate(own_run, None)
+    assert "temperature = 1: no file is held out to fit it on" in caplog.text
+    assert not (own_run.path / Run.CALIBRATION).exists()
+
+
+def test_what_is_looked_at_is_bounded_and_always_the_same(run, val, monkeypatch):
+    predictor = Predictor(run.model, run.normalisation)
+    monkeypatch.setattr(module, "MOST_PIXELS", 96 * 96)
+    assert observe(predictor, val, run.masks).files == 1
+    monkeypatch.setattr(module, "MOST_PIXELS", 10)
+    assert observe(predictor, val, run.masks).files == 1  # one at least
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "MOST_VALUES", 2000)
+    one, two = (observe(predictor, val, run.masks) for _ in range(2))
+    assert len(one.labels) == 1000
+    assert (one.logits == two.logits).all()
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "SIDE", 40)
+    assert len(observe(predictor, val, run.masks).labels) == 2 * 40 * 40
+
+
+def test_a_signal_and_a_file_that_has_gone_leave_what_was_there(own_run, val, tmp_path, cells, monkeypatch):
+    before = (own_run.path / Run.CALIBRATION).read_bytes()
+
+    def stop():
+        raise Stopped
+
+    monkeypatch.setattr(module, "look", stop)
+    with pytest.raises(Stopped):
+        calibrate(own_run, val)
+    monkeypatch.undo()
+    moved = shutil.copytree(cells, tmp_path / "moved")
+    gone = prepare(moved, own_run.config).splits["val"]
+    gone.pairs[0].image.unlink()
+    with pytest.raises(InputError, match=gone.pairs[0].image.name):
+        calibrate(own_run, gone)
+    assert (own_run.path / Run.CALIBRATION).read_bytes() == before
+    assert not list(own_run.path.glob(".*.json"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "{}", '{"model": "x", "temperature": "1", "threshold": 0.5}',
+     '{"model": "x", "temperature": NaN, "threshold": 0.5}'],
+)  # fmt: skip
+def test_a_damaged_file_is_refused_by_its_name(own_run, content):
+    (own_run.path / Run.CALIBRATION).write_text(content)
+    with pytest.raises(InputError, match=r"calibration\.json is damaged.*--resume"):
+        _ = Run(own_run.path).calibration
+
+
+@pytest.mark.parametrize(("temperature", "threshold"), [(0, 0.5), (-1, 0.5), (1, 0), (1, 1)])
+def test_values_that_are_none_are_refused(own_run, temperature, threshold):
+    stored = {"model": own_run.model_hash, "temperature": temperature, "threshold": threshold}
+    (own_run.path / Run.CALIBRATION).write_text(json.dumps(stored))
+    with pytest.raises(InputError, match="must be"):
+        _ = Run(own_run.path).calibration
+
+
+def test_a_threshold_is_refused_where_it_parts_nothing(cells, tmp_path):
+    with pytest.raises(InputError, match="none is held out"):
+        prepare(cells / "train", TrainConfig(threshold="best", val_share=0))
+    for name in "abc":
+        rows = np.repeat(np.arange(3, dtype=np.uint8), 32)[:, None].repeat(96, axis=1)
+        write_picture(tmp_path / "images" / f"{name}.png", rows * 50)
+        write_picture(tmp_path / "masks" / f"{name}.png", rows)
+    with pytest.raises(InputError, match="A threshold parts two classes; this net has 3"):
+        prepare(tmp_path, TrainConfig(threshold=0.4, classes=("a", "b", "c")))

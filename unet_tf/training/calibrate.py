@@ -1,0 +1,142 @@
+"""At the end of training: one temperature for the probabilities, and the threshold of two classes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.folder import read_pair
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.samples import Samples
+from unet_tf.evaluation.calibration import Certainty
+from unet_tf.labels import VOID
+from unet_tf.model.calibration import (
+    BEST,
+    COOLEST,
+    HALF,
+    HOTTEST,
+    TINY,
+    Calibration,
+    energy,
+    fit_temperature,
+    tempered,
+)
+from unet_tf.prediction.predictor import Predictor
+from unet_tf.run import Run
+from unet_tf.utils.files import replacing
+from unet_tf.utils.signals import look
+
+log = logging.getLogger("unet_tf")
+
+MOST_PIXELS, SIDE = 2_000_000, 2048
+"""Pixels that are predicted, of pictures spread over all, one at least; and the side of the middle that is taken of
+large ones. So it takes seconds whatever the data."""
+MOST_VALUES = 1 << 21
+"""Logarithms that are kept of these, 8 MB: of two classes a million pixels."""
+
+
+class Seen(NamedTuple):
+    """What a net said of validation pixels: (N, C) logarithms of probabilities, (N,) class ids; of so many files."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    files: int
+
+
+def calibrate(run: Run, val: Samples | None) -> None:
+    """Fit the temperature of a run, choose its threshold, and write `calibration.json`.
+
+    Args:
+        run: the run, whose `best.keras` is there.
+        val: its validation files; None where none is held out. Then nothing is written, and that is said.
+
+    Raises:
+        InputError: a file cannot be used, the net gives what is not finite, or the folder cannot be written.
+        Stopped: a signal came; what was there stays.
+    """
+    if val is None:
+        log.info("temperature = 1: no file is held out to fit it on, and probabilities are the softmax as it is")
+        return
+    start, predictor = time.monotonic(), Predictor(run)
+    predictor.network.temperature = 1.0
+    seen = observe(predictor, val, run.masks)
+    if not len(seen.labels):
+        log.info("temperature = 1: no validation pixel has a class")
+        return
+    temperature = fit_temperature(seen.logits, seen.labels)
+    if temperature in (COOLEST, HOTTEST):
+        log.warning(
+            f"The temperature of the probabilities is {temperature:g}, the limit: the net is right, or wrong, on all "
+            "validation pixels, which are too few or too easy to tell how sure it may be."
+        )
+    probabilities = tempered(np.exp(seen.logits), temperature)
+    threshold = chosen = run.plan.threshold if isinstance(run.plan.threshold, float) else HALF
+    certainty = Certainty(run.plan.num_classes, Calibration(temperature, threshold))
+    certainty.add(seen.labels, probabilities)
+    if run.plan.threshold == BEST and certainty.curve is not None:
+        chosen = certainty.curve.best()
+        certainty.calibration = Calibration(temperature, chosen)
+    of, thresholds = certainty.tables()
+    before, after = energy(seen.logits, seen.labels), energy(seen.logits, seen.labels, temperature)
+    stored = {
+        "model": run.model_hash,
+        "temperature": temperature,
+        "threshold": chosen,
+        "files": seen.files,
+        "pixels": len(seen.labels),
+        "energy": after,
+        "energy_raw": before,
+        "calibration": of,
+        "thresholds": thresholds,
+    }
+    with replacing(run.path / Run.CALIBRATION) as temporary:
+        temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+    seconds = time.monotonic() - start
+    log.info(
+        f"temperature = {temperature:.4g}: fitted on {len(seen.labels):,} pixels of {seen.files} validation files in "
+        f"{seconds:.1f} s, where the energy is {after:.4f} by it and {before:.4f} without"
+    )
+    if chosen != HALF:
+        why = "the largest IoU on these files" if run.plan.threshold == BEST else "as was said"
+        log.info(f"threshold = {chosen:g} of the probability of {run.classes[1]}: {why}")
+
+
+def observe(predictor: Predictor, val: Samples, masks: MaskFormat) -> Seen:
+    """Predict validation files once, without a temperature.
+
+    Logarithms of the softmax are logits but for a number of each pixel, on which no probability depends.
+
+    Args:
+        predictor: of the net, at temperature 1.
+        val: the files.
+        masks: how their masks say the classes.
+
+    Returns:
+        All pixels that are not void of files spread over all, or a draw of them, the same each time.
+    """
+    areas = [min(height, SIDE) * min(width, SIDE) for height, width in val.shapes]
+    count = int(np.clip(MOST_PIXELS * len(areas) // max(sum(areas), 1), 1, len(areas)))
+    numbers = np.unique(np.linspace(0, len(areas) - 1, count).round().astype(int)).tolist()
+    share = min(1.0, MOST_VALUES / predictor.network.num_classes / sum(areas[number] for number in numbers))
+    logits, labels = [], []
+    for number in numbers:
+        look()
+        decoded = read_pair(val.pairs[number], masks)
+        middle = [slice(max(0, n - SIDE) // 2, max(0, n - SIDE) // 2 + SIDE) for n in decoded.label.shape]
+        rows, columns = middle
+        found = predictor.probabilities(
+            decoded.image[rows, columns], name=str(val.pairs[number].image), nodata=decoded.nodata
+        )
+        label = decoded.label[rows, columns]
+        known = np.flatnonzero(label != VOID)
+        if share < 1:
+            known = np.random.default_rng(number).choice(known, int(share * len(known)), replace=False)
+        own = found.reshape(-1, found.shape[-1])[known]
+        logits.append(np.log(np.maximum(own, TINY)))
+        labels.append(label.reshape(-1)[known])
+    return Seen(np.concatenate(logits), np.concatenate(labels), len(numbers))
