@@ -116,7 +116,7 @@ class Comparison:
     def names(self) -> tuple[str, str]:
         """What to call A and B: their folders, with those above where both are called the same."""
         paths = [
-            Path(one.of["path"]) if one.of else Path(name) for one, name in zip((self.a, self.b), NAMES, strict=True)
+            Path(one.who["path"]) if one.who else Path(name) for one, name in zip((self.a, self.b), NAMES, strict=True)
         ]
         alike = paths[0].resolve().name == paths[1].resolve().name
         first, second = (str(path) if alike else path.resolve().name for path in paths)

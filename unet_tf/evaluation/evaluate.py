@@ -239,7 +239,7 @@ def judge_subject(
     result = judge_answers(subject.answer, choice.pairs, *of, on_image, counts, choice.nothing, subject.group)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
-    return replace(result, files=files, of=judged)
+    return replace(result, files=files, who=judged)
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:

@@ -56,7 +56,7 @@ class Evaluation:
             two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
         cases: the worst files and the best one, small, to be drawn.
-        of: who was judged.
+        who: was judged.
     """
 
     classes: tuple[str, ...]
@@ -67,7 +67,7 @@ class Evaluation:
     baselines: dict[str, NDArray[np.int64]]
     files: str = ""
     cases: tuple[Case, ...] = ()
-    of: JudgedTable | None = None
+    who: JudgedTable | None = None
 
     @property
     def per_file(self) -> list[tuple[Pair, float]]:
@@ -136,8 +136,8 @@ class Evaluation:
                 )
             ),
         }
-        if self.of is not None:
-            found["judged"] = self.of
+        if self.who is not None:
+            found["judged"] = self.who
         if self.intervals is not None:
             found["intervals"] = self._intervals(self.intervals)
         return found
