@@ -45,6 +45,14 @@ class BothCase(NamedTuple):
     b: float
 
 
+class Point(NamedTuple):
+    """The mean IoU of both on an image; None where it has none."""
+
+    name: str
+    a: float | None
+    b: float | None
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two who were judged on the same images.
@@ -152,7 +160,7 @@ class Comparison:
             "notes": self.notes,
             "score": "mean IoU",
             "rows": rows,
-            "points": [(one["name"], one["a"]["mean IoU"], one["b"]["mean IoU"]) for one in table["images"]],
+            "points": [Point(one["name"], one["a"]["mean IoU"], one["b"]["mean IoU"]) for one in table["images"]],
             "cases": self.cases,
             "classes": self.a.classes,
             "masks": self.masks,
