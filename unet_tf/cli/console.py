@@ -195,8 +195,8 @@ def print_comparison(found: Comparison) -> None:
     from unet_tf.evaluation.comparison_table import difference_rows
 
     for name, one in zip("AB", (found.a, found.b), strict=True):
-        if one.of is not None:
-            console.print(f"{name}: {literal(one.of['path'])} ({one.of['kind']})")
+        if one.who is not None:
+            console.print(f"{name}: {literal(one.who['path'])} ({one.who['kind']})")
     console.print(f"On {literal(found.files)}")
     print_table(difference_rows(found.differences))
     for words in found.notes:

@@ -45,6 +45,14 @@ class BothCase(NamedTuple):
     b: float
 
 
+class Point(NamedTuple):
+    """The mean IoU of both on an image; None where it has none."""
+
+    name: str
+    a: float | None
+    b: float | None
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two who were judged on the same images.
@@ -116,7 +124,7 @@ class Comparison:
     def names(self) -> tuple[str, str]:
         """What to call A and B: their folders, with those above where both are called the same."""
         paths = [
-            Path(one.of["path"]) if one.of else Path(name) for one, name in zip((self.a, self.b), NAMES, strict=True)
+            Path(one.who["path"]) if one.who else Path(name) for one, name in zip((self.a, self.b), NAMES, strict=True)
         ]
         alike = paths[0].resolve().name == paths[1].resolve().name
         first, second = (str(path) if alike else path.resolve().name for path in paths)
@@ -152,7 +160,7 @@ class Comparison:
             "notes": self.notes,
             "score": "mean IoU",
             "rows": rows,
-            "points": [(one["name"], one["a"]["mean IoU"], one["b"]["mean IoU"]) for one in table["images"]],
+            "points": [Point(one["name"], one["a"]["mean IoU"], one["b"]["mean IoU"]) for one in table["images"]],
             "cases": self.cases,
             "classes": self.a.classes,
             "masks": self.masks,

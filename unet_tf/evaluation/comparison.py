@@ -100,7 +100,7 @@ def compare(
             seen = _after(on_image, before, total)
             judged.append(judge_answers(answer, chosen.pairs, first.masks, first.classes, seen, group=first.group))
         of: list[JudgedTable] = [{"kind": one.kind, "path": str(one.path), "command": command} for one in subjects]
-        both = [replace(one, files=chosen.words, of=who) for one, who in zip(judged, of, strict=True)]
+        both = [replace(one, files=chosen.words, who=who) for one, who in zip(judged, of, strict=True)]
         words = [f"{name}: {one.words}" for name, one in zip(NAMES, subjects, strict=True) if one.words]
         files = "; ".join([chosen.words, *words])
         result = Comparison(both[0], both[1], files, chosen.left_out, first.masks, command)

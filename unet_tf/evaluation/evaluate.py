@@ -139,7 +139,7 @@ def judge_answers(
         on_image(done, len(pairs))
     if not judged:
         raise InputError(nothing)
-    return Evaluation.of_sums(classes, sums, judged, gallery.cases, roi="" if fields is None else fields.words)
+    return Evaluation.of(classes, sums, judged, gallery.cases, roi="" if fields is None else fields.words)
 
 
 def evaluate(
@@ -267,7 +267,7 @@ def judge_subject(
     )  # fmt: skip
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
-    return replace(result, files=files, of=judged)
+    return replace(result, files=files, who=judged)
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:

@@ -39,4 +39,4 @@ def merged(evaluations: Sequence[Evaluation], files: str = "", group: str | None
         if (one.image, one.page) == (next_one.image, next_one.page):
             raise InputError(f"A file must be judged once; {title(one)} was judged twice.", one.image)
     judged = [one._replace(group=part) for one, part in zip(judged, parts_of(pairs, group), strict=True)]
-    return Evaluation.of_sums(evaluations[0].classes, functools.reduce(operator.add, counts), judged, files=files)
+    return Evaluation.of(evaluations[0].classes, functools.reduce(operator.add, counts), judged, files=files)

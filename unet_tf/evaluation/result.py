@@ -71,7 +71,7 @@ class Evaluation:
         files: which files were scored and why, in words.
         cases: the worst files and the best one, small, to be drawn.
         roi: which pixels count, in words, where not all do.
-        of: who was judged.
+        who: was judged.
         sums: what was counted, so that evaluations of several sets of files can be put together
             (`unet_tf.evaluation.merging`).
     """
@@ -85,11 +85,11 @@ class Evaluation:
     files: str = ""
     cases: tuple[Case, ...] = ()
     roi: str = ""
-    of: JudgedTable | None = None
+    who: JudgedTable | None = None
     sums: Sums | None = None
 
     @classmethod
-    def of_sums(
+    def of(
         cls, classes: tuple[str, ...], sums: Sums, judged: list[Judged], cases: Sequence[Case] = (), files: str = "",
         roi: str = "",
     ) -> Evaluation:  # fmt: skip
@@ -192,8 +192,8 @@ class Evaluation:
             ),
             **self._special(),
         }
-        if self.of is not None:
-            found["judged"] = self.of
+        if self.who is not None:
+            found["judged"] = self.who
         calibration, thresholds = (None, None) if self.certainty is None else self.certainty.tables()
         if calibration is not None:
             found["calibration"] = calibration

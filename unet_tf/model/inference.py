@@ -96,7 +96,7 @@ class Network:
         return total if len(self._probabilities) == 1 else np.divide(total, len(self._probabilities), dtype=np.float32)
 
     def features(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(h, w, C) normalised pixels -> (F,) mean over the pixels of the deepest level; of several nets, of the first."""
+        """(h, w, C) normalised pixels -> (F,) mean over the deepest level; of several nets, over that of the first."""
         if self._features is None:
             net = (nets_of(self.model) or [self.model])[0]
             encoder = keras.Model(net.inputs, net.get_layer(f"down{self.geometry.depth}_conv2_relu").output)
