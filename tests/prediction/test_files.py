@@ -179,9 +179,13 @@ def test_the_tiff_mask_of_a_geotiff_lies_where_it_lies(run, tmp_path):
     with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=70, height=60, count=1, dtype="uint8",
                        nodata=0, **place) as target:  # fmt: skip
         target.write(grey(3), 1)
-    predict_files(run, tmp_path / "a.tif", tmp_path / "out", format="tif")
-    with rasterio.open(tmp_path / "out" / "a.tif") as mask:
-        assert (mask.crs, mask.transform) == (place["crs"], place["transform"])
+    predict_files(run, tmp_path / "a.tif", tmp_path / "out", format="tif", uncertainty=True)
+    with (
+        rasterio.open(tmp_path / "out" / "a.tif") as mask,
+        rasterio.open(tmp_path / "out" / "a_uncertainty.tif") as unsure,
+    ):
+        for one in (mask, unsure):
+            assert (one.crs, one.transform) == (place["crs"], place["transform"])
         assert mask.nodata is None  # the mask has a class at each pixel
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a.tif"), 255 * predict(run, grey(3)))
 

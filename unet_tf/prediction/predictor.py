@@ -114,7 +114,7 @@ class Predictor:
         Raises:
             InputError: it does not lie between 0 and 1, or the net has more classes.
         """
-        if threshold is None:
+        if threshold in (None, self.calibration.threshold):
             return self
         check_threshold(threshold, self.classes)
         found = copy(self)

@@ -16,7 +16,7 @@ def entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         [1.0, 0.0]
     """
     p = np.asarray(probabilities, np.float32)
-    found = -(p * np.log(np.maximum(p, TINY))).sum(-1) / np.float32(np.log(p.shape[-1]))
+    found = (p * -np.log(np.maximum(p, TINY))).sum(-1) / np.float32(np.log(p.shape[-1]))
     return np.clip(found, 0, 1).astype(np.float32)
 
 
