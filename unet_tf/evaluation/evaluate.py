@@ -22,7 +22,7 @@ from unet_tf.data.naming import Naming
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import scores_of
-from unet_tf.evaluation.panels import Gallery, write_panels
+from unet_tf.evaluation.panels import WORST, Case, Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
 from unet_tf.evaluation.sums import Sums
@@ -80,37 +80,48 @@ def judge(
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
     classes = classes[: masks.real_classes]
-    sums, gallery = Sums(len(classes)), Gallery()
+    sums, gallery = Sums(len(classes)), Gallery(classes)
     judged, groups = [], parts_of(pairs, group)
+
+    def decide(pair: Pair, decoded: Decoded) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray]:
+        """Label, prediction and probabilities of a file; borders belong to their objects, which a person means."""
+        try:
+            probabilities = predict_fn(seen(decoded))
+        except InputError as error:
+            raise InputError(f"{title(pair)}: {error}", pair.image) from error
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                f"{title(pair)}: probabilities must be finite; the net gives NaN or infinity. Train it again, with a "
+                "lower --learning-rate or in float32.",
+                pair.image,
+            )
+        prediction = masks.real_label(probabilities.argmax(-1).astype(np.uint8))  # as masks are drawn
+        return masks.real_label(decoded.label), prediction, masks.real_probabilities(probabilities)
+
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
         read = pair.read()
-        if counts(image := read.image):
+        if counts(read.image):
             decoded = read_pair(pair, masks, read)
-            image, label = decoded.filled, decoded.label
-            try:
-                probabilities = predict_fn(seen(decoded))
-            except InputError as error:
-                raise InputError(f"{title(pair)}: {error}", pair.image) from error
-            if not np.isfinite(probabilities).all():
-                raise InputError(
-                    f"{title(pair)}: probabilities must be finite; the net gives NaN or infinity. Train it again, with "
-                    "a lower --learning-rate or in float32.",
-                    pair.image,
-                )
-            # borders belong to their objects, which are what a person means
-            prediction = masks.real_label(probabilities.argmax(-1).astype(np.uint8))  # as masks are drawn
-            label, probabilities = masks.real_label(label), masks.real_probabilities(probabilities)
-            own = sums.add(image, label, prediction, probabilities)
+            label, prediction, probabilities = decide(pair, decoded)
+            own = sums.add(decoded.filled, label, prediction, probabilities)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group))
-            gallery.add(title(pair), value, image, label, prediction)
+            if not math.isnan(value):  # void alone shows nothing
+                gallery.add(title(pair), value, decoded.filled, label, prediction)
         on_image(done, len(pairs))
     if not judged:
         raise InputError(nothing)
     judged.sort(key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
+    scored = sum(not math.isnan(one.mean_iou) for one in judged)
+    cases, middle = gallery.ranked(scored), (scored - 1) // 2
+    if WORST <= middle < scored - 1:  # which is the median is known now alone: it is predicted once more
+        decoded = read_pair((pair := judged[middle].pair), masks)
+        label, prediction, _ = decide(pair, decoded)
+        case = Case.of(title(pair), judged[middle].mean_iou, decoded.filled, label, prediction, gallery.background)
+        cases.insert(-1, case._replace(rank=middle + 1, among=scored))
     counted = sums.confusion, sums.soft_dice, sums.boundary
-    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(gallery.cases))
+    return Evaluation(classes, *counted, judged, sums.baselines, cases=tuple(cases))
 
 
 def evaluate(
@@ -186,7 +197,7 @@ def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:
     """Write scores, panels and page into a run folder."""
     with replacing(folder / Run.EVALUATION) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
-    write_panels(folder / Run.PANELS, result.cases, result.classes, masks)
+    write_panels(folder / Run.PANELS, result.cases, masks)
     write_report(folder)
 
 

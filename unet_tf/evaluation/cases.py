@@ -1,0 +1,102 @@
+"""Pictures of a run folder as a page lays them over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.drawing import colour
+from unet_tf.data.masks import MaskFormat
+from unet_tf.evaluation.mistakes import COLOURS, KINDS
+from unet_tf.evaluation.panels import ERROR, IMAGE, PREDICTION, TRUTH
+from unet_tf.evaluation.strips import Strip, read_strip
+from unet_tf.evaluation.verdict import places
+from unet_tf.pages.pictures import Picture, drawing, photo
+from unet_tf.pages.words import number, percent
+
+MOST_COLOURS = 24
+"""Classes whose colours a page names."""
+ORDER = ("Best", "Median", "Worst")
+
+
+def cases_of(folder: Path) -> tuple[list[dict[str, Any]], list[Picture]]:
+    """The panels of a run: cases for the macro `case`, the best first; and pictures of earlier versions, as they are."""
+    strips = [one for path in sorted(folder.glob("*.png")) if (one := read_strip(path)) is not None]
+    known = [one for one in strips if ERROR in one.layers and "rank" in one.words]
+    ranks = [(int(one.words["rank"]), int(one.words["of"])) for one in known]
+    found = [case(one, place) for one, place in zip(known, places(ranks), strict=True)]
+    found.sort(key=lambda one: ORDER.index(one["place"]) if one["place"] in ORDER else len(ORDER))
+    return found, [photo(one.layers[""]) for one in strips if "" in one.layers]
+
+
+def case(strip: Strip, place: str, start: int | None = None) -> dict[str, Any]:
+    """A strip as the macro `case` draws it; it begins at the layer `start`, or at the last."""
+    title, value = strip.words.get("title", ""), strip.words.get("mean_iou")
+    counts = strip.words.get("counts", {})
+    return {
+        "place": place,
+        "title": title,
+        "value": "" if value is None else f"mean IoU {number(value)}",
+        "layers": [layer(name, picture, title) for name, picture in strip.layers.items()],
+        "counts": kinds_legend(counts) if counts else [],
+        "start": len(strip.layers) - 1 if start is None else start,
+    }
+
+
+def layer(name: str, pixels: NDArray[np.uint8], title: str) -> dict[str, Any]:
+    """A layer of a case; what a camera saw is stored with loss, all else without."""
+    exact = name != IMAGE and not name.startswith("tile")
+    return {
+        "name": name,
+        "picture": drawing(pixels) if exact else photo(pixels),
+        "alt": f"{ALTS.get(name, name)} {title}".strip(),
+        "exact": exact,
+    }
+
+
+ALTS = {
+    IMAGE: "the image",
+    PREDICTION: "classes that the net predicts for",
+    TRUTH: "true classes of",
+    ERROR: "mistakes of the prediction for",
+}
+
+
+def kinds_legend(counts: Mapping[str, int]) -> list[tuple[str, str, str]]:
+    """The kinds of mistakes that occur: name, colour, and share of the picture."""
+    total = max(sum(counts.values()), 1)
+    return [
+        (kind, rgb(shade), percent(counts[kind] / total))
+        for kind, shade in zip(KINDS, COLOURS, strict=True)
+        if counts.get(kind)
+    ]
+
+
+def class_legend(classes: Sequence[str], masks: MaskFormat) -> list[tuple[str, str, str]]:
+    """The colours of the classes: name, colour, no words; of very many the first ones."""
+    shades = colour(np.arange(len(classes), dtype=np.uint8)[None], masks)[0]
+    found = [(name, rgb(shade), "") for name, shade in zip(classes, shades, strict=True)]
+    more = len(found) - MOST_COLOURS
+    return found if more <= 0 else [*found[:MOST_COLOURS], (f"and {more} more", "transparent", "")]
+
+
+def progress_of(folder: Path) -> list[tuple[Picture, str]]:
+    """The prediction of one image after some epochs, and at the end its truth: pictures with words."""
+    found, truth = [], None
+    for path in sorted(folder.glob("*.png")):
+        if (strip := read_strip(path)) is None:
+            continue
+        epoch = path.stem.removeprefix("epoch_").lstrip("0")
+        found.append((drawing(strip.layers.get(PREDICTION, next(iter(strip.layers.values())))), f"after epoch {epoch}"))
+        truth = strip.layers.get(TRUTH, truth)
+    return [*found, (drawing(truth), "truth")] if truth is not None else found
+
+
+def rgb(shade: Sequence[int] | NDArray[np.uint8]) -> str:
+    """A colour as CSS has it."""
+    red, green, blue = map(int, shade)
+    return f"rgb({red}, {green}, {blue})"
