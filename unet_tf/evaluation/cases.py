@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.drawing import colour
-from unet_tf.data.masks import MaskFormat
+from unet_tf.data.drawing import Shade
 from unet_tf.evaluation.mistakes import COLOURS, KINDS
 from unet_tf.evaluation.panels import ERROR, IMAGE, PREDICTION, TRUTH
 from unet_tf.evaluation.strips import Strip, read_strip
@@ -18,13 +17,11 @@ from unet_tf.evaluation.verdict import places
 from unet_tf.pages.pictures import Picture, drawing, photo
 from unet_tf.pages.words import number, percent
 
-MOST_COLOURS = 24
-"""Classes whose colours a page names."""
 ORDER = ("Best", "Median", "Worst")
 
 
 def cases_of(folder: Path) -> tuple[list[dict[str, Any]], list[Picture]]:
-    """The panels of a run: cases for the macro `case`, the best first; and pictures of earlier versions, as they are."""
+    """The panels of a run: cases for the macro `case`, the best first, and whole pictures of earlier versions."""
     strips = [one for path in sorted(folder.glob("*.png")) if (one := read_strip(path)) is not None]
     known = [one for one in strips if ERROR in one.layers and "rank" in one.words]
     ranks = [(int(one.words["rank"]), int(one.words["of"])) for one in known]
@@ -66,37 +63,30 @@ ALTS = {
 }
 
 
-def kinds_legend(counts: Mapping[str, int]) -> list[tuple[str, str, str]]:
+def kinds_legend(counts: Mapping[str, int]) -> list[tuple[str, Shade, str]]:
     """The kinds of mistakes that occur: name, colour, and share of the picture."""
     total = max(sum(counts.values()), 1)
     return [
-        (kind, rgb(shade), percent(counts[kind] / total))
+        (kind, shade, percent(counts[kind] / total))
         for kind, shade in zip(KINDS, COLOURS, strict=True)
         if counts.get(kind)
     ]
 
 
-def class_legend(classes: Sequence[str], masks: MaskFormat) -> list[tuple[str, str, str]]:
-    """The colours of the classes: name, colour, no words; of very many the first ones."""
-    shades = colour(np.arange(len(classes), dtype=np.uint8)[None], masks)[0]
-    found = [(name, rgb(shade), "") for name, shade in zip(classes, shades, strict=True)]
-    more = len(found) - MOST_COLOURS
-    return found if more <= 0 else [*found[:MOST_COLOURS], (f"and {more} more", "transparent", "")]
+def progress_of(folder: Path) -> list[tuple[Picture, str, bool]]:
+    """The prediction of one image after some epochs, and at the end its truth.
 
-
-def progress_of(folder: Path) -> list[tuple[Picture, str]]:
-    """The prediction of one image after some epochs, and at the end its truth: pictures with words."""
+    Returns:
+        Picture, words, and whether the picture is of an earlier version, in which all layers are one.
+    """
     found, truth = [], None
     for path in sorted(folder.glob("*.png")):
         if (strip := read_strip(path)) is None:
             continue
-        epoch = path.stem.removeprefix("epoch_").lstrip("0")
-        found.append((drawing(strip.layers.get(PREDICTION, next(iter(strip.layers.values())))), f"after epoch {epoch}"))
-        truth = strip.layers.get(TRUTH, truth)
-    return [*found, (drawing(truth), "truth")] if truth is not None else found
-
-
-def rgb(shade: Sequence[int] | NDArray[np.uint8]) -> str:
-    """A colour as CSS has it."""
-    red, green, blue = map(int, shade)
-    return f"rgb({red}, {green}, {blue})"
+        words = f"after epoch {path.stem.removeprefix('epoch_').lstrip('0')}"
+        if PREDICTION in strip.layers:
+            found.append((drawing(strip.layers[PREDICTION]), words, False))
+            truth = strip.layers.get(TRUTH, truth)
+        else:
+            found.append((photo(next(iter(strip.layers.values()))), words, True))
+    return [*found, (drawing(truth), "truth", False)] if truth is not None else found

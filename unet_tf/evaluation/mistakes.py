@@ -100,4 +100,5 @@ def draw_mistakes(image: NDArray, found: NDArray[np.uint8]) -> NDArray[np.uint8]
     """Draw mistakes in their colours over the dimmed grey image: (H, W, C) raw and (H, W) kinds to (H, W, 3) RGB."""
     grey = displayable(image).mean(-1)
     dim = (np.rint(grey / 255 * (GREYS - 1)) * (150 / (GREYS - 1)) + 40).astype(np.uint8)
-    return np.where(found[..., None] > 0, np.uint8([(0, 0, 0), *COLOURS])[found], dim[..., None])
+    table = np.array([(0, 0, 0), *COLOURS], np.uint8)
+    return np.where(found[..., None] > 0, table[found], dim[..., None])

@@ -65,9 +65,9 @@ class Case(NamedTuple):
         """The case of a whole picture: image (H, W, C) raw, label and prediction (H, W) ids."""
         step = -(-max(label.shape) // DRAWN)
         wrong = mistakes(label, prediction, background)
-        small = (np.ascontiguousarray(whole[::step, ::step]) for whole in (image, label, prediction))
+        image, label, prediction = (np.ascontiguousarray(whole[::step, ::step]) for whole in (image, label, prediction))
         counts = np.bincount(wrong.ravel(), minlength=len(KINDS) + 1)
-        return cls(title, value, *small, shrink(wrong, step), counts)
+        return cls(title, value, image, label, prediction, shrink(wrong, step), counts)
 
 
 class Gallery:

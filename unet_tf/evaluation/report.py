@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unet_tf.data.drawing import legend
 from unet_tf.errors import InputError
-from unet_tf.evaluation.cases import case, cases_of, class_legend, layer, progress_of
-from unet_tf.evaluation.charts import (
-    confusion_table,
-    object_chart,
-    reliability,
-    score_chart,
-    threshold_curves,
-    training_curves,
-)
+from unet_tf.evaluation.cases import case, cases_of, layer, progress_of
+from unet_tf.evaluation.charts import confusion_table, training_curves
+from unet_tf.evaluation.data_table import read_data
+from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
 from unet_tf.evaluation.strips import read_strip
 from unet_tf.evaluation.tables import (
     ABSENT,
     EvaluationTable,
     bundle_rows,
-    class_rows,
-    image_words,
     lacking,
     peak_row,
     read_bundle_report,
-    read_data,
     read_evaluation,
 )
 from unet_tf.evaluation.verdict import verdict, without_evaluation
-from unet_tf.pages.charts import Chart, Line, chart
 from unet_tf.pages.page import write_page
 from unet_tf.pages.pictures import photo
-from unet_tf.pages.words import count, number
+from unet_tf.pages.words import count
 from unet_tf.run import Run
-
-MOST_FILES = 500
-"""Files whose scores a page lists, the worst of all."""
-NOT_SHOWN = ("thresholds", "words")
 
 
 def write_report(run: str | Path) -> Path:
@@ -69,7 +55,7 @@ def write_report(run: str | Path) -> Path:
         "scores": evaluation and scores_section(evaluation),
         "cases": cases,
         "strips": strips,
-        "classes": class_legend(classes, opened.masks) if cases else [],
+        "classes": legend(classes, opened.masks) if cases else [],
         "large": _picture(folder / Run.LARGE, "The whole image"),
         "confusion": evaluation and confusion_table(classes, evaluation["confusion"]),
         **calibration_section(evaluation or {}),
@@ -83,7 +69,7 @@ def write_report(run: str | Path) -> Path:
         "bundle": _bundle(folder / Run.BUNDLE_REPORT),
         **stored["page"],
     }
-    judged: Any = (evaluation or {}).get("judged") or {}
+    judged: Mapping[str, Any] = dict(evaluation or {}).get("judged") or {}  # type: ignore[assignment]
     data["commands"] = [stored["command"], *filter(None, [judged.get("command")])]
     data["sections"] = [(name, words) for name, words, there in SECTIONS if any(data[key] for key in there)]
     return write_page(folder / Run.REPORT, "run.html", **data)
@@ -104,69 +90,6 @@ SECTIONS = (
     ("again", "Do it again", ("commands",)),
 )
 """Id, words, and the data of which a section needs some."""
-
-
-def scores_section(found: EvaluationTable) -> dict[str, Any]:
-    """The scores of an `evaluation.json` as the page of a run, or of several, shows them."""
-    stored: Mapping[str, Any] = found
-    values = sorted(value for value in stored["per_file_mean_iou"].values() if value is not None)
-    per_file = _file_rows(stored)
-    further = [(words, rows) for key, words in FURTHER if (rows := _scalars(stored.get(key) or {}))]
-    further += [
-        (f"{name}, which is thin", rows)
-        for name, one in (stored.get("thin") or {}).items()
-        if isinstance(one, Mapping) and (rows := _scalars(one))
-    ]
-    return {
-        "files": stored["files"],
-        "chart": score_chart(stored),
-        "words": image_words(found),
-        "classes": class_rows(found),
-        "images": _image_rows(stored.get("images") or {}),
-        "further": further,
-        "curves": [curves for key, words in FURTHER if (curves := _curves(stored.get(key) or {}, words))],
-        "spread": [_spread(values)] if len(values) > 2 else [],
-        "per_file": per_file[: MOST_FILES + 1],
-        "not_shown": max(0, len(per_file) - 1 - MOST_FILES),
-    }
-
-
-FURTHER = (("membranes", "Membranes, as in ISBI 2012"), ("field", "Inside of the field of view"))
-
-
-def calibration_section(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Reliability diagram, threshold curve and what they say; nothing of versions that did not have them."""
-    own, thresholds = stored.get("calibration"), stored.get("thresholds")
-    words = []
-    if own:
-        said = f"Expected calibration error {number(own['ece'])}"
-        if own.get("ece_raw") is not None:
-            said += f", {number(own['ece_raw'])} before one temperature, {own['temperature']:.3g}, was fitted"
-        words.append(f"{said}: so far is what it says of how sure it is from how often it is right, in the mean.")
-    if thresholds:
-        words.append(f"A pixel is foreground from a probability of {thresholds['chosen']:g} on.")
-    return {
-        "calibration": own and reliability(own),
-        "thresholds": thresholds and threshold_curves(thresholds),
-        "calibration_words": words,
-    }
-
-
-def objects_section(stored: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Counts and scores of objects, where masks tell them apart."""
-    found = stored.get("objects")
-    if not found or not found["thresholds"]:
-        return None
-    columns = [(name, found[key]) for key, name in (("ap", "AP"), ("f1", "F1"), ("pq", "panoptic quality"))]
-    rows = [
-        (f"{at:g}", count(hits), *(number(values[place]) for _, values in columns))
-        for place, (at, hits) in enumerate(zip(found["thresholds"], found["found"], strict=True))
-    ]
-    words = f"{count(found['true'])} true objects, {count(found['predicted'])} predicted. "
-    words += f"{count(found['merges'])} predicted ones hold most of two or more true ones (merges), and "
-    words += f"{count(found['splits'])} true ones most of two or more predicted ones (splits)."
-    header = ("IoU", "found", *(name for name, _ in columns))
-    return {"words": words, "chart": object_chart(found), "rows": [header, *rows]}
 
 
 def _verdict(run: Run, history: Sequence[Mapping[str, Any]], evaluation: EvaluationTable | None) -> str:
@@ -252,7 +175,9 @@ def _data(run: Run, stored: Mapping[str, Any]) -> dict[str, Any]:
         for name, one in splits.items():
             sizes = [f"{size} ({files})" for size, files in list(one["sizes"].items())[:3]]
             more = len(one["sizes"]) - len(sizes)
-            rows.append((NAMES.get(name, name), count(one["files"]), ", ".join(sizes) + f" and {more} more" * (more > 0)))
+            rows.append(
+                (NAMES.get(name, name), count(one["files"]), ", ".join(sizes) + f" and {more} more" * (more > 0))
+            )
         pixels = splits["train"]["class_pixels"] if "train" in splits else []
         total = max(sum(pixels), 1)
         shares = [(name, each / total, "") for name, each in zip(run.classes, pixels, strict=False)]
@@ -282,62 +207,3 @@ def _samples(path: Path) -> list[dict[str, Any]]:
 
 def _bundle(path: Path) -> list[tuple[str, ...]]:
     return bundle_rows(read_bundle_report(path)) if path.is_file() else []
-
-
-def _spread(values: Sequence[float]) -> Chart:
-    """The mean IoU of each image, from the worst to the best."""
-    title = f"mean IoU of {len(values)} images, from {values[0]:.3f} over {statistics.median(values):.3f} in the middle"
-    points = [(float(place), value) for place, value in enumerate(values, start=1)]
-    line = Line("mean IoU", points)
-    return chart(f"{title} to {values[-1]:.3f}", [line], "image, from the worst", "mean IoU", (1, len(values)), (0, 1), whole=True)
-
-
-def _file_rows(stored: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The scores of each file: a header, then a row each, the worst first."""
-    per_file = stored.get("per_file")
-    if not per_file:
-        rows = [(name, number(value)) for name, value in stored["per_file_mean_iou"].items()]
-        return [("image", "mean IoU"), *rows] if rows else []
-    classes = stored["classes"] if len(stored["classes"]) <= 8 else []
-    header = ("image", "mean IoU", *(f"IoU {name}" for name in classes))
-    return [
-        header,
-        *(
-            (one["name"], number(one["mean_iou"]), *(number(one["iou"].get(name)) for name in classes))
-            for one in per_file
-        ),
-    ]
-
-
-def _image_rows(found: Mapping[str, Any], name: str = "") -> list[tuple[str, ...]]:
-    """Mean, median and worst over images, from tables within tables."""
-    if found.keys() >= {"mean", "median", "worst"} and not any(isinstance(one, Mapping) for one in found.values()):
-        return [(_words(name), *(number(found[key]) for key in ("mean", "median", "worst")))]
-    inner = ((key, one) for key, one in found.items() if isinstance(one, Mapping))
-    return [row for key, one in inner for row in _image_rows(one, f"{name} {key}".strip())]
-
-
-def _scalars(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The single numbers and words of a table."""
-    return [
-        (_words(name), number(value) if isinstance(value, float) else count(value) if type(value) is int else str(value))
-        for name, value in found.items()
-        if isinstance(value, int | float | str)
-    ]
-
-
-def _curves(found: Mapping[str, Any], words: str) -> Chart | None:
-    """The lists of a table that belong to its thresholds, as lines; None where there are none."""
-    at = found.get("thresholds")
-    if not isinstance(at, list) or len(at) < 2:
-        return None
-    lines = [
-        Line(_words(name), [(x, math.nan if y is None else y) for x, y in zip(at, values, strict=True)])
-        for name, values in found.items()
-        if name != "thresholds" and isinstance(values, list) and len(values) == len(at)
-    ][:4]
-    return chart(f"{words}: scores by threshold", lines, "threshold", "score", (0, 1), (0, 1)) if lines else None
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice").replace("v rand", "V_rand").replace("v info", "V_info")

@@ -220,39 +220,6 @@ class BundleReport(ComparisonReport):
     threads: int
 
 
-class SplitTable(TypedDict):
-    """What `data.json` of a run says of the files that it learnt from, or held out.
-
-    Attributes:
-        files: how many.
-        sizes: number of files by "HEIGHTxWIDTH", the commonest first.
-        class_pixels: by class id.
-    """
-
-    files: int
-    sizes: dict[str, int]
-    class_pixels: list[int]
-
-
-class DataTable(TypedDict):
-    """What `data.json` of a run holds.
-
-    Attributes:
-        splits: by name, "train" and, where files were held out, "val".
-    """
-
-    splits: dict[str, SplitTable]
-
-
-def read_data(path: Path) -> DataTable:
-    """Read the `data.json` of a run.
-
-    Raises:
-        InputError: the file is missing, damaged or of another version.
-    """
-    return read_json(path, DataTable, "Remove it: the page of the run does without.")
-
-
 def read_evaluation(path: Path) -> EvaluationTable:
     """Read the `evaluation.json` of a run.
 

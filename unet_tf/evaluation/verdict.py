@@ -13,7 +13,7 @@ SHORT = 40
 
 
 def verdict(stored: Mapping[str, Any]) -> str:
-    """Say in one sentence how well a net does, from its `evaluation.json` of this version or an earlier one.
+    r"""Say in one sentence how well a net does, from its `evaluation.json` of this version or an earlier one.
 
     Two classes: what share of the foreground it finds, and what share of what it draws is none. More: what share of the
     pixels gets its class, and the best and the worst class of those that occur. Then merges and splits of objects, thin
@@ -27,7 +27,7 @@ def verdict(stored: Mapping[str, Any]) -> str:
         ...     "files": "8 files of cells/test", "classes": ["background", "cell"], "confusion": [[96, 4], [4, 96]],
         ...     "mean_iou": 0.92, "baselines": {}, "per_file_mean_iou": dict.fromkeys("abcdefgh", 0.9),
         ... }
-        >>> verdict(stored)
+        >>> verdict(stored).replace("\N{NO-BREAK SPACE}", " ")
         'Finds 96 % of the cell area and invents 4.0 % of what it draws; on 8 images it never saw.'
     """
     classes, confusion = list(stored["classes"]), stored["confusion"]
@@ -74,10 +74,11 @@ def _classes(stored: Mapping[str, Any]) -> str:
     first = int(has_background(stored["classes"]))
     names = [name for name in stored["classes"][first:] if name not in gone and stored["iou"].get(name) is not None]
     names.sort(key=lambda name: stored["iou"][name])
-    if len(names) > 1:
-        worst, best = (f"{_short(name)} (IoU {number(stored['iou'][name])})" for name in (names[0], names[-1]))
-        words += f", best at {best} and worst at {worst}"
-    return words
+    lost = [name for name in names if not stored["iou"][name]]
+    if len(names) < 2 or len(lost) == len(names):
+        return words + (f", and finds nothing of {_listed(lost)}" if lost else "")
+    worst, best = (f"{_short(name)} (IoU {number(stored['iou'][name])})" for name in (names[0], names[-1]))
+    return f"{words}, is best at {best} and {f'finds nothing of {_listed(lost)}' if lost else f'worst at {worst}'}"
 
 
 def _objects(stored: Mapping[str, Any]) -> str:
@@ -136,6 +137,12 @@ def seen(files: str) -> str:
     if "validation files" in files or files.startswith("the val files"):
         return "it did not learn from, though some of them chose its best epoch"
     return "it never saw"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Two names at most, and how many more there are."""
+    few, more = [_short(name) for name in names[:2]], len(names) - 2
+    return " and ".join(few) if more <= 0 else f"{', '.join(few)} and {more} more"
 
 
 def _short(name: str) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 
+PER_CENT = "\N{NO-BREAK SPACE}%"
+
 
 def percent(share: float | None) -> str:
-    """A share in [0, 1] as text; "100 %" and "0 %" stand for these alone.
+    r"""A share in [0, 1] as text that no line breaks; "100 %" and "0 %" stand for these alone.
 
     Example:
-        >>> [percent(share) for share in (0.9561, 0.9999, 1.0, 0.0004, 0.0, None)]
+        >>> [percent(share).replace("\N{NO-BREAK SPACE}", " ") for share in (0.9561, 0.9999, 1.0, 0.0004, 0.0, None)]
         ['96 %', 'over 99.9 %', '100 %', 'under 0.1 %', '0 %', 'none']
     """
     if share is None or math.isnan(share):
         return "none"
     if 0 < share < 0.001:
-        return "under 0.1 %"
+        return f"under 0.1{PER_CENT}"
     if 0.999 < share < 1:
-        return "over 99.9 %"
+        return f"over 99.9{PER_CENT}"
     fine = 0 < share < 0.0995 or 0.9905 <= share < 1  # where a whole per cent says little
-    return f"{100 * share:.{int(fine)}f} %"
+    return f"{100 * share:.{int(fine)}f}{PER_CENT}"
 
 
 def number(score: float | None) -> str:

@@ -10,7 +10,6 @@ import platform
 import shlex
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,8 +24,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.samples import Samples
 from unet_tf.errors import InputError
+from unet_tf.evaluation.data_table import data_table
 from unet_tf.evaluation.panels import write_samples, write_weights
-from unet_tf.evaluation.tables import DataTable, SplitTable
 from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
 from unet_tf.run import Run
@@ -232,20 +231,6 @@ class RunWriter:
     def panel(self, epoch: int) -> Path:
         """Where the sample prediction after so many epochs is drawn."""
         return self.path / Run.PROGRESS / f"epoch_{epoch:05d}.png"
-
-
-def data_table(splits: dict[str, Samples]) -> DataTable:
-    """What `data.json` of a run says of each split."""
-
-    def of(samples: Samples) -> SplitTable:
-        sizes = Counter(f"{height}x{width}" for height, width in samples.shapes)
-        return {
-            "files": len(samples),
-            "sizes": dict(sizes.most_common()),
-            "class_pixels": samples.class_pixels.tolist(),
-        }
-
-    return {"splits": {name: of(samples) for name, samples in splits.items()}}
 
 
 def _rows(splits: dict[str, Samples]) -> Iterator[tuple[str, str, str, str]]:
