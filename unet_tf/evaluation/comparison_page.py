@@ -186,7 +186,7 @@ def _case(one: BothCase, masks: MaskFormat | None) -> dict[str, Any]:
     }
     counts = np.bincount(who.ravel(), minlength=4)
     return {
-        "place": f"{number(one.a)} and {number(one.b)}" if one.a is not None or one.b is not None else "",
+        "place": f"A {number(one.a)}, B {number(one.b)}",
         "title": one.title,
         "value": "" if one.a is None or one.b is None else f"{one.b - one.a:+.3f}",
         "layers": [layer(name, picture, one.title) for name, picture in pictures.items()],

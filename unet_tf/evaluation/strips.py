@@ -47,7 +47,7 @@ def read_strip(path: Path) -> Strip | None:
             whole = np.asarray(file.convert("RGB"))
             words = json.loads(file.info.get(KEY, "{}"))  # texts are read with the pixels
         names = words.pop("layers", [""])
-        return Strip(dict(zip(names, np.hsplit(whole, len(names)), strict=True)), words)
+        return Strip(dict(zip(names, np.hsplit(whole, max(1, len(names))), strict=True)), words)
     except (OSError, ValueError, SyntaxError, TypeError, AttributeError, Image.DecompressionBombError) as error:
         log.warning(f"{path} is left out of the page: it is no picture that can be read ({error}).")
         return None
