@@ -69,7 +69,9 @@ def bundle(run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium, started once for a module: while it runs, nothing else may use asyncio."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'unet-tf[test]'")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install 'unet-tf[test]'"
+    )
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("Chromium is not installed: apt install chromium (see CONTRIBUTING.md)")

@@ -21,7 +21,9 @@ def method(classes, confusion):
     def of(key):
         return {name: None if np.isnan(v) else float(v) for name, v in zip(classes, found[key], strict=True)}
 
-    single = {key: None if np.isnan(found[key]) else float(found[key]) for key in ("mean_iou", "mean_dice", "pixel_accuracy")}
+    single = {
+        key: None if np.isnan(found[key]) else float(found[key]) for key in ("mean_iou", "mean_dice", "pixel_accuracy")
+    }
     by_class = {key: of(key) for key in ("iou", "dice", "precision", "recall", "specificity")}
     return by_class | single | {"confusion": np.array(confusion).tolist()}
 
@@ -110,6 +112,8 @@ def run_folder(path, stored=None, side=96, images=6):
     write_strip(path / "weights.png", {"image": grey, "label": grey, "weight": grey}, title=NAMES[1], most=11.5)
     pixels = {"class_pixels": [9000, 1000]}
     sizes = {"96x96": 3, "80x64": 1}
-    data = {"splits": {"train": {"files": 4, "sizes": sizes} | pixels, "val": {"files": 1, "sizes": {"96x96": 1}} | pixels}}
+    data = {
+        "splits": {"train": {"files": 4, "sizes": sizes} | pixels, "val": {"files": 1, "sizes": {"96x96": 1}} | pixels}
+    }
     (path / "data.json").write_text(json.dumps(data))
     return path

@@ -12,7 +12,10 @@ def words(*args, **more):
 
 def test_two_classes():
     assert words() == "Finds 96 % of the cell area and invents 9.4 % of what it draws; on 6 images it never saw."
-    assert words(("background", "foreground"), ((9, 0), (0, 5)), 1) == "Finds 100 % of the foreground; on 1 image it never saw."
+    assert (
+        words(("background", "foreground"), ((9, 0), (0, 5)), 1)
+        == "Finds 100 % of the foreground; on 1 image it never saw."
+    )
 
 
 def test_no_share_is_rounded_to_all_or_nothing():

@@ -42,7 +42,7 @@ def test_a_run_holds_what_it_promises(run):
     names = {p.name for p in run.path.iterdir()}
     assert names == {
         "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress",
-        "evaluation.json", "panels", "report.html", ".lock",
+        "evaluation.json", "panels", "report.html", "samples.png", "data.json", ".lock",
     }  # fmt: skip
     assert {p.name for p in (run.path / "progress").iterdir()} == {"epoch_00001.png", "epoch_00002.png"}
     rows = run.history()

@@ -17,6 +17,7 @@ _templates = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    keep_trailing_newline=True,
 )
 _templates.filters |= {"count": count, "number": number, "percent": percent}
 _templates.globals["version"] = __version__
