@@ -55,25 +55,29 @@ def later(stored):
         for n in range(10)
     ]  # fmt: skip
     ends = {name: [0.6, 0.95] for name in classes}
+    means = {name: [0.8, 0.9] for name in ("mean_iou", "mean_dice", "pixel_accuracy")}
     curve = [0.5, 0.7, 0.9, 0.8, None]
     return {
         "boundaries": {"distance": 2.0, "f": stored["dice"], "surface_dice": stored["dice"], "iou": stored["iou"]},
-        "intervals": {"groups": 6, "iou": ends, "dice": ends} | dict.fromkeys(("mean_iou", "mean_dice", "pixel_accuracy"), [0.8, 0.9]),
-        "objects": {"thresholds": [0.5, 0.7, 0.9], "ap": [0.9, 0.7, None], "ap_ends": None, "ap_files": [0.9, 0.7, None],
-                    "f1": [0.95, 0.8, 0.3], "pq": [0.85, 0.7, 0.2], "found": [380, 300, 100], "true": 412, "predicted": 409,
-                    "merges": 3, "splits": 1},
+        "intervals": {"groups": 6, "iou": ends, "dice": ends, **means},
+        "objects": {"thresholds": [0.5, 0.7, 0.9], "ap": [0.9, 0.7, None], "ap_ends": None,
+                    "ap_files": [0.9, 0.7, None], "f1": [0.95, 0.8, 0.3], "pq": [0.85, 0.7, 0.2], "found": [380, 300, 100],
+                    "true": 412, "predicted": 409, "merges": 3, "splits": 1},
         "thin": {classes[-1]: {"cldice": 0.83, "precision": 0.9, "sensitivity": None, "words": "its skeleton is long"}},
         "membranes": {"borders": [classes[0]], "v_rand": 0.97, "v_info": 0.98, "pixel_error": 0.06,
                       "best": {"v_rand": 0.5, "v_info": 0.5, "pixel_error": 0.7}, "thresholds": steps,
                       "curve": {"v_rand": curve, "v_info": curve, "pixel_error": curve}},
-        "field": {"roi": "masks of fields/", "foreground": classes[-1], "auc": 0.981, "average_precision": 0.9, "within": 0.0001},
+        "field": {"roi": "masks of fields/", "foreground": classes[-1], "auc": 0.981, "average_precision": 0.9,
+                  "within": 0.0001},
         "per_file": [
-            {"name": name, "group": name, "mean_iou": value, "iou": dict.fromkeys(classes, value), "dice": dict.fromkeys(classes)}
+            {"name": name, "group": name, "mean_iou": value, "iou": dict.fromkeys(classes, value),
+             "dice": dict.fromkeys(classes)}
             for name, value in stored["per_file_mean_iou"].items()
         ],
         "images": {"mean IoU": {"files": len(names), "mean": 0.7, "median": 0.71, "worst": 0.5}},
         "calibration": {"temperature": 1.3, "ece": 0.012, "bins": bins, "ece_raw": 0.05, "bins_raw": bins},
-        "thresholds": {"chosen": 0.4, "thresholds": steps, "iou": curve, "dice": curve, "precision": curve, "recall": curve},
+        "thresholds": {"chosen": 0.4, "thresholds": steps, "iou": curve, "dice": curve, "precision": curve,
+                       "recall": curve},
         "judged": {"kind": "run", "path": "runs/cells", "command": "unet-tf evaluate runs/cells cells"},
     }  # fmt: skip
 

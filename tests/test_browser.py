@@ -1,5 +1,7 @@
 """Pages in headless Chromium: what a person with a browser, a phone, a keyboard or a screen reader gets."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from made_pages import NAMES, discs, evaluation, later, run_folder
@@ -21,11 +23,11 @@ STREET = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence"
 def crossval_result():
     stored = evaluation()
     runs = {f"fold{n}": {"IoU background": 0.9, "IoU cell": 0.7 + n / 50, "mean_iou": 0.8 + n / 100} for n in (1, 2, 3)}
-    mean = {key: 0.8 for key in runs["fold1"]}
+    mean = dict.fromkeys(runs["fold1"], 0.8)
     together = stored | later(stored) | {"files": "6 files, each by the net that had not seen it"}
     return {
-        "out_of_fold": together, "runs": runs, "mean": mean, "spread": mean, "pooled": mean, "classes": stored["classes"],
-        "confusion": stored["confusion"],
+        "out_of_fold": together, "runs": runs, "mean": mean, "spread": mean, "pooled": mean,
+        "classes": stored["classes"], "confusion": stored["confusion"],
     }  # fmt: skip
 
 
@@ -36,7 +38,8 @@ def comparison():
     ]
     return {
         "verdict": "B is better: mean IoU +0.030, on 17 of 20 images.", "a": "runs/one", "b": "runs/<two>",
-        "files": "20 files of cells/test", "notes": ["Both learnt from the same images."], "score": "mean IoU", "rows": rows,
+        "files": "20 files of cells/test", "notes": ["Both learnt from the same images."], "score": "mean IoU",
+        "rows": rows,
         "points": [Point(f"image {n}", n / 20, (n + 1) / 21) for n in range(20)] + [Point("void", None, None)],
         "cases": [BothCase(NAMES[0], *discs(0), discs(1)[1], 0.6, 0.8)], "classes": ("background", "cell"),
         "masks": MaskFormat("binary", 2), "commands": ["unet-tf compare runs/one runs/two cells"],
@@ -74,7 +77,7 @@ def test_a_page_keeps_what_every_page_keeps(browser, pages, name):
         assert serious(page) == []
         headings = page.eval_on_selector_all("h1, h2, h3", "all => all.map(one => Number(one.tagName[1]))")
         assert headings[0] == 1
-        assert all(after <= before + 1 for before, after in zip(headings, headings[1:], strict=False))
+        assert all(after <= before + 1 for before, after in pairwise(headings))
         targets = page.eval_on_selector_all("nav a", "all => all.map(one => one.getAttribute('href').slice(1))")
         assert [page.query_selector(f"#{target}") is not None for target in targets] == [True] * len(targets)
 

@@ -16,8 +16,13 @@ def test_cases_are_named_by_their_places_the_best_first(tmp_path):
     write_panels(tmp_path / "panels", cases)
     found, whole = cases_of(tmp_path / "panels")
     assert [(one["place"], one["title"]) for one in found] == [
-        ("Best", "5"), ("Median", "m"), ("Worst", "0"), ("Second worst", "1"), ("Third worst", "2"), ("Fourth worst", "3"),
-    ]  # fmt: skip
+        ("Best", "5"),
+        ("Median", "m"),
+        ("Worst", "0"),
+        ("Second worst", "1"),
+        ("Third worst", "2"),
+        ("Fourth worst", "3"),
+    ]
     assert whole == []
     assert [name for name, *_ in found[0]["counts"]] == ["missed", "invented", "merged"]
     assert [layer["exact"] for layer in found[0]["layers"]] == [False, True, True, True]

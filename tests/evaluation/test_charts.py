@@ -42,7 +42,7 @@ def test_of_very_many_classes_what_is_confused_most_is_told():
 
 
 def test_one_epoch_gaps_and_a_bad_beginning_are_drawn():
-    loss, score = training_curves([ROW], 1)
+    loss, _ = training_curves([ROW], 1)
     assert [path.name for path in loss.paths] == ["training, augmented tiles", "files held out"]
     assert loss.paths[0].d.count("M") == 1
     rows = [ROW | {"epoch": str(n), "loss": str(value)} for n, value in enumerate((900.0, 1.0, math.nan, 0.5))]

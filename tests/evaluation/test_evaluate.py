@@ -81,7 +81,7 @@ def test_the_median_file_is_drawn_beside_the_worst_and_the_best(tmp_path, files,
     def answer(image):
         asked.append(int(image[0, 0, 0]))
         label = np.tile(np.arange(12) // 6, (12, 1)).astype(np.uint8)
-        label.flat[: min(asked[-1], 71)] = 1  # ever worse
+        label[: asked[-1], 0] = 1  # ever worse
         return np.eye(2)[label]
 
     result = judge(answer, find_named(tmp_path).splits[""], MaskFormat("binary", void=(7,)), CLASSES)

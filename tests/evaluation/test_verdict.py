@@ -43,8 +43,8 @@ def test_objects_and_thin_classes():
 def test_many_classes():
     many = ((90, 5, 5), (2, 8, 0), (10, 0, 90))
     assert words(("sky", "car", "road"), many) == (
-        "Gives 90 % of the pixels their class, is best at road (IoU 0.857) and worst at car (IoU 0.533); on 6 images it "
-        "never saw."
+        "Gives 90 % of the pixels their class, is best at road (IoU 0.857) and worst at car (IoU 0.533); "
+        "on 6 images it never saw."
     )
     assert "best at road (IoU" in words(("background", "car", "road"), many)  # what lies around is not a find
     assert "finds nothing of car" in words(("sky", "car", "road"), ((90, 0, 0), (9, 0, 0), (0, 0, 9)))
