@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 from made_pages import discs, evaluation, run_folder
 from PIL import Image
 
@@ -46,6 +47,15 @@ def test_a_prediction_without_a_mistake_has_no_legend_and_one_without_a_score_no
     write_panels(tmp_path / "panels", [gallery.ranked(1)[0]._replace(value=math.nan)])
     ((one,), _) = cases_of(tmp_path / "panels")
     assert (one["place"], one["counts"], one["value"]) == ("The only image", [], "")
+
+
+def test_which_channels_are_drawn_is_said(tmp_path):
+    image, label, prediction = discs(0, 24)
+    gallery = Gallery(("background", "cell"))
+    gallery.add("a", 0.5, np.repeat(image, 5, axis=2), label, prediction)
+    write_panels(tmp_path / "panels", gallery.ranked(1))
+    ((one,), _) = cases_of(tmp_path / "panels")
+    assert one["title"] == "a (channels 0, 1, 2 of 5 as red, green, blue)"
 
 
 def test_folders_that_are_not_there_hold_nothing(tmp_path):

@@ -34,6 +34,8 @@ def case(strip: Strip, place: str, start: int | None = None) -> dict[str, Any]:
     """A strip as the macro `case` draws it; it begins at the layer `start`, or at the last."""
     title, value = strip.words.get("title", ""), strip.words.get("mean_iou")
     counts = strip.words.get("counts", {})
+    if channels := strip.words.get("channels"):
+        title += f" ({channels})"
     return {
         "place": place,
         "title": title,

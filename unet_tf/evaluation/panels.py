@@ -118,8 +118,8 @@ def write_panels(folder: Path, cases: Sequence[Case], masks: MaskFormat | None =
                 "mean_iou": None if math.isnan(case.value) else case.value,
                 "rank": case.rank,
                 "of": case.among,
-                "counts": dict(zip(("right", *KINDS), case.counts.tolist(), strict=True)),
                 "channels": drawn_channels(case.image.shape[2]),
+                "counts": dict(zip(("right", *KINDS), case.counts.tolist(), strict=True)),
             }
             write_strip(temporary / f"{number}.png", layers_of(case, masks), **said)
 
@@ -153,10 +153,10 @@ def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
     """Draw image, label and weight map of the first training image."""
     sample = samples[0]
     weight = samples.weight(sample.label, sample.border)
-    step = -(-max(weight.shape) // DRAWN)
+    most, step = float(weight.max()), -(-max(weight.shape) // DRAWN)
     image, label, weight = (np.ascontiguousarray(one[::step, ::step]) for one in (sample.image, sample.label, weight))
     layers = {IMAGE: displayable(image), "label": colour(label, masks), "weight": heat(weight)}
-    write_strip(path, layers, title=sample.name, most=float(weight.max()), channels=drawn_channels(image.shape[2]))
+    write_strip(path, layers, title=sample.name, most=most, channels=drawn_channels(image.shape[2]))
 
 
 def write_samples(path: Path, draw: Callable[[int], tuple[NDArray, NDArray, NDArray]], masks: MaskFormat) -> None:
