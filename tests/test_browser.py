@@ -7,7 +7,7 @@ import pytest
 from made_pages import NAMES, discs, evaluation, later, run_folder
 
 from unet_tf.data.masks import MaskFormat
-from unet_tf.evaluation.comparison_page import BothCase, Point, write_comparison_page
+from unet_tf.evaluation.comparison_page import BothCase, Point, write_comparison
 from unet_tf.evaluation.crossval_page import write_crossval_page
 from unet_tf.evaluation.report import write_report
 from unet_tf.planning.doctor import check
@@ -58,7 +58,7 @@ def pages(tmp_path_factory, cells):
         "begun": write_report(run_folder(folder / "begun")),
         "check": write_overview(check(cells), folder / "check"),
         "crossval": write_crossval_page(folder, ["fold1", "fold2", "fold3"], crossval_result(), rows),
-        "comparison": write_comparison_page(folder / "comparison.html", comparison()),
+        "comparison": write_comparison(folder, comparison()),
     }
 
 
@@ -80,6 +80,18 @@ def test_a_page_keeps_what_every_page_keeps(browser, pages, name):
         assert all(after <= before + 1 for before, after in pairwise(headings))
         targets = page.eval_on_selector_all("nav a", "all => all.map(one => one.getAttribute('href').slice(1))")
         assert [page.query_selector(f"#{target}") is not None for target in targets] == [True] * len(targets)
+
+
+def test_a_table_is_a_stop_for_the_keyboard_where_it_scrolls_alone(browser, pages):
+    with opened(browser, pages["early"], PHONE) as page:
+        stops = (
+            ".scroll",
+            "all => all.filter(one => one.checkVisibility()).map(one => [one.tabIndex === 0, one.scrollWidth > one.clientWidth])",
+        )
+        page.wait_for_selector(".scroll[tabindex='-1']", state="attached")
+        found = page.eval_on_selector_all(*stops)
+        assert [stop for stop, _ in found] == [scrolls for _, scrolls in found]
+        assert {True, False} == {stop for stop, _ in found}
 
 
 def opacities(case):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made_pages import discs
 
-from unet_tf.evaluation.comparison_page import BothCase, Point, write_comparison_page
+from unet_tf.evaluation.comparison_page import BothCase, Point, write_comparison
 
 ROW = {"name": "mean IoU", "a": 0.8, "b": 0.83, "difference": 0.03, "low": -0.01, "high": 0.07, "p": 0.0}
 PAGE = {
@@ -12,7 +12,7 @@ PAGE = {
 
 
 def written(tmp_path, **more):
-    return write_comparison_page(tmp_path / "comparison.html", PAGE | more).read_text(encoding="utf-8")
+    return write_comparison(tmp_path, PAGE | more).read_text(encoding="utf-8")
 
 
 def test_a_comparison_without_points_and_pictures_is_a_page(tmp_path):

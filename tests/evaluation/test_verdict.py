@@ -71,6 +71,8 @@ def test_a_trivial_method_that_is_as_good_is_said():
         ("8 files of data/test, without 2 that the run learnt from", "it never saw"),
         ("the train files of the run in data, from which it learnt", "that it learnt from"),
         ("all files of data, seen in training or not", "that it may have learnt from"),
+        ("8 files of data; the bundle learnt from these very files, and the scores flatter it", "that it learnt from"),
+        ("8 files of data; which files the bundle learnt from is not known", "that it may have learnt from"),
         ("all test files of data, seen in training or not", "that it may have learnt from"),
         ("the val files of the run in data", "it did not learn from, though some of them chose its best epoch"),
         (
@@ -91,6 +93,10 @@ def test_the_words_of_an_evaluation_are_those_that_are_understood(run, cells):
 
     assert [of("train"), of("all")] == ["that it may have learnt from"] * 2  # all files of train/, whatever was learnt
     assert of(None) == "it did not learn from, though some of them chose its best epoch"
+
+
+def test_masks_have_seen_nothing():
+    assert words(judged={"kind": "masks", "path": "second", "command": ""}).endswith("of what it draws; on 6 images.")
 
 
 def test_a_run_that_was_not_judged():

@@ -19,6 +19,7 @@ from unet_tf.pages.charts import Tick, ticks
 from unet_tf.pages.page import write_page
 from unet_tf.pages.words import number, percent
 
+PAGE = "compare.html"
 MOST_POINTS = 1000
 """Images that are drawn, and half as many are listed."""
 
@@ -90,29 +91,29 @@ class ComparisonPage(TypedDict):
     notes: Sequence[str]
     score: str
     rows: Sequence[Difference]
-    points: Sequence[Point]
+    points: Sequence[tuple[str, float | None, float | None]]
     cases: Sequence[BothCase]
     classes: Sequence[str]
     masks: MaskFormat | None
     commands: Sequence[str]
 
 
-def write_comparison_page(path: Path, page: ComparisonPage) -> Path:
-    """Write the page of a comparison, whole or not at all.
+def write_comparison(folder: Path, page: ComparisonPage) -> Path:
+    """Write `compare.html` into a folder: one page, no other file needed to read it.
 
     Args:
-        path: the file.
+        folder: gets it.
         page: what it shows.
 
     Returns:
-        `path`.
+        The page.
     """
-    points = [one for one in page["points"] if one.a is not None and one.b is not None]
+    points = [one for one in (Point(*one) for one in page["points"]) if one.a is not None and one.b is not None]
     listed = sorted(points, key=lambda one: (one.b or 0) - (one.a or 0))
     cases = [_case(one, page["masks"]) for one in page["cases"]]
     sections = (("scores", "Scores", True), ("images", "Image by image", points), ("cases", "Pictures", cases))
     return write_page(
-        path,
+        folder / PAGE,
         "comparison.html",
         heading=f"{page['a']} and {page['b']}",
         **{key: page[key] for key in ("verdict", "a", "b", "files", "notes", "rows", "commands")},

@@ -21,6 +21,7 @@ FEW = 10
 def scores_section(found: EvaluationTable) -> dict[str, Any]:
     """The scores of an `evaluation.json` as the page of a run, or of several, shows them."""
     stored: Mapping[str, Any] = found
+    judged: Mapping[str, Any] = stored.get("judged") or {}
     values = sorted(value for value in stored["per_file_mean_iou"].values() if value is not None)
     per_file = _file_rows(stored)
     further = [(words, rows) for key, words in FURTHER if (rows := _facts_of(stored.get(key) or {}))]
@@ -31,7 +32,7 @@ def scores_section(found: EvaluationTable) -> dict[str, Any]:
     ]
     return {
         "files": stored["files"],
-        "chart": score_chart(stored),
+        "chart": score_chart(stored, "masks" if judged.get("kind") == "masks" else "U-Net"),
         "words": image_words(found),
         "baselines": WORTH if len(stored["classes"]) == 2 else WORTH.replace(OTSU, "").replace("need", "needs", 1),
         "classes": class_rows(found),

@@ -37,7 +37,7 @@ def write_strip(path: Path, layers: Mapping[str, NDArray[np.uint8]], **words: An
     text = PngImagePlugin.PngInfo()
     text.add_text(KEY, json.dumps(words | {"layers": list(layers)}))
     with replacing(path) as temporary:
-        Image.fromarray(np.hstack(list(layers.values()))).save(temporary, format="png", pnginfo=text)
+        Image.fromarray(np.hstack(list(layers.values()))).save(temporary, format="png", pnginfo=text, compress_level=3)
 
 
 def read_strip(path: Path) -> Strip | None:

@@ -117,7 +117,9 @@ BASELINES = {"majority class": "calling every pixel the commonest class", "Otsu 
 
 
 def _images(stored: Mapping[str, Any]) -> str:
-    return f"{_many(len(stored['per_file_mean_iou']), 'image')} {seen(stored['files'])}"
+    words = _many(len(stored["per_file_mean_iou"]), "image")
+    judged = stored.get("judged") or {}
+    return words if judged.get("kind") == "masks" else f"{words} {seen(stored['files'])}"  # masks have seen nothing
 
 
 def _many(found: int, name: str) -> str:
@@ -130,9 +132,9 @@ def seen(files: str) -> str:
     Args:
         files: the words of `evaluate.choose_files`.
     """
-    if "from which it learnt" in files:
+    if "from which it learnt" in files or "learnt from these very files" in files:
         return "that it learnt from"
-    if "seen in training or not" in files:
+    if "seen in training or not" in files or "learnt from is not known" in files:
         return "that it may have learnt from"
     if "validation files" in files or files.startswith("the val files"):
         return "it did not learn from, though some of them chose its best epoch"

@@ -26,3 +26,7 @@ for (const box of document.querySelectorAll(".case")) {
   buttons.forEach((button, n) => button.addEventListener("click", () => show(n)));
   show(range.defaultValue);
 }
+const size = new ResizeObserver((changed) => { // what does not scroll is no stop on the way through the page
+  for (const { target } of changed) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+});
+for (const box of document.querySelectorAll(".scroll")) size.observe(box);
