@@ -84,12 +84,11 @@ def test_a_page_keeps_what_every_page_keeps(browser, pages, name):
 
 def test_a_table_is_a_stop_for_the_keyboard_where_it_scrolls_alone(browser, pages):
     with opened(browser, pages["early"], PHONE) as page:
-        stops = (
-            ".scroll",
-            "all => all.filter(one => one.checkVisibility()).map(one => [one.tabIndex === 0, one.scrollWidth > one.clientWidth])",
-        )
         page.wait_for_selector(".scroll[tabindex='-1']", state="attached")
-        found = page.eval_on_selector_all(*stops)
+        pairs = "[one.tabIndex === 0, one.scrollWidth > one.clientWidth]"
+        found = page.eval_on_selector_all(
+            ".scroll", f"all => all.filter(one => one.checkVisibility()).map(one => {pairs})"
+        )
         assert [stop for stop, _ in found] == [scrolls for _, scrolls in found]
         assert {True, False} == {stop for stop, _ in found}
 
