@@ -76,7 +76,7 @@ def test_the_core_knows_keras_alone():
 
 
 def test_importing_is_quiet_and_loads_nothing_heavy():
-    heavy = ("tensorflow", "keras", "matplotlib", "zarr", "distributed", "rasterio", "pyogrio", "shapely")
+    heavy = ("tensorflow", "keras", "matplotlib", "jinja2", "zarr", "distributed", "rasterio", "pyogrio", "shapely")
     code = f"import sys, unet_tf, unet_tf.cli.commands; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
