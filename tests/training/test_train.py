@@ -246,7 +246,8 @@ def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):
     assert "Free space or choose another place" in done.stderr
     files = {p.name for p in (tmp_path / "run").iterdir()}
     assert files == {
-        "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress", ".lock"
+        "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress", ".lock",
+        "samples.png", "data.json",
     }  # fmt: skip
     assert len(Run(tmp_path / "run").history()) == 1
     assert predict(tmp_path / "run", np.zeros((40, 30), np.uint8)).shape == (40, 30)
