@@ -71,7 +71,11 @@ def verdict(report: BundleReport) -> str:
             f"{words}{'which give' if len(nets) != 1 else 'which gives'} {percent(least)} of the pixels Keras' class."
         )
     lost = max(0.0, keras_iou - min(float(score or 0) for score in scores))
-    loses = "none of which loses any" if lost < 0.0005 else f"which lose {number(lost)} at most of"
+    one = len(nets) == 1
+    if lost < 0.0005:
+        loses = "which loses no" if one else "none of which loses any"
+    else:
+        loses = f"which {'loses' if one else 'lose'} {number(lost)}{'' if one else ' at most'} of"
     return f"{words}{loses} mean IoU beside Keras' {number(keras_iou)}."
 
 
