@@ -98,6 +98,21 @@ def bundle(run, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, started once for a module: while it runs, nothing else may use asyncio."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install 'unet-tf[test]'"
+    )
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("Chromium is not installed: apt install chromium (see CONTRIBUTING.md)")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found)
+        yield started
+        started.close()
+
+
 DEAR = (
     "test_notebooks", "test_checkpoint", "test_train", "test_distributed", "test_crossval", "test_export",
     "test_commands", "test_demonstration", "test_jax", "test_runtimes",

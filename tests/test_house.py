@@ -14,7 +14,7 @@ import unet_tf
 ROOT = Path(__file__).parents[1]
 # Imports point from right to left. A name without a file of its own is a folder.
 ORDER = (
-    "errors version labels geometry tiling utils model data annotations edge config plan run planning prediction "
+    "errors version labels geometry tiling utils pages model data annotations edge config plan run planning prediction "
     "evaluation training exporting demonstration cli"
 ).split()
 PACKAGE = ROOT / "unet_tf"
@@ -76,7 +76,7 @@ def test_the_core_knows_keras_alone():
 
 
 def test_importing_is_quiet_and_loads_nothing_heavy():
-    heavy = ("tensorflow", "keras", "matplotlib", "zarr", "distributed", "rasterio", "pyogrio", "shapely")
+    heavy = ("tensorflow", "keras", "matplotlib", "jinja2", "zarr", "distributed", "rasterio", "pyogrio", "shapely")
     code = f"import sys, unet_tf, unet_tf.cli.commands; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

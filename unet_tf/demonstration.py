@@ -7,16 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from unet_tf.config import TrainConfig
-from unet_tf.data.drawing import colour, difference, displayable
 from unet_tf.data.instances import label_from_instances
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import confusion_matrix, scores
+from unet_tf.evaluation.panels import Case, layers_of
 from unet_tf.evaluation.report import write_report
+from unet_tf.evaluation.strips import write_strip
 from unet_tf.exporting.export import export
 from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
@@ -104,18 +103,7 @@ def _predict_large(run: Run, on_tile: Progress) -> None:
     prediction = predict(run, image, tile=run.plan.tile, on_tile=on_tile)
     write_picture(run.path / "large_image.png", image)
     write_picture(run.path / "large_mask.png", run.masks.mask(prediction))
-    figure = Figure(figsize=(12, 3.3), layout="constrained")
     mean_iou = scores(confusion_matrix(label, prediction, len(run.classes)))["mean_iou"]
-    figure.suptitle(f"{image.shape[0]}x{image.shape[1]} px in tiles: mean IoU {mean_iou:.3f}", x=0.01, ha="left")
-    grey = image[..., None]
-    pictures = {
-        "image": displayable(grey),
-        "prediction": colour(prediction),
-        "missed (orange), invented (blue)": difference(grey, label, prediction),
-    }
-    for axes, (title, picture) in zip(figure.subplots(1, 3), pictures.items(), strict=True):
-        axes.imshow(picture, interpolation="nearest")
-        axes.set_title(title, fontsize=9)
-        axes.set_axis_off()
-    with replacing(run.path / Run.LARGE) as temporary:
-        figure.savefig(temporary, dpi=100)
+    case = Case.of("large_image.png", mean_iou, image[..., None], label, prediction, background=True)
+    said = f"{image.shape[0]}x{image.shape[1]} px in tiles"
+    write_strip(run.path / Run.LARGE, layers_of(case, run.masks), title=said, mean_iou=mean_iou)

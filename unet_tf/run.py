@@ -83,7 +83,7 @@ class Run:
     STATE = "training.json"  # within `last.keras` and `best.keras`, zip archives that Keras reads its own members of
     EVALUATION, PANELS, REPORT = "evaluation.json", "panels", "report.html"
     CALIBRATION = "calibration.json"
-    LARGE, WEIGHTS = "large.png", "weights.png"
+    LARGE, WEIGHTS, SAMPLES, DATA = "large.png", "weights.png", "samples.png", "data.json"
     BUNDLE, BUNDLE_REPORT = "bundle", "bundle/report.json"
     LOG, LOCK, PROGRESS = "log.txt", ".lock", "progress"
 

@@ -69,6 +69,31 @@ def test_the_worst_file_comes_first(cells):
     assert result.per_file == [(pairs[1], 0.0), (pairs[0], 1.0)]
 
 
+@pytest.mark.parametrize(
+    ("files", "ranks"), [(1, [1]), (5, [1, 2, 3, 4, 5]), (8, [1, 2, 3, 4, 8]), (11, [1, 2, 3, 4, 6, 11])]
+)
+def test_the_median_file_is_drawn_beside_the_worst_and_the_best(tmp_path, files, ranks):
+    for number in range(files):
+        image = np.full((12, 12), number, np.uint8)  # which the net knows by its number
+        write_picture(tmp_path / "images" / f"{number:02d}.png", image)
+        write_picture(tmp_path / "masks" / f"{number:02d}.png", np.tile(np.uint8([0, 255]).repeat(6), (12, 1)))
+    write_picture(tmp_path / "images" / "void.png", np.full((12, 12), 99, np.uint8))
+    write_picture(tmp_path / "masks" / "void.png", np.full((12, 12), 7, np.uint8))
+    asked = []
+
+    def answer(image):
+        asked.append(int(image[0, 0, 0]))
+        label = np.tile(np.arange(12) // 6, (12, 1)).astype(np.uint8)
+        label[: asked[-1], 0] = 1  # ever worse
+        return np.eye(2)[label]
+
+    result = judge(answer, find_named(tmp_path).splits[""], MaskFormat("binary", void=(7,)), CLASSES)
+    assert [case.rank for case in result.cases] == ranks
+    assert {case.among for case in result.cases} == {files}
+    assert [case.title for case in result.cases] == [f"{files - rank:02d}" for rank in ranks]
+    assert len(asked) == files + 1 + (6 in ranks)  # the median is predicted once more
+
+
 def test_scores_have_intervals_over_files_and_borders(tmp_path):
     rng, answers = np.random.default_rng(0), []
     for number in range(6):

@@ -90,7 +90,7 @@ def test_what_is_less_than_float32_is_smaller(report):
 def test_the_page_and_the_card_show_the_report(bundle):
     page, card = (bundle / "report.html").read_text(), (bundle / "MODEL_CARD.md").read_text()
     for name in NETS:
-        assert f"<td>{name}</td>" in page
+        assert f'<th scope="row">{name}</th>' in page
         assert f"| {name} |" in card
     assert page.count("<img") >= 1
     assert "one tile of 136x136 px, of which the inner 96 px count" in card

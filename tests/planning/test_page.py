@@ -8,7 +8,7 @@ import numpy as np
 
 from unet_tf import check
 from unet_tf.data.pictures import read_image, write_picture
-from unet_tf.planning.page import class_rows, contact_sheet, suggestions, write_overview
+from unet_tf.planning.page import COLUMNS, GAP, class_rows, contact_sheet, suggestions, verdict, write_overview
 
 HALF = np.tile(np.uint8([0, 255]), (40, 20))
 
@@ -17,10 +17,8 @@ def test_the_page_stands_alone_and_says_what_the_facts_say(cells, tmp_path):
     findings = check(cells)
     page = write_overview(findings, tmp_path / "out").read_text()
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["check.html", "check.json", "overlays.png"]
-    assert read_image(tmp_path / "out" / "overlays.png").shape[1] == 1400
-    assert page.count("data:image/png;base64,") == 1
-    assert "src=" in page
-    assert 'src="http' not in page
+    assert read_image(tmp_path / "out" / "overlays.png").shape == (2 * (256 + GAP), COLUMNS * (256 + GAP), 3)
+    assert page.count("data:image/webp;base64,") == page.count("src=") == 8
     for text in ("Nothing stands in the way", "96x96 (4)", "binary: the 8 masks looked at", "balancing weight"):
         assert text in page, text
     assert class_rows(findings)[1][0] == "background"
@@ -57,15 +55,35 @@ def test_the_page_says_what_validation_lacks_and_how_much_is_void(tmp_path):
     assert class_rows(findings)[-2:] == [("car", "33.33%", "0.00%", "1"), ("(void)", "25.00%", "25.00%", "0")]
 
 
-def test_titles_of_overlays_tell_splits_apart(tmp_path):
+def test_names_of_overlays_are_whole_and_tell_splits_apart(tmp_path):
     for split in ("train", "val"):
         write(tmp_path / split, 1, 2)
-        (tmp_path / split / "images" / "1.png").rename(tmp_path / split / "images" / f"{'a' * 40}1.png")
-        (tmp_path / split / "masks" / "1.png").rename(tmp_path / split / "masks" / f"{'a' * 40}1.png")
-    titles = [axis.get_title() for axis in contact_sheet(check(tmp_path)).axes if axis.get_title()]
-    assert [title.partition("/")[0] for title in titles] == ["train", "train", "val", "val"]
-    assert len(set(titles)) == 4
-    assert all(len(title) <= 28 for title in titles)
+        (tmp_path / split / "images" / "1.png").rename(tmp_path / split / "images" / f"{'a' * 40}细胞1.png")
+        (tmp_path / split / "masks" / "1.png").rename(tmp_path / split / "masks" / f"{'a' * 40}细胞1.png")
+    page = write_overview(check(tmp_path), tmp_path / "out").read_text(encoding="utf-8")
+    for split in ("train", "val"):
+        assert f"<bdi>{split}/{'a' * 40}细胞1</bdi>" in page
+
+
+def test_a_contact_sheet_holds_pictures_of_any_sizes():
+    pictures = [np.full((height, 3, 3), height, np.uint8) for height in range(1, COLUMNS + 2)]
+    sheet = contact_sheet(pictures)
+    assert sheet.shape == (2 * (7 + GAP), COLUMNS * (3 + GAP), 3)
+    assert (sheet[7 + GAP : 14 + GAP, :3] == 7).all()
+    assert contact_sheet(pictures[:1]).shape == (1 + GAP, 3 + GAP, 3)
+
+
+def test_the_verdict_is_honest(cells, tmp_path):
+    findings = check(cells)
+    assert findings.notes  # of instances/
+    assert verdict(findings) == "Nothing stands in the way of training on these 8 pairs, and 1 thing is worth a look."
+    findings.notes.clear()
+    assert verdict(findings).endswith("on these 8 pairs.")
+    findings.problems.append("one")
+    assert verdict(findings) == "Training would fail: 1 problem to mend first."
+    page = write_overview(findings, tmp_path).read_text()
+    assert 'id="problems"' in page
+    assert 'id="notes"' not in page
 
 
 def test_soft_edges_that_become_void_are_drawn(tmp_path):

@@ -42,7 +42,7 @@ def test_a_run_holds_what_it_promises(run):
     names = {p.name for p in run.path.iterdir()}
     assert names == {
         "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress",
-        "calibration.json", "evaluation.json", "panels", "report.html", ".lock",
+        "calibration.json", "evaluation.json", "panels", "report.html", "samples.png", "data.json", ".lock",
     }  # fmt: skip
     assert {p.name for p in (run.path / "progress").iterdir()} == {"epoch_00001.png", "epoch_00002.png"}
     rows = run.history()
@@ -246,7 +246,8 @@ def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):
     assert "Free space or choose another place" in done.stderr
     files = {p.name for p in (tmp_path / "run").iterdir()}
     assert files == {
-        "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress", ".lock"
+        "config.toml", "files.csv", "best.keras", "last.keras", "history.csv", "log.txt", "progress", ".lock",
+        "samples.png", "data.json",
     }  # fmt: skip
     assert len(Run(tmp_path / "run").history()) == 1
     assert predict(tmp_path / "run", np.zeros((40, 30), np.uint8)).shape == (40, 30)

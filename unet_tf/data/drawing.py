@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
+Shade = tuple[int, int, int]
 MISSED, INVENTED, VOID_GREY = (213, 94, 0), (86, 180, 233), (128, 128, 128)
 
 
@@ -70,6 +73,19 @@ def colour(label: NDArray, masks: MaskFormat | None = None) -> NDArray[np.uint8]
     return table[label]
 
 
+MOST_COLOURS = 24
+"""Classes whose colours a legend names."""
+
+
+def legend(classes: Sequence[str], masks: MaskFormat | None, void: bool = False) -> list[tuple[str, Shade]]:
+    """The colours of classes, of very many the first ones, and of void where it is drawn: (name, RGB)."""
+    named = [*enumerate(classes[:MOST_COLOURS]), *[(VOID, "void")] * void]
+    shades = colour(np.array([[number for number, _ in named]], np.uint8), masks)[0].tolist()
+    found = [(name, (red, green, blue)) for (_, name), (red, green, blue) in zip(named, shades, strict=True)]
+    more = len(classes) - MOST_COLOURS
+    return found if more <= 0 else [*found, (f"and {more} more", VOID_GREY)]
+
+
 def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, side: int = 256) -> NDArray[np.uint8]:
     """A small picture of an image with its label laid over it, the outlines of the classes drawn.
 
@@ -94,17 +110,3 @@ def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, sid
     edges = cv2.morphologyEx(label, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
     opacity = np.where(edges & shown, 0.9, np.where(shown, 0.35, 0))[..., None]
     return (picture * (1 - opacity) + over * opacity).astype(np.uint8)
-
-
-def difference(image: NDArray, label: NDArray, prediction: NDArray, grown: int = 0) -> NDArray[np.uint8]:
-    """Colour the wrong pixels of a prediction over the dimmed image: (H, W, 3) RGB.
-
-    Orange: foreground of the truth that was missed or taken for another class; blue: foreground that is not there;
-    `grown` pixels around each, too.
-    """
-    picture = displayable(image) // 2 + 64
-    wrong = (prediction != label) & (label != VOID)
-    for where, of in (wrong & (label != 0), MISSED), (wrong & (label == 0), INVENTED):
-        square = np.ones((2 * grown + 1, 2 * grown + 1), np.uint8)
-        picture[cv2.dilate(where.astype(np.uint8), square) > 0] = of
-    return picture

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
+from unet_tf.evaluation.comparison_page import BothCase, ComparisonPage, Point
+from unet_tf.evaluation.comparison_page import Difference as DifferenceRow
 from unet_tf.evaluation.comparison_table import ComparisonTable, DifferenceTable, ImageTable, verdict
 from unet_tf.evaluation.fair import NAMES
 from unet_tf.evaluation.metrics import scores_of
@@ -21,36 +19,6 @@ from unet_tf.evaluation.tables import number
 
 OBJECTS_AT = (0.5, 0.75)
 """IoU from which on an object counts as found."""
-
-
-class BothCase(NamedTuple):
-    """A picture on which A and B differ, of at most about `DRAWN` pixels a side.
-
-    Attributes:
-        title: its name.
-        image: (H, W, C) raw pixels.
-        label: (H, W) ids.
-        prediction_a: (H, W) ids.
-        prediction_b: (H, W) ids.
-        a: mean IoU of A.
-        b: that of B.
-    """
-
-    title: str
-    image: NDArray
-    label: NDArray[np.uint8]
-    prediction_a: NDArray[np.uint8]
-    prediction_b: NDArray[np.uint8]
-    a: float
-    b: float
-
-
-class Point(NamedTuple):
-    """The mean IoU of both on an image; None where it has none."""
-
-    name: str
-    a: float | None
-    b: float | None
 
 
 @dataclass(frozen=True)
@@ -143,15 +111,15 @@ class Comparison:
             )
         return found
 
-    def page(self) -> dict[str, Any]:
-        """What `report.write_comparison` shows: plain data, and the pictures."""
+    def page(self) -> ComparisonPage:
+        """What `comparison_page.write_comparison` shows: plain data, and the pictures."""
         table = self.to_json()
-        rows = [
-            {"name": name, **{key: one[key] for key in ("a", "b", "difference", "p")}}
-            | dict(zip(("low", "high"), one["interval"] or (None, None), strict=True))
-            for name, one in table["differences"].items()
-            if one["images"]
-        ]
+        rows: list[DifferenceRow] = []
+        for name, one in table["differences"].items():
+            low, high = one["interval"] or (None, None)
+            if one["images"]:
+                rows.append({"name": name, "a": one["a"], "b": one["b"], "difference": one["difference"], "low": low,
+                             "high": high, "p": one["p"]})  # fmt: skip
         return {
             "verdict": self.verdict,
             "a": self.names[0],

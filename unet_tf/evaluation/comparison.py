@@ -15,12 +15,12 @@ import numpy as np
 from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.errors import InputError
 from unet_tf.evaluation.compared import BothCase, Comparison
+from unet_tf.evaluation.comparison_page import write_comparison
 from unet_tf.evaluation.evaluate import judge_answers
 from unet_tf.evaluation.fair import NAMES, answers_of, judge_of, same_files, same_terms
 from unet_tf.evaluation.keeping import COMPARED, check_out, command_of
 from unet_tf.evaluation.opening import Whom, subjects_of
 from unet_tf.evaluation.panels import DRAWN
-from unet_tf.evaluation.report import write_comparison
 from unet_tf.evaluation.subject import Answer
 from unet_tf.evaluation.tables import JudgedTable
 from unet_tf.utils.files import replacing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.channels import Channelled
 from unet_tf.data.fields_of_view import FieldsOfView
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Decoded, Pair, read_pair, title
@@ -25,7 +27,7 @@ from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.metrics import scores_of
 from unet_tf.evaluation.objects import object_ids, score_predicted
 from unet_tf.evaluation.opening import Whom, subject_of
-from unet_tf.evaluation.panels import Gallery, write_panels
+from unet_tf.evaluation.panels import WORST, Case, Gallery, write_panels
 from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation, Judged
 from unet_tf.evaluation.subject import Answer, Subject, by_function
@@ -112,34 +114,51 @@ def judge_answers(
     `sums` says what is counted; left out, what all scores need.
     """
     classes = classes[: masks.real_classes]
-    sums, gallery = Sums(len(classes)) if sums is None else sums, Gallery()
+    sums, gallery = Sums(len(classes)) if sums is None else sums, Gallery(classes)
     judged, groups = [], parts_of(pairs, group)
+
+    def decide(pair: Pair, decoded: Decoded) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Answer]:
+        """Label and prediction of a file, and all that was said of it; void on either side is void."""
+        found = answer(pair, decoded)
+        # borders belong to their objects, which are what a person means
+        prediction, label = masks.real_label(found.label), masks.real_label(decoded.label)
+        if (void := prediction == VOID).any():
+            label = np.where(void, np.uint8(VOID), label)
+        return label, prediction, found
+
+    def read_field(pair: Pair, read: Channelled | None = None) -> Decoded:
+        decoded = read_pair(pair, masks) if read is None else read_pair(pair, masks, read)
+        return decoded if fields is None else decoded._replace(label=fields.cut(pair, decoded.label))
+
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
         read = pair.read()
-        if counts(image := read.image):
-            decoded = read_pair(pair, masks, read)
-            if fields is not None:
-                decoded = decoded._replace(label=fields.cut(pair, decoded.label))
-            image, label = decoded.filled, decoded.label
-            found = answer(pair, decoded)
-            # borders belong to their objects, which are what a person means
-            prediction, label = masks.real_label(found.label), masks.real_label(label)
-            if (void := prediction == VOID).any():
-                label = np.where(void, np.uint8(VOID), label)
+        if counts(read.image):
+            decoded = read_field(pair, read)
+            label, prediction, found = decide(pair, decoded)
             ids = None if decoded.objects is None else object_ids(decoded.objects)
             probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
+            own = sums.add(decoded.filled, label, prediction, probabilities, ids)
             if sums.certainty is not None and found.probabilities is not None:
                 sums.certainty.add(label, found.probabilities)
-            own = sums.add(image, label, prediction, probabilities, ids)
             objects = None if ids is None else score_predicted(ids, label, found.label, masks, found.objects)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group, objects))
-            gallery.add(title(pair), value, image, label, prediction)
+            if not math.isnan(value):  # void alone shows nothing
+                gallery.add(title(pair), value, decoded.filled, label, prediction)
         on_image(done, len(pairs))
     if not judged:
         raise InputError(nothing)
-    return Evaluation.of(classes, sums, judged, gallery.cases, roi="" if fields is None else fields.words)
+    result = Evaluation.of(classes, sums, judged, roi="" if fields is None else fields.words)
+    scored = sum(not math.isnan(one.mean_iou) for one in judged)
+    cases, middle = gallery.ranked(scored), (scored - 1) // 2
+    if WORST <= middle < scored - 1:  # which is the median is known now alone: it is predicted once more
+        pair, value = result.per_file[middle]
+        decoded = read_field(pair)
+        label, prediction, _ = decide(pair, decoded)
+        case = Case.of(title(pair), value, decoded.filled, label, prediction, gallery.background)
+        cases.insert(-1, case._replace(rank=middle + 1, among=scored))
+    return replace(result, cases=tuple(cases))
 
 
 def evaluate(
@@ -274,5 +293,5 @@ def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:
     """Write scores, panels and page into a folder."""
     with replacing(folder / Run.EVALUATION) as temporary:
         temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
-    write_panels(folder / Run.PANELS, result.cases, result.classes, masks)
-    write_report(folder)
+    write_panels(folder / Run.PANELS, result.cases, masks)
+    write_report(folder, masks)

@@ -1,123 +1,150 @@
-"""Pictures of results and the one HTML page of a run, drawn from the files in its folder."""
+"""The page of a run, made of the files in its folder."""
 
 from __future__ import annotations
 
-import html
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
-
+from unet_tf.data.drawing import legend
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
+from unet_tf.evaluation.cases import case, cases_of, layer, progress_of
+from unet_tf.evaluation.charts import confusion_table, training_curves
+from unet_tf.evaluation.data_table import read_data
+from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
+from unet_tf.evaluation.strips import read_strip
 from unet_tf.evaluation.tables import (
     ABSENT,
     EvaluationTable,
     bundle_rows,
-    class_rows,
-    image_words,
     lacking,
-    name_of,
-    number,
     peak_row,
     read_bundle_report,
     read_evaluation,
-    score_rows,
 )
+from unet_tf.evaluation.verdict import verdict, without_evaluation
+from unet_tf.pages.page import write_page
+from unet_tf.pages.pictures import photo
+from unet_tf.pages.words import count
 from unet_tf.run import Run
-from unet_tf.utils.html import embed, table, write_page
 
 
-def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Plot loss and mean IoU of training and validation by epoch.
-
-    Args:
-        history: rows of `history.csv`: epoch, loss, mean_iou, seconds, and val_loss and val_mean_iou where files were
-            held out.
-    """
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    epochs = [int(row["epoch"]) + 1 for row in history]
-    for axes, (name, unit) in zip(figure.subplots(1, 2), (("loss", "loss"), ("mean_iou", "mean IoU")), strict=True):
-        for key, style in ((name, {"color": "#0072b2"}), (f"val_{name}", {"color": "#d55e00"})):
-            label = "validation" if key.startswith("val") else "training (augmented)"
-            if key not in history[0]:
-                continue
-            values = [float(row[key]) for row in history]
-            axes.plot(epochs, values, label=label, marker="." * (len(epochs) < 2), **style)
-        axes.set(xlabel="epoch", ylabel=unit)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=9)
-    # One bad first epoch must not flatten all others.
-    losses = [float(row[key]) for row in history for key in ("loss", "val_loss") if key in row]
-    losses = [loss for loss in losses if np.isfinite(loss)] or [1.0]
-    figure.axes[0].set_ylim(0, max(min(max(losses), 3 * float(np.median(losses))), 1e-6))
-    figure.axes[1].set_ylim(0, 1)
-    return figure
-
-
-def write_report(run: str | Path) -> Path:
+def write_report(run: str | Path, masks: MaskFormat | None = None) -> Path:
     """Write `report.html` of a run folder: one page, no other file needed to read it.
 
     Args:
-        run: the folder; what is in it (history, evaluation, panels, predictions, bundle) is shown.
+        run: the folder; what is in it (history, evaluation, panels, predictions, bundle) is shown. It may be no run,
+            and hold the scores of a bundle or of masks alone.
+        masks: in whose colours they are drawn, where it is no run.
 
     Returns:
         The page.
+
+    Raises:
+        InputError: a file of the run is damaged.
     """
     folder = Path(run)
-    if not (folder / Run.CONFIG).is_file() and (stored := _evaluation(folder)) is not None:  # of no run
-        heading = f"Scores of {Path(stored['judged']['path']).name}" if "judged" in stored else "Scores"
-        return write_page(folder / Run.REPORT, heading, [_scores(folder), _panels(folder)])
-    sections = [
-        _summary(folder),
-        _scores(folder),
-        _panels(folder),
-        _curves(folder),
-        _progress(folder),
-        _extra(folder),
-        _settings(folder),
-    ]
-    return write_page(folder / Run.REPORT, f"Run {folder.resolve().name}", sections)
+    if not (folder / Run.CONFIG).is_file() and (folder / Run.EVALUATION).is_file():
+        return _write_scores(folder, masks)
+    opened, stored = Run(folder), _stored(folder)
+    history = opened.history()
+    evaluation = read_evaluation(folder / Run.EVALUATION) if (folder / Run.EVALUATION).is_file() else None
+    classes = tuple(evaluation["classes"]) if evaluation else opened.classes
+    cases, strips = cases_of(folder / Run.PANELS)
+    data = {
+        "heading": f"Run {folder.resolve().name}",
+        "verdict": _verdict(opened, history, evaluation),
+        "notes": [lacking(evaluation)] if evaluation and lacking(evaluation) else [],
+        "scores": evaluation and scores_section(evaluation),
+        "cases": cases,
+        "strips": strips,
+        "classes": legend(classes, opened.masks) if cases else [],
+        "large": _picture(folder / Run.LARGE, "The whole image"),
+        "confusion": evaluation and confusion_table(classes, evaluation["confusion"]),
+        **calibration_section(evaluation or {}),
+        "curves": training_curves(history, _kept(opened, history)) if history else [],
+        "training_words": _training_words(opened, history),
+        "progress": progress_of(folder / Run.PROGRESS),
+        "objects": objects_section(evaluation or {}),
+        "weights": _picture(folder / Run.WEIGHTS, "A training image", 2),
+        "samples": _samples(folder / Run.SAMPLES),
+        "data": _data(opened, stored),
+        "bundle": _bundle(folder / Run.BUNDLE_REPORT),
+        **stored["page"],
+    }
+    judged: Mapping[str, Any] = dict(evaluation or {}).get("judged") or {}  # type: ignore[assignment]
+    data["commands"] = [stored["command"], *filter(None, [judged.get("command")])]
+    data["sections"] = [(name, words) for name, words, there in SECTIONS if any(data[key] for key in there)]
+    return write_page(folder / Run.REPORT, "run.html", **data)
 
 
-def write_comparison(folder: Path, page: Mapping[str, Any]) -> Path:
-    """Write `compare.html`: one page, no other file needed to read it.
+def _write_scores(folder: Path, masks: MaskFormat | None) -> Path:
+    """The page of scores that are of no run: its parts that are made of them."""
+    evaluation = read_evaluation(folder / Run.EVALUATION)
+    classes = tuple(evaluation["classes"])
+    cases, strips = cases_of(folder / Run.PANELS)
+    judged: Mapping[str, Any] = dict(evaluation).get("judged") or {}  # type: ignore[assignment]
+    data: dict[str, Any] = dict.fromkeys({key for _, _, there in SECTIONS for key in there})
+    data |= {
+        "heading": f"Scores of {Path(judged['path']).name}" if judged else "Scores",
+        "verdict": verdict(evaluation),
+        "notes": [lacking(evaluation)] if lacking(evaluation) else [],
+        "scores": scores_section(evaluation),
+        "cases": cases,
+        "strips": strips,
+        "classes": legend(classes, masks or MaskFormat("index", len(classes))) if cases else [],
+        "confusion": confusion_table(classes, evaluation["confusion"]),
+        **calibration_section(evaluation),
+        "objects": objects_section(evaluation),
+        "commands": [*filter(None, [judged.get("command")])],
+        "settings": [],
+        "versions": [],
+    }
+    data["sections"] = [(name, words) for name, words, there in SECTIONS if any(data[key] for key in there)]
+    return write_page(folder / Run.REPORT, "run.html", **data)
 
-    Args:
-        folder: gets it.
-        page: `unet_tf.evaluation.comparison.Comparison.page`: verdict, names `a` and `b`, `files`, `notes`, `rows` of
-            scores, `points` (name, a, b) of images, `cases` to draw, `classes`, `masks`, `commands`.
 
-    Returns:
-        The page.
-    """
-    keys = ("name", "a", "b", "difference", "low", "high", "p")
-    rows = [[row["name"], *(number(row[key]) for key in keys[1:])] for row in page["rows"]]
-    points = [(name, number(a), number(b)) for name, a, b in page["points"]]
-    sections = [
-        f"<p>{html.escape(page['verdict'])}</p>",
-        f"<p>A is {html.escape(page['a'])}, B is {html.escape(page['b'])}. On {html.escape(page['files'])}.</p>",
-        table(rows, ["", "A", "B", "B - A", "lower end", "upper end", "p"], "scores"),
-        *(f"<p>{html.escape(note)}</p>" for note in page["notes"]),
-        f"<h2>{html.escape(page['score'])} of each image</h2>\n{table(points, ['', 'A', 'B'])}",
-        *(f"<p><code>{html.escape(command)}</code></p>" for command in page["commands"]),
-    ]
-    return write_page(folder / "compare.html", f"{page['a']} and {page['b']}", sections)
+SECTIONS = (
+    ("scores", "Scores", ("scores",)),
+    ("predictions", "Predictions", ("cases", "strips")),
+    ("large", "Large image", ("large",)),
+    ("confusion", "Confusion", ("confusion",)),
+    ("calibration", "Calibration", ("calibration", "thresholds")),
+    ("training", "Training", ("curves", "progress")),
+    ("objects", "Objects", ("objects",)),
+    ("tiles", "What it learns from", ("weights", "samples")),
+    ("data", "Data", ("data",)),
+    ("export", "Export", ("bundle",)),
+    ("plan", "Plan", ("plan",)),
+    ("again", "Do it again", ("commands",)),
+)
+"""Id, words, and the data of which a section needs some."""
 
 
-def _summary(folder: Path) -> str:
-    history = _history(folder)
+def _verdict(run: Run, history: Sequence[Mapping[str, Any]], evaluation: EvaluationTable | None) -> str:
+    if evaluation:
+        return verdict(evaluation)
     if not history:
-        return "<p>No epoch is complete.</p>"
-    run = Run(folder)
+        return "No epoch is complete."
+    score = run.best_row.get("val_mean_iou")
+    return without_evaluation(len(run.files("train")), None if score in (None, "") else float(score))
+
+
+def _kept(run: Run, history: Sequence[Mapping[str, Any]]) -> int | None:
+    return int(run.best_row["epoch"]) + 1 if history else None
+
+
+def _training_words(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
+    if not history:
+        return "No epoch is complete."
     kept, peak = run.best_row, peak_row(history)  # a run that was killed may have the one and not yet the other
+    epochs = f"{len(history)} epoch{'s' * (len(history) != 1)} in {float(history[-1]['seconds']) / 60:.1f} minutes. "
     if "val_mean_iou" not in kept:
         return (
-            f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. No file was held out, so "
-            f"the last epoch is <code>{Run.BEST}</code>, and no score here tells how good it is on others.</p>"
+            f"{epochs}No file was held out, so the last epoch is {Run.BEST}, and no score here tells how good it is on "
+            "others."
         )
     score, best, why = "val_mean_iou", "Best validation mean IoU", ""
     if kept.get(ABSENT):
@@ -128,89 +155,86 @@ def _summary(folder: Path) -> str:
         where = f", on {run.plan.val_tiles} tiles {reason.partition(',')[0]} that the held-out files have,"
     words = f"{best} {float(peak[score]):.4f}{where} after epoch {int(peak['epoch']) + 1}"
     if int(kept["epoch"]) == int(peak["epoch"]):
-        words += f": that net is <code>{Run.BEST}</code>."
+        words += f": that net is {Run.BEST}, at the dotted line."
     else:
         words += (
             f"; the net after epoch {int(kept['epoch']) + 1}, the last that is as good ({float(kept[score]):.4f}), is "
-            f"<code>{Run.BEST}</code>."
+            f"{Run.BEST}, at the dotted line."
         )
-    return f"<p>{len(history)} epochs in {float(history[-1]['seconds']) / 60:.1f} minutes. {why}{words}</p>"
+    return epochs + why + words
 
 
-def _scores(folder: Path) -> str:
-    stored = _evaluation(folder)
-    if stored is None:
-        return ""
-    header, *rows = score_rows(stored)
-    further = class_rows(stored)
-    where, who = f"On {stored['files']}. {lacking(stored)}", name_of(stored)
-    soft = "" if who == "masks" else f"Mean soft Dice of the {who}: {number(stored['mean_soft_dice'])}. "
-    return (
-        f"<h2>Scores</h2>\n<p>{html.escape(where)} {soft}{image_words(stored)}</p>\n{table(rows, header, 'scores')}\n"
-        f"{table(further[1:], further[0]) if further else ''}\n"
-        '<p class="note">One confusion matrix over all pixels. '
-        "The majority class of these files and Otsu's threshold (with the better of its polarities) need no net: "
-        "a net is worth what it adds to them.</p>"
-    )
-
-
-def _panels(folder: Path) -> str:
-    pictures = sorted((folder / Run.PANELS).glob("*.png")) if (folder / Run.PANELS).is_dir() else []
-    if not pictures:
-        return ""
-    images = "\n".join(embed(path.read_bytes(), "image, truth, prediction, differences") for path in pictures)
-    return f"<h2>Predictions, worst files first, the best one last</h2>\n{images}"
-
-
-def _curves(folder: Path) -> str:
-    history = _history(folder)
-    if not history:
-        return ""
-    return f"<h2>Training</h2>\n{embed(curves(history), 'loss and mean IoU by epoch')}"
-
-
-def _progress(folder: Path) -> str:
-    pictures = sorted((folder / Run.PROGRESS).glob("*.png"))
-    if not pictures:
-        return ""
-    return "<h2>A validation image as training went on</h2>\n" + "\n".join(
-        embed(path.read_bytes(), "image, truth, prediction, differences") for path in pictures
-    )
-
-
-def _extra(folder: Path) -> str:
-    """What training and other verbs left in the run folder: weight map, large prediction, parity of the export."""
-    parts = []
-    if (folder / Run.WEIGHTS).is_file():
-        picture = embed((folder / Run.WEIGHTS).read_bytes(), "image, label and weight map of a training image")
-        parts.append(f"<h2>Weight map</h2>\n{picture}")
-    if (folder / Run.LARGE).is_file():
-        picture = embed((folder / Run.LARGE).read_bytes(), "an image larger than one tile and its prediction")
-        parts.append(f"<h2>An image larger than one tile</h2>\n{picture}")
-    bundle = folder / Run.BUNDLE_REPORT
-    if bundle.is_file():
-        header, *rows = bundle_rows(read_bundle_report(bundle))
-        parts.append(f"<h2>Export</h2>\n{table(rows, header)}")
-    return "\n".join(parts)
-
-
-def _settings(folder: Path) -> str:
+def _stored(folder: Path) -> dict[str, Any]:
+    """What `config.toml` says: the command, and the parts of the page that only show it."""
     path = folder / Run.CONFIG
     try:
         stored = tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-        rows = [(name, value, stored["plan"].get(name, "")) for name, value in stored["train"].items()]
-        parts = ["<h2>Settings</h2>", table(rows, ("", "", "chosen because"), "facts")]
-        for name in ("masks", "normalisation", *["channels"] * ("channels" in stored), "data", "versions"):
-            parts.append(f"<h3>{name}</h3>\n{table(list(stored[name].items()), name='facts')}")
-        return "\n".join(parts) + f"<p><code>{html.escape(stored['command'])}</code></p>"
+        train, reasons = stored["train"], stored["plan"]
+        facts = [(name, _facts(stored[name])) for name in ("masks", "normalisation", "channels") if name in stored]
+        return {
+            "command": stored["command"],
+            "path": stored["data"]["path"],
+            "facts": [(name.capitalize(), rows) for name, rows in facts],
+            "page": {
+                "plan": [(name, _text(train.get(name, "")), reason) for name, reason in reasons.items()],
+                "settings": [(name, _text(value)) for name, value in train.items() if name not in reasons],
+                "versions": _facts(stored["versions"]),
+            },
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged or of another version: {error!r}. Train again.", path) from error
 
 
-def _history(folder: Path) -> list[dict[str, str]]:
-    return Run(folder).history()
+def _facts(stored: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _text(value)) for name, value in stored.items()]
 
 
-def _evaluation(folder: Path) -> EvaluationTable | None:
-    path = folder / Run.EVALUATION
-    return read_evaluation(path) if path.is_file() else None
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value) or "none"
+
+
+def _data(run: Run, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Files, sizes and class shares; of a run that has no `data.json` what its list of files says."""
+    rows: list[tuple[str, ...]] = [("", "files", "sizes")]
+    shares: list[tuple[str, float, str]] = []
+    if (run.path / Run.DATA).is_file():
+        splits = read_data(run.path / Run.DATA)["splits"]
+        for name, one in splits.items():
+            sizes = [f"{size} ({files})" for size, files in list(one["sizes"].items())[:3]]
+            more = len(one["sizes"]) - len(sizes)
+            rows.append(
+                (NAMES.get(name, name), count(one["files"]), ", ".join(sizes) + f" and {more} more" * (more > 0))
+            )
+        pixels = splits["train"]["class_pixels"] if "train" in splits else []
+        total = max(sum(pixels), 1)
+        shares = [(name, each / total, "") for name, each in zip(run.classes, pixels, strict=False)]
+    elif (run.path / Run.FILES).is_file():
+        rows = [row[:2] for row in rows]
+        rows += [(NAMES[name], count(len(found))) for name in ("train", "val") if (found := run.files(name))]
+    facts = [("Folder", [("path", stored["path"])]), *stored["facts"]]
+    return {"files": rows, "shares": shares, "facts": facts}
+
+
+NAMES = {"train": "to learn from", "val": "held out"}
+
+
+def _picture(path: Path, place: str, start: int | None = None) -> dict[str, Any] | None:
+    """A picture of layers, or of an earlier version the whole of it; None where there is none."""
+    if not path.is_file() or (strip := read_strip(path)) is None:
+        return None
+    if "" in strip.layers:
+        return {"picture": photo(strip.layers[""]), "layers": [], "most": None}
+    return case(strip, place, start) | {"most": strip.words.get("most")}
+
+
+def _samples(path: Path) -> list[dict[str, Any]]:
+    strip = read_strip(path) if path.is_file() else None
+    return [layer(name, picture, "for training") for name, picture in strip.layers.items()] if strip else []
+
+
+def _bundle(path: Path) -> list[tuple[str, ...]]:
+    return bundle_rows(read_bundle_report(path)) if path.is_file() else []

@@ -69,7 +69,7 @@ class Evaluation:
         baselines: (C, C) confusion matrices of what needs no net: "majority class", the one of these very labels; for
             two classes "Otsu threshold", with the better of its two polarities.
         files: which files were scored and why, in words.
-        cases: the worst files and the best one, small, to be drawn.
+        cases: the worst files, the median one and the best one, small, to be drawn.
         roi: which pixels count, in words, where not all do.
         who: was judged.
         sums: what was counted, so that evaluations of several sets of files can be put together

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+import cv2
+import numpy as np
 
+from unet_tf.data.drawing import colour, displayable, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.edge.description import Description
-from unet_tf.evaluation.panels import panel
-from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows
+from unet_tf.evaluation.cases import kinds_legend, layer
+from unet_tf.evaluation.mistakes import KINDS, draw_mistakes, has_background, mistakes
+from unet_tf.evaluation.panels import DRAWN
+from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
 from unet_tf.exporting.parity import Tally, Worst
 from unet_tf.exporting.saved_model import why_not_encoded
 from unet_tf.model.calibration import HALF
-from unet_tf.utils.html import embed, table, write_page
+from unet_tf.pages.page import write_page
+from unet_tf.pages.words import count, number, percent
 
 ENCODED_CALL = """\
 TF Serving, a picture file in, a PNG of class ids out:
@@ -37,34 +42,72 @@ def write_bundle_page(
     path: Path, name: str, description: Description, report: BundleReport, tallies: dict[str, Tally]
 ) -> Path:
     """Write the page of a bundle: the table, and for each net the picture on which it differs most from Keras."""
-    header, *rows = bundle_rows(report)
-    sections = [
-        f"<p>On {html.escape(report['pictures'])}. A tile is one of {report['tile']}x{report['tile']} px, "
-        f"{report['threads']} threads for TFLite and all of the machine's for TensorFlow, median, all nets in turns. "
-        f"{html.escape(SAVED_MODEL)} and float32 are held to Keras in probability, the others to their mean IoU: a "
-        f"loss of more than {description.origin.max_iou_drop:g} is not exported.</p>",
-        table(rows, header),
-        '<p class="note">Probability: the largest difference to Keras at any pixel. Same labels: the share of the '
-        "pixels that have the class that Keras gives them.</p>",
-    ]
-    header, *rows = bundle_iou_rows(report)
-    if rows:
-        sections.append(table(rows, header))
     differ = [(one, tally.worst) for one, tally in tallies.items() if tally.worst is not None and one != KERAS]
-    if differ:
-        sections.append(
-            "<h2>Where they differ most from Keras</h2>\n<p>Single pixels are drawn larger than they are.</p>"
+    data = {
+        "heading": f"Exported: {name}",
+        "verdict": verdict(report),
+        "notes": [],
+        **{key: report[key] for key in ("pictures", "tile", "threads")},
+        "exact": SAVED_MODEL,
+        "max_iou_drop": description.origin.max_iou_drop,
+        "nets": bundle_rows(report),
+        "classes": bundle_iou_rows(report),
+        "cases": [_case(one, worst, description.masks, description.classes) for one, worst in differ],
+        "colours": legend(description.classes, description.masks),
+        "sections": [("nets", "The nets"), *[("differences", "Differences")] * bool(differ)],
+    }
+    return write_page(path, "bundle.html", **data)
+
+
+def verdict(report: BundleReport) -> str:
+    """Say in one sentence what was exported, and what the nets lose."""
+    nets, keras_iou = report["artefacts"].values(), report["keras"].get("mean_iou")
+    smallest = min((one["bytes"] for one in nets if "bytes" in one), default=None)
+    of_size = f", the smallest of {size_of(smallest)}" if smallest is not None else ""
+    words = f"{len(nets)} net{'s' * (len(nets) != 1)} to serve and to ship{of_size}, "
+    scores = [one["mean_iou"] for one in nets if one.get("mean_iou") is not None]
+    if keras_iou is None or not scores:
+        least = min((one["label_agreement"] for one in nets), default=1.0)
+        return (
+            f"{words}{'which give' if len(nets) != 1 else 'which gives'} {percent(least)} of the pixels Keras' class."
         )
-    for one, worst in differ:
-        sections.append(f"<h3>{html.escape(one)}</h3>\n{embed(_panel(worst, description.masks), 'differences')}")
-    return write_page(path, f"Exported: {name}", sections)
+    lost = max(0.0, keras_iou - min(float(score or 0) for score in scores))
+    one = len(nets) == 1
+    if lost < 0.0005:
+        loses = "which loses no" if one else "none of which loses any"
+    else:
+        loses = f"which {'loses' if one else 'lose'} {number(lost)}{'' if one else ' at most'} of"
+    return f"{words}{loses} mean IoU beside Keras' {number(keras_iou)}."
 
 
-def _panel(worst: Worst, masks: MaskFormat) -> Figure:
-    title = f"{worst.example.name}: {worst.other} of {worst.label.size} pixels"
-    names = "Keras", "this net", "less (orange), more (blue) foreground"
-    grown = 1 + max(worst.label.shape) // 300
-    return panel(title, worst.example.image, worst.reference, worst.label, names, masks, grown)
+def _case(name: str, worst: Worst, masks: MaskFormat, classes: Sequence[str]) -> dict[str, Any]:
+    """Image, the classes of Keras and of a net, and where they differ, as the macro `case` draws it."""
+    found = mistakes(worst.label, worst.reference, has_background(classes))
+    counts = dict(zip(("right", *KINDS), np.bincount(found.ravel(), minlength=len(KINDS) + 1).tolist(), strict=True))
+    step = -(-max(found.shape) // DRAWN)
+    grown = 2 * (step + max(found.shape) // 300) + 1
+    drawn = cv2.dilate(found, np.ones((grown, grown), np.uint8)).astype(np.uint8)
+    small = [np.ascontiguousarray(one[::step, ::step]) for one in (worst.example.image, worst.reference, worst.label)]
+    image, reference, label = small
+    pictures = {
+        "image": displayable(image),
+        "Keras": colour(reference, masks),
+        "this net": colour(label, masks),
+        "difference": draw_mistakes(image, np.ascontiguousarray(drawn[::step, ::step])),
+    }
+    named = [(WORDS.get(kind, kind), shade, share) for kind, shade, share in kinds_legend(counts)]
+    return {
+        "place": name,
+        "title": worst.example.name,
+        "value": f"{count(worst.other)} of {count(worst.label.size)} px",
+        "layers": [layer(one, picture, worst.example.name) for one, picture in pictures.items()],
+        "counts": named,
+        "start": len(pictures) - 1,
+    }
+
+
+WORDS = {"missed": "more foreground", "invented": "less foreground", "merged": "less foreground, a gap",
+         "wrong class": "another class"}  # fmt: skip
 
 
 def model_card(name: str, description: Description, report: BundleReport) -> str:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import html
 import json
-import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
-from unet_tf.data.drawing import colour
+from unet_tf.data.drawing import legend
 from unet_tf.data.palette import PALETTE_FILE
+from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID
+from unet_tf.pages.page import write_page
+from unet_tf.pages.pictures import photo
 from unet_tf.planning.channel_facts import channel_rows
 from unet_tf.planning.findings import Findings
 from unet_tf.utils.files import replacing
-from unet_tf.utils.html import embed, table, write_page
-from unet_tf.utils.text import shown
 
 PAGE, FACTS, SHEET = "check.html", "check.json", "overlays.png"
-COLUMNS, TITLE = 6, 28
-"""Overlays beside each other on the contact sheet, and characters that fit above one."""
+COLUMNS, GAP = 6, 8
+"""Overlays beside each other on the contact sheet, and pixels between them."""
 
 
 def write_overview(findings: Findings, out: str | Path) -> Path:
@@ -47,27 +46,55 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         lines = (f"{r} {g} {b} {name}" for name, (r, g, b) in zip(*findings.palette, strict=True))
         with replacing(out / PALETTE_FILE) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    sheet = b""
     if findings.overlays:
-        with replacing(out / SHEET) as temporary:
-            contact_sheet(findings).savefig(temporary, dpi=100)
-        sheet = (out / SHEET).read_bytes()
-    sections = [
-        _list("Problems: training would fail", findings.problems),
-        _list("Worth a look", findings.notes + findings.warnings),
-        "" if findings.problems else "<p>Nothing stands in the way of training.</p>",
-        _masks(findings),
-        _splits(findings),
-        _overlays(findings, sheet),
-    ]
-    return write_page(out / PAGE, f"Data {findings.data.resolve().name}", sections)
+        write_picture(out / SHEET, contact_sheet([picture for _, picture in findings.overlays]))
+    return write_page(out / PAGE, "check.html", **_page(findings))
 
 
-def _overlays(findings: Findings, sheet: bytes) -> str:
-    if not sheet:
-        return ""
-    shown = f"<p>Drawn are {html.escape(findings.shown)}.</p>\n" if findings.shown else ""
-    return f"<h2>Overlays</h2>\n{shown}{embed(sheet, 'masks laid over their images')}"
+def _page(findings: Findings) -> dict[str, Any]:
+    """What the template `check.html` asks for."""
+    problems, classes = findings.problems, class_rows(findings)
+    pixels = findings.splits["train"].class_pixels if classes else np.zeros(0)
+    has_void = any(facts.void for facts in findings.splits.values())
+    data = {
+        "heading": f"Data {findings.data.resolve().name}",
+        "verdict": verdict(findings),
+        "notes": [],
+        "problems": problems,
+        "notes_of_data": findings.notes + findings.warnings,
+        "suggestions": suggestions(findings),
+        "splits": split_rows(findings),
+        "classes": classes,
+        "shares": [(name, one / pixels.sum(), "") for name, one in zip(findings.classes, pixels, strict=False)],
+        "channels": channel_rows(findings.channels),
+        "overlays": [(name, photo(picture)) for name, picture in findings.overlays],
+        "shown": findings.shown,
+        "colours": legend(findings.classes, findings.masks, has_void) if findings.masks is not None else [],
+    }
+    data["sections"] = [(name, words) for name, words, key in SECTIONS if data[key]]
+    return data
+
+
+SECTIONS = (
+    ("problems", "Problems", "problems"),
+    ("notes", "Worth a look", "notes_of_data"),
+    ("masks", "Masks", "suggestions"),
+    ("splits", "Splits", "splits"),
+    ("classes", "Classes", "classes"),
+    ("channels", "Channels", "channels"),
+    ("overlays", "Overlays", "overlays"),
+)
+"""Id, words, and what a section shows."""
+
+
+def verdict(findings: Findings) -> str:
+    """Say in one sentence whether one can train with a folder."""
+    problems, looks = len(findings.problems), len(findings.notes + findings.warnings)
+    if problems:
+        return f"Training would fail: {problems} problem{'s' * (problems != 1)} to mend first."
+    pairs = sum(facts.pairs for facts in findings.splits.values())
+    words = f"Nothing stands in the way of training on these {pairs:,} pairs"
+    return f"{words}, and {looks} thing{'s are' if looks != 1 else ' is'} worth a look." if looks else f"{words}."
 
 
 def check_folder(out: Path) -> None:
@@ -76,37 +103,15 @@ def check_folder(out: Path) -> None:
         raise InputError(f"{out} is a file. Choose another --out for the folder of the page.")
 
 
-def contact_sheet(findings: Findings) -> Figure:
-    """The overlays with their names, and the colours of the classes."""
-    rows = math.ceil(len(findings.overlays) / COLUMNS)
-    tallest = max(picture.shape[0] / picture.shape[1] for _, picture in findings.overlays)
-    figure = Figure(figsize=(14, rows * (14 / COLUMNS * tallest + 0.3) + 0.5), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, (name, picture) in zip(axes, findings.overlays, strict=False):
-        axis.imshow(picture)
-        axis.set_title(_short(shown(name)), fontsize=7, parse_math=False)
-    if findings.masks is not None:
-        has_void = any(facts.void for facts in findings.splits.values())
-        ids = [*range(len(findings.classes)), *([VOID] if has_void else [])]
-        shades = colour(np.array([ids]), findings.masks)[0] / 255
-        patches = [Patch(facecolor=shade, edgecolor="grey", linewidth=0.5) for shade in shades]
-        figure.legend(
-            patches,
-            [*map(shown, findings.classes), *(["void"] if has_void else [])],
-            loc="outside lower center",
-            ncols=8,
-            fontsize=8,
-            frameon=False,
-        )
-    return figure
-
-
-def _short(name: str) -> str:
-    """A name "split/pair" in the space above a picture; the split, and the end of the pair's name, tell most."""
-    split, _, pair = name.partition("/")
-    return name if len(name) <= TITLE else f"{split}/…{pair[len(split) + 2 - TITLE :]}"
+def contact_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures, (h, w, 3) RGB of any sizes, in rows of `COLUMNS` on white."""
+    height, width = (max(one.shape[axis] for one in pictures) + GAP for axis in (0, 1))
+    rows = -(-len(pictures) // COLUMNS)
+    sheet = np.full((rows * height, min(COLUMNS, len(pictures)) * width, 3), 255, np.uint8)
+    for number, one in enumerate(pictures):
+        top, left = number // COLUMNS * height, number % COLUMNS * width
+        sheet[top : top + one.shape[0], left : left + one.shape[1]] = one
+    return sheet
 
 
 def split_rows(findings: Findings) -> list[tuple[str, ...]]:
@@ -152,25 +157,3 @@ def suggestions(findings: Findings) -> list[tuple[str, str]]:
         lines = (f"{r} {g} {b} {name}" for name, (r, g, b) in zip(*findings.palette, strict=True))
         found.append((f"a first {PALETTE_FILE}, to be given names and put into the data folder", "; ".join(lines)))
     return found
-
-
-def _list(heading: str, texts: list[str]) -> str:
-    if not texts:
-        return ""
-    items = "".join(f"<li>{html.escape(text)}</li>\n" for text in texts)
-    return f"<h2>{html.escape(heading)}</h2>\n<ul>{items}</ul>"
-
-
-def _masks(findings: Findings) -> str:
-    rows = suggestions(findings)
-    return f"<h2>Masks and suggestions</h2>\n{table(rows, name='facts')}" if rows else ""
-
-
-def _splits(findings: Findings) -> str:
-    header, *rows = split_rows(findings)
-    classes = class_rows(findings)
-    channels = channel_rows(findings.channels)
-    parts = (
-        f"<h2>{name}</h2>\n{table(r[1:], r[0])}" for name, r in (("Channels", channels), ("Classes", classes)) if r
-    )
-    return f"<h2>Splits</h2>\n{table(rows, header)}" + "".join(parts)

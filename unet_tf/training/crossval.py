@@ -18,6 +18,7 @@ from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.layout import find_named
 from unet_tf.data.splits import split
 from unet_tf.errors import InputError
+from unet_tf.evaluation.crossval_page import write_crossval_page
 from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.merging import merged
 from unet_tf.evaluation.metrics import scores
@@ -30,7 +31,6 @@ from unet_tf.training.run_writer import RunWriter
 from unet_tf.training.train import begin_run, go_on
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import replacing
-from unet_tf.utils.html import table, write_page
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
@@ -221,15 +221,5 @@ def summary_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _write_report(out: Path, stored: dict[str, Any], result: dict[str, Any]) -> None:
-    header, *rows = summary_rows(result)
-    confusion = [(name, *map(str, row)) for name, row in zip(result["classes"], result["confusion"], strict=True)]
-    links = "".join(f'<li><a href="{name}/{Run.REPORT}">{name}</a></li>' for name in stored)
-    sections = [
-        f"<h2>Scores</h2>\n{table(rows, header, 'scores')}\n"
-        '<p class="note">Mean and spread (sample standard deviation) over the runs; pooled: from the sum of their '
-        "confusion matrices. The files that a run held out chose its best epoch too, unless the data has a test split "
-        "of its own and the runs differ in their seeds.</p>",
-        f"<h2>Pooled confusion matrix, pixels</h2>\n{table(confusion, ('true class', *result['classes']), 'scores')}",
-        f"<h2>Runs</h2>\n<ul>{links}</ul>",
-    ]
-    write_page(out / Run.REPORT, f"{len(stored)} runs in {out.resolve().name}", sections)
+    """Write the page: first each file by the nets that have not seen it, where that is known, then run by run."""
+    write_crossval_page(out, list(stored), result, summary_rows(result))

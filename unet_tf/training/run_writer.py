@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import logging
 import platform
 import shlex
@@ -23,7 +24,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.samples import Samples
 from unet_tf.errors import InputError
-from unet_tf.evaluation.panels import write_weights
+from unet_tf.evaluation.data_table import data_table
+from unet_tf.evaluation.panels import write_samples, write_weights
 from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
 from unet_tf.run import Run
@@ -148,6 +150,9 @@ class RunWriter:
         Where that is, a run has begun, and can be gone on with.
         """
         self._save_pairs(prepared.splits)
+        with replacing(self.path / Run.DATA) as temporary:
+            temporary.write_text(json.dumps(data_table(prepared.splits), indent=2), encoding="utf-8")
+        write_samples(self.path / Run.SAMPLES, prepared.tiles(), prepared.masks)
         if plan.border_weight or plan.class_balance:
             write_weights(self.path / Run.WEIGHTS, prepared.splits["train"], prepared.masks)
         self.save_plan(plan, prepared.masks, prepared.normalisation, data, prepared.channels)

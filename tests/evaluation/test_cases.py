@@ -1,0 +1,63 @@
+import math
+
+import numpy as np
+from made_pages import discs, evaluation, run_folder
+from PIL import Image
+
+from unet_tf.evaluation.cases import cases_of, progress_of
+from unet_tf.evaluation.panels import Gallery, write_panels
+
+
+def test_cases_are_named_by_their_places_the_best_first(tmp_path):
+    gallery = Gallery(("background", "cell"))
+    for n in range(6):
+        gallery.add(f"{n}", n / 10, *discs(n))
+    cases = gallery.ranked(11)
+    cases.insert(-1, cases[0]._replace(title="m", rank=6))
+    write_panels(tmp_path / "panels", cases)
+    found, whole = cases_of(tmp_path / "panels")
+    assert [(one["place"], one["title"]) for one in found] == [
+        ("Best", "5"),
+        ("Median", "m"),
+        ("Worst", "0"),
+        ("Second worst", "1"),
+        ("Third worst", "2"),
+        ("Fourth worst", "3"),
+    ]
+    assert whole == []
+    assert [name for name, *_ in found[0]["counts"]] == ["missed", "invented", "merged"]
+    assert [layer["exact"] for layer in found[0]["layers"]] == [False, True, True, True]
+
+
+def test_pictures_of_an_earlier_version_are_shown_whole(tmp_path):
+    run_folder(tmp_path, evaluation())
+    Image.new("RGB", (40, 10)).save(tmp_path / "panels" / "9.png")
+    Image.new("RGB", (40, 10)).save(tmp_path / "progress" / "epoch_00004.png")
+    cases, whole = cases_of(tmp_path / "panels")
+    assert (len(cases), [(one.width, one.height) for one in whole]) == (5, [(40, 10)])
+    assert [(words, wide) for _, words, wide in progress_of(tmp_path / "progress")] == [
+        ("after epoch 1", False), ("after epoch 2", False), ("after epoch 4", True), ("truth", False),
+    ]  # fmt: skip
+
+
+def test_a_prediction_without_a_mistake_has_no_legend_and_one_without_a_score_no_value(tmp_path):
+    image, label, _ = discs(0, 24)
+    gallery = Gallery(("background", "cell"))
+    gallery.add("a", 1.0, image, label, label)
+    write_panels(tmp_path / "panels", [gallery.ranked(1)[0]._replace(value=math.nan)])
+    ((one,), _) = cases_of(tmp_path / "panels")
+    assert (one["place"], one["counts"], one["value"]) == ("The only image", [], "")
+
+
+def test_which_channels_are_drawn_is_said(tmp_path):
+    image, label, prediction = discs(0, 24)
+    gallery = Gallery(("background", "cell"))
+    gallery.add("a", 0.5, np.repeat(image, 5, axis=2), label, prediction)
+    write_panels(tmp_path / "panels", gallery.ranked(1))
+    ((one,), _) = cases_of(tmp_path / "panels")
+    assert one["title"] == "a (channels 0, 1, 2 of 5 as red, green, blue)"
+
+
+def test_folders_that_are_not_there_hold_nothing(tmp_path):
+    assert cases_of(tmp_path / "none") == ([], [])
+    assert progress_of(tmp_path / "none") == []

@@ -1,0 +1,62 @@
+import math
+
+from made_pages import evaluation, later
+
+from unet_tf.evaluation.charts import confusion_table, score_chart, spread_chart, training_curves
+
+ROW = {"epoch": "0", "loss": "1.5", "mean_iou": "0.5", "val_loss": "1", "val_mean_iou": "0.4", "seconds": "3"}
+
+
+def test_scores_stand_beside_baselines_and_ends():
+    stored = evaluation()
+    early, late = score_chart(stored), score_chart(stored | later(stored))
+    assert [row["name"] for row in early["rows"]] == [
+        "IoU background", "IoU cell", "mean IoU", "mean Dice", "pixel accuracy",
+    ]  # fmt: skip
+    assert (early["intervals"], early["rows"][1]["ends"]) == (False, None)
+    assert late["rows"][1]["ends"] == [0.6, 0.95]
+    assert late["rows"][2] == {
+        "name": "mean IoU", "value": stored["mean_iou"], "ends": [0.8, 0.9], "dots": [], "strong": True,
+        "ticks": [("majority class", stored["baselines"]["majority class"]["mean_iou"])],
+    }  # fmt: skip
+
+
+def test_rows_of_a_confusion_matrix_have_shares():
+    found = confusion_table(("a", "b"), ((3, 1), (0, 0)))
+    assert found["rows"] == [
+        ("a", [{"share": 0.75, "pixels": 3}, {"share": 0.25, "pixels": 1}]),
+        ("b", [{"share": None, "pixels": 0}, {"share": None, "pixels": 0}]),
+    ]
+
+
+def test_of_very_many_classes_what_is_confused_most_is_told():
+    classes = [f"c{n}" for n in range(254)]
+    confusion = [[0] * 254 for _ in classes]
+    confusion[3][5], confusion[3][3], confusion[7][1] = 30, 70, 9
+    found = confusion_table(classes, confusion)
+    assert found["rows"] == []
+    assert found["most"] == [
+        {"true": "c3", "predicted": "c5", "share": 0.3, "pixels": 30},
+        {"true": "c7", "predicted": "c1", "share": 1.0, "pixels": 9},
+    ]
+
+
+def test_one_epoch_gaps_and_a_bad_beginning_are_drawn():
+    loss, _ = training_curves([ROW], 1)
+    assert [path.name for path in loss.paths] == ["training, augmented tiles", "files held out"]
+    assert loss.paths[0].d.count("M") == 1
+    rows = [ROW | {"epoch": str(n), "loss": str(value)} for n, value in enumerate((900.0, 1.0, math.nan, 0.5))]
+    loss, _ = training_curves(rows, None)
+    assert loss.y_ticks[-1].text == "3"  # three times the median
+    assert (loss.paths[0].d.count("M"), loss.marked) == (2, None)
+    all_nan = [row | {"loss": "nan", "val_loss": "nan"} for row in rows]
+    assert training_curves(all_nan, 2)[0].paths[0].d == ""
+
+
+def test_runs_are_dots_around_their_mean():
+    result = {
+        "runs": {"a": {"mean_iou": 0.7}, "b": {"mean_iou": None}, "c": {"mean_iou": 0.8}},
+        "mean": {"mean_iou": 0.75},
+    }
+    (row,) = spread_chart(result)["rows"]
+    assert (row["name"], row["value"], row["dots"]) == ("mean IoU", 0.75, [0.7, 0.8])

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from made_pages import discs
+
+from unet_tf.evaluation.comparison_page import BothCase, Point, write_comparison
+
+ROW = {"name": "mean IoU", "a": 0.8, "b": 0.83, "difference": 0.03, "low": -0.01, "high": 0.07, "p": 0.0}
+PAGE = {
+    "verdict": "B is better.", "a": "one", "b": "<two>", "files": "", "notes": [], "score": "mean IoU", "rows": [ROW],
+    "points": [], "cases": [], "classes": ("background", "cell"), "masks": None, "commands": [],
+}  # fmt: skip
+
+
+def written(tmp_path, **more):
+    return write_comparison(tmp_path, PAGE | more).read_text(encoding="utf-8")
+
+
+def test_a_comparison_without_points_and_pictures_is_a_page(tmp_path):
+    page = written(tmp_path)
+    for text in ("B is better.", "&lt;two&gt;", "+0.030", "-0.010 to +0.070", "&lt;0.001", ">-0.1<", ">+0.1<"):
+        assert text in page, text
+    assert [one for one in ("images", "cases", "again") if f'id="{one}"' in page] == []
+
+
+@pytest.mark.parametrize("difference", [0.0, 1.0, -1.0, 1e-9, None])
+def test_any_difference_fits_its_axis(tmp_path, difference):
+    row = ROW | {"difference": difference, "low": difference, "high": difference, "p": None}
+    assert "mean IoU" in written(tmp_path, rows=[row])
+    assert "nan" not in written(tmp_path, rows=[])
+
+
+def test_images_are_dots_and_those_without_a_score_are_left_out(tmp_path):
+    points = [Point("a", 0.2, 0.4), Point("b", 0.5, 0.5), Point("c", 0.9, 0.1), Point("void", None, 0.3)]
+    page = written(tmp_path, points=points)
+    assert page.count("<circle") == 3
+    assert "mean IoU is higher with B on 1 of 3 images, with A on 1." in page
+    assert page.index(">c</th>") < page.index(">b</th>") < page.index(">a</th>")
+
+
+def test_very_many_images_are_bounded(tmp_path):
+    page = written(tmp_path, points=[Point(f"image {n}", n / 1e5, 0.5) for n in range(100_000)])
+    assert page.count("<circle") <= 1000
+    assert "99,500 more are not shown" in page
+    assert len(page) < 400_000
+
+
+def test_who_is_right_is_counted_by_hand(tmp_path):
+    label = np.zeros((10, 10), np.uint8)
+    a, b = label.copy(), label.copy()
+    a[:2], b[1:4] = 1, 1  # rows: A wrong, both wrong, B wrong twice
+    case = BothCase("细胞", label[..., None], label, a, b, 0.1, None)
+    page = written(tmp_path, cases=[case]).replace("\N{NO-BREAK SPACE}", " ")
+    for text in (
+        "A 0.100, B none",
+        "细胞",
+        "A alone is right</bdi> 20 %",
+        "B alone is right</bdi> 10 %",
+        "both are wrong</bdi> 10 %",
+    ):
+        assert text in page, text
+
+
+def test_void_is_nobody_s_mistake(tmp_path):
+    image, label, prediction = discs(0, 24)
+    void = np.full_like(label, 255)
+    page = written(tmp_path, cases=[BothCase("v", image, void, prediction, label)])
+    assert "is right</bdi>" not in page

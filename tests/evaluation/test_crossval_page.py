@@ -1,0 +1,23 @@
+from made_pages import evaluation, later
+
+from unet_tf.evaluation.crossval_page import write_crossval_page
+
+RUNS = {"fold1": {"mean_iou": 0.8}, "fold 2": {"mean_iou": 0.9}}
+RESULT = {"runs": RUNS, "mean": {"mean_iou": 0.85}, "classes": ["a", "b"], "confusion": [[3, 1], [0, 4]]}
+ROWS = [("", "mean"), ("mean IoU", "0.8500")]
+
+
+def test_runs_are_linked_and_their_spread_is_the_verdict(tmp_path):
+    page = write_crossval_page(tmp_path, list(RUNS), RESULT, ROWS).read_text()
+    assert "Mean IoU 0.850 in the mean of 2 runs, from 0.800 to 0.900." in page
+    assert '<a href="fold1/report.html">' in page
+    assert '<a href="fold%202/report.html">' in page
+    assert 'id="together"' not in page
+
+
+def test_each_file_by_the_nets_that_have_not_seen_it_comes_first(tmp_path):
+    stored = evaluation() | {"files": "6 files, each by the net that had not seen it"}
+    page = write_crossval_page(tmp_path, list(RUNS), RESULT | {"out_of_fold": stored | later(stored)}, ROWS).read_text()
+    assert 'class="verdict">Finds 96' in page
+    assert page.index('<h2 id="together">') < page.index('<h2 id="runs">')
+    assert "6 files, each by the net that had not seen it" in page

@@ -1,0 +1,76 @@
+import pytest
+from made_pages import evaluation, later, run_folder
+
+from unet_tf.evaluation.report import write_report
+from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
+
+SHOWN = {
+    "objects": ("412 true objects, 409 predicted", "panoptic quality"),
+    "thin": ("cell, which is thin", "clDice", "its skeleton is long"),
+    "membranes": ("Membranes, as in ISBI 2012", "V_rand", "0.970, at a threshold of 0.5"),
+    "field": ("average precision", "0.981", "masks of fields/"),
+    "images": ("Scores of each image alone", "0.710"),
+    "calibration": ("Expected calibration error 0.012, 0.050 before one temperature, 1.3", "the diagonal is perfect"),
+    "thresholds": ("A pixel is foreground from a probability of 0.4 on", "scores of the foreground by threshold"),
+    "judged": ("unet-tf evaluate runs/cells cells",),
+    "per_file": ("IoU cell</th>",),
+    "intervals": ("95 % interval", "0.600 to 0.950"),
+    "boundaries": ("border F (2 px)",),
+}
+
+
+def test_every_key_of_a_later_version_has_a_test():
+    stored = evaluation()
+    assert later(stored).keys() == SHOWN.keys()
+
+
+@pytest.mark.parametrize("key", SHOWN)
+def test_what_is_there_is_shown_and_what_is_not_is_left_out(tmp_path, key):
+    stored = evaluation()
+    without = write_report(run_folder(tmp_path / "without", stored)).read_text()
+    page = write_report(run_folder(tmp_path / "with", stored | {key: later(stored)[key]})).read_text()
+    assert [words for words in SHOWN[key] if words not in page] == []
+    assert [words for words in SHOWN[key] if words in without] == []
+
+
+def test_sections_are_listed_where_they_are_there(tmp_path):
+    stored = evaluation()
+    early = write_report(run_folder(tmp_path / "early", stored)).read_text()
+    late = write_report(run_folder(tmp_path / "late", stored | later(stored))).read_text()
+    for one in ("calibration", "objects"):
+        assert (f'href="#{one}"' in early, f'id="{one}"' in early) == (False, False)
+        assert (f'href="#{one}"' in late, f'id="{one}"' in late) == (True, True)
+
+
+def test_files_are_listed_up_to_a_bound_and_the_others_counted():
+    found = scores_section(evaluation(images=1200))
+    assert (len(found["per_file"]), found["not_shown"]) == (501, 700)
+    assert found["spread"][0].title == "mean IoU of 1200 images, from 0.500 over 0.700 in the middle to 0.900"
+    few = scores_section(evaluation(images=6))
+    assert (len(few["per_file"]), few["not_shown"], few["spread"]) == (7, 0, [])
+
+
+def test_a_file_of_void_alone_and_none_at_all_have_scores():
+    stored = evaluation() | {"per_file_mean_iou": {"void": None}}
+    assert scores_section(stored)["per_file"][1:] == [("void", "none")]
+    assert scores_section(stored | {"per_file_mean_iou": {}})["per_file"] == []
+
+
+def test_otsu_is_spoken_of_where_there_are_two_classes():
+    assert "Otsu's threshold" in scores_section(evaluation())["baselines"]
+    three = evaluation(("a", "b", "c"), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    assert (
+        scores_section(three)["baselines"]
+        == "The majority class of these files needs no net: a net is worth what it adds."
+    )
+
+
+def test_no_objects_and_empty_bins_are_no_error():
+    assert objects_section({}) is None
+    nothing = {"thresholds": [0.5], "ap": [None], "f1": [None], "pq": [None], "found": [0], "true": 0, "predicted": 0}
+    section = objects_section({"objects": nothing | {"merges": 0, "splits": 0}})
+    assert section["rows"][1:] == [("0.5", "0", "none", "none", "none")]
+    empty = [{"low": 0.0, "high": 1.0, "confidence": None, "accuracy": None, "pixels": 0}]
+    own = {"temperature": 1.0, "ece": 0.0, "bins": empty, "ece_raw": 0.0, "bins_raw": empty}
+    assert calibration_section({"calibration": own})["calibration"].paths == []
+    assert calibration_section({}) == {"calibration": None, "thresholds": None, "calibration_words": []}

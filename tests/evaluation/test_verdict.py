@@ -1,0 +1,109 @@
+import pytest
+from made_pages import evaluation, later
+
+from unet_tf.evaluation.verdict import absent_classes, seen, verdict, without_evaluation
+
+OBJECTS = {"true": 412, "predicted": 409, "merges": 3, "splits": 0}
+
+
+def words(*args, **more):
+    return verdict(evaluation(*args, **more)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_two_classes():
+    assert words() == "Finds 96 % of the cell area and invents 9.4 % of what it draws; on 6 images it never saw."
+    assert (
+        words(("background", "foreground"), ((9, 0), (0, 5)), 1)
+        == "Finds 100 % of the foreground; on 1 image it never saw."
+    )
+
+
+def test_no_share_is_rounded_to_all_or_nothing():
+    assert "Finds over 99.9 % of" in words(confusion=((10**6, 0), (1, 10**6)))
+    assert "invents under 0.1 % of" in words(confusion=((10**6, 1), (0, 10**6)))
+
+
+def test_nothing_found_and_nothing_to_find():
+    assert words(confusion=((90, 0), (10, 0))).startswith("Finds nothing of the cell area, which is no better than")
+    assert words(confusion=((90, 10), (0, 0))).startswith(
+        "There is no cell to find, and it draws 10 % of the background as cell"
+    )
+    assert words(confusion=((0, 0), (0, 0))) == "No pixel of 6 images it never saw is labelled, so nothing can be said."
+
+
+def test_objects_and_thin_classes():
+    assert "draws, with 3 merges among 412 objects; on" in words(objects=OBJECTS)
+    assert "with 1 merge and 2 splits among 1 object;" in words(objects=OBJECTS | {"true": 1, "merges": 1, "splits": 2})
+    assert "without a merge or a split among 412 objects" in words(objects=OBJECTS | {"merges": 0})
+    assert "object" not in words(objects=OBJECTS | {"true": 0})
+    assert "follows cell with a clDice of 0.830;" in words(thin={"cell": {"cldice": 0.83}, "rest": {"cldice": None}})
+    assert "clDice" not in words(thin={})
+
+
+def test_many_classes():
+    many = ((90, 5, 5), (2, 8, 0), (10, 0, 90))
+    assert words(("sky", "car", "road"), many) == (
+        "Gives 90 % of the pixels their class, is best at road (IoU 0.857) and worst at car (IoU 0.533); "
+        "on 6 images it never saw."
+    )
+    assert "best at road (IoU" in words(("background", "car", "road"), many)  # what lies around is not a find
+    assert "finds nothing of car" in words(("sky", "car", "road"), ((90, 0, 0), (9, 0, 0), (0, 0, 9)))
+    none = [[9, 0, 0, 0, 0]] + [[5, 0, 0, 0, 0]] * 4
+    assert "and finds nothing of b, c and 2 more," in words(("background", "b", "c", "d", "e"), none)
+
+
+def test_classes_that_are_absent_are_not_named_as_best_or_worst():
+    stored = evaluation(("sky", "car", "road"), ((90, 0, 0), (0, 0, 0), (0, 5, 90)))
+    assert absent_classes(stored) == ["car"]
+    assert "car" not in verdict(stored)
+
+
+def test_a_trivial_method_that_is_as_good_is_said():
+    assert "no better than calling every pixel the commonest class; on" in words(confusion=((90, 0), (10, 0)))
+    stored = evaluation()
+    stored["baselines"]["Otsu threshold"] = stored["baselines"]["majority class"] | {"mean_iou": 0.99}
+    assert "draws, which is no better than Otsu's threshold; on 6 images" in verdict(stored)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ("8 files of data/test, without 2 that the run learnt from", "it never saw"),
+        ("the train files of the run in data, from which it learnt", "that it learnt from"),
+        ("all files of data, seen in training or not", "that it may have learnt from"),
+        ("8 files of data; the bundle learnt from these very files, and the scores flatter it", "that it learnt from"),
+        ("8 files of data; which files the bundle learnt from is not known", "that it may have learnt from"),
+        ("all test files of data, seen in training or not", "that it may have learnt from"),
+        ("the val files of the run in data", "it did not learn from, though some of them chose its best epoch"),
+        (
+            "6 files of data; among them the validation files, by which the best epoch was chosen",
+            "it did not learn from, though some of them chose its best epoch",
+        ),
+    ],
+)
+def test_what_it_was_judged_on_is_told_honestly(files, said):
+    assert seen(files) == said
+
+
+def test_the_words_of_an_evaluation_are_those_that_are_understood(run, cells):
+    from unet_tf.evaluation.evaluate import choose_files
+
+    def of(split):
+        return seen(choose_files(run, cells, split, print).words(2, run.files("val")))
+
+    assert [of("train"), of("all")] == ["that it may have learnt from"] * 2  # all files of train/, whatever was learnt
+    assert of(None) == "it did not learn from, though some of them chose its best epoch"
+
+
+def test_masks_have_seen_nothing():
+    assert words(judged={"kind": "masks", "path": "second", "command": ""}).endswith("of what it draws; on 6 images.")
+
+
+def test_a_run_that_was_not_judged():
+    assert without_evaluation(24, None) == "Learnt from all 24 images: no score tells how good it is on others."
+    assert without_evaluation(1, 0.5).startswith("Mean IoU 0.500 while training, on the files held out;")
+
+
+def test_all_of_a_later_version_and_very_long_names():
+    stored = evaluation(("background", "c" * 300))
+    assert len(verdict(stored | later(stored))) < 300

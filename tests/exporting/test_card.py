@@ -1,0 +1,33 @@
+import pytest
+
+from unet_tf.exporting.card import verdict
+
+
+def net(**more):
+    return {"max_probability_difference": 0.0, "label_agreement": 0.9991, "bytes": 500_000} | more
+
+
+def words(keras_iou, *nets):
+    keras = {} if keras_iou is None else {"mean_iou": keras_iou}
+    found = verdict({"keras": keras, "artefacts": {f"{n}": one for n, one in enumerate(nets)}, "pictures": "a few"})
+    return found.replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(
+    ("keras_iou", "nets", "said"),
+    [
+        (0.9, [net(mean_iou=0.9), net(mean_iou=0.9004)], "none of which loses any mean IoU beside Keras' 0.900."),
+        (0.9, [net(mean_iou=0.9), net(mean_iou=0.893)], "which lose 0.007 at most of mean IoU beside Keras' 0.900."),
+        (None, [net(), net(label_agreement=0.97)], "which give 97 % of the pixels Keras' class."),
+        (0.0, [net(mean_iou=0.0), net(mean_iou=None)], "none of which loses any mean IoU beside Keras' 0.000."),
+    ],
+)
+def test_the_worst_of_the_nets_is_told(keras_iou, nets, said):
+    assert words(keras_iou, *nets) == f"2 nets to serve and to ship, the smallest of 0.5 MB, {said}"
+
+
+def test_one_net_without_a_size():
+    alone = {"max_probability_difference": 0.0, "label_agreement": 1.0}
+    assert words(None, alone) == "1 net to serve and to ship, which gives 100 % of the pixels Keras' class."
+    assert words(0.9, net(mean_iou=0.9)).endswith("of 0.5 MB, which loses no mean IoU beside Keras' 0.900.")
+    assert words(0.9, net(mean_iou=0.8)).endswith("which loses 0.100 of mean IoU beside Keras' 0.900.")

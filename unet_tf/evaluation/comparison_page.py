@@ -1,0 +1,208 @@
+"""The page of a comparison of two nets on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.drawing import colour, displayable, legend
+from unet_tf.data.masks import MaskFormat
+from unet_tf.evaluation.cases import layer
+from unet_tf.evaluation.mistakes import COLOURS, draw_mistakes
+from unet_tf.evaluation.panels import DRAWN
+from unet_tf.labels import VOID
+from unet_tf.pages.charts import Tick, ticks
+from unet_tf.pages.page import write_page
+from unet_tf.pages.words import number, percent
+
+PAGE = "compare.html"
+MOST_POINTS = 1000
+"""Images that are drawn, and half as many are listed."""
+
+
+class Difference(TypedDict):
+    """A score of both nets; what does not exist is None.
+
+    Attributes:
+        name: of the score.
+        a: of the first net.
+        b: of the second net.
+        difference: b - a, paired by image where it is one of images.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        p: of a test that there is none.
+    """
+
+    name: str
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+class Point(NamedTuple):
+    """The score of both nets on an image, in [0, 1]; None where it has none."""
+
+    name: str
+    a: float | None
+    b: float | None
+
+
+class BothCase(NamedTuple):
+    """An image that both have predicted, of at most about `DRAWN` pixels a side.
+
+    Attributes:
+        title: its name.
+        image: (H, W, C) raw pixels.
+        label: (H, W) ids.
+        prediction_a: (H, W) ids.
+        prediction_b: (H, W) ids.
+        a: mean IoU of A; None where it has none.
+        b: that of B.
+    """
+
+    title: str
+    image: NDArray
+    label: NDArray[np.uint8]
+    prediction_a: NDArray[np.uint8]
+    prediction_b: NDArray[np.uint8]
+    a: float | None = None
+    b: float | None = None
+
+
+class ComparisonPage(TypedDict):
+    """What the page shows.
+
+    Attributes:
+        verdict: one sentence.
+        a: name of the first net.
+        b: name of the second net.
+        files: which images, in words; may be empty.
+        notes: further sentences.
+        score: name of the score of the points.
+        rows: scores with their differences.
+        points: a score of each image.
+        cases: images on which they differ most.
+        classes: names of the classes.
+        masks: in whose colours to draw, where they have some.
+        commands: that made the comparison.
+    """
+
+    verdict: str
+    a: str
+    b: str
+    files: str
+    notes: Sequence[str]
+    score: str
+    rows: Sequence[Difference]
+    points: Sequence[tuple[str, float | None, float | None]]
+    cases: Sequence[BothCase]
+    classes: Sequence[str]
+    masks: MaskFormat | None
+    commands: Sequence[str]
+
+
+def write_comparison(folder: Path, page: ComparisonPage) -> Path:
+    """Write `compare.html` into a folder: one page, no other file needed to read it.
+
+    Args:
+        folder: gets it.
+        page: what it shows.
+
+    Returns:
+        The page.
+    """
+    points = [one for one in (Point(*one) for one in page["points"]) if one.a is not None and one.b is not None]
+    listed = sorted(points, key=lambda one: (one.b or 0) - (one.a or 0))
+    cases = [_case(one, page["masks"]) for one in page["cases"]]
+    sections = (("scores", "Scores", True), ("images", "Image by image", points), ("cases", "Pictures", cases))
+    return write_page(
+        folder / PAGE,
+        "comparison.html",
+        heading=f"{page['a']} and {page['b']}",
+        **{key: page[key] for key in ("verdict", "a", "b", "files", "notes", "rows", "commands")},
+        sections=[(name, words) for name, words, there in sections if there],
+        reach=_reach(page["rows"]),
+        scatter=_scatter(points, page["score"]) if points else None,
+        scatter_words=_scatter_words(points, page["score"]),
+        points=[_point_row(one) for one in listed[: MOST_POINTS // 2]],
+        not_shown=max(0, len(listed) - MOST_POINTS // 2),
+        cases=cases,
+        colours=legend(list(page["classes"]), page["masks"]) if cases else [],
+    )
+
+
+STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def _reach(rows: Sequence[Difference]) -> float:
+    """The largest number on the axis of differences, a round one."""
+    values = [value for row in rows for value in (row["difference"], row["low"], row["high"]) if value is not None]
+    most = max(map(abs, values), default=0.0)
+    return next((step for step in STEPS if step >= most), most)
+
+
+def _scatter(points: Sequence[Point], score: str) -> Mapping[str, Any]:
+    left, top, side = 40, 10, 310
+
+    def at(value: float) -> float:
+        return round(side * min(max(value, 0.0), 1.0), 1)
+
+    step = -(-len(points) // MOST_POINTS)
+    marks = ticks(0, 1)
+    return {
+        "title": f"{score} of A and of B, a dot for each of {len(points)} images",
+        "box": (left, top, side, side),
+        "dots": [(left + at(one.a or 0), top + side - at(one.b or 0), one.name) for one in points[::step]],
+        "x_ticks": [Tick(left + at(value), f"{value:g}") for value in marks],
+        "y_ticks": [Tick(top + side - at(value), f"{value:g}") for value in marks],
+    }
+
+
+def _scatter_words(points: Sequence[Point], score: str) -> str:
+    above = sum((one.b or 0) > (one.a or 0) for one in points)
+    below = sum((one.b or 0) < (one.a or 0) for one in points)
+    return f"{score} is higher with B on {above} of {len(points)} images, with A on {below}."
+
+
+def _point_row(one: Point) -> tuple[str, str, str, str]:
+    return one.name, number(one.a), number(one.b), f"{(one.b or 0) - (one.a or 0):+.3f}"
+
+
+BETTER: tuple[tuple[str, int], ...] = (("A alone is right", 1), ("B alone is right", 2), ("both are wrong", 3))
+"""What a pixel of the last layer may be, in the colours of the kinds of mistakes."""
+
+
+def _case(one: BothCase, masks: MaskFormat | None) -> dict[str, Any]:
+    """Image, truth, both predictions, and who is right where they are not both."""
+    step = -(-max(one.label.shape) // DRAWN)
+    image, label, a, b = (
+        np.ascontiguousarray(whole[::step, ::step])
+        for whole in (one.image, one.label, one.prediction_a, one.prediction_b)
+    )
+    wrong_a, wrong_b = ((found != label) & (label != VOID) for found in (a, b))
+    who = (wrong_b & ~wrong_a) * np.uint8(1) + (wrong_a & ~wrong_b) * np.uint8(2) + (wrong_a & wrong_b) * np.uint8(3)
+    pictures = {
+        "image": displayable(image),
+        "truth": colour(label, masks),
+        "A": colour(a, masks),
+        "B": colour(b, masks),
+        "who is right": draw_mistakes(image, who),
+    }
+    counts = np.bincount(who.ravel(), minlength=4)
+    return {
+        "place": f"A {number(one.a)}, B {number(one.b)}",
+        "title": one.title,
+        "value": "" if one.a is None or one.b is None else f"{one.b - one.a:+.3f}",
+        "layers": [layer(name, picture, one.title) for name, picture in pictures.items()],
+        "counts": [
+            (name, COLOURS[kind - 1], percent(counts[kind] / who.size)) for name, kind in BETTER if counts[kind]
+        ],
+        "start": len(pictures) - 1,
+    }

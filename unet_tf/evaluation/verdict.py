@@ -1,0 +1,176 @@
+"""The one sentence that a page begins with: what a net can do, made of its scores, and on what that was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unet_tf.evaluation.mistakes import has_background
+from unet_tf.pages.words import count, number, percent
+
+SHORT = 40
+"""Characters of a class name in the verdict."""
+
+
+def verdict(stored: Mapping[str, Any]) -> str:
+    r"""Say in one sentence how well a net does, from its `evaluation.json` of this version or an earlier one.
+
+    Two classes: what share of the foreground it finds, and what share of what it draws is none. More: what share of the
+    pixels gets its class, and the best and the worst class of those that occur. Then merges and splits of objects, thin
+    classes, a baseline that is as good, and whether the net has learnt from these images.
+
+    Args:
+        stored: what `EvaluationTable` says; keys that are missing are not spoken of.
+
+    Example:
+        >>> stored = {
+        ...     "files": "8 files of cells/test", "classes": ["background", "cell"], "confusion": [[96, 4], [4, 96]],
+        ...     "mean_iou": 0.92, "baselines": {}, "per_file_mean_iou": dict.fromkeys("abcdefgh", 0.9),
+        ... }
+        >>> verdict(stored).replace("\N{NO-BREAK SPACE}", " ")
+        'Finds 96 % of the cell area and invents 4.0 % of what it draws; on 8 images it never saw.'
+    """
+    classes, confusion = list(stored["classes"]), stored["confusion"]
+    if not sum(map(sum, confusion)):
+        return f"No pixel of {_images(stored)} is labelled, so nothing can be said."
+    parts = [_foreground(stored) if len(classes) == 2 else _classes(stored)]
+    parts += filter(None, (_objects(stored), _thin(stored), _baseline(stored)))
+    return f"{', '.join(parts)}; on {_images(stored)}."
+
+
+def without_evaluation(files: int, mean_iou: float | None) -> str:
+    """What can be said of a run that was not judged on files it never saw.
+
+    Args:
+        files: that it learnt from.
+        mean_iou: of its validation; None without one.
+    """
+    if mean_iou is None:
+        return f"Learnt from all {_many(files, 'image')}: no score tells how good it is on others."
+    return f"Mean IoU {number(mean_iou)} while training, on the files held out; not judged on whole images yet."
+
+
+def absent_classes(stored: Mapping[str, Any]) -> list[str]:
+    """The classes that no pixel of the scored files has."""
+    return [name for name, row in zip(stored["classes"], stored["confusion"], strict=True) if not sum(row)]
+
+
+def _foreground(stored: Mapping[str, Any]) -> str:
+    background, name = stored["classes"]
+    (right_rest, invented), (missed, found) = stored["confusion"]
+    area = "foreground" if name == "foreground" else f"{_short(name)} area"
+    if not found + missed:
+        drawn = percent(invented / (right_rest + invented))
+        return f"There is no {_short(name)} to find, and it draws {drawn} of the {_short(background)} as {_short(name)}"
+    if not found:
+        return f"Finds nothing of the {area}"
+    words = f"Finds {percent(found / (found + missed))} of the {area}"
+    return words + (f" and invents {percent(invented / (found + invented))} of what it draws" if invented else "")
+
+
+def _classes(stored: Mapping[str, Any]) -> str:
+    words = f"Gives {percent(stored['pixel_accuracy'])} of the pixels their class"
+    gone = set(absent_classes(stored))
+    first = int(has_background(stored["classes"]))
+    names = [name for name in stored["classes"][first:] if name not in gone and stored["iou"].get(name) is not None]
+    names.sort(key=lambda name: stored["iou"][name])
+    lost = [name for name in names if not stored["iou"][name]]
+    if len(names) < 2 or len(lost) == len(names):
+        return words + (f", and finds nothing of {_listed(lost)}" if lost else "")
+    worst, best = (f"{_short(name)} (IoU {number(stored['iou'][name])})" for name in (names[0], names[-1]))
+    return f"{words}, is best at {best} and {f'finds nothing of {_listed(lost)}' if lost else f'worst at {worst}'}"
+
+
+def _objects(stored: Mapping[str, Any]) -> str:
+    found = stored.get("objects")
+    if not found or not found["true"]:
+        return ""
+    merges, splits, true = found["merges"], found["splits"], found["true"]
+    if not merges and not splits:
+        return f"without a merge or a split among {_many(true, 'object')}"
+    words = " and ".join(_many(number, name) for number, name in ((merges, "merge"), (splits, "split")) if number)
+    return f"with {words} among {_many(true, 'object')}"
+
+
+def _thin(stored: Mapping[str, Any]) -> str:
+    found = [
+        (name, one["cldice"])
+        for name, one in (stored.get("thin") or {}).items()
+        if isinstance(one, Mapping) and isinstance(one.get("cldice"), float)
+    ]
+    if not found:
+        return ""
+    name, worst = min(found, key=lambda pair: pair[1])
+    return f"follows {_short(name)} with a clDice of {number(worst)}"
+
+
+def _baseline(stored: Mapping[str, Any]) -> str:
+    """A trivial method that is as good, where there is one: nothing matters more."""
+    own = stored["mean_iou"]
+    rivals = [(one["mean_iou"], name) for name, one in stored["baselines"].items() if one["mean_iou"] is not None]
+    if own is None or not rivals or max(rivals)[0] < own:
+        return ""
+    return f"which is no better than {BASELINES.get(max(rivals)[1], max(rivals)[1])}"
+
+
+BASELINES = {"majority class": "calling every pixel the commonest class", "Otsu threshold": "Otsu's threshold"}
+
+
+def _images(stored: Mapping[str, Any]) -> str:
+    words = _many(len(stored["per_file_mean_iou"]), "image")
+    judged = stored.get("judged") or {}
+    return words if judged.get("kind") == "masks" else f"{words} {seen(stored['files'])}"  # masks have seen nothing
+
+
+def _many(found: int, name: str) -> str:
+    return f"{count(found)} {name}{'s' * (found != 1)}"
+
+
+def seen(files: str) -> str:
+    """Whether a net has seen what it was scored on, by the words that say which files were scored.
+
+    Args:
+        files: the words of `evaluate.choose_files`.
+    """
+    if "from which it learnt" in files or "learnt from these very files" in files:
+        return "that it learnt from"
+    if "seen in training or not" in files or "learnt from is not known" in files:
+        return "that it may have learnt from"
+    if "validation files" in files or files.startswith("the val files") or "held it out" in files:
+        return "it did not learn from, though some of them chose its best epoch"
+    return "it never saw"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Two names at most, and how many more there are."""
+    few, more = [_short(name) for name in names[:2]], len(names) - 2
+    return " and ".join(few) if more <= 0 else f"{', '.join(few)} and {more} more"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= SHORT else f"{name[: SHORT - 1]}…"
+
+
+def places(ranks: Sequence[tuple[int, int]]) -> list[str]:
+    """Name the places of files among others, from (rank, of how many): the worst has rank 1.
+
+    Example:
+        >>> places([(1, 20), (2, 20), (3, 20), (4, 20), (10, 20), (20, 20)])
+        ['Worst', 'Second worst', 'Third worst', 'Fourth worst', 'Median', 'Best']
+        >>> places([(1, 2), (2, 2)]), places([(1, 1)])
+        (['Worst', 'Best'], ['The only image'])
+    """
+    ordinals = ("", "", "Second worst", "Third worst", "Fourth worst")
+    found = []
+    for rank, of in ranks:
+        if of == 1:
+            found.append("The only image")
+        elif rank == of:
+            found.append("Best")
+        elif rank == 1:
+            found.append("Worst")
+        elif rank == (of + 1) // 2:
+            found.append("Median")
+        else:
+            found.append(ordinals[rank] if rank < len(ordinals) else f"{rank} of {of} from the worst")
+    return found
