@@ -18,6 +18,10 @@ from .evaluation.metrics import MeanIoU as MeanIoU
 from .evaluation.metrics import scores as scores
 from .exporting.export import export as export
 from .exporting.verify import verify as verify
+from .figures.architecture import draw_architecture as draw_architecture
+from .figures.show import show as show
+from .figures.show import show_errors as show_errors
+from .figures.show import show_history as show_history
 from .geometry import Geometry as Geometry
 from .labels import label_from_one_hot as label_from_one_hot
 from .labels import one_hot as one_hot
