@@ -148,9 +148,7 @@ def _ids(label: ArrayLike) -> NDArray[np.uint8]:
     if found.ndim == 3:
         found = found.argmax(-1)
     if found.ndim != 2:
-        raise InputError(
-            f"A label is (H, W) class ids, or (H, W, classes) probabilities; received shape {found.shape}."
-        )
+        raise InputError(f"A label is (H, W) ids or (H, W, classes) probabilities; received shape {found.shape}.")
     return found.astype(np.uint8)
 
 
