@@ -164,7 +164,7 @@ def main() -> None:
     tries, seed = int(sys.argv[1]) if len(sys.argv) > 1 else 60, int(sys.argv[2]) if len(sys.argv) > 2 else 0
     import unet_tf.cli.commands
     import unet_tf.training.train  # noqa: F401
-    from unet_tf.data.synthetic import write_cells
+    from unet_tf.synthetic.write import write_cells
 
     rng = random.Random(seed)
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]

@@ -25,7 +25,7 @@ def _handlers_as_before():
 @pytest.fixture(scope="session")
 def cells(tmp_path_factory):
     """A data folder with train/ (4), val/ (2) and test/ (2), 96x96 px."""
-    from unet_tf.data.synthetic import write_cells
+    from unet_tf.synthetic.write import write_cells
 
     return write_cells(tmp_path_factory.mktemp("cells"), {"train": 4, "val": 2, "test": 2}, size=96, seed=1)
 

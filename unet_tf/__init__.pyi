@@ -8,7 +8,6 @@ from .data.normalisation import Normalisation as Normalisation
 from .data.palette import read_palette as read_palette
 from .data.pictures import read_image as read_image
 from .data.pictures import read_mask as read_mask
-from .data.synthetic import generate_cells as generate_cells
 from .data.weight_map import border_weights as border_weights
 from .data.weight_map import class_balance as class_balance
 from .data.weight_map import components as components
@@ -20,6 +19,10 @@ from .evaluation.metrics import MeanIoU as MeanIoU
 from .evaluation.metrics import scores as scores
 from .exporting.export import export as export
 from .exporting.verify import verify as verify
+from .figures.architecture import draw_architecture as draw_architecture
+from .figures.show import show as show
+from .figures.show import show_errors as show_errors
+from .figures.show import show_history as show_history
 from .geometry import Geometry as Geometry
 from .labels import label_from_one_hot as label_from_one_hot
 from .labels import one_hot as one_hot
@@ -36,6 +39,13 @@ from .prediction.predict import predict as predict
 from .prediction.predictor import Predictor as Predictor
 from .prediction.suggest import suggest as suggest
 from .run import Run as Run
+from .synthetic.cells import generate_cells as generate_cells
+from .synthetic.cracks import generate_cracks as generate_cracks
+from .synthetic.crops import generate_crops as generate_crops
+from .synthetic.membranes import generate_membranes as generate_membranes
+from .synthetic.roads import generate_roads as generate_roads
+from .synthetic.vessels import generate_vessels as generate_vessels
+from .synthetic.write import write_synthetic as write_synthetic
 from .training.crossval import crossval as crossval
 from .training.train import resume as resume
 from .training.train import train as train

@@ -10,7 +10,6 @@ from typing import Any
 from unet_tf.config import TrainConfig
 from unet_tf.data.instances import label_from_instances
 from unet_tf.data.pictures import write_picture
-from unet_tf.data.synthetic import generate_cells, write_cells
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.evaluation.panels import Case, layers_of
@@ -19,6 +18,8 @@ from unet_tf.evaluation.strips import write_strip
 from unet_tf.exporting.export import export
 from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
+from unet_tf.synthetic.cells import generate_cells
+from unet_tf.synthetic.write import write_cells
 from unet_tf.training.train import train
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen

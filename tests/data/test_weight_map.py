@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 
 from unet_tf.data import weight_map
-from unet_tf.data.synthetic import generate_cells
 from unet_tf.data.weight_map import border_weights, class_balance
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, count_classes
+from unet_tf.synthetic.cells import generate_cells
 
 
 def naive(instances, w0, sigma):

@@ -8,10 +8,10 @@ import tifffile
 
 from unet_tf import check
 from unet_tf.data.pictures import read_image, write_picture, write_stack
-from unet_tf.data.synthetic import generate_cells
 from unet_tf.errors import InputError
 from unet_tf.planning import doctor
 from unet_tf.planning.page import write_overview
+from unet_tf.synthetic.cells import generate_cells
 
 
 @pytest.fixture

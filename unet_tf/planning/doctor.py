@@ -64,7 +64,7 @@ def check(
 
     Example:
         >>> import tempfile
-        >>> from unet_tf.data.synthetic import write_cells
+        >>> from unet_tf.synthetic.write import write_cells
         >>> check(write_cells(tempfile.mkdtemp(), {"train": 2, "val": 1}, size=64)).problems
         []
     """

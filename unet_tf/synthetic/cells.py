@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.instances import label_from_instances
-from unet_tf.data.masks import MaskFormat
-from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.utils.progress import Progress, unseen
+from unet_tf.synthetic.texture import clouds
 
 
 def generate_cells(
@@ -50,42 +46,6 @@ def generate_cells(
     rng = np.random.default_rng(seed)
     instances = _place_cells(height, width, radius, density, rng)
     return _photograph(instances, rng), instances
-
-
-def write_cells(
-    folder: str | Path,
-    counts: dict[str, int],
-    size: int = 256,
-    seed: int = 0,
-    on_image: Progress = unseen,
-) -> Path:
-    """Generate a data folder: `SPLIT/images` (8 bit), `SPLIT/masks` (0/255), `SPLIT/instances` (16-bit cell ids).
-
-    Cells that touch are apart in the masks (`label_from_instances`).
-
-    Args:
-        folder: where to write.
-        counts: number of images of each split, such as {"train": 24, "val": 4, "test": 8}.
-        size: height and width of the images, pixels.
-        seed: the same arguments give the same files.
-        on_image: called with (images written, images in all) after each.
-
-    Returns:
-        `folder` as a path.
-    """
-    folder = Path(folder)
-    total = sum(counts.values())
-    streams = np.random.SeedSequence(seed).spawn(total)
-    for split, count in counts.items():
-        for number in range(count):
-            stream = int(streams.pop().generate_state(1)[0])
-            image, instances = generate_cells(size, size, stream)
-            label = label_from_instances(instances)
-            mask = MaskFormat("binary").mask(label)
-            for role, picture in (("images", image), ("masks", mask), ("instances", instances)):
-                write_picture(folder / split / role / f"cells_{number:03d}.png", picture)
-            on_image(total - len(streams), total)
-    return folder
 
 
 def _place_cells(
@@ -131,19 +91,12 @@ def _photograph(instances: NDArray[np.uint16], rng: np.random.Generator) -> NDAr
     label = label_from_instances(instances)
     inside = cv2.distanceTransform((instances > 0).astype(np.uint8), cv2.DIST_L2, 3)
     own = np.concatenate([[0.0], rng.uniform(0.0, 0.16, int(instances.max()))]).astype(np.float32)[instances]
-    texture = _clouds(height, width, 3, rng) * (instances > 0)
-    debris = np.maximum(_clouds(height, width, 9, rng) - 1.2, 0) * (instances == 0)
+    texture = clouds(height, width, 3, rng) * (instances > 0)
+    debris = np.maximum(clouds(height, width, 9, rng) - 1.2, 0) * (instances == 0)
     rim = np.exp(-((inside - 2.5) ** 2) / 4) * (instances > 0)
     seam = ((instances > 0) & (label == 0)).astype(np.float32)
-    field = 0.12 * _clouds(height, width, max(height, width) / 3, rng)
+    field = 0.12 * clouds(height, width, max(height, width) / 3, rng)
     image = 0.38 + field + own + 0.05 * texture + 0.12 * debris + 0.13 * rim - 0.22 * seam
     image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
     image += rng.normal(0, 0.03, image.shape) * np.sqrt(np.maximum(image, 0.05) / 0.4)
     return (255 * np.clip(image, 0, 1)).astype(np.uint8)
-
-
-def _clouds(height: int, width: int, sigma: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gaussian noise blurred by `sigma` pixels, mean 0, standard deviation 1."""
-    noise = rng.normal(size=(height, width)).astype(np.float32)
-    clouds = cv2.GaussianBlur(noise, (0, 0), float(sigma), borderType=cv2.BORDER_REFLECT_101)
-    return (clouds - clouds.mean()) / clouds.std()

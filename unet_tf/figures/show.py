@@ -1,0 +1,166 @@
+"""Pictures of samples, predictions and runs, as a notebook shows them: each function gives matplotlib axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from unet_tf.data.drawing import INVENTED, MISSED, colour, difference, displayable
+from unet_tf.data.masks import MaskFormat
+from unet_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LEARNT, HELD_OUT = "#0072b2", "#d55e00"
+
+
+def show(
+    image: ArrayLike,
+    label: ArrayLike | None = None,
+    prediction: ArrayLike | None = None,
+    masks: MaskFormat | None = None,
+    titles: Sequence[str] = (),
+) -> NDArray[Any]:
+    """Show an image beside its label and its prediction.
+
+    Args:
+        image: (H, W) or (H, W, C) raw or normalised pixels, stretched to be seen.
+        label: (H, W) class ids.
+        prediction: (H, W) class ids, or (H, W, num_classes) probabilities.
+        masks: whose colours the classes have; None for colours that people of all kinds of sight tell apart.
+        titles: above the panels; left out, "image", "truth", "prediction".
+
+    Returns:
+        (panels,) matplotlib axes.
+
+    Raises:
+        InputError: sizes differ.
+
+    Example:
+        >>> from unet_tf import generate_vessels
+        >>> [axes.get_title() for axes in show(*generate_vessels(64, 64))]
+        ['image', 'truth']
+    """
+    picture = _picture(image)
+    panels = {"image": displayable(picture)}
+    for name, ids in ("truth", label), ("prediction", prediction):
+        if ids is not None:
+            found = _ids(ids)
+            _check_sizes(picture, found)
+            panels[name] = colour(found, masks or MaskFormat("index", int(found.max(initial=1)) + 1))
+    names = list(titles) or list(panels)
+    if len(names) != len(panels):
+        raise InputError(f"There must be a title for each of {len(panels)} panels; received {len(names)}.")
+    row = _row(len(panels), picture.shape)
+    for axes, name, panel in zip(row, names, panels.values(), strict=True):
+        axes.imshow(panel, interpolation="nearest")
+        axes.set_title(name)
+        axes.set_axis_off()
+    return row
+
+
+def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> Axes:
+    """Show where a prediction is wrong, over the dimmed image.
+
+    Args:
+        image: (H, W) or (H, W, C) pixels.
+        label: (H, W) class ids; void counts nowhere.
+        prediction: (H, W) class ids, or (H, W, num_classes) probabilities.
+
+    Returns:
+        The axes. Orange: foreground that was missed, or taken for another class; blue: foreground that is not there.
+
+    Raises:
+        InputError: sizes differ.
+
+    Example:
+        >>> from unet_tf import generate_vessels
+        >>> image, label = generate_vessels(64, 64)
+        >>> show_errors(image, label, 0 * label).get_title()
+        '0 pixels invented, 461 missed or of another class'
+    """
+    picture, truth, found = _picture(image), _ids(label), _ids(prediction)
+    _check_sizes(picture, truth)
+    _check_sizes(picture, found)
+    drawn = difference(picture, truth, found)
+    (axes,) = _row(1, picture.shape)
+    axes.imshow(drawn, interpolation="nearest")
+    invented, missed = ((drawn == shade).all(-1).sum() for shade in (INVENTED, MISSED))
+    axes.set_title(f"{invented:,} pixels invented, {missed:,} missed or of another class")
+    axes.set_axis_off()
+    return axes
+
+
+def show_history(history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[float]]) -> NDArray[Any]:
+    """Plot loss and mean IoU by epoch.
+
+    Args:
+        history: `Run.history()`, a row an epoch; or the `history` of what `model.fit` returns, a list a name.
+
+    Returns:
+        (2,) matplotlib axes: loss, mean IoU.
+
+    Raises:
+        InputError: there is no epoch.
+
+    Example:
+        >>> [axes.get_ylabel() for axes in show_history({"loss": [1, 0.5], "mean_iou": [0.4, 0.6]})]
+        ['loss', 'mean IoU']
+    """
+    columns = dict(history) if isinstance(history, Mapping) else _columns(history)
+    epochs = len(columns.get("loss", ()))
+    if not epochs:
+        raise InputError("A history must have one epoch at least, with its loss; this one has none.")
+    row = _row(2, (3, 5))
+    for axes, name in zip(row, ("loss", "mean_iou"), strict=True):
+        for key, shade, who in (name, LEARNT, "training (augmented)"), (f"val_{name}", HELD_OUT, "validation"):
+            if len(columns.get(key, ())):
+                values = np.asarray(columns[key], float)
+                axes.plot(np.arange(1, epochs + 1), values, color=shade, label=who, marker="." if epochs < 3 else "")
+        axes.set(xlabel="epoch", ylabel=name.replace("_iou", " IoU"))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    row[0].legend(frameon=False)
+    row[1].set_ylim(0, 1)
+    return row
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    names = ("loss", "val_loss", "mean_iou", "val_mean_iou")
+    return {name: [float(row[name]) for row in rows] for name in names if rows and rows[0].get(name) not in (None, "")}
+
+
+def _picture(image: ArrayLike) -> NDArray:
+    """(H, W, C)."""
+    found = np.asarray(image)
+    if found.ndim not in (2, 3):
+        raise InputError(f"An image is (H, W) or (H, W, C); received shape {found.shape}.")
+    return found if found.ndim == 3 else found[..., None]
+
+
+def _ids(label: ArrayLike) -> NDArray[np.uint8]:
+    """(H, W) class ids of ids or probabilities."""
+    found = np.asarray(label)
+    if found.ndim == 3:
+        found = found.argmax(-1)
+    if found.ndim != 2:
+        raise InputError(f"A label is (H, W) ids or (H, W, classes) probabilities; received shape {found.shape}.")
+    return found.astype(np.uint8)
+
+
+def _check_sizes(image: NDArray, label: NDArray) -> None:
+    if image.shape[:2] != label.shape:
+        raise InputError(f"Image and label must be of one size; received {image.shape[:2]} and {label.shape}.")
+
+
+def _row(panels: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """(panels,) axes of a new figure, for panels of this shape."""
+    import matplotlib.pyplot as plt
+
+    height = float(np.clip(4 * shape[0] / shape[1], 1.5, 8))
+    _, row = plt.subplots(1, panels, figsize=(4 * panels, height + 0.4), squeeze=False, layout="constrained")
+    return row[0]
