@@ -26,9 +26,10 @@ def test_panels_are_those_that_are_given():
 def test_errors_are_counted_by_kind():
     label, prediction = np.zeros((2, 5, 5), np.uint8)
     label[1, 1], prediction[3, 3:] = 1, 1
-    assert show_errors(np.zeros((5, 5)), label, prediction).get_title() == (
-        "2 pixels invented, 1 missed or of another class"
-    )
+    axes = show_errors(np.zeros((5, 5)), label, prediction)
+    assert axes.get_title() == "1 missed, 2 invented"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["missed", "invented"]
+    assert show_errors(np.zeros((5, 5)), label, label).get_title() == "no mistake"
 
 
 def test_a_history_is_that_of_a_run_or_of_keras():

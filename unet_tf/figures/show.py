@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unet_tf.data.drawing import INVENTED, MISSED, colour, difference, displayable
+from unet_tf.data.drawing import colour, displayable
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
+from unet_tf.evaluation.mistakes import COLOURS, KINDS, draw_mistakes, mistakes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,25 +73,34 @@ def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> Ax
         prediction: (H, W) class ids, or (H, W, num_classes) probabilities.
 
     Returns:
-        The axes. Orange: foreground that was missed, or taken for another class; blue: foreground that is not there.
+        The axes. Each kind of mistake has the colour of the report: foreground that was missed, that is not there, of
+        another class, or that joins two objects (`unet_tf.evaluation.mistakes`).
 
     Raises:
         InputError: sizes differ.
 
     Example:
-        >>> from unet_tf import generate_vessels
-        >>> image, label = generate_vessels(64, 64)
-        >>> show_errors(image, label, 0 * label).get_title()
-        '0 pixels invented, 461 missed or of another class'
+        >>> label = np.eye(4, dtype=int)
+        >>> show_errors(np.zeros((4, 4)), label, 0 * label).get_title()
+        '4 missed'
     """
+    from matplotlib.patches import Patch
+
     picture, truth, found = _picture(image), _ids(label), _ids(prediction)
     _check_sizes(picture, truth)
     _check_sizes(picture, found)
-    drawn = difference(picture, truth, found)
+    kinds = mistakes(truth, found)
     (axes,) = _row(1, picture.shape)
-    axes.imshow(drawn, interpolation="nearest")
-    invented, missed = ((drawn == shade).all(-1).sum() for shade in (INVENTED, MISSED))
-    axes.set_title(f"{invented:,} pixels invented, {missed:,} missed or of another class")
+    axes.imshow(draw_mistakes(picture, kinds), interpolation="nearest")
+    counts = {name: int((kinds == number).sum()) for number, name in enumerate(KINDS, start=1)}
+    axes.set_title(", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no mistake")
+    handles = [
+        Patch(color=np.array(shade) / 255, label=name)
+        for (name, count), shade in zip(counts.items(), COLOURS, strict=True)
+        if count
+    ]
+    if handles:
+        axes.legend(handles=handles, loc="upper right")
     axes.set_axis_off()
     return axes
 
