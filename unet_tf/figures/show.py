@@ -95,7 +95,7 @@ def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> Ax
     counts = {name: int((kinds == number).sum()) for number, name in enumerate(KINDS, start=1)}
     axes.set_title(", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no mistake")
     handles = [
-        Patch(color=np.array(shade) / 255, label=name)
+        Patch(color=(shade[0] / 255, shade[1] / 255, shade[2] / 255), label=name)
         for (name, count), shade in zip(counts.items(), COLOURS, strict=True)
         if count
     ]
