@@ -14,6 +14,8 @@ SAVED = Path(__file__).parent / "saved" / "run_0_1"
 NAMES = ("细胞/图像 一", "клетки", "خلايا", "<b>bold</b> & \"quotes\" 'too'", "caf\udce9", "🧫")
 """Names of files in several scripts, one that would be markup, and bytes that are no UTF-8."""
 
+PARTING = [f"{one}{end}" for one in ("v_rand", "v_info") for end in ("", "_split", "_merge")]
+
 
 def method(classes, confusion):
     found = scores(np.array(confusion))
@@ -66,7 +68,7 @@ def later(stored):
         "thin": {classes[-1]: {"cldice": 0.83, "precision": 0.9, "sensitivity": None, "words": "its skeleton is long"}},
         "membranes": {"borders": [classes[0]], "v_rand": 0.97, "v_info": 0.98, "pixel_error": 0.06,
                       "best": {"v_rand": 0.5, "v_info": 0.5, "pixel_error": 0.7}, "thresholds": steps,
-                      "curve": {"v_rand": curve, "v_info": curve, "pixel_error": curve}},
+                      "curve": dict.fromkeys([*PARTING, "pixel_error"], curve)},
         "field": {"roi": "masks of fields/", "foreground": classes[-1], "auc": 0.981, "average_precision": 0.9,
                   "within": 0.0001},
         "per_file": [

@@ -52,21 +52,11 @@ def test_content_tells_who_is_judged(data, tmp_path):
         assert (subject.kind, subject.home) == (kind, home)
 
 
-def test_the_folder_of_a_cross_validation_is_opened_as_one_predictor(data, tmp_path, monkeypatch):
-    for name in ("fold1", "fold2"):
-        shutil.copytree(SAVED, tmp_path / "runs" / name)
-    opened = []
-
-    def predictor_of(path):
-        opened.append(path)
-        from unet_tf import Predictor
-
-        return Predictor(SAVED)
-
-    monkeypatch.setattr("unet_tf.evaluation.opening.predictor_of", predictor_of)
-    subject = subject_of(tmp_path / "runs", data, {})
-    assert (subject.kind, opened, subject.classes) == ("runs", [tmp_path / "runs"], Run(SAVED).classes)
-    assert subject.learnt("train") == Run(SAVED).files("train")
+def test_the_folder_of_a_cross_validation_is_opened_as_one_net(data, folds):
+    subject = subject_of(folds, data, {})
+    assert (subject.kind, subject.classes) == ("runs", Run(folds / "fold1").classes)
+    assert subject.learnt("train") == set()  # there is none that no net can judge
+    assert subject.words == "each by the mean of those of the 3 nets that have not learnt from it"
     assert subject.home is None
 
 

@@ -1,6 +1,8 @@
 import pytest
 from made_pages import evaluation, later
 
+from unet_tf.evaluation.choosing import choose_files
+from unet_tf.evaluation.opening import subject_of
 from unet_tf.evaluation.verdict import absent_classes, seen, verdict, without_evaluation
 
 OBJECTS = {"true": 412, "predicted": 409, "merges": 3, "splits": 0}
@@ -86,10 +88,8 @@ def test_what_it_was_judged_on_is_told_honestly(files, said):
 
 
 def test_the_words_of_an_evaluation_are_those_that_are_understood(run, cells):
-    from unet_tf.evaluation.evaluate import choose_files
-
     def of(split):
-        return seen(choose_files(run, cells, split, print).words(2, run.files("val")))
+        return seen(choose_files(subject_of(run, cells, {}), cells, split, print).words(2, run.files("val")))
 
     assert [of("train"), of("all")] == ["that it may have learnt from"] * 2  # all files of train/, whatever was learnt
     assert of(None) == "it did not learn from, though some of them chose its best epoch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from unet_tf.model.calibration import check_threshold
 from unet_tf.prediction.folds import Folds, holds_folds
 from unet_tf.prediction.predictor import read_bundle
 from unet_tf.run import Run
+
+log = logging.getLogger("unet_tf")
 
 OF_NETS = (*NAMING, "group")
 OF_MASKS = ("classes", "masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context")
@@ -92,6 +95,7 @@ def _run(run: Run, settings: Mapping[str, Any]) -> Net:
 
 def _runs(path: Path, settings: Mapping[str, Any]) -> Net:
     folds = Folds(path)
+    log.info(folds.cost)
     config = _of_net(settings, folds.config)
     return Net("runs", path, folds.classes, folds.masks, config.naming, folds.channels, config.group, folds)
 
