@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # Imports point from right to left. A name without a file of its own is a folder.
 ORDER = (
     "errors version labels geometry tiling utils model data annotations edge config plan run planning prediction "
-    "evaluation training exporting demonstration cli"
+    "evaluation training exporting serving demonstration cli"
 ).split()
 PACKAGE = ROOT / "unet_tf"
 
