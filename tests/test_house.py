@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # Imports point from right to left. A name without a file of its own is a folder.
 ORDER = (
     "errors version labels geometry tiling utils pages model data synthetic annotations edge config plan run planning "
-    "prediction evaluation figures training exporting demonstration cli"
+    "prediction evaluation figures training exporting serving demonstration cli"
 ).split()
 PACKAGE = ROOT / "unet_tf"
 

@@ -1,19 +1,15 @@
 """The deployment kits in export/, as their READMEs say to use them."""
 
-import base64
 import json
 import os
 import re
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import cv2
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from unet_tf import generate_cells, predict
 from unet_tf.data.pictures import write_picture
@@ -94,65 +90,6 @@ def test_the_kotlin_file_names_the_tensors_and_sizes_of_the_tflite_file(bundle):
         assert tensor["dtype"] == np.uint8
         assert eval(sizes[name], {}, values) == np.prod(tensor["shape"])
     assert '"serving_default"' in source
-
-
-def test_the_client_sends_what_the_signature_takes_and_writes_what_it_gives(bundle, tmp_path):
-    signature = tf.saved_model.load(str(bundle / "saved_model" / "1")).signatures["encoded"]
-
-    class Stub(BaseHTTPRequestHandler):
-        """TF Serving's REST API, as its documentation has it."""
-
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            pictures = [base64.b64decode(one["b64"]) for one in body["instances"]]
-            assert (self.path, body["signature_name"]) == ("/v1/models/unet:predict", "encoded")
-            try:
-                masks, code = signature(image_bytes=tf.constant(pictures))["mask_bytes"].numpy(), 200
-                answer = {"predictions": [{"b64": base64.b64encode(mask).decode()} for mask in masks]}
-            except tf.errors.InvalidArgumentError as error:
-                answer, code = {"error": error.message}, 400
-            self.send_response(code)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        def log_message(self, *_):
-            pass
-
-    image = generate_cells(40, 52, seed=2)[0]
-    write_picture(tmp_path / "image.png", image)
-    (tmp_path / "bad.png").write_bytes(b"bad")
-    with HTTPServer(("127.0.0.1", 0), Stub) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        command = [sys.executable, str(KITS / "serving" / "client.py")]
-        url = ["--url", f"http://127.0.0.1:{server.server_port}/v1/models/unet"]
-        subprocess.run([*command, "image.png", "mask.png", *url], cwd=tmp_path, check=True)
-        refused = subprocess.run([*command, "bad.png", "b.png", *url], cwd=tmp_path, capture_output=True, text=True)
-        server.shutdown()
-    assert refused.returncode == 1
-    assert "image_bytes[0] is not a complete PNG, JPEG or BMP picture" in refused.stderr
-    assert not (tmp_path / "b.png").exists()
-    mask = signature(image_bytes=tf.constant([(tmp_path / "image.png").read_bytes()]))["mask_bytes"].numpy()[0]
-    assert (tmp_path / "mask.png").read_bytes() == mask
-    gone = subprocess.run([*command, "image.png", "b.png", *url], cwd=tmp_path, capture_output=True, text=True)
-    assert "No server answers at" in gone.stderr
-
-
-def test_the_serving_recipe_mounts_what_export_writes_and_its_request_fits(run, bundle, tmp_path):
-    compose = (KITS / "serving" / "compose.yaml").read_text()
-    assert re.search(r"image: tensorflow/serving:", compose)
-    assert "/saved_model:/models/unet:ro" in compose
-    assert (bundle / "saved_model" / "1" / "saved_model.pb").is_file()
-
-    image = generate_cells(40, 52, seed=2)[0]
-    write_picture(tmp_path / "image.png", image)
-    readme = (KITS / "serving" / "README.md").read_text()
-    code = re.search(r'python -c "(.+?)" \|', readme)[1]
-    request = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
-    inputs = json.loads(request.stdout)["inputs"]
-    signature = tf.saved_model.load(str(bundle / "saved_model" / "1")).signatures["serving_default"]
-    found = signature(image=tf.constant(inputs, tf.uint8))
-    assert list(found) == ["mask"]  # a single output: REST answers {"outputs": [...]}
-    np.testing.assert_array_equal(found["mask"].numpy()[0], predict(run, image))
 
 
 @pytest.fixture

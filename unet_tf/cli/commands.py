@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 
-from unet_tf.cli import export, judge, predict, prepare, train  # noqa: F401 (their verbs join the app)
+from unet_tf.cli import export, judge, predict, prepare, serve, train  # noqa: F401 (their verbs join the app)
 from unet_tf.cli.app import app
 from unet_tf.cli.console import errors, literal
 from unet_tf.errors import InputError
 from unet_tf.utils.signals import STOPPING
 
-VERBS = "demo check import train crossval evaluate compare predict suggest export verify".split()  # noqa: SIM905
+VERBS = "demo check import train crossval evaluate compare predict suggest export verify serve".split()  # noqa: SIM905
 """In the order of the way, as the help lists them."""
 app.registered_commands.sort(key=lambda verb: VERBS.index(verb.name or verb.callback.__name__))  # type: ignore[union-attr]
 

@@ -19,6 +19,7 @@ from unet_tf.annotations.writing import Picture
 from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.drawing import colour, overlay
 from unet_tf.data.georeference import check_places, read_georeference
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages, stack_writer, write_picture
 from unet_tf.errors import InputError
@@ -250,6 +251,29 @@ def _first_page(call: Call, file: Path) -> tuple[Path, str, int, Channelled | In
         return file, state, 0, error
 
 
+def shades_of(masks: MaskFormat, classes: int) -> NDArray[np.uint8]:
+    """(classes, 3) RGB by which classes are drawn."""
+    return colour(np.arange(classes, dtype=np.uint8)[None], masks)[0]
+
+
+def colour_table(masks: MaskFormat, classes: int) -> NDArray[np.uint8] | None:
+    """(N, 3) RGB of the values of a mask file; None where masks of this kind have no colour table."""
+    shades = shades_of(masks, classes)
+    if masks.kind == "palette":
+        return shades
+    if masks.kind != "index":
+        return None
+    values = masks.mask(np.arange(classes)[None])[0]  # (classes,), with gaps, or too large for a colour table
+    table = np.zeros((int(values.max()) + 1, 3), np.uint8)
+    table[values] = shades
+    return table if len(table) <= 256 else None
+
+
+def drawn_mask(label: NDArray[np.uint8], masks: MaskFormat) -> NDArray:
+    """(H, W) class ids -> the values of a mask file, as the masks that the net learnt from."""
+    return label if masks.kind == "palette" else masks.mask(label)
+
+
 class Output:
     """The files of one picture: all of them, or, after an error, none.
 
@@ -273,15 +297,8 @@ class Output:
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
         self.nodata: set[float] = set()
         self.mask: NDArray[np.uint8] | None = None
-        self.colours: NDArray | None = None
-        self.shades = shades = colour(np.arange(len(self.classes), dtype=np.uint8)[None], self.masks)[0]
-        if self.masks.kind == "palette":
-            self.colours = shades
-        elif self.masks.kind == "index":  # its ids may have gaps, or be too large for a colour table
-            values = self.masks.mask(np.arange(len(self.classes))[None])[0]  # (num_classes,)
-            table = np.zeros((int(values.max()) + 1, 3), np.uint8)
-            table[values] = shades
-            self.colours = table if len(table) <= 256 else None
+        self.shades = shades_of(self.masks, len(self.classes))
+        self.colours = colour_table(self.masks, len(self.classes))
 
     def add(self, page: Page) -> None:
         """Write the next page, unless an earlier one failed."""
@@ -386,7 +403,7 @@ class Output:
         if wanted.instances:
             self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
-        self.mask = label if self.masks.kind == "palette" else self.masks.mask(label)
+        self.mask = drawn_mask(label, self.masks)
         if self.pages > 1:
             self.add_mask(self.mask.astype(np.uint32) if self.masks.kind == "instance" else self.mask)  # as the ids
 

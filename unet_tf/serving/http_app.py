@@ -1,0 +1,138 @@
+"""All that is answered over HTTP: TF Serving's REST, V2, metrics and the page. Bodies are read within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from unet_tf.serving import page, rest, v2
+from unet_tf.serving.calls import Calls
+from unet_tf.serving.errors import ServingError, too_large
+
+
+class Bodies:
+    """Reads the body of each request whole, within bytes and time, before anything looks at it.
+
+    Args:
+        app: that answers.
+        calls: whose limits hold.
+    """
+
+    def __init__(self, app: ASGIApp, calls: Calls) -> None:
+        self._app, self._limits, self._held = app, calls.limits, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse what is too large, too slow or too much at once."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        mine = _Share(self)
+        try:
+            body = await self._read(dict(scope["headers"]), receive, mine)
+            if body is None:  # the caller has gone
+                return
+            await self._app(scope, _again(body, receive), send)
+        except ServingError as error:
+            await self._drain(receive)
+            await rest.answer_error(error)(scope, receive, send)
+        finally:
+            mine.take(-mine.bytes)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive, mine: _Share) -> bytes | None:
+        limits = self._limits
+        most = too_large(f"The body of a request may have {limits.body:,} bytes. Send a smaller picture.")
+        said = headers.get(b"content-length", b"0")
+        if said.isdigit() and int(said) > limits.body:
+            raise most
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(limits.reading):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    part = message.get("body", b"")
+                    mine.take(len(part))
+                    if mine.bytes > limits.body:
+                        raise most
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            words = f"The body of a request must come within {limits.reading:g} s."
+            raise ServingError("DEADLINE_EXCEEDED", words, HTTPStatus.REQUEST_TIMEOUT) from None
+
+    async def _drain(self, receive: Receive) -> None:
+        """Read on for a while and throw it away: a caller that is cut off while it sends does not see the answer."""
+        seen = 0
+        try:
+            async with asyncio.timeout(1):
+                while seen < 2 * self._limits.body:
+                    message = await receive()
+                    seen += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            pass
+
+
+class _Share:
+    """The bytes that one request holds of those that all may."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies, self.bytes = bodies, 0
+
+    def take(self, count: int) -> None:
+        self._bodies._held += count
+        self.bytes += count
+        most = self._bodies._limits.held
+        if count > 0 and self._bodies._held > most:
+            raise ServingError("RESOURCE_EXHAUSTED", f"All requests together may have {most:,} bytes. Try again later.")
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body which was read already."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def make_app(calls: Calls) -> ASGIApp:
+    """Everything that is answered over HTTP."""
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(calls.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return rest.answer_error(error) if isinstance(error, ServingError) else JSONResponse({"error": ""}, 500)
+
+    async def no_path(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        headers: Any = getattr(error, "headers", None)
+        words = f"{HTTPStatus(status).phrase}: {request.method} {request.url.path}"
+        return JSONResponse({"error": words}, status, headers)
+
+    async def broken(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": "The server has failed; its log says why."}, 500)
+
+    app = Starlette(
+        routes=[*v2.routes(calls), *page.routes(calls), Route("/metrics", metrics), *rest.routes(calls)],
+        exception_handlers={ServingError: refused, HTTPException: no_path, Exception: broken},
+    )
+    return Bodies(app, calls)

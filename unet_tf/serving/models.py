@@ -1,0 +1,188 @@
+"""The models of a server: their version folders looked at again and again, the right version found for a request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from unet_tf.errors import InputError
+from unet_tf.serving.errors import ServingError
+from unet_tf.serving.versions import Version
+from unet_tf.utils.files import identity
+
+log = logging.getLogger("unet_tf.serving")
+
+LATEST = "latest"
+
+
+class Status(NamedTuple):
+    """How a version stands, in the words of TF Serving.
+
+    Attributes:
+        version: its number.
+        state: LOADING, AVAILABLE or END.
+        code: OK, or why it is not served.
+        message: that in words.
+    """
+
+    version: int
+    state: str
+    code: str = "OK"
+    message: str = ""
+
+
+class Model:
+    """A model with its versions: folders of the names 1, 2, ... of which the newest is served, and those with a label.
+
+    Args:
+        name: by which requests ask for it.
+        folder: holds the versions.
+        labels: names of versions, such as `stable`, and their numbers.
+
+    Attributes:
+        name: by which requests ask for it.
+        folder: holds the versions.
+        labels: number of the version by label.
+    """
+
+    def __init__(self, name: str, folder: Path, labels: Mapping[str, int] | None = None) -> None:
+        self.name, self.folder, self.labels = name, folder, dict(labels or {})
+        self._served: dict[int, Version] = {}
+        self._broken: dict[int, tuple[object, str]] = {}  # what its folder looked like, and what was wrong with it
+        self._loading: set[int] = set()
+        self._ended: set[int] = set()
+        self._lock = threading.Lock()
+
+    def refresh(self) -> bool:
+        """Load what is new and wanted, then let go of what is not wanted any more; a broken version is said once.
+
+        Returns:
+            Whether something has changed.
+        """
+        there = self.numbers()
+        changed = False
+        for number in sorted(there, reverse=True):
+            newest = self.newest
+            if number not in self.labels.values() and newest is not None and number <= newest:
+                continue
+            changed |= number not in self._served and self._load(number)
+        wanted = {number for number in self.labels.values() if number in there}
+        if (newest := max((number for number in self._served if number in there), default=None)) is not None:
+            wanted.add(newest)
+        if not wanted:  # its folder is away for a moment, or all of it is broken: what is served goes on
+            return changed
+        with self._lock:
+            gone = self._served.keys() - wanted
+            self._served = {number: one for number, one in self._served.items() if number in wanted}
+            self._ended |= gone
+        for number in sorted(gone):
+            log.info(f"{self.name}: version {number} is served no more.")
+        return changed or bool(gone)
+
+    def numbers(self) -> set[int]:
+        """The versions that lie in the folder."""
+        try:
+            return {int(path.name) for path in self.folder.iterdir() if path.name.isascii() and path.name.isdecimal()}
+        except OSError:
+            return set()
+
+    @property
+    def newest(self) -> int | None:
+        """The newest version that is served."""
+        return max(self._served, default=None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a version is served."""
+        return bool(self._served)
+
+    def find(self, version: int | None = None, label: str | None = None) -> tuple[int, Version]:
+        """Give the number of a version and itself: of a number, of a label, or the newest.
+
+        Raises:
+            ServingError: there is none, in the words of TF Serving.
+        """
+        served = self._served
+        if label is not None:
+            if label not in self.labels:
+                raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
+            version = self.labels[label]
+        number = self.newest if version is None else version
+        if number is None or number not in served:
+            which = "Latest({})" if version is None else f"Specific({{}}, {version})"
+            raise ServingError("NOT_FOUND", f"Servable not found for request: {which.format(self.name)}")
+        return number, served[number]
+
+    def statuses(self, version: int | None = None, label: str | None = None) -> list[Status]:
+        """How the versions stand, newest first; all of them, or one.
+
+        Raises:
+            ServingError: there is no such version.
+        """
+        found = {number: Status(number, "END") for number in self._ended}
+        found |= {number: Status(number, "LOADING") for number in self._loading}
+        found |= {number: Status(number, "END", "INTERNAL", said) for number, (_, said) in self._broken.items()}
+        found |= {number: Status(number, "AVAILABLE") for number in self._served}
+        if label is not None and label not in self.labels:
+            raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
+        wanted = self.labels[label] if label is not None else version
+        if wanted is None:
+            return [found[number] for number in sorted(found, reverse=True)]
+        if wanted not in found:
+            raise ServingError("NOT_FOUND", f"Could not find version {wanted} of model {self.name}")
+        return [found[wanted]]
+
+    def _load(self, number: int) -> bool:
+        path = self.folder / str(number)
+        looks = tuple(sorted((str(file), identity(file)) for file in path.rglob("*")))
+        if self._broken.get(number, (None, ""))[0] == looks:
+            return False
+        self._loading.add(number)
+        try:
+            version = Version(path)
+        except InputError as error:
+            self._broken[number] = looks, str(error)
+            others = f"version {self.newest} serves on" if self.ready else "no other is served"
+            log.error(f"{self.name}: version {number} is refused, {others}. {error}")
+            return True
+        finally:
+            self._loading.discard(number)
+        with self._lock:
+            self._broken.pop(number, None)
+            self._ended.discard(number)
+            self._served = self._served | {number: version}  # readers hold the one before, whole
+        log.info(f"{self.name}: version {number} is served, with {', '.join(sorted(version.signatures))}.")
+        return True
+
+
+class Models:
+    """The models of a server, by name.
+
+    Args:
+        models: them.
+    """
+
+    def __init__(self, models: list[Model]) -> None:
+        self._models = {model.name: model for model in models}
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models.values())
+
+    def get(self, name: str) -> Model:
+        """The model of a name.
+
+        Raises:
+            ServingError: there is none.
+        """
+        try:
+            return self._models[name]
+        except KeyError:
+            raise ServingError("NOT_FOUND", f"Servable not found for request: Latest({name})") from None
+
+    @property
+    def ready(self) -> bool:
+        """Whether each of them has a version that is served."""
+        return all(model.ready for model in self)

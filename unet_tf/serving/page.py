@@ -1,0 +1,149 @@
+"""The page at `/`: a picture in, its mask over it; what it needs beside the protocols."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import tensorflow as tf
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from unet_tf.annotations.write_geojson import feature_of
+from unet_tf.annotations.writing import Picture, numbered
+from unet_tf.data.drawing import displayable
+from unet_tf.data.pictures import read_image, write_picture
+from unet_tf.edge.description import Description
+from unet_tf.errors import InputError
+from unet_tf.exporting.bundle import Bundle
+from unet_tf.prediction.objects import find_objects
+from unet_tf.prediction.outputs import colour_table, drawn_mask, shades_of
+from unet_tf.prediction.polygons import shapes_of
+from unet_tf.serving.calls import Asked, Calls
+from unet_tf.serving.errors import ServingError, invalid
+from unet_tf.serving.limits import declared
+from unet_tf.serving.rest import OPTIONS
+
+FILES = Path(__file__).with_name("static")
+HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'"}
+"""The page asks nobody else for anything."""
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def routes(calls: Calls) -> list[Route | Mount]:
+    """The page, its files, and what it asks for."""
+    bundles = {model.name: Bundle(model.folder.parent) for model in calls.models}
+
+    async def index(request: Request) -> Response:
+        return Response((FILES / "index.html").read_bytes(), media_type="text/html; charset=utf-8", headers=HEADERS)
+
+    async def models(request: Request) -> Response:
+        return JSONResponse([_described(calls, name, one) for name, one in bundles.items()])
+
+    async def example(request: Request) -> Response:
+        _, version = calls.models.get(request.path_params["model"]).find()
+        if version.example is None:
+            raise ServingError("NOT_FOUND", "There is no example.")
+        return Response(tf.io.encode_png(version.example).numpy(), media_type="image/png")
+
+    async def segment(request: Request) -> Response:
+        name = request.path_params["model"]
+        with calls.counted("page", name) as line:
+            calls.models.get(name)
+            body = await request.body()
+            content, line["version"] = await calls.run(lambda: _segmented(calls, name, bundles[name], body))
+        return Response(content, media_type="application/json")
+
+    return [
+        Route("/", index),
+        Route("/page/models", models),
+        Route("/page/models/{model}/example", example),
+        Route("/page/models/{model}/segment", segment, methods=["POST"]),
+        Mount("/page", StaticFiles(directory=FILES)),
+    ]
+
+
+def _described(calls: Calls, name: str, bundle: Bundle) -> dict[str, Any]:
+    about = bundle.description
+    _, version = calls.models.get(name).find()
+    shades = shades_of(about.masks, len(about.classes)).tolist()
+    return {
+        "name": name,
+        "channels": about.normalisation.channels,
+        "pixel_type": about.normalisation.dtype,
+        "example": version.example is not None,
+        "classes": [{"name": name, "colour": shade} for name, shade in zip(about.classes, shades, strict=True)][
+            : about.masks.real_classes
+        ],
+    }
+
+
+def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[bytes, int]:
+    """A picture file -> the mask, how sure it is, its classes and objects as JSON, and the version that gave them."""
+    start = time.monotonic()
+    calls.limits.check(declared(0, body, FORMATS))
+    about = bundle.description
+    with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
+        image = _read(Path(folder, "picture.png"), body, about)
+        answer = calls.predict(Asked(name, signature="probabilities"), lambda _: {"image": image[None]})
+        probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
+        label = probabilities.argmax(-1).astype(np.uint8)
+        real, sure = about.masks.real_label(label), about.masks.real_probabilities(probabilities).max(-1)
+        table = colour_table(about.masks, len(about.classes))
+        ids, objects = find_objects(label, probabilities, 1, about.masks)
+        height, width = label.shape
+        shades = shades_of(about.masks, len(about.classes)).tolist()
+        picture = Picture(Path("picture"), height, width, 1, dict(zip(about.classes, map(tuple, shades), strict=True)))
+        shapes = shapes_of(ids, objects, about.classes)
+
+        def png(values: NDArray, colours: NDArray | None = None) -> str:
+            file = Path(folder, "answer.png")
+            write_picture(file, values, colours)
+            return base64.b64encode(file.read_bytes()).decode()
+
+        found = {
+            "height": height,
+            "width": width,
+            "mask": png(real),
+            "probability": png(np.round(255 * sure).astype(np.uint8)),
+            "file": png(drawn_mask(label, about.masks), table),
+            "pixels": np.bincount(real.ravel(), minlength=about.masks.real_classes).tolist(),
+            "objects": len(objects),
+            "geojson": {
+                "type": "FeatureCollection",
+                "features": [feature_of(number, one, picture, "annotation", 0) for number, one in numbered(shapes)],
+            },
+        }
+        if body[:4] in TIFF:  # which browsers do not show
+            found["picture"] = png(displayable(image))
+    found["seconds"] = time.monotonic() - start
+    return orjson.dumps(found, option=OPTIONS, default=float), answer.version
+
+
+def _read(file: Path, body: bytes, about: Description) -> NDArray:
+    """The pixels of a picture file as the net takes them, (H, W, C)."""
+    file.write_bytes(body)
+    try:
+        image = read_image(file)  # what it is, its content says
+    except InputError as error:
+        raise invalid(str(error).replace(str(file), "The picture")) from None
+    wanted, found = about.normalisation.channels, image.shape[-1]
+    if found == 1 and wanted == 3:
+        image = np.repeat(image, 3, axis=-1)
+    elif found == 3 and wanted == 1 and (image == image[..., :1]).all():
+        image = image[..., :1]
+    if image.shape[-1] != wanted or image.dtype.name != about.normalisation.dtype:
+        raise invalid(
+            f"The net takes pictures of {wanted} channels of {about.normalisation.dtype}; this one has "
+            f"{image.shape[-1]} of {image.dtype.name}."
+        )
+    return image

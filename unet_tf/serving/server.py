@@ -1,0 +1,213 @@
+"""The server of bundles: HTTP and gRPC in one process, new versions taken up, an end that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import re
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from unet_tf.errors import InputError
+from unet_tf.exporting.bundle import Bundle
+from unet_tf.serving.calls import Calls
+from unet_tf.serving.grpc_service import GrpcServer
+from unet_tf.serving.http_app import make_app
+from unet_tf.serving.limits import Limits
+from unet_tf.serving.models import Model, Models
+from unet_tf.utils.signals import STOPPING
+
+log = logging.getLogger("unet_tf.serving")
+
+NAME = "unet"
+"""Of the model where one bundle is served and no name is given: that of the kit and of the client."""
+VERSIONS = "saved_model"
+HEAD = 64 << 10
+"""Bytes that the head of an HTTP request may have."""
+POLL = 1.0
+"""Seconds between two looks at the folders of versions."""
+
+
+class _Impatient(H11Protocol):
+    """HTTP whose callers must send a request soon after they connect."""
+
+    seconds = 30.0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._late = self.loop.call_later(self.seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._late.cancel()
+        super().connection_lost(exc)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn that leaves signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Set no handlers."""
+        yield
+
+
+def models_of(bundles: Sequence[str], labels: Sequence[str] = ()) -> Models:
+    """Read what is to be served.
+
+    Args:
+        bundles: folders of bundles, each BUNDLE or NAME=BUNDLE. One without a name is `unet`, several are called by
+            their folders.
+        labels: NAME:LABEL=VERSION each, or LABEL=VERSION where there is one model.
+
+    Raises:
+        InputError: one is no bundle, a name is no name or given twice, or a label is none.
+    """
+    if not bundles:
+        raise InputError("A server needs a bundle at least: unet-tf serve BUNDLE.")
+    found: dict[str, Model] = {}
+    for given in bundles:
+        name, separator, folder = given.partition("=")
+        if not separator:
+            folder, name = given, NAME if len(bundles) == 1 else Path(given).resolve().name
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise InputError(f"The name of a model takes letters, digits and . _ -; received {name!r}.")
+        if name in found:
+            raise InputError(f"Two models are called {name}. Give them names: unet-tf serve a=BUNDLE b=BUNDLE.")
+        found[name] = Model(name, Bundle(folder).path.resolve() / VERSIONS)
+    for one in labels:
+        match = re.fullmatch(r"(?:([^:=]+):)?([A-Za-z][A-Za-z0-9._-]*)=(\d{1,18})", one)
+        names = [match[1]] if match and match[1] else list(found)
+        if match is None or len(names) != 1 or names[0] not in found:
+            raise InputError(
+                f"A label is LABEL=VERSION, or NAME:LABEL=VERSION with a name of {', '.join(found)}; received {one!r}."
+            )
+        found[names[0]].labels[match[2]] = int(match[3])
+    return Models(list(found.values()))
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(
+    bundles: Sequence[str],
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    grpc_port: int = 8500,
+    labels: Sequence[str] = (),
+    limits: Limits | None = None,
+    drain: float = 0.0,
+    grace: float = 30.0,
+    on_ready: Callable[[Mapping[str, int]], None] = lambda ports: None,
+) -> None:
+    """Serve bundles until a signal tells to stop.
+
+    Args:
+        bundles: as of `models_of`.
+        host: address to listen on.
+        port: of HTTP; 0 for one that is free.
+        grpc_port: of gRPC; 0 for one that is free, -1 for none.
+        labels: as of `models_of`.
+        limits: of requests; None for the usual ones.
+        drain: seconds after a signal in which requests are still taken, while callers are told to go elsewhere.
+        grace: seconds that running requests then have.
+        on_ready: called with the ports, by "http" and "grpc", when requests are answered.
+
+    Raises:
+        InputError: there is no such bundle, none of its versions can be served, or a port is taken.
+    """
+    asyncio.run(_serve(models_of(bundles, labels), host, (port, grpc_port), limits or Limits(), drain, grace, on_ready))
+
+
+async def _serve(
+    models: Models,
+    host: str,
+    ports: tuple[int, int],
+    limits: Limits,
+    drain: float,
+    grace: float,
+    on_ready: Callable[[Mapping[str, int]], None],
+) -> None:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in STOPPING:
+        loop.add_signal_handler(number, _on_signal, told, loop)
+    for model in models:
+        await asyncio.to_thread(model.refresh)
+        if not model.ready:
+            said = [one.message for one in model.statuses() if one.message] or [f"{model.folder} holds no version."]
+            raise InputError(f"Nothing of {model.name} can be served. {said[0]}", model.folder)
+    calls = Calls(models, limits)
+    config = uvicorn.Config(
+        make_app(calls), host=host, port=ports[0], http=_Impatient, ws="none", lifespan="off", log_config=None,
+        access_log=False, server_header=False, h11_max_incomplete_event_size=HEAD, timeout_graceful_shutdown=int(grace),
+    )  # fmt: skip
+    try:
+        socket = config.bind_socket()
+    except SystemExit:  # as uvicorn ends where a port is taken
+        raise InputError(f"Port {ports[0]} of {host} cannot be listened on. Choose another --port.") from None
+    known = {"http": socket.getsockname()[1]}
+    server, rpc = _Uvicorn(config), None
+    if ports[1] >= 0:
+        try:
+            rpc = GrpcServer(calls, host, ports[1])
+        except RuntimeError:
+            socket.close()
+            raise InputError(
+                f"Port {ports[1]} of {host} cannot be listened on. Choose another --grpc-port, or -1 for none."
+            ) from None
+        await rpc.start()
+        known["grpc"] = rpc.port
+    watching = asyncio.create_task(_watch(models))
+    http = asyncio.create_task(server.serve([socket]))
+    while not server.started and not http.done():
+        await asyncio.sleep(0.01)
+    on_ready(known)
+    await told.wait()
+
+    log.info("Told to stop: running requests are finished.")
+    calls.draining = True  # readiness falls first
+    if rpc is not None:
+        await rpc.tell(False)
+    await asyncio.sleep(drain)
+    calls.stopping = True
+    if rpc is not None:
+        await rpc.stop(grace)
+    server.should_exit = True
+    await http
+    watching.cancel()
+    calls.close()
+
+
+def _on_signal(told: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    """The first signal ends the server when its requests are done; a second one at once."""
+    told.set()
+    for number in STOPPING:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
+
+async def _watch(models: Models) -> None:
+    """Take up new versions, and let go of old ones."""
+    while True:
+        await asyncio.sleep(POLL)
+        for model in models:
+            try:
+                await asyncio.to_thread(model.refresh)
+            except Exception:  # what is served goes on, whatever lies in the folder
+                log.exception(f"{model.name}: its versions could not be looked at.")
