@@ -19,6 +19,8 @@ MAX_IOU_DROP = 0.01
 STATIC_TILE = 576
 """Largest side of a static tile, pixels, where nothing else is said: LiteRT takes about 450 bytes a pixel beside the
 activations, which is 150 MB."""
+MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
+"""Names of the signatures of a SavedModel."""
 DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
 
 

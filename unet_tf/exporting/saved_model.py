@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from unet_tf.data.channels import Channels
 from unet_tf.data.normalisation import Normalisation
+from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES
 from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
 
 Net = Callable[[tf.Tensor], tf.Tensor]
 
-MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
-"""Names of the signatures."""
 PICTURES = ("uint8", "uint16")
 """Pixel types that picture files decode to in a graph."""
 WARMUP = "assets.extra/tf_serving_warmup_requests"
