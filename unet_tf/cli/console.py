@@ -37,7 +37,7 @@ from unet_tf.utils.text import shown
 if TYPE_CHECKING:
     from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.planning.findings import Findings
-    from unet_tf.prediction.files import Outcome
+    from unet_tf.prediction.record import Outcome
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -44,10 +44,10 @@ class Backoff:
     Example:
         >>> waited = []
         >>> def work():
-        ...     raise RequestError("UNAVAILABLE", "Away.")
+        ...     raise RequestError("RESOURCE_EXHAUSTED", "Full.")
         >>> Backoff(3, chance=lambda: 0.5, wait=waited.append)(work)
         Traceback (most recent call last):
-        unet_tf.serving.transport.RequestError: Away. Start it (unet-tf serve BUNDLE), or check address, port and network.
+        unet_tf.serving.transport.RequestError: Full. Send fewer requests at once, or try again later.
         >>> waited
         [0.375, 0.75, 1.5]
     """

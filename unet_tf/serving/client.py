@@ -59,6 +59,13 @@ class Client:
         ca: file of certificates that are trusted with TLS; None for those of the system.
         backoff: how to try again, instead of `retries`.
 
+    Attributes:
+        url: the address, without a password.
+        which: model, version and label.
+        max_pixels: of one request; becomes less where the server takes less.
+        description: of the net, as its bundle has it; None without one.
+        channels: how the channels of the net come from picture files.
+
     Raises:
         InputError: an argument cannot be used, or a package is not installed.
 
@@ -88,10 +95,11 @@ class Client:
                 raise InputError(f"{name} must be {'above 0' if least else '0 or more'}; received {value}.")
         if not model:
             raise InputError("A model must have a name; received ''.")
-        self.url, self.which, self.max_pixels = url, Which(model, version, label), max_pixels
+        self.which, self.max_pixels = Which(model, version, label), max_pixels
         self.description: Description | None = None if bundle is None else Bundle(bundle).description
         self.channels = ALL if self.description is None else self.description.channels
         self._transport = _transport(url, timeout, ca)
+        self.url = self._transport.url
         self._backoff = backoff or Backoff(retries)
         self._lock = threading.Lock()
         self._known: Metadata | None = None
@@ -111,7 +119,11 @@ class Client:
             RequestError: the server cannot be reached, refuses, or gives no answer in time; an InputError.
             InputError: the file cannot be read, or the net does not take its pixels.
         """
-        given, metadata = Given.of(picture, self.channels), self.metadata()
+        return self.segment(Given.of(picture, self.channels))
+
+    def segment(self, given: Given) -> NDArray[np.uint8]:
+        """Do as `predict` does, with a picture that was opened already."""
+        metadata = self.metadata()
         pixels = given.as_file(metadata)
         if 0 < pixels <= self.max_pixels and given.content is not None:
             try:
@@ -137,7 +149,11 @@ class Client:
             RequestError: as `predict` does.
             InputError: as `predict` does.
         """
-        return self._of_pixels(Given.of(picture, self.channels), self.metadata(), PROBABILITIES)
+        return self.soft(Given.of(picture, self.channels))
+
+    def soft(self, given: Given) -> NDArray[np.float32]:
+        """Do as `probabilities` does, with a picture that was opened already."""
+        return self._of_pixels(given, self.metadata(), PROBABILITIES)
 
     def metadata(self) -> Metadata:
         """Give what the server says of the net; it is asked once.
@@ -293,7 +309,8 @@ def _transport(url: str, timeout: float, ca: str | Path | None) -> Transport:
         known = None
     if known is None:
         raise InputError(
-            f"The address of a server is http://HOST:8501 or grpc://HOST:8500, or https:// and grpcs://; received {url!r}."
+            "The address of a server is http://HOST:8501 or grpc://HOST:8500, or https:// and grpcs://; received "
+            f"{url!r}."
         )
     try:
         if known == "rest":

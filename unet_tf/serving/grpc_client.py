@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
 from unet_tf.serving.messages import AVAILABLE, CLASSES, from_tensor, to_spec, to_tensor
-from unet_tf.serving.transport import Metadata, RequestError, SignatureSpec, Which, late, refused, unreachable, unreadable
+from unet_tf.serving.transport import (
+    Metadata,
+    RequestError,
+    SignatureSpec,
+    Which,
+    late,
+    refused,
+    shown,
+    unreachable,
+    unreadable,
+)
 
 PORT = 8500
 METHODS = {
@@ -39,7 +49,7 @@ class GrpcTransport:
         ca: file of certificates that are trusted; None for those of gRPC.
 
     Attributes:
-        url: the same.
+        url: the same, without a password.
         most_values: numbers of one tensor; a message may have 2 GB.
 
     Raises:
@@ -50,8 +60,9 @@ class GrpcTransport:
 
     def __init__(self, url: str, timeout: float, ca: str | Path | None = None) -> None:
         parts = urlsplit(url)
-        self.url, self._timeout = url.rstrip("/"), timeout
-        target = parts.netloc if parts.port is not None else f"{parts.netloc}:{PORT}"
+        self.url, self._timeout = shown(url), timeout
+        place = parts.netloc.rpartition("@")[2]
+        target = place if parts.port is not None else f"{place}:{PORT}"
         if parts.scheme == "grpcs":
             try:
                 roots = None if ca is None else Path(ca).read_bytes()
@@ -67,7 +78,9 @@ class GrpcTransport:
             for name, (path, request, response) in METHODS.items()
         }
 
-    def predict(self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str) -> NDArray:
+    def predict(
+        self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str
+    ) -> NDArray:
         """Ask for one output of a signature of one input; raises RequestError."""
         request = CLASSES["PredictRequest"](output_filter=[output])
         _say(request.model_spec, which, signature)

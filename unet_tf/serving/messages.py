@@ -1,7 +1,7 @@
 """TF Serving's gRPC messages, as many of their fields as a client needs, without TensorFlow.
 
-The packages that hold these messages import TensorFlow. The field numbers are those of `tensorflow_serving/apis/*.proto`
-and `tensorflow/core/{framework,protobuf}/*.proto`; names of messages do not travel, so that they are our own here, in a
+The packages that hold these messages import TensorFlow. The field numbers are those of tensorflow_serving/apis/*.proto
+and tensorflow/core/{framework,protobuf}/*.proto; names of messages do not travel, so that they are our own here, in a
 pool of their own, where they meet no others. An enum travels as a whole number.
 """
 
@@ -20,14 +20,15 @@ MESSAGES = {
     "Dim": {"size": (1, "int64")},
     "Shape": {"dim": (2, "[Dim]"), "unknown_rank": (3, "bool")},
     "Tensor": {
-        "dtype": (1, "int32"), "tensor_shape": (2, "Shape"), "tensor_content": (4, "bytes"), "float_val": (5, "[float]"),
-        "double_val": (6, "[double]"), "int_val": (7, "[int32]"), "string_val": (8, "[bytes]"),
-        "int64_val": (10, "[int64]"), "bool_val": (11, "[bool]"), "uint32_val": (16, "[uint32]"),
-        "uint64_val": (17, "[uint64]"),
+        "dtype": (1, "int32"), "tensor_shape": (2, "Shape"), "tensor_content": (4, "bytes"),
+        "float_val": (5, "[float]"), "double_val": (6, "[double]"), "int_val": (7, "[int32]"),
+        "string_val": (8, "[bytes]"), "int64_val": (10, "[int64]"), "bool_val": (11, "[bool]"),
+        "uint32_val": (16, "[uint32]"), "uint64_val": (17, "[uint64]"),
     },
     "Number": {"value": (1, "int64")},
     "ModelSpec": {
-        "name": (1, "string"), "version": (2, "Number"), "signature_name": (3, "string"), "version_label": (4, "string"),
+        "name": (1, "string"), "version": (2, "Number"), "signature_name": (3, "string"),
+        "version_label": (4, "string"),
     },
     "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "{Tensor}"), "output_filter": (3, "[string]")},
     "PredictResponse": {"outputs": (1, "{Tensor}"), "model_spec": (2, "ModelSpec")},

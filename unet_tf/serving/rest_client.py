@@ -24,6 +24,7 @@ from unet_tf.serving.transport import (
     Which,
     late,
     refused,
+    shown,
     unreachable,
     unreadable,
 )
@@ -47,7 +48,7 @@ class RestTransport:
         ca: file of certificates that are trusted; None for those of the system.
 
     Attributes:
-        url: the same.
+        url: the same, without a password.
         most_values: numbers of one tensor; as JSON, and as objects of Python, they take 10 to 50 bytes each.
 
     Raises:
@@ -57,15 +58,17 @@ class RestTransport:
     most_values = 1 << 22
 
     def __init__(self, url: str, timeout: float, ca: str | Path | None = None) -> None:
-        self.url, self._timeout = url.rstrip("/"), timeout
+        self.url, self._timeout = shown(url), timeout
         try:
             verify = ssl.create_default_context(cafile=ca) if ca is not None else True
             self._client = httpx.Client(timeout=timeout, verify=verify)
-            httpx.URL(self.url)
+            self._base = str(httpx.URL(url)).rstrip("/")
         except (OSError, httpx.InvalidURL) as error:
             raise InputError(f"{ca or url} cannot be used: {error}. Check it.") from error
 
-    def predict(self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str) -> NDArray:
+    def predict(
+        self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str
+    ) -> NDArray:
         """Ask for one output of a signature of one input; raises RequestError."""
         given: Any
         if isinstance(value, np.ndarray):
@@ -112,7 +115,7 @@ class RestTransport:
     def _asked(self, method: str, path: str, body: bytes | None = None) -> Any:
         try:
             answer = self._client.request(
-                method, self.url + path, content=body, headers={"Content-Type": "application/json"}
+                method, self._base + path, content=body, headers={"Content-Type": "application/json"}
             )
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             raise late(self.url, self._timeout) from error

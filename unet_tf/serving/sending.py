@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unet_tf.data.channels import Channels
+from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
@@ -36,6 +36,7 @@ class Given:
         content: of a picture file; None of other things.
         path: of a picture file; None of other things.
         image: (H, W) or (H, W, C) raw pixels; None of files.
+        nodata: values of the image that stand for "no measurement".
         channels: how the channels of the net come from files.
     """
 
@@ -43,18 +44,22 @@ class Given:
     content: bytes | None = None
     path: Path | None = None
     image: Picture | None = None
-    channels: Channels = Channels()
+    nodata: tuple[float, ...] = ()
+    channels: Channels = ALL
 
     @classmethod
     def of(cls, picture: str | Path | bytes | Picture, channels: Channels) -> Given:
         """Take a path, the bytes of a file, or an array.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: the file cannot be read, or is one of several that make a picture.
         """
         if isinstance(picture, bytes | bytearray | memoryview):
-            if not (channels.plain or picture):
-                raise InputError("A picture must have bytes; received none.")
+            if channels.suffixes:
+                raise InputError(
+                    f"The channels of a picture are files that end in {', '.join(channels.suffixes)}; received bytes "
+                    "of one. Give the path of one of them."
+                )
             return cls("the picture", bytes(picture), channels=channels)
         if not isinstance(picture, str | Path):
             image = picture if hasattr(picture, "shape") and hasattr(picture, "dtype") else np.asarray(picture)
@@ -94,7 +99,7 @@ class Given:
             image = self.image
             if len(image.shape) not in (2, 3) or not all(image.shape):
                 raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
-            return image[:, :, None] if len(image.shape) == 2 else image, ()
+            return image[:, :, None] if len(image.shape) == 2 else image, self.nodata
         if self.path is not None:
             return self._read(self.path)
         with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
@@ -134,7 +139,7 @@ def of_png(content: bytes, url: str) -> NDArray[np.uint8]:
     found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     if found is None or found.ndim != 2 or found.dtype != np.uint8:
         raise InputError(f"{url} must answer with a mask as PNG; received {content[:20]!r}. Check what it serves.")
-    return found
+    return found.astype(np.uint8, copy=False)
 
 
 def shaped(found: NDArray, shape: Sequence[int], dtype: type[np.generic], url: str) -> NDArray:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from numpy.typing import NDArray
 
@@ -70,6 +71,12 @@ def refused(url: str, code: str, words: str, too_large: bool = False) -> Request
 def unreadable(url: str, words: object) -> InputError:
     """The answer is none of TF Serving."""
     return InputError(f"{url} must answer as TF Serving does; received {words}. Check the address and the port.")
+
+
+def shown(url: str) -> str:
+    """Give an address without name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
 
 
 class Which(NamedTuple):
@@ -156,7 +163,9 @@ class Transport(Protocol):
     most_values: int
     """Numbers of one tensor that it carries well."""
 
-    def predict(self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str) -> NDArray:
+    def predict(
+        self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str
+    ) -> NDArray:
         """Ask for one output of a signature of one input; raises RequestError."""
 
     def metadata(self, which: Which) -> Metadata:
