@@ -17,6 +17,7 @@ from unet_tf.serving.transport import (
     RequestError,
     SignatureSpec,
     Which,
+    closed,
     late,
     refused,
     shown,
@@ -127,7 +128,7 @@ class GrpcTransport:
         except grpc.RpcError as error:
             raise self._refused(error.code().name, error.details() or "") from error
         except ValueError as error:  # of a channel that was closed
-            raise unreachable(self.url, str(error)) from error
+            raise closed(self.url) from error
 
     def _refused(self, code: str, words: str) -> RequestError:
         if code == "UNAVAILABLE":

@@ -102,6 +102,7 @@ def to_tensor(value: NDArray | Sequence[bytes]) -> Any:
     else:
         tensor.dtype, shape = 7, (len(value),)
         tensor.string_val.extend(value)
+    tensor.tensor_shape.SetInParent()  # a scalar has a shape too
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
     return tensor

@@ -22,6 +22,7 @@ from unet_tf.serving.transport import (
     SignatureSpec,
     TensorSpec,
     Which,
+    closed,
     late,
     refused,
     shown,
@@ -121,6 +122,8 @@ class RestTransport:
             raise late(self.url, self._timeout) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise unreachable(self.url, str(error) or type(error).__name__) from error
+        except RuntimeError as error:
+            raise closed(self.url) from error
         if answer.status_code != 200:
             raise self._refused(answer)
         try:

@@ -68,6 +68,11 @@ def refused(url: str, code: str, words: str, too_large: bool = False) -> Request
     return RequestError(code, f"{url} refuses the request, {code}: {said}.", too_large)
 
 
+def closed(url: str) -> InputError:
+    """The client does not ask any more."""
+    return InputError(f"The client of {url} was closed. Make a new one.")
+
+
 def unreadable(url: str, words: object) -> InputError:
     """The answer is none of TF Serving."""
     return InputError(f"{url} must answer as TF Serving does; received {words}. Check the address and the port.")
