@@ -17,6 +17,7 @@ from .errors import InputError as InputError
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.metrics import MeanIoU as MeanIoU
 from .evaluation.metrics import scores as scores
+from .exporting.add_version import add_version as add_version
 from .exporting.export import export as export
 from .exporting.verify import verify as verify
 from .geometry import Geometry as Geometry
@@ -34,6 +35,7 @@ from .prediction.maps import predict_map as predict_map
 from .prediction.predict import predict as predict
 from .prediction.predictor import Predictor as Predictor
 from .run import Run as Run
+from .serving.client import Client as Client
 from .training.crossval import crossval as crossval
 from .training.train import resume as resume
 from .training.train import train as train

@@ -63,7 +63,8 @@ class Client:
         url: the address, without a password.
         which: model, version and label.
         max_pixels: of one request; becomes less where the server takes less.
-        description: of the net, as its bundle has it; None without one.
+        description: of the net of version 1 of the bundle, whose classes, channels and masks all versions have; None
+            without one.
         channels: how the channels of the net come from picture files.
 
     Raises:
@@ -96,14 +97,16 @@ class Client:
         if not model:
             raise InputError("A model must have a name; received ''.")
         self.which, self.max_pixels = Which(model, version, label), max_pixels
-        self.description: Description | None = None if bundle is None else Bundle(bundle).description
+        self._bundle = None if bundle is None else Bundle(bundle)
+        self.description: Description | None = None if self._bundle is None else self._bundle.description
+        self._about: Description | None = None  # of the version that answers
         self.channels = ALL if self.description is None else self.description.channels
         self._transport = _transport(url, timeout, ca)
         self.url = self._transport.url
         self._backoff = backoff or Backoff(retries)
         self._lock = threading.Lock()
         self._known: Metadata | None = None
-        self._said = False
+        self._said = threading.Lock()  # held once it was said
 
     def predict(self, picture: str | Path | bytes | Picture) -> NDArray[np.uint8]:
         """Give the most probable class of each pixel.
@@ -127,7 +130,7 @@ class Client:
         pixels = given.as_file(metadata)
         if 0 < pixels <= self.max_pixels and given.content is not None:
             try:
-                return self._of_file(given.content, self.which)
+                return self._of_file(given.content)
             except RequestError as error:
                 if error.too_large:
                     self.max_pixels = min(self.max_pixels, max(1, pixels // 2))
@@ -164,7 +167,7 @@ class Client:
         """
         with self._lock:
             if self._known is None:
-                self._known = self._asked_metadata()
+                self._known = self._learnt()
             return self._known
 
     def ready(self) -> bool:
@@ -182,7 +185,7 @@ class Client:
         """
         found = object.__new__(type(self))
         found.__dict__ |= self.__dict__
-        found._known, found._lock = self._asked_metadata(), threading.Lock()
+        found._lock, found._known = threading.Lock(), found._learnt()
         found.which = Which(self.which.model, found._known.version)
         return found
 
@@ -198,7 +201,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _asked_metadata(self) -> Metadata:
+    def _learnt(self) -> Metadata:
         found = self._backoff(lambda: self._transport.metadata(self.which))
         if self.description is not None:
             known = self.description.normalisation
@@ -208,15 +211,17 @@ class Client:
                     "The bundle must be the one that is served: its net takes {} channels of {} and gives {} classes, "
                     "that of {} {} of {} and {}. Give another --bundle or model.".format(*wanted, self.url, *there)
                 )
+        if self._bundle is not None:
+            self._about = self._bundle.describe(found.version)
         return found
 
-    def _ask(self, which: Which, signature: str, value: NDArray | Sequence[bytes]) -> NDArray:
+    def _ask(self, signature: str, value: NDArray | Sequence[bytes]) -> NDArray:
         spec = self.metadata().signatures[signature]
         names = next(iter(spec.inputs)), next(iter(spec.outputs))
-        return self._backoff(lambda: self._transport.predict(which, signature, names[0], value, names[1]))
+        return self._backoff(lambda: self._transport.predict(self.which, signature, names[0], value, names[1]))
 
-    def _of_file(self, content: bytes, which: Which) -> NDArray[np.uint8]:
-        found = self._ask(which, ENCODED, [content])
+    def _of_file(self, content: bytes) -> NDArray[np.uint8]:
+        found = self._ask(ENCODED, [content])
         return of_png(found.flat[0] if found.size == 1 else b"", self.url)
 
     def _of_pixels(self, given: Given, metadata: Metadata, signature: str) -> NDArray[Any]:
@@ -229,7 +234,7 @@ class Client:
         while True:
             try:
                 if image.shape[0] * image.shape[1] <= most:
-                    return self._of_window(np.asarray(image[:, :]), self.which, metadata, signature, given.name)
+                    return self._of_window(np.asarray(image[:, :]), metadata, signature, given.name)
                 return self._of_parts(image, most, metadata, signature, given.name)
             except RequestError as error:
                 if not error.too_large or most <= smallest:
@@ -238,26 +243,27 @@ class Client:
                 self.max_pixels = min(self.max_pixels, most)
 
     def _of_parts(self, image: Picture, most: int, metadata: Metadata, signature: str, name: str) -> NDArray[Any]:
+        if self.which.version is None:  # all parts of one picture by one version
+            pinned = self.pinned()
+            return pinned._of_parts(image, most, pinned.metadata(), signature, name)
         geometry = self._geometry
         if most < geometry.min_tile**2:
             raise InputError(
                 f"A request must hold {geometry.min_tile}x{geometry.min_tile} px, the smallest part of a picture for a "
                 f"net of {geometry.depth} poolings; it may hold {most}. Allow more (max_pixels)"
-                f"{'' if self.description else ', or say the geometry of the net (bundle)'}."
+                f"{'' if self._about else ', or say the geometry of the net (bundle)'}."
             )
-        if self.description is None and not self._said:
-            self._said = True
+        if self._about is None and self._said.acquire(blocking=False):
             log.warning(
                 f"Large pictures are cut as for a net of up to {DEEPEST} poolings, with {geometry.halo} px around each "
-                "part; with its bundle it may be less. A deeper net needs its bundle."
+                "part; with the bundle that holds this version it may be less. A deeper net needs it."
             )
-        pinned = self if self.which.version is not None else self.pinned()  # one picture, one version
         grid = fit(geometry, (image.shape[0], image.shape[1]), most)
         shape = (*grid.shape, metadata.num_classes) if signature == PROBABILITIES else grid.shape
         result = np.empty(shape, np.float32 if signature == PROBABILITIES else np.uint8)
         for number in range(len(grid)):
             look()
-            found = self._of_window(grid.window(image, number), pinned.which, metadata, signature, name)
+            found = self._of_window(grid.window(image, number), metadata, signature, name)
             result[grid.place(number)] = grid.own(found, number)
         return result
 
@@ -268,27 +274,27 @@ class Client:
         Every server cuts a request into tiles of its own, from its first pixel on: so a part begins on the pooling
         grid. "same" has the wider halo, which is a multiple of that grid too, and so serves both.
         """
-        return Geometry(DEEPEST if self.description is None else self.description.geometry.depth, "same")
+        return Geometry(DEEPEST if self._about is None else self._about.geometry.depth, "same")
 
-    def _of_window(self, image: NDArray, which: Which, metadata: Metadata, signature: str, name: str) -> NDArray[Any]:
+    def _of_window(self, image: NDArray, metadata: Metadata, signature: str, name: str) -> NDArray[Any]:
         """Ask for (h, w, C) raw pixels in one request."""
         if image.dtype.kind == "f" and not np.isfinite(image).all():
             raise InputError(f"{name} holds values that are not finite (NaN or infinite). Replace them.")
         shape = image.shape[:2]
         # In JSON a pixel takes several bytes, and TF Serving has no numbers of 16 bits there: a PNG file instead.
         if signature == MASK and SCHEMES[urlsplit(self.url).scheme] == "rest" and metadata.takes_files:
-            return shaped(self._of_file(as_png(image), which), shape, np.uint8, self.url)
+            return shaped(self._of_file(as_png(image)), shape, np.uint8, self.url)
         whole = np.broadcast_to(image, (*shape, metadata.channels))[None]
         if signature == MASK:
-            return shaped(self._ask(which, MASK, whole), (1, *shape), np.uint8, self.url)[0]
-        found = self._ask(which, PROBABILITIES, whole)
+            return shaped(self._ask(MASK, whole), (1, *shape), np.uint8, self.url)[0]
+        found = self._ask(PROBABILITIES, whole)
         return shaped(found, (1, *shape, metadata.num_classes), np.float32, self.url)[0]
 
     def _measured(self, image: Picture, nodata: Sequence[float], name: str, metadata: Metadata) -> Picture:
         """See that the net takes an image; pixels without a measurement count as the mean where it is known."""
-        if self.description is not None:
-            self.description.normalisation.check(image, name)
-            return self.description.normalisation.measured(image, nodata)
+        if (about := self._about) is not None:
+            about.normalisation.check(image, name)
+            return about.normalisation.measured(image, nodata)
         unknown = (0.0,) * metadata.channels
         Normalisation(unknown, unknown, metadata.pixel_type).check(image, name)
         if nodata and nodata_samples(np.asarray(image[:, :]), nodata).any():
