@@ -14,7 +14,6 @@ from unet_tf.errors import InputError
 from unet_tf.serving.messages import AVAILABLE, CLASSES, from_tensor, to_spec, to_tensor
 from unet_tf.serving.transport import (
     Metadata,
-    RequestError,
     SignatureSpec,
     Which,
     closed,
@@ -130,7 +129,7 @@ class GrpcTransport:
         except ValueError as error:  # of a channel that was closed
             raise closed(self.url) from error
 
-    def _refused(self, code: str, words: str) -> RequestError:
+    def _refused(self, code: str, words: str) -> InputError:
         if code == "UNAVAILABLE":
             return unreachable(self.url, words)
         if code == "DEADLINE_EXCEEDED" and "Deadline Exceeded" in words:  # our own

@@ -23,6 +23,8 @@ from unet_tf.tiling import Picture
 
 FORMATS = ("PNG", "JPEG", "BMP")
 """Of picture files, as the signature `encoded` takes them."""
+MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
+"""What these begin with."""
 DEPTH = 24
 """Byte of a PNG file that says the bits of a value."""
 
@@ -33,7 +35,7 @@ class Given:
 
     Attributes:
         name: what to call it in an error.
-        content: of a picture file; None of other things.
+        content: of a picture file that might be sent as it is; None of other things.
         path: of a picture file; None of other things.
         image: (H, W) or (H, W, C) raw pixels; None of files.
         nodata: values of the image that stand for "no measurement".
@@ -68,7 +70,10 @@ class Given:
         if not channels.plain:
             return cls(str(path), path=path, channels=channels)
         try:
-            return cls(str(path), path.read_bytes(), path, channels=channels)
+            with path.open("rb") as file:
+                head = file.read(4)  # a TIFF may be larger than the memory
+                content = head + file.read() if head.startswith(MAGIC) else None
+            return cls(str(path), content, path, channels=channels)
         except OSError as error:
             raise InputError(
                 f"{path} cannot be read: {error.strerror}. Check the path and its permissions.", path

@@ -52,8 +52,12 @@ class RequestError(InputError):
         self.passing = code in PASSING and not self.too_large
 
 
-def unreachable(url: str, words: str) -> RequestError:
-    """Nobody answers."""
+def unreachable(url: str, words: str) -> InputError:
+    """Nobody answers, or none that is trusted, which no waiting mends."""
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return InputError(
+            f"{url} must have a certificate that is trusted; it has another. Give the file of those to trust (--ca)."
+        )
     return RequestError("UNAVAILABLE", f"{url} must be a server that answers; it does not ({words}).", unreachable=True)
 
 
