@@ -26,8 +26,8 @@ class Recorder:
     """A transport that notes what it is asked for."""
 
     def __init__(self, transport, most=None):
-        self._transport, self.asked, self.url, self.most_values = transport, [], transport.url, transport.most_values
-        self._most = most
+        self._transport, self.asked, self.url, self._most = transport, [], transport.url, most
+        self.most_values, self.in_json = transport.most_values, transport.in_json
 
     def predict(self, which, signature, name, value, output):
         self.asked.append((which, signature, value))

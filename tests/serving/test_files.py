@@ -113,7 +113,8 @@ class Leaving:
 
     def __init__(self, transport, answers, ready):
         self._transport, self._left, self._ready = transport, answers, ready
-        self.url, self.most_values, self.close = transport.url, transport.most_values, transport.close
+        self.url, self.close = transport.url, transport.close
+        self.most_values, self.in_json = transport.most_values, transport.in_json
         self.metadata = transport.metadata
 
     def predict(self, *asked):
@@ -257,6 +258,12 @@ def test_what_does_not_fit_together_is_said(call, tmp_path, arguments, words):
     code, _, err = call(*arguments, "--out", tmp_path / "out")
     assert code == 1
     assert words in err.replace("\n", " ")
+
+
+def test_a_run_beside_a_server_is_no_folder_of_pictures(call, net_bundles, tmp_path):
+    code, _, err = call(net_bundles["grey"], "a.png", "--server", "http://127.0.0.1:1", "--out", tmp_path / "out")
+    assert code == 1
+    assert "no RUN is given" in err
 
 
 def test_a_map_or_array_is_refused_with_a_server(call, tmp_path):

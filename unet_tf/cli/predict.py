@@ -225,9 +225,16 @@ def _predict_served(
     server: str, model: str, asked: dict[str, Any], inputs: list[str], out: Path, extras: dict[str, Any]
 ) -> None:
     """Send pictures to a server."""
+    from unet_tf.edge.description import BUNDLE_DESCRIPTION
+    from unet_tf.run import Run
     from unet_tf.serving.client import Client
     from unet_tf.serving.files import predict_served
 
+    if any(Path(inputs[0], name).is_file() for name in (Run.CONFIG, BUNDLE_DESCRIPTION)):
+        raise InputError(
+            f"With --server no RUN is given, and {inputs[0]} is a run or a bundle. Leave it out; a bundle that is "
+            "served is given with --bundle."
+        )
     with show_log(), working(AGAIN) as bars, Client(server, model, **asked) as client:
         counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_pixels": bars.count_pixels}
         outcome = predict_served(client, inputs, out, **extras, **counters)

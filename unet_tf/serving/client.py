@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,9 @@ from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES, Bundle
 from unet_tf.geometry import Geometry
 from unet_tf.serving.backoff import Backoff
+from unet_tf.serving.connect import connect
 from unet_tf.serving.sending import Given, as_png, of_png, shaped
-from unet_tf.serving.transport import Metadata, RequestError, Transport, Which
+from unet_tf.serving.transport import Metadata, RequestError, Which
 from unet_tf.tiling import Picture, fit
 from unet_tf.utils.signals import look
 
@@ -33,7 +33,6 @@ MOST_PIXELS = 1 << 24
 DEEPEST = 6
 """Poolings of the deepest net whose pictures can be cut without its bundle. A seventh would take twice the halo, and
 already this one, 448 px to each side, makes 1.6 times the pixels of a large picture to compute."""
-SCHEMES = {"http": "rest", "https": "rest", "grpc": "grpc", "grpcs": "grpc"}
 
 
 class Client:
@@ -101,7 +100,7 @@ class Client:
         self.description: Description | None = None if self._bundle is None else self._bundle.description
         self._about: Description | None = None  # of the version that answers
         self.channels = ALL if self.description is None else self.description.channels
-        self._transport = _transport(url, timeout, ca)
+        self._transport = connect(url, timeout, ca)
         self.url = self._transport.url
         self._backoff = backoff or Backoff(retries)
         self._lock = threading.Lock()
@@ -282,7 +281,7 @@ class Client:
             raise InputError(f"{name} holds values that are not finite (NaN or infinite). Replace them.")
         shape = image.shape[:2]
         # In JSON a pixel takes several bytes, and TF Serving has no numbers of 16 bits there: a PNG file instead.
-        if signature == MASK and SCHEMES[urlsplit(self.url).scheme] == "rest" and metadata.takes_files:
+        if signature == MASK and self._transport.in_json and metadata.takes_files:
             return shaped(self._of_file(as_png(image)), shape, np.uint8, self.url)
         whole = np.broadcast_to(image, (*shape, metadata.channels))[None]
         if signature == MASK:
@@ -304,27 +303,3 @@ class Client:
                 "are counted so in any case."
             )
         return image
-
-
-def _transport(url: str, timeout: float, ca: str | Path | None) -> Transport:
-    """The protocol that the address names."""
-    try:
-        parts = urlsplit(url)
-        known = SCHEMES.get(parts.scheme) if parts.hostname and (parts.port is None or parts.port > 0) else None
-    except ValueError:  # a port that is none
-        known = None
-    if known is None:
-        raise InputError(
-            "The address of a server is http://HOST:8501 or grpc://HOST:8500, or https:// and grpcs://; received "
-            f"{url!r}."
-        )
-    try:
-        if known == "rest":
-            from unet_tf.serving.rest_client import RestTransport
-
-            return RestTransport(url, timeout, ca)
-        from unet_tf.serving.grpc_client import GrpcTransport
-
-        return GrpcTransport(url, timeout, ca)
-    except ImportError as error:
-        raise InputError(f"A client needs {error.name}: pip install 'unet-tf[client]'.") from error

@@ -50,6 +50,7 @@ class GrpcTransport:
 
     Attributes:
         url: the same, without a password.
+        in_json: whether numbers travel as text.
         most_values: numbers of one tensor; a message may have 2 GB.
 
     Raises:
@@ -57,6 +58,7 @@ class GrpcTransport:
     """
 
     most_values = 1 << 27
+    in_json = False
 
     def __init__(self, url: str, timeout: float, ca: str | Path | None = None) -> None:
         parts = urlsplit(url)

@@ -50,6 +50,7 @@ class RestTransport:
 
     Attributes:
         url: the same, without a password.
+        in_json: whether numbers travel as text.
         most_values: numbers of one tensor; as JSON, and as objects of Python, they take 10 to 50 bytes each.
 
     Raises:
@@ -57,6 +58,7 @@ class RestTransport:
     """
 
     most_values = 1 << 22
+    in_json = True
 
     def __init__(self, url: str, timeout: float, ca: str | Path | None = None) -> None:
         self.url, self._timeout = shown(url), timeout

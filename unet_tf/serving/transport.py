@@ -171,6 +171,8 @@ class Transport(Protocol):
     url: str
     most_values: int
     """Numbers of one tensor that it carries well."""
+    in_json: bool
+    """Whether numbers travel as text, of several bytes each."""
 
     def predict(
         self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str
