@@ -10,6 +10,7 @@ from unet_tf import InputError, Run, add_version, export, predict, verify
 from unet_tf.exporting import add_version as module
 from unet_tf.exporting.bundle import Bundle, unlike
 from unet_tf.exporting.parity import bundled_net
+from unet_tf.serving.models import Model
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,15 @@ def test_a_version_that_another_call_added_meanwhile_is_said(own, run):
 def test_what_is_no_bundle_is_refused(run, tmp_path, wrong):
     with pytest.raises(InputError, match="is no bundle"):
         add_version(run, run.path if wrong == "run" else tmp_path / "none")
+
+
+def test_a_server_takes_a_version_up_and_goes_back_where_its_folder_is_removed(own, run):
+    served = Model("unet", own / "saved_model")
+    served.refresh()
+    assert served.newest == 1
+    add_version(run, own)
+    served.refresh()
+    assert served.newest == 2
+    shutil.rmtree(own / "saved_model/2")
+    served.refresh()
+    assert served.newest == 1

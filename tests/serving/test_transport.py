@@ -96,6 +96,8 @@ def test_words_of_a_server_are_cut_and_on_one_line():
         ("SERVER: Received message larger than max (9 vs. 4)", True),
         ("OOM when allocating tensor with shape[1]", True),
         ("A request may have 200,000 pixels; this one has 208,000. Send a part of it.", True),
+        ("The memory does not hold this request. Send a smaller picture.", True),
+        ("All requests together may have 536,870,912 bytes. Try again later.", False),
         ("64 requests wait already, as many as may. Try again later.", False),
     ],
 )

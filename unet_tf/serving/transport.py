@@ -15,7 +15,7 @@ from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES
 
 PASSING = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 """Codes of what may go well a little later."""
-TOO_LARGE = re.compile(r"larger than max|OOM when allocating|may have [\d,]+ (pixels|bytes)|Send a smaller picture")
+TOO_LARGE = re.compile(r"larger than max|OOM when allocating|(A|of a) request may have [\d,]+|Send a smaller picture")
 """What gRPC says of a message, TensorFlow of its memory, and `unet-tf serve` of its limits."""
 REMEDIES = {
     "NOT_FOUND": "Check the name of the model, the version or label, and the port.",
