@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from unet_tf import InputError, Run, add_version, export, predict, verify
+from unet_tf.cli.commands import main
 from unet_tf.exporting import add_version as module
 from unet_tf.exporting.bundle import Bundle, unlike
 from unet_tf.exporting.parity import bundled_net
@@ -157,3 +159,34 @@ def test_a_server_takes_a_version_up_and_goes_back_where_its_folder_is_removed(o
     shutil.rmtree(own / "saved_model/2")
     served.refresh()
     assert served.newest == 1
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run the command line here: (exit code, stdout, stderr)."""
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["unet-tf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, *capfd.readouterr()
+
+    return run_here
+
+
+def test_the_command_adds_a_version_and_verifies_all(own, run, call):
+    code, out, err = call("export", run.path, "--out", own, "--add-version")
+    assert (code, err) == (0, "")
+    assert f"Added: {own / 'saved_model/2'}; to take it back, remove that folder." in " ".join(out.split())
+    code, out, _ = call("verify", own)
+    assert code == 0
+    assert "saved_model/1" in out
+    assert "saved_model/2" in out
+
+
+@pytest.mark.parametrize("option", [("--tile", "64"), ("--bfloat16",), ("--variants", ""), ("--max-iou-drop", "0.5")])
+def test_what_is_of_a_whole_export_is_refused(own, run, call, option):
+    code, _, err = call("export", run.path, "--out", own, "--add-version", *option)
+    assert code == 1
+    assert "--add-version writes a SavedModel alone" in err
+    assert versions(own) == ["1"]
