@@ -16,7 +16,8 @@ from unet_tf.data.nodata import declared_nodata, nodata_of
 from unet_tf.edge import __main__ as edge
 from unet_tf.errors import InputError
 from unet_tf.exporting.encoded import decoded
-from unet_tf.prediction import files, large, outputs
+from unet_tf.prediction import files, large
+from unet_tf.prediction import predict as loading
 from unet_tf.prediction.predictor import Predictor
 
 RUN = "tests/saved/run_0_1"
@@ -40,7 +41,7 @@ def predictor():
 @pytest.fixture
 def seen(predictor, monkeypatch):
     """The predictor, in the place of the run's own."""
-    for module in (files, outputs, large):
+    for module in (files, loading, large):
         monkeypatch.setattr(module, "predictor_for", lambda net, model: predictor)
     return predictor
 

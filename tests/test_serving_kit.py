@@ -197,8 +197,8 @@ OPS_OF_TF_2_12 = """
     StaticRegexFullMatch StridedSlice StringJoin Sub Sum TakeDataset TensorDataset TensorListFromTensor
     TensorListGetItem TensorListReserve TensorListSetItem TensorListStack Transpose Unpack VarHandleOp Where While
 """.split()
-"""Known to TensorFlow 2.12.0 and to each version since: their names are in the wheels' lists of ops. All but DecodeImage
-(not in 2.2, in 2.4) and DisableCopyOnRead (not in 2.8, in 2.12) are in 2.2.0 too."""
+"""Known to TensorFlow 2.12.0 and to each version since: their names are in the wheels' lists of ops. All but
+DecodeImage (not in 2.2, in 2.4) and DisableCopyOnRead (not in 2.8, in 2.12) are in 2.2.0 too."""
 
 
 def test_an_exported_graph_has_ops_alone_that_servers_of_the_last_years_know(bundle):

@@ -17,6 +17,7 @@ from .evaluation.comparison import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.metrics import MeanIoU as MeanIoU
 from .evaluation.metrics import scores as scores
+from .exporting.add_version import add_version as add_version
 from .exporting.export import export as export
 from .exporting.verify import verify as verify
 from .figures.architecture import draw_architecture as draw_architecture
@@ -39,6 +40,7 @@ from .prediction.predict import predict as predict
 from .prediction.predictor import Predictor as Predictor
 from .prediction.suggest import suggest as suggest
 from .run import Run as Run
+from .serving.client import Client as Client
 from .synthetic.cells import generate_cells as generate_cells
 from .synthetic.cracks import generate_cracks as generate_cracks
 from .synthetic.crops import generate_crops as generate_crops

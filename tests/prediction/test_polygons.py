@@ -20,10 +20,10 @@ from unet_tf.annotations.read_vector_map import read_vector_map
 from unet_tf.data.drawing import overlay
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
-from unet_tf.prediction.files import OLDER, SETTINGS
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.polygons import MAPS, WRITERS, parse_polygons
 from unet_tf.prediction.predictor import Predictor
+from unet_tf.prediction.record import OLDER, SETTINGS
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 ALL = tuple(kind for kind in WRITERS if kind not in MAPS)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from unet_tf.evaluation.compared import Comparison
     from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.planning.findings import Findings
-    from unet_tf.prediction.files import Outcome
+    from unet_tf.prediction.record import Outcome
     from unet_tf.prediction.suggest import Suggestions
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)

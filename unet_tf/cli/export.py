@@ -11,6 +11,7 @@ from unet_tf.cli.app import RunFolder, app
 from unet_tf.cli.console import console, errors, literal, print_table, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
+from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
 from unet_tf.utils.stderr import quiet_tensorflow
 
@@ -18,11 +19,12 @@ from unet_tf.utils.stderr import quiet_tensorflow
 @app.command(
     epilog="Examples:\n\nunet-tf export runs/cells --out bundles/cells\n\n"
     "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells\n\n"
-    "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)"
+    "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)\n\n"
+    "unet-tf export runs/cells2 --out bundles/cells --add-version"
 )
 def export(
     run: RunFolder,
-    out: Annotated[Path, typer.Option(help="The bundle, a new folder.")],
+    out: Annotated[Path, typer.Option(help="The bundle, a new folder; with --add-version one that stands.")],
     tile: Annotated[
         int | None,
         typer.Option(
@@ -37,6 +39,15 @@ def export(
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
     ] = MAX_IOU_DROP,
+    add_version: Annotated[
+        bool,
+        typer.Option(
+            "--add-version",
+            help="Add the SavedModel of this run to a bundle that stands, as its next version, saved_model/2: servers "
+            "take it up at once, and whole. The run must have the classes, channels, pixel type and kind of masks of "
+            "the bundle. TFLite files, model.keras, card and report stay those of version 1.",
+        ),
+    ] = False,
 ) -> None:
     """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras.
 
@@ -46,6 +57,20 @@ def export(
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
+    if add_version:
+        if tile is not None or bfloat16 or variants != ",".join(TFLITE) or max_iou_drop != MAX_IOU_DROP:
+            raise InputError(
+                "--add-version writes a SavedModel alone, by the rules of the bundle: leave out --tile, --variants, "
+                "--bfloat16 and --max-iou-drop, or export to another --out."
+            )
+        with working() as bars:
+            report = unet_tf.add_version(run, out, data=data, on_step=bars.step, on_image=bars.counter("pictures"))
+        print_table(bundle_rows(report))
+        name = next(iter(report["artefacts"]))
+        console.print(
+            f"On {report['pictures']}. Added: {literal(str(out / name))}; to take it back, remove that folder."
+        )
+        return
     names = [name.strip() for name in variants.split(",") if name.strip()]
     with show_log(), working() as bars:
         report = unet_tf.export(
@@ -77,7 +102,8 @@ def verify(
     with working() as bars:
         found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"), **settings)
     if found.report is not None:
-        print_table(bundle_rows(found.report))
+        for report in (found.report, *found.versions.values()):
+            print_table(bundle_rows(report))
         console.print(f"On {found.report['pictures']}.")
     for fault in found.faults:
         errors.print(f"[bold red]Fault:[/] {literal(fault)}")

@@ -20,6 +20,9 @@ from unet_tf.cli.console import (
 from unet_tf.errors import InputError
 from unet_tf.utils.stderr import quiet_tensorflow
 
+SERVER = "A net that is served"
+"""Of the help: what is said beside --server."""
+
 
 @app.command(
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
@@ -28,13 +31,12 @@ from unet_tf.utils.stderr import quiet_tensorflow
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
     "unet-tf predict runs/folds scans/ --out masks/  (the mean of the nets of a cross-validation)\n\n"
     "unet-tf predict runs/roofs scene.tif --out roofs.tif  (a GeoTIFF of any size to a map that lies on it)\n\n"
-    "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8\n\n"
+    "unet-tf predict --server http://gpu:8501 scans/ --out masks/ --bundle bundles/cells  (a net that is served)"
 )
 def predict(
-    run: RunFolder,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(help="Picture files, folders of them, patterns; or a zarr array.", metavar="INPUT..."),
+    run: Annotated[
+        str, typer.Argument(help="Folder that train filled, or a bundle; with --server the first INPUT.", metavar="RUN")
     ],
     out: Annotated[
         Path,
@@ -44,6 +46,12 @@ def predict(
             "of class ids in its coordinate system, 255 where it has no measurement."
         ),
     ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Picture files, folders of them, patterns; or a zarr array.", metavar="INPUT...", show_default=False
+        ),
+    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -99,8 +107,66 @@ def predict(
     chunk: Annotated[
         int | None, typer.Option(help="Largest side of a chunk of NAME.zarr or of a map, pixels.", show_default="2048")
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask a server, TF Serving or unet-tf serve: http://HOST:8501 or grpc://HOST:8500, https:// or "
+            "grpcs:// with TLS. RUN is not given then.",
+            show_default="none: this machine",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Its name there.", rich_help_panel=SERVER)] = "unet",
+    model_version: Annotated[
+        int | None, typer.Option(help="Its version.", show_default="the newest", rich_help_panel=SERVER)
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Label of a version, such as stable.", rich_help_panel=SERVER)
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="The bundle that is served, to draw masks as it learnt them and to cut large pictures with less "
+            "overlap.",
+            show_default="none: class ids with a colour table",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    in_flight: Annotated[int, typer.Option(help="Pictures at once.", rich_help_panel=SERVER)] = 4,
+    timeout: Annotated[float, typer.Option(help="Seconds for an answer.", rich_help_panel=SERVER)] = 120,
+    retries: Annotated[
+        int,
+        typer.Option(
+            help="How often a request is sent again, later and later, where the server is away or busy.",
+            rich_help_panel=SERVER,
+        ),
+    ] = 8,
+    max_pixels: Annotated[int, typer.Option(help="Of a request; larger pictures are cut.", rich_help_panel=SERVER)] = 1
+    << 24,
+    ca: Annotated[
+        Path | None, typer.Option(help="File of certificates to trust with TLS.", rich_help_panel=SERVER)
+    ] = None,
 ) -> None:
     """Write a mask for each picture, or for an array or map of any size. What is done is not done again."""
+    extras: dict[str, Any] = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
+    extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
+    if server is not None:
+        here = {
+            "--memory": memory, "--tta": tta != "none", "--shard": shard, "--scheduler": scheduler, "--axes": axes,
+            "--chunk": chunk, "--uncertainty": uncertainty, "--threshold": threshold,
+        }  # fmt: skip
+        _refuse_with_server([name for name, value in here.items() if value], out)
+        asked = {"version": model_version, "label": label, "timeout": timeout, "retries": retries, "bundle": bundle}
+        asked |= {"max_pixels": max_pixels, "ca": ca}
+        extras |= {"min_area": min_area, "overwrite": overwrite, "in_flight": in_flight}
+        _predict_served(server, model, asked, [run, *(inputs or [])], out, extras)
+        return
+    if not inputs:
+        raise InputError(
+            "RUN and INPUT must be given: unet-tf predict RUN INPUT... --out DIR, or --server URL INPUT..."
+        )
+    if model_version is not None or label or bundle:
+        raise InputError("--model-version, --label and --bundle are for a net that is served: give --server URL.")
     quiet_tensorflow()
     import unet_tf
     from unet_tf.data.pictures import TIFF
@@ -112,8 +178,6 @@ def predict(
 
     shared: dict[str, Any] = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler}
     shared |= {"overwrite": overwrite, "threshold": threshold}
-    extras = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
-    extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel, "uncertainty": uncertainty}
     is_map = out.suffix.lower() in TIFF
     if is_map or out.suffix == ".zarr":
         kinds = parse_polygons(polygons, simplify, subpixel)
@@ -153,8 +217,10 @@ def predict(
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
     with show_log(), working(AGAIN) as bars:
-        counters = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
-        outcome = unet_tf.predict_files(run, inputs, out, min_area=min_area, **extras, **shared, **counters)  # type: ignore[arg-type]
+        counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
+        outcome = unet_tf.predict_files(
+            run, inputs, out, min_area=min_area, uncertainty=uncertainty, **extras, **shared, **counters
+        )  # type: ignore[arg-type]
     print_outcome(outcome, out, bars.speed)
     if outcome.failed:
         raise typer.Exit(1)
@@ -188,4 +254,41 @@ def suggest(
         found = unet_tf.suggest(run, inputs, count, out, memory, bars.counter("pictures"))
     print_suggestions(found, out)
     if found.failed:
+        raise typer.Exit(1)
+
+
+def _refuse_with_server(given: list[str], out: Path) -> None:
+    """Raise InputError for what a net behind a server cannot do."""
+    from unet_tf.data.pictures import TIFF
+
+    if given:
+        raise InputError(
+            f"With --server the net computes elsewhere, and {', '.join(given)} cannot be said. Leave it out, or give a "
+            "run instead."
+        )
+    if out.suffix.lower() in (".zarr", *TIFF):
+        raise InputError(
+            f"With --server, --out must be a folder of masks; received {out}. Give a run for arrays and maps."
+        )
+
+
+def _predict_served(
+    server: str, model: str, asked: dict[str, Any], inputs: list[str], out: Path, extras: dict[str, Any]
+) -> None:
+    """Send pictures to a server."""
+    from unet_tf.edge.description import BUNDLE_DESCRIPTION
+    from unet_tf.run import Run
+    from unet_tf.serving.client import Client
+    from unet_tf.serving.files import predict_served
+
+    if any(Path(inputs[0], name).is_file() for name in (Run.CONFIG, BUNDLE_DESCRIPTION)):
+        raise InputError(
+            f"With --server no RUN is given, and {inputs[0]} is a run or a bundle. Leave it out; a bundle that is "
+            "served is given with --bundle."
+        )
+    with show_log(), working(AGAIN) as bars, Client(server, model, **asked) as client:
+        counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_pixels": bars.count_pixels}
+        outcome = predict_served(client, inputs, out, **extras, **counters)
+    print_outcome(outcome, out, bars.speed)
+    if outcome.failed:
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description, StoredDescription
@@ -19,6 +20,12 @@ MAX_IOU_DROP = 0.01
 STATIC_TILE = 576
 """Largest side of a static tile, pixels, where nothing else is said: LiteRT takes about 450 bytes a pixel beside the
 activations, which is 150 MB."""
+MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
+"""Names of the signatures of a SavedModel."""
+VERSIONS, OWN = "saved_model", "assets.extra"
+"""The folder of the versions; and, within a version, that of files which TF Serving does not read."""
+ADDING = ".adding-"
+"""What the name of a folder in a bundle begins with in which a version is written that has not its place yet."""
 DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
 
 
@@ -52,33 +59,117 @@ class Bundle:
         file = self.path / DESCRIPTION
         if not file.is_file():
             raise InputError(f"{path} is no bundle: it has no {DESCRIPTION}. Give the folder that export --out made.")
-        stored = read_json(file, StoredBundle, "Export again.")
-        try:
-            self.description, self.sha256 = Description.restore(stored), stored["sha256"]
-        except ValueError as error:
-            raise InputError(f"{file} is damaged or of another version: {error}. Export again.", file) from error
-        if strangers := [name for name in self.sha256 if Path(name).is_absolute() or ".." in Path(name).parts]:
-            raise InputError(f"{file} is damaged: it must name files of its folder; it names {strangers[0]!r}.", file)
+        self.description, self.sha256 = _read(file)
 
     def faults(self) -> list[str]:
         """Say what is not as it was written, a sentence a file."""
-        found = hashes(self.path)
-        words = [f"{name} is missing." for name in self.sha256 if name not in found]
-        for name, hash in found.items():
-            if name not in self.sha256:
-                words.append(f"{name} came in after the export.")
-            elif hash != self.sha256[name]:
-                words.append(f"{name} was changed after the export.")
+        versions = self.versions()
+        apart = tuple(f"{one.name}/" for one in versions)
+        found = {name: hash for name, hash in hashes(self.path).items() if not name.startswith((*apart, ADDING))}
+        words = _differences(self.sha256, found)
+        for one in versions:
+            words += [
+                f"{one.name}/{said}" for said in _differences(one.sha256, hashes(one.path, f"{OWN}/{DESCRIPTION}"))
+            ]
+            words += [
+                f"{one.name} must be a net of the same kind: {said}."
+                for said in unlike(self.description, one.description)
+            ]
         return sorted(words)
+
+    def versions(self) -> list[Version]:
+        """Give the versions that were added after the export, in order.
+
+        Raises:
+            InputError: what one says of itself is damaged.
+        """
+        numbers = [int(path.name) for path in (self.path / VERSIONS).glob("*") if path.name.isdecimal()]
+        return [
+            Version.open(self.path, number)
+            for number in sorted(numbers)
+            if (self.path / VERSIONS / str(number) / OWN / DESCRIPTION).is_file()
+        ]
+
+    def describe(self, version: int) -> Description | None:
+        """Say what is known of a version: None where it is none of this bundle."""
+        if f"{VERSIONS}/{version}" == SAVED_MODEL:
+            return self.description
+        return next((one.description for one in self.versions() if one.number == version), None)
 
     def artefacts(self) -> list[str]:
         """Name the nets in it, in the order of the report."""
         return [name for name in NETS if any(file == name or file.startswith(f"{name}/") for file in self.sha256)]
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of all files below a folder but `bundle.json`, by name."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DESCRIPTION)
+@dataclass(frozen=True)
+class Version:
+    """A version that was added to a bundle: a folder that says everything of itself, and came in by one rename.
+
+    Attributes:
+        number: its own.
+        path: of its folder.
+        description: of its net.
+        sha256: of each of its files but that which holds them, by name.
+    """
+
+    number: int
+    path: Path
+    description: Description
+    sha256: dict[str, str]
+
+    @classmethod
+    def open(cls, bundle: Path, number: int) -> Version:
+        """Read what a version says of itself.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = bundle / VERSIONS / str(number)
+        return cls(number, path, *_read(path / OWN / DESCRIPTION))
+
+    @property
+    def name(self) -> str:
+        """Its folder in the bundle."""
+        return f"{VERSIONS}/{self.number}"
+
+
+def unlike(first: Description, second: Description) -> list[str]:
+    """Say in which ways two nets are not of the same kind, as versions of one model have to be."""
+    pairs = {
+        "classes": (first.classes, second.classes),
+        "channels": (first.normalisation.channels, second.normalisation.channels),
+        "pixel type": (first.normalisation.dtype, second.normalisation.dtype),
+        "channels of files": tuple((c.picked, c.suffixes, c.context) for c in (first.channels, second.channels)),
+        "masks": tuple((m.kind, m.values, m.colours, m.inverted, m.border) for m in (first.masks, second.masks)),
+    }
+    return [f"{name} {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
+
+
+def _read(file: Path) -> tuple[Description, dict[str, str]]:
+    """What a net says of itself, and the SHA-256 of files."""
+    stored = read_json(file, StoredBundle, "Export again.")
+    try:
+        description, sha256 = Description.restore(stored), stored["sha256"]
+    except ValueError as error:
+        raise InputError(f"{file} is damaged or of another version: {error}. Export again.", file) from error
+    if strangers := [name for name in sha256 if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise InputError(f"{file} is damaged: it must name files of its folder; it names {strangers[0]!r}.", file)
+    return description, sha256
+
+
+def _differences(written: dict[str, str], found: dict[str, str]) -> list[str]:
+    words = [f"{name} is missing." for name in written if name not in found]
+    for name, hash in found.items():
+        if name not in written:
+            words.append(f"{name} came in after the export.")
+        elif hash != written[name]:
+            words.append(f"{name} was changed after the export.")
+    return words
+
+
+def hashes(folder: Path, but: str = DESCRIPTION) -> dict[str, str]:
+    """SHA-256 of all files below a folder but one, by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / but)
     return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
 
 

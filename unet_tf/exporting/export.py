@@ -136,18 +136,18 @@ def export(
     if tile is not None:
         run.geometry.tile_step(tile)  # raises where it is not legal
     with stoppable():
-        model = _model(run, "float32")
+        model = model_of(run, "float32")
         first = run.first if isinstance(run, Folds) else run
-        material = _material(first, data, tile, bfloat16 or not set(variants) <= {"float32"})
-        description = _describe(run, tile or static_tile(first, material.sides), max_iou_drop)
-        with replacing(out) as temporary, _refusals_in_words(out):
+        material = material_of(first, data, tile, bfloat16 or not set(variants) <= {"float32"})
+        description = describe(run, tile or static_tile(first, material.sides), max_iou_drop)
+        with replacing(out) as temporary, refusals_in_words(out):
             _write_nets(temporary, run, first, model, description, material, variants, bfloat16, on_step)
             on_step("comparing with Keras")
             nets = {name: bundled_net(temporary, name, description) for name in NETS if (temporary / name).exists()}
-            tallies = _judged(nets, model, description, material.validation, on_image)
+            tallies = judged(nets, model, description, material.validation, on_image)
             on_step("timing")
             judged_on = judged_on_words(run, len(material.validation))
-            report = _report(temporary, description, tallies, milliseconds(nets, description), judged_on)
+            report = report_of(temporary, description, tallies, milliseconds(nets, description), judged_on)
             (temporary / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
             write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
             card = model_card(out.name, description, report)
@@ -173,10 +173,10 @@ def _write_nets(
     on_step("SavedModel")
     if words := why_not_encoded(description.normalisation, description.channels):
         log.warning(f"The SavedModel has no signature `encoded` for picture files: {words}.")
-    _write_saved_model(net, description, folder / SAVED_MODEL)
+    write_version(net, description, folder / SAVED_MODEL)
     look()
     if bfloat16:
-        _write_saved_model(folded(_model(run, "bfloat16")), description, folder / SAVED_MODEL_BFLOAT16)
+        write_version(folded(model_of(run, "bfloat16")), description, folder / SAVED_MODEL_BFLOAT16)
         look()
     model.save(folder / KERAS)
     look()
@@ -184,7 +184,7 @@ def _write_nets(
     write_tflite(net, description, variants, windows, folder, lambda name: on_step(f"TFLite {name}"))
 
 
-def _judged(
+def judged(
     nets: dict[str, Predict],
     model: keras.Model,
     description: Description,
@@ -217,7 +217,7 @@ def _judged(
 
 
 @contextmanager
-def _refusals_in_words(out: Path) -> Iterator[None]:
+def refusals_in_words(out: Path) -> Iterator[None]:
     """Say it as an InputError where TensorFlow's own file system cannot write."""
     try:
         yield
@@ -232,10 +232,10 @@ def _checked(variants: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in TFLITE if name in variants)
 
 
-def _model(run: Run | Folds, precision: str) -> keras.Model:
+def model_of(run: Run | Folds, precision: str) -> keras.Model:
     """The best net, rebuilt where it was trained in another precision; of several, their mean."""
     if isinstance(run, Folds):
-        return run.averaged({name: _model(one, precision) for name, one in run.runs.items()})
+        return run.averaged({name: model_of(one, precision) for name, one in run.runs.items()})
     if run.plan.precision == precision:
         return run.model
     model = replace(run.plan, precision=precision).build(run.normalisation.channels)
@@ -243,7 +243,7 @@ def _model(run: Run | Folds, precision: str) -> keras.Model:
     return model
 
 
-def _material(run: Run, data: str | Path | None, tile: int | None, needed: bool) -> Material:
+def material_of(run: Run, data: str | Path | None, tile: int | None, needed: bool) -> Material:
     """What the export takes of the pictures of a run; nothing where they are gone and not needed."""
     folder = run.data if data is None else Path(data)
     if folder.is_dir():
@@ -256,7 +256,8 @@ def _material(run: Run, data: str | Path | None, tile: int | None, needed: bool)
     )
 
 
-def _describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
+def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
+    """Put together what a runtime has to know of the net of a run, or of the mean of several."""
     nets = len(run.runs) if isinstance(run, Folds) else 1
     trained = run.learnt() if isinstance(run, Folds) else run.files("train")
     training, validation = sorted(trained), run.files("val") - trained
@@ -285,7 +286,8 @@ def _scores(run: Run) -> TrainedScores:
     return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
 
 
-def _write_saved_model(model: keras.Model, description: Description, path: Path) -> None:
+def write_version(model: keras.Model, description: Description, path: Path) -> None:
+    """Write a SavedModel of a folded net with its signatures and the requests that warm it up."""
     geometry, normalisation = description.geometry, description.normalisation
     how = description.channels, description.calibration
     functions = signatures(model, normalisation, geometry, default_tile(geometry), *how)
@@ -293,7 +295,7 @@ def _write_saved_model(model: keras.Model, description: Description, path: Path)
     write_warmup(path, noise(description, (WARMUP_SIDE, WARMUP_SIDE)), functions)
 
 
-def _report(
+def report_of(
     folder: Path,
     description: Description,
     tallies: dict[str, Tally],

@@ -22,7 +22,7 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.evaluation.tables import ComparisonReport, ExportedNet
-from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
+from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE, VERSIONS
 from unet_tf.exporting.saved_model import PROBABILITIES
 from unet_tf.model.calibration import HALF, label_of
 from unet_tf.model.ensemble import probabilities_of
@@ -173,11 +173,12 @@ def broken(tallies: dict[str, Tally]) -> list[str]:
 
 
 def inexact(tallies: dict[str, Tally]) -> list[str]:
-    """Say which nets of `EXACT` differ from Keras by more than they may."""
+    """Say which nets of `EXACT`, and versions of the SavedModel, differ from Keras by more than they may."""
+    bounds = {name: EXACT.get(SAVED_MODEL if name.startswith(f"{VERSIONS}/") else name) for name in tallies}
     return [
         f"{name} differs from Keras by {tallies[name].difference:.1e} in probability, and may by {bound:.0e}."
-        for name, bound in EXACT.items()
-        if name in tallies and not tallies[name].difference <= bound
+        for name, bound in bounds.items()
+        if bound is not None and not tallies[name].difference <= bound
     ]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.channels import Channels
 from unet_tf.data.normalisation import Normalisation
+from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES
 from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import HALF, PLAIN, Calibration
@@ -19,8 +20,6 @@ from unet_tf.model.ensemble import parts_of, probabilities_of
 
 Net = Callable[[tf.Tensor], tf.Tensor]
 
-MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
-"""Names of the signatures."""
 PICTURES = ("uint8", "uint16")
 """Pixel types that picture files decode to in a graph."""
 WARMUP = "assets.extra/tf_serving_warmup_requests"

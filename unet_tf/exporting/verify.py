@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from unet_tf.config import TrainConfig, naming_changes
 from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.layout import ANY, find_named
 from unet_tf.data.naming import Naming
+from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import ComparisonReport
-from unet_tf.exporting.bundle import DESCRIPTION, KERAS, TFLITE, Bundle
+from unet_tf.exporting.bundle import DESCRIPTION, KERAS, OWN, TFLITE, Bundle
 from unet_tf.exporting.parity import (
     Example,
+    Predict,
     broken,
     bundled_net,
     compare,
@@ -42,10 +44,12 @@ class Verification:
     Attributes:
         faults: what is wrong, in words; empty where nothing is.
         report: as `report.json` of a bundle, without sizes and times; None where files are not as exported.
+        versions: the same of each version that was added after the export, by its folder.
     """
 
     faults: list[str]
     report: ComparisonReport | None = None
+    versions: dict[str, ComparisonReport] = field(default_factory=dict)
 
 
 def verify(
@@ -56,6 +60,8 @@ def verify(
 ) -> Verification:
     """Check the files of a bundle, then run each of its nets and Keras on the same pictures.
 
+    A version that was added (`unet_tf.add_version`) is held against the net of Keras that came with it.
+
     Args:
         bundle: the folder that `export` filled.
         data: folder of images and masks, as `unet_tf.train` takes it, folder of pictures, or a picture; None for noise
@@ -64,10 +70,10 @@ def verify(
         **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of the data (`TrainConfig`).
 
     Returns:
-        A fault for each file that is missing, changed or new, and for each TFLite file whose own description is not
-        that of `bundle.json`. If there is none: one for each net that gives NaN or infinity; for each net of
-        `unet_tf.exporting.parity.EXACT` that differs from Keras by more than it may; where the pictures have masks,
-        for each net that loses more mean IoU than the export allowed.
+        A fault for each file that is missing, changed or new, for each version of another kind, and for each TFLite
+        file whose own description is not that of `bundle.json`. If there is none: one for each net that gives NaN or
+        infinity; for each net of `unet_tf.exporting.parity.EXACT` that differs from Keras by more than it may; where
+        the pictures have masks, for each net that loses more mean IoU than the export allowed.
 
     Raises:
         InputError: the folder is no bundle, a file of it is damaged, or a picture cannot be used.
@@ -85,19 +91,37 @@ def verify(
     ]
     if faults:
         return Verification(faults)
+    names = TrainConfig(**naming_changes(naming)).naming
     with stoppable():
-        examples, what = _examples(opened, data, TrainConfig(**naming_changes(naming)).naming)
-        reference = keras_net(_keras_model(opened), description)
         nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
-        threshold = description.calibration.threshold
-        tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
+        wrong, report = _compared(nets, opened.path / KERAS, description, data, names, on_image)
+        versions = {}
+        for one in opened.versions():
+            added = {one.name: bundled_net(opened.path, one.name, one.description)}
+            said, versions[one.name] = _compared(added, one.path / OWN / KERAS, one.description, data, names, on_image)
+            wrong += said
+    return Verification(wrong, report, versions)
+
+
+def _compared(
+    nets: dict[str, Predict],
+    file: Path,
+    description: Description,
+    data: str | Path | None,
+    naming: Naming,
+    on_image: Progress,
+) -> tuple[list[str], ComparisonReport]:
+    """Hold nets against that of a Keras file: what is wrong, and the figures."""
+    examples, what = _examples(description, data, naming)
+    reference = keras_net(_keras_model(file, description), description)
+    threshold = description.calibration.threshold
+    tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
     wrong = broken(tallies) + inexact(tallies) + worse(tallies, description.origin.max_iou_drop)
-    return Verification(wrong, comparison_report(tallies, description.classes, what))
+    return wrong, comparison_report(tallies, description.classes, what)
 
 
-def _keras_model(bundle: Bundle) -> keras.Model:
+def _keras_model(path: Path, description: Description) -> keras.Model:
     """The net as it was trained; raises InputError where its file is none, or another net's."""
-    path, description = bundle.path / KERAS, bundle.description
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its readers meet in a file that is none
@@ -108,12 +132,14 @@ def _keras_model(bundle: Bundle) -> keras.Model:
     return model
 
 
-def _examples(bundle: Bundle, data: str | Path | None, naming: Naming) -> tuple[Sequence[Callable[[], Example]], str]:
+def _examples(
+    description: Description, data: str | Path | None, naming: Naming
+) -> tuple[Sequence[Callable[[], Example]], str]:
     """Make readers of the pictures, and say what they are."""
     if data is None:
-        return [partial(noise_example, bundle.description)], "noise"
+        return [partial(noise_example, description)], "noise"
     try:
-        named = find_named(data, naming, bundle.description.channels)
+        named = find_named(data, naming, description.channels)
     except InputError:  # a picture
         if naming != ANY:
             raise
@@ -122,9 +148,9 @@ def _examples(bundle: Bundle, data: str | Path | None, naming: Naming) -> tuple[
     if named is not None and (pairs or naming != ANY):
         named.check()
     if pairs:
-        readers = [partial(read_example, pair, bundle.description) for pair in pairs]
+        readers = [partial(read_example, pair, description) for pair in pairs]
         return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
-    files = pictures_of(find_pictures([data]), bundle.description.channels)
+    files = pictures_of(find_pictures([data]), description.channels)
     return [
-        partial(read_picture, Path(file), bundle.description) for file in files
+        partial(read_picture, Path(file), description) for file in files
     ], f"{len(files)} picture{'s' * (len(files) > 1)}"

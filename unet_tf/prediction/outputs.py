@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,17 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages, stack_writer, write_picture
 from unet_tf.errors import InputError
-from unet_tf.model.calibration import label_of, weighed
+from unet_tf.model.calibration import HALF, label_of, weighed
 from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.polygons import WRITERS, shapes_of
-from unet_tf.prediction.predict import predictor_for
-from unet_tf.prediction.predictor import Predictor
 from unet_tf.prediction.uncertainty import uncertainty_and_spread
 from unet_tf.utils.files import refusal, replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
+
+if TYPE_CHECKING:
+    from unet_tf.prediction.predictor import Predictor
 
 FORMATS = ("png", "tif")
 SINGLE = (".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz")
@@ -179,6 +180,8 @@ def predict_pictures(call: Call, pictures: Sequence[str], on_tile: Progress = un
     Yields:
         A result for each picture, in order.
     """
+    from unet_tf.prediction.predict import predictor_for  # files are written without Keras too
+
     predictor = predictor_for(call.net, call.model).at(call.wanted.threshold)
     unfinished: deque[Output] = deque(maxlen=3)  # one that is written, one that is computed
     steps = _steps(call, predictor, map(Path, pictures), on_tile, unfinished)
@@ -208,7 +211,7 @@ def _steps(
     method = methods[2 if wanted.uncertainty else several]
     for file, state, pages, first in ahead(functools.partial(_first_page, call), pictures):
         look()
-        output = Output(call, predictor, file, pages, state)
+        output = Output(call, predictor.masks, predictor.classes, file, pages, state)
         unfinished.append(output)
         try:
             if isinstance(first, InputError):
@@ -279,7 +282,8 @@ class Output:
 
     Args:
         call: what is wanted, and where.
-        predictor: knows classes and colours.
+        masks: how masks are drawn.
+        classes: their names.
         file: the picture.
         pages: how many it has.
         state: of the file when it was read.
@@ -289,10 +293,12 @@ class Output:
         nodata: values in it that stand for "no measurement".
     """
 
-    def __init__(self, call: Call, predictor: Predictor, file: Path, pages: int, state: str) -> None:
+    def __init__(
+        self, call: Call, masks: MaskFormat, classes: Sequence[str], file: Path, pages: int, state: str
+    ) -> None:
         self.wanted, self.out = call.wanted, Path(call.out)
-        self.masks, self.classes = predictor.masks, predictor.classes
-        self.threshold = predictor.calibration.threshold
+        self.masks, self.classes = masks, classes
+        self.threshold = HALF if call.wanted.threshold is None else call.wanted.threshold
         self.file, self.named, self.pages, self.state = file, call.named(file), pages, state
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
         self.nodata: set[float] = set()

@@ -1,0 +1,1 @@
+from unet_tf.serving.client import Client as Client

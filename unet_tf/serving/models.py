@@ -65,7 +65,7 @@ class Model:
         there = self.numbers()
         changed = False
         for number in sorted(there, reverse=True):
-            newest = self.newest
+            newest = max((one for one in self._served if one in there), default=None)  # one may have been taken back
             if number not in self.labels.values() and newest is not None and number <= newest:
                 continue
             changed |= number not in self._served and self._load(number)

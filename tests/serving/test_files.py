@@ -1,0 +1,296 @@
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import tifffile
+from served_nets import picture, same_labels, start
+
+from unet_tf import InputError, predict, predict_files, read_image, read_mask
+from unet_tf.cli.commands import main
+from unet_tf.data.pictures import write_picture, write_stack
+from unet_tf.serving import Client
+from unet_tf.serving.backoff import Backoff
+from unet_tf.serving.files import predict_served
+from unet_tf.serving.transport import unreachable
+from unet_tf.utils.signals import Stopped, tell
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Six pictures for the net "grey", one of them a TIFF and one a stack."""
+    folder = tmp_path / "scans"
+    for number in range(4):
+        write_picture(folder / f"{number}.png", picture("grey", 40 + number, 50, number))
+    tifffile.imwrite(folder / "t.tif", picture("grey", 30, 31)[..., 0])
+    write_stack(folder / "z.tif", [picture("grey", 20, 30, number)[..., 0] for number in range(3)])
+    return folder
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def own(request, nets):
+    """A client of the net "grey" that knows its bundle."""
+    with Client(nets.url(request.param), "grey", bundle=nets.bundles["grey"], retries=0) as found:
+        yield found
+
+
+def contents(folder):
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json" and path.suffix != ".csv"
+    }
+
+
+def test_the_files_are_those_of_a_prediction_here(own, nets, scans, tmp_path):
+    extras = {"overlay": True, "instances": True, "polygons": "geojson", "min_area": 3}
+    here = predict_files(nets.bundles["grey"], scans, tmp_path / "here", **extras)
+    there = predict_served(own, scans, tmp_path / "there", **extras)
+    assert (there.written, there.pixels, there.failed) == (here.written, here.pixels, ()) == (6, here.pixels, ())
+    names = sorted(path.name for path in (tmp_path / "here").iterdir())
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == names
+    for name in ("0.png", "t.png"):
+        stem = name.removesuffix(".png")
+        image = next(scans.glob(f"{stem}.*"))
+        label = read_mask(tmp_path / "there" / name, ids=True)
+        assert same_labels(label, predict(nets.bundles["grey"], read_image(image), probabilities=True))
+    with tifffile.TiffFile(tmp_path / "there/z.tif") as stack:
+        assert stack.pages[2].colormap is not None
+
+
+def test_masks_alone_are_asked_for_as_files(own, nets, scans, tmp_path):
+    predict_files(nets.bundles["grey"], scans, tmp_path / "here")
+    predict_served(own, scans, tmp_path / "there")
+    differ = [
+        name for name, content in contents(tmp_path / "here").items() if contents(tmp_path / "there")[name] != content
+    ]
+    assert len(differ) <= 1  # where two probabilities are equal but for rounding
+
+
+def test_without_a_bundle_masks_are_class_ids_with_a_colour_table(nets, scans, tmp_path):
+    with Client(nets.http, "grey", retries=0) as own:
+        predict_served(own, scans / "0.png", tmp_path / "out", probabilities=True)
+    probabilities = np.load(tmp_path / "out/0.npy")
+    assert probabilities.shape == (40, 50, 3)
+    assert (read_mask(tmp_path / "out/0.png", ids=True) == probabilities.argmax(-1)).all()
+    assert b"PLTE" in (tmp_path / "out/0.png").read_bytes()
+
+
+def test_what_is_done_is_not_done_again(own, nets, scans, tmp_path):
+    out = tmp_path / "out"
+    first = predict_served(own, [scans / "0.png", scans / "1.png"], out)
+    assert (first.written, first.skipped) == (2, 0)
+    second = predict_served(own, scans, out)
+    assert (second.written, second.skipped) == (4, 2)
+    write_picture(scans / "0.png", picture("grey", 22, 22))
+    third = predict_served(own, scans, out)
+    assert (third.written, third.skipped) == (1, 5)
+    assert predict_served(own, scans, out, overwrite=True).written == 6
+
+
+def test_another_version_model_or_server_is_refused(own, nets, scans, tmp_path):
+    out = tmp_path / "out"
+    predict_served(own, scans / "0.png", out)
+    assert f"{own.url} grey version 2" in (out / "predict.json").read_text()
+    with (
+        Client(own.url, "grey", label="stable", bundle=nets.bundles["grey"]) as other,
+        pytest.raises(InputError, match="version 2 there, .* version 1 here"),
+    ):
+        predict_served(other, scans, out)
+
+
+def test_a_picture_that_fails_is_named_and_the_others_are_done(own, scans, tmp_path):
+    (scans / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
+    write_picture(scans / "9.png", picture("deep", 20, 20))
+    found = predict_served(own, [*sorted(scans.iterdir()), scans / "none.png"], tmp_path / "out", in_flight=2)
+    assert found.written == 5
+    assert [sum(name in message for message in found.failed) for name in ("1.png", "9.png", "none.png")] == [1, 1, 1]
+    assert not (tmp_path / "out/1.png").exists()
+
+
+class Leaving:
+    """A transport whose server is gone after so many answers; or to be asked whether it is there."""
+
+    def __init__(self, transport, answers, ready):
+        self._transport, self._left, self._ready = transport, answers, ready
+        self.url, self.close = transport.url, transport.close
+        self.most_values, self.in_json = transport.most_values, transport.in_json
+        self.metadata = transport.metadata
+
+    def predict(self, *asked):
+        self._left -= 1
+        if self._left < 0:
+            raise unreachable(self.url, "gone")
+        return self._transport.predict(*asked)
+
+    def ready(self, which):
+        return self._ready
+
+
+def test_a_server_that_is_away_ends_the_call_and_what_is_done_stays(own, scans, tmp_path):
+    own._transport = Leaving(own._transport, answers=2, ready=False)
+    with pytest.raises(InputError, match=r"must be a server that answers; it does not \(gone\)"):
+        predict_served(own, scans, tmp_path / "out", in_flight=1)
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_a_picture_that_ends_the_connection_each_time_does_not_keep_the_others(own, scans, tmp_path):
+    own._transport = Leaving(own._transport, answers=2, ready=True)
+    found = predict_served(own, scans, tmp_path / "out", in_flight=1)
+    assert (found.written, len(found.failed)) == (2, 4)
+    assert not (tmp_path / "out/z.tif").exists()
+
+
+def test_a_stack_whose_server_leaves_between_two_pages_is_not_there(own, scans, tmp_path):
+    own._transport = Leaving(own._transport, answers=1, ready=False)
+    with pytest.raises(InputError, match="gone"):
+        predict_served(own, scans / "z.tif", tmp_path / "out")
+    assert list((tmp_path / "out").glob("*.tif")) == []
+
+
+def test_a_server_that_is_killed_and_comes_back_is_asked_again(net_bundles, tmp_path):
+    server = start({"unet": net_bundles["grey"]})
+    ports = [int(url.rpartition(":")[2]) for url in (server.http, server.grpc)]
+    for number in range(20):
+        write_picture(tmp_path / f"scans/{number:02}.png", picture("grey", 30, 30, number))
+    both, found = threading.Barrier(3), {}
+
+    def work(url):
+        def on_file(done, total):
+            if done == 5:
+                both.wait()  # now it is killed
+
+        with Client(url, bundle=net_bundles["grey"], backoff=Backoff(100_000, most=0.2)) as own:
+            out = tmp_path / url.partition(":")[0]
+            found[out] = predict_served(own, tmp_path / "scans", out, on_file=on_file)
+
+    threads = [threading.Thread(target=work, args=(url,)) for url in (server.http, server.grpc)]
+    for one in threads:
+        one.start()
+    both.wait()
+    server.process.kill()
+    server.process.wait()
+    again = start({"unet": net_bundles["grey"]}, ports)
+    for one in threads:
+        one.join()
+    again.process.terminate()
+    again.process.wait()
+    assert [(one.written, one.failed) for one in found.values()] == [(20, ()), (20, ())]
+    for out in found:
+        for number in range(20):
+            label, image = read_mask(out / f"{number:02}.png", ids=True), picture("grey", 30, 30, number)
+            assert same_labels(label, predict(net_bundles["grey"], image, probabilities=True))
+
+
+def test_a_signal_ends_it_between_two_pictures(own, scans, tmp_path):
+    def on_file(done, total):
+        if done == 1:
+            tell()
+
+    with pytest.raises(Stopped):
+        predict_served(own, scans, tmp_path / "out", on_file=on_file, in_flight=1)
+    done = len(list((tmp_path / "out").glob("*.png")))
+    assert 1 <= done < 6
+    again = predict_served(own, scans, tmp_path / "out")
+    assert (again.skipped, again.written) == (done, 6 - done)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"in_flight": 0}, "1 request at once or more"),
+        ({"format": "jpg"}, "png or tif"),
+        ({"min_area": 0}, "1 pixel"),
+        ({"out": "a.tif"}, "looks like a file"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_before_anything_is_asked(scans, tmp_path, settings, words):
+    with Client("http://127.0.0.1:1", retries=0) as own, pytest.raises(InputError, match=words):
+        predict_served(own, scans, **{"out": tmp_path / "out"} | settings)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run the command line here: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["unet-tf", "predict", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, *capfd.readouterr()
+
+    return run_here
+
+
+def test_the_command_asks_a_server(call, nets, scans, tmp_path):
+    server = ("--server", nets.http, "--model", "grey", "--bundle", nets.bundles["grey"])
+    code, out, err = call(*server, scans / "0.png", scans / "t.tif", "--out", tmp_path / "out", "--overlay")
+    assert (code, err) == (0, "")
+    assert "2 of 2 masks written" in out
+    assert (tmp_path / "out/0_overlay.png").is_file()
+    code, out, _ = call(*server, scans, "--out", tmp_path / "out", "--overlay")
+    assert "6 of 6 masks written" in out
+    assert "(2 were there)" in out
+    (scans / "x.png").write_bytes(b"none")
+    code, out, err = call(*server, scans, "--out", tmp_path / "out", "--overlay")
+    assert code == 1
+    assert "x.png" in err
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (
+            ("--server", "http://127.0.0.1:1", "a.png", "--memory", "1GB"),
+            "With --server the net computes elsewhere, and --memory",
+        ),
+        (("--server", "http://127.0.0.1:1", "a.png", "--tta", "all", "--shard", "1/2"), "--tta, --shard"),
+        (("--server", "127.0.0.1:1", "a.png"), "The address of a server"),
+        (("--server", "http://127.0.0.1:1", "a.png", "--model-version", "1", "--label", "x"), "not both"),
+        (("--server", "http://127.0.0.1:1", "a.png", "--retries", "0"), "must be a server that answers"),
+        (("runs/a",), "RUN and INPUT must be given"),
+        (("runs/a", "a.png", "--bundle", "b"), "give --server URL"),
+    ],
+)
+def test_what_does_not_fit_together_is_said(call, tmp_path, arguments, words):
+    code, _, err = call(*arguments, "--out", tmp_path / "out")
+    assert code == 1
+    assert words in err.replace("\n", " ")
+
+
+def test_a_run_beside_a_server_is_no_folder_of_pictures(call, net_bundles, tmp_path):
+    code, _, err = call(net_bundles["grey"], "a.png", "--server", "http://127.0.0.1:1", "--out", tmp_path / "out")
+    assert code == 1
+    assert "no RUN is given" in err
+
+
+def test_a_map_or_array_is_refused_with_a_server(call, tmp_path):
+    code, _, err = call("--server", "http://127.0.0.1:1", "a.tif", "--out", tmp_path / "out.tif")
+    assert code == 1
+    assert "must be a folder of masks" in err
+
+
+def test_it_stops_at_a_signal_and_loads_no_tensorflow(nets, scans, tmp_path):
+    code = (
+        "import sys, os, signal; from unet_tf.serving import files; from unet_tf.cli.commands import main\n"
+        "fill = files.fill\n"
+        "def stopping(*a):\n"
+        "    on_file = a[7]\n"
+        "    def told(done, total):\n"
+        "        on_file(done, total)\n"
+        "        if done == 1: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return fill(*a[:7], told, *a[8:])\n"
+        "files.fill = stopping\n"
+        "try: main()\n"
+        "finally: print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, "predict", "--server", nets.http, "--model", "grey"]
+    done = subprocess.run(
+        [*command, scans, "--out", tmp_path / "out", "--in-flight", "1"], capture_output=True, text=True
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["Stopped. The same command does what is left.", "[]"]
+    assert json.loads((tmp_path / "out/predict.json").read_text())["model"].endswith("grey version 2")
+    assert (tmp_path / "out/0.png").is_file()

@@ -1,0 +1,254 @@
+"""The folder of a prediction: its settings, what is done there, and names that must not collide."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unet_tf.data.folder import PREDICTED
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import SUFFIXES
+from unet_tf.errors import InputError
+from unet_tf.model.calibration import PLAIN
+from unet_tf.prediction.objects import cut_of
+from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted
+from unet_tf.utils.files import held, refusal, replacing, write_new
+from unet_tf.utils.progress import Progress
+
+SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
+"""In the folder: the settings of its files; the pictures that are done, or why not."""
+OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())} | {
+    "uncertainty": False, "spread": False, **asdict(PLAIN)
+}  # fmt: skip
+"""Settings of folders that were begun before there were these."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call that predicts files did.
+
+    Attributes:
+        written: pictures predicted by this call.
+        skipped: pictures that were done before.
+        pixels: predicted by this call.
+        failed: pictures that could not be predicted, each with its name and the reason.
+        nodata: pictures of this call that hold values for "no measurement", and the values. Pixels that hold them
+            count as the mean of the training images.
+    """
+
+    written: int
+    skipped: int
+    pixels: int
+    failed: tuple[str, ...]
+    nodata: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def check_wanted(wanted: Wanted, out: Path) -> None:
+    """Raise InputError where settings cannot be used, or the folder is none."""
+    if wanted.format not in FORMATS:
+        raise InputError(f"Masks must be written as {' or '.join(FORMATS)}; received {wanted.format!r}.")
+    if wanted.min_area < 1:
+        raise InputError(f"The smallest object must have 1 pixel or more; received {wanted.min_area}.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
+    if out.suffix.lower() in SUFFIXES:
+        raise InputError(f"--out must be the folder of the masks; received {out.name}, which looks like a file.")
+
+
+def fill(
+    call: Call,
+    kind: tuple[MaskFormat, float],
+    pictures: Sequence[str],
+    mine: Sequence[str],
+    results: Callable[[list[str]], Iterable[Result]],
+    overwrite: bool,
+    share: tuple[int, int],
+    on_file: Progress,
+    on_pixels: Callable[[int], None],
+) -> Outcome:
+    """Do what is left of the pictures of a folder, and note what became of each.
+
+    Args:
+        call: what is predicted into what.
+        kind: how masks of the net are drawn, and the temperature of its probabilities.
+        pictures: of all jobs.
+        mine: those that this job does.
+        results: predicts pictures and says what became of each.
+        overwrite: do all again.
+        share: number of this job, from 1, and of all.
+        on_file: called with (pictures done, pictures in all) of this job.
+        on_pixels: called with the pixels of each picture that was predicted.
+
+    Raises:
+        InputError: as `unet_tf.predict_files` says.
+    """
+    settings = _settings_of(call, *kind)
+    done = _begin(call, settings, pictures, overwrite)
+    with held(call.out):
+        if _settings(Path(call.out)) != settings:
+            raise InputError(f"{call.out} was begun anew by another call. Choose another --out.")
+        left = [one for one in mine if not (one in done and call.is_done(Path(one)))]
+        skipped, written, pixels, failed, nodata = len(mine) - len(left), 0, 0, [], {}
+        on_file(skipped, len(mine))
+        note = _manifest(call, *share)
+        for count, result in enumerate(results(left), start=skipped + 1):
+            note(result)
+            pixels += result.pixels
+            on_pixels(result.pixels)
+            if result.nodata:
+                nodata[result.picture] = result.nodata
+            if result.error:
+                failed.append(result.error)
+            else:
+                written += 1
+            on_file(count, len(mine))
+    return Outcome(written, skipped, pixels, tuple(failed), nodata)
+
+
+def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwrite: bool) -> set[str]:
+    """Write the settings of a new folder, or see that those there are the same; the pictures that are done."""
+    out = Path(call.out)
+    stored = None if overwrite else _settings(out)
+    done = {} if overwrite else _noted(out)
+    _check_names(call, pictures, [one for one, state in done.items() if call.is_done(Path(one))])
+    if overwrite and out.is_dir():
+        with held(out, alone=True):
+            try:
+                for file in _manifests(out):
+                    file.unlink()
+            except OSError as error:
+                raise refusal(file, error) from error
+            with replacing(out / SETTINGS) as temporary:
+                temporary.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+        return set()
+    if stored is None:
+        whole = (one for one in pictures if call.channels.whole(Path(one)))
+        foreign = next((p for one in whole for p in _files(call, one) if p.exists()), None)
+        # Another job may have begun since, and the file be its own; then its settings are there by now.
+        if foreign is not None and not (out / SETTINGS).exists():
+            raise InputError(
+                f"{foreign} exists, and is not of such a call. Choose another --out, or replace it (--overwrite)."
+            )
+        write_new(out / SETTINGS, json.dumps(settings, indent=2))
+        stored = _settings(out) or {}
+    if stored != settings:
+        other = [name for name in settings if stored.get(name) != settings[name]]
+        words = "; ".join(f"{name} {stored.get(name)} there, {settings[name]} here" for name in other)
+        raise InputError(
+            f"{out} holds predictions with other settings: {words}. Choose another --out, or do all again "
+            "(--overwrite)."
+        )
+    return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
+
+
+def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) -> None:
+    """Raise InputError where two pictures would write one file, or a file would replace a picture.
+
+    Names that differ in case alone, or in how an accented letter is put together, are one file on some systems.
+    """
+    whole = [one for one in pictures if call.channels.whole(Path(one))]  # the others will fail, and write nothing
+    read = [*map(Path, pictures), *(file for one in whole for file in call.channels.files(Path(one)))]
+    inputs = {_folded(str(path)) for one in read for path in (one, one.resolve())}
+    owners: dict[str, str] = {}
+    for picture in [*earlier, *whole]:
+        for file in _files(call, picture):
+            if _folded(file.name) == SETTINGS:
+                raise InputError(
+                    f"{picture} would write {file}, which holds the settings of the folder. Rename the picture, or "
+                    "take another format of --polygons.",
+                    picture,
+                )
+            other = owners.setdefault(_folded(file.name), picture)
+            if other != picture:
+                raise InputError(
+                    f"{other} and {picture} would both write {file}. Predict them into two folders.", picture
+                )
+            if _folded(str(file)) in inputs:
+                raise InputError(
+                    f"{file}, which {picture} would write, is an input and would be overwritten. Choose another --out.",
+                    picture,
+                )
+
+
+def _files(call: Call, picture: str) -> Iterator[Path]:
+    return (Path(call.out, name) for name in call.wanted.names(call.named(Path(picture))))
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _settings_of(call: Call, masks: MaskFormat, temperature: float) -> dict[str, Any]:
+    known = {"model": call.model, "suffixes": list(call.channels.suffixes)} | cut_of(masks)
+    known |= {"temperature": temperature}
+    return known | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
+
+
+def _settings(out: Path) -> dict[str, Any] | None:
+    """The settings of the files of a folder; None of a new one."""
+    file = out / SETTINGS
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError(f"it holds {type(found).__name__}")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{file} is damaged: {error}. Use --overwrite, or choose another --out.", file) from error
+    return OLDER | found
+
+
+def _manifests(out: Path) -> list[Path]:
+    """The manifests of all jobs; no table of objects of a picture "manifest"."""
+    pattern = rf"{Path(MANIFEST).stem}(-\d+-of-\d+)?\.csv"
+    return sorted(file for file in out.glob("*.csv") if re.fullmatch(pattern, file.name))
+
+
+def _noted(out: Path) -> dict[str, str]:
+    """Picture -> its state when it was predicted ("" where that was not noted), of those that are done."""
+    done: dict[str, str] = {}
+    for file in _manifests(out):
+        try:
+            with file.open(newline="", encoding="utf-8", errors="surrogateescape") as rows:
+                for row in csv.reader(rows):  # the last one may be of a process that was killed while it wrote
+                    if row[1:2] == ["done"]:
+                        done[row[0]] = row[4] if len(row) > 4 else ""
+                    elif len(row) > 1:
+                        done.pop(row[0], None)
+        except (OSError, csv.Error) as error:
+            raise InputError(f"{file} is damaged: {error}. Use --overwrite, or choose another --out.", file) from error
+    return done
+
+
+def _manifest(call: Call, number: int, of: int) -> Callable[[Result], None]:
+    """A function that appends a result to the manifest of this job."""
+    name = MANIFEST if of == 1 else f"{Path(MANIFEST).stem}-{number}-of-{of}.csv"
+    path = Path(call.out, name)
+    if not write_new(path, "picture,status,pixels,reason,state\r\n"):
+        text = path.read_bytes()[-1:]
+        if text not in (b"\n", b""):  # a line that a killed process began must not swallow the next
+            _append(path, "\r\n")
+
+    def note(result: Result) -> None:
+        line, status = io.StringIO(), "failed" if result.error else "done"
+        csv.writer(line).writerow((result.picture, status, result.pixels, result.error, result.state))
+        _append(path, line.getvalue())
+
+    return note
+
+
+def _append(path: Path, text: str) -> None:
+    """Add text at the end of a file that must be there: a folder that was removed is not made again in silence."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), "ab") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise refusal(path, error) from error

@@ -1,0 +1,44 @@
+"""The protocol that an address names, with the packages that it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from unet_tf.errors import InputError
+from unet_tf.serving.transport import Transport
+
+REST, GRPC = ("http", "https"), ("grpc", "grpcs")
+
+
+def connect(url: str, timeout: float, ca: str | Path | None = None) -> Transport:
+    """Make ready to ask a server; nothing is sent.
+
+    Args:
+        url: such as http://host:8501 or grpc://host:8500; https:// or grpcs:// for TLS.
+        timeout: seconds for each answer.
+        ca: file of certificates that are trusted; None for the usual ones.
+
+    Raises:
+        InputError: the address or the file cannot be used, or a package is not installed.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in REST + GRPC and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is none
+        known = False
+    if not known:
+        raise InputError(
+            "The address of a server is http://HOST:8501 or grpc://HOST:8500, or https:// and grpcs://; received "
+            f"{url!r}."
+        )
+    try:
+        if parts.scheme in REST:
+            from unet_tf.serving.rest_client import RestTransport
+
+            return RestTransport(url, timeout, ca)
+        from unet_tf.serving.grpc_client import GrpcTransport
+
+        return GrpcTransport(url, timeout, ca)
+    except ImportError as error:
+        raise InputError(f"A client needs {error.name}: pip install 'unet-tf[client]'.") from error
