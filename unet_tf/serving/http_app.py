@@ -28,16 +28,16 @@ class Bodies:
     """
 
     def __init__(self, app: ASGIApp, calls: Calls) -> None:
-        self._app, self._limits, self._held = app, calls.limits, 0
+        self._app, self._calls, self._limits = app, calls, calls.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse what is too large, too slow or too much at once."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        mine = _Share(self)
+        parts: list[bytes] = []
         try:
-            body = await self._read(dict(scope["headers"]), receive, mine)
+            body = await self._read(dict(scope["headers"]), receive, parts)
             if body is None:  # the caller has gone
                 return
             await self._app(scope, _again(body, receive), send)
@@ -45,15 +45,15 @@ class Bodies:
             await self._drain(receive)
             await rest.answer_error(error)(scope, receive, send)
         finally:
-            mine.take(-mine.bytes)
+            self._calls.hold(-sum(map(len, parts)))
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive, mine: _Share) -> bytes | None:
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive, parts: list[bytes]) -> bytes | None:
         limits = self._limits
         most = too_large(f"The body of a request may have {limits.body:,} bytes. Send a smaller picture.")
         said = headers.get(b"content-length", b"0")
         if said.isdigit() and int(said) > limits.body:
             raise most
-        parts: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(limits.reading):
                 while True:
@@ -61,9 +61,9 @@ class Bodies:
                     if message["type"] == "http.disconnect":
                         return None
                     part = message.get("body", b"")
-                    mine.take(len(part))
-                    if mine.bytes > limits.body:
+                    if (size := size + len(part)) > limits.body:
                         raise most
+                    self._calls.hold(len(part))
                     parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
@@ -83,20 +83,6 @@ class Bodies:
                         return
         except TimeoutError:
             pass
-
-
-class _Share:
-    """The bytes that one request holds of those that all may."""
-
-    def __init__(self, bodies: Bodies) -> None:
-        self._bodies, self.bytes = bodies, 0
-
-    def take(self, count: int) -> None:
-        self._bodies._held += count
-        self.bytes += count
-        most = self._bodies._limits.held
-        if count > 0 and self._bodies._held > most:
-            raise ServingError("RESOURCE_EXHAUSTED", f"All requests together may have {most:,} bytes. Try again later.")
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

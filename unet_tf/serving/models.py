@@ -15,8 +15,6 @@ from unet_tf.utils.files import identity
 
 log = logging.getLogger("unet_tf.serving")
 
-LATEST = "latest"
-
 
 class Status(NamedTuple):
     """How a version stands, in the words of TF Serving.
@@ -181,6 +179,16 @@ class Models:
             return self._models[name]
         except KeyError:
             raise ServingError("NOT_FOUND", f"Servable not found for request: Latest({name})") from None
+
+    def statuses(self, name: str, version: int | None = None, label: str | None = None) -> list[Status]:
+        """How the versions of a model stand; see `Model.statuses`.
+
+        Raises:
+            ServingError: there is no such model or version.
+        """
+        if name not in self._models:
+            raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+        return self._models[name].statuses(version, label)
 
     @property
     def ready(self) -> bool:

@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from socket import AF_INET, AF_INET6, create_server
 from typing import Any
 
 import uvicorn
@@ -36,18 +37,31 @@ POLL = 1.0
 
 
 class _Impatient(H11Protocol):
-    """HTTP whose callers must send a request soon after they connect."""
+    """HTTP whose callers must send the head of each request soon, and read on while they are answered."""
 
     seconds = 30.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._unread = 0
         self._late = self.loop.call_later(self.seconds, self._give_up)
 
     def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        unread, before = self.transport.get_write_buffer_size(), self._unread
+        if 0 < before <= unread:  # nothing of an answer was taken since the last look
+            self.transport.abort()
+            return
+        self._unread = unread
+        if not unread and (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
             self.transport.close()
+            return
+        self._late = self.loop.call_later(self.seconds, self._give_up)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._late.cancel()
+        self._late = self.loop.call_later(self.seconds, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._late.cancel()
@@ -154,13 +168,17 @@ async def _serve(
             raise InputError(f"Nothing of {model.name} can be served. {said[0]}", model.folder)
     calls = Calls(models, limits)
     config = uvicorn.Config(
-        make_app(calls), host=host, port=ports[0], http=_Impatient, ws="none", lifespan="off", log_config=None,
-        access_log=False, server_header=False, h11_max_incomplete_event_size=HEAD, timeout_graceful_shutdown=int(grace),
+        make_app(calls), http=type("", (_Impatient,), {"seconds": calls.limits.reading}), ws="none", lifespan="off",
+        log_config=None, access_log=False, server_header=False, h11_max_incomplete_event_size=HEAD,
+        timeout_graceful_shutdown=int(grace),
     )  # fmt: skip
     try:
-        socket = config.bind_socket()
-    except SystemExit:  # as uvicorn ends where a port is taken
-        raise InputError(f"Port {ports[0]} of {host} cannot be listened on. Choose another --port.") from None
+        family = AF_INET6 if ":" in host else AF_INET
+        socket = create_server((host, ports[0]), family=family, backlog=config.backlog)
+    except OSError as error:
+        raise InputError(
+            f"Port {ports[0]} of {host} cannot be listened on: {error.strerror}. Choose another --port or --host."
+        ) from None
     known = {"http": socket.getsockname()[1]}
     server, rpc = _Uvicorn(config), None
     if ports[1] >= 0:

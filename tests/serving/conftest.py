@@ -1,0 +1,34 @@
+"""A server in a process of its own: two versions of a small net with labels, and a model with several inputs."""
+
+import httpx
+import pytest
+from servers import Served, start, write_bundle, write_maths
+
+
+@pytest.fixture(scope="session")
+def net_bundle(tmp_path_factory):
+    """A bundle with the versions 1 and 2; none writes to it."""
+    return write_bundle(tmp_path_factory.mktemp("serving") / "unet", (1, 2))
+
+
+@pytest.fixture(scope="session")
+def served(net_bundle, tmp_path_factory):
+    """The server that all tests of a process share."""
+    folder = tmp_path_factory.mktemp("served")
+    maths = write_maths(folder / "maths", net_bundle)
+    process, http, grpc = start(
+        folder / "log",
+        [f"unet={net_bundle}", f"maths={maths}"],
+        labels=["unet:stable=1", "unet:canary=2"],
+        limits={"body": 4 << 20, "pixels": 1 << 22, "reading": 2.0},
+    )
+    yield Served(http, grpc, process, net_bundle, folder / "log")
+    process.terminate()
+    assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="session")
+def http(served):
+    """A client of HTTP."""
+    with httpx.Client(base_url=served.http, timeout=60) as client:
+        yield client
