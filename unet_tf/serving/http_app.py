@@ -18,6 +18,9 @@ from unet_tf.serving import page, rest, v2
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.errors import ServingError, too_large
 
+HEAD = 64 << 10
+"""Bytes that the head of a request may have."""
+
 
 class Bodies:
     """Reads the body of each request whole, within bytes and time, before anything looks at it.
@@ -37,6 +40,7 @@ class Bodies:
             return
         parts: list[bytes] = []
         try:
+            _check_head(scope)
             body = await self._read(dict(scope["headers"]), receive, parts)
             if body is None:  # the caller has gone
                 return
@@ -85,6 +89,22 @@ class Bodies:
             pass
 
 
+def _check_head(scope: Scope) -> None:
+    if scope["http_version"] not in ("1.0", "1.1"):
+        status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+        raise ServingError(
+            "INVALID_ARGUMENT", f"HTTP is spoken here in version 1.1, not {scope['http_version']}.", status
+        )
+    if (
+        len(scope["raw_path"])
+        + len(scope["query_string"])
+        + sum(len(name) + len(value) for name, value in scope["headers"])
+        > HEAD
+    ):
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        raise ServingError("INVALID_ARGUMENT", f"The head of a request may have {HEAD:,} bytes.", status)
+
+
 def _again(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives a body which was read already."""
     given = False
@@ -111,7 +131,7 @@ def make_app(calls: Calls) -> ASGIApp:
     async def no_path(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers: Any = getattr(error, "headers", None)
-        words = f"{HTTPStatus(status).phrase}: {request.method} {request.url.path}"
+        words = f"{HTTPStatus(status).phrase}: {request.method} {request.url.path[:100]}"
         return JSONResponse({"error": words}, status, headers)
 
     async def broken(request: Request, error: Exception) -> Response:

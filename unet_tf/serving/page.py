@@ -47,7 +47,7 @@ def routes(calls: Calls) -> list[Route]:
     async def file(request: Request) -> Response:
         name = request.path_params.get("name", "")
         if name not in FILES:
-            raise ServingError("NOT_FOUND", f"Not Found: {request.method} {request.url.path}")
+            raise ServingError("NOT_FOUND", f"Not Found: {request.method} {request.url.path[:100]}")
         return Response(static[name], media_type=FILES[name], headers=HEADERS)
 
     async def models(request: Request) -> Response:

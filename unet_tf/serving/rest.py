@@ -103,7 +103,7 @@ def asked_for(request: Request) -> Asked:
 
 def malformed(request: Request) -> ServingError:
     """What TF Serving says of a path that is none of its interface."""
-    return invalid(f"Malformed request: {request.method} {request.url.path}")
+    return invalid(f"Malformed request: {request.method} {request.url.path[:100]}")
 
 
 def answer_error(error: ServingError) -> Response:

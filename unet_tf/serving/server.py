@@ -13,6 +13,7 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, create_server
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -20,7 +21,7 @@ from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.grpc_service import GrpcServer
-from unet_tf.serving.http_app import make_app
+from unet_tf.serving.http_app import HEAD, make_app
 from unet_tf.serving.limits import Limits
 from unet_tf.serving.models import Model, Models
 from unet_tf.utils.signals import STOPPING
@@ -30,8 +31,6 @@ log = logging.getLogger("unet_tf.serving")
 NAME = "unet"
 """Of the model where one bundle is served and no name is given: that of the kit and of the client."""
 VERSIONS = "saved_model"
-HEAD = 64 << 10
-"""Bytes that the head of an HTTP request may have."""
 POLL = 1.0
 """Seconds between two looks at the folders of versions."""
 
@@ -43,7 +42,7 @@ class _Impatient(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._unread = 0
+        self._unread, self._ended = 0, False
         self._late = self.loop.call_later(self.seconds, self._give_up)
 
     def _give_up(self) -> None:
@@ -52,14 +51,22 @@ class _Impatient(H11Protocol):
             self.transport.abort()
             return
         self._unread = unread
-        if not unread and (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+        half = self.cycle is None or (self.cycle.response_complete and self.conn.trailing_data[0])
+        if half and not unread and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
             self.transport.close()
             return
         self._late = self.loop.call_later(self.seconds, self._give_up)
 
+    def eof_received(self) -> bool:
+        """Answer who sends no more but has sent a whole request; True keeps the connection."""
+        self._ended = self.cycle is not None and self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
+        return self._ended and not self.cycle.response_complete
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._ended:
+            self.transport.close()
         self._late.cancel()
         self._late = self.loop.call_later(self.seconds, self._give_up)
 
