@@ -1,5 +1,7 @@
 """A server in a process of its own: two versions of a small net with labels, and a model with several inputs."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 from servers import Served, start, write_bundle, write_maths
@@ -32,3 +34,20 @@ def http(served):
     """A client of HTTP."""
     with httpx.Client(base_url=served.http, timeout=60) as client:
         yield client
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium. Of a module, as its event loop is in the way of others in the same thread."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'"
+    )
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is missing: apt install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

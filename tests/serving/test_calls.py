@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import httpx
@@ -66,6 +67,12 @@ def waiting():
     model.may_go.set()
 
 
+def run(coroutine):
+    """Run it in a thread: a browser of other tests may have a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, coroutine).result()
+
+
 async def begun(model, count=1):
     for _ in range(count):
         await asyncio.to_thread(model.begun.acquire)
@@ -101,7 +108,7 @@ def test_no_more_run_or_wait_than_may_and_all_of_these_are_answered(waiting):
         await until(lambda: calls.idle)
         assert calls._held == 0
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_who_is_too_late_is_told_so_and_the_turn_comes_back(waiting):
@@ -115,7 +122,7 @@ def test_who_is_too_late_is_told_so_and_the_turn_comes_back(waiting):
         await until(lambda: calls.idle)
         assert (await client.post(PREDICT, json=body(3))).json() == {"predictions": [3]}
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_a_body_that_is_too_large_or_too_slow_is_refused_and_not_held(waiting):
@@ -134,7 +141,7 @@ def test_a_body_that_is_too_large_or_too_slow_is_refused_and_not_held(waiting):
         assert slow.status_code == 408 and "within 0.1 s" in slow.json()["error"]
         assert calls._held == 0
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_all_requests_together_hold_no_more_bytes_than_may(waiting):
@@ -150,7 +157,7 @@ def test_all_requests_together_hold_no_more_bytes_than_may(waiting):
         assert (await first).status_code == 200
         assert calls._held == 0
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_a_server_that_stops_refuses_what_is_new_and_finishes_what_runs(waiting):
@@ -169,7 +176,7 @@ def test_a_server_that_stops_refuses_what_is_new_and_finishes_what_runs(waiting)
         waiting.may_go.set()
         assert [(await one).status_code for one in (first, second)] == [200, 200]
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_grpc_has_the_same_limits_and_its_callers_deadline(waiting):
@@ -206,7 +213,7 @@ def test_grpc_has_the_same_limits_and_its_callers_deadline(waiting):
             assert calls._held == 0
         await server.stop(0)
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize("count, fails", [(100, False), (101, True)])
@@ -222,4 +229,4 @@ def test_held_bytes_are_counted_to_the_byte(count, fails):
             calls.hold(-count)
             assert calls._held == 0
 
-    asyncio.run(main())
+    run(main())

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from unet_tf.serving import page, rest, v2
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.errors import ServingError, too_large
+from unet_tf.serving.openapi import openapi
 
 HEAD = 64 << 10
 """Bytes that the head of a request may have."""
@@ -125,6 +126,11 @@ def make_app(calls: Calls) -> ASGIApp:
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(calls.registry), media_type=CONTENT_TYPE_LATEST)
 
+    description = openapi([model.name for model in calls.models])
+
+    async def described(request: Request) -> Response:
+        return JSONResponse(description)
+
     async def refused(request: Request, error: Exception) -> Response:
         return rest.answer_error(error) if isinstance(error, ServingError) else JSONResponse({"error": ""}, 500)
 
@@ -138,7 +144,13 @@ def make_app(calls: Calls) -> ASGIApp:
         return JSONResponse({"error": "The server has failed; its log says why."}, 500)
 
     app = Starlette(
-        routes=[*v2.routes(calls), *page.routes(calls), Route("/metrics", metrics), *rest.routes(calls)],
+        routes=[
+            *v2.routes(calls),
+            *page.routes(calls),
+            Route("/metrics", metrics),
+            Route("/openapi.json", described),
+            *rest.routes(calls),
+        ],
         exception_handlers={ServingError: refused, HTTPException: no_path, Exception: broken},
     )
     return Bodies(app, calls)
