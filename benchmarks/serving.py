@@ -71,12 +71,11 @@ def write_bundle(folder, base):
 def write_pictures(folder, side):
     import cv2
 
-    from unet_tf.data.synthetic import cells
+    from unet_tf.data.synthetic import generate_cells
 
     folder.mkdir()
     for number in range(PICTURES):
-        image = cells(side, np.random.default_rng(number))[0]
-        cv2.imwrite(str(folder / f"{number:02}.png"), image)
+        cv2.imwrite(str(folder / f"{number:02}.png"), generate_cells(side, side, seed=number)[0])
 
 
 def started(code, *arguments):

@@ -24,7 +24,10 @@ class Segmenter(Model):
         if tensor.datatype == "BYTES":
             files = [one if isinstance(one, bytes) else base64.b64decode(one) for one in tensor.data]
             masks = self.net.signatures["encoded"](image_bytes=tf.constant(files))["mask_bytes"].numpy()
-            output = InferOutput("mask_bytes", [len(masks)], "BYTES", masks.tolist())
+            if isinstance(tensor.data[0], str):  # kserve's JSON has no bytes either
+                masks = np.array([base64.b64encode(one).decode() for one in masks], object)
+            output = InferOutput("mask_bytes", [len(masks)], "BYTES")
+            output.set_data_from_numpy(masks, binary_data=not isinstance(tensor.data[0], str))
         else:
             wanted = {one.name for one in payload.request_outputs or []}
             name = "probabilities" if "probabilities" in wanted else "mask"

@@ -131,6 +131,7 @@ def test_labels_keep_their_version_beside_the_newest(copy, tmp_path, masks):
     model = Model("unet", tmp_path, {"stable": 1, "canary": 2, "next": 5})
     model.refresh()
     assert answer(model, label="stable")[0] == 1 and answer(model, label="canary")[0] == answer(model)[0] == 2
+    assert model.find(0)[0] == 2  # as OpenVINO's clients say the newest
     with pytest.raises(ServingError, match=r"Specific\(unet, 5\)"):
         model.find(label="next")
     with pytest.raises(ServingError, match="Unrecognized servable version label: old"):
