@@ -27,8 +27,7 @@ def with_ovmsclient(client, file, image):
     metadata = client.get_model_metadata("unet")
     return {
         "status": {str(version): one["state"] for version, one in status.items()},
-        "metadata": {"version": metadata["model_version"], "inputs": list(metadata["inputs"]),
-                     "outputs": list(metadata["outputs"])},
+        "metadata": metadata,
         "mask": np.asarray(client.predict({"image": image}, "unet")).tolist(),
         "version 1": np.asarray(client.predict({"image": image}, "unet", 1)).tolist(),
         "not found": failure(client.predict, {"image": image}, "other"),

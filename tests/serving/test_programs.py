@@ -53,7 +53,11 @@ def own(served, name="serving_default", version=2):
 def test_ovmsclient_finds_what_tf_serving_would_tell_it(served, found, protocol):
     one = found[f"ovms {protocol}"]
     assert one["status"] == {"1": "AVAILABLE", "2": "AVAILABLE"}
-    assert one["metadata"] == {"version": 2, "inputs": ["image"], "outputs": ["mask"]}
+    about = one["metadata"]
+    if protocol == "REST":  # it reads OpenVINO's spelling, and passes TF Serving's on as it is
+        assert about["model_spec"] == {"name": "unet", "signature_name": "", "version": "2"}
+        about = about["metadata"]["signature_def"]["signature_def"]["serving_default"] | {"model_version": 2}
+    assert (list(about["inputs"]), list(about["outputs"]), about["model_version"]) == (["image"], ["mask"], 2)
     np.testing.assert_array_equal(one["mask"], own(served))
     np.testing.assert_array_equal(one["version 1"], own(served, version=1))
     assert one["not found"][0] == one["no version"][0] == "ModelNotFoundError"

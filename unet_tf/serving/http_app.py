@@ -99,7 +99,7 @@ def _check_head(scope: Scope) -> None:
     if (
         len(scope["raw_path"])
         + len(scope["query_string"])
-        + sum(len(name) + len(value) for name, value in scope["headers"])
+        + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
         > HEAD
     ):
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
