@@ -107,9 +107,9 @@ def start(log, bundles, **options):
         "from unet_tf.serving.limits import Limits; from unet_tf.serving.server import serve;"
         "logging.basicConfig(level='INFO'); options = json.loads(sys.argv[1]);"
         "options['limits'] = Limits(**options.get('limits', {}));"
-        "serve(**options, port=0, grpc_port=0, on_ready=lambda ports: print(json.dumps(ports), flush=True))"
+        "serve(**options, on_ready=lambda ports: print(json.dumps(ports), flush=True))"
     )
-    options = json.dumps({"bundles": list(map(str, bundles)), **options})
+    options = json.dumps({"bundles": list(map(str, bundles)), "port": 0, "grpc_port": 0, **options})
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-c", code, options], stdout=subprocess.PIPE, stderr=stderr, text=True

@@ -35,7 +35,10 @@ class Segmenter(Model):
             found = signature(image=tf.constant(tensor.as_numpy()))[name].numpy()
             output = InferOutput(name, list(found.shape), "FP32" if name == "probabilities" else "UINT8")
             output.set_data_from_numpy(found)
-        return InferResponse(payload.id or "", "unet", [output])
+        return InferResponse(
+            payload.id or "", "unet", [output],
+            use_binary_outputs=payload.use_binary_outputs, requested_outputs=payload.request_outputs,
+        )  # fmt: skip
 
     def v1(self, instance, signature):
         if isinstance(instance, dict):
