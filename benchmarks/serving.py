@@ -87,6 +87,12 @@ def started(code, *arguments):
     return process, line.strip()
 
 
+def processor_seconds(process):
+    """That a process has taken until now: what others do on a shared machine is no part of it."""
+    times = psutil.Process(process.pid).cpu_times()
+    return times.user + times.system
+
+
 class Load:
     """Clients that ask for masks and compare them.
 
@@ -164,12 +170,14 @@ def main():
                         for kind in ("png", "mask"))  # fmt: skip
         load, process = Load(f"http://127.0.0.1:{port}", given.protocol, files, masks), psutil.Process(server.pid)
         each, memory, served, looped = max(1, given.requests // given.rounds), [], [], []
+        before = [processor_seconds(one) for one in (server, loop)]
         for _ in range(given.rounds):
             served.append(load.run(each, given.clients))
             memory.append(process.memory_info().rss / 2**20)
             print(each, file=loop.stdin, flush=True)
             looped.append(float(loop.stdout.readline()))
             print(f"server {each / served[-1]:.2f}/s, loop {each / looped[-1]:.2f}/s, {memory[-1]:.0f} MiB", flush=True)
+        taken = [processor_seconds(one) - was for one, was in zip((server, loop), before, strict=True)]
         for one in (loop, server):
             one.terminate()
         code = server.wait(60)
@@ -180,6 +188,7 @@ def main():
     print(f"p50 {p50:.3f} s, p99 {p99:.3f} s, {len(load.seconds) / sum(served):.2f} requests/s")
     words = f"median {np.median(ratios):.3f} of {ratios.round(2)}"
     print(f"loop {each * given.rounds / sum(looped):.2f}/s; server / loop: {words}")
+    print("processor seconds a request: server {:.3f}, loop {:.3f}".format(*np.divide(taken, each * given.rounds)))
     print(f"memory over the last three quarters: {late[0]:.0f} to {late[-1]:.0f} MiB, at most {max(late):.0f}")
 
 

@@ -6,6 +6,8 @@ import httpx
 import pytest
 from servers import Served, start, write_bundle, write_maths
 
+collect_ignore = ["kserve_model.py", "others.py"]  # programs for an environment of their own
+
 
 @pytest.fixture(scope="session")
 def net_bundle(tmp_path_factory):
