@@ -117,6 +117,7 @@ def start(log, bundles, **options):
     with process.stdout:
         line = process.stdout.readline()
     if not line:
+        process.wait()
         raise RuntimeError(log.read_text())
     ports = json.loads(line)
     return process, f"http://127.0.0.1:{ports['http']}", f"127.0.0.1:{ports['grpc']}"

@@ -1,7 +1,6 @@
 """A server from its start to its end: what is served, new versions under load, and signals."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -144,8 +143,7 @@ serve([sys.argv[1]], port=0, grpc_port=0, on_ready=ready)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_runs_is_finished_and_what_is_new_refused(bundle, number):
+def test_what_runs_is_finished_and_what_is_new_refused(bundle):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", HELD, str(bundle)], text=True, **pipes) as process:
         address, answers = f"http://127.0.0.1:{int(process.stdout.readline())}/v1/models/unet", []
@@ -154,7 +152,7 @@ def test_what_runs_is_finished_and_what_is_new_refused(bundle, number):
         )
         asking.start()
         assert process.stdout.readline() == "begun\n"
-        os.kill(process.pid, number)
+        process.terminate()
         refused = None
         while refused is None:  # until it stops to listen, or refuses
             try:

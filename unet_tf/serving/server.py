@@ -58,7 +58,7 @@ class _Impatient(H11Protocol):
             return
         self._late = self.loop.call_later(self.seconds, self._give_up)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]
         """Answer who sends no more but has sent a whole request; True keeps the connection."""
         self._ended = self.cycle is not None and self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
         return self._ended and not self.cycle.response_complete
