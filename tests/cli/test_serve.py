@@ -34,7 +34,7 @@ def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_p
     assert re.search(r"gRPC:\s+127\.0\.0\.1:\d+", said)
     body = {"signature_name": "encoded", "instances": [b64(png(picture()))]}
     assert httpx.post(f"{address}/v1/models/unet:predict", json=body, timeout=60).status_code == 200
-    assert httpx.post(f"{address}/v1/models/unet:predict", json={}).status_code == 400
+    assert httpx.post(f"{address}/v1/models/unet:predict", json={}, timeout=60).status_code == 400
     process.send_signal(signal.SIGINT)
     process.stdout.close()
     assert process.wait(60) == 0

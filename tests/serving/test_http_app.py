@@ -6,12 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-from malformed import BAD, V1, Case, cases, http, post
+from malformed import BAD, V1, Case, cases, post
+from malformed import http as request
 from servers import picture
 
 WAIT = 20
@@ -79,13 +79,13 @@ SLOW = [
     Case("half a body", post(V1, {"instances": [1]})[:-3], (408,)),
     Case("a chunked body without an end",
          b"POST /v2/models/unet/infer HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n", (408,)),
-    Case("half a head after a good request", http("GET", "/v2").replace(b"close", b"keep-alive") + b"GET", (200,)),
+    Case("half a head after a good request", request("GET", "/v2").replace(b"close", b"keep-alive") + b"GET", (200,)),
 ]  # fmt: skip
 CLOSED = [
     Case("nothing", b"", (0,)),
     Case("half a head, closed", b"GET /v2 HTTP/1.1\r\nHost", (0, 400)),
     Case("half a body, closed", post(V1, {"instances": [1]})[:-3], (0, 400)),
-    Case("a whole request, closed", http("GET", "/v2"), (200,)),
+    Case("a whole request, closed", request("GET", "/v2"), (200,)),
     Case("a whole request with a body, closed", post(V1, {"instances": [1]}), BAD),
 ]
 
@@ -122,19 +122,18 @@ def test_who_does_not_read_the_answer_is_cut(served, good):
             good()
 
 
-def test_a_page_and_its_files_are_all_that_is_read(served):
-    with httpx.Client(base_url=served.http) as client:
-        page = client.get("/")
-        assert page.headers["content-security-policy"].startswith("default-src 'self'")
-        assert "text/html" in page.headers["content-type"]
-        for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
-            assert client.get(f"/page/{name}").headers["content-type"].startswith(kind)
-        assert client.get("/page/index.html").status_code == 404
+def test_a_page_and_its_files_are_all_that_is_read(http):
+    page = http.get("/")
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    assert "text/html" in page.headers["content-type"]
+    for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
+        assert http.get(f"/page/{name}").headers["content-type"].startswith(kind)
+    assert http.get("/page/index.html").status_code == 404
 
 
-def test_metrics_count_by_protocol_model_and_status(served, good):
+def test_metrics_count_by_protocol_model_and_status(http, good):
     def count():
-        text = httpx.get(f"{served.http}/metrics").text
+        text = http.get("/metrics").text
         name = 'unet_tf_requests_total{model="unet",protocol="rest",status="OK"}'
         line = next(one for one in text.splitlines() if one.startswith(name))
         return float(line.split()[-1])
@@ -143,8 +142,8 @@ def test_metrics_count_by_protocol_model_and_status(served, good):
     before = count()
     good()
     assert count() == before + 1
-    httpx.post(f"{served.http}/v1/models/made-up:predict", content="{}")
-    text = httpx.get(f"{served.http}/metrics").text
+    http.post("/v1/models/made-up:predict", content="{}")
+    text = http.get("/metrics").text
     assert 'unet_tf_requests_total{model="",protocol="rest",status="NOT_FOUND"}' in text and "made-up" not in text
     for name in ("unet_tf_seconds_bucket", "unet_tf_pixels_total", "unet_tf_queue", "unet_tf_running", "unet_tf_held"):
         assert name in text

@@ -108,7 +108,8 @@ def test_the_example_of_the_bundle_is_segmented(opened, address):
     page = opened()
     page.get_by_role("button", name="Try the example").click()
     label = segmented(page, "example.png")
-    example = cv2.imdecode(np.frombuffer(httpx.get(f"{address}/page/models/cells/example").content, np.uint8), 0)
+    content = httpx.get(f"{address}/page/models/cells/example", timeout=60).content
+    example = cv2.imdecode(np.frombuffer(content, np.uint8), 0)
     expected = Predictor(RUN).probabilities(example[..., None]).argmax(-1)
     np.testing.assert_array_equal(label, expected)
 
