@@ -117,7 +117,7 @@ def test_kserve_answers_what_a_client_of_ours_sends(kserve, served):
         text = base64.b64encode(png(IMAGE[0])).decode()
         found = client.post("/v2/models/unet/infer", json={"inputs": [one | {"data": [text]}]})
         assert found.json()["outputs"][0]["data"] == [b64(mask)["b64"]]
-        # kserve 0.21 makes UTF-8 of BYTES that follow the JSON, so that files go in base64 alone, and arrays as they are
+        # kserve 0.21 makes UTF-8 of BYTES that follow the JSON: files go in base64 alone, arrays as they are too
         one = {"name": "image", "shape": list(IMAGE.shape), "datatype": "UINT8"}
         head = json.dumps({
             "inputs": [one | {"parameters": {"binary_data_size": IMAGE.nbytes}}],
