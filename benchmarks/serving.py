@@ -101,16 +101,17 @@ class Load:
         wrong, lost: requests whose mask differed, and those without an answer.
     """
 
-    def __init__(self, address, protocol, files, masks):
-        self.address, self.protocol, self.files, self.masks = address, protocol, files, masks
+    def __init__(self, address, protocol, files, masks, clients):
+        self.protocol, self.files, self.masks = protocol, files, masks
+        self.clients = [httpx.Client(base_url=address, timeout=300) for _ in range(clients)]
         self.seconds, self.wrong, self.lost = [], 0, 0
 
-    def run(self, count, clients):
+    def run(self, count):
         """Send so many requests; give the seconds that they took together."""
         numbers = Queue()
         for number in range(count):
             numbers.put(number % len(self.files))
-        threads = [threading.Thread(target=self._work, args=(numbers,)) for _ in range(clients)]
+        threads = [threading.Thread(target=self._work, args=(client, numbers)) for client in self.clients]
         start = time.perf_counter()
         for thread in threads:
             thread.start()
@@ -118,21 +119,20 @@ class Load:
             thread.join()
         return time.perf_counter() - start
 
-    def _work(self, numbers):
-        with httpx.Client(base_url=self.address, timeout=300) as client:
-            while True:
-                try:
-                    number = numbers.get_nowait()
-                except Empty:
-                    return
-                start = time.perf_counter()
-                try:
-                    mask = getattr(self, f"_{self.protocol}")(client, self.files[number])
-                except (httpx.HTTPError, KeyError, ValueError):
-                    self.lost += 1
-                    continue
-                self.seconds.append(time.perf_counter() - start)
-                self.wrong += mask != self.masks[number]
+    def _work(self, client, numbers):
+        while True:
+            try:
+                number = numbers.get_nowait()
+            except Empty:
+                return
+            start = time.perf_counter()
+            try:
+                mask = getattr(self, f"_{self.protocol}")(client, self.files[number])
+            except (httpx.HTTPError, KeyError, ValueError):
+                self.lost += 1
+                continue
+            self.seconds.append(time.perf_counter() - start)
+            self.wrong += mask != self.masks[number]
 
     def _rest(self, client, file):
         instance = {"b64": base64.b64encode(file).decode()}
@@ -168,11 +168,12 @@ def main():
         server, port = started(SERVER, folder, json.dumps(limits))
         files, masks = ([path.read_bytes() for path in sorted((folder / "pictures").glob(f"*.{kind}"))]
                         for kind in ("png", "mask"))  # fmt: skip
-        load, process = Load(f"http://127.0.0.1:{port}", given.protocol, files, masks), psutil.Process(server.pid)
+        load = Load(f"http://127.0.0.1:{port}", given.protocol, files, masks, given.clients)
+        process = psutil.Process(server.pid)
         each, memory, served, looped = max(1, given.requests // given.rounds), [], [], []
         before = [processor_seconds(one) for one in (server, loop)]
         for _ in range(given.rounds):
-            served.append(load.run(each, given.clients))
+            served.append(load.run(each))
             memory.append(process.memory_info().rss / 2**20)
             print(each, file=loop.stdin, flush=True)
             looped.append(float(loop.stdout.readline()))
