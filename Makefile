@@ -1,5 +1,6 @@
 # make demo: the whole way on generated cells. make test: lint, types, tests. Both set up .venv first; test sets up
-# .venv-edge and .venv-openvino too, for the runtimes that have to do without TensorFlow.
+# .venv-edge and .venv-openvino too, for the runtimes that have to do without TensorFlow, and .venv-serving for clients and
+# a server that want another protobuf than ours.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/installed
 	$(BIN)/unet-tf demo --overwrite
 
-test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed
+test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $(VENV)-serving/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -21,7 +22,7 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino build *.egg-info
+	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-serving build *.egg-info
 
 $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	$(PIP) install -c requirements.txt -e .
@@ -40,6 +41,14 @@ $(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python
 $(VENV)-openvino/installed: requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)-openvino
 	$(VENV)-openvino/bin/python -m pip install -c requirements.txt openvino numpy
+	touch $@
+
+# The path file lets kserve find the TensorFlow of .venv after all that is its own.
+$(VENV)-serving/installed: tests/serving/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)-serving
+	$(VENV)-serving/bin/python -m pip install -c $< kserve ovmsclient schemathesis 'tritonclient[http]'
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$($(VENV)-serving/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tensorflow_of_ours.pth
 	touch $@
 
 $(BIN)/python:

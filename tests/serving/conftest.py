@@ -1,7 +1,41 @@
-"""A server of several small nets."""
+"""Servers in processes of their own: of two versions and a model with several inputs; of several small nets."""
 
+import httpx
 import pytest
-from served_nets import KINDS, PIXELS, start, write_net
+from served_nets import KINDS, PIXELS, write_net
+from served_nets import start as start_nets
+from servers import Served, start, write_bundle, write_maths
+
+collect_ignore = ["kserve_model.py", "others.py"]  # programs for an environment of their own
+
+
+@pytest.fixture(scope="session")
+def net_bundle(tmp_path_factory):
+    """A bundle with the versions 1 and 2; none writes to it."""
+    return write_bundle(tmp_path_factory.mktemp("serving") / "unet", (1, 2))
+
+
+@pytest.fixture(scope="session")
+def served(net_bundle, tmp_path_factory):
+    """The server that all tests of a process share."""
+    folder = tmp_path_factory.mktemp("served")
+    maths = write_maths(folder / "maths", net_bundle)
+    process, http, grpc = start(
+        folder / "log",
+        [f"unet={net_bundle}", f"maths={maths}"],
+        labels=["unet:stable=1", "unet:canary=2"],
+        limits={"body": 4 << 20, "pixels": 1 << 22, "reading": 2.0},
+    )
+    yield Served(http, grpc, process, net_bundle, folder / "log")
+    process.terminate()
+    assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="session")
+def http(served):
+    """A client of HTTP."""
+    with httpx.Client(base_url=served.http, timeout=60) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +51,7 @@ def net_bundles(tmp_path_factory):
 @pytest.fixture(scope="session")
 def nets(net_bundles):
     """The server of all of them, in a process of its own, which all tests share."""
-    found = start(net_bundles, labels=["grey:stable=1"], limits={"pixels": PIXELS})
+    found = start_nets(net_bundles, labels=["grey:stable=1"], limits={"pixels": PIXELS})
     yield found
     found.process.terminate()
     assert found.process.wait() == 0

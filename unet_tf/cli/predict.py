@@ -148,7 +148,12 @@ def predict(
     ] = None,
 ) -> None:
     """Write a mask for each picture, or for an array or map of any size. What is done is not done again."""
-    extras: dict[str, Any] = {"format": format, "probabilities": probabilities, "overlay": overlay, "instances": instances}
+    extras: dict[str, Any] = {
+        "format": format,
+        "probabilities": probabilities,
+        "overlay": overlay,
+        "instances": instances,
+    }
     extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     if server is not None:
         here = {
@@ -217,10 +222,11 @@ def predict(
     if axes or chunk:
         raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
     with show_log(), working(AGAIN) as bars:
-        counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles"), "on_pixels": bars.count_pixels}
+        shown: dict[str, Any] = {name: bars.counter(f"{name}s") for name in ("file", "tile")}
         outcome = unet_tf.predict_files(
-            run, inputs, out, min_area=min_area, uncertainty=uncertainty, **extras, **shared, **counters
-        )  # type: ignore[arg-type]
+            run, inputs, out, min_area=min_area, uncertainty=uncertainty, on_file=shown["file"], on_tile=shown["tile"],
+            on_pixels=bars.count_pixels, **extras, **shared,
+        )  # fmt: skip
     print_outcome(outcome, out, bars.speed)
     if outcome.failed:
         raise typer.Exit(1)

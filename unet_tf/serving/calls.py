@@ -77,7 +77,7 @@ class Calls:
         self.draining = self.stopping = False
         self._pool = ThreadPoolExecutor(limits.running, thread_name_prefix="request")
         self._turn = asyncio.Semaphore(limits.running)
-        self._waiting = self._running = 0
+        self._waiting = self._running = self._held = 0
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "unet_tf_requests", "Requests that were answered.", ("protocol", "model", "status"), registry=self.registry
@@ -90,6 +90,7 @@ class Calls:
         for name, words, value in (
             ("unet_tf_queue", "Requests that wait for their turn.", lambda: self._waiting),
             ("unet_tf_running", "Requests that are worked on.", lambda: self._running),
+            ("unet_tf_held_bytes", "Bytes of the requests that are read, wait or are worked on.", lambda: self._held),
         ):
             Gauge(name, words, registry=self.registry).set_function(value)
 
@@ -135,6 +136,17 @@ class Calls:
         self._turn.release()
         if not future.cancelled():
             future.exception()  # of one that nobody hears any more
+
+    def hold(self, count: int) -> None:
+        """Count bytes of a request that come, or go where they are below 0.
+
+        Raises:
+            ServingError: all requests together would hold too many; these then are not counted.
+        """
+        if count > 0 and self._held + count > self.limits.held:
+            words = f"All requests together may have {self.limits.held:,} bytes. Try again later."
+            raise ServingError("RESOURCE_EXHAUSTED", words)
+        self._held += count
 
     def predict(self, asked: Asked, inputs: Callable[[Signature], Mapping[str, NDArray]]) -> Answer:
         """Find the signature, read its inputs and call it; within `run`.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -24,6 +27,8 @@ from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import ServingError, invalid
 from unet_tf.serving.versions import Signature, Tensor, Version, object_array
 
+log = logging.getLogger("unet_tf.serving")
+
 STATES = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -33,13 +38,29 @@ class _Aborting:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def _answer(self, asked: Asked, context: grpc.aio.ServicerContext, work: Any) -> Any:
+    async def _answer(self, request: Any, context: grpc.aio.ServicerContext, work: Callable[[Asked], Any]) -> Any:
+        asked = asked_for(request.model_spec)
         try:
-            with self._calls.counted("grpc", asked.model) as line:
+            with self._calls.counted("grpc", asked.model) as line, self._holding(request.ByteSize()):
                 line["peer"] = context.peer()
-                return await self._calls.run(work, context.time_remaining())
+                if not asked.model:
+                    raise invalid("ModelSpec has no name specified.")
+                return await self._calls.run(lambda: work(asked), context.time_remaining())
         except ServingError as error:
-            await context.abort(grpc.StatusCode[error.code], str(error))
+            code, words = grpc.StatusCode[error.code], str(error)
+        except Exception:
+            log.exception("A request has failed.")
+            code, words = grpc.StatusCode.INTERNAL, "The server has failed; its log says why."
+        await context.abort(code, words)
+        return None
+
+    @contextmanager
+    def _holding(self, count: int) -> Iterator[None]:
+        self._calls.hold(count)
+        try:
+            yield
+        finally:
+            self._calls.hold(-count)
 
 
 class Prediction(_Aborting, prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -47,11 +68,9 @@ class Prediction(_Aborting, prediction_service_pb2_grpc.PredictionServiceService
 
     async def Predict(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Call a signature."""
-        asked = asked_for(request.model_spec)
 
-        def work() -> Any:
-            given = dict(_arrays(request.inputs))
-            answer = self._calls.predict(asked, lambda signature: given)
+        def work(asked: Asked) -> Any:
+            answer = self._calls.predict(asked, lambda signature: self._arrays(request.inputs, signature))
             wanted = set(request.output_filter) or answer.outputs.keys()
             if missing := wanted - answer.outputs.keys():
                 raise invalid(f"output tensor alias not found in signature: {', '.join(sorted(missing))}")
@@ -60,13 +79,12 @@ class Prediction(_Aborting, prediction_service_pb2_grpc.PredictionServiceService
                 response.outputs[name].CopyFrom(tf.make_tensor_proto(answer.outputs[name]))
             return response
 
-        return await self._answer(asked, context, work)
+        return await self._answer(request, context, work)
 
     async def GetModelMetadata(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Give the signatures of a version."""
-        asked = asked_for(request.model_spec)
 
-        def work() -> Any:
+        def work(asked: Asked) -> Any:
             if list(request.metadata_field) != ["signature_def"]:
                 raise invalid(f"Metadata field must be signature_def; received {list(request.metadata_field)}.")
             number, version = self._calls.models.get(asked.model).find(asked.version, asked.label)
@@ -74,7 +92,26 @@ class Prediction(_Aborting, prediction_service_pb2_grpc.PredictionServiceService
             response.metadata["signature_def"].Pack(_signatures(version))
             return response
 
-        return await self._answer(asked, context, work)
+        return await self._answer(request, context, work)
+
+    def _arrays(self, inputs: Mapping[str, Any], signature: Signature) -> dict[str, NDArray]:
+        """The inputs of a request; one value may stand for all, so the shape is looked at before it is filled."""
+        found = {}
+        for name, value in inputs.items():
+            if (own := signature.inputs.get(name)) is None:
+                raise invalid(f"The inputs must be {sorted(signature.inputs)}; received {sorted(inputs)}.")
+            shape = tuple(one.size for one in value.tensor_shape.dim)
+            if value.dtype != own.dtype.as_datatype_enum or not own.takes(shape) or min(shape, default=0) < 0:
+                raise invalid(f"{name} must be {own.words}; received type {value.dtype}, shape {shape}.")
+            self._calls.limits.check(math.prod(shape[:3]))
+            try:
+                if own.dtype == tf.string:
+                    found[name] = object_array(list(value.string_val)).reshape(shape)
+                else:
+                    found[name] = np.asarray(tf.make_ndarray(value))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise invalid(f"{name} is no tensor that can be read: {error}") from None
+        return found
 
 
 class Status(_Aborting, model_service_pb2_grpc.ModelServiceServicer):
@@ -82,17 +119,16 @@ class Status(_Aborting, model_service_pb2_grpc.ModelServiceServicer):
 
     async def GetModelStatus(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Give how the versions of a model stand."""
-        asked = asked_for(request.model_spec)
 
-        def work() -> Any:
+        def work(asked: Asked) -> Any:
             response = get_model_status_pb2.GetModelStatusResponse()
-            for one in self._calls.models.get(asked.model).statuses(asked.version, asked.label):
+            for one in self._calls.models.statuses(asked.model, asked.version, asked.label):
                 line = response.model_version_status.add(version=one.version, state=STATES.Value(one.state))
                 line.status.error_code = 0 if one.code == "OK" else grpc.StatusCode[one.code].value[0]
                 line.status.error_message = one.message
             return response
 
-        return await self._answer(asked, context, work)
+        return await self._answer(request, context, work)
 
 
 def asked_for(spec: Any) -> Asked:
@@ -110,17 +146,6 @@ def _spec(name: str, version: int, signature: str) -> Any:
     spec = model_pb2.ModelSpec(name=name, signature_name=signature)
     spec.version.value = version
     return spec
-
-
-def _arrays(inputs: Any) -> Iterator[tuple[str, NDArray]]:
-    for name, value in inputs.items():
-        try:
-            array = tf.make_ndarray(value)
-        except (TypeError, ValueError) as error:
-            raise invalid(f"{name} is no tensor that can be read: {error}") from None
-        if array.dtype.kind in "OS":
-            array = object_array(list(array.ravel())).reshape(array.shape)
-        yield name, np.asarray(array)
 
 
 def _signatures(version: Version) -> Any:

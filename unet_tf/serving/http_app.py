@@ -17,6 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from unet_tf.serving import page, rest, v2
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.errors import ServingError, too_large
+from unet_tf.serving.openapi import openapi
+
+HEAD = 64 << 10
+"""Bytes that the head of a request may have."""
 
 
 class Bodies:
@@ -28,16 +32,17 @@ class Bodies:
     """
 
     def __init__(self, app: ASGIApp, calls: Calls) -> None:
-        self._app, self._limits, self._held = app, calls.limits, 0
+        self._app, self._calls, self._limits = app, calls, calls.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse what is too large, too slow or too much at once."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        mine = _Share(self)
+        parts: list[bytes] = []
         try:
-            body = await self._read(dict(scope["headers"]), receive, mine)
+            _check_head(scope)
+            body = await self._read(dict(scope["headers"]), receive, parts)
             if body is None:  # the caller has gone
                 return
             await self._app(scope, _again(body, receive), send)
@@ -45,15 +50,15 @@ class Bodies:
             await self._drain(receive)
             await rest.answer_error(error)(scope, receive, send)
         finally:
-            mine.take(-mine.bytes)
+            self._calls.hold(-sum(map(len, parts)))
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive, mine: _Share) -> bytes | None:
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive, parts: list[bytes]) -> bytes | None:
         limits = self._limits
         most = too_large(f"The body of a request may have {limits.body:,} bytes. Send a smaller picture.")
         said = headers.get(b"content-length", b"0")
         if said.isdigit() and int(said) > limits.body:
             raise most
-        parts: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(limits.reading):
                 while True:
@@ -61,9 +66,9 @@ class Bodies:
                     if message["type"] == "http.disconnect":
                         return None
                     part = message.get("body", b"")
-                    mine.take(len(part))
-                    if mine.bytes > limits.body:
+                    if (size := size + len(part)) > limits.body:
                         raise most
+                    self._calls.hold(len(part))
                     parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
@@ -85,18 +90,20 @@ class Bodies:
             pass
 
 
-class _Share:
-    """The bytes that one request holds of those that all may."""
-
-    def __init__(self, bodies: Bodies) -> None:
-        self._bodies, self.bytes = bodies, 0
-
-    def take(self, count: int) -> None:
-        self._bodies._held += count
-        self.bytes += count
-        most = self._bodies._limits.held
-        if count > 0 and self._bodies._held > most:
-            raise ServingError("RESOURCE_EXHAUSTED", f"All requests together may have {most:,} bytes. Try again later.")
+def _check_head(scope: Scope) -> None:
+    if scope["http_version"] not in ("1.0", "1.1"):
+        status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+        raise ServingError(
+            "INVALID_ARGUMENT", f"HTTP is spoken here in version 1.1, not {scope['http_version']}.", status
+        )
+    if (
+        len(scope["raw_path"])
+        + len(scope["query_string"])
+        + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        > HEAD
+    ):
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        raise ServingError("INVALID_ARGUMENT", f"The head of a request may have {HEAD:,} bytes.", status)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
@@ -119,20 +126,31 @@ def make_app(calls: Calls) -> ASGIApp:
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(calls.registry), media_type=CONTENT_TYPE_LATEST)
 
+    description = openapi([model.name for model in calls.models])
+
+    async def described(request: Request) -> Response:
+        return JSONResponse(description)
+
     async def refused(request: Request, error: Exception) -> Response:
         return rest.answer_error(error) if isinstance(error, ServingError) else JSONResponse({"error": ""}, 500)
 
     async def no_path(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers: Any = getattr(error, "headers", None)
-        words = f"{HTTPStatus(status).phrase}: {request.method} {request.url.path}"
+        words = f"{HTTPStatus(status).phrase}: {request.method} {request.url.path[:100]}"
         return JSONResponse({"error": words}, status, headers)
 
     async def broken(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": "The server has failed; its log says why."}, 500)
 
     app = Starlette(
-        routes=[*v2.routes(calls), *page.routes(calls), Route("/metrics", metrics), *rest.routes(calls)],
+        routes=[
+            *v2.routes(calls),
+            *page.routes(calls),
+            Route("/metrics", metrics),
+            Route("/openapi.json", described),
+            *rest.routes(calls),
+        ],
         exception_handlers={ServingError: refused, HTTPException: no_path, Exception: broken},
     )
     return Bodies(app, calls)

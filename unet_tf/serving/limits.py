@@ -9,12 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from unet_tf.serving.errors import invalid, too_large
 
-FORMATS = ("PNG", "JPEG", "BMP")
-"""Of picture files, as the signature `encoded` takes them."""
+READERS = {
+    "PNG": (b"\x89PNG", PngImagePlugin.PngImageFile),
+    "JPEG": (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    "BMP": (b"BM", BmpImagePlugin.BmpImageFile),
+    "TIFF": (b"II", TiffImagePlugin.TiffImageFile),
+    "TIFF, of large numbers first": (b"MM", TiffImagePlugin.TiffImageFile),
+}
+"""Formats of picture files, how they begin, and Pillow's readers: `Image.open` has a limit of its own."""
+ENCODED = ("PNG", "JPEG", "BMP")
+"""Formats that the signature `encoded` takes."""
+FILES = "image_bytes"
+"""Input of that signature."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,8 @@ class Limits:
             ServingError: they are more than a request may have, or a file says no size.
         """
         pixels = 0
-        for value in inputs.values():
-            files = value.dtype.kind in "OS"
+        for name, value in inputs.items():
+            files = name == FILES and value.dtype.kind in "OS"
             pixels += sum(map(declared, range(value.size), value.flat)) if files else math.prod(value.shape[:3])
         self.check(pixels)
         return pixels
@@ -58,23 +68,24 @@ class Limits:
             raise too_large(f"A request may have {self.pixels:,} pixels; this one has {pixels:,}. Send a part of it.")
 
 
-def declared(number: int, content: object, formats: Sequence[str] = FORMATS) -> int:
+def declared(number: int, content: bytes, formats: Sequence[str] = ENCODED) -> int:
     """Pixels that the header of a picture file declares; nothing is decoded.
 
     Args:
         number: of the file in its request.
         content: its bytes.
-        formats: that it may be of, as Pillow calls them.
+        formats: that it may be of, keys of `READERS`.
 
     Raises:
         ServingError: it is of none of these formats.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=formats) as picture:  # type: ignore[arg-type]
-            return picture.width * picture.height
-    except Exception as error:  # Pillow's readers raise whatever they meet in a file that is none
-        if isinstance(error, Image.DecompressionBombError):
-            raise too_large(f"image_bytes[{number}] declares too many pixels: {error}") from error
-        raise invalid(
-            f"image_bytes[{number}] is not a complete {' or '.join([', '.join(formats[:-1]), formats[-1]])} picture."
-        ) from error
+    for name in formats:
+        begin, reader = READERS[name]
+        if content.startswith(begin):
+            try:
+                with reader(io.BytesIO(content)) as picture:
+                    return picture.width * picture.height
+            except Exception:  # Pillow's readers raise whatever they meet in a file that is none
+                break
+    names = [name for name in formats if "," not in name]
+    raise invalid(f"{FILES}[{number}] is not a complete {', '.join(names[:-1])} or {names[-1]} picture.")

@@ -15,8 +15,6 @@ from unet_tf.utils.files import identity
 
 log = logging.getLogger("unet_tf.serving")
 
-LATEST = "latest"
-
 
 class Status(NamedTuple):
     """How a version stands, in the words of TF Serving.
@@ -105,11 +103,7 @@ class Model:
         Raises:
             ServingError: there is none, in the words of TF Serving.
         """
-        served = self._served
-        if label is not None:
-            if label not in self.labels:
-                raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
-            version = self.labels[label]
+        served, version = self._served, self._wanted(version, label)
         number = self.newest if version is None else version
         if number is None or number not in served:
             which = "Latest({})" if version is None else f"Specific({{}}, {version})"
@@ -126,14 +120,20 @@ class Model:
         found |= {number: Status(number, "LOADING") for number in self._loading}
         found |= {number: Status(number, "END", "INTERNAL", said) for number, (_, said) in self._broken.items()}
         found |= {number: Status(number, "AVAILABLE") for number in self._served}
-        if label is not None and label not in self.labels:
-            raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
-        wanted = self.labels[label] if label is not None else version
+        wanted = self._wanted(version, label)
         if wanted is None:
             return [found[number] for number in sorted(found, reverse=True)]
         if wanted not in found:
             raise ServingError("NOT_FOUND", f"Could not find version {wanted} of model {self.name}")
         return [found[wanted]]
+
+    def _wanted(self, version: int | None, label: str | None) -> int | None:
+        """The version of a number or label; None for the newest, which OpenVINO's clients call 0."""
+        if label is None:
+            return None if version == 0 and 0 not in self._served else version
+        if label not in self.labels:
+            raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
+        return self.labels[label]
 
     def _load(self, number: int) -> bool:
         path = self.folder / str(number)
@@ -181,6 +181,16 @@ class Models:
             return self._models[name]
         except KeyError:
             raise ServingError("NOT_FOUND", f"Servable not found for request: Latest({name})") from None
+
+    def statuses(self, name: str, version: int | None = None, label: str | None = None) -> list[Status]:
+        """How the versions of a model stand; see `Model.statuses`.
+
+        Raises:
+            ServingError: there is no such model or version.
+        """
+        if name not in self._models:
+            raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+        return self._models[name].statuses(version, label)
 
     @property
     def ready(self) -> bool:

@@ -14,8 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from unet_tf.annotations.write_geojson import feature_of
 from unet_tf.annotations.writing import Picture, numbered
@@ -24,27 +23,33 @@ from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
+from unet_tf.model.calibration import label_of
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.outputs import colour_table, drawn_mask, shades_of
 from unet_tf.prediction.polygons import shapes_of
 from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import ServingError, invalid
-from unet_tf.serving.limits import declared
+from unet_tf.serving.limits import READERS, declared
 from unet_tf.serving.rest import OPTIONS
 
-FILES = Path(__file__).with_name("static")
+FILES = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+"""What the page consists of, "" for itself; nothing else is read for a path."""
 HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'"}
 """The page asks nobody else for anything."""
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def routes(calls: Calls) -> list[Route | Mount]:
+def routes(calls: Calls) -> list[Route]:
     """The page, its files, and what it asks for."""
     bundles = {model.name: Bundle(model.folder.parent) for model in calls.models}
 
-    async def index(request: Request) -> Response:
-        return Response((FILES / "index.html").read_bytes(), media_type="text/html; charset=utf-8", headers=HEADERS)
+    static = {name: Path(__file__).with_name("static").joinpath(name or "index.html").read_bytes() for name in FILES}
+
+    async def file(request: Request) -> Response:
+        name = request.path_params.get("name", "")
+        if name not in FILES:
+            raise ServingError("NOT_FOUND", f"Not Found: {request.method} {request.url.path[:100]}")
+        return Response(static[name], media_type=FILES[name], headers=HEADERS)
 
     async def models(request: Request) -> Response:
         return JSONResponse([_described(calls, name, one) for name, one in bundles.items()])
@@ -64,11 +69,11 @@ def routes(calls: Calls) -> list[Route | Mount]:
         return Response(content, media_type="application/json")
 
     return [
-        Route("/", index),
+        Route("/", file),
         Route("/page/models", models),
         Route("/page/models/{model}/example", example),
         Route("/page/models/{model}/segment", segment, methods=["POST"]),
-        Mount("/page", StaticFiles(directory=FILES)),
+        Route("/page/{name}", file),
     ]
 
 
@@ -90,14 +95,16 @@ def _described(calls: Calls, name: str, bundle: Bundle) -> dict[str, Any]:
 def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[bytes, int]:
     """A picture file -> the mask, how sure it is, its classes and objects as JSON, and the version that gave them."""
     start = time.monotonic()
-    calls.limits.check(declared(0, body, FORMATS))
+    calls.limits.check(declared(0, body, tuple(READERS)))
     about = bundle.description
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
         image = _read(Path(folder, "picture.png"), body, about)
         answer = calls.predict(Asked(name, signature="probabilities"), lambda _: {"image": image[None]})
         probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
-        label = probabilities.argmax(-1).astype(np.uint8)
-        real, sure = about.masks.real_label(label), about.masks.real_probabilities(probabilities).max(-1)
+        about = bundle.describe(answer.version) or about  # a version has a threshold and objects of its own
+        label = label_of(probabilities, about.calibration.threshold)
+        real = about.masks.real_label(label)
+        sure = np.take_along_axis(about.masks.real_probabilities(probabilities), real[..., None], axis=2)[..., 0]
         table = colour_table(about.masks, len(about.classes))
         ids, objects = find_objects(label, probabilities, 1, about.masks)
         height, width = label.shape

@@ -27,7 +27,7 @@ def routes(calls: Calls) -> list[Route]:
     async def status(request: Request) -> Response:
         asked = asked_for(request)
         with calls.counted("rest", asked.model):
-            found = calls.models.get(asked.model).statuses(asked.version, asked.label)
+            found = calls.models.statuses(asked.model, asked.version, asked.label)
         return JSONResponse({"model_version_status": list(map(_status, found))})
 
     async def metadata(request: Request) -> Response:
@@ -45,7 +45,7 @@ def routes(calls: Calls) -> list[Route]:
         return Response(content, media_type="application/json")
 
     async def unknown(request: Request) -> Response:
-        raise ServingError("NOT_FOUND", f"Malformed request: {request.method} {request.url.path}")
+        raise malformed(request)
 
     found = []
     for place in PLACES:
@@ -91,12 +91,19 @@ def asked_for(request: Request) -> Asked:
     """The model, and the version or label, in the path of a request.
 
     Raises:
-        ServingError: the version is no number.
+        ServingError: the version is no number, or the path ends in a method that there is not.
     """
     model, version, label = (request.path_params.get(name) for name in ("model", "version", "label"))
+    if ":" in f"{model}{version}{label}":
+        raise malformed(request)
     if version is not None and not (version.isascii() and version.isdecimal() and len(version) < 20):
         raise invalid(f"The version must be a number; received {version[:40]!r}.")
     return Asked(model or "", None if version is None else int(version), label)
+
+
+def malformed(request: Request) -> ServingError:
+    """What TF Serving says of a path that is none of its interface."""
+    return invalid(f"Malformed request: {request.method} {request.url.path[:100]}")
 
 
 def answer_error(error: ServingError) -> Response:

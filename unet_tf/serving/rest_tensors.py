@@ -14,6 +14,8 @@ from unet_tf.serving.errors import invalid
 from unet_tf.serving.versions import Signature, Tensor, object_array
 
 BYTES = "b64"
+KINDS: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
+"""Values of JSON that a kind of NumPy's types takes."""
 AS_BYTES = "_bytes"
 """What the names of outputs end in whose strings are sent in base64, as TF Serving does."""
 
@@ -76,22 +78,30 @@ def read_tensor(value: Any, name: str, tensor: Tensor) -> NDArray:
     if tensor.dtype.name == "string":
         values = value if isinstance(value, list) else [value]
         return object_array([_bytes(one, name) for one in values])
-    try:
-        found = np.array(value)
-    except (ValueError, OverflowError):
-        raise invalid(f"{name} must be a rectangular list of numbers.") from None
-    dtype = np.dtype(tensor.dtype.as_numpy_dtype)
-    fits = found.dtype.kind in ("iu" if dtype.kind in "iu" else "iuf") or not found.size
-    if not fits:
-        raise invalid(f"{name} must hold numbers of type {tensor.dtype.name}; it holds others.")
-    if dtype.kind in "iu" and found.size:
-        limits, low, high = np.iinfo(dtype), found.min(), found.max()
-        if low < limits.min or high > limits.max:
-            raise invalid(f"{name} must hold {limits.min} to {limits.max} ({dtype}); it holds {low} to {high}.")
-    found = found.astype(dtype)
+    found = read_numbers(value, name, np.dtype(tensor.dtype.as_numpy_dtype))
     if not tensor.takes(found.shape):
         raise invalid(f"{name} must be {tensor.words}; received shape {found.shape}.")
     return found
+
+
+def read_numbers(value: Any, name: str, dtype: np.dtype) -> NDArray:
+    """Nested lists to an array of a type that holds each of the numbers.
+
+    Raises:
+        ServingError: they are not rectangular or hold something else than numbers, or a number does not fit the type.
+    """
+    found = np.array(value, object)  # one long string among numbers would be as long in the place of each of them
+    flat = found.ravel().tolist()
+    kinds = set(map(type, flat))
+    if list in kinds:
+        raise invalid(f"{name} must be a rectangular list of numbers.")
+    if not kinds <= KINDS.get(dtype.kind, set()):
+        raise invalid(f"{name} must hold numbers of type {dtype}; it holds others.")
+    if dtype.kind in "iuf" and flat:
+        limits, low, high = (np.finfo if dtype.kind == "f" else np.iinfo)(dtype), min(flat), max(flat)
+        if low < limits.min or high > limits.max:
+            raise invalid(f"{name} must hold {limits.min} to {limits.max} ({dtype}); it holds {low} to {high}.")
+    return found.astype(dtype)
 
 
 def _bytes(value: Any, name: str) -> bytes:

@@ -10,8 +10,10 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from socket import AF_INET, AF_INET6, create_server
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -19,7 +21,7 @@ from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.grpc_service import GrpcServer
-from unet_tf.serving.http_app import make_app
+from unet_tf.serving.http_app import HEAD, make_app
 from unet_tf.serving.limits import Limits
 from unet_tf.serving.models import Model, Models
 from unet_tf.utils.signals import STOPPING
@@ -29,25 +31,44 @@ log = logging.getLogger("unet_tf.serving")
 NAME = "unet"
 """Of the model where one bundle is served and no name is given: that of the kit and of the client."""
 VERSIONS = "saved_model"
-HEAD = 64 << 10
-"""Bytes that the head of an HTTP request may have."""
 POLL = 1.0
 """Seconds between two looks at the folders of versions."""
 
 
 class _Impatient(H11Protocol):
-    """HTTP whose callers must send a request soon after they connect."""
+    """HTTP whose callers must send the head of each request soon, and read on while they are answered."""
 
     seconds = 30.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._unread, self._ended = 0, False
         self._late = self.loop.call_later(self.seconds, self._give_up)
 
     def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        unread, before = self.transport.get_write_buffer_size(), self._unread
+        if 0 < before <= unread:  # nothing of an answer was taken since the last look
+            self.transport.abort()
+            return
+        self._unread = unread
+        half = self.cycle is None or (self.cycle.response_complete and self.conn.trailing_data[0])
+        if half and not unread and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
             self.transport.close()
+            return
+        self._late = self.loop.call_later(self.seconds, self._give_up)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer who sends no more but has sent a whole request; True keeps the connection."""
+        self._ended = self.cycle is not None and self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
+        return self._ended and not self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._ended:
+            self.transport.close()
+        self._late.cancel()
+        self._late = self.loop.call_later(self.seconds, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._late.cancel()
@@ -154,13 +175,17 @@ async def _serve(
             raise InputError(f"Nothing of {model.name} can be served. {said[0]}", model.folder)
     calls = Calls(models, limits)
     config = uvicorn.Config(
-        make_app(calls), host=host, port=ports[0], http=_Impatient, ws="none", lifespan="off", log_config=None,
-        access_log=False, server_header=False, h11_max_incomplete_event_size=HEAD, timeout_graceful_shutdown=int(grace),
+        make_app(calls), http=type("", (_Impatient,), {"seconds": calls.limits.reading}), ws="none", lifespan="off",
+        log_config=None, access_log=False, server_header=False, h11_max_incomplete_event_size=HEAD,
+        timeout_graceful_shutdown=int(grace),
     )  # fmt: skip
     try:
-        socket = config.bind_socket()
-    except SystemExit:  # as uvicorn ends where a port is taken
-        raise InputError(f"Port {ports[0]} of {host} cannot be listened on. Choose another --port.") from None
+        family = AF_INET6 if ":" in host else AF_INET
+        socket = create_server((host, ports[0]), family=family, backlog=config.backlog)
+    except OSError as error:
+        raise InputError(
+            f"Port {ports[0]} of {host} cannot be listened on: {error.strerror}. Choose another --port or --host."
+        ) from None
     known = {"http": socket.getsockname()[1]}
     server, rpc = _Uvicorn(config), None
     if ports[1] >= 0:

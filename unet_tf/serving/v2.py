@@ -21,6 +21,7 @@ from starlette.routing import Route
 from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import invalid
 from unet_tf.serving.rest import OPTIONS, asked_for, parse
+from unet_tf.serving.rest_tensors import read_numbers
 from unet_tf.serving.versions import DEFAULT, Tensor, Version, object_array
 from unet_tf.version import __version__
 
@@ -107,20 +108,22 @@ def _tensors(given: Mapping[str, Tensor]) -> list[dict[str, Any]]:
 
 def _inferred(calls: Calls, asked: Asked, body: bytes, length: str | None) -> tuple[bytes, int | None, int]:
     """The body of a request -> the body of its answer, the length of its JSON where bytes follow it, the version."""
+    _, version = calls.models.get(asked.model).find(asked.version)
     size = len(body) if length is None else _size(length, len(body))
     request, rest = parse(body[:size]), memoryview(body)[size:]
     if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
         raise invalid("The body must be a JSON object with the list 'inputs'.")
     given = dict(_inputs(request["inputs"], rest))
     wanted, binary = _wanted(request)
-    _, version = calls.models.get(asked.model).find(asked.version)
     name = _parameters(request).get(SIGNATURE) or _fitting(version, given, wanted)
     if not isinstance(name, str):
         raise invalid(f"The parameter {SIGNATURE} must be a string.")
     answer = calls.predict(asked._replace(signature=name), lambda _: given)
     if missing := wanted - answer.outputs.keys():
         raise invalid(f"The outputs are {sorted(answer.outputs)}; {sorted(missing)} were asked for.")
-    head = {"model_name": asked.model, "model_version": str(answer.version), "id": request.get("id") or ""}
+    head = {"model_name": asked.model, "model_version": str(answer.version)}
+    if isinstance(given_id := request.get("id"), str):
+        head["id"] = given_id
     outputs, tail = [], []
     for name, value in answer.outputs.items():
         if wanted and name not in wanted:
@@ -176,7 +179,7 @@ def _inputs(inputs: list[Any], rest: memoryview) -> Any:
         if not isinstance(one, dict) or not isinstance(one.get("name"), str):
             raise invalid("Each of 'inputs' must be an object with a name.")
         name, shape, kind = one["name"], one.get("shape"), one.get("datatype")
-        if not isinstance(shape, list) or not all(isinstance(size, int) and 0 <= size < 1 << 31 for size in shape):
+        if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 1 << 31 for size in shape):
             raise invalid(f"{name} must have a shape, a list of sizes.")
         if not isinstance(kind, str) or kind not in TYPES.values():
             raise invalid(f"{name} must have a datatype of {', '.join(TYPES.values())}; received {str(kind)[:40]!r}.")
@@ -184,7 +187,7 @@ def _inputs(inputs: list[Any], rest: memoryview) -> Any:
         if size is None:
             found = _of_json(one.get("data"), kind, name)
         else:
-            if not isinstance(size, int) or not 0 <= size <= len(rest) - at:
+            if type(size) is not int or not 0 <= size <= len(rest) - at:
                 raise invalid(f"{name} must have as many bytes as it says, {size}; {len(rest) - at} follow.")
             found = _of_bytes(rest[at : at + size], kind, name)
             at += size
@@ -201,30 +204,11 @@ def _of_json(data: Any, kind: str, name: str) -> NDArray:
         raise invalid(f"{name} must have data, a list.")
     if kind == "BYTES":
         try:
-            return object_array([base64.b64decode(one, validate=True) for one in _flat(data)])
+            values = np.array(data, object).ravel().tolist()
+            return object_array([base64.b64decode(one, validate=True) for one in values])
         except (binascii.Error, ValueError, TypeError):
             raise invalid(f"{name} must hold base64: JSON has no bytes.") from None
-    try:
-        found, dtype = np.array(data), NUMPY[kind]
-        if found.size and not np.can_cast(found.dtype, dtype, "same_kind") and found.dtype.kind not in "iu":
-            raise ValueError
-        if (
-            dtype.kind in "iu"
-            and found.size
-            and not (found.min() >= np.iinfo(dtype).min and found.max() <= np.iinfo(dtype).max)
-        ):
-            raise ValueError
-        return found.astype(dtype.newbyteorder("="))
-    except (ValueError, OverflowError, TypeError):
-        raise invalid(f"{name} must hold numbers that fit {kind}.") from None
-
-
-def _flat(data: Any) -> Any:
-    for one in data:
-        if isinstance(one, list):
-            yield from _flat(one)
-        else:
-            yield one
+    return read_numbers(data, name, NUMPY[kind].newbyteorder("="))
 
 
 def _of_bytes(data: memoryview, kind: str, name: str) -> NDArray:

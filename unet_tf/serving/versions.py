@@ -135,8 +135,9 @@ class Version:
                 if not name.startswith("__")
             }
             self._warm_up()
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, tf.errors.OpError, ServingError) as error:
-            raise InputError(f"{path} is no SavedModel that can be served: {error}", path) from error
+        except Exception as error:  # TensorFlow raises whatever it meets in files that are damaged or half there
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            raise InputError(f"{path} is no SavedModel that can be served: {said}", path) from error
         if not self.signatures:
             raise InputError(f"{path} has no signature; export it again.", path)
 

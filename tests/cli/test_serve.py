@@ -1,0 +1,69 @@
+"""`unet-tf serve` as people call it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+from servers import b64, picture, png, write_bundle
+from typer.testing import CliRunner
+
+from unet_tf.cli.commands import app
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("serve") / "cells")
+
+
+def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_path):
+    command = [sys.executable, "-m", "unet_tf", "serve", str(bundle), "--port", "0", "--grpc-port", "0"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    said = ""
+    while "Ctrl-C stops it." not in said:
+        line = process.stdout.readline()
+        assert line, (tmp_path / "log").read_text()
+        said += line
+    address = re.search(r"Page:\s+(http://127\.0\.0\.1:\d+)/", said)[1]
+    assert re.search(r"gRPC:\s+127\.0\.0\.1:\d+", said)
+    body = {"signature_name": "encoded", "instances": [b64(png(picture()))]}
+    assert httpx.post(f"{address}/v1/models/unet:predict", json=body, timeout=60).status_code == 200
+    assert httpx.post(f"{address}/v1/models/unet:predict", json={}, timeout=60).status_code == 400
+    process.send_signal(signal.SIGINT)
+    process.stdout.close()
+    assert process.wait(60) == 0
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
+    assert [(one["protocol"], one["model"], one["status"]) for one in lines] == [
+        ("rest", "unet", "OK"),
+        ("rest", "unet", "INVALID_ARGUMENT"),
+    ]
+    assert lines[0]["version"] == 1 and lines[0]["seconds"] > 0 and "neither" in lines[1]["error"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", lines[0]["time"])
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--max-pixels", "0"], "--max-pixels must be above 0; received 0."),
+        (["--max-bytes", "-1"], "--max-bytes must be above 0"),
+        (["--timeout", "0"], "--timeout must be above 0"),
+        (["--queue", "-1"], "--queue and --drain must be 0 or more"),
+        (["--drain", "-1"], "--queue and --drain must be 0 or more"),
+        (["--label", "stable"], "A label is LABEL=VERSION"),
+    ],
+)
+def test_options_that_are_wrong_are_said(bundle, options, words):
+    found = RUN.invoke(app, ["serve", str(bundle), *options])
+    assert found.exit_code == 1 and words in str(found.exception)
+
+
+def test_what_is_no_bundle_is_said_and_an_open_address_warned_of(tmp_path):
+    found = RUN.invoke(app, ["serve", str(tmp_path), "--host", "0.0.0.0"])
+    assert "is no bundle: it has no bundle.json" in str(found.exception)
+    assert "Open to others" in found.output and "no password" in found.output

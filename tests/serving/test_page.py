@@ -1,0 +1,203 @@
+"""The page in a headless Chromium: what it shows is what `unet-tf predict` writes."""
+
+import base64
+import json
+import re
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+import tifffile
+from servers import RUN, picture, png, start, write_bundle
+
+from unet_tf import predict_files
+from unet_tf.prediction.predictor import Predictor
+
+IMAGE = picture(3, 90, 120)
+FOREGROUND = (230, 159, 0)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The address of a server of one bundle under two names."""
+    folder = tmp_path_factory.mktemp("page")
+    bundle = write_bundle(folder / "cells")
+    process, http, _ = start(folder / "log", [f"cells={bundle}", f"again={bundle}"])
+    yield http
+    process.terminate()
+    assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The picture as a file, and what `predict` writes of it."""
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "cell.png").write_bytes(png(IMAGE))
+    predict_files(RUN, [folder / "cell.png"], folder / "out", polygons=("geojson",))
+    return folder
+
+
+@pytest.fixture
+def opened(browser, address):
+    """A function that opens the page; whatever it logs or asks others for fails the test."""
+    contexts, said = [], []
+
+    def open_page(**options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on(
+            "request", lambda one: None if one.url.startswith((address, "blob:", "data:")) else said.append(one.url)
+        )
+        page.goto(address)
+        page.said = said
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def segmented(page, name):
+    """Wait for the answer."""
+    page.get_by_role("status").get_by_text(re.compile(rf"^{re.escape(name)}: \d+ × \d+ pixels in")).wait_for()
+    return np.array(page.evaluate("Array.from(state.label)")).reshape(page.evaluate("[mask.height, mask.width]"))
+
+
+def upload(page, path):
+    page.set_input_files("#file", path)
+    return segmented(page, path.name)
+
+
+def test_the_mask_is_that_of_predict(opened, written):
+    page = opened()
+    label = upload(page, written / "cell.png")
+    mask = cv2.imread(str(written / "out" / "cell.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(label, mask > 0)
+    assert 0 < label.mean() < 1
+    values = page.evaluate("Array.from(mask.getContext('2d').getImageData(0, 0, mask.width, mask.height).data)")
+    drawn = np.reshape(values, (*label.shape, 4))
+    np.testing.assert_array_equal(drawn[..., 3], 255 * label)
+    assert {tuple(one) for one in drawn[label > 0][:, :3]} == {FOREGROUND}
+
+
+def test_shares_objects_and_downloads_are_those_of_predict(opened, written):
+    page = opened()
+    label = upload(page, written / "cell.png")
+    rows = [row.inner_text().split("\t") for row in page.locator("#legend tr").all()]
+    share = 100 * label.mean()
+    assert [row[1] for row in rows] == [f"{100 - share:.1f} %", f"{share:.1f} %"]
+    assert [row[0] for row in rows] == ["background", "foreground"]
+    features = json.loads((written / "out" / "cell.geojson").read_text())["features"]
+    assert page.locator("#found").inner_text() == f"{len(features)} object{'s' * (len(features) != 1)}"
+    with page.expect_download() as download:
+        page.get_by_text("Mask as PNG").click()
+    assert download.value.suggested_filename == "cell.png"
+    assert download.value.path().read_bytes() == (written / "out" / "cell.png").read_bytes()
+    with page.expect_download() as download:
+        page.get_by_text("Outlines as GeoJSON").click()
+    assert download.value.suggested_filename == "cell.geojson"
+    assert json.loads(download.value.path().read_text())["features"] == features
+
+
+def test_the_example_of_the_bundle_is_segmented(opened, address):
+    page = opened()
+    page.get_by_role("button", name="Try the example").click()
+    label = segmented(page, "example.png")
+    content = httpx.get(f"{address}/page/models/cells/example", timeout=60).content
+    example = cv2.imdecode(np.frombuffer(content, np.uint8), 0)
+    expected = Predictor(RUN).probabilities(example[..., None]).argmax(-1)
+    np.testing.assert_array_equal(label, expected)
+
+
+def test_opacity_and_places_by_keyboard_and_pointer(opened, written):
+    page = opened()
+    label = upload(page, written / "cell.png")
+    sure = Predictor(RUN).probabilities(IMAGE).max(-1)
+    page.locator("#opacity").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("#percent").inner_text() == "53 %"
+    assert page.evaluate("getComputedStyle(mask).opacity") == "0.53"
+    page.locator("#mask").focus()
+    for key in ("ArrowUp", "Shift+ArrowLeft"):
+        page.keyboard.press(key)
+
+    def told():
+        words = page.locator("#under").inner_text()
+        row, column, name, percent = re.fullmatch(r"Row (\d+), column (\d+): (\w+), (\d+) % sure\.", words).groups()
+        place = int(row), int(column)
+        assert name == ("background", "foreground")[label[place]]
+        assert abs(int(percent) - 100 * sure[place]) <= 0.71
+        return place
+
+    assert told() == (45 - 2, 60 - 1)
+    box = page.locator("#mask").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 30.5 / 120, box["y"] + box["height"] * 10.5 / 90)
+    assert told() == (10, 30)
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_pictures_are_dropped_and_pasted(opened, written, way):
+    page = opened()
+    make = {
+        "drop": "new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})",
+        "paste": "new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})",
+    }[way]
+    page.evaluate(
+        f"""text => {{
+            const data = new DataTransfer();
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            data.items.add(new File([bytes], "a.b.png", {{type: "image/png"}}));
+            document.dispatchEvent({make});
+        }}""",
+        base64.b64encode(png(IMAGE)).decode(),
+    )
+    assert segmented(page, "a.b.png").shape == (90, 120)
+    assert page.locator("#png").get_attribute("download") == "a.b.png"
+
+
+def test_a_tiff_is_shown_though_browsers_do_not(opened, tmp_path, written):
+    page = opened()
+    tifffile.imwrite(tmp_path / "cell.tif", IMAGE[..., 0])
+    label = upload(page, tmp_path / "cell.tif")
+    np.testing.assert_array_equal(label, cv2.imread(str(written / "out" / "cell.png"), 0) > 0)
+    values = page.evaluate("Array.from(picture.getContext('2d').getImageData(0, 0, 120, 90).data)")
+    assert np.reshape(values, (90, 120, 4))[..., 0].std() > 10
+
+
+def test_a_bad_picture_is_said_and_the_next_one_works(opened, written, tmp_path):
+    page = opened()
+    (tmp_path / "no.png").write_bytes(b"hello")
+    page.set_input_files("#file", tmp_path / "no.png")
+    page.get_by_role("status").get_by_text("is not a complete PNG, JPEG, BMP or TIFF picture.").wait_for()
+    assert page.locator("#out").is_hidden()
+    assert all("status of 400" in one for one in page.said)  # by the browser itself
+    page.said.clear()
+    upload(page, written / "cell.png")
+    assert page.locator("#out").is_visible()
+
+
+def test_several_models_are_to_be_chosen_from(opened, written):
+    page = opened()
+    assert page.locator("#model option").all_inner_texts() == ["cells", "again"]
+    page.get_by_label("Model").select_option("again")
+    with page.expect_request("**/page/models/again/segment"):
+        upload(page, written / "cell.png")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_for_all_and_for_a_phone(opened, written, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install -e '.[test]'")
+    page = opened(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    for _ in range(2):
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"]) for one in found if one["impact"] in ("serious", "critical")] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        upload(page, written / "cell.png")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", dark))) < 200) == (scheme == "dark")

@@ -1,0 +1,167 @@
+"""A server from its start to its end: what is served, new versions under load, and signals."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from servers import picture, start, write_bundle
+
+from unet_tf.errors import InputError
+from unet_tf.serving.server import is_local, models_of
+
+BODY = {"instances": picture(side=16)[None].tolist()}
+READY = "/v2/health/ready"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("server") / "cells")
+
+
+def test_bundles_and_labels_by_name(bundle, tmp_path):
+    other = shutil.copytree(bundle, tmp_path / "other.2")
+    assert [one.name for one in models_of([str(bundle)])] == ["unet"]
+    assert [one.name for one in models_of([str(bundle), f"roads={other}", str(other)])] == ["cells", "roads", "other.2"]
+    (one,) = models_of([str(bundle)], ["stable=1", "unet:canary=2"])
+    assert one.labels == {"stable": 1, "canary": 2}
+
+
+@pytest.mark.parametrize(
+    "bundles, labels, words",
+    [
+        ([], [], "needs a bundle at least"),
+        (["{0}/none"], [], "is no bundle"),
+        (["a/b={0}"], [], "takes letters, digits and"),
+        (["..={0}"], [], "takes letters, digits and"),
+        (["={0}"], [], "takes letters, digits and"),
+        (["a:b={0}"], [], "takes letters, digits and"),
+        (["a={0}", "a={0}"], [], "Two models are called a."),
+        (["{0}"], ["stable"], "A label is LABEL=VERSION"),
+        (["{0}"], ["other:stable=1"], "with a name of unet; received 'other:stable=1'"),
+        (["a={0}", "b={0}"], ["stable=1"], "NAME:LABEL=VERSION with a name of a, b"),
+        (["{0}"], ["1=1"], "A label is LABEL=VERSION"),
+        (["{0}"], ["stable=-1"], "A label is LABEL=VERSION"),
+    ],
+)
+def test_what_is_no_bundle_name_or_label_is_refused(bundle, bundles, labels, words):
+    with pytest.raises(InputError, match=words):
+        models_of([one.format(bundle) for one in bundles], labels)
+
+
+@pytest.mark.parametrize(
+    "host, local", [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+                    ("::", False), ("10.0.0.1", False), ("example.org", False)]
+)  # fmt: skip
+def test_addresses_that_only_this_machine_reaches(host, local):
+    assert is_local(host) == local
+
+
+def test_a_port_that_is_taken_and_a_bundle_without_versions_are_said(bundle, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for which in ("port", "grpc_port"):
+            with pytest.raises(RuntimeError, match=f"Port {port} of 127.0.0.1 cannot be listened on"):
+                start(tmp_path / "log", [bundle], **{which: port})
+    empty = shutil.copytree(bundle, tmp_path / "empty", ignore=shutil.ignore_patterns("saved_model"))
+    with pytest.raises(RuntimeError, match="Nothing of unet can be served"):
+        start(tmp_path / "log", [empty])
+
+
+def test_a_version_that_comes_under_load_loses_no_request(net_bundle, tmp_path):
+    shutil.copytree(net_bundle, tmp_path / "unet", ignore=shutil.ignore_patterns("2"))
+    process, address, _ = start(tmp_path / "log", [tmp_path / "unet"])
+    found, done = [], threading.Event()
+
+    def ask():
+        with httpx.Client(base_url=address, timeout=60) as client:
+            while not done.is_set():
+                found.append(client.post("/v1/models/unet:predict", json=BODY))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for one in threads:
+        one.start()
+    shutil.copytree(net_bundle / "saved_model" / "2", tmp_path / "part")
+    (tmp_path / "part").rename(tmp_path / "unet" / "saved_model" / "2")
+    with httpx.Client(base_url=address, timeout=60) as client:
+        while client.get("/v1/models/unet").json()["model_version_status"][0] != {
+            "version": "2", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""},
+        }:  # fmt: skip
+            pass
+        new = client.post("/v1/models/unet:predict", json=BODY).json()
+    done.set()
+    for one in threads:
+        one.join()
+    process.terminate()
+    assert process.wait(60) == 0
+    assert {one.status_code for one in found} == {200}
+    masks = {json.dumps(one.json()) for one in found} | {json.dumps(new)}
+    assert len(masks) == 2  # that of version 1, and that of version 2
+    assert "unet: version 1 is served no more." in (tmp_path / "log").read_text()
+
+
+def test_readiness_falls_first_and_a_second_signal_ends_it_at_once(bundle, tmp_path):
+    process, address, at = start(tmp_path / "log", [bundle], drain=1000)
+    with httpx.Client(base_url=address, timeout=60) as client, grpc.insecure_channel(at) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        assert client.get(READY).status_code == 200
+        process.terminate()
+        while client.get(READY).status_code == 200:
+            pass
+        assert client.get(READY).json() == {"ready": False}
+        while health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING:
+            pass
+        assert client.get("/v2/models/unet/ready").status_code == 503
+        assert client.get("/v2/health/live").status_code == 200
+        assert client.post("/v1/models/unet:predict", json=BODY).status_code == 200
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+
+
+HELD = """
+import sys
+from unet_tf.serving.server import serve
+from unet_tf.serving.versions import Signature
+
+def ready(ports):
+    call = Signature.__call__
+    def held(self, inputs):
+        print("begun", flush=True)
+        sys.stdin.readline()
+        return call(self, inputs)
+    Signature.__call__ = held
+    print(ports["http"], flush=True)
+
+serve([sys.argv[1]], port=0, grpc_port=0, on_ready=ready)
+"""
+
+
+def test_what_runs_is_finished_and_what_is_new_refused(bundle):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", HELD, str(bundle)], text=True, **pipes) as process:
+        address, answers = f"http://127.0.0.1:{int(process.stdout.readline())}/v1/models/unet", []
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{address}:predict", json=BODY, timeout=60))
+        )
+        asking.start()
+        assert process.stdout.readline() == "begun\n"
+        process.terminate()
+        refused = None
+        while refused is None:  # until it stops to listen, or refuses
+            try:
+                answer = httpx.get(f"{address}/metadata", timeout=60)
+                refused = None if answer.status_code == 200 else answer
+            except httpx.TransportError as error:
+                refused = error
+        process.stdin.write("\n")
+        process.stdin.flush()
+        asking.join()
+        assert answers[0].status_code == 200 and len(answers[0].json()["predictions"]) == 1
+        assert process.wait(60) == 0
