@@ -56,10 +56,12 @@ def calibration_section(stored: Mapping[str, Any]) -> dict[str, Any]:
     words = []
     if own:
         said = f"Expected calibration error {number(own['ece'])}"
-        if own.get("ece_raw") is not None:
-            said += f", {number(own['ece_raw'])} before one temperature, {own['temperature']:.3g}, was fitted"
+        temperature = own["temperature"]
+        if temperature != 1 and own.get("ece_raw") is not None:
+            by = "the nets had temperatures" if temperature is None else f"one temperature, {temperature:.3g}, was fitted"
+            said += f", {number(own['ece_raw'])} before {by}"
         words.append(f"{said}: so far is what it says of how sure it is from how often it is right, in the mean.")
-    if thresholds:
+    if thresholds and thresholds["chosen"] is not None:
         words.append(f"A pixel is foreground from a probability of {thresholds['chosen']:g} on.")
     return {
         "calibration": own and reliability(own),
