@@ -86,3 +86,8 @@ def test_the_mean_of_nets_has_no_temperature_and_several_have_no_one_threshold()
     assert mean["thresholds"].title == "scores of the foreground by threshold; nets have their own"
     several = calibration_section({"calibration": own | {"temperature": None}})
     assert ", 0.100 before the nets had temperatures: " in several["calibration_words"][0]
+
+
+def test_fields_of_view_of_who_has_no_probabilities_rank_nothing():
+    titles = [title for title, _ in scores_section(evaluation() | {"field": {"roi": "pixels of fov/"}})["further"]]
+    assert titles == ["Fields of view"]

@@ -68,6 +68,9 @@ def test_its_files_are_those_of_arrays_whoever_makes_them(folds, tmp_path):
         expected = predict(folds, np.roll(IMAGE, 10 * number), probabilities=True)
         np.testing.assert_array_equal(np.load(out / f"{number}.npy"), expected)
     assert json.loads((out / "predict.json").read_text())["model"] == model_hash(folds)
+    predict_files(folds, tmp_path / "scans" / "0.png", tmp_path / "unsure", uncertainty=True)
+    spread = read_image(tmp_path / "unsure" / "0_spread.tif")
+    assert 0 <= spread.min() < spread.max() <= read_image(tmp_path / "unsure" / "0_uncertainty.tif").max()
 
 
 def test_it_fills_arrays_of_any_size(folds, tmp_path):

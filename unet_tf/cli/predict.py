@@ -91,8 +91,8 @@ def predict(
     uncertainty: Annotated[
         bool,
         typer.Option(
-            help="Write NAME_uncertainty.tif too, how unsure the net is of each pixel, 0 to 1; with --tta "
-            "NAME_spread.tif, how much of it is that the turned tiles disagree."
+            help="Write NAME_uncertainty.tif too, how unsure the net is of each pixel, 0 to 1; with --tta, or of a "
+            "cross-validation, NAME_spread.tif: how much of it is that the turned tiles, or the nets, disagree."
         ),
     ] = False,
     threshold: Threshold = None,

@@ -94,7 +94,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], kept: int | None) -> l
 
 def reliability(found: Mapping[str, Any]) -> Chart:
     """The reliability diagram of `calibration`: how often a net is right, by how sure it says that it is."""
-    lines = []
+    lines: list[Line] = []
     for key, name in (("bins", "as shown and exported"), ("bins_raw", "before the temperature")):
         points = [(one["confidence"], one["accuracy"]) for one in found.get(key) or () if one["pixels"]]
         if points and points not in [line.points for line in lines]:  # at temperature 1 they are the same
