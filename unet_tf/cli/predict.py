@@ -36,7 +36,10 @@ SERVER = "A net that is served"
 )
 def predict(
     run: Annotated[
-        str, typer.Argument(help="Folder that train filled, or a bundle; with --server the first INPUT.", metavar="RUN")
+        str,
+        typer.Argument(
+            help="Folder that train or crossval filled, or a bundle; with --server the first INPUT.", metavar="RUN"
+        ),
     ],
     out: Annotated[
         Path,
