@@ -17,7 +17,15 @@ def written(tmp_path, **more):
 
 def test_a_comparison_without_points_and_pictures_is_a_page(tmp_path):
     page = written(tmp_path)
-    for text in ("B is better.", "&lt;two&gt;", "+0.030", "-0.010 to +0.070", "&lt;0.001", ">-0.1<", ">+0.1<"):
+    for text in (
+        "B is better.",
+        "&lt;two&gt;",
+        '+0.030<small class="ends">-0.010 to +0.070<',
+        "-0.010 to +0.070",
+        "&lt;0.001",
+        ">-0.1<",
+        ">+0.1<",
+    ):
         assert text in page, text
     assert [one for one in ("images", "cases", "again") if f'id="{one}"' in page] == []
 

@@ -21,3 +21,16 @@ def test_each_file_by_the_nets_that_have_not_seen_it_comes_first(tmp_path):
     assert 'class="verdict">Finds 96' in page
     assert page.index('<h2 id="together">') < page.index('<h2 id="runs">')
     assert "6 files, each by the net that had not seen it" in page
+    assert [one for one in ("objects", "calibration") if f'<h2 id="{one}">' not in page] == []
+    assert "cell, which is thin" in page
+    assert "Scores of each image alone" in page
+
+
+def test_nets_that_differ_in_temperature_and_threshold_have_none_together(tmp_path):
+    stored = evaluation()
+    more = later(stored)
+    more["calibration"] |= {"temperature": None}
+    more["thresholds"] |= {"chosen": None}
+    page = write_crossval_page(tmp_path, list(RUNS), RESULT | {"out_of_fold": stored | more}, ROWS).read_text()
+    assert "before the nets had temperatures" in page
+    assert "A pixel is foreground from" not in page

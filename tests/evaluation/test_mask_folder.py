@@ -106,6 +106,20 @@ def test_void_in_the_masks_alone_counts_nowhere_and_is_said(tmp_path):
     assert result.files.endswith("; 14.29% of the pixels are void in them alone, and count nowhere")  # 2 of 14
 
 
+def test_the_share_of_void_counts_a_picture_once_however_often_it_is_asked_for(tmp_path):
+    """The median of many pictures is answered twice, to be drawn."""
+    write(tmp_path, [TRUTH] * 2, "images")
+    write(tmp_path, [TRUTH] * 2)
+    theirs = write(tmp_path / "theirs", [np.where(TRUTH, 255, 0).astype(np.uint8), np.full_like(TRUTH, 1)])
+    subject = subject_of(theirs, tmp_path, {"classes": "a,b", "masks": "index"})
+    pairs = [pair for some in find_named(tmp_path).splits.values() for pair in some]
+    subject.ready(pairs)
+    subject.reading = subject.reading._replace(masks=replace(subject.masks, void=(255,)))
+    for pair in (*pairs, pairs[0], pairs[0]):
+        subject.answer(pair, read_pair(pair, subject.masks))
+    assert "; 25.00% of the pixels are void in them alone" in subject.words  # 4 of 16
+
+
 def test_masks_of_more_classes_than_the_truth_are_refused_with_their_values(tmp_path):
     write(tmp_path, [TRUTH] * 2, "images")
     write(tmp_path, [TRUTH] * 2)

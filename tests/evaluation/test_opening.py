@@ -13,6 +13,8 @@ from unet_tf.edge.description import Description, Origin
 from unet_tf.errors import InputError
 from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.opening import subject_of
+from unet_tf.evaluation.subject import Subject
+from unet_tf.evaluation.verdict import seen
 
 SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
 
@@ -58,6 +60,25 @@ def test_the_folder_of_a_cross_validation_is_opened_as_one_net(data, folds):
     assert subject.learnt("train") == set()  # there is none that no net can judge
     assert subject.words == "each by the mean of those of the 3 nets that have not learnt from it"
     assert subject.home is None
+
+
+class Nets(Subject):
+    """As much of the nets of a cross-validation as is asked for files."""
+
+    def answer(self, pair, decoded):
+        raise NotImplementedError
+
+    def learnt(self, split):
+        return {"train": set(), "val": {"held out"}}[split]
+
+
+def test_nets_that_judge_what_each_has_held_out_are_not_said_to_have_seen_it(data):
+    nets = Nets("runs", data, ("a", "b"), Run(SAVED).masks)
+    words = choose_files(nets, data, "all", print).words
+    chose = "among them the validation files, by which the best epoch was chosen"
+    assert words(1, {"held out"}) == f"all files of {data}; {chose}"
+    assert words(1, {"new"}) == f"all files of {data}"
+    assert seen(words(1, {"held out"})) == "it did not learn from, though some of them chose its best epoch"
 
 
 @pytest.mark.parametrize(

@@ -74,3 +74,20 @@ def test_no_objects_and_empty_bins_are_no_error():
     own = {"temperature": 1.0, "ece": 0.0, "bins": empty, "ece_raw": 0.0, "bins_raw": empty}
     assert calibration_section({"calibration": own})["calibration"].paths == []
     assert calibration_section({}) == {"calibration": None, "thresholds": None, "calibration_words": []}
+
+
+def test_the_mean_of_nets_has_no_temperature_and_several_have_no_one_threshold():
+    found = later(evaluation())
+    own = found["calibration"] | {"ece": 0.1, "ece_raw": 0.1, "bins_raw": found["calibration"]["bins"]}
+    curve = found["thresholds"] | {"chosen": None}
+    mean = calibration_section({"calibration": own | {"temperature": 1.0}, "thresholds": curve})
+    assert mean["calibration_words"][0].startswith("Expected calibration error 0.100: ")
+    assert (len(mean["calibration_words"]), len(mean["calibration"].paths)) == (1, 1)
+    assert mean["thresholds"].title == "scores of the foreground by threshold; nets have their own"
+    several = calibration_section({"calibration": own | {"temperature": None}})
+    assert ", 0.100 before the nets had temperatures: " in several["calibration_words"][0]
+
+
+def test_fields_of_view_of_who_has_no_probabilities_rank_nothing():
+    titles = [title for title, _ in scores_section(evaluation() | {"field": {"roi": "pixels of fov/"}})["further"]]
+    assert titles == ["Fields of view"]

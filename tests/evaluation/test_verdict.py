@@ -37,6 +37,8 @@ def test_objects_and_thin_classes():
     assert "draws, with 3 merges among 412 objects; on" in words(objects=OBJECTS)
     assert "with 1 merge and 2 splits among 1 object;" in words(objects=OBJECTS | {"true": 1, "merges": 1, "splits": 2})
     assert "without a merge or a split among 412 objects" in words(objects=OBJECTS | {"merges": 0})
+    few = OBJECTS | {"merges": 0, "found": [5]}  # what is not found is not merged
+    assert "with 5 of 412 objects found, none merged or split; on" in words(objects=few)
     assert "object" not in words(objects=OBJECTS | {"true": 0})
     assert "follows cell with a clDice of 0.830;" in words(thin={"cell": {"cldice": 0.83}, "rest": {"cldice": None}})
     assert "clDice" not in words(thin={})

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import Predictor, Run, export, generate_cells, predict, read_image, verify
+from unet_tf import Predictor, Run, evaluate, export, generate_cells, predict, read_image, verify
 from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
 from unet_tf.exporting.bundle import TFLITE
 from unet_tf.exporting.card import model_card
+from unet_tf.exporting.export import describe
 from unet_tf.model.calibration import Calibration
 from unet_tf.training.start import read_start
 from unet_tf.utils.signals import Stopped
@@ -52,6 +53,14 @@ def test_the_bundle_is_complete_and_its_hashes_hold(bundle):
     assert {"MODEL_CARD.md", "model.keras"} <= files
     for name, digest in described["sha256"].items():
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+
+
+def test_scores_at_another_threshold_are_not_those_of_the_bundle(calibrated, cells):
+    run = Run(calibrated(threshold=0.3))
+    own = evaluate(run, cells)
+    assert describe(run, 136, 0.01).origin.scores["mean_iou"] == own.mean_iou
+    evaluate(run, cells, threshold=0.6)
+    assert describe(run, 136, 0.01).origin.scores == {}
 
 
 def test_bundle_json_says_where_the_net_comes_from(run, bundle):

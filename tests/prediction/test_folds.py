@@ -68,6 +68,9 @@ def test_its_files_are_those_of_arrays_whoever_makes_them(folds, tmp_path):
         expected = predict(folds, np.roll(IMAGE, 10 * number), probabilities=True)
         np.testing.assert_array_equal(np.load(out / f"{number}.npy"), expected)
     assert json.loads((out / "predict.json").read_text())["model"] == model_hash(folds)
+    predict_files(folds, tmp_path / "scans" / "0.png", tmp_path / "unsure", uncertainty=True)
+    spread = read_image(tmp_path / "unsure" / "0_spread.tif")
+    assert 0 <= spread.min() < spread.max() <= read_image(tmp_path / "unsure" / "0_uncertainty.tif").max()
 
 
 def test_it_fills_arrays_of_any_size(folds, tmp_path):
@@ -80,15 +83,21 @@ def test_it_fills_arrays_of_any_size(folds, tmp_path):
     np.testing.assert_array_equal(found[sure], predict(folds, IMAGE)[sure])
 
 
-def test_each_net_has_its_own_temperature(folds, monkeypatch):
-    found, hashed, temperatures = Folds(folds), model_hash(folds), {"fold1": 1.0, "fold2": 3.0, "fold3": 0.5}
-    monkeypatch.setattr("unet_tf.prediction.folds._temperature", lambda run: temperatures[run.path.name])
-    by_hand = []
-    for name, run in found.runs.items():
-        logits = np.log(Predictor(run).probabilities(IMAGE)) / np.float32(temperatures[name])
+def test_each_net_has_its_own_temperature(own_folds):
+    def store(name, temperature):
+        file = own_folds / name / Run.CALIBRATION
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"temperature": temperature}))
+
+    by_hand, temperatures = [], {"fold1": 1.0, "fold2": 3.0, "fold3": 0.5}
+    for name, temperature in temperatures.items():
+        store(name, 1.0)
+        logits = np.log(Predictor(own_folds / name).probabilities(IMAGE)) / np.float32(temperature)
         by_hand.append(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
-    np.testing.assert_allclose(predict(found, IMAGE, probabilities=True), np.mean(by_hand, axis=0), atol=1e-5)
-    assert model_hash(folds) != hashed
+    hashed = model_hash(own_folds)
+    for name, temperature in temperatures.items():
+        store(name, temperature)
+    np.testing.assert_allclose(predict(own_folds, IMAGE, probabilities=True), np.mean(by_hand, axis=0), atol=1e-5)
+    assert model_hash(own_folds) != hashed
 
 
 def test_the_last_folder_stays_loaded_until_a_net_changes(own_folds):

@@ -11,7 +11,8 @@ import zarr
 
 from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_files, predict_large, unet
 from unet_tf.model.calibration import tempered
-from unet_tf.prediction.uncertainty import entropy
+from unet_tf.model.ensemble import Member, ensemble
+from unet_tf.prediction.uncertainty import entropy, uncertainty_and_spread
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
@@ -157,6 +158,17 @@ def test_the_entropy_comes_with_the_probabilities(calibrated):
     turned = predictor.with_entropy(IMAGE, tta="all")
     np.testing.assert_array_equal(turned[..., :2], predictor.probabilities(IMAGE, tta="all"))
     assert (entropy(turned[..., :2]) - turned[..., 2]).min() > -1e-5  # Jensen
+
+
+def test_of_several_nets_the_entropy_is_the_mean_of_theirs():
+    nets = [unet(base_filters=2, depth=1) for _ in range(2)]
+    members = [Member(name, net, (1.0,), (0.0,)) for name, net in zip(("a", "b"), nets, strict=True)]
+    image = np.random.default_rng(1).normal(size=(20, 30)).astype(np.float32)
+    found = Predictor(ensemble(members)).with_entropy(image)
+    each = [Predictor(net).probabilities(image) for net in nets]
+    np.testing.assert_allclose(found[..., :2], np.mean(each, axis=0), atol=1e-6)
+    np.testing.assert_allclose(found[..., 2], np.mean([entropy(one) for one in each], axis=0), atol=1e-6)
+    assert uncertainty_and_spread(found)[1].max() > 1e-4
 
 
 def test_the_features_of_a_picture_are_a_number_a_filter():

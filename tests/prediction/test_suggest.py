@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unet_tf import predict, suggest
+from unet_tf import predict, read_image, suggest
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.errors import InputError
 from unet_tf.prediction.suggest import _Candidate, choose, object_uncertainty
@@ -98,6 +98,15 @@ def test_pictures_of_the_run_are_left_out_whatever_they_are_called(run, cells, p
     assert [name.rsplit("/", 1)[1] for name in found.known] == ["learnt.png", "validated.png"]
     assert found.looked == len(found.chosen) == 10
     assert str(pictures / "unseen.png") in names(found.chosen)
+
+
+def test_a_cross_validation_knows_the_pictures_of_all_its_nets(folds, pictures):
+    shutil.copy(sorted((folds.parent / "data" / "images").iterdir())[0], pictures / "learnt.png")
+    found = suggest(folds, pictures, count=99)
+    assert [name.rsplit("/", 1)[1] for name in found.known] == ["learnt.png"]
+    first = found.chosen[0]
+    own = object_uncertainty(predict(folds, read_image(first.picture)[..., 0], probabilities=True))
+    assert first.uncertainty == pytest.approx(own, abs=1e-6)
 
 
 def test_what_cannot_be_read_is_named_and_pages_are_pictures(run, pictures, tmp_path):

@@ -36,7 +36,10 @@ SERVER = "A net that is served"
 )
 def predict(
     run: Annotated[
-        str, typer.Argument(help="Folder that train filled, or a bundle; with --server the first INPUT.", metavar="RUN")
+        str,
+        typer.Argument(
+            help="Folder that train or crossval filled, or a bundle; with --server the first INPUT.", metavar="RUN"
+        ),
     ],
     out: Annotated[
         Path,
@@ -91,8 +94,8 @@ def predict(
     uncertainty: Annotated[
         bool,
         typer.Option(
-            help="Write NAME_uncertainty.tif too, how unsure the net is of each pixel, 0 to 1; with --tta "
-            "NAME_spread.tif, how much of it is that the turned tiles disagree."
+            help="Write NAME_uncertainty.tif too, how unsure the net is of each pixel, 0 to 1; with --tta, or of a "
+            "cross-validation, NAME_spread.tif: how much of it is that the turned tiles, or the nets, disagree."
         ),
     ] = False,
     threshold: Threshold = None,

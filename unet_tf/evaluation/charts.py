@@ -94,10 +94,10 @@ def training_curves(history: Sequence[Mapping[str, Any]], kept: int | None) -> l
 
 def reliability(found: Mapping[str, Any]) -> Chart:
     """The reliability diagram of `calibration`: how often a net is right, by how sure it says that it is."""
-    lines = []
+    lines: list[Line] = []
     for key, name in (("bins", "as shown and exported"), ("bins_raw", "before the temperature")):
         points = [(one["confidence"], one["accuracy"]) for one in found.get(key) or () if one["pixels"]]
-        if points:
+        if points and points not in [line.points for line in lines]:  # at temperature 1 they are the same
             lines.append(Line(name, points))
     title = f"share that is right by confidence, {len(lines[0].points) if lines else 0} bins; the diagonal is perfect"
     return chart(title, lines, "confidence", "share that is right", (0.0, 1.0), (0.0, 1.0), diagonal=True)
@@ -111,7 +111,8 @@ def threshold_curves(found: Mapping[str, Any]) -> Chart:
         for key, name in names.items()
         if found.get(key)
     ]
-    title = f"scores of the foreground by threshold; {found['chosen']:g} is used"
+    used = "nets have their own" if found["chosen"] is None else f"{found['chosen']:g} is used"
+    title = f"scores of the foreground by threshold; {used}"
     return chart(title, lines, "threshold", "score", (0.0, 1.0), (0.0, 1.0), marked=found["chosen"])
 
 

@@ -48,14 +48,19 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
         say(note)
     everything = [pair for pairs in named.values() for pair in pairs]
     trained, validated = subject.learnt("train"), subject.learnt("val")
-    learns = subject.kind != "masks"
-    seen = ", seen in training or not" * learns
+    chose = "; among them the validation files, by which the best epoch was chosen"
+
+    def seen(found: set[str]) -> str:
+        if subject.kind == "runs" and not trained:  # each file is judged by nets that have not learnt from it
+            return chose * bool(found & (validated or set()))
+        return ", seen in training or not" * (subject.kind != "masks")
+
     if split == "all":
-        return Choice(everything, str(data), lambda count, _: f"all files of {data}{seen}")
+        return Choice(everything, str(data), lambda _, found: f"all files of {data}{seen(found)}")
     if split is not None and split not in SPLITS:
         raise InputError(f"A split must be one of {', '.join(SPLITS)}, all; received {split!r}.")
     if split in named:
-        return Choice(named[split], f"{data} ({split})", lambda count, _: f"all {split} files of {data}{seen}")
+        return Choice(named[split], f"{data} ({split})", lambda _, found: f"all {split} files of {data}{seen(found)}")
     listed = subject.learnt(split) if split else None
     if split == "test" or (split is not None and not listed):
         raise InputError(
@@ -80,7 +85,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
         if count < len(named[name]):
             text += f", without {len(named[name]) - count} that the {subject.kind} learnt from"
         if found & (validated or set()):
-            text += "; among them the validation files, by which the best epoch was chosen"
+            text += chose
         return text + ("" if trained is not None else f"; {subject.doubt(found)}")
 
     return Choice(

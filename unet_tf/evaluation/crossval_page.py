@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unet_tf.evaluation.charts import confusion_table, spread_chart
-from unet_tf.evaluation.sections import scores_section
+from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
 from unet_tf.evaluation.verdict import verdict
 from unet_tf.pages.page import write_page
 from unet_tf.pages.words import number
@@ -29,15 +29,20 @@ def write_crossval_page(
         The page.
     """
     together = result.get("out_of_fold")
-    sections = [("runs", "Run by run"), ("confusion", "Confusion")]
+    objects, sure = objects_section(together or {}), calibration_section(together or {})
+    sections = [("together", "All files", together), ("objects", "Objects", objects)]
+    sections += [("calibration", "Calibration", sure["calibration"]), ("runs", "Run by run", runs)]
+    sections += [("confusion", "Confusion", runs)]
     return write_page(
         folder / Run.REPORT,
         "crossval.html",
         heading=f"{len(runs)} runs in {folder.resolve().name}",
         verdict=verdict(together) if together else spread_verdict(result),
         notes=[],
-        sections=[("together", "All files")] * bool(together) + sections,
+        sections=[(name, words) for name, words, there in sections if there],
         together=together and scores_section(together),
+        objects=objects,
+        **sure,
         spread=spread_chart(result),
         rows=rows,
         runs=runs,

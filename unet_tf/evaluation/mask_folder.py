@@ -37,14 +37,14 @@ class MaskFolder(Subject):
         everything: all pairs of the data.
         files: picture -> mask, of the pictures that are judged.
         reading: how these masks are read, once it is known.
-        pixels: those of the pictures that were answered which count in the truth, and how many the masks leave void.
+        pixels: of each picture that was answered those which count in the truth, and how many the mask leaves void.
     """
 
     data: Path = Path()
     everything: tuple[Pair, ...] = ()
     files: dict[Pair, Path] = field(default_factory=dict)
     reading: Reading | None = None
-    pixels: tuple[int, int] = (0, 0)
+    pixels: dict[Pair, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path, data: Path, config: TrainConfig, like: Subject | None = None) -> MaskFolder:
@@ -71,7 +71,7 @@ class MaskFolder(Subject):
     def ready(self, pairs: Sequence[Pair]) -> None:
         """Find the masks of these pictures, and tell how they say the classes."""
         self.files = pair_masks(self.path, pairs, self.everything)
-        self.pixels = 0, 0
+        self.pixels = {}
         own = [replace(pair, mask=file) for pair, file in self.files.items()]
         self.reading = read_as(self.path, own, self.masks, self.real_classes, find_palette(self.data))
         if self.reading.masks.kind == self.masks.kind == "index":
@@ -103,8 +103,7 @@ class MaskFolder(Subject):
                 f"{error} It is judged, and must hold the classes of the truth: {', '.join(self.real_classes)}.", file
             ) from error
         counted = decoded.label != VOID
-        before, void = self.pixels
-        self.pixels = before + int(counted.sum()), void + int((label[counted] == VOID).sum())
+        self.pixels[pair] = int(counted.sum()), int((label[counted] == VOID).sum())  # the median is asked for twice
         return Answer(label, None, self._objects(pair, file, mask))
 
     def _read(self, pair: Pair, file: Path, shape: tuple[int, ...]) -> NDArray:
@@ -135,7 +134,7 @@ class MaskFolder(Subject):
     @property
     def words(self) -> str:
         """How the masks were read, and how much of them is void."""
-        counted, void = self.pixels
+        counted, void = (sum(column) for column in zip((0, 0), *self.pixels.values(), strict=True))
         share = f"; {void / counted:.2%} of the pixels are void in them alone, and count nowhere" if void else ""
         predicted = any((folder / PREDICTED).is_file() for folder in {file.parent for file in self.files.values()})
         unknown = "; predict wrote them, and which files its net learnt from is not known" if predicted else ""

@@ -88,7 +88,7 @@ def _write_scores(folder: Path, masks: MaskFormat | None) -> Path:
     judged: Mapping[str, Any] = dict(evaluation).get("judged") or {}  # type: ignore[assignment]
     data: dict[str, Any] = dict.fromkeys({key for _, _, there in SECTIONS for key in there})
     data |= {
-        "heading": f"Scores of {Path(judged['path']).name}" if judged else "Scores",
+        "heading": f"Scores of {Path(judged['path']).resolve().name}" if judged else "Scores",
         "verdict": verdict(evaluation),
         "notes": [lacking(evaluation)] if lacking(evaluation) else [],
         "scores": scores_section(evaluation),

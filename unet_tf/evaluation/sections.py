@@ -25,6 +25,8 @@ def scores_section(found: EvaluationTable) -> dict[str, Any]:
     values = sorted(value for value in stored["per_file_mean_iou"].values() if value is not None)
     per_file = _file_rows(stored)
     further = [(words, rows) for key, words in FURTHER if (rows := _facts_of(stored.get(key) or {}))]
+    if further and "foreground" not in (stored.get("field") or {}):  # of masks, and of more classes: fields alone
+        further = [(words.replace(RANKED, "Fields of view"), rows) for words, rows in further]
     further += [
         (f"{name}, which is thin", rows)
         for name, one in (stored.get("thin") or {}).items()
@@ -47,7 +49,8 @@ def scores_section(found: EvaluationTable) -> dict[str, Any]:
 
 OTSU = " and Otsu's threshold, with the better of its polarities,"
 WORTH = f"The majority class of these files{OTSU} need no net: a net is worth what it adds."
-FURTHER = (("membranes", "Membranes, as in ISBI 2012"), ("field", "Foreground, ranked by its probability"))
+RANKED = "Foreground, ranked by its probability"
+FURTHER = (("membranes", "Membranes, as in ISBI 2012"), ("field", RANKED))
 
 
 def calibration_section(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,10 +59,16 @@ def calibration_section(stored: Mapping[str, Any]) -> dict[str, Any]:
     words = []
     if own:
         said = f"Expected calibration error {number(own['ece'])}"
-        if own.get("ece_raw") is not None:
-            said += f", {number(own['ece_raw'])} before one temperature, {own['temperature']:.3g}, was fitted"
+        temperature = own["temperature"]
+        if temperature != 1 and own.get("ece_raw") is not None:
+            by = (
+                "the nets had temperatures"
+                if temperature is None
+                else f"one temperature, {temperature:.3g}, was fitted"
+            )
+            said += f", {number(own['ece_raw'])} before {by}"
         words.append(f"{said}: so far is what it says of how sure it is from how often it is right, in the mean.")
-    if thresholds:
+    if thresholds and thresholds["chosen"] is not None:
         words.append(f"A pixel is foreground from a probability of {thresholds['chosen']:g} on.")
     return {
         "calibration": own and reliability(own),

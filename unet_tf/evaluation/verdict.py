@@ -87,6 +87,8 @@ def _objects(stored: Mapping[str, Any]) -> str:
         return ""
     merges, splits, true = found["merges"], found["splits"], found["true"]
     if not merges and not splits:
+        if (hits := (found.get("found") or [true])[0]) < true:  # what is not found is neither merged nor split
+            return f"with {count(hits)} of {_many(true, 'object')} found, none merged or split"
         return f"without a merge or a split among {_many(true, 'object')}"
     words = " and ".join(_many(number, name) for number, name in ((merges, "merge"), (splits, "split")) if number)
     return f"with {words} among {_many(true, 'object')}"

@@ -283,6 +283,9 @@ def _scores(run: Run) -> TrainedScores:
     if not path.is_file():
         return {}
     stored = read_evaluation(path)
+    chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
+    if chosen not in (None, run.calibration.threshold):  # of labels that this net does not give
+        return {}
     return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
 
 

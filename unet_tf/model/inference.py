@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -90,10 +90,18 @@ class Network:
         Raises:
             InputError: the net gives what is not finite.
         """
+        total: NDArray[np.float32] = functools.reduce(np.add, self.each(window))  # in order, one after the other
+        return total if self.count == 1 else np.divide(total, self.count, dtype=np.float32)
+
+    def each(self, window: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """The probabilities of each net, one after the other, as `probabilities` gives their mean."""
         given = tf.constant(window[None]), tf.constant(self.temperature, tf.float32)
-        of_each = (self._checked(*one(*given)) for one in self._probabilities)
-        total: NDArray[np.float32] = functools.reduce(np.add, of_each)  # in order, one after the other
-        return total if len(self._probabilities) == 1 else np.divide(total, len(self._probabilities), dtype=np.float32)
+        return (self._checked(*one(*given)) for one in self._probabilities)
+
+    @property
+    def count(self) -> int:
+        """Number of nets."""
+        return len(self._probabilities)
 
     def features(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """(h, w, C) normalised pixels -> (F,) mean over the deepest level; of several nets, over that of the first."""

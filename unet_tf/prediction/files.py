@@ -80,7 +80,8 @@ def predict_files(
         simplify: leave out points of outlines that lie so many pixels or less from what is left; 0 keeps the pixels.
         subpixel: let outlines run between the pixels, where the probabilities are equal.
         uncertainty: write NAME_uncertainty.tif too, float32 in [0, 1], the entropy of the probabilities; and of turned
-            tiles NAME_spread.tif, how much of it is that these disagree (`unet_tf.prediction.uncertainty`).
+            tiles, and of the nets of a cross-validation, NAME_spread.tif, how much of it is that these disagree
+            (`unet_tf.prediction.uncertainty`).
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run.
 
     Returns:
@@ -104,8 +105,9 @@ def predict_files(
     if shard is not None and (scheduler is not None or overwrite):
         raise InputError("Jobs that share pictures (--shard) take no --scheduler and no --overwrite; give one of them.")
     outlines = parse_polygons(polygons, simplify, subpixel), float(simplify), subpixel
-    spread = uncertainty and tta != "none"
-    wanted = Wanted(format, probabilities, overlay, instances, min_area, tta, *outlines, uncertainty, spread, threshold)
+    wanted = Wanted(
+        format, probabilities, overlay, instances, min_area, tta, *outlines, uncertainty, threshold=threshold
+    )
     processes = workers_of(scheduler)
     with stoppable():
         call = _call(run, Path(out), wanted, memory, processes)
@@ -127,7 +129,8 @@ def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | 
     net = str((run.path if isinstance(run, Run) else Path(run)).resolve())
     model = model_hash(net)
     predictor = predictor_for(net, model).at(wanted.threshold)
-    wanted = replace(wanted, threshold=predictor.calibration.threshold)
+    spread = wanted.uncertainty and (wanted.tta != "none" or predictor.network.count > 1)
+    wanted = replace(wanted, spread=spread, threshold=predictor.calibration.threshold)
     predictor.pixels_within(budget)  # a damaged net and too little memory are said once, and now
     shared = int(budget) if processes > 1 else memory
     return Call(net, model, str(out.resolve()), wanted, shared, predictor.channels)

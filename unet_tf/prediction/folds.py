@@ -105,7 +105,8 @@ class Folds:
     @property
     def judges(self) -> str:
         """Who judges a file, in words."""
-        return f"each by the mean of those of the {len(self.runs)} nets that have not learnt from it"
+        words = f"each by the mean of those of the {len(self.runs)} nets that have not learnt from it"
+        return words + ", or of all where each net has" * bool(self.files("train"))  # as of seeds
 
     @property
     def calibration(self) -> Calibration:

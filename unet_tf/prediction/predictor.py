@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
@@ -193,6 +194,8 @@ class Predictor:
     ) -> NDArray[np.float32]:
         """Give probabilities as `probabilities` does, and beside them how unsure the single predictions are.
 
+        These are those of each turned tile, and of each net where there are several.
+
         Args:
             image: as of `probabilities`, like all that follow.
             tile: largest input size of a tile.
@@ -333,7 +336,7 @@ class Predictor:
             grid: how they are cut.
             probabilities: give these and not class ids.
             tta: "none", "rotations" or "all".
-            with_entropy: give, beside probabilities, the mean entropy of the turns.
+            with_entropy: give, beside probabilities, the mean entropy of turns and nets.
 
         Yields:
             (h, w) uint8 class ids or (h, w, num_classes) float32, of the size of the tile's place; with the entropy
@@ -346,11 +349,15 @@ class Predictor:
                 continue
             mean: NDArray = np.float32(0)  # type: ignore[assignment]
             for turn, window in zip(turns, windows, strict=True):
-                found = grid.own(self.network.probabilities(window), number, turn)
-                if with_entropy:
-                    found = np.concatenate([found, entropy(found)[..., None]], axis=-1)
-                mean = mean + found / np.float32(len(windows))
+                found = self.network.probabilities(window) if not with_entropy else self._with_entropy(window)
+                mean = mean + grid.own(found, number, turn) / np.float32(len(windows))
             yield mean if probabilities else label_of(mean, threshold)  # (h, w, num_classes) -> (h, w)
+
+    def _with_entropy(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(h, w, num_classes + 1) mean of the probabilities of each net, and of their entropies."""
+        each = (np.concatenate([one, entropy(one)[..., None]], axis=-1) for one in self.network.each(window))
+        total: NDArray[np.float32] = functools.reduce(np.add, each)
+        return total if self.network.count == 1 else np.divide(total, self.network.count, dtype=np.float32)
 
     def _windows(self, image: Picture, number: int, grid: Grid, turns: Iterable[int]) -> list[NDArray[np.float32]]:
         """What the net reads for a tile, (h, w, C), once a turn."""

@@ -17,6 +17,7 @@ from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
+from unet_tf.prediction.folds import Folds, opened
 from unet_tf.prediction.predict import predictor_of
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.prediction.uncertainty import entropy
@@ -79,7 +80,7 @@ class _Candidate(NamedTuple):
 
 
 def suggest(
-    run: Run | str | Path,
+    run: Run | Folds | str | Path,
     inputs: str | Path | Iterable[str | Path],
     count: int = 10,
     out: str | Path | None = None,
@@ -96,7 +97,7 @@ def suggest(
     others, and pictures that are merely different do not beat those of which the net is unsure.
 
     Args:
-        run: a run, or its folder.
+        run: a run, or its folder, or the folder of a cross-validation.
         inputs: picture files, folders of them, or patterns such as "scans/*.tif". Each page of a stack is a picture.
         count: how many to name.
         out: NAME.txt, a path a line, or NAME.csv; None to write nothing. It is replaced where it exists.
@@ -121,9 +122,9 @@ def suggest(
     """
     if isinstance(count, bool) or count < 1:
         raise InputError(f"There must be 1 picture or more to name; received --count {count}.")
-    run = run if isinstance(run, Run) else Run(run)
+    run = run if isinstance(run, Run | Folds) else opened(run)
     with stoppable():
-        known = run.files("train") | run.files("val")
+        known = (run.learnt() if isinstance(run, Folds) else run.files("train")) | run.files("val")
         predictor = predictor_of(run)
         found = pictures_of(find_pictures([inputs] if isinstance(inputs, str | Path) else inputs), run.channels)
         if out is not None:
@@ -213,7 +214,7 @@ def named(picture: str, page: int) -> str:
     return f"{picture}, page {page}" if page else picture
 
 
-def _pages(run: Run, file: str) -> Iterator[tuple[int, NDArray, tuple[float, ...]]]:
+def _pages(run: Run | Folds, file: str) -> Iterator[tuple[int, NDArray, tuple[float, ...]]]:
     """The pages of a picture, (H, W, C) raw, and the values that the file names as nodata; the next is read ahead."""
     path = Path(file)
     files = run.channels.files(path)
