@@ -36,8 +36,8 @@ def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_p
     assert httpx.post(f"{address}/v1/models/unet:predict", json=body, timeout=60).status_code == 200
     assert httpx.post(f"{address}/v1/models/unet:predict", json={}, timeout=60).status_code == 400
     process.send_signal(signal.SIGINT)
-    process.stdout.close()
-    assert process.wait(60) == 0
+    process.communicate(timeout=60)
+    assert process.returncode == 0
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
     assert [(one["protocol"], one["model"], one["status"]) for one in lines] == [
         ("rest", "unet", "OK"),

@@ -235,7 +235,8 @@ def free(protocol):
 @pytest.mark.parametrize(
     "wrong, code, words",
     [
-        ({"model": "../no?/ä"}, "NOT_FOUND", "Check the name of the model"),
+        ({"model": "no?ä"}, "NOT_FOUND", "Check the name of the model"),
+        ({"model": "../no?/ä"}, "(NOT_FOUND|INVALID_ARGUMENT)", "."),
         ({"model": "grey", "version": 9}, "NOT_FOUND", "9"),
         ({"model": "grey", "label": "x/y"}, "(NOT_FOUND|INVALID_ARGUMENT)", "."),
     ],
