@@ -173,9 +173,9 @@ async def _serve(
         if not model.ready:
             said = [one.message for one in model.statuses() if one.message] or [f"{model.folder} holds no version."]
             raise InputError(f"Nothing of {model.name} can be served. {said[0]}", model.folder)
-        for label, number in model.labels.items():
-            if number not in model.numbers():
-                log.warning(f"{model.name}: label {label} waits for version {number}, which is not there yet.")
+        for label, version in model.labels.items():
+            if version not in model.numbers():
+                log.warning(f"{model.name}: label {label} waits for version {version}, which is not there yet.")
     calls = Calls(models, limits)
     config = uvicorn.Config(
         make_app(calls), http=type("", (_Impatient,), {"seconds": calls.limits.reading}), ws="none", lifespan="off",
