@@ -1,6 +1,7 @@
 """`unet-tf serve` as people call it."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -23,8 +24,9 @@ def bundle(tmp_path_factory):
 
 def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_path):
     command = [sys.executable, "-m", "unet_tf", "serve", str(bundle), "--port", "0", "--grpc-port", "0"]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     said = ""
     while "Ctrl-C stops it." not in said:
         line = process.stdout.readline()
@@ -44,6 +46,7 @@ def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_p
         ("rest", "unet", "INVALID_ARGUMENT"),
     ]
     assert lines[0]["version"] == 1 and lines[0]["seconds"] > 0 and "neither" in lines[1]["error"]
+    assert "util.cc" not in (tmp_path / "log").read_text()  # TensorFlow's own lines
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", lines[0]["time"])
 
 
@@ -55,6 +58,8 @@ def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_p
         (["--timeout", "0"], "--timeout must be above 0"),
         (["--queue", "-1"], "--queue and --drain must be 0 or more"),
         (["--drain", "-1"], "--queue and --drain must be 0 or more"),
+        (["--port", "65536"], "--port must be 0 to 65535; received 65536."),
+        (["--grpc-port", "-2"], "--grpc-port must be -1 to 65535; received -2."),
         (["--label", "stable"], "A label is LABEL=VERSION"),
     ],
 )

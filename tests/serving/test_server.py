@@ -75,6 +75,14 @@ def test_a_port_that_is_taken_and_a_bundle_without_versions_are_said(bundle, tmp
         start(tmp_path / "log", [empty])
 
 
+def test_a_label_of_a_version_that_is_not_there_is_said(bundle, tmp_path):
+    process, _, _ = start(tmp_path / "log", [bundle], labels=["stable=1", "canary=2"])
+    process.terminate()
+    assert process.wait(60) == 0
+    said = (tmp_path / "log").read_text()
+    assert "unet: label canary waits for version 2, which is not there yet." in said and "label stable" not in said
+
+
 def test_a_version_that_comes_under_load_loses_no_request(net_bundle, tmp_path):
     shutil.copytree(net_bundle, tmp_path / "unet", ignore=shutil.ignore_patterns("2"))
     process, address, _ = start(tmp_path / "log", [tmp_path / "unet"])

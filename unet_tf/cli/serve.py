@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import Annotated
@@ -47,6 +48,8 @@ def serve(
     quiet: Annotated[bool, typer.Option(help="No line for each request.")] = False,
 ) -> None:
     """Serve bundles over TF Serving's REST and gRPC and over V2, with a page at / to try them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in C++ is raised, and said in our words
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     quiet_tensorflow()
     try:
         from unet_tf.serving.limits import Limits
@@ -58,6 +61,9 @@ def serve(
     for name, value in (("--max-pixels", max_pixels), ("--max-bytes", max_bytes), ("--timeout", timeout)):
         if value <= 0:
             raise InputError(f"{name} must be above 0; received {value}.")
+    for name, value, least in (("--port", port, 0), ("--grpc-port", grpc_port, -1)):
+        if not least <= value <= 65535:
+            raise InputError(f"{name} must be {least} to 65535; received {value}.")
     if queue < 0 or drain < 0:
         raise InputError(f"--queue and --drain must be 0 or more; received {queue} and {drain}.")
     if not is_local(host):

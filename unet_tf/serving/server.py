@@ -173,6 +173,9 @@ async def _serve(
         if not model.ready:
             said = [one.message for one in model.statuses() if one.message] or [f"{model.folder} holds no version."]
             raise InputError(f"Nothing of {model.name} can be served. {said[0]}", model.folder)
+        for label, version in model.labels.items():
+            if version not in model.numbers():
+                log.warning(f"{model.name}: label {label} waits for version {version}, which is not there yet.")
     calls = Calls(models, limits)
     config = uvicorn.Config(
         make_app(calls), http=type("", (_Impatient,), {"seconds": calls.limits.reading}), ws="none", lifespan="off",
@@ -202,21 +205,22 @@ async def _serve(
     http = asyncio.create_task(server.serve([socket]))
     while not server.started and not http.done():
         await asyncio.sleep(0.01)
-    on_ready(known)
-    await told.wait()
-
-    log.info("Told to stop: running requests are finished.")
-    calls.draining = True  # readiness falls first
-    if rpc is not None:
-        await rpc.tell(False)
-    await asyncio.sleep(drain)
-    calls.stopping = True
-    if rpc is not None:
-        await rpc.stop(grace)
-    server.should_exit = True
-    await http
-    watching.cancel()
-    calls.close()
+    try:
+        on_ready(known)
+        await told.wait()
+        log.info("Told to stop: running requests are finished.")
+    finally:
+        calls.draining = True  # readiness falls first
+        if rpc is not None:
+            await rpc.tell(False)
+        await asyncio.sleep(drain)
+        calls.stopping = True
+        if rpc is not None:
+            await rpc.stop(grace)
+        server.should_exit = True
+        await http
+        watching.cancel()
+        calls.close()
 
 
 def _on_signal(told: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:

@@ -38,7 +38,8 @@ async function start() {
 function describe() {
   const model = state.models.find((one) => one.name === get("model").value);
   const kind = { 1: "grey", 3: "RGB" }[model.channels] ?? `${model.channels}-channel`;
-  get("takes").textContent = `PNG, JPEG, BMP or TIFF; this net learnt from ${kind} pictures of ${model.pixel_type}.`;
+  const bits = { uint8: "8-bit", uint16: "16-bit" }[model.pixel_type] ?? model.pixel_type;
+  get("takes").textContent = `PNG, JPEG, BMP or TIFF; this net learnt from ${bits} ${kind} pictures.`;
   get("example").hidden = !model.example;
 }
 
