@@ -184,6 +184,7 @@ def test_a_bad_picture_is_said_and_the_next_one_works(opened, written, tmp_path)
 
 def test_several_models_are_to_be_chosen_from(opened, written):
     page = opened()
+    page.locator("#model option").nth(1).wait_for(state="attached")
     assert page.locator("#model option").all_inner_texts() == ["cells", "again"]
     page.get_by_label("Model").select_option("again")
     with page.expect_request("**/page/models/again/segment"):

@@ -4,12 +4,15 @@
 const get = (id) => document.getElementById(id);
 const state = { models: [], name: "picture", found: null, label: null, sure: null, at: null };
 
-async function start() {
+async function load() {
   state.models = await (await fetch("page/models")).json();
   for (const model of state.models) get("model").add(new Option(model.name));
   get("which").hidden = state.models.length < 2;
-  get("model").addEventListener("change", describe);
   describe();
+}
+
+function listen() {
+  get("model").addEventListener("change", describe);
   for (const id of ["file", "photo"]) {
     get(id).addEventListener("change", (event) => { take(event.target.files[0]); event.target.value = ""; });
   }
@@ -53,6 +56,7 @@ async function take(file) {
   state.name = file.name.replace(/\.[^.]*$/, "") || "picture";
   say(`${file.name} is being segmented …`);
   try {
+    await loaded;  // a picture may come before what the server said of its models
     const answer = await fetch(`page/models/${get("model").value}/segment`, { method: "POST", body: file });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error || answer.statusText);
@@ -136,4 +140,6 @@ function move(event) {
   tell((column + by * steps[0] + .5) / width, (row + by * steps[1] + .5) / height, true);
 }
 
-start();
+listen();
+const loaded = load();
+loaded.catch(() => say("The server does not answer.", true));
