@@ -44,7 +44,8 @@ class Client:
     Threads may share a client.
 
     Args:
-        url: http://host:8501 or grpc://host:8500; https:// or grpcs:// for TLS.
+        url: http://host:8501 or grpc://host:8500; https:// or grpcs:// for TLS; v2+http://host:8080 for servers that
+            speak V2 alone, such as KServe, beside `bundle`.
         model: its name.
         version: its number; None for the newest.
         label: of a version, such as "stable"; instead of `version`.
@@ -100,7 +101,7 @@ class Client:
         self.description: Description | None = None if self._bundle is None else self._bundle.description
         self._about: Description | None = None  # of the version that answers
         self.channels = ALL if self.description is None else self.description.channels
-        self._transport = connect(url, timeout, ca)
+        self._transport = connect(url, timeout, ca, self.description)
         self.url = self._transport.url
         self._backoff = backoff or Backoff(retries)
         self._lock = threading.Lock()

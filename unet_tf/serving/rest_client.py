@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -116,9 +117,18 @@ class RestTransport:
         self._client.close()
 
     def _asked(self, method: str, path: str, body: bytes | None = None) -> Any:
+        answer = self._answer(method, path, body)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise unreadable(self.url, f"{answer.text[:60]!r}") from error
+
+    def _answer(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> httpx.Response:
         try:
             answer = self._client.request(
-                method, self._base + path, content=body, headers={"Content-Type": "application/json"}
+                method, self._base + path, content=body, headers={"Content-Type": "application/json", **headers}
             )
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
             raise late(self.url, self._timeout) from error
@@ -128,10 +138,7 @@ class RestTransport:
             raise closed(self.url) from error
         if answer.status_code != 200:
             raise self._refused(answer)
-        try:
-            return answer.json()
-        except ValueError as error:
-            raise unreadable(self.url, f"{answer.text[:60]!r}") from error
+        return answer
 
     def _refused(self, answer: httpx.Response) -> RequestError:
         try:

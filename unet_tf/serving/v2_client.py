@@ -62,7 +62,11 @@ class V2Transport(RestTransport):
             given |= {"parameters": {"binary_data_size": own.nbytes}}
             tail, wanted["parameters"] = own.tobytes(), {"binary_data": True}
         else:
-            given = {"shape": [len(value)], "datatype": "BYTES", "data": [base64.b64encode(one).decode() for one in value]}
+            given = {
+                "shape": [len(value)],
+                "datatype": "BYTES",
+                "data": [base64.b64encode(one).decode() for one in value],
+            }
             tail = b""
         body = json.dumps({"id": "1", "inputs": [{"name": name, **given}], "outputs": [wanted]}).encode()
         headers = {HEADER: str(len(body)), "Content-Type": "application/octet-stream"} if tail else {}
@@ -98,7 +102,9 @@ class V2Transport(RestTransport):
         if self._told is not None:
             known = self._told.normalisation
             return known.dtype, known.channels, len(self._told.classes)
-        raise InputError(f"V2 does not say what a net takes; give the bundle that {self.url} serves (bundle, --bundle).")
+        raise InputError(
+            f"V2 does not say what a net takes; give the bundle that {self.url} serves (bundle, --bundle)."
+        )
 
     def ready(self, which: Which) -> bool:
         """Ask whether a version answers; raises RequestError."""
@@ -126,8 +132,8 @@ def _tensor(answer: httpx.Response, name: str) -> NDArray:
                 return found
             if size is None:
                 return np.asarray(one["data"], NUMPY[one["datatype"]]).reshape(one["shape"])
-            return np.frombuffer(answer.content, NUMPY[one["datatype"]], -1, at)[
-                : int(np.prod(one["shape"]))
-            ].reshape(one["shape"])
+            return np.frombuffer(answer.content, NUMPY[one["datatype"]], -1, at)[: int(np.prod(one["shape"]))].reshape(
+                one["shape"]
+            )
         at += size or 0
     raise KeyError(name)
