@@ -32,9 +32,8 @@ def connect(url: str, timeout: float, ca: str | Path | None = None, about: Descr
         known = False
     if not known:
         raise InputError(
-            "The address of a server is http://HOST:8501 or grpc://HOST:8500, https:// or grpcs:// with TLS, v2+http:// for "
-            f"V2; received "
-            f"{url!r}."
+            "The address of a server is http://HOST:8501 or grpc://HOST:8500, https:// or grpcs:// with TLS, or "
+            f"v2+http://HOST:8080 for V2; received {url!r}."
         )
     try:
         if parts.scheme in REST:
