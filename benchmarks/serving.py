@@ -70,6 +70,7 @@ def write_bundle(folder, base):
 
 def write_pictures(folder, side):
     import cv2
+
     from unet_tf.synthetic.cells import generate_cells
 
     folder.mkdir()
