@@ -70,7 +70,8 @@ def write_bundle(folder, base):
 
 def write_pictures(folder, side):
     import cv2
-    from unet_tf.data.synthetic import generate_cells
+
+    from unet_tf.synthetic.cells import generate_cells
 
     folder.mkdir()
     for number in range(PICTURES):
