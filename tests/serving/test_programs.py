@@ -16,6 +16,9 @@ import pytest
 import tensorflow as tf
 from servers import b64, picture, png
 
+from unet_tf.serving import Client
+from unet_tf.serving.transport import RequestError
+
 PYTHON = Path(__file__).parents[2] / ".venv-serving" / "bin" / "python"
 HERE = Path(__file__).parent
 IMAGE = np.stack([picture(1), picture(2)])
@@ -131,3 +134,13 @@ def test_kserve_answers_what_a_client_of_ours_sends(kserve, served):
         (output,) = client.post("/v2/models/unet/infer", json={"inputs": [one]}).json()["outputs"]
         np.testing.assert_array_equal(np.reshape(output["data"], output["shape"]), own(served))
         assert client.get("/v2/models/other").status_code == 404
+
+
+def test_our_client_asks_kserve_over_v2(kserve, served, net_bundle):
+    with Client(f"v2+{kserve}", "unet", bundle=net_bundle, retries=0) as client:
+        assert client.ready()
+        np.testing.assert_array_equal(client.predict(IMAGE[0]), own(served)[0])
+        np.testing.assert_array_equal(client.predict(png(IMAGE[1])), own(served)[1])
+        np.testing.assert_array_equal(client.probabilities(IMAGE[0]), own(served, "probabilities")[0])
+        with pytest.raises(RequestError, match="NOT_FOUND"):
+            Client(f"v2+{kserve}", "other", bundle=net_bundle, retries=0).predict(IMAGE[0])

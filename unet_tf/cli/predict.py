@@ -114,7 +114,7 @@ def predict(
         str | None,
         typer.Option(
             help="Ask a server, TF Serving or unet-tf serve: http://HOST:8501 or grpc://HOST:8500, https:// or "
-            "grpcs:// with TLS. RUN is not given then.",
+            "grpcs:// with TLS; or one that speaks V2 alone: v2+http://HOST:8080. RUN is not given then.",
             show_default="none: this machine",
             rich_help_panel=SERVER,
         ),
