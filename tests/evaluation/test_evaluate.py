@@ -175,6 +175,15 @@ def test_each_picture_is_decoded_once_and_predicted_once(own_run, cells, monkeyp
     assert len(decoded) == len(set(decoded)) == len(predicted) == 8
 
 
+def test_scores_of_files_that_it_learnt_from_do_not_replace_those_of_a_run(own_run, cells, tmp_path):
+    evaluate(own_run, cells)
+    before = (own_run.path / "evaluation.json").read_bytes()
+    assert evaluate(own_run, cells, split="train").learnt == 4
+    assert (own_run.path / "evaluation.json").read_bytes() == before
+    evaluate(own_run, cells, split="all", out=tmp_path / "all")
+    assert json.loads((tmp_path / "all" / "evaluation.json").read_bytes())["learnt"] == 4
+
+
 def test_files_that_were_trained_on_are_left_out_whatever_their_name(own_run, cells, tmp_path):
     data = tmp_path / "data"
     for number, split in enumerate(("train", "test")):

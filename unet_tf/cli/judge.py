@@ -64,9 +64,10 @@ def evaluate(
         print_table_of_scores(error.evaluation.to_json())
         raise
     print_table_of_scores(result.to_json())
-    folder = out or (subject if (subject / Run.CONFIG).is_file() else None)
+    folder = out or (subject if (subject / Run.CONFIG).is_file() and not result.learnt else None)
     if folder is None:
-        console.print("Kept nowhere: --out FOLDER keeps scores, panels and page.")
+        why = f", for the net learnt from {result.learnt} of these files" * bool(result.learnt)
+        console.print(f"Kept nowhere{why}: --out FOLDER keeps scores, panels and page.")
     else:
         console.print(f"Report: {literal(str(folder / Run.REPORT))}")
 

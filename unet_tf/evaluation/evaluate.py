@@ -174,8 +174,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a net, or masks of any origin, on labelled files that it did not learn from.
 
-    Of a run `evaluation.json`, panels and `report.html` go into its folder; of others, which are left as they are, into
-    `out`, where it is given.
+    Of a run `evaluation.json`, panels and `report.html` go into its folder, unless it learnt from some of the files; of
+    others, which are left as they are, into `out`, where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
@@ -225,10 +225,13 @@ def evaluate(
 def evaluate_run(
     run: Run | str | Path, data: str | Path, split: str | None = None, on_image: Progress = unseen
 ) -> Evaluation:
-    """Do what `evaluate` does with a run, and say nothing of what is not used: training has said it."""
+    """Do what `evaluate` does with a run, and say nothing of what is not used: training has said it.
+
+    Its folder keeps the scores in any case, of a run that learnt from all files too.
+    """
     subject = subject_of(run, data, {})
     command = command_of("evaluate", [subject.path, data], split)
-    return evaluate_subject(subject, Path(data), split, on_image, command=command)
+    return evaluate_subject(subject, Path(data), split, on_image, out=subject.home, command=command)
 
 
 def evaluate_subject(
@@ -245,7 +248,7 @@ def evaluate_subject(
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
     with stoppable():
         result = judge_subject(subject, data, split, on_image, say, command, roi, membranes)
-        folder = subject.home if out is None else Path(out)
+        folder = Path(out) if out is not None else None if result.learnt else subject.home
         if folder is None:
             return result
         try:
@@ -286,7 +289,7 @@ def judge_subject(
     )  # fmt: skip
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
-    return replace(result, files=files, who=judged)
+    return replace(result, files=files, who=judged, learnt=len(found & (subject.learnt("train") or set())))
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:

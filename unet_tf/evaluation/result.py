@@ -72,6 +72,7 @@ class Evaluation:
         cases: the worst files, the median one and the best one, small, to be drawn.
         roi: which pixels count, in words, where not all do.
         who: was judged.
+        learnt: number of the files that it learnt from, as far as that is known.
         sums: what was counted, so that evaluations of several sets of files can be put together
             (`unet_tf.evaluation.merging`).
     """
@@ -86,6 +87,7 @@ class Evaluation:
     cases: tuple[Case, ...] = ()
     roi: str = ""
     who: JudgedTable | None = None
+    learnt: int = 0
     sums: Sums | None = None
 
     @classmethod
@@ -96,7 +98,7 @@ class Evaluation:
         """Make an evaluation of what was counted, and of each file."""
         judged = sorted(judged, key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
         counted = sums.confusion, sums.soft_dice, sums.boundary
-        return cls(classes, *counted, judged, sums.baselines, files, tuple(cases), roi, None, sums)
+        return cls(classes, *counted, judged, sums.baselines, files, tuple(cases), roi, sums=sums)
 
     @property
     def thin(self) -> dict[str, tuple[ClDice, Shape]]:
@@ -194,6 +196,8 @@ class Evaluation:
         }
         if self.who is not None:
             found["judged"] = self.who
+        if self.learnt:
+            found["learnt"] = self.learnt
         calibration, thresholds = (None, None) if self.certainty is None else self.certainty.tables()
         if calibration is not None:
             found["calibration"] = calibration

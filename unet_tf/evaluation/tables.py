@@ -206,6 +206,7 @@ class FurtherTables(SpecialTables, total=False):
         boundaries: how well borders lie.
         intervals: of the scores; none for fewer than five files.
         judged: who was.
+        learnt: number of the files that it learnt from, where there are such.
     """
 
     calibration: CalibrationTable
@@ -213,6 +214,7 @@ class FurtherTables(SpecialTables, total=False):
     boundaries: Boundaries
     intervals: IntervalTable
     judged: JudgedTable
+    learnt: int
 
 
 class EvaluationTable(MethodScores, FurtherTables):
