@@ -9,25 +9,11 @@ import numpy as np
 import pytest
 
 from unet_tf import predict as predict_image
-from unet_tf.cli.commands import app, main
+from unet_tf.cli.commands import app
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 from unet_tf.prediction.objects import find_objects
 
 VERBS = ("demo check import train crossval evaluate compare predict suggest export verify").split()
-
-
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """Run the command line here: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["unet-tf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capfd.readouterr()
-
-    return run_here
 
 
 def test_help_lists_every_verb():

@@ -1,27 +1,10 @@
-import sys
-
 import numpy as np
-import pytest
 
-from unet_tf.cli.commands import main
 from unet_tf.data.pictures import write_picture
 
 
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """Run the command line here, 100 columns wide: (exit code, stdout, stderr)."""
+def test_fields_of_view_and_membranes_are_options(call, own_run, cells, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["unet-tf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capfd.readouterr()
-
-    return run_here
-
-
-def test_fields_of_view_and_membranes_are_options(call, own_run, cells, tmp_path):
     for number in (0, 1):
         write_picture(tmp_path / "fov" / f"cells_00{number}.png", np.ones((96, 96), np.uint8))
     code, out, err = call("evaluate", own_run.path, cells, "--roi", tmp_path / "fov", "--membranes", " background,")
