@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -23,37 +24,57 @@ def _handlers_as_before():
 
 
 @pytest.fixture(scope="session")
-def cells(tmp_path_factory):
+def once(tmp_path_factory):
+    """A function that makes a folder for all processes of the tests: the first that asks makes it, the others wait."""
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared"
+
+    def folder(name, make):
+        root.mkdir(exist_ok=True)
+        with FileLock(root / f"{name}.lock"):
+            if not (root / f"{name}.done").exists():
+                shutil.rmtree(root / name, ignore_errors=True)
+                make(root / name)
+                (root / f"{name}.done").touch()
+        return root / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cells(once):
     """A data folder with train/ (4), val/ (2) and test/ (2), 96x96 px."""
     from unet_tf.synthetic.write import write_cells
 
-    return write_cells(tmp_path_factory.mktemp("cells"), {"train": 4, "val": 2, "test": 2}, size=96, seed=1)
+    return once("cells", lambda out: write_cells(out, {"train": 4, "val": 2, "test": 2}, size=96, seed=1))
 
 
 @pytest.fixture(scope="session")
-def run(cells, tmp_path_factory):
+def run(cells, once):
     """A run of three short epochs: depth 2, 4 base filters, tile 84 -> 44. All tests share it: none writes."""
-    from unet_tf import train
+    from unet_tf import Run, train
 
-    out = tmp_path_factory.mktemp("runs") / "tiny"
     sizes = {"base_filters": 4, "depth": 2, "padding": "valid", "tile": 84, "batch_size": 4, "precision": "float32"}
-    return train(cells, out, **sizes, epochs=3, steps_per_epoch=12, learning_rate=0.01)
+    course = {"epochs": 3, "steps_per_epoch": 12, "learning_rate": 0.01}
+    return Run(once("tiny_run", lambda out: train(cells, out, **sizes, **course)))
 
 
 @pytest.fixture(scope="session")
-def folds(cells, tmp_path_factory):
+def folds(cells, once):
     """A cross-validation of three folds of six files, a step each, with its data beside it. None writes to it."""
     from unet_tf import crossval
 
-    folder = tmp_path_factory.mktemp("crossval")
-    for kind in ("images", "masks"):
-        for split in ("train", "val"):
-            for file in (cells / split / kind).iterdir():
-                (folder / "data" / kind).mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, folder / "data" / kind / f"{split}_{file.name}")
     sizes = {"base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32"}
-    crossval(folder / "data", folder / "runs", folds=3, **sizes, epochs=1, steps_per_epoch=20, learning_rate=0.01)
-    return folder / "runs"
+
+    def make(folder):
+        for kind in ("images", "masks"):
+            (folder / "data" / kind).mkdir(parents=True)
+            for split in ("train", "val"):
+                for file in (cells / split / kind).iterdir():
+                    shutil.copy(file, folder / "data" / kind / f"{split}_{file.name}")
+        crossval(folder / "data", folder / "runs", folds=3, **sizes, epochs=1, steps_per_epoch=20, learning_rate=0.01)
+
+    return once("crossval", make) / "runs"
 
 
 @pytest.fixture
@@ -89,13 +110,11 @@ def realdata():
 
 
 @pytest.fixture(scope="session")
-def bundle(run, tmp_path_factory):
+def bundle(run, once):
     """The folder of an exported run, with every net that there is. It belongs to all tests: none writes to it."""
     from unet_tf import export
 
-    out = tmp_path_factory.mktemp("bundles") / "tiny"
-    export(run, out, bfloat16=True, max_iou_drop=0.1)
-    return out
+    return once("tiny_bundle", lambda out: export(run, out, bfloat16=True, max_iou_drop=0.1))
 
 
 @pytest.fixture(scope="module")

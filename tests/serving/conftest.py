@@ -10,9 +10,9 @@ collect_ignore = ["kserve_model.py", "others.py"]  # programs for an environment
 
 
 @pytest.fixture(scope="session")
-def net_bundle(tmp_path_factory):
+def net_bundle(once):
     """A bundle with the versions 1 and 2; none writes to it."""
-    return write_bundle(tmp_path_factory.mktemp("serving") / "unet", (1, 2))
+    return once("served_bundle", lambda out: write_bundle(out, (1, 2)))
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +39,15 @@ def http(served):
 
 
 @pytest.fixture(scope="session")
-def net_bundles(tmp_path_factory):
+def net_bundles(once):
     """Bundles of `KINDS` by name; "grey" has the versions 1 and 2. None writes to them."""
-    folder = tmp_path_factory.mktemp("nets")
-    return {
-        name: write_net(folder / name, **own, versions=(1, 2) if name == "grey" else (1,))
-        for name, own in KINDS.items()
-    }
+
+    def make(folder):
+        for name, own in KINDS.items():
+            write_net(folder / name, **own, versions=(1, 2) if name == "grey" else (1,))
+
+    folder = once("served_nets", make)
+    return {name: folder / name for name in KINDS}
 
 
 @pytest.fixture(scope="session")
