@@ -27,7 +27,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
         CompiledModel.create(
             context.assets,
             file,
-            CompiledModel.Options(accelerator).apply { if (onCpu) cpuOptions = CompiledModel.CpuOptions(threads) },
+            CompiledModel.Options(accelerator, Accelerator.CPU).apply { cpuOptions = CompiledModel.CpuOptions(threads) },
         )
     private val image = model.createInputBuffer("image", signature)
     private val found = outputs.associateWith { model.createOutputBuffer(it, signature) }

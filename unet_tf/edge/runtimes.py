@@ -75,14 +75,14 @@ class Interpreted:
 
 
 class Compiled:
-    """The CompiledModel of LiteRT, on the processor or the GPU, and wholly there."""
+    """The CompiledModel of LiteRT, on the processor or the GPU."""
 
     def __init__(self, path: Path, threads: int, accelerator: str, signature: Signature) -> None:
         from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, GpuOptions, HardwareAccelerator, Options
 
-        options = Options(
-            HardwareAccelerator[accelerator.upper()], CpuOptions(num_threads=threads), GpuOptions(enforce_f32=True)
-        )
+        # with a GPU the processor computes what that cannot: the mask of a net with a threshold; without one, it fails
+        where = HardwareAccelerator[accelerator.upper()] | HardwareAccelerator.CPU
+        options = Options(where, CpuOptions(num_threads=threads), GpuOptions(enforce_f32=True))
         with quiet_stderr():  # all accelerators announce themselves
             model = CompiledModel.from_file(str(path), options=options)
             self._image = {"image": model.create_input_buffer_by_name(signature.name, "image")}
@@ -153,8 +153,7 @@ def open_runtime(path: Path, threads: int, runtime: str, accelerator: str, signa
         if accelerator == "cpu":
             raise
         raise InputError(
-            f"The accelerator {accelerator!r} cannot be used: LiteRT finds none, or none that computes all of "
-            f"{path.name}. Use 'cpu'.",
+            f"The accelerator {accelerator!r} cannot be used: LiteRT finds none that computes {path.name}. Use 'cpu'.",
             path,
         ) from error
 
