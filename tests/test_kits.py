@@ -105,13 +105,28 @@ def test_the_kotlin_file_names_the_fields_signatures_and_tensors_of_the_files(bu
         assert {one.dtype for one in (found.inputs | found.outputs).values()} == {np.dtype(dtype)}
 
 
+def test_the_code_of_the_page_on_edge_runs(bundle, tmp_path, monkeypatch, capsys):
+    page = (KITS.parent / "docs" / "edge.md").read_text()
+    shutil.copy(bundle / "model_uint8.tflite", tmp_path)
+    image = generate_cells(60, 50, seed=1)[0]
+    write_picture(tmp_path / "image.png", image)
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["label"].shape == image.shape[:2]
+    assert capsys.readouterr().out.strip() == re.search(r"print\(net\.where\)  # (.*)", code)[1]
+    for text in (page, (KITS / "edge" / "README.md").read_text()):
+        assert re.search(r"gcc -O2 .*", text)[0] in (KITS / "edge" / "segment.c").read_text()
+
+
 @pytest.fixture(scope="module")
 def segment(tmp_path_factory):
     """The C program, built by the command that it names."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc is missing: apt install gcc")
     source, program = KITS / "edge" / "segment.c", tmp_path_factory.mktemp("segment") / "segment"
-    command = re.search(r"gcc -O2 .*?(?= +\*/)", source.read_text())[0]
+    command = re.search(r"gcc -O2 .*", source.read_text())[0]
     command = command.replace("$L", ai_edge_litert.__path__[0]).replace("-o segment", f"-o {program}")
     command = command.replace("segment.c", str(source), 1).split()
     subprocess.run([*command, "-Wall", "-Wextra", "-Werror", "-std=c11"], check=True)

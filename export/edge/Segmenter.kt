@@ -16,18 +16,21 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     private val halo = about.getInt("halo") // pixels that it reads before them
     private val margin = about.getInt("margin") // pixels of its outputs before them
     private val classes = about.getJSONArray("classes").length()
-    private val threshold = (about.optJSONObject("calibration")?.getDouble("threshold") ?: 0.5).toFloat() // of two classes
+    private val calibration = about.optJSONObject("calibration") // none in bundles of version 0.1
+    private val threshold = (calibration?.getDouble("threshold") ?: 0.5).toFloat() // of two classes
 
     private val onCpu = accelerator == Accelerator.CPU
     private val file = if (onCpu) "model_uint8.tflite" else "model_float16.tflite"
-    private val signature = if (onCpu) "serving_default" else "probabilities" // the GPU's ARG_MAX is not to be relied on
+    private val signature = if (onCpu) "serving_default" else "probabilities" // not all GPUs have a right ARG_MAX
     private val outputs = if (onCpu) listOf("mask", "probabilities") else listOf("probabilities")
 
     private val model =
         CompiledModel.create(
             context.assets,
             file,
-            CompiledModel.Options(accelerator, Accelerator.CPU).apply { cpuOptions = CompiledModel.CpuOptions(threads) },
+            CompiledModel.Options(accelerator, Accelerator.CPU).apply {
+                cpuOptions = CompiledModel.CpuOptions(threads)
+            },
         )
     private val image = model.createInputBuffer("image", signature)
     private val found = outputs.associateWith { model.createOutputBuffer(it, signature) }

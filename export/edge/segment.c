@@ -2,14 +2,16 @@
    segment MODEL HEIGHT WIDTH [THREADS] < raw pixels, 8 bit, row by row, grey or R G B > class ids, a byte each
 
    L=$(python -c "import ai_edge_litert; print(ai_edge_litert.__path__[0])")
-   gcc -O2 segment.c -o segment -L$L -lLiteRt -Wl,-rpath,$L                                                         */
+   gcc -O2 segment.c -o segment -L$L -lLiteRt -Wl,-rpath,$L
+
+   LiteRT crashes on files that are damaged: compare sha256sum MODEL with bundle.json after copying. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What of LiteRT 2.3's C API (litert/c) is called here: the wheel has the library and no headers. Handles are opaque. */
+/* What is called of LiteRT 2.3's C API (litert/c): the wheel has the library and no headers. Handles are opaque. */
 typedef void *Handle;
 typedef struct {
   int element_type;
@@ -122,9 +124,11 @@ int main(int argc, char **argv) {
   for (long top = 0; top < height; top += step)
     for (long left = 0; left < width; left += step) {
       check(LiteRtLockTensorBuffer(in, (void **)&memory, WRITE), "image");
-      for (int row = 0; row < tile; ++row)
+      for (int row = 0; row < tile; ++row) {
+        const uint8_t *line = pixels + mirrored(top - halo + row, height) * width * channels;
         for (int column = 0; column < tile; ++column, memory += channels)
-          memcpy(memory, pixels + (mirrored(top - halo + row, height) * width + mirrored(left - halo + column, width)) * channels, channels);
+          memcpy(memory, line + mirrored(left - halo + column, width) * channels, channels);
+      }
       check(LiteRtUnlockTensorBuffer(in), "image");
       check(LiteRtRunCompiledModel(compiled, 0, 1, &in, 2, out), "run");
       check(LiteRtLockTensorBuffer(out[mask], (void **)&memory, READ), "mask");
@@ -133,7 +137,7 @@ int main(int argc, char **argv) {
         memcpy(label + (top + row) * width + left, memory + (long)(margin + row) * output + margin, columns);
       check(LiteRtUnlockTensorBuffer(out[mask]), "mask");
     }
-  size_t pixel_count = (size_t)height * width;
-  if (fwrite(label, 1, pixel_count, stdout) != pixel_count || fflush(stdout)) refuse("The class ids cannot be written.");
+  size_t count = (size_t)height * width;
+  if (fwrite(label, 1, count, stdout) != count || fflush(stdout)) refuse("The class ids cannot be written.");
   return 0;
 }
