@@ -6,6 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -115,6 +116,30 @@ def bundle(run, once):
     from unet_tf import export
 
     return once("tiny_bundle", lambda out: export(run, out, bfloat16=True, max_iou_drop=0.1))
+
+
+@pytest.fixture(scope="session")
+def tflite_files(tmp_path_factory):
+    """A folder of TFLite files of an untrained net, tile 32, with a temperature and a threshold. None writes to it."""
+    import keras
+
+    from unet_tf.data.masks import MaskFormat
+    from unet_tf.data.normalisation import Normalisation
+    from unet_tf.edge.description import Description
+    from unet_tf.exporting.bundle import TFLITE
+    from unet_tf.exporting.tflite import write_tflite
+    from unet_tf.geometry import Geometry
+    from unet_tf.model.calibration import Calibration
+    from unet_tf.model.unet import unet
+
+    keras.utils.set_random_seed(0)
+    known, geometry = Normalisation((120.0,), (70.0,), "uint8"), Geometry(1, "same")
+    about = Description(("a", "b"), MaskFormat("index", 2), known, geometry, 32, calibration=Calibration(1.5, 0.45))
+    windows = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 1)).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("tflite")
+    net = unet((None, None, 1), 2, base_filters=4, depth=1, padding="same")
+    write_tflite(net, about, tuple(TFLITE), windows, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

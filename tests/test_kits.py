@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import ai_edge_litert
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from unet_tf import generate_cells, predict
 from unet_tf.data.pictures import write_picture
 from unet_tf.edge.net import EdgeNet
+from unet_tf.edge.runtimes import signatures_of
 from unet_tf.errors import InputError
 
 KITS = Path(__file__).parents[1] / "export"
@@ -38,7 +41,7 @@ def test_the_edge_runner_gives_the_masks_of_the_package_without_tensorflow(run, 
     assert sure.mean() > 0.99
     done = edge(bundle / "model_float32.tflite", tmp_path / "image.png", tmp_path / "mask.png")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert re.fullmatch(r"\d+ tiles?, \d+ ms each\n", done.stderr)
+    assert re.fullmatch(r"\d+ tiles?, \d+ ms each, Interpreter on the CPU\n", done.stderr)
     found = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(found[sure], 255 * probabilities.argmax(-1)[sure])
     done = edge(bundle / "model_float32.tflite", tmp_path / "image.npy", tmp_path / "mask.npy")
@@ -66,6 +69,10 @@ def test_the_edge_runner_says_what_is_wrong(bundle, tmp_path):
         ((model, tmp_path / "row.npy", tmp_path / "mask.npy"), "a picture must be (H, W) or (H, W, C)"),
         ((model, tmp_path / "row.npy", tmp_path / "row.npy"), "row.npy would be written over by its mask"),
         ((model, tmp_path / "grey.png", mask, "--threads", "0"), "A net must have a thread or more; received 0"),
+        (
+            (model, tmp_path / "grey.png", mask, "--runtime", "other"),
+            "one of auto, compiled, interpreter; received 'other'",
+        ),
         ((model, tmp_path / "grey.png", tmp_path / "mask.jpg"), "A mask must be written as .png, .bmp, .tif"),
     ):
         done = edge(*arguments)
@@ -75,21 +82,86 @@ def test_the_edge_runner_says_what_is_wrong(bundle, tmp_path):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npy", ".png", ".png"]
 
 
-def test_the_kotlin_file_names_the_tensors_and_sizes_of_the_tflite_file(bundle):
+def test_the_kotlin_file_names_the_fields_signatures_and_tensors_of_the_files(bundle):
     source = (KITS / "edge" / "Segmenter.kt").read_text()
     about = json.loads((bundle / "bundle.json").read_text())
-    values = {name: about[name] for name in re.findall(r'about\.getInt\("(\w+)"\)', source)}
-    assert set(values) == {"channels", "tile", "output", "step", "halo", "margin"}
-    values["classes"] = len(about["classes"])
-    sizes = dict(re.findall(r"val (\w+) = ByteBuffer\.allocateDirect\(([\w* ]+)\)", source))
-    runner = EdgeNet(bundle / "model_uint8.tflite")._runner
-    tensors = runner.get_input_details() | runner.get_output_details()
-    assert set(tensors) == {"image", "mask", "probabilities"}
-    for name, tensor in tensors.items():
-        assert f'"{name}" to {name}' in source
-        assert tensor["dtype"] == np.uint8
-        assert eval(sizes[name], {}, values) == np.prod(tensor["shape"])
-    assert '"serving_default"' in source
+    assert set(re.findall(r'about\.getInt\("(\w+)"\)', source)) == {
+        "channels",
+        "tile",
+        "output",
+        "step",
+        "halo",
+        "margin",
+    }
+    for name in re.findall(r'about\.\w+\("(\w+)"\)', source):
+        assert name in about
+    cpu, gpu = re.search(r'file = if \(onCpu\) "(\S+)" else "(\S+)"', source).groups()
+    signatures = re.search(r'signature = if \(onCpu\) "(\w+)" else "(\w+)"', source).groups()
+    outputs = re.search(r"outputs = if \(onCpu\) listOf\((.+)\) else listOf\((.+)\)\n", source).groups()
+    for file, signature, named, dtype in zip((cpu, gpu), signatures, outputs, (np.uint8, np.float32), strict=True):
+        found = signatures_of(bundle / file)[signature]
+        assert list(found.inputs) == re.findall(r'createInputBuffer\("(\w+)"', source) == ["image"]
+        assert [f'"{name}"' for name in found.outputs] == named.split(", ")
+        assert {one.dtype for one in (found.inputs | found.outputs).values()} == {np.dtype(dtype)}
+
+
+def test_the_code_of_the_page_on_edge_runs(bundle, tmp_path, monkeypatch, capsys):
+    page = (KITS.parent / "docs" / "edge.md").read_text()
+    shutil.copy(bundle / "model_uint8.tflite", tmp_path)
+    image = generate_cells(60, 50, seed=1)[0]
+    write_picture(tmp_path / "image.png", image)
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["label"].shape == image.shape[:2]
+    assert capsys.readouterr().out.strip() == re.search(r"print\(net\.where\)  # (.*)", code)[1]
+    for text in (page, (KITS / "edge" / "README.md").read_text()):
+        assert re.search(r"gcc -O2 .*", text)[0] in (KITS / "edge" / "segment.c").read_text()
+
+
+@pytest.fixture(scope="module")
+def segment(tmp_path_factory):
+    """The C program, built by the command that it names."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is missing: apt install gcc")
+    source, program = KITS / "edge" / "segment.c", tmp_path_factory.mktemp("segment") / "segment"
+    command = re.search(r"gcc -O2 .*", source.read_text())[0]
+    command = command.replace("$L", ai_edge_litert.__path__[0]).replace("-o segment", f"-o {program}")
+    command = command.replace("segment.c", str(source), 1).split()
+    subprocess.run([*command, "-Wall", "-Wextra", "-Werror", "-std=c11"], check=True)
+    return lambda *arguments, pixels=b"": subprocess.run(
+        [str(part) for part in (program, *arguments)], input=pixels, capture_output=True
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 7), (33, 40), (150, 301)])
+def test_the_c_program_gives_the_same_bits(segment, tflite_files, bundle, size):
+    image = generate_cells(64, 64, seed=1)[0]
+    image = np.tile(image, (3, 5))[: size[0], : size[1]]
+    for file in (bundle / "model_uint8.tflite", tflite_files / "model_uint8.tflite"):  # unpadded, padded
+        done = segment(file, *size, pixels=image.tobytes())
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == EdgeNet(file).label(image).tobytes()
+
+
+def test_the_c_program_says_what_is_wrong(segment, bundle, tmp_path):
+    model = bundle / "model_uint8.tflite"
+    (tmp_path / "empty.tflite").touch()
+    for arguments, pixels, message in (
+        ((), b"", "segment MODEL HEIGHT WIDTH [THREADS]"),
+        ((model, 3, 0), b"", "numbers are 1 or more"),
+        ((model, 3, 3, 0), b"", "numbers are 1 or more"),
+        ((model, "x", 3), b"", "numbers are 1 or more"),
+        ((model, 3, 3), bytes(8), "must be HEIGHT x WIDTH x channels bytes"),
+        ((model, 3, 3), bytes(10), "must be HEIGHT x WIDTH x channels bytes"),
+        ((bundle / "model_float32.tflite", 3, 3), bytes(9), "give it model_uint8.tflite"),
+        ((tmp_path / "none.tflite", 3, 3), bytes(9), "none.tflite: LiteRT gives status"),
+        ((tmp_path / "empty.tflite", 3, 3), bytes(9), "empty.tflite: LiteRT gives status"),
+    ):
+        done = segment(*arguments, pixels=pixels)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert message in done.stderr.decode()
 
 
 @pytest.fixture

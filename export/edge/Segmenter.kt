@@ -1,11 +1,13 @@
 import android.content.Context
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.CompiledModel
 import org.json.JSONObject
-import org.tensorflow.lite.Interpreter
 
-/** model_uint8.tflite of a bundle on a picture of any size. Assets: model_uint8.tflite and bundle.json. */
-class Segmenter(context: Context, threads: Int = 2) : AutoCloseable {
+/**
+ * A net of a bundle on a picture of any size. Assets: bundle.json, and model_uint8.tflite for the CPU or
+ * model_float16.tflite for the GPU.
+ */
+class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, threads: Int = 2) : AutoCloseable {
     private val about = JSONObject(context.assets.open("bundle.json").bufferedReader().readText())
     private val channels = about.getInt("channels")
     private val tile = about.getInt("tile") // side of the input
@@ -14,46 +16,78 @@ class Segmenter(context: Context, threads: Int = 2) : AutoCloseable {
     private val halo = about.getInt("halo") // pixels that it reads before them
     private val margin = about.getInt("margin") // pixels of its outputs before them
     private val classes = about.getJSONArray("classes").length()
+    private val calibration = about.optJSONObject("calibration") // none in bundles of version 0.1
+    private val threshold = (calibration?.getDouble("threshold") ?: 0.5).toFloat() // of two classes
 
-    private val interpreter =
-        context.assets.open("model_uint8.tflite").readBytes().let { bytes ->
-            val model = ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).put(bytes)
-            Interpreter(model, Interpreter.Options().setNumThreads(threads))
-        }
-    private val image = ByteBuffer.allocateDirect(tile * tile * channels)
-    private val mask = ByteBuffer.allocateDirect(output * output)
-    private val probabilities = ByteBuffer.allocateDirect(output * output * classes)
+    private val onCpu = accelerator == Accelerator.CPU
+    private val file = if (onCpu) "model_uint8.tflite" else "model_float16.tflite"
+    private val signature = if (onCpu) "serving_default" else "probabilities" // not all GPUs have a right ARG_MAX
+    private val outputs = if (onCpu) listOf("mask", "probabilities") else listOf("probabilities")
+
+    private val model =
+        CompiledModel.create(
+            context.assets,
+            file,
+            CompiledModel.Options(accelerator, Accelerator.CPU).apply {
+                cpuOptions = CompiledModel.CpuOptions(threads)
+            },
+        )
+    private val image = model.createInputBuffer("image", signature)
+    private val found = outputs.associateWith { model.createOutputBuffer(it, signature) }
 
     /** Class ids of 8-bit pixels, row by row, grey or R G B. */
     fun segment(pixels: ByteArray, height: Int, width: Int): ByteArray {
+        require(height > 0 && width > 0 && pixels.size == height * width * channels) {
+            "A picture must be $height x $width x $channels bytes; received ${pixels.size}."
+        }
         val labels = ByteArray(height * width)
         for (top in 0 until height step step) {
             for (left in 0 until width step step) {
-                image.rewind()
-                for (row in 0 until tile) {
-                    val y = mirrored(top - halo + row, height)
-                    for (column in 0 until tile) {
-                        val pixel = y * width + mirrored(left - halo + column, width)
-                        image.put(pixels, pixel * channels, channels)
-                    }
-                }
-                image.rewind()
-                mask.rewind()
-                probabilities.rewind()
-                interpreter.runSignature(
-                    mapOf<String, Any>("image" to image),
-                    mapOf<String, Any>("mask" to mask, "probabilities" to probabilities),
-                    "serving_default",
-                )
+                val mask = run(window(pixels, height, width, top, left))
                 val columns = minOf(step, width - left)
                 for (row in 0 until minOf(step, height - top)) {
-                    mask.position((margin + row) * output + margin)
-                    mask.get(labels, (top + row) * width + left, columns)
+                    val from = (margin + row) * output + margin
+                    mask.copyInto(labels, (top + row) * width + left, from, from + columns)
                 }
             }
         }
         return labels
     }
+
+    /** What the net reads for the tile at (top, left): tile x tile x channels, mirrored outside of the picture. */
+    private fun window(pixels: ByteArray, height: Int, width: Int, top: Int, left: Int): ByteArray {
+        val window = ByteArray(tile * tile * channels)
+        for (row in 0 until tile) {
+            val y = mirrored(top - halo + row, height)
+            for (column in 0 until tile) {
+                val pixel = (y * width + mirrored(left - halo + column, width)) * channels
+                pixels.copyInto(window, (row * tile + column) * channels, pixel, pixel + channels)
+            }
+        }
+        return window
+    }
+
+    /** Class ids of a window: output x output. */
+    private fun run(window: ByteArray): ByteArray {
+        if (onCpu) {
+            image.writeInt8(window) // as bytes: the file's type is uint8
+        } else {
+            image.writeFloat(FloatArray(window.size) { (window[it].toInt() and 0xFF).toFloat() })
+        }
+        model.run(mapOf("image" to image), found, signature)
+        return if (onCpu) found.getValue("mask").readInt8() else labels(found.getValue("probabilities").readFloat())
+    }
+
+    /** The most probable class of each pixel, the first of equals; of two classes, by the threshold. */
+    private fun labels(probabilities: FloatArray) =
+        ByteArray(output * output) { pixel ->
+            val first = pixel * classes
+            if (classes == 2 && threshold != 0.5f) {
+                (if (probabilities[first + 1] > threshold) 1 else 0).toByte()
+            } else {
+                (0 until classes).maxByOrNull { probabilities[first + it] }!!.toByte()
+            }
+        }
 
     /** Index into an axis of `size` pixels, mirrored outside of it without its edge twice: 3 2 1 | 0 1 2 3 | 2 1 0. */
     private fun mirrored(position: Int, size: Int): Int {
@@ -62,5 +96,9 @@ class Segmenter(context: Context, threads: Int = 2) : AutoCloseable {
         return minOf(index, period - index)
     }
 
-    override fun close() = interpreter.close()
+    override fun close() {
+        image.close()
+        found.values.forEach { it.close() }
+        model.close()
+    }
 }

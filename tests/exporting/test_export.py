@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from unet_tf import Predictor, Run, evaluate, export, generate_cells, predict, read_image, verify
 from unet_tf.edge.net import EdgeNet, read_description
+from unet_tf.edge.runtimes import signatures_of
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
 from unet_tf.exporting.bundle import TFLITE
@@ -161,12 +162,10 @@ def test_the_weights_are_stored_once(run, bundle):
 
 def test_the_uint8_file_takes_raw_bytes(bundle):
     net = EdgeNet(bundle / "model_uint8.tflite")
-    (details,) = net._runner.get_input_details().values()
-    assert (details["dtype"], details["quantization"]) == (np.uint8, (1.0, 0))
-    assert {name: out["dtype"] for name, out in net._runner.get_output_details().items()} == {
-        "mask": np.uint8,
-        "probabilities": np.uint8,
-    }
+    assert net.tensors["image"][1:] == (np.uint8, 1.0, 0)
+    assert {name: one.dtype for name, one in net.tensors.items()} == dict.fromkeys(
+        ("image", "mask", "probabilities"), np.uint8
+    )
 
 
 def test_tflite_files_have_the_names_of_the_saved_model(bundle, saved_model):
@@ -174,9 +173,9 @@ def test_tflite_files_have_the_names_of_the_saved_model(bundle, saved_model):
         saved_model["probabilities"].structured_outputs
     )
     for name in TFLITE.values():
-        runner = EdgeNet(bundle / name)._runner
-        assert set(runner.get_output_details()) == names == {"mask", "probabilities"}
-        assert list(runner.get_input_details()) == ["image"]
+        whole = signatures_of(bundle / name)["serving_default"]
+        assert set(whole.outputs) == names == {"mask", "probabilities"}
+        assert list(whole.inputs) == ["image"]
 
 
 def test_a_difference_to_keras_fails_and_leaves_nothing(run, tmp_path, monkeypatch):

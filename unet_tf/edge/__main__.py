@@ -1,6 +1,7 @@
 """A TFLite file on pictures of any size, without TensorFlow: NumPy, OpenCV and ai-edge-litert alone.
 
 Usage: python -m unet_tf.edge model_uint8.tflite image.png mask.png [--threads N] [--page N]
+       [--runtime auto|interpreter|compiled] [--accelerator cpu|gpu]
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +25,21 @@ from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, write_picture
 from unet_tf.data.tiff import import_tifffile
 from unet_tf.edge.net import EdgeNet, read_description
+from unet_tf.edge.runtimes import check_runtime
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 from unet_tf.utils.signals import STOPPED, look, stoppable
 
 
-def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, page: int | None = None) -> None:
+def segment(
+    model: Path,
+    image_file: Path,
+    mask_file: Path,
+    threads: int = 2,
+    page: int | None = None,
+    runtime: str = "auto",
+    accelerator: str = "cpu",
+) -> None:
     """Read an image, run it tile by tile, write its mask, drawn as the masks that the net learnt from.
 
     Beside the mask, a folder for the decoded picture and the class ids is made and removed again.
@@ -41,6 +51,8 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         mask_file: PNG, BMP, TIFF; or .npy, mapped, of class ids.
         threads: of the processor.
         page: of a TIFF stack.
+        runtime: of LiteRT, as `EdgeNet` takes it.
+        accelerator: what computes, as `EdgeNet` takes it.
 
     Raises:
         InputError: a file cannot be used.
@@ -49,6 +61,7 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         raise InputError(
             f"A mask must be written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
+    check_runtime(threads, runtime, accelerator)  # now, and not once the picture is decoded
     channels = read_description(model).channels
     files = channels.files(image_file)
     if mask_file.resolve() in (*(file.resolve() for file in files), model.resolve()):
@@ -61,7 +74,7 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
         image = MappedArray(array)
         nodata = nodata_of(image, declared)
         label_file = written if mask_file.suffix.lower() == ".npy" else folder / "label.npy"
-        masks = _label(model, image, label_file, threads, nodata)
+        masks = _label(lambda: EdgeNet(model, threads, runtime, accelerator), image, label_file, nodata)
         look()
         if label_file != written:
             write_picture(written, masks.mask(np.load(label_file)))
@@ -106,17 +119,17 @@ def _is_mapped(file: Path) -> bool:
         return False
 
 
-def _label(model: Path, image: MappedArray, label_file: Path, threads: int, nodata: Sequence[float]) -> MaskFormat:
-    """Fill a new .npy file with the class ids of an image; how the net's masks are drawn."""
-    net = EdgeNet(model, threads)
+def _label(load: Callable[[], EdgeNet], image: MappedArray, label_file: Path, nodata: Sequence[float]) -> MaskFormat:
+    """Fill a new .npy file with the class ids of an image; how the net's masks are drawn; the net is freed."""
+    net = load()
     start = time.perf_counter()
 
     def show(done: int, total: int) -> None:
         each = 1000 * (time.perf_counter() - start) / done
         if sys.stderr.isatty():
-            sys.stderr.write(f"\rtile {done}/{total}, {each:.0f} ms each")
+            sys.stderr.write(f"\rtile {done}/{total}, {each:.0f} ms each, {net.where}")
         elif done == total:
-            sys.stderr.write(f"{total} tile{'s' * (total > 1)}, {each:.0f} ms each")
+            sys.stderr.write(f"{total} tile{'s' * (total > 1)}, {each:.0f} ms each, {net.where}")
         sys.stderr.write("\n" if done == total else "")
 
     np.lib.format.open_memmap(label_file, "w+", np.uint8, image.shape[:2])
@@ -169,14 +182,20 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="TFLite file that unet-tf export wrote")
     parser.add_argument(
-        "image", type=Path, help="PNG, JPEG, BMP, TIFF or .npy, of the pixel type of the training images"
+        "image_file",
+        metavar="image",
+        type=Path,
+        help="PNG, JPEG, BMP, TIFF or .npy, of the pixel type of the training images",
     )
-    parser.add_argument("mask", type=Path, help="PNG, BMP, TIFF or .npy to write")
+    parser.add_argument("mask_file", metavar="mask", type=Path, help="PNG, BMP, TIFF or .npy to write")
     parser.add_argument("--threads", type=int, default=2, help="of the processor (default: 2)")
     parser.add_argument("--page", type=int, help="which picture of a TIFF stack, from 0")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--runtime", default="auto", help="of LiteRT: auto, interpreter or compiled (its CompiledModel) (default: auto)"
+    )
+    parser.add_argument("--accelerator", default="cpu", help="what computes: cpu or gpu (default: cpu)")
     try:
-        segment(arguments.model, arguments.image, arguments.mask, arguments.threads, arguments.page)
+        segment(**vars(parser.parse_args()))
     except InputError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:

@@ -6,20 +6,18 @@ import hashlib
 import json
 import mmap
 import struct
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.nodata import Measured
 from unet_tf.edge.description import Description, StoredDescription
+from unet_tf.edge.runtimes import BOTH, PROBABILITIES, check_runtime, open_runtime, signatures_of
+from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
-from unet_tf.tiling import Picture, fixed
-from unet_tf.utils.progress import Progress, unseen
-from unet_tf.utils.signals import look
-from unet_tf.utils.stderr import quiet_stderr
+from unet_tf.model.calibration import label_of
 from unet_tf.utils.typed_json import parsed
 
 METADATA, SHA256 = "unet_tf", "file_sha256"
@@ -40,41 +38,51 @@ class StoredInFile(StoredDescription, total=False):
     file_sha256: str
 
 
-class EdgeNet:
+class EdgeNet(TiledNet):
     """A net in a TFLite file that `export` wrote.
 
     Args:
         path: the file.
         threads: of the processor.
+        runtime: of LiteRT: "interpreter", "compiled" (its CompiledModel, ai-edge-litert 2.3 and newer), or "auto": the
+            Interpreter on the CPU, the CompiledModel on the GPU.
+        accelerator: what computes: "cpu", or "gpu" (of a PC: through Vulkan, Metal or Direct3D). On the CPU both
+            runtimes give the same bits; a GPU sums in another order, and has its labels from its probabilities.
 
     Attributes:
         description: what the file says of itself.
+        tensors: `image`, `mask` and `probabilities` of the file.
+        where: what computes, in words.
 
     Raises:
-        InputError: the file is missing, damaged, or holds no metadata of ours; or there is no thread.
+        InputError: the file is missing, damaged, or holds no metadata of ours; there is no thread; or the runtime or
+            the accelerator is unknown or not to be had.
 
     Example:
         >>> net = EdgeNet("bundle/model_uint8.tflite")  # doctest: +SKIP
         >>> net.label(unet_tf.read_image("image.png"))  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, threads: int = 2) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        if threads < 1:
-            raise InputError(f"A net must have a thread or more; received {threads}.")
-        self.description = read_description(Path(path))
+    def __init__(self, path: str | Path, threads: int = 2, runtime: str = "auto", accelerator: str = "cpu") -> None:
+        path = Path(path)
+        check_runtime(threads, runtime, accelerator)
+        self.description = read_description(path)
         try:
-            with quiet_stderr():  # the delegate announces itself
-                interpreter = Interpreter(str(path), num_threads=threads)
-                interpreter.allocate_tensors()
-            self._runner = interpreter.get_signature_runner("serving_default")
-            details = self._runner.get_input_details()["image"]
-            outputs = self._runner.get_output_details()
-            shapes = [tuple(map(int, one["shape"])) for one in (details, outputs["mask"], outputs["probabilities"])]
+            signatures = signatures_of(path)
+            self.tensors = signatures[BOTH].inputs | signatures[BOTH].outputs
+            self._check_shapes(path)
+            on_gpu = accelerator == "gpu"  # where LiteRT 2.3 has an ARG_MAX that gives ids of no class
+            signature = signatures.get(PROBABILITIES, signatures[BOTH]) if on_gpu else signatures[BOTH]
+            self._runtime = open_runtime(path, threads, runtime, accelerator, signature)
+        except InputError:
+            raise
         except (ValueError, RuntimeError, KeyError) as error:
             raise InputError(f"{path} cannot be loaded: {error}. Copy it again.", path) from error
-        about = self.description
+        self.where, self._labelled = self._runtime.where, not on_gpu
+        self.scales = {name: (one.scale, one.zero) for name, one in self.tensors.items()}
+
+    def _check_shapes(self, path: Path) -> None:
+        about, shapes = self.description, [self.tensors[name].shape for name in ("image", "mask", "probabilities")]
         output = about.geometry.output_size(about.tile)
         expected = [
             (1, about.tile, about.tile, about.normalisation.channels),
@@ -87,91 +95,26 @@ class EdgeNet:
                 f"are {shapes}. Copy it again.",
                 path,
             )
-        self.dtype, (self._scale, self._zero) = details["dtype"], details["quantization"]
-
-    def label(
-        self,
-        image: Picture,
-        out: Any = None,
-        on_tile: Progress = unseen,
-        nodata: Sequence[float] = (),
-    ) -> Any:
-        """Class ids of an image.
-
-        Args:
-            image: (H, W) or (H, W, C) raw pixels, or a `MappedArray`.
-            out: (H, W) to be filled, an array or a `MappedArray`; None for a new array.
-            on_tile: called with (tiles done, tiles in all) after each.
-            nodata: values of this image that stand for "no measurement"; a channel that holds one counts as its mean
-                in the training images there, as with their own such values.
-
-        Returns:
-            `out`, or (H, W) uint8.
-
-        Raises:
-            InputError: the image has another pixel type or number of channels than the net takes, or values that
-                are not finite; or the net gives such.
-        """
-        return self._fill(image, "mask", np.empty(image.shape[:2], np.uint8) if out is None else out, on_tile, nodata)
-
-    def probabilities(self, image: Picture) -> NDArray[np.float32]:
-        """Give the probabilities of an image, as they come.
-
-        Args:
-            image: (H, W) or (H, W, C) raw pixels.
-
-        Returns:
-            (H, W, num_classes) float32; of a uint8 file, multiples of 1 / 256. A broken net gives what is not finite.
-
-        Raises:
-            InputError: the image is not one that the net takes.
-        """
-        out = np.empty((*image.shape[:2], len(self.description.classes)), np.float32)
-        return self._fill(image, "probabilities", out)
 
     def run(self, window: NDArray) -> dict[str, NDArray]:
-        """Run one tile: (tile, tile, C) or (tile, tile, 1) raw pixels -> the outputs as they come, by name."""
-        window = np.broadcast_to(window, (*window.shape[:2], self.description.normalisation.channels))
-        return {name: output[0] for name, output in self._runner(image=self._quantised(window)[None]).items()}
-
-    def _fill(
-        self,
-        image: Picture,
-        output: str,
-        out: Any,
-        on_tile: Progress = unseen,
-        nodata: Sequence[float] = (),
-    ) -> Any:
-        image = image if len(image.shape) == 3 else image[..., None]
-        image = self.description.normalisation.measured(image, nodata)
-        self.description.normalisation.check(image)
-        tile = self.description.tile
-        height, width = image.shape[:2]
-        grid = fixed(self.description.geometry, (height, width), (tile, tile))
-        scale, zero = self._runner.get_output_details()[output]["quantization"]
-        for number in range(len(grid)):
-            look()
-            window = grid.window(image, number)
-            if window.dtype.kind == "f" and not np.isfinite(window).all():
-                raise InputError("An image must hold finite values; it holds NaN or infinity. Replace them.")
-            found = self.run(window)
-            if output == "mask" and not np.isfinite(found["probabilities"]).all():
-                raise InputError("A net must give finite probabilities; this one gives NaN or infinity. Export again.")
-            own = grid.own(found[output], number)
-            out[grid.place(number)] = (own.astype(np.float32) - zero) * np.float32(scale) if scale else own
-            on_tile(number + 1, len(grid))
-        return out
+        """Run one tile: (tile, tile, C) raw pixels -> the outputs as they come, by name."""
+        found = {name: output[0] for name, output in self._runtime.run(self._quantised(window)[None]).items()}
+        if not self._labelled:
+            threshold = self.description.calibration.threshold
+            found["mask"] = label_of(self.real("probabilities", found["probabilities"]), threshold)
+        return found
 
     def _quantised(self, window: NDArray) -> NDArray:
-        if not self._scale:
-            return window.astype(self.dtype)
+        taken = self.tensors["image"]
+        if not taken.scale:
+            return window.astype(taken.dtype)
         normalisation = self.description.normalisation
         if normalisation.nodata:  # far outside of what can be quantised; files of floats know it themselves
             window = Measured(window, normalisation.nodata, normalisation.mean)[:, :]
-        if window.dtype == self.dtype and (self._scale, self._zero) == (1.0, 0):
+        if window.dtype == taken.dtype and (taken.scale, taken.zero) == (1.0, 0):
             return window
-        limits = np.iinfo(self.dtype)
-        return np.clip(np.rint(window / self._scale) + self._zero, limits.min, limits.max).astype(self.dtype)
+        limits = np.iinfo(taken.dtype)
+        return np.clip(np.rint(window / taken.scale) + taken.zero, limits.min, limits.max).astype(taken.dtype)
 
 
 def read_description(path: Path) -> Description:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import METADATA, NO_HASH, SHA256
 from unet_tf.exporting.bundle import TFLITE
-from unet_tf.exporting.saved_model import MASK, from_raw, label_in_graph, write_saved_model
+from unet_tf.exporting.saved_model import MASK, PROBABILITIES, from_raw, label_in_graph, write_saved_model
 from unet_tf.model.calibration import HALF, Calibration
 from unet_tf.model.ensemble import probabilities_of
 from unet_tf.utils.signals import look
@@ -32,6 +33,8 @@ LEVELS = 256
 """Of the probabilities that "uint8" gives."""
 MODEL, WINDOWS = "model", "windows.npy"
 """In the folder that the converter's process reads."""
+ABSENT = -1
+"""In place of a tensor that an operation may have and this one has not."""
 
 
 def write_tflite(
@@ -44,9 +47,12 @@ def write_tflite(
 ) -> None:
     """Convert a net in a process of its own, since the converter keeps its memory.
 
-    Each file has one signature, `serving_default`: `image` (1, tile, tile, C) raw pixels -> `mask` (1, out, out) uint8
-    class ids and `probabilities` (1, out, out, num_classes). "float32", "float16" (weights) and "dynamic" (weights of
-    8 bit, sums quantised as they come) take and give float32; "uint8" computes with integers alone.
+    Each file has two signatures. `serving_default`: `image` (1, tile, tile, C) raw pixels -> `mask` (1, out, out) uint8
+    class ids and `probabilities` (1, out, out, num_classes). `probabilities`: the same without `mask`, for GPUs whose
+    delegate has no ARG_MAX, or a wrong one; it shares the weights.
+
+    "float32", "float16" (weights) and "dynamic" (weights of 8 bit, sums quantised as they come) take and give float32;
+    "uint8" computes with integers alone.
 
     Args:
         model: normalised pixels -> logits, float32; or an ensemble.
@@ -161,11 +167,51 @@ def describe(path: Path, description: Description) -> None:
     entry.name, entry.buffer = METADATA, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
+    add_signature(model, PROBABILITIES)
     content = bytearray(flatbuffer_utils.convert_object_to_bytearray(model))
     del model  # which maps the file
     at = content.index(about) + about.index(NO_HASH.encode())
     content[at : at + len(NO_HASH)] = hashlib.sha256(content).hexdigest().encode()
     path.write_bytes(content)
+
+
+def add_signature(model: Any, output: str) -> None:
+    """Give a file a second signature, with one output of the first and the name of it.
+
+    The converter would write the constants of each signature, quantised ones by ranges of their own. So the graph is
+    copied without the operations that the output does not depend on; its tensors lie in the same buffers.
+
+    Args:
+        model: of one signature and one subgraph, as `flatbuffer_utils.read_model` gives it; is changed.
+        output: of the signature.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    (graph,), (whole,) = model.subgraphs, model.signatureDefs
+    (wanted,) = (one for one in whole.outputs if one.name.decode() == output)
+    needed, operators = {wanted.tensorIndex}, list[Any]()
+    for operator in reversed(graph.operators):
+        if needed.intersection(operator.outputs):
+            needed.update(operator.inputs, operator.outputs)
+            operators.insert(0, operator)
+    kept = sorted(needed.union(graph.inputs) - {ABSENT})
+    place = {old: new for new, old in enumerate(kept)} | {ABSENT: ABSENT}
+
+    def moved(part: Any, **places: Any) -> Any:
+        part = copy(part)
+        for name, old in places.items():
+            setattr(part, name, place[old] if isinstance(old, int) else [place[one] for one in old])
+        return part
+
+    part, signature = schema.SubGraphT(), schema.SignatureDefT()
+    part.name, part.tensors = output, [graph.tensors[old] for old in kept]
+    part.inputs, part.outputs = [place[old] for old in graph.inputs], [place[wanted.tensorIndex]]
+    part.operators = [moved(one, inputs=one.inputs, outputs=one.outputs) for one in operators]
+    signature.signatureKey, signature.subgraphIndex = output, len(model.subgraphs)
+    signature.inputs = [moved(one, tensorIndex=one.tensorIndex) for one in whole.inputs]
+    signature.outputs = [moved(wanted, tensorIndex=wanted.tensorIndex)]
+    model.subgraphs.append(part)
+    model.signatureDefs.append(signature)
 
 
 def main() -> None:

@@ -1,0 +1,110 @@
+"""A net of one static tile on pictures of any size, whatever runs the tile."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.edge.description import Description
+from unet_tf.errors import InputError
+from unet_tf.tiling import Picture, fixed
+from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
+
+
+class TiledNet(ABC):
+    """A net of one static tile on pictures of any size. A subclass opens its file and runs a tile of it.
+
+    Attributes:
+        description: what the file says of itself.
+        scales: what one step of an output that is quantised is worth, and which step is zero; by the output's name.
+    """
+
+    description: Description
+    scales: Mapping[str, tuple[float, int]] = MappingProxyType({})
+
+    @abstractmethod
+    def run(self, window: NDArray) -> dict[str, NDArray]:
+        """Run one tile.
+
+        Args:
+            window: (tile, tile, C) raw pixels.
+
+        Returns:
+            The outputs as they come: `mask` (output, output) and `probabilities` (output, output, num_classes).
+        """
+
+    def real(self, output: str, steps: NDArray) -> NDArray:
+        """The values of an output, where it is quantised; else itself."""
+        scale, zero = self.scales.get(output, (0.0, 0))
+        return (steps.astype(np.float32) - zero) * np.float32(scale) if scale else steps
+
+    def label(
+        self,
+        image: Picture,
+        out: Any = None,
+        on_tile: Progress = unseen,
+        nodata: Sequence[float] = (),
+    ) -> Any:
+        """Class ids of an image.
+
+        Args:
+            image: (H, W) or (H, W, C) raw pixels, or a `MappedArray`.
+            out: (H, W) to be filled, an array or a `MappedArray`; None for a new array.
+            on_tile: called with (tiles done, tiles in all) after each.
+            nodata: values of this image that stand for "no measurement"; a channel that holds one counts as its mean
+                in the training images there, as with their own such values.
+
+        Returns:
+            `out`, or (H, W) uint8.
+
+        Raises:
+            InputError: the image has another pixel type or number of channels than the net takes, or values that
+                are not finite; or the net gives such.
+        """
+        return self._fill(image, "mask", np.empty(image.shape[:2], np.uint8) if out is None else out, on_tile, nodata)
+
+    def probabilities(self, image: Picture) -> NDArray[np.float32]:
+        """Give the probabilities of an image, as they come.
+
+        Args:
+            image: (H, W) or (H, W, C) raw pixels.
+
+        Returns:
+            (H, W, num_classes) float32; of a uint8 file, multiples of 1 / 256. A broken net gives what is not finite.
+
+        Raises:
+            InputError: the image is not one that the net takes.
+        """
+        out = np.empty((*image.shape[:2], len(self.description.classes)), np.float32)
+        return self._fill(image, "probabilities", out)
+
+    def _fill(
+        self,
+        image: Picture,
+        output: str,
+        out: Any,
+        on_tile: Progress = unseen,
+        nodata: Sequence[float] = (),
+    ) -> Any:
+        normalisation, tile = self.description.normalisation, self.description.tile
+        image = normalisation.measured(image if len(image.shape) == 3 else image[..., None], nodata)
+        normalisation.check(image)
+        height, width = image.shape[:2]
+        grid = fixed(self.description.geometry, (height, width), (tile, tile))
+        for number in range(len(grid)):
+            look()
+            window = grid.window(image, number)
+            if window.dtype.kind == "f" and not np.isfinite(window).all():
+                raise InputError("An image must hold finite values; it holds NaN or infinity. Replace them.")
+            found = self.run(np.broadcast_to(window, (tile, tile, normalisation.channels)))
+            if output == "mask" and not np.isfinite(found["probabilities"]).all():
+                raise InputError("A net must give finite probabilities; this one gives NaN or infinity. Export again.")
+            out[grid.place(number)] = self.real(output, grid.own(found[output], number))
+            on_tile(number + 1, len(grid))
+        return out
