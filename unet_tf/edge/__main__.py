@@ -1,4 +1,4 @@
-"""A TFLite file on pictures of any size, without TensorFlow: NumPy, OpenCV and ai-edge-litert alone.
+"""A TFLite or ONNX file on pictures of any size, without TensorFlow: NumPy, OpenCV and its runtime alone.
 
 Usage: python -m unet_tf.edge model_uint8.tflite image.png mask.png [--threads N] [--page N]
 """
@@ -23,7 +23,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, write_picture
 from unet_tf.data.tiff import import_tifffile
-from unet_tf.edge.net import EdgeNet, read_description
+from unet_tf.edge.net import read_description
+from unet_tf.edge.onnx_net import opened
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 from unet_tf.utils.signals import STOPPED, look, stoppable
@@ -35,7 +36,7 @@ def segment(model: Path, image_file: Path, mask_file: Path, threads: int = 2, pa
     Beside the mask, a folder for the decoded picture and the class ids is made and removed again.
 
     Args:
-        model: TFLite file of a bundle.
+        model: TFLite or ONNX file of a bundle.
         image_file: a picture, as `read_image` takes it, or one of the files of its channels; a .npy file whose channels
             are those of the net is mapped and not read whole.
         mask_file: PNG, BMP, TIFF; or .npy, mapped, of class ids.
@@ -108,7 +109,7 @@ def _is_mapped(file: Path) -> bool:
 
 def _label(model: Path, image: MappedArray, label_file: Path, threads: int, nodata: Sequence[float]) -> MaskFormat:
     """Fill a new .npy file with the class ids of an image; how the net's masks are drawn."""
-    net = EdgeNet(model, threads)
+    net = opened(model, threads)
     start = time.perf_counter()
 
     def show(done: int, total: int) -> None:
@@ -164,10 +165,10 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m unet_tf.edge",
-        description="Segment a picture of any size with a TFLite file of a bundle, without TensorFlow.",
+        description="Segment a picture of any size with a TFLite or ONNX file of a bundle, without TensorFlow.",
         epilog="Example: python -m unet_tf.edge bundles/cells/model_uint8.tflite image.png mask.png",
     )
-    parser.add_argument("model", type=Path, help="TFLite file that unet-tf export wrote")
+    parser.add_argument("model", type=Path, help="TFLite or ONNX file that unet-tf export wrote")
     parser.add_argument(
         "image", type=Path, help="PNG, JPEG, BMP, TIFF or .npy, of the pixel type of the training images"
     )
