@@ -94,7 +94,7 @@ def bundle(run, tmp_path_factory):
     from unet_tf import export
 
     out = tmp_path_factory.mktemp("bundles") / "tiny"
-    export(run, out, bfloat16=True, max_iou_drop=0.1)
+    export(run, out, bfloat16=True, onnx=True, max_iou_drop=0.1)
     return out
 
 
