@@ -1,6 +1,8 @@
 """ONNX files of an export, run by ONNX Runtime, OpenVINO and OpenCV: what Keras gives, by runtimes of others."""
 
+import re
 import sys
+from pathlib import Path
 
 import cv2
 import keras
@@ -10,9 +12,10 @@ import onnxruntime
 import openvino
 import pytest
 
-from unet_tf import InputError, export, unet, verify
+from unet_tf import InputError, export, generate_cells, predict, unet, verify
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
+from unet_tf.data.pictures import write_picture
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.exporting.bundle import ONNX
@@ -151,3 +154,24 @@ def test_a_bundle_with_onnx_files_is_verified_with_onnxruntime_alone(bundle, mon
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"pip install 'unet-tf\[onnxruntime\]'"):
         verify(bundle)
+
+
+def test_the_code_of_the_documentation_gives_the_mask_of_a_prediction(bundle, run, tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "onnx.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    image = generate_cells(110, 201, seed=3)[0]
+    write_picture(tmp_path / "image.png", image)
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "cells").symlink_to(bundle)
+    monkeypatch.chdir(tmp_path)
+    expected = predict(run, image, probabilities=True)
+    sure = np.abs(expected[..., 0] - expected[..., 1]) > 2 * NEAR
+    names = {"__name__": "docs"}
+    masks = []
+    for block in blocks:
+        exec(block, names)
+        masks += [names.pop("mask")] if "mask" in names else []
+    assert len(masks) == 4  # of OnnxNet and of three runtimes
+    for mask in masks:
+        assert mask.shape == image.shape
+        np.testing.assert_array_equal(mask[sure], expected.argmax(-1)[sure])
