@@ -124,7 +124,7 @@ def test_the_words_cut_a_picture_as_the_grid_does():
         "px before it, mirror the picture where it ends (its edge not repeated), and of the output take S px from 24 "
         "on. JSON of all this: unet_tf."
     )
-    assert "Height and width: 4k, at least 44;" in how_to_cut(about(), False)
+    assert "Height and width: 4k, at least 44. A tile" in how_to_cut(about(), False)
 
 
 def test_they_are_held_against_keras_and_reported(bundle, cells):

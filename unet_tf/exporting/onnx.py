@@ -61,7 +61,7 @@ def how_to_cut(description: Description, static: bool) -> str:
         static: whether the file takes one size alone.
     """
     geometry, pixels = description.geometry, description.normalisation.dtype
-    sides = f"{description.tile}" if static else f"{geometry.rule}, at least {geometry.min_tile}; take the tile alike"
+    sides = f"{description.tile}" if static else f"{geometry.rule}, at least {geometry.min_tile}"
     return (
         f"Input: raw {pixels} pixels as float32, (batch, height, width, {description.normalisation.channels}). Height "
         f"and width: {sides}. A tile of T px gives the mask of S = (T - {2 * geometry.halo}) rounded down to a "
