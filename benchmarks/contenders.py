@@ -88,27 +88,34 @@ def print_text(text: str) -> None:
     print(textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False), end="\n\n", flush=True)
 
 
+def machine() -> str:
+    """Processor, its instructions for matrices, cores, system and Python; no names or paths of this machine."""
+    facts = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", facts)
+    known = "avx2", "avx512f", "avx512_bf16", "amx_bf16"
+    flags = [flag for flag in known if re.search(rf"\b{flag}\b", facts)]
+    return (
+        f"{model[1] if model else platform.processor()} ({', '.join(flags) or 'no AVX2'}), "
+        f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
 def print_machine(torch: str | None, note: str, packages: Sequence[str] = ("torch",)) -> None:
-    """Processor, cores, its instructions for matrices, and versions; no names or paths of this machine.
+    """The machine, and versions.
 
     Args:
         torch: interpreter of the peers, or None.
         note: how they were timed.
         packages: of that interpreter, to say the versions of.
     """
-    facts = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.*)", facts)
-    known = "avx2", "avx512f", "avx512_bf16", "amx_bf16"
-    flags = [flag for flag in known if re.search(rf"\b{flag}\b", facts)]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("unet-tf", "tensorflow", "keras")]
     if torch:
         code = f"import importlib.metadata as m; print(*(f'{{n}} {{m.version(n)}}' for n in {packages}), sep=', ')"
         versions.append(subprocess.run([torch, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
     print_text(
-        f"{model[1] if model else platform.processor()} ({', '.join(flags) or 'no AVX2'}), "
-        f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}; {', '.join(versions)}. Contenders take turns, each in a process of its "
-        f"own with a thread a core; {note}"
+        f"{machine()}; {', '.join(versions)}. Contenders take turns, each in a process of its own with a thread a "
+        f"core; {note}"
     )
     if not torch:
         print_text(

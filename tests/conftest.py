@@ -115,11 +115,11 @@ def bundle(run, once):
     """The folder of an exported run, with every net that there is. It belongs to all tests: none writes to it."""
     from unet_tf import export
 
-    return once("tiny_bundle", lambda out: export(run, out, bfloat16=True, max_iou_drop=0.1))
+    return once("tiny_bundle", lambda out: export(run, out, bfloat16=True, onnx=True, max_iou_drop=0.1))
 
 
 @pytest.fixture(scope="session")
-def tflite_files(tmp_path_factory):
+def tflite_files(once):
     """A folder of TFLite files of an untrained net, tile 32, with a temperature and a threshold. None writes to it."""
     import keras
 
@@ -132,14 +132,17 @@ def tflite_files(tmp_path_factory):
     from unet_tf.model.calibration import Calibration
     from unet_tf.model.unet import unet
 
-    keras.utils.set_random_seed(0)
     known, geometry = Normalisation((120.0,), (70.0,), "uint8"), Geometry(1, "same")
     about = Description(("a", "b"), MaskFormat("index", 2), known, geometry, 32, calibration=Calibration(1.5, 0.45))
     windows = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 1)).astype(np.uint8)
-    folder = tmp_path_factory.mktemp("tflite")
-    net = unet((None, None, 1), 2, base_filters=4, depth=1, padding="same")
-    write_tflite(net, about, tuple(TFLITE), windows, folder)
-    return folder
+
+    def make(folder):
+        folder.mkdir()
+        keras.utils.set_random_seed(0)
+        net = unet((None, None, 1), 2, base_filters=4, depth=1, padding="same")
+        write_tflite(net, about, tuple(TFLITE), windows, folder)
+
+    return once("tflite_files", make)
 
 
 @pytest.fixture(scope="module")

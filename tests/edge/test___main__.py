@@ -62,7 +62,7 @@ def test_it_ends_between_two_tiles_when_it_is_told_to_and_leaves_nothing(model, 
         os.kill(os.getpid(), signal.SIGINT)
         return EdgeNet.run(net, window)
 
-    monkeypatch.setattr(edge, "EdgeNet", lambda *arguments: net)
+    monkeypatch.setattr(edge, "opened", lambda *arguments: net)
     monkeypatch.setattr(net, "run", run)
     with pytest.raises(Stopped):
         edge.segment(model, tmp_path / "image.png", tmp_path / "mask.png")
@@ -72,7 +72,7 @@ def test_it_ends_between_two_tiles_when_it_is_told_to_and_leaves_nothing(model, 
 
 def test_a_folder_that_is_not_there_is_made_or_refused(model, net, tmp_path, monkeypatch):
     write_picture(tmp_path / "image.png", np.zeros((30, 30), np.uint8))
-    monkeypatch.setattr(edge, "EdgeNet", lambda *arguments: net)
+    monkeypatch.setattr(edge, "opened", lambda *arguments: net)
     edge.segment(model, tmp_path / "image.png", tmp_path / "new" / "mask.png")
     assert read_image(tmp_path / "new" / "mask.png").shape == (30, 30, 1)
     with pytest.raises(InputError, match="Cannot make the folder"):

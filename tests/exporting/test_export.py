@@ -15,14 +15,14 @@ from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.edge.runtimes import signatures_of
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
-from unet_tf.exporting.bundle import TFLITE
+from unet_tf.exporting.bundle import ONNX, TFLITE
 from unet_tf.exporting.card import model_card
 from unet_tf.exporting.export import describe
 from unet_tf.model.calibration import Calibration
 from unet_tf.training.start import read_start
 from unet_tf.utils.signals import Stopped
 
-NETS = ["saved_model/1", "saved_model_bfloat16/1", *TFLITE.values()]
+NETS = ["saved_model/1", "saved_model_bfloat16/1", *TFLITE.values(), *ONNX.values()]
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +72,10 @@ def test_bundle_json_says_where_the_net_comes_from(run, bundle):
     assert described["versions"]["tensorflow"] == tf.__version__
 
 
-def test_each_tflite_file_says_what_it_is(bundle):
+def test_each_file_of_tflite_and_onnx_says_what_it_is(bundle):
     described = json.loads((bundle / "bundle.json").read_text())
     del described["sha256"]
-    for name in TFLITE.values():
+    for name in (*TFLITE.values(), *ONNX.values()):
         assert read_description(bundle / name).to_json() == described
 
 
@@ -281,7 +281,7 @@ def bundle_of_folds(folds, tmp_path_factory):
     out = tmp_path_factory.mktemp("bundles") / "folds"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("unet_tf.exporting.material.CALIBRATION_PIXELS", 100_000)
-        export(folds, out, variants=["float32", "uint8"], max_iou_drop=0.1)
+        export(folds, out, variants=["float32", "uint8"], onnx=True, max_iou_drop=0.1)
     return out
 
 

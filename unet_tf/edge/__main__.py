@@ -1,4 +1,4 @@
-"""A TFLite file on pictures of any size, without TensorFlow: NumPy, OpenCV and ai-edge-litert alone.
+"""A TFLite or ONNX file on pictures of any size, without TensorFlow: NumPy, OpenCV and its runtime alone.
 
 Usage: python -m unet_tf.edge model_uint8.tflite image.png mask.png [--threads N] [--page N]
        [--runtime auto|interpreter|compiled] [--accelerator cpu|gpu]
@@ -24,8 +24,10 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, write_picture
 from unet_tf.data.tiff import import_tifffile
-from unet_tf.edge.net import EdgeNet, read_description
+from unet_tf.edge.net import read_description
+from unet_tf.edge.onnx_net import opened
 from unet_tf.edge.runtimes import check_runtime
+from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 from unet_tf.utils.signals import STOPPED, look, stoppable
@@ -45,7 +47,7 @@ def segment(
     Beside the mask, a folder for the decoded picture and the class ids is made and removed again.
 
     Args:
-        model: TFLite file of a bundle.
+        model: TFLite or ONNX file of a bundle.
         image_file: a picture, as `read_image` takes it, or one of the files of its channels; a .npy file whose channels
             are those of the net is mapped and not read whole.
         mask_file: PNG, BMP, TIFF; or .npy, mapped, of class ids.
@@ -74,7 +76,7 @@ def segment(
         image = MappedArray(array)
         nodata = nodata_of(image, declared)
         label_file = written if mask_file.suffix.lower() == ".npy" else folder / "label.npy"
-        masks = _label(lambda: EdgeNet(model, threads, runtime, accelerator), image, label_file, nodata)
+        masks = _label(lambda: opened(model, threads, runtime, accelerator), image, label_file, nodata)
         look()
         if label_file != written:
             write_picture(written, masks.mask(np.load(label_file)))
@@ -119,7 +121,7 @@ def _is_mapped(file: Path) -> bool:
         return False
 
 
-def _label(load: Callable[[], EdgeNet], image: MappedArray, label_file: Path, nodata: Sequence[float]) -> MaskFormat:
+def _label(load: Callable[[], TiledNet], image: MappedArray, label_file: Path, nodata: Sequence[float]) -> MaskFormat:
     """Fill a new .npy file with the class ids of an image; how the net's masks are drawn; the net is freed."""
     net = load()
     start = time.perf_counter()
@@ -177,10 +179,10 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m unet_tf.edge",
-        description="Segment a picture of any size with a TFLite file of a bundle, without TensorFlow.",
+        description="Segment a picture of any size with a TFLite or ONNX file of a bundle, without TensorFlow.",
         epilog="Example: python -m unet_tf.edge bundles/cells/model_uint8.tflite image.png mask.png",
     )
-    parser.add_argument("model", type=Path, help="TFLite file that unet-tf export wrote")
+    parser.add_argument("model", type=Path, help="TFLite or ONNX file that unet-tf export wrote")
     parser.add_argument(
         "image_file",
         metavar="image",

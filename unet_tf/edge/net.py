@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.nodata import Measured
 from unet_tf.edge.description import Description, StoredDescription
+from unet_tf.edge.onnx_file import onnx_metadata
 from unet_tf.edge.runtimes import BOTH, PROBABILITIES, check_runtime, open_runtime, signatures_of
 from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
@@ -21,15 +22,17 @@ from unet_tf.model.calibration import label_of
 from unet_tf.utils.typed_json import parsed
 
 METADATA, SHA256 = "unet_tf", "file_sha256"
-"""Name of the entry in the metadata of a TFLite file; in its JSON, the hash of the file with zeros in its place.
+"""Name of the entry in the metadata of a file; in its JSON, the hash of the file with zeros in its place.
 The interpreter ends the whole process on some damaged files: none is given to it before its hash was checked."""
 NO_HASH = "0" * 64
+ONNX_SUFFIX = ".onnx"
+"""What the names of ONNX files end with."""
 MOST_ENTRIES, MOST_BYTES = 1000, 1 << 22
 """Of metadata: a damaged file may speak of billions."""
 
 
 class StoredInFile(StoredDescription, total=False):
-    """The JSON in the metadata of a TFLite file.
+    """The JSON in the metadata of a TFLite file, or of an ONNX file.
 
     Attributes:
         file_sha256: of the file; files of version 0.1 have none.
@@ -118,7 +121,7 @@ class EdgeNet(TiledNet):
 
 
 def read_description(path: Path) -> Description:
-    """Read what a TFLite file says of its net, once its hash was found to be right.
+    """Read what a TFLite file, or one that is named .onnx, says of its net, once its hash was found to be right.
 
     A file of version 0.1 holds no hash of itself; if it lies in its bundle, that of `bundle.json` is taken.
 
@@ -127,12 +130,15 @@ def read_description(path: Path) -> Description:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            if content[4:8] != b"TFL3":
+            if path.suffix.lower() == ONNX_SUFFIX:
+                stored = _onnx_metadata(path, content)
+            elif content[4:8] != b"TFL3":
                 raise InputError(
                     f"{path} is no TFLite file of unet-tf export: it does not say what its net is. Export it again.",
                     path,
                 )
-            stored = _metadata(path, content)
+            else:
+                stored = _metadata(path, content)
             own = stored.get("file_sha256")
             if own is None and (unknown := stored.keys() - get_type_hints(StoredInFile).keys()):
                 raise ValueError(f"it must not have the field {min(unknown)!r}")  # may be the hash's, changed
@@ -144,7 +150,8 @@ def read_description(path: Path) -> Description:
                 )
             return Description.restore(stored)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Give a TFLite file of a bundle.", path) from error
+        words = f"{path} cannot be read: {error.strerror}. Give a TFLite or ONNX file of a bundle."
+        raise InputError(words, path) from error
     except InputError:
         raise
     except ValueError as error:
@@ -166,6 +173,14 @@ def _metadata(path: Path, content: mmap.mmap) -> StoredInFile:
     except (struct.error, LookupError, TypeError, AttributeError, OverflowError) as error:  # as bytes at random read
         raise ValueError(repr(error)) from error
     raise InputError(f"{path} is no TFLite file of unet-tf export: it has no metadata of it. Export it again.", path)
+
+
+def _onnx_metadata(path: Path, content: mmap.mmap) -> StoredInFile:
+    """The JSON that `export` put into an ONNX file; raises ValueError where the file is damaged."""
+    found = onnx_metadata(content)
+    if METADATA not in found:
+        raise InputError(f"{path} is no ONNX file of unet-tf export: it has no metadata of it. Export it again.", path)
+    return parsed(found[METADATA], StoredInFile)
 
 
 def _own_sha256(content: mmap.mmap, digest: str) -> str:

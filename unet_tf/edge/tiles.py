@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
-from unet_tf.tiling import Picture, fixed
+from unet_tf.tiling import Grid, Picture, fixed
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 
@@ -22,10 +22,12 @@ class TiledNet(ABC):
 
     Attributes:
         description: what the file says of itself.
+        where: what computes, in words.
         scales: what one step of an output that is quantised is worth, and which step is zero; by the output's name.
     """
 
     description: Description
+    where: str
     scales: Mapping[str, tuple[float, int]] = MappingProxyType({})
 
     @abstractmethod
@@ -33,11 +35,15 @@ class TiledNet(ABC):
         """Run one tile.
 
         Args:
-            window: (tile, tile, C) raw pixels.
+            window: (h, w, C) raw pixels: a tile of `grid`.
 
         Returns:
             The outputs as they come: `mask` (output, output) and `probabilities` (output, output, num_classes).
         """
+
+    def grid(self, shape: tuple[int, int]) -> Grid:
+        """Cut an image of this height and width into tiles."""
+        return fixed(self.description.geometry, shape, (self.description.tile, self.description.tile))
 
     def real(self, output: str, steps: NDArray) -> NDArray:
         """The values of an output, where it is quantised; else itself."""
@@ -92,17 +98,17 @@ class TiledNet(ABC):
         on_tile: Progress = unseen,
         nodata: Sequence[float] = (),
     ) -> Any:
-        normalisation, tile = self.description.normalisation, self.description.tile
+        normalisation = self.description.normalisation
         image = normalisation.measured(image if len(image.shape) == 3 else image[..., None], nodata)
         normalisation.check(image)
         height, width = image.shape[:2]
-        grid = fixed(self.description.geometry, (height, width), (tile, tile))
+        grid = self.grid((height, width))
         for number in range(len(grid)):
             look()
             window = grid.window(image, number)
             if window.dtype.kind == "f" and not np.isfinite(window).all():
                 raise InputError("An image must hold finite values; it holds NaN or infinity. Replace them.")
-            found = self.run(np.broadcast_to(window, (tile, tile, normalisation.channels)))
+            found = self.run(np.broadcast_to(window, (*window.shape[:2], normalisation.channels)))
             if output == "mask" and not np.isfinite(found["probabilities"]).all():
                 raise InputError("A net must give finite probabilities; this one gives NaN or infinity. Export again.")
             out[grid.place(number)] = self.real(output, grid.own(found[output], number))

@@ -411,7 +411,8 @@ def bundle_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
 def bundle_iou_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
     """The IoU of each class by each net of a bundle as text; a header alone without scores."""
     nets: dict[str, NetReport] = {"Keras": report["keras"], **report["artefacts"]}
-    rows = [("IoU", *(name.removeprefix("model_").removesuffix(".tflite") for name in nets))]
+    short = [name.removeprefix("model_").removesuffix(".tflite") if ".tflite" in name else name for name in nets]
+    rows = [("IoU", *short)]
     for one in report["keras"].get("iou", ()):
         rows.append((one, *(number(own.get("iou", {}).get(one)) for own in nets.values())))
     return rows

@@ -13,7 +13,9 @@ from unet_tf.utils.typed_json import read_json
 KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = BUNDLE_NET, "saved_model/1", "saved_model_bfloat16/1"
 TFLITE = {name: f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "uint8")}
 """TFLite files by variant."""
-NETS = (SAVED_MODEL, SAVED_MODEL_BFLOAT16, *TFLITE.values())
+ONNX = {"onnx": "model.onnx", "onnx_tile": "model_tile.onnx"}
+"""ONNX files: of any legal size, and of one static tile."""
+NETS = (SAVED_MODEL, SAVED_MODEL_BFLOAT16, *TFLITE.values(), *ONNX.values())
 """Everything that `export` makes and a runtime runs, in the order of the report."""
 MAX_IOU_DROP = 0.01
 """Largest loss of mean IoU against Keras that a net may have, where nothing else is said."""

@@ -35,6 +35,7 @@ from unet_tf.exporting.bundle import (
 )
 from unet_tf.exporting.card import model_card, write_bundle_page
 from unet_tf.exporting.material import Material, calibration, gather, judged_on_words, static_tile
+from unet_tf.exporting.onnx import needs_onnx, write_onnx
 from unet_tf.exporting.parity import (
     THREADS,
     Predict,
@@ -75,6 +76,7 @@ def export(
     data: str | Path | None = None,
     variants: Sequence[str] | None = None,
     bfloat16: bool = False,
+    onnx: bool = False,
     max_iou_drop: float = MAX_IOU_DROP,
     on_step: Callable[[str], None] = lambda name: None,
     on_image: Progress = unseen,
@@ -87,6 +89,8 @@ def export(
     - `model_float32.tflite`, `model_float16.tflite`, `model_dynamic.tflite`, `model_uint8.tflite`
       (`unet_tf.exporting.tflite`): one static tile, raw pixels -> mask and probabilities; `unet_tf.edge` runs them on
       any picture;
+    - with `onnx`, `model.onnx` and `model_tile.onnx` (`unet_tf.exporting.onnx`): the same in ONNX, for pictures of any
+      legal size and as the static tile;
     - `model.keras`: the net as it was trained, in float32;
     - `bundle.json`: what a runtime has to know, and the SHA-256 of every file;
     - `report.html`, `report.json`: all of them against Keras on the validation files of the run;
@@ -105,6 +109,7 @@ def export(
         variants: which TFLite files, keys of `unet_tf.exporting.bundle.TFLITE`; None for all. "float32" alone needs
             no data.
         bfloat16: export `saved_model_bfloat16/1` too, for processors that compute in it.
+        onnx: export ONNX files too, which needs the extra `onnxruntime`.
         max_iou_drop: largest loss of mean IoU against Keras that one of them may have.
         on_step: called with the name of each step as it begins.
         on_image: called with (pictures compared, pictures in all).
@@ -114,8 +119,8 @@ def export(
 
     Raises:
         InputError: the folder exists or cannot be written, the tile is not legal, the data is gone or of another kind,
-            a net gives what is not finite, or it loses more than `max_iou_drop`.
-        RuntimeError: the SavedModel or the float32 TFLite file differ from Keras by more than
+            a net gives what is not finite, it loses more than `max_iou_drop`, or a package is missing.
+        RuntimeError: the SavedModel, the float32 TFLite file or an ONNX file differ from Keras by more than
             `unet_tf.exporting.parity.EXACT`, or the converter failed. Nothing is written then, as with every error.
 
     Example:
@@ -130,6 +135,8 @@ def export(
     run, out = opened(run) if isinstance(run, str | Path) else run, Path(out)
     if out.exists():
         raise InputError(f"{out} exists. Choose another --out for the bundle, or remove it first.")
+    if onnx:
+        needs_onnx()
     variants = _checked(tuple(TFLITE) if variants is None else variants)
     if not 0 <= max_iou_drop <= 1:
         raise InputError(f"A loss of mean IoU must lie between 0 and 1; received {max_iou_drop}.")
@@ -141,7 +148,7 @@ def export(
         material = material_of(first, data, tile, bfloat16 or not set(variants) <= {"float32"})
         description = describe(run, tile or static_tile(first, material.sides), max_iou_drop)
         with replacing(out) as temporary, refusals_in_words(out):
-            _write_nets(temporary, run, first, model, description, material, variants, bfloat16, on_step)
+            _write_nets(temporary, run, first, model, description, material, variants, bfloat16, onnx, on_step)
             on_step("comparing with Keras")
             nets = {name: bundled_net(temporary, name, description) for name in NETS if (temporary / name).exists()}
             tallies = judged(nets, model, description, material.validation, on_image)
@@ -166,6 +173,7 @@ def _write_nets(
     material: Material,
     variants: Sequence[str],
     bfloat16: bool,
+    onnx: bool,
     on_step: Callable[[str], None],
 ) -> None:
     """Write all nets of a bundle."""
@@ -182,6 +190,9 @@ def _write_nets(
     look()
     windows = calibration(first, material.crops, description.tile) if "uint8" in variants else None
     write_tflite(net, description, variants, windows, folder, lambda name: on_step(f"TFLite {name}"))
+    if onnx:
+        on_step("ONNX")
+        write_onnx(net, description, folder)
 
 
 def judged(

@@ -19,10 +19,10 @@ from unet_tf.data.folder import Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_values
 from unet_tf.edge.description import Description
-from unet_tf.edge.net import EdgeNet
+from unet_tf.edge.onnx_net import opened
 from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.evaluation.tables import ComparisonReport, ExportedNet
-from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE, VERSIONS
+from unet_tf.exporting.bundle import KERAS, ONNX, SAVED_MODEL, TFLITE, VERSIONS
 from unet_tf.exporting.saved_model import PROBABILITIES
 from unet_tf.model.calibration import HALF, label_of
 from unet_tf.model.ensemble import probabilities_of
@@ -33,11 +33,11 @@ from unet_tf.utils.signals import look
 Predict = Callable[[NDArray], NDArray[np.float32]]
 """(H, W, C) raw pixels -> (H, W, num_classes) probabilities."""
 
-EXACT = {SAVED_MODEL: 1e-5, TFLITE["float32"]: 1e-4}
+EXACT = {SAVED_MODEL: 1e-5, TFLITE["float32"]: 1e-4, **dict.fromkeys(ONNX.values(), 1e-4)}
 """Largest difference in probability to Keras that these may have; labels then differ only where two probabilities are
 closer than twice that."""
 THREADS = 2
-"""Of the processor, for TFLite."""
+"""Of the processor, for TFLite and ONNX Runtime."""
 ROUNDS, SECONDS = 15, 20.0
 """Most rounds of timing, and seconds after which none begins."""
 
@@ -244,8 +244,8 @@ def keras_net(model: keras.Model, description: Description) -> Predict:
 
 def bundled_net(folder: Path, name: str, description: Description) -> Predict:
     """Make a predict function of a net of a bundle, by the name of its file or folder."""
-    if name in TFLITE.values():
-        return EdgeNet(folder / name, THREADS).probabilities
+    if name in (*TFLITE.values(), *ONNX.values()):
+        return opened(folder / name, THREADS).probabilities
     signatures = tf.saved_model.load(str(folder / name)).signatures
     channels = description.normalisation.channels
 

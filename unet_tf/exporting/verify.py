@@ -17,7 +17,7 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import ComparisonReport
-from unet_tf.exporting.bundle import DESCRIPTION, KERAS, OWN, TFLITE, Bundle
+from unet_tf.exporting.bundle import DESCRIPTION, KERAS, ONNX, OWN, TFLITE, Bundle
 from unet_tf.exporting.parity import (
     Example,
     Predict,
@@ -70,13 +70,14 @@ def verify(
         **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of the data (`TrainConfig`).
 
     Returns:
-        A fault for each file that is missing, changed or new, for each version of another kind, and for each TFLite
-        file whose own description is not that of `bundle.json`. If there is none: one for each net that gives NaN or
-        infinity; for each net of `unet_tf.exporting.parity.EXACT` that differs from Keras by more than it may; where
+        A fault for each file that is missing, changed or new, for each version of another kind, and for each TFLite or
+        ONNX file whose own description is not that of `bundle.json`. If there is none: one for each net that gives NaN
+        or infinity; for each net of `unet_tf.exporting.parity.EXACT` that differs from Keras by more than it may; where
         the pictures have masks, for each net that loses more mean IoU than the export allowed.
 
     Raises:
-        InputError: the folder is no bundle, a file of it is damaged, or a picture cannot be used.
+        InputError: the folder is no bundle, a file of it is damaged, a picture cannot be used, or ONNX Runtime is
+            missing where the bundle has ONNX files.
 
     Example:
         >>> verify("bundles/cells", "cells").faults  # doctest: +SKIP
@@ -87,7 +88,7 @@ def verify(
     faults = opened.faults() or [
         f"{DESCRIPTION} was changed after the export: {name} says otherwise of the net."
         for name in opened.artefacts()
-        if name in TFLITE.values() and read_description(opened.path / name) != description
+        if name in (*TFLITE.values(), *ONNX.values()) and read_description(opened.path / name) != description
     ]
     if faults:
         return Verification(faults)

@@ -1,0 +1,146 @@
+"""Every format of `unet-tf export` in one table: argument, file, size, time, loss, options, where it runs, its command.
+
+Usage: python benchmarks/exports.py [--steps 300] [--out FOLDER] > docs/exports.md
+A net is trained on generated cells and exported in each format; sizes, times and losses are those of its report.json.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from contenders import machine, print_text
+
+import unet_tf
+from unet_tf.evaluation.tables import BundleReport, size_of
+from unet_tf.exporting.bundle import ONNX, SAVED_MODEL, SAVED_MODEL_BFLOAT16, TFLITE
+
+COUNTS = {"train": 24, "val": 8}
+SIDE = 384
+
+
+class Row(NamedTuple):
+    """A format: its name, argument of `export`, file or folder, what may be chosen, and who runs it."""
+
+    name: str
+    argument: str
+    file: str
+    options: str
+    runs: str
+
+
+ANY = "any size, batches"
+TILE = "`--tile`"
+ROWS = (
+    Row("SavedModel, float32", "", SAVED_MODEL, f"{ANY}; picture files in, `encoded`; `--add-version`",
+        "TF Serving, `unet-tf serve`, KServe, Triton; TensorFlow in Python, C, Java, Go"),
+    Row("SavedModel, bfloat16", "--bfloat16", SAVED_MODEL_BFLOAT16, "as float32",
+        "the same, on processors and GPUs that compute in bfloat16"),
+    Row("TFLite float32", "--variants float32", TFLITE["float32"], TILE,
+        "LiteRT: Android, iOS, Linux boards; `python -m unet_tf.edge`"),
+    Row("TFLite float16", "--variants float16", TFLITE["float16"], TILE, "the same; half the size, GPUs of phones"),
+    Row("TFLite dynamic range", "--variants dynamic", TFLITE["dynamic"], TILE, "the same; a quarter of the size"),
+    Row("TFLite uint8", "--variants uint8", TFLITE["uint8"], TILE,
+        "the same, and processors and accelerators of integers alone; bytes in and out"),
+    Row("ONNX, any size", "--onnx", ONNX["onnx"], ANY, "ONNX Runtime, OpenVINO, OpenCV 5; `python -m unet_tf.edge`"),
+    Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, and compilers that want one size"),
+)  # fmt: skip
+SHELVES = (
+    Row("Web page", "--web", "web/", "offline, any static host", "a browser tab, on phones too"),
+    Row("bioimage.io", "--bioimageio --author NAME --license ID", "bioimageio.zip",
+        "two kinds of weights in one file", "Fiji, ilastik, `bioimageio.core`"),
+    Row("Hugging Face", "--hub USER/NAME", "the bundle, as a repository", "a model card that the hub reads",
+        '`unet_tf.load("hf://USER/NAME")`'),
+)  # fmt: skip
+HEADER = "format", "`unet-tf export` with", "file", "size", "ms a tile", "mean IoU lost", "options", "where it runs"
+"""Numbers are the fourth to the sixth."""
+
+
+def rows(report: BundleReport) -> list[list[str]]:
+    """The table: what was measured of each file, and the shelves that hold the same nets."""
+    best = report["keras"]["mean_iou"]
+    found = []
+    for name, argument, file, options, runs in ROWS:
+        own = report["artefacts"][file]
+        lost = "none" if best is None or own["mean_iou"] is None else f"{best - own['mean_iou']:+z.4f}"
+        numbers = size_of(own["bytes"]), f"{own['milliseconds']:.0f}", lost
+        found.append([name, f"`{argument}`" if argument else "nothing", f"`{file}`", *numbers, options, runs])
+    for name, argument, file, options, runs in SHELVES:
+        found.append([name, f"`{argument}`", f"`{file}`" if " " not in file else file, "", "", "", options, runs])
+    return found
+
+
+def commands() -> str:
+    """A line a format that makes it alone."""
+    lines = []
+    for row in ROWS:
+        alone = row.argument if "--variants" in row.argument else f"--variants '' {row.argument}".rstrip()
+        lines.append((f"unet-tf export RUN --out BUNDLE {alone}", row.file))
+    lines += [(f"unet-tf export RUN --out BUNDLE {row.argument}", row.file) for row in SHELVES]
+    width = max(len(command) for command, _ in lines)
+    return "\n".join(f"{command:{width}}  # {file}" for command, file in lines)
+
+
+def exported(folder: Path, steps: int) -> tuple[BundleReport, unet_tf.Run]:
+    """Train on generated cells, or take the run that lies there, and export it in every format."""
+    if not (folder / "run").is_dir():
+        data = unet_tf.write_synthetic(folder / "cells", "cells", COUNTS, SIDE)
+        unet_tf.train(data, folder / "run", base_filters=16, epochs=1, steps_per_epoch=steps)
+    run = unet_tf.Run(folder / "run")
+    name = f"bundle_{time.time_ns()}"
+    return unet_tf.export(run, folder / name, bfloat16=True, onnx=True, max_iou_drop=1.0), run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--steps", type=int, default=300, help="of training (default: 300)")
+    parser.add_argument("--out", type=Path, help="keep run and bundles here, and train no second time")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        folder = arguments.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        report, run = exported(folder, arguments.steps)
+    load = os.getloadavg()[0]
+    packages = "unet-tf", "tensorflow", "keras", "ai-edge-litert", "onnxruntime"
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    print("# What `unet-tf export` writes\n")
+    print_text(
+        "One net, every format, each with raw pixels in and classes out. All of one bundle are held against Keras on "
+        "the validation files before they are written, and again by `unet-tf verify BUNDLE [DATA]` on your machine."
+    )
+    print("|", " | ".join(HEADER), "|")
+    print("|", " | ".join("---:" if 3 <= number <= 5 else "---" for number in range(len(HEADER))), "|")
+    for row in rows(report):
+        print("|", " | ".join(row), "|")
+    print()
+    print_text(
+        "The last three hold these same files: their sizes, times and losses are those of the file that runs there. "
+        "A loss below zero is a gain, by chance."
+    )
+    print(f"A line for each:\n\n```\n{commands()}\n```\n")
+    print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
+    geometry = run.geometry
+    print_text(
+        f"{machine()}; {versions}; load average {load:.1f} at the end, of which a machine that does nothing else has "
+        f"about its number of cores. Base {run.config.base_filters}, depth {geometry.depth}, padding "
+        f'"{geometry.padding}", {run.model.count_params():,} parameters, {arguments.steps} steps on {COUNTS["train"]} '
+        f"generated pictures of cells; mean IoU of Keras {report['keras']['mean_iou']:.4f} on {COUNTS['val']} others. "
+        f"A tile is one of {report['tile']}x{report['tile']} px; {report['threads']} threads for TFLite and ONNX "
+        "Runtime, all of the machine's for TensorFlow; medians, all nets in turns in one process. It took "
+        f"{(time.monotonic() - start) / 60:.1f} minutes."
+    )
+    print_text(
+        "A small net that learnt shortly from easy pictures: sizes grow with the square of the base filters, and so do "
+        "times but for those of integers, which grow slower (`benchmarks/runtimes.md` has base 64, beside OpenVINO and "
+        "PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
+    )
+
+
+if __name__ == "__main__":
+    main()
