@@ -20,6 +20,7 @@ from unet_tf.utils.stderr import quiet_tensorflow
     epilog="Examples:\n\nunet-tf export runs/cells --out bundles/cells\n\n"
     "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells\n\n"
     "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)\n\n"
+    "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --web\n\n"
     "unet-tf export runs/cells2 --out bundles/cells --add-version"
 )
 def export(
@@ -36,6 +37,10 @@ def export(
     ] = None,
     variants: Annotated[str, typer.Option(help="TFLite files to make; '' for none.")] = ",".join(TFLITE),
     bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
+    web: Annotated[
+        bool,
+        typer.Option("--web", help="A page too, BUNDLE/web: runs the net in browsers; npm fetches LiteRT.js once."),
+    ] = False,
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
     ] = MAX_IOU_DROP,
@@ -58,10 +63,10 @@ def export(
     from unet_tf.evaluation.tables import bundle_rows
 
     if add_version:
-        if tile is not None or bfloat16 or variants != ",".join(TFLITE) or max_iou_drop != MAX_IOU_DROP:
+        if tile is not None or bfloat16 or web or variants != ",".join(TFLITE) or max_iou_drop != MAX_IOU_DROP:
             raise InputError(
                 "--add-version writes a SavedModel alone, by the rules of the bundle: leave out --tile, --variants, "
-                "--bfloat16 and --max-iou-drop, or export to another --out."
+                "--bfloat16, --web and --max-iou-drop, or export to another --out."
             )
         with working() as bars:
             report = unet_tf.add_version(run, out, data=data, on_step=bars.step, on_image=bars.counter("pictures"))
@@ -74,11 +79,16 @@ def export(
     names = [name.strip() for name in variants.split(",") if name.strip()]
     with show_log(), working() as bars:
         report = unet_tf.export(
-            run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
+            run, out, tile, data=data, variants=names, bfloat16=bfloat16, web=web, max_iou_drop=max_iou_drop,
             on_step=bars.step, on_image=bars.counter("pictures"),
         )  # fmt: skip
     print_table(bundle_rows(report))
     console.print(f"On {report['pictures']}. Report: {literal(str(out / PAGE))}")
+    if web:
+        from unet_tf.exporting.web import WEB, first_visit
+
+        size = first_visit(out) / 1e6
+        console.print(f"Page: {literal(str(out / WEB))}, for any static host; a first visit loads up to {size:.1f} MB.")
 
 
 @app.command(
