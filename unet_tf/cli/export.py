@@ -39,7 +39,7 @@ def export(
     bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
     web: Annotated[
         bool,
-        typer.Option("--web", help="A page too, BUNDLE/web: runs the net in browsers; npm fetches LiteRT.js once."),
+        typer.Option("--web", help="A page too, BUNDLE/web, that runs the net in browsers; npm fetches LiteRT.js."),
     ] = False,
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")

@@ -37,25 +37,6 @@ POLICY = (
 CHECKED = 256
 """Probabilities that WebGPU has to give before it is believed."""
 SCRIPTS = ("page.js", "worker.js", "tiles.js", "png.js", "picture.js")
-LICENCES = f"""unet_tf {__version__}: the page and its scripts. MIT License, Copyright (c) 2026 The unet_tf authors.
-LiteRT.js {VERSION} ({" and ".join(one.name for one in PACKAGES)}, in {RUNTIME}/). Copyright Google LLC. Apache License 2.0.
-
-MIT License
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-
-"""
 
 
 def check_web(description: Description, variants: Sequence[str]) -> None:
@@ -69,9 +50,8 @@ def check_web(description: Description, variants: Sequence[str]) -> None:
         InputError: no picture file that browsers read holds what the net takes, the float32 file is not to be made, or
             LiteRT.js cannot be had.
     """
-    if words := why_not_encoded(description.normalisation, description.channels).replace(
-        "TensorFlow decodes", "a page reads"
-    ):
+    if words := why_not_encoded(description.normalisation, description.channels):
+        words = words.replace("TensorFlow decodes", "a page reads")
         raise InputError(f"The net cannot be shown as a page (--web): {words}. Leave --web out.")
     if "float32" not in variants:
         raise InputError(f"--web needs the TFLite file float32; received {', '.join(variants)}. Add it to --variants.")
@@ -111,7 +91,8 @@ def write_web(folder: Path, description: Description) -> None:
         (web / name).write_bytes(_own(name))
     for name in ("segment.css", "segment.js"):
         (web / name).write_bytes(shared(name))
-    (web / "LICENCES.txt").write_text(LICENCES + _own("apache-2.0.txt").decode(), encoding="utf-8")
+    licences = _filled("licences.txt", version=__version__, runtime=VERSION)
+    (web / "LICENCES.txt").write_text(licences, encoding="utf-8")
     page = render(
         "segment.html",
         title="unet_tf: segment a picture",
@@ -156,7 +137,7 @@ def _about(folder: Path, description: Description, nets: dict[str, Path], web: P
         note = "The mask file holds class ids; unet-tf predict gives each object a number of its own."
     stored = description.to_json()
     return {
-        **{name: stored[name] for name in ("channels", "pixel_type", "tile", "halo", "margin", "output", "step")},  # type: ignore[literal-required]
+        **{name: stored[name] for name in ("channels", "pixel_type", "tile", "halo", "margin", "output", "step")},
         "classes": [
             {"name": name, "colour": shade} for name, shade in zip(classes[: masks.real_classes], shades, strict=False)
         ],
@@ -168,9 +149,7 @@ def _about(folder: Path, description: Description, nets: dict[str, Path], web: P
         "check": _check(EdgeNet(nets["float32"]), description),
         "files": [_file(folder, name, path) for name, path in nets.items()],
         "runtime": RUNTIME,
-        "runtime_bytes": sum(
-            (web / RUNTIME / name).stat().st_size for name in ("litert.js", "litert_wasm_threaded_internal.wasm")
-        ),
+        "runtime_bytes": sum(path.stat().st_size for path in (web / RUNTIME).glob("*threaded*")),
     }
 
 
@@ -219,15 +198,21 @@ def _service_worker(web: Path) -> str:
     hashes = {path.relative_to(web).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in _tree(web)}
     version = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
     kept = ["./", *(f"./{name}" for name in hashes if not name.startswith(large) and name != "index.html")]
-    filled = _own("sw.js").decode()
-    for name, value in {
-        "{{ version }}": version,
-        "{{ files }}": json.dumps(kept),
-        "{{ large }}": json.dumps([f"./{name}" for name in hashes if name.startswith(large)]),
-        "{{ policy }}": POLICY,
-    }.items():
-        filled = filled.replace(name, value)
-    return filled
+    return _filled(
+        "sw.js",
+        version=version,
+        files=json.dumps(kept),
+        large=json.dumps([f"./{name}" for name in hashes if name.startswith(large)]),
+        policy=POLICY,
+    )
+
+
+def _filled(name: str, **values: str) -> str:
+    """A file of ours, with values where it names them."""
+    text = _own(name).decode()
+    for key, value in values.items():
+        text = text.replace("{{ " + key + " }}", value)
+    return text
 
 
 def _tree(web: Path) -> list[Path]:

@@ -69,9 +69,9 @@ def write_runtime(folder: Path) -> None:
             for inside, name in package.files.items():
                 member = archive.extractfile(inside)
                 content = b"" if member is None else member.read()
-                folder.joinpath(name).write_bytes(
-                    _without_node(content) if name in ("litert.js", "wasm-utils.js") else content
-                )
+                if inside.startswith("package/dist/"):
+                    content = _without_node(content)
+                folder.joinpath(name).write_bytes(content)
 
 
 def _without_node(script: bytes) -> bytes:
@@ -114,10 +114,8 @@ def _pack(package: Package, path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, cwd=name, errors="replace")
         found = Path(name) / package.archive
         if done.returncode or not found.is_file():
-            why = (done.stderr or done.stdout).strip().splitlines()
-            raise InputError(
-                f"npm could not fetch {package.name} {VERSION}: {why[-1] if why else 'no word'}. {_by_hand()}"
-            )
+            why = ((done.stderr or done.stdout).strip().splitlines() or ["no word"])[-1]
+            raise InputError(f"npm could not fetch {package.name} {VERSION}: {why}. {_by_hand()}")
         with replacing(path) as temporary:
             shutil.copyfile(_checked(found, package, "Look at the registry that npm is set to."), temporary)
 
