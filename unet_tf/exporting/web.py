@@ -54,14 +54,18 @@ def check_web(description: Description, variants: Sequence[str]) -> None:
         words = words.replace("TensorFlow decodes", "a page reads")
         raise InputError(f"The net cannot be shown as a page (--web): {words}. Leave --web out.")
     if "float32" not in variants:
-        raise InputError(f"--web needs the TFLite file float32; received {', '.join(variants)}. Add it to --variants.")
+        given = ", ".join(variants) or "none"
+        raise InputError(f"--web needs the TFLite file float32; received {given}. Add it to --variants.")
     for package in PACKAGES:
         fetched(package)
 
 
 def first_visit(bundle: Path) -> int:
     """The bytes that a first visit of a bundle's page loads at most, before the host compresses them."""
-    about = json.loads((bundle / WEB / "net.json").read_bytes())
+    return _first_visit(json.loads((bundle / WEB / "net.json").read_bytes()))
+
+
+def _first_visit(about: dict[str, Any]) -> int:
     return max(one["bytes"] for one in about["files"]) + about["runtime_bytes"]
 
 
@@ -93,10 +97,12 @@ def write_web(folder: Path, description: Description) -> None:
         (web / name).write_bytes(shared(name))
     licences = _filled("licences.txt", version=__version__, runtime=VERSION)
     (web / "LICENCES.txt").write_text(licences, encoding="utf-8")
+    about = _about(folder, description, nets, web)
+    size = f"{_first_visit(about) / 1e6:.1f} MB"
     page = render(
         "segment.html",
         title="unet_tf: segment a picture",
-        about="The picture stays in this browser: nothing is sent to anybody.",
+        about=f"The picture stays in this browser: nothing is sent to anybody. A first visit loads up to {size}.",
         choice="Net",
         accept="image/png" + ",image/jpeg" * (description.normalisation.dtype == "uint8"),
         files="",
@@ -105,7 +111,6 @@ def write_web(folder: Path, description: Description) -> None:
         policy=POLICY,
     )
     (web / "index.html").write_text(page, encoding="utf-8")
-    about = _about(folder, description, nets, web)
     (web / "net.json").write_text(json.dumps(about, allow_nan=False), encoding="utf-8")
     (web / "sw.js").write_text(_service_worker(web), encoding="utf-8")
 
