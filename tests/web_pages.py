@@ -43,7 +43,7 @@ def of_new_net(folder, channels=3, dtype="uint8", threshold=None):
     keras.utils.set_random_seed(1)
     classes = ("ground", "<road>", "道") if threshold is None else ("ground", "cell")
     geometry = Geometry(1, "valid")
-    model = folded(unet(channels=channels, num_classes=len(classes), base_filters=4, depth=1))
+    model = folded(unet((None, None, channels), len(classes), base_filters=4, depth=1))
     most = 65535.0 if dtype == "uint16" else 255.0
     scale = Normalisation((most / 2,) * channels, (most / 8,) * channels, dtype)
     masks = MaskFormat("index", len(classes), values=tuple(range(0, 3 * len(classes), 3)))

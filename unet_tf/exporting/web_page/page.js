@@ -11,8 +11,11 @@ async function install() {
   if (crossOriginIsolated) sessionStorage.removeItem("reloaded");
   if (!("serviceWorker" in navigator)) return;
   try {
-    await navigator.serviceWorker.register("sw.js");
-    await navigator.serviceWorker.ready;
+    const found = await navigator.serviceWorker.register("sw.js");
+    const next = found.active ? null : found.installing ?? found.waiting;
+    const settled = () => ["activated", "redundant"].includes(next.state);
+    while (next && !settled()) await new Promise((go) => next.addEventListener("statechange", go, { once: true }));
+    if (!found.active) return;
   } catch (error) {
     console.warn(error); // a browser that forbids it: one thread, and not offline
     return;
