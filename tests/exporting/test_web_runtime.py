@@ -1,4 +1,4 @@
-"""LiteRT.js comes from where the user's settings say, is the one that is pinned, or its absence is said with the remedy."""
+"""LiteRT.js comes from where the user's settings say and is the one that is pinned, or it is said what to do."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ def archive(**content):
 
 
 CORE = archive(**{
-    "package/dist/index.js": b'import { a } from "@litertjs/wasm-utils";\nexport { a };\n//# sourceMappingURL=index.js.map\n',
+    "package/dist/index.js": b'import { a } from "@litertjs/wasm-utils";\nexport { a };\n//# sourceMappingURL=index.map\n',
     "package/wasm/a.wasm": b'\0asm"@litertjs/wasm-utils"',
 })  # fmt: skip
 UTILS = archive(**{"package/dist/index.js": b"export const a = 1;\n"})
@@ -86,16 +86,24 @@ def test_scripts_name_the_files_beside_them_and_nothing_else_is_changed(packages
 
 
 def test_without_npm_it_is_said_what_to_do(packages):
-    with pytest.raises(InputError, match=f"npm, which fetches it, is not installed. Run npm pack @litertjs/core@2.5.3 "
-                       f"and npm pack @litertjs/wasm-utils@2.5.3 where there is a network, .*{PLACE}=FOLDER"):  # fmt: skip
+    words = (
+        "npm, which fetches it, is not installed. Run npm pack @litertjs/core@2.5.3 and npm pack "
+        f"@litertjs/wasm-utils@2.5.3 where there is a network, .*{PLACE}=FOLDER"
+    )
+    with pytest.raises(InputError, match=words):
+        fetched(packages[0])
+
+
+def test_a_cache_that_cannot_be_written_is_named(packages, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    npm(tmp_path, "exit 1")
+    with pytest.raises(InputError, match="Cannot write .*litertjs-core-2.5.3.tgz: Not a directory"):
         fetched(packages[0])
 
 
 def test_what_npm_says_is_told_and_nothing_is_kept(packages, tmp_path):
     npm(tmp_path, "echo npm error network unreachable >&2\nexit 1")
-    with pytest.raises(
-        InputError, match="npm could not fetch @litertjs/core 2.5.3: npm error network unreachable. Run"
-    ):
+    with pytest.raises(InputError, match="npm could not fetch @litertjs/core 2.5.3: npm error network unreachable"):
         fetched(packages[0])
     npm(tmp_path, "exit 0")
     with pytest.raises(InputError, match="npm could not fetch @litertjs/core 2.5.3: no word"):

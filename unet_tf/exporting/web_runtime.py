@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unet_tf.errors import InputError
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import refusal, replacing
 
 PLACE = "UNET_TF_WEB_RUNTIME"
 """The environment variable that names a folder of archives, for machines without npm or a network."""
@@ -108,7 +108,10 @@ def _pack(package: Package, path: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise InputError(f"--web needs {package.archive}, and npm, which fetches it, is not installed. {_by_hand()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(path, error) from error
     with tempfile.TemporaryDirectory(prefix="unet_tf_") as name:
         command = [npm, "pack", f"{package.name}@{VERSION}", "--silent", "--pack-destination", name]
         done = subprocess.run(command, capture_output=True, text=True, cwd=name, errors="replace")
