@@ -44,13 +44,13 @@ function start() {
   [ready, failure] = [false, ""];
   worker = new Worker("worker.js");
   worker.onmessage = ({ data }) => hear(data);
-  worker.onerror = (event) => hear({ failed: `The net cannot be started (${event.message ?? "the worker is missing"}).` });
+  worker.onerror = (event) => hear({ failed: `The net cannot be started (${event.message ?? "the worker is missing"}).`, broken: true });
   const size = chosen().bytes + net.runtime_bytes;
   get("engine").textContent = `The net is being loaded: up to ${mb(size)}, once.`;
   worker.postMessage({ net, choice: chosen(), engine: parameters.get("engine") });
 }
 
-function hear({ loading, bytes, ready: engine, done, of, result, failed }) {
+function hear({ loading, bytes, ready: engine, done, of, result, failed, broken }) {
   if (loading) get("engine").textContent = `The net is being loaded: ${mb(loading)} of ${mb(bytes)}.`;
   if (engine) {
     ready = true;
@@ -60,8 +60,8 @@ function hear({ loading, bytes, ready: engine, done, of, result, failed }) {
   if (of) [get("progress").max, get("progress").value, get("progress").hidden] = [of, done, false];
   if (result) finish(result);
   if (failed) {
-    if (!ready) failure = failed;
-    if (!ready) get("engine").textContent = "";
+    if (!ready) [failure, get("engine").textContent] = [failed, ""];
+    if (ready && broken) start(); // such as one whose memory is exhausted
     stop();
     get("out").hidden = true;
     say(failed, true);

@@ -15,8 +15,8 @@ onmessage = async ({ data }) => {
       await segment(data.file);
     }
   } catch (error) {
-    const words = error instanceof Refused ? error.message : `It cannot be computed here (${error.message ?? error}).`;
-    postMessage({ failed: words });
+    const broken = !(error instanceof Refused);
+    postMessage({ failed: broken ? `It cannot be computed here (${error?.message ?? error}).` : error.message, broken });
   }
 };
 
