@@ -21,6 +21,7 @@ from unet_tf.utils.stderr import quiet_tensorflow
     "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells\n\n"
     "unet-tf export runs/cells --out bundles/cells --onnx\n\n"
     "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)\n\n"
+    "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --web\n\n"
     "unet-tf export runs/cells2 --out bundles/cells --add-version"
 )
 def export(
@@ -38,6 +39,10 @@ def export(
     variants: Annotated[str, typer.Option(help="TFLite files to make; '' for none.")] = ",".join(TFLITE),
     bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
     onnx: Annotated[bool, typer.Option("--onnx", help="ONNX files too: of any size, and of the static tile.")] = False,
+    web: Annotated[
+        bool,
+        typer.Option("--web", help="A page too, BUNDLE/web, that runs the net in browsers; npm fetches LiteRT.js."),
+    ] = False,
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
     ] = MAX_IOU_DROP,
@@ -60,10 +65,14 @@ def export(
     from unet_tf.evaluation.tables import bundle_rows
 
     if add_version:
-        if tile is not None or bfloat16 or onnx or variants != ",".join(TFLITE) or max_iou_drop != MAX_IOU_DROP:
+        alone = {
+            "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16, "--onnx": onnx,
+            "--web": web, "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
+        }  # fmt: skip
+        if said := [name for name, is_said in alone.items() if is_said]:
             raise InputError(
-                "--add-version writes a SavedModel alone, by the rules of the bundle: leave out --tile, --variants, "
-                "--bfloat16, --onnx and --max-iou-drop, or export to another --out."
+                "--add-version writes a SavedModel alone, by the rules of the bundle: leave out "
+                f"{', '.join(said)}, or export to another --out."
             )
         with working() as bars:
             report = unet_tf.add_version(run, out, data=data, on_step=bars.step, on_image=bars.counter("pictures"))
@@ -76,11 +85,16 @@ def export(
     names = [name.strip() for name in variants.split(",") if name.strip()]
     with show_log(), working() as bars:
         report = unet_tf.export(
-            run, out, tile, data=data, variants=names, bfloat16=bfloat16, onnx=onnx, max_iou_drop=max_iou_drop,
+            run, out, tile, data=data, variants=names, bfloat16=bfloat16, onnx=onnx, web=web, max_iou_drop=max_iou_drop,
             on_step=bars.step, on_image=bars.counter("pictures"),
         )  # fmt: skip
     print_table(bundle_rows(report))
     console.print(f"On {report['pictures']}. Report: {literal(str(out / PAGE))}")
+    if web:
+        from unet_tf.exporting.web import WEB, first_visit
+
+        size = first_visit(out) / 1e6
+        console.print(f"Page: {literal(str(out / WEB))}, for any static host; a first visit loads up to {size:.1f} MB.")
 
 
 @app.command(

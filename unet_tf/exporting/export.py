@@ -54,6 +54,7 @@ from unet_tf.exporting.parity import (
 )
 from unet_tf.exporting.saved_model import signatures, why_not_encoded, write_saved_model, write_warmup
 from unet_tf.exporting.tflite import write_tflite
+from unet_tf.exporting.web import check_web, write_web
 from unet_tf.model.inference import folded
 from unet_tf.prediction.folds import Folds, opened
 from unet_tf.run import Run
@@ -77,6 +78,7 @@ def export(
     variants: Sequence[str] | None = None,
     bfloat16: bool = False,
     onnx: bool = False,
+    web: bool = False,
     max_iou_drop: float = MAX_IOU_DROP,
     on_step: Callable[[str], None] = lambda name: None,
     on_image: Progress = unseen,
@@ -94,7 +96,8 @@ def export(
     - `model.keras`: the net as it was trained, in float32;
     - `bundle.json`: what a runtime has to know, and the SHA-256 of every file;
     - `report.html`, `report.json`: all of them against Keras on the validation files of the run;
-    - `MODEL_CARD.md`.
+    - `MODEL_CARD.md`;
+    - where it is wanted, `web/`: a page that runs the net in browsers (`unet_tf.exporting.web`).
 
     Args:
         run: a run, or its folder; or the folder of a cross-validation: the bundle then has the mean of its nets in each
@@ -110,6 +113,7 @@ def export(
             no data.
         bfloat16: export `saved_model_bfloat16/1` too, for processors that compute in it.
         onnx: export ONNX files too, which needs the extra `onnxruntime`.
+        web: make the page too; npm fetches LiteRT.js for it, once.
         max_iou_drop: largest loss of mean IoU against Keras that one of them may have.
         on_step: called with the name of each step as it begins.
         on_image: called with (pictures compared, pictures in all).
@@ -147,6 +151,8 @@ def export(
         first = run.first if isinstance(run, Folds) else run
         material = material_of(first, data, tile, bfloat16 or not set(variants) <= {"float32"})
         description = describe(run, tile or static_tile(first, material.sides), max_iou_drop)
+        if web:
+            check_web(description, variants)
         with replacing(out) as temporary, refusals_in_words(out):
             _write_nets(temporary, run, first, model, description, material, variants, bfloat16, onnx, on_step)
             on_step("comparing with Keras")
@@ -159,6 +165,9 @@ def export(
             write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
             card = model_card(out.name, description, report)
             (temporary / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
+            if web:
+                on_step("web page")
+                write_web(temporary, description)
             stored: StoredBundle = {**description.to_json(), "sha256": hashes(temporary)}
             (temporary / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     return report

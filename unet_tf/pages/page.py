@@ -33,6 +33,11 @@ def render(template: str, **data: Any) -> str:
     return _templates.get_template(template).render(data)
 
 
+def shared(name: str) -> bytes:
+    """Read a file of this folder that a page needs beside itself, such as "segment.js"."""
+    return Path(__file__).with_name(name).read_bytes()
+
+
 def write_page(path: Path, template: str, **data: Any) -> Path:
     """Write a page, whole or not at all.
 

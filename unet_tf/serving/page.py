@@ -13,7 +13,7 @@ import orjson
 import tensorflow as tf
 from numpy.typing import NDArray
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from unet_tf.annotations.write_geojson import feature_of
@@ -24,6 +24,7 @@ from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.model.calibration import label_of
+from unet_tf.pages.page import render, shared
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.outputs import colour_table, drawn_mask, shades_of
 from unet_tf.prediction.polygons import shapes_of
@@ -32,8 +33,8 @@ from unet_tf.serving.errors import ServingError, invalid
 from unet_tf.serving.limits import READERS, declared
 from unet_tf.serving.rest import OPTIONS
 
-FILES = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
-"""What the page consists of, "" for itself; nothing else is read for a path."""
+FILES = {"segment.css": "text/css", "segment.js": "text/javascript", "page.js": "text/javascript"}
+"""What the page needs beside itself, and what it is; nothing else is read for a path."""
 HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'"}
 """The page asks nobody else for anything."""
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -43,10 +44,25 @@ def routes(calls: Calls) -> list[Route]:
     """The page, its files, and what it asks for."""
     bundles = {model.name: Bundle(model.folder.parent) for model in calls.models}
 
-    static = {name: Path(__file__).with_name("static").joinpath(name or "index.html").read_bytes() for name in FILES}
+    page = render(
+        "segment.html",
+        title="unet_tf: segment a picture",
+        about="The picture goes to this server and to nobody else.",
+        choice="Model",
+        accept="image/png,image/jpeg,image/bmp,image/tiff,.tif,.tiff",
+        files="page/",
+        without_script="curl and the client of the package",
+        local=False,
+        policy="",
+    )
+    own = Path(__file__).with_name("static") / "page.js"
+    static = {name: own.read_bytes() if name == own.name else shared(name) for name in FILES}
+
+    async def index(_: Request) -> Response:
+        return HTMLResponse(page, headers=HEADERS)
 
     async def file(request: Request) -> Response:
-        name = request.path_params.get("name", "")
+        name = request.path_params["name"]
         if name not in FILES:
             raise ServingError("NOT_FOUND", f"Not Found: {request.method} {request.url.path[:100]}")
         return Response(static[name], media_type=FILES[name], headers=HEADERS)
@@ -69,7 +85,7 @@ def routes(calls: Calls) -> list[Route]:
         return Response(content, media_type="application/json")
 
     return [
-        Route("/", file),
+        Route("/", index),
         Route("/page/models", models),
         Route("/page/models/{model}/example", example),
         Route("/page/models/{model}/segment", segment, methods=["POST"]),
