@@ -263,25 +263,26 @@ class Run:
             if history := self.history():
                 row = self.best_row if (self.path / self.BEST).is_file() else history[-1]
                 kept = int(row["epoch"]) + 1
-                charts, words = training_curves(history, kept), _score_words(self.path / self.EVALUATION, row)
+                charts, words = training_curves(history, kept), self._score_words(row)
                 rows.append(("epochs", f"{len(history)}, of which the net of epoch {kept} is kept"))
             rows.append(("probabilities", f"temperature {self.calibration.temperature:.3g}"))
         except InputError as error:  # what is damaged is said, and hides nothing else
             words = str(error)
         return show_object("Run", str(self.path), words, [Table(rows, of_words=True)], charts=charts)
 
-
-def _score_words(evaluation: Path, row: Mapping[str, Any]) -> str:
-    """How good a net is, of its evaluation, or else of the row of its epoch."""
-    if evaluation.is_file():
-        try:
-            stored = json.loads(evaluation.read_text(encoding="utf-8"))
-            return f"Mean IoU {number(stored['mean_iou'])} on {stored['files']}."
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            return f"{evaluation} is damaged: {error}."
-    if row.get("val_mean_iou") in (None, ""):
-        return "It learnt from all files: no score tells how good it is on others."
-    return f"Mean IoU {number(float(row['val_mean_iou']))} while training, on the files held out."
+    def _score_words(self, row: Mapping[str, Any]) -> str:
+        """How good the net is, of its evaluation, or else of the row of its epoch."""
+        path = self.path / self.EVALUATION
+        if path.is_file():
+            try:
+                stored = json.loads(path.read_text(encoding="utf-8"))
+                where = str(stored["files"]).replace(str(self.data), self.data.name)
+                return f"Mean IoU {number(stored['mean_iou'])} on {where}."
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                return f"{path} is damaged: {error}."
+        if row.get("val_mean_iou") in (None, ""):
+            return "It learnt from all files: no score tells how good it is on others."
+        return f"Mean IoU {number(float(row['val_mean_iou']))} while training, on the files held out."
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
