@@ -1,7 +1,6 @@
-# make demo: the whole way on generated cells. make test: lint, types, tests. make notebooks: run them and store what they
-# show. All set up .venv first; test sets up
-# .venv-edge and .venv-openvino too, for the runtimes that have to do without TensorFlow, and .venv-serving for clients and
-# a server that want another protobuf than ours.
+# make demo: the whole way on generated cells. make test: lint, types, tests. make notebooks: run the notebooks and store
+# what they show. All set up .venv first; test sets up .venv-edge and .venv-openvino too, for the runtimes that have to do
+# without TensorFlow, and .venv-serving for clients and a server that want another protobuf than ours.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
