@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_a_run_says_its_net_its_scores_and_its_epochs():
     assert "depth 1 with 2 base filters" in html
     assert "2, of which the net of epoch" in html
     assert html.count('class="chart"') == 2
+
+
+def test_a_run_was_judged_on_files_of_a_folder_whose_place_is_not_told(tmp_path):
+    run = Run(shutil.copytree(SAVED, tmp_path / "run"))
+    run.data = Path("/somewhere/private/cells")
+    (run.path / Run.EVALUATION).write_text(json.dumps({"mean_iou": 0.9, "files": f"6 files of {run.data}/test"}))
+    assert "Mean IoU 0.900 on 6 files of cells/test." in run._repr_html_()
+    (run.path / Run.EVALUATION).write_text(json.dumps({"mean_iou": None, "files": "6 files"}))
+    assert "Mean IoU none on 6 files." in run._repr_html_()
 
 
 def test_a_run_without_an_epoch_and_one_that_is_damaged_are_shown_too(tmp_path):
