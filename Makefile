@@ -1,12 +1,12 @@
-# make demo: the whole way on generated cells. make test: lint, types, tests. Both set up .venv first; test sets up
-# .venv-edge and .venv-openvino too, for the runtimes that have to do without TensorFlow, and .venv-serving for clients and
-# a server that want another protobuf than ours.
+# make demo: the whole way on generated cells. make test: lint, types, tests. make notebooks: run the notebooks and store
+# what they show. All set up .venv first; test sets up .venv-edge and .venv-openvino too, for the runtimes that have to do
+# without TensorFlow, and .venv-serving for clients and a server that want another protobuf than ours.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test format clean
+.PHONY: demo test format notebooks clean
 
 demo: $(VENV)/installed
 	$(BIN)/unet-tf demo --overwrite
@@ -20,6 +20,9 @@ test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebooks: $(VENV)/installed-test
+	$(BIN)/python notebooks/store.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-serving build *.egg-info

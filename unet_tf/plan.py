@@ -110,3 +110,39 @@ class Plan(Settings):
             return unet((None, None, channels), self.num_classes, *sizes, self.batch_norm, self.dropout)
         finally:
             keras.config.set_dtype_policy(policy)
+
+    @property
+    def words(self) -> str:
+        """The net and its training in a sentence."""
+        limits = [
+            f"{value:g} {name}"
+            for name, value in (("epochs", self.epochs), ("minutes", self.minutes))
+            if math.isfinite(value)
+        ]
+        return (
+            f'A net of depth {self.depth} with {self.base_filters} base filters, "{self.padding}" padding and '
+            f"{self.num_classes} classes ({', '.join(self.classes)}); {self.batch_size} tiles of {self.tile} px a "
+            f"step, {self.steps_per_epoch} steps an epoch, {' or '.join(limits)} at most; {self.precision}."
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what was chosen and why, and, to be unfolded, what was said."""
+        from unet_tf.pages.notebook import Table, show_object
+
+        values = {f.name: _text(getattr(self, f.name)) for f in fields(TrainConfig)}
+        chosen = [(name, values[name], reason) for name, reason in self.reasons.items() if name in values]
+        said = [(name, value) for name, value in values.items() if name not in self.reasons]
+        tables = [
+            Table(chosen, ("setting", "value", "why"), of_words=True),
+            Table(said, ("setting", "value"), of_words=True, folded=f"{len(said)} more settings"),
+        ]
+        return show_object("Plan", "", self.words, tables)
+
+
+def _text(value: Any) -> str:
+    """A setting as people read it."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "no limit" if value == math.inf else str(value) or "none"

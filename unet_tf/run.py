@@ -9,6 +9,7 @@ import math
 import sys
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -23,6 +24,7 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import HALF, Calibration, check_threshold
+from unet_tf.pages.words import number
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import identity, tuples
@@ -249,6 +251,39 @@ class Run:
             ) from error
         return rows
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: its scores, its curves, its net and its files."""
+        from unet_tf.pages.charts import training_curves
+        from unet_tf.pages.notebook import Table, show_object
+
+        rows, charts, words = [("net", self.plan.words), ("data", self.data.name)], [], "It has no epoch yet."
+        try:
+            for split in ("train", "val"):
+                rows.append((f"files of {split}", str(len(self.names(split)))))
+            if history := self.history():
+                row = self.best_row if (self.path / self.BEST).is_file() else history[-1]
+                kept = int(row["epoch"]) + 1
+                charts, words = training_curves(history, kept), self._score_words(row)
+                rows.append(("epochs", f"{len(history)}, of which the net of epoch {kept} is kept"))
+            rows.append(("probabilities", f"temperature {self.calibration.temperature:.3g}"))
+        except InputError as error:  # what is damaged is said, and hides nothing else
+            words = str(error)
+        return show_object("Run", str(self.path), words, [Table(rows, of_words=True)], charts=charts)
+
+    def _score_words(self, row: Mapping[str, Any]) -> str:
+        """How good the net is, of its evaluation, or else of the row of its epoch."""
+        path = self.path / self.EVALUATION
+        if path.is_file():
+            try:
+                stored = json.loads(path.read_text(encoding="utf-8"))
+                where = str(stored["files"]).replace(str(self.data), self.data.name)
+                return f"Mean IoU {number(stored['mean_iou'])} on {where}."
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                return f"{path} is damaged: {error}."
+        if row.get("val_mean_iou") in (None, ""):
+            return "It learnt from all files: no score tells how good it is on others."
+        return f"Mean IoU {number(float(row['val_mean_iou']))} while training, on the files held out."
+
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """The rows of a table of a run, each with these columns.
@@ -266,9 +301,9 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         raise InputError(f"{path} is damaged: {error}. Restore it, or train again.", path) from error
     if missing := [name for name in columns if name not in found]:
         raise InputError(f"{path} is damaged: it has no column {missing[0]}. Restore it, or train again.", path)
-    for number, row in enumerate(rows, start=2):
+    for line, row in enumerate(rows, start=2):
         if None in row or None in row.values():
-            raise InputError(f"{path} is damaged: line {number} is no full row. Restore it, or train again.", path)
+            raise InputError(f"{path} is damaged: line {line} is no full row. Restore it, or train again.", path)
     return rows
 
 

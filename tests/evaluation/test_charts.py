@@ -1,10 +1,6 @@
-import math
-
 from made_pages import evaluation, later
 
-from unet_tf.evaluation.charts import confusion_table, score_chart, spread_chart, training_curves
-
-ROW = {"epoch": "0", "loss": "1.5", "mean_iou": "0.5", "val_loss": "1", "val_mean_iou": "0.4", "seconds": "3"}
+from unet_tf.evaluation.charts import confusion_table, score_chart, spread_chart
 
 
 def test_scores_stand_beside_baselines_and_ends():
@@ -39,18 +35,6 @@ def test_of_very_many_classes_what_is_confused_most_is_told():
         {"true": "c3", "predicted": "c5", "share": 0.3, "pixels": 30},
         {"true": "c7", "predicted": "c1", "share": 1.0, "pixels": 9},
     ]
-
-
-def test_one_epoch_gaps_and_a_bad_beginning_are_drawn():
-    loss, _ = training_curves([ROW], 1)
-    assert [path.name for path in loss.paths] == ["training, augmented tiles", "files held out"]
-    assert loss.paths[0].d.count("M") == 1
-    rows = [ROW | {"epoch": str(n), "loss": str(value)} for n, value in enumerate((900.0, 1.0, math.nan, 0.5))]
-    loss, _ = training_curves(rows, None)
-    assert loss.y_ticks[-1].text == "3"  # three times the median
-    assert (loss.paths[0].d.count("M"), loss.marked) == (2, None)
-    all_nan = [row | {"loss": "nan", "val_loss": "nan"} for row in rows]
-    assert training_curves(all_nan, 2)[0].paths[0].d == ""
 
 
 def test_runs_are_dots_around_their_mean():

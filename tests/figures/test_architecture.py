@@ -1,8 +1,15 @@
+import matplotlib.pyplot as plt
 import pytest
 
 from unet_tf import unet
 from unet_tf.errors import InputError
 from unet_tf.figures.architecture import draw_architecture, read_maps
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
 
 
 def test_the_papers_figure():

@@ -23,6 +23,22 @@ def test_panels_are_those_that_are_given():
     assert [axes.get_title() for axes in show(np.zeros((8, 10, 3)), titles=["mine"])] == ["mine"]
 
 
+def test_probabilities_part_at_the_threshold():
+    foreground = np.array([[0.1, 0.3], [0.6, 0.9]])
+    both = np.stack([1 - foreground, foreground], axis=-1)
+    for probabilities in (foreground, both):
+        shown = [show(foreground, prediction=probabilities, threshold=t)[1].images[0].get_array() for t in (0.5, 0.2)]
+        drawn = [(picture != picture[0, 0]).any(-1).tolist() for picture in shown]
+        assert drawn == [[[False, False], [True, True]], [[False, True], [True, True]]]
+    errors = show_errors(foreground, np.array([[0, 0], [1, 1]]), foreground, threshold=0.2)
+    assert errors.get_title() == "1 invented"
+
+
+def test_ids_may_be_floats_and_void_is_drawn_grey():
+    row = show(np.zeros((2, 2)), np.array([[0.0, 1.0], [2.0, 255.0]]))
+    assert row[1].images[0].get_array()[1, 1].tolist() == [128, 128, 128]
+
+
 def test_errors_are_counted_by_kind():
     label, prediction = np.zeros((2, 5, 5), np.uint8)
     label[1, 1], prediction[3, 3:] = 1, 1
@@ -46,6 +62,11 @@ def test_a_history_is_that_of_a_run_or_of_keras():
         (lambda: show(np.zeros(5)), r"An image is \(H, W\) or \(H, W, C\); received shape \(5,\)"),
         (lambda: show(np.zeros((4, 4)), np.zeros((4, 5))), r"one size; received \(4, 4\) and \(4, 5\)"),
         (lambda: show(np.zeros((4, 4)), titles=["a", "b"]), "a title for each of 1 panels; received 2"),
+        (lambda: show(np.zeros((2, 2)), np.full((2, 2), 300)), "ids must be 0 to 254, or 255; received 300"),
+        (lambda: show(np.zeros((2, 2)), np.full((2, 2), np.nan)), r"must lie in \[0, 1\]; received nan to nan"),
+        (lambda: show(np.zeros((2, 2)), np.full((2, 2), 1.5)), r"must lie in \[0, 1\]; received 1.5 to 1.5"),
+        (lambda: show(np.zeros((2, 2)), np.full((2, 2), 0.5), threshold=1), "number between 0 and 1; received 1"),
+        (lambda: show(np.zeros((2, 2)), np.full((2, 2, 3), 0.5), threshold=0.4), "parts two classes; .* of 3"),
         (lambda: show_history([]), "one epoch at least"),
     ],
 )

@@ -1,6 +1,8 @@
 import math
 
-from unet_tf.pages.charts import HEIGHT, LEFT, MOST, RIGHT, TOP, WIDTH, Line, chart, ticks
+from unet_tf.pages.charts import HEIGHT, LEFT, MOST, RIGHT, TOP, WIDTH, Line, chart, ticks, training_curves
+
+ROW = {"epoch": "0", "loss": "1.5", "mean_iou": "0.5", "val_loss": "1", "val_mean_iou": "0.4", "seconds": "3"}
 
 
 def drawn(points, **more):
@@ -31,3 +33,15 @@ def test_marks_are_round_and_whole_where_they_count():
     assert ticks(1, 2, least=1) == [1.0, 2.0]
     assert ticks(0, 1e6)[-1] == 1e6
     assert len(ticks(1, 7919)) <= 8
+
+
+def test_one_epoch_gaps_and_a_bad_beginning_are_drawn():
+    loss, _ = training_curves([ROW], 1)
+    assert [path.name for path in loss.paths] == ["training, augmented tiles", "files held out"]
+    assert loss.paths[0].d.count("M") == 1
+    rows = [ROW | {"epoch": str(n), "loss": str(value)} for n, value in enumerate((900.0, 1.0, math.nan, 0.5))]
+    loss, _ = training_curves(rows, None)
+    assert loss.y_ticks[-1].text == "3"  # three times the median
+    assert (loss.paths[0].d.count("M"), loss.marked) == (2, None)
+    all_nan = [row | {"loss": "nan", "val_loss": "nan"} for row in rows]
+    assert training_curves(all_nan, 2)[0].paths[0].d == ""

@@ -8,7 +8,8 @@ import numpy as np
 
 from unet_tf import check
 from unet_tf.data.pictures import read_image, write_picture
-from unet_tf.planning.page import COLUMNS, GAP, class_rows, contact_sheet, suggestions, verdict, write_overview
+from unet_tf.planning.findings import class_rows, verdict
+from unet_tf.planning.page import COLUMNS, GAP, contact_sheet, suggestions, write_overview
 
 HALF = np.tile(np.uint8([0, 255]), (40, 20))
 

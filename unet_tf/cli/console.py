@@ -207,7 +207,8 @@ def print_comparison(found: Comparison) -> None:
 def print_findings(findings: Findings) -> None:
     """Print what a check found: tables, suggestions, what deserves a look, what would stop training."""
     from unet_tf.planning.channel_facts import channel_rows
-    from unet_tf.planning.page import class_rows, split_rows, suggestions
+    from unet_tf.planning.findings import class_rows, split_rows
+    from unet_tf.planning.page import suggestions
 
     if findings.rules:
         console.print(f"Pairs: {literal('; '.join(findings.rules))}")

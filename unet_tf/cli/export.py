@@ -66,8 +66,8 @@ def export(
 
     if add_version:
         alone = {
-            "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16, "--onnx": onnx,
-            "--web": web, "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
+            "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16,
+            "--onnx": onnx, "--web": web, "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
         }  # fmt: skip
         if said := [name for name, is_said in alone.items() if is_said]:
             raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,26 +69,6 @@ def confusion_table(classes: Sequence[str], confusion: Sequence[Sequence[int]]) 
         for pixels, true, other in sorted(wrong, reverse=True)[:MOST_CONFUSIONS]
     ]
     return {"classes": list(classes), "rows": [], "most": most}
-
-
-def training_curves(history: Sequence[Mapping[str, Any]], kept: int | None) -> list[Chart]:
-    """Loss and mean IoU of training and validation by epoch; `kept` is the epoch of the net that is used, from 1."""
-    epochs = [int(row["epoch"]) + 1 for row in history]
-    span = float(epochs[0]), float(max(epochs[-1], epochs[0] + 1))
-    charts = []
-    for key, name in (("loss", "loss"), ("mean_iou", "mean IoU")):
-        lines = [
-            Line(words, [(at, float(row[column])) for at, row in zip(epochs, history, strict=True)])
-            for column, words in ((key, "training, augmented tiles"), (f"val_{key}", "files held out"))
-            if column in history[0]
-        ]
-        values = [y for line in lines for _, y in line.points if math.isfinite(y)] or [1.0]
-        # one bad first epoch must not flatten all others
-        most = 1.0 if key == "mean_iou" else max(min(max(values), 3 * statistics.median(values)), 1e-6)
-        last = ", ".join(f"{line.name} {line.points[-1][1]:.3f}" for line in lines)
-        title = f"{name} by epoch, {epochs[0]} to {epochs[-1]}; after the last: {last}"
-        charts.append(chart(title, lines, "epoch", name, span, (0.0, most), marked=kept, whole=True))
-    return charts
 
 
 def reliability(found: Mapping[str, Any]) -> Chart:

@@ -11,7 +11,7 @@ from unet_tf.data.drawing import legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.cases import case, cases_of, layer, progress_of
-from unet_tf.evaluation.charts import confusion_table, training_curves
+from unet_tf.evaluation.charts import confusion_table
 from unet_tf.evaluation.data_table import read_data
 from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
 from unet_tf.evaluation.strips import read_strip
@@ -25,6 +25,7 @@ from unet_tf.evaluation.tables import (
     read_evaluation,
 )
 from unet_tf.evaluation.verdict import verdict, without_evaluation
+from unet_tf.pages.charts import training_curves
 from unet_tf.pages.page import write_page
 from unet_tf.pages.pictures import photo
 from unet_tf.pages.words import count

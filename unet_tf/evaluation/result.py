@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import Pair, title
 from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_scores
 from unet_tf.evaluation.calibration import Certainty
+from unet_tf.evaluation.charts import score_chart
 from unet_tf.evaluation.further import (
     field_table,
     file_tables,
@@ -33,8 +34,12 @@ from unet_tf.evaluation.ranking import Ranking
 from unet_tf.evaluation.sums import Sums
 from unet_tf.evaluation.tables import Boundaries, EvaluationTable, IntervalTable, JudgedTable, MethodScores
 from unet_tf.evaluation.thin import ClDice, Shape
+from unet_tf.evaluation.verdict import verdict
+from unet_tf.pages.words import number
 
 MEANS = ("mean_iou", "mean_dice", "pixel_accuracy")
+WORST = 5
+"""Files that a notebook lists."""
 
 
 class Judged(NamedTuple):
@@ -259,6 +264,29 @@ class Evaluation:
             "pixel_accuracy": or_none(found["pixel_accuracy"]),
             "confusion": confusion.tolist(),
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, and the scores with intervals, beside those of the baselines."""
+        from unet_tf.pages.notebook import Table, show_object
+
+        stored = self.to_json()
+        found = score_chart(stored)
+        with_ends = found["intervals"]
+        rows = [
+            (
+                row["name"], number(row["value"]), row["value"] if row["value"] is not None else "",
+                *([" to ".join(map(number, row["ends"]))] if with_ends else []),
+                *(number(value) for _, value in row["ticks"]),
+            )
+            for row in found["rows"]
+        ]  # fmt: skip
+        header = ("", "score", "", *(["95 % interval"] if with_ends else []), *found["baselines"])
+        worst = [(title(one.pair), number(one.mean_iou)) for one in self.judged[:WORST]]
+        tables = [
+            Table(rows, header),
+            Table(worst, ("file", "mean IoU"), folded=f"the worst {len(worst)} of {len(self.judged)} files"),
+        ]
+        return show_object("Evaluation on", self.files, verdict(stored), tables)
 
 
 def _names(pairs: Sequence[Pair]) -> list[str]:

@@ -85,9 +85,10 @@ def draw_architecture(model: keras.Model, size: int | None = None, axes: Axes | 
         raise InputError(f"The model takes inputs of {own} pixels; received size {size}.")
     geometry.check(size)
     if axes is None:
-        from matplotlib.figure import Figure
+        import matplotlib.pyplot as plt
 
-        axes = Figure(figsize=(3.5 + 2.6 * geometry.depth, 2 + 1.15 * geometry.depth), layout="constrained").subplots()
+        size_of_figure = 3.5 + 2.6 * geometry.depth, 2 + 1.15 * geometry.depth
+        axes = plt.subplots(figsize=size_of_figure, layout="constrained")[1]
     levels = read_maps(model, size)
     boxes = _place(levels)
     for level in boxes:

@@ -12,6 +12,8 @@ from unet_tf.data.drawing import colour, displayable
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.mistakes import COLOURS, KINDS, draw_mistakes, mistakes
+from unet_tf.labels import VOID, check_ids
+from unet_tf.model.calibration import HALF, Calibration, label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,21 +27,23 @@ def show(
     prediction: ArrayLike | None = None,
     masks: MaskFormat | None = None,
     titles: Sequence[str] = (),
+    threshold: float = HALF,
 ) -> NDArray[Any]:
     """Show an image beside its label and its prediction.
 
     Args:
         image: (H, W) or (H, W, C) raw or normalised pixels, stretched to be seen.
-        label: (H, W) class ids.
-        prediction: (H, W) class ids, or (H, W, num_classes) probabilities.
+        label: (H, W) class ids, or (H, W, num_classes) probabilities.
+        prediction: likewise. Of floats, (H, W) are the probability of class 1 of two.
         masks: whose colours the classes have; None for colours that people of all kinds of sight tell apart.
         titles: above the panels; left out, "image", "truth", "prediction".
+        threshold: of two classes with probabilities: a pixel is class 1 where its probability is larger.
 
     Returns:
         (panels,) matplotlib axes.
 
     Raises:
-        InputError: sizes differ.
+        InputError: sizes differ, or the threshold is not between 0 and 1.
 
     Example:
         >>> from unet_tf import generate_vessels
@@ -50,9 +54,9 @@ def show(
     panels = {"image": displayable(picture)}
     for name, ids in ("truth", label), ("prediction", prediction):
         if ids is not None:
-            found = _ids(ids)
+            found = _ids(ids, threshold)
             _check_sizes(picture, found)
-            panels[name] = colour(found, masks or MaskFormat("index", int(found.max(initial=1)) + 1))
+            panels[name] = colour(found, masks)
     names = list(titles) or list(panels)
     if len(names) != len(panels):
         raise InputError(f"There must be a title for each of {len(panels)} panels; received {len(names)}.")
@@ -64,20 +68,22 @@ def show(
     return row
 
 
-def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> Axes:
+def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike, threshold: float = HALF) -> Axes:
     """Show where a prediction is wrong, over the dimmed image.
 
     Args:
         image: (H, W) or (H, W, C) pixels.
         label: (H, W) class ids; void counts nowhere.
-        prediction: (H, W) class ids, or (H, W, num_classes) probabilities.
+        prediction: (H, W) class ids, or (H, W, num_classes) probabilities, or, of floats, (H, W) the probability of
+            class 1 of two.
+        threshold: as of `show`.
 
     Returns:
         The axes. Each kind of mistake has the colour of the report: foreground that was missed, that is not there, of
         another class, or that joins two objects (`unet_tf.evaluation.mistakes`).
 
     Raises:
-        InputError: sizes differ.
+        InputError: sizes differ, or the threshold is not between 0 and 1.
 
     Example:
         >>> label = np.eye(4, dtype=int)
@@ -86,7 +92,7 @@ def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike) -> Ax
     """
     from matplotlib.patches import Patch
 
-    picture, truth, found = _picture(image), _ids(label), _ids(prediction)
+    picture, truth, found = _picture(image), _ids(label), _ids(prediction, threshold)
     _check_sizes(picture, truth)
     _check_sizes(picture, found)
     kinds = mistakes(truth, found)
@@ -152,14 +158,21 @@ def _picture(image: ArrayLike) -> NDArray:
     return found if found.ndim == 3 else found[..., None]
 
 
-def _ids(label: ArrayLike) -> NDArray[np.uint8]:
+def _ids(label: ArrayLike, threshold: float = HALF) -> NDArray[np.uint8]:
     """(H, W) class ids of ids or probabilities."""
-    found = np.asarray(label)
-    if found.ndim == 3:
-        found = found.argmax(-1)
-    if found.ndim != 2:
+    found, half = np.asarray(label), Calibration(threshold=threshold).threshold
+    if found.ndim not in (2, 3):
         raise InputError(f"A label is (H, W) ids or (H, W, classes) probabilities; received shape {found.shape}.")
-    return found.astype(np.uint8)
+    if found.ndim == 2 and not (found.dtype.kind == "f" and (found % 1).any()):
+        check_ids(found, VOID)
+        return found.astype(np.uint8)
+    if not (found.min() >= 0 and found.max() <= 1):  # NaN is neither
+        raise InputError(f"Probabilities must lie in [0, 1]; received {found.min():g} to {found.max():g}.")
+    if found.ndim == 2:
+        found = np.stack([1 - found, found], axis=-1)
+    if half != HALF and found.shape[-1] != 2:
+        raise InputError(f"A threshold parts two classes; received probabilities of {found.shape[-1]}.")
+    return label_of(found, half)
 
 
 def _check_sizes(image: NDArray, label: NDArray) -> None:

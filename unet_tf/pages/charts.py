@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 WIDTH, HEIGHT = 360, 220
 """Size of a chart, in its own units; a page draws it as wide as there is room."""
@@ -110,6 +111,26 @@ def ticks(low: float, high: float, least: float = 0.0) -> list[float]:
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= 0.999 * raw)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
+
+
+def training_curves(history: Sequence[Mapping[str, Any]], kept: int | None) -> list[Chart]:
+    """Loss and mean IoU of training and validation by epoch; `kept` is the epoch of the net that is used, from 1."""
+    epochs = [int(row["epoch"]) + 1 for row in history]
+    span = float(epochs[0]), float(max(epochs[-1], epochs[0] + 1))
+    charts = []
+    for key, name in (("loss", "loss"), ("mean_iou", "mean IoU")):
+        lines = [
+            Line(words, [(at, float(row[column])) for at, row in zip(epochs, history, strict=True)])
+            for column, words in ((key, "training, augmented tiles"), (f"val_{key}", "files held out"))
+            if column in history[0]
+        ]
+        values = [y for line in lines for _, y in line.points if math.isfinite(y)] or [1.0]
+        # one bad first epoch must not flatten all others
+        most = 1.0 if key == "mean_iou" else max(min(max(values), 3 * statistics.median(values)), 1e-6)
+        last = ", ".join(f"{line.name} {line.points[-1][1]:.3f}" for line in lines)
+        title = f"{name} by epoch, {epochs[0]} to {epochs[-1]}; after the last: {last}"
+        charts.append(chart(title, lines, "epoch", name, span, (0.0, most), marked=kept, whole=True))
+    return charts
 
 
 class _Axis:

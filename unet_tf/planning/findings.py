@@ -108,3 +108,55 @@ class Findings:
             "notes": self.notes,
             "warnings": self.warnings,
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: whether one can train, splits, classes, and some overlays."""
+        from unet_tf.pages.notebook import Table, show_object
+
+        splits, classes = split_rows(self), class_rows(self)
+        tables = [
+            Table(rows[1:], rows[0], of_words) for rows, of_words in ((splits, True), (classes, False)) if rows[1:]
+        ]
+        said = [] if self.masks is None else [f"Masks: {self.masks.kind}; {self.why}."]
+        said += self.problems + self.notes + self.warnings
+        return show_object("Findings in", str(self.data), verdict(self), tables, said, pictures=self.overlays)
+
+
+def verdict(findings: Findings) -> str:
+    """Say in one sentence whether one can train with a folder."""
+    problems, looks = len(findings.problems), len(findings.notes + findings.warnings)
+    if problems:
+        return f"Training would fail: {problems} problem{'s' * (problems != 1)} to mend first."
+    pairs = sum(facts.pairs for facts in findings.splits.values())
+    words = f"Nothing stands in the way of training on these {pairs:,} pairs"
+    return f"{words}, and {looks} thing{'s are' if looks != 1 else ' is'} worth a look." if looks else f"{words}."
+
+
+def split_rows(findings: Findings) -> list[tuple[str, ...]]:
+    """The splits as a table of text: a header, and a row each."""
+    with_objects = any(facts.objects for facts in findings.splits.values())
+    rows: list[tuple[str, ...]] = [("split", "pairs", "sizes", "pixels", *(("objects",) if with_objects else ()))]
+    for name, facts in findings.splits.items():
+        sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in facts.sizes.most_common(3))
+        more = f" and {len(facts.sizes) - 3} more" if len(facts.sizes) > 3 else ""
+        kinds = ", ".join(f"{kind} ({n})" for kind, n in facts.kinds.most_common())
+        rows.append((name, str(facts.pairs), sizes + more, kinds, *((str(facts.objects),) if with_objects else ())))
+    return rows
+
+
+def class_rows(findings: Findings) -> list[tuple[str, ...]]:
+    """The classes as a table of text: a header, and a row each with its share of the known pixels and balancing weight.
+
+    Where pixels are void, a last row has their share of all pixels.
+    """
+    splits = {name: facts.class_pixels for name, facts in findings.splits.items() if facts.class_pixels.any()}
+    if "train" not in splits:
+        return []
+    rows: list[tuple[str, ...]] = [("class", *(f"pixels in {name}" for name in splits), "balancing weight")]
+    for number, (name, weight) in enumerate(zip(findings.classes, findings.class_weights, strict=True)):
+        shares = (f"{pixels[number] / pixels.sum():.2%}" for pixels in splits.values())
+        rows.append((name, *shares, f"{weight:.3g}"))
+    if any(findings.splits[name].void for name in splits):
+        void = {name: findings.splits[name].void for name in splits}
+        rows.append(("(void)", *(f"{void[name] / (void[name] + splits[name].sum()):.2%}" for name in splits), "0"))
+    return rows

@@ -17,7 +17,7 @@ from unet_tf.errors import InputError
 from unet_tf.pages.page import write_page
 from unet_tf.pages.pictures import photo
 from unet_tf.planning.channel_facts import channel_rows
-from unet_tf.planning.findings import Findings
+from unet_tf.planning.findings import Findings, class_rows, split_rows, verdict
 from unet_tf.utils.files import replacing
 
 PAGE, FACTS, SHEET = "check.html", "check.json", "overlays.png"
@@ -87,16 +87,6 @@ SECTIONS = (
 """Id, words, and what a section shows."""
 
 
-def verdict(findings: Findings) -> str:
-    """Say in one sentence whether one can train with a folder."""
-    problems, looks = len(findings.problems), len(findings.notes + findings.warnings)
-    if problems:
-        return f"Training would fail: {problems} problem{'s' * (problems != 1)} to mend first."
-    pairs = sum(facts.pairs for facts in findings.splits.values())
-    words = f"Nothing stands in the way of training on these {pairs:,} pairs"
-    return f"{words}, and {looks} thing{'s are' if looks != 1 else ' is'} worth a look." if looks else f"{words}."
-
-
 def check_folder(out: Path) -> None:
     """Raise InputError where a file stands in the place of the page's folder."""
     if out.exists() and not out.is_dir():
@@ -112,36 +102,6 @@ def contact_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         top, left = number // COLUMNS * height, number % COLUMNS * width
         sheet[top : top + one.shape[0], left : left + one.shape[1]] = one
     return sheet
-
-
-def split_rows(findings: Findings) -> list[tuple[str, ...]]:
-    """The splits as a table of text: a header, and a row each."""
-    with_objects = any(facts.objects for facts in findings.splits.values())
-    rows: list[tuple[str, ...]] = [("split", "pairs", "sizes", "pixels", *(("objects",) if with_objects else ()))]
-    for name, facts in findings.splits.items():
-        sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in facts.sizes.most_common(3))
-        more = f" and {len(facts.sizes) - 3} more" if len(facts.sizes) > 3 else ""
-        kinds = ", ".join(f"{kind} ({n})" for kind, n in facts.kinds.most_common())
-        rows.append((name, str(facts.pairs), sizes + more, kinds, *((str(facts.objects),) if with_objects else ())))
-    return rows
-
-
-def class_rows(findings: Findings) -> list[tuple[str, ...]]:
-    """The classes as a table of text: a header, and a row each with its share of the known pixels and balancing weight.
-
-    Where pixels are void, a last row has their share of all pixels.
-    """
-    splits = {name: facts.class_pixels for name, facts in findings.splits.items() if facts.class_pixels.any()}
-    if "train" not in splits:
-        return []
-    rows: list[tuple[str, ...]] = [("class", *(f"pixels in {name}" for name in splits), "balancing weight")]
-    for number, (name, weight) in enumerate(zip(findings.classes, findings.class_weights, strict=True)):
-        shares = (f"{pixels[number] / pixels.sum():.2%}" for pixels in splits.values())
-        rows.append((name, *shares, f"{weight:.3g}"))
-    if any(findings.splits[name].void for name in splits):
-        void = {name: findings.splits[name].void for name in splits}
-        rows.append(("(void)", *(f"{void[name] / (void[name] + splits[name].sum()):.2%}" for name in splits), "0"))
-    return rows
 
 
 def suggestions(findings: Findings) -> list[tuple[str, str]]:
