@@ -35,6 +35,7 @@ from .planning.doctor import check as check
 from .planning.prepare import dataset as dataset
 from .prediction.files import predict_files as predict_files
 from .prediction.large import predict_large as predict_large
+from .prediction.load import load as load
 from .prediction.maps import predict_map as predict_map
 from .prediction.predict import predict as predict
 from .prediction.predictor import Predictor as Predictor
