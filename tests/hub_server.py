@@ -1,7 +1,7 @@
 """A stand-in of the Hugging Face Hub in this process: the part of its HTTP interface that huggingface_hub calls.
 
-It keeps repositories of models as commits in memory. Large files come by the LFS protocol, all others within the commit;
-Xet storage, which the Hub has too, is switched off in the tests.
+It keeps repositories of models as commits in memory. Large files come by the LFS protocol, all others within the
+commit; Xet storage, which the Hub has too, is switched off in the tests.
 """
 
 import base64

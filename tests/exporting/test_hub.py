@@ -18,6 +18,7 @@ from unet_tf.exporting.hub import publish
 from unet_tf.utils.signals import Stopped, tell
 
 NAME = "anna/cells"
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub's own LFS client
 
 
 @pytest.fixture(scope="module")

@@ -101,12 +101,12 @@ def hub_errors(address: Address) -> Iterator[None]:
                 raise InputError(_refusal(address, one)) from error
         if any(map(_is_of_network, causes)):
             raise InputError(
-                f"The Hub cannot be reached for {address}, and what is asked for is not in the cache, or not whole. Try "
-                "again where there is a network (and HF_HUB_OFFLINE is not set); what was done stays."
+                f"The Hub cannot be reached for {address}, and what is asked for is not in the cache, or not whole. "
+                "Try again where there is a network (and HF_HUB_OFFLINE is not set); what was done stays."
             ) from error
         if isinstance(error, ValueError | RuntimeError | OSError):  # of the client, and of its storage
-            words = str(error).strip().replace("\n", " ")
-            raise InputError(f"The Hub takes or gives no {address}: {words}. Nothing half-written is left.") from error
+            words = "; ".join(str(one).strip().replace("\n", " ").rstrip(".") for one in causes)
+            raise InputError(f"The Hub takes or gives no {address}: {words}. What was done stays.") from error
         raise
 
 
