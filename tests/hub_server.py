@@ -74,7 +74,6 @@ def git_oid(content):
 class Handler(BaseHTTPRequestHandler):
     """Answers of one request; `hub` is set on the class that `serve` makes."""
 
-    protocol_version = "HTTP/1.1"
     hub: Hub
 
     def log_message(self, *args):

@@ -156,12 +156,12 @@ def test_who_comes_in_between_is_not_overwritten(hub, cells):
     def meanwhile(done, total):
         if done == 1:
             repository = hub.repositories[NAME]
-            repository.commit({**repository.commits[-1][1], "LICENSE": b"mine"})
+            repository.commit({**repository.commits[-1][1], "LICENSE": b"text", "notes.txt": b"mine"})
 
     with pytest.raises(InputError, match="was changed meanwhile, by someone else"):
         publish(cells, NAME, on_file=meanwhile)
-    assert set(hub.holds(NAME)) == {".gitattributes", "LICENSE"}
-    with pytest.raises(InputError, match=r"must be new, or hold a bundle alone; it has LICENSE\. Choose another name"):
+    assert set(hub.holds(NAME)) == {".gitattributes", "LICENSE", "notes.txt"}
+    with pytest.raises(InputError, match=r"must be new, or hold a bundle alone; it has notes\.txt\."):
         publish(cells, NAME)
 
 
@@ -286,3 +286,19 @@ def test_the_command_line_publishes_and_predicts_by_the_address(hub, cells, tmp_
     assert (code, "1 of 1 masks written" in words, "is at revision" in words) == (0, True, True), words
     stored = json.loads((tmp_path / "out" / "predict.json").read_text())
     assert stored["model"] == Bundle(cells).sha256["model.keras"]
+
+
+def test_the_code_of_the_page_runs(hub, cells, tmp_path, image, monkeypatch):
+    from unet_tf.data.pictures import write_picture
+
+    page = (Path(__file__).parents[2] / "docs" / "hub.md").read_text().replace("USER/NAME", NAME)
+    shutil.copytree(cells, tmp_path / "bundles" / "cells")
+    write_picture(tmp_path / "image.png", image)
+    monkeypatch.chdir(tmp_path)
+    blocks = [part.split("```")[0] for part in page.split("```python\n")[1:]]
+    assert len(blocks) == 4
+    found = {}
+    for block in blocks:
+        exec(block, found)
+    np.testing.assert_array_equal(found["mask"], load(cells).predict(image))
+    assert found["found"].address.startswith(f"hf://{NAME}@")

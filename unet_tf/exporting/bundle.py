@@ -28,8 +28,8 @@ ADDING = ".adding-"
 """What the name of a folder in a bundle begins with in which a version is written that has not its place yet."""
 DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
 README = "README.md"
-HUB_FILES = (README, ".gitattributes")
-"""What a repository of the Hugging Face Hub has beside a bundle, of which people change the first there."""
+HUB_FILES = (README, "LICENSE", ".gitattributes")
+"""What a repository of the Hugging Face Hub may have beside a bundle, and people change there."""
 FROM_HUB = (*HUB_FILES, ".cache/")
 """What the names of files begin with that came in with a download from there."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import CARD, DESCRIPTION, HUB_FILES, KERAS, OWN, PAGE, README, Bundle, StoredBundle
 from unet_tf.exporting.bundle import sha256_of as sha256
 from unet_tf.prediction.hub import KERAS_FILES
-from unet_tf.utils.hub import REMEDY, Address, checked_name, hub_errors, import_hub
+from unet_tf.utils.hub import REMEDY, Address, checked_name, hub_errors, import_hub, no_bars
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 from unet_tf.version import __version__
@@ -81,7 +81,7 @@ def publish(
         if not _names_license(opened.path):
             log.warning("The model card names no licence, and nobody else may use the net. Export with --license.")
         address = Address(name)
-        with hub_errors(address), _no_bars():
+        with hub_errors(address), no_bars():
             on_step(f"asking for {address}")
             look()
             api.create_repo(name, private=private or None, exist_ok=True)
@@ -200,19 +200,3 @@ def _committed(
     )
     on_file(len(added), len(added))
     return Published(str(Address(address.name, commit.oid)), str(commit.commit_url))
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Keep the client from drawing bars of its own."""
-    import_hub()
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    if are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()

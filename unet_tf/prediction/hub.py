@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypedDict
 
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
-from unet_tf.utils.hub import SCHEME, Address, hub_errors, import_hub
+from unet_tf.utils.hub import SCHEME, Address, hub_errors, import_hub, no_bars
 from unet_tf.utils.typed_json import read_json
 from unet_tf.version import __version__
 
@@ -58,7 +59,8 @@ def fetch(address: Address) -> Path:
 
 def _snapshot(address: Address, files: Sequence[str]) -> Path:
     """The folder of the cache, with these files where the repository has them."""
-    with hub_errors(address), _quiet():
+    bars = nullcontext() if sys.stderr.isatty() else no_bars()
+    with hub_errors(address), _quiet(), bars:
         found = import_hub().snapshot_download(
             address.name,
             revision=address.revision,

@@ -14,6 +14,7 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import label_of
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.tiling import Grid, Picture
 
@@ -184,13 +185,15 @@ class ShippedPredictor(Predictor):
         with_entropy: bool = False,
     ) -> Iterator[NDArray]:
         """Predict tiles as `Predictor.predict_tiles` does; labels at the graph's threshold are those of the graph."""
-        its_own = self.calibration.threshold == self.network.about.calibration.threshold
-        if probabilities or tta != "none" or not its_own:
+        if probabilities or tta != "none":
             yield from super().predict_tiles(tiles, grid, probabilities, tta, with_entropy)
             return
+        network, threshold = self.network, self.calibration.threshold
+        its_own = threshold == network.about.calibration.threshold
         for image, number in tiles:
             (window,) = self._windows(image, number, grid, (0,))
-            yield grid.own(self.network.label(window), number)
+            found = network.label(window) if its_own else label_of(network.probabilities(window), threshold)
+            yield grid.own(found, number)
 
     def _windows(self, image: Picture, number: int, grid: Grid, turns: Iterable[int]) -> list[NDArray]:
         """What the graph reads for a tile, (h, w, C) raw pixels, once a turn."""

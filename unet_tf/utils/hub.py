@@ -110,6 +110,22 @@ def hub_errors(address: Address) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep the client from drawing bars of its own."""
+    import_hub()
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error, and those that it came from."""
     while error is not None:
