@@ -126,6 +126,9 @@ def test_what_a_graph_does_not_know_is_said(small, image, tmp_path):
     with pytest.raises(InputError, match="not among the outputs of an exported graph"):
         found.features(image)
     assert found.with_entropy(image).shape == (150, 97, 3)
+    assert found.network.by("tensorflow") is found.network
+    with pytest.raises(InputError, match="by the runtime that it was made for, and not by openvino"):
+        found.network.by("openvino")
     with pytest.raises(InputError, match="holds float64 pixels"):
         found.predict(image / 255)
     with pytest.raises(InputError, match=r"takes tiles of \[84, 84\] px alone. Give the folder of the bundle"):

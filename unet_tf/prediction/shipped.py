@@ -38,9 +38,11 @@ class ShippedNet(ABC):
         num_classes: of its labels.
         count: of nets whose predictions can be told apart.
         temperature: of its probabilities, which is in the graph.
+        dtype: that it computes in, which the file decides.
     """
 
     count = 1
+    dtype = "that of the file"
 
     def __init__(self, about: Description) -> None:
         self.about, self.geometry = about, about.geometry
@@ -63,6 +65,19 @@ class ShippedNet(ABC):
         Raises:
             InputError: the net gives what is not finite.
         """
+
+    def by(self, engine: str, make: Any = None) -> ShippedNet:
+        """The same: a file has a runtime of its own.
+
+        Raises:
+            InputError: another one is asked for.
+        """
+        if engine != "tensorflow":  # which nobody has to ask for
+            raise InputError(
+                f"A file of a bundle is computed by the runtime that it was made for, and not by {engine}. Leave the "
+                "engine out, or give the folder of the bundle."
+            )
+        return self
 
     def each(self, window: NDArray) -> Iterator[NDArray[np.float32]]:
         """The same: of several nets in a graph the mean alone is known."""
@@ -109,17 +124,20 @@ class FileNet(ShippedNet):
 
     def label(self, window: NDArray) -> NDArray[np.uint8]:
         """As `ShippedNet` says."""
-        found = self._net.run(window)
+        found = self._run(window)
         self.finite(found["probabilities"])
         return found["mask"].astype(np.uint8)
 
     def probabilities(self, window: NDArray) -> NDArray[np.float32]:
         """As `ShippedNet` says; of a uint8 file, multiples of 1 / 256, as its softmax gives them."""
-        found = self._net.run(window)["probabilities"]
+        found = self._run(window)["probabilities"]
         if found.dtype.kind == "f":
             return self.finite(found)
         lowest = np.iinfo(found.dtype).min
         return (found.astype(np.float32) - lowest) / np.float32(256)
+
+    def _run(self, window: NDArray) -> dict[str, NDArray]:
+        return self._net.run(np.broadcast_to(window, (*window.shape[:2], self.channels)))
 
 
 class SavedNet(ShippedNet):
