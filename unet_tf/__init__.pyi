@@ -19,6 +19,7 @@ from .evaluation.metrics import MeanIoU as MeanIoU
 from .evaluation.metrics import scores as scores
 from .exporting.add_version import add_version as add_version
 from .exporting.export import export as export
+from .exporting.hub import publish as publish
 from .exporting.verify import verify as verify
 from .figures.architecture import draw_architecture as draw_architecture
 from .figures.show import show as show

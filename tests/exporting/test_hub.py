@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import make_bundle
+from bundles import make_bundle, rehash
 from hub_server import READER, WRITER, served, talk_to
 
 import unet_tf
 from unet_tf import InputError, load
-from unet_tf.exporting.bundle import Bundle
+from unet_tf.exporting.bundle import Bundle, hashes
 from unet_tf.exporting.hub import publish
 from unet_tf.utils.signals import Stopped, tell
 
@@ -111,6 +111,38 @@ def test_the_page_of_a_repository_is_the_model_card(hub, cells):
     assert (card.data.library_name, card.data.pipeline_tag, card.data.license) == ("keras", "image-segmentation", "mit")
     assert text.startswith((cells / "MODEL_CARD.md").read_text().rstrip())
     assert f'unet_tf.load("hf://{NAME}")' in text
+
+
+def test_versions_that_were_added_are_published_too(hub, cells, tmp_path, image):
+    copy = shutil.copytree(cells, tmp_path / "copy")
+    version = shutil.copytree(copy / "saved_model" / "1", copy / "saved_model" / "2")
+    rehash(version, Bundle(copy).description, lambda folder: hashes(folder, "assets.extra/bundle.json"))
+    (version / "bundle.json").rename(version / "assets.extra" / "bundle.json")
+    assert Bundle(copy).faults() == []
+    publish(copy, NAME)
+    for name, content in hub.holds(NAME).items():
+        path = tmp_path / "back" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert Bundle(tmp_path / "back").faults() == []
+    assert [one.number for one in Bundle(tmp_path / "back").versions()] == [2]
+    found = load(tmp_path / "back" / "saved_model" / "2").predict(image)
+    np.testing.assert_array_equal(found, load(cells / "saved_model" / "1").predict(image))
+    publish(cells, NAME)
+    assert not [name for name in hub.holds(NAME) if name.startswith("saved_model/2")]
+
+
+def test_a_bundle_of_before_gets_a_head(hub, cells, tmp_path):
+    from huggingface_hub import ModelCard
+
+    copy = shutil.copytree(cells, tmp_path / "copy")
+    card = (copy / "MODEL_CARD.md").read_text().split("\n---\n", 1)[1].lstrip()
+    assert card.startswith("# cells")
+    (copy / "MODEL_CARD.md").write_text(card)
+    rehash(copy, Bundle(copy).description, hashes)
+    publish(copy, NAME)
+    assert ModelCard(hub.holds(NAME)["README.md"].decode()).data.library_name == "keras"
+    assert hub.holds(NAME)["MODEL_CARD.md"].decode() == card
 
 
 def test_a_second_bundle_takes_the_place_of_the_first_in_one_commit(hub, cells, tmp_path, image):

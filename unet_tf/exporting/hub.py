@@ -11,8 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unet_tf.errors import InputError
-from unet_tf.exporting.bundle import CARD, DESCRIPTION, HUB_FILES, KERAS, OWN, PAGE, README, Bundle, StoredBundle
-from unet_tf.exporting.bundle import sha256_of as sha256
+from unet_tf.evaluation.tables import read_bundle_report
+from unet_tf.exporting.bundle import (
+    CARD,
+    DESCRIPTION,
+    HUB_FILES,
+    KERAS,
+    OWN,
+    PAGE,
+    README,
+    REPORT,
+    Bundle,
+    StoredBundle,
+    sha256_of,
+)
+from unet_tf.exporting.front_matter import front_matter
 from unet_tf.prediction.hub import KERAS_FILES
 from unet_tf.utils.hub import REMEDY, Address, checked_name, hub_errors, import_hub, no_bars
 from unet_tf.utils.progress import Progress, unseen
@@ -122,10 +135,14 @@ def contents(bundle: Bundle, name: str) -> dict[str, Path | bytes]:
     files: dict[str, Path | bytes] = {one: bundle.path / one for one in named}
     with zipfile.ZipFile(bundle.path / KERAS) as archive:
         files |= {one: archive.read(one) for one in KERAS_FILES}
-    hashes = {one: sha256(file) for one, file in files.items() if one in KERAS_FILES or one in bundle.sha256}
+    hashes = {one: sha256_of(file) for one, file in files.items() if one in KERAS_FILES or one in bundle.sha256}
     stored: StoredBundle = {**bundle.description.to_json(), "sha256": hashes}
     files[DESCRIPTION] = json.dumps(stored, indent=2, allow_nan=False).encode()
-    files[README] = readme((bundle.path / CARD).read_text(encoding="utf-8"), name).encode()
+    card = (bundle.path / CARD).read_text(encoding="utf-8")
+    if not card.startswith("---\n"):  # of a bundle of version 0.1
+        head = front_matter(name.split("/")[1], bundle.description, read_bundle_report(bundle.path / REPORT))
+        card = f"{head}\n\n{card}"
+    files[README] = readme(card, name).encode()
     return files
 
 
