@@ -19,6 +19,7 @@ from .evaluation.metrics import MeanIoU as MeanIoU
 from .evaluation.metrics import scores as scores
 from .exporting.add_version import add_version as add_version
 from .exporting.export import export as export
+from .exporting.hub import publish as publish
 from .exporting.verify import verify as verify
 from .figures.architecture import draw_architecture as draw_architecture
 from .figures.show import show as show
@@ -35,6 +36,7 @@ from .planning.doctor import check as check
 from .planning.prepare import dataset as dataset
 from .prediction.files import predict_files as predict_files
 from .prediction.large import predict_large as predict_large
+from .prediction.load import load as load
 from .prediction.maps import predict_map as predict_map
 from .prediction.predict import predict as predict
 from .prediction.predictor import Predictor as Predictor

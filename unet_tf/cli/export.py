@@ -7,13 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from unet_tf.cli.app import RunFolder, app
+from unet_tf.cli.app import app
 from unet_tf.cli.console import console, errors, literal, print_table, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
 from unet_tf.utils.stderr import quiet_tensorflow
+
+RunOrBundle = Annotated[
+    Path, typer.Argument(help="Folder that train or crossval filled; with --hub, or a bundle.", metavar="RUN")
+]
 
 
 @app.command(
@@ -22,11 +26,18 @@ from unet_tf.utils.stderr import quiet_tensorflow
     "unet-tf export runs/cells --out bundles/cells --onnx\n\n"
     "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)\n\n"
     "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --web\n\n"
-    "unet-tf export runs/cells2 --out bundles/cells --add-version"
+    "unet-tf export runs/cells2 --out bundles/cells --add-version\n\n"
+    "unet-tf export runs/cells --out bundles/cells --hub anna/cells\n\n"
+    "unet-tf export bundles/cells --hub anna/cells  (a bundle that stands)"
 )
 def export(
-    run: RunFolder,
-    out: Annotated[Path, typer.Option(help="The bundle, a new folder; with --add-version one that stands.")],
+    run: RunOrBundle,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The bundle, a new folder; with --add-version one that stands.", show_default="RUN, if it is a bundle"
+        ),
+    ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
@@ -55,6 +66,17 @@ def export(
             "the bundle. TFLite files, model.keras, card and report stay those of version 1.",
         ),
     ] = False,
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            help="USER/NAME: publish the bundle there on the Hugging Face Hub, in one commit. RUN may be a bundle that "
+            "stands. unet_tf.load('hf://USER/NAME') opens it.",
+            show_default="not published",
+        ),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="With --hub: a new repository that others do not see.")] = (
+        False
+    ),
 ) -> None:
     """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras.
 
@@ -64,12 +86,22 @@ def export(
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
+    chosen = {
+        "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16,
+        "--onnx": onnx, "--web": web, "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
+    }  # fmt: skip
+    said = [name for name, is_said in chosen.items() if is_said]
+    if private and hub is None:
+        raise InputError("--private is said of a new repository: give --hub USER/NAME beside it, or leave it out.")
+    if hub is not None:
+        _may_publish(hub, run, out, add_version, bool(said) or data is not None)
+        if out is None:
+            _publish(run, hub, private)
+            return
+    if out is None:
+        raise InputError("A bundle has to be written somewhere: give --out DIR, a new folder.")
     if add_version:
-        alone = {
-            "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16,
-            "--onnx": onnx, "--web": web, "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
-        }  # fmt: skip
-        if said := [name for name, is_said in alone.items() if is_said]:
+        if said:
             raise InputError(
                 "--add-version writes a SavedModel alone, by the rules of the bundle: leave out "
                 f"{', '.join(said)}, or export to another --out."
@@ -95,6 +127,39 @@ def export(
 
         size = first_visit(out) / 1e6
         console.print(f"Page: {literal(str(out / WEB))}, for any static host; a first visit loads up to {size:.1f} MB.")
+    if hub is not None:
+        try:
+            _publish(out, hub, private)
+        except InputError as error:
+            raise InputError(f"{error} The bundle stands: unet-tf export {out} --hub {hub} publishes it.") from error
+
+
+def _may_publish(hub: str, run: Path, out: Path | None, add_version: bool, others: bool) -> None:
+    """Raise InputError, before anything is written, where it could not be published as it was asked."""
+    from unet_tf.exporting.bundle import DESCRIPTION
+    from unet_tf.exporting.hub import writer
+
+    if add_version:
+        raise InputError("--hub and --add-version are two steps: add the version, then unet-tf export BUNDLE --hub.")
+    is_bundle = (run / DESCRIPTION).is_file()
+    if is_bundle and (others or out is not None):
+        raise InputError(
+            f"{run} is a bundle that stands, and is published as it is: leave out --out and what says how to export, "
+            "or give a run."
+        )
+    if out is None and not is_bundle:
+        raise InputError(f"{run} is no bundle that could be published. Say where it is to be written: --out DIR.")
+    writer(hub)
+
+
+def _publish(bundle: Path, hub: str, private: bool) -> None:
+    """Publish a bundle, and say where it is."""
+    from unet_tf.exporting.hub import publish
+
+    stopped = f"Stopped. Nothing was published; unet-tf export {bundle} --hub {hub} goes on."
+    with show_log(), working(stopped) as bars:
+        found = publish(bundle, hub, private=private, on_step=bars.step, on_file=bars.counter("files"))
+    console.print(f"Published: {literal(found.address)}; {literal(found.url)}")
 
 
 @app.command(

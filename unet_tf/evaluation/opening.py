@@ -16,8 +16,11 @@ from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
 from unet_tf.model.calibration import check_threshold
 from unet_tf.prediction.folds import Folds, holds_folds
+from unet_tf.prediction.load import FILES, GRAPH, about_file
+from unet_tf.prediction.predict import located
 from unet_tf.prediction.predictor import read_bundle
 from unet_tf.run import Run
+from unet_tf.utils.hub import Address
 
 log = logging.getLogger("unet_tf")
 
@@ -67,11 +70,12 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
     """Open whatever has a net; of masks give the folder."""
     if isinstance(what, Run):
         return _run(what, settings)
-    path = Path(what)
+    path = located(what) if Address.parse(what) else Path(what)
     if (path / Run.CONFIG).is_file():
         return _run(Run(path), settings)
-    if (path / BUNDLE_DESCRIPTION).is_file():
-        found, config = read_bundle(path), _of_net(settings)
+    of_bundle = path.suffix.lower() in FILES or (path / GRAPH).is_file()
+    if (path / BUNDLE_DESCRIPTION).is_file() or of_bundle:
+        found, config = about_file(path) if of_bundle else read_bundle(path), _of_net(settings)
         known = found.classes, found.masks, config.naming, found.channels, config.group
         return Net("bundle", path, *known, net=path, fingerprint=found.origin.data["fingerprint"])
     if holds_folds(path):

@@ -29,6 +29,11 @@ VERSIONS, OWN = "saved_model", "assets.extra"
 ADDING = ".adding-"
 """What the name of a folder in a bundle begins with in which a version is written that has not its place yet."""
 DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
+README = "README.md"
+HUB_FILES = (README, "LICENSE", ".gitattributes")
+"""What a repository of the Hugging Face Hub may have beside a bundle, and people change there."""
+FROM_HUB = (*HUB_FILES, ".cache/")
+"""What the names of files begin with that came in with a download from there."""
 
 
 class StoredBundle(StoredDescription):
@@ -67,7 +72,8 @@ class Bundle:
         """Say what is not as it was written, a sentence a file."""
         versions = self.versions()
         apart = tuple(f"{one.name}/" for one in versions)
-        found = {name: hash for name, hash in hashes(self.path).items() if not name.startswith((*apart, ADDING))}
+        apart += (ADDING, *FROM_HUB)
+        found = {name: hash for name, hash in hashes(self.path).items() if not name.startswith(apart)}
         words = _differences(self.sha256, found)
         for one in versions:
             words += [
@@ -172,10 +178,18 @@ def _differences(written: dict[str, str], found: dict[str, str]) -> list[str]:
 def hashes(folder: Path, but: str = DESCRIPTION) -> dict[str, str]:
     """SHA-256 of all files below a folder but one, by name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / but)
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(content: Path | bytes) -> str:
+    """SHA-256 of a file, or of what it will hold.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    path = content
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

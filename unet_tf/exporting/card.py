@@ -17,6 +17,7 @@ from unet_tf.evaluation.mistakes import KINDS, draw_mistakes, has_background, mi
 from unet_tf.evaluation.panels import DRAWN
 from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
 from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
+from unet_tf.exporting.front_matter import front_matter
 from unet_tf.exporting.parity import Tally, Worst
 from unet_tf.exporting.saved_model import why_not_encoded
 from unet_tf.model.calibration import HALF
@@ -110,11 +111,23 @@ WORDS = {"missed": "more foreground", "invented": "less foreground", "merged": "
          "wrong class": "another class"}  # fmt: skip
 
 
-def model_card(name: str, description: Description, report: BundleReport) -> str:
-    """Markdown for whoever gets the bundle: what the net does, how well, on what, how to call it, and its limits."""
+def model_card(name: str, description: Description, report: BundleReport, license: str = "", dataset: str = "") -> str:
+    """Markdown for whoever gets the bundle: what the net does, how well, on what, how to call it, and its limits.
+
+    Args:
+        name: of the bundle.
+        description: of its net.
+        report: of its files.
+        license: of the net, as SPDX names it; "" says none.
+        dataset: what the validation files are called, without where they lie; "" says nothing.
+
+    Returns:
+        The card, with a head for the Hugging Face Hub (`unet_tf.exporting.front_matter`).
+    """
     origin, normalisation = description.origin, description.normalisation
     header, *rows = bundle_rows(report)
-    parts = [f"# {name}", _purpose(description), "## How well", f"On {report['pictures']}:"]
+    head = front_matter(name, description, report, license, dataset)
+    parts = [head, f"# {name}", _purpose(description), "## How well", f"On {report['pictures']}:"]
     parts.append(_markdown(header, rows))
     header, *rows = bundle_iou_rows(report)
     parts += [_markdown(header, rows)] * bool(rows)

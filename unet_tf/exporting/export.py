@@ -163,7 +163,7 @@ def export(
             report = report_of(temporary, description, tallies, milliseconds(nets, description), judged_on)
             (temporary / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
             write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
-            card = model_card(out.name, description, report)
+            card = model_card(out.name, description, report, dataset=first.data.name)
             (temporary / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
             if web:
                 on_step("web page")

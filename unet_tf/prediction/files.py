@@ -12,7 +12,7 @@ from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.errors import InputError
 from unet_tf.prediction.outputs import Call, Result, Wanted, predict_pictures
 from unet_tf.prediction.polygons import parse_polygons
-from unet_tf.prediction.predict import model_hash, predictor_for
+from unet_tf.prediction.predict import located, model_hash, predictor_for
 from unet_tf.prediction.predictor import memory_budget, turns_of
 from unet_tf.prediction.record import Outcome, check_wanted, fill
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
@@ -55,7 +55,7 @@ def predict_files(
     picture was written anew since. Ctrl-C and SIGTERM end the call after the tile under way; the same call goes on.
 
     Args:
-        run: a run or its folder, or the folder of a bundle.
+        run: a run or its folder, the folder of a bundle, or what else `unet_tf.load` opens by its path or address.
         inputs: picture files, folders of them, or patterns such as "scans/*.tif".
         out: the folder.
         format: of masks: "png" or "tif"; the latter of a GeoTIFF lies where it lies.
@@ -126,7 +126,7 @@ def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | 
     check_wanted(wanted, out)
     turns_of(wanted.tta)
     budget = memory_budget(memory) / processes
-    net = str((run.path if isinstance(run, Run) else Path(run)).resolve())
+    net = str(located(run))
     model = model_hash(net)
     predictor = predictor_for(net, model).at(wanted.threshold)
     spread = wanted.uncertainty and (wanted.tta != "none" or predictor.network.count > 1)

@@ -25,7 +25,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import state_of
-from unet_tf.prediction.predict import model_hash, predictor_for
+from unet_tf.prediction.predict import located, model_hash, predictor_for
 from unet_tf.prediction.predictor import Predictor, memory_budget, turns_of
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
 from unet_tf.run import Run
@@ -98,7 +98,7 @@ def predict_large(
     Ctrl-C and SIGTERM end it after the chunk under way.
 
     Args:
-        run: a run or its folder, or the folder of a bundle.
+        run: a run or its folder, the folder of a bundle, or what else `unet_tf.load` opens by its path or address.
         image: a zarr array (path of the array), an OME-Zarr image, or a TIFF file that is not compressed. Each of its
             2-D planes is predicted.
         out: a new OME-Zarr image, NAME.zarr, (..., H, W) uint8 class ids; or one that the same call began.
@@ -140,7 +140,7 @@ def predict_large(
             "did; remove the output before they start."
         )
     number, of = parse_shard(shard)
-    net, target = (run.path if isinstance(run, Run) else Path(run)).resolve(), Path(out).resolve()
+    net, target = located(run), Path(out).resolve()
     done = 0
 
     def count() -> None:
@@ -396,6 +396,11 @@ def _create(out: Path, volume: Volume, grid: Grid, predictor: Predictor, setting
 def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
     """Input size of a tile whose output has `chunk` pixels a side at most, and that `budget` bytes hold."""
     geometry = predictor.network.geometry
+    if any(predictor.network.sizes):
+        raise InputError(
+            f"An array or a map is predicted in tiles of its chunks' size, and this net takes tiles of "
+            f"{predictor.network.sizes} px alone. Give the folder of the bundle, or predict pictures."
+        )
     if chunk < geometry.stride:
         raise InputError(f"Chunks of this net must have {geometry.stride} px a side or more; received {chunk}.")
     wanted = geometry.window_size(chunk // geometry.stride * geometry.stride)

@@ -21,7 +21,7 @@ from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.prediction.large import LEVEL, OLDER, Source, predict_large, stored_settings
-from unet_tf.prediction.predict import model_hash, predictor_for
+from unet_tf.prediction.predict import located, model_hash, predictor_for
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
@@ -67,7 +67,7 @@ def predict_map(
     that the same call goes on after whatever stopped it. The memory that it takes does not grow with the image.
 
     Args:
-        run: a run or its folder, or the folder of a bundle.
+        run: a run or its folder, the folder of a bundle, or what else `unet_tf.load` opens by its path or address.
         image: a GeoTIFF file, NAME.tif, of one picture.
         out: the map, another NAME.tif.
         chunk: largest side of a chunk, pixels; None for 2048, or what the memory holds.
@@ -93,7 +93,7 @@ def predict_map(
         OGC GeoTIFF standard 1.1; GDAL, "GTiff -- GeoTIFF File Format".
     """
     image, out = Path(image).resolve(), Path(out).resolve()
-    net = (run.path if isinstance(run, Run) else Path(run)).resolve()
+    net = located(run)
     if out.suffix.lower() not in TIFF:
         raise InputError(f"A map is written into NAME.tif; received {out.name!r}.", out)
     if out.exists() and image.exists() and out.samefile(image):

@@ -14,10 +14,13 @@ from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
 from unet_tf.model.inference import fold_weights
 from unet_tf.prediction.folds import Folds, files_of_nets, holds_folds
+from unet_tf.prediction.hub import fetch
+from unet_tf.prediction.load import FILES, GRAPH, load
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.tiling import Picture
 from unet_tf.utils.files import identity
+from unet_tf.utils.hub import Address
 from unet_tf.utils.progress import Progress, unseen
 
 
@@ -43,7 +46,8 @@ def predict(
 
     Args:
         model_or_run: a run folder or a `Run`, the folder of a cross-validation, whose nets' probabilities are averaged,
-            the folder of a bundle, a `.keras` file, or a bare model built by `unet_tf.unet`.
+            the folder of a bundle, a TFLite file or SavedModel of one, `hf://USER/NAME` (`unet_tf.load`), a `.keras`
+            file, or a bare model built by `unet_tf.unet`.
         image: (H, W) or (H, W, C). For runs and bundles: raw pixels, as in its training files. For a bare model:
             normalised (`unet_tf.Predictor` takes a normalisation). It may be anything that can be sliced, such as a
             `numpy.memmap`.
@@ -84,15 +88,15 @@ def predictor_of(model: keras.Model | Run | Folds | str | Path) -> Predictor:
     """Give the predictor of a net: kept for the last path until its files change, and for each model that lives.
 
     Args:
-        model: a run folder or a `Run`, the folder of a cross-validation, the folder of a bundle, a `.keras` file or a
-            `keras.Model`.
+        model: a run folder or a `Run`, the folder of a cross-validation, the folder of a bundle, a file of one, an
+            address of the Hub (`unet_tf.load`), a `.keras` file or a `keras.Model`.
 
     Raises:
         InputError: there is no such net, or it is damaged.
     """
     if isinstance(model, str | Path):
-        path = Path(model).absolute()
-        names = ("", Run.CONFIG, Run.BEST, Run.CALIBRATION, BUNDLE_DESCRIPTION, BUNDLE_NET)
+        path = located(model)
+        names = ("", GRAPH, Run.CONFIG, Run.BEST, Run.CALIBRATION, BUNDLE_DESCRIPTION, BUNDLE_NET)
         files = [path / name for name in names if name or path.is_file()]
         files += files_of_nets(path) if holds_folds(path) else []
         return _last(str(path), tuple(map(identity, files)))
@@ -111,19 +115,46 @@ _of_models: weakref.WeakKeyDictionary[keras.Model, Predictor] = weakref.WeakKeyD
 
 @functools.lru_cache(maxsize=1)
 def _last(path: str, state: tuple[tuple[int, ...] | None, ...]) -> Predictor:
-    return Predictor(path)
+    return Predictor(path) if path.endswith(".keras") else load(path)  # whose images are normalised, here
+
+
+def located(net: Run | str | Path) -> Path:
+    """Give the absolute path of a run, or of whatever `unet_tf.load` opens; an address is fetched once a process.
+
+    Raises:
+        InputError: the Hub has no such net.
+    """
+    address = None if isinstance(net, Run) else Address.parse(net)
+    if address is not None:
+        return _fetched(address)
+    return (net.path if isinstance(net, Run) else Path(net)).resolve()
+
+
+_fetched = functools.cache(fetch)
 
 
 def model_hash(path: str | Path) -> str:
     """Give the SHA-256 of the file of the net of a run or bundle; of a cross-validation, that of those of its nets.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it is one that does not know its pixels.
     """
     if holds_folds(path):
         return Folds(path).model_hash
-    bundle = Path(path, BUNDLE_DESCRIPTION).is_file()
-    file = Path(path, BUNDLE_NET) if bundle else Run(path).path / Run.BEST
+    path = Path(path)
+    if path.suffix == ".keras" and path.is_file():
+        raise InputError(
+            f"{path} does not say how pixels are normalised, nor how masks are drawn. Give the folder of its run or "
+            "bundle; of a net alone, unet_tf.Predictor predicts arrays.",
+            path,
+        )
+    bundle = (path / BUNDLE_DESCRIPTION).is_file()
+    if path.suffix.lower() in FILES and path.is_file():
+        file = path
+    elif (path / GRAPH).is_file() and not bundle:
+        file = path / "variables" / "variables.data-00000-of-00001"
+    else:
+        file = path / BUNDLE_NET if bundle else Run(path).path / Run.BEST
     if not file.is_file():
         raise InputError(f"There is no model {file}. Training writes it after its first epoch.", file)
     with file.open("rb") as opened:

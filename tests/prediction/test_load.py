@@ -1,0 +1,198 @@
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from bundles import make_bundle
+
+import unet_tf
+from unet_tf import InputError, Predictor, Run, load
+from unet_tf.data.pictures import write_picture
+from unet_tf.edge.net import EdgeNet
+from unet_tf.model.calibration import Calibration
+
+RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 256, (150, 97), dtype=np.uint8)
+
+
+@pytest.fixture
+def said(caplog):
+    caplog.set_level(logging.INFO, "unet_tf")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A bundle whose net has a temperature and a threshold of its own."""
+    how = Calibration(1.5, 0.3)
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "cells", calibration=how, variants=["float32", "uint8"])
+
+
+def test_a_run_and_a_bundle_give_what_a_predictor_of_them_gives(image, small):
+    for whole, others in {RUN: (str(RUN), Run(RUN), RUN / "best.keras"), small: (small / "model.keras",)}.items():
+        expected = Predictor(whole)
+        for where in (whole, *others):
+            found = load(where)
+            np.testing.assert_array_equal(found.probabilities(image), expected.probabilities(image))
+            assert (found.classes, found.normalisation) == (expected.classes, expected.normalisation)
+            assert found.calibration == expected.calibration
+
+
+def test_the_runs_of_a_cross_validation_are_averaged(tmp_path, said, image):
+    for name in ("seed0", "seed1"):
+        shutil.copytree(RUN, tmp_path / "runs" / name)
+    (tmp_path / "runs" / "crossval.json").write_text(json.dumps({"runs": {"seed0": {}, "seed1": {}}}))
+    found = load(tmp_path / "runs")
+    assert found.network.count == 2
+    assert any("the mean of 2 nets" in one for one in said())
+    np.testing.assert_allclose(found.probabilities(image), load(RUN).probabilities(image), atol=1e-6)
+
+
+def test_the_last_net_of_a_run_has_the_pixels_of_the_run(tmp_path, image):
+    run = Run(shutil.copytree(RUN, tmp_path / "run"))
+    shutil.copy(RUN / "best.keras", run.path / "last.keras")
+    found = load(run.path / "last.keras")
+    np.testing.assert_array_equal(found.probabilities(image), load(RUN).probabilities(image))
+    assert (found.classes, found.channels, found.masks) == (run.classes, run.channels, run.masks)
+
+
+def test_a_keras_file_alone_takes_normalised_pixels_and_that_is_said(tmp_path, said):
+    model = unet_tf.unet(base_filters=2, depth=1)
+    model.save(tmp_path / "net.keras")
+    for where in (tmp_path / "net.keras", str(tmp_path / "net.keras")):
+        found = load(where)
+        assert found.normalisation is None
+        assert f"Nobody knows the pixels that {tmp_path / 'net.keras'} learnt from" in said()[-1]
+    pixels = np.random.default_rng(0).normal(size=(30, 40, 1)).astype(np.float32)
+    np.testing.assert_array_equal(found.probabilities(pixels), Predictor(model).probabilities(pixels))
+    keras.saving.save_model(model, tmp_path / "folder", zipped=False)
+    np.testing.assert_array_equal(load(tmp_path / "folder").probabilities(pixels), found.probabilities(pixels))
+
+
+@pytest.mark.parametrize("variant", ["float32", "uint8"])
+def test_a_tflite_file_gives_what_it_gives_on_the_edge(small, image, variant):
+    file = small / f"model_{variant}.tflite"
+    found, edge = load(file), EdgeNet(file)
+    np.testing.assert_array_equal(found.predict(image), edge.label(image))
+    np.testing.assert_array_equal(found.probabilities(image), edge.probabilities(image))
+    assert (found.classes, found.masks) == (edge.description.classes, edge.description.masks)
+
+
+def test_turned_tiles_of_a_graph_are_averaged_as_those_of_the_net(small, image):
+    for tta in ("none", "rotations", "all"):
+        expected = load(small).probabilities(image, tta=tta)
+        for name in ("model_float32.tflite", "saved_model/1"):
+            np.testing.assert_allclose(load(small / name).probabilities(image, tta=tta), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("tile", [None, 64, 100])
+def test_a_saved_model_gives_what_its_signatures_give_whatever_the_tiles(small, image, tile):
+    found = load(small / "saved_model/1")
+    signatures = tf.saved_model.load(str(small / "saved_model/1")).signatures
+    whole = tf.constant(image[None, ..., None])
+    expected = signatures["probabilities"](image=whole)["probabilities"].numpy()[0]
+    np.testing.assert_allclose(found.probabilities(image, tile), expected, atol=1e-6)
+    labels = signatures["serving_default"](image=whole)["mask"].numpy()[0]
+    sure = abs(expected[..., 1] - 0.3) > 1e-5
+    np.testing.assert_array_equal(found.predict(image, tile)[sure], labels[sure])
+
+
+def test_a_version_says_itself_what_it_is(small, image, tmp_path):
+    version = shutil.copytree(small / "saved_model/1", tmp_path / "7")
+    shutil.copy(small / "bundle.json", version / "assets.extra")
+    np.testing.assert_array_equal(load(version).predict(image), load(small / "saved_model/1").predict(image))
+
+
+def test_labels_part_at_the_threshold_of_the_graph_or_at_another(small, image):
+    expected = load(small).probabilities(image)[..., 1]
+    for name in (".", "saved_model/1", "model_float32.tflite"):
+        found = load(small / name)
+        assert found.calibration == Calibration(1.5, 0.3)
+        for threshold, one in ((0.3, found), (0.7, found.at(0.7)), (0.5, found.at(0.5))):
+            sure = abs(expected - threshold) > 1e-4
+            np.testing.assert_array_equal(one.predict(image)[sure], (expected > threshold)[sure])
+
+
+def test_what_a_graph_does_not_know_is_said(small, image, tmp_path):
+    found = load(small / "model_float32.tflite")
+    with pytest.raises(InputError, match="not among the outputs of an exported graph"):
+        found.features(image)
+    assert found.with_entropy(image).shape == (150, 97, 3)
+    assert found.network.by("tensorflow") is found.network
+    with pytest.raises(InputError, match="by the runtime that it was made for, and not by openvino"):
+        found.network.by("openvino")
+    with pytest.raises(InputError, match="holds float64 pixels"):
+        found.predict(image / 255)
+    with pytest.raises(InputError, match=r"takes tiles of \[84, 84\] px alone. Give the folder of the bundle"):
+        unet_tf.predict_large(small / "model_float32.tflite", _zarr(tmp_path, image), tmp_path / "out.zarr")
+
+
+def _zarr(folder, image):
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(str(folder / "image.zarr"), data=image, chunks=(16, 16), overwrite=True)
+    return folder / "image.zarr"
+
+
+def test_what_holds_no_net_is_refused_with_what_does(tmp_path, small):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no net")
+    (tmp_path / "a.tflite").write_bytes(b"\0" * 100)
+    (tmp_path / "b.keras").write_bytes(b"PK\x03\x04 not a zip")
+    (tmp_path / "c.tflite").write_bytes(b"")
+    shutil.copytree(small / "saved_model" / "1", tmp_path / "1")
+    broken = shutil.copytree(small, tmp_path / "broken")
+    for part in broken.rglob("*.pb"):
+        part.write_bytes(part.read_bytes()[:1000])
+    for name, words in {
+        "nothing": "There is no .*nothing. Give the folder",
+        "nothing.tflite": "There is no .*nothing.tflite. Give the folder",
+        "nothing.keras": "There is no model .*nothing.keras",
+        "empty": "holds no net that is known here: it has no config.toml of a run",
+        "notes.txt": "is no file of a net: it must be named .keras or .tflite",
+        "a.tflite": "is no TFLite file of unet-tf export",
+        "b.keras": "is not a Keras model that can be loaded",
+        "c.tflite": "damaged",
+        "1": "does not say what its net is: bundle.json must lie in the folder of its bundle",
+        "broken/saved_model/1": "is damaged, or no SavedModel of unet-tf export",
+        "broken/saved_model": "holds no net that is known here",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            load(tmp_path / name)
+
+
+def test_files_are_predicted_by_each_file_of_a_bundle(small, tmp_path, image):
+    write_picture(tmp_path / "in" / "a.png", image)
+    for name, net in (("bundle", small), ("tflite", small / "model_uint8.tflite"), ("tf", small / "saved_model/1")):
+        out = tmp_path / name
+        outcome = unet_tf.predict_files(net, tmp_path / "in", out, probabilities=True, instances=True, tta="rotations")
+        assert (outcome.written, outcome.failed) == (1, ())
+        found = load(net)
+        np.testing.assert_array_equal(np.load(out / "a.npy"), found.probabilities(image, tta="rotations"))
+        np.testing.assert_array_equal(unet_tf.predict(net, image), found.predict(image))
+        again = unet_tf.predict_files(net, tmp_path / "in", out, probabilities=True, instances=True, tta="rotations")
+        assert again.skipped == 1
+    with pytest.raises(InputError, match="does not say how pixels are normalised"):
+        unet_tf.predict_files(small / "model.keras", tmp_path / "in", tmp_path / "keras")
+
+
+def test_an_array_is_predicted_by_a_bundle_and_by_a_saved_model(small, image, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    for name, net in (("bundle", small), ("tf", small / "saved_model/1")):
+        unet_tf.predict_large(net, _zarr(tmp_path, image), tmp_path / f"{name}.zarr", chunk=64)
+        found = zarr.open_array(str(tmp_path / f"{name}.zarr" / "0"), mode="r")[...]
+        sure = abs(load(small).probabilities(image)[..., 1] - 0.3) > 1e-5
+        np.testing.assert_array_equal(found[sure], load(small).predict(image)[sure])
+
+
+def test_a_bundle_and_its_files_are_judged_alike(small, cells):
+    files = small, small / "saved_model/1", small / "model_float32.tflite"
+    scores = [unet_tf.evaluate(file, cells).scores["mean_iou"] for file in files]
+    assert scores == pytest.approx([scores[0]] * 3, abs=1e-4)

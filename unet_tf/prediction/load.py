@@ -1,0 +1,142 @@
+"""Whatever holds a net, opened as a `Predictor`: runs, bundles and each file of one, repositories of the Hub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
+from unet_tf.edge.net import EdgeNet, read_description
+from unet_tf.errors import InputError
+from unet_tf.prediction.folds import SUMMARY, Folds, holds_folds
+from unet_tf.prediction.hub import KERAS_FILES, fetch
+from unet_tf.prediction.predictor import Predictor, read_bundle, read_model
+from unet_tf.prediction.shipped import FileNet, SavedNet, ShippedPredictor
+from unet_tf.run import Run
+from unet_tf.utils.hub import Address
+
+log = logging.getLogger("unet_tf")
+
+FILES: dict[str, Callable[[Path], EdgeNet]] = {".tflite": EdgeNet}
+"""Who opens a file of a bundle that says of itself what it is, by its suffix."""
+GRAPH, EXTRA = "saved_model.pb", "assets.extra"
+"""Of a SavedModel: the file that each has; and the folder of files that TensorFlow does not read, where a version that
+was added to a bundle says what it is."""
+
+
+def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
+    """Open whatever holds a net, to predict with it.
+
+    Args:
+        where: a run, a cross-validation or a bundle, by the folder; a file of a bundle: `model.keras`, a `.tflite`
+            file, the folder of a SavedModel such as `BUNDLE/saved_model/1`; `best.keras` or `last.keras` of a run; any
+            other `.keras` file of a `unet_tf.unet`, or such a model, whose images have to be normalised already, which
+            is said; or `hf://USER/NAME`, a repository of the Hugging Face Hub, at a revision where `@REVISION` follows.
+
+    Returns:
+        A `Predictor`. Where it runs a TFLite file or a SavedModel, these compute: it has the same methods but
+        `features`, and of several nets in one graph it knows the mean alone. A bundle, or a repository that holds one,
+        is computed by its `model.keras`.
+
+    Raises:
+        InputError: nothing is there, or nothing that can be loaded; it is damaged; or a package is missing.
+
+    Example:
+        >>> predictor = load("tests/saved/run_0_1")
+        >>> predictor.classes, predictor.normalisation.dtype
+        (('0', '1'), 'uint8')
+    """
+    if not isinstance(where, str | Path):
+        return Predictor(where)
+    if (address := Address.parse(where)) is not None:
+        return _folder(fetch(address))
+    path = Path(where)
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix.lower() == ".keras":
+        return _keras(path)
+    if not path.is_file():
+        raise InputError(f"There is no {path}. {GIVE}", path)
+    if path.suffix.lower() not in FILES:
+        raise InputError(f"{path} is no file of a net: it must be named .keras or {' or '.join(FILES)}. {GIVE}", path)
+    return ShippedPredictor(FileNet(FILES[path.suffix.lower()](path)))
+
+
+GIVE = (
+    "Give the folder that train --out, crossval --out or export --out filled, a file of a bundle, or hf://USER/NAME of "
+    "a repository of the Hugging Face Hub."
+)
+"""What can be loaded."""
+
+
+def _folder(path: Path) -> Predictor:
+    if (path / BUNDLE_DESCRIPTION).is_file() or (path / Run.CONFIG).is_file() or holds_folds(path):
+        return Predictor(path)
+    if (path / GRAPH).is_file():
+        return ShippedPredictor(SavedNet(path, _about(path)))
+    if all((path / name).is_file() for name in KERAS_FILES[1:]):
+        return _bare(read_keras_folder(path))
+    names = f"{Run.CONFIG} of a run, {SUMMARY} of a cross-validation, {BUNDLE_DESCRIPTION} of a bundle, {GRAPH} of a"
+    raise InputError(f"{path} holds no net that is known here: it has no {names} SavedModel. {GIVE}", path)
+
+
+def about_file(path: Path) -> Description:
+    """Read what a file of a bundle, or the folder of a SavedModel, says of its net.
+
+    Raises:
+        InputError: it is damaged, or nothing says it.
+    """
+    return _about(path) if path.is_dir() else read_description(path)
+
+
+def _about(saved_model: Path) -> Description:
+    """What a SavedModel of a bundle is: said by the version itself, or by the bundle."""
+    above = saved_model.absolute().parents
+    for folder in (saved_model / EXTRA, *above[1:2]):
+        if (folder / BUNDLE_DESCRIPTION).is_file():
+            return read_bundle(folder)
+    raise InputError(
+        f"{saved_model} does not say what its net is: {BUNDLE_DESCRIPTION} must lie in the folder of its bundle, two "
+        "levels above it. Give it where export wrote it, as in BUNDLE/saved_model/1.",
+        saved_model,
+    )
+
+
+def _keras(path: Path) -> Predictor:
+    """The net of a `.keras` file; of a run or bundle that it lies in, by what that says of it."""
+    folder = path.parent
+    if path.name == BUNDLE_NET and path.is_file() and (folder / BUNDLE_DESCRIPTION).is_file():
+        return Predictor(folder)
+    if path.name in (Run.BEST, Run.LAST) and path.is_file() and (folder / Run.CONFIG).is_file():
+        run = Run(folder)
+        if path.name == Run.BEST:
+            return Predictor(run)
+        found = Predictor(read_model(path), run.normalisation, run.masks)
+        found.classes, found.channels = run.classes, run.channels
+        return found
+    return _bare(path)
+
+
+def _bare(model: Path | keras.Model) -> Predictor:
+    found = Predictor(model)
+    log.warning(
+        f"Nobody knows the pixels that {model if isinstance(model, Path) else 'this model of Keras'} learnt from: its "
+        "images have to be normalised already. Predictor(model, Normalisation(...)) says how raw ones are."
+    )
+    return found
+
+
+def read_keras_folder(path: Path) -> Any:
+    """Load a model that Keras saved as a folder.
+
+    Raises:
+        InputError: it is damaged, or none.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its readers meet in a file that is none
+        raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error
