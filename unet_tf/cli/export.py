@@ -20,6 +20,8 @@ from unet_tf.utils.stderr import quiet_tensorflow
     epilog="Examples:\n\nunet-tf export runs/cells --out bundles/cells\n\n"
     "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --tile 512 --data moved/cells\n\n"
     "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)\n\n"
+    "unet-tf export runs/cells --out bundles/cells --bioimageio --author 'Ada Lovelace, Analytical Society' "
+    "--license CC-BY-4.0\n\n"
     "unet-tf export runs/cells2 --out bundles/cells --add-version"
 )
 def export(
@@ -36,6 +38,19 @@ def export(
     ] = None,
     variants: Annotated[str, typer.Option(help="TFLite files to make; '' for none.")] = ",".join(TFLITE),
     bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
+    bioimageio: Annotated[
+        bool,
+        typer.Option(
+            "--bioimageio",
+            help="A package of the BioImage Model Zoo too, bioimageio.zip, for Fiji and bioimageio.core. It shows a "
+            "part of a validation picture. Needs --author and --license.",
+        ),
+    ] = False,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(help="Who made the net, 'Name' or 'Name, Affiliation'; once for each.", show_default="none"),
+    ] = None,
+    license: Annotated[str, typer.Option(help="Its licence, an SPDX identifier such as MIT or CC-BY-4.0.")] = "",
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
     ] = MAX_IOU_DROP,
@@ -57,11 +72,12 @@ def export(
     import unet_tf
     from unet_tf.evaluation.tables import bundle_rows
 
+    package = bioimageio or author or license
     if add_version:
-        if tile is not None or bfloat16 or variants != ",".join(TFLITE) or max_iou_drop != MAX_IOU_DROP:
+        if tile is not None or bfloat16 or variants != ",".join(TFLITE) or max_iou_drop != MAX_IOU_DROP or package:
             raise InputError(
                 "--add-version writes a SavedModel alone, by the rules of the bundle: leave out --tile, --variants, "
-                "--bfloat16 and --max-iou-drop, or export to another --out."
+                "--bfloat16, --bioimageio and --max-iou-drop, or export to another --out."
             )
         with working() as bars:
             report = unet_tf.add_version(run, out, data=data, on_step=bars.step, on_image=bars.counter("pictures"))
@@ -74,7 +90,8 @@ def export(
     names = [name.strip() for name in variants.split(",") if name.strip()]
     with show_log(), working() as bars:
         report = unet_tf.export(
-            run, out, tile, data=data, variants=names, bfloat16=bfloat16, max_iou_drop=max_iou_drop,
+            run, out, tile, data=data, variants=names, bfloat16=bfloat16,
+            bioimageio=bioimageio, authors=author or [], license=license, max_iou_drop=max_iou_drop,
             on_step=bars.step, on_image=bars.counter("pictures"),
         )  # fmt: skip
     print_table(bundle_rows(report))

@@ -61,6 +61,22 @@ LEAST_VALUE = 1e-4
 MISSING = "A package of the BioImage Model Zoo needs {}. Install it: pip install 'unet-tf[bioimageio]'"
 
 
+def credit_of(wanted: bool, authors: Sequence[str], license: str) -> Credits | None:
+    """Read what `--bioimageio`, `--author` and `--license` say: None where no package is wanted.
+
+    Raises:
+        InputError: as `credits_of`; or authors or a licence are said and no package is wanted.
+    """
+    if wanted:
+        return credits_of(authors, license)
+    if authors or license:
+        raise InputError(
+            "Authors and a licence are written into a package of the BioImage Model Zoo: say --bioimageio too, or "
+            "leave out --author and --license."
+        )
+    return None
+
+
 def credits_of(authors: Sequence[str], license: str) -> Credits:
     """Read who made a net and its licence, as `--author` and `--license` say them.
 
@@ -88,11 +104,11 @@ def credits_of(authors: Sequence[str], license: str) -> Credits:
     _spec()
     from bioimageio.spec.generic.v0_3 import LicenseId
 
-    names = get_args(LicenseId.root_model.model_fields["root"].annotation)
-    if license not in names:
-        folded_names = {name.casefold(): name for name in names}
-        near = difflib.get_close_matches(license.casefold(), folded_names, 3)
-        hint = f" Near: {', '.join(folded_names[one] for one in near)}." if near else ""
+    names = {name.casefold(): name for name in get_args(LicenseId.root_model.model_fields["root"].annotation)}
+    if license not in names.values():
+        begun = license.casefold()
+        near = [one for one in names if one.startswith(begun)] or difflib.get_close_matches(begun, names)
+        hint = f" Near: {', '.join(names[one] for one in near[:3])}." if near else ""
         raise InputError(
             f"A licence is said by its SPDX identifier, such as MIT, BSD-3-Clause or CC-BY-4.0; received "
             f"{license!r}.{hint}"
@@ -231,7 +247,8 @@ def faults(path: Path) -> list[str]:
         return []
     with spec.ValidationContext(log_warnings=False, perform_io_checks=True):
         try:
-            found = spec.load_description(path)
+            with zipfile.ZipFile(path) as package:
+                found = spec.load_description(package)
         except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
             return [f"{path.name} must be a package of the BioImage Model Zoo: {error}."]
     if not isinstance(found, spec.InvalidDescr):

@@ -19,6 +19,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import BundleReport, read_evaluation
+from unet_tf.exporting.bioimageio import BIOIMAGEIO, credit_of, write_bioimageio
 from unet_tf.exporting.bundle import (
     CARD,
     DESCRIPTION,
@@ -75,6 +76,9 @@ def export(
     data: str | Path | None = None,
     variants: Sequence[str] | None = None,
     bfloat16: bool = False,
+    bioimageio: bool = False,
+    authors: Sequence[str] = (),
+    license: str = "",
     max_iou_drop: float = MAX_IOU_DROP,
     on_step: Callable[[str], None] = lambda name: None,
     on_image: Progress = unseen,
@@ -90,7 +94,8 @@ def export(
     - `model.keras`: the net as it was trained, in float32;
     - `bundle.json`: what a runtime has to know, and the SHA-256 of every file;
     - `report.html`, `report.json`: all of them against Keras on the validation files of the run;
-    - `MODEL_CARD.md`.
+    - `MODEL_CARD.md`;
+    - with `bioimageio`, `bioimageio.zip`: a package of the BioImage Model Zoo (`unet_tf.exporting.bioimageio`).
 
     Args:
         run: a run, or its folder; or the folder of a cross-validation: the bundle then has the mean of its nets in each
@@ -105,6 +110,9 @@ def export(
         variants: which TFLite files, keys of `unet_tf.exporting.bundle.TFLITE`; None for all. "float32" alone needs
             no data.
         bfloat16: export `saved_model_bfloat16/1` too, for processors that compute in it.
+        bioimageio: export a package of the BioImage Model Zoo too, which Fiji and bioimageio.core run.
+        authors: of that package, each "Name" or "Name, Affiliation".
+        license: of that package, an SPDX identifier such as "MIT".
         max_iou_drop: largest loss of mean IoU against Keras that one of them may have.
         on_step: called with the name of each step as it begins.
         on_image: called with (pictures compared, pictures in all).
@@ -114,7 +122,8 @@ def export(
 
     Raises:
         InputError: the folder exists or cannot be written, the tile is not legal, the data is gone or of another kind,
-            a net gives what is not finite, or it loses more than `max_iou_drop`.
+            a net gives what is not finite, or it loses more than `max_iou_drop`; authors or licence of a package are
+            missing or none.
         RuntimeError: the SavedModel or the float32 TFLite file differ from Keras by more than
             `unet_tf.exporting.parity.EXACT`, or the converter failed. Nothing is written then, as with every error.
 
@@ -127,6 +136,7 @@ def export(
             f"A run must be given, or its folder: it knows pixels and classes; received {type(run).__name__}. Train "
             "with unet_tf.train."
         )
+    credit = credit_of(bioimageio, authors, license)
     run, out = opened(run) if isinstance(run, str | Path) else run, Path(out)
     if out.exists():
         raise InputError(f"{out} exists. Choose another --out for the bundle, or remove it first.")
@@ -152,6 +162,10 @@ def export(
             write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
             card = model_card(out.name, description, report)
             (temporary / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
+            if credit is not None:
+                on_step("bioimage.io")
+                package = temporary / BIOIMAGEIO
+                write_bioimageio(package, out.name, model, description, card, material.validation, credit)
             stored: StoredBundle = {**description.to_json(), "sha256": hashes(temporary)}
             (temporary / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     return report
