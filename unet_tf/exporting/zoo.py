@@ -249,7 +249,11 @@ def _calls(description: Description) -> str:
         lines.append(f"Normalisation is in both weights, because the format has no step for {why}.")
     if (label := description.calibration.threshold) != HALF:
         lines.append(f"A pixel is of {description.classes[1]} where its probability is above {label:g}: do that last.")
-    lines.append("Objects that touch are not parted, and no specks are left out: `unet-tf predict` does that.")
+    masks = description.masks
+    if masks.neck or masks.border or masks.filled or masks.smallest > 1:
+        lines.append(
+            "Objects are not parted, filled or sifted by size, and borders are a class: `unet-tf predict` does so."
+        )
     lines.append("Everything that a runtime may want to know is in `rdf.yaml` under `config: unet_tf`.")
     return "\n".join(f"- {line}" for line in lines)
 
