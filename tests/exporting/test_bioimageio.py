@@ -278,7 +278,7 @@ def test_pixels_too_small_to_test_with_are_refused(tmp_path):
 
 def test_a_damaged_package_is_said(package, tmp_path):
     whole = Path(package.filename).read_bytes()
-    assert faults(Path(package.filename)) == []
+    assert faults(Path(package.filename)) == [] and bundle_faults(tmp_path) == []
     for number, damaged in enumerate([b"", b"no zip", whole[:1000], whole[: len(whole) // 2]]):
         (file := tmp_path / f"{number}.zip").write_bytes(damaged)
         assert len(faults(file)) == 1 and faults(file)[0].startswith(f"{number}.zip")
