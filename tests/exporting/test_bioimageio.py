@@ -23,11 +23,12 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import Description, Origin
 from unet_tf.exporting import bioimageio
-from unet_tf.exporting.bioimageio import BIOIMAGEIO, bundle_faults, credits_of, faults, write_bioimageio
+from unet_tf.exporting.bioimageio import BIOIMAGEIO, bundle_faults, faults, write_bioimageio
 from unet_tf.exporting.bundle import Bundle
+from unet_tf.exporting.credits import Author, Credits, credits_of
 from unet_tf.exporting.export import describe, model_of
 from unet_tf.exporting.parity import keras_net, noise
-from unet_tf.exporting.zoo import Author, Credits, legal_name, summary
+from unet_tf.exporting.zoo import legal_name, summary
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import Calibration
 from unet_tf.model.ensemble import Member, ensemble
@@ -35,7 +36,10 @@ from unet_tf.tiling import read_window
 
 SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
 ADA = Credits((Author("Ada Lövelace", "Analytical Society, London"), Author("文")), "CC-BY-4.0")
-CARD = "---\na: b\n---\n# Cells\n\nA U-Net.\n\n## How well\n\nWell.\n\n## How to call it\n\nno\n\n## Limits\n\n- few\n"
+CARD = (
+    "---\na: b\n---\n# Cells\n\nA U-Net.\n\n## How well\n\nWell.\n\n## Data\n\nMany.\n\n## How to call it\n\nno"
+    "\n\n## Limits\n\n- few\n"
+)
 
 
 def described(
@@ -134,10 +138,14 @@ def test_the_cover_is_the_picture_beside_its_mask(package, pairs):
     np.testing.assert_array_equal(cover[:, 256:].any(-1), drawn)
 
 
-def test_the_readme_is_the_card_without_what_a_hub_reads(package):
+def test_the_readme_is_of_the_card_what_holds_for_the_package(package):
     text = package.read("README.md").decode()
-    assert text.startswith("# Cells\n\nA U-Net.\n\n## Validation\n\nWell.\n\n## How to call it\n\n- `image`, the input")
-    assert "\n\n## Limits\n\n- few\n\n## Authors and licence\n\nAda Lövelace, Analytical Society, London; 文." in text
+    assert text.startswith("# Cells\n\nA U-Net.\n\n## Validation\n\nWell.\n\nThe weights of this package are held")
+    assert "\n\n## Data\n\nMany.\n\n## How to call it\n\n- `image`, the input, holds raw `uint8` pixels" in text
+    assert "few" not in text
+    assert text.endswith(
+        "\n\n## Authors and licence\n\nAda Lövelace, Analytical Society, London; 文. Licence: CC-BY-4.0.\n"
+    )
 
 
 def test_whose_picture_it_shows_is_said_and_noise_is_not(saved, pairs, tmp_path, caplog):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import logging
 import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import keras
@@ -21,6 +19,7 @@ from unet_tf.data.drawing import colour, displayable
 from unet_tf.data.folder import Pair
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
+from unet_tf.exporting.credits import Credits, format_package
 from unet_tf.exporting.parity import Example, noise_example, read_example
 from unet_tf.exporting.zoo import (
     COVER,
@@ -28,8 +27,6 @@ from unet_tf.exporting.zoo import (
     README,
     TENSORS,
     WEIGHTS,
-    Author,
-    Credits,
     documentation,
     normalises_itself,
     pixel_type,
@@ -58,72 +55,6 @@ COVER_SIDE, MOST_SHOWN = 256, 1024
 """Side of each half of the cover, and of what it shows of a picture at most, pixels."""
 LEAST_VALUE = 1e-4
 """A test tensor without any larger value is none to the format."""
-MISSING = "A package of the BioImage Model Zoo needs {}. Install it: pip install 'unet-tf[bioimageio]'"
-
-
-def credit_of(wanted: bool, authors: Sequence[str], license: str) -> Credits | None:
-    """Read what `--bioimageio`, `--author` and `--license` say: None where no package is wanted.
-
-    Raises:
-        InputError: as `credits_of`; or authors or a licence are said and no package is wanted.
-    """
-    if wanted:
-        return credits_of(authors, license)
-    if authors or license:
-        raise InputError(
-            "Authors and a licence are written into a package of the BioImage Model Zoo: say --bioimageio too, or "
-            "leave out --author and --license."
-        )
-    return None
-
-
-def credits_of(authors: Sequence[str], license: str) -> Credits:
-    """Read who made a net and its licence, as `--author` and `--license` say them.
-
-    Args:
-        authors: each "Name" or "Name, Affiliation".
-        license: an SPDX identifier.
-
-    Raises:
-        InputError: one of them is missing or not what the format takes, or a package is missing that writes it.
-
-    Example:
-        >>> credits_of(["Ada Lovelace, Analytical Society"], "MIT").authors[0].affiliation
-        'Analytical Society'
-    """
-    if not authors:
-        raise InputError(
-            "A package of the BioImage Model Zoo names who made the net. Say it: --author 'Name, Affiliation', once "
-            "for each person."
-        )
-    found = tuple(map(_author, [authors] if isinstance(authors, str) else authors))
-    if not license:
-        raise InputError(
-            "A package of the BioImage Model Zoo has a licence. Say it: --license MIT, or another of SPDX's."
-        )
-    _spec()
-    from bioimageio.spec.generic.v0_3 import LicenseId
-
-    names = {name.casefold(): name for name in get_args(LicenseId.root_model.model_fields["root"].annotation)}
-    if license not in names.values():
-        begun = license.casefold()
-        near = [one for one in names if one.startswith(begun)] or difflib.get_close_matches(begun, names)
-        hint = f" Near: {', '.join(names[one] for one in near[:3])}." if near else ""
-        raise InputError(
-            f"A licence is said by its SPDX identifier, such as MIT, BSD-3-Clause or CC-BY-4.0; received "
-            f"{license!r}.{hint}"
-        )
-    return Credits(found, license)
-
-
-def _author(text: str) -> Author:
-    name, _, affiliation = (part.strip() for part in text.partition(","))
-    if not name or not text.isprintable() or "/" in name or "\\" in name:
-        raise InputError(
-            "An author is 'Name' or 'Name, Affiliation', of letters that print, on one line, without / or \\ in the "
-            f"name; received {text!r}."
-        )
-    return Author(name, affiliation)
 
 
 def write_bioimageio(
@@ -242,7 +173,7 @@ def faults(path: Path) -> list[str]:
         path: the zip file.
     """
     try:
-        spec = _spec()
+        spec = format_package()
     except InputError:
         return []
     with spec.ValidationContext(log_warnings=False, perform_io_checks=True):
@@ -260,18 +191,6 @@ def faults(path: Path) -> list[str]:
 def bundle_faults(bundle: Path) -> list[str]:
     """Say what `bioimageio.spec` has against the package of a bundle, if there is one."""
     return faults(bundle / BIOIMAGEIO) if (bundle / BIOIMAGEIO).is_file() else []
-
-
-def _spec() -> ModuleType:
-    try:
-        import bioimageio.spec
-        import onnx
-        import onnxruntime
-        import yaml
-    except ImportError as error:
-        raise InputError(MISSING.format(error.name or "bioimageio.spec")) from error
-    del onnx, onnxruntime, yaml
-    return bioimageio.spec
 
 
 def _chosen(validation: Sequence[Pair], description: Description) -> Example:

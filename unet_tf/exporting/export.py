@@ -19,7 +19,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import BundleReport, read_evaluation
-from unet_tf.exporting.bioimageio import BIOIMAGEIO, credit_of, write_bioimageio
+from unet_tf.exporting.bioimageio import BIOIMAGEIO, write_bioimageio
 from unet_tf.exporting.bundle import (
     CARD,
     DESCRIPTION,
@@ -35,6 +35,7 @@ from unet_tf.exporting.bundle import (
     hashes,
 )
 from unet_tf.exporting.card import model_card, write_bundle_page
+from unet_tf.exporting.credits import credit_of
 from unet_tf.exporting.material import Material, calibration, gather, judged_on_words, static_tile
 from unet_tf.exporting.parity import (
     THREADS,

@@ -7,9 +7,10 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from unet_tf.edge.description import Description
+from unet_tf.exporting.credits import Credits
 from unet_tf.model.calibration import HALF
 from unet_tf.model.onnx_graph import IMAGE, OPSET, PROBABILITIES
 from unet_tf.utils.text import shown
@@ -31,20 +32,6 @@ PAPER = {
     "text": "Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. MICCAI 2015",
     "doi": "10.1007/978-3-319-24574-4_28",
 }
-
-
-class Author(NamedTuple):
-    """Who made a net: a name, and the affiliation, "" where none was said."""
-
-    name: str
-    affiliation: str = ""
-
-
-class Credits(NamedTuple):
-    """Who made a net, and the SPDX identifier of its licence."""
-
-    authors: tuple[Author, ...]
-    license: str
 
 
 def normalises_itself(description: Description) -> bool:
@@ -203,23 +190,33 @@ def _weights(description: Description, sha256: Mapping[str, str]) -> dict[str, A
 
 
 def documentation(card: str, description: Description, credit: Credits) -> str:
-    """Make README.md of the model card of a bundle: its way to call the net becomes that of the package."""
+    """Make README.md: what the model card of a bundle says of net, scores and data, and what holds for the package."""
     body = re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.DOTALL)  # what a hub reads
     head, *sections = re.split(r"^## ", body, flags=re.MULTILINE)
-    parts = [head.rstrip()]
-    for section in sections:
-        title, _, text = section.partition("\n")
-        if title == "How to call it":
-            parts.append(f"## {title}\n\n{_calls(description)}")
-        else:
-            title = "Validation" if title == "How well" else title
-            parts.append(f"## {title}\n\n{text.strip()}")
+    said = {title: text.strip() for title, _, text in (section.partition("\n") for section in sections)}
+    exact = (
+        "The weights of this package are held against Keras on its test input; the other rows are files of the bundle "
+        "that it came with."
+    )
+    versions = ", ".join(f"{package} {version}" for package, version in description.origin.versions.items())
     names = "; ".join(", ".join(filter(None, one)) for one in credit.authors)
-    parts.append(f"## Authors and licence\n\n{names}. Licence: {credit.license}.")
-    return "\n\n".join(parts) + "\n"
+    parts = {
+        "Validation": "\n\n".join(filter(None, [said.get("How well"), exact])),
+        "Data": said.get("Data", ""),
+        "How to call it": _bullets(_calls(description)),
+        "Limits": _bullets(_limits(description)),
+        "Made by": f"unet_tf {description.origin.unet_tf}, {versions}.",
+        "Authors and licence": f"{names}. Licence: {credit.license}.",
+    }
+    return "\n\n".join([head.rstrip(), *(f"## {title}\n\n{text}" for title, text in parts.items() if text)]) + "\n"
 
 
-def _calls(description: Description) -> str:
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _calls(description: Description) -> list[str]:
+    """How to give the net a picture, and what comes of it, a sentence or two each."""
     geometry, normalisation = description.geometry, description.normalisation
     size = f"height and width of {geometry.rule} px each, at least {geometry.min_tile}"
     lines = [
@@ -249,13 +246,24 @@ def _calls(description: Description) -> str:
         lines.append(f"Normalisation is in both weights, because the format has no step for {why}.")
     if (label := description.calibration.threshold) != HALF:
         lines.append(f"A pixel is of {description.classes[1]} where its probability is above {label:g}: do that last.")
+    lines.append("Everything that a runtime may want to know is in `rdf.yaml` under `config: unet_tf`.")
+    return lines
+
+
+def _limits(description: Description) -> list[str]:
+    """What the net is not to be asked for."""
     masks = description.masks
+    lines = [
+        "The net knows pictures like those that it learnt from, of their range of pixel values and with objects of "
+        "their size. It says nothing of how sure it is on others.",
+        f"A pixel is judged by what lies up to {description.geometry.halo} px around it: mirror the picture beyond its "
+        "edge.",
+    ]
     if masks.neck or masks.border or masks.filled or masks.smallest > 1:
         lines.append(
             "Objects are not parted, filled or sifted by size, and borders are a class: `unet-tf predict` does so."
         )
-    lines.append("Everything that a runtime may want to know is in `rdf.yaml` under `config: unet_tf`.")
-    return "\n".join(f"- {line}" for line in lines)
+    return lines
 
 
 def _temperature(description: Description) -> str:
