@@ -1,6 +1,7 @@
 # make demo: the whole way on generated cells. make test: lint, types, tests. make notebooks: run the notebooks and store
 # what they show. All set up .venv first; test sets up .venv-edge and .venv-openvino too, for the runtimes that have to do
-# without TensorFlow, and .venv-serving for clients and a server that want another protobuf than ours.
+# without TensorFlow, .venv-bioimageio for bioimageio.core, which wants an older pydantic than ours, and .venv-serving for
+# clients and a server that want another protobuf than ours.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/installed
 	$(BIN)/unet-tf demo --overwrite
 
-test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $(VENV)-serving/installed
+test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $(VENV)-bioimageio/installed $(VENV)-serving/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -25,7 +26,7 @@ notebooks: $(VENV)/installed-test
 	$(BIN)/python notebooks/store.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-serving build *.egg-info
+	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-bioimageio $(VENV)-serving build *.egg-info
 
 $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	$(PIP) install -c requirements.txt -e .
@@ -44,6 +45,11 @@ $(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python
 $(VENV)-openvino/installed: requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)-openvino
 	$(VENV)-openvino/bin/python -m pip install -c requirements.txt openvino numpy
+	touch $@
+
+$(VENV)-bioimageio/installed: tests/exporting/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)-bioimageio
+	$(VENV)-bioimageio/bin/python -m pip install -c $< bioimageio.core jax keras onnxruntime
 	touch $@
 
 # The path file lets kserve find the TensorFlow of .venv after all that is its own.

@@ -141,16 +141,18 @@ class ConsoleHandler(logging.Handler):
 
 @contextmanager
 def show_log() -> Iterator[None]:
-    """Print what the library says on its logger."""
+    """Print what the library says on its logger, once: TensorFlow gives the root logger a handler on its way."""
     logger, handler = logging.getLogger("unet_tf"), ConsoleHandler()
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def tensorboard_callback(run: Path | None) -> list[Any]:

@@ -26,6 +26,8 @@ RunOrBundle = Annotated[
     "unet-tf export runs/cells --out bundles/cells --onnx\n\n"
     "unet-tf export runs/folds --out bundles/cells --variants ''  (the mean of all nets of a cross-validation)\n\n"
     "unet-tf export runs/cells --out bundles/cells --variants float32,uint8 --web\n\n"
+    "unet-tf export runs/cells --out bundles/cells --bioimageio --author 'Ada Lovelace, Analytical Society' "
+    "--license CC-BY-4.0\n\n"
     "unet-tf export runs/cells2 --out bundles/cells --add-version\n\n"
     "unet-tf export runs/cells --out bundles/cells --hub anna/cells\n\n"
     "unet-tf export bundles/cells --hub anna/cells  (a bundle that stands)"
@@ -54,6 +56,19 @@ def export(
         bool,
         typer.Option("--web", help="A page too, BUNDLE/web, that runs the net in browsers; npm fetches LiteRT.js."),
     ] = False,
+    bioimageio: Annotated[
+        bool,
+        typer.Option(
+            "--bioimageio",
+            help="A package of the BioImage Model Zoo too, bioimageio.zip, for Fiji and bioimageio.core. It shows a "
+            "part of a validation picture. Needs --author and --license.",
+        ),
+    ] = False,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(help="Who made the net, 'Name' or 'Name, Affiliation'; once for each.", show_default="none"),
+    ] = None,
+    license: Annotated[str, typer.Option(help="Its licence, an SPDX identifier such as MIT or CC-BY-4.0.")] = "",
     max_iou_drop: Annotated[
         float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
     ] = MAX_IOU_DROP,
@@ -88,7 +103,8 @@ def export(
 
     chosen = {
         "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16,
-        "--onnx": onnx, "--web": web, "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
+        "--onnx": onnx, "--web": web, "--bioimageio": bioimageio, "--author": bool(author), "--license": bool(license),
+        "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
     }  # fmt: skip
     said = [name for name, is_said in chosen.items() if is_said]
     if private and hub is None:
@@ -117,7 +133,8 @@ def export(
     names = [name.strip() for name in variants.split(",") if name.strip()]
     with show_log(), working() as bars:
         report = unet_tf.export(
-            run, out, tile, data=data, variants=names, bfloat16=bfloat16, onnx=onnx, web=web, max_iou_drop=max_iou_drop,
+            run, out, tile, data=data, variants=names, bfloat16=bfloat16, onnx=onnx, web=web, bioimageio=bioimageio,
+            authors=author or [], license=license, max_iou_drop=max_iou_drop,
             on_step=bars.step, on_image=bars.counter("pictures"),
         )  # fmt: skip
     print_table(bundle_rows(report))

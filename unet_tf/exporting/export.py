@@ -19,6 +19,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import BundleReport, read_evaluation
+from unet_tf.exporting.bioimageio import BIOIMAGEIO, write_bioimageio
 from unet_tf.exporting.bundle import (
     CARD,
     DESCRIPTION,
@@ -34,6 +35,7 @@ from unet_tf.exporting.bundle import (
     hashes,
 )
 from unet_tf.exporting.card import model_card, write_bundle_page
+from unet_tf.exporting.credits import credit_of
 from unet_tf.exporting.material import Material, calibration, gather, judged_on_words, static_tile
 from unet_tf.exporting.onnx import needs_onnx, write_onnx
 from unet_tf.exporting.parity import (
@@ -79,6 +81,9 @@ def export(
     bfloat16: bool = False,
     onnx: bool = False,
     web: bool = False,
+    bioimageio: bool = False,
+    authors: Sequence[str] = (),
+    license: str = "",
     max_iou_drop: float = MAX_IOU_DROP,
     on_step: Callable[[str], None] = lambda name: None,
     on_image: Progress = unseen,
@@ -98,6 +103,7 @@ def export(
     - `report.html`, `report.json`: all of them against Keras on the validation files of the run;
     - `MODEL_CARD.md`;
     - where it is wanted, `web/`: a page that runs the net in browsers (`unet_tf.exporting.web`).
+    - with `bioimageio`, `bioimageio.zip`: a package of the BioImage Model Zoo (`unet_tf.exporting.bioimageio`).
 
     Args:
         run: a run, or its folder; or the folder of a cross-validation: the bundle then has the mean of its nets in each
@@ -114,6 +120,9 @@ def export(
         bfloat16: export `saved_model_bfloat16/1` too, for processors that compute in it.
         onnx: export ONNX files too, which needs the extra `onnxruntime`.
         web: make the page too; npm fetches LiteRT.js for it, once.
+        bioimageio: export a package of the BioImage Model Zoo too, which Fiji and bioimageio.core run.
+        authors: of that package, each "Name" or "Name, Affiliation".
+        license: of the net, for its card and that package: an SPDX identifier such as "MIT".
         max_iou_drop: largest loss of mean IoU against Keras that one of them may have.
         on_step: called with the name of each step as it begins.
         on_image: called with (pictures compared, pictures in all).
@@ -123,7 +132,8 @@ def export(
 
     Raises:
         InputError: the folder exists or cannot be written, the tile is not legal, the data is gone or of another kind,
-            a net gives what is not finite, it loses more than `max_iou_drop`, or a package is missing.
+            a net gives what is not finite, it loses more than `max_iou_drop`, authors or licence of a package are
+            missing or none, or what writes one of the files is not installed.
         RuntimeError: the SavedModel, the float32 TFLite file or an ONNX file differ from Keras by more than
             `unet_tf.exporting.parity.EXACT`, or the converter failed. Nothing is written then, as with every error.
 
@@ -136,6 +146,7 @@ def export(
             f"A run must be given, or its folder: it knows pixels and classes; received {type(run).__name__}. Train "
             "with unet_tf.train."
         )
+    credit = credit_of(bioimageio, authors, license)
     run, out = opened(run) if isinstance(run, str | Path) else run, Path(out)
     if out.exists():
         raise InputError(f"{out} exists. Choose another --out for the bundle, or remove it first.")
@@ -163,11 +174,15 @@ def export(
             report = report_of(temporary, description, tallies, milliseconds(nets, description), judged_on)
             (temporary / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
             write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
-            card = model_card(out.name, description, report, dataset=first.data.name)
+            card = model_card(out.name, description, report, license, first.data.name)
             (temporary / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
             if web:
                 on_step("web page")
                 write_web(temporary, description)
+            if credit is not None:
+                on_step("bioimage.io")
+                package = temporary / BIOIMAGEIO
+                write_bioimageio(package, out.name, model, description, card, material.validation, credit)
             stored: StoredBundle = {**description.to_json(), "sha256": hashes(temporary)}
             (temporary / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     return report
