@@ -184,7 +184,9 @@ def test_the_command_adds_a_version_and_verifies_all(own, run, call):
     assert "saved_model/2" in out
 
 
-@pytest.mark.parametrize("option", [("--tile", "64"), ("--bfloat16",), ("--onnx",), ("--variants", ""), ("--max-iou-drop", "0.5")])
+@pytest.mark.parametrize(
+    "option", [("--tile", "64"), ("--bfloat16",), ("--onnx",), ("--variants", ""), ("--max-iou-drop", "0.5")]
+)
 def test_what_is_of_a_whole_export_is_refused(own, run, call, option):
     code, _, err = call("export", run.path, "--out", own, "--add-version", *option)
     assert code == 1
