@@ -12,6 +12,8 @@ from filelock import FileLock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+collect_ignore_glob = ["exporting/programs/*"]  # for other interpreters and compilers
+
 
 @pytest.fixture(autouse=True)
 def _handlers_as_before():

@@ -105,7 +105,6 @@ def write_bioimageio(
             for file in sorted(folder.iterdir()):
                 look()
                 package.write(file, file.name)
-
         if wrong := faults(temporary):
             raise RuntimeError(
                 f"bioimageio.spec refuses the package: {' '.join(wrong)} Nothing was exported. Please report this."

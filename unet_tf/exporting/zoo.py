@@ -24,8 +24,8 @@ TENSORS = {IMAGE: "test_image.npy", PROBABILITIES: "test_probabilities.npy"}
 """Files of a package."""
 TYPES = ("float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 """Pixel types that the format knows."""
-LEAST_STD = 0.1
-"""Below this standard deviation the 1e-6 that the format's own step adds to it changes pixels by more than 1e-5."""
+LEAST_STD = 1.0
+"""Below this standard deviation the 1e-6 that the format's own step adds to it changes pixels by over a millionth."""
 MOST_NAME, MOST_WORDS = 64, 512
 """Characters of a name and of a description, beyond which the format warns."""
 PAPER = {
