@@ -34,6 +34,7 @@ class Row(NamedTuple):
     runs: str
 
 
+COMMAND = "unet-tf export RUN --out BUNDLE"
 ANY = "any size, batches"
 TILE = "`--tile`"
 ROWS = (
@@ -48,7 +49,7 @@ ROWS = (
     Row("TFLite uint8", "--variants uint8", TFLITE["uint8"], TILE,
         "the same, and processors and accelerators of integers alone; bytes in and out"),
     Row("ONNX, any size", "--onnx", ONNX["onnx"], ANY, "ONNX Runtime, OpenVINO, OpenCV 5; `python -m unet_tf.edge`"),
-    Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, and compilers that want one size"),
+    Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, OpenCV 4, and compilers that want one size"),
 )  # fmt: skip
 SHELVES = (
     Row("Web page", "--web", "web/", "offline, any static host", "a browser tab, on phones too"),
@@ -57,7 +58,9 @@ SHELVES = (
     Row("Hugging Face", "--hub USER/NAME", "the bundle, as a repository", "a model card that the hub reads",
         '`unet_tf.load("hf://USER/NAME")`'),
 )  # fmt: skip
-HEADER = "format", "`unet-tf export` with", "file", "size", "ms a tile", "mean IoU lost", "options", "where it runs"
+HEADER = (
+    "format", "argument", "file", "size", "ms a tile", "mean IoU lost", "options", "where it runs", "made by",
+)  # fmt: skip
 """Numbers are the fourth to the sixth."""
 
 
@@ -69,21 +72,13 @@ def rows(report: BundleReport) -> list[list[str]]:
         own = report["artefacts"][file]
         lost = "none" if best is None or own["mean_iou"] is None else f"{best - own['mean_iou']:+z.4f}"
         numbers = size_of(own["bytes"]), f"{own['milliseconds']:.0f}", lost
-        found.append([name, f"`{argument}`" if argument else "nothing", f"`{file}`", *numbers, options, runs])
+        alone = argument if "--variants" in argument else f"--variants '' {argument}".rstrip()
+        said = f"`{argument}`" if argument else "none"
+        found.append([name, said, f"`{file}`", *numbers, options, runs, f"`{COMMAND} {alone}`"])
     for name, argument, file, options, runs in SHELVES:
-        found.append([name, f"`{argument}`", f"`{file}`" if " " not in file else file, "", "", "", options, runs])
+        made = f"`{COMMAND} {argument}`"
+        found.append([name, f"`{argument}`", f"`{file}`" if " " not in file else file, "", "", "", options, runs, made])
     return found
-
-
-def commands() -> str:
-    """A line a format that makes it alone."""
-    lines = []
-    for row in ROWS:
-        alone = row.argument if "--variants" in row.argument else f"--variants '' {row.argument}".rstrip()
-        lines.append((f"unet-tf export RUN --out BUNDLE {alone}", row.file))
-    lines += [(f"unet-tf export RUN --out BUNDLE {row.argument}", row.file) for row in SHELVES]
-    width = max(len(command) for command, _ in lines)
-    return "\n".join(f"{command:{width}}  # {file}" for command, file in lines)
 
 
 def exported(folder: Path, steps: int) -> tuple[BundleReport, unet_tf.Run]:
@@ -120,10 +115,10 @@ def main() -> None:
         print("|", " | ".join(row), "|")
     print()
     print_text(
-        "The last three hold these same files: their sizes, times and losses are those of the file that runs there. "
-        "A loss below zero is a gain, by chance."
+        f"A bundle holds `{SAVED_MODEL}` always, the TFLite files of `--variants` (all where nothing is said), and what "
+        "its other arguments add. The last three hold these same files: their sizes, times and losses are those of the "
+        "file that runs there. A loss below zero is a gain, by chance."
     )
-    print(f"A line for each:\n\n```\n{commands()}\n```\n")
     print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
     geometry = run.geometry
     print_text(
