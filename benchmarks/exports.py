@@ -116,14 +116,15 @@ def main() -> None:
     print()
     print_text(
         f"A bundle holds `{SAVED_MODEL}` always, the TFLite files of `--variants` (all where nothing is said), and "
-        "what its other arguments add. The last three hold these same files: their sizes, times and losses are those of the "
-        "file that runs there. A loss below zero is a gain, by chance."
+        "what its other arguments add. The last three hold these same files: their sizes, times and losses are those of "
+        "the file that runs there. A loss below zero is a gain, by chance."
     )
     print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
     geometry = run.geometry
     print_text(
-        f"{machine()}; {versions}; load average {load:.1f} at the end (above the number of cores, "
-        f"others shared the machine, and the times are too long). Base {run.config.base_filters}, depth {geometry.depth}, padding "
+        f"{machine()}; {versions}; load average {load:.1f} at the end (above the number of "
+        "cores, others shared the machine, and the times are too long). "
+        f"Base {run.config.base_filters}, depth {geometry.depth}, padding "
         f'"{geometry.padding}", {run.model.count_params():,} parameters, {arguments.steps} steps on {COUNTS["train"]} '
         f"generated pictures of cells; mean IoU of Keras {report['keras']['mean_iou']:.4f} on {COUNTS['val']} others. "
         f"A tile is one of {report['tile']}x{report['tile']} px; {report['threads']} threads for TFLite and ONNX "
