@@ -1,6 +1,6 @@
 """Every format of `unet-tf export` in one table: argument, file, size, time, loss, options, where it runs, its command.
 
-Usage: python benchmarks/exports.py [--steps 300] [--out FOLDER] > docs/exports.md
+Usage: python benchmarks/exports.py [--steps 150] [--out FOLDER] > docs/exports.md
 A net is trained on generated cells and exported in each format; sizes, times and losses are those of its report.json.
 """
 
@@ -93,7 +93,7 @@ def exported(folder: Path, steps: int) -> tuple[BundleReport, unet_tf.Run]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--steps", type=int, default=300, help="of training (default: 300)")
+    parser.add_argument("--steps", type=int, default=150, help="of training (default: 150)")
     parser.add_argument("--out", type=Path, help="keep run and bundles here, and train no second time")
     arguments = parser.parse_args()
     start = time.monotonic()
@@ -116,7 +116,7 @@ def main() -> None:
     print()
     print_text(
         f"A bundle holds `{SAVED_MODEL}` always, the TFLite files of `--variants` (all where nothing is said), and "
-        "what its other arguments add. The last three hold these same files: their sizes, times and losses are those of "
+        "what its other arguments add. The last three hold these same files: their sizes, times and losses are of "
         "the file that runs there. A loss below zero is a gain, by chance."
     )
     print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
