@@ -1,6 +1,6 @@
 """Every format of `unet-tf export` in one table: argument, file, size, time, loss, options, where it runs, its command.
 
-Usage: python benchmarks/exports.py [--steps 300] [--out FOLDER] > docs/exports.md
+Usage: python benchmarks/exports.py [--steps 150] [--out FOLDER] > docs/exports.md
 A net is trained on generated cells and exported in each format; sizes, times and losses are those of its report.json.
 """
 
@@ -34,6 +34,7 @@ class Row(NamedTuple):
     runs: str
 
 
+COMMAND = "unet-tf export RUN --out BUNDLE"
 ANY = "any size, batches"
 TILE = "`--tile`"
 ROWS = (
@@ -48,7 +49,7 @@ ROWS = (
     Row("TFLite uint8", "--variants uint8", TFLITE["uint8"], TILE,
         "the same, and processors and accelerators of integers alone; bytes in and out"),
     Row("ONNX, any size", "--onnx", ONNX["onnx"], ANY, "ONNX Runtime, OpenVINO, OpenCV 5; `python -m unet_tf.edge`"),
-    Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, and compilers that want one size"),
+    Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, OpenCV 4, and compilers that want one size"),
 )  # fmt: skip
 SHELVES = (
     Row("Web page", "--web", "web/", "offline, any static host", "a browser tab, on phones too"),
@@ -57,7 +58,9 @@ SHELVES = (
     Row("Hugging Face", "--hub USER/NAME", "the bundle, as a repository", "a model card that the hub reads",
         '`unet_tf.load("hf://USER/NAME")`'),
 )  # fmt: skip
-HEADER = "format", "`unet-tf export` with", "file", "size", "ms a tile", "mean IoU lost", "options", "where it runs"
+HEADER = (
+    "format", "argument", "file", "size", "ms a tile", "mean IoU lost", "options", "where it runs", "made by",
+)  # fmt: skip
 """Numbers are the fourth to the sixth."""
 
 
@@ -69,21 +72,13 @@ def rows(report: BundleReport) -> list[list[str]]:
         own = report["artefacts"][file]
         lost = "none" if best is None or own["mean_iou"] is None else f"{best - own['mean_iou']:+z.4f}"
         numbers = size_of(own["bytes"]), f"{own['milliseconds']:.0f}", lost
-        found.append([name, f"`{argument}`" if argument else "nothing", f"`{file}`", *numbers, options, runs])
+        alone = argument if "--variants" in argument else f"--variants '' {argument}".rstrip()
+        said = f"`{argument}`" if argument else "none"
+        found.append([name, said, f"`{file}`", *numbers, options, runs, f"`{COMMAND} {alone}`"])
     for name, argument, file, options, runs in SHELVES:
-        found.append([name, f"`{argument}`", f"`{file}`" if " " not in file else file, "", "", "", options, runs])
+        made = f"`{COMMAND} {argument}`"
+        found.append([name, f"`{argument}`", f"`{file}`" if " " not in file else file, "", "", "", options, runs, made])
     return found
-
-
-def commands() -> str:
-    """A line a format that makes it alone."""
-    lines = []
-    for row in ROWS:
-        alone = row.argument if "--variants" in row.argument else f"--variants '' {row.argument}".rstrip()
-        lines.append((f"unet-tf export RUN --out BUNDLE {alone}", row.file))
-    lines += [(f"unet-tf export RUN --out BUNDLE {row.argument}", row.file) for row in SHELVES]
-    width = max(len(command) for command, _ in lines)
-    return "\n".join(f"{command:{width}}  # {file}" for command, file in lines)
 
 
 def exported(folder: Path, steps: int) -> tuple[BundleReport, unet_tf.Run]:
@@ -98,7 +93,7 @@ def exported(folder: Path, steps: int) -> tuple[BundleReport, unet_tf.Run]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--steps", type=int, default=300, help="of training (default: 300)")
+    parser.add_argument("--steps", type=int, default=150, help="of training (default: 150)")
     parser.add_argument("--out", type=Path, help="keep run and bundles here, and train no second time")
     arguments = parser.parse_args()
     start = time.monotonic()
@@ -120,15 +115,16 @@ def main() -> None:
         print("|", " | ".join(row), "|")
     print()
     print_text(
-        "The last three hold these same files: their sizes, times and losses are those of the file that runs there. "
-        "A loss below zero is a gain, by chance."
+        f"A bundle holds `{SAVED_MODEL}` always, the TFLite files of `--variants` (all where nothing is said), and "
+        "what its other arguments add. The last three hold these same files: their sizes, times and losses are of "
+        "the file that runs there. A loss below zero is a gain, by chance."
     )
-    print(f"A line for each:\n\n```\n{commands()}\n```\n")
     print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
     geometry = run.geometry
     print_text(
-        f"{machine()}; {versions}; load average {load:.1f} at the end, of which a machine that does nothing else has "
-        f"about its number of cores. Base {run.config.base_filters}, depth {geometry.depth}, padding "
+        f"{machine()}; {versions}; load average {load:.1f} at the end (above the number of "
+        "cores, others shared the machine, and the times are too long). "
+        f"Base {run.config.base_filters}, depth {geometry.depth}, padding "
         f'"{geometry.padding}", {run.model.count_params():,} parameters, {arguments.steps} steps on {COUNTS["train"]} '
         f"generated pictures of cells; mean IoU of Keras {report['keras']['mean_iou']:.4f} on {COUNTS['val']} others. "
         f"A tile is one of {report['tile']}x{report['tile']} px; {report['threads']} threads for TFLite and ONNX "
