@@ -18,7 +18,8 @@ PLACES = re.compile(r"(?<![\w.])/(?:tmp|home|root|Users|usr|opt|var|private|work
 """Absolute paths of machines."""
 WARNINGS = re.compile(r"warning", re.IGNORECASE)
 OF_OTHERS = re.compile(
-    r"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} |INFO: Created TensorFlow Lite|.* - distributed\.)"
+    r"^(?:WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} |INFO: Created TensorFlow Lite|"
+    r".* - distributed\.)"
 )
 """On stderr: what TensorFlow writes before anybody can tell it not to, and Dask's workers on a busy machine."""
 PNG, HTML, TEXT = "image/png", "text/html", "text/plain"
