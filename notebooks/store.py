@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-PNG = "image/png"
+PNG, HTML, TEXT = "image/png", "text/html", "text/plain"
 
 
 def run(path: Path) -> nbformat.NotebookNode:
@@ -44,6 +44,8 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             for output in cell.outputs:
                 if PNG in output.get("data", {}):
                     output.data[PNG], output.metadata = _small(output.data[PNG]), {}
+                if HTML in output.get("data", {}):
+                    output.data.pop(TEXT, None)  # the same again, for terminals
     return notebook
 
 
@@ -60,8 +62,8 @@ def _joined(outputs: Iterable[nbformat.NotebookNode]) -> list[nbformat.NotebookN
 
 def _bare(output: nbformat.NotebookNode) -> bool:
     """Whether an output is the name of axes alone, which stands beside their picture."""
-    words = "".join(output.get("data", {}).get("text/plain", ""))
-    return output.output_type == "execute_result" and set(output.data) == {"text/plain"} and "Axes" in words
+    words = "".join(output.get("data", {}).get(TEXT, ""))
+    return output.output_type == "execute_result" and set(output.data) == {TEXT} and "Axes" in words
 
 
 def _small(png: str) -> str:

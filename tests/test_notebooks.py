@@ -36,8 +36,9 @@ def outputs(notebook):
 
 def words(output):
     """What a reader sees of an output as text; pictures inside of HTML are left out."""
-    shown = [output.get("text", ""), *(output.get("data", {}).get(kind, "") for kind in (HTML, TEXT))]
-    return re.sub(r"data:image/\w+;base64,[\w+/=]+", "", "".join(shown))
+    data = output.get("data", {})
+    shown = output.get("text", "") + data.get(HTML, data.get(TEXT, ""))
+    return re.sub(r"data:image/\w+;base64,[\w+/=]+", "", shown)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_a_notebook_is_stored_with_what_it_shows(path, store):
     assert path.stat().st_size < 400_000
     assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
     pictures = [output.data[PNG] for output in outputs(notebook) if PNG in output.get("data", {})]
-    assert len(pictures) >= 2
+    assert pictures
     for picture in pictures:
         assert Image.open(io.BytesIO(base64.b64decode(picture))).width <= 1300
     assert {output.output_type for output in outputs(notebook)} <= {"stream", "display_data", "execute_result"}
