@@ -187,11 +187,6 @@ def faults(path: Path) -> list[str]:
     return [f"{path.name}: {'.'.join(map(str, error.loc))}: {error.msg}." for error in errors]
 
 
-def bundle_faults(bundle: Path) -> list[str]:
-    """Say what `bioimageio.spec` has against the package of a bundle, if there is one."""
-    return faults(bundle / BIOIMAGEIO) if (bundle / BIOIMAGEIO).is_file() else []
-
-
 def _chosen(validation: Sequence[Pair], description: Description) -> Example:
     """The first picture with the most classes in it; noise where there are no pictures."""
     best, most = noise_example(description), 0
