@@ -1,15 +1,25 @@
-# make demo: the whole way on generated cells. make test: lint, types, tests. Both set up .venv first; test sets up
+# make demo: the whole way on generated cells. make docs: the site of the documents, into site/. make test: lint, types,
+# tests. Each sets up .venv first; test sets up
 # .venv-edge and .venv-openvino too, for the runtimes that have to do without TensorFlow, and .venv-serving for clients and
 # a server that want another protobuf than ours.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+# Of what pip says the newest line alone; its errors stay.
+ONE_LINE := while IFS= read -r line; do printf '\r\033[K%.76s' "$$line"; done; printf '\r\033[K'
 
-.PHONY: demo test format clean
+.PHONY: demo docs test format clean
 
 demo: $(VENV)/installed
-	$(BIN)/unet-tf demo --overwrite
+	@$(BIN)/unet-tf demo --overwrite
+	@echo "Open:   file://$(CURDIR)/runs/demo/report.html"
+
+docs: $(VENV)/installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open:   file://$(CURDIR)/site/index.html"
 
 test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $(VENV)-serving/installed
 	$(BIN)/ruff check .
@@ -22,15 +32,22 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-serving build *.egg-info
+	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-serving build site *.egg-info
 
 $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
-	$(PIP) install -c requirements.txt -e .
-	touch $@
+	@echo "Installing unet-tf and TensorFlow into $(VENV): about 2 GB, a few minutes."
+	@$(PIP) install -c requirements.txt -e . | { $(ONE_LINE); }
+	@touch $@
+
+$(VENV)/installed-docs: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
+	@echo "Installing unet-tf and what builds its documents into $(VENV)."
+	@$(PIP) install -c requirements.txt -e '.[docs]' | { $(ONE_LINE); }
+	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-test: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
-	$(PIP) install -c requirements.txt -e '.[test]'
-	touch $@ $(VENV)/installed
+	@echo "Installing unet-tf and what its tests need into $(VENV): about 4 GB, some minutes."
+	@$(PIP) install -c requirements.txt -e '.[test]' | { $(ONE_LINE); }
+	@touch $@ $(VENV)/installed $(VENV)/installed-docs
 
 $(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)-edge
