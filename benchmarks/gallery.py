@@ -26,11 +26,11 @@ COUNTS = {"train": 24, "val": 4, "test": 8}
 SEED = 2015
 SETTINGS = {"epochs": 3, "steps_per_epoch": 50, "base_filters": 12, "depth": 3, "tile": 128, "batch_size": 4}
 WORDS = {
-    "cells": "Nuclei that touch: in the masks one pixel of background parts them, and the paper's border weights teach it.",
-    "membranes": "Membranes between cells, as in sections under the electron microscope; the class in question is the thin one.",
+    "cells": "Nuclei that touch: one pixel of background parts them, and the paper's border weights teach it.",
+    "membranes": "Membranes between cells, as the electron microscope shows them: the background is the thin class.",
     "roads": "Roads between fields and roofs that have the roads' grey.",
     "vessels": "Vessels that branch down to one pixel, of low contrast at their ends.",
-    "cracks": "Cracks: a percent of the pixels, on ground with stains and grain.",
+    "cracks": "Cracks: a few percent of the pixels at most, on a wall with stains and pores.",
     "crops": "Three classes by colour masks: soil, crop in rows, weed between; both plants are green.",
 }
 
@@ -76,21 +76,24 @@ def draw(run: unet_tf.Run, result, kind: str) -> None:
 def page(records: dict[str, dict]) -> str:
     """The Markdown of the page."""
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in SETTINGS.items())
+    steps = SETTINGS["epochs"] * SETTINGS["steps_per_epoch"]
     counts = ", ".join(f'"{name}": {count}' for name, count in COUNTS.items())
     lines = [
         "# Gallery",
         "",
-        "Six kinds of pictures that the package generates with their truth, so that everybody has the same data and nobody's",
-        f"pictures are shown. Each was learnt in {SETTINGS['epochs'] * SETTINGS['steps_per_epoch']} steps on two cores that other",
-        f"work shared ({platform.machine()}, no GPU, {date.today()}), from {COUNTS['train']} pictures of 256x256 px; scores are of "
-        f"{COUNTS['test']} others",
-        "that no training has seen. So short a training shows that the way works, and not what a net can reach.",
+        "Six kinds of pictures that the package generates with their truth, so that everybody has the same data and",
+        f"nobody's pictures are shown. Each was learnt in {steps} steps on two cores that other work shared",
+        f"({platform.machine()}, no GPU, {date.today()}), from {COUNTS['train']} pictures of 256x256 px; scores are",
+        f"of {COUNTS['test']} others that no training has seen. So short a training shows that the way works, and not",
+        "what a net can reach.",
         "",
-        "From left to right: image, prediction, truth, mistakes (the colours of the report) of the file in the middle of the ranks.",
+        "From left to right: image, prediction, truth, mistakes (in the colours of the report) of the middle file",
+        "by rank.",
         "Reproduce all by `python benchmarks/gallery.py --out runs/gallery`, which writes this page.",
         "",
     ]
     for kind, record in records.items():
+        generate = f'import unet_tf; unet_tf.write_synthetic("{kind}", "{kind}", {{{counts}}}, seed={SEED})'
         classes = ", ".join(f"{name} {value:.3f}" for name, value in record["iou"].items())
         lines += [
             f"## {kind.capitalize()}",
@@ -102,7 +105,7 @@ def page(records: dict[str, dict]) -> str:
             f"Mean IoU **{record['mean_iou']:.3f}** ({classes}) after {record['seconds']} s.",
             "",
             "```sh",
-            f"python -c 'import unet_tf; unet_tf.write_synthetic(\"{kind}\", \"{kind}\", {{{counts}}}, seed={SEED})'",
+            f"python -c '{generate}'",
             f"unet-tf train {kind}/ --out runs/{kind} {flags}",
             f"unet-tf evaluate runs/{kind} {kind}/",
             "```",

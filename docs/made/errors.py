@@ -24,9 +24,9 @@ ROOMS = {
 """Room -> the heading of its messages, in the order of the way; the others come under "Else"."""
 HEAD = """# Errors and remedies
 
-Each message of the package states the rule, what was received, and what to do; this page is read off the code as the site
-is built, so that it holds all of them. ‹Such words› stand for what the message fills in. Search for the words of yours that are
-no names or numbers. Pictures that show what went wrong, and not a message, have [a page of their own](failures.md).
+Each message of the package states the rule, what was received, and what to do; this page is read off the code as the
+site is built, so that it holds all of them. ‹Such words› stand for what the message fills in. Search for the words of
+yours that are no names or numbers. What goes wrong without a message has [a page of pictures](failures.md).
 """
 
 
@@ -99,6 +99,8 @@ def _name(node: ast.expr) -> str:
             return name.replace("_", " ")
         case ast.Call(func=ast.Attribute(attr="join"), args=[inner, *_]):
             return _name(inner)
+        case ast.Call(func=ast.Name(id="map"), args=[_, mapped]):
+            return _name(mapped)
         case ast.Call(args=[first, *_]):
             return _name(first)
         case ast.Call(func=func):

@@ -11,7 +11,7 @@ import verbs
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/*.md", "export/*/README.md", "export/*/*.*", "notebooks/*.ipynb", "LICENSE")
+COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "benchmarks/*.*", "export/*/*.*", "notebooks/*.ipynb")
 """Files of the repository that documents link to and the site holds too, by the paths that they have there."""
 COMING = ("bioimageio.md", "browser.md", "edge.md", "engines.md", "exports.md", "hub.md", "onnx.md")
 """Pages that the navigation knows before they are written."""

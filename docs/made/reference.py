@@ -6,7 +6,7 @@ from pathlib import Path
 FACE = Path(__file__).parents[2] / "unet_tf" / "__init__.pyi"
 THEMES = {
     "The net, its loss and its sizes": ("net", "geometry", "model", "labels"),
-    "Pictures, masks, tiles": ("data", "data", "annotations", "planning"),
+    "Pictures, masks, annotations": ("data", "data", "annotations", "planning"),
     "Training": ("training", "training", "config", "run", "demonstration"),
     "Prediction": ("prediction", "prediction"),
     "Scores": ("scores", "evaluation"),
@@ -17,7 +17,6 @@ THEMES = {
     "Errors": ("exceptions", "errors"),
 }
 """Title -> name of the page, and the rooms of the package whose public names it holds."""
-FURTHER = {"serving": (), "prediction": ()}
 LEFT_OUT = {"version"}
 
 
@@ -45,7 +44,9 @@ def pages() -> dict[str, str]:
     names = public()
     strangers = names.keys() - {room for _, *rooms in THEMES.values() for room in rooms}
     if strangers:
-        raise KeyError(f"Rooms with public names need a theme in docs/made/reference.py: {', '.join(sorted(strangers))}.")
+        raise KeyError(
+            f"Rooms with public names need a theme in {Path(__file__).name}: {', '.join(sorted(strangers))}."
+        )
     return {f"api/{name}.md": _page(title, rooms, names) for title, (name, *rooms) in THEMES.items()}
 
 

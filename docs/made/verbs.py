@@ -11,11 +11,11 @@ FURTHER = {
     "demo": "[Getting started](../start.md)",
     "check": "[Masks](../masks.md), [folders that are understood](../layouts.md), [channels](../channels.md)",
     "import": "[Annotations in](../annotations.md), [the loop](../annotate.md)",
-    "train": "[Training](../training.md), [what fails](../failures.md), [channels](../channels.md), [objects](../objects.md)",
+    "train": "[Training](../training.md), [what fails](../failures.md), [channels](../channels.md)",
     "crossval": "[Folds together](../folds.md)",
     "evaluate": "[What the scores mean](../scores.md), [how sure a net may be](../calibration.md)",
     "compare": "[What the scores mean](../scores.md)",
-    "predict": "[Prediction](../predicting.md), [maps](../maps.md), [polygons](../polygons.md), [scaling](../scaling.md)",
+    "predict": "[Prediction](../predicting.md), [maps](../maps.md), [polygons](../polygons.md)",
     "suggest": "[How sure a net may be](../calibration.md), [the loop](../annotate.md)",
     "export": "[Bundles](../exporting.md), [deploying](../deploying.md)",
     "verify": "[Bundles](../exporting.md)",
@@ -24,7 +24,7 @@ FURTHER = {
 """Verb -> the pages that explain it."""
 
 
-KINDS = {Path: "path", int: "number", float: "number", list[str]: "text, again and again", list[Path]: "path, again and again"}
+KINDS = {Path: "path", int: "number", float: "number", list[str]: "text, also again", list[Path]: "path, also again"}
 """Type of an option -> the word for what it takes."""
 
 
