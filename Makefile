@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHELL := bash
 .SHELLFLAGS := -o pipefail -ec
-# Of what pip says the newest line alone; its errors stay.
-ONE_LINE := while IFS= read -r line; do printf '\r\033[K%.76s' "$$line"; done; printf '\r\033[K'
+# Of what pip says the newest line alone, on a terminal; all of it is in pip.log, and the end is shown where it fails.
+ONE_LINE := if [ -t 1 ]; then while IFS= read -r line; do printf '\r\033[K%.76s' "$$line"; done; printf '\r\033[K'; else cat > /dev/null; fi
+install = $(PIP) install -c requirements.txt -e $(1) 2>&1 | tee $(VENV)/pip.log | { $(ONE_LINE); } || { tail -n 40 $(VENV)/pip.log; exit 1; }
 
 .PHONY: demo docs test format clean
 
@@ -36,17 +37,17 @@ clean:
 
 $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	@echo "Installing unet-tf and TensorFlow into $(VENV): about 2 GB, a few minutes."
-	@$(PIP) install -c requirements.txt -e . | { $(ONE_LINE); }
+	@$(call install,.)
 	@touch $@
 
 $(VENV)/installed-docs: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	@echo "Installing unet-tf and what builds its documents into $(VENV)."
-	@$(PIP) install -c requirements.txt -e '.[docs]' | { $(ONE_LINE); }
+	@$(call install,'.[docs]')
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-test: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
 	@echo "Installing unet-tf and what its tests need into $(VENV): about 4 GB, some minutes."
-	@$(PIP) install -c requirements.txt -e '.[test]' | { $(ONE_LINE); }
+	@$(call install,'.[test]')
 	@touch $@ $(VENV)/installed $(VENV)/installed-docs
 
 $(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python

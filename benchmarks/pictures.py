@@ -145,14 +145,22 @@ def leak(out: Path):
 
 
 def collapsed(out: Path):
-    """Cracks by the cross-entropy alone, and with the Dice loss, after as many steps."""
+    """Cracks by the cross-entropy alone and with the Dice loss, after 24 steps and after 75."""
     folder = data(out, "cracks")
     image, mask = test_file(folder)
-    course = {"steps_per_epoch": 14, "rare_share": 0.0}
-    plain = fit(folder, out / "runs" / "plain", loss="crossentropy", **course)
-    dice = fit(folder, out / "runs" / "dice", **course | {"rare_share": 0.5})
-    save("failure_collapsed", image, unet_tf.predict(plain, image) * 255, unet_tf.predict(dice, image) * 255, mask)
-    return [unet_tf.evaluate(run, folder).scores["iou"].tolist() for run in (plain, dice)]
+    plain, dice = {"loss": "crossentropy", "rare_share": 0.0}, {"rare_share": 0.5}
+    runs = {
+        name: fit(folder, out / "runs" / name, steps_per_epoch=steps, **how)
+        for name, steps, how in (
+            ("plain24", 8, plain),
+            ("dice24", 8, dice),
+            ("plain75", 25, plain),
+            ("dice75", 25, dice),
+        )
+    }
+    early, late = (unet_tf.predict(runs[name], image) * 255 for name in ("plain24", "dice75"))
+    save("failure_collapsed", image, early, late, mask)
+    return {name: unet_tf.evaluate(run, folder).scores["iou"].round(3).tolist() for name, run in runs.items()}
 
 
 def rate(out: Path):

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,7 @@ COMMANDS = typer.main.get_command(app).commands
 NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\s*$")
 """Stands before a block that no test runs, with the reason."""
 
-sys.path.insert(0, str(DOCS / "made"))
+sys.path.append(str(DOCS / "made"))
 
 
 def blocks(page):
@@ -122,6 +123,32 @@ def f(sizes, file, least):
     page = errors.page()
     assert "is not a legal tile size for depth ‹depth›" in page
     assert page.count("\n- ") > 400
+
+
+def test_links_written_for_the_repository_become_those_of_the_site():
+    from hooks import within
+
+    assert (
+        within("[a](../benchmarks/predict.md#b) and [c](d.md)", "e.md") == "[a](benchmarks/predict.md#b) and [c](d.md)"
+    )
+    assert within("[a](docs/masks.md)", "CONTRIBUTING.md") == "[a](masks.md)"
+    assert within("[a](../../docs/masks.md)", "export/edge/README.md") == "[a](../../masks.md)"
+    assert within("[`a`](../LICENSE)", "e.md") == "[`a`](LICENSE)"
+    for kept in ("`[a](../b.md)`", "```\n[a](../b.md)\n```", "[a](https://b.c)", "[a](#b)"):
+        assert within(kept, "e.md") == kept
+
+
+def test_formulas_are_drawn_and_dollars_of_shells_are_not():
+    import formulas
+
+    page = types.SimpleNamespace(meta={"math": True})
+    words = formulas.aside("$x_1$ and\n\n$$ a * b $$\n\n`$HOME $b$` costs $5", page)
+    assert words == "formula0elumrof and\n\nformula1elumrof\n\n`$HOME $b$` costs $5"
+    assert formulas.back("<p>formula0elumrof</p>", page).startswith(
+        '<p><math xmlns="http://www.w3.org/1998/Math/MathML"'
+    )
+    other = types.SimpleNamespace(meta={})
+    assert formulas.aside("$x$", other) == "$x$"
 
 
 def test_search_works_from_a_file_and_nothing_is_asked_of_a_server(site, browser):

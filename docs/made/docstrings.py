@@ -1,4 +1,4 @@
-"""What mkdocstrings reads of a docstring: a section "Example:" is one, as "Examples:" is, so that doctests are code."""
+"""What mkdocstrings reads of a docstring: "Example:" is a section, so that doctests are code, and no line a heading."""
 
 import re
 
@@ -9,6 +9,7 @@ class Examples(griffe.Extension):
     """Call sections as griffe does."""
 
     def on_object(self, *, obj: griffe.Object, loader: griffe.GriffeLoader, **_: object) -> None:
-        """Rename the sections of an object's docstring."""
+        """Change an object's docstring."""
         if obj.docstring:
-            obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.M)
+            words = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.M)
+            obj.docstring.value = re.sub(r"^( *)#", r"\1\\#", words, flags=re.M)

@@ -14,7 +14,7 @@ THEMES = {
     "Serving": ("serving", "serving"),
     "Figures": ("figures", "figures"),
     "Generated pictures": ("synthetic", "synthetic"),
-    "Errors": ("exceptions", "errors"),
+    "Exceptions": ("exceptions", "errors"),
 }
 """Title -> name of the page, and the rooms of the package whose public names it holds."""
 LEFT_OUT = {"version"}
