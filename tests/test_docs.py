@@ -143,7 +143,7 @@ def test_formulas_are_drawn_and_dollars_of_shells_are_not():
 
     page = types.SimpleNamespace(meta={"math": True})
     words = formulas.aside("$x_1$ and\n\n$$ a * b $$\n\n`$HOME $b$` costs $5", page)
-    assert words == "formula0elumrof and\n\nformula1elumrof\n\n`$HOME $b$` costs $5"
+    assert words == "formula1elumrof and\n\nformula0elumrof\n\n`$HOME $b$` costs $5"
     assert formulas.back("<p>formula0elumrof</p>", page).startswith(
         '<p><math xmlns="http://www.w3.org/1998/Math/MathML"'
     )
