@@ -151,6 +151,25 @@ def test_formulas_are_drawn_and_dollars_of_shells_are_not():
     assert formulas.aside("$x$", other) == "$x$"
 
 
+def test_a_notebook_becomes_a_page_with_its_outputs_and_without_badges():
+    import notebooks
+
+    outputs = [
+        {"output_type": "stream", "name": "stderr", "text": ["I0000 a device"]},
+        {"output_type": "stream", "name": "stdout", "text": ["3\n"]},
+        {"data": {"image/png": "aGk=\n", "text/plain": ["<Figure>"]}},
+        {"data": {"text/plain": "<Figure size 1x1>"}},
+    ]
+    cells = [
+        {"cell_type": "markdown", "source": ["# A\n", "[![b](https://c.d/e.svg)](https://c.d) words"]},
+        {"cell_type": "code", "source": ["print(3)"], "outputs": outputs},
+        {"cell_type": "code", "source": [], "outputs": []},
+    ]
+    image = '<img alt="output" src="data:image/png;base64,aGk=">'
+    page = f"# A\n words\n\n```python\nprint(3)\n```\n\n```text\n3\n```\n\n{image}\n"
+    assert notebooks.markdown({"cells": cells}) == page
+
+
 def test_search_works_from_a_file_and_nothing_is_asked_of_a_server(site, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     asked, said = [], []

@@ -10,6 +10,8 @@ import reference
 import verbs
 from mkdocs.structure.files import File
 
+import notebooks
+
 ROOT = Path(__file__).parents[2]
 COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "benchmarks/*.*", "export/*/*.*", "notebooks/*.ipynb")
 """Files of the repository that documents link to and the site holds too, by the paths that they have there."""
@@ -19,12 +21,16 @@ COMING = ("bioimageio.md", "browser.md", "edge.md", "engines.md", "exports.md", 
 
 def made() -> dict[str, str]:
     """Each page that is made of the code, by its address."""
-    return verbs.pages() | reference.pages() | {"errors.md": errors.page()}
+    return verbs.pages() | reference.pages() | notebooks.pages() | {"errors.md": errors.page()}
 
 
 def on_config(config):
-    """Put the pages of verbs and of the API into the navigation."""
-    sections = {"Commands": verbs.navigation(), "Python": reference.navigation()}
+    """Put the pages that are made into the navigation."""
+    sections = {
+        "Commands": verbs.navigation(),
+        "Python": reference.navigation(),
+        "Notebooks": notebooks.navigation(),
+    }
     config.nav = _filled(config.nav, sections)
     return config
 
@@ -57,7 +63,7 @@ def copied() -> list[str]:
 
 def within(markdown: str, address: str) -> str:
     """A page whose links, written for the repository, are those of the site, where docs/ is the root."""
-    outside = (ROOT / address).exists() and not (ROOT / "docs" / address).exists()
+    outside = not (ROOT / "docs" / address).exists() and any((ROOT / address).parent.glob(f"{Path(address).stem}.*"))
     here = posixpath.dirname(address if outside else f"docs/{address}")
 
     def turned(match: re.Match) -> str:
