@@ -106,6 +106,14 @@ def test_every_public_name_and_option_has_its_place(site):
         assert [name for name in options if name.startswith("-") and f"<code>{name}</code>" not in page] == [], verb
 
 
+def test_a_room_whose_public_names_have_no_theme_is_named(monkeypatch):
+    import reference
+
+    monkeypatch.delitem(reference.THEMES, "Figures")
+    with pytest.raises(KeyError, match=r"need a theme in reference.py: figures\."):
+        reference.pages()
+
+
 def test_the_page_of_errors_has_what_is_refused_and_what_is_warned_of():
     import errors
 
