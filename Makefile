@@ -1,7 +1,6 @@
 # make demo: the whole way on generated cells. make docs: the site of the documents, into site/. make test: lint, types,
-# tests. Each sets up .venv first; test sets up
-# .venv-edge and .venv-openvino too, for the runtimes that have to do without TensorFlow, and .venv-serving for clients and
-# a server that want another protobuf than ours.
+# tests. Each sets up .venv first; test sets up .venv-edge and .venv-openvino too, for the runtimes that have to do
+# without TensorFlow, and .venv-serving for clients and a server that want another protobuf than ours.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -243,6 +243,7 @@ def test_what_else_a_shell_block_calls_exists_or_says_why_it_is_not_run(page):
                 "unet-tf": True,
                 "pip": rest[:1] == ["install"],
                 "make": set(rest) <= targets,
+                "cp": True,
                 "python": rest[:1] == ["-c"] or rest[:2] == ["-m", "unet_tf.edge"] or (ROOT / rest[0]).is_file(),
             }
             assert known.get(program), (program, rest)
