@@ -283,14 +283,14 @@ def test_the_way_of_getting_started_leads_to_its_end(tmp_path, monkeypatch):
     assert [parts[1] for parts in steps] == "-c check train train evaluate predict export verify".split()
     for program, *rest in steps:
         if program == "python":
-            exec(rest[1].replace("24", "4").replace("4}", "2}"), {})
+            exec(rest[1].replace("24", "4").replace("})", "}, size=96)"), {})
             continue
         tiny = TINY if rest[0] == "train" and "--resume" not in rest else []
-        loose = ["--max-iou-drop", "1"] if rest[0] == "export" else []
+        loose = ["--max-iou-drop", "1", "--variants", "float32"] if rest[0] == "export" else []
         done = CliRunner().invoke(app, rest + tiny + loose, catch_exceptions=False)
         assert done.exit_code == 0, (rest, done.output)
-    assert len(list((tmp_path / "masks").glob("*.png"))) == 4  # two masks, two overlays
-    assert (tmp_path / "bundles" / "vessels" / "model_uint8.tflite").is_file()
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 8  # four masks, four overlays
+    assert (tmp_path / "bundles" / "vessels" / "model_float32.tflite").is_file()
 
 
 def test_the_lines_of_code_beside_the_formulas_are_those_of_the_code():
