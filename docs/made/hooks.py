@@ -30,6 +30,10 @@ def on_config(config):
         "Commands": verbs.navigation(),
         "Python": reference.navigation(),
         "Notebooks": notebooks.navigation(),
+        "Benchmarks": [
+            {path.stem.replace("_", " ").capitalize(): f"benchmarks/{path.name}"}
+            for path in sorted(ROOT.glob("benchmarks/*.md"))
+        ],
     }
     config.nav = _filled(config.nav, sections)
     return config
