@@ -1,16 +1,26 @@
-# make demo: the whole way on generated cells. make test: lint, types, tests. make notebooks: run the notebooks and store
-# what they show. All set up .venv first; test sets up .venv-edge and .venv-openvino too, for the runtimes that have to do
-# without TensorFlow, .venv-bioimageio for bioimageio.core, which wants an older pydantic than ours, and .venv-serving for
-# clients and a server that want another protobuf than ours.
+# make demo: the whole way on generated cells. make docs: the site of the documents, into site/. make test: lint, types,
+# tests. make notebooks: run the notebooks and store what they show. Each sets up .venv first; test sets up .venv-edge and
+# .venv-openvino too, for the runtimes that have to do without TensorFlow, .venv-bioimageio for bioimageio.core, which
+# wants an older pydantic than ours, and .venv-serving for clients and a server that want another protobuf than ours.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+# Of what pip says the newest line alone, on a terminal; all of it is in pip.log, and the end is shown where it fails.
+ONE_LINE := if [ -t 1 ]; then while IFS= read -r line; do printf '\r\033[K%.76s' "$$line"; done; printf '\r\033[K'; else cat > /dev/null; fi
+install = $(PIP) install -c requirements.txt -e $(1) 2>&1 | tee $(VENV)/pip.log | { $(ONE_LINE); } || { tail -n 40 $(VENV)/pip.log; exit 1; }
 
-.PHONY: demo test format notebooks clean
+.PHONY: demo docs test format notebooks clean
 
 demo: $(VENV)/installed
-	$(BIN)/unet-tf demo --overwrite
+	@$(BIN)/unet-tf demo --overwrite
+	@echo "Open:   file://$(CURDIR)/runs/demo/report.html"
+
+docs: $(VENV)/installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open:   file://$(CURDIR)/site/index.html"
 
 test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $(VENV)-bioimageio/installed $(VENV)-serving/installed
 	$(BIN)/ruff check .
@@ -26,15 +36,22 @@ notebooks: $(VENV)/installed-test
 	$(BIN)/python notebooks/store.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-bioimageio $(VENV)-serving build *.egg-info
+	rm -rf $(VENV) $(VENV)-edge $(VENV)-openvino $(VENV)-bioimageio $(VENV)-serving build site *.egg-info
 
 $(VENV)/installed: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
-	$(PIP) install -c requirements.txt -e .
-	touch $@
+	@echo "Installing unet-tf and TensorFlow into $(VENV): about 2 GB, a few minutes."
+	@$(call install,.)
+	@touch $@
+
+$(VENV)/installed-docs: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
+	@echo "Installing unet-tf and what builds its documents into $(VENV)."
+	@$(call install,'.[docs]')
+	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-test: setup.cfg pyproject.toml requirements.txt | $(BIN)/python
-	$(PIP) install -c requirements.txt -e '.[test]'
-	touch $@ $(VENV)/installed
+	@echo "Installing unet-tf and what its tests need into $(VENV): about 4 GB, some minutes."
+	@$(call install,'.[test]')
+	@touch $@ $(VENV)/installed $(VENV)/installed-docs
 
 $(VENV)-edge/installed: setup.cfg requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)-edge
