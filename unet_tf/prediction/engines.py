@@ -257,12 +257,15 @@ class ONNXRuntime(_Graphs):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # memory is given back after each window
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others compute meanwhile
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def _run(self, loaded: Any, window: NDArray[np.float32]) -> Sequence[NDArray]:
-        return list(loaded.run(None, {IMAGE: window}))
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")  # given back after each window
+        return list(loaded.run(None, {IMAGE: window}, options))
 
 
 @functools.cache
