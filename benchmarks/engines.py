@@ -16,7 +16,7 @@ from contenders import Worker, print_machine, print_table, print_text, spread
 from predict import PRECISIONS, write_images
 
 ENGINES = "tensorflow", "openvino", "onnxruntime"
-CHECKED = 1024
+CHECKED = 512
 """Side of the image by which probabilities are compared."""
 
 
