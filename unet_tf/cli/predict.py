@@ -28,7 +28,7 @@ SERVER = "A net that is served"
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
     "unet-tf predict runs/cells scans/ 'more/*.tif' --out masks/ --overlay --instances --min-area 20\n\n"
     "unet-tf predict runs/cells scans/ --out masks/ --polygons geojson,labelme --min-area 20 --simplify 0.7\n\n"
-    "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB\n\n"
+    "unet-tf predict runs/cells slide.zarr --out masks.zarr --memory 4GB --engine auto\n\n"
     "unet-tf predict runs/folds scans/ --out masks/  (the mean of the nets of a cross-validation)\n\n"
     "unet-tf predict runs/roofs scene.tif --out roofs.tif  (a GeoTIFF of any size to a map that lies on it)\n\n"
     "unet-tf predict runs/cells slide.zarr --out masks.zarr --shard 3/8\n\n"
@@ -99,6 +99,13 @@ def predict(
         ),
     ] = False,
     threshold: Threshold = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What computes: tensorflow, openvino, onnxruntime (extras of these names), or auto, what was measured "
+            "fastest on such a processor, of what is installed."
+        ),
+    ] = "tensorflow",
     overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
     shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
     scheduler: Annotated[
@@ -162,6 +169,7 @@ def predict(
         here = {
             "--memory": memory, "--tta": tta != "none", "--shard": shard, "--scheduler": scheduler, "--axes": axes,
             "--chunk": chunk, "--uncertainty": uncertainty, "--threshold": threshold,
+            "--engine": engine != "tensorflow",
         }  # fmt: skip
         _refuse_with_server([name for name, value in here.items() if value], out)
         asked = {"version": model_version, "label": label, "timeout": timeout, "retries": retries, "bundle": bundle}
@@ -176,63 +184,94 @@ def predict(
     if model_version is not None or label or bundle:
         raise InputError("--model-version, --label and --bundle are for a net that is served: give --server URL.")
     quiet_tensorflow()
+    from unet_tf.data.pictures import TIFF
+
+    shared: dict[str, Any] = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler}
+    shared |= {"overwrite": overwrite, "threshold": threshold, "engine": engine}
+    extras |= {"min_area": min_area, "uncertainty": uncertainty}
+    if out.suffix.lower() in (".zarr", *TIFF):
+        _predict_large(run, inputs, out, axes, chunk, extras, shared)
+    elif axes or chunk:
+        raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
+    else:
+        _predict_pictures(run, inputs, out, extras | shared)
+
+
+def _predict_pictures(run: str, inputs: list[str], out: Path, settings: dict[str, Any]) -> None:
+    """Predict picture files into a folder of masks."""
+    import unet_tf
+
+    with show_log(), working(AGAIN) as bars:
+        counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles")}
+        outcome = unet_tf.predict_files(run, inputs, out, on_pixels=bars.count_pixels, **counters, **settings)
+    print_outcome(outcome, out, bars.speed)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _predict_large(
+    run: str,
+    inputs: list[str],
+    out: Path,
+    axes: str | None,
+    chunk: int | None,
+    extras: dict[str, Any],
+    shared: dict[str, Any],
+) -> None:
+    """Predict one array or map of any size, and what is wanted of its objects."""
     import unet_tf
     from unet_tf.data.pictures import TIFF
     from unet_tf.prediction.large import stored_nodata
     from unet_tf.prediction.large_objects import number_objects
-    from unet_tf.prediction.large_polygons import KINDS, outline_objects
+    from unet_tf.prediction.large_polygons import outline_objects
     from unet_tf.prediction.maps import map_nodata
+
+    is_map = out.suffix.lower() in TIFF
+    kinds = _check_large(inputs, axes, extras, shared["shard"], is_map)
+    numbered = extras["instances"] or bool(kinds)
+    with show_log(), working(AGAIN) as bars:
+        counters: dict[str, Any] = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
+        if is_map:
+            unet_tf.predict_map(run, inputs[0], out, chunk, **shared, **counters)
+        else:
+            unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)
+        speed = bars.speed or "all of it was there"
+        count = number_objects(out, extras["min_area"], bars.counter("chunks numbered")) if numbered else 0
+        outlines = [outline_objects(out, one, extras["simplify"], bars.counter("chunks outlined")) for one in kinds]
+    if not out.exists():
+        console.print(f"The jobs that do the other chunks of {literal(str(out))} put it together; {speed}")
+        return
+    console.print(f"{'Map of class ids' if is_map else 'Class ids'}: {literal(str(out))}; {speed}")
+    if numbered:
+        beside = literal(str(out.with_name(f"{out.stem}_instances.zarr")))
+        console.print(f"Ids of {count:,} objects: {beside}, and {literal(out.stem)}_objects.csv")
+    for path in outlines:
+        console.print(f"Outlines: {literal(str(path))}")
+    print_nodata(inputs[:1], map_nodata(out) if is_map else stored_nodata(out))
+
+
+def _check_large(
+    inputs: list[str], axes: str | None, extras: dict[str, Any], shard: str | None, is_map: bool
+) -> tuple[str, ...]:
+    """The formats of outlines; raises InputError for what a map or an array has no place for."""
+    from unet_tf.prediction.large_polygons import KINDS
     from unet_tf.prediction.polygons import parse_polygons
 
-    shared: dict[str, Any] = {"memory": memory, "tta": tta, "shard": shard, "scheduler": scheduler}
-    shared |= {"overwrite": overwrite, "threshold": threshold}
-    is_map = out.suffix.lower() in TIFF
-    if is_map or out.suffix == ".zarr":
-        kinds = parse_polygons(polygons, simplify, subpixel)
-        if is_map and (len(inputs) > 1 or probabilities or overlay or instances or kinds or axes or uncertainty):
-            raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
-        if len(inputs) > 1 or probabilities or overlay or subpixel or uncertainty or set(kinds) - KINDS.keys():
-            raise InputError(
-                "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
-                f"and --polygons {' or '.join(KINDS)}."
-            )
-        if (instances or kinds) and shard is not None:
-            raise InputError(
-                "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "
-                "is done stays."
-            )
-        with show_log(), working(AGAIN) as bars:
-            counters = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
-            if is_map:
-                unet_tf.predict_map(run, inputs[0], out, chunk, **shared, **counters)  # type: ignore[arg-type]
-            else:
-                unet_tf.predict_large(run, inputs[0], out, axes, chunk, **shared, **counters)  # type: ignore[arg-type]
-            speed = bars.speed or "all of it was there"
-            if instances or kinds:
-                count = number_objects(out, min_area, bars.counter("chunks numbered"))
-            outlines = [outline_objects(out, kind, simplify, bars.counter("chunks outlined")) for kind in kinds]
-        if not out.exists():
-            console.print(f"The jobs that do the other chunks of {literal(str(out))} put it together; {speed}")
-            return
-        console.print(f"{'Map of class ids' if is_map else 'Class ids'}: {literal(str(out))}; {speed}")
-        if instances or kinds:
-            beside = literal(str(out.with_name(f"{out.stem}_instances.zarr")))
-            console.print(f"Ids of {count:,} objects: {beside}, and {literal(out.stem)}_objects.csv")
-        for path in outlines:
-            console.print(f"Outlines: {literal(str(path))}")
-        print_nodata(inputs[:1], map_nodata(out) if is_map else stored_nodata(out))
-        return
-    if axes or chunk:
-        raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
-    with show_log(), working(AGAIN) as bars:
-        shown: dict[str, Any] = {name: bars.counter(f"{name}s") for name in ("file", "tile")}
-        outcome = unet_tf.predict_files(
-            run, inputs, out, min_area=min_area, uncertainty=uncertainty, on_file=shown["file"], on_tile=shown["tile"],
-            on_pixels=bars.count_pixels, **extras, **shared,
-        )  # fmt: skip
-    print_outcome(outcome, out, bars.speed)
-    if outcome.failed:
-        raise typer.Exit(1)
+    kinds = tuple(parse_polygons(extras["polygons"], extras["simplify"], extras["subpixel"]))
+    pictures = extras["probabilities"] or extras["overlay"] or extras["uncertainty"]
+    if is_map and (len(inputs) > 1 or pictures or extras["instances"] or kinds or axes):
+        raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
+    if len(inputs) > 1 or pictures or extras["subpixel"] or set(kinds) - KINDS.keys():
+        raise InputError(
+            "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
+            f"and --polygons {' or '.join(KINDS)}."
+        )
+    if (extras["instances"] or kinds) and shard is not None:
+        raise InputError(
+            "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "
+            "is done stays."
+        )
+    return kinds
 
 
 @app.command(

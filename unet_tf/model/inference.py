@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -20,6 +22,32 @@ BYTES_A_FILTER = {"float32": 23.5, "bfloat16": 18.5, "float16": 18.5}
 64 and tiles of 1000 to 4000 px, where the process as a whole stays within 12 % of it."""
 MOST_VALUES = 2**31 - 1
 """Values that one array may hold: TensorFlow's kernels count them by 32 bits."""
+
+
+class Runtime(Protocol):
+    """What computes a folded net, or each of several.
+
+    Attributes:
+        name: of the library, and of the type it computes in where that is a choice.
+        bytes_a_filter: as `BYTES_A_FILTER`.
+    """
+
+    name: str
+    bytes_a_filter: float
+
+    def label(self, window: NDArray[np.float32]) -> tuple[NDArray[np.uint8], bool]:
+        """(1, h, w, C) -> ids of the most probable classes of a net alone, (1, ...), and whether logits are finite."""
+
+    def probabilities(
+        self, number: int, window: NDArray[np.float32], temperature: float
+    ) -> tuple[NDArray[np.float32], bool]:
+        """(1, h, w, C) -> probabilities of a net by its number, (1, ..., num_classes), and whether all is finite.
+
+        The temperature is that of a net alone; those of several have theirs.
+        """
+
+    def refresh(self) -> None:
+        """The weights of the model may have changed."""
 
 
 class Network:
@@ -40,6 +68,8 @@ class Network:
         channels: of its images.
         num_classes: channels of the logits.
         model: the folded copy.
+        count: number of nets.
+        runtime: what computes it: TensorFlow, or another one (`unet_tf.prediction.engines`).
 
     Raises:
         InputError: the model is not such a U-Net.
@@ -50,29 +80,32 @@ class Network:
         self.geometry = geometry_of(model)
         *self.sizes, self.channels = model.input_shape[1:]
         self.num_classes: int = model.output_shape[-1]
-        net = self.model = folded(model)
-        signature = [tf.TensorSpec((1, *self.sizes, self.channels), tf.float32)]  # one graph for all sizes
-        parts = parts_of(net)
-
-        @tf.function(input_signature=signature)
-        def label(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            logits = net(window, training=False)
-            ids = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
-            return ids, tf.reduce_all(tf.math.is_finite(logits))
-
-        def believing(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-            several = bool(nets_of(model))
-
-            @tf.function(input_signature=[*signature, tf.TensorSpec((), tf.float32)])
-            def probabilities(window: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                found = model(window, training=False)
-                return found if several else tf.nn.softmax(found / temperature), tf.reduce_all(tf.math.is_finite(found))
-
-            return probabilities
-
-        self._label = None if parts else label
-        self._probabilities = [believing(model) for model in parts or [net]]
+        self.model = folded(model)
+        self.count = len(members_of(self.model)) or 1
+        self.runtime: Runtime = TensorFlow(self.model)
         self._features: Callable[[tf.Tensor], tf.Tensor] | None = None
+        self._by = {TensorFlow.name: self}
+
+    def by(self, name: str, make: Callable[[keras.Model], Runtime] | None = None) -> Network:
+        """The same net, computed by another runtime, which is made once.
+
+        Args:
+            name: of the runtime.
+            make: makes it of the folded model; None for TensorFlow.
+        """
+        found = self._by.get(name)
+        if found is None:
+            found = copy(self)
+            found.runtime = TensorFlow(self.model) if make is None else make(self.model)
+            self._by[name] = found
+        found.temperature = self.temperature
+        return found
+
+    def take(self, model: keras.Model) -> None:
+        """Take the weights of the model again, which may have learnt meanwhile."""
+        fold_weights(model, self.model)
+        for network in self._by.values():
+            network.runtime.refresh()
 
     def label(self, window: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(h, w, C) normalised pixels -> (h - shrink, w - shrink) ids of the most probable classes.
@@ -80,9 +113,9 @@ class Network:
         Raises:
             InputError: the net gives what is not finite, of which no class is the most probable.
         """
-        if self._label is None:
+        if self.count > 1:
             return self.probabilities(window).argmax(-1).astype(np.uint8)
-        return self._checked(*self._label(tf.constant(window[None])))
+        return _checked(*self.runtime.label(window[None]))[0]
 
     def probabilities(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """(h, w, C) normalised pixels -> (h - shrink, w - shrink, num_classes) probabilities.
@@ -95,13 +128,8 @@ class Network:
 
     def each(self, window: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """The probabilities of each net, one after the other, as `probabilities` gives their mean."""
-        given = tf.constant(window[None]), tf.constant(self.temperature, tf.float32)
-        return (self._checked(*one(*given)) for one in self._probabilities)
-
-    @property
-    def count(self) -> int:
-        """Number of nets."""
-        return len(self._probabilities)
+        found = (self.runtime.probabilities(i, window[None], self.temperature) for i in range(self.count))
+        return (_checked(*one)[0] for one in found)
 
     def features(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """(h, w, C) normalised pixels -> (F,) mean over the deepest level; of several nets, over that of the first."""
@@ -115,15 +143,6 @@ class Network:
             )
         return self._features(tf.constant(window[None])).numpy()
 
-    @staticmethod
-    def _checked(found: tf.Tensor, finite: tf.Tensor) -> NDArray:
-        if not finite.numpy():
-            raise InputError(
-                "A net must give finite values; this one gives NaN or infinity. Train it again, with a lower "
-                "--learning-rate or in float32."
-            )
-        return found.numpy()[0]
-
     def memory_needed(self, pixels: int) -> int:
         """Estimate the bytes that predicting a window of so many pixels takes beside the net itself, on a CPU."""
         return int(pixels * self._bytes_a_pixel)
@@ -133,18 +152,75 @@ class Network:
         return min(int(memory / self._bytes_a_pixel), MOST_VALUES // (2 * self._filters))
 
     @property
-    def _first(self) -> keras.Layer:
-        """The first convolution, by which the memory of a net is known."""
-        return (nets_of(self.model) or [self.model])[0].get_layer("down0_conv1")
+    def dtype(self) -> str:
+        """The type that the net was made to compute in."""
+        return str(first_convolution(self.model).compute_dtype)
 
     @property
     def _filters(self) -> int:
-        return self._first.filters
+        return first_convolution(self.model).filters
 
     @property
     def _bytes_a_pixel(self) -> float:
-        each = BYTES_A_FILTER[self._first.compute_dtype]
-        return each * self._filters + 12 * self.channels + 6 * self.num_classes
+        return self.runtime.bytes_a_filter * self._filters + 12 * self.channels + 6 * self.num_classes
+
+
+def _checked(found: NDArray, finite: bool) -> NDArray:
+    if not finite:
+        raise InputError(
+            "A net must give finite values; this one gives NaN or infinity. Train it again, with a lower "
+            "--learning-rate or in float32."
+        )
+    return found
+
+
+class TensorFlow:
+    """The runtime that trained the net: one graph for all sizes."""
+
+    name = "tensorflow"
+
+    def __init__(self, model: keras.Model) -> None:
+        self.bytes_a_filter = BYTES_A_FILTER[first_convolution(model).compute_dtype]
+        signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)]
+
+        @tf.function(input_signature=signature)
+        def label(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = model(window, training=False)
+            ids = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
+            return ids, tf.reduce_all(tf.math.is_finite(logits))
+
+        def believing(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+            several = bool(nets_of(model))
+
+            @tf.function(input_signature=[*signature, tf.TensorSpec((), tf.float32)])
+            def probabilities(window: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                found = model(window, training=False)
+                return found if several else tf.nn.softmax(found / temperature), tf.reduce_all(tf.math.is_finite(found))
+
+            return probabilities
+
+        self._label = label
+        self._probabilities = [believing(one) for one in parts_of(model) or [model]]
+
+    def label(self, window: NDArray[np.float32]) -> tuple[NDArray[np.uint8], bool]:
+        """See `Runtime.label`."""
+        ids, finite = self._label(tf.constant(window))
+        return ids.numpy(), bool(finite)
+
+    def probabilities(
+        self, number: int, window: NDArray[np.float32], temperature: float
+    ) -> tuple[NDArray[np.float32], bool]:
+        """See `Runtime.probabilities`."""
+        found, finite = self._probabilities[number](tf.constant(window), tf.constant(temperature, tf.float32))
+        return found.numpy(), bool(finite)
+
+    def refresh(self) -> None:
+        """See `Runtime.refresh`; its graph reads the weights each time."""
+
+
+def first_convolution(model: keras.Model) -> keras.Layer:
+    """The first convolution of a net, or of the first of several: by it type and memory of a net are known."""
+    return (nets_of(model) or [model])[0].get_layer("down0_conv1")
 
 
 def folded(model: keras.Model) -> keras.Model:

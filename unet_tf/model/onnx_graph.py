@@ -22,7 +22,7 @@ OPSET, IR_VERSION = 17, 8
 """Of ONNX 1.12 (2022): what Fiji's engine, OpenCV and older runtimes read too."""
 MOST_BYTES = 2**31 - 1
 """That a file of protocol buffers may have."""
-IMAGE, MASK, PROBABILITIES = "image", "mask", "probabilities"
+IMAGE, MASK, PROBABILITIES, SUM = "image", "mask", "probabilities", "sum"
 """Names of the input and of the outputs."""
 
 
@@ -49,7 +49,8 @@ def onnx_graph(
         std: of each channel.
         nodata: raw values that stand for "no measurement" and count as the mean.
         size: height and width of the input, legal ones, then of one picture; None for any, each time.
-        outputs: which of the two, in order.
+        outputs: which of the two, in order; and `sum`, a scalar, the sum of the logits of a net, or of the
+            probabilities of an ensemble, which is finite where all of them are.
         metadata: words that the file carries, by name.
 
     Returns:
@@ -103,6 +104,8 @@ def onnx_graph(
         graph.add("Cast", label, out=MASK, to=onnx.TensorProto.UINT8)
     if PROBABILITIES in outputs:
         graph.add("Transpose", probabilities, out=PROBABILITIES, perm=[0, 2, 3, 1])
+    if SUM in outputs:
+        graph.add("ReduceSum", found, out=SUM, keepdims=0)
     shape: list[Any] = ["batch", "height", "width"] if size is None else [1, *size]
     out: list[Any] = ["batch", "height_out", "width_out"]
     if size is not None:
@@ -112,6 +115,7 @@ def onnx_graph(
     results = {
         MASK: helper.make_tensor_value_info(MASK, kinds.UINT8, out),
         PROBABILITIES: helper.make_tensor_value_info(PROBABILITIES, kinds.FLOAT, [*out, num_classes]),
+        SUM: helper.make_tensor_value_info(SUM, kinds.FLOAT, []),
     }
     made = helper.make_model(
         helper.make_graph(graph.nodes, "unet", given, [results[name] for name in outputs], graph.weights),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.errors import InputError
+from unet_tf.prediction.engines import TENSORFLOW, resolve
 from unet_tf.prediction.outputs import Call, Result, Wanted, predict_pictures
 from unet_tf.prediction.polygons import parse_polygons
 from unet_tf.prediction.predict import located, model_hash, predictor_for
@@ -46,6 +47,7 @@ def predict_files(
     subpixel: bool = False,
     uncertainty: bool = False,
     threshold: float | None = None,
+    engine: str = TENSORFLOW,
 ) -> Outcome:
     """Predict picture files into a folder of masks.
 
@@ -83,6 +85,7 @@ def predict_files(
             tiles, and of the nets of a cross-validation, NAME_spread.tif, how much of it is that these disagree
             (`unet_tf.prediction.uncertainty`).
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run.
+        engine: what computes: "tensorflow", "openvino", "onnxruntime" or "auto" (`unet_tf.predict`).
 
     Returns:
         How many pictures were predicted, how many were done before, and which could not be.
@@ -110,7 +113,7 @@ def predict_files(
     )
     processes = workers_of(scheduler)
     with stoppable():
-        call = _call(run, Path(out), wanted, memory, processes)
+        call = _call(run, Path(out), wanted, memory, processes, engine)
         found = find_pictures([inputs] if isinstance(inputs, str | Path) else inputs)
         pictures = pictures_of(found, call.channels)
         batches = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)][number - 1 :: of]
@@ -121,7 +124,9 @@ def predict_files(
         return fill(call, kind, pictures, mine, results, overwrite, (number, of), on_file, on_pixels)
 
 
-def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | None, processes: int) -> Call:
+def _call(
+    run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | None, processes: int, engine: str
+) -> Call:
     """What each process is told, once it is known that the settings can be used."""
     check_wanted(wanted, out)
     turns_of(wanted.tta)
@@ -129,11 +134,12 @@ def _call(run: Run | str | Path, out: Path, wanted: Wanted, memory: int | str | 
     net = str(located(run))
     model = model_hash(net)
     predictor = predictor_for(net, model).at(wanted.threshold)
+    engine = resolve(engine, predictor.network)
     spread = wanted.uncertainty and (wanted.tta != "none" or predictor.network.count > 1)
     wanted = replace(wanted, spread=spread, threshold=predictor.calibration.threshold)
-    predictor.pixels_within(budget)  # a damaged net and too little memory are said once, and now
+    predictor.by(engine).pixels_within(budget)  # a damaged net and too little memory are said once, and now
     shared = int(budget) if processes > 1 else memory
-    return Call(net, model, str(out.resolve()), wanted, shared, predictor.channels)
+    return Call(net, model, str(out.resolve()), wanted, shared, predictor.channels, engine)
 
 
 def _results(call: Call, left: list[str], scheduler: str | None, on_tile: Progress) -> Iterator[Result]:

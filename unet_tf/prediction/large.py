@@ -9,7 +9,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from unet_tf.data.nodata import nodata_of
 from unet_tf.data.volumes import Volume, count_planes, import_zarr, open_volume
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
+from unet_tf.prediction.engines import TENSORFLOW, resolve
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import state_of
 from unet_tf.prediction.predict import located, model_hash, predictor_for
@@ -40,7 +41,7 @@ CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
 CUT = "cut"
 """Of the settings of an array: how its run tells objects apart (`unet_tf.prediction.objects.cut_of`)."""
-OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN)}
+OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN), "engine": TENSORFLOW}
 """Settings of arrays and maps that were begun before there were these."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
@@ -61,6 +62,7 @@ class Job:
         call: a name that no other call has: a process keeps files open for one call alone.
         is_map: rasterio reads the image (`unet_tf.data.maps`).
         threshold: of two classes; None for that of the run.
+        engine: that computes, as `unet_tf.prediction.engines.resolve` gives it.
     """
 
     net: str
@@ -73,6 +75,7 @@ class Job:
     call: str
     is_map: bool = False
     threshold: float | None = None
+    engine: str = TENSORFLOW
 
 
 def predict_large(
@@ -90,6 +93,7 @@ def predict_large(
     on_chunk: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
     threshold: float | None = None,
+    engine: str = TENSORFLOW,
 ) -> Path:
     """Predict an image of any size into a zarr array of class ids, chunk by chunk.
 
@@ -115,6 +119,7 @@ def predict_large(
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
         on_pixels: called with the pixels of each chunk that was predicted.
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run.
+        engine: what computes: "tensorflow", "openvino", "onnxruntime" or "auto" (`unet_tf.predict`).
 
     Returns:
         `out`.
@@ -158,13 +163,13 @@ def predict_large(
     with stoppable():
         turns_of(tta)
         budget = memory_budget(memory) / workers_of(scheduler)
-        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map, threshold)
+        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map, threshold).by(engine)
         _begin(source, target, chunk, budget, overwrite)
         with held(target):
             stored = stored_settings(target, source.settings(), chunk)  # of another job, where that was faster
             tile, call = tuple(stored["tile"]), uuid.uuid4().hex
             files = str(net), source.model, str(source.image), axes, str(target)
-            job = Job(*files, tta, tile, call, is_map, source.calibration["threshold"])
+            job = Job(*files, tta, tile, call, is_map, source.calibration["threshold"], source.engine)
             opened = _opened(job)
             mine = range(number - 1, len(opened), of)
             if scheduler is None:
@@ -209,7 +214,7 @@ class Opened:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.predictor = predictor_for(job.net, job.model).at(job.threshold)
+        self.predictor = predictor_for(job.net, job.model).by(job.engine).at(job.threshold)
         if job.is_map:
             self.volume = open_map(job.image, _means_of_file(self.predictor))
         else:
@@ -277,6 +282,7 @@ class Source:
         tta: "none", or turned tiles that are averaged.
         is_map: rasterio reads the image.
         threshold: of two classes; None for that of the run.
+        engine: that computes, as `unet_tf.prediction.engines.resolve` gives it.
     """
 
     net: Path
@@ -286,13 +292,27 @@ class Source:
     tta: str
     is_map: bool = False
     threshold: float | None = None
+    engine: str = TENSORFLOW
+
+    def by(self, engine: str) -> Source:
+        """The same, computed by an engine.
+
+        Raises:
+            InputError: there is none of that name, or its package is missing.
+        """
+        return replace(self, engine=resolve(engine, self.predictor.network))
+
+    @property
+    def predictor(self) -> Predictor:
+        """The net, which stays loaded."""
+        return predictor_for(str(self.net), self.model).by(self.engine)
 
     @functools.cached_property
     def volume(self) -> Volume:
         """The image, opened."""
         if self.is_map:
             return open_map(self.image)
-        return open_volume(self.image, self.axes, channels_of_files(predictor_for(str(self.net), self.model)))
+        return open_volume(self.image, self.axes, channels_of_files(self.predictor))
 
     def settings(self) -> dict[str, Any]:
         """Give what an output must have been made with to be gone on with."""
@@ -302,6 +322,7 @@ class Source:
             "axes": list(self.volume.axes),
             "model": self.model,
             "tta": self.tta,
+            "engine": self.engine,
             **self.calibration,
             **self._cut(),
         } | ({"state": state_of(self.image)} if self.image.is_file() else {})
@@ -309,11 +330,11 @@ class Source:
     @functools.cached_property
     def calibration(self) -> dict[str, float]:
         """Temperature of the probabilities, and threshold of two classes."""
-        return asdict(predictor_for(str(self.net), self.model).at(self.threshold).calibration)
+        return asdict(self.predictor.at(self.threshold).calibration)
 
     def _cut(self) -> dict[str, Any]:
         """What the ids of objects depend on; a map has none."""
-        return {} if self.is_map else {CUT: cut_of(predictor_for(str(self.net), self.model).masks)}
+        return {} if self.is_map else {CUT: cut_of(self.predictor.masks)}
 
 
 def _begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite: bool) -> None:
@@ -328,7 +349,7 @@ def _begin(source: Source, out: Path, chunk: int | None, budget: float, overwrit
         stored_settings(out, {} if overwrite else source.settings(), chunk)
     if there and not overwrite:
         return
-    predictor = predictor_for(str(source.net), source.model)
+    predictor = source.predictor
     predictor.checked(volume.picture(0, predictor.channels), str(source.image))
     grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
     pictures = ((str(plane), volume.picture(plane, predictor.channels)) for plane in range(count_planes(volume)))

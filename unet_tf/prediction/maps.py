@@ -20,8 +20,9 @@ from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.large import LEVEL, OLDER, Source, predict_large, stored_settings
-from unet_tf.prediction.predict import located, model_hash, predictor_for
+from unet_tf.prediction.predict import located, model_hash
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
@@ -54,6 +55,7 @@ def predict_map(
     on_chunk: Progress = unseen,
     on_pixels: Callable[[int], None] = lambda number: None,
     threshold: float | None = None,
+    engine: str = TENSORFLOW,
 ) -> Path:
     """Predict a GeoTIFF file of any size and compression into a GeoTIFF of class ids that lies on it.
 
@@ -80,6 +82,7 @@ def predict_map(
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
         on_pixels: called with the pixels of each chunk that was predicted.
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run.
+        engine: what computes: "tensorflow", "openvino", "onnxruntime" or "auto" (`unet_tf.predict`).
 
     Returns:
         `out`.
@@ -99,18 +102,19 @@ def predict_map(
     if out.exists() and image.exists() and out.samefile(image):
         raise InputError(f"{image} is the input, and the map would replace it. Choose another --out.", image)
     with stoppable():
-        source = Source(net, model_hash(net), image, None, tta, True, threshold)
+        source = Source(net, model_hash(net), image, None, tta, True, threshold).by(engine)
         if out.exists() and _is_done(out, source.settings(), overwrite):
             return out
         parts = out.with_name(f"{out.name}.parts.zarr")
         shared = (chunk, memory, tta, shard, scheduler, overwrite)
         predict_large(
-            run, image, parts, None, *shared, is_map=True, on_chunk=on_chunk, on_pixels=on_pixels, threshold=threshold
-        )
+            run, image, parts, None, *shared, is_map=True, on_chunk=on_chunk, on_pixels=on_pixels,
+            threshold=threshold, engine=source.engine,
+        )  # fmt: skip
         try:
             if _left(parts):  # another job has them, and will put them together
                 return out
-            _write(parts, source, out, predictor_for(str(net), source.model))
+            _write(parts, source, out, source.predictor)
         except InputError:
             if not (out.exists() and _is_done(out, source.settings(), False)):  # another job has just done so
                 raise

@@ -110,6 +110,7 @@ class Call:
         wanted: what goes there.
         memory: what the tiles of a process may take, bytes or such as "2GB"; None for a quarter of what is free.
         channels: how the channels of a picture come from its files.
+        engine: that computes, as `unet_tf.prediction.engines.resolve` gives it.
     """
 
     net: str
@@ -118,6 +119,7 @@ class Call:
     wanted: Wanted
     memory: int | str | None = None
     channels: Channels = ALL
+    engine: str = "tensorflow"
 
     def is_done(self, picture: Path) -> bool:
         """Say whether a mask of that name lies there: it is written last."""
@@ -182,7 +184,7 @@ def predict_pictures(call: Call, pictures: Sequence[str], on_tile: Progress = un
     """
     from unet_tf.prediction.predict import predictor_for  # files are written without Keras too
 
-    predictor = predictor_for(call.net, call.model).at(call.wanted.threshold)
+    predictor = predictor_for(call.net, call.model).by(call.engine).at(call.wanted.threshold)
     unfinished: deque[Output] = deque(maxlen=3)  # one that is written, one that is computed
     steps = _steps(call, predictor, map(Path, pictures), on_tile, unfinished)
     try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
-from unet_tf.model.inference import fold_weights
+from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.folds import Folds, files_of_nets, holds_folds
 from unet_tf.prediction.hub import fetch
 from unet_tf.prediction.load import FILES, GRAPH, load
@@ -33,6 +33,7 @@ def predict(
     tta: str = "none",
     on_tile: Progress = unseen,
     threshold: float | None = None,
+    engine: str = TENSORFLOW,
 ) -> NDArray:
     """Segment one image of any size by the paper's overlap-tile strategy.
 
@@ -61,6 +62,8 @@ def predict(
         on_tile: called with (tiles done, tiles in all) after each tile.
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run, 0.5
             if nothing else was said.
+        engine: what computes: "tensorflow", "openvino", "onnxruntime" (extras of these names), or "auto", what was
+            measured fastest on such a processor, of what is installed (`docs/engines.md`).
 
     Returns:
         (H, W) uint8 class ids, or (H, W, num_classes) float32 probabilities.
@@ -78,7 +81,7 @@ def predict(
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 2.
     """
-    predictor = predictor_of(model_or_run).at(threshold)
+    predictor = predictor_of(model_or_run).by(engine).at(threshold)
     if probabilities:
         return predictor.probabilities(image, tile, memory, tta, on_tile)
     return predictor.predict(image, tile, memory, tta, on_tile)
@@ -106,7 +109,7 @@ def predictor_of(model: keras.Model | Run | Folds | str | Path) -> Predictor:
     if found is None:
         found = _of_models[model] = Predictor(model)
     else:
-        fold_weights(model, found.network.model)  # it may have learnt meanwhile
+        found.network.take(model)  # it may have learnt meanwhile
     return found
 
 

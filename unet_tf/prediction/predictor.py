@@ -21,6 +21,7 @@ from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import HALF, PLAIN, check_threshold, label_of
 from unet_tf.model.inference import Network
+from unet_tf.prediction.engines import TENSORFLOW, resolve, with_engine
 from unet_tf.prediction.folds import Folds, opened
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
@@ -51,6 +52,8 @@ class Predictor:
             Runs and bundles bring theirs.
         masks: how masks are drawn, for a `.keras` file or a model alone; None draws class ids. Runs and bundles bring
             theirs.
+        engine: what computes: "tensorflow", "openvino", "onnxruntime" (extras of these names), or "auto", what was
+            measured fastest on such a processor, of what is installed.
 
     Attributes:
         network: the net, folded.
@@ -78,6 +81,7 @@ class Predictor:
         model: keras.Model | Run | Folds | str | Path,
         normalisation: Normalisation | None = None,
         masks: MaskFormat | None = None,
+        engine: str = TENSORFLOW,
     ) -> None:
         own: Run | Folds | Description | None = None
         if isinstance(model, str | Path):
@@ -108,6 +112,20 @@ class Predictor:
                 f"The net has {found[0]} channels and {found[1]} classes, and its normalisation and masks must have as "
                 f"many; they have {wanted[0]} and {wanted[1]}."
             )
+        self.network = self.by(engine).network
+
+    def by(self, engine: str) -> Predictor:
+        """Give the same predictor, computed by an engine (`unet_tf.prediction.engines.resolve`).
+
+        Raises:
+            InputError: there is none of that name, or its package is missing.
+        """
+        network = with_engine(self.network, resolve(engine, self.network))
+        if network is self.network:
+            return self
+        found = copy(self)
+        found.network = network
+        return found
 
     def at(self, threshold: float | None) -> Predictor:
         """Give the same predictor with another threshold of two classes; None for its own.

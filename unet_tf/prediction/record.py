@@ -26,7 +26,7 @@ from unet_tf.utils.progress import Progress
 SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
 OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())} | {
-    "uncertainty": False, "spread": False, **asdict(PLAIN)
+    "uncertainty": False, "spread": False, **asdict(PLAIN), "engine": "tensorflow",
 }  # fmt: skip
 """Settings of folders that were begun before there were these."""
 
@@ -188,7 +188,7 @@ def _folded(name: str) -> str:
 
 def _settings_of(call: Call, masks: MaskFormat, temperature: float) -> dict[str, Any]:
     known = {"model": call.model, "suffixes": list(call.channels.suffixes)} | cut_of(masks)
-    known |= {"temperature": temperature}
+    known |= {"temperature": temperature, "engine": call.engine}
     return known | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
 
 

@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -19,6 +18,7 @@ from unet_tf.model.losses import CrossentropyDice, WeightedCrossentropy
 from unet_tf.model.unet import start_at_shares
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
+from unet_tf.utils.processor import instructions
 from unet_tf.utils.signals import look
 
 MOMENTUM = 0.99
@@ -139,16 +139,6 @@ def fastest_precision() -> tuple[str, str]:
     ratio = _bfloat16_gain()
     words = f"a convolution in bfloat16 takes 1 / {ratio:.2g} of the time on this processor, and must take 1 / {PAYS}"
     return ("bfloat16" if ratio >= PAYS else "float32"), words
-
-
-def instructions(listing: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Names of the instruction sets of an x86 processor, as Linux lists them; empty on other machines."""
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return frozenset()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return frozenset(flags.partition(":")[2].split())
 
 
 def _bfloat16_gain() -> float:
