@@ -13,6 +13,7 @@ import unet_tf
 from unet_tf import InputError, Predictor, Run, load
 from unet_tf.data.pictures import write_picture
 from unet_tf.edge.net import EdgeNet
+from unet_tf.edge.onnx_net import OnnxNet
 from unet_tf.model.calibration import Calibration
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
@@ -84,6 +85,13 @@ def test_a_tflite_file_gives_what_it_gives_on_the_edge(small, image, variant):
     np.testing.assert_array_equal(found.predict(image), edge.label(image))
     np.testing.assert_array_equal(found.probabilities(image), edge.probabilities(image))
     assert (found.classes, found.masks) == (edge.description.classes, edge.description.masks)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model_tile.onnx"])
+def test_an_onnx_file_gives_what_the_net_of_its_bundle_gives(bundle, image, name):
+    found, expected = load(bundle / name), load(bundle).probabilities(image)
+    np.testing.assert_allclose(found.probabilities(image), expected, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found.predict(image), OnnxNet(bundle / name).label(image))
 
 
 def test_turned_tiles_of_a_graph_are_averaged_as_those_of_the_net(small, image):

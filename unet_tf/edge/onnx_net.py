@@ -50,8 +50,8 @@ class OnnxNet(TiledNet):
             raise InputError(f"{path} cannot be loaded: {error}. Copy it again.", path) from error
         (image,) = self._session.get_inputs()
         self._names = [one.name for one in self._session.get_outputs()]
-        self._static = not isinstance(image.shape[1], str)
-        sides = [1, about.tile, about.tile] if self._static else image.shape[:3]
+        self.static = not isinstance(image.shape[1], str)
+        sides = [1, about.tile, about.tile] if self.static else image.shape[:3]
         if image.shape != [*sides, about.normalisation.channels] or self._names != ["mask", "probabilities"]:
             raise InputError(
                 f"{path} is damaged: by what it says of itself it must take {[*sides, about.normalisation.channels]} "
@@ -68,7 +68,7 @@ class OnnxNet(TiledNet):
     def grid(self, shape: tuple[int, int]) -> Grid:
         """Cut an image into static tiles, or into those that suit it."""
         about = self.description
-        return super().grid(shape) if self._static else cut(about.geometry, shape, about.tile)
+        return super().grid(shape) if self.static else cut(about.geometry, shape, about.tile)
 
 
 def opened(path: str | Path, threads: int = 2, runtime: str = "auto", accelerator: str = "cpu") -> EdgeNet | OnnxNet:

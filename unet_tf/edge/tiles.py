@@ -18,16 +18,18 @@ from unet_tf.utils.signals import look
 
 
 class TiledNet(ABC):
-    """A net of one static tile on pictures of any size. A subclass opens its file and runs a tile of it.
+    """A net of one static tile, or of any, on pictures of any size. A subclass opens its file and runs a tile of it.
 
     Attributes:
         description: what the file says of itself.
         where: what computes, in words.
+        static: whether a tile of its own size is all that it takes.
         scales: what one step of an output that is quantised is worth, and which step is zero; by the output's name.
     """
 
     description: Description
     where: str
+    static: bool = True
     scales: Mapping[str, tuple[float, int]] = MappingProxyType({})
 
     @abstractmethod

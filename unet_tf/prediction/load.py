@@ -10,7 +10,9 @@ from typing import Any
 import keras
 
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
-from unet_tf.edge.net import EdgeNet, read_description
+from unet_tf.edge.net import ONNX_SUFFIX, EdgeNet, read_description
+from unet_tf.edge.onnx_net import OnnxNet
+from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
 from unet_tf.prediction.folds import SUMMARY, Folds, holds_folds
 from unet_tf.prediction.hub import KERAS_FILES, fetch
@@ -21,7 +23,7 @@ from unet_tf.utils.hub import Address
 
 log = logging.getLogger("unet_tf")
 
-FILES: dict[str, Callable[[Path], EdgeNet]] = {".tflite": EdgeNet}
+FILES: dict[str, Callable[[Path], TiledNet]] = {".tflite": EdgeNet, ONNX_SUFFIX: OnnxNet}
 """Who opens a file of a bundle that says of itself what it is, by its suffix."""
 GRAPH, EXTRA = "saved_model.pb", "assets.extra"
 """Of a SavedModel: the file that each has; and the folder of files that TensorFlow does not read, where a version that
@@ -33,12 +35,12 @@ def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
 
     Args:
         where: a run, a cross-validation or a bundle, by the folder; a file of a bundle: `model.keras`, a `.tflite`
-            file, the folder of a SavedModel such as `BUNDLE/saved_model/1`; `best.keras` or `last.keras` of a run; any
+            or `.onnx` file, the folder of a SavedModel such as `BUNDLE/saved_model/1`; `best.keras` or `last.keras` of a run; any
             other `.keras` file of a `unet_tf.unet`, or such a model, whose images have to be normalised already, which
             is said; or `hf://USER/NAME`, a repository of the Hugging Face Hub, at a revision where `@REVISION` follows.
 
     Returns:
-        A `Predictor`. Where it runs a TFLite file or a SavedModel, these compute: it has the same methods but
+        A `Predictor`. Where it runs a TFLite or ONNX file or a SavedModel, these compute: it has the same methods but
         `features`, and of several nets in one graph it knows the mean alone. A bundle, or a repository that holds one,
         is computed by its `model.keras`.
 

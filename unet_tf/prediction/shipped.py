@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
-from unet_tf.edge.net import EdgeNet
+from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import label_of
@@ -111,16 +111,17 @@ class ShippedNet(ABC):
 
 
 class FileNet(ShippedNet):
-    """The net of a TFLite file.
+    """The net of a TFLite or ONNX file.
 
     Args:
         net: the file, opened.
     """
 
-    def __init__(self, net: EdgeNet) -> None:
+    def __init__(self, net: TiledNet) -> None:
         super().__init__(net.description)
         self._net = net
-        self.sizes = [net.description.tile] * 2
+        if net.static:
+            self.sizes = [net.description.tile] * 2
 
     def label(self, window: NDArray) -> NDArray[np.uint8]:
         """As `ShippedNet` says."""
