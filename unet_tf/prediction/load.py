@@ -34,10 +34,11 @@ def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
     """Open whatever holds a net, to predict with it.
 
     Args:
-        where: a run, a cross-validation or a bundle, by the folder; a file of a bundle: `model.keras`, a `.tflite`
-            or `.onnx` file, the folder of a SavedModel such as `BUNDLE/saved_model/1`; `best.keras` or `last.keras` of a run; any
-            other `.keras` file of a `unet_tf.unet`, or such a model, whose images have to be normalised already, which
-            is said; or `hf://USER/NAME`, a repository of the Hugging Face Hub, at a revision where `@REVISION` follows.
+        where: a run, a cross-validation or a bundle, by the folder; a file of a bundle: `model.keras`, a `.tflite` or
+            `.onnx` file, the folder of a SavedModel such as `BUNDLE/saved_model/1`; `best.keras` or `last.keras` of a
+            run; any other `.keras` file of a `unet_tf.unet`, or such a model, whose images have to be normalised
+            already, which is said; or `hf://USER/NAME`, a repository of the Hugging Face Hub, at a revision where
+            `@REVISION` follows.
 
     Returns:
         A `Predictor`. Where it runs a TFLite or ONNX file or a SavedModel, these compute: it has the same methods but
