@@ -377,7 +377,7 @@ def test_the_folder_says_its_licences_and_its_size(bundles):
     net = max(path.stat().st_size for path in web.glob("*.tflite"))
     threaded = sum(path.stat().st_size for path in (web / "litert-2.5.3").glob("*threaded*"))
     assert first_visit(bundles / "run") == net + threaded
-    assert f"{(net + threaded) / 1e6:.1f} MB" in (web / "index.html").read_text()
+    assert f"{(net + threaded) / 1e6:.1f}\N{NO-BREAK SPACE}MB" in (web / "index.html").read_text()
     files = json.loads((web / "net.json").read_text())["files"]
     assert [one["file"] for one in files] == ["model_float32.tflite", "model_uint8.tflite"]
 

@@ -25,8 +25,7 @@ def archive(**content):
 
 
 CORE = archive(**{
-    "package/dist/index.js":
-        b'import { a } from "@litertjs/wasm-utils";\nexport { a };\n//# sourceMappingURL=index.map\n',
+    "package/dist/index.js": b'import { a } from "@litertjs/wasm-utils";\nexport { a };\n//# sourceMappingURL=a.map\n',
     "package/wasm/a.wasm": b'\0asm"@litertjs/wasm-utils"',
 })  # fmt: skip
 UTILS = archive(**{"package/dist/index.js": b"export const a = 1;\n"})

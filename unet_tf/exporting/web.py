@@ -98,7 +98,7 @@ def write_web(folder: Path, description: Description) -> None:
     licences = _filled("licences.txt", version=__version__, runtime=VERSION)
     (web / "LICENCES.txt").write_text(licences, encoding="utf-8")
     about = _about(folder, description, nets, web)
-    size = f"{_first_visit(about) / 1e6:.1f} MB"
+    size = f"{_first_visit(about) / 1e6:.1f}\N{NO-BREAK SPACE}MB"
     page = render(
         "segment.html",
         title="unet_tf: segment a picture",
@@ -175,7 +175,7 @@ def noise(tile: int, channels: int, dtype: str) -> NDArray:
 
 def _file(folder: Path, name: str, path: Path) -> dict[str, Any]:
     content = path.read_bytes()
-    size = f"{len(content) / 1e6:.1f} MB"
+    size = f"{len(content) / 1e6:.1f}\N{NO-BREAK SPACE}MB"
     words = f"exact ({size})"
     if name == "uint8":
         words = f"fast, whole numbers ({size}{_loss(folder, path)})"
