@@ -51,7 +51,7 @@ def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
     Example:
         >>> predictor = load("tests/saved/run_0_1")
         >>> predictor.classes, predictor.normalisation.dtype
-        (('0', '1'), 'uint8')
+        (('background', 'foreground'), 'uint8')
     """
     if not isinstance(where, str | Path):
         return Predictor(where)
