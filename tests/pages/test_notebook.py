@@ -92,6 +92,18 @@ def test_findings_say_whether_one_can_train():
     assert "Training would fail: 1 problem" in Findings(Path("x"), problems=["no pair"])._repr_html_()
 
 
+def test_very_many_classes_are_folded():
+    facts = SplitFacts(1, class_pixels=np.ones(254, np.int64))
+    found = Findings(Path("cells"), classes=tuple(map(str, range(254))), splits={"train": facts})
+    assert "<summary>254 classes</summary>" in found._repr_html_()
+    assert "<details>" not in findings()._repr_html_()
+    judged = [Judged(Pair("a", Path("a.png"), Path("a.png")), 1.0, np.ones((3, 254), np.int64), 0)]
+    ones = np.ones((6, 254), np.int64)
+    html = Evaluation(found.classes, np.eye(254, dtype=np.int64), ones[0], ones, judged, {})._repr_html_()
+    assert "<summary>254 classes</summary>" in html
+    assert html.index("mean IoU") < html.index("IoU 253")
+
+
 def evaluation(images=6):
     confusion = np.array([[90, 10], [0, 20]])
     counts = np.array([[90, 20], [100, 20], [90, 30]])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import Pair, title
 from unet_tf.evaluation.boundary import DISTANCE, BoundaryScores, boundary_scores
 from unet_tf.evaluation.calibration import Certainty
-from unet_tf.evaluation.charts import score_chart
+from unet_tf.evaluation.charts import MOST_CLASSES, score_chart
 from unet_tf.evaluation.further import (
     field_table,
     file_tables,
@@ -282,8 +282,10 @@ class Evaluation:
         ]  # fmt: skip
         header = ("", "score", "", *(["95 % interval"] if with_ends else []), *found["baselines"])
         worst = [(title(one.pair), number(one.mean_iou)) for one in self.judged[:WORST]]
+        many = len(self.classes) if len(self.classes) > MOST_CLASSES else 0
         tables = [
-            Table(rows, header),
+            Table(rows[many:], header),
+            Table(rows[:many], header, folded=f"{many} classes"),
             Table(worst, ("file", "mean IoU"), folded=f"the worst {len(worst)} of {len(self.judged)} files"),
         ]
         return show_object("Evaluation on", self.files, verdict(stored), tables)

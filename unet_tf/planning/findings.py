@@ -15,6 +15,9 @@ from unet_tf.data.palette import Palette
 from unet_tf.data.weight_map import class_balance
 from unet_tf.planning.channel_facts import ChannelFacts
 
+MOST_CLASSES = 24
+"""Classes up to which a notebook shows their table at once."""
+
 
 @dataclass
 class SplitFacts:
@@ -114,9 +117,10 @@ class Findings:
         from unet_tf.pages.notebook import Table, show_object
 
         splits, classes = split_rows(self), class_rows(self)
-        tables = [
-            Table(rows[1:], rows[0], of_words) for rows, of_words in ((splits, True), (classes, False)) if rows[1:]
-        ]
+        tables = [Table(splits[1:], splits[0], of_words=True)]
+        if classes:
+            folded = f"{len(self.classes)} classes" if len(self.classes) > MOST_CLASSES else ""
+            tables.append(Table(classes[1:], classes[0], folded=folded))
         said = [] if self.masks is None else [f"Masks: {self.masks.kind}; {self.why}."]
         said += self.problems + self.notes + self.warnings
         return show_object("Findings in", str(self.data), verdict(self), tables, said, pictures=self.overlays)
