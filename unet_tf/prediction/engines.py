@@ -38,9 +38,9 @@ FASTER, MATRICES = "avx512f", "amx_bf16"
 """Instructions of the processors on which OpenVINO was measured faster than TensorFlow; and of those on which bfloat16
 pays there: with AVX512_BF16 alone float32 is the faster of the two (benchmarks/engines.md)."""
 
-BYTES_A_FILTER = {"openvino float32": 18.0, "openvino bfloat16": 18.0, "onnxruntime float32": 36.0}
-"""As `unet_tf.model.inference.BYTES_A_FILTER`, measured from base 4 to 64 and windows of 700 to 2300 px: the peaks
-lie at 11 to 17 with OpenVINO, and at 21 to 34 with ONNX Runtime, whose memory grows by doubling."""
+BYTES_A_FILTER = {"openvino float32": 18.0, "openvino bfloat16": 10.0, "onnxruntime float32": 36.0}
+"""As `unet_tf.model.inference.BYTES_A_FILTER`, measured at base 4, 16 and 64 and windows of 700 to 2300 px: the peaks lie
+at 11 to 17 and at 7 to 8 with OpenVINO, and at 21 to 34 with ONNX Runtime, whose memory grows by doubling."""
 
 
 def resolve(engine: str, network: Network) -> str:
