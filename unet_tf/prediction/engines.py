@@ -39,8 +39,9 @@ FASTER, MATRICES = "avx512f", "amx_bf16"
 pays there: with AVX512_BF16 alone float32 is the faster of the two (benchmarks/engines.md)."""
 
 BYTES_A_FILTER = {"openvino float32": 18.0, "openvino bfloat16": 10.0, "onnxruntime float32": 36.0}
-"""As `unet_tf.model.inference.BYTES_A_FILTER`, measured at base 4, 16 and 64 and windows of 700 to 2300 px: the peaks lie
-at 11 to 17 and at 7 to 8 with OpenVINO, and at 21 to 34 with ONNX Runtime, whose memory grows by doubling."""
+"""As `unet_tf.model.inference.BYTES_A_FILTER`, measured with windows of 700 to 2300 px: the peaks lie at 11 to 17
+(base 4 to 64) and 7 to 8 (base 16) with OpenVINO, and at 21 to 34 (base 4 and 16) with ONNX Runtime, whose memory grows
+by doubling."""
 
 
 def resolve(engine: str, network: Network) -> str:
