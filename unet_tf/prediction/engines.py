@@ -38,9 +38,10 @@ FASTER, MATRICES = "avx512f", "amx_bf16"
 """Instructions of the processors on which OpenVINO was measured faster than TensorFlow; and of those on which bfloat16
 pays there: with AVX512_BF16 alone float32 is the faster of the two (benchmarks/engines.md)."""
 
-BYTES_A_FILTER = {"openvino float32": 18.0, "openvino bfloat16": 18.0, "onnxruntime float32": 36.0}
-"""As `unet_tf.model.inference.BYTES_A_FILTER`, measured from base 4 to 64 and windows of 700 to 2300 px: the peaks lie at
-11 to 17 with OpenVINO, and at 21 to 34 with ONNX Runtime, whose memory grows by doubling."""
+BYTES_A_FILTER = {"openvino float32": 18.0, "openvino bfloat16": 10.0, "onnxruntime float32": 36.0}
+"""As `unet_tf.model.inference.BYTES_A_FILTER`, measured with windows of 700 to 2300 px: the peaks lie at 11 to 17
+(base 4 to 64) and 7 to 8 (base 16) with OpenVINO, and at 21 to 34 (base 4 and 16) with ONNX Runtime, whose memory grows
+by doubling."""
 
 
 def resolve(engine: str, network: Network) -> str:
@@ -175,12 +176,12 @@ class _Graphs(ABC):
             self._loaded.clear()
 
     def _found(self, asked: _Asked, window: NDArray[np.float32]) -> tuple[NDArray, bool]:
-        model = self._model if asked.output == MASK else self._parts[asked.number]
-        if not all(np.isfinite(values).all() for values in model.get_weights()):
-            return window, False  # a ReLU may make a number of NaN
         try:
             with self._lock:
                 if asked not in self._loaded:
+                    model = self._model if asked.output == MASK else self._parts[asked.number]
+                    if not all(np.isfinite(values).all() for values in model.get_weights()):
+                        return window, False  # of NaN a ReLU of theirs may make a number
                     graph = onnx_graph(model, Calibration(asked.temperature), outputs=(asked.output, SUM))
                     self._loaded[asked] = self._load(graph.SerializeToString())
                 loaded = self._loaded[asked]
