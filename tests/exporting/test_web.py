@@ -384,7 +384,8 @@ def test_the_folder_says_its_licences_and_its_size(bundles):
 
 def test_webgpu_gives_the_same_where_a_browser_has_it(browser, address):
     flags = "--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader --enable-features=Vulkan --ignore-gpu-blocklist"
-    own = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=flags.split())
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    own = browser.browser_type.launch(executable_path=chromium, args=flags.split())
     try:
         page = own.new_page()
         page.goto(f"{address}/run/web/?engine=webgpu")
