@@ -15,8 +15,6 @@ import notebooks
 ROOT = Path(__file__).parents[2]
 COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "benchmarks/*.*", "export/*/*.*", "notebooks/*.ipynb")
 """Files of the repository that documents link to and the site holds too, by the paths that they have there."""
-COMING = ("bioimageio.md", "browser.md", "edge.md", "engines.md", "exports.md", "hub.md", "onnx.md")
-"""Pages that the navigation knows before they are written."""
 
 
 def made() -> dict[str, str]:
@@ -75,8 +73,6 @@ def within(markdown: str, address: str) -> str:
         if not target or ":" in target:
             return match[0]
         path = posixpath.normpath(posixpath.join(here, target))
-        if path.removeprefix("docs/") in COMING and not (ROOT / path).exists():
-            return match["text"]
         moved = posixpath.relpath(path.removeprefix("docs/"), posixpath.dirname(address) or ".")
         return f"[{match['text']}]({moved}{'#' if anchor else ''}{anchor})"
 
@@ -86,12 +82,12 @@ def within(markdown: str, address: str) -> str:
 
 
 def _filled(items, sections):
-    """The navigation with these sections filled, without the pages that are still to be written."""
+    """The navigation with these sections filled."""
     filled = []
     for item in items:
         ((title, inside),) = item.items()
         if isinstance(inside, list):
             filled.append({title: sections[title] if title in sections else _filled(inside, sections)})
-        elif inside not in COMING or (ROOT / "docs" / inside).exists():
+        else:
             filled.append(item)
     return filled
