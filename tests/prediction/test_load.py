@@ -163,14 +163,14 @@ def test_what_holds_no_net_is_refused_with_what_does(tmp_path, small):
         "nothing": "There is no .*nothing. Give the folder",
         "nothing.tflite": "There is no .*nothing.tflite. Give the folder",
         "nothing.keras": "There is no model .*nothing.keras",
-        "empty": "holds no net that is known here: it has no config.toml of a run",
+        "empty": r"is no run: it has no config\.toml\. It is no cross-validation",
         "notes.txt": "is no file of a net: it must be named .keras or .tflite",
         "a.tflite": "is no TFLite file of unet-tf export",
         "b.keras": "is not a Keras model that can be loaded",
         "c.tflite": "damaged",
         "1": "does not say what its net is: bundle.json must lie in the folder of its bundle",
         "broken/saved_model/1": "is damaged, or no SavedModel of unet-tf export",
-        "broken/saved_model": "holds no net that is known here",
+        "broken/saved_model": "is no run: it has no config.toml",
     }.items():
         with pytest.raises(InputError, match=words):
             load(tmp_path / name)

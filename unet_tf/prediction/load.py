@@ -83,8 +83,11 @@ def _folder(path: Path) -> Predictor:
         return ShippedPredictor(SavedNet(path, _about(path)))
     if all((path / name).is_file() for name in KERAS_FILES[1:]):
         return _bare(read_keras_folder(path))
-    names = f"{Run.CONFIG} of a run, {SUMMARY} of a cross-validation, {BUNDLE_DESCRIPTION} of a bundle, {GRAPH} of a"
-    raise InputError(f"{path} holds no net that is known here: it has no {names} SavedModel. {GIVE}", path)
+    raise InputError(
+        f"{path} is no run: it has no {Run.CONFIG}. It is no cross-validation ({SUMMARY}), no bundle "
+        f"({BUNDLE_DESCRIPTION}) and no SavedModel ({GRAPH}) either. {GIVE}",
+        path,
+    )
 
 
 def about_file(path: Path) -> Description:
