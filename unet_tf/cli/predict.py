@@ -38,7 +38,9 @@ def predict(
     run: Annotated[
         str,
         typer.Argument(
-            help="Folder that train or crossval filled, or a bundle; with --server the first INPUT.", metavar="RUN"
+            help="Folder that train or crossval filled; a bundle, or a file of one; hf://USER/NAME. With --server the "
+            "first INPUT.",
+            metavar="RUN",
         ),
     ],
     out: Annotated[

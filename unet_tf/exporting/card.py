@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from unet_tf.evaluation.cases import kinds_legend, layer
 from unet_tf.evaluation.mistakes import KINDS, draw_mistakes, has_background, mistakes
 from unet_tf.evaluation.panels import DRAWN
 from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
-from unet_tf.exporting.bundle import KERAS, SAVED_MODEL, TFLITE
+from unet_tf.exporting.bundle import KERAS, ONNX, SAVED_MODEL, TFLITE
 from unet_tf.exporting.front_matter import front_matter
 from unet_tf.exporting.parity import Tally, Worst
 from unet_tf.exporting.saved_model import why_not_encoded
@@ -36,6 +36,10 @@ ENCODED_LIMITS = (
     "bits, and turns them as their EXIF orientation says: the mask lies as the picture is seen. Other kinds, files "
     "that are cut off and headers that declare more than the bytes can hold are refused. A JPEG that is damaged "
     "inside of its scan, and ends well, is not known as such."
+)
+EDGE = (
+    "Without TensorFlow (`pip install ai-edge-litert lazy-loader numpy opencv-python-headless`, `onnxruntime` for "
+    "ONNX; and in the folder of unet_tf `pip install --no-deps .`):"
 )
 
 
@@ -141,7 +145,13 @@ def model_card(name: str, description: Description, report: BundleReport, licens
         f"{origin.data['train']} pictures to learn from, {held}. Fingerprint (SHA-256 of "
         f"the sorted SHA-256 of the training pictures): `{origin.data['fingerprint']}`."
     )
-    parts += ["## How to call it", _calls(description), "## Limits", _limits(description), "## Made by"]
+    parts += [
+        "## How to call it",
+        _calls(description, report["artefacts"]),
+        "## Limits",
+        _limits(description),
+        "## Made by",
+    ]
     versions = ", ".join(f"{package} {version}" for package, version in origin.versions.items())
     parts.append(
         f"unet_tf {origin.unet_tf}, {versions}. Pixels are normalised in the graph: mean "
@@ -181,10 +191,16 @@ def _pixels(description: Description) -> str:
     return f"`{description.normalisation.dtype}` pixels"
 
 
-def _calls(description: Description) -> str:
+def _calls(description: Description, files: Collection[str]) -> str:
     words = why_not_encoded(description.normalisation, description.channels)
     serving = f"TF Serving takes raw pixels alone (no signature `encoded`): {words}." if words else ENCODED_CALL
+    alone = [name for name in (*reversed(TFLITE.values()), ONNX["onnx"]) if name in files]
+    picture = "image.tif" if words else "image.png"
+    calls = "\n".join(f"python -m unet_tf.edge {name} {picture} mask.png" for name in alone)
+    edge = f"\n\n{EDGE}\n\n```\n{calls}\n```" if alone else ""
     return f"""\
+With unet_tf, any size: `unet_tf.load("BUNDLE").predict(image)`, `unet-tf predict BUNDLE pictures/ --out masks/`.
+
 TensorFlow, any size, raw pixels as decoded:
 
 ```python
@@ -192,14 +208,7 @@ net = tf.saved_model.load("{SAVED_MODEL}").signatures["serving_default"]
 mask = net(image=image[None])["mask"]  # (1, H, W, {description.normalisation.channels}) -> (1, H, W) uint8 class ids
 ```
 
-{serving}
-
-Without TensorFlow (`pip install ai-edge-litert lazy-loader numpy opencv-python-headless`, and in the folder of unet_tf
-`pip install --no-deps .`):
-
-```
-python -m unet_tf.edge {TFLITE["uint8"]} {"image.tif" if words else "image.png"} mask.png
-```"""
+{serving}{edge}"""
 
 
 def _limits(description: Description) -> str:
