@@ -1,5 +1,6 @@
 """A page in Chromium, held to what every page keeps: no error, no request, no serious finding of axe, no overflow."""
 
+import base64
 from contextlib import contextmanager
 
 from axe_playwright_python.sync_playwright import Axe
@@ -19,6 +20,26 @@ def opened(browser, path, width=DESK, **context):
         yield page
         assert said == []
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+EVENTS = {
+    "drop": "new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})",
+    "paste": "new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})",
+}
+"""Ways in which a picture comes to a page, beside the button."""
+
+
+def give(page, way, name, content):
+    """Drop or paste a PNG file."""
+    page.evaluate(
+        f"""([name, text]) => {{
+            const data = new DataTransfer();
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            data.items.add(new File([bytes], name, {{type: "image/png"}}));
+            document.dispatchEvent({EVENTS[way]});
+        }}""",
+        [name, base64.b64encode(content).decode()],
+    )
 
 
 def overflow(page):

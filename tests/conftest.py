@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,22 @@ def _handlers_as_before():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run the command line here, 200 columns wide: (exit code, stdout, stderr)."""
+    from unet_tf.cli.commands import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["unet-tf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, *capfd.readouterr()
+
+    return run_here
 
 
 @pytest.fixture(scope="session")

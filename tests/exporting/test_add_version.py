@@ -1,6 +1,5 @@
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from unet_tf import InputError, Run, add_version, export, predict, verify
-from unet_tf.cli.commands import main
 from unet_tf.exporting import add_version as module
 from unet_tf.exporting.bundle import Bundle, unlike
 from unet_tf.exporting.parity import bundled_net
@@ -159,19 +157,6 @@ def test_a_server_takes_a_version_up_and_goes_back_where_its_folder_is_removed(o
     shutil.rmtree(own / "saved_model/2")
     served.refresh()
     assert served.newest == 1
-
-
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """Run the command line here: (exit code, stdout, stderr)."""
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["unet-tf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capfd.readouterr()
-
-    return run_here
 
 
 def test_the_command_adds_a_version_and_verifies_all(own, run, call):

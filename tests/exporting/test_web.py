@@ -1,6 +1,5 @@
 """The page of a bundle in headless Chromium: its masks are those of `predict`, without a server of ours."""
 
-import base64
 import itertools
 import json
 import re
@@ -318,19 +317,7 @@ def test_a_picture_may_come_before_the_net(opened):
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_pictures_are_dropped_and_pasted(opened, way):
     page = ready(opened())
-    make = {
-        "drop": "new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})",
-        "paste": "new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})",
-    }[way]
-    page.evaluate(
-        f"""text => {{
-            const data = new DataTransfer();
-            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-            data.items.add(new File([bytes], "a.b.png", {{type: "image/png"}}));
-            document.dispatchEvent({make});
-        }}""",
-        base64.b64encode(png(picture(3, 30))).decode(),
-    )
+    browsing.give(page, way, "a.b.png", png(picture(3, 30)))
     assert labels(page, "a.b.png").shape == (30, 30)
     assert page.locator("#png").get_attribute("download") == "a.b.png"
 

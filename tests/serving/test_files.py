@@ -9,7 +9,6 @@ import tifffile
 from served_nets import picture, same_labels, start
 
 from unet_tf import InputError, predict, predict_files, read_image, read_mask
-from unet_tf.cli.commands import main
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.serving import Client
 from unet_tf.serving.backoff import Backoff
@@ -210,31 +209,17 @@ def test_settings_that_cannot_be_used_are_refused_before_anything_is_asked(scans
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """Run the command line here: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["unet-tf", "predict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capfd.readouterr()
-
-    return run_here
-
-
 def test_the_command_asks_a_server(call, nets, scans, tmp_path):
     server = ("--server", nets.http, "--model", "grey", "--bundle", nets.bundles["grey"])
-    code, out, err = call(*server, scans / "0.png", scans / "t.tif", "--out", tmp_path / "out", "--overlay")
+    code, out, err = call("predict", *server, scans / "0.png", scans / "t.tif", "--out", tmp_path / "out", "--overlay")
     assert (code, err) == (0, "")
     assert "2 of 2 masks written" in out
     assert (tmp_path / "out/0_overlay.png").is_file()
-    code, out, _ = call(*server, scans, "--out", tmp_path / "out", "--overlay")
+    code, out, _ = call("predict", *server, scans, "--out", tmp_path / "out", "--overlay")
     assert "6 of 6 masks written" in out
     assert "(2 were there)" in out
     (scans / "x.png").write_bytes(b"none")
-    code, out, err = call(*server, scans, "--out", tmp_path / "out", "--overlay")
+    code, out, err = call("predict", *server, scans, "--out", tmp_path / "out", "--overlay")
     assert code == 1
     assert "x.png" in err
 
@@ -255,19 +240,21 @@ def test_the_command_asks_a_server(call, nets, scans, tmp_path):
     ],
 )
 def test_what_does_not_fit_together_is_said(call, tmp_path, arguments, words):
-    code, _, err = call(*arguments, "--out", tmp_path / "out")
+    code, _, err = call("predict", *arguments, "--out", tmp_path / "out")
     assert code == 1
     assert words in err.replace("\n", " ")
 
 
 def test_a_run_beside_a_server_is_no_folder_of_pictures(call, net_bundles, tmp_path):
-    code, _, err = call(net_bundles["grey"], "a.png", "--server", "http://127.0.0.1:1", "--out", tmp_path / "out")
+    code, _, err = call(
+        "predict", net_bundles["grey"], "a.png", "--server", "http://127.0.0.1:1", "--out", tmp_path / "out"
+    )
     assert code == 1
     assert "no RUN is given" in err
 
 
 def test_a_map_or_array_is_refused_with_a_server(call, tmp_path):
-    code, _, err = call("--server", "http://127.0.0.1:1", "a.tif", "--out", tmp_path / "out.tif")
+    code, _, err = call("predict", "--server", "http://127.0.0.1:1", "a.tif", "--out", tmp_path / "out.tif")
     assert code == 1
     assert "must be a folder of masks" in err
 

@@ -1,6 +1,5 @@
 """The page in a headless Chromium: what it shows is what `unet-tf predict` writes."""
 
-import base64
 import json
 import re
 
@@ -14,6 +13,7 @@ from servers import RUN, picture, png, start, write_bundle
 from unet_tf import predict_files
 from unet_tf.prediction.predictor import Predictor
 
+give = pytest.importorskip("browsing", reason="playwright and axe are not installed: pip install 'unet-tf[test]'").give
 IMAGE = picture(3, 90, 120)
 FOREGROUND = (230, 159, 0)
 
@@ -144,19 +144,7 @@ def test_opacity_and_places_by_keyboard_and_pointer(opened, written):
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_pictures_are_dropped_and_pasted(opened, written, way):
     page = opened()
-    make = {
-        "drop": "new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})",
-        "paste": "new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})",
-    }[way]
-    page.evaluate(
-        f"""text => {{
-            const data = new DataTransfer();
-            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-            data.items.add(new File([bytes], "a.b.png", {{type: "image/png"}}));
-            document.dispatchEvent({make});
-        }}""",
-        base64.b64encode(png(IMAGE)).decode(),
-    )
+    give(page, way, "a.b.png", png(IMAGE))
     assert segmented(page, "a.b.png").shape == (90, 120)
     assert page.locator("#png").get_attribute("download") == "a.b.png"
 
