@@ -184,7 +184,7 @@ class TrainConfig(Settings):
     steps_per_epoch: int | None = _setting(None, _COUNT,
         "optimizer steps between validations; where `epochs` are given one pass over the training pixels, and 64 at "
         "least")
-    val_tiles: int | None = _setting(None, _COUNT,
+    val_tiles: int | None = _setting(None, _NOT_NEGATIVE,
         "tiles of the held-out files that each validation looks at, always the same ones; left open as many as take "
         "5 % of the time")
     patience: int | None = _setting(None, _COUNT,
