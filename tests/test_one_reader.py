@@ -125,7 +125,7 @@ def test_on_the_edge(file, expected, tmp_path, monkeypatch):
         out[:, :] = 1
 
     net = SimpleNamespace(label=label, description=SimpleNamespace(masks=MaskFormat("index", 2)))
-    monkeypatch.setattr(edge, "EdgeNet", lambda *arguments: net)
+    monkeypatch.setattr(edge, "opened", lambda *arguments: net)
     monkeypatch.setattr(edge, "read_description", lambda path: SimpleNamespace(channels=Channels()))
     if image is None:
         with pytest.raises(InputError) as raised:

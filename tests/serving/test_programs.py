@@ -142,5 +142,8 @@ def test_our_client_asks_kserve_over_v2(kserve, served, net_bundle):
         np.testing.assert_array_equal(client.predict(IMAGE[0]), own(served)[0])
         np.testing.assert_array_equal(client.predict(png(IMAGE[1])), own(served)[1])
         np.testing.assert_array_equal(client.probabilities(IMAGE[0]), own(served, "probabilities")[0])
-        with pytest.raises(RequestError, match="NOT_FOUND"):
-            Client(f"v2+{kserve}", "other", bundle=net_bundle, retries=0).predict(IMAGE[0])
+    with (
+        Client(f"v2+{kserve}", "other", bundle=net_bundle, retries=0) as client,
+        pytest.raises(RequestError, match="NOT_FOUND"),
+    ):
+        client.predict(IMAGE[0])

@@ -233,6 +233,11 @@ def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_secon
 
 def _validated(config: TrainConfig, work: Work, steps: float) -> Choice[int]:
     """How many tiles each validation looks at, where one comes after so many steps."""
+    if work.tiles and config.val_tiles == 0:
+        raise InputError(
+            "A validation must look at a tile at least; received val_tiles 0. To learn from all files say --val-share "
+            "0, and have no val/."
+        )
     takes = work.validation / steps
     some = max(1, int(work.tiles * VALIDATION_SHARE / takes)) if takes else 0
     if takes <= VALIDATION_SHARE or some == work.tiles:
