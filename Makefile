@@ -12,6 +12,10 @@ SHELL := bash
 ONE_LINE := if [ -t 1 ]; then while IFS= read -r line; do printf '\r\033[K%.76s' "$$line"; done; printf '\r\033[K'; else cat > /dev/null; fi
 install = $(PIP) install -c requirements.txt -e $(1) 2>&1 | tee $(VENV)/pip.log | { $(ONE_LINE); } || { tail -n 40 $(VENV)/pip.log; exit 1; }
 
+# Nets of the tests are tiny: more threads than one for each process take time and give none. Three processes, because
+# some tests wait for servers and signals.
+TEST_THREADS := TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1
+
 .PHONY: demo docs test format notebooks clean
 
 demo: $(VENV)/installed
@@ -26,7 +30,7 @@ test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(TEST_THREADS) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .

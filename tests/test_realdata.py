@@ -24,7 +24,7 @@ def test_a_few_steps_on_four_membrane_images_beat_otsu(realdata, tmp_path):
                 shutil.copy(realdata / "isbi2012" / role / name, tmp_path / "data" / split / role / name)
     run = train(
         tmp_path / "data", tmp_path / "run", classes="membrane,cell", base_filters=4, depth=3, padding="same",
-        batch_size=4, precision="float32", epochs=4, steps_per_epoch=40, learning_rate=3e-3,
+        batch_size=4, tile=128, precision="float32", epochs=4, steps_per_epoch=40, learning_rate=3e-3,
     )  # fmt: skip
     result = evaluate(run, tmp_path / "data")
     assert len(result.per_file) == 4
