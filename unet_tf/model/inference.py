@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from copy import copy
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -137,9 +137,9 @@ class Network:
             net = (nets_of(self.model) or [self.model])[0]
             encoder = keras.Model(net.inputs, net.get_layer(f"down{self.geometry.depth}_conv2_relu").output)
             signature = [tf.TensorSpec((1, *self.sizes, self.channels), tf.float32)]
-            self._features = tf.function(
+            self._features = _graph(
                 lambda window: tf.reduce_mean(tf.cast(encoder(window, training=False), tf.float32), (0, 1, 2)),
-                input_signature=signature,
+                signature,
             )
         return self._features(tf.constant(window[None])).numpy()
 
@@ -183,7 +183,6 @@ class TensorFlow:
         self.bytes_a_filter = BYTES_A_FILTER[first_convolution(model).compute_dtype]
         signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)]
 
-        @tf.function(input_signature=signature)
         def label(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             logits = model(window, training=False)
             ids = tf.cast(tf.argmax(logits, -1, output_type=tf.int32), tf.uint8)
@@ -192,14 +191,13 @@ class TensorFlow:
         def believing(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
             several = bool(nets_of(model))
 
-            @tf.function(input_signature=[*signature, tf.TensorSpec((), tf.float32)])
             def probabilities(window: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 found = model(window, training=False)
                 return found if several else tf.nn.softmax(found / temperature), tf.reduce_all(tf.math.is_finite(found))
 
-            return probabilities
+            return _graph(probabilities, [*signature, tf.TensorSpec((), tf.float32)])
 
-        self._label = label
+        self._label = _graph(label, signature)
         self._probabilities = [believing(one) for one in parts_of(model) or [model]]
 
     def label(self, window: NDArray[np.float32]) -> tuple[NDArray[np.uint8], bool]:
@@ -216,6 +214,16 @@ class TensorFlow:
 
     def refresh(self) -> None:
         """See `Runtime.refresh`; its graph reads the weights each time."""
+
+
+def _graph(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Callable[..., Any]:
+    """One graph of a function, made when it is first called.
+
+    Called as a graph, and not as a `tf.function`: TensorFlow counts how often these are made anew, and warns where
+    somebody uses many nets.
+    """
+    made = functools.cache(lambda: tf.function(function, input_signature=signature).get_concrete_function())
+    return lambda *given: made()(*given)
 
 
 def first_convolution(model: keras.Model) -> keras.Layer:
