@@ -62,7 +62,7 @@ def test_there_are_seven_and_each_names_the_next():
 def test_a_notebook_begins_with_its_badge_and_its_installation(path):
     first, install = nbformat.read(path, as_version=4).cells[:2]
     assert first.source.startswith(f"# {int(path.stem[:2])}. ")
-    assert f"/blob/main/notebooks/{path.name})" in first.source
+    assert "(https://colab.research.google.com/#upload=true)" in first.source
     assert install.source.startswith('import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet ')
 
 
