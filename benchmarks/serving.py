@@ -177,7 +177,8 @@ def main():
             memory.append(process.memory_info().rss / 2**20)
             print(each, file=loop.stdin, flush=True)
             looped.append(float(loop.stdout.readline()))
-            print(f"server {each / served[-1]:.2f}/s, loop {each / looped[-1]:.2f}/s, {memory[-1]:.0f} MiB", flush=True)
+            speed = f"server {each / served[-1]:.2f}/s, loop {each / looped[-1]:.2f}/s"
+            print(f"{speed}, {memory[-1]:.0f} MiB, {load.wrong} wrong, {load.lost} lost", flush=True)
         taken = [processor_seconds(one) - was for one, was in zip((server, loop), before, strict=True)]
         for one in (loop, server):
             one.terminate()
