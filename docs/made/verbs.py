@@ -88,7 +88,8 @@ def _default(param) -> str:
 def _text(words: str) -> str:
     """Plain words as Markdown: no markup of the terminal, nothing that Markdown would take for its own."""
     words = re.sub(r"\s*\n\s*(?!\n)", " ", re.sub(r"\n\s*\n", "\0", words.strip())).replace("\0", "\n\n")
-    return re.sub(r"([*_<>|$\[\]])", r"\\\1", words)
+    parts = re.split(r"(`[^`]*`)", words)  # within ticks nothing is markup
+    return "".join(part if n % 2 else re.sub(r"([*_<>|$\[\]])", r"\\\1", part) for n, part in enumerate(parts))
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from contextlib import contextmanager
 
 import numpy as np
@@ -182,6 +183,12 @@ def test_scores_of_files_that_it_learnt_from_do_not_replace_those_of_a_run(own_r
     assert (own_run.path / "evaluation.json").read_bytes() == before
     evaluate(own_run, cells, split="all", out=tmp_path / "all")
     assert json.loads((tmp_path / "all" / "evaluation.json").read_bytes())["learnt"] == 4
+
+
+def test_where_a_run_started_is_said(own_run, cells, monkeypatch):
+    monkeypatch.setattr(own_run, "config", replace(own_run.config, start_from="runs/first"))
+    files = evaluate(own_run, cells).files
+    assert files.endswith("; the net started from runs/first, and files that this one learnt from are not left out")
 
 
 def test_files_that_were_trained_on_are_left_out_whatever_their_name(own_run, cells, tmp_path):

@@ -144,7 +144,9 @@ class Net(Subject):
 
     @property
     def words(self) -> str:
-        """Which nets of a cross-validation judge a file."""
+        """Which nets of a cross-validation judge a file; from which other net a run started."""
+        if isinstance(self.net, Run) and (start := self.net.config.start_from):
+            return f"the net started from {start}, and files that this one learnt from are not left out"
         return self.net.judges if isinstance(self.net, Folds) else ""
 
     def doubt(self, known: set[str]) -> str:
