@@ -3,7 +3,7 @@
 
 const parameters = new URLSearchParams(location.search);
 const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
-let net, worker, job = null, ready = false, failure = "";
+let net, worker, job = null, last = null, ready = false, failure = ""; // job: the file that is worked on; last: the one that is shown
 const chosen = () => net.files[get("model").selectedIndex];
 
 // The service worker keeps the page for times without a net of cables, and gives it the headers that threads need.
@@ -64,6 +64,7 @@ function hear({ loading, bytes, ready: engine, done, of, result, failed, broken 
     if (ready && broken) start(); // such as one whose memory is exhausted
     stop();
     get("out").hidden = true;
+    last = null;
     say(failed, true);
   }
 }
@@ -108,10 +109,16 @@ function finish(result) {
   link("png", result.png, `${state.name}.png`);
   const tiles = result.tiles === 1 ? "one tile" : `${result.tiles} tiles`;
   say(`${job.name}: ${result.width} × ${result.height} pixels in ${result.seconds.toFixed(2)} s, ${tiles}.`);
+  last = job;
   stop();
 }
 
 get("cancel").addEventListener("click", cancel);
-get("model").addEventListener("change", () => { if (job) cancel(); else start(); });
+get("model").addEventListener("change", () => { // what is shown is what the chosen net says
+  const picture = job ?? last;
+  start();
+  job = null;
+  take(picture);
+});
 listen(take);
 begin().catch((error) => say(error.message, true));
