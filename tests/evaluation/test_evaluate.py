@@ -2,8 +2,8 @@ import json
 import os
 import shutil
 import signal
-from dataclasses import replace
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
