@@ -183,6 +183,17 @@ def _onnx_metadata(path: Path, content: mmap.mmap) -> StoredInFile:
     return parsed(found[METADATA], StoredInFile)
 
 
+def seal(content: bytearray, about: bytes) -> None:
+    """Put the hash of a whole file in the place of the zeros in its metadata, by which it is known to be as written.
+
+    Args:
+        content: of the file; changed.
+        about: its metadata, in which `NO_HASH` stands.
+    """
+    at = content.index(about) + about.index(NO_HASH.encode())
+    content[at : at + len(NO_HASH)] = hashlib.sha256(content).hexdigest().encode()
+
+
 def _own_sha256(content: mmap.mmap, digest: str) -> str:
     """The hash of a file with zeros in place of the hash that it holds."""
     at = content.find(digest.encode())

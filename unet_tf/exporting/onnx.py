@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 import keras
 
 from unet_tf.edge.description import Description
-from unet_tf.edge.net import METADATA, NO_HASH, SHA256
+from unet_tf.edge.net import METADATA, NO_HASH, SHA256, seal
 from unet_tf.edge.onnx_net import needs_onnxruntime
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import ONNX
@@ -48,8 +47,7 @@ def write_onnx(model: keras.Model, description: Description, folder: Path) -> No
             metadata={METADATA: about.decode(), HOW_TO: how_to_cut(description, size is not None)},
         )
         content = bytearray(made.SerializeToString())
-        at = content.index(about) + about.index(NO_HASH.encode())
-        content[at : at + len(NO_HASH)] = hashlib.sha256(content).hexdigest().encode()
+        seal(content, about)
         (folder / name).write_bytes(content)
 
 

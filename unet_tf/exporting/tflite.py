@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import subprocess
@@ -21,7 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
-from unet_tf.edge.net import METADATA, NO_HASH, SHA256
+from unet_tf.edge.net import METADATA, NO_HASH, SHA256, seal
 from unet_tf.exporting.bundle import TFLITE
 from unet_tf.exporting.saved_model import MASK, PROBABILITIES, from_raw, label_in_graph, write_saved_model
 from unet_tf.model.calibration import HALF, Calibration
@@ -170,8 +169,7 @@ def describe(path: Path, description: Description) -> None:
     add_signature(model, PROBABILITIES)
     content = bytearray(flatbuffer_utils.convert_object_to_bytearray(model))
     del model  # which maps the file
-    at = content.index(about) + about.index(NO_HASH.encode())
-    content[at : at + len(NO_HASH)] = hashlib.sha256(content).hexdigest().encode()
+    seal(content, about)
     path.write_bytes(content)
 
 

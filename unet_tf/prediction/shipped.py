@@ -131,11 +131,7 @@ class FileNet(ShippedNet):
 
     def probabilities(self, window: NDArray) -> NDArray[np.float32]:
         """As `ShippedNet` says; of a uint8 file, multiples of 1 / 256, as its softmax gives them."""
-        found = self._run(window)["probabilities"]
-        if found.dtype.kind == "f":
-            return self.finite(found)
-        lowest = np.iinfo(found.dtype).min
-        return (found.astype(np.float32) - lowest) / np.float32(256)
+        return self.finite(self._net.real("probabilities", self._run(window)["probabilities"]))
 
     def _run(self, window: NDArray) -> dict[str, NDArray]:
         return self._net.run(np.broadcast_to(window, (*window.shape[:2], self.channels)))
