@@ -238,7 +238,7 @@ def judged(
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
                 )
-            if failures := inexact(tallies):
+            if failures := inexact(tallies, description.calibration.temperature):
                 raise RuntimeError(
                     f"{' '.join(failures)} Nothing was exported. Please report this with the versions in config.toml "
                     "of the run."

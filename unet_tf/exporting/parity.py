@@ -172,13 +172,17 @@ def broken(tallies: dict[str, Tally]) -> list[str]:
     ]
 
 
-def inexact(tallies: dict[str, Tally]) -> list[str]:
-    """Say which nets of `EXACT`, and versions of the SavedModel, differ from Keras by more than they may."""
+def inexact(tallies: dict[str, Tally], temperature: float = 1.0) -> list[str]:
+    """Say which nets of `EXACT`, and versions of the SavedModel, differ from Keras by more than they may.
+
+    A temperature below 1 multiplies logits, and with them their rounding: the bounds are divided by it.
+    """
+    room = max(1.0, 1 / temperature)
     bounds = {name: EXACT.get(SAVED_MODEL if name.startswith(f"{VERSIONS}/") else name) for name in tallies}
     return [
-        f"{name} differs from Keras by {tallies[name].difference:.1e} in probability, and may by {bound:.0e}."
+        f"{name} differs from Keras by {tallies[name].difference:.1e} in probability, and may by {bound * room:.1e}."
         for name, bound in bounds.items()
-        if bound is not None and not tallies[name].difference <= bound
+        if bound is not None and not tallies[name].difference <= bound * room
     ]
 
 

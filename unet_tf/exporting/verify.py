@@ -115,9 +115,9 @@ def _compared(
     """Hold nets against that of a Keras file: what is wrong, and the figures."""
     examples, what = _examples(description, data, naming)
     reference = keras_net(_keras_model(file, description), description)
-    threshold = description.calibration.threshold
-    tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
-    wrong = broken(tallies) + inexact(tallies) + worse(tallies, description.origin.max_iou_drop)
+    how = description.calibration
+    tallies = compare(reference, nets, examples, description.masks, on_image, how.threshold)
+    wrong = broken(tallies) + inexact(tallies, how.temperature) + worse(tallies, description.origin.max_iou_drop)
     return wrong, comparison_report(tallies, description.classes, what)
 
 
