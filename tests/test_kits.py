@@ -111,11 +111,15 @@ def test_the_code_of_the_page_on_edge_runs(bundle, tmp_path, monkeypatch, capsys
     image = generate_cells(60, 50, seed=1)[0]
     write_picture(tmp_path / "image.png", image)
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code, with_litert_alone = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names = {}
     exec(code, names)
     assert names["label"].shape == image.shape[:2]
     assert capsys.readouterr().out.strip() == re.search(r"print\(net\.where\)  # (.*)", code)[1]
+    one = EdgeNet("model_uint8.tflite")
+    tile = generate_cells(*one.tensors["image"].shape[1:3], seed=2)[0]
+    exec(with_litert_alone.replace("bundles/cells/", ""), names := {"tile": tile})
+    np.testing.assert_array_equal(names["mask"], one.run(tile)["mask"])
     for text in (page, (KITS / "edge" / "README.md").read_text()):
         assert re.search(r"gcc -O2 .*", text)[0] in (KITS / "edge" / "segment.c").read_text()
 
