@@ -17,7 +17,7 @@ from typing import NamedTuple
 from contenders import machine, print_text
 
 import unet_tf
-from unet_tf.evaluation.tables import BundleReport, size_of
+from unet_tf.evaluation.bundle_tables import BundleReport, size_of
 from unet_tf.exporting.bundle import ONNX, SAVED_MODEL, SAVED_MODEL_BFLOAT16, TFLITE
 
 COUNTS = {"train": 24, "val": 8}

@@ -90,7 +90,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
         InputError: there are none, of several programs, or damaged ones.
     """
     if program is not None and program not in MARKS:
-        raise InputError(f"Annotations must be of one of {', '.join(MARKS)} (--from); received {program!r}.")
+        raise InputError(f"Annotations must be of one of {', '.join(MARKS)} or masks (--from); received {program!r}.")
     if not source.exists():
         raise InputError(f"There is no {source}. Give the file or the folder of the annotations.", source)
     files = [source] if source.is_file() else sorted(_files(source))

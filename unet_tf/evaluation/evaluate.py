@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,34 +55,50 @@ class NotStored(InputError):
         self.evaluation = evaluation
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Labelled files that somebody is judged on, and which of them and of their pixels count.
+
+    Attributes:
+        pairs: the files.
+        masks: how their masks say the classes.
+        classes: names of the classes.
+        group: regular expression; files in whose names it finds the same text belong together, and where it does not
+            find something in each of them, the pages of a stack do.
+        fields: of the pairs; what lies outside of them is void.
+        counts: whether an image, (H, W, C) raw pixels, counts; of one that does not the mask is not read.
+        nothing: what to say where no file counts.
+    """
+
+    pairs: Sequence[Pair]
+    masks: MaskFormat
+    classes: tuple[str, ...]
+    group: str | None = None
+    fields: FieldsOfView | None = None
+    counts: Callable[[NDArray], bool] = lambda image: True
+    nothing: str = "A score needs a labelled file at least; received none."
+
+    def read(self, pair: Pair, image: Channelled | None = None) -> Decoded:
+        """Read a pair, whose image may be read already; void outside of its field of view."""
+        decoded = read_pair(pair, self.masks, image)
+        return decoded if self.fields is None else decoded._replace(label=self.fields.cut(pair, decoded.label))
+
+
 def judge(
     predict_fn: Callable[[NDArray], NDArray],
-    pairs: Sequence[Pair],
-    masks: MaskFormat,
-    classes: tuple[str, ...],
+    truth: Truth,
     on_image: Progress = unseen,
-    counts: Callable[[NDArray], bool] = lambda image: True,
-    nothing: str = "A score needs a labelled file at least; received none.",
-    group: str | None = None,
-    fields: FieldsOfView | None = None,
-    borders: tuple[int, ...] = (),
     calibration: Calibration = PLAIN,
+    membranes: MembraneSums | None = None,
 ) -> Evaluation:
     """Score any predict function on labelled files, each of which is read once.
 
     Args:
         predict_fn: (H, W, C) raw pixels -> (H, W, num_classes) probabilities.
-        pairs: the files.
-        masks: how their masks say the classes.
-        classes: names of the classes.
+        truth: the files.
         on_image: called with (images done, images in all) after each.
-        counts: whether an image, (H, W, C) raw pixels, counts; of one that does not the mask is not read.
-        nothing: what to say where no file counts.
-        group: regular expression; files in whose names it finds the same text belong together, and where it does not
-            find something in each of them, the pages of a stack do.
-        fields: of the pairs; what lies outside of them is void.
-        borders: ids of the classes that are membranes, which part the pictures; none to leave that out.
         calibration: the temperature that the probabilities have, and the threshold by which they become labels.
+        membranes: counts how classes that are membranes part the pictures; None to leave that out.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
@@ -91,31 +107,22 @@ def judge(
     Raises:
         InputError: no file counts, one cannot be used, or a probability is not finite.
     """
-    certainty = Certainty(masks.num_classes, calibration, masks)
-    sums = Sums(len(classes[: masks.real_classes]), MembraneSums(borders) if borders else None, certainty)
-    answer = by_function(predict_fn, calibration.threshold)
-    return judge_answers(answer, pairs, masks, classes, on_image, counts, nothing, group, fields, sums)
+    certainty = Certainty(truth.masks.num_classes, calibration, truth.masks)
+    sums = Sums(len(truth.classes[: truth.masks.real_classes]), membranes, certainty)
+    return judge_answers(by_function(predict_fn, calibration.threshold), truth, on_image, sums)
 
 
 def judge_answers(
-    answer: Callable[[Pair, Decoded], Answer],
-    pairs: Sequence[Pair],
-    masks: MaskFormat,
-    classes: tuple[str, ...],
-    on_image: Progress = unseen,
-    counts: Callable[[NDArray], bool] = lambda image: True,
-    nothing: str = "A score needs a labelled file at least; received none.",
-    group: str | None = None,
-    fields: FieldsOfView | None = None,
-    sums: Sums | None = None,
+    answer: Callable[[Pair, Decoded], Answer], truth: Truth, on_image: Progress = unseen, sums: Sums | None = None
 ) -> Evaluation:
     """Do what `judge` does with what is said of each file (`Subject.answer`); where that is void, no pixel counts.
 
     `sums` says what is counted; left out, what all scores need.
     """
-    classes = classes[: masks.real_classes]
+    pairs, masks, fields = truth.pairs, truth.masks, truth.fields
+    classes = truth.classes[: masks.real_classes]
     sums, gallery = Sums(len(classes)) if sums is None else sums, Gallery(classes)
-    judged, groups = [], parts_of(pairs, group)
+    judged, groups = [], parts_of(pairs, truth.group)
 
     def decide(pair: Pair, decoded: Decoded) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Answer]:
         """Label and prediction of a file, and all that was said of it; void on either side is void."""
@@ -126,15 +133,11 @@ def judge_answers(
             label = np.where(void, np.uint8(VOID), label)
         return label, prediction, found
 
-    def read_field(pair: Pair, read: Channelled | None = None) -> Decoded:
-        decoded = read_pair(pair, masks) if read is None else read_pair(pair, masks, read)
-        return decoded if fields is None else decoded._replace(label=fields.cut(pair, decoded.label))
-
     for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
         look()
         read = pair.read()
-        if counts(read.image):
-            decoded = read_field(pair, read)
+        if truth.counts(read.image):
+            decoded = truth.read(pair, read)
             label, prediction, found = decide(pair, decoded)
             ids = None if decoded.objects is None else object_ids(decoded.objects)
             probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
@@ -148,13 +151,13 @@ def judge_answers(
                 gallery.add(title(pair), value, decoded.filled, label, prediction)
         on_image(done, len(pairs))
     if not judged:
-        raise InputError(nothing)
+        raise InputError(truth.nothing)
     result = Evaluation.of(classes, sums, judged, roi="" if fields is None else fields.words)
     scored = sum(not math.isnan(one.mean_iou) for one in judged)
     cases, middle = gallery.ranked(scored), (scored - 1) // 2
     if WORST <= middle < scored - 1:  # which is the median is known now alone: it is predicted once more
         pair, value = result.per_file[middle]
-        decoded = read_field(pair)
+        decoded = truth.read(pair)
         label, prediction, _ = decide(pair, decoded)
         case = Case.of(title(pair), value, decoded.filled, label, prediction, gallery.background)
         cases.insert(-1, case._replace(rank=middle + 1, among=scored))
@@ -174,8 +177,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a net, or masks of any origin, on labelled files that it did not learn from.
 
-    Of a run `evaluation.json`, panels and `report.html` go into its folder, unless it learnt from some of the files; of
-    others, which are left as they are, into `out`, where it is given.
+    Of a run `evaluation.json`, panels and `report.html` go into its folder, unless it learnt from some of the files;
+    those of its validation files alone (`split="val"`) into `evaluation_val/` there, beside the report that it has. Of
+    others, which are left as they are, they go into `out`, where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
@@ -248,9 +252,15 @@ def evaluate_subject(
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
     with stoppable():
         result = judge_subject(subject, data, split, on_image, say, command, roi, membranes)
-        folder = Path(out) if out is not None else None if result.learnt else subject.home
+        home = subject.home and (subject.home / f"{Path(Run.EVALUATION).stem}_val" if split == "val" else subject.home)
+        folder = Path(out) if out is not None else None if result.learnt else home
         if folder is None:
             return result
+        result = replace(result, folder=folder)
+        if (before := _earlier(folder)) not in ("", result.files):
+            say(
+                f"{folder / Run.REPORT} was of {before} and is now of {result.files}. --out FOLDER keeps scores elsewhere."
+            )
         try:
             _store(folder, result, subject.masks)
         except (InputError, OSError) as error:
@@ -283,13 +293,19 @@ def judge_subject(
 
     parting = MembraneSums(borders) if borders else None
     sums = Sums(len(subject.real_classes), parting, subject.certainty())
-    result = judge_answers(
-        subject.answer, choice.pairs, subject.masks, subject.classes, on_image, counts, choice.nothing, subject.group,
-        fields, sums,
-    )  # fmt: skip
+    truth = Truth(choice.pairs, subject.masks, subject.classes, subject.group, fields, counts, choice.nothing)
+    result = judge_answers(subject.answer, truth, on_image, sums)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
     return replace(result, files=files, who=judged, learnt=len(found & (subject.learnt("train") or set())))
+
+
+def _earlier(folder: Path) -> str:
+    """Which files the scores in a folder are of, in words; "" where none are there, or damaged ones."""
+    try:
+        return str(json.loads((folder / Run.EVALUATION).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:

@@ -16,6 +16,8 @@ WIDEST = 10.0
 """Mean width, pixels, from which on a class is not thin: membranes have 7 (isbi2012), cracks 4, nuclei 22."""
 LONGEST = 20.0
 """Lengths per width from which on it is: poles have 29 (CamVid), cracks 124, pedestrians 14, nuclei 1."""
+MOST_WIDE = 0.2
+"""Share of the area that may lie where a disk of more than `WIDEST` fits in: stars and splashes have long arms, too."""
 LOOK = 8
 """Files that hold a class, by which it is told whether the others need to be looked at."""
 
@@ -75,15 +77,17 @@ class Shape(NamedTuple):
     Attributes:
         width: pixels of the regions for each of their skeletons.
         length: of the piece of skeleton in which one of its pixels lies, pixels, in the mean.
+        wide: share of the regions where a disk of more than `WIDEST` fits in.
     """
 
     width: float
     length: float
+    wide: float = 0.0
 
     @property
     def thin(self) -> bool:
         """Whether regions of this shape are lines."""
-        return self.width <= WIDEST and self.length >= LONGEST * self.width
+        return self.width <= WIDEST and self.length >= LONGEST * self.width and self.wide <= MOST_WIDE
 
     def __str__(self) -> str:
         return (
@@ -95,9 +99,10 @@ class ThinSums:
     """The counts of clDice over files, of the classes that are thin.
 
     Whether a class is thin its truth says: pixels per pixel of its skeleton are its mean width, at most `WIDEST`; the
-    piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean. Skeletons of a class are drawn
-    in the first `LOOK` files that hold it, and in the others only if it is thin so far. A class that has more than ten
-    times as many pixels as border pixels is wide, which needs no skeleton.
+    piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean; and at most `MOST_WIDE` of its
+    area lies where it is wider than `WIDEST`, so that stars are no lines. Skeletons of a class are drawn in the first
+    `LOOK` files that hold it, and in the others only if it is thin so far. A class that has more than ten times as many
+    pixels as border pixels is wide, which needs no skeleton.
 
     Args:
         num_classes: C.
@@ -105,7 +110,7 @@ class ThinSums:
 
     def __init__(self, num_classes: int) -> None:
         self.counts = np.zeros((num_classes, 4), np.int64)
-        self.area, self.border, self.files, self.squares = np.zeros((4, num_classes))
+        self.area, self.border, self.files, self.squares, self.wide = np.zeros((5, num_classes))
         self.looked_at = [*range(num_classes)]
 
     def add(self, label: NDArray, prediction: NDArray, confusion: NDArray, border: NDArray) -> None:
@@ -121,6 +126,7 @@ class ThinSums:
             lines, drawn = skeleton(true), skeleton(found)
             self.counts[number] += _counts(true, found, lines, drawn)
             self.squares[number] += _squared_lengths(lines)
+            self.wide[number] += cv2.morphologyEx(true.astype(np.uint8), cv2.MORPH_OPEN, _DISK).sum()
             self.files[number] += area[number] > 0
             if self.files[number] == LOOK and not self.shape(number).thin:
                 self.looked_at.remove(number)
@@ -128,7 +134,7 @@ class ThinSums:
     def __add__(self, other: ThinSums) -> ThinSums:
         """The counts of the files of both, of the classes that were looked at to the end in both."""
         total = ThinSums(len(self.counts))
-        for name in ("counts", "area", "border", "files", "squares"):
+        for name in ("counts", "area", "border", "files", "squares", "wide"):
             setattr(total, name, getattr(self, name) + getattr(other, name))
         total.looked_at = [number for number in self.looked_at if number in other.looked_at]
         return total
@@ -136,12 +142,16 @@ class ThinSums:
     def shape(self, number: int) -> Shape:
         """How wide and long the regions of a class are in the files until now; it must have one."""
         lines = float(self.counts[number, 3])
-        return Shape(float(self.area[number]) / lines, float(self.squares[number]) / lines)
+        area = float(self.area[number])
+        return Shape(area / lines, float(self.squares[number]) / lines, float(self.wide[number]) / area)
 
     def of_classes(self, names: Sequence[str]) -> dict[str, tuple[ClDice, Shape]]:
         """The scores and shapes of the thin classes by name."""
         known = [number for number in self.looked_at if self.counts[number, 3]]
         return {names[n]: (cldice(self.counts[n]), self.shape(n)) for n in known if self.shape(n).thin}
+
+
+_DISK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(WIDEST) + 1, int(WIDEST) + 1))
 
 
 def _counts(true: NDArray, found: NDArray, lines: NDArray, drawn: NDArray) -> NDArray[np.int64]:

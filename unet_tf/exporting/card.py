@@ -12,10 +12,10 @@ import numpy as np
 from unet_tf.data.drawing import colour, displayable, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.edge.description import Description
+from unet_tf.evaluation.bundle_tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
 from unet_tf.evaluation.cases import kinds_legend, layer
 from unet_tf.evaluation.mistakes import KINDS, draw_mistakes, has_background, mistakes
 from unet_tf.evaluation.panels import DRAWN
-from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
 from unet_tf.exporting.bundle import KERAS, ONNX, SAVED_MODEL, TFLITE
 from unet_tf.exporting.front_matter import front_matter
 from unet_tf.exporting.parity import Tally, Worst

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import overlay
 from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, check_sizes
-from unet_tf.data.masks import MaskFormat, value_counts
+from unet_tf.data.mask_values import value_counts
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
+from unet_tf.planning.object_ids import IdFacts, id_facts
 
 THUMBNAIL = 64
 """Side of the pictures by which copies are recognised, pixels."""
@@ -45,6 +47,7 @@ class Look:
         error: what is wrong with the pair; its `file` is the one at fault.
         colours: pixels of each mask colour (0xRRGGBB), where nothing says what they mean.
         objects: number of objects in an instance mask.
+        ids: what tells whether it is one.
         void: number of void pixels.
         saturated: share of the image's pixels at its highest value.
         outliers: the lowest and the highest value where they are far from all others.
@@ -61,6 +64,7 @@ class Look:
     error: InputError | None = None
     colours: dict[int, int] = field(default_factory=dict)
     objects: int = 0
+    ids: IdFacts = IdFacts()  # noqa: RUF009 - a tuple
     void: int = 0
     saturated: float = 0.0
     outliers: Sequence[Outlier] = ()
@@ -116,6 +120,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
     if masks is not None and masks.kind == "instance":
         look.objects = len(value_counts(mask).keys() - {0, *masks.void})
+        look.ids = id_facts(mask, masks.void)
     if label is not None:
         look.counted = [value for value in named if (label[mask == value] != VOID).any()]
     shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
