@@ -78,7 +78,7 @@ def test_objects_of_other_masks_are_cut_as_a_person_says():
     label[5, 26] = 0
     masks = MaskFormat("index", 3, void=(1,), neck=1.0, smallest=4, filled=True)
     probabilities = np.moveaxis(np.array([label == 0, label == 1, label == 2]), 0, 2).astype(np.float32)
-    ids, found = find_objects(label, probabilities, masks=masks)
+    _, found = find_objects(label, probabilities, masks=masks)
     assert [(one.number, one.label, one.area) for one in found] == [(1, 1, 82), (2, 1, 82), (3, 2, 162)]
     assert round(found[2].probability * 162) == 161  # of the hole that of its own class
     assert [one.area for one in find_objects(label, masks=MaskFormat("index", 3))[1]] == [1, 164, 161]

@@ -236,12 +236,14 @@ class Channels:
             there[suffix] = file
         if alone:
             problems.append(
-                f"{many(len(alone), 'image ends', 'images end')} in none of {', '.join(self.suffixes)} (--channel-suffix): {_some(alone)}."
+                f"{many(len(alone), 'image ends', 'images end')} in none of {', '.join(self.suffixes)} "
+                f"(--channel-suffix): {_some(alone)}."
             )
         for suffix in self.suffixes:
             if lacking := [name for name, there in groups.items() if suffix not in there]:
                 problems.append(
-                    f"{many(len(lacking), 'picture has', 'pictures have')} no file that ends in {suffix}: {_some(lacking)}."
+                    f"{many(len(lacking), 'picture has', 'pictures have')} no file that ends in {suffix}: "
+                    f"{_some(lacking)}."
                 )
         whole = {name: there for name, there in groups.items() if len(there) == len(self.suffixes)}
         return {name: tuple(there[suffix] for suffix in self.suffixes) for name, there in whole.items()}, problems

@@ -189,5 +189,6 @@ def _look_for_unlisted(found: Found) -> None:
     ]
     if left:
         found.notes.append(
-            f"{many(len(left), 'picture is', 'pictures are')} not used, as no list names them: {some((str(p) for p in left), 5)}."
+            f"{many(len(left), 'picture is', 'pictures are')} not used, as no list names them: "
+            f"{some((str(p) for p in left), 5)}."
         )

@@ -98,12 +98,12 @@ class MaskFormat:
             (kind in KINDS, f"The kind of a mask must be one of {', '.join(KINDS)}; received {kind!r}."),
             (2 <= number <= UNKNOWN, f"There must be 2 to {UNKNOWN} classes; received {number}."),
             (
-                number == 2 + (self.border > 0) or kind in ("index", "palette"),
-                f"Masks of kind {kind} must have {2 + (self.border > 0)} classes; received {number}.",
-            ),
-            (
                 kind == "instance" or not self.border,
                 f"Only masks of object ids (--masks instance) have a border of {self.border} px; received {kind}.",
+            ),
+            (
+                number == 2 + (self.border > 0) or kind in ("index", "palette"),
+                f"Masks of kind {kind} must have {2 + (self.border > 0)} classes; received {number}.",
             ),
             (
                 0 <= self.border <= MOST_BORDER and 0 <= self.neck < math.inf and self.smallest >= 1,

@@ -259,7 +259,8 @@ def evaluate_subject(
         result = replace(result, folder=folder)
         if (before := _earlier(folder)) not in ("", result.files):
             say(
-                f"{folder / Run.REPORT} was of {before} and is now of {result.files}. --out FOLDER keeps scores elsewhere."
+                f"{folder / Run.REPORT} was of {before} and is now of {result.files}. --out FOLDER keeps scores "
+                "elsewhere."
             )
         try:
             _store(folder, result, subject.masks)

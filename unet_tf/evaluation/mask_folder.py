@@ -82,8 +82,8 @@ class MaskFolder(Subject):
             log.warning(note)
         if same := sum(pair.mask.resolve() == file.resolve() for pair, file in self.files.items()):
             log.warning(
-                f"{same} of {many(len(pairs), 'mask')} of {self.path} {'is the very file' if same == 1 else 'are the very files'} "
-                "of the truth: their score can only be 1."
+                f"{same} of {many(len(pairs), 'mask')} of {self.path} "
+                f"{'is the very file' if same == 1 else 'are the very files'} of the truth: their score can only be 1."
             )
 
     def answer(self, pair: Pair, decoded: Decoded) -> Answer:

@@ -17,8 +17,8 @@ def verdict(stored: Mapping[str, Any]) -> str:
 
     First, where masks tell objects apart, how many of them it finds, draws for nothing, merges and splits. Two classes:
     what share of the foreground it finds, and what share of what it draws is none. More: what share of the pixels gets
-    its class, and the best and the worst class of those that occur. Then lines that are no objects, a baseline that is as good, or
-    better on the foreground, and whether the net has learnt from these images.
+    its class, and the best and the worst class of those that occur. Then lines that are no objects, a baseline that is
+    as good, or better on the foreground, and whether the net has learnt from these images.
 
     Args:
         stored: what `EvaluationTable` says; keys that are missing are not spoken of.

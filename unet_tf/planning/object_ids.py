@@ -70,13 +70,13 @@ def doubt_of_ids(seen: Sequence[IdFacts]) -> str:
         )
     if len(ids) == 1 and ids != {1}:
         return (
-            f"All masks hold the id {next(iter(ids))} alone, a piece each, as binary masks do: what touches in it is one "
-            "object. Several need ids of their own."
+            f"All masks hold the id {next(iter(ids))} alone, a piece each, as binary masks do: what touches in it is "
+            "one object. Several need ids of their own."
         )
     if len(filled) > 1 and pieces > 2 * len(ids) * len(filled):
         shown = ", ".join(map(str, sorted(ids)[:5])) + ", ..." * (len(ids) > 5)
         return (
-            f"All masks hold the same ids ({shown}), each in {pieces / len(ids) / len(filled):.1f} pieces in the mean. If "
-            f"they stand for classes, they are no object ids: --masks index --classes {len(ids) + 1}."
+            f"All masks hold the same ids ({shown}), each in {pieces / len(ids) / len(filled):.1f} pieces in the mean. "
+            f"If they stand for classes, they are no object ids: --masks index --classes {len(ids) + 1}."
         )
     return ""

@@ -68,8 +68,8 @@ def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:
     smallest = max(1, int(np.quantile(areas, SMALL, method="lower")) // 2)
     log.info(
         f"objects: parted at necks where the half width falls by {neck:g} px, and of {smallest} px at least; of "
-        f"{many(len(valleys), 'training object')} {1 - RARE:.0%} stay whole so, of {len(areas)} {1 - SMALL:.0%} are twice as "
-        f"large, and {pierced} have holes"
+        f"{many(len(valleys), 'training object')} {1 - RARE:.0%} stay whole so, of {len(areas)} {1 - SMALL:.0%} are "
+        f"twice as large, and {pierced} have holes"
     )
     return replace(masks, neck=neck, smallest=smallest, filled=pierced <= RARE * len(valleys))
 

@@ -213,7 +213,10 @@ def prepare(
     loss = plan_loss(config, train.class_pixels, classes)
     held_out = len(read["val"]) if "val" in read else 0
     count = len(train) + held_out
-    words = f"{held_out} of {many(count, 'file')}: of fewer than {FEW} a tenth is held out, two at least, and of more a fifth"
+    words = (
+        f"{held_out} of {many(count, 'file')}: of fewer than {FEW} a tenth is held out, two at least, and of more a "
+    )
+    words += "fifth"
     val_share = choose(config.val_share, usual_share(count), words)
     if "val" in named:
         val_share = choose(config.val_share, held_out / count, f"val/ holds {held_out} of {many(count, 'file')}")
