@@ -1,5 +1,6 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 from skimage.morphology import thin
@@ -78,8 +79,24 @@ def test_bands_specks_and_short_pieces_are_not():
 
 def test_a_shape_is_thin_up_to_ten_pixels_and_from_twenty_widths_on():
     assert Shape(10, 200).thin
+    assert Shape(10, 200, 0.2).thin and not Shape(10, 200, 0.21).thin
     assert not Shape(10.1, 500).thin
     assert not Shape(10, 199).thin
+
+
+def star(arms, outer=60, inner=15):
+    angles = np.arange(2 * arms) * np.pi / arms
+    radii = np.where(np.arange(2 * arms) % 2, inner, outer)
+    points = np.column_stack([64 + radii * np.cos(angles), 64 + radii * np.sin(angles)])
+    return cv2.fillPoly(np.zeros((128, 128), np.uint8), [points.round().astype(np.int32)], 1)
+
+
+@pytest.mark.parametrize(("arms", "inner"), [(5, 15), (8, 12), (12, 12)])
+def test_stars_with_bodies_are_no_lines(arms, inner):
+    label = star(arms, inner=inner)
+    sums = sums_of((label, label))
+    assert sums.shape(1).length > 10 * sums.shape(1).width
+    assert sums.of_classes(("rest", "star")).keys() <= {"rest"}
 
 
 def test_wide_classes_cost_no_skeleton(monkeypatch):
