@@ -192,6 +192,20 @@ def test_links_written_for_the_repository_become_those_of_the_site():
         assert within(kept, "e.md") == kept
 
 
+def test_pages_are_called_by_their_titles(site):
+    import titles
+
+    assert titles.titled("see `docs/exporting.md`, docs/masks.md and [x.md](y.md)", "docs/api") == (
+        "see [Bundles](../exporting.md), [Masks](../masks.md) and [x.md](y.md)"
+    )
+    assert titles.titled("[objects.md](objects.md#scores)", "docs") == "[Objects that touch](objects.md#scores)"
+    for kept in ("```\npython x > docs/exports.md\n```", "`docs/nothing.md`", "[a](docs/masks.md)"):
+        assert titles.titled(kept, "") == kept
+    for page in site.rglob("*.html"):
+        words = re.sub(r"<pre.*?</pre>", "", page.read_text(encoding="utf-8"), flags=re.S)
+        assert re.findall(r"(?<![\w/])docs/[a-z_]+\.md|>[a-z_]+\.md</a>", words) == [], page
+
+
 def test_formulas_are_drawn_and_dollars_of_shells_are_not():
     import formulas
 

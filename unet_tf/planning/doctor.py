@@ -24,8 +24,9 @@ from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.planning.channel_facts import channel_facts
+from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
-from unet_tf.planning.inspection import FAR, Case, Look, look_at, near_copies
+from unet_tf.planning.inspection import FAR, Case, Look, look_at
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
@@ -114,7 +115,7 @@ def check(
         learnt = findings.splits["train"].class_pixels > 0  # a class that training lacks is a problem
         names = [name for name, there in zip(findings.classes, learnt, strict=True) if there]
         findings.warnings += filter(None, [validation_lacks(val.class_pixels[learnt], names)])
-    _warn_of_copies(findings, cases)
+    findings.warnings += copy_warnings(cases, findings.drawn)
     return findings
 
 
@@ -288,22 +289,3 @@ def _warn(
         findings.warnings.append(
             f"{many(len(cases), 'image')} {what}: {some((case.name + detail(case) for case in cases), 8)}."
         )
-
-
-def _warn_of_copies(findings: Findings, cases: list[Case]) -> None:
-    """Warn of the same image twice: by its pixels, or nearly, turned or mirrored too. Between splits that is a leak."""
-    first: dict[str, int] = {}
-    same: set[tuple[int, int]] = set()
-    for number, case in enumerate(cases):
-        if (known := case.look.fingerprint) is not None and first.setdefault(known.sha256, number) != number:
-            same.add((first[known.sha256], number))
-    near = near_copies([case.look for case in cases], [case.split for case in cases]) - same
-    for found, what in ((same, "the same image"), (near, "nearly the same image")):
-        for leak in (True, False):
-            listed = [(cases[a], cases[b]) for a, b in sorted(found) if (cases[a].split != cases[b].split) == leak]
-            if listed:
-                where = "in two splits, so that scores flatter the net" if leak else "twice in a split"
-                remedy = " Keep related images together with --group." if leak and findings.drawn else ""
-                times = "once" if len(listed) == 1 else f"{len(listed)} times"
-                names = some((f"{a.name} = {b.name}" for a, b in listed), 5)
-                findings.warnings.append(f"{times} {what} {where}: {names}.{remedy}")

@@ -23,8 +23,6 @@ from unet_tf.planning.object_ids import IdFacts, id_facts
 
 THUMBNAIL = 64
 """Side of the pictures by which copies are recognised, pixels."""
-COPY = 0.98
-"""Correlation of two thumbnails, without their coarse brightness, from which they show the same thing."""
 
 
 FAR = 10.0
@@ -166,33 +164,3 @@ def _thumbnail(image: NDArray) -> NDArray[np.float32] | None:
     detail = small - cv2.GaussianBlur(small, (0, 0), THUMBNAIL / 8, borderType=cv2.BORDER_REFLECT_101)
     length = float(np.linalg.norm(detail))
     return detail / length if length > 1e-3 * max(1e-6, float(np.abs(small).max())) else None
-
-
-def near_copies(looks: Sequence[Look], splits: Sequence[str]) -> set[tuple[int, int]]:
-    """Pairs of numbers whose thumbnails correlate by `COPY`, in one of the eight ways to turn and mirror one.
-
-    Each image is paired with the first before it in each split alone: a thousand frames that are all alike make a
-    thousand pairs, not half a million.
-    """
-    numbers = [n for n, look in enumerate(looks) if look.thumbnail is not None]
-    if not numbers:
-        return set()
-    pictures = np.stack([look.thumbnail for look in looks if look.thumbnail is not None])
-    flat = pictures.reshape(len(pictures), -1)
-    of = np.array([splits[n] for n in numbers])
-    found = set()
-    for start in range(0, len(flat), 1024):
-        block = pictures[start : start + 1024]
-        before = flat[: start + len(block)]
-        alike = np.zeros((len(block), len(before)), bool)
-        for turns in range(4):
-            for mirrored in (False, True):
-                turned = np.rot90(block[:, :, ::-1] if mirrored else block, turns, (1, 2))
-                alike |= turned.reshape(len(block), -1) @ before.T > COPY
-        alike = np.tril(alike, start - 1)
-        for split in set(splits):
-            there = alike & (of[: len(before)] == split)
-            rows = np.flatnonzero(there.any(1))
-            firsts = there[rows].argmax(1)
-            found |= {(numbers[a], numbers[start + b]) for a, b in zip(firsts.tolist(), rows.tolist(), strict=True)}
-    return found
