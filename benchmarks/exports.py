@@ -133,8 +133,8 @@ def main() -> None:
     )
     print_text(
         "A small net that learnt shortly from easy pictures: sizes grow with the square of the base filters, and so do "
-        "times but for those of integers, which grow slower ([runtimes](../benchmarks/runtimes.md) has base 64, beside OpenVINO and "
-        "PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
+        "times but for those of integers, which grow slower ([runtimes](../benchmarks/runtimes.md) has base 64, "
+        "beside OpenVINO and PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
     )
 
 

@@ -165,6 +165,17 @@ def test_what_lies_outside_is_cut_and_counted(tmp_path):
     assert "Shapes that hold no pixel's centre: 1." in done.notes
 
 
+def test_holes_that_an_outline_leaves_where_it_crosses_itself_are_counted(tmp_path):
+    crossed = [[2, 2], [14, 2], [14, 8], [7, 8], [7, 6], [8, 6], [8, 7], [6, 7], [6, 9], [14, 9], [14, 12], [2, 12]]
+    file = change(tmp_path / "source", shapes=[{"label": "cell", "points": crossed, "shape_type": "polygon"}])
+    assert file
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    assert "Holes of one pixel, as outlines leave that touch or cross themselves: 1." in done.notes
+    plain = [[2, 2], [14, 2], [14, 12], [2, 12]]
+    change(tmp_path / "plain", shapes=[{"label": "cell", "points": plain, "shape_type": "polygon"}])
+    assert not [n for n in import_annotations(tmp_path / "plain", tmp_path / "other").notes if "Holes" in n]
+
+
 def test_nothing_covered_is_an_error(tmp_path):
     change(tmp_path / "source", shapes=[{"label": "cell", "points": [[100, 100], [110, 100], [110, 110]]}])
     with pytest.raises(InputError, match="no shape covers one"):
