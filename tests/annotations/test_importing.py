@@ -166,13 +166,12 @@ def test_what_lies_outside_is_cut_and_counted(tmp_path):
 
 
 def test_holes_that_an_outline_leaves_where_it_crosses_itself_are_counted(tmp_path):
-    crossed = [[2, 2], [14, 2], [14, 8], [7, 8], [7, 6], [8, 6], [8, 7], [6, 7], [6, 9], [14, 9], [14, 12], [2, 12]]
-    file = change(tmp_path / "source", shapes=[{"label": "cell", "points": crossed, "shape_type": "polygon"}])
-    assert file
+    first, second = [[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]], [[5, 5], [10, 5], [10, 10], [5, 10], [5, 5]]
+    twice = first + second  # go round one pixel both, and between them there and back
+    change(tmp_path / "source", shapes=[{"label": "cell", "points": twice, "shape_type": "polygon"}])
     done = import_annotations(tmp_path / "source", tmp_path / "data")
     assert "Holes of one pixel, as outlines leave that touch or cross themselves: 1." in done.notes
-    plain = [[2, 2], [14, 2], [14, 12], [2, 12]]
-    change(tmp_path / "plain", shapes=[{"label": "cell", "points": plain, "shape_type": "polygon"}])
+    change(tmp_path / "plain", shapes=[{"label": "cell", "points": first, "shape_type": "polygon"}])
     assert not [n for n in import_annotations(tmp_path / "plain", tmp_path / "other").notes if "Holes" in n]
 
 

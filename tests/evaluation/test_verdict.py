@@ -40,6 +40,9 @@ def test_objects_and_thin_classes():
     )
     one = {"true": 1, "predicted": 1, "found": [0], "merges": 1, "splits": 2}
     assert words(objects=one).startswith("Finds 0 of 1 object and draws 1 that fits none, with 1 merge and 2 splits; f")
+    assert words(objects=one | {"merges": 0, "splits": 0}).startswith(
+        "Finds 0 of 1 object and draws 1 that fits none; f"
+    )
     whole = {"true": 5, "predicted": 5, "found": [5], "merges": 0, "splits": 0}
     assert words(objects=whole).startswith("Finds 5 of 5 objects, none merged or split; finds 96 %")
     assert words(objects=OBJECTS | {"true": 0, "found": [0]}).startswith("Draws 409 objects where there are none; f")

@@ -22,6 +22,7 @@ from unet_tf.annotations.read_voc import CLASSES, read_voc
 from unet_tf.annotations.read_yolo import LISTS, is_yolo, read_yolo, yolo_names
 from unet_tf.data.folder import some
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 
@@ -123,7 +124,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
     telling = [path for path, what in unknown.items() if _should_be_told(path, what, name)]
     if telling:
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)
-        result.notes.append(f"Not understood, and not used: {len(telling)} files, {listed}.")
+        result.notes.append(f"Not understood, and not used: {many(len(telling), 'file')}, {listed}.")
     return result
 
 

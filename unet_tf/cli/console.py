@@ -248,7 +248,7 @@ def _print_objects(sizes: Sizes) -> None:
     number, area = sizes.specks
     if number:
         console.print(
-            f"[yellow]Worth a look:[/] {number} of them {'has' if number == 1 else 'have'} fewer than {area} pixels: "
+            f"[yellow]Worth a look:[/] {many(number, 'of them has', 'of them have')} fewer than {area} pixels: "
             f"--min-area {area} --overwrite leaves them out."
         )
 

@@ -100,7 +100,8 @@ def _objects(stored: Mapping[str, Any]) -> str:
     words = f"Finds {count(hits)} of {many(true, 'object')}"
     words += f" and draws {many(wrong, 'that fits', 'that fit')} none" if wrong else ""
     parted = [many(found[f"{one}s"], one) for one in ("merge", "split") if found[f"{one}s"]]
-    return f"{words}, {'with ' + ' and '.join(parted) if parted else 'none merged or split'}"
+    said = f"with {' and '.join(parted)}" if parted else "none merged or split" if hits else ""
+    return ", ".join(filter(None, (words, said)))
 
 
 def _thin(stored: Mapping[str, Any]) -> str:
