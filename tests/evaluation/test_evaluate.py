@@ -151,10 +151,12 @@ def test_what_is_not_used_is_said_once(own_run, cells, tmp_path, caplog):
     shutil.copytree(data / "test" / "images", data / "raw")
     (data / "test" / "images" / "slide.svs").touch()
     evaluate(own_run, data)
-    assert [record.getMessage() for record in caplog.records if record.name == "unet_tf"] == [
+    *notes, replaced = [record.getMessage() for record in caplog.records if record.name == "unet_tf"]
+    assert notes == [
         f"Pictures in {data} that are not used: 2 in raw.",
         "Not read, as of another kind: 1 .svs (slide.svs). Save them as PNG or TIFF.",
     ]
+    assert replaced.startswith(f"{own_run.path / 'report.html'} was of ")  # those of the folder before
 
 
 def test_each_picture_is_decoded_once_and_predicted_once(own_run, cells, monkeypatch):
@@ -195,7 +197,7 @@ def test_scores_of_the_validation_files_lie_beside_those_of_a_run(own_run, cells
     assert (own_run.path / "evaluation.json").read_bytes() == before
     caplog.clear()
     assert evaluate(own_run, cells).folder == own_run.path
-    assert caplog.messages == []  # the same files as before
+    assert "report.html was of" not in caplog.text  # the same files as before
     (own_run.path / "evaluation.json").write_text('{"files": "others"}')
     evaluate(own_run, cells)
     assert f"{own_run.path / 'report.html'} was of others and is now of" in caplog.text

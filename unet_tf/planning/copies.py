@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unet_tf.data.folder import some
+from unet_tf.data.folder import Pair, some
 from unet_tf.planning.inspection import Case, Look
 
 COPY = 0.98
@@ -32,7 +32,7 @@ def copy_warnings(cases: Sequence[Case], drawn: bool) -> list[str]:
         ((same, ""), (near, "nearly ")), (True, False), (False, True)
     ):
         pairs = [(cases[a], cases[b]) for a, b in sorted(found)]
-        pairs = [(a, b) for a, b in pairs if (a.split != b.split, a.pair.image == b.pair.image) == (leak, pages)]
+        pairs = [(a, b) for a, b in pairs if (a.split != b.split, _one_stack(a.pair, b.pair)) == (leak, pages)]
         if not pairs:
             continue
         times = "once" if len(pairs) == 1 else f"{len(pairs)} times"
@@ -44,6 +44,10 @@ def copy_warnings(cases: Sequence[Case], drawn: bool) -> list[str]:
             remedy = " Neighbouring pages are alike: stacks of their own to be judged by say more." if leak else ""
         warnings.append(f"{times} {nearly}the same {what} {where}: {names}.{remedy}")
     return warnings
+
+
+def _one_stack(one: Pair, other: Pair) -> bool:
+    return one.image == other.image and one.page != other.page
 
 
 def near_copies(looks: Sequence[Look], splits: Sequence[str]) -> set[tuple[int, int]]:
