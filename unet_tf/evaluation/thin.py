@@ -18,7 +18,7 @@ LONGEST = 20.0
 """Lengths per width from which on it is: poles have 29 (CamVid), cracks 124, pedestrians 14, nuclei 1."""
 BODY, MOST_BODY = 2.5, 0.22
 """Mean widths from which on a place is a body, and share of the area that may lie there: stars have long arms, too.
-Membranes have 0.12 to 0.17 (isbi2012), cracks 0.03 to 0.11, stars of five to twelve arms 0.25 to 0.36."""
+Membranes have 0.14 (isbi2012), cracks 0.07, poles 0.08 (CamVid), stars of five to twelve arms 0.25 to 0.36."""
 LOOK = 8
 """Files that hold a class, by which it is told whether the others need to be looked at."""
 
