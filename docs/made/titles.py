@@ -5,19 +5,20 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FILE = re.compile(r"`docs/(\w+)\.md`|(?<![\w/(\[`])docs/(\w+)\.md(?![\w)\]`#])")
+FILE = re.compile(r"`docs/(\w+)\.md`|(?<![\w/\[`])(?<!\]\()docs/(\w+)\.md(?![\w\]`#])")
 LINK = re.compile(r"\[`?[\w/]+\.md`?\]\(([\w./]+\.md)((?:#[^()\s]*)?)\)")
 CODE = re.compile(r"(^```.*?^```)", re.M | re.S)
 
 
 def title(path: Path) -> str:
-    """The title of a page, without what stands behind a colon.
+    """The title of a page, without what stands behind a colon, and without code spans, which would part a link.
 
     Example:
         >>> title(ROOT / "docs" / "exporting.md")
         'Bundles'
     """
-    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(":")[0]
+    line = path.read_text(encoding="utf-8").partition("\n")[0]
+    return line.removeprefix("# ").partition(":")[0].replace("`", "")
 
 
 def titled(words: str, here: str) -> str:

@@ -21,7 +21,7 @@ def test_a_table_of_version_0_1_has_no_intervals_and_no_further_scores():
     assert class_rows(stored) == []
     assert image_words(stored) == (
         "Image by image the mean IoU is 0.6000 in the mean, 0.6000 in the median, 0.4000 at worst. There are too few "
-        "images for intervals."
+        "images, or stacks of them, for intervals."
     )
     assert image_words(stored | {"per_file_mean_iou": {"x": None}}) == ""
 

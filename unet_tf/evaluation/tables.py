@@ -246,7 +246,7 @@ def image_words(stored: EvaluationTable) -> str:
     )
     if ends := stored.get("intervals"):
         return words + f" The 95 % intervals are of {ends['groups']} images, or groups of them, drawn again and again."
-    return words + " There are too few images for intervals."
+    return words + " There are too few images, or stacks of them, for intervals."
 
 
 def certainty_words(stored: EvaluationTable) -> str:
