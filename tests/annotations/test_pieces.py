@@ -120,6 +120,12 @@ def test_what_makes_no_sense_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_who_imports_masks_as_annotations_is_told_how(tmp_path):
+    data = write(tmp_path / "data", a=THREE)
+    with pytest.raises(InputError, match="must hold annotations .* --from masks --instances numbers the pieces"):
+        import_annotations(data, tmp_path / "out")
+
+
 def test_a_list_that_names_files_elsewhere_writes_in_the_new_folder_alone(tmp_path):
     write(tmp_path / "else", a=THREE)
     data = tmp_path / "data"

@@ -20,7 +20,7 @@ from unet_tf.annotations.read_supervisely import is_supervisely, read_supervisel
 from unet_tf.annotations.read_via import is_via, is_via_csv, read_via, read_via_csv
 from unet_tf.annotations.read_voc import CLASSES, read_voc
 from unet_tf.annotations.read_yolo import LISTS, is_yolo, read_yolo, yolo_names
-from unet_tf.data.folder import some
+from unet_tf.data.folder import scan_all, some
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.utils.progress import Progress, unseen
@@ -235,4 +235,8 @@ def _nothing(source: Path, programs: list[str], unknown: dict[Path, str]) -> str
     listed = [f"{path.name}: {what}" for path, what in list(unknown.items())[:5]]
     more = f", and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     held = "; ".join(listed) + more if listed else f"no file that ends in {', '.join(SUFFIXES)}"
-    return f"{source} must hold annotations that are read. Looked for: {looked}. Found: {held}."
+    masks = source.is_dir() and any(listing.pictures for _, listing in scan_all(source))
+    hint = (
+        " Masks that are pictures need no import; --from masks --instances numbers the pieces of binary ones." * masks
+    )
+    return f"{source} must hold annotations that are read. Looked for: {looked}. Found: {held}.{hint}"
