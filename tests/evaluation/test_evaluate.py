@@ -15,7 +15,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Reliability
-from unet_tf.evaluation.evaluate import NotStored, Truth, judge
+from unet_tf.evaluation.evaluate import NotStored
+from unet_tf.evaluation.judging import Truth, judge
 from unet_tf.evaluation.metrics import confusion_matrix, marginals
 from unet_tf.evaluation.sums import otsu_label
 from unet_tf.evaluation.tables import certainty_words, read_evaluation

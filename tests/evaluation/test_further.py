@@ -10,8 +10,8 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import Truth, judge
 from unet_tf.evaluation.further import file_tables, object_table
+from unet_tf.evaluation.judging import Truth, judge
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.objects import score_objects
 from unet_tf.evaluation.tables import EvaluationTable

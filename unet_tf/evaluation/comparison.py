@@ -16,8 +16,8 @@ from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.errors import InputError
 from unet_tf.evaluation.compared import BothCase, Comparison
 from unet_tf.evaluation.comparison_page import write_comparison
-from unet_tf.evaluation.evaluate import Truth, judge_answers
 from unet_tf.evaluation.fair import NAMES, answers_of, judge_of, same_files, same_terms
+from unet_tf.evaluation.judging import Truth, judge_answers
 from unet_tf.evaluation.keeping import COMPARED, check_out, command_of
 from unet_tf.evaluation.opening import Whom, subjects_of
 from unet_tf.evaluation.panels import DRAWN
