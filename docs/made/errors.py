@@ -27,7 +27,8 @@ HEAD = """# Errors and remedies
 
 Each message of the package states the rule, what was received, and what to do; this page is read off the code as the
 site is built, so that it holds all of them. ‹Such words› stand for what the message fills in. Search for the words of
-yours that are no names or numbers. What goes wrong without a message has [a page of pictures](failures.md).
+yours that are no names or numbers. Where one begins with "is", "has", "holds" or "it", the name of a file
+stands before it. What goes wrong without a message has [a page of pictures](failures.md).
 """
 
 
