@@ -48,7 +48,7 @@ class Sizes:
             >>> sizes = Sizes()
             >>> sizes.add([1000, 1100, 3, 5, 9])
             >>> sizes.specks
-            (3, 32)
+            (3, 64)
         """
         pixels = self.pixels.total()
         if not pixels:
