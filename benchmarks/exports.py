@@ -17,7 +17,7 @@ from typing import NamedTuple
 from contenders import machine, print_text
 
 import unet_tf
-from unet_tf.evaluation.tables import BundleReport, size_of
+from unet_tf.evaluation.bundle_tables import BundleReport, size_of
 from unet_tf.exporting.bundle import ONNX, SAVED_MODEL, SAVED_MODEL_BFLOAT16, TFLITE
 
 COUNTS = {"train": 24, "val": 8}
@@ -133,8 +133,8 @@ def main() -> None:
     )
     print_text(
         "A small net that learnt shortly from easy pictures: sizes grow with the square of the base filters, and so do "
-        "times but for those of integers, which grow slower (`benchmarks/runtimes.md` has base 64, beside OpenVINO and "
-        "PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
+        "times but for those of integers, which grow slower ([runtimes](../benchmarks/runtimes.md) has base 64, "
+        "beside OpenVINO and PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
     )
 
 

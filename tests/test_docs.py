@@ -137,8 +137,46 @@ def f(sizes, file, least):
         ("warned", "‹name› is left out."),
     ]
     page = errors.page()
+    assert "have a border of ‹border› px; received ‹kind›." in page  # of a table of rules
+    assert "All masks hold the same ids (‹shown›), each in" in page  # what a function returns
+    assert "There must be 2 to 254 classes; received ‹number›." in page
+    assert r"nothing says which colour is which class. List the colours in a file label\_colors.txt" in page
+    assert "- whose mask is void all over <small>`planning.doctor`" in page
+    assert "‹lone› without a mask ‹there›: ‹lone›." in page  # a problem of a folder
     assert "is not a legal tile size for depth ‹depth›" in page
-    assert page.count("\n- ") > 400
+    assert page.count("\n- ") > 700
+
+
+def test_messages_that_are_passed_as_data_are_found():
+    import errors
+
+    code = """
+LIMIT, REMEDY = 3, 1
+RULE = "A tile must have pixels."
+def first(kind):
+    for holds, message in rules:
+        raise InputError(message)
+    rules = ((kind, f"The kind must be {kind}."), (1, RULE))
+def second(found, findings):
+    words = "Nothing was found here."
+    if found:
+        words = third(found)
+    found.problems.append(words)
+    findings.warnings += [f"{one} is a strange value" for one in found]
+    raise Damage("it ends too soon") if found else Unread(words + " Go on.")
+def third(found):
+    return f"{found} lies in the way." if found else ""
+"""
+    assert dict.fromkeys(errors.messages(code)) == dict.fromkeys(
+        [
+            ("refused", "A tile must have pixels."),
+            ("refused", "The kind must be ‹kind›."),
+            ("refused", "Nothing was found here."),
+            ("refused", "‹found› lies in the way."),
+            ("warned", "‹one› is a strange value"),
+            ("refused", "it ends too soon"),
+        ]
+    )
 
 
 def test_links_written_for_the_repository_become_those_of_the_site():
@@ -152,6 +190,20 @@ def test_links_written_for_the_repository_become_those_of_the_site():
     assert within("[`a`](../LICENSE)", "e.md") == "[`a`](LICENSE)"
     for kept in ("`[a](../b.md)`", "```\n[a](../b.md)\n```", "[a](https://b.c)", "[a](#b)"):
         assert within(kept, "e.md") == kept
+
+
+def test_pages_are_called_by_their_titles(site):
+    import titles
+
+    assert titles.titled("see `docs/exporting.md`, docs/masks.md and [x.md](y.md)", "docs/api") == (
+        "see [Bundles](../exporting.md), [Masks](../masks.md) and [x.md](y.md)"
+    )
+    assert titles.titled("[objects.md](objects.md#scores)", "docs") == "[Objects that touch](objects.md#scores)"
+    for kept in ("```\npython x > docs/exports.md\n```", "`docs/nothing.md`", "[a](docs/masks.md)"):
+        assert titles.titled(kept, "") == kept
+    for page in site.rglob("*.html"):
+        words = re.sub(r"<pre.*?</pre>", "", page.read_text(encoding="utf-8"), flags=re.S)
+        assert re.findall(r"(?<![\w/])docs/[a-z_]+\.md|>[a-z_]+\.md</a>", words) == [], page
 
 
 def test_formulas_are_drawn_and_dollars_of_shells_are_not():

@@ -91,6 +91,18 @@ def test_a_damaged_configuration_is_named(copy, damage):
     assert raised.value.file == copy / Run.CONFIG
 
 
+def test_a_person_may_say_how_objects_are_cut_whatever_the_masks(copy):
+    edited(Run.CONFIG, 'kind = "binary"', 'kind = "binary"\nneck = 1.5\nsmallest = 4\nfilled = true')(copy)
+    masks = Run(copy).masks
+    assert (masks.kind, masks.neck, masks.smallest, masks.filled) == ("binary", 1.5, 4, True)
+
+
+def test_a_border_of_binary_masks_is_refused_as_what_it_is(copy):
+    edited(Run.CONFIG, 'kind = "binary"', 'kind = "binary"\nborder = 2')(copy)
+    with pytest.raises(InputError, match=r"Only masks of object ids \(--masks instance\) have a border of 2 px"):
+        Run(copy)
+
+
 def test_a_folder_without_a_configuration_is_no_run(copy):
     (copy / Run.CONFIG).unlink()
     with pytest.raises(InputError, match=r"is no run: it has no config\.toml"):

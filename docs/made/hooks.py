@@ -7,6 +7,7 @@ from pathlib import Path
 import errors
 import formulas
 import reference
+import titles
 import verbs
 from mkdocs.structure.files import File
 
@@ -76,6 +77,7 @@ def within(markdown: str, address: str) -> str:
         moved = posixpath.relpath(path.removeprefix("docs/"), posixpath.dirname(address) or ".")
         return f"[{match['text']}]({moved}{'#' if anchor else ''}{anchor})"
 
+    markdown = titles.titled(markdown, here)
     parts = re.split(r"(^```.*?^```|`[^`\n]+`(?!\]))", markdown, flags=re.M | re.S)
     link = re.compile(r"\[(?P<text>[^\[\]]*(?:\[[^\]]*\][^\[\]]*)?)\]\((?P<target>[^()\s]+)\)")
     return "".join(part if number % 2 else link.sub(turned, part) for number, part in enumerate(parts))

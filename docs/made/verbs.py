@@ -10,7 +10,8 @@ from unet_tf.cli.commands import VERBS, app
 FURTHER = {
     "demo": "[Getting started](../start.md)",
     "check": "[Masks](../masks.md), [folders that are understood](../layouts.md), [channels](../channels.md)",
-    "import": "[Annotations in](../annotations.md), [the loop](../annotate.md)",
+    "import": "[Annotations in](../annotations.md), [count objects](../objects.md#count-objects), "
+    "[the loop](../annotate.md)",
     "train": "[Training](../training.md), [what fails](../failures.md), [channels](../channels.md)",
     "crossval": "[Folds together](../folds.md)",
     "evaluate": "[What the scores mean](../scores.md), [how sure a net may be](../calibration.md)",

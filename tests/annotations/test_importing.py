@@ -165,6 +165,16 @@ def test_what_lies_outside_is_cut_and_counted(tmp_path):
     assert "Shapes that hold no pixel's centre: 1." in done.notes
 
 
+def test_holes_that_an_outline_leaves_where_it_crosses_itself_are_counted(tmp_path):
+    first, second = [[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]], [[5, 5], [10, 5], [10, 10], [5, 10], [5, 5]]
+    twice = first + second  # go round one pixel both, and between them there and back
+    change(tmp_path / "source", shapes=[{"label": "cell", "points": twice, "shape_type": "polygon"}])
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    assert "Holes of one pixel, as outlines leave that touch or cross themselves: 1." in done.notes
+    change(tmp_path / "plain", shapes=[{"label": "cell", "points": first, "shape_type": "polygon"}])
+    assert not [n for n in import_annotations(tmp_path / "plain", tmp_path / "other").notes if "Holes" in n]
+
+
 def test_nothing_covered_is_an_error(tmp_path):
     change(tmp_path / "source", shapes=[{"label": "cell", "points": [[100, 100], [110, 100], [110, 110]]}])
     with pytest.raises(InputError, match="no shape covers one"):

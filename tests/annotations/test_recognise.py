@@ -71,7 +71,7 @@ def test_a_wanted_program_is_looked_for_alone(tmp_path):
     with pytest.raises(InputError, match=r"one program; .* holds labelme in .*a.json; coco in .*instances.json"):
         read_source(tmp_path)
     found = read_source(tmp_path, "coco")
-    assert found.program == "coco" and found.notes == ["Not understood, and not used: 1 files, a.json (of labelme)."]
+    assert found.program == "coco" and found.notes == ["Not understood, and not used: 1 file, a.json (of labelme)."]
 
 
 def test_files_that_are_not_understood_are_named(tmp_path):
@@ -79,7 +79,7 @@ def test_files_that_are_not_understood_are_named(tmp_path):
     (tmp_path / "notes.json").write_text('{"todo": []}')
     (tmp_path / "readme.txt").write_text("hello")
     assert read_source(tmp_path).notes == [
-        "Not understood, and not used: 1 files, notes.json (JSON, an object with todo)."
+        "Not understood, and not used: 1 file, notes.json (JSON, an object with todo)."
     ]
     shutil.rmtree(tmp_path)
     KINDS["yolo"](tmp_path)

@@ -99,7 +99,7 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
     write_picture(tmp_path / "in" / "a.png", np.full((70, 30), 90, np.uint8))
     code, out, _ = call("predict", run, tmp_path / "in", "--out", tmp_path / "out", "--probabilities")
     assert code == 0
-    assert "1 of 1 masks written" in out
+    assert "1 of 1 mask written" in out
     mask = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(mask, 255 * predict_image(run, np.full((70, 30), 90, np.uint8)))
     assert np.load(tmp_path / "out" / "a.npy").shape == (70, 30, 2)
@@ -150,7 +150,7 @@ def test_one_bad_file_among_many_does_not_stop_the_others(call, run, tmp_path):
     assert "b.png (10 bytes) is not a complete" in err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png", "manifest.csv", "predict.json"]
     code, out, _ = call("predict", run.path, tmp_path / "in" / "a.png", "--out", tmp_path / "out")
-    assert (code, "1 of 1 masks written" in out, "(1 were there)" in out) == (0, True, True)
+    assert (code, "1 of 1 mask written" in out, "(1 were there)" in out) == (0, True, True)
 
 
 def test_outputs_that_would_collide_or_overwrite_an_input_are_refused(call, run, tmp_path):

@@ -71,7 +71,7 @@ def test_a_bundle_that_cannot_be_published_stands(refused, monkeypatch, tmp_path
         raise InputError("The Hub cannot be reached.")
 
     monkeypatch.setattr("unet_tf.export", make, raising=False)
-    monkeypatch.setattr("unet_tf.evaluation.tables.bundle_rows", lambda report: [("", "bytes")])
+    monkeypatch.setattr("unet_tf.evaluation.bundle_tables.bundle_rows", lambda report: [("", "bytes")])
     monkeypatch.setattr(hub, "publish", fail)
     words = refused(RUN, "--out", tmp_path / "out", "--hub", "anna/cells").replace("\n", " ")
     command = f"unet-tf export {tmp_path / 'out'} --hub anna/cells publishes it"

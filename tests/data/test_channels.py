@@ -177,12 +177,12 @@ def test_a_list_names_the_picture_or_one_of_its_files(folder, lines):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda f: (f / "images/a_gfp.tif").unlink(), r"1 pictures have no file that ends in _gfp: a\."),
+        (lambda f: (f / "images/a_gfp.tif").unlink(), r"1 picture has no file that ends in _gfp: a\."),
         (
             lambda f: bands(f / "images/b.tif", FIVE),
-            r"1 images end in none of _dapi, _gfp \(--channel-suffix\): .*b\.tif",
+            r"1 image ends in none of _dapi, _gfp \(--channel-suffix\): .*b\.tif",
         ),
-        (lambda f: bands(f / "images/_dapi.tif", FIVE), r"1 images end in none of _dapi, _gfp"),
+        (lambda f: bands(f / "images/_dapi.tif", FIVE), r"1 image ends in none of _dapi, _gfp"),
         (lambda f: bands(f / "images/a_gfp.tiff", FIVE), "are the same channel of one picture. Keep one"),
     ],
 )
@@ -281,7 +281,7 @@ def test_masks_of_two_annotators_lie_beside_the_files_of_channels(tmp_path, suff
     assert found.notes == [f"Pictures in {tmp_path} that are neither image nor mask: {left}."]
     (tmp_path / "s1_gfp.png").rename(tmp_path / "s1_gpf.png")
     found = find_named(tmp_path, Naming(mask_suffix=suffix), channels)
-    assert found.problems[0] == "1 pictures have no file that ends in _gfp: s1."
+    assert found.problems[0] == "1 picture has no file that ends in _gfp: s1."
     assert "s1_gpf.png" in found.notes[0]
     found = find_named(tmp_path, Naming(mask_suffix=suffix), Channels(suffixes=("_red", "_green")))
     assert "9 images end in none of _red, _green" in found.problems[0]

@@ -19,6 +19,26 @@ def test_an_overlay_of_every_pixel_type(dtype, channels):
     np.testing.assert_array_equal(overlay(image, 0 * label, side=60), displayable(image))
 
 
+@pytest.mark.parametrize("shade", [(230, 159, 0), (255, 255, 255), (0, 0, 0), (86, 180, 233)])
+def test_an_outline_is_seen_on_a_picture_of_its_own_colour(shade):
+    label = np.zeros((60, 60), np.uint8)
+    label[20:40, 20:40] = 1  # orange, which is light
+    image = np.full((60, 60, 3), shade, np.uint8)
+    image[:6], image[54:] = 0, 255  # what the contrast is stretched to
+    line = overlay(image, label, side=60)[30].astype(int)  # across the square
+    assert line[19].tolist() == line[40].tolist() == [0, 0, 0]
+    steps = np.abs(np.diff(line, axis=0)).max(1)
+    assert steps[18:20].max() > 80 and steps[39:41].max() > 80
+    assert (steps[:18] == 0).all() and (steps[41:] == 0).all()
+
+
+def test_beside_a_dark_class_the_outline_is_white():
+    label = np.zeros((9, 9), np.uint8)
+    label[3:6, 3:6] = 5  # dark blue
+    line = overlay(np.zeros((9, 9, 1), np.uint8), label, side=9)[4]
+    assert line[2].tolist() == line[6].tolist() == [255, 255, 255]
+
+
 def test_an_overlay_shrinks_first():
     image, label = np.zeros((1200, 1600, 3), np.uint8), np.zeros((1200, 1600), np.uint8)
     image[::2] = 200

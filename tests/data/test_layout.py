@@ -135,7 +135,7 @@ def test_nested_folders_pair_by_their_path(tmp_path):
     put(tmp_path, "images/top.png", "masks/top_mask.png")
     assert names(find_named(tmp_path)) == {"": ["p1/a", "p2/left/a", "p2/right/a", "top"]}
     put(tmp_path, "images/p1/b.png")
-    assert find_named(tmp_path).problems == [f"1 images without a mask in {tmp_path / 'masks'}: p1/b."]
+    assert find_named(tmp_path).problems == [f"1 image without a mask in {tmp_path / 'masks'}: p1/b."]
 
 
 def test_masks_beside_their_images_in_folders_of_patients(tmp_path):
@@ -156,9 +156,9 @@ def test_the_layout_of_pascal_voc(tmp_path):
 def test_unpaired_files_are_listed(data):
     (data / "masks" / "3.png").unlink()
     (data / "images" / "7.png").unlink()
-    problems = f"1 images without a mask in {data / 'masks'}: 3. 1 masks without an image in {data / 'images'}: 7."
+    problems = f"1 image without a mask in {data / 'masks'}: 3. 1 mask without an image in {data / 'images'}: 7."
     assert " ".join(find_named(data).problems) == problems
-    with pytest.raises(InputError, match="Every image must have one mask of the same name. 1 images"):
+    with pytest.raises(InputError, match="Every image must have one mask of the same name. 1 image without"):
         find_named(data).check()
 
 
@@ -200,7 +200,7 @@ def test_masks_lie_beside_their_images(tmp_path):
     assert [pair.name for pair in found.splits[""]] == ["x"]
     assert found.problems == [
         f"2 images without a mask (NAME_mask) in {tmp_path}: masked, y.",
-        f"1 masks without an image in {tmp_path}: z.",
+        f"1 mask without an image in {tmp_path}: z.",
     ]
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from unet_tf.data.masks import MaskFormat, value_counts
+from unet_tf.data.mask_values import value_counts
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, label_from_one_hot, one_hot
@@ -252,14 +253,15 @@ def test_instance_masks_with_a_border_have_a_class_more_and_are_drawn_whole():
     [
         ({"kind": "instance", "border": 1}, "must have 3 classes; received 2"),
         ({"kind": "instance", "num_classes": 3}, "must have 2 classes; received 3"),
-        ({"kind": "binary", "neck": 0.5}, "Only masks that tell objects apart"),
-        ({"kind": "index", "smallest": 5}, "Only masks that tell objects apart"),
+        ({"kind": "binary", "border": 2}, r"Only masks of object ids \(--masks instance\) have a border of 2 px"),
+        ({"kind": "index", "num_classes": 3, "border": 1}, "received index"),
+        ({"kind": "binary", "neck": float("nan")}, "0 or more"),
+        ({"kind": "index", "smallest": 0}, "smallest object 1 or more"),
         ({"kind": "instance", "neck": float("nan")}, "0 or more"),
         ({"kind": "instance", "neck": float("inf")}, "0 or more"),
         ({"kind": "instance", "smallest": 0}, "smallest object 1 or more"),
         ({"kind": "instance", "num_classes": 2, "border": -1}, "0 to 100 pixels"),
         ({"kind": "instance", "num_classes": 3, "border": 101}, "0 to 100 pixels"),
-        ({"kind": "palette", "colours": ((0, 0, 0), (1, 1, 1)), "filled": True}, "Only masks that tell objects apart"),
     ],
 )
 def test_borders_and_necks_that_make_no_sense_are_refused(settings, message):

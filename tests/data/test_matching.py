@@ -167,13 +167,13 @@ def test_what_is_ambiguous_is_said_and_chosen(tmp_path, case):
 
 
 REFUSED = {
-    "img_1 and mask_11": ("images/img_1.png masks/mask_11.png", "1 images without a mask"),
+    "img_1 and mask_11": ("images/img_1.png masks/mask_11.png", "1 image without a mask"),
     "other numbers": ("images/img_10.png images/img_11.png masks/mask_20.png masks/mask_21.png", "2 images without"),
     "other years": ("images/a_2019_1.png images/a_2019_2.png masks/b_2020_1.png masks/b_2020_2.png", "2 images"),
     "other patients": ("images/p1_1.png images/p1_2.png masks/p2_1.png masks/p2_2.png", "2 images without"),
     "other sides": ("images/left_1.png images/left_2.png masks/right_1.png masks/right_2.png", "2 images without"),
     "other splits": ("images/train_1.png images/train_2.png masks/test_1.png masks/test_2.png", "2 images without"),
-    "other animals": ("images/cat_1.png masks/dog_1.png", "1 images without a mask"),
+    "other animals": ("images/cat_1.png masks/dog_1.png", "1 image without a mask"),
     "other folders": ("images/p1/a_img.png images/p2/b_img.png masks/p1/b_gt.png masks/p2/a_gt.png", "2 images"),
     "leading zeros": ("images/img_1.png images/img_2.png masks/mask_01.png masks/mask_02.png", "2 images without"),
     "words cut": ("images/bat.png images/cat.png masks/rat.png masks/hat.png", "2 images without a mask"),
@@ -192,7 +192,7 @@ def test_what_may_be_wrong_is_no_pair(tmp_path, case):
 def test_what_is_left_over_is_named(tmp_path):
     put(tmp_path, *each("images/img_{}.png masks/mask_{}.png", "1234"), "images/img_5.png")
     (problem,) = find_named(tmp_path).problems
-    assert problem == f"1 images without a mask in {tmp_path / 'masks'}: img_5."
+    assert problem == f"1 image without a mask in {tmp_path / 'masks'}: img_5."
 
 
 def test_the_rule_is_said(tmp_path):

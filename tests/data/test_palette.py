@@ -38,7 +38,7 @@ def test_palettes_are_read_however_they_are_written(tmp_path, text, encoding):
         ("0 128 64 128 road\n1 0 0 0 sky\n", "more than one way. Leave out numbers that are no part of the colour"),
         ("road 128 64 128 255\nsky 0 0 0 255\n", "more than one way"),
         ("", "lists 0 classes"),
-        ("# nothing\n0 0 0 road\n", "lists 1 classes"),
+        ("# nothing\n0 0 0 road\n", "lists 1 class,"),
     ],
 )
 def test_a_palette_that_is_none_names_its_line(tmp_path, text, message):

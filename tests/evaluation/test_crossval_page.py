@@ -18,7 +18,7 @@ def test_runs_are_linked_and_their_spread_is_the_verdict(tmp_path):
 def test_each_file_by_the_nets_that_have_not_seen_it_comes_first(tmp_path):
     stored = evaluation() | {"files": "6 files, each by the net that had not seen it"}
     page = write_crossval_page(tmp_path, list(RUNS), RESULT | {"out_of_fold": stored | later(stored)}, ROWS).read_text()
-    assert 'class="verdict">Finds 96' in page
+    assert 'class="verdict">Finds 380 of 412 objects' in page
     assert page.index('<h2 id="together">') < page.index('<h2 id="runs">')
     assert "6 files, each by the net that had not seen it" in page
     assert [one for one in ("objects", "calibration") if f'<h2 id="{one}">' not in page] == []

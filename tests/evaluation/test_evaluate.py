@@ -15,7 +15,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Reliability
-from unet_tf.evaluation.evaluate import NotStored, judge
+from unet_tf.evaluation.evaluate import NotStored
+from unet_tf.evaluation.judging import Truth, judge
 from unet_tf.evaluation.metrics import confusion_matrix, marginals
 from unet_tf.evaluation.sums import otsu_label
 from unet_tf.evaluation.tables import certainty_words, read_evaluation
@@ -30,7 +31,7 @@ def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cell
     pairs = find_named(cells / "test").splits[""]
     labels = [read_pair(pair, BINARY).label for pair in pairs]
     answers = iter(labels)
-    result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
+    result = judge(lambda image: np.eye(2)[next(answers)], Truth(pairs, BINARY, CLASSES))
     assert result.mean_iou == result.mean_soft_dice == 1.0
     assert [value for _, value in result.per_file] == [1.0, 1.0]
     cell = np.concatenate([label.ravel() for label in labels]).mean()
@@ -43,7 +44,7 @@ def test_a_perfect_predictor_scores_one_and_the_majority_class_what_it_must(cell
 def test_soft_dice_uses_probabilities(cells):
     pairs = find_named(cells / "test").splits[""]
     truth = np.stack([read_pair(pair, BINARY).label for pair in pairs])
-    result = judge(lambda image: np.full((96, 96, 2), 0.5), pairs, BINARY, CLASSES)
+    result = judge(lambda image: np.full((96, 96, 2), 0.5), Truth(pairs, BINARY, CLASSES))
     for c in (0, 1):
         share = (truth == c).mean()
         assert result.soft_dice[c] == pytest.approx(2 * 0.5 * share / (0.25 + share))
@@ -57,7 +58,7 @@ def test_borders_count_as_the_objects_that_they_belong_to(tmp_path):
     masks, classes = MaskFormat("instance", 3, border=1), ("background", "cell", "border")
     label = masks.label(ids)
     label[2, 2], label[1, 1] = 2, 0  # the one is no mistake between classes that a person means, the other is
-    result = judge(lambda image: np.eye(3)[label], find_named(tmp_path).splits[""], masks, classes)
+    result = judge(lambda image: np.eye(3)[label], Truth(find_named(tmp_path).splits[""], masks, classes))
     assert result.classes == ("background", "cell")
     assert result.confusion.tolist() == [[55, 0], [1, 8]]
     assert result.soft_dice[1] == pytest.approx(2 * 8 / (8 + 9))
@@ -66,7 +67,7 @@ def test_borders_count_as_the_objects_that_they_belong_to(tmp_path):
 def test_the_worst_file_comes_first(cells):
     pairs = find_named(cells / "test").splits[""]
     answers = iter([read_pair(pairs[0], BINARY).label, 1 - read_pair(pairs[1], BINARY).label])
-    result = judge(lambda image: np.eye(2)[next(answers)], pairs, BINARY, CLASSES)
+    result = judge(lambda image: np.eye(2)[next(answers)], Truth(pairs, BINARY, CLASSES))
     assert result.per_file == [(pairs[1], 0.0), (pairs[0], 1.0)]
 
 
@@ -88,7 +89,7 @@ def test_the_median_file_is_drawn_beside_the_worst_and_the_best(tmp_path, files,
         label[: asked[-1], 0] = 1  # ever worse
         return np.eye(2)[label]
 
-    result = judge(answer, find_named(tmp_path).splits[""], MaskFormat("binary", void=(7,)), CLASSES)
+    result = judge(answer, Truth(find_named(tmp_path).splits[""], MaskFormat("binary", void=(7,)), CLASSES))
     assert [case.rank for case in result.cases] == ranks
     assert {case.among for case in result.cases} == {files}
     assert [case.title for case in result.cases] == [f"{files - rank:02d}" for rank in ranks]
@@ -106,7 +107,7 @@ def test_scores_have_intervals_over_files_and_borders(tmp_path):
 
     def judged(group):
         given = iter(answers)
-        return judge(lambda image: np.eye(2)[next(given)], pairs, BINARY, CLASSES, group=group)
+        return judge(lambda image: np.eye(2)[next(given)], Truth(pairs, BINARY, CLASSES, group))
 
     result = judged(None)
     low, high = result.intervals["mean_iou"]
@@ -127,7 +128,7 @@ def test_otsu_is_given_its_better_polarity(tmp_path):
     image = np.where(np.arange(64).reshape(8, 8) < 40, 200, 30).astype(np.uint8)
     write_picture(tmp_path / "images" / "a.png", image)
     write_picture(tmp_path / "masks" / "a.png", (image < 100).astype(np.uint8) * 255)
-    result = judge(lambda image: np.zeros((8, 8, 2)), find_named(tmp_path).splits[""], BINARY, CLASSES)
+    result = judge(lambda image: np.zeros((8, 8, 2)), Truth(find_named(tmp_path).splits[""], BINARY, CLASSES))
     assert np.array_equal(result.baselines["Otsu threshold"], [[40, 0], [0, 24]])
     assert set(np.unique(otsu_label(image[..., None].astype(np.uint16) * 200))) == {0, 1}
 
@@ -151,10 +152,12 @@ def test_what_is_not_used_is_said_once(own_run, cells, tmp_path, caplog):
     shutil.copytree(data / "test" / "images", data / "raw")
     (data / "test" / "images" / "slide.svs").touch()
     evaluate(own_run, data)
-    assert [record.getMessage() for record in caplog.records if record.name == "unet_tf"] == [
+    *notes, replaced = [record.getMessage() for record in caplog.records if record.name == "unet_tf"]
+    assert notes == [
         f"Pictures in {data} that are not used: 2 in raw.",
         "Not read, as of another kind: 1 .svs (slide.svs). Save them as PNG or TIFF.",
     ]
+    assert replaced.startswith(f"{own_run.path / 'report.html'} was of ")  # those of the folder before
 
 
 def test_each_picture_is_decoded_once_and_predicted_once(own_run, cells, monkeypatch):
@@ -185,6 +188,22 @@ def test_scores_of_files_that_it_learnt_from_do_not_replace_those_of_a_run(own_r
     assert json.loads((tmp_path / "all" / "evaluation.json").read_bytes())["learnt"] == 4
 
 
+def test_scores_of_the_validation_files_lie_beside_those_of_a_run(own_run, cells, caplog):
+    evaluate(own_run, cells)
+    before = (own_run.path / "evaluation.json").read_bytes()
+    found = evaluate(own_run, cells, split="val")
+    assert found.folder == own_run.path / "evaluation_val"
+    assert json.loads((found.folder / "evaluation.json").read_bytes())["files"] == found.files
+    assert (found.folder / "report.html").is_file()
+    assert (own_run.path / "evaluation.json").read_bytes() == before
+    caplog.clear()
+    assert evaluate(own_run, cells).folder == own_run.path
+    assert "report.html was of" not in caplog.text  # the same files as before
+    (own_run.path / "evaluation.json").write_text('{"files": "others"}')
+    evaluate(own_run, cells)
+    assert f"{own_run.path / 'report.html'} was of others and is now of" in caplog.text
+
+
 def test_where_a_run_started_is_said(own_run, cells, monkeypatch):
     monkeypatch.setattr(own_run, "config", replace(own_run.config, start_from="runs/first"))
     files = evaluate(own_run, cells).files
@@ -199,7 +218,7 @@ def test_files_that_were_trained_on_are_left_out_whatever_their_name(own_run, ce
             shutil.copy(cells / split / role / "cells_000.png", data / role / f"renamed{number}.png")
     result = evaluate(own_run, data)
     assert [pair.name for pair, _ in result.per_file] == ["renamed1"]
-    assert result.files == f"1 files of {data}, without 1 that the run learnt from"
+    assert result.files == f"1 file of {data}, without 1 that the run learnt from"
     assert len(evaluate(own_run, data, split="all").per_file) == 2
 
 
@@ -238,8 +257,8 @@ def test_a_class_that_occurs_nowhere_has_no_soft_dice(cells):
     pairs = find_named(cells / "test").splits[""]
     answer = np.dstack([np.full((96, 96), 0.6), np.full((96, 96), 0.3), np.full((96, 96), 0.1)])
     with pytest.raises(InputError):  # 255 is void and there is no class 1 and 2
-        judge(lambda image: answer[:5], pairs, MaskFormat("index", 3), ("a", "b", "c"))
-    result = judge(lambda image: answer, pairs, MaskFormat("index", 3), ("a", "b", "c"))
+        judge(lambda image: answer[:5], Truth(pairs, MaskFormat("index", 3), ("a", "b", "c")))
+    result = judge(lambda image: answer, Truth(pairs, MaskFormat("index", 3), ("a", "b", "c")))
     assert np.isnan(result.soft_dice).tolist() == [False, True, True]
     assert result.mean_soft_dice == result.soft_dice[0]
 
@@ -249,7 +268,7 @@ def test_a_net_that_gives_what_is_not_finite_has_no_score(cells, value):
     answer = np.full((96, 96, 2), 0.5)
     answer[5, 7, 1] = value
     with pytest.raises(InputError, match="probabilities must be finite; the net gives NaN or infinity"):
-        judge(lambda image: answer, find_named(cells / "test").splits[""], BINARY, CLASSES)
+        judge(lambda image: answer, Truth(find_named(cells / "test").splits[""], BINARY, CLASSES))
 
 
 def test_the_worst_few_and_the_best_are_drawn_and_no_other_is_kept(tmp_path):
@@ -263,7 +282,7 @@ def test_the_worst_few_and_the_best_are_drawn_and_no_other_is_kept(tmp_path):
         write_picture(tmp_path / "masks" / f"{number}.png", label)
         label[:wrong] = 1
         answers.append(np.eye(2)[label])
-    result = judge(lambda image: answers[image[0, 0, 0]], find_named(tmp_path).splits[""], BINARY, CLASSES)
+    result = judge(lambda image: answers[image[0, 0, 0]], Truth(find_named(tmp_path).splits[""], BINARY, CLASSES))
     assert [case.title.split("/")[-1] for case in result.cases] == ["6", "2", "4", "0", "1"]
     assert {case.image.shape for case in result.cases} == {(350, 2, 1)}  # every second pixel
 
@@ -309,7 +328,7 @@ def test_files_of_one_name_in_two_splits_have_a_score_each(tmp_path):
         write_picture(tmp_path / split / "a.png", np.zeros((8, 8), np.uint8))
         write_picture(tmp_path / split / "a_mask.png", np.eye(8, dtype=np.uint8) * 255)
     pairs = [pair for some in find_named(tmp_path).splits.values() for pair in some]
-    stored = judge(lambda image: np.zeros((8, 8, 2)), pairs, BINARY, CLASSES).to_json()
+    stored = judge(lambda image: np.zeros((8, 8, 2)), Truth(pairs, BINARY, CLASSES)).to_json()
     assert set(stored["per_file_mean_iou"]) == {"train/a", "val/a"}
 
 
@@ -380,6 +399,6 @@ def test_scores_are_of_labels_at_the_threshold_and_say_how_far_probabilities_are
 
 def test_masks_have_no_calibration(cells):
     pairs = find_named(cells / "test").splits[""]
-    stored = judge(lambda image: np.eye(2)[np.zeros((96, 96), int)], pairs, BINARY, CLASSES).to_json()
+    stored = judge(lambda image: np.eye(2)[np.zeros((96, 96), int)], Truth(pairs, BINARY, CLASSES)).to_json()
     assert not {"calibration", "thresholds"} & stored.keys()
     assert certainty_words(stored) == ""

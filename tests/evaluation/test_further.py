@@ -10,9 +10,9 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import judge
 from unet_tf.evaluation.further import file_tables, object_table
-from unet_tf.evaluation.membranes import border_ids
+from unet_tf.evaluation.judging import Truth, judge
+from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.objects import score_objects
 from unet_tf.evaluation.tables import EvaluationTable
 from unet_tf.utils.typed_json import parsed
@@ -30,14 +30,14 @@ def folder_of(tmp_path, *labels):
     return find_named(tmp_path).splits[""]
 
 
-def judged(pairs, chances, masks=BINARY, classes=CLASSES, **more):
+def judged(pairs, chances, masks=BINARY, classes=CLASSES, membranes=None, **more):
     given = iter(chances)
 
     def probabilities(image):
         chance = next(given)
         return np.stack([1 - chance, chance], axis=-1)
 
-    return judge(probabilities, pairs, masks, classes, **more)
+    return judge(probabilities, Truth(pairs, masks, classes, **more), membranes=membranes)
 
 
 def stored(result):
@@ -168,7 +168,7 @@ def test_outside_of_the_field_of_view_all_is_void(tmp_path, nine):
 def test_membranes_are_scored_where_it_is_asked_for(tmp_path):
     label = np.full((20, 21), 255, np.uint8)
     label[:, 9:12] = 0
-    result = judged(folder_of(tmp_path, label), [np.where(label, 0.85, 0.15)], borders=(0,))
+    result = judged(folder_of(tmp_path, label), [np.where(label, 0.85, 0.15)], membranes=MembraneSums((0,)))
     table = stored(result)["membranes"]
     assert table["borders"] == ["rest"]
     assert table["v_rand"] == table["v_info"] == 1

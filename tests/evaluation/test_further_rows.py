@@ -1,4 +1,4 @@
-from unet_tf.evaluation.further_rows import further_rows, further_words
+from unet_tf.evaluation.further_rows import further_rows, further_words, object_rows
 
 SPREAD = {"files": 2, "mean": 0.75, "median": 0.75, "worst": 0.5}
 STORED = {
@@ -24,7 +24,8 @@ STORED = {
 
 
 def test_scores_are_rows_that_fit_on_a_screen():
-    images, objects, membranes = further_rows(STORED)
+    images, membranes = further_rows(STORED)
+    objects = object_rows(STORED)
     assert images == [
         ("image by image", "IoU: mean", "median", "worst", "Dice: mean", "median", "worst"),
         ("rest", "0.7500", "0.7500", "0.5000", "0.7500", "0.7500", "0.5000"),
@@ -48,7 +49,7 @@ def test_scores_are_rows_that_fit_on_a_screen():
 
 def test_and_sentences():
     assert further_words(STORED) == [
-        "Of 9 true objects 7 are found (IoU 0.5); of 8 predicted ones 1 merge several, and 2 true ones are split.",
+        "True objects: 9, of which 7 found (IoU 0.5) and 2 split; predicted: 8, of which 1 merge several.",
         "clDice of cell: 0.9000 (precision 0.8000, sensitivity none); it is 3.0 px wide.",
         "Ranked by the probability of cell, pixels have an area under the ROC curve of 0.9800 and an average precision "
         "of 0.5000.",
@@ -58,9 +59,9 @@ def test_and_sentences():
 
 def test_of_an_earlier_version_or_of_what_does_not_apply_nothing_is_said():
     old = {"classes": ["a"], "per_file_mean_iou": {"x": 0.5, "y": 0.5}}
-    assert further_rows(old) == [[], [], []]
+    assert further_rows(old) == [[], []] and object_rows(old) == []
     assert further_words(old) == []
     assert further_words(old | {"field": {"auc": None, "foreground": "a"}}) == []
     assert further_rows(STORED | {"per_file_mean_iou": {"a": 1}})[0] == []  # one file has no spread
     few = STORED["objects"] | {"ap_ends": None}
-    assert further_rows(STORED | {"objects": few})[1][0][:3] == ("objects", "AP", "AP, mean of files")
+    assert object_rows(STORED | {"objects": few})[0][:3] == ("objects", "AP", "AP, mean of files")

@@ -319,4 +319,4 @@ def test_what_predict_wrote_scores_as_its_net_does(cells, tmp_path, caplog):
     assert masks.files.endswith("; predict wrote them, and which files its net learnt from is not known")
     assert "were predicted from other pictures" not in caplog.text
     evaluate(tmp_path / "out", cells, "val")  # of the same names
-    assert "were predicted from other pictures" in caplog.text
+    assert "Predicted from other pictures" in caplog.text

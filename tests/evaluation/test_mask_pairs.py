@@ -149,7 +149,7 @@ def test_predictions_of_other_pictures_of_the_same_names_are_said(tmp_path):
     mask = tmp_path / "out" / "a.png"
     assert foreign_predictions({pairs["train"]: mask}) == []
     (note,) = foreign_predictions({pairs["test"]: mask})
-    assert note.startswith(f"1 of 1 masks of {tmp_path / 'out'} were predicted from other pictures")
+    assert f"are judged on: 1 of 1 mask of {tmp_path / 'out'}, as its manifest says" in note
     shutil.copy(tmp_path / "train" / "a.png", tmp_path / "test" / "a.png")
     assert foreign_predictions({pairs["test"]: mask}) == []  # a copy of it
     manifest.write_text("/gone/a.png,done,16,,\n")

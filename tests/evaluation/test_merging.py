@@ -5,7 +5,7 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.evaluation.evaluate import judge
+from unet_tf.evaluation.judging import Truth, judge
 from unet_tf.evaluation.merging import merged
 
 CLASSES = ("background", "cell")
@@ -32,7 +32,7 @@ def judged(pairs, group=None):
         p = np.abs(np.sin(image[..., :1].astype(np.float64)))
         return np.concatenate([1 - p, p], axis=-1).astype(np.float32)
 
-    return judge(probabilities, pairs, MaskFormat("binary", void=(7,)), CLASSES, group=group)
+    return judge(probabilities, Truth(pairs, MaskFormat("binary", void=(7,)), CLASSES, group))
 
 
 def assert_close(found, wanted):

@@ -5,7 +5,7 @@ from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
 
 SHOWN = {
-    "objects": ("412 true objects, 409 predicted", "panoptic quality"),
+    "objects": ("True objects: 412; predicted: 409", "panoptic quality"),
     "thin": ("cell, which is thin", "clDice", "its skeleton is long"),
     "membranes": ("Membranes, as in ISBI 2012", "V_rand", "0.970, at a threshold of 0.5"),
     "field": ("average precision", "0.981", "masks of fields/"),

@@ -1,51 +1,4 @@
-import numpy as np
-import pytest
-
-from unet_tf.evaluation.tables import (
-    ABSENT,
-    best_row,
-    class_rows,
-    image_words,
-    interval,
-    lacking,
-    peak_row,
-    score_rows,
-)
-
-
-def rows_of(scores, losses=None):
-    if losses is None:
-        return [{"epoch": n, "val_mean_iou": str(score), "val_loss": "0"} for n, score in enumerate(scores)]
-    return [{"epoch": n, "val_mean_iou": 1 - n / 9, "val_loss": loss, ABSENT: 1} for n, loss in enumerate(losses)]
-
-
-def test_the_peak_is_the_first_of_equals_and_the_best_the_last_that_is_as_good():
-    rows = rows_of((0.5, 0.9, 0.9, 0.895, 0.85))
-    assert peak_row(rows)["epoch"] == 1
-    assert best_row(rows)["epoch"] == 3
-
-
-def test_where_validation_lacks_a_class_the_loss_decides():
-    rows = rows_of((), (3.0, 1.0, 1.0, 1.005, 1.2))
-    assert peak_row(rows)["epoch"] == 1
-    assert best_row(rows)["epoch"] == 3
-    assert best_row([{name: str(value) for name, value in row.items()} for row in rows])["epoch"] == "3"
-
-
-def test_without_validation_the_last_epoch_is_the_best():
-    assert best_row([{"epoch": 0}, {"epoch": 1}])["epoch"] == peak_row([{"epoch": 0}, {"epoch": 1}])["epoch"] == 1
-
-
-@pytest.mark.parametrize("by_loss", [False, True])
-def test_what_was_kept_as_a_run_went_on_is_what_its_history_tells(by_loss):
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        scores = 0.8 + 0.01 * rng.standard_normal(12).cumsum() + 0.005 * rng.standard_normal(12)
-        rows, kept = rows_of(scores, scores if by_loss else None), 0
-        for number in range(1, 13):
-            if best_row(rows[:number])["epoch"] == number - 1:
-                kept = number - 1
-            assert kept == best_row(rows[:number])["epoch"]
+from unet_tf.evaluation.tables import class_rows, image_words, interval, lacking, score_rows
 
 
 def test_scores_say_which_classes_they_cannot_tell():
@@ -68,7 +21,7 @@ def test_a_table_of_version_0_1_has_no_intervals_and_no_further_scores():
     assert class_rows(stored) == []
     assert image_words(stored) == (
         "Image by image the mean IoU is 0.6000 in the mean, 0.6000 in the median, 0.4000 at worst. There are too few "
-        "images for intervals."
+        "images, or stacks of them, for intervals."
     )
     assert image_words(stored | {"per_file_mean_iou": {"x": None}}) == ""
 

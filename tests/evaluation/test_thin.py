@@ -1,12 +1,13 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 from skimage.morphology import thin
 
 from unet_tf.evaluation.boundary import boundary_counts
 from unet_tf.evaluation.metrics import confusion_matrix
-from unet_tf.evaluation.thin import LOOK, Shape, ThinSums, cldice, cldice_counts
+from unet_tf.evaluation.thin import LOOK, MOST_BODY, Shape, ThinSums, cldice, cldice_counts
 from unet_tf.labels import VOID
 
 
@@ -78,8 +79,25 @@ def test_bands_specks_and_short_pieces_are_not():
 
 def test_a_shape_is_thin_up_to_ten_pixels_and_from_twenty_widths_on():
     assert Shape(10, 200).thin
+    assert Shape(10, 200, 0.22).thin and not Shape(10, 200, 0.23).thin
     assert not Shape(10.1, 500).thin
     assert not Shape(10, 199).thin
+
+
+def star(arms, outer=60, inner=15):
+    angles = np.arange(2 * arms) * np.pi / arms
+    radii = np.where(np.arange(2 * arms) % 2, inner, outer)
+    points = np.column_stack([64 + radii * np.cos(angles), 64 + radii * np.sin(angles)])
+    return cv2.fillPoly(np.zeros((128, 128), np.uint8), [points.round().astype(np.int32)], 1)
+
+
+@pytest.mark.parametrize(("arms", "inner"), [(5, 15), (8, 12), (12, 12), (12, 20)])
+def test_stars_with_bodies_are_no_lines(arms, inner):
+    label = star(arms, inner=inner)
+    sums = sums_of((label, label))
+    assert sums.shape(1).length > 10 * sums.shape(1).width
+    assert sums.shape(1).body > MOST_BODY
+    assert "star" not in sums.of_classes(("rest", "star"))
 
 
 def test_wide_classes_cost_no_skeleton(monkeypatch):

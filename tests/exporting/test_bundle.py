@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import read_bundle_report
+from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting.bundle import Bundle
 
 

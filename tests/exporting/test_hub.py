@@ -315,7 +315,7 @@ def test_the_command_line_publishes_and_predicts_by_the_address(hub, made, tmp_p
     code, words = call("export", made, "--hub", NAME)
     assert (code, f"hf://{NAME}@" in words) == (0, True), words
     code, words = call("predict", f"hf://{NAME}", tmp_path / "in", "--out", tmp_path / "out")
-    assert (code, "1 of 1 masks written" in words, "is at revision" in words) == (0, True, True), words
+    assert (code, "1 of 1 mask written" in words, "is at revision" in words) == (0, True, True), words
     stored = json.loads((tmp_path / "out" / "predict.json").read_text())
     assert stored["model"] == Bundle(made).sha256["model.keras"]
 

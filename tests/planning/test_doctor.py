@@ -55,9 +55,9 @@ def test_every_problem_is_listed(data):
     (masks / "cells_002.png").unlink()
     write_picture(images / "cells_003.png", np.zeros((96, 96), np.uint16))
     problems = "\n".join(check(data, masks="binary").problems)
-    assert "Masks hold values that no class has: 128 in 9216 pixels of 1 masks (train/cells_000)" in problems
+    assert "Masks hold values that no class has: 128 in 9,216 pixels of 1 mask (train/cells_000)" in problems
     assert "cells_001.png is empty" in problems
-    assert "1 images without a mask" in problems
+    assert "1 image without a mask" in problems
     assert "must have one pixel type; found uint16" in problems
 
 
@@ -187,8 +187,8 @@ def test_the_nearest_class_is_not_offered_for_ids(tmp_path):
     masks = [(noise(n), np.uint8([0, 1, 2, 9])[(np.indices((40, 40)).sum(0)) % 4]) for n in range(4)]
     (problem,) = check(write_pairs(tmp_path, *masks), classes=3, masks="index").problems
     assert problem.endswith(" If they are class ids: --classes 4. If they count nowhere: --void 9.")
-    assert "9 in 400 pixels of 1 masks" not in problem
-    assert "9 in 1600 pixels of 4 masks (train/" in problem
+    assert "9 in 400 pixels of 1 mask" not in problem
+    assert "9 in 1,600 pixels of 4 masks (train/" in problem
 
 
 def blocks(*values):

@@ -7,7 +7,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.unknown_values import UnknownValues
-from unet_tf.planning.inspection import Look, look_at, near_copies
+from unet_tf.planning.inspection import look_at
 
 HALF = np.tile(np.uint8([0, 255]), (40, 20))
 
@@ -75,12 +75,3 @@ def test_pixels_without_a_measurement_are_void_and_bend_nothing(tmp_path, value)
     assert (look.unmeasured, look.outliers, look.fingerprint.measured) == (12, [], 40 * 40 - 12)
     assert look.fingerprint.class_pixels.sum() == 40 * 40 - 12
     assert abs(look.fingerprint.mean[0]) < 200
-
-
-def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
-    thumbnail = np.full((64, 64), 1 / 64, np.float32)
-    other = np.diag(np.full(64, 1 / 8, np.float32))
-    looks = [Look(thumbnail=one) for one in (other, *[thumbnail] * 1500, None, other)]
-    splits = ["train"] * 1000 + ["val"] * 503
-    expected = {(1, n) for n in range(2, 1501)} | {(1000, n) for n in range(1001, 1501)} | {(0, 1502)}
-    assert near_copies(looks, splits) == expected

@@ -99,6 +99,18 @@ def test_soft_edges_that_become_void_are_drawn(tmp_path):
     write_overview(findings, tmp_path / "out")
 
 
+def test_colours_that_nothing_names_are_shown_with_a_remedy(tmp_path):
+    mask = np.zeros((40, 40, 3), np.uint8)
+    mask[:, 20:] = 230, 159, 0
+    findings = check(write(tmp_path / "data", *range(4), mask=mask))
+    page = write_overview(findings, tmp_path / "out").read_text(encoding="utf-8")
+    swatch = '<span class="swatch" style="background: rgb(230, 159, 0)"></span><span><bdi>colour (230, 159, 0), unnamed'
+    assert swatch in page and "<code>label_colors.txt</code> beside this page" in page
+    assert "230 159 0 class1" not in page
+    assert (tmp_path / "out" / "label_colors.txt").read_text() == "0 0 0 class0\n230 159 0 class1\n"
+    assert suggestions(findings)[-1][1] == "0 0 0 class0; 230 159 0 class1"
+
+
 def test_names_that_are_no_utf_8_are_shown_as_escapes(tmp_path):
     data = write(tmp_path / "data", *range(4))
     for role in ("images", "masks"):

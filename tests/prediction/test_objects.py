@@ -70,6 +70,20 @@ def test_objects_of_masks_that_tell_them_apart_are_parted_at_their_necks():
     assert len(find_objects(label, min_area=90, masks=masks)[1]) == 0
 
 
+def test_objects_of_other_masks_are_cut_as_a_person_says():
+    label = np.zeros((12, 40), np.uint8)
+    for column, number in ((1, 1), (12, 1), (22, 2), (31, 2)):
+        label[1:10, column : column + 9] = number
+    label[5, 10:12] = label[0, 39] = 1  # a neck, and a speck
+    label[5, 26] = 0
+    masks = MaskFormat("index", 3, void=(1,), neck=1.0, smallest=4, filled=True)
+    probabilities = np.moveaxis(np.array([label == 0, label == 1, label == 2]), 0, 2).astype(np.float32)
+    _, found = find_objects(label, probabilities, masks=masks)
+    assert [(one.number, one.label, one.area) for one in found] == [(1, 1, 82), (2, 1, 82), (3, 2, 162)]
+    assert round(found[2].probability * 162) == 161  # of the hole that of its own class
+    assert [one.area for one in find_objects(label, masks=MaskFormat("index", 3))[1]] == [1, 164, 161]
+
+
 @pytest.mark.parametrize("void", [(1,), (2,), (4, 2), (0, 3), (9,)])
 def test_no_object_has_an_id_that_is_void(void):
     label = np.array([[1, 0, 1, 0, 1]], np.uint8)

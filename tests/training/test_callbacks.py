@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import TrainConfig
+from unet_tf.evaluation.best_epoch import ABSENT
 from unet_tf.evaluation.metrics import MeanIoU
-from unet_tf.evaluation.tables import ABSENT
 from unet_tf.plan import Plan
 from unet_tf.training.callbacks import Guard, RunClock, RunFiles, as_number
 from unet_tf.training.checkpoint import State

@@ -17,7 +17,7 @@ import pytest
 
 from unet_tf import Run, resume, train
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import best_row
+from unet_tf.evaluation.best_epoch import best_row
 from unet_tf.training.checkpoint import restore_checkpoint
 from unet_tf.training.compile import compiled
 from unet_tf.training.run_writer import RunWriter

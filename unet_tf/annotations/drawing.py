@@ -92,6 +92,7 @@ def draw(
     ids = np.array([classes.ids[shape.name] for shape in shapes], np.uint8)
     label = np.full((rows, columns), VOID if void and not one.shapes else 0, np.uint8)
     paint(label, spans, ids)
+    counts["Holes of one pixel, as outlines leave that touch or cross themselves"] = _pinholes(label)
     if colours is None:
         _write_objects(mask, shapes, spans, ids, label, turn if not shown else 1, counts)
     else:
@@ -120,6 +121,13 @@ def _of_objects(shapes: Sequence[Shape], area: NDArray[np.int64]) -> NDArray[np.
 def _scaled(shapes: list[Shape], rows: int, columns: int) -> list[Shape]:
     """Shapes in pixels of shapes in shares of the picture's sides."""
     return [Shape(shape.name, tuple(ring * [columns, rows] for ring in shape.rings)) for shape in shapes]
+
+
+def _pinholes(label: NDArray[np.uint8]) -> int:
+    """Background pixels whose four neighbours are all of shapes."""
+    around = np.pad(label != 0, 1)
+    sides = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    return int((sides & (label == 0)).sum())
 
 
 def _outside(shapes: Sequence[Shape], rows: int, columns: int) -> int:

@@ -18,6 +18,7 @@ from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes
+from unet_tf.annotations.pieces import MASKS, number_pieces
 from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.data.drawing import VOID_GREY
 from unet_tf.data.folder import alike, some
@@ -114,7 +115,8 @@ def import_annotations(
         source: a file of annotations, or a folder of such and those in it.
         out: the data folder to make.
         program: that wrote them: labelme, coco, via, cvat, label-studio, qupath, imagej, voc, supervisely, yolo or map;
-            None to tell it by the content.
+            None to tell it by the content. "masks": no annotations, but a data folder of binary masks, or the folder of
+            these, whose pieces are numbered (`unet_tf.annotations.pieces`).
         images: folder of the pictures; None where they lie in the source, or beside it where that is a file.
         classes: those that count, and what they are made of, such as "cell=nucleus+cytoplasm,vessel"; None for all.
         instances: write object ids (uint16, 0 is background) and not classes.
@@ -140,6 +142,13 @@ def import_annotations(
     for name, value, known in (("overlap", overlap, OVERLAPS), ("empty", empty, EMPTIES)):
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}; received {value!r}.")
+    if program == MASKS:
+        if not instances or classes is not None or (overlap, empty) != (OVERLAPS[0], EMPTIES[0]):
+            raise InputError(
+                "Pieces of masks are objects of one class, that do not overlap: --from masks needs --instances, and no "
+                "--classes, --overlap and --empty."
+            )
+        return _import_masks(source, out, images, overwrite, channel_suffix, on_picture)
     found = read_source(source, program, on_file)
     root = Path(images) if images is not None else source if source.is_dir() else source.parent
     if not root.is_dir():
@@ -177,6 +186,29 @@ def import_annotations(
             lines = [*zip(names, map(tuple, colours[used].tolist()), strict=True)]
             lines += [("void", VOID_GREY)] if pixels[VOID] else []
             (temporary / PALETTE_FILE).write_text(palette_lines(*zip(*lines, strict=True)), encoding="utf-8")
+        _record(temporary / RECORD, result, source)
+    return result
+
+
+def _import_masks(
+    source: Path,
+    out: Path,
+    images: str | Path | None,
+    overwrite: bool,
+    channel_suffix: str | Sequence[str],
+    on_picture: Progress,
+) -> Imported:
+    """Number the pieces of binary masks."""
+    if not source.is_dir():
+        raise InputError(f"There is no folder {source}. Give a data folder, or the folder of the masks.", source)
+    pictures = None if images is None else Path(images)
+    _check_out(out, overwrite, (source, *([] if pictures is None else [pictures])))
+    channels = parse_suffixes(channel_suffix, [])
+    with replacing(out) as temporary:
+        temporary.mkdir()
+        done = number_pieces(source, pictures, temporary, channels, on_picture)
+        names = ("background", "cell")
+        result = Imported(out, MASKS, done.pictures, done.objects, names, True, False, done.notes, channels.suffixes)
         _record(temporary / RECORD, result, source)
     return result
 

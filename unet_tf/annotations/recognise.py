@@ -20,8 +20,9 @@ from unet_tf.annotations.read_supervisely import is_supervisely, read_supervisel
 from unet_tf.annotations.read_via import is_via, is_via_csv, read_via, read_via_csv
 from unet_tf.annotations.read_voc import CLASSES, read_voc
 from unet_tf.annotations.read_yolo import LISTS, is_yolo, read_yolo, yolo_names
-from unet_tf.data.folder import some
+from unet_tf.data.folder import scan_all, some
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 
@@ -90,7 +91,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
         InputError: there are none, of several programs, or damaged ones.
     """
     if program is not None and program not in MARKS:
-        raise InputError(f"Annotations must be of one of {', '.join(MARKS)} (--from); received {program!r}.")
+        raise InputError(f"Annotations must be of one of {', '.join(MARKS)} or masks (--from); received {program!r}.")
     if not source.exists():
         raise InputError(f"There is no {source}. Give the file or the folder of the annotations.", source)
     files = [source] if source.is_file() else sorted(_files(source))
@@ -123,7 +124,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
     telling = [path for path, what in unknown.items() if _should_be_told(path, what, name)]
     if telling:
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)
-        result.notes.append(f"Not understood, and not used: {len(telling)} files, {listed}.")
+        result.notes.append(f"Not understood, and not used: {many(len(telling), 'file')}, {listed}.")
     return result
 
 
@@ -234,4 +235,8 @@ def _nothing(source: Path, programs: list[str], unknown: dict[Path, str]) -> str
     listed = [f"{path.name}: {what}" for path, what in list(unknown.items())[:5]]
     more = f", and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     held = "; ".join(listed) + more if listed else f"no file that ends in {', '.join(SUFFIXES)}"
-    return f"{source} must hold annotations that are read. Looked for: {looked}. Found: {held}."
+    masks = source.is_dir() and any(listing.pictures for _, listing in scan_all(source))
+    hint = (
+        " Masks that are pictures need no import; --from masks --instances numbers the pieces of binary ones." * masks
+    )
+    return f"{source} must hold annotations that are read. Looked for: {looked}. Found: {held}.{hint}"

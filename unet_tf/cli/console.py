@@ -29,6 +29,7 @@ from rich.text import Text
 
 from unet_tf.data.folder import some
 from unet_tf.errors import InputError
+from unet_tf.pages.words import count, many
 from unet_tf.run import Run
 from unet_tf.utils.progress import Progress
 from unet_tf.utils.signals import STOPPED, Stopped, stoppable
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from unet_tf.evaluation.tables import EvaluationTable
     from unet_tf.planning.findings import Findings
     from unet_tf.prediction.record import Outcome
+    from unet_tf.prediction.sizes import Sizes
     from unet_tf.prediction.suggest import Suggestions
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -178,13 +180,15 @@ def print_scores(run: Path) -> None:
 
 
 def print_table_of_scores(stored: EvaluationTable) -> None:
-    """Print what was scored, and the scores of the net beside those of the baselines."""
-    from unet_tf.evaluation.further_rows import further_rows, further_words
+    """Print the verdict, what was scored, and the scores of the net beside those of the baselines; objects first."""
+    from unet_tf.evaluation.further_rows import further_rows, further_words, object_rows
     from unet_tf.evaluation.tables import certainty_words, class_rows, image_words, lacking, name_of, number, score_rows
+    from unet_tf.evaluation.verdict import verdict
 
     soft = "" if name_of(stored) == "masks" else f"; mean soft Dice {number(stored['mean_soft_dice'])}"
+    console.print(f"[bold]{literal(verdict(stored))}[/]")
     console.print(f"On {literal(stored['files'])}{soft}")
-    for rows in filter(None, (score_rows(stored), class_rows(stored), *further_rows(stored))):
+    for rows in filter(None, (object_rows(stored), score_rows(stored), class_rows(stored), *further_rows(stored))):
         print_table(rows)
     for words in filter(None, (image_words(stored), *further_words(stored), certainty_words(stored))):
         console.print(literal(words))
@@ -229,10 +233,24 @@ def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:
     there = outcome.written + outcome.skipped
     before = f" ({outcome.skipped} were there)" if outcome.skipped else ""
     rate = f"; {outcome.pixels / 1e6:.1f} Mpx, {speed}" if outcome.pixels else ""
-    console.print(f"{there} of {there + len(outcome.failed)} masks written to {literal(str(out))}{before}{rate}")
+    of = many(there + len(outcome.failed), "mask")
+    console.print(f"{there} of {of} written to {literal(str(out))}{before}{rate}")
     print_nodata(list(outcome.nodata), list(itertools.chain.from_iterable(outcome.nodata.values())))
+    if outcome.sizes is not None and outcome.written:
+        _print_objects(outcome.sizes)
     for message in outcome.failed:
         errors.print(f"[bold red]Error:[/] {literal(message)}")
+
+
+def _print_objects(sizes: Sizes) -> None:
+    """Print how many objects there are, and what to do where many of them are specks."""
+    console.print(f"Objects: {count(sizes.total)}")
+    number, area = sizes.specks
+    if number:
+        console.print(
+            f"[yellow]Worth a look:[/] {many(number, 'of them has', 'of them have')} fewer than {area} pixels: "
+            f"--min-area {area} --overwrite leaves them out."
+        )
 
 
 def print_suggestions(found: Suggestions, out: Path | None) -> None:

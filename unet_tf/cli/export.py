@@ -99,7 +99,7 @@ def export(
     """
     quiet_tensorflow()
     import unet_tf
-    from unet_tf.evaluation.tables import bundle_rows
+    from unet_tf.evaluation.bundle_tables import bundle_rows
 
     chosen = {
         "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16,
@@ -195,7 +195,7 @@ def verify(
     """Check the files of a bundle, then hold each of its nets against Keras, here. Exit code 1 if one differs."""
     quiet_tensorflow()
     import unet_tf
-    from unet_tf.evaluation.tables import bundle_rows
+    from unet_tf.evaluation.bundle_tables import bundle_rows
 
     with working() as bars:
         found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"), **settings)

@@ -39,7 +39,10 @@ def evaluate(
     split: Split = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for scores, panels and report.html.", show_default="the run; of others none"),
+        typer.Option(
+            help="Folder for scores, panels and report.html.",
+            show_default="the run, evaluation_val/ there for --split val; of others none",
+        ),
     ] = None,
     roi: Annotated[
         Path | None,
@@ -64,12 +67,11 @@ def evaluate(
         print_table_of_scores(error.evaluation.to_json())
         raise
     print_table_of_scores(result.to_json())
-    folder = out or (subject if (subject / Run.CONFIG).is_file() and not result.learnt else None)
-    if folder is None:
+    if result.folder is None:
         why = f", for the net learnt from {result.learnt} of these files" * bool(result.learnt)
         console.print(f"Kept nowhere{why}: --out FOLDER keeps scores, panels and page.")
     else:
-        console.print(f"Report: {literal(str(folder / Run.REPORT))}")
+        console.print(f"Report: {literal(str(result.folder / Run.REPORT))}")
 
 
 @app.command(

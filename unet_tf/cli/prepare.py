@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from unet_tf.annotations.pieces import MASKS
 from unet_tf.annotations.recognise import MARKS
 from unet_tf.cli.app import Data, app
 from unet_tf.cli.console import console, literal, print_findings, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
+from unet_tf.pages.words import many
 
 
 @app.command(
@@ -55,14 +57,19 @@ def check(
     epilog="Examples:\n\nunet-tf import labelme/ --out data/cells\n\n"
     "unet-tf import instances.json --images pictures/ --out data/cells --classes 'cell=nucleus+cytoplasm,vessel'\n\n"
     "unet-tf import rois/ --from imagej --out data/nuclei --instances --empty background\n\n"
-    "unet-tf import masks/ --images dyes/ --out data/dyes --channel-suffix _dapi,_gfp",
+    "unet-tf import masks/ --images dyes/ --out data/dyes --channel-suffix _dapi,_gfp\n\n"
+    "unet-tf import cells/ --from masks --instances --out numbered/  (each piece of a binary mask becomes an object)",
 )
 def import_(
     source: Annotated[Path, typer.Argument(help="File or folder of annotations.", metavar="SOURCE")],
     out: Annotated[Path, typer.Option(help="Data folder to make, with images/ and masks/.", metavar="DATA")],
     program: Annotated[
         str | None,
-        typer.Option("--from", help=f"Who wrote them: {', '.join(MARKS)}.", show_default="told by the content"),
+        typer.Option(
+            "--from",
+            help=f"Who wrote them: {', '.join(MARKS)}; or masks, whose pieces are numbered.",
+            show_default="told by the content",
+        ),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures.", show_default="the source")] = None,
     classes: Annotated[
@@ -86,10 +93,9 @@ def import_(
             on_picture=bars.counter("masks"),
         )  # fmt: skip
         findings = unet_tf.check(out, on_file=bars.counter("reading pairs"), **done.settings)
-    what = "objects" if instances else "classes"
-    console.print(
-        f"{done.shapes} shapes of {literal(done.program)} in {done.pictures} masks of {what}: {literal(str(out))}"
-    )
+    drawn = many(done.shapes, "piece" if done.program == MASKS else "shape")
+    what = many(done.pictures, "mask") + (" of objects" if instances else " of classes")
+    console.print(f"{drawn} of {literal(done.program)} in {what}: {literal(str(out))}")
     for note in done.notes:
         console.print(f"[yellow]Worth a look:[/] {literal(note)}")
     print_findings(findings)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.pictures import Pictures, open_pictures
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.tiling import Picture, mirror_index
 from unet_tf.utils.files import tuples
 
@@ -235,11 +236,15 @@ class Channels:
             there[suffix] = file
         if alone:
             problems.append(
-                f"{len(alone)} images end in none of {', '.join(self.suffixes)} (--channel-suffix): {_some(alone)}."
+                f"{many(len(alone), 'image ends', 'images end')} in none of {', '.join(self.suffixes)} "
+                f"(--channel-suffix): {_some(alone)}."
             )
         for suffix in self.suffixes:
             if lacking := [name for name, there in groups.items() if suffix not in there]:
-                problems.append(f"{len(lacking)} pictures have no file that ends in {suffix}: {_some(lacking)}.")
+                problems.append(
+                    f"{many(len(lacking), 'picture has', 'pictures have')} no file that ends in {suffix}: "
+                    f"{_some(lacking)}."
+                )
         whole = {name: there for name, there in groups.items() if len(there) == len(self.suffixes)}
         return {name: tuple(there[suffix] for suffix in self.suffixes) for name, there in whole.items()}, problems
 

@@ -25,6 +25,8 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+"""Shares of red, green and blue in how light a colour is (ITU-R BT.601)."""
 Shade = tuple[int, int, int]
 MISSED, INVENTED, VOID_GREY = (213, 94, 0), (86, 180, 233), (128, 128, 128)
 
@@ -89,6 +91,9 @@ def legend(classes: Sequence[str], masks: MaskFormat | None, void: bool = False)
 def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, side: int = 256) -> NDArray[np.uint8]:
     """A small picture of an image with its label laid over it, the outlines of the classes drawn.
 
+    Where a class borders on what is left clear, its outline is a double line: in its colour inside, and outside black
+    beside a light colour, white beside a dark one, so that it is seen on pictures of any colour.
+
     Args:
         image: (H, W, C) raw pixels.
         label: (H, W) class ids.
@@ -107,6 +112,11 @@ def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, sid
     label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
     over = colour(label, masks)
     shown = label != 0 if masks is None or masks.kind != "palette" else np.ones(label.shape, bool)
-    edges = cv2.morphologyEx(label, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
+    edges = cv2.morphologyEx(label, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     opacity = np.where(edges & shown, 0.9, np.where(shown, 0.35, 0))[..., None]
-    return (picture * (1 - opacity) + over * opacity).astype(np.uint8)
+    found = (picture * (1 - opacity) + over * opacity).astype(np.uint8)
+    light = over @ LUMA > 127
+    for ring, beside in ((0, light), (255, ~light)):
+        around = cv2.dilate((shown & beside).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        found[around & ~shown] = ring
+    return found

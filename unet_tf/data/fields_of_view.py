@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, scan_all, some, unread_note
 from unet_tf.data.georeference import check_places
-from unet_tf.data.masks import whole_numbers
+from unet_tf.data.mask_values import whole_numbers
 from unet_tf.data.matching import Names, folding, keyed
 from unet_tf.data.naming import Naming
 from unet_tf.data.pictures import count_pages, read_mask

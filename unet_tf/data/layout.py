@@ -44,6 +44,7 @@ from unet_tf.data.roles import (
     settle,
 )
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 
 EXPECTED = (
     "expected images/NAME.png and masks/NAME.png, or NAME.png and NAME_mask.png "
@@ -260,11 +261,11 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     shown = keys.masks if keys.plain else masks
     there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
     if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
-        found.problems.append(f"{len(lone)} images without a mask {there}: {some(lone)}.")
+        found.problems.append(f"{many(len(lone), 'image')} without a mask {there}: {some(lone)}.")
     if lone := [shown[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
         which = of_image.keys() <= of_mask.keys() and not naming.says_mask
         flags = " --mask-suffix and --mask-prefix say which files are masks." if which else ""
-        found.problems.append(f"{len(lone)} masks without an image in {place.images}: {some(lone)}.{flags}")
+        found.problems.append(f"{many(len(lone), 'mask')} without an image in {place.images}: {some(lone)}.{flags}")
     both = sorted((images[of_image[key]], key) for key in of_image.keys() & of_mask.keys())
     faults: list[InputError] = []
     pairs = [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, faults)]

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alike, list_pictures, pages, some
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.utils.text import read_lines
 
 VOC = Path("ImageSets", "Segmentation")
@@ -188,5 +189,6 @@ def _look_for_unlisted(found: Found) -> None:
     ]
     if left:
         found.notes.append(
-            f"{len(left)} pictures are not used, as no list names them: {some((str(p) for p in left), 5)}."
+            f"{many(len(left), 'picture is', 'pictures are')} not used, as no list names them: "
+            f"{some((str(p) for p in left), 5)}."
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.masks import value_counts, whole_numbers
+from unet_tf.data.mask_values import value_counts, whole_numbers
 from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.utils.threads import ahead, cores

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.instances import BORDER, find_instances, label_from_instances
+from unet_tf.data.mask_values import whole_numbers
 from unet_tf.data.palette import Colour
 from unet_tf.data.unknown_values import (
     CLOSE,
@@ -59,10 +60,10 @@ class MaskFormat:
         values: what stands for each class in "binary" and "index" masks, by class. Empty: ids from 0 that are not void;
             in "binary" masks 0 and, decided by each mask alone, the first of 1, 255 and 65535 that no value exceeds.
         border: width in pixels of the rim of each object that is class 2 of "instance" masks; 0 for no such class.
-        neck: how narrow objects of predicted "instance" masks may be before they are two: `depth` of
-            `unet_tf.data.watershed.part`; 0 takes each piece for an object.
-        smallest: pixels of an object of predicted "instance" masks, at least.
-        filled: whether objects of predicted "instance" masks have no holes.
+        neck: how narrow predicted objects may be before they are two: `depth` of `unet_tf.data.watershed.part`; 0 takes
+            each piece for an object. Training measures it on "instance" masks; a person may say it of others.
+        smallest: pixels of a predicted object, at least; likewise.
+        filled: whether predicted objects have no holes; likewise.
 
     Raises:
         InputError: the attributes do not fit together.
@@ -97,12 +98,12 @@ class MaskFormat:
             (kind in KINDS, f"The kind of a mask must be one of {', '.join(KINDS)}; received {kind!r}."),
             (2 <= number <= UNKNOWN, f"There must be 2 to {UNKNOWN} classes; received {number}."),
             (
-                number == 2 + (self.border > 0) or kind in ("index", "palette"),
-                f"Masks of kind {kind} must have {2 + (self.border > 0)} classes; received {number}.",
+                kind == "instance" or not self.border,
+                f"Only masks of object ids (--masks instance) have a border of {self.border} px; received {kind}.",
             ),
             (
-                kind == "instance" or not (self.border or self.neck or self.smallest != 1 or self.filled),
-                f"Only masks that tell objects apart have borders and necks; received {kind}.",
+                number == 2 + (self.border > 0) or kind in ("index", "palette"),
+                f"Masks of kind {kind} must have {2 + (self.border > 0)} classes; received {number}.",
             ),
             (
                 0 <= self.border <= MOST_BORDER and 0 <= self.neck < math.inf and self.smallest >= 1,
@@ -232,14 +233,15 @@ class MaskFormat:
         return find_instances(label, number, self.neck, self.border > 0 and number == 1, self.smallest, self.filled)
 
     def numbers(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Number objects 1, 2, .. as "instance" masks do: past the ids that are void; 0 stays.
+        """Number objects 1, 2, .. as "instance" masks do, past the ids that are void there; 0 stays.
 
         Example:
             >>> MaskFormat("instance", void=(3, 2)).numbers(np.array([0, 1, 2, 3])).tolist()
             [0, 1, 4, 5]
         """
         ids = ids.copy()
-        for value in sorted(value for value in self.void if isinstance(value, int) and value > 0):
+        void = self.void if self.kind == "instance" else ()
+        for value in sorted(value for value in void if isinstance(value, int) and value > 0):
             ids[ids >= value] += 1
         return ids
 
@@ -320,37 +322,6 @@ class MaskFormat:
         )
 
 
-def whole_numbers(mask: NDArray, name: str = "the mask") -> NDArray:
-    """A mask's values as unsigned integers, where they are whole numbers from 0 in whatever type.
-
-    Raises:
-        InputError: they are not.
-    """
-    kind = mask.dtype
-    if mask.dtype.kind == "f" and np.isfinite(mask).all() and (mask == np.floor(mask)).all():
-        mask = mask.astype(np.int64)  # ids that a program kept as float
-    if mask.dtype.kind == "i" and mask.min(initial=0) >= 0:
-        mask = mask.astype(np.uint32 if mask.max(initial=0) < 1 << 32 else np.uint64)
-    if mask.dtype.kind not in "ub":
-        raise InputError(
-            f"{name} holds {kind} pixels, such as {_no_id(mask)}, and masks hold whole numbers from 0. "
-            "Threshold it, rescale its values to class ids, or write 255 where nothing counts (--void 255)."
-        )
-    return mask.astype(np.uint8) if mask.dtype.kind == "b" else mask
-
-
-def value_counts(picture: NDArray) -> dict[int, int]:
-    """Value -> number of pixels, of an integer picture.
-
-    Counts runs of equal values, of which a mask has far fewer than pixels.
-    """
-    flat = picture.ravel()
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if flat.size else np.zeros(0, np.intp)
-    values, inverse = np.unique(flat[starts], return_inverse=True)
-    counts = np.bincount(inverse, np.diff(starts, append=flat.size), len(values))
-    return dict(zip(values.tolist(), counts.astype(int).tolist(), strict=True))
-
-
 def _code(value: int | Colour) -> int:
     return value if isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
 
@@ -362,10 +333,3 @@ def _lookup_table(known: tuple[Known, ...], size: int) -> NDArray[np.uint8]:
     for code, number in known:
         table[code] = number
     return table
-
-
-def _no_id(mask: NDArray) -> Any:
-    """A value that is no whole number from 0."""
-    known = mask.dtype.kind in "if"
-    wrong = mask[~np.isfinite(mask) | (mask < 0) | (mask != np.floor(mask))] if known else mask
-    return wrong.flat[0]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.utils.text import read_lines, shown
 
 PALETTE_FILE = "label_colors.txt"
@@ -80,7 +81,10 @@ def read_palette(path: str | Path) -> Palette:
             )
         names[name] = colours[red, green, blue] = number
     if len(names) < 2:
-        raise InputError(f'{path} lists {len(names)} classes, and must list 2. One line a class: "R G B name".', path)
+        raise InputError(
+            f'{path} lists {many(len(names), "class", "classes")}, and must list 2. One line a class: "R G B name".',
+            path,
+        )
     return Palette(tuple(names), tuple(colours))
 
 

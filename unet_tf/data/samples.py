@@ -20,6 +20,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.weight_map import Weighting, class_balance
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.pages.words import many
 from unet_tf.utils.memory import free_memory
 from unet_tf.utils.threads import ahead, cores
 
@@ -297,7 +298,7 @@ def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting,
         "none": "decoded again for each tile",
     }
     log.info(
-        f"{len(pairs)} pairs take about {need / 1e6:.0f} MB decoded, {where[kept]} "
+        f"{many(len(pairs), 'pair takes', 'pairs take')} about {need / 1e6:.0f} MB decoded, {where[kept]} "
         f"({memory / 1e9:.1f} GB of memory and {disk / 1e9:.0f} GB of disk are free)"
     )
     return kept

@@ -21,6 +21,7 @@ from unet_tf.data.tiff_names import channel_names
 from unet_tf.data.tiff_pages import Tag, read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 
 FRESH = 100_000_000
 """Nanoseconds within which two changes of a file may bear one time."""
@@ -115,7 +116,7 @@ class TiffPictures:
     def window(self, number: int, rows: slice, columns: slice, ids: bool = False) -> NDArray:
         """Decode the rows and columns, from start to stop, of a picture, as `read` does the whole."""
         if number not in range(len(self)):
-            raise InputError(f"{self.path} holds {len(self)} pictures; there is no page {number}.", self.path)
+            raise InputError(f"{self.path} holds {many(len(self), 'picture')}; there is no page {number}.", self.path)
         height, width = self.size
         for step in reversed(self._turns):  # from what is shown back to what is stored
             if step == "h":

@@ -10,6 +10,7 @@ from unet_tf.data.folder import SPLITS, Pair
 from unet_tf.data.layout import find_named
 from unet_tf.errors import InputError
 from unet_tf.evaluation.subject import Subject
+from unet_tf.pages.words import many
 
 
 class Choice(NamedTuple):
@@ -81,7 +82,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     where = f"{data / name}" if (data / name).is_dir() else f"{data} ({name})"
 
     def words(count: int, found: set[str]) -> str:
-        text = f"{count} files of {where}"
+        text = f"{many(count, 'file')} of {where}"
         if count < len(named[name]):
             text += f", without {len(named[name]) - count} that the {subject.kind} learnt from"
         if found & (validated or set()):

@@ -16,8 +16,8 @@ from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.errors import InputError
 from unet_tf.evaluation.compared import BothCase, Comparison
 from unet_tf.evaluation.comparison_page import write_comparison
-from unet_tf.evaluation.evaluate import judge_answers
 from unet_tf.evaluation.fair import NAMES, answers_of, judge_of, same_files, same_terms
+from unet_tf.evaluation.judging import Truth, judge_answers
 from unet_tf.evaluation.keeping import COMPARED, check_out, command_of
 from unet_tf.evaluation.opening import Whom, subjects_of
 from unet_tf.evaluation.panels import DRAWN
@@ -98,7 +98,8 @@ def compare(
         for number, answer in enumerate(answers):
             before = number * len(chosen.pairs)
             seen = _after(on_image, before, total)
-            judged.append(judge_answers(answer, chosen.pairs, first.masks, first.classes, seen, group=first.group))
+            truth = Truth(chosen.pairs, first.masks, first.classes, first.group)
+            judged.append(judge_answers(answer, truth, seen))
         of: list[JudgedTable] = [{"kind": one.kind, "path": str(one.path), "command": command} for one in subjects]
         both = [replace(one, files=chosen.words, who=who) for one, who in zip(judged, of, strict=True)]
         words = [f"{name}: {one.words}" for name, one in zip(NAMES, subjects, strict=True) if one.words]

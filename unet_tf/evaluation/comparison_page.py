@@ -17,7 +17,7 @@ from unet_tf.evaluation.panels import DRAWN
 from unet_tf.labels import VOID
 from unet_tf.pages.charts import Tick, ticks
 from unet_tf.pages.page import write_page
-from unet_tf.pages.words import number, percent
+from unet_tf.pages.words import many, number, percent
 
 PAGE = "compare.html"
 MOST_POINTS = 1000
@@ -157,7 +157,7 @@ def _scatter(points: Sequence[Point], score: str) -> Mapping[str, Any]:
     step = -(-len(points) // MOST_POINTS)
     marks = ticks(0, 1)
     return {
-        "title": f"{score} of A and of B, a dot for each of {len(points)} images",
+        "title": f"{score} of A and of B, a dot for each of {many(len(points), 'image')}",
         "box": (left, top, side, side),
         "dots": [(left + at(one.a or 0), top + side - at(one.b or 0), one.name) for one in points[::step]],
         "x_ticks": [Tick(left + at(value), f"{value:g}") for value in marks],
@@ -168,7 +168,7 @@ def _scatter(points: Sequence[Point], score: str) -> Mapping[str, Any]:
 def _scatter_words(points: Sequence[Point], score: str) -> str:
     above = sum((one.b or 0) > (one.a or 0) for one in points)
     below = sum((one.b or 0) < (one.a or 0) for one in points)
-    return f"{score} is higher with B on {above} of {len(points)} images, with A on {below}."
+    return f"{score} is higher with B on {above} of {many(len(points), 'image')}, with A on {below}."
 
 
 def _point_row(one: Point) -> tuple[str, str, str, str]:

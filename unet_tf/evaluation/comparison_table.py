@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from unet_tf.evaluation.paired import Difference
 from unet_tf.evaluation.tables import EvaluationTable, number
+from unet_tf.pages.words import many
 
 
 class DifferenceTable(TypedDict):
@@ -86,11 +87,13 @@ def verdict(found: Difference, score: str = "mean IoU") -> str:
         >>> verdict(Difference(0.8, 0.825, 20, 20, 17, 2, 1, (0.0078125, 0.03125)))
         'B is better: mean IoU +0.025 (95 % +0.008 to +0.031), better on 17 of 20 images and equal on 1, p = 0.00073.'
     """
-    unit = "images" if found.groups == found.images else f"groups of {found.images} images"
+    of = "" if found.groups == found.images else f" of {many(found.images, 'image')}"
+    each = many(found.groups, "group" if of else "image") + of
+    these = f"this {each[2:]}" if found.groups == 1 else f"these {each}"
     if not found.groups:
         return f"A and B cannot be told apart: no image has a {score}."
     if found.ties == found.groups:
-        return f"A and B have the same {score} on each of these {found.groups} {unit}."
+        return f"A and B have the same {score} on {'each of ' * (found.groups > 1)}{these}."
     sign = 1 if found.difference >= 0 else -1
     leader = "B" if sign > 0 else "A"
     gained = found.better if sign > 0 else found.worse
@@ -98,14 +101,14 @@ def verdict(found: Difference, score: str = "mean IoU") -> str:
     if found.interval is not None:
         low, high = sorted(sign * end for end in found.interval)
         figures += f" (95 % {signed(low)} to {signed(high)})"
-    figures += f", better on {gained} of {found.groups} {unit}"
+    figures += f", better on {gained} of {each}"
     figures += f" and equal on {found.ties}" * bool(found.ties) + f", {probability(found.p)}"
     if found.clear:
         return f"{leader} is better: {figures}."
     if found.likely:
         return f"{leader} may be better; interval and sign test do not agree: {figures}."
-    few = "" if found.interval else f" Fewer than five {unit.split()[0]} have no interval."
-    return f"A and B cannot be told apart on these {found.groups} {unit}: {leader} has {figures}.{few}"
+    few = "" if found.interval else f" Fewer than five {'groups' if of else 'images'} have no interval."
+    return f"A and B cannot be told apart on {these}: {leader} has {figures}.{few}"
 
 
 def difference_rows(differences: Mapping[str, Difference]) -> list[tuple[str, ...]]:

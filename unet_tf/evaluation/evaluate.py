@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.channels import Channelled
 from unet_tf.data.fields_of_view import FieldsOfView
 from unet_tf.data.fingerprint import identity
-from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
-from unet_tf.evaluation.calibration import Certainty
 from unet_tf.evaluation.choosing import choose_files
+from unet_tf.evaluation.judging import Truth, judge_answers
 from unet_tf.evaluation.keeping import check_out, command_of
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
-from unet_tf.evaluation.metrics import scores_of
-from unet_tf.evaluation.objects import object_ids, score_predicted
 from unet_tf.evaluation.opening import Whom, subject_of
-from unet_tf.evaluation.panels import WORST, Case, Gallery, write_panels
+from unet_tf.evaluation.panels import write_panels
 from unet_tf.evaluation.report import write_report
-from unet_tf.evaluation.result import Evaluation, Judged
-from unet_tf.evaluation.subject import Answer, Subject, by_function
+from unet_tf.evaluation.result import Evaluation
+from unet_tf.evaluation.subject import Subject
 from unet_tf.evaluation.sums import Sums
 from unet_tf.evaluation.tables import JudgedTable
-from unet_tf.labels import VOID
-from unet_tf.model.calibration import PLAIN, Calibration
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
-from unet_tf.utils.signals import look, stoppable
+from unet_tf.utils.signals import stoppable
 
 log = logging.getLogger("unet_tf")
 
@@ -55,112 +46,6 @@ class NotStored(InputError):
         self.evaluation = evaluation
 
 
-def judge(
-    predict_fn: Callable[[NDArray], NDArray],
-    pairs: Sequence[Pair],
-    masks: MaskFormat,
-    classes: tuple[str, ...],
-    on_image: Progress = unseen,
-    counts: Callable[[NDArray], bool] = lambda image: True,
-    nothing: str = "A score needs a labelled file at least; received none.",
-    group: str | None = None,
-    fields: FieldsOfView | None = None,
-    borders: tuple[int, ...] = (),
-    calibration: Calibration = PLAIN,
-) -> Evaluation:
-    """Score any predict function on labelled files, each of which is read once.
-
-    Args:
-        predict_fn: (H, W, C) raw pixels -> (H, W, num_classes) probabilities.
-        pairs: the files.
-        masks: how their masks say the classes.
-        classes: names of the classes.
-        on_image: called with (images done, images in all) after each.
-        counts: whether an image, (H, W, C) raw pixels, counts; of one that does not the mask is not read.
-        nothing: what to say where no file counts.
-        group: regular expression; files in whose names it finds the same text belong together, and where it does not
-            find something in each of them, the pages of a stack do.
-        fields: of the pairs; what lies outside of them is void.
-        borders: ids of the classes that are membranes, which part the pictures; none to leave that out.
-        calibration: the temperature that the probabilities have, and the threshold by which they become labels.
-
-    Returns:
-        The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
-        the objects that they belong to.
-
-    Raises:
-        InputError: no file counts, one cannot be used, or a probability is not finite.
-    """
-    certainty = Certainty(masks.num_classes, calibration, masks)
-    sums = Sums(len(classes[: masks.real_classes]), MembraneSums(borders) if borders else None, certainty)
-    answer = by_function(predict_fn, calibration.threshold)
-    return judge_answers(answer, pairs, masks, classes, on_image, counts, nothing, group, fields, sums)
-
-
-def judge_answers(
-    answer: Callable[[Pair, Decoded], Answer],
-    pairs: Sequence[Pair],
-    masks: MaskFormat,
-    classes: tuple[str, ...],
-    on_image: Progress = unseen,
-    counts: Callable[[NDArray], bool] = lambda image: True,
-    nothing: str = "A score needs a labelled file at least; received none.",
-    group: str | None = None,
-    fields: FieldsOfView | None = None,
-    sums: Sums | None = None,
-) -> Evaluation:
-    """Do what `judge` does with what is said of each file (`Subject.answer`); where that is void, no pixel counts.
-
-    `sums` says what is counted; left out, what all scores need.
-    """
-    classes = classes[: masks.real_classes]
-    sums, gallery = Sums(len(classes)) if sums is None else sums, Gallery(classes)
-    judged, groups = [], parts_of(pairs, group)
-
-    def decide(pair: Pair, decoded: Decoded) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Answer]:
-        """Label and prediction of a file, and all that was said of it; void on either side is void."""
-        found = answer(pair, decoded)
-        # borders belong to their objects, which are what a person means
-        prediction, label = masks.real_label(found.label), masks.real_label(decoded.label)
-        if (void := prediction == VOID).any():
-            label = np.where(void, np.uint8(VOID), label)
-        return label, prediction, found
-
-    def read_field(pair: Pair, read: Channelled | None = None) -> Decoded:
-        decoded = read_pair(pair, masks) if read is None else read_pair(pair, masks, read)
-        return decoded if fields is None else decoded._replace(label=fields.cut(pair, decoded.label))
-
-    for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
-        look()
-        read = pair.read()
-        if counts(read.image):
-            decoded = read_field(pair, read)
-            label, prediction, found = decide(pair, decoded)
-            ids = None if decoded.objects is None else object_ids(decoded.objects)
-            probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
-            own = sums.add(decoded.filled, label, prediction, probabilities, ids)
-            if sums.certainty is not None and found.probabilities is not None:
-                sums.certainty.add(label, found.probabilities)
-            objects = None if ids is None else score_predicted(ids, label, found.label, masks, found.objects)
-            value = float(scores_of(own)["mean_iou"])
-            judged.append(Judged(pair, value, own, of_group, objects))
-            if not math.isnan(value):  # void alone shows nothing
-                gallery.add(title(pair), value, decoded.filled, label, prediction)
-        on_image(done, len(pairs))
-    if not judged:
-        raise InputError(nothing)
-    result = Evaluation.of(classes, sums, judged, roi="" if fields is None else fields.words)
-    scored = sum(not math.isnan(one.mean_iou) for one in judged)
-    cases, middle = gallery.ranked(scored), (scored - 1) // 2
-    if WORST <= middle < scored - 1:  # which is the median is known now alone: it is predicted once more
-        pair, value = result.per_file[middle]
-        decoded = read_field(pair)
-        label, prediction, _ = decide(pair, decoded)
-        case = Case.of(title(pair), value, decoded.filled, label, prediction, gallery.background)
-        cases.insert(-1, case._replace(rank=middle + 1, among=scored))
-    return replace(result, cases=tuple(cases))
-
-
 def evaluate(
     subject: Whom,
     data: str | Path,
@@ -174,8 +59,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a net, or masks of any origin, on labelled files that it did not learn from.
 
-    Of a run `evaluation.json`, panels and `report.html` go into its folder, unless it learnt from some of the files; of
-    others, which are left as they are, into `out`, where it is given.
+    Of a run `evaluation.json`, panels and `report.html` go into its folder, unless it learnt from some of the files;
+    those of its validation files alone (`split="val"`) into `evaluation_val/` there, beside the report that it has. Of
+    others, which are left as they are, they go into `out`, where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
@@ -248,9 +134,16 @@ def evaluate_subject(
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
     with stoppable():
         result = judge_subject(subject, data, split, on_image, say, command, roi, membranes)
-        folder = Path(out) if out is not None else None if result.learnt else subject.home
+        home = subject.home and (subject.home / f"{Path(Run.EVALUATION).stem}_val" if split == "val" else subject.home)
+        folder = Path(out) if out is not None else None if result.learnt else home
         if folder is None:
             return result
+        result = replace(result, folder=folder)
+        if (before := _earlier(folder)) not in ("", result.files):
+            say(
+                f"{folder / Run.REPORT} was of {before} and is now of {result.files}. --out FOLDER keeps scores "
+                "elsewhere."
+            )
         try:
             _store(folder, result, subject.masks)
         except (InputError, OSError) as error:
@@ -283,13 +176,19 @@ def judge_subject(
 
     parting = MembraneSums(borders) if borders else None
     sums = Sums(len(subject.real_classes), parting, subject.certainty())
-    result = judge_answers(
-        subject.answer, choice.pairs, subject.masks, subject.classes, on_image, counts, choice.nothing, subject.group,
-        fields, sums,
-    )  # fmt: skip
+    truth = Truth(choice.pairs, subject.masks, subject.classes, subject.group, fields, counts, choice.nothing)
+    result = judge_answers(subject.answer, truth, on_image, sums)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
     return replace(result, files=files, who=judged, learnt=len(found & (subject.learnt("train") or set())))
+
+
+def _earlier(folder: Path) -> str:
+    """Which files the scores in a folder are of, in words; "" where none are there, or damaged ones."""
+    try:
+        return str(json.loads((folder / Run.EVALUATION).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:

@@ -17,6 +17,7 @@ from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Answer, Net, Subject
 from unet_tf.labels import VOID
+from unet_tf.pages.words import many
 from unet_tf.utils.progress import Progress
 from unet_tf.utils.signals import look
 
@@ -102,7 +103,7 @@ def same_files(
             f"Two must be compared on files that neither learnt from; of the {len(left_out)} of {choice.where} none is "
             "such. Give others, or take all of them (--split all)."
         )
-    words = f"{len(pairs)} files of {choice.where}"
+    words = f"{many(len(pairs), 'file')} of {choice.where}"
     if left_out:
         words += f", without {len(left_out)} that A or B learnt from"
     if split is not None:

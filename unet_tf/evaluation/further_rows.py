@@ -11,8 +11,8 @@ TITLES = {"v_rand": "V_rand", "v_info": "V_info", "pixel_error": "pixel error"}
 
 
 def further_rows(stored: EvaluationTable) -> list[list[tuple[str, ...]]]:
-    """The tables of these scores as text, each a header and rows below it; those that do not apply are empty."""
-    return [spread_rows(stored), object_rows(stored), membrane_rows(stored)]
+    """The tables of these scores but of objects as text, each a header and rows; those that do not apply are empty."""
+    return [spread_rows(stored), membrane_rows(stored)]
 
 
 def spread_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
@@ -53,9 +53,8 @@ def object_words(stored: EvaluationTable) -> str:
     if table is None:
         return ""
     return (
-        f"Of {table['true']} true objects {table['found'][0]} are found (IoU {table['thresholds'][0]:g}); of "
-        f"{table['predicted']} predicted ones {table['merges']} merge several, and {table['splits']} true ones are "
-        "split."
+        f"True objects: {table['true']}, of which {table['found'][0]} found (IoU {table['thresholds'][0]:g}) and "
+        f"{table['splits']} split; predicted: {table['predicted']}, of which {table['merges']} merge several."
     )
 
 

@@ -22,6 +22,7 @@ from unet_tf.evaluation.mask_kinds import Reading, check_tables, in_words, read_
 from unet_tf.evaluation.mask_pairs import INSTANCES, foreign_predictions, pair_masks
 from unet_tf.evaluation.subject import Answer, Subject
 from unet_tf.labels import VOID
+from unet_tf.pages.words import many
 
 log = logging.getLogger("unet_tf")
 
@@ -81,8 +82,8 @@ class MaskFolder(Subject):
             log.warning(note)
         if same := sum(pair.mask.resolve() == file.resolve() for pair, file in self.files.items()):
             log.warning(
-                f"{same} of {len(pairs)} masks of {self.path} are the very files of the truth: their score can only be "
-                "1."
+                f"{same} of {many(len(pairs), 'mask')} of {self.path} "
+                f"{'is the very file' if same == 1 else 'are the very files'} of the truth: their score can only be 1."
             )
 
     def answer(self, pair: Pair, decoded: Decoded) -> Answer:

@@ -19,6 +19,7 @@ from unet_tf.data.naming import DERIVED
 from unet_tf.data.pictures import ARRAYS, TIFF, count_pages
 from unet_tf.data.roles import ROLES
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 
 log = logging.getLogger("unet_tf")
 
@@ -150,8 +151,8 @@ def foreign_predictions(files: Mapping[Pair, Path]) -> list[str]:
         wrong = [f"{image} ({other})" for image, other in own.items() if other is not None and _differ(image, other)]
         if wrong:
             notes.append(
-                f"{len(wrong)} of {len(own)} masks of {folder} were predicted from other pictures than those that they "
-                f"are judged on, as its manifest says: {some(wrong, 2)}."
+                f"Predicted from other pictures than those that they are judged on: {len(wrong)} of "
+                f"{many(len(own), 'mask')} of {folder}, as its manifest says: {some(wrong, 2)}."
             )
     return notes
 

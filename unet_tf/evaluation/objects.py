@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.masks import MaskFormat, whole_numbers
+from unet_tf.data.mask_values import whole_numbers
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.prediction.objects import find_objects

@@ -10,25 +10,19 @@ from typing import Any
 from unet_tf.data.drawing import legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
+from unet_tf.evaluation.best_epoch import ABSENT, peak_row
+from unet_tf.evaluation.bundle_tables import bundle_rows, read_bundle_report
 from unet_tf.evaluation.cases import case, cases_of, layer, progress_of
 from unet_tf.evaluation.charts import confusion_table
 from unet_tf.evaluation.data_table import read_data
 from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
 from unet_tf.evaluation.strips import read_strip
-from unet_tf.evaluation.tables import (
-    ABSENT,
-    EvaluationTable,
-    bundle_rows,
-    lacking,
-    peak_row,
-    read_bundle_report,
-    read_evaluation,
-)
+from unet_tf.evaluation.tables import EvaluationTable, lacking, read_evaluation
 from unet_tf.evaluation.verdict import verdict, without_evaluation
 from unet_tf.pages.charts import training_curves
 from unet_tf.pages.page import write_page
 from unet_tf.pages.pictures import photo
-from unet_tf.pages.words import count
+from unet_tf.pages.words import count, many
 from unet_tf.run import Run
 
 
@@ -108,13 +102,13 @@ def _write_scores(folder: Path, masks: MaskFormat | None) -> Path:
 
 
 SECTIONS = (
+    ("objects", "Objects", ("objects",)),
     ("scores", "Scores", ("scores",)),
     ("predictions", "Predictions", ("cases", "strips")),
     ("large", "Large image", ("large",)),
     ("confusion", "Confusion", ("confusion",)),
     ("calibration", "Calibration", ("calibration", "thresholds")),
     ("training", "Training", ("curves", "progress")),
-    ("objects", "Objects", ("objects",)),
     ("tiles", "What it learns from", ("weights", "samples")),
     ("data", "Data", ("data",)),
     ("export", "Export", ("bundle",)),
@@ -141,7 +135,7 @@ def _training_words(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
     if not history:
         return "No epoch is complete."
     kept, peak = run.best_row, peak_row(history)  # a run that was killed may have the one and not yet the other
-    epochs = f"{len(history)} epoch{'s' * (len(history) != 1)} in {float(history[-1]['seconds']) / 60:.1f} minutes. "
+    epochs = f"{many(len(history), 'epoch')} in {float(history[-1]['seconds']) / 60:.1f} minutes. "
     if "val_mean_iou" not in kept:
         return (
             f"{epochs}No file was held out, so the last epoch is {Run.BEST}, and no score here tells how good it is on "
@@ -153,7 +147,7 @@ def _training_words(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
         why = f"No validation pixel is of {kept[ABSENT]} of the classes, so the validation mean IoU leaves them out. "
     where = ""
     if (reason := run.plan.reasons.get("val_tiles", "")).startswith("of "):
-        where = f", on {run.plan.val_tiles} tiles {reason.partition(',')[0]} that the held-out files have,"
+        where = f", on {many(run.plan.val_tiles, 'tile')} {reason.partition(',')[0]} that the held-out files have,"
     words = f"{best} {float(peak[score]):.4f}{where} after epoch {int(peak['epoch']) + 1}"
     if int(kept["epoch"]) == int(peak["epoch"]):
         words += f": that net is {Run.BEST}, at the dotted line."

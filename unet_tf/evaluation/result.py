@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +79,7 @@ class Evaluation:
         roi: which pixels count, in words, where not all do.
         who: was judged.
         learnt: number of the files that it learnt from, as far as that is known.
+        folder: that keeps scores, panels and page; None where none does.
         sums: what was counted, so that evaluations of several sets of files can be put together
             (`unet_tf.evaluation.merging`).
     """
@@ -93,6 +95,7 @@ class Evaluation:
     roi: str = ""
     who: JudgedTable | None = None
     learnt: int = 0
+    folder: Path | None = None
     sums: Sums | None = None
 
     @classmethod
@@ -282,10 +285,10 @@ class Evaluation:
         ]  # fmt: skip
         header = ("", "score", "", *(["95 % interval"] if with_ends else []), *found["baselines"])
         worst = [(title(one.pair), number(one.mean_iou)) for one in self.judged[:WORST]]
-        many = len(self.classes) if len(self.classes) > MOST_CLASSES else 0
+        first = len(self.classes) if len(self.classes) > MOST_CLASSES else 0
         tables = [
-            Table(rows[many:], header),
-            Table(rows[:many], header, folded=f"{many} classes"),
+            Table(rows[first:], header),
+            Table(rows[:first], header, folded=f"{first} classes"),
             Table(worst, ("file", "mean IoU"), folded=f"the worst {len(worst)} of {len(self.judged)} files"),
         ]
         return show_object("Evaluation on", self.files, verdict(stored), tables)

@@ -87,9 +87,13 @@ def objects_section(stored: Mapping[str, Any]) -> dict[str, Any] | None:
         (f"{at:g}", count(hits), *(number(values[place]) for _, values in columns))
         for place, (at, hits) in enumerate(zip(found["thresholds"], found["found"], strict=True))
     ]
-    words = f"{count(found['true'])} true objects, {count(found['predicted'])} predicted. "
-    words += f"{count(found['merges'])} predicted ones hold most of two or more true ones (merges), and "
-    words += f"{count(found['splits'])} true ones most of two or more predicted ones (splits)."
+    words = (
+        f"True objects: {count(found['true'])}; predicted: {count(found['predicted'])}. Merges, predicted ones that "
+    )
+    words += (
+        f"hold most of two or more true ones: {count(found['merges'])}. Splits, true ones that hold most of two or "
+    )
+    words += f"more predicted ones: {count(found['splits'])}."
     header = ("IoU", "found", *(name for name, _ in columns))
     return {"words": words, "chart": object_chart(found), "rows": [header, *rows]}
 

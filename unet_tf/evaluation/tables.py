@@ -1,60 +1,14 @@
-"""What `evaluation.json` of a run and `report.json` of a bundle hold, and both as rows of text."""
+"""What `evaluation.json` holds, and the same as rows of text."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from unet_tf.evaluation.further_tables import SpecialTables
 from unet_tf.utils.typed_json import read_json
-
-ABSENT = "val_classes_absent"
-"""Column of `history.csv`, where there are any: classes that no validation pixel has."""
-
-
-AS_GOOD = 0.01
-"""Of mean IoU, or of the loss as a share: epochs that differ by less are as good as each other. A few validation files
-do not tell them apart, and the later one has learnt longer and at a lower rate."""
-
-
-def peak_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The row of the epoch with the best score, the first of equals.
-
-    The score is the validation mean IoU; where validation pixels lack a class, of which that says nothing, the
-    validation loss. Without validation it is the last row.
-
-    Args:
-        history: a row an epoch, as in `history.csv`; one at least.
-    """
-    if history[-1].get("val_mean_iou") in (None, ""):  # 0 is a score
-        return history[-1]
-    if _by_loss(history):
-        return min(history, key=lambda row: float(row["val_loss"]))
-    return max(history, key=lambda row: float(row["val_mean_iou"]))
-
-
-def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The row of the epoch whose net is kept: the last that is as good as the best (`AS_GOOD`).
-
-    It can be told as a run goes on: an epoch is kept until a later one is as good as the best until then.
-
-    Args:
-        history: as of `peak_row`.
-    """
-    peak = peak_row(history)
-    if peak is history[-1]:
-        return peak
-    if _by_loss(history):
-        most = float(peak["val_loss"]) * (1 + AS_GOOD)
-        return next(row for row in reversed(history) if float(row["val_loss"]) <= most)
-    least = float(peak["val_mean_iou"]) - AS_GOOD
-    return next(row for row in reversed(history) if float(row["val_mean_iou"]) >= least)
-
-
-def _by_loss(history: Sequence[Mapping[str, Any]]) -> bool:
-    return any(float(row.get(ABSENT) or 0) for row in history)
 
 
 class FurtherScores(TypedDict, total=False):
@@ -237,68 +191,6 @@ class EvaluationTable(MethodScores, FurtherTables):
     per_file_mean_iou: dict[str, float | None]
 
 
-class NetScores(TypedDict, total=False):
-    """Scores of a net on the labelled pictures of a comparison; without labels there are none.
-
-    Attributes:
-        mean_iou: of the classes that occur, in [0, 1]; null where none does.
-        iou: by class.
-    """
-
-    mean_iou: float | None
-    iou: dict[str, float | None]
-
-
-class NetReport(NetScores):
-    """A net side by side with Keras.
-
-    Attributes:
-        max_probability_difference: largest at any pixel.
-        label_agreement: share of the pixels with Keras' class, in [0, 1].
-    """
-
-    max_probability_difference: float
-    label_agreement: float
-
-
-class ExportedNet(NetReport, total=False):
-    """A net of a bundle; size and time are those of the export.
-
-    Attributes:
-        bytes: of its files.
-        milliseconds: median time of one tile.
-    """
-
-    bytes: int
-    milliseconds: float
-
-
-class ComparisonReport(TypedDict):
-    """The nets of a bundle side by side with Keras.
-
-    Attributes:
-        pictures: what they were compared on, in words.
-        keras: the scores of Keras itself.
-        artefacts: by name of the file or folder.
-    """
-
-    pictures: str
-    keras: NetReport
-    artefacts: dict[str, ExportedNet]
-
-
-class BundleReport(ComparisonReport):
-    """What `report.json` of a bundle holds.
-
-    Attributes:
-        tile: side of the static tile of the TFLite files, pixels.
-        threads: of the processor, for TFLite, while the nets were timed.
-    """
-
-    tile: int
-    threads: int
-
-
 def read_evaluation(path: Path) -> EvaluationTable:
     """Read the `evaluation.json` of a run.
 
@@ -306,15 +198,6 @@ def read_evaluation(path: Path) -> EvaluationTable:
         InputError: the file is missing, damaged or of another version.
     """
     return read_json(path, EvaluationTable, "Score the run again with unet-tf evaluate.")
-
-
-def read_bundle_report(path: Path) -> BundleReport:
-    """Read the `report.json` of a bundle.
-
-    Raises:
-        InputError: the file is missing, damaged or of another version.
-    """
-    return read_json(path, BundleReport, "Export the run again.")
 
 
 def score_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
@@ -363,7 +246,7 @@ def image_words(stored: EvaluationTable) -> str:
     )
     if ends := stored.get("intervals"):
         return words + f" The 95 % intervals are of {ends['groups']} images, or groups of them, drawn again and again."
-    return words + " There are too few images for intervals."
+    return words + " There are too few images, or stacks of them, for intervals."
 
 
 def certainty_words(stored: EvaluationTable) -> str:
@@ -390,37 +273,6 @@ def lacking(stored: EvaluationTable) -> str:
         f"No pixel of these files is of {', '.join(absent)}: the scores cannot tell how well that is found, and the "
         "means are those of the other classes."
     )
-
-
-def bundle_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
-    """The nets of a bundle as text: a header, then a row a net, Keras first."""
-    keras_iou = report["keras"].get("mean_iou")
-    timed = any("milliseconds" in own for own in report["artefacts"].values())
-    scored = keras_iou is not None
-    rows = [("", *["size", "a tile"] * timed, *["mean IoU", "to Keras"] * scored, "probability", "same labels")]
-    rows.append(("Keras", *["", ""] * timed, *[number(keras_iou), ""] * scored, "", ""))
-    for name, own in report["artefacts"].items():
-        size = [size_of(own["bytes"]), f"{own['milliseconds']:.1f} ms"] if timed else []
-        mean_iou = own.get("mean_iou")
-        drop = "none" if keras_iou is None or mean_iou is None else f"{mean_iou - keras_iou:+z.4f}"
-        agreement = f"±{own['max_probability_difference']:.1e}", f"{own['label_agreement']:.3%}"
-        rows.append((name, *size, *[number(mean_iou), drop] * scored, *agreement))
-    return rows
-
-
-def bundle_iou_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
-    """The IoU of each class by each net of a bundle as text; a header alone without scores."""
-    nets: dict[str, NetReport] = {"Keras": report["keras"], **report["artefacts"]}
-    short = [name.removeprefix("model_").removesuffix(".tflite") if ".tflite" in name else name for name in nets]
-    rows = [("IoU", *short)]
-    for one in report["keras"].get("iou", ()):
-        rows.append((one, *(number(own.get("iou", {}).get(one)) for own in nets.values())))
-    return rows
-
-
-def size_of(count: int) -> str:
-    """Bytes as text: 7.8 MB, 31 kB."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
 
 
 def interval(ends: Sequence[float | None]) -> str:

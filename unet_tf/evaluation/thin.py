@@ -16,6 +16,9 @@ WIDEST = 10.0
 """Mean width, pixels, from which on a class is not thin: membranes have 7 (isbi2012), cracks 4, nuclei 22."""
 LONGEST = 20.0
 """Lengths per width from which on it is: poles have 29 (CamVid), cracks 124, pedestrians 14, nuclei 1."""
+BODY, MOST_BODY = 2.5, 0.22
+"""Mean widths from which on a place is a body, and share of the area that may lie there: stars have long arms, too.
+Membranes have 0.14 (isbi2012), cracks 0.07, poles 0.08 (CamVid), stars of five to twelve arms 0.25 to 0.36."""
 LOOK = 8
 """Files that hold a class, by which it is told whether the others need to be looked at."""
 
@@ -75,15 +78,17 @@ class Shape(NamedTuple):
     Attributes:
         width: pixels of the regions for each of their skeletons.
         length: of the piece of skeleton in which one of its pixels lies, pixels, in the mean.
+        body: share of the regions that is `BODY` times as wide.
     """
 
     width: float
     length: float
+    body: float = 0.0
 
     @property
     def thin(self) -> bool:
         """Whether regions of this shape are lines."""
-        return self.width <= WIDEST and self.length >= LONGEST * self.width
+        return self.width <= WIDEST and self.length >= LONGEST * self.width and self.body <= MOST_BODY
 
     def __str__(self) -> str:
         return (
@@ -95,9 +100,10 @@ class ThinSums:
     """The counts of clDice over files, of the classes that are thin.
 
     Whether a class is thin its truth says: pixels per pixel of its skeleton are its mean width, at most `WIDEST`; the
-    piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean. Skeletons of a class are drawn
-    in the first `LOOK` files that hold it, and in the others only if it is thin so far. A class that has more than ten
-    times as many pixels as border pixels is wide, which needs no skeleton.
+    piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean; and at most `MOST_BODY` of its
+    area lies where it is `BODY` times as wide, so that stars are no lines. Skeletons of a class are drawn in the first
+    `LOOK` files that hold it, and in the others only if it is thin so far. A class that has more than ten times as many
+    pixels as border pixels is wide, which needs no skeleton.
 
     Args:
         num_classes: C.
@@ -105,7 +111,7 @@ class ThinSums:
 
     def __init__(self, num_classes: int) -> None:
         self.counts = np.zeros((num_classes, 4), np.int64)
-        self.area, self.border, self.files, self.squares = np.zeros((4, num_classes))
+        self.area, self.border, self.files, self.squares, self.body = np.zeros((5, num_classes))
         self.looked_at = [*range(num_classes)]
 
     def add(self, label: NDArray, prediction: NDArray, confusion: NDArray, border: NDArray) -> None:
@@ -121,6 +127,7 @@ class ThinSums:
             lines, drawn = skeleton(true), skeleton(found)
             self.counts[number] += _counts(true, found, lines, drawn)
             self.squares[number] += _squared_lengths(lines)
+            self.body[number] += _body(true, lines)
             self.files[number] += area[number] > 0
             if self.files[number] == LOOK and not self.shape(number).thin:
                 self.looked_at.remove(number)
@@ -128,7 +135,7 @@ class ThinSums:
     def __add__(self, other: ThinSums) -> ThinSums:
         """The counts of the files of both, of the classes that were looked at to the end in both."""
         total = ThinSums(len(self.counts))
-        for name in ("counts", "area", "border", "files", "squares"):
+        for name in ("counts", "area", "border", "files", "squares", "body"):
             setattr(total, name, getattr(self, name) + getattr(other, name))
         total.looked_at = [number for number in self.looked_at if number in other.looked_at]
         return total
@@ -136,12 +143,25 @@ class ThinSums:
     def shape(self, number: int) -> Shape:
         """How wide and long the regions of a class are in the files until now; it must have one."""
         lines = float(self.counts[number, 3])
-        return Shape(float(self.area[number]) / lines, float(self.squares[number]) / lines)
+        area = float(self.area[number])
+        return Shape(area / lines, float(self.squares[number]) / lines, float(self.body[number]) / area)
 
     def of_classes(self, names: Sequence[str]) -> dict[str, tuple[ClDice, Shape]]:
         """The scores and shapes of the thin classes by name."""
         known = [number for number in self.looked_at if self.counts[number, 3]]
         return {names[n]: (cldice(self.counts[n]), self.shape(n)) for n in known if self.shape(n).thin}
+
+
+def _body(region: NDArray[np.bool_], lines: NDArray[np.bool_]) -> int:
+    """Pixels of a region where it is `BODY` times as wide as along its skeleton, of which long pieces count most."""
+    pieces = cv2.connectedComponents(lines.astype(np.uint8))[1][lines]
+    if not pieces.size:
+        return 0
+    outside = cv2.distanceTransform(np.pad(region.astype(np.uint8), 1), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    width = np.average(2 * outside[lines] - 1, weights=np.bincount(pieces)[pieces])
+    side = int(BODY * min(width, WIDEST)) + 1
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return int(cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, disk).sum())
 
 
 def _counts(true: NDArray, found: NDArray, lines: NDArray, drawn: NDArray) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unet_tf.evaluation.mistakes import has_background
-from unet_tf.pages.words import count, number, percent
+from unet_tf.pages.words import count, many, number, percent
 
 SHORT = 40
 """Characters of a class name in the verdict."""
@@ -15,9 +15,10 @@ SHORT = 40
 def verdict(stored: Mapping[str, Any]) -> str:
     r"""Say in one sentence how well a net does, from its `evaluation.json` of this version or an earlier one.
 
-    Two classes: what share of the foreground it finds, and what share of what it draws is none. More: what share of the
-    pixels gets its class, and the best and the worst class of those that occur. Then merges and splits of objects, thin
-    classes, a baseline that is as good, and whether the net has learnt from these images.
+    First, where masks tell objects apart, how many of them it finds, draws for nothing, merges and splits. Two classes:
+    what share of the foreground it finds, and what share of what it draws is none. More: what share of the pixels gets
+    its class, and the best and the worst class of those that occur. Then lines that are no objects, a baseline that is
+    as good, or better on the foreground, and whether the net has learnt from these images.
 
     Args:
         stored: what `EvaluationTable` says; keys that are missing are not spoken of.
@@ -33,9 +34,11 @@ def verdict(stored: Mapping[str, Any]) -> str:
     classes, confusion = list(stored["classes"]), stored["confusion"]
     if not sum(map(sum, confusion)):
         return f"No pixel of {_images(stored)} is labelled, so nothing can be said."
-    parts = [_foreground(stored) if len(classes) == 2 else _classes(stored)]
-    parts += filter(None, (_objects(stored), _thin(stored), _baseline(stored)))
-    return f"{', '.join(parts)}; on {_images(stored)}."
+    pixels = _foreground(stored) if len(classes) == 2 else _classes(stored)
+    objects = _objects(stored)
+    pixels = ", ".join(filter(None, (pixels, "" if objects else _thin(stored), _baseline(stored))))
+    parts = [objects, pixels[0].lower() + pixels[1:]] if objects else [pixels]
+    return f"{'; '.join(parts)}; on {_images(stored)}."
 
 
 def without_evaluation(files: int, mean_iou: float | None) -> str:
@@ -46,7 +49,7 @@ def without_evaluation(files: int, mean_iou: float | None) -> str:
         mean_iou: of its validation; None without one.
     """
     if mean_iou is None:
-        return f"Learnt from all {_many(files, 'image')}: no score tells how good it is on others."
+        return f"Learnt from all {many(files, 'image')}: no score tells how good it is on others."
     return f"Mean IoU {number(mean_iou)} while training, on the files held out; not judged on whole images yet."
 
 
@@ -58,7 +61,7 @@ def absent_classes(stored: Mapping[str, Any]) -> list[str]:
 def _foreground(stored: Mapping[str, Any]) -> str:
     background, name = stored["classes"]
     (right_rest, invented), (missed, found) = stored["confusion"]
-    area = "foreground" if name == "foreground" else f"{_short(name)} area"
+    area = _area(name)
     if not found + missed:
         drawn = percent(invented / (right_rest + invented))
         return f"There is no {_short(name)} to find, and it draws {drawn} of the {_short(background)} as {_short(name)}"
@@ -66,6 +69,10 @@ def _foreground(stored: Mapping[str, Any]) -> str:
         return f"Finds nothing of the {area}"
     words = f"Finds {percent(found / (found + missed))} of the {area}"
     return words + (f" and invents {percent(invented / (found + invented))} of what it draws" if invented else "")
+
+
+def _area(name: str) -> str:
+    return name if name == "foreground" else f"{_short(name)} area"
 
 
 def _classes(stored: Mapping[str, Any]) -> str:
@@ -82,16 +89,19 @@ def _classes(stored: Mapping[str, Any]) -> str:
 
 
 def _objects(stored: Mapping[str, Any]) -> str:
+    """How many objects are found, at the lowest IoU, and what became of the others."""
     found = stored.get("objects")
-    if not found or not found["true"]:
+    if not found or not found["found"] or not found["true"] + found["predicted"]:
         return ""
-    merges, splits, true = found["merges"], found["splits"], found["true"]
-    if not merges and not splits:
-        if (hits := (found.get("found") or [true])[0]) < true:  # what is not found is neither merged nor split
-            return f"with {count(hits)} of {_many(true, 'object')} found, none merged or split"
-        return f"without a merge or a split among {_many(true, 'object')}"
-    words = " and ".join(_many(number, name) for number, name in ((merges, "merge"), (splits, "split")) if number)
-    return f"with {words} among {_many(true, 'object')}"
+    true, hits = found["true"], found["found"][0]
+    wrong = found["predicted"] - hits
+    if not true:
+        return f"Draws {many(wrong, 'object')} where there are none"
+    words = f"Finds {count(hits)} of {many(true, 'object')}"
+    words += f" and draws {many(wrong, 'that fits', 'that fit')} none" if wrong else ""
+    parted = [many(found[f"{one}s"], one) for one in ("merge", "split") if found[f"{one}s"]]
+    said = f"with {' and '.join(parted)}" if parted else "none merged or split" if hits else ""
+    return ", ".join(filter(None, (words, said)))
 
 
 def _thin(stored: Mapping[str, Any]) -> str:
@@ -107,25 +117,30 @@ def _thin(stored: Mapping[str, Any]) -> str:
 
 
 def _baseline(stored: Mapping[str, Any]) -> str:
-    """A trivial method that is as good, where there is one: nothing matters more."""
+    """A trivial method that is as good, or is better on the foreground, where there is one: nothing matters more."""
     own = stored["mean_iou"]
     rivals = [(one["mean_iou"], name) for name, one in stored["baselines"].items() if one["mean_iou"] is not None]
+    if own is not None and rivals and max(rivals)[0] >= own:
+        return f"which is no better than {BASELINES.get(max(rivals)[1], max(rivals)[1])}"
+    if len(stored["classes"]) != 2:
+        return ""
+    name = stored["classes"][1]
+    own = stored.get("iou", {}).get(name)
+    rivals = [(iou, rival) for rival, one in stored["baselines"].items() if (iou := one["iou"].get(name))]
     if own is None or not rivals or max(rivals)[0] < own:
         return ""
-    return f"which is no better than {BASELINES.get(max(rivals)[1], max(rivals)[1])}"
+    iou, rival = max(rivals)
+    better = f"better (IoU {number(iou)}, here {number(own)})" if iou > own else f"equally well (IoU {number(iou)})"
+    return f"though {BASELINES.get(rival, rival)} finds the {_area(name)} {better}"
 
 
 BASELINES = {"majority class": "calling every pixel the commonest class", "Otsu threshold": "Otsu's threshold"}
 
 
 def _images(stored: Mapping[str, Any]) -> str:
-    words = _many(len(stored["per_file_mean_iou"]), "image")
+    words = many(len(stored["per_file_mean_iou"]), "image")
     judged = stored.get("judged") or {}
     return words if judged.get("kind") == "masks" else f"{words} {seen(stored['files'])}"  # masks have seen nothing
-
-
-def _many(found: int, name: str) -> str:
-    return f"{count(found)} {name}{'s' * (found != 1)}"
 
 
 def seen(files: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import BundleReport
+from unet_tf.evaluation.bundle_tables import BundleReport
 from unet_tf.exporting.bundle import (
     ADDING,
     DESCRIPTION,

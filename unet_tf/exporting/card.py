@@ -12,17 +12,17 @@ import numpy as np
 from unet_tf.data.drawing import colour, displayable, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.edge.description import Description
+from unet_tf.evaluation.bundle_tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
 from unet_tf.evaluation.cases import kinds_legend, layer
 from unet_tf.evaluation.mistakes import KINDS, draw_mistakes, has_background, mistakes
 from unet_tf.evaluation.panels import DRAWN
-from unet_tf.evaluation.tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
 from unet_tf.exporting.bundle import KERAS, ONNX, SAVED_MODEL, TFLITE
 from unet_tf.exporting.front_matter import front_matter
 from unet_tf.exporting.parity import Tally, Worst
 from unet_tf.exporting.saved_model import why_not_encoded
 from unet_tf.model.calibration import HALF
 from unet_tf.pages.page import write_page
-from unet_tf.pages.words import count, number, percent
+from unet_tf.pages.words import count, many, number, percent
 
 ENCODED_CALL = """\
 TF Serving, a picture file in, a PNG of class ids out:
@@ -142,7 +142,7 @@ def model_card(name: str, description: Description, report: BundleReport, licens
         else "none that all nets held out"
     )
     parts.append(
-        f"{origin.data['train']} pictures to learn from, {held}. Fingerprint (SHA-256 of "
+        f"{many(origin.data['train'], 'picture')} to learn from, {held}. Fingerprint (SHA-256 of "
         f"the sorted SHA-256 of the training pictures): `{origin.data['fingerprint']}`."
     )
     parts += [

@@ -18,7 +18,8 @@ import tensorflow as tf
 from unet_tf.data.folder import Pair
 from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import BundleReport, read_evaluation
+from unet_tf.evaluation.bundle_tables import BundleReport
+from unet_tf.evaluation.tables import read_evaluation
 from unet_tf.exporting.bioimageio import BIOIMAGEIO, write_bioimageio
 from unet_tf.exporting.bundle import (
     CARD,

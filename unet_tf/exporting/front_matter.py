@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from unet_tf.edge.description import Description
-from unet_tf.evaluation.tables import BundleReport
+from unet_tf.evaluation.bundle_tables import BundleReport
 from unet_tf.exporting.bundle import TFLITE
 from unet_tf.utils.text import shown
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import read_bundle_report
+from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting.bundle import (
     CARD,
     DESCRIPTION,

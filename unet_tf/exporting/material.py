@@ -14,6 +14,7 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.nodata import fill_nodata
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import STATIC_TILE
+from unet_tf.pages.words import many
 from unet_tf.prediction.folds import Folds
 from unet_tf.run import Run
 from unet_tf.tiling import read_window
@@ -101,12 +102,12 @@ def judged_on_words(run: Run | Folds, count: int) -> str:
         return "noise, for want of files"
     first = run.first if isinstance(run, Folds) else run
     if not first.files("val"):
-        return f"{count} training files of the run, which held none out"
-    words = f"{count} validation files of the run, which chose its epoch too"
+        return f"{many(count, 'training file')} of the run, which held none out"
+    words = f"{many(count, 'validation file')} of the run, which chose its epoch too"
     if isinstance(run, Folds):
         learnt = sum(not one.files("train").isdisjoint(first.files("val")) for one in run.runs.values())
         of = f"{learnt} of the {len(run.runs)} nets" if learnt else "no net"
-        words = f"{count} validation files of {first.path.name}, from which {of} learnt"
+        words = f"{many(count, 'validation file')} of {first.path.name}, from which {of} learnt"
     return words
 
 

@@ -20,8 +20,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_values
 from unet_tf.edge.description import Description
 from unet_tf.edge.onnx_net import opened
+from unet_tf.evaluation.bundle_tables import ComparisonReport, ExportedNet
 from unet_tf.evaluation.metrics import confusion_matrix, scores
-from unet_tf.evaluation.tables import ComparisonReport, ExportedNet
 from unet_tf.exporting.bundle import KERAS, ONNX, SAVED_MODEL, TFLITE, VERSIONS
 from unet_tf.exporting.saved_model import PROBABILITIES
 from unet_tf.model.calibration import HALF, label_of

@@ -16,7 +16,7 @@ from unet_tf.data.naming import Naming
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import ComparisonReport
+from unet_tf.evaluation.bundle_tables import ComparisonReport
 from unet_tf.exporting.bundle import DESCRIPTION, KERAS, ONNX, OWN, TFLITE, Bundle
 from unet_tf.exporting.parity import (
     Example,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import read_bundle_report
+from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting.bundle import REPORT, TFLITE
 from unet_tf.exporting.saved_model import why_not_encoded
 from unet_tf.exporting.web_runtime import PACKAGES, VERSION, fetched, write_runtime

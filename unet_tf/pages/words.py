@@ -46,3 +46,18 @@ def count(found: int) -> str:
         '1,234,567'
     """
     return f"{found:,}"
+
+
+def many(found: int, one: str, more: str = "") -> str:
+    """So many of something, in the singular where it is one.
+
+    Args:
+        found: how many.
+        one: the word for one of them.
+        more: the word for several; left out, that with an s.
+
+    Example:
+        >>> many(1, "file"), many(2, "file"), many(0, "class", "classes"), many(1, "file is", "files are")
+        ('1 file', '2 files', '0 classes', '1 file is')
+    """
+    return f"{count(found)} {one if found == 1 else more or f'{one}s'}"

@@ -22,9 +22,12 @@ from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import split
 from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.planning.channel_facts import channel_facts
+from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
-from unet_tf.planning.inspection import FAR, Case, Look, look_at, near_copies
+from unet_tf.planning.inspection import FAR, Case, Look, look_at
+from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.utils.progress import Progress, unseen
@@ -112,7 +115,7 @@ def check(
         learnt = findings.splits["train"].class_pixels > 0  # a class that training lacks is a problem
         names = [name for name, there in zip(findings.classes, learnt, strict=True) if there]
         findings.warnings += filter(None, [validation_lacks(val.class_pixels[learnt], names)])
-    _warn_of_copies(findings, cases)
+    findings.warnings += copy_warnings(cases, findings.drawn)
     return findings
 
 
@@ -174,7 +177,7 @@ def _unknown_values(findings: Findings, unknown: list[tuple[str, UnknownValues]]
             pixels[stranger.value] += stranger.pixels
             holders[stranger.value].append(name)
     listed = [
-        f"{value} in {count} pixels of {len(holders[value])} masks ({some(holders[value], 3)})"
+        f"{value} in {many(count, 'pixel')} of {many(len(holders[value]), 'mask')} ({some(holders[value], 3)})"
         for value, count in pixels.most_common(8)
     ]
     more = f", and {len(pixels) - 8} more values" if len(pixels) > 8 else ""
@@ -211,6 +214,9 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
     trials += [partial(check_alike, one, None if name == "train" else train) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
+    if findings.masks is not None and findings.masks.kind == "instance":
+        ids = [case.look.ids for case in usable if case.split == "train"]
+        trials.append(lambda: findings.warnings.extend(filter(None, [doubt_of_ids(ids)])))
     if "val" in seen:
         trials.append(lambda: check_unseen(seen))
     for trial in trials:
@@ -280,24 +286,6 @@ def _warn(
     findings: Findings, cases: Sequence[Case], what: str, detail: Callable[[Case], str] = lambda case: ""
 ) -> None:
     if cases:
-        number = f"{len(cases)} {'image' if len(cases) == 1 else 'images'}"
-        findings.warnings.append(f"{number} {what}: {some((case.name + detail(case) for case in cases), 8)}.")
-
-
-def _warn_of_copies(findings: Findings, cases: list[Case]) -> None:
-    """Warn of the same image twice: by its pixels, or nearly, turned or mirrored too. Between splits that is a leak."""
-    first: dict[str, int] = {}
-    same: set[tuple[int, int]] = set()
-    for number, case in enumerate(cases):
-        if (known := case.look.fingerprint) is not None and first.setdefault(known.sha256, number) != number:
-            same.add((first[known.sha256], number))
-    near = near_copies([case.look for case in cases], [case.split for case in cases]) - same
-    for found, what in ((same, "the same image"), (near, "nearly the same image")):
-        for leak in (True, False):
-            listed = [(cases[a], cases[b]) for a, b in sorted(found) if (cases[a].split != cases[b].split) == leak]
-            if listed:
-                where = "in two splits, so that scores flatter the net" if leak else "twice in a split"
-                remedy = " Keep related images together with --group." if leak and findings.drawn else ""
-                times = "once" if len(listed) == 1 else f"{len(listed)} times"
-                names = some((f"{a.name} = {b.name}" for a, b in listed), 5)
-                findings.warnings.append(f"{times} {what} {where}: {names}.{remedy}")
+        findings.warnings.append(
+            f"{many(len(cases), 'image')} {what}: {some((case.name + detail(case) for case in cases), 8)}."
+        )

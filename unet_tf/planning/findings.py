@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette
 from unet_tf.data.weight_map import class_balance
+from unet_tf.pages.words import many
 from unet_tf.planning.channel_facts import ChannelFacts
 
 MOST_CLASSES = 24
@@ -130,10 +131,10 @@ def verdict(findings: Findings) -> str:
     """Say in one sentence whether one can train with a folder."""
     problems, looks = len(findings.problems), len(findings.notes + findings.warnings)
     if problems:
-        return f"Training would fail: {problems} problem{'s' * (problems != 1)} to mend first."
+        return f"Training would fail: {many(problems, 'problem')} to mend first."
     pairs = sum(facts.pairs for facts in findings.splits.values())
-    words = f"Nothing stands in the way of training on these {pairs:,} pairs"
-    return f"{words}, and {looks} thing{'s are' if looks != 1 else ' is'} worth a look." if looks else f"{words}."
+    words = f"Nothing stands in the way of training on {'this' if pairs == 1 else 'these'} {many(pairs, 'pair')}"
+    return f"{words}, and {many(looks, 'thing is', 'things are')} worth a look." if looks else f"{words}."
 
 
 def split_rows(findings: Findings) -> list[tuple[str, ...]]:

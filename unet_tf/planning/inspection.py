@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import overlay
 from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, check_sizes
-from unet_tf.data.masks import MaskFormat, value_counts
+from unet_tf.data.mask_values import value_counts
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
+from unet_tf.planning.object_ids import IdFacts, id_facts
 
 THUMBNAIL = 64
 """Side of the pictures by which copies are recognised, pixels."""
-COPY = 0.98
-"""Correlation of two thumbnails, without their coarse brightness, from which they show the same thing."""
 
 
 FAR = 10.0
@@ -45,6 +45,7 @@ class Look:
         error: what is wrong with the pair; its `file` is the one at fault.
         colours: pixels of each mask colour (0xRRGGBB), where nothing says what they mean.
         objects: number of objects in an instance mask.
+        ids: what tells whether it is one.
         void: number of void pixels.
         saturated: share of the image's pixels at its highest value.
         outliers: the lowest and the highest value where they are far from all others.
@@ -61,6 +62,7 @@ class Look:
     error: InputError | None = None
     colours: dict[int, int] = field(default_factory=dict)
     objects: int = 0
+    ids: IdFacts = IdFacts()  # noqa: RUF009 - a tuple
     void: int = 0
     saturated: float = 0.0
     outliers: Sequence[Outlier] = ()
@@ -116,6 +118,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
     if masks is not None and masks.kind == "instance":
         look.objects = len(value_counts(mask).keys() - {0, *masks.void})
+        look.ids = id_facts(mask, masks.void)
     if label is not None:
         look.counted = [value for value in named if (label[mask == value] != VOID).any()]
     shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
@@ -161,33 +164,3 @@ def _thumbnail(image: NDArray) -> NDArray[np.float32] | None:
     detail = small - cv2.GaussianBlur(small, (0, 0), THUMBNAIL / 8, borderType=cv2.BORDER_REFLECT_101)
     length = float(np.linalg.norm(detail))
     return detail / length if length > 1e-3 * max(1e-6, float(np.abs(small).max())) else None
-
-
-def near_copies(looks: Sequence[Look], splits: Sequence[str]) -> set[tuple[int, int]]:
-    """Pairs of numbers whose thumbnails correlate by `COPY`, in one of the eight ways to turn and mirror one.
-
-    Each image is paired with the first before it in each split alone: a thousand frames that are all alike make a
-    thousand pairs, not half a million.
-    """
-    numbers = [n for n, look in enumerate(looks) if look.thumbnail is not None]
-    if not numbers:
-        return set()
-    pictures = np.stack([look.thumbnail for look in looks if look.thumbnail is not None])
-    flat = pictures.reshape(len(pictures), -1)
-    of = np.array([splits[n] for n in numbers])
-    found = set()
-    for start in range(0, len(flat), 1024):
-        block = pictures[start : start + 1024]
-        before = flat[: start + len(block)]
-        alike = np.zeros((len(block), len(before)), bool)
-        for turns in range(4):
-            for mirrored in (False, True):
-                turned = np.rot90(block[:, :, ::-1] if mirrored else block, turns, (1, 2))
-                alike |= turned.reshape(len(block), -1) @ before.T > COPY
-        alike = np.tril(alike, start - 1)
-        for split in set(splits):
-            there = alike & (of[: len(before)] == split)
-            rows = np.flatnonzero(there.any(1))
-            firsts = there[rows].argmax(1)
-            found |= {(numbers[a], numbers[start + b]) for a, b in zip(firsts.tolist(), rows.tolist(), strict=True)}
-    return found

@@ -15,6 +15,8 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_mask
 from unet_tf.data.watershed import deepest_valley
+from unet_tf.pages.words import many
+from unet_tf.planning.object_ids import IdFacts, doubt_of_ids, id_facts
 
 log = logging.getLogger("unet_tf")
 
@@ -40,27 +42,34 @@ def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:
         masks: how their masks say the objects; of another kind, nothing is measured.
 
     Returns:
-        The format that draws objects so.
+        The format that draws objects so. Where the ids may stand for classes, that is said.
+
+    Raises:
+        InputError: the masks are binary ones.
     """
     if masks.kind != "instance":
         return masks
-    areas, valleys, pierced = list[int](), list[float](), 0
+    areas, valleys, pierced, seen = list[int](), list[float](), 0, list[IdFacts]()
     most = max(1, MOST_OBJECTS // max(1, min(len(pairs), MOST_FILES)))
     for number in _spread(len(pairs), MOST_FILES):
         pair = pairs[number]
-        own, some = objects_of(read_mask(pair.mask, pair.page, masks.ids), masks.void, most)
+        mask = read_mask(pair.mask, pair.page, masks.ids)
+        seen.append(id_facts(mask, masks.void))
+        own, some = objects_of(mask, masks.void, most)
         areas += own
         valleys += map(deepest_valley, some)
         pierced += sum(cv2.connectedComponents((~one).astype(np.uint8), connectivity=4)[0] > 2 for one in some)
     if not areas:
         return masks
+    if words := doubt_of_ids(seen):
+        log.warning(words)
     deepest = float(np.quantile(valleys, 1 - RARE, method="higher"))
     neck = STEP * math.ceil((deepest + WAVER) / STEP)
     smallest = max(1, int(np.quantile(areas, SMALL, method="lower")) // 2)
     log.info(
         f"objects: parted at necks where the half width falls by {neck:g} px, and of {smallest} px at least; of "
-        f"{len(valleys)} training objects {1 - RARE:.0%} stay whole so, of {len(areas)} {1 - SMALL:.0%} are twice as "
-        f"large, and {pierced} have holes"
+        f"{many(len(valleys), 'training object')} {1 - RARE:.0%} stay whole so, of {len(areas)} {1 - SMALL:.0%} are "
+        f"twice as large, and {pierced} have holes"
     )
     return replace(masks, neck=neck, smallest=smallest, filled=pierced <= RARE * len(valleys))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import legend
-from unet_tf.data.palette import PALETTE_FILE
+from unet_tf.data.palette import PALETTE_FILE, Palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.pages.page import write_page
@@ -43,7 +43,7 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
     with replacing(out / FACTS) as temporary:
         temporary.write_text(json.dumps(findings.to_json(), indent=2), encoding="utf-8")
     if findings.palette is not None:
-        lines = (f"{r} {g} {b} {name}" for name, (r, g, b) in zip(*findings.palette, strict=True))
+        lines = palette_lines(findings.palette)
         with replacing(out / PALETTE_FILE) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if findings.overlays:
@@ -55,6 +55,7 @@ def _page(findings: Findings) -> dict[str, Any]:
     """What the template `check.html` asks for."""
     problems, classes = findings.problems, class_rows(findings)
     pixels = findings.splits["train"].class_pixels if classes else np.zeros(0)
+    unnamed = [*zip(*findings.palette, strict=True)] if findings.palette else []
     has_void = any(facts.void for facts in findings.splits.values())
     data = {
         "heading": f"Data {findings.data.resolve().name}",
@@ -62,7 +63,9 @@ def _page(findings: Findings) -> dict[str, Any]:
         "notes": [],
         "problems": problems,
         "notes_of_data": findings.notes + findings.warnings,
-        "suggestions": suggestions(findings),
+        "suggestions": suggestions(findings)[: -1 if findings.palette else None],  # whose colours are shown below
+        "palette": [(f"colour {colour}, unnamed", colour, f"({name})") for name, colour in unnamed],
+        "palette_file": PALETTE_FILE,
         "splits": split_rows(findings),
         "classes": classes,
         "shares": [(name, one / pixels.sum(), "") for name, one in zip(findings.classes, pixels, strict=False)],
@@ -79,6 +82,7 @@ SECTIONS = (
     ("problems", "Problems", "problems"),
     ("notes", "Worth a look", "notes_of_data"),
     ("masks", "Masks", "suggestions"),
+    ("colours", "Colours", "palette"),
     ("splits", "Splits", "splits"),
     ("classes", "Classes", "classes"),
     ("channels", "Channels", "channels"),
@@ -114,6 +118,11 @@ def suggestions(findings: Findings) -> list[tuple[str, str]]:
     if findings.tile is not None:
         found.append(("tile", f"{findings.tile} px"))
     if findings.palette is not None:
-        lines = (f"{r} {g} {b} {name}" for name, (r, g, b) in zip(*findings.palette, strict=True))
-        found.append((f"a first {PALETTE_FILE}, to be given names and put into the data folder", "; ".join(lines)))
+        lines = "; ".join(palette_lines(findings.palette))
+        found.append((f"a first {PALETTE_FILE}, to be given names and put into the data folder", lines))
     return found
+
+
+def palette_lines(palette: Palette) -> list[str]:
+    """The lines of a `label_colors.txt`."""
+    return [f"{red} {green} {blue} {name}" for name, (red, green, blue) in zip(*palette, strict=True)]

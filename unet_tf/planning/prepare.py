@@ -28,6 +28,7 @@ from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import BEST, check_threshold
+from unet_tf.pages.words import many
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
@@ -212,10 +213,13 @@ def prepare(
     loss = plan_loss(config, train.class_pixels, classes)
     held_out = len(read["val"]) if "val" in read else 0
     count = len(train) + held_out
-    words = f"{held_out} of {count} files: of fewer than {FEW} a tenth is held out, two at least, and of more a fifth"
+    words = (
+        f"{held_out} of {many(count, 'file')}: of fewer than {FEW} a tenth is held out, two at least, and of more a "
+    )
+    words += "fifth"
     val_share = choose(config.val_share, usual_share(count), words)
     if "val" in named:
-        val_share = choose(config.val_share, held_out / count, f"val/ holds {held_out} of {count} files")
+        val_share = choose(config.val_share, held_out / count, f"val/ holds {held_out} of {many(count, 'file')}")
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     labels = [train[i].label for i in sorted({*few})]
     upright = plan_flips(config, labels, classes)

@@ -57,7 +57,7 @@ def find_objects(
 ) -> tuple[NDArray, list[Object]]:
     """Number the objects of each class but 0; of two classes that touch, they are two.
 
-    Objects are 8-connected pieces. Those of masks that tell objects apart ("instance") are cut as the run measured on
+    Objects are 8-connected pieces. They are cut as the masks say, which a run on object ids ("instance") measured on
     its training objects: parted at necks, with their borders where these are a class, without holes, and none smaller
     than the smallest (`unet_tf.data.instances.find_instances`). That looks at the whole label, and so depends on no
     tiles.
@@ -66,7 +66,7 @@ def find_objects(
         label: (H, W) class ids.
         probabilities: (H, W, num_classes), for the mean probability of each object.
         min_area: objects of fewer pixels are left out.
-        masks: how the masks of the run tell objects apart; None takes pieces.
+        masks: how objects are told apart; None takes pieces.
 
     Returns:
         (H, W) ids from 1 in reading order of their first pixels, 0 elsewhere: uint16, or uint32 beyond 65,535; and the
@@ -77,7 +77,7 @@ def find_objects(
         >>> ids.tolist(), [(one.label, one.area) for one in found]
         ([[1, 0, 2], [0, 1, 2]], [(1, 2), (2, 2)])
     """
-    cut = MaskFormat("index") if masks is None or masks.kind != "instance" else masks
+    cut = masks or MaskFormat("index")
     ids, count = np.zeros(label.shape, np.int32), 0
     for number in range(1, int(label.max(initial=0)) + 1):
         if not (cut.border and number == BORDER):
@@ -87,7 +87,10 @@ def find_objects(
     ids = renumber(ids, max(min_area, cut.smallest))
     real, probability = cut.real_label(label), None
     if probabilities is not None:
-        of_object = np.where((ids > 0) & (real == 0), 1, real)  # a hole that was filled
+        kinds = np.zeros(int(ids.max(initial=0)) + 1, np.uint8)
+        np.maximum.at(kinds, ids, real)
+        kinds[0] = 0
+        of_object = kinds[ids]  # that of a hole that was filled, too
         probability = np.take_along_axis(cut.real_probabilities(probabilities), of_object[..., None], axis=2)[..., 0]
     found = _measure(ids, real, probability)
     numbers = cut.numbers(np.arange(len(found) + 1, dtype=np.int32))

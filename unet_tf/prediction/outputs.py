@@ -26,6 +26,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import HALF, label_of, weighed
 from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.polygons import WRITERS, shapes_of
+from unet_tf.prediction.sizes import Sizes
 from unet_tf.prediction.uncertainty import uncertainty_and_spread
 from unet_tf.utils.files import refusal, replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -150,6 +151,7 @@ class Result(NamedTuple):
         error: why it failed, or "".
         state: of the file when it was read (`state_of`).
         nodata: values in it that stand for "no measurement".
+        sizes: of its objects, where they are wanted; None where it failed.
     """
 
     picture: str
@@ -157,6 +159,7 @@ class Result(NamedTuple):
     error: str
     state: str = ""
     nodata: tuple[float, ...] = ()
+    sizes: Sizes | None = None
 
 
 class Page(NamedTuple):
@@ -304,6 +307,7 @@ class Output:
         self.file, self.named, self.pages, self.state = file, call.named(file), pages, state
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
         self.nodata: set[float] = set()
+        self.sizes = Sizes()
         self.mask: NDArray[np.uint8] | None = None
         self.shades = shades_of(self.masks, len(self.classes))
         self.colours = colour_table(self.masks, len(self.classes))
@@ -334,8 +338,8 @@ class Output:
                 self.files.close()
         except (InputError, OSError) as error:
             self.fail(error)
-        pixels = 0 if self.error else self.pixels
-        return Result(str(self.file), pixels, self.error, self.state, tuple(sorted(self.nodata)))
+        pixels, sizes = (0, None) if self.error else (self.pixels, self.sizes)
+        return Result(str(self.file), pixels, self.error, self.state, tuple(sorted(self.nodata)), sizes)
 
     def discard(self) -> None:
         """Remove what is not whole."""
@@ -401,6 +405,7 @@ class Output:
             self.add_overlay(overlay(page.image, real, self.masks, min(OVERLAY_SIDE, max(label.shape))))
         if wanted.instances or wanted.polygons:
             ids, objects = find_objects(label, probabilities, wanted.min_area, self.masks)
+            self.sizes.add(one.area for one in objects)
         if wanted.polygons:
             between = None
             if wanted.subpixel and probabilities is not None:

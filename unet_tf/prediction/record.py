@@ -20,6 +20,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted
+from unet_tf.prediction.sizes import Sizes
 from unet_tf.utils.files import held, refusal, replacing, write_new
 from unet_tf.utils.progress import Progress
 
@@ -42,6 +43,7 @@ class Outcome:
         failed: pictures that could not be predicted, each with its name and the reason.
         nodata: pictures of this call that hold values for "no measurement", and the values. Pixels that hold them
             count as the mean of the training images.
+        sizes: of the objects in the pictures of this call; None where no objects were wanted.
     """
 
     written: int
@@ -49,6 +51,7 @@ class Outcome:
     pixels: int
     failed: tuple[str, ...]
     nodata: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
 
 def check_wanted(wanted: Wanted, out: Path) -> None:
@@ -97,12 +100,15 @@ def fill(
             raise InputError(f"{call.out} was begun anew by another call. Choose another --out.")
         left = [one for one in mine if not (one in done and call.is_done(Path(one)))]
         skipped, written, pixels, failed, nodata = len(mine) - len(left), 0, 0, [], {}
+        sizes = Sizes() if call.wanted.instances or call.wanted.polygons else None
         on_file(skipped, len(mine))
         note = _manifest(call, *share)
         for count, result in enumerate(results(left), start=skipped + 1):
             note(result)
             pixels += result.pixels
             on_pixels(result.pixels)
+            if sizes is not None and result.sizes is not None:
+                sizes += result.sizes
             if result.nodata:
                 nodata[result.picture] = result.nodata
             if result.error:
@@ -110,7 +116,7 @@ def fill(
             else:
                 written += 1
             on_file(count, len(mine))
-    return Outcome(written, skipped, pixels, tuple(failed), nodata)
+    return Outcome(written, skipped, pixels, tuple(failed), nodata, sizes)
 
 
 def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwrite: bool) -> set[str]:

@@ -26,6 +26,7 @@ from unet_tf.model.calibration import (
     fit_temperature,
     tempered,
 )
+from unet_tf.pages.words import many
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
@@ -98,8 +99,9 @@ def calibrate(run: Run, val: Samples | None) -> None:
         temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     seconds = time.monotonic() - start
     log.info(
-        f"temperature = {temperature:.4g}: fitted on {len(seen.labels):,} pixels of {seen.files} validation files in "
-        f"{seconds:.1f} s, where the energy is {after:.4f} by it and {before:.4f} without"
+        f"temperature = {temperature:.4g}: fitted on {len(seen.labels):,} pixels of "
+        f"{many(seen.files, 'validation file')} in {seconds:.1f} s, where the energy is {after:.4f} by it and "
+        f"{before:.4f} without"
     )
     if chosen != HALF:
         why = "the largest IoU on these files" if run.plan.threshold == BEST else "as was said"

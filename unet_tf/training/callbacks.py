@@ -15,9 +15,9 @@ import numpy as np
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Sample
 from unet_tf.errors import InputError
+from unet_tf.evaluation.best_epoch import ABSENT, peak_row
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.evaluation.panels import write_panel
-from unet_tf.evaluation.tables import ABSENT, peak_row
 from unet_tf.plan import Plan
 from unet_tf.prediction.predict import predict
 from unet_tf.training.checkpoint import State

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import best_row
+from unet_tf.evaluation.best_epoch import best_row
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 

@@ -23,6 +23,7 @@ from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.merging import merged
 from unet_tf.evaluation.metrics import scores
 from unet_tf.evaluation.result import Evaluation
+from unet_tf.pages.words import many
 from unet_tf.plan import Plan
 from unet_tf.prediction.folds import SUMMARY
 from unet_tf.run import Run
@@ -121,7 +122,9 @@ def crossval(
 def _together(judged: Sequence[Evaluation], data: Path, config: TrainConfig) -> Evaluation:
     """What all folds have scored on what they held out, as one evaluation."""
     count = sum(len(one.judged) for one in judged)
-    words = f"{count} files of {data}, each by the net that held it out, which chose its epoch by such files too"
+    words = (
+        f"{many(count, 'file')} of {data}, each by the net that held it out, which chose its epoch by such files too"
+    )
     return merged(judged, words, config.group)
 
 

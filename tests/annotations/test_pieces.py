@@ -1,0 +1,143 @@
+"""Binary masks become object ids, a number a piece."""
+
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from unet_tf import check, import_annotations
+from unet_tf.annotations.pieces import MASKS
+from unet_tf.data.pictures import read_mask, write_picture, write_stack
+from unet_tf.errors import InputError
+
+THREE = np.zeros((8, 8), np.uint8)
+THREE[1:3, 1:3] = THREE[3, 3] = 255  # corners touch: one piece
+THREE[0, 7] = THREE[6:8, 5:8] = 255
+IDS = np.zeros((8, 8), int)
+IDS[0, 7], IDS[1:3, 1:3], IDS[3, 3], IDS[6:8, 5:8] = 1, 2, 2, 3  # in reading order
+EMPTY = np.zeros((8, 8), np.uint8)
+
+
+def write(folder, **masks):
+    for name, mask in masks.items():
+        write_picture(folder / "images" / f"{name}.png", np.full(mask.shape[:2], len(name), np.uint8))
+        write_picture(folder / "masks" / f"{name}.png", mask)
+    return folder
+
+
+def number(source, out, **settings):
+    return import_annotations(source, out, program=MASKS, instances=True, **settings)
+
+
+def test_each_piece_is_an_object_and_pictures_are_copied_byte_for_byte(tmp_path):
+    data = write(tmp_path / "data", a=THREE, bb=EMPTY)
+    done = number(data, tmp_path / "out")
+    assert (done.pictures, done.shapes, done.settings) == (2, 3, {"masks": "instance"})
+    mask = read_mask(tmp_path / "out" / "masks" / "a.png", ids=True)
+    assert (mask.dtype, mask.tolist()) == (np.uint16, IDS.tolist())
+    assert not read_mask(tmp_path / "out" / "masks" / "bb.png", ids=True).any()
+    assert (tmp_path / "out/images/a.png").read_bytes() == (data / "images/a.png").read_bytes()
+    assert json.loads((tmp_path / "out" / "import.json").read_text())["program"] == MASKS
+    assert (data / "masks/a.png").read_bytes() != (tmp_path / "out/masks/a.png").read_bytes()
+
+
+def test_splits_folders_and_names_of_masks_stay_pairs(tmp_path):
+    for split in ("train", "val"):
+        write_picture(tmp_path / "data" / split / "images" / "p1" / "x_img.png", EMPTY)
+        write_picture(tmp_path / "data" / split / "masks" / "p1" / "x_img_mask.png", THREE)
+    number(tmp_path / "data", tmp_path / "out")
+    found = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png"))
+    assert found == [f"{s}/{role}/p1/x_img.png" for s in ("train", "val") for role in ("images", "masks")]
+
+
+def test_a_folder_of_masks_with_its_pictures_beside_it(tmp_path):
+    data = write(tmp_path, a=THREE)
+    assert number(data / "masks", tmp_path / "out", images=data / "images").shapes == 3
+    with pytest.raises(InputError, match=r"There is no folder .*nowhere"):
+        number(data / "masks", tmp_path / "other", images=tmp_path / "nowhere")
+    assert not (tmp_path / "other").exists()
+
+
+def test_soft_edges_and_other_values_of_two(tmp_path):
+    soft = THREE.copy()
+    soft[1, 3], soft[5, 5] = 100, 200
+    for name, mask in (("soft", soft), ("ones", THREE // 255)):
+        assert number(write(tmp_path / name, a=mask), tmp_path / f"{name}_out").shapes == 3, name
+    write_picture(tmp_path / "jpeg/images/a.png", np.zeros((64, 64), np.uint8))
+    (tmp_path / "jpeg/masks").mkdir()
+    cv2.imwrite(str(tmp_path / "jpeg/masks/a.jpg"), np.kron(THREE, np.ones((8, 8), np.uint8)))
+    assert number(tmp_path / "jpeg", tmp_path / "jpeg_out").shapes == 3
+
+
+def test_a_stack_stays_a_stack(tmp_path):
+    for role, pages in (("images", [EMPTY, EMPTY]), ("masks", [THREE, EMPTY])):
+        (tmp_path / "data" / role).mkdir(parents=True)
+        write_stack(tmp_path / "data" / role / "s.tif", pages)
+    done = number(tmp_path / "data", tmp_path / "out")
+    assert (done.pictures, done.shapes) == (2, 3)
+    mask = tmp_path / "out" / "masks" / "s.tif"
+    assert [read_mask(mask, page, ids=True).max() for page in (0, 1)] == [3, 0]
+
+
+def test_channels_of_several_files(tmp_path):
+    for end in ("_dapi", "_gfp"):
+        write_picture(tmp_path / "data" / "images" / f"a{end}.png", EMPTY)
+    write_picture(tmp_path / "data" / "masks" / "a.png", THREE)
+    done = number(tmp_path / "data", tmp_path / "out", channel_suffix="_dapi,_gfp")
+    assert check(tmp_path / "out", **done.settings).splits["train"].objects == 3
+    assert sorted(p.name for p in (tmp_path / "out/images").iterdir()) == ["a_dapi.png", "a_gfp.png"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (EMPTY, "must have a foreground pixel at least"),
+        (np.tile(np.uint8([0, 1, 2, 2]), (8, 2)), "masks of two values; those of .* leave open"),
+        (np.arange(1, 65, dtype=np.uint16).reshape(8, 8), "are of kind instance. Masks of object ids are used"),
+        (np.dstack([THREE, EMPTY, EMPTY]), "masks of two values"),
+    ],
+)
+def test_other_masks_are_refused_and_nothing_is_left(tmp_path, mask, said):
+    with pytest.raises(InputError, match=said):
+        number(write(tmp_path / "data", a=mask), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_makes_no_sense_is_refused(tmp_path):
+    data = write(tmp_path / "data", a=THREE)
+    for settings in ({"classes": "cell"}, {"overlap": "small"}, {"empty": "void"}):
+        with pytest.raises(InputError, match="needs --instances, and no --classes"):
+            number(data, tmp_path / "out", **settings)
+    with pytest.raises(InputError, match="needs --instances"):
+        import_annotations(data, tmp_path / "out", program=MASKS)
+    with pytest.raises(InputError, match=r"must not hold what is imported"):
+        number(data, tmp_path / "data")
+    (data / "images" / "lone.png").write_bytes((data / "images" / "a.png").read_bytes())
+    with pytest.raises(InputError, match="1 image without a mask"):
+        number(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_imports_masks_as_annotations_is_told_how(tmp_path):
+    data = write(tmp_path / "data", a=THREE)
+    with pytest.raises(InputError, match="must hold annotations .* --from masks --instances numbers the pieces"):
+        import_annotations(data, tmp_path / "out")
+
+
+def test_a_list_that_names_files_elsewhere_writes_in_the_new_folder_alone(tmp_path):
+    write(tmp_path / "else", a=THREE)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train.txt").write_text("../else/images/a.png ../else/masks/a.png\n")
+    before = set(tmp_path.rglob("*"))
+    number(data, tmp_path / "out")
+    assert set(tmp_path.rglob("*")) - before == {tmp_path / "out", *(tmp_path / "out").rglob("*")}
+
+
+def test_names_that_are_no_utf_8(tmp_path):
+    data = write(tmp_path / "data", a=THREE)
+    for role in ("images", "masks"):
+        (data / role / "a.png").rename(data / role / os.fsdecode(b"pr\xe9l.png"))
+    assert number(data, tmp_path / "out").shapes == 3

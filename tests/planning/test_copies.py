@@ -1,0 +1,26 @@
+import numpy as np
+
+from unet_tf import check
+from unet_tf.data.pictures import write_stack
+from unet_tf.planning.copies import near_copies
+from unet_tf.planning.inspection import Look
+
+
+def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
+    thumbnail = np.full((64, 64), 1 / 64, np.float32)
+    other = np.diag(np.full(64, 1 / 8, np.float32))
+    looks = [Look(thumbnail=one) for one in (other, *[thumbnail] * 1500, None, other)]
+    splits = ["train"] * 1000 + ["val"] * 503
+    expected = {(1, n) for n in range(2, 1501)} | {(1000, n) for n in range(1001, 1501)} | {(0, 1502)}
+    assert near_copies(looks, splits) == expected
+
+
+def test_pages_of_one_stack_are_called_so_and_are_told_nothing_of_groups(tmp_path):
+    page = np.random.default_rng(0).integers(0, 200, (40, 40), dtype=np.uint8)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    write_stack(tmp_path / "images" / "s.tif", [page, page, page + np.uint8(1), page])
+    write_stack(tmp_path / "masks" / "s.tif", [np.tile(np.uint8([0, 255]), (40, 20))] * 4)
+    warnings = [one for one in check(tmp_path).warnings if "the same" in one]
+    assert any("the same page of a stack in two splits, so that scores flatter the net" in one for one in warnings)
+    assert all("image" not in one and "--group" not in one for one in warnings)

@@ -1,0 +1,138 @@
+"""Whoever gives pixels their classes, held against labelled files, each of which is read once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.channels import Channelled
+from unet_tf.data.fields_of_view import FieldsOfView
+from unet_tf.data.folder import Decoded, Pair, read_pair, title
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.splits import parts_of
+from unet_tf.errors import InputError
+from unet_tf.evaluation.calibration import Certainty
+from unet_tf.evaluation.membranes import MembraneSums
+from unet_tf.evaluation.metrics import scores_of
+from unet_tf.evaluation.objects import object_ids, score_predicted
+from unet_tf.evaluation.panels import WORST, Case, Gallery
+from unet_tf.evaluation.result import Evaluation, Judged
+from unet_tf.evaluation.subject import Answer, by_function
+from unet_tf.evaluation.sums import Sums
+from unet_tf.labels import VOID
+from unet_tf.model.calibration import PLAIN, Calibration
+from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labelled files that somebody is judged on, and which of them and of their pixels count.
+
+    Attributes:
+        pairs: the files.
+        masks: how their masks say the classes.
+        classes: names of the classes.
+        group: regular expression; files in whose names it finds the same text belong together, and where it does not
+            find something in each of them, the pages of a stack do.
+        fields: of the pairs; what lies outside of them is void.
+        counts: whether an image, (H, W, C) raw pixels, counts; of one that does not the mask is not read.
+        nothing: what to say where no file counts.
+    """
+
+    pairs: Sequence[Pair]
+    masks: MaskFormat
+    classes: tuple[str, ...]
+    group: str | None = None
+    fields: FieldsOfView | None = None
+    counts: Callable[[NDArray], bool] = lambda image: True
+    nothing: str = "A score needs a labelled file at least; received none."
+
+    def read(self, pair: Pair, image: Channelled | None = None) -> Decoded:
+        """Read a pair, whose image may be read already; void outside of its field of view."""
+        decoded = read_pair(pair, self.masks, image)
+        return decoded if self.fields is None else decoded._replace(label=self.fields.cut(pair, decoded.label))
+
+
+def judge(
+    predict_fn: Callable[[NDArray], NDArray],
+    truth: Truth,
+    on_image: Progress = unseen,
+    calibration: Calibration = PLAIN,
+    membranes: MembraneSums | None = None,
+) -> Evaluation:
+    """Score any predict function on labelled files, each of which is read once.
+
+    Args:
+        predict_fn: (H, W, C) raw pixels -> (H, W, num_classes) probabilities.
+        truth: the files.
+        on_image: called with (images done, images in all) after each.
+        calibration: the temperature that the probabilities have, and the threshold by which they become labels.
+        membranes: counts how classes that are membranes part the pictures; None to leave that out.
+
+    Returns:
+        The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
+        the objects that they belong to.
+
+    Raises:
+        InputError: no file counts, one cannot be used, or a probability is not finite.
+    """
+    certainty = Certainty(truth.masks.num_classes, calibration, truth.masks)
+    sums = Sums(len(truth.classes[: truth.masks.real_classes]), membranes, certainty)
+    return judge_answers(by_function(predict_fn, calibration.threshold), truth, on_image, sums)
+
+
+def judge_answers(
+    answer: Callable[[Pair, Decoded], Answer], truth: Truth, on_image: Progress = unseen, sums: Sums | None = None
+) -> Evaluation:
+    """Do what `judge` does with what is said of each file (`Subject.answer`); where that is void, no pixel counts.
+
+    `sums` says what is counted; left out, what all scores need.
+    """
+    pairs, masks, fields = truth.pairs, truth.masks, truth.fields
+    classes = truth.classes[: masks.real_classes]
+    sums, gallery = Sums(len(classes)) if sums is None else sums, Gallery(classes)
+    judged, groups = [], parts_of(pairs, truth.group)
+
+    def decide(pair: Pair, decoded: Decoded) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Answer]:
+        """Label and prediction of a file, and all that was said of it; void on either side is void."""
+        found = answer(pair, decoded)
+        # borders belong to their objects, which are what a person means
+        prediction, label = masks.real_label(found.label), masks.real_label(decoded.label)
+        if (void := prediction == VOID).any():
+            label = np.where(void, np.uint8(VOID), label)
+        return label, prediction, found
+
+    for done, (pair, of_group) in enumerate(zip(pairs, groups, strict=True), start=1):
+        look()
+        read = pair.read()
+        if truth.counts(read.image):
+            decoded = truth.read(pair, read)
+            label, prediction, found = decide(pair, decoded)
+            ids = None if decoded.objects is None else object_ids(decoded.objects)
+            probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
+            own = sums.add(decoded.filled, label, prediction, probabilities, ids)
+            if sums.certainty is not None and found.probabilities is not None:
+                sums.certainty.add(label, found.probabilities)
+            objects = None if ids is None else score_predicted(ids, label, found.label, masks, found.objects)
+            value = float(scores_of(own)["mean_iou"])
+            judged.append(Judged(pair, value, own, of_group, objects))
+            if not math.isnan(value):  # void alone shows nothing
+                gallery.add(title(pair), value, decoded.filled, label, prediction)
+        on_image(done, len(pairs))
+    if not judged:
+        raise InputError(truth.nothing)
+    result = Evaluation.of(classes, sums, judged, roi="" if fields is None else fields.words)
+    scored = sum(not math.isnan(one.mean_iou) for one in judged)
+    cases, middle = gallery.ranked(scored), (scored - 1) // 2
+    if WORST <= middle < scored - 1:  # which is the median is known now alone: it is predicted once more
+        pair, value = result.per_file[middle]
+        decoded = truth.read(pair)
+        label, prediction, _ = decide(pair, decoded)
+        case = Case.of(title(pair), value, decoded.filled, label, prediction, gallery.background)
+        cases.insert(-1, case._replace(rank=middle + 1, among=scored))
+    return replace(result, cases=tuple(cases))
