@@ -84,7 +84,7 @@ class Run:
     CONFIG, FILES, HISTORY, BEST, LAST = "config.toml", "files.csv", "history.csv", "best.keras", "last.keras"
     STATE = "training.json"  # within `last.keras` and `best.keras`, zip archives that Keras reads its own members of
     EVALUATION, PANELS, REPORT = "evaluation.json", "panels", "report.html"
-    CALIBRATION = "calibration.json"
+    CALIBRATION, ANCESTORS = "calibration.json", "ancestors.json"
     LARGE, WEIGHTS, SAMPLES, DATA = "large.png", "weights.png", "samples.png", "data.json"
     BUNDLE, BUNDLE_REPORT = "bundle", "bundle/report.json"
     LOG, LOCK, PROGRESS = "log.txt", ".lock", "progress"

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from kinds_of_annotations import write_image
 
 from unet_tf import InputError
 from unet_tf.annotations.annotated import Annotated
-from unet_tf.annotations.finding import PictureIndex, frame, orientation
+from unet_tf.annotations.finding import PictureIndex, frame, orientation, predicted_by
 
 
 def find(root, picture, file="notes.json", stem=False, alone=False):
@@ -118,3 +119,18 @@ def test_pictures_stay_pictures_where_the_folder_was_moved_or_more_were_added(
     listed = picture if ":" in picture else f"/where/it/was/{picture}"
     (tmp_path / "manifest.csv").write_text(f"picture,status\n{listed},done\n", encoding="utf-8")
     assert {path.name for path in PictureIndex(tmp_path).files} == {*kept.split()}
+
+
+@pytest.mark.parametrize(
+    ("noted", "net"),
+    [({"a": "/runs/x"}, "/runs/x"), ({"a": "/runs/x", "b": "/runs/x"}, "/runs/x"), ({"a": "/runs/x", "b": "/y"}, ""),
+     ({"a": "/runs/x", "b": None}, ""), ({"a": ["x"]}, ""), ({"a": None}, "")],
+)  # fmt: skip
+def test_the_net_of_predictions_is_known_where_all_are_of_one(noted, net, tmp_path):
+    annotated = []
+    for name, value in noted.items():
+        (tmp_path / name).mkdir()
+        if value is not None:
+            (tmp_path / name / "predict.json").write_text(json.dumps({"net": value}))
+        annotated.append(Annotated(tmp_path / name / "a.json", "a.png", ()))
+    assert predicted_by(annotated) == net

@@ -178,3 +178,29 @@ def test_xml_with_entities_is_refused(head, tmp_path):
     with pytest.raises(InputError, match="XML with a document type or entities is not read") as caught:
         read_source(tmp_path)
     assert caught.value.file == file
+
+
+def test_what_predict_and_import_lay_beside_annotations_is_none_and_is_not_named(tmp_path):
+    ours = {
+        "predict.json": '{"model": "x", "polygons": ["labelme"]}', "manifest.csv": "picture,status\na.png,done\n",
+        "manifest-1-of-2.csv": "picture,status\n", "a_objects.csv": "object,class\n1,cell\n", "import.json": "{}",
+    }  # fmt: skip
+    for name, text in ours.items():
+        (tmp_path / name).write_text(text)
+    words = (
+        r"Found: a_objects\.csv, import\.json, manifest-1-of-2\.csv and 2 more, of unet-tf itself \(predict --polygons"
+    )
+    with pytest.raises(InputError, match=words):
+        read_source(tmp_path)
+    KINDS["labelme"](tmp_path)
+    for program in (None, "labelme"):
+        found = read_source(tmp_path, program)
+        assert (found.program, len(found.pictures), found.notes) == ("labelme", 1, [])
+    (tmp_path / "predict.json").unlink()  # then such tables are of somebody else
+    assert "Not understood, and not used: 3 files" in read_source(tmp_path).notes[0]
+
+
+def test_a_picture_may_be_called_predict(tmp_path):
+    file = KINDS["labelme"](tmp_path)
+    file.rename(tmp_path / "predict.json")
+    assert len(read_source(tmp_path).pictures) == 1

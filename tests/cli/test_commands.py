@@ -338,6 +338,24 @@ def test_import_makes_a_data_folder_checks_it_and_says_how_to_train(call, tmp_pa
     assert code == 1 and "Looked for: labelme JSON" in err and "Found: labels.json: JSON, an object with a." in err
 
 
+def test_corrected_predictions_are_imported_with_the_run_to_go_on_from(call, tmp_path, monkeypatch):
+    from kinds_of_annotations import KINDS, write_image
+
+    run = shutil.copytree(Path(__file__).parents[1] / "saved" / "run_0_1", tmp_path / "runs" / "first one")
+    file = KINDS["labelme"](tmp_path / "pictures")
+    write_image(tmp_path / "pictures", "b.png", seed=1)
+    (tmp_path / "predicted").mkdir()
+    (tmp_path / "predicted" / "b.json").write_text(file.read_text().replace("a.png", "b.png"))
+    file.rename(tmp_path / "predicted" / "a.json")
+    (tmp_path / "predicted" / "manifest.csv").write_text("picture,status\na.png,done\n")
+    monkeypatch.chdir(tmp_path)
+    for net, flag in ((run, " --from 'runs/first one'"), (tmp_path / "gone", ""), ("http://host", "")):
+        (tmp_path / "predicted" / "predict.json").write_text(json.dumps({"model": "x", "net": str(net)}))
+        code, out, _ = call("import", "predicted", "--images", "pictures", "--out", "more", "--overwrite")
+        assert code == 0 and "Not understood" not in out
+        assert out.splitlines()[-1] == f"Train:  unet-tf train more --out runs/more{flag}"
+
+
 def test_a_threshold_and_the_uncertainty_are_asked_for(call, run, tmp_path):
     write_picture(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8))
     out = tmp_path / "out"

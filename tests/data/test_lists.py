@@ -6,6 +6,7 @@ import pytest
 from unet_tf.data.channels import Channels
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_stack
+from unet_tf.errors import InputError
 
 
 def put(folder, *names):
@@ -137,9 +138,25 @@ def test_lists_without_one_for_training_are_not_passed_over(data):
     (data / "val.txt").write_text("0\n")
     (data / "test.txt").write_text("1\n")
     assert find_named(data).problems == [
-        f"Lists must name the training pairs, too: {data} has test.txt and val.txt, and no train.txt. Add it, or "
-        "rename the others."
+        f"Lists must name the training pairs, too, in train.txt; {data} has test.txt and val.txt alone. Write the "
+        "other names into train.txt, a line each, or lay these pairs into folders of their own (test/, val/)."
     ]
+
+
+def test_a_list_of_test_files_alone_is_one_error_whose_remedies_work(data):
+    (data / "test.txt").write_text("0\n1\n")
+    with pytest.raises(InputError) as caught:
+        find_named(data).check()
+    assert str(caught.value) == find_named(data).problems[0]
+    (data / "train.txt").write_text("\n".join("23456789"))
+    assert names(find_named(data)) == {"train": [*"23456789"], "test": ["0", "1"]}
+    (data / "train.txt").unlink()
+    (data / "test.txt").unlink()
+    for role in ("images", "masks"):
+        (data / "test" / role).mkdir(parents=True)
+        for number in "01":
+            (data / role / f"{number}.png").rename(data / "test" / role / f"{number}.png")
+    assert names(find_named(data)) == {"train": [*"23456789"], "test": ["0", "1"]}
 
 
 def test_images_of_one_name_in_two_folders_are_told_apart(tmp_path):

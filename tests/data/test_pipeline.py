@@ -14,8 +14,8 @@ from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.labels import VOID
+from unet_tf.planning.checks import check_tile
 from unet_tf.planning.plan import training_tile
-from unet_tf.planning.prepare import check_tile
 
 
 def make(*shapes, classes=2):

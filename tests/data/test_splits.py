@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.splits import Part, find_splits, hold_out, split, spread, usual_share
+from unet_tf.data.splits import Part, find_splits, hold_out, may_be_held, split, spread, usual_share
 from unet_tf.errors import InputError
 
 
@@ -220,3 +220,30 @@ def test_no_other_share_of_few_files_spreads_their_classes_better(seed):
     assert len(val) in sizes
     every = [spread(parts, [list(some)]) for size in sizes for some in itertools.combinations(parts, size)]
     assert spread(parts, [[parts[FILES.index(pair)] for pair in val]]) == max(every)
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_what_a_net_has_learnt_from_is_not_held_out(share):
+    pairs = [Pair(str(number), Path(), Path()) for number in range(10)]
+    for seed in range(5):
+        held = hold_out(pairs, share, seed, learnt=range(6))[1]
+        assert {pair.name for pair in held} <= {*"6789"}
+        assert len(held) == (1 if share is None else 2)  # of four, not of ten
+    assert hold_out(pairs, 0, learnt=range(6)) == (pairs, [])
+
+
+def test_parts_that_a_net_knows_a_pair_of_stay_whole_and_fewer_than_two_others_do_not_count():
+    assert may_be_held(PATIENTS, "^.", [0]) == [*range(3, 24)]
+    assert may_be_held(PATIENTS, "^.", range(0, 18)) == [*range(18, 24)]
+    for learnt in (range(0, 19), range(24), []):
+        assert may_be_held(PATIENTS, "^.", learnt) == [*range(24)]
+    pages = [Pair(f"a_{page}", Path("a.tif"), Path("m.tif"), page) for page in range(9)]
+    pages += [Pair(f"{name}_{page}", Path(f"{name}.tif"), Path(), page) for name in "bc" for page in range(3)]
+    assert may_be_held(pages, None, [4]) == [*range(9, 15)]
+
+
+def test_a_class_that_only_one_new_pair_has_may_be_held_out_where_a_net_has_learnt_others_of_it():
+    pairs = [Pair(str(number), Path(), Path()) for number in range(8)]
+    holds = [{0, 1} if number in (0, 7) else {0} for number in range(8)]
+    held = hold_out(pairs, None, 0, None, None, holds, learnt=range(4))[1]
+    assert [pair.name for pair in held] == ["7"]

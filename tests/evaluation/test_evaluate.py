@@ -20,6 +20,7 @@ from unet_tf.evaluation.judging import Truth, judge
 from unet_tf.evaluation.metrics import confusion_matrix, marginals
 from unet_tf.evaluation.sums import otsu_label
 from unet_tf.evaluation.tables import certainty_words, read_evaluation
+from unet_tf.evaluation.verdict import seen
 from unet_tf.model.calibration import tempered
 from unet_tf.utils.signals import Stopped
 
@@ -204,10 +205,11 @@ def test_scores_of_the_validation_files_lie_beside_those_of_a_run(own_run, cells
     assert f"{own_run.path / 'report.html'} was of others and is now of" in caplog.text
 
 
-def test_where_a_run_started_is_said(own_run, cells, monkeypatch):
-    monkeypatch.setattr(own_run, "config", replace(own_run.config, start_from="runs/first"))
+def test_where_nobody_knows_what_the_net_before_learnt_from_that_is_said(own_run, cells, monkeypatch):
+    monkeypatch.setattr(own_run, "config", replace(own_run.config, start_from="bundles/first"))
     files = evaluate(own_run, cells).files
-    assert files.endswith("; the net started from runs/first, and files that this one learnt from are not left out")
+    assert files.endswith("; the net started from bundles/first, and which files that learnt from is not known")
+    assert seen(files) == "that it may have learnt from"
 
 
 def test_files_that_were_trained_on_are_left_out_whatever_their_name(own_run, cells, tmp_path):

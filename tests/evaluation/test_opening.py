@@ -93,10 +93,11 @@ def test_what_is_none_of_these_is_refused(data, tmp_path, make, message):
 
 
 def test_settings_of_masks_are_said_where_masks_are_judged(data):
-    for settings in ({"classes": 2}, {"masks": "binary"}, {"channels": "0"}):
+    for settings in ({"masks": "binary"}, {"channels": "0"}):
         with pytest.raises(InputError, match=f"A net knows of its masks .* Leave {next(iter(settings))} out"):
             subject_of(SAVED, data, settings)
     assert subject_of(SAVED, data, {"group": "^."}).group == "^."
+    assert subject_of(SAVED, data, {"classes": "a,b"}).said == ("a", "b")
     assert subject_of(data / "masks", data, {"classes": "a,b"}).classes == ("a", "b")
     with pytest.raises(InputError, match="Where masks are judged .* are said of the data; received epochs"):
         subject_of(data / "masks", data, {"epochs": 3})

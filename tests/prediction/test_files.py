@@ -43,6 +43,13 @@ def times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix in (".png", ".tif", ".npy")}
 
 
+def test_the_net_is_noted_by_its_place_and_a_moved_one_goes_on(run, scans, tmp_path):
+    nets = [shutil.copytree(run.path, tmp_path / name) for name in ("first", "moved")]
+    assert predict_files(nets[0], [scans / "0.png"], tmp_path / "out").written == 1
+    assert json.loads((tmp_path / "out" / "predict.json").read_text())["net"] == str(nets[0])
+    assert predict_files(nets[1], scans, tmp_path / "out").skipped == 1
+
+
 def test_masks_are_what_predict_says_and_are_not_made_twice(run, scans, tmp_path):
     out, seen, pixels = tmp_path / "out", [], []
     first = predict_files(run, scans, out, on_file=lambda *at: seen.append(at), on_pixels=pixels.append)

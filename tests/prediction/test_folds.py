@@ -8,6 +8,7 @@ from unet_tf import Predictor, Run, evaluate, predict, predict_files, predict_la
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
+from unet_tf.evaluation.opening import subject_of
 from unet_tf.model.inference import Network
 from unet_tf.model.unet import nets_of
 from unet_tf.prediction.folds import Folds, holds_folds, opened
@@ -204,6 +205,19 @@ def test_who_has_not_learnt_from_an_image(folds):
         for sha256 in run.files("val"):
             assert list(found.unseen(sha256).runs) == [name]
             assert found.unseen(sha256) is found.unseen(sha256)
+
+
+def test_what_the_net_before_learnt_from_is_known_to_all_of_them(own_folds):
+    for name in NAMES:
+        config = own_folds / name / Run.CONFIG
+        config.write_text(config.read_text().replace("[train]\n", '[train]\nstart_from = "runs/first"\n', 1))
+        (own_folds / name / Run.ANCESTORS).write_text('{"files": ["old"], "unknown": ["bundles/b"]}')
+    found = Folds(own_folds)
+    assert found.files("train") == {"old"}  # by which none of them can be judged
+    assert [*found.unseen("old").runs] == NAMES
+    subject = subject_of(own_folds, own_folds.parent, {})
+    assert subject.known() == {"old"}
+    assert subject.words.endswith("; the net started from bundles/b, and which files that learnt from is not known")
 
 
 def test_out_of_fold_scores_are_those_of_all_files_by_evaluate_too(own_folds, folds):

@@ -1,14 +1,20 @@
 """Training that starts from the weights of another net."""
 
+import json
+import shutil
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
-from unet_tf import Run, train, unet
+from unet_tf import Run, evaluate, train, unet
 from unet_tf.config import TrainConfig
 from unet_tf.errors import InputError
+from unet_tf.evaluation.verdict import verdict
+from unet_tf.planning.ancestors import ancestors
 from unet_tf.training.compile import compiled
-from unet_tf.training.start import read_start, said_of
+from unet_tf.training.start import read_start, renaming, said_of
 
 FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1, "epochs": 1}
 
@@ -49,6 +55,50 @@ def test_logits_of_other_classes_start_anew(run):
     net = compiled(run.plan, run.normalisation.channels, [0.5, 0.5])
     assert read_start(run.path).give(net, run.classes) == []
     assert read_start(run.path).give(net, ("a", "b")) == [f"logits (classes {', '.join(run.classes)} there, a, b here)"]
+
+
+def test_logits_are_those_of_the_class_of_their_name(run):
+    net = compiled(run.plan, run.normalisation.channels, [0.5, 0.5])
+    kernel, bias = run.model.get_layer("logits").get_weights()
+    start = read_start(run.path)
+    for classes in (run.classes, run.classes[::-1]):
+        assert start.give(net, classes) == [] and renaming(start, classes) == ""
+        order = [run.classes.index(name) for name in classes]
+        for found, wanted in zip(net.get_layer("logits").get_weights(), (kernel, bias), strict=True):
+            np.testing.assert_array_equal(found, wanted[..., order])
+    wide = replace(start, classes=("sky", *run.classes))  # of which the data may lack one
+    assert wide.knows(run.classes) and not start.knows(("a", run.classes[0]))
+    assert renaming(start, ("background", "cell")) == (
+        f"Classes of one name are one class: {run.path} has background, foreground, the data has background, cell, and "
+        "the logits start anew. Where they mean the same, call them so: --classes background,foreground (in the order "
+        "of their ids), or in label_colors.txt."
+    )
+    assert renaming(replace(start, classes=None), ("a", "b")) == ""
+
+
+def test_pictures_that_the_net_before_learnt_from_are_left_out_of_the_scores_or_said(run, cells, tmp_path, caplog):
+    data = tmp_path / "data"
+    shutil.copytree(cells / "train", data / "val")
+    shutil.copytree(cells / "val", data / "train")
+    found = train(data, tmp_path / "run", start_from=str(run.path), **FEW)
+    assert ancestors(found).files == run.files("train")
+    assert "4 of the 4 val files are known to" in caplog.text
+    stored = json.loads((found.path / Run.EVALUATION).read_text())
+    assert stored["files"] == f"all val files of {data}, from all of which the net before it learnt"
+    assert (stored["learnt"], len(stored["per_file_mean_iou"])) == (4, 4)
+    assert verdict(stored).endswith("images that it learnt from.")
+    result = evaluate(found, cells, split=None)
+    assert result.files.startswith(f"2 files of {cells / 'test'}") and "without" not in result.files
+    shutil.copytree(cells / "test", data / "test")
+    shutil.copy(cells / "train" / "images" / "cells_000.png", data / "test" / "images" / "known.png")
+    shutil.copy(cells / "train" / "masks" / "cells_000.png", data / "test" / "masks" / "known.png")
+    shutil.copy(cells / "val" / "images" / "cells_000.png", data / "test" / "images" / "own.png")
+    shutil.copy(cells / "val" / "masks" / "cells_000.png", data / "test" / "masks" / "own.png")
+    words = evaluate(found, data).files
+    assert (
+        words
+        == f"2 files of {data / 'test'}, without 1 that the run learnt from and 1 that the net before it learnt from"
+    )
 
 
 def test_sizes_that_are_said_stay(run):

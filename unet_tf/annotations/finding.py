@@ -14,7 +14,7 @@ from typing import Any
 from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.suffixes import DRAWN, without_tail
 from unet_tf.data.channels import ALL, Channels
-from unet_tf.data.folder import PREDICTED, scan_all, some
+from unet_tf.data.folder import NET, PREDICTED, scan_all, some
 from unet_tf.data.layout import ROLES
 from unet_tf.data.pictures import open_pictures
 from unet_tf.data.png import SIGNATURE, parse_png
@@ -25,8 +25,8 @@ from unet_tf.errors import InputError
 MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
          "masks_instances")  # fmt: skip
 """Folders in which annotation programs lay pictures that are masks, in lower case."""
-MANIFESTS = "manifest*.csv"
-"""Beside `PREDICTED`: they list the pictures that `predict` was given."""
+MANIFESTS, OBJECTS = "manifest*.csv", "_objects.csv"
+"""Beside `PREDICTED`: they list the pictures that `predict` was given; what the name of a table of objects ends in."""
 ORIENTATION = 274
 
 
@@ -163,6 +163,19 @@ def _settings(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
     return settings if known else {}
+
+
+def predicted_by(annotated: Iterable[Annotated]) -> str:
+    """Where the net lay whose predictions all of some annotations were, as `predict` noted beside them; else ""."""
+    nets = [_settings(folder).get(NET) for folder in {one.file.parent for one in annotated}]
+    found = {net if isinstance(net, str) else "" for net in nets}
+    return found.pop() if len(found) == 1 else ""
+
+
+def is_of_predict(path: Path) -> bool:
+    """Whether a file is one that `predict` lays beside its masks, and no annotation: settings, manifest or table."""
+    ours = path.name == PREDICTED or path.match(MANIFESTS) or path.name.endswith(OBJECTS)
+    return ours and (path.parent / PREDICTED).is_file()
 
 
 def parse_suffixes(suffixes: str | Sequence[str], annotated: Iterable[Annotated]) -> Channels:

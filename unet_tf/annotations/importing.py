@@ -17,7 +17,7 @@ import numpy as np
 from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
-from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes
+from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes, predicted_by
 from unet_tf.annotations.pieces import MASKS, number_pieces
 from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.data.drawing import VOID_GREY
@@ -49,6 +49,7 @@ class Imported:
         void: pixels of the masks count nowhere.
         notes: what was left out, clipped or decided, a sentence each.
         suffixes: what the names of the files of one picture end in; empty where it is one file.
+        net: where the net lay whose predictions these were, as `predict` noted beside them; "" where it did not.
     """
 
     out: Path
@@ -60,6 +61,7 @@ class Imported:
     void: bool
     notes: list[str] = field(default_factory=list)
     suffixes: tuple[str, ...] = ()
+    net: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -181,6 +183,7 @@ def import_annotations(
         result = Imported(
             out, found.program, len(tasks), counts.pop("shapes", 0), names, instances, bool(pixels[VOID]),
             [*notes, *_notes(found, counts, chosen, pixels, instances, overlap)], channels.suffixes,
+            predicted_by(found.pictures),
         )  # fmt: skip
         if not instances:
             lines = [*zip(names, map(tuple, colours[used].tolist()), strict=True)]

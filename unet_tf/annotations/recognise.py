@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unet_tf.annotations.annotated import RECORD, Annotated, Skipped, load_json
+from unet_tf.annotations.finding import is_of_predict
 from unet_tf.annotations.read_coco import is_coco, read_coco
 from unet_tf.annotations.read_cvat import is_cvat, parse_xml, read_cvat
 from unet_tf.annotations.read_geojson import is_geojson, read_geojson
@@ -100,6 +101,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
     skipped: dict[str, Skipped] = defaultdict(Counter)
     unknown: dict[Path, str] = {}
     names: dict[Path, dict[int, str]] = {}
+    ours: list[Path] = []
     for number, path in enumerate(files, start=1):
         look()
         try:
@@ -107,12 +109,15 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
             found[name] += _read(path, lambda read=read, name=name: read(skipped[name]))  # type: ignore[misc]
             holders[name].append(path)
         except _Unknown as error:
-            unknown[path] = str(error)
+            if is_of_predict(path) or path.name == RECORD:
+                ours.append(path)
+            else:
+                unknown[path] = str(error)
         on_file(number, len(files))
     if program is not None and program not in found:
-        raise InputError(_nothing(source, [program], unknown), source)
+        raise InputError(_nothing(source, [program], unknown, ours), source)
     if not found:
-        raise InputError(_nothing(source, list(MARKS), unknown), source)
+        raise InputError(_nothing(source, list(MARKS), unknown, ours), source)
     if len(found) > 1 and program is None:
         held = "; ".join(f"{name} in {some((str(path) for path in paths), 2)}" for name, paths in holders.items())
         raise InputError(
@@ -230,11 +235,13 @@ def _described(content: Any) -> str:
     return f"JSON, {str(content)[:30]}"
 
 
-def _nothing(source: Path, programs: list[str], unknown: dict[Path, str]) -> str:
+def _nothing(source: Path, programs: list[str], unknown: dict[Path, str], ours: list[Path]) -> str:
     looked = "; ".join(MARKS[name] for name in programs)
     listed = [f"{path.name}: {what}" for path, what in list(unknown.items())[:5]]
     more = f", and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     held = "; ".join(listed) + more if listed else f"no file that ends in {', '.join(SUFFIXES)}"
+    if ours and not listed:
+        held = f"{some((path.name for path in ours), 3)}, of unet-tf itself (predict --polygons labelme draws outlines)"
     masks = source.is_dir() and any(listing.pictures for _, listing in scan_all(source))
     hint = (
         " Masks that are pictures need no import; --from masks --instances numbers the pieces of binary ones." * masks

@@ -14,7 +14,9 @@ from unet_tf.cli.app import Data, app
 from unet_tf.cli.console import console, literal, print_findings, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
+from unet_tf.edge.description import BUNDLE_DESCRIPTION
 from unet_tf.pages.words import many
+from unet_tf.run import Run
 
 
 @app.command(
@@ -102,4 +104,14 @@ def import_(
     if findings.problems:
         raise typer.Exit(1)
     flags = "".join(f" --{name} {value}" for name, value in done.flags)
+    if (net := _start_of(done.net)) is not None:
+        flags += f" --from {literal(quote(str(net)))}"
     console.print(f"Train:  unet-tf train {literal(quote(str(out)))} --out {literal(quote(f'runs/{out.name}'))}{flags}")
+
+
+def _start_of(net: str) -> Path | None:
+    """The run or bundle whose predictions were corrected, as one would write it here; None where it is not there."""
+    path = Path(net)
+    if not net or not any((path / name).is_file() for name in (Run.CONFIG, BUNDLE_DESCRIPTION)):
+        return None
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

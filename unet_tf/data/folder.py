@@ -33,8 +33,8 @@ SPLIT_OF = {
 """What folders and lists of a split are called, in lower case."""
 ZARR = ("zarr.json", ".zarray", ".zgroup")
 """One of these lies in the folder of a zarr array or group."""
-PREDICTED = "predict.json"
-"""What `predict` leaves in a folder of masks: its settings."""
+PREDICTED, NET = "predict.json", "net"
+"""What `predict` leaves in a folder of masks: its settings; the field in it that says where the net lay."""
 MASK_SUFFIX = re.compile(r"[ _.-](masks?|labels?|seg|segmentation|gt|groundtruth)$", re.IGNORECASE)
 
 
@@ -101,10 +101,11 @@ class Found:
         Raises:
             InputError: there are problems.
         """
-        if self.problems:
-            raise InputError(
-                f"Every image must have one mask of the same name. {' '.join(self.problems)} Add or remove these files."
-            )
+        words = " ".join(self.problems)
+        if words and not all(" must " in one for one in self.problems):  # those that state no rule by themselves
+            words = f"Every image must have one mask of the same name. {words} Add or remove these files."
+        if words:
+            raise InputError(words)
         return self.splits
 
 

@@ -39,8 +39,9 @@ def find_lists(folder: Path, found: Found) -> dict[str, Path]:
             found.notes += [f"{path} is not used." for path in texts if path not in lists.values()]
     if lists and not lists.keys() & {"train", ""}:
         found.problems.append(
-            f"Lists must name the training pairs, too: {folder} has "
-            f"{' and '.join(one.name for one in lists.values())}, and no train.txt. Add it, or rename the others."
+            f"Lists must name the training pairs, too, in train.txt; {folder} has "
+            f"{' and '.join(one.name for one in lists.values())} alone. Write the other names into train.txt, a line "
+            "each, or lay these pairs into folders of their own (test/, val/)."
         )
         return {}
     return {split: lists[split] for split in (*SPLITS, "") if split in lists}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections import Counter
@@ -102,6 +103,7 @@ def hold_out(
     group: str | None = None,
     fold: str | None = None,
     holds: Sequence[Collection[int]] | None = None,
+    learnt: Collection[int] = (),
 ) -> tuple[list[Pair], list[Pair]]:
     """Hold out a seeded share of the pairs, or one of k folds of them; groups stay together.
 
@@ -123,6 +125,8 @@ def hold_out(
             one patient, volume or video, and are held out together. None: every file stands alone.
         fold: "i/k" holds out the i-th of k folds of about equal size, i from 1, instead of a share.
         holds: ids of the classes that each pair holds, or their pixels by id; None where nobody has looked.
+        learnt: numbers of pairs that a net has learnt from already: what is held out is drawn among those that
+            `may_be_held` gives, and is its share of these.
 
     Returns:
         What stays and what is held out, each in the given order.
@@ -135,8 +139,7 @@ def hold_out(
         >>> [[pair.name for pair in part] for part in hold_out(pairs, group="^[a-z]", fold="1/3")]
         [['a1', 'a2', 'c1', 'c2'], ['b1', 'b2']]
     """
-    share = usual_share(len(pairs)) if share is None else share
-    if not 0 <= share < 1:
+    if share is not None and not 0 <= share < 1:
         raise InputError(f"The validation share must be 0 or more, and less than 1; received {share}.")
     if share == 0 and fold is None:
         return list(pairs), []
@@ -146,19 +149,22 @@ def hold_out(
     number, count = (0, 0) if fold is None else _parse_fold(fold)
     if count > len(members):
         raise InputError(f"{count} folds need {count} {what}; there are {len(members)}.")
-    parts = [_part(some, holds) for some in members]
-    orders = _orders(parts, seed, one_stack)
+    parts, among = [_part(some, holds) for some in members], {*may_be_held(pairs, group, learnt)}
+    free = [part for part in parts if among.issuperset(part.pairs)]
+    stay = frozenset[int]().union(*(part.classes for part in parts if not among.issuperset(part.pairs)))
+    orders = _orders(free, seed, one_stack)
     if fold is None:
-        wanted = min(max(1, round(share * len(pairs))), len(pairs) - 1)
-        most = max(wanted, len(pairs) // 2)
+        share = usual_share(len(among)) if share is None else share
+        wanted = min(max(1, round(share * len(among))), len(among) - 1)
+        most = max(wanted, len(among) // 2)
         draws = [[draw(order, wanted, most)] for order in orders]
         tries = [] if one_stack else _rotations(orders[0], 0, TRIES)
-        draws += [[draw_spread(one, wanted, most)] for one in tries]
-        draws += [[draw(one, wanted, most)] for one in tries if len(pairs) < FEW]
+        draws += [[draw_spread(one, wanted, most, stay)] for one in tries]
+        draws += [[draw(one, wanted, most)] for one in tries if len(among) < FEW]
     else:
         draws = [fold_up(order, count, one_stack) for order in orders]
         draws += [] if one_stack else [fold_spread(orders[0], count)]
-    few = fold is None and len(pairs) < FEW
+    few = fold is None and len(among) < FEW
 
     def worth(folds: list[list[Part]]) -> tuple[tuple[int, int], float]:
         return spread(parts, folds), -unlikeness(parts, folds[0]) if few else 0.0
@@ -214,13 +220,13 @@ def draw(order: Iterable[Part], wanted: int, most: int, held: Sequence[Part] = (
     return held
 
 
-def draw_spread(order: Sequence[Part], wanted: int, most: int) -> list[Part]:
-    """A draw that begins with a part for each class, the rarest first, and leaves one of each to train."""
+def draw_spread(order: Sequence[Part], wanted: int, most: int, stay: frozenset[int] = frozenset()) -> list[Part]:
+    """A draw that begins with a part for each class, the rarest first, and leaves one of each but those that stay."""
     held: list[Part] = []
     kept: set[Part] = set()
     for number in _rarest_first(order):
         having = [part for part in order if number in part.classes]
-        if kept.isdisjoint(having):
+        if number not in stay and kept.isdisjoint(having):
             free = [part for part in having if part not in held] or having
             kept.add(max(reversed(free), key=lambda part: len(part.pairs)))  # the largest is held out least likely
         there = frozenset[int]().union(*(part.classes for part in held))
@@ -285,6 +291,19 @@ def _parts(pairs: Sequence[Pair], group: str | None) -> tuple[list[list[int]], s
     if stacks and len(parts) == 1:
         return [[page] for page in range(len(pairs))], "pages", True
     return list(parts.values()), "files" if stacks else "pairs", False
+
+
+def may_be_held(pairs: Sequence[Pair], group: str | None = None, learnt: Collection[int] = ()) -> list[int]:
+    """Number the pairs that may be held out: those of parts that nobody has learnt from, where there are two or more.
+
+    Args:
+        pairs: of a data folder.
+        group: as of `hold_out`.
+        learnt: numbers of those that a net has learnt from already.
+    """
+    members, known = _parts(pairs, group)[0], {*learnt}
+    free = [some for some in members if known.isdisjoint(some)]
+    return sorted(itertools.chain.from_iterable(free if len(free) > 1 else members))
 
 
 def parts_of(pairs: Sequence[Pair], group: str | None = None) -> list[int]:

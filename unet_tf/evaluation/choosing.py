@@ -12,6 +12,9 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.subject import Subject
 from unet_tf.pages.words import many
 
+ALL_KNOWN, SOME_KNOWN = ", from all of which the net before it learnt", ", from some of which the net before it learnt"
+"""Said of files where those that the net knew from which the judged one started are not left out."""
+
 
 class Choice(NamedTuple):
     """Which files of a folder are scored.
@@ -48,13 +51,26 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     for note in found.notes:
         say(note)
     everything = [pair for pairs in named.values() for pair in pairs]
-    trained, validated = subject.learnt("train"), subject.learnt("val")
+    trained, validated, before = subject.learnt("train"), subject.learnt("val"), subject.before()
+    known, of_before = subject.known(), list[str]()
     chose = "; among them the validation files, by which the best epoch was chosen"
 
     def seen(found: set[str]) -> str:
         if subject.kind == "runs" and not trained:  # each file is judged by nets that have not learnt from it
             return chose * bool(found & (validated or set()))
+        if found and found <= before:
+            return ALL_KNOWN
         return ", seen in training or not" * (subject.kind != "masks")
+
+    def learnt_of(found: set[str]) -> str:
+        if split == "train":
+            return ", from which it learnt"
+        return (ALL_KNOWN if found <= before else SOME_KNOWN) * bool(found & before)
+
+    def counts(identity: str) -> bool:
+        if identity in before and identity not in (trained or ()):
+            of_before.append(identity)
+        return identity not in known
 
     if split == "all":
         return Choice(everything, str(data), lambda _, found: f"all files of {data}{seen(found)}")
@@ -72,7 +88,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
         return Choice(
             everything,
             str(data),
-            lambda count, _: f"the {split} files of the run in {data}{', from which it learnt' * (split == 'train')}",
+            lambda count, found: f"the {split} files of the run in {data}{learnt_of(found)}",
             listed.__contains__,
             f"{data} holds none of the {len(listed)} {split} files of the run, which are known by their content. "
             "Give the folder that it was trained on.",
@@ -83,8 +99,11 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
 
     def words(count: int, found: set[str]) -> str:
         text = f"{many(count, 'file')} of {where}"
-        if count < len(named[name]):
-            text += f", without {len(named[name]) - count} that the {subject.kind} learnt from"
+        gone = len(named[name]) - count - len(of_before)
+        left_out = [f"{gone} that the {subject.kind} learnt from"] if gone else []
+        left_out += [f"{len(of_before)} that the net before it learnt from"] if of_before else []
+        if left_out:
+            text += f", without {' and '.join(left_out)}"
         if found & (validated or set()):
             text += chose
         return text + ("" if trained is not None else f"; {subject.doubt(found)}")
@@ -93,6 +112,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
         named[name],
         where,
         words,
-        None if not trained else lambda known: known not in trained,
-        f"The run learnt from every image of {where}; a score needs others. (--split all scores them.)",
+        counts if known else None,
+        f"The run{', or the net before it,' * bool(before)} learnt from every image of {where}; a score needs others. "
+        "(--split all scores them.)",
     )

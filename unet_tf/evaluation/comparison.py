@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 
 from unet_tf.data.folder import Decoded, Pair, read_pair, title
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.compared import BothCase, Comparison
 from unet_tf.evaluation.comparison_page import write_comparison
-from unet_tf.evaluation.fair import NAMES, answers_of, judge_of, same_files, same_terms
+from unet_tf.evaluation.fair import NAMES, answers_of, judge_of, read_alike, same_files, same_terms
 from unet_tf.evaluation.judging import Truth, judge_answers
 from unet_tf.evaluation.keeping import COMPARED, check_out, command_of
 from unet_tf.evaluation.opening import Whom, subjects_of
 from unet_tf.evaluation.panels import DRAWN
 from unet_tf.evaluation.subject import Answer
 from unet_tf.evaluation.tables import JudgedTable
+from unet_tf.evaluation.truth import truth_of
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
@@ -59,7 +61,7 @@ def compare(
 
     Scores are those of each image; their differences are means over the images, with a 95 % interval by the paired
     bootstrap and an exact sign test. Images of a group, such as the pages of a stack, count as one. What the masks of
-    the truth mean is as the first net says.
+    the truth mean is told by the names of their classes, else as a net has learnt it, whichever of the two comes first.
 
     Args:
         a: whatever `unet_tf.evaluate` takes.
@@ -91,21 +93,23 @@ def compare(
         if subjects[0].path.resolve() == subjects[1].path.resolve():
             log.warning(f"A and B are the same, {subjects[0].path}: they can only be equal.")
         chosen = same_files(subjects, data, split, log.warning, on_file)
+        first, judged = judge_of(subjects), []
+        masks = truth_of(first, [one for one in subjects if one is not first], chosen.pairs, data)
+        subjects = read_alike(subjects, first, masks)
         for one in subjects:
             one.ready(chosen.pairs)
-        first, judged = judge_of(subjects), []
-        total, answers = 2 * len(chosen.pairs), [answers_of(one, subjects, first) for one in subjects]
+        total, answers = 2 * len(chosen.pairs), [answers_of(one, subjects, first, masks) for one in subjects]
         for number, answer in enumerate(answers):
             before = number * len(chosen.pairs)
             seen = _after(on_image, before, total)
-            truth = Truth(chosen.pairs, first.masks, first.classes, first.group)
+            truth = Truth(chosen.pairs, first.masks, first.classes, first.group, reading=masks)
             judged.append(judge_answers(answer, truth, seen))
         of: list[JudgedTable] = [{"kind": one.kind, "path": str(one.path), "command": command} for one in subjects]
         both = [replace(one, files=chosen.words, who=who) for one, who in zip(judged, of, strict=True)]
         words = [f"{name}: {one.words}" for name, one in zip(NAMES, subjects, strict=True) if one.words]
         files = "; ".join([chosen.words, *words])
         result = Comparison(both[0], both[1], files, chosen.left_out, first.masks, command)
-        result = replace(result, cases=tuple(_cases(result, answers)))
+        result = replace(result, cases=tuple(_cases(result, answers, masks)))
         if out is not None:
             _store(Path(out), result)
     return result
@@ -116,7 +120,9 @@ def _after(on_image: Progress, before: int, total: int) -> Progress:
     return lambda done, _: on_image(before + done, total)
 
 
-def _cases(result: Comparison, answers: Sequence[Callable[[Pair, Decoded], Answer]]) -> list[BothCase]:
+def _cases(
+    result: Comparison, answers: Sequence[Callable[[Pair, Decoded], Answer]], truth: MaskFormat
+) -> list[BothCase]:
     """The pictures on which the mean IoU differs most, each answered once more."""
     differing = [(one.pair, one.mean_iou, other.mean_iou) for one, other in result.images]
     differing = [one for one in differing if not math.isnan(one[1] - one[2]) and one[1] != one[2]]
@@ -124,7 +130,7 @@ def _cases(result: Comparison, answers: Sequence[Callable[[Pair, Decoded], Answe
     cases = []
     for pair, a, b in differing[:MOST_CASES]:
         look()
-        decoded = read_pair(pair, result.masks)
+        decoded = read_pair(pair, truth)
         step = -(-max(decoded.label.shape) // DRAWN)
         predictions = (answer(pair, decoded).label for answer in answers)
         whole = decoded.filled, result.masks.real_label(decoded.label), *predictions

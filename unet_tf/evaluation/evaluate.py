@@ -26,6 +26,7 @@ from unet_tf.evaluation.result import Evaluation
 from unet_tf.evaluation.subject import Subject
 from unet_tf.evaluation.sums import Sums
 from unet_tf.evaluation.tables import JudgedTable
+from unet_tf.evaluation.truth import truth_of
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -80,9 +81,9 @@ def evaluate(
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run. One
             that is chosen by these scores is to be judged on other files.
         **settings: of the data: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` where they differ from what
-            a run was told of its own; `group` for the intervals; where masks are judged `classes`, `masks`, `void`,
-            `inverted`, `mask_tolerance`, `channels`, `channel_suffix` and `context` too, as `unet_tf.TrainConfig` has
-            them.
+            a run was told of its own; `group` for the intervals; `classes`, what the masks of the data call theirs, in
+            their order, where a net calls them otherwise; where masks are judged `masks`, `void`, `inverted`,
+            `mask_tolerance`, `channels`, `channel_suffix` and `context` too, as `unet_tf.TrainConfig` has them.
 
     Returns:
         The scores. What lies in the folder and is not used is said on the logger "unet_tf".
@@ -165,6 +166,7 @@ def judge_subject(
     borders = border_ids(subject.real_classes, membranes)
     choice = choose_files(subject, data, split, say)
     fields = None if roi is None else FieldsOfView(roi, choice.pairs)
+    reading = truth_of(subject, [], choice.pairs, data)
     subject.ready(choice.pairs)
     found: set[str] = set()
 
@@ -176,11 +178,13 @@ def judge_subject(
 
     parting = MembraneSums(borders) if borders else None
     sums = Sums(len(subject.real_classes), parting, subject.certainty())
-    truth = Truth(choice.pairs, subject.masks, subject.classes, subject.group, fields, counts, choice.nothing)
+    truth = Truth(
+        choice.pairs, subject.masks, subject.classes, subject.group, fields, counts, choice.nothing, reading
+    )  # fmt: skip
     result = judge_answers(subject.answer, truth, on_image, sums)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
-    return replace(result, files=files, who=judged, learnt=len(found & (subject.learnt("train") or set())))
+    return replace(result, files=files, who=judged, learnt=len(found & subject.known()))
 
 
 def _earlier(folder: Path) -> str:

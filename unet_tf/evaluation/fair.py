@@ -12,6 +12,7 @@ import numpy as np
 from unet_tf.data.channels import Channelled
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Decoded, Pair, read_pair, title
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.mask_folder import MaskFolder
@@ -51,7 +52,10 @@ def same_terms(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
                 f"{which} ({each.path}) has {', '.join(each.real_classes)}"
                 for which, each in zip(NAMES, subjects, strict=True)
             )
-            raise InputError(f"Two that are compared must have the same classes: {listed}.")
+            raise InputError(
+                f"Two that are compared must have the same classes: {listed}. Train one with the names of the other "
+                "(--classes)."
+            )
         if isinstance(one, Net) and one.channels.suffixes != first.channels.suffixes:
             raise InputError(
                 f"Two that are compared must see the same files: {name} ({one.path}) reads images of "
@@ -121,7 +125,15 @@ def _seen_by(subject: Subject, pair: Pair) -> Channelled:
     return replace(pair, channels=subject.channels).read()
 
 
-def answers_of(subject: Subject, others: Sequence[Subject], truth: Subject) -> Callable[[Pair, Decoded], Answer]:
+def read_alike(subjects: Sequence[Subject], first: Subject, masks: MaskFormat) -> tuple[Subject, ...]:
+    """Let folders of masks take the truth to be read so, and theirs as it is or as the first net draws its own."""
+    others = () if masks is first.masks else (first.masks,)
+    return tuple(replace(one, masks=masks, others=others) if isinstance(one, MaskFolder) else one for one in subjects)
+
+
+def answers_of(
+    subject: Subject, others: Sequence[Subject], truth: Subject, masks: MaskFormat
+) -> Callable[[Pair, Decoded], Answer]:
     """What one says of a file, in the ids of the classes of the truth, without probabilities.
 
     Void where masks of the others are: then all are judged on the same pixels.
@@ -129,23 +141,24 @@ def answers_of(subject: Subject, others: Sequence[Subject], truth: Subject) -> C
     Args:
         subject: whose answers.
         others: with whom it is compared.
-        truth: who says what the masks of the truth mean.
+        truth: whose classes these are.
+        masks: how the masks of the truth are read.
     """
     wanted, ids = truth.real_classes, np.full(256, VOID, np.uint8)
     ids[: subject.masks.real_classes] = [wanted.index(name) for name in subject.real_classes]
-    masks = [one for one in others if isinstance(one, MaskFolder) and one is not subject]
+    folders = [one for one in others if isinstance(one, MaskFolder) and one is not subject]
 
     def answer(pair: Pair, decoded: Decoded) -> Answer:
         own = decoded
         if isinstance(subject, Net) and subject.channels != pair.channels:
             seen = replace(pair, channels=subject.channels)
-            own = read_pair(seen, truth.masks)
+            own = read_pair(seen, masks)
         found = subject.answer(pair, own)
         objects = found.objects
         if objects is None and decoded.objects is not None:
             objects = subject.masks.objects(found.label)
         label = ids[subject.masks.real_label(found.label)]
-        for one in masks:
+        for one in folders:
             label[one.answer(pair, decoded).label == VOID] = VOID
         return Answer(label, None, objects)
 

@@ -35,13 +35,14 @@ class Truth:
 
     Attributes:
         pairs: the files.
-        masks: how their masks say the classes.
+        masks: how whoever is judged draws them, and the masks of the files say the classes.
         classes: names of the classes.
         group: regular expression; files in whose names it finds the same text belong together, and where it does not
             find something in each of them, the pages of a stack do.
         fields: of the pairs; what lies outside of them is void.
         counts: whether an image, (H, W, C) raw pixels, counts; of one that does not the mask is not read.
         nothing: what to say where no file counts.
+        reading: how the masks of the files are read, where that is not as `masks` says; None where it is.
     """
 
     pairs: Sequence[Pair]
@@ -51,10 +52,11 @@ class Truth:
     fields: FieldsOfView | None = None
     counts: Callable[[NDArray], bool] = lambda image: True
     nothing: str = "A score needs a labelled file at least; received none."
+    reading: MaskFormat | None = None
 
     def read(self, pair: Pair, image: Channelled | None = None) -> Decoded:
         """Read a pair, whose image may be read already; void outside of its field of view."""
-        decoded = read_pair(pair, self.masks, image)
+        decoded = read_pair(pair, self.reading or self.masks, image)
         return decoded if self.fields is None else decoded._replace(label=self.fields.cut(pair, decoded.label))
 
 

@@ -14,6 +14,7 @@ from unet_tf.config import TrainConfig
 from unet_tf.data.folder import PREDICTED, Decoded, Pair, title
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette
 from unet_tf.data.pictures import read_mask
 from unet_tf.data.unknown_values import UnknownValues
@@ -36,6 +37,7 @@ class MaskFolder(Subject):
     Attributes:
         data: the folder of the pictures and of the truth.
         everything: all pairs of the data.
+        others: how nets beside it draw their masks, where that is not as the truth is drawn.
         files: picture -> mask, of the pictures that are judged.
         reading: how these masks are read, once it is known.
         pixels: of each picture that was answered those which count in the truth, and how many the mask leaves void.
@@ -43,6 +45,7 @@ class MaskFolder(Subject):
 
     data: Path = Path()
     everything: tuple[Pair, ...] = ()
+    others: tuple[MaskFormat, ...] = ()
     files: dict[Pair, Path] = field(default_factory=dict)
     reading: Reading | None = None
     pixels: dict[Pair, tuple[int, int]] = field(default_factory=dict)
@@ -74,7 +77,7 @@ class MaskFolder(Subject):
         self.files = pair_masks(self.path, pairs, self.everything)
         self.pixels = {}
         own = [replace(pair, mask=file) for pair, file in self.files.items()]
-        self.reading = read_as(self.path, own, self.masks, self.real_classes, find_palette(self.data))
+        self.reading = read_as(self.path, own, self.masks, self.real_classes, find_palette(self.data), self.others)
         if self.reading.masks.kind == self.masks.kind == "index":
             check_tables(own, pairs)
         log.info(f"masks of {self.path}: {self.reading.words}")

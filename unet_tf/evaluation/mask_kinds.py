@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.folder import Pair
+from unet_tf.data.folder import PREDICTED, Pair
 from unet_tf.data.mask_kind import MaskSettings, recognise
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.masks import MaskFormat
@@ -44,13 +45,63 @@ class Reading(NamedTuple):
         return self.ids[self.masks.label(mask, name)]
 
 
+@dataclass(frozen=True)
+class Renumbered(MaskFormat):
+    """A convention of masks whose ids are not in the order that is wanted.
+
+    Attributes:
+        to: the wanted id of each class, by its own.
+        count: number of the wanted classes, some of which these masks may not have.
+    """
+
+    to: tuple[int, ...] = ()
+    count: int = 0
+
+    @property
+    def real_classes(self) -> int:
+        """Number of the classes that are wanted."""
+        return self.count
+
+    def label(self, mask: NDArray, name: str = "the mask") -> NDArray[np.uint8]:
+        """Read label ids in the wanted order; else as `MaskFormat.label`."""
+        table = np.full(256, VOID, np.uint8)
+        table[: len(self.to)] = self.to
+        return table[super().label(mask, name)]
+
+
+def renumbered(masks: MaskFormat, names: tuple[str, ...], wanted: tuple[str, ...]) -> MaskFormat:
+    """Let masks give the ids of other classes of the same names.
+
+    Args:
+        masks: their convention.
+        names: of their classes, each of which is wanted; without that of borders, which go to their objects.
+        wanted: names of the classes by their ids.
+
+    Example:
+        >>> masks = renumbered(MaskFormat("index", 2, values=(0, 1)), ("cell", "rest"), ("rest", "vessel", "cell"))
+        >>> masks.label(np.array([[0, 1, 255]], np.uint8)).tolist()
+        [[2, 0, 255]]
+    """
+    if names == wanted:
+        return masks
+    to = [wanted.index(name) for name in names]
+    settings = {one.name: getattr(masks, one.name) for one in fields(MaskFormat)}
+    return Renumbered(**settings, to=(*to, *to[1:2] * (masks.border > 0)), count=len(wanted))
+
+
 def read_as(
-    folder: Path, pairs: Sequence[Pair], truth: MaskFormat, classes: tuple[str, ...], palette: Palette | None
+    folder: Path,
+    pairs: Sequence[Pair],
+    truth: MaskFormat,
+    classes: tuple[str, ...],
+    palette: Palette | None,
+    others: Sequence[MaskFormat] = (),
 ) -> Reading:
     """Tell how masks that are judged are read, so that they give the ids of the classes of the truth.
 
-    As the truth, where they hold nothing else; else by what they hold: 0/255 beside 0/1, ids of objects, other ids in
-    the order of the classes, the colours of a `label_colors.txt` of their own.
+    As the truth, where they hold nothing else, or as others draw theirs, who come first where `predict` wrote them; by
+    what they hold else: 0/255 beside 0/1, ids of objects, other ids in the order of the classes, the colours of a
+    `label_colors.txt` of their own.
 
     Args:
         folder: of the masks.
@@ -58,14 +109,15 @@ def read_as(
         truth: how the masks of the truth say the classes.
         classes: names of these.
         palette: of the truth, where it has one.
+        others: how nets beside these masks draw their own, in ids of the same classes.
 
     Raises:
         InputError: they leave open which class is meant, or have others.
     """
     own = find_palette(folder)
-    alike = Reading(truth, np.arange(256, dtype=np.uint8), in_words(truth, classes))
-    if own is None and _are_alike(truth, pairs):
-        return alike
+    ways = [*others, truth] if (folder / PREDICTED).is_file() else [truth, *others]
+    if own is None and (way := next((one for one in ways if _are_alike(one, pairs)), None)):
+        return Reading(way, np.arange(256, dtype=np.uint8), in_words(way, classes))
     void = tuple(",".join(map(str, colour)) for colour in truth.void if isinstance(colour, tuple)) if not own else ()
     names = classes if own is None and palette is None else None
     settings = MaskSettings("auto", names, void, truth.inverted, truth.tolerance)
@@ -75,7 +127,7 @@ def read_as(
         if error.file is not None:  # one of them cannot be read, or shows colours that nothing explains
             raise
         if truth.tolerance:
-            return alike
+            return Reading(truth, np.arange(256, dtype=np.uint8), in_words(truth, classes))
         why, _, _ = str(error).partition(". ")
         raise InputError(
             f"The masks of {folder} must say the classes {', '.join(classes)} as the truth does "
@@ -103,6 +155,8 @@ def in_words(masks: MaskFormat, classes: Sequence[str]) -> str:
     """
     if masks.kind == "instance":
         return "ids of objects"
+    if isinstance(masks, Renumbered):
+        classes = [classes[number] for number in masks.to]
     values: Sequence[int | tuple[int, ...]] = masks.colours or masks.values
     named = [f"{_shown(value)} {name}" for value, name in zip(values, classes, strict=False)]
     return ", ".join([masks.kind, *named[:4], *["..."] * (len(named) > 4)])

@@ -24,8 +24,8 @@ from unet_tf.utils.hub import Address
 
 log = logging.getLogger("unet_tf")
 
-OF_NETS = (*NAMING, "group")
-OF_MASKS = ("classes", "masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context")
+OF_NETS = (*NAMING, "group", "classes")
+OF_MASKS = ("masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context")
 """Settings of the data where a net is judged, and those beside them where masks are, which know nothing of it."""
 Whom = Run | str | Path
 
@@ -77,7 +77,8 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
     if (path / BUNDLE_DESCRIPTION).is_file() or of_bundle:
         found, config = about_file(path) if of_bundle else read_bundle(path), _of_net(settings)
         known = found.classes, found.masks, config.naming, found.channels, config.group
-        return Net("bundle", path, *known, net=path, fingerprint=found.origin.data["fingerprint"])
+        fingerprint = found.origin.data["fingerprint"]
+        return Net("bundle", path, *known, net=path, fingerprint=fingerprint, said=_names(settings))
     if holds_folds(path):
         return _runs(path, settings)
     if path.is_dir() and any(listing.pictures for _, listing in scan_all(path)):
@@ -94,14 +95,21 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
 
 def _run(run: Run, settings: Mapping[str, Any]) -> Net:
     config = _of_net(settings, run.config)
-    return Net("run", run.path, run.classes, run.masks, config.naming, run.channels, config.group, run)
+    known = run.classes, run.masks, config.naming, run.channels, config.group
+    return Net("run", run.path, *known, net=run, said=_names(settings))
 
 
 def _runs(path: Path, settings: Mapping[str, Any]) -> Net:
     folds = Folds(path)
     log.info(folds.cost)
     config = _of_net(settings, folds.config)
-    return Net("runs", path, folds.classes, folds.masks, config.naming, folds.channels, config.group, folds)
+    known = folds.classes, folds.masks, config.naming, folds.channels, config.group
+    return Net("runs", path, *known, net=folds, said=_names(settings))
+
+
+def _names(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What a person calls the classes of the truth."""
+    return TrainConfig(**config_changes({"classes": settings.get("classes")})).classes
 
 
 def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> TrainConfig:
@@ -115,7 +123,7 @@ def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> T
             f"A net knows of its masks and channels; {', '.join(OF_MASKS)} are said where masks are judged. Leave "
             f"{', '.join(known)} out."
         )
-    naming_changes({name: value for name, value in settings.items() if name != "group"})
+    naming_changes({name: value for name, value in settings.items() if name not in ("group", "classes")})
     return replace(config or TrainConfig(), **config_changes(dict(settings)))
 
 

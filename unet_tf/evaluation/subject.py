@@ -22,6 +22,7 @@ from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Certainty
 from unet_tf.model.calibration import HALF, label_of
+from unet_tf.planning.ancestors import ancestors
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.predict import predictor_of
 from unet_tf.prediction.predictor import Predictor
@@ -83,6 +84,14 @@ class Subject(ABC):
         """Identities of the images that were its "train" or "val"; None where nobody knows them."""
         return set()
 
+    def before(self) -> frozenset[str]:
+        """Identities of the images from which nets before it learnt, as far as they are known."""
+        return frozenset()
+
+    def known(self) -> set[str]:
+        """Identities of the images by which it cannot be judged, as far as they are known."""
+        return (self.learnt("train") or set()) | self.before()
+
     def certainty(self) -> Certainty | None:
         """A counter of how sure it is; None of who does not say."""
         return None
@@ -115,11 +124,18 @@ class Net(Subject):
         net: what `predictor_of` opens.
         threshold: of two classes, instead of its own.
         fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it learnt from.
+        said: what a person calls the classes of the masks of the truth, in the order in which these have them.
     """
 
     net: Run | Folds | Path = Path()
     fingerprint: str = ""
     threshold: float | None = None
+    said: tuple[str, ...] | None = None
+
+    @property
+    def trained_on(self) -> Path | None:
+        """The data folder that it learnt from; None of a bundle."""
+        return None if isinstance(self.net, Path) else self.net.data
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -142,12 +158,23 @@ class Net(Subject):
         """Identities of the images that were "train" or "val"; None of a bundle."""
         return None if isinstance(self.net, Path) else self.net.files(split)
 
+    def before(self) -> frozenset[str]:
+        """Identities of the images from which the nets before that of a run learnt."""
+        return frozenset() if self._run is None else ancestors(self._run).files
+
+    @property
+    def _run(self) -> Run | None:
+        """The run, or the first of a cross-validation, all of which start from the same; None of a bundle."""
+        return self.net.first if isinstance(self.net, Folds) else self.net if isinstance(self.net, Run) else None
+
     @property
     def words(self) -> str:
-        """Which nets of a cross-validation judge a file; from which other net a run started."""
-        if isinstance(self.net, Run) and (start := self.net.config.start_from):
-            return f"the net started from {start}, and files that this one learnt from are not left out"
-        return self.net.judges if isinstance(self.net, Folds) else ""
+        """Which nets of a cross-validation judge a file; of which nets before it nobody knows what they learnt from."""
+        unknown = () if self._run is None else ancestors(self._run).unknown
+        words = [self.net.judges] if isinstance(self.net, Folds) else []
+        if unknown:
+            words.append(f"the net started from {', '.join(unknown)}, and which files that learnt from is not known")
+        return "; ".join(words)
 
     def doubt(self, known: set[str]) -> str:
         """Whether these are the images that a bundle learnt from, of which it knows no more than all together."""

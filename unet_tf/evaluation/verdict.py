@@ -149,9 +149,9 @@ def seen(files: str) -> str:
     Args:
         files: the words of `evaluate.choose_files`.
     """
-    if "from which it learnt" in files or "learnt from these very files" in files:
+    if any(words in files for words in ("from which it learnt", "from all of which", "learnt from these very files")):
         return "that it learnt from"
-    if "seen in training or not" in files or "learnt from is not known" in files:
+    if any(words in files for words in ("seen in training or not", "from some of which", "learnt from is not known")):
         return "that it may have learnt from"
     if "validation files" in files or files.startswith("the val files") or "held it out" in files:
         return "it did not learn from, though some of them chose its best epoch"

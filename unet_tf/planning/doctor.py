@@ -24,12 +24,12 @@ from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.planning.channel_facts import channel_facts
+from unet_tf.planning.checks import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import FAR, Case, Look, look_at
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
-from unet_tf.planning.prepare import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import ahead, cores
 

@@ -24,6 +24,8 @@ WIDTHS = (16, 32, 64)
 """Base filters to choose from: oneDNN works in blocks of 16 channels (24 take twice as long as 32)."""
 STEP_PIXELS = 4 * 256**2
 """Pixels that carry loss in a step: four tiles of 256 px."""
+MOST_TILES = 32
+"""Tiles of a step."""
 ENOUGH_STEPS = 1200
 """Steps of `STEP_PIXELS` that a wider net needs to be the better one."""
 EPOCHS, FEWEST_EPOCHS = 20, 8
@@ -130,16 +132,24 @@ def plan_sizes(config: TrainConfig, shapes: Sequence[tuple[int, int]], object_si
     fits = max(0, int(math.log2(max(side, 1) / FEWEST_BOTTOM)))
     sees = Geometry(USUAL_DEPTH, "same").halo
     wanted = MOST_DEPTH if object_size > 2 * sees else USUAL_DEPTH
-    words = f"images have {side} px, and one level more would have fewer than {FEWEST_BOTTOM} of them"
+    shown = f"three of four images have {side} px or more along their shorter side"
+    words = f"{shown}, of which the lowest level of a deeper net would have fewer than {FEWEST_BOTTOM}"
     if fits >= wanted:
         words = f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
     depth = choose(config.depth, min(wanted, fits) or min(1, side // 2), words)
     geometry = Geometry(depth.value, padding.value)
-    words = f"images have {side} px; more than {largest_output(geometry)} px are not used"
-    tile = choose(config.tile, training_tile(shapes, geometry), words)
+    best = training_tile(shapes, geometry)
+    words = (
+        f"its output of {geometry.output_size(best)} px is the largest of {largest_output(geometry)} px at most that "
+    )
+    words += f"fits into the images: {shown}"
+    tile = choose(config.tile, best, words)
     output = geometry.output_size(tile.value)
-    words = f"about {STEP_PIXELS} px a step carry loss, {output}x{output} a tile"
-    batch_size = choose(config.batch_size, min(32, max(1, round(STEP_PIXELS / output**2))), words)
+    tiles = min(MOST_TILES, max(1, round(STEP_PIXELS / output**2)))
+    words = (
+        f"tiles of {output}x{output} px that carry loss, 1 to {MOST_TILES}: as near to {STEP_PIXELS} px a step as goes"
+    )
+    batch_size = choose(config.batch_size, tiles, words)
     return Sizes(padding, depth, tile, batch_size)
 
 
@@ -248,20 +258,24 @@ def _validated(config: TrainConfig, work: Work, steps: float) -> Choice[int]:
 
 
 def _widest(seconds: Callable[[int], float], seconds_left: float) -> Choice[int]:
-    """The widest net that makes enough steps in time, and fits into the memory."""
+    """The widest net that makes enough steps in time, and fits into the memory; the narrowest where none makes them."""
     width, measured = WIDTHS[0], {WIDTHS[0]: seconds(WIDTHS[0])}
+    why = "no wider one is tried"
     for wider in WIDTHS[1:]:
+        why = f"{wider} would make fewer than the {ENOUGH_STEPS} that a wider net needs to be the better one"
         if 2 * measured[width] * ENOUGH_STEPS > seconds_left:
             break  # a doubled width takes twice the time at least: no need to measure that
         try:
             measured[wider] = seconds(wider)
-        except InputError:  # more than the memory
+        except InputError:
+            why = f"the memory does not hold {wider}"
             break
         if measured[wider] * ENOUGH_STEPS > seconds_left:
             break
-        width = wider
+        width, why = wider, "no wider one is tried"
     times = ", ".join(f"{known:.2f} s a step at {one}" for one, known in measured.items())
-    return Choice(width, f"the widest that makes {ENOUGH_STEPS} steps in time; measured {times}")
+    steps = f"about {seconds_left / measured[width]:.0f} steps in the time that is left"
+    return Choice(width, f"it makes {steps}, and {why}; measured {times}")
 
 
 def object_size(labels: Sequence[NDArray[np.uint8]], num_classes: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,14 @@ from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
-from unet_tf.data.samples import Samples, Seen, agreed_names, check_alike, read_samples
-from unet_tf.data.splits import FEW, hold_out, split, usual_share
+from unet_tf.data.samples import Samples, agreed_names, read_samples
+from unet_tf.data.splits import split
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
-from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import BEST, check_threshold
-from unet_tf.pages.words import many
+from unet_tf.planning.ancestors import Ancestors, ancestors_from
+from unet_tf.planning.checks import check_classes, check_tile, validation_lacks
+from unet_tf.planning.holding_out import draw_validation, plan_share, said_of_known
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
@@ -40,7 +41,6 @@ from unet_tf.planning.plan import (
     plan_loss,
     plan_sampling,
     plan_sizes,
-    usual_side,
 )
 from unet_tf.tiling import cut, default_tile
 from unet_tf.utils.progress import Progress, unseen
@@ -77,6 +77,7 @@ class Prepared:
         upright: whether pictures have an up.
         sizes: of net, tile and step.
         channels: how the channels of the images come from the files.
+        before: the nets before one that starts from another; none of a run that goes on, which has noted them.
     """
 
     config: TrainConfig
@@ -91,6 +92,7 @@ class Prepared:
     upright: Choice[bool]
     sizes: Sizes
     channels: Channels
+    before: Ancestors
 
     @property
     def choices(self) -> dict[str, Choice[Any]]:
@@ -163,6 +165,7 @@ def prepare(
         InputError: the data or a setting cannot be used.
         Stopped: a signal has told to stop.
     """
+    before = ancestors_from(config.start_from) if held is None else Ancestors()
     found = find_named(data, config.naming, config.source)
     named = found.check()
     log.info(f"pairs: {'; '.join(found.rules or ['as the lists say'])}")
@@ -194,8 +197,9 @@ def prepare(
     border_weight = choose(config.border_weight, w0, words)
 
     read = _read(pairs, masks, config, border_weight.value, only_checked, on_file)
+    among = None if "val" in named else 0
     if drawn:
-        read["train"], read["val"] = draw_validation(read["train"], config, held)
+        read["train"], read["val"], among = draw_validation(read["train"], config, held, before.files)
         for samples in read.values():
             samples.weigh(read["train"])
     read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
@@ -211,15 +215,9 @@ def prepare(
         )
     rare_share = plan_sampling(config, train.class_pixels, classes)
     loss = plan_loss(config, train.class_pixels, classes)
-    held_out = len(read["val"]) if "val" in read else 0
-    count = len(train) + held_out
-    words = (
-        f"{held_out} of {many(count, 'file')}: of fewer than {FEW} a tenth is held out, two at least, and of more a "
-    )
-    words += "fifth"
-    val_share = choose(config.val_share, usual_share(count), words)
-    if "val" in named:
-        val_share = choose(config.val_share, held_out / count, f"val/ holds {held_out} of {many(count, 'file')}")
+    val_share = plan_share(config, read, among)
+    for note in said_of_known(before, config.start_from, read):
+        log.warning(note)
     few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
     labels = [train[i].label for i in sorted({*few})]
     upright = plan_flips(config, labels, classes)
@@ -231,7 +229,7 @@ def prepare(
     if normalisation.channels not in (1, 3) or not channels.plain:
         log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
     choices = border_weight, rare_share, loss, val_share, upright
-    return Prepared(config, masks, read, normalisation, classes, *choices, sizes, channels)
+    return Prepared(config, masks, read, normalisation, classes, *choices, sizes, channels, before)
 
 
 def _read(
@@ -262,81 +260,6 @@ def _read(
             on_file=count,
         )
     return read
-
-
-def draw_validation(pool: Samples, config: TrainConfig, held: Collection[str] | None = None) -> tuple[Samples, Samples]:
-    """Part the samples of a folder without val/ in those to learn from and those to validate by, not weighed yet.
-
-    Args:
-        pool: all of them.
-        config: says share, seed, group and fold.
-        held: names of those to validate by, where a run has begun with them.
-
-    Raises:
-        InputError: as `hold_out` does, or the two differ in pixel type or channels.
-    """
-    if held is None:
-        holds = [one.pixels_by_class for one in pool.fingerprints]
-        settings = config.val_share, config.split_seed, config.group, config.fold
-        chosen = {(pair.name, pair.page) for pair in hold_out(pool.pairs, *settings, holds)[1]}
-    else:
-        chosen = {(pair.name, pair.page) for pair in pool.pairs if pair.name in held}
-    is_held = [(pair.name, pair.page) in chosen for pair in pool.pairs]
-    train, val = (pool.part([n for n, out in enumerate(is_held) if out == wanted]) for wanted in (False, True))
-    if not (train.pairs and val.pairs):
-        raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
-    check_alike(val.seen, train.seen)
-    return train, val
-
-
-def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) -> str:
-    """Say which classes no validation pixel has, and what follows; nothing where it has all."""
-    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
-    if not absent:
-        return ""
-    names = ", ".join(absent)
-    return (
-        f"No validation pixel is of {names}. A mean IoU on these files is that of the other classes alone, so the best "
-        f"epoch is chosen by validation loss. Give more files with {names}, or a val/ that holds some."
-    )
-
-
-def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-    """Raise InputError where a class has none of the training pixels, which `class_pixels` (num_classes,) counts."""
-    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
-    if absent:
-        raise InputError(
-            f"Every class must have pixels in the training masks; none has {', '.join(absent)} (pixels of "
-            f"{', '.join(classes)}: {', '.join(map(str, class_pixels))}). Check the masks, or --classes."
-        )
-
-
-def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
-    """Raise InputError unless `tile` is legal and its output fits into most images; smaller ones are mirrored."""
-    output = geometry.output_size(tile)
-    shapes = [one.shape for _, one in seen]
-    side = usual_side(shapes)
-    if side < output:
-        small = sum(min(shape) < output for shape in shapes)
-        (height, width), name = min(((one.shape, pair.name) for pair, one in seen), key=lambda item: min(item[0]))
-        fits = geometry.nearest_legal(side + geometry.shrink)[0]
-        remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
-        raise InputError(
-            f"Three of four training images must hold the output of a tile, and a {tile} tile gives {output}x{output} "
-            f"px: {name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
-        )
-
-
-def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
-    """Raise InputError where nothing is left to judge the net on."""
-    unseen = "test" if "test" in splits else "val"
-    if unseen not in splits:  # nothing is held out, as was said
-        return
-    if {one.sha256 for _, one in splits[unseen]} <= {one.sha256 for _, one in splits["train"]}:
-        raise InputError(
-            f"A net must be judged on images that it never saw, and every {unseen} image is a training image too. "
-            "Hold others out."
-        )
 
 
 def dataset(

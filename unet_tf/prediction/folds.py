@@ -16,6 +16,7 @@ from unet_tf.edge.description import BUNDLE_DESCRIPTION, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import Calibration
+from unet_tf.planning.ancestors import learnt
 from unet_tf.run import Run
 from unet_tf.utils.files import identity
 from unet_tf.utils.typed_json import read_json
@@ -161,7 +162,7 @@ class Folds:
         return {"mean_iou": found["mean_iou"], "iou": found["iou"]} if found else {}
 
     def learnt(self) -> set[str]:
-        """SHA-256 of the images that some net has learnt from (`Fingerprint.sha256`)."""
+        """SHA-256 of the images that some net, or one before it, has learnt from (`Fingerprint.sha256`)."""
         return set().union(*self._learnt().values())
 
     def files(self, split: str) -> set[str]:
@@ -194,7 +195,7 @@ class Folds:
 
     def _learnt(self) -> dict[str, set[str]]:
         if self._trained is None:
-            self._trained = {name: run.files("train") for name, run in self.runs.items()}
+            self._trained = {name: learnt(run) for name, run in self.runs.items()}
         return self._trained
 
 

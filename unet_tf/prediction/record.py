@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unet_tf.data.folder import PREDICTED
+from unet_tf.data.folder import NET, PREDICTED
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
@@ -121,7 +121,7 @@ def fill(
 
 def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwrite: bool) -> set[str]:
     """Write the settings of a new folder, or see that those there are the same; the pictures that are done."""
-    out = Path(call.out)
+    out, by = Path(call.out), {NET: call.net if "//" in call.net else str(Path(call.net).resolve())}
     stored = None if overwrite else _settings(out)
     done = {} if overwrite else _noted(out)
     _check_names(call, pictures, [one for one, state in done.items() if call.is_done(Path(one))])
@@ -133,7 +133,7 @@ def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwr
             except OSError as error:
                 raise refusal(file, error) from error
             with replacing(out / SETTINGS) as temporary:
-                temporary.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+                temporary.write_text(json.dumps(settings | by, indent=2), encoding="utf-8")
         return set()
     if stored is None:
         whole = (one for one in pictures if call.channels.whole(Path(one)))
@@ -143,7 +143,7 @@ def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwr
             raise InputError(
                 f"{foreign} exists, and is not of such a call. Choose another --out, or replace it (--overwrite)."
             )
-        write_new(out / SETTINGS, json.dumps(settings, indent=2))
+        write_new(out / SETTINGS, json.dumps(settings | by, indent=2))
         stored = _settings(out) or {}
     if stored != settings:
         other = [name for name in settings if stored.get(name) != settings[name]]
@@ -209,6 +209,7 @@ def _settings(out: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{file} is damaged: {error}. Use --overwrite, or choose another --out.", file) from error
+    found.pop(NET, None)  # a net that was moved is the same
     return OLDER | found
 
 

@@ -17,6 +17,7 @@ from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
+from unet_tf.planning.ancestors import learnt
 from unet_tf.prediction.folds import Folds, opened
 from unet_tf.prediction.predict import predictor_of
 from unet_tf.prediction.predictor import Predictor
@@ -124,7 +125,7 @@ def suggest(
         raise InputError(f"There must be 1 picture or more to name; received --count {count}.")
     run = run if isinstance(run, Run | Folds) else opened(run)
     with stoppable():
-        known = (run.learnt() if isinstance(run, Folds) else run.files("train")) | run.files("val")
+        known = (run.learnt() if isinstance(run, Folds) else learnt(run)) | run.files("val")
         predictor = predictor_of(run)
         found = pictures_of(find_pictures([inputs] if isinstance(inputs, str | Path) else inputs), run.channels)
         if out is not None:

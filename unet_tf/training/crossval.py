@@ -25,6 +25,7 @@ from unet_tf.evaluation.metrics import scores
 from unet_tf.evaluation.result import Evaluation
 from unet_tf.pages.words import many
 from unet_tf.plan import Plan
+from unet_tf.planning.ancestors import ancestors_from
 from unet_tf.prediction.folds import SUMMARY
 from unet_tf.run import Run
 from unet_tf.training.fit import Watchers
@@ -109,7 +110,11 @@ def crossval(
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
             result = summarise(stored)
             _write(out, result)  # from here on the folder can be opened
-            together = evaluate_run(out, data, on_image=on_image) if seeds else _together(judged, data, config)
+            if seeds is None:
+                together = _together(judged, data, config)
+            else:  # of files that the net before them knows all, too
+                held_out = "val" if any(one.learnt for one in judged) else None
+                together = evaluate_run(out, data, held_out, on_image)
             result = {"out_of_fold": together.to_json(), **result}
             _write(out, result)
             _write_report(out, stored, result)
@@ -125,6 +130,10 @@ def _together(judged: Sequence[Evaluation], data: Path, config: TrainConfig) -> 
     words = (
         f"{many(count, 'file')} of {data}, each by the net that held it out, which chose its epoch by such files too"
     )
+    if known := sum(one.learnt for one in judged):
+        words += f", from {'all' if known == count else 'some'} of which the net before them learnt"
+    if unknown := ancestors_from(config.start_from).unknown:
+        words += f"; they started from {', '.join(unknown)}, and which files that learnt from is not known"
     return merged(judged, words, config.group)
 
 

@@ -21,7 +21,7 @@ from unet_tf.training.checkpoint import State
 from unet_tf.training.compile import compiled, memory_in_words, start_again
 from unet_tf.training.distributed import fit_workers
 from unet_tf.training.run_writer import RunWriter
-from unet_tf.training.start import read_start, said_of
+from unet_tf.training.start import read_start, renaming, said_of
 from unet_tf.training.strategy import check_batch, host_share, is_chief
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
@@ -76,6 +76,8 @@ def fit(
             if plan.start_from and not state.history:
                 start_from = read_start(plan.start_from)
                 log.info(said_of(start_from.give(model, plan.classes), start_from))
+                if words := renaming(start_from, plan.classes):
+                    log.warning(words)
         done = len(state.history)
         if done:
             log.info(f"going on after epoch {done}")

@@ -27,6 +27,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.data_table import data_table
 from unet_tf.evaluation.panels import write_samples, write_weights
 from unet_tf.plan import Plan
+from unet_tf.planning.ancestors import Ancestors, StoredAncestors
 from unet_tf.planning.prepare import Prepared
 from unet_tf.run import Run
 from unet_tf.training.checkpoint import State, restore_checkpoint, save_checkpoint
@@ -152,6 +153,8 @@ class RunWriter:
         self._save_pairs(prepared.splits)
         with replacing(self.path / Run.DATA) as temporary:
             temporary.write_text(json.dumps(data_table(prepared.splits), indent=2), encoding="utf-8")
+        if plan.start_from:
+            self._save_ancestors(prepared.before)
         write_samples(self.path / Run.SAMPLES, prepared.tiles(), prepared.masks)
         if plan.border_weight or plan.class_balance:
             write_weights(self.path / Run.WEIGHTS, prepared.splits["train"], prepared.masks)
@@ -190,6 +193,12 @@ class RunWriter:
             writer = csv.writer(file)
             writer.writerow(("split", "name", "sha256", "label_sha256"))
             writer.writerows(_rows(splits))
+
+    def _save_ancestors(self, before: Ancestors) -> None:
+        """Write what the nets before this one learnt from, by which nothing it predicts can be judged."""
+        stored: StoredAncestors = {"files": sorted(before.files), "unknown": list(before.unknown)}
+        with replacing(self.path / Run.ANCESTORS) as temporary:
+            temporary.write_text(json.dumps(stored, indent=2), encoding="utf-8")
 
     def check_pairs(self, splits: dict[str, Samples]) -> None:
         """Raise InputError where the data is no longer what the run began with."""

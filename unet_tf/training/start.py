@@ -31,6 +31,10 @@ class Start:
     model: keras.Model
     classes: tuple[str, ...] | None
 
+    def knows(self, classes: Sequence[str]) -> bool:
+        """Say whether each of some classes is one of the net, by its name."""
+        return self.classes is not None and {*classes} <= {*self.classes}
+
     def sizes_for(self, config: TrainConfig) -> TrainConfig:
         """A configuration whose net is like this one, where it leaves that open."""
         geometry = geometry_of(self.model)
@@ -45,8 +49,8 @@ class Start:
     def give(self, model: keras.Model, classes: Sequence[str]) -> list[str]:
         """Put the weights into a new net, layer by layer.
 
-        The logits are taken where the classes have the same names in the same order, or as many where names are not
-        known.
+        The logits of a class are those of the class of its name, where each has one, whatever their order; where names
+        are not known, they are taken as they are.
 
         Args:
             model: the new net; changed.
@@ -62,14 +66,28 @@ class Start:
             if not wanted:
                 continue
             found = there.get(layer.name, [])
+            if layer.name == "logits" and self.classes is not None and self.knows(classes):
+                order = [self.classes.index(name) for name in classes]
+                found = [weights[..., order] for weights in found]  # (1, 1, filters, classes), (classes,)
             shapes, own = ([one.shape for one in weights] for weights in (found, wanted))
-            if layer.name == "logits" and self.classes is not None and self.classes != tuple(classes):
+            if layer.name == "logits" and self.classes is not None and not self.knows(classes):
                 left.append(f"logits (classes {', '.join(self.classes)} there, {', '.join(classes)} here)")
             elif shapes != own:
                 left.append(f"{layer.name} ({shapes[0] if found else 'nothing'} there, {own[0]} here)")
             else:
                 layer.set_weights(found)
         return left
+
+
+def renaming(start: Start, classes: Sequence[str]) -> str:
+    """How to say that classes of other names are those of the net; "" where each is known by its name."""
+    if start.classes is None or start.knows(classes):
+        return ""
+    return (
+        f"Classes of one name are one class: {start.path} has {', '.join(start.classes)}, the data has "
+        f"{', '.join(classes)}, and the logits start anew. Where they mean the same, call them so: --classes "
+        f"{','.join(start.classes)} (in the order of their ids), or in label_colors.txt."
+    )
 
 
 def read_start(path: str | Path) -> Start:

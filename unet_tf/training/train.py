@@ -21,8 +21,10 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.result import Evaluation
 from unet_tf.plan import Plan
+from unet_tf.planning.ancestors import learnt
+from unet_tf.planning.checks import check_unseen
 from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
-from unet_tf.planning.prepare import Prepared, check_unseen, prepare
+from unet_tf.planning.prepare import Prepared, prepare
 from unet_tf.run import Run
 from unet_tf.training.calibrate import calibrate
 from unet_tf.training.compile import compiled, fastest_precision, step_seconds
@@ -277,16 +279,18 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
 def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress) -> Evaluation:
     """Calibrate the best net, score it and write the report, looking after each image whether to stop.
 
-    Where nothing is held out, the training files are scored, and it is said that they are.
+    Where nothing is held out, the training files are scored, and it is said that they are. So are files all of which
+    the net learnt from that it started from.
     """
 
     def count(done: int, total: int) -> None:
         on_image(done, total)
         look()
 
-    held_out = not {"val", "test"}.isdisjoint(prepared.splits)
+    judged = next((name for name in ("test", "val") if name in prepared.splits), "train")
+    is_new = not learnt(run).issuperset(one.sha256 for one in prepared.splits[judged].fingerprints)
     calibrate(run, prepared.splits.get("val"))
-    found = evaluate_run(run, data, None if held_out else "train", on_image=count)
+    found = evaluate_run(run, data, None if is_new else judged, on_image=count)
     look()
     return found
 

@@ -1,0 +1,201 @@
+"""Masks of one meaning in many codings, judged by nets that learnt from one of them."""
+
+import shutil
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unet_tf import Run, compare, evaluate
+from unet_tf.data.folder import read_pair
+from unet_tf.data.layout import find_named
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.pictures import write_picture
+from unet_tf.errors import InputError
+from unet_tf.evaluation.opening import subject_of
+from unet_tf.evaluation.truth import truth_of
+from unet_tf.labels import VOID
+
+SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
+NAMES = ("background", "foreground")
+
+
+def labels(count=3, classes=2):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, classes, (20, 24), np.uint8) for _ in range(count)]
+
+
+def binary(path, label, colours):
+    write_picture(path, label * 255)
+
+
+def ones(path, label, colours):
+    write_picture(path, label)
+
+
+def colour(path, label, colours):
+    write_picture(path, np.array(colours, np.uint8)[label])
+
+
+def indexed(path, label, colours):
+    """As an import writes it."""
+    picture = Image.fromarray(label, "P")
+    picture.putpalette(np.array(colours, np.uint8).ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+COLOURS = ((0, 0, 0), (230, 25, 75), (60, 180, 75))
+
+
+def write(folder, coding=binary, names=(), order=NAMES, count=3):
+    """Pictures and masks of the same classes; where names are given, with a list of their colours in this order."""
+    for number, label in enumerate(labels(count, len(order))):
+        rng = np.random.default_rng(number)
+        write_picture(folder / "images" / f"{number}.png", rng.integers(0, 256, (20, 24), np.uint8))
+        own = np.array([names.index(name) for name in order], np.uint8)[label] if names else label
+        coding(folder / "masks" / f"{number}.png", own, COLOURS)
+    if names:
+        lines = [f"{r} {g} {b} {name}\n" for (r, g, b), name in zip(COLOURS, names, strict=False)]
+        (folder / "label_colors.txt").write_text("".join(lines))
+    return folder
+
+
+def renamed(path, old, new):
+    """The saved run with another text in its configuration."""
+    shutil.copytree(SAVED, path)
+    config = (path / Run.CONFIG).read_text()
+    assert old in config
+    (path / Run.CONFIG).write_text(config.replace(old, new))
+    return path
+
+
+PALETTE = 'kind = "palette"\nnum_classes = 2\ncolours = [[9, 9, 9], [200, 0, 0]]'
+
+
+@pytest.fixture
+def of_colours(tmp_path):
+    """The saved run as if it had learnt from colours."""
+    return renamed(tmp_path / "of_colours", 'kind = "binary"\nnum_classes = 2\ncolours = []', PALETTE)
+
+
+def read(net, data, others=(), **settings):
+    """The labels of a data folder, as they are read for a net beside others."""
+    first, *rest = (subject_of(one, data, settings) for one in (net, *others))
+    pairs = [pair for some in find_named(data).check().values() for pair in some]
+    truth = truth_of(first, rest, pairs, data)
+    return [read_pair(pair, truth).label for pair in pairs]
+
+
+def are_equal(found, wanted):
+    return len(found) == len(wanted) and all(map(np.array_equal, found, wanted))
+
+
+CODINGS = [
+    (binary, ()), (ones, ()), (colour, NAMES), (colour, NAMES[::-1]), (indexed, NAMES), (indexed, NAMES[::-1]),
+    (ones, NAMES), (ones, NAMES[::-1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("coding", "names"), CODINGS)
+def test_labels_are_the_same_however_the_classes_are_coded(tmp_path, of_colours, coding, names):
+    data = write(tmp_path / "data", coding, names)
+    for net, other in permutations((SAVED, of_colours)):
+        assert are_equal(read(net, data), labels())
+        assert are_equal(read(net, data, [other]), labels())
+
+
+def test_nets_and_folders_of_masks_are_judged_and_compared_in_any_coding(tmp_path):
+    net = renamed(tmp_path / "net", "tolerance = 0.0\n\n", "tolerance = 0.0\nvalues = [0, 255]\n\n")
+    plain, data = write(tmp_path / "plain"), write(tmp_path / "data", indexed, NAMES[::-1])
+    wanted = evaluate(net, plain).confusion
+    np.testing.assert_array_equal(evaluate(net, data).confusion, wanted)
+    third = write(tmp_path / "third", colour, NAMES[::-1])  # as the truth, and not as the net, draws its own
+    for a, b in [*permutations((net, plain / "masks")), (net, third / "masks")]:
+        both = compare(a, b, data)
+        for path, found in ((a, both.a), (b, both.b)):
+            right = wanted if path == net else np.diag(wanted.sum(axis=1))
+            np.testing.assert_array_equal(found.confusion, right)
+
+
+def test_classes_of_other_names_are_refused_with_both_lists_and_the_remedy_does(tmp_path, of_colours):
+    data = write(tmp_path / "data", indexed, ("cell", "rest"), ("rest", "cell"))
+    words = "data has cell, rest, and .* has background, foreground. .* --classes background,foreground"
+    for net in (SAVED, of_colours):
+        with pytest.raises(InputError, match=words):
+            read(net, data)
+        assert are_equal(read(net, data, classes="foreground,background"), labels())
+    with pytest.raises(InputError, match="--classes must name each class .*: cell, rest; received a, b, c"):
+        read(SAVED, data, classes="a,b,c")
+
+
+def test_nets_that_are_compared_have_classes_of_the_same_names(tmp_path):
+    cells = renamed(tmp_path / "cells", '"foreground",', '"cell",')
+    plain = write(tmp_path / "plain")
+    assert are_equal(read(cells, plain), labels())  # as it learnt: nothing is named
+    with pytest.raises(InputError, match="same classes: .* Train one with the names of the other"):
+        compare(cells, SAVED, plain)
+
+
+def test_a_net_that_names_colours_asks_what_values_mean(tmp_path, of_colours):
+    config = of_colours / Run.CONFIG
+    config.write_text(config.read_text().replace('"foreground",', '"cell",'))
+    data = write(tmp_path / "data")
+    with pytest.raises(InputError, match="data has background, foreground, and .* --classes background,cell"):
+        read(of_colours, data)
+    assert are_equal(read(of_colours, data, classes="background,cell"), labels())
+
+
+def test_nets_that_read_values_in_two_ways_are_not_chosen_between(tmp_path):
+    inverted = "inverted = true\ntolerance = 0.0\nvalues = [255, 0]"
+    other = renamed(tmp_path / "inverted", "inverted = false\ntolerance = 0.0", inverted)
+    usual = renamed(tmp_path / "usual", "tolerance = 0.0\n\n", "tolerance = 0.0\nvalues = [0, 255]\n\n")
+    data = write(tmp_path / "data")
+    for a, b in permutations((other, usual)):
+        with pytest.raises(InputError, match="Masks must mean one thing: .* names no classes, and .*--classes A,B"):
+            read(a, data, [b])
+        assert are_equal(read(a, data, [b], classes=NAMES), labels())
+    assert are_equal(read(other, data), [1 - label for label in labels()])
+
+
+def test_data_may_lack_classes_of_the_net_and_have_none_that_it_lacks(tmp_path):
+    net = subject_of(SAVED, tmp_path, {})
+    three = ("background", "vessel", "foreground")
+    net = replace(net, classes=three, masks=MaskFormat("index", 3, values=(0, 1, 2)))
+    data = write(tmp_path / "data", indexed, NAMES)
+    pairs = find_named(data).check()[""]
+    truth = truth_of(net, [], pairs, data)
+    assert truth.real_classes == 3
+    assert truth.label(np.array([[[0, 0, 0], [230, 25, 75]]], np.uint8)).tolist() == [[0, 2]]
+    more = write(
+        tmp_path / "more", indexed, ("background", "foreground", "nerve"), ("background", "foreground", "nerve")
+    )
+    with pytest.raises(
+        InputError, match=r"has background, foreground, nerve, and .* has background, vessel, foreground"
+    ):
+        truth_of(net, [], find_named(more).check()[""], more)
+
+
+def test_void_stays_void(tmp_path):
+    data = write(tmp_path / "data", indexed, ("void", *NAMES[::-1]))
+    indexed(data / "masks" / "0.png", np.zeros((20, 24), np.uint8), COLOURS)
+    assert are_equal(read(SAVED, data), [np.full((20, 24), VOID), *labels()[1:]])
+
+
+def test_what_is_wrong_with_a_value_is_said_as_ever(tmp_path):
+    data = write(tmp_path / "data")
+    label = labels(1)[0] * 255
+    label[0, 0] = 7
+    write_picture(data / "masks" / "0.png", label)
+    with pytest.raises(InputError, match=r"0\.png .* 7"):
+        read(SAVED, data)
+
+
+def test_a_run_reads_its_own_data_as_it_learnt_it(tmp_path):
+    data = write(tmp_path / "data", ones, ("nerve", "rest"), ("nerve", "rest"))
+    run = renamed(tmp_path / "run", 'path = "cells"', f'path = "{data}"')
+    (run / Run.CONFIG).write_text((run / Run.CONFIG).read_text().replace('kind = "binary"', 'kind = "index"'))
+    assert are_equal(read(run, data), labels())  # whatever names its list has

@@ -1,0 +1,59 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from unet_tf import Run
+from unet_tf.errors import InputError
+from unet_tf.planning.ancestors import Ancestors, ancestors, ancestors_from, learnt
+
+SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
+
+
+def made(path, train=(), start="", note=None):
+    """The saved run, as if it had learnt from these images, and had started from there."""
+    shutil.copytree(SAVED, path)
+    config = (path / Run.CONFIG).read_text()
+    (path / Run.CONFIG).write_text(
+        config.replace("[train]\n", f'[train]\nstart_from = "{start}"\n') if start else config
+    )
+    rows = [f"train,{name},{name},x\n" for name in train] + ["val,held,held,x\n"]
+    (path / Run.FILES).write_text("split,name,sha256,label_sha256\n" + "".join(rows))
+    if note is not None:
+        (path / Run.ANCESTORS).write_text(note)
+    return path
+
+
+def test_a_net_that_starts_anew_has_none(tmp_path):
+    assert ancestors_from(None) == ancestors(Run(made(tmp_path / "run"))) == Ancestors()
+
+
+def test_all_nets_before_are_known_by_what_the_last_has_noted(tmp_path):
+    note = json.dumps({"files": ["a", "b"], "unknown": ["bundles/old"]})
+    run = made(tmp_path / "run", ["b", "c"], "runs/gone", note)
+    assert ancestors(Run(run)) == Ancestors(frozenset("ab"), ("bundles/old",))
+    assert learnt(Run(run)) == {"a", "b", "c"}
+    assert ancestors_from(str(run)) == Ancestors(frozenset("abc"), ("bundles/old",))
+
+
+def test_files_in_the_folder_of_a_run_are_of_this_run(tmp_path):
+    run = made(tmp_path / "run", ["a"])
+    (run / "bundle").mkdir()
+    for start in (run / "best.keras", run / "bundle"):
+        assert ancestors_from(str(start)) == Ancestors(frozenset("a"))
+
+
+def test_what_knows_no_files_is_unknown(tmp_path):
+    lost = made(tmp_path / "lost", ["a"])
+    (lost / Run.FILES).unlink()
+    earlier = made(tmp_path / "earlier", ["a"], "runs/first")  # of a version that noted nothing
+    for start in ("bundles/cells", "net.keras", str(lost)):
+        assert ancestors_from(start) == Ancestors(unknown=(start,))
+    assert ancestors_from(str(earlier)) == Ancestors(frozenset("a"), ("runs/first",))
+
+
+@pytest.mark.parametrize("note", ["", "[]", '{"files": ["a"]}', '{"files": "a", "unknown": []}', '{"files": [1], "un'])
+def test_a_damaged_note_is_named(tmp_path, note):
+    with pytest.raises(InputError, match=r"ancestors\.json is damaged .* Restore it, or train again"):
+        ancestors(Run(made(tmp_path / "run", start="runs/first", note=note)))

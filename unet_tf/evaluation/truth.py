@@ -1,0 +1,129 @@
+"""How the masks of labelled files are read where nets are judged: by the names of the classes, in any coding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from unet_tf.data.folder import Pair
+from unet_tf.data.mask_kind import HIGHS, MaskSettings, Recognition, recognise
+from unet_tf.data.mask_looks import MaskLook, look_at_masks
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.palette import Palette, find_palette
+from unet_tf.errors import InputError
+from unet_tf.evaluation.mask_kinds import in_words, renumbered
+from unet_tf.evaluation.subject import Net, Subject
+from unet_tf.labels import VOID
+
+log = logging.getLogger("unet_tf")
+
+
+def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], data: Path) -> MaskFormat:
+    """Tell how the masks of some files are read, so that they give the ids of the classes of who is judged.
+
+    Masks that name their classes, by a `label_colors.txt` or by what a person says, are read by these names. Others are
+    read as one of the nets reads its own, where they hold its values, else by what they tell by themselves.
+
+    Args:
+        first: whose ids they are to give.
+        others: who is judged on the same files; does not change what the masks mean.
+        pairs: the files.
+        data: their folder.
+
+    Raises:
+        InputError: their classes are not those of the nets, or two nets read them differently.
+    """
+    if not isinstance(first, Net) or not pairs:
+        return first.masks
+    wanted, nets = first.real_classes, [first, *(one for one in others if isinstance(one, Net))]
+    own = next((one for one in nets if one.trained_on == data.resolve()), None)
+    if first.said is None and own is not None:
+        return renumbered(own.masks, own.real_classes, wanted)
+    palette = find_palette(data)
+    found = _recognised(first, pairs, palette)
+    are_named = found is not None and (palette is not None or first.said is not None)
+    if not are_named and (fitting := [one for one in nets if _fits(one.masks, pairs)]):
+        _check_agreed(fitting, data)
+        return renumbered(fitting[0].masks, fitting[0].real_classes, wanted)
+    if found is None:  # who reads them says what is wrong
+        return first.masks
+    if not set(found.classes) <= set(wanted):
+        same = len(found.classes) == len(wanted)
+        raise InputError(
+            f"Masks must have the classes of the net by name: {data} has {', '.join(found.classes)}, and {first.path} "
+            f"has {', '.join(wanted)}. Where they mean the same, call them so, in the order of the data: "
+            f"--classes {','.join(wanted) if same else 'A,B,..'}.",
+            data,
+        )
+    log.info(f"masks of {data}: {in_words(found.masks, found.classes)}; {found.why}")
+    return renumbered(found.masks, found.classes, wanted)
+
+
+def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Recognition | None:
+    """What masks tell by themselves, by the names that a person says; None where they leave it open.
+
+    Raises:
+        InputError: a person says another number of names than there are classes, or names that do not do.
+    """
+    own = net.masks
+    void = [str(value) for value in own.void if isinstance(value, int)]
+    if palette is not None:
+        void = [name for number, name in enumerate(palette.names) if _is_void(number, name, palette, net)]
+    inverted = own.inverted and palette is None and net.said is None  # names are said in the order of the values
+    names = net.said if palette is None else None
+    try:
+        found = recognise(pairs, MaskSettings("auto", names, tuple(void), inverted, own.tolerance), palette)
+    except InputError:
+        if net.said is not None:
+            raise
+        return None
+    if net.said is None:
+        return found
+    if len(net.said) != len(found.classes):
+        raise InputError(
+            f"--classes must name each class of the masks in their order: {', '.join(found.classes)}; received "
+            f"{', '.join(net.said)}."
+        )
+    return found._replace(classes=net.said)
+
+
+def _is_void(number: int, name: str, palette: Palette, net: Net) -> bool:
+    """Whether a line of a palette counts nowhere: by its name, or as the net has learnt."""
+    if name in net.classes:
+        return False
+    void = net.masks.void
+    return name.lower() == "void" or palette.colours[number] in void or (net.masks.kind == "index" and number in void)
+
+
+def _fits(masks: MaskFormat, pairs: Sequence[Pair]) -> bool:
+    """Whether masks hold what a convention knows, as far as some of them show."""
+    for looks, _ in look_at_masks(pairs, masks.tolerance > 0):
+        return all(_holds(masks, look) for look in looks)
+    return True
+
+
+def _holds(masks: MaskFormat, look: MaskLook) -> bool:
+    if masks.kind == "palette":
+        known = {*masks.colours, *masks.void}
+        return look.coloured or masks.tolerance > 0 or all((value,) * 3 in known for value in look.counts)
+    if look.coloured and not (look.has_table and masks.ids):
+        return False
+    if masks.kind == "instance" or masks.tolerance > 0:
+        return True
+    usual = {0, *HIGHS} if masks.kind == "binary" else {*range(masks.num_classes + len(masks.void)), VOID}
+    known_values = {*masks.values, *masks.void} if masks.values else usual
+    values = look.ids if masks.ids else look.counts
+    return set(values) <= known_values | ({VOID} if masks.kind == "index" else set())
+
+
+def _check_agreed(nets: Sequence[Net], data: Path) -> None:
+    """Raise InputError where nets read masks that name no classes in more than one way."""
+    ways = {frozenset(zip(one.real_classes, one.masks.colours or one.masks.values, strict=False)): one for one in nets}
+    if len(ways) > 1 and len({one.masks.kind for one in nets}) == 1:
+        listed = "; ".join(f"{one.path} reads {in_words(one.masks, one.real_classes)}" for one in ways.values())
+        raise InputError(
+            f"Masks must mean one thing: {data} names no classes, and {listed}. Name them, in the order of their "
+            "values: --classes A,B.",
+            data,
+        )

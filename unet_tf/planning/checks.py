@@ -1,0 +1,63 @@
+"""What the data must have before a net can learn from it, and be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_tf.data.samples import Seen
+from unet_tf.errors import InputError
+from unet_tf.geometry import Geometry
+from unet_tf.planning.plan import usual_side
+
+
+def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Say which classes no validation pixel has, and what follows; nothing where it has all."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
+    if not absent:
+        return ""
+    names = ", ".join(absent)
+    return (
+        f"No validation pixel is of {names}. A mean IoU on these files is that of the other classes alone, so the best "
+        f"epoch is chosen by validation loss. Give more files with {names}, or a val/ that holds some."
+    )
+
+
+def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    """Raise InputError where a class has none of the training pixels, which `class_pixels` (num_classes,) counts."""
+    absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
+    if absent:
+        raise InputError(
+            f"Every class must have pixels in the training masks; none has {', '.join(absent)} (pixels of "
+            f"{', '.join(classes)}: {', '.join(map(str, class_pixels))}). Check the masks, or --classes."
+        )
+
+
+def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
+    """Raise InputError unless `tile` is legal and its output fits into most images; smaller ones are mirrored."""
+    output = geometry.output_size(tile)
+    shapes = [one.shape for _, one in seen]
+    side = usual_side(shapes)
+    if side < output:
+        small = sum(min(shape) < output for shape in shapes)
+        (height, width), name = min(((one.shape, pair.name) for pair, one in seen), key=lambda item: min(item[0]))
+        fits = geometry.nearest_legal(side + geometry.shrink)[0]
+        remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
+        raise InputError(
+            f"Three of four training images must hold the output of a tile, and a {tile} tile gives {output}x{output} "
+            f"px: {name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
+        )
+
+
+def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
+    """Raise InputError where nothing is left to judge the net on."""
+    unseen = "test" if "test" in splits else "val"
+    if unseen not in splits:  # nothing is held out, as was said
+        return
+    if {one.sha256 for _, one in splits[unseen]} <= {one.sha256 for _, one in splits["train"]}:
+        raise InputError(
+            f"A net must be judged on images that it never saw, and every {unseen} image is a training image too. "
+            "Hold others out."
+        )

@@ -1,0 +1,111 @@
+"""Which pairs are held out where a folder does not say, once it is known what they hold, and what nets before knew."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from unet_tf.config import TrainConfig
+from unet_tf.data.samples import Samples, check_alike
+from unet_tf.data.splits import FEW, hold_out, may_be_held, usual_share
+from unet_tf.errors import InputError
+from unet_tf.pages.words import many
+from unet_tf.planning.ancestors import Ancestors
+from unet_tf.planning.plan import Choice, choose
+
+
+class Drawn(NamedTuple):
+    """The samples of a folder without val/, parted; not weighed yet.
+
+    Attributes:
+        train: those to learn from.
+        val: those to validate by.
+        among: number of those among which the latter were drawn: all, or those that no net before learnt from.
+    """
+
+    train: Samples
+    val: Samples
+    among: int
+
+
+def draw_validation(
+    pool: Samples, config: TrainConfig, held: Collection[str] | None = None, learnt: Collection[str] = ()
+) -> Drawn:
+    """Part the samples of a folder without val/ in those to learn from and those to validate by.
+
+    Args:
+        pool: all of them.
+        config: says share, seed, group and fold.
+        held: names of those to validate by, where a run has begun with them.
+        learnt: SHA-256 of images that the net knows from before; they are learnt again, where others are left to hold
+            out, and folds do not say otherwise.
+
+    Raises:
+        InputError: as `hold_out` does, or the two differ in pixel type or channels.
+    """
+    among = len(pool)
+    if held is None:
+        holds = [one.pixels_by_class for one in pool.fingerprints]
+        known = [number for number, one in enumerate(pool.fingerprints) if one.sha256 in learnt and not config.fold]
+        among = len(may_be_held(pool.pairs, config.group, known))
+        settings = config.val_share, config.split_seed, config.group, config.fold
+        chosen = {(pair.name, pair.page) for pair in hold_out(pool.pairs, *settings, holds, known)[1]}
+    else:
+        chosen = {(pair.name, pair.page) for pair in pool.pairs if pair.name in held}
+    is_held = [(pair.name, pair.page) in chosen for pair in pool.pairs]
+    train, val = (pool.part([n for n, out in enumerate(is_held) if out == wanted]) for wanted in (False, True))
+    if not (train.pairs and val.pairs):
+        raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
+    check_alike(val.seen, train.seen)
+    return Drawn(train, val, among)
+
+
+def plan_share(config: TrainConfig, splits: Mapping[str, Samples], among: int | None) -> Choice[float]:
+    """The share of the files that is held out, and why.
+
+    Args:
+        config: what a person said.
+        splits: the samples, parted.
+        among: as of `Drawn`; None where the folder says what is held out.
+    """
+    held = len(splits["val"]) if "val" in splits else 0
+    count = len(splits["train"]) + held
+    if among is None:
+        return choose(config.val_share, held / count, f"val/ holds {held} of {many(count, 'file')}")
+    if config.fold is not None:
+        return choose(config.val_share, held / count, f"fold {config.fold} holds {held} of {many(count, 'file')}")
+    which = many(count, "file") if among == count else f"the {among} files that {config.start_from} did not learn from"
+    words = f"{held} of {which}: a fifth, and of fewer than {FEW} a tenth, or two where a fifth is as many"
+    return choose(config.val_share, usual_share(among), words)
+
+
+def said_of_known(before: Ancestors, start: str | None, splits: Mapping[str, Samples]) -> list[str]:
+    """What is to be said of held-out files that nets before knew, a sentence each.
+
+    Args:
+        before: the nets before.
+        start: the last of them.
+        splits: the samples, parted.
+    """
+    notes = []
+    if before.unknown:
+        notes.append(
+            f"Which files {', '.join(before.unknown)} learnt from is not known: the scores may be of pictures that it "
+            "knew. Start from a run, which knows its files, or judge by files that are new (test/)."
+        )
+    judged = "test" if "test" in splits else "val"
+    for name, samples in splits.items():
+        known, count = sum(one.sha256 in before.files for one in samples.fingerprints), len(samples)
+        if not known or name == "train":
+            continue
+        which = f"{known} of the {count} {name} files {'is' if known == 1 else 'are'} known to {start}, from which the net starts"
+        if name != judged:
+            notes.append(f"{which}: the best epoch is chosen by pictures that it learnt from.")
+        elif known < count:
+            notes.append(f"{which}: they are left out of the scores.")
+        else:
+            notes.append(
+                f"{which}: the scores are of pictures that it learnt from, and tell nothing of others. Give files that "
+                "are new, in val/ or test/."
+            )
+    return notes
