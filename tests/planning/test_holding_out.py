@@ -64,7 +64,7 @@ def test_where_nothing_is_left_to_hold_out_the_net_is_judged_by_what_it_knows_an
     prepared = started(known)
     assert len(held(prepared)) == 2
     count = len(held(prepared) & {*known})
-    assert f"{count} of the 2 val files are known to " in caplog.text
+    assert f"learnt from {count} of the 2 val files" in caplog.text
     told = "tell nothing of others. Give files that are new" if count == 2 else "they are left out of the scores"
     assert told in caplog.text
 
@@ -74,13 +74,13 @@ def test_a_val_folder_stays_as_it_is(started, caplog):
     prepared = started([0, 5], splits)
     assert held(prepared) == {0, 1, 2}
     assert prepared.val_share.reason == "val/ holds 3 of 10 files"
-    assert "1 of the 3 val files are known to " in caplog.text and "they are left out of the scores" in caplog.text
+    assert "learnt from 1 of the 3 val files" in caplog.text and "they are left out of the scores" in caplog.text
 
 
 def test_validation_files_that_are_known_beside_a_new_test_are_said(started, caplog):
     splits = {number: {0: "val", 1: "test"}.get(number, "train") for number in range(10)}
     started([0], splits)
-    assert "1 of the 1 val files are known to " in caplog.text
+    assert "learnt from 1 of the 1 val files" in caplog.text
     assert "the best epoch is chosen by pictures that it learnt from." in caplog.text
 
 

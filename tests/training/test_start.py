@@ -82,7 +82,7 @@ def test_pictures_that_the_net_before_learnt_from_are_left_out_of_the_scores_or_
     shutil.copytree(cells / "val", data / "train")
     found = train(data, tmp_path / "run", start_from=str(run.path), **FEW)
     assert ancestors(found).files == run.files("train")
-    assert "4 of the 4 val files are known to" in caplog.text
+    assert "learnt from 4 of the 4 val files" in caplog.text
     stored = json.loads((found.path / Run.EVALUATION).read_text())
     assert stored["files"] == f"all val files of {data}, from all of which the net before it learnt"
     assert (stored["learnt"], len(stored["per_file_mean_iou"])) == (4, 4)

@@ -98,7 +98,7 @@ def said_of_known(before: Ancestors, start: str | None, splits: Mapping[str, Sam
         known, count = sum(one.sha256 in before.files for one in samples.fingerprints), len(samples)
         if not known or name == "train":
             continue
-        which = f"{known} of the {count} {name} files {'is' if known == 1 else 'are'} known to {start}, from which the net starts"
+        which = f"{start}, from which the net starts, learnt from {known} of the {count} {name} files"
         if name != judged:
             notes.append(f"{which}: the best epoch is chosen by pictures that it learnt from.")
         elif known < count:
