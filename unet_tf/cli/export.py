@@ -201,8 +201,9 @@ def verify(
         found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"), **settings)
     if found.report is not None:
         for report in (found.report, *found.versions.values()):
-            print_table(bundle_rows(report))
-        console.print(f"On {found.report['pictures']}.")
+            limits = ["allowed", "", *(found.allowed[name] for name in report["artefacts"])]
+            print_table([(*row, limit) for row, limit in zip(bundle_rows(report), limits, strict=True)])
+            console.print(f"On {report['pictures']}.")
     for fault in found.faults:
         errors.print(f"[bold red]Fault:[/] {literal(fault)}")
     if found.faults:

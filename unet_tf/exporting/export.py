@@ -24,6 +24,7 @@ from unet_tf.exporting.bundle import (
     CARD,
     DESCRIPTION,
     KERAS,
+    KNOWN_BY,
     MAX_IOU_DROP,
     NETS,
     PAGE,
@@ -183,7 +184,9 @@ def export(
                 on_step("bioimage.io")
                 package = temporary / BIOIMAGEIO
                 write_bioimageio(package, out.name, model, description, card, material.validation, credit)
-            stored: StoredBundle = {**description.to_json(), "sha256": hashes(temporary)}
+            stored: StoredBundle = {
+                **description.to_json(), "learnt": learnt_by(run), "sha256": hashes(temporary)
+            }  # fmt: skip
             (temporary / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     return report
 
@@ -311,6 +314,12 @@ def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
     return Description(
         run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, nets
     )
+
+
+def learnt_by(run: Run | Folds) -> list[str]:
+    """The pictures that a net learnt from, or any of several, as `bundle.json` names them."""
+    trained = run.learnt() if isinstance(run, Folds) else run.files("train")
+    return sorted(known[:KNOWN_BY] for known in trained)
 
 
 def _scores(run: Run) -> TrainedScores:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from unet_tf.prediction.predictor import Predictor
 
 FORMATS = ("png", "tif")
+UNKNOWN = "unknown"
+"""What the record of a prediction says of a net of which nobody told."""
 SINGLE = (".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz")
 """Suffixes of pictures that are no stacks."""
 COLUMNS = (
@@ -104,13 +106,14 @@ class Call:
     """All that a process needs to predict pictures of one call: paths and settings alone, so that it travels.
 
     Attributes:
-        net: folder of the run or bundle.
-        model: SHA-256 of the net's file, so that no process takes another one for it.
+        net: folder of the run or bundle; address of a server.
+        model: SHA-256 of the net's file, so that no process takes another one for it; of a net that is served, that of
+            its weights where the bundle is known, else `UNKNOWN`.
         out: folder of the files.
         wanted: what goes there.
         memory: what the tiles of a process may take, bytes or such as "2GB"; None for a quarter of what is free.
         channels: how the channels of a picture come from its files.
-        engine: that computes, as `unet_tf.prediction.engines.resolve` gives it.
+        engine: that computes, as `unet_tf.prediction.engines.resolve` gives it; of a net that is served where that is.
     """
 
     net: str

@@ -65,7 +65,7 @@ def check_wanted(wanted: Wanted, out: Path) -> None:
 
 def fill(
     call: Call,
-    kind: tuple[MaskFormat, float],
+    kind: tuple[MaskFormat, float | None],
     pictures: Sequence[str],
     mine: Sequence[str],
     results: Callable[[list[str]], Iterable[Result]],
@@ -78,7 +78,7 @@ def fill(
 
     Args:
         call: what is predicted into what.
-        kind: how masks of the net are drawn, and the temperature of its probabilities.
+        kind: how masks of the net are drawn, and the temperature of its probabilities; None where nobody knows it.
         pictures: of all jobs.
         mine: those that this job does.
         results: predicts pictures and says what became of each.
@@ -186,7 +186,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _settings_of(call: Call, masks: MaskFormat, temperature: float) -> dict[str, Any]:
+def _settings_of(call: Call, masks: MaskFormat, temperature: float | None) -> dict[str, Any]:
     known = {"model": call.model, "suffixes": list(call.channels.suffixes)} | cut_of(masks)
     known |= {"temperature": temperature, "engine": call.engine}
     return known | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it
