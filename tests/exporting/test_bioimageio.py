@@ -230,6 +230,7 @@ def test_words_have_at_most_512_characters():
         (["\udce9"], "MIT", "An author is"),
         (["Ada"], "", "--license MIT"),
         (["Ada"], "mit", "Near: MIT"),
+        (["Ada"], "CC-BY", "Near: CC-BY-4.0, CC-BY-3.0, "),
         (["Ada"], "GPL-3.0", "Near: GPL-3.0-only, GPL-3.0-or-later"),
         (["Ada"], "free to use", "received 'free to use'"),
     ],
