@@ -26,8 +26,8 @@ from unet_tf.exporting import bioimageio
 from unet_tf.exporting.bioimageio import BIOIMAGEIO, faults, write_bioimageio
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.exporting.credits import Author, Credits, credits_of
-from unet_tf.exporting.export import describe, model_of
 from unet_tf.exporting.parity import keras_net, noise
+from unet_tf.exporting.source import describe, model_of
 from unet_tf.exporting.zoo import legal_name, summary
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import Calibration

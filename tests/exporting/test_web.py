@@ -22,7 +22,7 @@ from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.exporting.web import check_web, first_visit
-from unet_tf.exporting.web_runtime import PACKAGES, PLACE, fetched
+from unet_tf.exporting.web_runtime import PLACE, fetch_runtime
 from unet_tf.prediction.predictor import Predictor
 
 browsing = pytest.importorskip("browsing", reason="playwright and axe are not installed: pip install 'unet-tf[test]'")
@@ -34,11 +34,10 @@ FOREGROUND = (230, 159, 0)
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     """Three bundles with their pages, in folders of a host."""
-    for package in PACKAGES:
-        try:
-            fetched(package)
-        except InputError as error:
-            pytest.skip(f"LiteRT.js is not to be had: {error}")
+    try:
+        fetch_runtime()
+    except InputError as error:
+        pytest.skip(f"LiteRT.js is not to be had: {error}")
     folder = tmp_path_factory.mktemp("web")
     of_run(folder / "run", RUN)
     of_new_net(folder / "colour")

@@ -23,18 +23,11 @@ from unet_tf.exporting.bundle import (
     hashes,
     unlike,
 )
-from unet_tf.exporting.export import (
-    describe,
-    judged,
-    learnt_by,
-    material_of,
-    model_of,
-    refusals_in_words,
-    report_of,
-    write_version,
-)
+from unet_tf.exporting.judging import judged, milliseconds, refusals_in_words, report_of
 from unet_tf.exporting.material import Material, judged_on_words, static_tile
-from unet_tf.exporting.parity import bundled_net, milliseconds
+from unet_tf.exporting.parity import bundled_net
+from unet_tf.exporting.shelves import write_version
+from unet_tf.exporting.source import describe, first_of, learnt_by, material_of, model_of
 from unet_tf.model.inference import folded
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.folds import opened as open_nets
@@ -84,10 +77,9 @@ def add_version(
     """
     run, opened = run if isinstance(run, Run | Folds) else open_nets(run), Bundle(bundle)
     with stoppable():
-        first = run.first if isinstance(run, Folds) else run
-        material = material_of(first, data, None, needed=False)
+        material = material_of(first_of(run), data, None, needed=False)
         allowed = opened.description.origin.max_iou_drop
-        description = describe(run, static_tile(first, material.sides), allowed)
+        description = describe(run, static_tile(first_of(run), material.sides), allowed)
         if differ := unlike(opened.description, description):
             raise InputError(
                 f"Versions of one model must be of the same kind, and {run.path} is not of that of {bundle}: "

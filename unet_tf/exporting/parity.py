@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +37,6 @@ EXACT = {SAVED_MODEL: 1e-5, TFLITE["float32"]: 1e-4, **dict.fromkeys(ONNX.values
 closer than twice that."""
 THREADS = 2
 """Of the processor, for TFLite and ONNX Runtime."""
-ROUNDS, SECONDS = 15, 20.0
-"""Most rounds of timing, and seconds after which none begins."""
 
 
 class Example(NamedTuple):
@@ -211,33 +207,6 @@ def worse(tallies: dict[str, Tally], max_iou_drop: float) -> list[str]:
         for name, mean in means.items()
         if not best - mean <= max_iou_drop
     ]
-
-
-def milliseconds(nets: dict[str, Predict], description: Description) -> dict[str, float]:
-    """Measure the median time of each net for the pixels that one tile of TFLite gives, all nets in turns.
-
-    Args:
-        nets: by name.
-        description: of them all.
-
-    Returns:
-        Milliseconds by name.
-    """
-    step = description.geometry.tile_step(description.tile)
-    image = noise(description, (step, step))
-    for net in nets.values():
-        net(image)
-    taken: dict[str, list[float]] = {name: [] for name in nets}
-    begin = time.perf_counter()
-    for _ in range(ROUNDS):
-        for name, net in nets.items():
-            look()
-            start = time.perf_counter()
-            net(image)
-            taken[name].append(1000 * (time.perf_counter() - start))
-        if time.perf_counter() - begin > SECONDS:
-            break
-    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def keras_net(model: keras.Model, description: Description) -> Predict:
