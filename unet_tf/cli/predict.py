@@ -223,7 +223,7 @@ def _predict_large(
     """Predict one array or map of any size, and what is wanted of its objects."""
     import unet_tf
     from unet_tf.data.pictures import TIFF
-    from unet_tf.prediction.large import stored_nodata
+    from unet_tf.prediction.arrays import stored_nodata
     from unet_tf.prediction.large_objects import number_objects
     from unet_tf.prediction.large_polygons import outline_objects
     from unet_tf.prediction.maps import map_nodata

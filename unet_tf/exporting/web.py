@@ -21,7 +21,7 @@ from unet_tf.exporting.bundle import REPORT, TFLITE
 from unet_tf.exporting.saved_model import why_not_encoded
 from unet_tf.exporting.web_runtime import VERSION, fetch_runtime, write_runtime
 from unet_tf.pages.page import render, shared
-from unet_tf.prediction.outputs import colour_table, drawn_mask, shades_of
+from unet_tf.prediction.drawn import colour_table, drawn_mask, shades_of
 from unet_tf.utils.stderr import quiet_stderr
 from unet_tf.version import __version__
 

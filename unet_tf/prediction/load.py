@@ -16,7 +16,8 @@ from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
 from unet_tf.prediction.folds import SUMMARY, Folds, holds_folds
 from unet_tf.prediction.hub import KERAS_FILES, fetch
-from unet_tf.prediction.predictor import Predictor, read_bundle, read_model
+from unet_tf.prediction.predictor import Predictor
+from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.prediction.shipped import FileNet, SavedNet, ShippedPredictor
 from unet_tf.run import Run
 from unet_tf.utils.files import above

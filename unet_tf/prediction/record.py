@@ -18,8 +18,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
+from unet_tf.prediction.calls import FORMATS, Call, Result, Wanted
 from unet_tf.prediction.objects import cut_of
-from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted
 from unet_tf.utils.files import held, refusal, replacing, write_new
 from unet_tf.utils.progress import Progress
 

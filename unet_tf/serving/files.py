@@ -17,7 +17,8 @@ from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import label_of
-from unet_tf.prediction.outputs import UNKNOWN, Call, Output, Page, Result, Wanted
+from unet_tf.prediction.calls import UNKNOWN, Call, Result, Wanted
+from unet_tf.prediction.outputs import Output, Page
 from unet_tf.prediction.polygons import parse_polygons
 from unet_tf.prediction.record import Outcome, check_wanted, fill
 from unet_tf.serving.client import Client
