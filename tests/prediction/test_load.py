@@ -216,6 +216,8 @@ def test_an_array_is_predicted_by_a_bundle_and_by_a_saved_model(small, image, tm
         found = zarr.open_array(str(tmp_path / f"{name}.zarr" / "0"), mode="r")[...]
         sure = abs(load(small).probabilities(image)[..., 1] - 0.3) > 1e-5
         np.testing.assert_array_equal(found[sure], load(small).predict(image)[sure])
+        stored = zarr.open_array(str(tmp_path / f"{name}.zarr" / "0"), mode="r").attrs["unet_tf"]
+        assert stored["engine"] == ENGINES[name]
 
 
 def test_a_bundle_and_its_files_are_judged_alike(small, cells):
