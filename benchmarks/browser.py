@@ -106,7 +106,7 @@ def write_site(folder, bundle):
 
     from unet_tf.exporting.bundle import Bundle
     from unet_tf.exporting.web import noise
-    from unet_tf.exporting.web_runtime import write_runtime
+    from unet_tf.exporting.web_runtime import fetch_runtime, write_runtime
     from unet_tf.model.ensemble import probabilities_of
     from unet_tf.model.inference import folded
     from unet_tf.model.onnx_graph import onnx_graph
@@ -118,7 +118,7 @@ def write_site(folder, bundle):
     (folder / "model.onnx").write_bytes(graph.SerializeToString())
     for file in bundle.glob("model_*.tflite"):
         shutil.copy(file, folder)
-    write_runtime(folder / "litert")
+    write_runtime(folder / "litert", fetch_runtime())
     subprocess.run(["npm", "pack", ONNXRUNTIME, "--silent"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     with tarfile.open(next(folder.glob("onnxruntime-web-*.tgz"))) as archive:
         archive.extractall(folder, filter="data")

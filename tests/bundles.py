@@ -14,7 +14,7 @@ def make_bundle(folder, padding="valid", calibration=None, variants=(), origin=N
     from unet_tf.edge.description import Description, Origin
     from unet_tf.exporting.bundle import CARD, DESCRIPTION, KERAS, PAGE, REPORT, SAVED_MODEL, hashes
     from unet_tf.exporting.card import model_card
-    from unet_tf.exporting.export import write_version
+    from unet_tf.exporting.shelves import write_version
     from unet_tf.exporting.tflite import write_tflite
     from unet_tf.geometry import Geometry
     from unet_tf.model.calibration import PLAIN

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -177,6 +178,29 @@ def browser():
         started = playwright.chromium.launch(executable_path=found)
         yield started
         started.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens an address; whatever its pages log as an error or ask other hosts for fails the test."""
+    contexts, said = [], []
+
+    def opened(url, **options):
+        own = ("{0.scheme}://{0.netloc}/".format(urlsplit(url)), "blob:", "data:")
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        context.on("request", lambda one: None if one.url.startswith(own) else said.append(one.url))
+        page.goto(url)
+        page.said = said
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
 
 
 DEAR = (

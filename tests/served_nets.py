@@ -33,6 +33,7 @@ def write_net(folder, channels, dtype, padding, nodata=(), versions=(1,)):
 
     from unet_tf import Geometry, MaskFormat, Normalisation, unet
     from unet_tf.edge.description import Description
+    from unet_tf.exporting.bundle import hashes
     from unet_tf.exporting.saved_model import signatures, write_saved_model
 
     keras.utils.set_random_seed(channels)
@@ -47,11 +48,11 @@ def write_net(folder, channels, dtype, padding, nodata=(), versions=(1,)):
     tile = geometry.nearest_legal(200)[0]
     about = Description(("ground", "cell", "rim"), masks, normalisation, geometry, tile)
     folder.mkdir(parents=True)
-    (folder / "bundle.json").write_text(json.dumps(about.to_json() | {"sha256": {}}))
     model.save(folder / "model.keras")
     functions = signatures(model, normalisation, geometry, tile)
     path = folder / "saved_model" / "1"
     write_saved_model(model, functions, str(path))
+    (folder / "bundle.json").write_text(json.dumps(about.to_json() | {"sha256": hashes(folder)}))
     for version in versions[1:]:
         shutil.copytree(path, path.with_name(str(version)))
     return folder

@@ -16,8 +16,8 @@ from unet_tf.data.nodata import declared_nodata, nodata_of
 from unet_tf.edge import __main__ as edge
 from unet_tf.errors import InputError
 from unet_tf.exporting.encoded import decoded
-from unet_tf.prediction import files, large
-from unet_tf.prediction import predict as loading
+from unet_tf.prediction import chunks, files, pictures, source
+from unet_tf.prediction.arrays import stored_nodata
 from unet_tf.prediction.predictor import Predictor
 
 RUN = "tests/saved/run_0_1"
@@ -41,7 +41,7 @@ def predictor():
 @pytest.fixture
 def seen(predictor, monkeypatch):
     """The predictor, in the place of the run's own."""
-    for module in (files, loading, large):
+    for module in (files, pictures, source, chunks):
         monkeypatch.setattr(module, "predictor_for", lambda net, model: predictor)
     return predictor
 
@@ -98,7 +98,7 @@ def test_into_zarr(seen, file, expected, tmp_path):
         return
     assert_same(seen.image, image)
     assert zarr.open_array(f"{out}/0").shape == image.shape[:2]
-    assert set(large.stored_nodata(out)) == set(seen.nodata) == set(nodata_of(image, declared_nodata(file)))
+    assert set(stored_nodata(out)) == set(seen.nodata) == set(nodata_of(image, declared_nodata(file)))
 
 
 def test_into_a_map(kind, file, expected):

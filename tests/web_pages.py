@@ -13,7 +13,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import Description
 from unet_tf.exporting.tflite import write_tflite
-from unet_tf.exporting.web import write_web
+from unet_tf.exporting.web import check_web, write_web
 from unet_tf.model.calibration import PLAIN, Calibration
 from unet_tf.model.inference import folded
 from unet_tf.run import Run
@@ -27,7 +27,7 @@ def write_bundle(folder, model, description, variants=("float32",)):
         shape = (4, description.tile, description.tile, description.normalisation.channels)
         windows = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     write_tflite(model, description, variants, windows, folder)
-    write_web(folder, description)
+    write_web(folder, description, check_web(description, variants))
     return folder
 
 

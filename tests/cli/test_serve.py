@@ -32,6 +32,8 @@ def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_p
         line = process.stdout.readline()
         assert line, (tmp_path / "log").read_text()
         said += line
+    assert said.startswith("Starting: TensorFlow, then the versions that are to be served.")
+    assert "unet: version 1 is being loaded and warmed up." in said
     address = re.search(r"Page:\s+(http://127\.0\.0\.1:\d+)/", said)[1]
     assert re.search(r"gRPC:\s+127\.0\.0\.1:\d+", said)
     body = {"signature_name": "encoded", "instances": [b64(png(picture()))]}

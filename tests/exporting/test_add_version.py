@@ -10,6 +10,7 @@ from unet_tf import InputError, Run, add_version, export, predict, verify
 from unet_tf.exporting import add_version as module
 from unet_tf.exporting.bundle import Bundle, unlike
 from unet_tf.exporting.parity import bundled_net
+from unet_tf.prediction.predict import model_hash
 from unet_tf.serving.models import Model
 
 
@@ -45,10 +46,13 @@ def contents(bundle):
 
 
 def test_a_version_is_added_and_verified_against_its_own_net(own, longer, cells):
-    before = contents(own)
+    before, about = contents(own), own / "bundle.json"
     report = add_version(longer, own)
     assert versions(own) == ["1", "2"]
-    assert {path: content for path, content in contents(own).items() if path in before} == before
+    assert json.loads(about.read_text()) == json.loads(before[about]) | {"highest_version": 2}
+    assert {path: content for path, content in contents(own).items() if path in before} | {
+        about: before[about]
+    } == before
     assert report["artefacts"]["saved_model/2"]["max_probability_difference"] <= 1e-5
     assert report == json.loads((own / "saved_model/2/assets.extra/report.json").read_text())
     found = verify(own, cells)
@@ -66,6 +70,24 @@ def test_a_version_is_added_and_verified_against_its_own_net(own, longer, cells)
     assert versions(own) == ["1", "2", "3"]
     shutil.rmtree(own / "saved_model/3")  # taken back
     assert Bundle(own).faults() == []
+    add_version(longer, own)
+    assert versions(own) == ["1", "2", "4"]  # 3 was another net, to whoever asked a server for it
+
+
+def test_no_number_is_given_twice_whatever_is_there(own):
+    assert Bundle(own).next_version() == 2
+    (own / "saved_model/7").mkdir()
+    assert Bundle(own).next_version() == 8
+    Bundle(own).remember(11)
+    for folder in (own / "saved_model").iterdir():
+        shutil.rmtree(folder)
+    assert Bundle(own).next_version() == 12
+
+
+def test_the_weights_of_each_version_are_known(own):
+    known = Bundle(own).weights(1)
+    assert known == model_hash(own / "saved_model/1")
+    assert Bundle(own).weights(2) is None
 
 
 @pytest.mark.parametrize("moment", ["SavedModel", "comparing with Keras", "timing", "the end"])

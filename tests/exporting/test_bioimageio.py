@@ -26,8 +26,8 @@ from unet_tf.exporting import bioimageio
 from unet_tf.exporting.bioimageio import BIOIMAGEIO, faults, write_bioimageio
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.exporting.credits import Author, Credits, credits_of
-from unet_tf.exporting.export import describe, model_of
 from unet_tf.exporting.parity import keras_net, noise
+from unet_tf.exporting.source import describe, model_of
 from unet_tf.exporting.zoo import legal_name, summary
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import Calibration
@@ -230,6 +230,7 @@ def test_words_have_at_most_512_characters():
         (["\udce9"], "MIT", "An author is"),
         (["Ada"], "", "--license MIT"),
         (["Ada"], "mit", "Near: MIT"),
+        (["Ada"], "CC-BY", "Near: CC-BY-4.0, CC-BY-3.0, "),
         (["Ada"], "GPL-3.0", "Near: GPL-3.0-only, GPL-3.0-or-later"),
         (["Ada"], "free to use", "received 'free to use'"),
     ],

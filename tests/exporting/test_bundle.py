@@ -17,6 +17,12 @@ def folder(bundle, tmp_path):
     return tmp_path
 
 
+def test_a_folder_within_a_bundle_is_refused_with_the_bundle(folder):
+    (folder / "saved_model").mkdir()
+    with pytest.raises(InputError, match=rf"saved_model is no bundle: .* Give {folder}, in which it lies\."):
+        Bundle(folder / "saved_model")
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"classes": NaN}', b"null"]
 )
@@ -28,7 +34,7 @@ def test_another_file_is_refused_by_name(folder, content, name, read):
 
 
 def test_a_field_of_another_type_is_refused_by_its_name(folder):
-    whole = json.loads((folder / "bundle.json").read_text())
+    whole = json.loads((folder / "bundle.json").read_text()) | {"highest_version": 3}
     for field in whole:
         for value in (None, 3.5, "text", [], {"a": 1}, [[1]], True, -1, 10**30):
             (folder / "bundle.json").write_text(json.dumps({**whole, field: value}))
@@ -37,7 +43,7 @@ def test_a_field_of_another_type_is_refused_by_its_name(folder):
             except InputError as error:
                 assert "bundle.json is damaged" in str(error)
         (folder / "bundle.json").write_text(json.dumps({name: whole[name] for name in whole if name != field}))
-        if field in ("channels_of_files", "calibration", "nets"):  # version 0.1 had none
+        if field in ("channels_of_files", "calibration", "nets", "learnt", "highest_version"):  # version 0.1 had none
             found = Bundle(folder).description
             assert (found.channels.plain, found.nets) == (True, 1)
             continue

@@ -17,7 +17,7 @@ from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
 from unet_tf.exporting.bundle import ONNX, TFLITE
 from unet_tf.exporting.card import model_card
-from unet_tf.exporting.export import describe
+from unet_tf.exporting.source import describe
 from unet_tf.model.calibration import Calibration
 from unet_tf.training.start import read_start
 from unet_tf.utils.signals import Stopped
@@ -74,7 +74,7 @@ def test_bundle_json_says_where_the_net_comes_from(run, bundle):
 
 def test_each_file_of_tflite_and_onnx_says_what_it_is(bundle):
     described = json.loads((bundle / "bundle.json").read_text())
-    del described["sha256"]
+    del described["sha256"], described["learnt"]
     for name in (*TFLITE.values(), *ONNX.values()):
         assert read_description(bundle / name).to_json() == described
 
@@ -105,6 +105,32 @@ def test_the_page_and_the_card_show_the_report(bundle):
     assert page.count("<img") >= 1
     assert "one tile of 136x136 px, of which the inner 96 px count" in card
     assert "hold no measurement" not in card
+
+
+def test_the_python_of_the_card_runs_as_it_stands(bundle, run, tmp_path, monkeypatch):
+    (tmp_path / "saved_model").symlink_to(bundle / "saved_model")
+    picture = np.random.default_rng(0).integers(0, 256, (50, 60), dtype=np.uint8)
+    (tmp_path / "image.png").write_bytes(png(picture))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec((bundle / "MODEL_CARD.md").read_text().split("```python\n")[1].split("```")[0], names)
+    expected = predict(run, picture, probabilities=True)
+    sure = np.abs(expected[..., 0] - expected[..., 1]) > 2e-5
+    np.testing.assert_array_equal(names["mask"].numpy()[0][sure], expected.argmax(-1)[sure])
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"dtype": "uint16"}, 'tf.io.decode_png(tf.io.read_file("image.png"), channels=1, dtype=tf.uint16)'),
+        ({"dtype": "float32"}, 'np.load("image.npy")  # (H, W, 1) float32, as the training images'),
+        ({"mean": (0.0,) * 4, "std": (1.0,) * 4}, 'np.load("image.npy")  # (H, W, 4) uint8, as the training images'),
+    ],
+)
+def test_the_card_reads_what_the_net_takes(bundle, report, changes, line):
+    about = read_description(bundle / TFLITE["float32"])
+    known = replace(about, normalisation=replace(about.normalisation, **changes))
+    assert f"\nimage = {line}\n" in model_card("a", known, report)
 
 
 def test_the_card_says_which_pixels_hold_no_measurement(bundle, report):

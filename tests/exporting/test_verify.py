@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import pytest
 from unet_tf import verify
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity
-from unet_tf.exporting.bundle import NETS, hashes
+from unet_tf.exporting.bundle import NETS, Bundle, hashes
 from unet_tf.utils.signals import Stopped
 
 
@@ -24,6 +25,35 @@ def test_what_was_exported_passes(bundle, cells):
     alone = verify(bundle, cells / "val" / "images")
     assert alone.report["pictures"] == "2 pictures"
     assert "mean_iou" not in alone.report["keras"]
+
+
+def test_pictures_that_the_net_learnt_from_are_counted(bundle, cells, copy):
+    assert verify(bundle, cells / "train").report["pictures"] == (
+        "4 labelled pictures; the net learnt from 4 of them, on which its scores flatter it"
+    )
+    one = sorted((cells / "train" / "images").iterdir())[0]
+    assert verify(bundle, one).report["pictures"] == (
+        "1 picture; the net learnt from 1 of them, on which its scores flatter it"
+    )
+    assert verify(bundle).report["pictures"] == "noise"
+    about = json.loads((copy / "bundle.json").read_text())
+    assert len(about.pop("learnt")) == 4
+    (copy / "bundle.json").write_text(json.dumps(about))  # as of version 0.1
+    words = "; which of them the net learnt from, this bundle does not say"
+    assert verify(copy, cells / "val").report["pictures"] == "2 labelled pictures" + words
+
+
+def test_each_difference_stands_beside_what_is_allowed(bundle, cells, call):
+    found = verify(bundle, cells / "val")
+    room = max(1.0, 1 / Bundle(bundle).description.calibration.temperature)
+    assert found.allowed["saved_model/1"] == f"±{1e-5 * room:.1e}, IoU -0.1"
+    assert found.allowed["model_float32.tflite"] == f"±{1e-4 * room:.1e}, IoU -0.1"
+    assert found.allowed["model_uint8.tflite"] == "IoU -0.1"
+    assert verify(bundle).allowed["model_uint8.tflite"] == "anything"
+    code, out, _ = call("verify", bundle)
+    assert code == 0
+    assert next(line for line in out.splitlines() if "same labels" in line).split()[-1] == "allowed"
+    assert next(line for line in out.splitlines() if "saved_model/1" in line).split()[-1] == f"±{1e-5 * room:.1e}"
 
 
 def test_tampered_missing_and_foreign_files_are_named(copy):

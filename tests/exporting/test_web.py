@@ -22,7 +22,7 @@ from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.exporting.web import check_web, first_visit
-from unet_tf.exporting.web_runtime import PACKAGES, PLACE, fetched
+from unet_tf.exporting.web_runtime import PLACE, fetch_runtime
 from unet_tf.prediction.predictor import Predictor
 
 browsing = pytest.importorskip("browsing", reason="playwright and axe are not installed: pip install 'unet-tf[test]'")
@@ -34,11 +34,10 @@ FOREGROUND = (230, 159, 0)
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     """Three bundles with their pages, in folders of a host."""
-    for package in PACKAGES:
-        try:
-            fetched(package)
-        except InputError as error:
-            pytest.skip(f"LiteRT.js is not to be had: {error}")
+    try:
+        fetch_runtime()
+    except InputError as error:
+        pytest.skip(f"LiteRT.js is not to be had: {error}")
     folder = tmp_path_factory.mktemp("web")
     of_run(folder / "run", RUN)
     of_new_net(folder / "colour")
@@ -53,25 +52,9 @@ def address(bundles):
 
 
 @pytest.fixture
-def opened(browser, address):
-    """A function that opens a page; whatever it logs as an error or asks others for fails the test."""
-    contexts, said = [], []
-
-    def open_page(name="run", query="", at=address, **options):
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        context.on("request", lambda one: None if one.url.startswith((at, "blob:", "data:")) else said.append(one.url))
-        page.goto(f"{at}/{name}/web/{query}")
-        page.said = said
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
+def opened(open_page, address):
+    """A function that opens the page of a bundle."""
+    return lambda name="run", query="", at=address, **options: open_page(f"{at}/{name}/web/{query}", **options)
 
 
 def ready(page):

@@ -10,7 +10,7 @@ import pytest
 
 from unet_tf.errors import InputError
 from unet_tf.exporting import web_runtime
-from unet_tf.exporting.web_runtime import PACKAGES, PLACE, Package, cache, fetched, write_runtime
+from unet_tf.exporting.web_runtime import PACKAGES, PLACE, Package, cache, fetch_runtime, fetched, write_runtime
 
 
 def archive(**content):
@@ -62,7 +62,7 @@ def test_archives_are_fetched_by_npm_once(packages, tmp_path):
         (tmp_path / package.archive).write_bytes(content)
     npm(tmp_path, f'echo "$@" >> {tmp_path}/asked\n/bin/cp {tmp_path}/*.tgz "$5"')
     for folder in ("first", "second"):
-        write_runtime(tmp_path / folder)
+        write_runtime(tmp_path / folder, fetch_runtime())
     asked = (tmp_path / "asked").read_text().splitlines()
     assert [line.split()[:3] for line in asked] == [
         ["pack", "@litertjs/core@2.5.3", "--silent"],
@@ -75,7 +75,7 @@ def test_scripts_name_the_files_beside_them_and_nothing_else_is_changed(packages
     for package, content in zip(packages, (CORE, UTILS), strict=True):
         (tmp_path / package.archive).write_bytes(content)
     monkeypatch.setenv(PLACE, str(tmp_path))
-    write_runtime(tmp_path / "out")
+    write_runtime(tmp_path / "out", fetch_runtime())
     script = (tmp_path / "out" / "litert.js").read_text()
     assert script.splitlines() == [
         "// Changed by unet_tf: the import of @litertjs/wasm-utils names its file, and no source map is named.",

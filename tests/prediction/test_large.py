@@ -16,7 +16,7 @@ import tomli_w
 
 from unet_tf import predict, predict_large
 from unet_tf.errors import InputError
-from unet_tf.prediction.large import Job, Opened, predict_chunks
+from unet_tf.prediction.chunks import Job, Opened, predict_chunks
 
 zarr = pytest.importorskip("zarr")
 SIDE, CHUNK = 4096, 512

@@ -15,8 +15,11 @@ from unet_tf.data.pictures import write_picture
 from unet_tf.edge.net import EdgeNet
 from unet_tf.edge.onnx_net import OnnxNet
 from unet_tf.model.calibration import Calibration
+from unet_tf.prediction.engines import resolve
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
+ENGINES = {"bundle": "tensorflow", "tflite": "LiteRT: model_uint8.tflite", "tf": "TensorFlow: saved_model/1"}
+"""What the record of a prediction says computed."""
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +137,9 @@ def test_what_a_graph_does_not_know_is_said(small, image, tmp_path):
     with pytest.raises(InputError, match="not among the outputs of an exported graph"):
         found.features(image)
     assert found.with_entropy(image).shape == (150, 97, 3)
-    assert found.network.by("tensorflow") is found.network
+    for engine in ("tensorflow", "auto", "LiteRT: model_float32.tflite"):
+        assert found.by(engine) is found
+        assert resolve(engine, found.network) == "LiteRT: model_float32.tflite"
     with pytest.raises(InputError, match="by the runtime that it was made for, and not by openvino"):
         found.network.by("openvino")
     with pytest.raises(InputError, match="holds float64 pixels"):
@@ -153,6 +158,7 @@ def test_what_holds_no_net_is_refused_with_what_does(tmp_path, small):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no net")
     (tmp_path / "a.tflite").write_bytes(b"\0" * 100)
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
     (tmp_path / "b.keras").write_bytes(b"PK\x03\x04 not a zip")
     (tmp_path / "c.tflite").write_bytes(b"")
     shutil.copytree(small / "saved_model" / "1", tmp_path / "1")
@@ -170,10 +176,20 @@ def test_what_holds_no_net_is_refused_with_what_does(tmp_path, small):
         "c.tflite": "damaged",
         "1": "does not say what its net is: bundle.json must lie in the folder of its bundle",
         "broken/saved_model/1": "is damaged, or no SavedModel of unet-tf export",
-        "broken/saved_model": "is no run: it has no config.toml",
+        "broken/saved_model": r"holds versions of a SavedModel, 1: one is .*/saved_model/1\. Give .*broken, in which",
+        "broken/bundle.json": r"is no file of a net: .* Give .*broken, in which it lies, or a file of a net in it\.",
+        "broken/saved_model/1/saved_model.pb": r"is no file of a net: .* Give .*broken, in which it lies",
+        "broken/saved_model/1/variables": r"is no run: it has no config\.toml.* Give .*broken, in which it lies",
+        "a.zip": "is an archive, as of a package of the BioImage Model Zoo: Fiji and bioimageio.core run that. Give",
     }.items():
         with pytest.raises(InputError, match=words):
             load(tmp_path / name)
+    for name in ("empty", "notes.txt", "broken/saved_model", "broken/bundle.json", "a.zip"):  # as `predict` says it
+        with pytest.raises(InputError) as loaded:
+            load(tmp_path / name)
+        with pytest.raises(InputError) as predicted:
+            unet_tf.predict_files(tmp_path / name, tmp_path, tmp_path / "out")
+        assert str(predicted.value) == str(loaded.value)
 
 
 def test_files_are_predicted_by_each_file_of_a_bundle(small, tmp_path, image):
@@ -187,6 +203,8 @@ def test_files_are_predicted_by_each_file_of_a_bundle(small, tmp_path, image):
         np.testing.assert_array_equal(unet_tf.predict(net, image), found.predict(image))
         again = unet_tf.predict_files(net, tmp_path / "in", out, probabilities=True, instances=True, tta="rotations")
         assert again.skipped == 1
+        stored = json.loads((out / "predict.json").read_text())
+        assert (stored["engine"], stored["temperature"], stored["threshold"]) == (ENGINES[name], 1.5, 0.3)
     with pytest.raises(InputError, match="does not say how pixels are normalised"):
         unet_tf.predict_files(small / "model.keras", tmp_path / "in", tmp_path / "keras")
 
@@ -198,6 +216,8 @@ def test_an_array_is_predicted_by_a_bundle_and_by_a_saved_model(small, image, tm
         found = zarr.open_array(str(tmp_path / f"{name}.zarr" / "0"), mode="r")[...]
         sure = abs(load(small).probabilities(image)[..., 1] - 0.3) > 1e-5
         np.testing.assert_array_equal(found[sure], load(small).predict(image)[sure])
+        stored = zarr.open_array(str(tmp_path / f"{name}.zarr" / "0"), mode="r").attrs["unet_tf"]
+        assert stored["engine"] == ENGINES[name]
 
 
 def test_a_bundle_and_its_files_are_judged_alike(small, cells):

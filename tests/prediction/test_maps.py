@@ -9,7 +9,7 @@ import pytest
 from unet_tf import Normalisation, Predictor, predict, predict_map, unet
 from unet_tf.data.maps import MapArray
 from unet_tf.errors import InputError
-from unet_tf.prediction import large, maps
+from unet_tf.prediction import chunks, maps, source
 from unet_tf.prediction.maps import map_nodata, map_settings
 from unet_tf.utils.signals import Stopped, tell
 
@@ -103,7 +103,8 @@ def test_three_bands_are_three_channels(tmp_path, monkeypatch, options):
     keras.utils.set_random_seed(2)
     net = unet((None, None, 3), base_filters=2, depth=1)
     predictor = Predictor(net, Normalisation((90.0, 120.0, 140.0), (40.0, 50.0, 60.0), "uint8"))
-    monkeypatch.setattr(large, "predictor_for", lambda net, model: predictor)
+    for module in (source, chunks):
+        monkeypatch.setattr(module, "predictor_for", lambda net, model: predictor)
     image = np.stack([scene(), scene()[::-1], scene()[:, ::-1]])
     shape = {"count": 3, "height": 300, "width": 350, "dtype": "uint8", "compress": "lzw"}
     with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **PLACE | shape | options) as target:

@@ -18,6 +18,7 @@ from unet_tf.annotations.suffixes import DRAWN
 from unet_tf.data.pictures import SUFFIXES, read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction import outputs
+from unet_tf.prediction.calls import Wanted
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.utils.signals import Stopped
 
@@ -211,6 +212,6 @@ def test_pages_of_a_stack_of_objects_have_one_type_though_one_has_more_ids_than_
 
 
 def test_import_knows_every_picture_that_is_written():
-    names = outputs.Wanted(probabilities=True, overlay=True, instances=True).names(Path("a.tiff"))
+    names = Wanted(probabilities=True, overlay=True, instances=True).names(Path("a.tiff"))
     drawn = {f"a{kind}" for kinds in DRAWN.values() for kind in kinds}
     assert {name for name in names if name.endswith(SUFFIXES)} == drawn | {"a.png", "a.tif"}

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from served_nets import picture, same_labels, start
 
 from unet_tf import InputError, predict, predict_files, read_image, read_mask
 from unet_tf.data.pictures import write_picture, write_stack
+from unet_tf.prediction.predict import model_hash
 from unet_tf.serving import Client
 from unet_tf.serving.backoff import Backoff
 from unet_tf.serving.files import predict_served
@@ -90,12 +92,34 @@ def test_what_is_done_is_not_done_again(own, nets, scans, tmp_path):
 def test_another_version_model_or_server_is_refused(own, nets, scans, tmp_path):
     out = tmp_path / "out"
     predict_served(own, scans / "0.png", out)
-    assert f"{own.url} grey version 2" in (out / "predict.json").read_text()
+    assert record(out) == (f"{own.url} grey version 2", "unknown", None, None)  # of which the bundle says nothing
     with (
         Client(own.url, "grey", label="stable", bundle=nets.bundles["grey"]) as other,
         pytest.raises(InputError, match="version 2 there, .* version 1 here"),
     ):
         predict_served(other, scans, out)
+
+
+def record(out):
+    """What computed, which net it was, its temperature and threshold, as the folder says it."""
+    stored = json.loads((out / "predict.json").read_text())
+    return tuple(stored[name] for name in ("engine", "model", "temperature", "threshold"))
+
+
+def test_the_folder_says_which_net_computed_and_refuses_another_one_of_its_number(nets, scans, tmp_path, caplog):
+    given = {"label": "stable", "retries": 0}
+    bundle = shutil.copytree(nets.bundles["grey"], tmp_path / "bundle")
+    with Client(nets.http, "grey", bundle=bundle, **given) as own:
+        predict_served(own, scans / "0.png", tmp_path / "out")
+    there = model_hash(bundle / "saved_model/1")
+    assert record(tmp_path / "out") == (f"{nets.http} grey version 1", there, 1.0, 0.5)
+    about = bundle / "bundle.json"
+    about.write_text(about.read_text().replace(there, "0" * 64))  # as of another export, to the same place
+    with (
+        Client(nets.http, "grey", bundle=bundle, **given) as own,
+        pytest.raises(InputError, match=f"model {there} there, {'0' * 64} here"),
+    ):
+        predict_served(own, scans, tmp_path / "out")
 
 
 def test_a_picture_that_fails_is_named_and_the_others_are_done(own, scans, tmp_path):
@@ -279,5 +303,7 @@ def test_it_stops_at_a_signal_and_loads_no_tensorflow(nets, scans, tmp_path):
     )
     assert done.returncode == 130, done.stderr
     assert done.stdout.splitlines()[-2:] == ["Stopped. The same command does what is left.", "[]"]
-    assert json.loads((tmp_path / "out/predict.json").read_text())["model"].endswith("grey version 2")
+    stored = json.loads((tmp_path / "out/predict.json").read_text())
+    assert stored["engine"].endswith("grey version 2")
+    assert (stored["model"], stored["temperature"], stored["threshold"]) == ("unknown", None, None)
     assert (tmp_path / "out/0.png").is_file()

@@ -1,5 +1,6 @@
 """TF Serving's gRPC interface, by the stubs of `tensorflow-serving-api`."""
 
+import json
 from contextlib import contextmanager
 
 import grpc
@@ -86,6 +87,16 @@ def test_several_inputs_and_the_outputs_that_are_asked_for(prediction):
     assert (found[0], found[1].tolist()) == ("half", [1.5])
     with refused(INVALID, "output tensor alias not found in signature: third"):
         predict(prediction, inputs, "maths", outputs=["third"])
+
+
+def test_the_log_says_which_version_answered(prediction, served):
+    before = len(served.log.read_text())
+    for choice in ({}, {"label": "stable"}):
+        predict(prediction, {"image": np.zeros((1, 8, 8, 1), np.uint8)}, **choice)
+    with refused(NOT_FOUND, "Versions served: 1, 2; on disk: 1, 2."):
+        predict(prediction, {"image": np.zeros((1, 8, 8, 1), np.uint8)}, version=9)
+    lines = [json.loads(line[line.index("{") :]) for line in served.log.read_text()[before:].splitlines()]
+    assert [(one["protocol"], one.get("version")) for one in lines] == [("grpc", 2), ("grpc", 1), ("grpc", None)]
 
 
 def test_metadata_is_that_of_the_saved_model(prediction, served):

@@ -70,7 +70,11 @@ def test_a_new_version_is_taken_up_without_a_dropped_request(copy, tmp_path, mas
     assert {number for number, _ in found} == {1, 2}
     assert all((mask == masks[number]).all() for number, mask in found)
     assert states(model) == {2: ("AVAILABLE", "OK"), 1: ("END", "OK")}
-    with pytest.raises(ServingError, match=r"Servable not found for request: Specific\(unet, 1\)"):
+    words = (
+        r"Servable not found for request: Specific\(unet, 1\)\. Versions served: 2; on disk: 1, 2\. One that is not "
+        r"the newest is served where it has a label: unet-tf serve --label old=1\."
+    )
+    with pytest.raises(ServingError, match=words):
         model.find(1)
 
 
@@ -93,6 +97,7 @@ def test_a_version_that_is_half_there_is_taken_up_when_it_is_whole(copy, tmp_pat
     assert model.find()[0] == 2
     said = [one.getMessage() for one in caplog.records]
     assert sum("version 2 is refused, version 1 serves on" in one for one in said) >= 3
+    assert said[0] == "unet: version 2 is being loaded and warmed up."
     assert "unet: version 2 is served, with encoded, probabilities, serving_default." in said
 
 
@@ -174,7 +179,10 @@ def test_names_that_are_no_numbers_are_no_versions(tmp_path):
 
 
 def test_a_model_that_is_not_there_is_said():
-    for call, words in ((Models([]).get, "Latest"), (Models([]).statuses, "Could not find any versions of model")):
+    for call, words in (
+        (Models([]).get, r"Latest\(other\)\. Models served: none\."),
+        (Models([]).statuses, "any versions of"),
+    ):
         with pytest.raises(ServingError, match=words) as caught:
             call("other")
         assert caught.value.code == "NOT_FOUND"

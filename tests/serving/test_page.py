@@ -1,5 +1,6 @@
 """The page in a headless Chromium: what it shows is what `unet-tf predict` writes."""
 
+import functools
 import json
 import re
 
@@ -39,27 +40,9 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(browser, address):
-    """A function that opens the page; whatever it logs or asks others for fails the test."""
-    contexts, said = [], []
-
-    def open_page(**options):
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on(
-            "request", lambda one: None if one.url.startswith((address, "blob:", "data:")) else said.append(one.url)
-        )
-        page.goto(address)
-        page.said = said
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
+def opened(open_page, address):
+    """A function that opens the page of the server."""
+    return functools.partial(open_page, address)
 
 
 def segmented(page, name):

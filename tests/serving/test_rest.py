@@ -119,17 +119,19 @@ def test_metadata_is_the_json_of_its_message_and_of_the_saved_model(http, served
 
 
 NOT_FOUND = "Servable not found for request: "
+MODELS, VERSIONS = ". Models served: maths, unet.", ". Versions served: 1, 2; on disk: 1, 2."
+LABELS = ". Labels: canary, stable."
 
 
 @pytest.mark.parametrize(
     "method, path, status, words",
     [
-        ("POST", "/v1/models/half:predict", 404, NOT_FOUND + "Latest(half)"),
-        ("POST", "/v1/models/unet/versions/9:predict", 404, NOT_FOUND + "Specific(unet, 9)"),
-        ("POST", "/v1/models/unet/labels/old:predict", 400, "Unrecognized servable version label: old"),
-        ("GET", "/v1/models/half", 404, "Could not find any versions of model half"),
-        ("GET", "/v1/models/unet/versions/9", 404, "Could not find version 9 of model unet"),
-        ("GET", "/v1/models/half/metadata", 404, NOT_FOUND + "Latest(half)"),
+        ("POST", "/v1/models/half:predict", 404, NOT_FOUND + "Latest(half)" + MODELS),
+        ("POST", "/v1/models/unet/versions/9:predict", 404, NOT_FOUND + "Specific(unet, 9)" + VERSIONS),
+        ("POST", "/v1/models/unet/labels/old:predict", 400, "Unrecognized servable version label: old" + LABELS),
+        ("GET", "/v1/models/half", 404, "Could not find any versions of model half" + MODELS),
+        ("GET", "/v1/models/unet/versions/9", 404, "Could not find version 9 of model unet" + VERSIONS),
+        ("GET", "/v1/models/half/metadata", 404, NOT_FOUND + "Latest(half)" + MODELS),
         ("GET", "/v1/models/unet:predict", 400, "Malformed request: GET /v1/models/unet:predict"),
         ("POST", "/v1/models/unet:classify", 400, "Malformed request: POST /v1/models/unet:classify"),
         ("GET", "/v1/models/unet/versions/one", 400, "The version must be a number; received 'one'."),

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from unet_tf.cli import export_options as option
 from unet_tf.cli.app import app
 from unet_tf.cli.console import console, errors, literal, print_table, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.errors import InputError
-from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, STATIC_TILE, TFLITE
+from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, TFLITE
 from unet_tf.utils.stderr import quiet_tensorflow
 
 RunOrBundle = Annotated[
@@ -34,64 +35,20 @@ RunOrBundle = Annotated[
 )
 def export(
     run: RunOrBundle,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The bundle, a new folder; with --add-version one that stands.", show_default="RUN, if it is a bundle"
-        ),
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            help="Side of the TFLite files' input, pixels.", show_default=f"by the pictures, at most {STATIC_TILE}"
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="The data of the run, if it was moved.", show_default="where it was")
-    ] = None,
-    variants: Annotated[str, typer.Option(help="TFLite files to make; '' for none.")] = ",".join(TFLITE),
-    bfloat16: Annotated[bool, typer.Option(help="A second SavedModel, in bfloat16.")] = False,
-    onnx: Annotated[bool, typer.Option("--onnx", help="ONNX files too: of any size, and of the static tile.")] = False,
-    web: Annotated[
-        bool,
-        typer.Option("--web", help="A page too, BUNDLE/web, that runs the net in browsers; npm fetches LiteRT.js."),
-    ] = False,
-    bioimageio: Annotated[
-        bool,
-        typer.Option(
-            "--bioimageio",
-            help="A package of the BioImage Model Zoo too, bioimageio.zip, for Fiji and bioimageio.core. It shows a "
-            "part of a validation picture. Needs --author and --license.",
-        ),
-    ] = False,
-    author: Annotated[
-        list[str] | None,
-        typer.Option(help="Who made the net, 'Name' or 'Name, Affiliation'; once for each.", show_default="none"),
-    ] = None,
-    license: Annotated[str, typer.Option(help="Its licence, an SPDX identifier such as MIT or CC-BY-4.0.")] = "",
-    max_iou_drop: Annotated[
-        float, typer.Option(help="Largest loss of mean IoU against Keras; more, and nothing is exported.")
-    ] = MAX_IOU_DROP,
-    add_version: Annotated[
-        bool,
-        typer.Option(
-            "--add-version",
-            help="Add the SavedModel of this run to a bundle that stands, as its next version, saved_model/2: servers "
-            "take it up at once, and whole. The run must have the classes, channels, pixel type and kind of masks of "
-            "the bundle. TFLite files, model.keras, card and report stay those of version 1.",
-        ),
-    ] = False,
-    hub: Annotated[
-        str | None,
-        typer.Option(
-            help="USER/NAME: publish the bundle there on the Hugging Face Hub, in one commit. RUN may be a bundle that "
-            "stands. unet_tf.load('hf://USER/NAME') opens it.",
-            show_default="not published",
-        ),
-    ] = None,
-    private: Annotated[bool, typer.Option("--private", help="With --hub: a new repository that others do not see.")] = (
-        False
-    ),
+    out: option.Out = None,
+    tile: option.Tile = None,
+    data: option.Data = None,
+    variants: option.Variants = ",".join(TFLITE),
+    bfloat16: option.Bfloat16 = False,
+    onnx: option.Onnx = False,
+    web: option.Web = False,
+    bioimageio: option.Bioimageio = False,
+    author: option.Author = None,
+    license: option.License = "",
+    max_iou_drop: option.MaxIouDrop = MAX_IOU_DROP,
+    add_version: option.AddVersion = False,
+    hub: option.Hub = None,
+    private: option.Private = False,
 ) -> None:
     """Write a bundle: a SavedModel for TF Serving and TFLite files for the edge, each held against Keras.
 
@@ -117,18 +74,7 @@ def export(
     if out is None:
         raise InputError("A bundle has to be written somewhere: give --out DIR, a new folder.")
     if add_version:
-        if said:
-            raise InputError(
-                "--add-version writes a SavedModel alone, by the rules of the bundle: leave out "
-                f"{', '.join(said)}, or export to another --out."
-            )
-        with working() as bars:
-            report = unet_tf.add_version(run, out, data=data, on_step=bars.step, on_image=bars.counter("pictures"))
-        print_table(bundle_rows(report))
-        name = next(iter(report["artefacts"]))
-        console.print(
-            f"On {report['pictures']}. Added: {literal(str(out / name))}; to take it back, remove that folder."
-        )
+        _add_version(run, out, data, said)
         return
     names = [name.strip() for name in variants.split(",") if name.strip()]
     with show_log(), working() as bars:
@@ -149,6 +95,23 @@ def export(
             _publish(out, hub, private)
         except InputError as error:
             raise InputError(f"{error} The bundle stands: unet-tf export {out} --hub {hub} publishes it.") from error
+
+
+def _add_version(run: Path, bundle: Path, data: Path | None, said: list[str]) -> None:
+    """Add a version to a bundle that stands, and say how it compares to Keras."""
+    import unet_tf
+    from unet_tf.evaluation.bundle_tables import bundle_rows
+
+    if said:
+        raise InputError(
+            "--add-version writes a SavedModel alone, by the rules of the bundle: leave out "
+            f"{', '.join(said)}, or export to another --out."
+        )
+    with working() as bars:
+        report = unet_tf.add_version(run, bundle, data=data, on_step=bars.step, on_image=bars.counter("pictures"))
+    print_table(bundle_rows(report))
+    added = literal(str(bundle / next(iter(report["artefacts"]))))
+    console.print(f"On {report['pictures']}. Added: {added}; to take it back, remove that folder.")
 
 
 def _may_publish(hub: str, run: Path, out: Path | None, add_version: bool, others: bool) -> None:
@@ -201,8 +164,9 @@ def verify(
         found = unet_tf.verify(bundle, data, on_image=bars.counter("pictures"), **settings)
     if found.report is not None:
         for report in (found.report, *found.versions.values()):
-            print_table(bundle_rows(report))
-        console.print(f"On {found.report['pictures']}.")
+            limits = ["allowed", "", *(found.allowed[name] for name in report["artefacts"])]
+            print_table([(*row, limit) for row, limit in zip(bundle_rows(report), limits, strict=True)])
+            console.print(f"On {report['pictures']}.")
     for fault in found.faults:
         errors.print(f"[bold red]Fault:[/] {literal(fault)}")
     if found.faults:

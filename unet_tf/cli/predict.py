@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unet_tf.cli import predict_options as option
 from unet_tf.cli.app import AGAIN, RunFolder, Threshold, app
 from unet_tf.cli.console import (
     console,
@@ -20,9 +21,6 @@ from unet_tf.cli.console import (
 from unet_tf.errors import InputError
 from unet_tf.utils.stderr import quiet_tensorflow
 
-SERVER = "A net that is served"
-"""Of the help: what is said beside --server."""
-
 
 @app.command(
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
@@ -35,129 +33,37 @@ SERVER = "A net that is served"
     "unet-tf predict --server http://gpu:8501 scans/ --out masks/ --bundle bundles/cells  (a net that is served)"
 )
 def predict(
-    run: Annotated[
-        str,
-        typer.Argument(
-            help="Folder that train or crossval filled; a bundle, or a file of one; hf://USER/NAME. With --server the "
-            "first INPUT.",
-            metavar="RUN",
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack. Or NAME.zarr "
-            "for one array or mapped TIFF of any size, chunk by chunk. Or NAME.tif for one GeoTIFF of any size: a map "
-            "of class ids in its coordinate system, 255 where it has no measurement."
-        ),
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Picture files, folders of them, patterns; or a zarr array.", metavar="INPUT...", show_default=False
-        ),
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            help="What tiles may take on this machine, such as 2GB.", show_default="a quarter of what is free"
-        ),
-    ] = None,
-    tta: Annotated[str, typer.Option(help="Average over turned tiles: none, rotations (4) or all (8).")] = "none",
-    format: Annotated[
-        str, typer.Option(help="Of the masks of single pictures: png or tif, which keeps the place of a GeoTIFF.")
-    ] = "png",
-    probabilities: Annotated[
-        bool, typer.Option(help="Write NAME.npy too: (H, W, classes) float32, one more axis for a stack.")
-    ] = False,
-    overlay: Annotated[bool, typer.Option(help="Write NAME_overlay.png too, the mask laid over the picture.")] = False,
-    instances: Annotated[
-        bool,
-        typer.Option(
-            help="Write NAME_instances.tif, or .zarr beside NAME.zarr: an id for each object; and NAME_objects.csv."
-        ),
-    ] = False,
-    min_area: Annotated[int, typer.Option(help="Pixels of the smallest object that counts.")] = 1,
-    polygons: Annotated[
-        str,
-        typer.Option(
-            help="Write the outlines of the objects: geojson (annotations of QuPath), detections (of QuPath), coco, "
-            "labelme, imagej; of a GeoTIFF gpkg (in its coordinates), wgs84 (GeoJSON in degrees); several, parted by "
-            "commas.",
-            show_default="none",
-        ),
-    ] = "",
-    simplify: Annotated[
-        float, typer.Option(help="Leave out points of outlines that lie so many pixels or less from what is left.")
-    ] = 0,
-    subpixel: Annotated[
-        bool, typer.Option(help="Let outlines run between the pixels, where the probabilities are equal.")
-    ] = False,
-    uncertainty: Annotated[
-        bool,
-        typer.Option(
-            help="Write NAME_uncertainty.tif too, how unsure the net is of each pixel, 0 to 1; with --tta, or of a "
-            "cross-validation, NAME_spread.tif: how much of it is that the turned tiles, or the nets, disagree."
-        ),
-    ] = False,
+    run: option.Run,
+    out: option.Out,
+    inputs: option.Inputs = None,
+    memory: option.Memory = None,
+    tta: option.Tta = "none",
+    format: option.Format = "png",
+    probabilities: option.Probabilities = False,
+    overlay: option.Overlay = False,
+    instances: option.Instances = False,
+    min_area: option.MinArea = 1,
+    polygons: option.Polygons = "",
+    simplify: option.Simplify = 0,
+    subpixel: option.Subpixel = False,
+    uncertainty: option.Uncertainty = False,
     threshold: Threshold = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="What computes: tensorflow, openvino, onnxruntime (extras of these names), or auto, what was measured "
-            "fastest on such a processor, of what is installed."
-        ),
-    ] = "tensorflow",
-    overwrite: Annotated[bool, typer.Option(help="Do again what is done.")] = False,
-    shard: Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler whose workers do it, or local:N for N processes.")
-    ] = None,
-    axes: Annotated[
-        str | None, typer.Option(help="Of the zarr array or mapped TIFF, such as tzyx.", show_default="its own")
-    ] = None,
-    chunk: Annotated[
-        int | None, typer.Option(help="Largest side of a chunk of NAME.zarr or of a map, pixels.", show_default="2048")
-    ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            help="Ask a server, TF Serving or unet-tf serve: http://HOST:8501 or grpc://HOST:8500, https:// or "
-            "grpcs:// with TLS; or one that speaks V2 alone: v2+http://HOST:8080. RUN is not given then.",
-            show_default="none: this machine",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    model: Annotated[str, typer.Option(help="Its name there.", rich_help_panel=SERVER)] = "unet",
-    model_version: Annotated[
-        int | None, typer.Option(help="Its version.", show_default="the newest", rich_help_panel=SERVER)
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Label of a version, such as stable.", rich_help_panel=SERVER)
-    ] = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            help="The bundle that is served, to draw masks as it learnt them and to cut large pictures with less "
-            "overlap.",
-            show_default="none: class ids with a colour table",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    in_flight: Annotated[int, typer.Option(help="Pictures at once.", rich_help_panel=SERVER)] = 4,
-    timeout: Annotated[float, typer.Option(help="Seconds for an answer.", rich_help_panel=SERVER)] = 120,
-    retries: Annotated[
-        int,
-        typer.Option(
-            help="How often a request is sent again, later and later, where the server is away or busy.",
-            rich_help_panel=SERVER,
-        ),
-    ] = 8,
-    max_pixels: Annotated[int, typer.Option(help="Of a request; larger pictures are cut.", rich_help_panel=SERVER)] = 1
-    << 24,
-    ca: Annotated[
-        Path | None, typer.Option(help="File of certificates to trust with TLS.", rich_help_panel=SERVER)
-    ] = None,
+    engine: option.Engine = "tensorflow",
+    overwrite: option.Overwrite = False,
+    shard: option.Shard = None,
+    scheduler: option.Scheduler = None,
+    axes: option.Axes = None,
+    chunk: option.Chunk = None,
+    server: option.Server = None,
+    model: option.Model = "unet",
+    model_version: option.ModelVersion = None,
+    label: option.Label = None,
+    bundle: option.Bundle = None,
+    in_flight: option.InFlight = 4,
+    timeout: option.Timeout = 120,
+    retries: option.Retries = 8,
+    max_pixels: option.MaxPixels = 1 << 24,
+    ca: option.Ca = None,
 ) -> None:
     """Write a mask for each picture, or for an array or map of any size. What is done is not done again."""
     extras: dict[str, Any] = {
@@ -223,7 +129,7 @@ def _predict_large(
     """Predict one array or map of any size, and what is wanted of its objects."""
     import unet_tf
     from unet_tf.data.pictures import TIFF
-    from unet_tf.prediction.large import stored_nodata
+    from unet_tf.prediction.arrays import stored_nodata
     from unet_tf.prediction.large_objects import number_objects
     from unet_tf.prediction.large_polygons import outline_objects
     from unet_tf.prediction.maps import map_nodata

@@ -51,6 +51,7 @@ def serve(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in C++ is raised, and said in our words
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     quiet_tensorflow()
+    console.print("Starting: TensorFlow, then the versions that are to be served. It answers once all are warmed up.")
     try:
         from unet_tf.serving.limits import Limits
         from unet_tf.serving.server import is_local

@@ -17,6 +17,8 @@ from unet_tf.utils.files import tuples
 
 BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
 """Files of a bundle: the net of Keras, and what the bundle says of it."""
+SAVED_WEIGHTS = "variables/variables.data-00000-of-00001"
+"""File of a SavedModel by whose SHA-256 a net is known."""
 MOST_DEPTH, MOST_TILE = 16, 1 << 16
 """Larger ones are no net's: a file that says so is damaged."""
 

@@ -66,6 +66,8 @@ class EdgeNet(TiledNet):
         >>> net.label(unet_tf.read_image("image.png"))  # doctest: +SKIP
     """
 
+    library = "LiteRT"
+
     def __init__(self, path: str | Path, threads: int = 2, runtime: str = "auto", accelerator: str = "cpu") -> None:
         path = Path(path)
         check_runtime(threads, runtime, accelerator)

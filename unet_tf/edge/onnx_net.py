@@ -35,6 +35,8 @@ class OnnxNet(TiledNet):
         >>> net.label(unet_tf.read_image("image.png"))  # doctest: +SKIP
     """
 
+    library = "ONNX Runtime"
+
     def __init__(self, path: str | Path, threads: int = 2) -> None:
         needs_onnxruntime()
         import onnxruntime

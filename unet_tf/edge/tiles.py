@@ -23,12 +23,14 @@ class TiledNet(ABC):
     Attributes:
         description: what the file says of itself.
         where: what computes, in words.
+        library: that computes.
         static: whether a tile of its own size is all that it takes.
         scales: what one step of an output that is quantised is worth, and which step is zero; by the output's name.
     """
 
     description: Description
     where: str
+    library: str
     static: bool = True
     scales: Mapping[str, tuple[float, int]] = MappingProxyType({})
 

@@ -18,7 +18,7 @@ from unet_tf.model.calibration import check_threshold
 from unet_tf.prediction.folds import Folds, holds_folds
 from unet_tf.prediction.load import FILES, GRAPH, about_file
 from unet_tf.prediction.predict import located
-from unet_tf.prediction.predictor import read_bundle
+from unet_tf.prediction.reading import read_bundle
 from unet_tf.run import Run
 from unet_tf.utils.hub import Address
 

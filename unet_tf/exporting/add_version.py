@@ -23,17 +23,11 @@ from unet_tf.exporting.bundle import (
     hashes,
     unlike,
 )
-from unet_tf.exporting.export import (
-    describe,
-    judged,
-    material_of,
-    model_of,
-    refusals_in_words,
-    report_of,
-    write_version,
-)
+from unet_tf.exporting.judging import judged, milliseconds, refusals_in_words, report_of
 from unet_tf.exporting.material import Material, judged_on_words, static_tile
-from unet_tf.exporting.parity import bundled_net, milliseconds
+from unet_tf.exporting.parity import bundled_net
+from unet_tf.exporting.shelves import write_version
+from unet_tf.exporting.source import describe, first_of, learnt_by, material_of, model_of
 from unet_tf.model.inference import folded
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.folds import opened as open_nets
@@ -56,9 +50,9 @@ def add_version(
     The folder holds all that belongs to the version: the SavedModel with its warm-up requests, and in `assets.extra`,
     where TF Serving reads nothing else, the net of Keras that `verify` holds it against, its description with the
     SHA-256 of its files, and its report. It is written elsewhere in the bundle and gets its place by one rename: a
-    server that polls sees no version or a whole one, and so does `verify`, whenever the process is killed. No other
-    file of the bundle changes: its TFLite files, `model.keras`, card and report stay those of version 1. To take a
-    version back, remove its folder.
+    server that polls sees no version or a whole one, and so does `verify`, whenever the process is killed. Of the other
+    files `bundle.json` alone changes, which remembers the highest number: TFLite files, `model.keras`, card and report
+    stay those of version 1. To take a version back, remove its folder; its number is never given again.
 
     Args:
         run: a run, or its folder, or the folder of a cross-validation; of the same classes, channels, pixel type and
@@ -83,10 +77,9 @@ def add_version(
     """
     run, opened = run if isinstance(run, Run | Folds) else open_nets(run), Bundle(bundle)
     with stoppable():
-        first = run.first if isinstance(run, Folds) else run
-        material = material_of(first, data, None, needed=False)
+        material = material_of(first_of(run), data, None, needed=False)
         allowed = opened.description.origin.max_iou_drop
-        description = describe(run, static_tile(first, material.sides), allowed)
+        description = describe(run, static_tile(first_of(run), material.sides), allowed)
         if differ := unlike(opened.description, description):
             raise InputError(
                 f"Versions of one model must be of the same kind, and {run.path} is not of that of {bundle}: "
@@ -96,10 +89,14 @@ def add_version(
         try:
             temporary.mkdir()
             with refusals_in_words(opened.path):
-                name, report = _written(temporary, opened, run, material, description, on_step, on_image)
+                number = opened.next_version()
+                name = f"{VERSIONS}/{number}"
+                report = _written(temporary, name, run, material, description, on_step, on_image)
             look()
-            if (opened.path / name).exists():
+            now = Bundle(bundle)
+            if now.next_version() > number:
                 raise InputError(f"{opened.path / name} was added by another call meanwhile. Give the command again.")
+            now.remember(number)  # first: of a process killed between the two a number is lost, and none given twice
             (temporary / name).rename(opened.path / name)
         except OSError as error:
             raise refusal(opened.path, error) from error
@@ -110,16 +107,14 @@ def add_version(
 
 def _written(
     folder: Path,
-    bundle: Bundle,
+    name: str,
     run: Run | Folds,
     material: Material,
     description: Description,
     on_step: Callable[[str], None],
     on_image: Progress,
-) -> tuple[str, BundleReport]:
-    """Write the next version into a folder: its name there, and how it compares to Keras."""
-    taken = [int(path.name) for path in (bundle.path / VERSIONS).iterdir() if path.name.isdecimal()]
-    name = f"{VERSIONS}/{max(taken, default=0) + 1}"
+) -> BundleReport:
+    """Write a version of a name into a folder: how it compares to Keras."""
     path, model = folder / name, model_of(run, "float32")
     on_step("SavedModel")
     write_version(folded(model), description, path)
@@ -133,6 +128,6 @@ def _written(
     judged_on = judged_on_words(run, len(material.validation))
     report = report_of(folder, description, tallies, milliseconds(nets, description), judged_on)
     (path / OWN / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
-    stored: StoredBundle = {**description.to_json(), "sha256": hashes(path)}
+    stored: StoredBundle = {**description.to_json(), "learnt": learnt_by(run), "sha256": hashes(path)}
     (path / OWN / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
-    return name, report
+    return report

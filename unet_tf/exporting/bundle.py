@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description, StoredDescription
+from unet_tf.edge.description import (
+    BUNDLE_DESCRIPTION,
+    BUNDLE_NET,
+    SAVED_WEIGHTS,
+    Description,
+    StoredDescription,
+)
 from unet_tf.errors import InputError
+from unet_tf.utils.files import above, replacing
 from unet_tf.utils.typed_json import read_json
 
 KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = BUNDLE_NET, "saved_model/1", "saved_model_bfloat16/1"
@@ -26,6 +34,8 @@ MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
 """Names of the signatures of a SavedModel."""
 VERSIONS, OWN = "saved_model", "assets.extra"
 """The folder of the versions; and, within a version, that of files which TF Serving does not read."""
+KNOWN_BY = 16
+"""Letters of a SHA-256 by which a training picture is known: by chance two of a million share them once in 10^7."""
 ADDING = ".adding-"
 """What the name of a folder in a bundle begins with in which a version is written that has not its place yet."""
 DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
@@ -36,11 +46,19 @@ FROM_HUB = (*HUB_FILES, ".cache/")
 """What the names of files begin with that came in with a download from there."""
 
 
-class StoredBundle(StoredDescription):
+class _Remembered(StoredDescription, total=False):  # none in bundles of version 0.1
+    learnt: list[str]
+    highest_version: int
+
+
+class StoredBundle(_Remembered):
     """The fields of `bundle.json`.
 
     Attributes:
         sha256: of each file but `bundle.json`, by its name in the folder.
+        learnt: first `KNOWN_BY` letters of the `unet_tf.data.fingerprint.identity` of each training picture.
+        highest_version: the largest number that a version of the bundle ever had, where any was added: none is given
+            twice, as servers and their callers know a net by its number alone.
     """
 
     sha256: dict[str, str]
@@ -55,6 +73,7 @@ class Bundle:
     Attributes:
         path: the folder.
         description: of its net.
+        stored: what `bundle.json` holds.
         sha256: of each file but `bundle.json`, by its name in the folder.
 
     Raises:
@@ -65,8 +84,11 @@ class Bundle:
         self.path = Path(path)
         file = self.path / DESCRIPTION
         if not file.is_file():
-            raise InputError(f"{path} is no bundle: it has no {DESCRIPTION}. Give the folder that export --out made.")
-        self.description, self.sha256 = _read(file)
+            around = above(self.path, DESCRIPTION)
+            give = "the folder that export --out made" if around is None else f"{around}, in which it lies"
+            raise InputError(f"{path} is no bundle: it has no {DESCRIPTION}. Give {give}.")
+        self.description, self.stored = _read(file)
+        self.sha256 = self.stored["sha256"]
 
     def faults(self) -> list[str]:
         """Say what is not as it was written, a sentence a file."""
@@ -104,6 +126,27 @@ class Bundle:
             return self.description
         return next((one.description for one in self.versions() if one.number == version), None)
 
+    def weights(self, version: int) -> str | None:
+        """Give the SHA-256 of the weights of a version, by which its net is known: None where it is none of these."""
+        if f"{VERSIONS}/{version}" == SAVED_MODEL:
+            return self.sha256.get(f"{SAVED_MODEL}/{SAVED_WEIGHTS}")
+        return next((one.sha256.get(SAVED_WEIGHTS) for one in self.versions() if one.number == version), None)
+
+    def next_version(self) -> int:
+        """Give a number that no version of the bundle has, or had and was taken back."""
+        taken = [int(path.name) for path in (self.path / VERSIONS).glob("*") if path.name.isdecimal()]
+        return max(self.stored.get("highest_version", 1), *taken, 1) + 1
+
+    def remember(self, version: int) -> None:
+        """Write into `bundle.json`, which no hash covers, that a version has this number.
+
+        Raises:
+            InputError: the system refuses to write.
+        """
+        with replacing(self.path / DESCRIPTION) as temporary:
+            stored = {**self.stored, "highest_version": version}
+            temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+
     def artefacts(self) -> list[str]:
         """Name the nets in it, in the order of the report."""
         return [name for name in NETS if any(file == name or file.startswith(f"{name}/") for file in self.sha256)]
@@ -118,12 +161,14 @@ class Version:
         path: of its folder.
         description: of its net.
         sha256: of each of its files but that which holds them, by name.
+        learnt: as of `StoredBundle`; None where it does not say.
     """
 
     number: int
     path: Path
     description: Description
     sha256: dict[str, str]
+    learnt: list[str] | None = None
 
     @classmethod
     def open(cls, bundle: Path, number: int) -> Version:
@@ -133,7 +178,8 @@ class Version:
             InputError: it is damaged.
         """
         path = bundle / VERSIONS / str(number)
-        return cls(number, path, *_read(path / OWN / DESCRIPTION))
+        description, stored = _read(path / OWN / DESCRIPTION)
+        return cls(number, path, description, stored["sha256"], stored.get("learnt"))
 
     @property
     def name(self) -> str:
@@ -153,16 +199,16 @@ def unlike(first: Description, second: Description) -> list[str]:
     return [f"{name} {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
 
 
-def _read(file: Path) -> tuple[Description, dict[str, str]]:
-    """What a net says of itself, and the SHA-256 of files."""
+def _read(file: Path) -> tuple[Description, StoredBundle]:
+    """What a net says of itself, and all that the file holds."""
     stored = read_json(file, StoredBundle, "Export again.")
     try:
-        description, sha256 = Description.restore(stored), stored["sha256"]
+        description = Description.restore(stored)
     except ValueError as error:
         raise InputError(f"{file} is damaged or of another version: {error}. Export again.", file) from error
-    if strangers := [name for name in sha256 if Path(name).is_absolute() or ".." in Path(name).parts]:
+    if strangers := [name for name in stored["sha256"] if Path(name).is_absolute() or ".." in Path(name).parts]:
         raise InputError(f"{file} is damaged: it must name files of its folder; it names {strangers[0]!r}.", file)
-    return description, sha256
+    return description, stored
 
 
 def _differences(written: dict[str, str], found: dict[str, str]) -> list[str]:

@@ -204,11 +204,23 @@ With unet_tf, any size: `unet_tf.load("BUNDLE").predict(image)`, `unet-tf predic
 TensorFlow, any size, raw pixels as decoded:
 
 ```python
+{_reading(description)}
 net = tf.saved_model.load("{SAVED_MODEL}").signatures["serving_default"]
 mask = net(image=image[None])["mask"]  # (1, H, W, {description.normalisation.channels}) -> (1, H, W) uint8 class ids
 ```
 
 {serving}{edge}"""
+
+
+def _reading(description: Description) -> str:
+    """The lines by which a picture becomes the tensor `image`."""
+    channels, dtype = description.normalisation.channels, description.normalisation.dtype
+    if why_not_encoded(description.normalisation, description.channels):
+        words = f"(H, W, {channels}) {dtype}, as the training images"
+        return f'import numpy as np\nimport tensorflow as tf\n\nimage = np.load("image.npy")  # {words}'
+    decode = "decode_png" if dtype == "uint16" else "decode_image"
+    more = f"channels={channels}, " + ("dtype=tf.uint16" if dtype == "uint16" else "expand_animations=False")
+    return f'import tensorflow as tf\n\nimage = tf.io.{decode}(tf.io.read_file("image.png"), {more})'
 
 
 def _limits(description: Description) -> str:

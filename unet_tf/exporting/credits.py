@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import NamedTuple, get_args
 
@@ -13,6 +13,8 @@ from unet_tf.errors import InputError
 MISSING = "A package of the BioImage Model Zoo needs {}. Install it: pip install 'unet-tf[bioimageio]'"
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,99}")
 """What identifiers of SPDX are made of."""
+VERSION = re.compile(r"(\D*?)-?(\d+(?:\.\d+)+)(?=$|-)")
+"""Of an identifier: what is before the version, and this."""
 
 
 class Author(NamedTuple):
@@ -78,13 +80,31 @@ def credits_of(authors: Sequence[str], license: str) -> Credits:
     names = {name.casefold(): name for name in get_args(LicenseId.root_model.model_fields["root"].annotation)}
     if license not in names.values():
         begun = license.casefold()
-        near = [one for one in names if one.startswith(begun)] or difflib.get_close_matches(begun, names)
+        near = _completed(begun, names) or difflib.get_close_matches(begun, names)
         hint = f" Near: {', '.join(names[one] for one in near[:3])}." if near else ""
         raise InputError(
             f"A licence is said by its SPDX identifier, such as MIT, BSD-3-Clause or CC-BY-4.0; received "
             f"{license!r}.{hint}"
         )
     return Credits(found, license)
+
+
+def _completed(begun: str, names: Iterable[str]) -> list[str]:
+    """The names that begin so: those with fewest words before their version first, and of these the newest.
+
+    Example:
+        >>> _completed("cc-by", ["cc-by-3.0", "cc-by-nc-4.0", "mit", "cc-by-4.0"])
+        ['cc-by-4.0', 'cc-by-3.0', 'cc-by-nc-4.0']
+    """
+
+    def order(name: str) -> tuple[int, list[int], str]:
+        rest = name.removeprefix(begun)
+        found = VERSION.match(rest)
+        if found is None:
+            return len(rest), [], name
+        return len(found[1]), [-int(part) for part in found[2].split(".")], name
+
+    return sorted((name for name in names if name.startswith(begun)), key=order)
 
 
 def _author(text: str) -> Author:

@@ -2,74 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import keras
-import tensorflow as tf
-
-from unet_tf.data.folder import Pair
-from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import BundleReport
-from unet_tf.evaluation.tables import read_evaluation
-from unet_tf.exporting.bioimageio import BIOIMAGEIO, write_bioimageio
-from unet_tf.exporting.bundle import (
-    CARD,
-    DESCRIPTION,
-    KERAS,
-    MAX_IOU_DROP,
-    NETS,
-    PAGE,
-    REPORT,
-    SAVED_MODEL,
-    SAVED_MODEL_BFLOAT16,
-    TFLITE,
-    StoredBundle,
-    hashes,
-)
-from unet_tf.exporting.card import model_card, write_bundle_page
+from unet_tf.exporting import shelves
+from unet_tf.exporting.bundle import DESCRIPTION, MAX_IOU_DROP, NETS, PAGE, REPORT, TFLITE, StoredBundle, hashes
+from unet_tf.exporting.card import write_bundle_page
 from unet_tf.exporting.credits import credit_of
-from unet_tf.exporting.material import Material, calibration, gather, judged_on_words, static_tile
-from unet_tf.exporting.onnx import needs_onnx, write_onnx
-from unet_tf.exporting.parity import (
-    THREADS,
-    Predict,
-    Tally,
-    broken,
-    bundled_net,
-    compare,
-    comparison_report,
-    inexact,
-    keras_net,
-    milliseconds,
-    noise,
-    noise_example,
-    read_example,
-    worse,
-)
-from unet_tf.exporting.saved_model import signatures, why_not_encoded, write_saved_model, write_warmup
-from unet_tf.exporting.tflite import write_tflite
-from unet_tf.exporting.web import check_web, write_web
+from unet_tf.exporting.judging import judged, milliseconds, refusals_in_words, report_of
+from unet_tf.exporting.material import judged_on_words, static_tile
+from unet_tf.exporting.onnx import needs_onnx
+from unet_tf.exporting.parity import bundled_net
+from unet_tf.exporting.source import describe, first_of, learnt_by, material_of, model_of
+from unet_tf.exporting.web import check_web
 from unet_tf.model.inference import folded
 from unet_tf.prediction.folds import Folds, opened
 from unet_tf.run import Run
-from unet_tf.tiling import default_tile
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
-from unet_tf.version import __version__
-
-log = logging.getLogger("unet_tf")
-
-WARMUP_SIDE = 256
 
 
 def export(
@@ -158,107 +112,41 @@ def export(
         raise InputError(f"A loss of mean IoU must lie between 0 and 1; received {max_iou_drop}.")
     if tile is not None:
         run.geometry.tile_step(tile)  # raises where it is not legal
+    nets = [shelves.saved_model, *[shelves.saved_model_bfloat16] * bfloat16, shelves.keras_net, shelves.tflite_files]
+    nets += [shelves.onnx_files] * onnx
+    others = [*[shelves.web_page] * web, *[shelves.zoo_package] * bioimageio]
     with stoppable():
         model = model_of(run, "float32")
-        first = run.first if isinstance(run, Folds) else run
-        material = material_of(first, data, tile, bfloat16 or not set(variants) <= {"float32"})
-        description = describe(run, tile or static_tile(first, material.sides), max_iou_drop)
-        if web:
-            check_web(description, variants)
-        with replacing(out) as temporary, refusals_in_words(out):
-            _write_nets(temporary, run, first, model, description, material, variants, bfloat16, onnx, on_step)
-            on_step("comparing with Keras")
-            nets = {name: bundled_net(temporary, name, description) for name in NETS if (temporary / name).exists()}
-            tallies = judged(nets, model, description, material.validation, on_image)
-            on_step("timing")
-            judged_on = judged_on_words(run, len(material.validation))
-            report = report_of(temporary, description, tallies, milliseconds(nets, description), judged_on)
-            (temporary / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
-            write_bundle_page(temporary / PAGE, out.name, description, report, tallies)
-            card = model_card(out.name, description, report, license, first.data.name)
-            (temporary / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
-            if web:
-                on_step("web page")
-                write_web(temporary, description)
-            if credit is not None:
-                on_step("bioimage.io")
-                package = temporary / BIOIMAGEIO
-                write_bioimageio(package, out.name, model, description, card, material.validation, credit)
-            stored: StoredBundle = {**description.to_json(), "sha256": hashes(temporary)}
-            (temporary / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+        material = material_of(first_of(run), data, tile, bfloat16 or not set(variants) <= {"float32"})
+        description = describe(run, tile or static_tile(first_of(run), material.sides), max_iou_drop)
+        runtime = check_web(description, variants) if web else []
+        with replacing(out) as folder, refusals_in_words(out):
+            net, about = folded(model), (description, material, variants, runtime, credit, license, on_step)
+            work = shelves.Work(folder, out.name, run, model, net, *about)
+            for write in nets:
+                write(work)
+                look()
+            report = _reported(work, on_image)
+            shelves.card(work, report)
+            for write in others:
+                write(work)
+            stored: StoredBundle = {**description.to_json(), "learnt": learnt_by(run), "sha256": hashes(folder)}
+            (folder / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     return report
 
 
-def _write_nets(
-    folder: Path,
-    run: Run | Folds,
-    first: Run,
-    model: keras.Model,
-    description: Description,
-    material: Material,
-    variants: Sequence[str],
-    bfloat16: bool,
-    onnx: bool,
-    on_step: Callable[[str], None],
-) -> None:
-    """Write all nets of a bundle."""
-    net = folded(model)
-    on_step("SavedModel")
-    if words := why_not_encoded(description.normalisation, description.channels):
-        log.warning(f"The SavedModel has no signature `encoded` for picture files: {words}.")
-    write_version(net, description, folder / SAVED_MODEL)
-    look()
-    if bfloat16:
-        write_version(folded(model_of(run, "bfloat16")), description, folder / SAVED_MODEL_BFLOAT16)
-        look()
-    model.save(folder / KERAS)
-    look()
-    windows = calibration(first, material.crops, description.tile) if "uint8" in variants else None
-    write_tflite(net, description, variants, windows, folder, lambda name: on_step(f"TFLite {name}"))
-    if onnx:
-        on_step("ONNX")
-        write_onnx(net, description, folder)
-
-
-def judged(
-    nets: dict[str, Predict],
-    model: keras.Model,
-    description: Description,
-    validation: Sequence[Pair],
-    on_image: Progress,
-) -> dict[str, Tally]:
-    """Hold each net against Keras on noise, then on the validation files; raise where one is not good enough."""
-    reference = keras_net(model, description)
-    tallies: dict[str, Tally] = {}
-    noise_alone = [partial(noise_example, description)]
-    for examples in noise_alone, [partial(read_example, pair, description) for pair in validation]:
-        if examples:
-            threshold = description.calibration.threshold
-            tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
-            if failures := broken(tallies):
-                raise InputError(
-                    f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
-                )
-            if failures := inexact(tallies, description.calibration.temperature):
-                raise RuntimeError(
-                    f"{' '.join(failures)} Nothing was exported. Please report this with the versions in config.toml "
-                    "of the run."
-                )
-    if failures := worse(tallies, description.origin.max_iou_drop):
-        raise InputError(
-            f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop, or leave it out: --variants "
-            "names those to make."
-        )
-    return tallies
-
-
-@contextmanager
-def refusals_in_words(out: Path) -> Iterator[None]:
-    """Say it as an InputError where TensorFlow's own file system cannot write."""
-    try:
-        yield
-    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
-        raise InputError(f"Cannot write {out}: {error.message}. Free space or choose another place.") from error
+def _reported(work: shelves.Work, on_image: Progress) -> BundleReport:
+    """Hold the nets of a bundle against Keras, and write its report and the page of it."""
+    folder, description, validation = work.folder, work.description, work.material.validation
+    work.on_step("comparing with Keras")
+    nets = {name: bundled_net(folder, name, description) for name in NETS if (folder / name).exists()}
+    tallies = judged(nets, work.model, description, validation, on_image)
+    work.on_step("timing")
+    times, judged_on = milliseconds(nets, description), judged_on_words(work.run, len(validation))
+    report = report_of(folder, description, tallies, times, judged_on)
+    (folder / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
+    write_bundle_page(folder / PAGE, work.name, description, report, tallies)
+    return report
 
 
 def _checked(variants: Sequence[str]) -> tuple[str, ...]:
@@ -266,87 +154,3 @@ def _checked(variants: Sequence[str]) -> tuple[str, ...]:
     if unknown := [name for name in variants if name not in TFLITE]:
         raise InputError(f"TFLite variants must be of {', '.join(TFLITE)}; received {', '.join(map(repr, unknown))}.")
     return tuple(name for name in TFLITE if name in variants)
-
-
-def model_of(run: Run | Folds, precision: str) -> keras.Model:
-    """The best net, rebuilt where it was trained in another precision; of several, their mean."""
-    if isinstance(run, Folds):
-        return run.averaged({name: model_of(one, precision) for name, one in run.runs.items()})
-    if run.plan.precision == precision:
-        return run.model
-    model = replace(run.plan, precision=precision).build(run.normalisation.channels)
-    model.set_weights(run.model.get_weights())
-    return model
-
-
-def material_of(run: Run, data: str | Path | None, tile: int | None, needed: bool) -> Material:
-    """What the export takes of the pictures of a run; nothing where they are gone and not needed."""
-    folder = run.data if data is None else Path(data)
-    if folder.is_dir():
-        return gather(run, folder, tile)
-    if not needed and data is None:
-        return Material([], [], [])
-    raise InputError(
-        "Nets of less than float32 are calibrated and judged on the pictures that the run was trained on, and "
-        f"{folder} is not there. Say where they are now (--data), or make the float32 file alone (--variants float32)."
-    )
-
-
-def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
-    """Put together what a runtime has to know of the net of a run, or of the mean of several."""
-    nets = len(run.runs) if isinstance(run, Folds) else 1
-    trained = run.learnt() if isinstance(run, Folds) else run.files("train")
-    training, validation = sorted(trained), run.files("val") - trained
-    origin = Origin(
-        unet_tf=__version__,
-        versions={"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
-        data={
-            "fingerprint": hashlib.sha256("".join(training).encode()).hexdigest(),
-            "train": len(training),
-            "val": len(validation),
-        },
-        max_iou_drop=max_iou_drop,
-    )
-    if scores := run.scores if isinstance(run, Folds) else _scores(run):
-        origin = replace(origin, scores=scores)
-    return Description(
-        run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, nets
-    )
-
-
-def _scores(run: Run) -> TrainedScores:
-    path = run.path / Run.EVALUATION
-    if not path.is_file():
-        return {}
-    stored = read_evaluation(path)
-    chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
-    if chosen not in (None, run.calibration.threshold):  # of labels that this net does not give
-        return {}
-    if stored.get("learnt"):  # such scores flatter
-        return {}
-    return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
-
-
-def write_version(model: keras.Model, description: Description, path: Path) -> None:
-    """Write a SavedModel of a folded net with its signatures and the requests that warm it up."""
-    geometry, normalisation = description.geometry, description.normalisation
-    how = description.channels, description.calibration
-    functions = signatures(model, normalisation, geometry, default_tile(geometry), *how)
-    write_saved_model(model, functions, str(path))
-    write_warmup(path, noise(description, (WARMUP_SIDE, WARMUP_SIDE)), functions)
-
-
-def report_of(
-    folder: Path,
-    description: Description,
-    tallies: dict[str, Tally],
-    times: dict[str, float],
-    judged_on: str,
-) -> BundleReport:
-    """What `report.json` holds."""
-    compared = comparison_report(tallies, description.classes, judged_on)
-    for name, own in compared["artefacts"].items():
-        path = folder / name
-        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-        own["bytes"], own["milliseconds"] = sum(file.stat().st_size for file in files), times[name]
-    return {**compared, "tile": description.tile, "threads": THREADS}

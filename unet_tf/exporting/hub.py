@@ -136,7 +136,7 @@ def contents(bundle: Bundle, name: str) -> dict[str, Path | bytes]:
     with zipfile.ZipFile(bundle.path / KERAS) as archive:
         files |= {one: archive.read(one) for one in KERAS_FILES}
     hashes = {one: sha256_of(file) for one, file in files.items() if one in KERAS_FILES or one in bundle.sha256}
-    stored: StoredBundle = {**bundle.description.to_json(), "sha256": hashes}
+    stored: StoredBundle = {**bundle.stored, **bundle.description.to_json(), "sha256": hashes}
     files[DESCRIPTION] = json.dumps(stored, indent=2, allow_nan=False).encode()
     card = (bundle.path / CARD).read_text(encoding="utf-8")
     if not card.startswith("---\n"):  # of a bundle of version 0.1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_values
@@ -38,16 +37,15 @@ EXACT = {SAVED_MODEL: 1e-5, TFLITE["float32"]: 1e-4, **dict.fromkeys(ONNX.values
 closer than twice that."""
 THREADS = 2
 """Of the processor, for TFLite and ONNX Runtime."""
-ROUNDS, SECONDS = 15, 20.0
-"""Most rounds of timing, and seconds after which none begins."""
 
 
 class Example(NamedTuple):
-    """A picture to compare on: image (H, W, C) raw, and its label (H, W) where it has one."""
+    """A picture to compare on: image (H, W, C) raw, its label (H, W) where it has one, its identity if of a file."""
 
     name: str
     image: NDArray
     label: NDArray[np.uint8] | None = None
+    known: str = ""
 
 
 class Worst(NamedTuple):
@@ -172,18 +170,29 @@ def broken(tallies: dict[str, Tally]) -> list[str]:
     ]
 
 
-def inexact(tallies: dict[str, Tally], temperature: float = 1.0) -> list[str]:
-    """Say which nets of `EXACT`, and versions of the SavedModel, differ from Keras by more than they may.
+def bound_of(name: str, temperature: float = 1.0) -> float | None:
+    """Largest difference in probability to Keras that a net may have; None of one that is less than float32.
 
     A temperature below 1 multiplies logits, and with them their rounding: the bounds are divided by it.
     """
-    room = max(1.0, 1 / temperature)
-    bounds = {name: EXACT.get(SAVED_MODEL if name.startswith(f"{VERSIONS}/") else name) for name in tallies}
+    bound = EXACT.get(SAVED_MODEL if name.startswith(f"{VERSIONS}/") else name)
+    return None if bound is None else bound * max(1.0, 1 / temperature)
+
+
+def inexact(tallies: dict[str, Tally], temperature: float = 1.0) -> list[str]:
+    """Say which nets of `EXACT`, and versions of the SavedModel, differ from Keras by more than they may."""
     return [
-        f"{name} differs from Keras by {tallies[name].difference:.1e} in probability, and may by {bound * room:.1e}."
-        for name, bound in bounds.items()
-        if bound is not None and not tallies[name].difference <= bound * room
+        f"{name} differs from Keras by {tally.difference:.1e} in probability, and may by {bound:.1e}."
+        for name, tally in tallies.items()
+        if (bound := bound_of(name, temperature)) is not None and not tally.difference <= bound
     ]
+
+
+def allowed(name: str, description: Description, scored: bool) -> str:
+    """What a net may differ by, in words: in probability where it is exact, in mean IoU where there are scores."""
+    bound = bound_of(name, description.calibration.temperature)
+    words = [] if bound is None else [f"±{bound:.1e}"]
+    return ", ".join(words + [f"IoU {-description.origin.max_iou_drop:+g}"] * scored) or "anything"
 
 
 def worse(tallies: dict[str, Tally], max_iou_drop: float) -> list[str]:
@@ -198,33 +207,6 @@ def worse(tallies: dict[str, Tally], max_iou_drop: float) -> list[str]:
         for name, mean in means.items()
         if not best - mean <= max_iou_drop
     ]
-
-
-def milliseconds(nets: dict[str, Predict], description: Description) -> dict[str, float]:
-    """Measure the median time of each net for the pixels that one tile of TFLite gives, all nets in turns.
-
-    Args:
-        nets: by name.
-        description: of them all.
-
-    Returns:
-        Milliseconds by name.
-    """
-    step = description.geometry.tile_step(description.tile)
-    image = noise(description, (step, step))
-    for net in nets.values():
-        net(image)
-    taken: dict[str, list[float]] = {name: [] for name in nets}
-    begin = time.perf_counter()
-    for _ in range(ROUNDS):
-        for name, net in nets.items():
-            look()
-            start = time.perf_counter()
-            net(image)
-            taken[name].append(1000 * (time.perf_counter() - start))
-        if time.perf_counter() - begin > SECONDS:
-            break
-    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def keras_net(model: keras.Model, description: Description) -> Predict:
@@ -264,14 +246,16 @@ def read_example(pair: Pair, description: Description) -> Example:
     """Read a labelled file."""
     decoded = read_pair(pair, description.masks)
     description.normalisation.check(decoded.image, str(pair.image))
-    return Example(title(pair), _measured(decoded.image, decoded.nodata, description), decoded.label)
+    measured = _measured(decoded.image, decoded.nodata, description)
+    return Example(title(pair), measured, decoded.label, identity(decoded.image))
 
 
 def read_picture(file: Path, description: Description) -> Example:
     """Read a file without a label."""
     image, _, declared = description.channels.read(description.channels.files(file))
     description.normalisation.check(image, str(file))
-    return Example(file.name, _measured(image, nodata_values(image, declared), description))
+    measured = _measured(image, nodata_values(image, declared), description)
+    return Example(file.name, measured, known=identity(image))
 
 
 def _measured(image: NDArray, nodata: Sequence[float], description: Description) -> NDArray:

@@ -17,10 +17,11 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import ComparisonReport
-from unet_tf.exporting.bundle import DESCRIPTION, KERAS, ONNX, OWN, TFLITE, Bundle
+from unet_tf.exporting.bundle import DESCRIPTION, KERAS, KNOWN_BY, ONNX, OWN, TFLITE, Bundle
 from unet_tf.exporting.parity import (
     Example,
     Predict,
+    allowed,
     broken,
     bundled_net,
     compare,
@@ -45,11 +46,13 @@ class Verification:
         faults: what is wrong, in words; empty where nothing is.
         report: as `report.json` of a bundle, without sizes and times; None where files are not as exported.
         versions: the same of each version that was added after the export, by its folder.
+        allowed: what each net may differ by, in words.
     """
 
     faults: list[str]
     report: ComparisonReport | None = None
     versions: dict[str, ComparisonReport] = field(default_factory=dict)
+    allowed: dict[str, str] = field(default_factory=dict)
 
 
 def verify(
@@ -95,30 +98,57 @@ def verify(
     names = TrainConfig(**naming_changes(naming)).naming
     with stoppable():
         nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
-        wrong, report = _compared(nets, opened.path / KERAS, description, data, names, on_image)
-        versions = {}
+        first = opened.path / KERAS, description, opened.stored.get("learnt")
+        wrong, report = _compared(nets, *first, data, names, on_image)
+        limits, versions = _limits(report, description), {}
         for one in opened.versions():
             added = {one.name: bundled_net(opened.path, one.name, one.description)}
-            said, versions[one.name] = _compared(added, one.path / OWN / KERAS, one.description, data, names, on_image)
+            own = one.path / OWN / KERAS, one.description, one.learnt
+            said, versions[one.name] = _compared(added, *own, data, names, on_image)
             wrong += said
-    return Verification(wrong, report, versions)
+            limits |= _limits(versions[one.name], one.description)
+    return Verification(wrong, report, versions, limits)
+
+
+def _limits(report: ComparisonReport, description: Description) -> dict[str, str]:
+    scored = report["keras"].get("mean_iou") is not None
+    return {name: allowed(name, description, scored) for name in report["artefacts"]}
 
 
 def _compared(
     nets: dict[str, Predict],
     file: Path,
     description: Description,
+    learnt: list[str] | None,
     data: str | Path | None,
     naming: Naming,
     on_image: Progress,
 ) -> tuple[list[str], ComparisonReport]:
     """Hold nets against that of a Keras file: what is wrong, and the figures."""
     examples, what = _examples(description, data, naming)
+    seen: list[str] = []
+
+    def noted(read: Callable[[], Example]) -> Example:
+        example = read()
+        seen.append(example.known[:KNOWN_BY])
+        return example
+
+    examples = [partial(noted, read) for read in examples]
     reference = keras_net(_keras_model(file, description), description)
     how = description.calibration
     tallies = compare(reference, nets, examples, description.masks, on_image, how.threshold)
     wrong = broken(tallies) + inexact(tallies, how.temperature) + worse(tallies, description.origin.max_iou_drop)
+    if data is not None:
+        what += _learnt_words(seen, learnt)
     return wrong, comparison_report(tallies, description.classes, what)
+
+
+def _learnt_words(seen: Sequence[str], learnt: list[str] | None) -> str:
+    """What to say of pictures that the net may have learnt from."""
+    if learnt is None:
+        return "; which of them the net learnt from, this bundle does not say"
+    count = len([one for one in seen if one in set(learnt)])
+    return f"; the net learnt from {count} of them, on which its scores flatter it" if count else ""
 
 
 def _keras_model(path: Path, description: Description) -> keras.Model:

@@ -19,9 +19,9 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting.bundle import REPORT, TFLITE
 from unet_tf.exporting.saved_model import why_not_encoded
-from unet_tf.exporting.web_runtime import PACKAGES, VERSION, fetched, write_runtime
+from unet_tf.exporting.web_runtime import VERSION, fetch_runtime, write_runtime
 from unet_tf.pages.page import render, shared
-from unet_tf.prediction.outputs import colour_table, drawn_mask, shades_of
+from unet_tf.prediction.drawn import colour_table, drawn_mask, shades_of
 from unet_tf.utils.stderr import quiet_stderr
 from unet_tf.version import __version__
 
@@ -39,12 +39,15 @@ CHECKED = 256
 SCRIPTS = ("page.js", "worker.js", "tiles.js", "png.js", "picture.js")
 
 
-def check_web(description: Description, variants: Sequence[str]) -> None:
+def check_web(description: Description, variants: Sequence[str]) -> list[Path]:
     """Refuse a page that could not be made, and fetch LiteRT.js, before anything else is done.
 
     Args:
         description: of the net.
         variants: the TFLite files that will be made.
+
+    Returns:
+        The archives of LiteRT.js, for `write_web`.
 
     Raises:
         InputError: no picture file that browsers read holds what the net takes, the float32 file is not to be made, or
@@ -56,8 +59,7 @@ def check_web(description: Description, variants: Sequence[str]) -> None:
     if "float32" not in variants:
         given = ", ".join(variants) or "none"
         raise InputError(f"--web needs the TFLite file float32; received {given}. Add it to --variants.")
-    for package in PACKAGES:
-        fetched(package)
+    return fetch_runtime()
 
 
 def first_visit(bundle: Path) -> int:
@@ -69,7 +71,7 @@ def _first_visit(about: dict[str, Any]) -> int:
     return max(one["bytes"] for one in about["files"]) + about["runtime_bytes"]
 
 
-def write_web(folder: Path, description: Description) -> None:
+def write_web(folder: Path, description: Description, runtime: Sequence[Path]) -> None:
     """Write the page of a bundle: a folder `web` that any static host serves.
 
     It holds copies of `model_float32.tflite` and, where browsers can feed it, of `model_uint8.tflite`; LiteRT.js; and
@@ -78,17 +80,14 @@ def write_web(folder: Path, description: Description) -> None:
     Args:
         folder: the bundle, in which the TFLite files are.
         description: of the net.
-
-    Raises:
-        InputError: as `check_web`.
+        runtime: what `check_web` gave.
     """
     nets = {name: folder / TFLITE[name] for name in ("float32", "uint8") if (folder / TFLITE[name]).is_file()}
-    check_web(description, tuple(nets))
     if "uint8" in nets and not _takes_bytes(nets["uint8"], description):
         del nets["uint8"]
     web = folder / WEB
     web.mkdir()
-    write_runtime(web / RUNTIME)
+    write_runtime(web / RUNTIME, runtime)
     for path in nets.values():
         shutil.copyfile(path, web / path.name)
     for name in SCRIPTS:

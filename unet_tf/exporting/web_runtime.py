@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +57,16 @@ PACKAGES = (
 CHANGED = "// Changed by unet_tf: the import of @litertjs/wasm-utils names its file, and no source map is named.\n"
 
 
-def write_runtime(folder: Path) -> None:
+def write_runtime(folder: Path, archives: Sequence[Path]) -> None:
     """Write the files of LiteRT.js that a page needs into a new folder.
 
-    Raises:
-        InputError: they are neither here nor to be had by npm, or an archive is not the one that is pinned.
+    Args:
+        folder: to be made.
+        archives: what `fetch_runtime` gave.
     """
     folder.mkdir()
-    for package in PACKAGES:
-        with tarfile.open(fileobj=io.BytesIO(fetched(package).read_bytes())) as archive:
+    for package, path in zip(PACKAGES, archives, strict=True):
+        with tarfile.open(path) as archive:
             for inside, name in package.files.items():
                 member = archive.extractfile(inside)
                 content = b"" if member is None else member.read()
@@ -78,6 +79,11 @@ def _without_node(script: bytes) -> bytes:
     """A module whose imports are files beside it: browsers look up no packages."""
     text = script.decode().replace('from "@litertjs/wasm-utils"', 'from "./wasm-utils.js"')
     return (CHANGED + "\n".join(line for line in text.splitlines() if not line.startswith("//# source"))).encode()
+
+
+def fetch_runtime() -> list[Path]:
+    """Find the archives of all packages, as `fetched` finds each."""
+    return [fetched(package) for package in PACKAGES]
 
 
 def fetched(package: Package) -> Path:

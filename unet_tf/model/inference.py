@@ -70,10 +70,13 @@ class Network:
         model: the folded copy.
         count: number of nets.
         runtime: what computes it: TensorFlow, or another one (`unet_tf.prediction.engines`).
+        only: what alone can compute it, in words, of a net in a file made for that; None, as here, for any engine.
 
     Raises:
         InputError: the model is not such a U-Net.
     """
+
+    only: str | None = None
 
     def __init__(self, model: keras.Model, temperature: float = 1.0) -> None:
         self.temperature = temperature

@@ -53,11 +53,15 @@ def resolve(engine: str, network: Network) -> str:
 
     Returns:
         "tensorflow", or engine and type that it computes in: "openvino float32", "openvino bfloat16",
-        "onnxruntime float32". Whoever goes on with the work, elsewhere too, is told so.
+        "onnxruntime float32". A net in a file has a runtime of its own, such as "LiteRT: model_uint8.tflite". Whoever
+        goes on with the work, elsewhere too, is told so.
 
     Raises:
-        InputError: there is no such engine, or its package is missing.
+        InputError: there is no such engine, its package is missing, or a net in a file is asked to be computed by it.
     """
+    if network.only is not None:
+        network.by(engine)
+        return network.only
     if engine in (TENSORFLOW, *_MADE):
         return engine
     if engine not in ENGINES:
@@ -83,7 +87,7 @@ def with_engine(network: Network, engine: str) -> Network:
     Raises:
         InputError: the package is missing here, or this processor cannot compute in the type.
     """
-    if engine == TENSORFLOW:
+    if engine == TENSORFLOW or network.only is not None:
         return network.by(engine)
     name, dtype = engine.split()
     _check_installed(name)

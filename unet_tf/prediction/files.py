@@ -10,13 +10,14 @@ from pathlib import Path
 
 from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.errors import InputError
+from unet_tf.prediction.calls import Call, Result, Wanted
 from unet_tf.prediction.engines import TENSORFLOW, resolve
-from unet_tf.prediction.outputs import Call, Result, Wanted, predict_pictures
+from unet_tf.prediction.pictures import predict_pictures
 from unet_tf.prediction.polygons import parse_polygons
 from unet_tf.prediction.predict import located, model_hash, predictor_for
-from unet_tf.prediction.predictor import memory_budget, turns_of
 from unet_tf.prediction.record import Outcome, check_wanted, fill
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
+from unet_tf.prediction.tile_settings import memory_budget, turns_of
 from unet_tf.run import Run
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable

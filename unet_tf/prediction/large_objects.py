@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from unet_tf.data.instances import BORDER
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
-from unet_tf.prediction.large import CUT, LEVEL
+from unet_tf.prediction.arrays import LEVEL
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.outputs import COLUMNS
+from unet_tf.prediction.source import CUT
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable

@@ -16,9 +16,11 @@ from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
 from unet_tf.prediction.folds import SUMMARY, Folds, holds_folds
 from unet_tf.prediction.hub import KERAS_FILES, fetch
-from unet_tf.prediction.predictor import Predictor, read_bundle, read_model
+from unet_tf.prediction.predictor import Predictor
+from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.prediction.shipped import FileNet, SavedNet, ShippedPredictor
 from unet_tf.run import Run
+from unet_tf.utils.files import above
 from unet_tf.utils.hub import Address
 
 log = logging.getLogger("unet_tf")
@@ -65,8 +67,8 @@ def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
     if not path.is_file():
         raise InputError(f"There is no {path}. {GIVE}", path)
     if path.suffix.lower() not in FILES:
-        raise InputError(f"{path} is no file of a net: it must be named .keras or {' or '.join(FILES)}. {GIVE}", path)
-    return ShippedPredictor(FileNet(FILES[path.suffix.lower()](path)))
+        raise refused(path)
+    return ShippedPredictor(FileNet(FILES[path.suffix.lower()](path), path.name))
 
 
 GIVE = (
@@ -83,11 +85,33 @@ def _folder(path: Path) -> Predictor:
         return ShippedPredictor(SavedNet(path, _about(path)))
     if all((path / name).is_file() for name in KERAS_FILES[1:]):
         return _bare(read_keras_folder(path))
-    raise InputError(
-        f"{path} is no run: it has no {Run.CONFIG}. It is no cross-validation ({SUMMARY}), no bundle "
-        f"({BUNDLE_DESCRIPTION}) and no SavedModel ({GRAPH}) either. {GIVE}",
-        path,
-    )
+    raise refused(path)
+
+
+def refused(path: Path) -> InputError:
+    """Say what a file or folder is that cannot be predicted with, and what to give instead.
+
+    Args:
+        path: of something that is there, and that `load` does not open.
+
+    Returns:
+        The error to raise.
+    """
+    around = above(path, BUNDLE_DESCRIPTION, Run.CONFIG)
+    give = GIVE if around is None else f"Give {around}, in which it lies, or a file of a net in it."
+    versions = sorted(int(one.parent.name) for one in path.glob(f"*/{GRAPH}") if one.parent.name.isdecimal())
+    if versions:
+        words = f"holds versions of a SavedModel, {', '.join(map(str, versions))}: one is {path / str(versions[-1])}."
+    elif path.is_dir():
+        words = (
+            f"is no run: it has no {Run.CONFIG}. It is no cross-validation ({SUMMARY}), no bundle "
+            f"({BUNDLE_DESCRIPTION}) and no SavedModel ({GRAPH}) either."
+        )
+    elif path.suffix.lower() == ".zip":
+        words = "is an archive, as of a package of the BioImage Model Zoo: Fiji and bioimageio.core run that."
+    else:
+        words = f"is no file of a net: it must be named .keras or {' or '.join(FILES)}."
+    return InputError(f"{path} {words} {give}", path)
 
 
 def about_file(path: Path) -> Description:

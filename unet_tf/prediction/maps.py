@@ -20,10 +20,12 @@ from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.prediction.arrays import LEVEL, OLDER, stored_settings
 from unet_tf.prediction.engines import TENSORFLOW
-from unet_tf.prediction.large import LEVEL, OLDER, Source, predict_large, stored_settings
+from unet_tf.prediction.large import predict_large
 from unet_tf.prediction.predict import located, model_hash
 from unet_tf.prediction.predictor import Predictor
+from unet_tf.prediction.source import Source
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen

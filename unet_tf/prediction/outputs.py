@@ -4,162 +4,35 @@ from __future__ import annotations
 
 import csv
 import functools
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.annotations.writing import Picture
-from unet_tf.data.channels import ALL, Channelled, Channels
-from unet_tf.data.drawing import colour, overlay
-from unet_tf.data.georeference import check_places, read_georeference
+from unet_tf.data.drawing import overlay
+from unet_tf.data.georeference import read_georeference
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import nodata_of
-from unet_tf.data.pictures import count_pages, stack_writer, write_picture
+from unet_tf.data.pictures import stack_writer, write_picture
 from unet_tf.errors import InputError
-from unet_tf.model.calibration import HALF, label_of, weighed
+from unet_tf.model.calibration import HALF, weighed
+from unet_tf.prediction.calls import SPREAD, UNCERTAINTY, Call, Result
+from unet_tf.prediction.drawn import colour_table, drawn_mask, shades_of
 from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.polygons import WRITERS, shapes_of
 from unet_tf.prediction.sizes import Sizes
-from unet_tf.prediction.uncertainty import uncertainty_and_spread
 from unet_tf.utils.files import refusal, replacing
-from unet_tf.utils.progress import Progress, unseen
-from unet_tf.utils.signals import look
-from unet_tf.utils.threads import ahead
 
-if TYPE_CHECKING:
-    from unet_tf.prediction.predictor import Predictor
-
-FORMATS = ("png", "tif")
-SINGLE = (".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz")
-"""Suffixes of pictures that are no stacks."""
 COLUMNS = (
     "page", "id", "class", "area", "centroid_row", "centroid_column", "top", "left", "bottom", "right",
     "mean_probability",
 )  # fmt: skip
 """Columns of the table of objects: pixels from 0 at the top left; bottom and right are inside."""
-UNCERTAINTY, SPREAD = "_uncertainty.tif", "_spread.tif"
-"""What follows the picture's name."""
 OVERLAY_SIDE = 2048
 """Longest side of an overlay, pixels."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a picture is predicted into, and all settings that change a pixel of it.
-
-    Attributes:
-        format: of the masks of single pictures: "png" or "tif", which lies where a GeoTIFF lies; a stack gives a TIFF
-            stack.
-        probabilities: NAME.npy, (H, W, classes) float32; (pages, H, W, classes) of a stack.
-        overlay: NAME_overlay.png, the mask laid over the picture.
-        instances: NAME_instances.tif, ids of the objects, and NAME_objects.csv.
-        min_area: pixels of the smallest object that counts.
-        tta: "none", or turned tiles that are averaged: "rotations" or "all".
-        polygons: formats of `WRITERS`: the outlines of the pieces, pages of a stack in one file.
-        simplify: how far a point that is left out may lie from the outline, pixels.
-        subpixel: outlines run between the pixels, where the probabilities are equal.
-        uncertainty: NAME_uncertainty.tif, entropy of the probabilities, float32.
-        spread: NAME_spread.tif too, how far the predictions of which these are the mean disagree.
-        threshold: of two classes; None for that of the run.
-    """
-
-    format: str = "png"
-    probabilities: bool = False
-    overlay: bool = False
-    instances: bool = False
-    min_area: int = 1
-    tta: str = "none"
-    polygons: tuple[str, ...] = ()
-    simplify: float = 0
-    subpixel: bool = False
-    uncertainty: bool = False
-    spread: bool = False
-    threshold: float | None = None
-
-    def mask_name(self, picture: Path, pages: int = 1) -> str:
-        """Name the mask of a picture of so many pages."""
-        return f"{picture.stem}.{self.format if pages == 1 else 'tif'}"
-
-    def names(self, picture: Path) -> list[str]:
-        """Name the files that a picture may become; whether a TIFF file is a stack is not known before it is read."""
-        stem, kinds = picture.stem, ["png", "tif"]
-        if picture.suffix.lower() in SINGLE:
-            kinds = ["png"]
-        names = list(dict.fromkeys(self.mask_name(picture, pages) for pages in range(1, len(kinds) + 1)))
-        names += [f"{stem}.npy"] * self.probabilities
-        names += [f"{stem}_overlay.{kind}" for kind in kinds] * self.overlay
-        names += [f"{stem}_instances.tif", f"{stem}_objects.csv"] * self.instances
-        names += [f"{stem}{suffix}" for suffix in (UNCERTAINTY, SPREAD)[: self.uncertainty + self.spread]]
-        return names + [stem + WRITERS[kind][0] for kind in self.polygons]
-
-
-@dataclass(frozen=True)
-class Call:
-    """All that a process needs to predict pictures of one call: paths and settings alone, so that it travels.
-
-    Attributes:
-        net: folder of the run or bundle.
-        model: SHA-256 of the net's file, so that no process takes another one for it.
-        out: folder of the files.
-        wanted: what goes there.
-        memory: what the tiles of a process may take, bytes or such as "2GB"; None for a quarter of what is free.
-        channels: how the channels of a picture come from its files.
-        engine: that computes, as `unet_tf.prediction.engines.resolve` gives it.
-    """
-
-    net: str
-    model: str
-    out: str
-    wanted: Wanted
-    memory: int | str | None = None
-    channels: Channels = ALL
-    engine: str = "tensorflow"
-
-    def is_done(self, picture: Path) -> bool:
-        """Say whether a mask of that name lies there: it is written last."""
-        return any(Path(self.out, self.wanted.mask_name(self.named(picture), pages)).is_file() for pages in (1, 2))
-
-    def state(self, picture: Path) -> str:
-        """Say in which state all files of a picture are, "" where one is missing."""
-        try:
-            states = [state_of(file) for file in self.channels.files(picture)]
-        except InputError:
-            return ""
-        return ", ".join(states) if all(states) else ""
-
-    def named(self, picture: Path) -> Path:
-        """What a picture is called, by the first of its files: without the suffix of a channel, where it has one."""
-        try:
-            return picture.with_name(f"{self.channels.stem(picture)}{picture.suffix}")
-        except InputError:  # which whoever reads it says
-            return picture
-
-
-class Result(NamedTuple):
-    """What became of a picture.
-
-    Attributes:
-        picture: its file.
-        pixels: that were predicted; 0 where it failed.
-        error: why it failed, or "".
-        state: of the file when it was read (`state_of`).
-        nodata: values in it that stand for "no measurement".
-        sizes: of its objects, where they are wanted; None where it failed.
-    """
-
-    picture: str
-    pixels: int
-    error: str
-    state: str = ""
-    nodata: tuple[float, ...] = ()
-    sizes: Sizes | None = None
 
 
 class Page(NamedTuple):
@@ -169,117 +42,6 @@ class Page(NamedTuple):
     label: NDArray[np.uint8]  # (H, W)
     probabilities: NDArray[np.float32] | None  # (H, W, num_classes), where they are needed
     unsure: tuple[NDArray[np.float32], ...] = ()  # (H, W), uncertainty and spread, as far as they are wanted
-
-
-def predict_pictures(call: Call, pictures: Sequence[str], on_tile: Progress = unseen) -> Iterator[Result]:
-    """Predict picture files one after another, and yield what became of each.
-
-    While one is computed, the next is read and the one before is written. A file that cannot be read or written is
-    reported, and the others are done; whatever stops the process leaves files that are whole or absent.
-
-    Args:
-        call: what to predict into what.
-        pictures: paths of the files.
-        on_tile: called with (tiles done, tiles in all) of a picture.
-
-    Yields:
-        A result for each picture, in order.
-    """
-    from unet_tf.prediction.predict import predictor_for  # files are written without Keras too
-
-    predictor = predictor_for(call.net, call.model).by(call.engine).at(call.wanted.threshold)
-    unfinished: deque[Output] = deque(maxlen=3)  # one that is written, one that is computed
-    steps = _steps(call, predictor, map(Path, pictures), on_tile, unfinished)
-    try:
-        yield from filter(None, ahead(lambda step: step(), steps))
-    finally:
-        for output in unfinished:
-            output.discard()
-
-
-def state_of(picture: str | Path) -> str:
-    """Say in which state a file is: another size or time is another picture."""
-    try:
-        found = Path(picture).stat()
-    except OSError:
-        return ""
-    return f"{found.st_size} bytes of {found.st_mtime_ns}"
-
-
-def _steps(
-    call: Call, predictor: Predictor, pictures: Iterator[Path], on_tile: Progress, unfinished: deque[Output]
-) -> Iterator[Callable[[], Result | None]]:
-    """What is left to do with each picture once its pages are predicted, for the thread that writes."""
-    wanted, channels, threshold = call.wanted, call.channels, predictor.calibration.threshold
-    several = wanted.probabilities or wanted.instances or bool(wanted.polygons)
-    methods: list[Callable[..., NDArray[Any]]] = [predictor.predict, predictor.probabilities, predictor.with_entropy]
-    method = methods[2 if wanted.uncertainty else several]
-    for file, state, pages, first in ahead(functools.partial(_first_page, call), pictures):
-        look()
-        output = Output(call, predictor.masks, predictor.classes, file, pages, state)
-        unfinished.append(output)
-        try:
-            if isinstance(first, InputError):
-                raise first
-            others = ahead(functools.partial(channels.read, channels.files(file)), range(1, pages))
-            for number, (image, _, declared) in enumerate(itertools.chain([first], others)):
-                if output.error:
-                    break  # its files cannot be written: the pages that are left are for nothing
-                name = str(file) if pages == 1 else f"{file}, page {number},"
-                nodata = nodata_of(image, declared)
-                output.nodata.update(nodata)
-                settings = {"memory": call.memory, "tta": wanted.tta, "on_tile": on_tile}
-                found = method(image, **settings, name=name, nodata=nodata)
-                yield functools.partial(output.add, _page(image, found, wanted, threshold))
-        except InputError as error:
-            yield functools.partial(output.fail, error)
-        yield output.end
-
-
-def _page(image: NDArray, found: NDArray, wanted: Wanted, threshold: float) -> Page:
-    """A page of what a predictor gave: (H, W) ids, (H, W, num_classes), or one channel more for the entropy."""
-    if found.ndim == 2:
-        return Page(image, found, None)
-    unsure: tuple[NDArray[np.float32], ...] = ()
-    if wanted.uncertainty:
-        unsure = uncertainty_and_spread(found)[: 1 + wanted.spread]
-        found = found[..., :-1]
-    return Page(image, label_of(found, threshold), found, unsure)
-
-
-def _first_page(call: Call, file: Path) -> tuple[Path, str, int, Channelled | InputError]:
-    """The file, its state, its number of pages and the first of them, or what is wrong with it."""
-    state = call.state(file)
-    try:
-        files = call.channels.files(file)
-        if len(files) > 1:
-            check_places(*files)
-        return file, state, count_pages(file), call.channels.read(files)
-    except InputError as error:
-        return file, state, 0, error
-
-
-def shades_of(masks: MaskFormat, classes: int) -> NDArray[np.uint8]:
-    """(classes, 3) RGB by which classes are drawn."""
-    return colour(np.arange(classes, dtype=np.uint8)[None], masks)[0]
-
-
-def colour_table(masks: MaskFormat, classes: int) -> NDArray[np.uint8] | None:
-    """(N, 3) RGB of the values of a mask file; None where masks of this kind have no colour table."""
-    shades = shades_of(masks, classes)
-    if masks.kind == "palette":
-        return shades
-    if masks.kind != "index":
-        return None
-    values = masks.mask(np.arange(classes)[None])[0]  # (classes,), with gaps, or too large for a colour table
-    table = np.zeros((int(values.max()) + 1, 3), np.uint8)
-    table[values] = shades
-    return table if len(table) <= 256 else None
-
-
-def drawn_mask(label: NDArray[np.uint8], masks: MaskFormat) -> NDArray:
-    """(H, W) class ids -> the values of a mask file, as the masks that the net learnt from."""
-    return label if masks.kind == "palette" else masks.mask(label)
 
 
 class Output:

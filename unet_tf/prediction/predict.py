@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 from numpy.typing import NDArray
 
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, SAVED_WEIGHTS
 from unet_tf.errors import InputError
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.folds import Folds, files_of_nets, holds_folds
 from unet_tf.prediction.hub import fetch
-from unet_tf.prediction.load import FILES, GRAPH, load
+from unet_tf.prediction.load import FILES, GRAPH, load, refused
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.tiling import Picture
@@ -155,7 +155,9 @@ def model_hash(path: str | Path) -> str:
     if path.suffix.lower() in FILES and path.is_file():
         file = path
     elif (path / GRAPH).is_file() and not bundle:
-        file = path / "variables" / "variables.data-00000-of-00001"
+        file = path / SAVED_WEIGHTS
+    elif path.exists() and not bundle and not (path / Run.CONFIG).is_file():
+        raise refused(path)
     else:
         file = path / BUNDLE_NET if bundle else Run(path).path / Run.BEST
     if not file.is_file():

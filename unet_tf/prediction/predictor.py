@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -23,19 +22,14 @@ from unet_tf.model.calibration import HALF, PLAIN, check_threshold, label_of
 from unet_tf.model.inference import Network
 from unet_tf.prediction.engines import TENSORFLOW, resolve, with_engine
 from unet_tf.prediction.folds import Folds, opened
+from unet_tf.prediction.reading import read_bundle, read_model
+from unet_tf.prediction.tile_settings import MOST_PIXELS, memory_budget, turns_of
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
-from unet_tf.tiling import TURNS, Grid, Picture, default_tile, fit
-from unet_tf.utils.memory import free_memory, parse_bytes
+from unet_tf.tiling import Grid, Picture, default_tile, fit
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
-
-TTA = {"none": (0,), "rotations": (0, 1, 2, 3), "all": tuple(TURNS)}
-"""Test-time averaging: name -> turns of each tile whose probabilities are averaged."""
-FREE_SHARE, MOST_PIXELS = 0.25, 2272**2
-"""Share of the free memory that tiles may take where no budget is given, and most input pixels of a tile: an image of
-2048 px with its halo. Larger ones save less than touching more memory costs (measured up to 4300 px)."""
 
 FEATURES_SIDE = 1024
 """Side of the part of an image by which two images are said to be alike, pixels."""
@@ -389,46 +383,3 @@ class Predictor:
         if self.normalisation is None:
             return [np.asarray(window, np.float32) for window in windows]
         return [self.normalisation.scale(window) for window in windows]
-
-
-def turns_of(tta: str) -> tuple[int, ...]:
-    """Give the turns that a name of test-time averaging stands for.
-
-    Raises:
-        InputError: it stands for none.
-    """
-    if tta not in TTA:
-        raise InputError(f"Test-time averaging must be one of {', '.join(TTA)}; received {tta!r}.")
-    return TTA[tta]
-
-
-def memory_budget(memory: int | str | None) -> float:
-    """Give the bytes that a tile may take: `memory`, such as "2GB", or a share of what is free."""
-    return free_memory() * FREE_SHARE if memory is None else parse_bytes(memory)
-
-
-def read_model(path: Path) -> keras.Model:
-    """Load a `.keras` file.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    if not path.is_file():
-        raise InputError(f"There is no model {path}.", path)
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever its readers meet in a file that is none
-        raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error
-
-
-def read_bundle(path: Path) -> Description:
-    """Read what a bundle says of its nets.
-
-    Raises:
-        InputError: its file is damaged or of another version.
-    """
-    file = path / BUNDLE_DESCRIPTION
-    try:
-        return Description.restore(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file} is damaged or of another version: {error!r}. Export again.", file) from error

@@ -18,8 +18,8 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
+from unet_tf.prediction.calls import FORMATS, Call, Result, Wanted
 from unet_tf.prediction.objects import cut_of
-from unet_tf.prediction.outputs import FORMATS, Call, Result, Wanted
 from unet_tf.prediction.sizes import Sizes
 from unet_tf.utils.files import held, refusal, replacing, write_new
 from unet_tf.utils.progress import Progress
@@ -68,7 +68,7 @@ def check_wanted(wanted: Wanted, out: Path) -> None:
 
 def fill(
     call: Call,
-    kind: tuple[MaskFormat, float],
+    kind: tuple[MaskFormat, float | None],
     pictures: Sequence[str],
     mine: Sequence[str],
     results: Callable[[list[str]], Iterable[Result]],
@@ -81,7 +81,7 @@ def fill(
 
     Args:
         call: what is predicted into what.
-        kind: how masks of the net are drawn, and the temperature of its probabilities.
+        kind: how masks of the net are drawn, and the temperature of its probabilities; None where nobody knows it.
         pictures: of all jobs.
         mine: those that this job does.
         results: predicts pictures and says what became of each.
@@ -192,7 +192,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _settings_of(call: Call, masks: MaskFormat, temperature: float) -> dict[str, Any]:
+def _settings_of(call: Call, masks: MaskFormat, temperature: float | None) -> dict[str, Any]:
     known = {"model": call.model, "suffixes": list(call.channels.suffixes)} | cut_of(masks)
     known |= {"temperature": temperature, "engine": call.engine}
     return known | asdict(call.wanted) | {"polygons": list(call.wanted.polygons)}  # as JSON has it

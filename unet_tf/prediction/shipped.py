@@ -30,8 +30,10 @@ class ShippedNet(ABC):
 
     Args:
         about: what it says of itself.
+        only: what computes it, and its file, as records of a prediction name it.
 
     Attributes:
+        only: the same.
         geometry: by which an image is cut into windows.
         sizes: height and width of its input, each None where any legal size will do.
         channels: of its images.
@@ -44,8 +46,8 @@ class ShippedNet(ABC):
     count = 1
     dtype = "that of the file"
 
-    def __init__(self, about: Description) -> None:
-        self.about, self.geometry = about, about.geometry
+    def __init__(self, about: Description, only: str) -> None:
+        self.about, self.only, self.geometry = about, only, about.geometry
         self.sizes: list[int | None] = [None, None]
         self.channels, self.num_classes = about.normalisation.channels, len(about.classes)
         self.temperature = about.calibration.temperature
@@ -72,7 +74,7 @@ class ShippedNet(ABC):
         Raises:
             InputError: another one is asked for.
         """
-        if engine != "tensorflow":  # which nobody has to ask for
+        if engine not in ("tensorflow", "auto", self.only):  # the first of which nobody has to ask for
             raise InputError(
                 f"A file of a bundle is computed by the runtime that it was made for, and not by {engine}. Leave the "
                 "engine out, or give the folder of the bundle."
@@ -115,10 +117,11 @@ class FileNet(ShippedNet):
 
     Args:
         net: the file, opened.
+        name: of the file.
     """
 
-    def __init__(self, net: TiledNet) -> None:
-        super().__init__(net.description)
+    def __init__(self, net: TiledNet, name: str) -> None:
+        super().__init__(net.description, f"{net.library}: {name}")
         self._net = net
         if net.static:
             self.sizes = [net.description.tile] * 2
@@ -154,7 +157,7 @@ class SavedNet(ShippedNet):
     def __init__(self, folder: Path, about: Description) -> None:
         import tensorflow as tf
 
-        super().__init__(about)
+        super().__init__(about, f"TensorFlow: {folder.parent.name}/{folder.name}")
         self.geometry = Geometry(about.geometry.depth, "same")
         try:
             self._model = tf.saved_model.load(str(folder))

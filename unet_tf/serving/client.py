@@ -65,6 +65,8 @@ class Client:
         max_pixels: of one request; becomes less where the server takes less.
         description: of the net of version 1 of the bundle, whose classes, channels and masks all versions have; None
             without one.
+        about: description of the net of the version that answered last, and
+        weights: SHA-256 of its weights; None where the bundle does not hold that version, or there is none.
         channels: how the channels of the net come from picture files.
 
     Raises:
@@ -99,7 +101,8 @@ class Client:
         self.which, self.max_pixels = Which(model, version, label), max_pixels
         self._bundle = None if bundle is None else Bundle(bundle)
         self.description: Description | None = None if self._bundle is None else self._bundle.description
-        self._about: Description | None = None  # of the version that answers
+        self.about: Description | None = None
+        self.weights: str | None = None
         self.channels = ALL if self.description is None else self.description.channels
         self._transport = connect(url, timeout, ca, self.description)
         self.url = self._transport.url
@@ -212,7 +215,7 @@ class Client:
                     "that of {} {} of {} and {}. Give another --bundle or model.".format(*wanted, self.url, *there)
                 )
         if self._bundle is not None:
-            self._about = self._bundle.describe(found.version)
+            self.about, self.weights = self._bundle.describe(found.version), self._bundle.weights(found.version)
         return found
 
     def _ask(self, signature: str, value: NDArray | Sequence[bytes]) -> NDArray:
@@ -251,9 +254,9 @@ class Client:
             raise InputError(
                 f"A request must hold {geometry.min_tile}x{geometry.min_tile} px, the smallest part of a picture for a "
                 f"net of {geometry.depth} poolings; it may hold {most}. Allow more (max_pixels)"
-                f"{'' if self._about else ', or say the geometry of the net (bundle)'}."
+                f"{'' if self.about else ', or say the geometry of the net (bundle)'}."
             )
-        if self._about is None and self._said.acquire(blocking=False):
+        if self.about is None and self._said.acquire(blocking=False):
             log.warning(
                 f"Large pictures are cut as for a net of up to {DEEPEST} poolings, with {geometry.halo} px around each "
                 "part; with the bundle that holds this version it may be less. A deeper net needs it."
@@ -274,7 +277,7 @@ class Client:
         Every server cuts a request into tiles of its own, from its first pixel on: so a part begins on the pooling
         grid. "same" has the wider halo, which is a multiple of that grid too, and so serves both.
         """
-        return Geometry(DEEPEST if self._about is None else self._about.geometry.depth, "same")
+        return Geometry(DEEPEST if self.about is None else self.about.geometry.depth, "same")
 
     def _of_window(self, image: NDArray, metadata: Metadata, signature: str, name: str) -> NDArray[Any]:
         """Ask for (h, w, C) raw pixels in one request."""
@@ -292,7 +295,7 @@ class Client:
 
     def _measured(self, image: Picture, nodata: Sequence[float], name: str, metadata: Metadata) -> Picture:
         """See that the net takes an image; pixels without a measurement count as the mean where it is known."""
-        if (about := self._about) is not None:
+        if (about := self.about) is not None:
             about.normalisation.check(image, name)
             return about.normalisation.measured(image, nodata)
         unknown = (0.0,) * metadata.channels

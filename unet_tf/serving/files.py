@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
-from unet_tf.model.calibration import PLAIN, label_of
-from unet_tf.prediction.outputs import Call, Output, Page, Result, Wanted
+from unet_tf.model.calibration import label_of
+from unet_tf.prediction.calls import UNKNOWN, Call, Result, Wanted
+from unet_tf.prediction.outputs import Output, Page
 from unet_tf.prediction.polygons import parse_polygons
 from unet_tf.prediction.record import Outcome, check_wanted, fill
 from unet_tf.serving.client import Client
@@ -51,7 +53,8 @@ def predict_served(
 
     All pictures are predicted by the version that answers when the call begins. A client that knows the bundle of the
     net draws the masks as the training masks are drawn; without it they are class ids with a colour table. What is done
-    is not done again, unless the picture was written anew since or the server has another version.
+    is not done again, unless the picture was written anew since. Another version, which the folder knows by its number,
+    and by its weights where the client knows the bundle, is refused.
 
     Args:
         client: of the server.
@@ -81,19 +84,21 @@ def predict_served(
     if in_flight < 1:
         raise InputError(f"There must be 1 request at once or more; received {in_flight}.")
     outlines = parse_polygons(polygons, simplify, subpixel), float(simplify), subpixel
-    out, told = Path(out), client.description
-    how = PLAIN if told is None else told.calibration
-    wanted = Wanted(format, probabilities, overlay, instances, min_area, "none", *outlines, threshold=how.threshold)
+    out, wanted = Path(out), Wanted(format, probabilities, overlay, instances, min_area, "none", *outlines)
     check_wanted(wanted, out)
     with stoppable():
         pinned = client.pinned()
-        net = f"{pinned.url} {pinned.which.model} version {pinned.which.version}"
-        call = Call(pinned.url, net, str(out.resolve()), wanted, None, pinned.channels)
+        how = None if pinned.about is None else pinned.about.calibration
+        wanted = replace(wanted, threshold=None if how is None else how.threshold)
+        where = f"{pinned.url} {pinned.which.model} version {pinned.which.version}"
+        net = pinned.url, pinned.weights or UNKNOWN
+        call = Call(*net, str(out.resolve()), wanted, None, pinned.channels, where)
         pictures = pictures_of(find_pictures([inputs] if isinstance(inputs, str | Path) else inputs), pinned.channels)
         masks, classes = _classes(pinned)
         work = functools.partial(_predicted, call, pinned, masks, classes)
         results = functools.partial(_results, work, in_flight)
-        return fill(call, (masks, how.temperature), pictures, pictures, results, overwrite, (1, 1), on_file, on_pixels)
+        kind = masks, None if how is None else how.temperature
+        return fill(call, kind, pictures, pictures, results, overwrite, (1, 1), on_file, on_pixels)
 
 
 def _results(work: Callable[[str], Result], in_flight: int, left: Sequence[str]) -> Iterator[Result]:
@@ -161,8 +166,8 @@ def _page(call: Call, client: Client, file: Path, number: int, pages: int) -> tu
     if given is None:
         given = Given(str(file) if pages == 1 else f"{file}, page {number},", image=image, nodata=nodata)
     probabilities = client.soft(given) if several else None
-    if probabilities is None or client.description is None:  # where two classes part, the server knows
+    if probabilities is None or client.about is None:  # where two classes part, the server knows
         label = client.segment(given)
     else:
-        label = label_of(probabilities, client.description.calibration.threshold)
-    return Page(image, label, probabilities), nodata if client.description is not None else ()
+        label = label_of(probabilities, client.about.calibration.threshold)
+    return Page(image, label, probabilities), nodata if client.about is not None else ()

@@ -45,7 +45,10 @@ class _Aborting:
                 line["peer"] = context.peer()
                 if not asked.model:
                     raise invalid("ModelSpec has no name specified.")
-                return await self._calls.run(lambda: work(asked), context.time_remaining())
+                found = await self._calls.run(lambda: work(asked), context.time_remaining())
+                if "model_spec" in found.DESCRIPTOR.fields_by_name:  # an answer of one version
+                    line["version"] = found.model_spec.version.value
+                return found
         except ServingError as error:
             code, words = grpc.StatusCode[error.code], str(error)
         except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,7 +107,8 @@ class Model:
         number = self.newest if version is None else version
         if number is None or number not in served:
             which = "Latest({})" if version is None else f"Specific({{}}, {version})"
-            raise ServingError("NOT_FOUND", f"Servable not found for request: {which.format(self.name)}")
+            words = f"Servable not found for request: {which.format(self.name)}. {self._instead(version)}"
+            raise ServingError("NOT_FOUND", words)
         return number, served[number]
 
     def statuses(self, version: int | None = None, label: str | None = None) -> list[Status]:
@@ -124,15 +125,25 @@ class Model:
         if wanted is None:
             return [found[number] for number in sorted(found, reverse=True)]
         if wanted not in found:
-            raise ServingError("NOT_FOUND", f"Could not find version {wanted} of model {self.name}")
+            words = f"Could not find version {wanted} of model {self.name}. {self._instead(wanted)}"
+            raise ServingError("NOT_FOUND", words)
         return [found[wanted]]
+
+    def _instead(self, version: int | None) -> str:
+        """What may be asked for where a version is not served, and how it comes to be."""
+        there = self.numbers()
+        words = f"Versions served: {_listed(self._served)}; on disk: {_listed(there)}."
+        if version in there:
+            words += f" One that is not the newest is served where it has a label: unet-tf serve --label old={version}."
+        return words
 
     def _wanted(self, version: int | None, label: str | None) -> int | None:
         """The version of a number or label; None for the newest, which OpenVINO's clients call 0."""
         if label is None:
             return None if version == 0 and 0 not in self._served else version
         if label not in self.labels:
-            raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
+            known = ", ".join(sorted(self.labels)) or "none"
+            raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}. Labels: {known}.")
         return self.labels[label]
 
     def _load(self, number: int) -> bool:
@@ -141,6 +152,7 @@ class Model:
         if self._broken.get(number, (None, ""))[0] == looks:
             return False
         self._loading.add(number)
+        log.info(f"{self.name}: version {number} is being loaded and warmed up.")
         try:
             version = Version(path)
         except InputError as error:
@@ -156,6 +168,10 @@ class Model:
             self._served = self._served | {number: version}  # readers hold the one before, whole
         log.info(f"{self.name}: version {number} is served, with {', '.join(sorted(version.signatures))}.")
         return True
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "none"
 
 
 class Models:
@@ -180,7 +196,7 @@ class Models:
         try:
             return self._models[name]
         except KeyError:
-            raise ServingError("NOT_FOUND", f"Servable not found for request: Latest({name})") from None
+            raise self._missing(f"Servable not found for request: Latest({name})") from None
 
     def statuses(self, name: str, version: int | None = None, label: str | None = None) -> list[Status]:
         """How the versions of a model stand; see `Model.statuses`.
@@ -189,8 +205,11 @@ class Models:
             ServingError: there is no such model or version.
         """
         if name not in self._models:
-            raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+            raise self._missing(f"Could not find any versions of model {name}")
         return self._models[name].statuses(version, label)
+
+    def _missing(self, words: str) -> ServingError:
+        return ServingError("NOT_FOUND", f"{words}. Models served: {', '.join(sorted(self._models)) or 'none'}.")
 
     @property
     def ready(self) -> bool:

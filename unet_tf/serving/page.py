@@ -25,8 +25,8 @@ from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.model.calibration import label_of
 from unet_tf.pages.page import render, shared
+from unet_tf.prediction.drawn import colour_table, drawn_mask, shades_of
 from unet_tf.prediction.objects import find_objects
-from unet_tf.prediction.outputs import colour_table, drawn_mask, shades_of
 from unet_tf.prediction.polygons import shapes_of
 from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import ServingError, invalid

@@ -32,8 +32,9 @@ def routes(calls: Calls) -> list[Route]:
 
     async def metadata(request: Request) -> Response:
         asked = asked_for(request)
-        with calls.counted("rest", asked.model):
+        with calls.counted("rest", asked.model) as line:
             number, version = calls.models.get(asked.model).find(asked.version, asked.label)
+            line["version"] = number
         spec = {"name": asked.model, "signature_name": "", "version": str(number)}
         return JSONResponse({"model_spec": spec, "metadata": {"signature_def": signature_def(version)}})
 

@@ -13,7 +13,7 @@ from unet_tf.config import TrainConfig
 from unet_tf.data.folder import some
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.model.unet import geometry_of
-from unet_tf.prediction.predictor import read_bundle, read_model
+from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.run import Run
 
 

@@ -173,6 +173,11 @@ def identity(path: str | Path) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
+def above(path: Path, *names: str) -> Path | None:
+    """Find the next folder above a path, of three, that has a file of one of these names."""
+    return next((one for one in path.absolute().parents[:3] if any((one / name).is_file() for name in names)), None)
+
+
 def refusal(path: str | Path, error: OSError) -> InputError:
     """Say in words that the system does not write, and what to do.
 

@@ -1,0 +1,121 @@
+"""The nets of a bundle under way held against Keras, and timed: what is not good enough is named."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from unet_tf.data.folder import Pair
+from unet_tf.edge.description import Description
+from unet_tf.errors import InputError
+from unet_tf.evaluation.bundle_tables import BundleReport
+from unet_tf.exporting.parity import (
+    THREADS,
+    Predict,
+    Tally,
+    broken,
+    compare,
+    comparison_report,
+    inexact,
+    keras_net,
+    noise,
+    noise_example,
+    read_example,
+    worse,
+)
+from unet_tf.utils.progress import Progress
+from unet_tf.utils.signals import look
+
+ROUNDS, SECONDS = 15, 20.0
+"""Most rounds of timing, and seconds after which none begins."""
+
+
+def judged(
+    nets: dict[str, Predict],
+    model: keras.Model,
+    description: Description,
+    validation: Sequence[Pair],
+    on_image: Progress,
+) -> dict[str, Tally]:
+    """Hold each net against Keras on noise, then on the validation files; raise where one is not good enough."""
+    reference = keras_net(model, description)
+    tallies: dict[str, Tally] = {}
+    noise_alone = [partial(noise_example, description)]
+    for examples in noise_alone, [partial(read_example, pair, description) for pair in validation]:
+        if examples:
+            threshold = description.calibration.threshold
+            tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
+            if failures := broken(tallies):
+                raise InputError(
+                    f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
+                )
+            if failures := inexact(tallies, description.calibration.temperature):
+                raise RuntimeError(
+                    f"{' '.join(failures)} Nothing was exported. Please report this with the versions in config.toml "
+                    "of the run."
+                )
+    if failures := worse(tallies, description.origin.max_iou_drop):
+        raise InputError(
+            f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop, or leave it out: --variants "
+            "names those to make."
+        )
+    return tallies
+
+
+def milliseconds(nets: dict[str, Predict], description: Description) -> dict[str, float]:
+    """Measure the median time of each net for the pixels that one tile of TFLite gives, all nets in turns.
+
+    Args:
+        nets: by name.
+        description: of them all.
+
+    Returns:
+        Milliseconds by name.
+    """
+    step = description.geometry.tile_step(description.tile)
+    image = noise(description, (step, step))
+    for net in nets.values():
+        net(image)
+    taken: dict[str, list[float]] = {name: [] for name in nets}
+    begin = time.perf_counter()
+    for _ in range(ROUNDS):
+        for name, net in nets.items():
+            look()
+            start = time.perf_counter()
+            net(image)
+            taken[name].append(1000 * (time.perf_counter() - start))
+        if time.perf_counter() - begin > SECONDS:
+            break
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def report_of(
+    folder: Path,
+    description: Description,
+    tallies: dict[str, Tally],
+    times: dict[str, float],
+    judged_on: str,
+) -> BundleReport:
+    """What `report.json` holds."""
+    compared = comparison_report(tallies, description.classes, judged_on)
+    for name, own in compared["artefacts"].items():
+        path = folder / name
+        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+        own["bytes"], own["milliseconds"] = sum(file.stat().st_size for file in files), times[name]
+    return {**compared, "tile": description.tile, "threads": THREADS}
+
+
+@contextmanager
+def refusals_in_words(out: Path) -> Iterator[None]:
+    """Say it as an InputError where TensorFlow's own file system cannot write."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+        raise InputError(f"Cannot write {out}: {error.message}. Free space or choose another place.") from error

@@ -1,0 +1,90 @@
+"""What is exported: a run, or the nets of a cross-validation as one, and what a runtime has to know of them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from unet_tf.edge.description import Description, Origin, TrainedScores
+from unet_tf.errors import InputError
+from unet_tf.evaluation.tables import read_evaluation
+from unet_tf.exporting.bundle import KNOWN_BY
+from unet_tf.exporting.material import Material, gather
+from unet_tf.prediction.folds import Folds
+from unet_tf.run import Run
+from unet_tf.version import __version__
+
+
+def first_of(run: Run | Folds) -> Run:
+    """The run itself; of several the first, on whose files all are judged."""
+    return run.first if isinstance(run, Folds) else run
+
+
+def model_of(run: Run | Folds, precision: str) -> keras.Model:
+    """The best net, rebuilt where it was trained in another precision; of several, their mean."""
+    if isinstance(run, Folds):
+        return run.averaged({name: model_of(one, precision) for name, one in run.runs.items()})
+    if run.plan.precision == precision:
+        return run.model
+    model = replace(run.plan, precision=precision).build(run.normalisation.channels)
+    model.set_weights(run.model.get_weights())
+    return model
+
+
+def material_of(run: Run, data: str | Path | None, tile: int | None, needed: bool) -> Material:
+    """What the export takes of the pictures of a run; nothing where they are gone and not needed."""
+    folder = run.data if data is None else Path(data)
+    if folder.is_dir():
+        return gather(run, folder, tile)
+    if not needed and data is None:
+        return Material([], [], [])
+    raise InputError(
+        "Nets of less than float32 are calibrated and judged on the pictures that the run was trained on, and "
+        f"{folder} is not there. Say where they are now (--data), or make the float32 file alone (--variants float32)."
+    )
+
+
+def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
+    """Put together what a runtime has to know of the net of a run, or of the mean of several."""
+    nets = len(run.runs) if isinstance(run, Folds) else 1
+    trained = run.learnt() if isinstance(run, Folds) else run.files("train")
+    training, validation = sorted(trained), run.files("val") - trained
+    origin = Origin(
+        unet_tf=__version__,
+        versions={"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+        data={
+            "fingerprint": hashlib.sha256("".join(training).encode()).hexdigest(),
+            "train": len(training),
+            "val": len(validation),
+        },
+        max_iou_drop=max_iou_drop,
+    )
+    if scores := run.scores if isinstance(run, Folds) else _scores(run):
+        origin = replace(origin, scores=scores)
+    return Description(
+        run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, nets
+    )
+
+
+def learnt_by(run: Run | Folds) -> list[str]:
+    """The pictures that a net learnt from, or any of several, as `bundle.json` names them."""
+    trained = run.learnt() if isinstance(run, Folds) else run.files("train")
+    return sorted(known[:KNOWN_BY] for known in trained)
+
+
+def _scores(run: Run) -> TrainedScores:
+    path = run.path / Run.EVALUATION
+    if not path.is_file():
+        return {}
+    stored = read_evaluation(path)
+    chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
+    if chosen not in (None, run.calibration.threshold):  # of labels that this net does not give
+        return {}
+    if stored.get("learnt"):  # such scores flatter
+        return {}
+    return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}

@@ -1,0 +1,156 @@
+"""The array of a large prediction: made whole with its settings, or found to be of the same call."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shutil
+import uuid
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unet_tf.data.drawing import colour
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import nodata_of
+from unet_tf.data.volumes import Volume, count_planes, import_zarr
+from unet_tf.errors import InputError
+from unet_tf.model.calibration import PLAIN
+from unet_tf.prediction.engines import TENSORFLOW
+from unet_tf.prediction.objects import cut_of
+from unet_tf.prediction.predictor import Predictor
+from unet_tf.prediction.source import CUT, Source
+from unet_tf.tiling import Grid, Picture, cut
+from unet_tf.utils.files import held, refusal
+from unet_tf.utils.signals import look
+from unet_tf.version import __version__
+
+CHUNK = 2048
+"""Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
+OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN), "engine": TENSORFLOW}
+"""Settings of arrays and maps that were begun before there were these."""
+LEVEL = "0"
+"""Name of the one level of resolution that is written."""
+
+
+def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite: bool) -> None:
+    """Make the array that is to be filled, or see that the one there is of the same call."""
+    volume = source.volume
+    if out.suffix != ".zarr":
+        raise InputError(f"Chunks must be written into an array of zarr, NAME.zarr; received {out}.")
+    if out == source.image or out in source.image.parents or source.image in out.parents:
+        raise InputError(f"{source.image} is the input, and {out} would write into it. Choose another --out.")
+    there = out.exists()
+    if there:
+        stored_settings(out, {} if overwrite else source.settings(), chunk)
+    if there and not overwrite:
+        return
+    predictor = source.predictor
+    predictor.checked(volume.picture(0, predictor.channels), str(source.image))
+    grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
+    pictures = ((str(plane), volume.picture(plane, predictor.channels)) for plane in range(count_planes(volume)))
+    nodata = {plane: list(found) for plane, picture in pictures if (found := _nodata(volume, picture))}
+    settings = source.settings() | {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
+    with held(out, alone=True) if there else nullcontext():
+        _create(out, volume, grid, predictor, settings)
+
+
+def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = None) -> dict[str, Any]:
+    """The settings of the prediction that `out` holds; raises InputError unless they are these."""
+    try:
+        stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])
+    except Exception as error:  # a class of errors of its own for each thing that may be missing
+        raise InputError(f"{out} exists and is no prediction of unet_tf. Choose another --out.") from error
+    there = OLDER | stored
+    if chunk is not None and settings:
+        settings = settings | {"chunk": chunk}
+    if other := [name for name, value in settings.items() if there.get(name) != value]:
+        words = "; ".join(f"{name} {there.get(name)} there, {settings[name]} here" for name in other)
+        raise InputError(
+            f"{out} holds a prediction with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
+        )
+    return stored
+
+
+def stored_nodata(out: str | Path) -> tuple[float, ...]:
+    """The values for "no measurement" that were found in the image of a prediction, of all its planes.
+
+    Args:
+        out: what `predict_large` wrote.
+    """
+    return tuple(
+        sorted(set(itertools.chain.from_iterable(stored_settings(Path(out), {}, None).get("nodata", {}).values())))
+    )
+
+
+def _create(out: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
+    """Put an empty array in the place of an earlier one, unless another job has just done so."""
+    temporary, aside = (out.with_name(f".{out.stem[:20]}.{uuid.uuid4().hex[:8]}.zarr") for _ in range(2))
+    there = out.exists()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _make(temporary, volume, grid, predictor, settings)
+        if there:
+            out.rename(aside)
+        try:
+            temporary.rename(out)
+        except OSError:
+            if not (out / LEVEL).exists():  # else another job was faster
+                raise
+    except OSError as error:
+        raise refusal(out, error) from error
+    finally:
+        for path in (temporary, aside):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
+    """Input size of a tile whose output has `chunk` pixels a side at most, and that `budget` bytes hold."""
+    geometry = predictor.network.geometry
+    if any(predictor.network.sizes):
+        raise InputError(
+            f"An array or a map is predicted in tiles of its chunks' size, and this net takes tiles of "
+            f"{predictor.network.sizes} px alone. Give the folder of the bundle, or predict pictures."
+        )
+    if chunk < geometry.stride:
+        raise InputError(f"Chunks of this net must have {geometry.stride} px a side or more; received {chunk}.")
+    wanted = geometry.window_size(chunk // geometry.stride * geometry.stride)
+    side = math.isqrt(predictor.pixels_within(budget))
+    return min(wanted, geometry.nearest_legal(side)[0])
+
+
+def _nodata(volume: Volume, picture: Picture) -> tuple[float, ...]:
+    """The values of a plane that stand for "no measurement"; planes of signed or float pixels are read for it."""
+    look()
+    return nodata_of(picture, volume.nodata)
+
+
+def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
+    """Write the metadata of the output: OME-Zarr 0.5, one level, with the colours and names of the classes."""
+    kept = [*volume.plane_axes, volume.axes.index("y"), volume.axes.index("x")]
+    axes = [volume.axes[i] for i in kept]
+    kinds = {"t": "time"} | dict.fromkeys("zyx", "space")
+    described = [
+        {"name": name} | ({"type": kinds[name]} if name in kinds else {}) | ({"unit": unit} if unit else {})
+        for name, unit in zip(axes, (volume.units[i] for i in kept), strict=True)
+    ]
+    level = {"path": LEVEL, "coordinateTransformations": [{"type": "scale", "scale": [volume.scale[i] for i in kept]}]}
+    colours = colour(np.arange(len(predictor.classes), dtype=np.uint8)[None], predictor.masks)[0]
+    labels = {
+        "colors": [{"label-value": i, "rgba": [*map(int, rgb), 255]} for i, rgb in enumerate(colours)],
+        "properties": [{"label-value": i, "class": name} for i, name in enumerate(predictor.classes)],
+    }
+    ome = {"version": "0.5", "multiscales": [{"axes": described, "datasets": [level]}], "image-label": labels}
+    group = import_zarr().create_group(str(path), zarr_format=3, attributes={"ome": ome})
+    group.create_array(
+        LEVEL,
+        shape=(*volume.planes, *volume.shape),
+        dtype="uint8",
+        chunks=(*[1] * len(volume.planes), *grid.step),
+        fill_value=0,
+        dimension_names=axes,
+        attributes={"unet_tf": settings},
+    )
