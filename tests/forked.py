@@ -1,7 +1,7 @@
 """Processes of Python that have TensorFlow already: forked from one that has imported it and done nothing else.
 
-To import TensorFlow takes a process longer than all that a test wants of it. Where a test is of how a process begins, it
-starts one by itself (`subprocess`).
+To import TensorFlow takes a process longer than all that a test wants of it. Where a test is of how a process begins,
+it starts one by itself (`subprocess`).
 """
 
 import atexit
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from functools import cache
+from pathlib import Path
 
 SERVER = """
 import json, os, socket, sys
@@ -86,7 +87,7 @@ class Forked:
         self.stdin, self.stdout, self.stderr = self._stream(0, stdin), self._stream(1, stdout), self._stream(2, stderr)
         said, saying = os.pipe()
         self._said = os.fdopen(said, "rb", buffering=0)
-        asked = {"code": code, "arguments": [*map(str, arguments)], "folder": str(folder or os.getcwd())}
+        asked = {"code": code, "arguments": [*map(str, arguments)], "folder": str(folder or Path.cwd())}
         asked["env"] = dict(os.environ if env is None else env)
         socket.send_fds(_server(), [json.dumps(asked).encode()], [*self._given, saying])
         for one in (*self._given, saying):

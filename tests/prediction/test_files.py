@@ -4,8 +4,6 @@ import csv
 import itertools
 import json
 import shutil
-import subprocess
-import sys
 import time
 import tomllib
 from dataclasses import asdict
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import tomli_w
+from forked import Forked
 from PIL import Image
 
 from unet_tf import MaskFormat, predict, predict_files
@@ -195,7 +194,7 @@ def test_a_killed_call_goes_on(run, scans, tmp_path):
         write_picture(scans / f"{number}.png", grey(number))
     out = tmp_path / "out"
     code = f"import unet_tf; unet_tf.predict_files({str(run.path)!r}, {str(scans)!r}, {str(out)!r}, probabilities=True)"
-    call = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    call = Forked(code)
     while call.poll() is None and len(list(out.glob("[!.]*"))) < 10:  # names alone: files come and go
         time.sleep(0.002)
     call.kill()
