@@ -37,15 +37,15 @@ def next_one(line):
                 os.close(one)
             continue
         line.close()
-        os.setsid()
         *streams, said = given
         pid = os.fork()
-        if pid:  # tells of the process, and waits for it
+        if pid:  # waits for the process, and tells of its end
             for one in streams:
                 os.close(one)
-            os.write(said, f'{pid}\\n'.encode())
             os.write(said, f'{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\\n'.encode())
             os._exit(0)
+        os.setsid()
+        os.write(said, f'{os.getpid()}\\n'.encode())
         os.close(said)
         for number, one in enumerate(streams):
             os.dup2(one, number)
