@@ -90,6 +90,7 @@ def test_a_run_killed_again_and_again_ends_equal_to_the_bit(cells, undisturbed, 
 def test_a_signal_ends_a_process_with_the_line_that_resumes_it(cells, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", cells, "--out", out, "--base-filters", 2, "--depth", 1, "--tile", 32, "--epochs", 100000]
+    arguments += ["--batch-size", 2, "--steps-per-epoch", 4]
     process = subprocess.Popen(
         [sys.executable, "-m", "unet_tf", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
