@@ -1,5 +1,6 @@
 """Shared data: generated cells and one small run trained on them."""
 
+import functools
 import io
 import json
 import os
@@ -166,6 +167,19 @@ def converter_apart():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tflite, "_follow", here)
         yield in_its_process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processor_measured_once():
+    """What a convolution takes in bfloat16, where a processor does not say it, is measured once by a process."""
+    if "tensorflow" not in sys.modules:  # no test trains
+        yield
+        return
+    from unet_tf.training import compile as compiling
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "_bfloat16_gain", functools.cache(compiling._bfloat16_gain))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ def test_what_a_machine_says_of_itself_is_not_stored(store):
 
 
 def kernel(command, env, cwd, **options):
-    """A process of the kernel, which has TensorFlow already, and matplotlib, which chose its backend when it was imported."""
+    """A process of the kernel, which has TensorFlow already; and matplotlib, whose backend was chosen meanwhile."""
     code = (
         "import matplotlib; from ipykernel import kernelapp\n"
         "matplotlib.rcParams['backend'] = 'module://matplotlib_inline.backend_inline'\n"
