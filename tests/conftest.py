@@ -9,6 +9,7 @@ import signal
 import sys
 import warnings
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,17 @@ def _processor_measured_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "_bfloat16_gain", functools.cache(compiling._bfloat16_gain))
+        yield
+
+
+@pytest.fixture
+def workers_forked():
+    """Workers of Dask on this machine have TensorFlow already: they are forked from a process that has imported it."""
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    forkserver.set_forkserver_preload(["unet_tf.prediction.large", "unet_tf.prediction.files"])
+    forkserver.ensure_running()
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         yield
 
 

@@ -210,6 +210,7 @@ def test_a_killed_call_goes_on(run, scans, tmp_path):
     assert sum(times(out)[name] == before[name] for name in masks) >= len(masks) - 1
 
 
+@pytest.mark.usefixtures("workers_forked")
 def test_jobs_and_workers_share_the_pictures(run, scans, tmp_path, monkeypatch):
     monkeypatch.setattr("unet_tf.prediction.files.BATCH", 2)
     whole, shared = tmp_path / "whole", tmp_path / "shared"
@@ -300,6 +301,7 @@ def test_another_threshold_or_temperature_is_another_prediction(calibrated, scan
     assert predict_files(run, scans, plain).skipped == 6
 
 
+@pytest.mark.usefixtures("workers_forked")
 def test_several_processes_know_the_threshold(calibrated, scans, tmp_path):
     run = calibrated(1.5, 0.45)
     one, two = tmp_path / "one", tmp_path / "two"

@@ -68,6 +68,7 @@ def test_the_output_is_an_ome_zarr_of_labels(run, alone):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("workers_forked")
 def test_two_workers_equal_one_process_though_one_is_killed(run, image, alone, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
