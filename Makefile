@@ -13,8 +13,9 @@ ONE_LINE := if [ -t 1 ]; then while IFS= read -r line; do printf '\r\033[K%.76s'
 install = $(PIP) install -c requirements.txt -e $(1) 2>&1 | tee $(VENV)/pip.log | { $(ONE_LINE); } || { tail -n 40 $(VENV)/pip.log; exit 1; }
 
 # Nets of the tests are tiny: more threads than one for each process take time and give none. Three processes, because
-# some tests wait for servers and signals.
-TEST_THREADS := TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1
+# some tests wait for servers and signals. Bytecode is kept, whatever the environment says: many processes import the
+# package.
+TEST_SETTINGS := TF_NUM_INTRAOP_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: demo docs test format notebooks clean
 
@@ -30,7 +31,7 @@ test: $(VENV)/installed-test $(VENV)-edge/installed $(VENV)-openvino/installed $
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(TEST_THREADS) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(TEST_SETTINGS) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .

@@ -1,10 +1,15 @@
 """Shared data: generated cells and one small run trained on them."""
 
+import functools
+import io
 import json
 import os
 import shutil
 import signal
 import sys
+import warnings
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from multiprocessing import forkserver
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -121,6 +126,75 @@ def own_run(run, tmp_path):
     return Run(shutil.copytree(run.path, tmp_path / "own_run"))
 
 
+class _Lines(io.TextIOBase):
+    """Tells of each line that is written, and stops where the work is told to stop."""
+
+    def __init__(self, on_line):
+        self.on_line, self.before = on_line, sys.stdout
+
+    def write(self, text):
+        from unet_tf.utils.signals import look
+
+        for line in text.splitlines():
+            with redirect_stdout(self.before):
+                self.on_line(line)
+            look()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def converter_apart():
+    """A context in which the TFLite converter has a process of its own, as elsewhere.
+
+    In the tests it converts in theirs: to start another one takes longer than to convert a small net.
+    """
+    if "tensorflow" not in sys.modules:  # no test converts
+        yield nullcontext
+        return
+    from unet_tf.exporting import tflite
+
+    apart = tflite._follow
+
+    def here(command, folder, on_line):
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), redirect_stdout(_Lines(on_line)):
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
+            patch.setattr(sys, "argv", command[2:])
+            tflite.main()
+
+    @contextmanager
+    def in_its_process():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tflite, "_follow", apart)
+            yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tflite, "_follow", here)
+        yield in_its_process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processor_measured_once():
+    """What a convolution takes in bfloat16, where a processor does not say it, is measured once by a process."""
+    if "tensorflow" not in sys.modules:  # no test trains
+        yield
+        return
+    from unet_tf.training import compile as compiling
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "_bfloat16_gain", functools.cache(compiling._bfloat16_gain))
+        yield
+
+
+@pytest.fixture
+def workers_forked():
+    """Workers of Dask on this machine have TensorFlow already: they are forked from a process that has imported it."""
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    forkserver.set_forkserver_preload(["unet_tf.prediction.large", "unet_tf.prediction.files"])
+    forkserver.ensure_running()
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        yield
+
+
 @pytest.fixture(scope="session")
 def realdata():
     """The folder of real image sets."""
@@ -131,11 +205,15 @@ def realdata():
 
 
 @pytest.fixture(scope="session")
-def bundle(run, once):
+def bundle(run, once, converter_apart):
     """The folder of an exported run, with every net that there is. It belongs to all tests: none writes to it."""
     from unet_tf import export
 
-    return once("tiny_bundle", lambda out: export(run, out, bfloat16=True, onnx=True, max_iou_drop=0.1))
+    def make(out):
+        with converter_apart():
+            export(run, out, bfloat16=True, onnx=True, max_iou_drop=0.1)
+
+    return once("tiny_bundle", make)
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,7 @@ def of_pictures():
     good = png(picture())
     yield "many pictures, too many pixels", post(V1, encoded(*[b64(png_of(1_000, 1_000))] * 5)), LARGE
     yield "a bad picture after a good one", post(V1, encoded(b64(good), b64(good[:60]))), BAD
-    yield "too many pixels", post(V1, {"instances": np.zeros((1, 1025, 1024, 1), int).tolist() * 4}), LARGE
+    yield "too many pixels", post(V1, {"instances": np.zeros((1, 1025, 1024, 1), int).tolist()}), LARGE
     yield "an unknown model on the page", post("/page/models/other/segment", good), ABSENT
     yield "a model without pictures on the page", post("/page/models/maths/segment", good), BAD
     yield "no picture on the page", post(PAGE, b""), BAD

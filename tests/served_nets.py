@@ -3,10 +3,10 @@
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 
 import numpy as np
+from forked import Forked
 
 KINDS = {
     "grey": {"channels": 1, "dtype": "uint8", "padding": "same"},
@@ -71,7 +71,7 @@ def picture(kind, height, width, seed=0):
 class Nets:
     """A server that answers, and the bundles that it serves."""
 
-    process: subprocess.Popen
+    process: Forked
     http: str
     grpc: str
     bundles: dict
@@ -84,9 +84,7 @@ class Nets:
 def start(bundles, ports=(0, 0), labels=(), limits=None):
     """Start a server of bundles by name, and wait until it answers."""
     given = [f"{name}={folder}" for name, folder in bundles.items()], ports, labels, limits or {}
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, *map(json.dumps, given)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = Forked(CODE, *map(json.dumps, given), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process.stdout:
         line = process.stdout.readline()
     if not line:

@@ -4,12 +4,12 @@ import base64
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from forked import Forked
 
 RUN = Path(__file__).parent / "saved" / "run_0_1"
 
@@ -82,7 +82,7 @@ class Served:
 
     http: str
     grpc: str
-    process: subprocess.Popen
+    process: Forked
     bundle: Path
     log: Path
 
@@ -111,9 +111,7 @@ def start(log, bundles, **options):
     )
     options = json.dumps({"bundles": list(map(str, bundles)), "port": 0, "grpc_port": 0, **options})
     with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, options], stdout=subprocess.PIPE, stderr=stderr, text=True
-        )
+        process = Forked(code, options, stdout=subprocess.PIPE, stderr=stderr)
     with process.stdout:
         line = process.stdout.readline()
     if not line:

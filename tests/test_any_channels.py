@@ -1,7 +1,6 @@
 """Pictures of any number of channels, the whole way: train, predict files and an array, export, verify, edge."""
 
 import logging
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.pictures import read_image, write_picture, write_stack
 from unet_tf.edge.__main__ import segment
 from unet_tf.errors import InputError
-from unet_tf.exporting import tflite
 from unet_tf.planning.page import write_overview
 
 SIDE = 32
@@ -56,19 +54,6 @@ def as_bands(path, image):
     return path.with_suffix(".tif")
 
 
-@pytest.fixture
-def _converter_here(monkeypatch):
-    """The converter in this process: to start another one takes longer than all else."""
-
-    def follow(command, folder, on_line):
-        monkeypatch.setattr(sys, "argv", command[2:])
-        tflite.main()
-
-    monkeypatch.setattr(tflite, "_follow", follow)
-
-
-@pytest.mark.usefixtures("_converter_here")
-@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize(
     ("channels", "write", "dtype"),
     [(2, as_npy, np.uint16), (4, as_rgbn, np.uint8), (5, as_ome, np.float32), (13, as_bands, np.uint16)],
@@ -114,7 +99,6 @@ def test_channels_go_the_whole_way(tmp_path, channels, write, dtype, caplog):
     np.testing.assert_array_equal(read_image(tmp_path / "float32.png")[..., 0], drawn)
 
 
-@pytest.mark.usefixtures("_converter_here")
 def test_two_files_are_one_picture_the_whole_way(tmp_path):
     data = tmp_path / "data"
     for name, image, mask in pictures(2):

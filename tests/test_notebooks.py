@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from forked import Forked
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -103,11 +104,22 @@ def test_what_a_machine_says_of_itself_is_not_stored(store):
     assert (notebook.cells[0].id, notebook.cells[0].metadata) == ("cell-00", {})
 
 
+def kernel(command, env, cwd, **options):
+    """A process of the kernel, which has TensorFlow already; and matplotlib, whose backend was chosen meanwhile."""
+    code = (
+        "import matplotlib; from ipykernel import kernelapp\n"
+        "matplotlib.rcParams['backend'] = 'module://matplotlib_inline.backend_inline'\n"
+        "kernelapp.launch_new_instance()"
+    )
+    return Forked(code, *command[command.index("-f") :], env=env, folder=cwd)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @each
 def test_a_notebook_runs_from_top_to_bottom_without_warnings(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setattr("jupyter_client.provisioning.local_provisioner.launch_kernel", kernel)
     notebook = nbformat.read(path, as_version=4)
     stored = [[PNG in output.get("data", {}) for output in cell.outputs] for cell in code(notebook)]
     for cell in code(notebook):

@@ -83,7 +83,7 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
     assert "Nothing stands in the way" in out
 
     run = tmp_path / "run"
-    settings = "--base-filters 2 --depth 1 --tile 52 --epochs 2 --classes background,cell".split()
+    settings = "--base-filters 2 --depth 1 --tile 52 --batch-size 2 --epochs 2 --classes background,cell".split()
     code, out, err = call("train", cells, "--out", run, *settings)
     assert (code, err) == (0, "")
     assert "epoch    2" in out
@@ -186,7 +186,7 @@ def test_streets_in_colours_go_in_and_masks_in_these_colours_come_out(call, tmp_
     assert "Page: " in out
 
     run = tmp_path / "run"
-    settings = "--base-filters 2 --depth 1 --tile 52 --epochs 1".split()
+    settings = "--base-filters 2 --depth 1 --tile 52 --batch-size 2 --epochs 1 --steps-per-epoch 4".split()
     code, out, err = call("train", tmp_path / "data", "--out", run, *settings)
     assert (code, err) == (0, "")
     assert "masks: palette, 2 classes (road, sky); label_colors.txt lists 3 colours" in out
@@ -280,7 +280,7 @@ def test_train_says_which_arguments_belong_together(call, cells, tmp_path):
 
 def test_flags_override_the_file_and_the_file_the_preset(call, cells, tmp_path):
     (tmp_path / "settings.toml").write_text('preset = "paper"\nbase_filters = 3\ndepth = 1\nepochs = 7\n')
-    settings = "--epochs 1 --steps-per-epoch 1 --tile 52".split()
+    settings = "--epochs 1 --steps-per-epoch 1 --tile 52 --batch-size 2".split()
     assert call("train", cells, "--out", tmp_path / "run", "--config", tmp_path / "settings.toml", *settings)[0] == 0
     from unet_tf import Run
 
@@ -298,7 +298,7 @@ def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
     for kind in ("images", "masks"):
         shutil.copytree(cells / "train" / kind, tmp_path / "data" / kind)
     write_picture(tmp_path / "data" / "raw" / "a.png", np.zeros((9, 9), np.uint8))
-    settings = "--base-filters 2 --depth 1 --tile 32 --epochs 1 --steps-per-epoch 1".split()
+    settings = "--base-filters 2 --depth 1 --tile 32 --batch-size 2 --epochs 1 --steps-per-epoch 1".split()
     code, out, _ = call("crossval", tmp_path / "data", "--out", tmp_path / "folds", "--folds", 2, *settings)
     assert code == 0
     assert out.count("that are not used: 1 in raw.") == 2  # each run has it in its log

@@ -223,12 +223,12 @@ def test_a_net_that_gives_nan_is_never_exported(own_run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["own_run"]
 
 
-def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path):
+def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path, converter_apart):
     def tell(name):
         if name == "TFLite float32":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Stopped):
+    with pytest.raises(Stopped), converter_apart():
         export(run, tmp_path / "bundle", variants=["float32", "float16"], on_step=tell)
     assert list(tmp_path.iterdir()) == []
 

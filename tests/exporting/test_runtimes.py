@@ -1,7 +1,6 @@
 """A bundle in runtimes that others wrote: TensorFlow's C and C++ libraries and command line, OpenVINO, LiteRT."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from forked import Forked
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
@@ -143,15 +143,11 @@ LISTED = (
 
 
 def saved_model_cli(*arguments):
-    command = Path(sys.executable).with_name("saved_model_cli")
-    done = subprocess.run(
-        [str(command), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code = "from tensorflow.python.tools.saved_model_cli import main; main()"
+    with Forked(code, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as command:
+        said = command.communicate()[0]
+    assert command.returncode == 0, said
+    return said
 
 
 def test_saved_model_cli_shows_runs_and_finds_nothing_to_warn_of(bundle, signatures, image, tmp_path):

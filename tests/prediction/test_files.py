@@ -4,8 +4,6 @@ import csv
 import itertools
 import json
 import shutil
-import subprocess
-import sys
 import time
 import tomllib
 from dataclasses import asdict
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import tomli_w
+from forked import Forked
 from PIL import Image
 
 from unet_tf import MaskFormat, predict, predict_files
@@ -202,7 +201,7 @@ def test_a_killed_call_goes_on(run, scans, tmp_path):
         write_picture(scans / f"{number}.png", grey(number))
     out = tmp_path / "out"
     code = f"import unet_tf; unet_tf.predict_files({str(run.path)!r}, {str(scans)!r}, {str(out)!r}, probabilities=True)"
-    call = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    call = Forked(code)
     while call.poll() is None and len(list(out.glob("[!.]*"))) < 10:  # names alone: files come and go
         time.sleep(0.002)
     call.kill()
@@ -218,6 +217,7 @@ def test_a_killed_call_goes_on(run, scans, tmp_path):
     assert sum(times(out)[name] == before[name] for name in masks) >= len(masks) - 1
 
 
+@pytest.mark.usefixtures("workers_forked")
 def test_jobs_and_workers_share_the_pictures(run, scans, tmp_path, monkeypatch):
     monkeypatch.setattr("unet_tf.prediction.files.BATCH", 2)
     whole, shared = tmp_path / "whole", tmp_path / "shared"
@@ -308,6 +308,7 @@ def test_another_threshold_or_temperature_is_another_prediction(calibrated, scan
     assert predict_files(run, scans, plain).skipped == 6
 
 
+@pytest.mark.usefixtures("workers_forked")
 def test_several_processes_know_the_threshold(calibrated, scans, tmp_path):
     run = calibrated(1.5, 0.45)
     one, two = tmp_path / "one", tmp_path / "two"

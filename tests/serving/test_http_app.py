@@ -59,7 +59,7 @@ def test_each_of_500_wrong_requests_gets_its_status_and_the_next_good_one_is_rig
     for _ in range(2):  # the first pass takes what stays: buffers, code
         good()
         files = process.num_fds()
-        with ThreadPoolExecutor(6) as pool:  # those that the server waits for take it 2 seconds each
+        with ThreadPoolExecutor(25) as pool:  # those that the server waits for take it 2 seconds each
             for first in range(0, len(every), 50):
                 some = every[first : first + 50]
                 for case, (status, found) in zip(
@@ -104,9 +104,9 @@ def test_slow_senders_and_half_closed_sockets_hold_nothing(served, good):
 
 
 def test_who_does_not_read_the_answer_is_cut(served, good):
-    """2 million pixels of probabilities in JSON are some 80 MB."""
+    """Half a million probabilities in JSON are some 10 MB, which no buffer of a socket holds."""
     address, process = urlsplit(served.http), psutil.Process(served.process.pid)
-    image = np.zeros((1, 1024, 1024, 1), int)
+    image = np.zeros((1, 512, 512, 1), int)
     raw = post(V1, {"signature_name": "probabilities", "instances": image.tolist()})
     with socket.create_connection((address.hostname, address.port), WAIT) as line:
         line.sendall(raw.replace(b"Connection: close", b"Connection: keep-alive"))

@@ -25,7 +25,7 @@ def test_the_description_has_every_path_of_the_protocols(http):
 @pytest.mark.skipif(not PYTHON.exists(), reason=".venv-serving is missing: `make test` makes it")
 def test_schemathesis_finds_no_answer_that_is_not_described(served, tmp_path):
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    examples = os.environ.get("UNET_TF_SCHEMATHESIS", "5")
+    examples = os.environ.get("UNET_TF_SCHEMATHESIS", "2")
     command = [
         PYTHON, "-m", "schemathesis.cli", "run", f"{served.http}/openapi.json", "--checks", checks, "--seed", "1",
         "--max-examples", examples, "--phases", "examples,coverage,fuzzing", "--no-color",

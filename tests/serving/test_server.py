@@ -5,12 +5,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 
 import grpc
 import httpx
 import pytest
+from forked import Forked
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from servers import picture, start, write_bundle
 
@@ -153,7 +153,7 @@ serve([sys.argv[1]], port=0, grpc_port=0, on_ready=ready)
 
 def test_what_runs_is_finished_and_what_is_new_refused(bundle):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", HELD, str(bundle)], text=True, **pipes) as process:
+    with Forked(HELD, bundle, **pipes) as process:
         address, answers = f"http://127.0.0.1:{int(process.stdout.readline())}/v1/models/unet", []
         asking = threading.Thread(
             target=lambda: answers.append(httpx.post(f"{address}:predict", json=BODY, timeout=60))

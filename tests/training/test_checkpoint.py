@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from forked import Forked
 
 from unet_tf import Run, resume, train
 from unet_tf.errors import InputError
@@ -74,10 +75,7 @@ def test_a_run_killed_again_and_again_ends_equal_to_the_bit(cells, undisturbed, 
     while len(reached) < KILLS:
         moment, number = MOMENTS[len(reached) % 3], rng.randint(5, 8)
         code = KILLED.format(moment=moment, number=number) + (go_on if (out / Run.CONFIG).exists() else begin)
-        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        with subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
+        with Forked(code, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == "here\n"
             process.kill()
         assert process.returncode == -signal.SIGKILL
@@ -92,6 +90,7 @@ def test_a_run_killed_again_and_again_ends_equal_to_the_bit(cells, undisturbed, 
 def test_a_signal_ends_a_process_with_the_line_that_resumes_it(cells, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", cells, "--out", out, "--base-filters", 2, "--depth", 1, "--tile", 32, "--epochs", 100000]
+    arguments += ["--batch-size", 2, "--steps-per-epoch", 4]
     process = subprocess.Popen(
         [sys.executable, "-m", "unet_tf", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background

@@ -6,11 +6,11 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from forked import Forked
 
 from unet_tf import Run, train
 from unet_tf.data.pictures import read_mask, write_picture
@@ -52,9 +52,7 @@ def start(code, config=None):
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     if config is not None:
         environment["TF_CONFIG"] = json.dumps(config)
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    )
+    return Forked(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
 
 
 def start_hosts(code):
