@@ -6,7 +6,6 @@ images, and the weights once the command "weights" has written them.
 
 import logging
 import sys
-import tempfile
 from pathlib import Path
 
 import keras
@@ -25,14 +24,10 @@ from predict_worker import (
     usual_tiles,
 )
 from step_worker import CLASSES
-from unet_tf.training.run_files import save_config
 
 import unet_tf
-from unet_tf.config import PRECISIONS, TrainConfig
-from unet_tf.data.masks import MaskFormat
+from unet_tf.config import PRECISIONS
 from unet_tf.data.normalisation import Normalisation
-from unet_tf.planning.plan import Plan
-from unet_tf.prediction.predict import Predictor
 
 BATCH = 8
 """Tiles of a step of `model.predict` where it is given all of them."""
@@ -55,23 +50,13 @@ class Schemes:
         self.model = unet_tf.unet((None, None, 1), CLASSES, base, padding=padding)
         if self.weights_file.exists():
             self._take(np.load(self.weights_file))
-        self.run = self._run(TrainConfig(("a", "b"), base_filters=base, depth=4, padding=padding, batch_norm=False))
+        self.predictor = unet_tf.Predictor(self.model, Normalisation((0.0,), (1.0,), "float32"))
         self.pass_over = tf.function(lambda image: self.model(image, training=False))
 
     def _take(self, values: NDArray) -> None:
         shapes = [value.shape for value in self.model.get_weights()]
         parts = np.split(values, np.cumsum([np.prod(shape) for shape in shapes])[:-1])
         self.model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
-
-    def _run(self, config: TrainConfig) -> unet_tf.Run:
-        """The net as a run, whose compiled function lives on between predictions."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder)
-            save_config(path, Plan(config), MaskFormat(), Normalisation((0.0,), (1.0,), "float32"), path)
-            self.model.save(path / unet_tf.Run.BEST)
-            run = unet_tf.Run(path)
-            assert run.network
-        return run
 
     def weights(self, side: str) -> str:
         """Write weights: random, but both classes as frequent in a tile of the image of that side."""
@@ -113,13 +98,14 @@ class Schemes:
         """`unet_tf.predict` as it comes, or within a memory."""
 
         def tiles(side: int) -> tuple[int, int, int]:
-            grid = Predictor(self.run).grid((side, side), memory=memory)
+            grid = self.predictor.grid((side, side), memory=memory)
             return len(grid), *grid.tile
 
-        return Scheme(
-            lambda image, probabilities: unet_tf.predict(self.run, image, probabilities=probabilities, memory=memory),
-            tiles,
-        )
+        def predict(image: NDArray, probabilities: bool) -> NDArray:
+            method = self.predictor.probabilities if probabilities else self.predictor.predict
+            return method(image, memory=memory)
+
+        return Scheme(predict, tiles)
 
     def all(self) -> dict[str, Scheme]:
         return {

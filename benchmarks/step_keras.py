@@ -5,6 +5,7 @@ Usage: python step_keras.py DATA BASE_FILTERS PRECISION KIND, then lines as in s
 """
 
 import logging
+import math
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ import tensorflow as tf
 from keras import layers
 from step_worker import CLASSES, MOMENTUM, OUT, RATE, TILE, read, seconds_of, serve
 
-from unet_tf.config import TrainConfig
+from unet_tf.plan import Plan
 from unet_tf.training.callbacks import Guard, RunClock
 from unet_tf.training.compile import compiled
 
@@ -70,19 +71,15 @@ class Contender:
 
     def __init__(self, data: str, base: int, precision: str, kind: str) -> None:
         padded = kind == "batch-norm"
-        self.config = TrainConfig(
-            classes=("a", "b"),
-            base_filters=base,
-            depth=4,
-            padding="same" if padded else "valid",
-            batch_norm=padded,
-            precision=precision,
-            optimizer="sgd",
-            learning_rate=RATE,
-            minutes=60,
-        )
+        sizes = (4, 256, "same") if padded else (1, 572, "valid")
+        self.plan = Plan(
+            classes=("a", "b"), masks="index", base_filters=base, depth=4, padding=sizes[2], batch_norm=padded,
+            precision=precision, optimizer="sgd", learning_rate=RATE, loss="crossentropy", epochs=math.inf, minutes=60,
+            patience=math.inf, steps_per_epoch=100, batch_size=sizes[0], tile=sizes[1], val_tiles=0, val_share=0.0,
+            group="", fold="", start_from="", upright=False, rare_share=0.0, border_weight=0.0,
+        )  # fmt: skip
         self.batch = padded_batch() if padded else batch_of(data)
-        self.model = compiled_plain(base, precision) if kind == "plain" else compiled(self.config, 1)
+        self.model = compiled_plain(base, precision) if kind == "plain" else compiled(self.plan, 1)
         self.tiles = tf.data.Dataset.from_tensors(tuple(map(tf.constant, self.batch))).repeat()
         self.iterator = iter(self.tiles)
 
@@ -99,7 +96,7 @@ class Contender:
 
     def callbacks(self, steps: int) -> list[keras.callbacks.Callback]:
         """Those that `unet_tf.train` runs at each step."""
-        return [RunClock(self.config, time.monotonic()), Guard({}, lambda step: [], 0, steps)]
+        return [RunClock(self.plan, time.monotonic()), Guard({}, lambda step: [], 0, steps)]
 
     def fit(self, number: str) -> float:
         """What `fit` of so many steps takes, from its call to its last callback, as a multiple of its training steps.
