@@ -12,6 +12,7 @@ import platform
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,7 +25,14 @@ from unet_tf.synthetic.write import KINDS
 DOCS = Path(__file__).parents[1] / "docs"
 COUNTS = {"train": 24, "val": 4, "test": 8}
 SEED = 2015
-SETTINGS = {"epochs": 3, "steps_per_epoch": 50, "base_filters": 12, "depth": 3, "tile": 128, "batch_size": 4}
+SETTINGS: dict[str, Any] = {
+    "epochs": 3,
+    "steps_per_epoch": 50,
+    "base_filters": 12,
+    "depth": 3,
+    "tile": 128,
+    "batch_size": 4,
+}
 WORDS = {
     "cells": "Nuclei that touch: one pixel of background parts them, and the paper's border weights teach it.",
     "membranes": "Membranes between cells, as the electron microscope shows them: the background is the thin class.",

@@ -9,6 +9,7 @@ give. About ten minutes on two cores.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,14 @@ import unet_tf
 from unet_tf.data.pictures import read_image, read_mask, write_picture
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-NET = {"base_filters": 8, "depth": 3, "padding": "same", "precision": "float32", "batch_size": 4, "tile": 96}
+NET: dict[str, Any] = {
+    "base_filters": 8,
+    "depth": 3,
+    "padding": "same",
+    "precision": "float32",
+    "batch_size": 4,
+    "tile": 96,
+}
 COURSE = {"epochs": 3, "steps_per_epoch": 60, "seed": 0}
 COUNTS = {"train": 12, "val": 3, "test": 4}
 SIZE = 192
@@ -82,7 +90,7 @@ def values(out: Path):
     """A mask of 0 and 255 that went through JPEG."""
     folder = data(out, "cells")
     _, mask = test_file(folder)
-    soft = cv2.imdecode(cv2.imencode(".jpg", mask, [cv2.IMWRITE_JPEG_QUALITY, 70])[1], cv2.IMREAD_GRAYSCALE)
+    soft = np.asarray(cv2.imdecode(cv2.imencode(".jpg", mask, [cv2.IMWRITE_JPEG_QUALITY, 70])[1], cv2.IMREAD_GRAYSCALE))
     between = np.repeat(soft[..., None], 3, axis=2)
     between[(soft != 0) & (soft != 255)] = RED
     spoilt = out / "data" / "jpeg"

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
@@ -70,10 +70,20 @@ RINGS = arrays.arrays(
 )
 
 
+def passes_a_centre(ring, height, width):
+    """Whether an edge comes so near to the centre of a pixel that rounding decides on which side it lies."""
+    ends = np.roll(ring, -1, axis=0)
+    centres = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).reshape(-1, 1, 2) + 0.5
+    along, to = ends - ring, centres - ring
+    part = np.clip((to * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-12), 0, 1)
+    return np.hypot(*np.moveaxis(to - part[..., None] * along, -1, 0)).min() < 1e-9
+
+
 @given(st.lists(RINGS, min_size=1, max_size=3))
 @settings(deadline=None, max_examples=200)
 def test_runs_are_the_pixels_whose_centres_lie_inside(rings):
-    """Rings of any form, crossing themselves and leaving the picture; none passes a centre."""
+    """Rings of any form, crossing themselves and leaving the picture."""
+    assume(not any(passes_a_centre(ring, 7, 9) for ring in rings))
     counts = run_lengths(tuple(rings), 7, 9)
     assert sum(counts) == 63
     code = coco_mask.frPyObjects({"size": [7, 9], "counts": counts}, 7, 9)

@@ -160,15 +160,14 @@ class Version:
         number: its own.
         path: of its folder.
         description: of its net.
+        stored: what its description holds.
         sha256: of each of its files but that which holds them, by name.
-        learnt: as of `StoredBundle`; None where it does not say.
     """
 
     number: int
     path: Path
     description: Description
-    sha256: dict[str, str]
-    learnt: list[str] | None = None
+    stored: StoredBundle
 
     @classmethod
     def open(cls, bundle: Path, number: int) -> Version:
@@ -178,8 +177,11 @@ class Version:
             InputError: it is damaged.
         """
         path = bundle / VERSIONS / str(number)
-        description, stored = _read(path / OWN / DESCRIPTION)
-        return cls(number, path, description, stored["sha256"], stored.get("learnt"))
+        return cls(number, path, *_read(path / OWN / DESCRIPTION))
+
+    @property
+    def sha256(self) -> dict[str, str]:  # noqa: D102
+        return self.stored["sha256"]
 
     @property
     def name(self) -> str:

@@ -137,13 +137,21 @@ def contents(bundle: Bundle, name: str) -> dict[str, Path | bytes]:
         files |= {one: archive.read(one) for one in KERAS_FILES}
     hashes = {one: sha256_of(file) for one, file in files.items() if one in KERAS_FILES or one in bundle.sha256}
     stored: StoredBundle = {**bundle.stored, **bundle.description.to_json(), "sha256": hashes}
-    files[DESCRIPTION] = json.dumps(stored, indent=2, allow_nan=False).encode()
+    files[DESCRIPTION] = _published(stored)
+    for version in bundle.versions():
+        files[f"{version.name}/{OWN}/{DESCRIPTION}"] = _published(version.stored)
     card = (bundle.path / CARD).read_text(encoding="utf-8")
     if not card.startswith("---\n"):  # of a bundle of version 0.1
         head = front_matter(name.split("/")[1], bundle.description, read_bundle_report(bundle.path / REPORT))
         card = f"{head}\n\n{card}"
     files[README] = readme(card, name).encode()
     return files
+
+
+def _published(stored: StoredBundle) -> bytes:
+    """What a description says in public: not by which pictures a net was trained."""
+    said = {name: value for name, value in stored.items() if name != "learnt"}
+    return json.dumps(said, indent=2, allow_nan=False).encode()
 
 
 def readme(card: str, name: str) -> str:

@@ -103,7 +103,7 @@ def verify(
         limits, versions = _limits(report, description), {}
         for one in opened.versions():
             added = {one.name: bundled_net(opened.path, one.name, one.description)}
-            own = one.path / OWN / KERAS, one.description, one.learnt
+            own = one.path / OWN / KERAS, one.description, one.stored.get("learnt")
             said, versions[one.name] = _compared(added, *own, data, names, on_image)
             wrong += said
             limits |= _limits(versions[one.name], one.description)
