@@ -117,7 +117,7 @@ def test_the_code_of_the_page_on_edge_runs(bundle, tmp_path, monkeypatch, capsys
     assert names["label"].shape == image.shape[:2]
     assert capsys.readouterr().out.strip() == re.search(r"print\(net\.where\)  # (.*)", code)[1]
     one = EdgeNet("model_uint8.tflite")
-    tile = generate_cells(*one.tensors["image"].shape[1:3], seed=2)[0]
+    tile = generate_cells(*one.tensors["image"].shape[1:3], seed=2)[0].reshape(one.tensors["image"].shape[1:])
     exec(with_litert_alone.replace("bundles/cells/", ""), names := {"tile": tile})
     np.testing.assert_array_equal(names["mask"], one.run(tile)["mask"])
     for text in (page, (KITS / "edge" / "README.md").read_text()):

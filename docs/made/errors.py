@@ -1,8 +1,11 @@
 """Every message that the package refuses with, or warns of, read off its code."""
 
+from __future__ import annotations
+
 import ast
 import functools
 import re
+from copy import copy
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "unet_tf"
@@ -102,7 +105,7 @@ class Known:
     """
 
     def __init__(self, trees: list[ast.Module]) -> None:
-        self.constants: dict[str, ast.expr] = {}
+        self.own: dict[ast.Module, dict[str, ast.expr]] = {tree: {} for tree in trees}
         self.functions: dict[str, list[ast.FunctionDef]] = {}
         self.home: dict[ast.FunctionDef, ast.Module] = {}
         for tree in trees:
@@ -111,11 +114,23 @@ class Known:
                     case ast.Assign(
                         targets=[ast.Name(id=name)], value=ast.Constant() | ast.JoinedStr() | ast.BinOp() as value
                     ) if name.isupper():
-                        self.constants[name] = value
+                        self.own[tree][name] = value
             for node in ast.walk(tree):
                 if isinstance(node, ast.FunctionDef):
                     self.functions.setdefault(node.name, []).append(node)
                     self.home[node] = tree
+
+        values: dict[str, dict[str, ast.expr]] = {}
+        for constants in self.own.values():
+            for name, value in constants.items():
+                values.setdefault(name, {})[ast.dump(value)] = value
+        self.constants = {name: next(iter(some.values())) for name, some in values.items() if len(some) == 1}
+
+    def seen_from(self, tree: ast.Module) -> Known:
+        """The same for one module, whose own constants come first; names that modules share for two things are none."""
+        found = copy(self)
+        found.constants = self.constants | self.own[tree]
+        return found
 
     def called(self, func: ast.expr, within: ast.FunctionDef | None) -> ast.FunctionDef | None:
         """The function of a call: the one of that name in the same module, or else the only one in the package."""
@@ -125,7 +140,7 @@ class Known:
 
 
 def _messages(tree: ast.Module, known: Known) -> list[tuple[str, str]]:
-    found = []
+    found, known = [], known.seen_from(tree)
     for node, function in _inside(tree, None):
         for kind, text in _said(node):
             for words in _texts(text, function, known, DEEP):

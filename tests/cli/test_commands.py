@@ -135,7 +135,7 @@ def test_masks_of_any_origin_are_judged_and_compared(call, cells, tmp_path):
     assert out.rstrip().endswith(f"Page: {tmp_path / 'out' / 'compare.html'}")
     assert json.loads((tmp_path / "out" / "compare.json").read_text())["b"]["mean_iou"] == 1
     code, _, err = call("compare", run, theirs, cells, "--classes", "background,cell")
-    assert (code, "Leave classes out" in err) == (1, True), err
+    assert (code, "in the order of the data: --classes background,foreground." in err) == (1, True), err
     code, _, err = call("evaluate", cells / "train" / "masks", cells)
     assert (code, "2 of 2 have none: test/cells_000, test/cells_001" in err) == (1, True), err
 
