@@ -161,7 +161,6 @@ class Version:
         path: of its folder.
         description: of its net.
         stored: what its description holds.
-        sha256: of each of its files but that which holds them, by name.
     """
 
     number: int
@@ -180,7 +179,8 @@ class Version:
         return cls(number, path, *_read(path / OWN / DESCRIPTION))
 
     @property
-    def sha256(self) -> dict[str, str]:  # noqa: D102
+    def sha256(self) -> dict[str, str]:
+        """Of each of its files but that which holds them, by name."""
         return self.stored["sha256"]
 
     @property
