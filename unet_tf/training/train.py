@@ -269,7 +269,8 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     course = plan_course(config, prepared.work(batch.value), seconds_left, seconds)
     plan = make_plan(config, choices | course._asdict())
     for name, reason in plan.reasons.items():
-        log.info(f"{name} = {getattr(plan, name)}: {reason}")
+        value = getattr(plan, name)
+        log.info(f"{name} = {f'{value:.4g}' if isinstance(value, float) else value}: {reason}")
     if on_cpu:
         log.info(f"memory: {check_memory(plan, channels, free_memory())}")
     one_device = replicas == 1 and plan.precision != "float16"  # whose optimizer has a scale that moves
