@@ -58,7 +58,9 @@ def opened(open_page, address):
 
 
 def ready(page):
-    page.locator("#engine").get_by_text(re.compile("^Computed by")).wait_for(timeout=120_000)
+    computed = page.locator("#engine").get_by_text(re.compile("^Computed by"))
+    computed.or_(page.locator("#status.bad")).wait_for(timeout=120_000)
+    assert computed.is_visible(), page.get_by_role("status").inner_text()
     return page
 
 
@@ -201,25 +203,29 @@ def test_it_works_after_the_host_has_gone(browser, bundles):
         context.close()
 
 
+def new_export(page, folder, bundle):
+    """Publish the page of another bundle in a folder, and wait until the browser has all of it."""
+    shutil.rmtree(folder / "web")
+    shutil.copytree(bundle / "web", folder / "web")
+    page.evaluate(
+        """async () => {
+            const found = await navigator.serviceWorker.getRegistration();
+            await found.update();
+            const next = found.installing ?? found.waiting;
+            while (next.state !== "installed") await new Promise((go) => next.addEventListener("statechange", go));
+        }"""
+    )
+
+
 def test_another_export_takes_its_place_when_all_its_pages_are_closed(browser, bundles, tmp_path):
     shutil.copytree(bundles / "run", tmp_path / "web" / "run")
-    shutil.copytree(bundles / "colour" / "web", tmp_path / "new")
     with hosted(tmp_path / "web") as host:
         context = browser.new_context()
         page = context.new_page()
         page.goto(f"{host.address}/run/web/")
         ready(page)
         assert "grey" in page.locator("#takes").inner_text()
-        shutil.rmtree(tmp_path / "web" / "run" / "web")
-        (tmp_path / "new").rename(tmp_path / "web" / "run" / "web")
-        page.evaluate(
-            """async () => {
-                const found = await navigator.serviceWorker.getRegistration();
-                await found.update();
-                const next = found.installing ?? found.waiting;
-                while (next.state !== "installed") await new Promise((go) => next.addEventListener("statechange", go));
-            }"""
-        )
+        new_export(page, tmp_path / "web" / "run", bundles / "colour")
         page.reload()
         assert "grey" in ready(page).locator("#takes").inner_text()
         page.close()
@@ -229,6 +235,26 @@ def test_another_export_takes_its_place_when_all_its_pages_are_closed(browser, b
             ready(page)
             page.goto("about:blank")
         page.goto(f"{host.address}/run/web/")
+        assert "RGB" in ready(page).locator("#takes").inner_text()
+        context.close()
+
+
+def test_another_export_that_takes_over_amid_the_loading_is_loaded_whole(browser, bundles, tmp_path):
+    shutil.copytree(bundles / "run", tmp_path / "run")
+    with hosted(tmp_path) as host:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{host.address}/run/web/")
+        new_export(ready(page), tmp_path / "run", bundles / "colour")
+        page.add_init_script(  # the page's next loading stops before its net, the one after that does not
+            """if (!sessionStorage.getItem("held")) {
+                sessionStorage.setItem("held", "once");
+                window.fetch = () => new Promise(() => {});
+            }"""
+        )
+        page.reload()
+        for worker in context.service_workers:
+            worker.evaluate("self.skipWaiting()")
         assert "RGB" in ready(page).locator("#takes").inner_text()
         context.close()
 

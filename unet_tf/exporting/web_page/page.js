@@ -6,6 +6,11 @@ const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 let net, worker, job = null, last = null, ready = false, failure = ""; // job: the file that is worked on; last: the one that is shown
 const chosen = () => net.files[get("model").selectedIndex];
 
+// A newer export may take over while this page is still being loaded: its files do not go with those that came before.
+if (navigator.serviceWorker?.controller) {
+  navigator.serviceWorker.addEventListener("controllerchange", () => ready || job || location.reload());
+}
+
 // The service worker keeps the page for times without a net of cables, and gives it the headers that threads need.
 async function install() {
   if (crossOriginIsolated) sessionStorage.removeItem("reloaded");
