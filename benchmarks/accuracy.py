@@ -1,8 +1,10 @@
-"""Equal minutes on the same files: `unet-tf train` with nothing set, beside nets of MONAI, on test files never seen.
+"""Equal minutes on the same files: `unet-tf train` with nothing set, beside nets of others, on test files never seen.
 
-Usage: python benchmarks/accuracy.py [SET ...] [--minutes 6] [--seeds 0 1 2] [--torch-python PATH] [--out FOLDER]
+Usage: python benchmarks/accuracy.py [SET ...] [--minutes 6] [--seeds 0 1 2] [--only KIND ...] --out FOLDER
+           [--torch-python PATH] [--keras-python PATH]
 Sets: isbi2012, dsb2018, crackforest, camvid_small, of the folder that UNET_TF_DATA names.
-Peer: an environment with torch, monai and opencv (benchmarks/requirements.txt).
+Peers: an environment with torch and monai (benchmarks/requirements.txt), and one of TensorFlow 2.15 with
+keras-unet 0.1.2 and keras-unet-collection 0.1.13, which are of Keras 2. A contender without an environment is left out.
 
 The contenders take turns: all of them on one set and seed, then the next. Each gets the training files alone; its label
 maps of the test files are scored here, from one confusion matrix over all their pixels, void left out.
@@ -29,8 +31,14 @@ from unet_tf.data.mask_kind import recognise
 from unet_tf.data.palette import find_palette
 from unet_tf.evaluation.metrics import confusion_matrix, scores
 
-OURS = "ours: `unet-tf train`"
-PEERS = {"MONAI `BasicUNet`": "basic", "MONAI `DynUNet`, deep supervision": "dynamic"}
+CONTENDERS = {
+    "ours": ("ours: `unet-tf train`", "accuracy_ours.py"),
+    "basic": ("MONAI `BasicUNet`", "accuracy_torch.py"),
+    "dynamic": ("MONAI `DynUNet`, deep supervision", "accuracy_torch.py"),
+    "custom": ("keras-unet `custom_unet`", "accuracy_keras.py"),
+    "collection": ("keras-unet-collection `unet_2d`", "accuracy_keras.py"),
+}
+"""Name and script by kind."""
 ISBI_TEST = ("02", "07", "13", "18", "23", "28")
 
 
@@ -92,39 +100,38 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--torch-python", help="Python of the environment that has MONAI")
+    parser.add_argument("--keras-python", help="Python of the environment that has keras-unet")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs, label maps and results.jsonl")
-    parser.add_argument("--only", nargs="*", help="of ours, basic, dynamic")
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS), help="all by default")
     given = parser.parse_args()
     given.out = given.out.resolve()
     torch = find_torch(given.torch_python)
-    contenders = {OURS: "ours"} | (PEERS if torch else {})
-    if given.only:
-        contenders = {name: kind for name, kind in contenders.items() if kind in given.only}
-    print_machine(torch, "each has the machine alone while it trains.")
+    pythons = {"accuracy_ours.py": sys.executable, "accuracy_torch.py": torch, "accuracy_keras.py": given.keras_python}
+    contenders = {kind: CONTENDERS[kind] for kind in given.only if pythons[CONTENDERS[kind][1]]}
+    print_machine(torch, "each has the machine alone while it trains.", ("torch", "monai"))
     rows = []
     for name in given.sets or SETS:
         folder = given.out / "sets" / name
         shutil.rmtree(folder, ignore_errors=True)
         tests, classes = lay_out(Path(os.environ["UNET_TF_DATA"]) / name, SETS[name], folder)
-        results: dict[str, list[dict[str, float]]] = {one: [] for one in contenders}
+        results: dict[str, list[dict[str, float]]] = {kind: [] for kind in contenders}
         for seed in given.seeds:
-            for one, kind in contenders.items():
+            for kind, (_, script) in contenders.items():
                 out = given.out / f"{name}-{kind}-{seed}"
                 shutil.rmtree(out, ignore_errors=True)
-                program = [sys.executable, "accuracy_ours.py"] if kind == "ours" else [torch, "accuracy_torch.py", kind]
-                call = [*program, folder, out, given.minutes, seed, classes]
+                call = [pythons[script], script, kind, folder, out, given.minutes, seed, classes]
                 start = time.monotonic()
                 subprocess.run(list(map(str, call)), check=True, cwd=Path(__file__).parent)
                 found = score(folder, out, tests, classes) | {"seconds": time.monotonic() - start}
-                results[one].append(found)
+                results[kind].append(found)
                 line = {"set": name, "contender": kind, "seed": seed, "minutes": given.minutes} | found
                 print(json.dumps(line), flush=True)
                 with (given.out / "results.jsonl").open("a") as file:
                     file.write(json.dumps(line) + "\n")
-        for one, found in results.items():
+        for kind, found in results.items():
             cells = [f"{statistics.mean(row[key] for row in found):.3f}" for key in ("mean_iou", "foreground_dice")]
             each = " ".join(f"{row['foreground_dice']:.3f}" for row in found)
-            rows.append((name, one, *cells, each))
+            rows.append((name, contenders[kind][0], *cells, each))
     print_table(("set", "contender", "mean IoU", "foreground Dice", "of each seed"), rows)
 
 

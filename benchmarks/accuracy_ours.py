@@ -1,6 +1,6 @@
 """One contender of accuracy.py: train on FOLDER/train with nothing set, and write label maps of FOLDER/test.
 
-Usage: python accuracy_ours.py FOLDER OUT MINUTES SEED CLASSES
+Usage: python accuracy_ours.py ours FOLDER OUT MINUTES SEED CLASSES
 """
 
 import logging
@@ -21,4 +21,4 @@ def main(folder: Path, out: Path, minutes: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accuracy_crops import VOID, Crops
 from monai.networks.nets import BasicUNet, DynUNet
 from torch.nn import functional
 
-TILE, BATCH, RATE, VOID = 256, 4, 1e-3, 255
+RATE = 1e-3
 
 
 def build(kind: str, channels: int, classes: int) -> torch.nn.Module:
@@ -41,44 +42,20 @@ def loss_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits, label, ignore_index=VOID) + dice.mean()
 
 
-def padded(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Mirrored at the lower and right border to a size at least."""
-    margins = [(0, max(0, height - array.shape[0])), (0, max(0, width - array.shape[1]))]
-    return np.pad(array, margins + [(0, 0)] * (array.ndim - 2), mode="symmetric")
-
-
 def main(kind: str, folder: Path, out: Path, minutes: float, seed: int, classes: int) -> None:
     """Train, and predict."""
     start = time.monotonic()
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    files = [np.load(path) for path in sorted((folder / "arrays" / "train").glob("*.npz"))]
-    images = [file["image"].astype(np.float32) for file in files]
-    channels = max(image.shape[2] for image in images)
-    pixels = np.concatenate([np.broadcast_to(i, (*i.shape[:2], channels)).reshape(-1, channels) for i in images])
-    mean, std = pixels.mean(0), pixels.std(0) + 1e-6
-    data = [
-        (padded((image - mean) / std, TILE, TILE), padded(file["label"], TILE, TILE))
-        for image, file in zip(images, files, strict=True)
-    ]
-    areas = np.array([label.size for _, label in data], float)
-    model = build(kind, channels, classes).to(memory_format=torch.channels_last)
+    crops = Crops(folder, seed)
+    model = build(kind, crops.channels, classes).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), RATE)
-
-    def crop() -> tuple[np.ndarray, np.ndarray]:
-        image, label = data[rng.choice(len(data), p=areas / areas.sum())]
-        top, left = (rng.integers(size - TILE + 1) for size in label.shape)
-        image, label = (a[top : top + TILE, left : left + TILE] for a in (image, label))
-        turns, mirror = rng.integers(4), rng.integers(2)
-        image, label = (np.rot90(a, turns) for a in (image, label))
-        return (image[:, ::-1], label[:, ::-1]) if mirror else (image, label)
 
     steps = 0
     while (share := (time.monotonic() - start) / (60 * minutes)) < 1:
         optimizer.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * share))
-        some, labels = zip(*(crop() for _ in range(BATCH)), strict=True)
-        x = torch.from_numpy(np.stack(some)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-        y = torch.from_numpy(np.stack(labels).astype(np.int64))
+        images, labels = crops.batch()
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        y = torch.from_numpy(labels.astype(np.int64))
         logits = model(x)
         if logits.dim() == 5:  # (batch, head, classes, height, width): the heads of deep supervision
             weights = [0.5**head for head in range(logits.shape[1])]
@@ -94,12 +71,9 @@ def main(kind: str, folder: Path, out: Path, minutes: float, seed: int, classes:
     model.eval()
     out.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode():
-        for path in sorted((folder / "arrays" / "test").glob("*.npz")):
-            image = np.load(path)["image"]
-            height, width = image.shape[:2]
-            image = np.broadcast_to(image, (height, width, channels))
-            x = padded((image - mean) / std, -(-height // 16) * 16, -(-width // 16) * 16).astype(np.float32)
-            logits = model(torch.from_numpy(x).permute(2, 0, 1)[None])
+        for path in crops.tests:
+            image, (height, width) = crops.test(path)
+            logits = model(torch.from_numpy(image).permute(2, 0, 1)[None])
             np.save(out / f"{path.stem}.npy", logits[0, :, :height, :width].argmax(0).numpy().astype(np.uint8))
 
 

@@ -38,7 +38,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "base_filters": 64, "depth": 4, "padding": "valid", "batch_norm": False, "dropout": 0.5, "precision": "float32",
         "batch_size": 1, "loss": "crossentropy", "optimizer": "sgd", "learning_rate": 1e-3, "logits_scale": 1.0,
-        "border_weight": 10.0, "class_balance": True, "warped": 1.0, "rotation": 180.0, "elastic": 10.0,
+        "border_weight": 10.0, "class_balance": True, "threshold": HALF, "warped": 1.0, "rotation": 180.0,
+        "elastic": 10.0,
     },
 }  # fmt: skip
 """Named settings: `default` plans itself; `paper` is Ronneberger, Fischer, Brox (2015) where the paper says it."""
@@ -124,9 +125,6 @@ class Settings:
     border_class: int = _setting(0, _RIM,
         "width in pixels of the rim of each object that is a class of its own, border, and parts objects that touch: "
         "with instance masks alone; 0 for none")
-    threshold: float | str = _setting(HALF, _THRESHOLD,
-        'of two classes: the probability above which a pixel is class 1, or "best" for the one with the largest IoU on '
-        "the validation files")
     border_sigma: float = _setting(5.0, _POSITIVE, "width of the separation borders (sigma), pixels")
     class_balance: bool = _setting(False, _ANY, "whether the weight map balances the classes")
     flips: bool = _setting(True, _ANY, "mirror each axis at random")
@@ -207,6 +205,9 @@ class TrainConfig(Settings):
     fold: str | None = _setting(None, _ANY, '"i/k" holds out the i-th of k folds instead of a share')
     upright: bool | None = _setting(None, _ANY,
         "whether pictures have an up, as photographs of streets do, and no flip turns tiles upside down")
+    threshold: float | str | None = _setting(None, _THRESHOLD,
+        'of two classes: the probability above which a pixel is class 1, or "best" for the one with the largest IoU on '
+        "the validation files; left open 0.5, and best where class 1 is rare")
     rare_share: float | None = _setting(None, _SHARE,
         "share of the tiles put on a pixel of a class, each class as often, so that rare ones appear")
     border_weight: float | None = _setting(None, _NOT_NEGATIVE,

@@ -56,6 +56,7 @@ class Plan(Settings):
     group: str
     fold: str
     upright: bool
+    threshold: float | str
     rare_share: float
     border_weight: float
     reasons: Mapping[str, str] = field(default_factory=dict)

@@ -41,6 +41,7 @@ EARLIER: dict[str, Any] = {
     "val_share": 0.2,
     "val_tiles": sys.maxsize,
     "upright": False,
+    "threshold": HALF,
 }
 """What runs did whose version had not these settings yet: they validated on all tiles."""
 

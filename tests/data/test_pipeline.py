@@ -136,17 +136,27 @@ def test_the_training_tile_is_the_papers_where_it_fits():
     assert training_tile([(512, 512)], Geometry(4, "same")) == 256
 
 
-def test_tiles_are_uniform_over_the_rows_of_an_image():
-    samples = make((120, 120))
-    draw = drawer(samples, Geometry(1), 76, Augmentation(), 0)
-    counts = np.zeros(120)
+@pytest.mark.parametrize("rare_share", [0.0, 1.0])
+def test_what_a_tile_outputs_lies_inside_the_image(rare_share):
     rows = np.repeat(np.arange(120, dtype=np.uint8)[:, None], 120, axis=1)
+    samples = make((120, 120), classes=250)
     samples._load = lambda index: Sample("rows", rows[..., None], rows, None)
-    for number in range(3000):
-        counts += np.bincount(draw(number)[1][:, 0], minlength=120)
-    counts /= counts.mean()
-    np.testing.assert_allclose(counts[1:-1], 1, atol=0.1)
-    np.testing.assert_allclose(counts[[0, -1]], 0.5, atol=0.1)
+    draw = drawer(samples, Geometry(1, "same"), 76, Augmentation(warped=0.0, flips=False), 0, rare_share)
+    tops = set()
+    for number in range(400):
+        label = draw(number)[1][:, 0]
+        np.testing.assert_array_equal(label, np.arange(label[0], label[0] + 76))  # nothing is mirrored in
+        tops.add(int(label[0]))
+    assert {0, 44} <= tops  # both borders, and places between
+    assert len(tops) > 20
+
+
+def test_an_image_that_is_smaller_than_a_tile_lies_in_its_middle():
+    rows = np.repeat(np.arange(40, dtype=np.uint8)[:, None], 40, axis=1)
+    samples = make((40, 40))
+    samples._load = lambda index: Sample("rows", rows[..., None], rows, None)
+    label = drawer(samples, Geometry(1, "same"), 60, Augmentation(warped=0.0, flips=False), 0)(0)[1][:, 0]
+    np.testing.assert_array_equal(label[10:50], np.arange(40))
 
 
 def rare(rare_share):

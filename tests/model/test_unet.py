@@ -5,7 +5,7 @@ import pytest
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.losses import WeightedCrossentropy
-from unet_tf.model.unet import geometry_of, start_at_shares, unet
+from unet_tf.model.unet import geometry_of, start_at_edges, start_at_shares, unet
 
 
 def test_the_papers_net_has_31030658_parameters_and_maps_572_to_388():
@@ -102,6 +102,19 @@ def test_started_at_the_class_shares_the_first_loss_is_their_entropy(seed):
     label = rng.choice(3, size=(2, 64, 64), p=shares)
     loss = float(WeightedCrossentropy()(label, logits))
     assert loss == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.06)
+
+
+def test_started_at_edges_no_light_of_a_picture_reaches_the_first_maps():
+    net = unet((None, None, 3), base_filters=8, depth=1, batch_norm=True)
+    first = net.get_layer("down0_conv1")  # unpadded: of zeros around a picture light makes an edge
+    before = np.asarray(first.kernel)
+    start_at_edges(net)
+    images = np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32)
+    light = np.float32([3, -2, 5])
+    np.testing.assert_allclose(first(images + light), first(images), atol=1e-5)
+    assert np.abs(first(images)).mean() > 0.5
+    after = np.asarray(first.kernel)
+    assert after.std() == pytest.approx(before.std(), rel=0.1)
 
 
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [1, 0, 1], [1, -1, 1], [1, np.nan, 1]])

@@ -21,6 +21,7 @@ from unet_tf.planning.plan import (
     plan_flips,
     plan_sampling,
     plan_sizes,
+    plan_threshold,
 )
 from unet_tf.training.compile import fastest_precision, instructions
 
@@ -97,6 +98,25 @@ def test_what_is_given_stays_and_has_no_reason():
 def test_what_is_given_as_zero_stays():
     assert plan_sampling(TrainConfig(rare_share=0.0), np.array([995, 5]), ("a", "b")) == Choice(0.0)
     assert sizes([(512, 512)], depth=0).depth == Choice(0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "held_out", "said", "threshold"),
+    [
+        ((95, 5), True, None, 0.5),
+        ((951, 49), True, None, "best"),
+        ((951, 49), False, None, 0.5),
+        ((49, 951), True, None, 0.5),  # what is rare is the background
+        ((951, 49), True, 0.4, 0.4),
+        ((951, 40, 9), True, None, 0.5),
+    ],
+)
+def test_two_classes_part_where_the_validation_files_say_if_class_1_is_rare(shares, held_out, said, threshold):
+    found = plan_threshold(
+        TrainConfig(threshold=said), np.array(shares), ("rest", "crack", "pot")[: len(shares)], held_out
+    )
+    assert found.value == threshold
+    assert bool(found.reason) == (said is None)
 
 
 def course(seconds_left, seconds, one_pass=7, tiles=0, **settings):
@@ -196,6 +216,7 @@ def test_the_size_of_objects_is_the_thickness_of_the_thickest():
 WHOLE = {
     "classes": ("a", "b"), "masks": "binary", "base_filters": 16, "depth": 4, "padding": "same", "tile": 256,
     "batch_size": 4, "precision": "float32", "epochs": 1, "steps_per_epoch": 2, "rare_share": 0.0, "border_weight": 0.0,
+    "threshold": 0.5,
     "loss": "crossentropy", "learning_rate": 1e-3, "val_tiles": 1, "val_share": 0.2, "upright": False,
 }  # fmt: skip
 
@@ -273,7 +294,7 @@ def test_a_run_that_plans_itself_stores_every_value_and_why(cells, tmp_path):
     assert stored["plan"] == run.plan.reasons
     assert stored["plan"].keys() == {
         "border_weight", "rare_share", "padding", "depth", "tile", "batch_size", "precision", "loss", "learning_rate",
-        "val_tiles", "val_share", "upright",
+        "val_tiles", "val_share", "upright", "threshold",
     }  # fmt: skip
     assert "tile = 96: its output of 96 px is the largest" in (run.path / "log.txt").read_text()
 

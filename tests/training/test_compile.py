@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import TrainConfig
+from unet_tf.model.unet import start_at_edges
 from unet_tf.plan import Plan
 from unet_tf.training.compile import compiled, start_again, step_seconds
+from unet_tf.utils.chance import own_chance
 from unet_tf.utils.signals import Stopped, stoppable
 
 PLAN = Plan.of(
     TrainConfig(
         ("a", "b"), masks="binary", base_filters=2, depth=1, padding="same", tile=16, batch_size=1, epochs=1,
         precision="float32", loss="crossentropy", learning_rate=1e-3, val_tiles=1, val_share=0.2, upright=False,
-        steps_per_epoch=1, rare_share=0.0, border_weight=0.0, dropout=0.1, seed=7,
+        steps_per_epoch=1, rare_share=0.0, border_weight=0.0, threshold=0.5, dropout=0.1, seed=7,
     ),
     {},
 )  # fmt: skip
@@ -26,12 +29,22 @@ PLAN = Plan.of(
 
 def test_start_weights_follow_the_seed_of_the_plan_and_nothing_else():
     keras.utils.set_random_seed(7)
-    expected = PLAN.build(1).get_weights()
+    net = PLAN.build(1)
+    start_at_edges(net)
+    expected = net.get_weights()
     random.seed(0)
     state = random.getstate()
     found = compiled(PLAN, 1).get_weights()
     assert random.getstate() == state
     for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_net_of_the_paper_starts_as_the_paper_says():
+    paper = replace(PLAN, batch_norm=False)
+    with own_chance(paper.seed):
+        expected = paper.build(1).get_weights()
+    for a, b in zip(compiled(paper, 1).get_weights(), expected, strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.augment import Augmentation, vary_grey_values, warp
 from unet_tf.data.normalisation import Normalisation
-from unet_tf.data.samples import Sample, Samples
+from unet_tf.data.samples import Samples
 from unet_tf.geometry import Geometry
 from unet_tf.labels import VOID
 from unet_tf.tiling import cut
@@ -32,9 +32,9 @@ def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
 class TileDraw:
     """Training tiles by number: tile n is a function of (seed, n) alone.
 
-    An epoch is a seeded permutation of `draws_per_epoch`, so that tiles are uniform over pixels. The centre of a tile
-    is uniform over the pixels of its image, whose mirror image lies outside: so pixels near a border are drawn as often
-    as others (but for the outermost row, which a mirror does not repeat).
+    An epoch is a seeded permutation of `draws_per_epoch`, so that tiles are spread over images by their pixels. The
+    centre of a tile is uniform over the pixels of its image, and moved inwards until what the tile outputs lies inside,
+    or as far as goes: what is learnt is real, and what a warp or the halo of an unpadded net needs beyond is mirrored.
 
     Args:
         samples: what to draw from.
@@ -72,7 +72,7 @@ class TileDraw:
         """Image (tile, tile, C) float32, label (out, out) uint8, weight (out, out) float32 of tile `number`."""
         index, rng, rare = self._pick(number)
         sample = self.samples[index]
-        centre = self._rare_centre(sample, rare, rng) if rare is not None else self._centre(sample, rng)
+        centre = self._centre(sample.label.shape, rare, rng)
         sizes = (self.tile, self.tile), (self.output, self.output)
         image, label, border = warp(sample.image, sample.label, sample.border, centre, *sizes, self.augmentation, rng)
         image = vary_grey_values(self.normalisation.scale(image), self.augmentation, rng)
@@ -92,16 +92,17 @@ class TileDraw:
         index = int(rng.choice(len(self.samples), p=self.by_class[row]))
         return index, rng, self.samples.fingerprints[index].places[self.present[row]]
 
-    def _centre(self, sample: Sample, rng: np.random.Generator) -> tuple[int, int]:
-        height, width = sample.label.shape
-        return int(rng.integers(0, height)), int(rng.integers(0, width))
-
-    def _rare_centre(self, sample: Sample, pixels: NDArray[np.uint32], rng: np.random.Generator) -> tuple[int, int]:
-        """A place near one of the pixels."""
-        pixel = rng.choice(pixels)
-        shift = rng.integers(-(self.output // 4), self.output // 4 + 1, 2)
-        places = np.divmod(int(pixel), sample.label.shape[1]) + shift
-        row, column = np.clip(places, 0, np.array(sample.label.shape) - 1)
+    def _centre(
+        self, shape: tuple[int, ...], pixels: NDArray[np.uint32] | None, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """A place anywhere, or near one of the pixels; and inside, half the output away from the borders."""
+        if pixels is None:
+            places = rng.integers(0, shape)
+        else:
+            shift = rng.integers(-(self.output // 4), self.output // 4 + 1, 2)
+            places = np.array(np.divmod(int(rng.choice(pixels)), shape[1])) + shift
+        margins = np.minimum(self.output // 2, np.array(shape) // 2)
+        row, column = np.clip(places, margins, np.maximum(margins, np.array(shape) - self.output // 2))
         return int(row), int(column)
 
 

@@ -126,6 +126,27 @@ def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 
     logits.kernel.assign(logits.kernel * scale)
 
 
+def start_at_edges(model: keras.Model) -> None:
+    """Let the first kernels of a net that `unet` built, and that has learnt nothing yet, sum to zero over their window.
+
+    Pictures of one set often differ in brightness more than anything within one of them. Such kernels answer to what
+    changes from pixel to pixel alone, so that the net begins with edges, and batch normalisation brings them to scale;
+    what brightness says it learns later. The variance of the kernels stays He-normal.
+
+    Args:
+        model: a new net; changed.
+
+    Example:
+        >>> net = unet(base_filters=4, depth=1)
+        >>> start_at_edges(net)
+        >>> bool(abs(net.get_layer("down0_conv1").kernel.numpy().sum((0, 1))).max() < 1e-6)
+        True
+    """
+    kernel = model.get_layer("down0_conv1").kernel
+    start = np.asarray(kernel)  # (3, 3, channels, filters)
+    kernel.assign((start - start.mean((0, 1))) * np.sqrt(9 / 8))  # of nine values, less their mean, eight are free
+
+
 def nets_of(model: keras.Model) -> list[keras.Model]:
     """Give the models that are layers of a model, in their order; none of a U-Net."""
     return [layer for layer in model.layers if isinstance(layer, keras.Model)]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from unet_tf.config import PRECISIONS, TrainConfig
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import BEST, HALF
 from unet_tf.plan import Plan
 
 WIDTHS = (16, 32, 64)
@@ -41,7 +42,7 @@ FEWEST_STEPS = 64
 MOST_DEPTH, USUAL_DEPTH = 5, 4
 FEWEST_BOTTOM = 8
 """Pixels along a tile at the deepest level, at least."""
-RARE, RARE_SHARE = 0.01, 0.25
+RARE, RARE_SHARE = 0.05, 0.33
 """Share of the pixels below which a class is rare, and share of the tiles that then look for classes."""
 FEWEST_ALIKE, ONE_HALF, SURE = 6, 0.65, 5.0
 """Labels with a class from which on it may tell where up is, the share of it that must lie in one half, and by how many
@@ -175,6 +176,21 @@ def plan_sampling(config: TrainConfig, class_pixels: NDArray[np.int64], classes:
     rarest = int(shares.argmin())
     words = f"the rarest class, {classes[rarest]}, has {shares[rarest]:.2%} of the pixels"
     return choose(config.rare_share, RARE_SHARE if shares[rarest] < RARE else 0.0, words)
+
+
+def plan_threshold(
+    config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str], held_out: bool
+) -> Choice[float | str]:
+    """Choose where two classes part: at one half, or where validation files say so, if class 1 is rare."""
+    if len(classes) > 2:
+        return choose(config.threshold, HALF, "each pixel gets the most probable of its classes")
+    share = class_pixels[1] / max(1, class_pixels.sum())
+    words = f"{classes[1]} has {share:.2%} of the pixels"
+    if share >= RARE:
+        return choose(config.threshold, HALF, f"each pixel gets its more probable class: {words}")
+    if not held_out:
+        return choose(config.threshold, HALF, f"{words}, and no file is held out to choose on")
+    return choose(config.threshold, BEST, f"{words}: few pixels decide how well it is found, and often not at 0.5")
 
 
 def plan_flips(config: TrainConfig, labels: Sequence[NDArray[np.uint8]], classes: Sequence[str]) -> Choice[bool]:

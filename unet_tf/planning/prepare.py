@@ -41,6 +41,7 @@ from unet_tf.planning.plan import (
     plan_loss,
     plan_sampling,
     plan_sizes,
+    plan_threshold,
 )
 from unet_tf.tiling import cut, default_tile
 from unet_tf.utils.progress import Progress, unseen
@@ -72,6 +73,7 @@ class Prepared:
         classes: names of the classes.
         border_weight: of the separation borders.
         rare_share: share of the tiles that look for classes.
+        threshold: that parts two classes, or "best".
         loss: name of the loss.
         val_share: share of the files that is held out, where the data does not say which.
         upright: whether pictures have an up.
@@ -87,6 +89,7 @@ class Prepared:
     classes: tuple[str, ...]
     border_weight: Choice[float]
     rare_share: Choice[float]
+    threshold: Choice[float | str]
     loss: Choice[str]
     val_share: Choice[float]
     upright: Choice[bool]
@@ -98,7 +101,7 @@ class Prepared:
     def choices(self) -> dict[str, Choice[Any]]:
         """The settings that the data decides, by name."""
         read: dict[str, Choice[Any]] = {"classes": Choice(self.classes), "masks": Choice(self.masks.kind)}
-        for name in ("border_weight", "rare_share", "loss", "val_share", "upright"):
+        for name in ("border_weight", "rare_share", "threshold", "loss", "val_share", "upright"):
             read[name] = getattr(self, name)
         return read | self.sizes._asdict()
 
@@ -214,6 +217,7 @@ def prepare(
             "Cross-validation of the same settings does (unet-tf crossval)."
         )
     rare_share = plan_sampling(config, train.class_pixels, classes)
+    threshold = plan_threshold(config, train.class_pixels, classes, "val" in read)
     loss = plan_loss(config, train.class_pixels, classes)
     val_share = plan_share(config, read, among)
     for note in said_of_known(before, config.start_from, read):
@@ -228,7 +232,7 @@ def prepare(
     channels = replace(config.source, names=agreed_names(train.seen))
     if normalisation.channels not in (1, 3) or not channels.plain:
         log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
-    choices = border_weight, rare_share, loss, val_share, upright
+    choices = border_weight, rare_share, threshold, loss, val_share, upright
     return Prepared(config, masks, read, normalisation, classes, *choices, sizes, channels, before)
 
 

@@ -15,7 +15,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.batch_norm import fuse_batch_norm
 from unet_tf.model.losses import CrossentropyDice, WeightedCrossentropy
-from unet_tf.model.unet import start_at_shares
+from unet_tf.model.unet import start_at_edges, start_at_shares
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.processor import instructions
@@ -49,6 +49,8 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
     """
     with own_chance(plan.seed):
         model = plan.build(channels)
+    if plan.batch_norm:  # the paper's net has none, and starts as the paper says
+        start_at_edges(model)
     if class_shares is not None:
         start_at_shares(model, class_shares, plan.logits_scale)
     fuse_batch_norm(model)
