@@ -19,6 +19,11 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     private val calibration = about.optJSONObject("calibration") // none in bundles of version 0.1
     private val threshold = (calibration?.getDouble("threshold") ?: 0.5).toFloat() // of two classes
 
+    init {
+        val pixels = about.getString("pixel_type")
+        require(pixels == "uint8") { "The net must have learnt from 8-bit pictures; it has from $pixels." }
+    }
+
     private val onCpu = accelerator == Accelerator.CPU
     private val file = if (onCpu) "model_uint8.tflite" else "model_float16.tflite"
     private val signature = if (onCpu) "serving_default" else "probabilities" // not all GPUs have a right ARG_MAX

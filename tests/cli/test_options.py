@@ -26,7 +26,14 @@ def test_an_option_says_what_the_config_says(field):
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("flips", "yes"), ("tile", "by the data"), ("minutes", "15 without --epochs"), ("void", "none"), ("seed", "0")],
+    [
+        ("flips", "yes"),
+        ("tile", "by the data"),
+        ("threshold", "by the data"),
+        ("minutes", "15 without --epochs"),
+        ("void", "none"),
+        ("seed", "0"),
+    ],
 )
 def test_defaults_are_shown_in_words(name, shown):
     assert TRAIN[name].show_default == shown

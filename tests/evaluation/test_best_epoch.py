@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from unet_tf.evaluation.best_epoch import ABSENT, best_row, peak_row
+from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS, best_row, peak_row
 
 
-def rows_of(scores, losses=None):
+def rows_of(scores, losses=None, column=ABSENT):
     if losses is None:
         return [{"epoch": n, "val_mean_iou": str(score), "val_loss": "0"} for n, score in enumerate(scores)]
-    return [{"epoch": n, "val_mean_iou": 1 - n / 9, "val_loss": loss, ABSENT: 1} for n, loss in enumerate(losses)]
+    return [{"epoch": n, "val_mean_iou": 1 - n / 9, "val_loss": loss, column: 1} for n, loss in enumerate(losses)]
 
 
 def test_the_peak_is_the_first_of_equals_and_the_best_the_last_that_is_as_good():
@@ -18,8 +18,9 @@ def test_the_peak_is_the_first_of_equals_and_the_best_the_last_that_is_as_good()
     assert best_row(rows)["epoch"] == 3
 
 
-def test_where_validation_lacks_a_class_the_loss_decides():
-    rows = rows_of((), (3.0, 1.0, 1.0, 1.005, 1.2))
+@pytest.mark.parametrize("column", [ABSENT, BY_LOSS])
+def test_where_validation_lacks_a_class_or_the_threshold_is_to_come_the_loss_decides(column):
+    rows = rows_of((), (3.0, 1.0, 1.0, 1.005, 1.2), column)
     assert peak_row(rows)["epoch"] == 1
     assert best_row(rows)["epoch"] == 3
     assert best_row([{name: str(value) for name, value in row.items()} for row in rows])["epoch"] == "3"

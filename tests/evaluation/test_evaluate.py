@@ -65,6 +65,18 @@ def test_borders_count_as_the_objects_that_they_belong_to(tmp_path):
     assert result.soft_dice[1] == pytest.approx(2 * 8 / (8 + 9))
 
 
+def test_borders_of_the_masks_are_no_class_of_a_net_without_any(tmp_path):
+    ids = np.zeros((8, 8), np.uint16)
+    ids[1:4, 1:4] = 1
+    write_picture(tmp_path / "images" / "a.png", np.zeros((8, 8), np.uint8))
+    write_picture(tmp_path / "labels" / "a.png", ids)
+    reading = MaskFormat("instance", 3, border=1)  # as the run that learnt from these files reads them
+    assert 2 in reading.label(ids)
+    truth = Truth(find_named(tmp_path).splits[""], MaskFormat("instance", 2), CLASSES, reading=reading)
+    result = judge(lambda image: np.eye(2)[(ids > 0).astype(int)], truth)
+    assert result.confusion.tolist() == [[55, 0], [0, 9]]
+
+
 def test_the_worst_file_comes_first(cells):
     pairs = find_named(cells / "test").splits[""]
     answers = iter([read_pair(pairs[0], BINARY).label, 1 - read_pair(pairs[1], BINARY).label])

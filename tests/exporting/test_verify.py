@@ -29,11 +29,11 @@ def test_what_was_exported_passes(bundle, cells):
 
 def test_pictures_that_the_net_learnt_from_are_counted(bundle, cells, copy):
     assert verify(bundle, cells / "train").report["pictures"] == (
-        "4 labelled pictures; the net learnt from 4 of them, on which its scores flatter it"
+        "4 labelled pictures; the net learnt from 4 of them, on which it looks better than it is"
     )
     one = sorted((cells / "train" / "images").iterdir())[0]
     assert verify(bundle, one).report["pictures"] == (
-        "1 picture; the net learnt from 1 of them, on which its scores flatter it"
+        "1 picture; the net learnt from 1 of them, on which it looks better than it is"
     )
     assert verify(bundle).report["pictures"] == "noise"
     about = json.loads((copy / "bundle.json").read_text())

@@ -23,7 +23,8 @@ def of(pieces, *ids):
         ([], ""),
         ([of(0), of(0)], ""),  # nothing is there
         ([of(1, 1), of(1, 1)], ""),  # an object a picture
-        ([of(1, 255), of(1, 255)], "hold the id 255 alone, a piece each, as binary masks do"),
+        ([of(1, 255), of(1, 255)], "hold the id 255 alone, 2 pieces in 2 masks, as binary masks do"),
+        ([of(1, 1), of(0), of(2, 1)], "hold the id 1 alone, 3 pieces in 2 masks"),  # one is hidden in its middle
         ([of(3, 1), of(1, 2)], ""),
         ([of(5, 1, 2), of(9, 1, 2, 3)], ""),
         ([of(9, 1, 2)], ""),
@@ -37,9 +38,9 @@ def test_what_ids_tell(seen, said):
     assert bool(said) == bool(doubt_of_ids(seen))
 
 
-@pytest.mark.parametrize("seen", [[of(2, 255)], [of(1, 1), of(0), of(2, 1)]])
+@pytest.mark.parametrize("seen", [[of(2, 255)], [of(1, 1), of(0), of(3, 1)]])
 def test_binary_masks_are_no_object_ids(seen):
-    with pytest.raises(InputError, match=r"binary masks: (255|1) is the only id, in [23] pieces of [12] masks?"):
+    with pytest.raises(InputError, match=r"binary masks: (255|1) is the only id, in [24] pieces of [12] masks?"):
         doubt_of_ids(seen)
 
 

@@ -275,7 +275,7 @@ def test_a_measurement_decides_where_instructions_do_not_and_needs_a_margin(monk
         precision, reason = fastest_precision()
         assert precision == expected
         assert reason == (
-            f"measured here, a convolution takes {1 / gain:.0%} of the time in bfloat16 that it takes in float32; at "
+            f"measured here, a convolution takes {1 / gain:.1%} of the time in bfloat16 that it takes in float32; at "
             "80% or less bfloat16 is chosen"
         )
 

@@ -114,6 +114,8 @@ def test_a_broken_version_is_said_once_and_the_old_one_serves_on(copy, tmp_path,
     assert sum("version 9 is refused" in one.getMessage() for one in caplog.records) == 1
     assert answer(model)[0] == 1 and states(model) == {9: ("END", "INTERNAL"), 1: ("AVAILABLE", "OK")}
     assert str(tmp_path / "9") in model.statuses(9)[0].message
+    with pytest.raises(ServingError, match=r"on disk: 1, 9\. 9 cannot be used; its status says why\."):
+        model.find(9)
     shutil.rmtree(tmp_path / "9")  # mended: a new try
     copy(2, "9")
     assert model.refresh() and answer(model)[0] == 9 and (answer(model)[1] == masks[2]).all()

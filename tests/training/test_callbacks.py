@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import TrainConfig
-from unet_tf.evaluation.best_epoch import ABSENT
+from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.plan import Plan
 from unet_tf.training.callbacks import Guard, RunClock, RunFiles, as_number
@@ -140,6 +140,18 @@ def test_the_line_of_an_epoch_says_what_its_mean_iou_leaves_out(caplog):
         clock.on_epoch_end(0, logs)
     assert logs[ABSENT] == 1
     assert "validation mean IoU 1.0000 (without 1 of the classes, of which there is no validation pixel)" in caplog.text
+
+
+@pytest.mark.parametrize(("threshold", "judge"), [("best", {BY_LOSS: 1}), (0.4, {})])
+def test_an_epoch_says_whether_the_loss_judges_it(threshold, judge):
+    clock = clock_of(epochs=2, threshold=threshold)
+    clock.set_model(model())
+    logs = {"loss": 1.0, "val_loss": 1.0, "val_mean_iou": 1.0}
+    clock.on_epoch_end(0, logs)
+    assert {name: value for name, value in logs.items() if name == BY_LOSS} == judge
+    logs = {"loss": 1.0, "mean_iou": 1.0}  # nothing is held out
+    clock.on_epoch_end(1, logs)
+    assert BY_LOSS not in logs
 
 
 def test_where_validation_lacks_a_class_the_least_loss_is_the_best_epoch(tmp_path):

@@ -180,19 +180,20 @@ def _maps(
 
     Each map is a matrix product of rank 5: two linear terms and the three knots of the elastic spline.
     """
-    signs = np.where(rng.integers(0, 2, 2) == 1, -1.0, 1.0) if augmentation.flips else np.ones(2)
+    flipped = rng.integers(0, 2, 2) == 1 if augmentation.flips else np.zeros(2, bool)
     if augmentation.upright:
-        signs[0] = 1.0
+        flipped[0] = False
     angle = math.radians(augmentation.rotation) * rng.uniform(-1, 1)
     zoom = 1 + augmentation.scale * rng.uniform(-1, 1)
-    rng.uniform(-1, 1, 2)  # drawn so that the tiles of version 0.1, which could be shifted, stay the same
     cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
     offsets = [np.arange(length, dtype=np.float32) - np.float32(length // 2) for length in size]
+    # read backwards: of an even length the negative offsets would be those of a window one pixel further
+    offsets = [one[::-1] if flip else one for one, flip in zip(offsets, flipped, strict=True)]
     ones = [np.ones(length, np.float32) for length in size]
     maps = []
     for axis, (down, right) in enumerate(((cosine, -sine), (sine, cosine))):
-        left = [offsets[0] * np.float32(down * signs[0]) + np.float32(centre[axis]), ones[0]]
-        above = [ones[1], offsets[1] * np.float32(right * signs[1])]
+        left = [offsets[0] * np.float32(down) + np.float32(centre[axis]), ones[0]]
+        above = [ones[1], offsets[1] * np.float32(right)]
         if augmentation.elastic:
             grid = rng.normal(0, augmentation.elastic, (3, 3)).astype(np.float32)
             left += list((_spline_basis(size[0]) @ grid).T)  # (h, 3) @ (3, 3), a knot of the other axis each

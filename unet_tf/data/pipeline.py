@@ -23,7 +23,7 @@ Tile = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
     """Sample numbers that one epoch draws a tile from: each as often as `output_size` squared goes into its pixels.
 
-    An epoch so sees each pixel about once, and a large image is drawn more often than a small one.
+    An epoch so sees as many pixels as there are, and a large image is drawn more often than a small one.
     """
     areas = [height * width / output_size**2 for height, width in samples.shapes]
     return [index for index, area in enumerate(areas) for _ in range(max(1, round(area)))]
@@ -35,6 +35,7 @@ class TileDraw:
     An epoch is a seeded permutation of `draws_per_epoch`, so that tiles are spread over images by their pixels. The
     centre of a tile is uniform over the pixels of its image, and moved inwards until what the tile outputs lies inside,
     or as far as goes: what is learnt is real, and what a warp or the halo of an unpadded net needs beyond is mirrored.
+    So a pixel at a border is seen more rarely than one in the middle, in the corner of an image a quarter as often.
 
     Args:
         samples: what to draw from.

@@ -7,6 +7,8 @@ from typing import Any
 
 ABSENT = "val_classes_absent"
 """Column of `history.csv`, where there are any: classes that no validation pixel has."""
+BY_LOSS = "val_by_loss"
+"""Column of `history.csv`, 1 where the threshold is chosen after training, so that masks at 0.5 judge no epoch."""
 
 AS_GOOD = 0.01
 """Of mean IoU, or of the loss as a share: epochs that differ by less are as good as each other. A few validation files
@@ -16,8 +18,9 @@ do not tell them apart, and the later one has learnt longer and at a lower rate.
 def peak_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The row of the epoch with the best score, the first of equals.
 
-    The score is the validation mean IoU; where validation pixels lack a class, of which that says nothing, the
-    validation loss. Without validation it is the last row.
+    The score is the validation mean IoU. It is the validation loss where validation pixels lack a class, of which mean
+    IoU says nothing, and where the threshold is chosen after training: a rare class is found at another one than 0.5,
+    and mean IoU at 0.5 tells little of what it will be. Without validation it is the last row.
 
     Args:
         history: a row an epoch, as in `history.csv`; one at least.
@@ -48,4 +51,4 @@ def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _by_loss(history: Sequence[Mapping[str, Any]]) -> bool:
-    return any(float(row.get(ABSENT) or 0) for row in history)
+    return any(float(row.get(column) or 0) for row in history for column in (ABSENT, BY_LOSS))

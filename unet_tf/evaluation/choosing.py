@@ -53,7 +53,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     everything = [pair for pairs in named.values() for pair in pairs]
     trained, validated, before = subject.learnt("train"), subject.learnt("val"), subject.before()
     known, of_before = subject.known(), list[str]()
-    chose = "; among them the validation files, by which the best epoch was chosen"
+    chose = f"; among them the validation files, by which {subject.chosen} chosen"
 
     def seen(found: set[str]) -> str:
         if subject.kind == "runs" and not trained:  # each file is judged by nets that have not learnt from it

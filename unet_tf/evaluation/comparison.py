@@ -133,7 +133,7 @@ def _cases(
         decoded = read_pair(pair, truth)
         step = -(-max(decoded.label.shape) // DRAWN)
         predictions = (answer(pair, decoded).label for answer in answers)
-        whole = decoded.filled, result.masks.real_label(decoded.label), *predictions
+        whole = decoded.filled, truth.real_label(decoded.label), *predictions
         image, label, of_a, of_b = (np.ascontiguousarray(one[::step, ::step]) for one in whole)
         cases.append(BothCase(title(pair), image, label, of_a, of_b, a, b))
     return cases

@@ -116,7 +116,7 @@ def same_files(
         if one.learnt("train") is None:
             words += f"; of {name}: {one.doubt(known[name])}"
         elif known[name] & (one.learnt("val") or set()):
-            words += f"; among them validation files of {name}, by which its best epoch was chosen"
+            words += f"; among them validation files of {name}, by which {one.chosen} chosen"
     return SameFiles(pairs, tuple(left_out), words)
 
 

@@ -104,7 +104,7 @@ def judge_answers(
         """Label and prediction of a file, and all that was said of it; void on either side is void."""
         found = answer(pair, decoded)
         # borders belong to their objects, which are what a person means
-        prediction, label = masks.real_label(found.label), masks.real_label(decoded.label)
+        prediction, label = masks.real_label(found.label), (truth.reading or masks).real_label(decoded.label)
         if (void := prediction == VOID).any():
             label = np.where(void, np.uint8(VOID), label)
         return label, prediction, found

@@ -10,7 +10,7 @@ from typing import Any
 from unet_tf.data.drawing import legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
-from unet_tf.evaluation.best_epoch import ABSENT, peak_row
+from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS, peak_row
 from unet_tf.evaluation.bundle_tables import bundle_rows, read_bundle_report
 from unet_tf.evaluation.cases import case, cases_of, layer, progress_of
 from unet_tf.evaluation.charts import confusion_table
@@ -145,6 +145,9 @@ def _training_words(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
     if kept.get(ABSENT):
         score, best = "val_loss", "Least validation loss"
         why = f"No validation pixel is of {kept[ABSENT]} of the classes, so the validation mean IoU leaves them out. "
+    elif kept.get(BY_LOSS):
+        score, best = "val_loss", "Least validation loss"
+        why = "The threshold was chosen after training, so the loss judges epochs, and not masks at 0.5. "
     where = ""
     if (reason := run.plan.reasons.get("val_tiles", "")).startswith("of "):
         where = f", on {many(run.plan.val_tiles, 'tile')} {reason.partition(',')[0]} that the held-out files have,"

@@ -21,7 +21,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Certainty
-from unet_tf.model.calibration import HALF, label_of
+from unet_tf.model.calibration import BEST, HALF, label_of
 from unet_tf.planning.ancestors import ancestors
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.predict import predictor_of
@@ -97,6 +97,11 @@ class Subject(ABC):
         return None
 
     @property
+    def chosen(self) -> str:
+        """What was chosen by its validation files, where it has some."""
+        return "the best epoch was"
+
+    @property
     def real_classes(self) -> tuple[str, ...]:
         """Names of the classes that a person means: without that of the borders."""
         return self.classes[: self.masks.real_classes]
@@ -131,6 +136,13 @@ class Net(Subject):
     fingerprint: str = ""
     threshold: float | None = None
     said: tuple[str, ...] | None = None
+
+    @property
+    def chosen(self) -> str:
+        """What was chosen by its validation files: a threshold too, where that was to be the best."""
+        runs = self.net.runs.values() if isinstance(self.net, Folds) else [self.net]
+        best = any(isinstance(one, Run) and one.plan.threshold == BEST for one in runs)
+        return "the best epoch and the threshold were" if best else super().chosen
 
     @property
     def trained_on(self) -> Path | None:

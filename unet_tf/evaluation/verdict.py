@@ -154,7 +154,8 @@ def seen(files: str) -> str:
     if any(words in files for words in ("seen in training or not", "from some of which", "learnt from is not known")):
         return "that it may have learnt from"
     if "validation files" in files or files.startswith("the val files") or "held it out" in files:
-        return "it did not learn from, though some of them chose its best epoch"
+        chosen = "best epoch and threshold" if "epoch and the threshold" in files else "best epoch"
+        return f"it did not learn from, though some of them chose its {chosen}"
     return "it never saw"
 
 

@@ -15,6 +15,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import read_evaluation
 from unet_tf.exporting.bundle import KNOWN_BY
 from unet_tf.exporting.material import Material, gather
+from unet_tf.planning.ancestors import learnt
 from unet_tf.prediction.folds import Folds
 from unet_tf.run import Run
 from unet_tf.version import __version__
@@ -52,7 +53,8 @@ def material_of(run: Run, data: str | Path | None, tile: int | None, needed: boo
 def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
     """Put together what a runtime has to know of the net of a run, or of the mean of several."""
     nets = len(run.runs) if isinstance(run, Folds) else 1
-    trained = run.learnt() if isinstance(run, Folds) else run.files("train")
+    runs = run.runs.values() if isinstance(run, Folds) else [run]
+    trained = set[str]().union(*(one.files("train") for one in runs))
     training, validation = sorted(trained), run.files("val") - trained
     origin = Origin(
         unet_tf=__version__,
@@ -72,8 +74,8 @@ def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
 
 
 def learnt_by(run: Run | Folds) -> list[str]:
-    """The pictures that a net learnt from, or any of several, as `bundle.json` names them."""
-    trained = run.learnt() if isinstance(run, Folds) else run.files("train")
+    """The pictures that a net learnt from, or any of several, or one before it, as `bundle.json` names them."""
+    trained = run.learnt() if isinstance(run, Folds) else learnt(run)
     return sorted(known[:KNOWN_BY] for known in trained)
 
 

@@ -148,7 +148,7 @@ def _learnt_words(seen: Sequence[str], learnt: list[str] | None) -> str:
     if learnt is None:
         return "; which of them the net learnt from, this bundle does not say"
     count = len([one for one in seen if one in set(learnt)])
-    return f"; the net learnt from {count} of them, on which its scores flatter it" if count else ""
+    return f"; the net learnt from {count} of them, on which it looks better than it is" if count else ""
 
 
 def _keras_model(path: Path, description: Description) -> keras.Model:

@@ -55,23 +55,23 @@ def doubt_of_ids(seen: Sequence[IdFacts]) -> str:
         seen: what each mask holds.
 
     Raises:
-        InputError: all hold the same id alone, in several pieces: they are binary masks.
+        InputError: all hold the same id alone, in two pieces or more in the mean: they are binary masks.
     """
     filled = [one for one in seen if one.ids]
     if len({one.ids for one in filled}) != 1:
         return ""
     ids, pieces = filled[0].ids, sum(one.pieces for one in filled)
-    if len(ids) == 1 and pieces > len(filled):
+    if len(ids) == 1 and pieces >= 2 * len(filled):
         raise InputError(
             f"Object ids must tell objects apart; these are binary masks: {next(iter(ids))} is the only id, in "
             f"{many(pieces, 'piece')} of {many(len(filled), 'mask')}. Train on them as they are (--masks binary), and "
             "predict with --instances; or give each piece an id: `unet-tf import DATA --from masks --instances --out "
             "NUMBERED`."
         )
-    if len(ids) == 1 and ids != {1}:
+    if len(ids) == 1 and (ids != {1} or pieces > len(filled)):
         return (
-            f"All masks hold the id {next(iter(ids))} alone, a piece each, as binary masks do: what touches in it is "
-            "one object. Several need ids of their own."
+            f"All masks hold the id {next(iter(ids))} alone, {many(pieces, 'piece')} in {many(len(filled), 'mask')}, "
+            "as binary masks do: what has this id in a mask is one object. Several need ids of their own."
         )
     if len(filled) > 1 and pieces > 2 * len(ids) * len(filled):
         shown = ", ".join(map(str, sorted(ids)[:5])) + ", ..." * (len(ids) > 5)

@@ -238,7 +238,7 @@ def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_secon
         step_seconds: measures one optimizer step of a net of so many base filters.
     """
     if config.epochs is not None:
-        words = f"{work.one_pass} steps see each pixel about once; {FEWEST_STEPS} at least"
+        words = f"{work.one_pass} steps see as many pixels as there are; {FEWEST_STEPS} at least"
         width = choose(config.base_filters, WIDTHS[1], "epochs limit the run, and not time alone; 64 in the paper")
         length = choose(config.steps_per_epoch, max(FEWEST_STEPS, work.one_pass), words)
         return Course(width, length, _validated(config, work, length.value))

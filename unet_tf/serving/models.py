@@ -133,7 +133,11 @@ class Model:
         """What may be asked for where a version is not served, and how it comes to be."""
         there = self.numbers()
         words = f"Versions served: {_listed(self._served)}; on disk: {_listed(there)}."
-        if version in there:
+        if version in self._loading:
+            words += f" {version} is being loaded."
+        elif version in self._broken:
+            words += f" {version} cannot be used; its status says why."
+        elif version in there and self.newest is not None and version < self.newest:
             words += f" One that is not the newest is served where it has a label: unet-tf serve --label old={version}."
         return words
 

@@ -15,9 +15,10 @@ import numpy as np
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Sample
 from unet_tf.errors import InputError
-from unet_tf.evaluation.best_epoch import ABSENT, peak_row
+from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS, peak_row
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.evaluation.panels import write_panel
+from unet_tf.model.calibration import BEST
 from unet_tf.plan import Plan
 from unet_tf.prediction.predict import predict
 from unet_tf.training.checkpoint import State
@@ -43,7 +44,7 @@ class RunClock(keras.callbacks.Callback):
     whichever limit comes first. What the last validation took is kept free at the end.
 
     Args:
-        plan: its epochs, minutes, steps of an epoch and learning rate count.
+        plan: its epochs, minutes, steps of an epoch, learning rate and threshold count.
         start: `time.monotonic()` when the run began, had it never been stopped.
         epochs_done: complete epochs, where a run goes on.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
@@ -59,7 +60,7 @@ class RunClock(keras.callbacks.Callback):
         absent: int = 0,
     ) -> None:
         super().__init__()
-        self.absent = absent
+        self.absent, self.by_loss = absent, plan.threshold == BEST
         self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
         self.peak, self.start = plan.learning_rate, start
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
@@ -106,11 +107,13 @@ class RunClock(keras.callbacks.Callback):
         self.validation_seconds = time.monotonic() - self.validation_start
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Add learning rate, seconds and what validation lacks to the line of the epoch, and say it."""
+        """Add learning rate, seconds and what an epoch is judged by to its line, and say it."""
         logs["learning_rate"] = learning_rate(self.model)
         logs["seconds"] = round(time.monotonic() - self.start, 1)
         if self.absent:
             logs[ABSENT] = self.absent
+        if self.by_loss and "val_loss" in logs:
+            logs[BY_LOSS] = 1
         if self.seconds < math.inf and self.share >= 1:
             self.model.stop_training = True  # another epoch would have no time to learn
         log.info(f"{epoch_line(epoch, logs)}  {self._left()}")

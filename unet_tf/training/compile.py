@@ -140,7 +140,7 @@ def fastest_precision() -> tuple[str, str]:
         return "float32", "this processor has no instructions for bfloat16"
     ratio = _bfloat16_gain()
     words = (
-        f"measured here, a convolution takes {1 / ratio:.0%} of the time in bfloat16 that it takes in float32; at "
+        f"measured here, a convolution takes {1 / ratio:.1%} of the time in bfloat16 that it takes in float32; at "
         f"{1 / PAYS:.0%} or less bfloat16 is chosen"
     )
     return ("bfloat16" if ratio >= PAYS else "float32"), words
