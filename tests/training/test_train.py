@@ -21,6 +21,7 @@ from unet_tf import Predictor, Run, crossval, export, predict, predict_files, re
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
+from unet_tf.evaluation.best_epoch import best_row
 from unet_tf.plan import Plan
 from unet_tf.planning import prepare as plan_module
 from unet_tf.training import compile as compile_module
@@ -88,13 +89,12 @@ def test_it_learns(run):
 
 def test_the_best_epoch_is_kept(run):
     rows = run.history()
-    scores = [float(row["val_mean_iou"]) for row in rows]
     model = keras.saving.load_model(run.path / Run.BEST)
     assert model.count_params() == run.model.count_params()
     same = all((a == b).all() for a, b in zip(
         model.get_weights(), keras.saving.load_model(run.path / Run.LAST).get_weights(), strict=True
     ))  # fmt: skip
-    assert same == (scores.index(max(scores)) == len(scores) - 1)
+    assert same == (best_row(rows) is rows[-1])
 
 
 def test_validation_while_training_equals_prediction_of_whole_images(run, cells):
@@ -106,8 +106,7 @@ def test_validation_while_training_equals_prediction_of_whole_images(run, cells)
         confusion_matrix(label, predict(run, image), 2)
         for image, label, *_ in (read_pair(pair, run.masks) for pair in find_named(cells / "val").splits[""])
     )
-    best = max(float(row["val_mean_iou"]) for row in run.history())
-    assert scores(confusion)["mean_iou"] == pytest.approx(best, abs=1e-4)
+    assert scores(confusion)["mean_iou"] == pytest.approx(run.best_row["val_mean_iou"], abs=1e-4)
 
 
 def test_the_same_seed_gives_the_same_weights(cells, tiny, tmp_path):
