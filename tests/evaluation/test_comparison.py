@@ -99,7 +99,7 @@ def test_files_that_one_of_the_two_learnt_from_are_left_out(data, tmp_path):
     assert [first.pair.name for first, _ in result.images] == ["d", "e", "f"]
     assert result.left_out == ("a", "b", "c")
     assert result.files == (
-        f"3 files of {data}, without 3 that A or B learnt from; among them validation files of B, by which its best "
+        f"3 files of {data}, without 3 that A or B learnt from; among them validation files of B, by which the best "
         "epoch was chosen"
     )
     assert result.differences["mean IoU"].ties == 3
