@@ -1,10 +1,10 @@
-"""One contender of accuracy.py: a U-Net of another Keras package as its documentation trains it.
+"""One contender of accuracy.py: a U-Net of another Keras package.
 
-keras-unet 0.1.2: `custom_unet` as in its notebook of ISBI 2012 (32 filters, batch norm, dropout 0.3), SGD 0.01 with
-momentum 0.99; its `jaccard_distance` of one sigmoid where there are two classes, else categorical cross-entropy.
-keras-unet-collection 0.1.13: `unet_2d` as in its user guide (64 to 1024 filters, GELU, batch norm, max-pooling, nearest
-up-sampling), categorical cross-entropy, Adam 1e-4. Crops and scaling are those of `accuracy_torch.py`; void counts
-nothing.
+keras-unet 0.1.2: `custom_unet` of 32 filters with batch norm and dropout 0.3, SGD 0.01 with momentum 0.99; its
+`jaccard_distance` of one sigmoid where there are two classes, else categorical cross-entropy. keras-unet-collection
+0.1.13: `unet_2d` of 64 to 1024 filters with GELU, batch norm, max-pooling and nearest up-sampling, categorical
+cross-entropy, Adam 1e-4. No figure of these is published yet: hold the settings against the examples of both packages
+first. Crops and scaling are those of `accuracy_torch.py`; void counts nothing.
 
 Usage: python accuracy_keras.py custom|collection FOLDER OUT MINUTES SEED CLASSES, with TensorFlow 2.15
 """

@@ -62,7 +62,18 @@ def _cut(probabilities: NDArray[np.float32], masks: MaskFormat) -> NDArray:
     return find_objects(probabilities.argmax(-1).astype(np.uint8), masks=masks)[0]
 
 
+def beyond(share: float) -> Cut:
+    """Objects parted at necks, where the background begins at such a probability instead of where it is the largest."""
+
+    def cut(probabilities: NDArray[np.float32], masks: MaskFormat) -> NDArray:
+        label = np.where(probabilities[..., 0] < share, 1 + probabilities[..., 1:].argmax(-1), 0)
+        return find_objects(label.astype(np.uint8), masks=masks)[0]
+
+    return cut
+
+
 CUTS: dict[str, Cut] = {"pieces": pieces, "... of the smallest size": large_pieces, "parted at necks": necks}
+CUTS |= {f"... background from {share} on": beyond(share) for share in (0.2, 0.25, 0.3, 0.4, 0.5, 0.65)}
 
 
 def split(source: Path) -> dict[str, list[Pair]]:

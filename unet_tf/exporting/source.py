@@ -52,8 +52,7 @@ def material_of(run: Run, data: str | Path | None, tile: int | None, needed: boo
 
 def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
     """Put together what a runtime has to know of the net of a run, or of the mean of several."""
-    nets = len(run.runs) if isinstance(run, Folds) else 1
-    runs = run.runs.values() if isinstance(run, Folds) else [run]
+    runs = list(run.runs.values()) if isinstance(run, Folds) else [run]
     trained = set[str]().union(*(one.files("train") for one in runs))
     training, validation = sorted(trained), run.files("val") - trained
     origin = Origin(
@@ -69,7 +68,7 @@ def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
     if scores := run.scores if isinstance(run, Folds) else _scores(run):
         origin = replace(origin, scores=scores)
     return Description(
-        run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, nets
+        run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, len(runs)
     )
 
 
