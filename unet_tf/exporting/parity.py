@@ -33,8 +33,8 @@ Predict = Callable[[NDArray], NDArray[np.float32]]
 """(H, W, C) raw pixels -> (H, W, num_classes) probabilities."""
 
 EXACT = dict.fromkeys((SAVED_MODEL, TFLITE["float32"], *ONNX.values()), 1e-4)
-"""Largest difference in probability to Keras that these may have, whose float32 sums are rounded in another order; Keras
-itself is 5e-6 from what 64 bits give for the net of the demo. Labels then differ only where two probabilities are
+"""Largest difference in probability to Keras that these may have, whose float32 sums are rounded in another order.
+Keras itself is 5e-6 from what 64 bits give for the net of the demo. Labels then differ only where two probabilities are
 closer than twice that."""
 THREADS = 2
 """Of the processor, for TFLite and ONNX Runtime."""
