@@ -77,7 +77,7 @@ class Contender:
             precision=precision, optimizer="sgd", learning_rate=RATE, loss="crossentropy", epochs=math.inf, minutes=60,
             patience=math.inf, steps_per_epoch=100, batch_size=sizes[0], tile=sizes[1], val_tiles=0, val_share=0.0,
             group="", fold="", start_from="", upright=False, rare_share=0.0, border_weight=0.0,
-            threshold=0.5,
+            border_class=0, threshold=0.5,
         )  # fmt: skip
         self.batch = padded_batch() if padded else batch_of(data)
         self.model = compiled_plain(base, precision) if kind == "plain" else compiled(self.plan, 1)

@@ -122,9 +122,6 @@ class Settings:
     split_seed: int = _setting(0, _SEED, "of the split, where the data has no `val/`")
     cache: str = _setting("auto", _one_of(CACHES),
         'where decoded pairs are kept: "memory", "disk", "none" (decoded anew each time), or "auto" by size')
-    border_class: int = _setting(0, _RIM,
-        "width in pixels of the rim of each object that is a class of its own, border, and parts objects that touch: "
-        "with instance masks alone; 0 for none")
     border_sigma: float = _setting(5.0, _POSITIVE, "width of the separation borders (sigma), pixels")
     class_balance: bool = _setting(False, _ANY, "whether the weight map balances the classes")
     flips: bool = _setting(True, _ANY, "mirror each axis at random")
@@ -210,6 +207,10 @@ class TrainConfig(Settings):
         "the validation files; left open 0.5, and best where class 1 is rare")
     rare_share: float | None = _setting(None, _SHARE,
         "share of the tiles put on a pixel of a class, each class as often, so that rare ones appear")
+    border_class: int | None = _setting(None, _RIM,
+        "width in pixels of the rim of each object that is a class of its own, border, and parts objects that touch: "
+        "with instance masks alone; 0 for none; left open 1 with them, and none where a border weight or a threshold "
+        "is given, which are of two classes")
     border_weight: float | None = _setting(None, _NOT_NEGATIVE,
         "weight of the paper's separation borders (w0, 10 there), 0 for none; left open 10 with instance masks that "
         "have no border class, and 0 with others")
@@ -233,9 +234,9 @@ class TrainConfig(Settings):
     @property
     def mask_settings(self) -> MaskSettings:
         """What is said of the masks."""
-        return MaskSettings(
-            self.masks, self.classes, self.void, self.inverted, self.mask_tolerance, self.border_class
-        )
+        of_two_classes = self.border_class is None and (self.border_weight or self.threshold is not None)
+        border = 0 if of_two_classes else self.border_class
+        return MaskSettings(self.masks, self.classes, self.void, self.inverted, self.mask_tolerance, border)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

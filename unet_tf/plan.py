@@ -58,6 +58,7 @@ class Plan(Settings):
     upright: bool
     threshold: float | str
     rare_share: float
+    border_class: int
     border_weight: float
     reasons: Mapping[str, str] = field(default_factory=dict)
 

@@ -42,6 +42,7 @@ EARLIER: dict[str, Any] = {
     "val_tiles": sys.maxsize,
     "upright": False,
     "threshold": HALF,
+    "border_class": 0,
 }
 """What runs did whose version had not these settings yet: they validated on all tiles."""
 

@@ -49,6 +49,22 @@ def test_numbered_objects_are_instances(tmp_path):
     assert why == "the 3 masks looked at number connected objects from 1, up to 20 in one"
 
 
+def tissue(count):
+    """Objects that leave no background."""
+    return np.arange(1, count + 1, dtype=np.uint16)[None]
+
+
+@pytest.mark.parametrize("kind", ["auto", "instance"])
+@pytest.mark.parametrize(
+    ("drawn", "scale", "border"),
+    [(objects, 1, 0), (objects, 2, 0), (objects, 9, 1), (tissue, 9, 0)],  # 3 x 2 px: no inside; 6 x 4: less than rim
+)
+def test_a_rim_that_is_left_open_leaves_objects_their_inside_and_needs_background(tmp_path, kind, drawn, scale, border):
+    masks = (np.kron(drawn(count), np.ones((scale, scale), np.uint16)) for count in (20, 12))
+    found = recognised(tmp_path, *masks, kind=kind, border=None)
+    assert (found.masks.kind, found.masks.border, len(found.classes)) == ("instance", border, 2 + (border > 0))
+
+
 @pytest.mark.parametrize("most", [4, 19])
 def test_few_numbered_pieces_may_be_classes_and_are_left_open(tmp_path, most):
     with pytest.raises(InputError, match=rf"--masks index --classes {most + 1}\. .*--masks instance"):

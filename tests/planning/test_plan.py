@@ -6,6 +6,7 @@ import pytest
 
 from unet_tf import TrainConfig, train
 from unet_tf.config import PRESETS
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.plan import Plan
 from unet_tf.planning import plan as planning
@@ -17,8 +18,10 @@ from unet_tf.planning.plan import (
     make_plan,
     memory_needed,
     object_size,
+    plan_border,
     plan_course,
     plan_flips,
+    plan_loss,
     plan_sampling,
     plan_sizes,
     plan_threshold,
@@ -204,6 +207,31 @@ def test_rare_classes_are_looked_for():
     assert found == (planning.RARE_SHARE, "the rarest class, b, has 0.50% of the pixels")
 
 
+@pytest.mark.parametrize(
+    ("masks", "said", "border", "reason"),
+    [
+        (MaskFormat("instance", 3, border=1), {}, 1, "parted by their rims"),
+        (MaskFormat("instance", 3, border=2), {"border_class": 2}, 2, ""),
+        (MaskFormat("instance"), {}, 0, "no background, or objects with less inside than rim"),
+        (MaskFormat("instance"), {"border_weight": 10.0}, 0, "is of two classes"),
+        (MaskFormat("instance"), {"threshold": 0.4}, 0, "is of two classes"),
+        (MaskFormat("binary"), {}, 0, ""),
+    ],
+)
+def test_the_rim_of_objects_is_a_class_where_masks_tell_them_apart(masks, said, border, reason):
+    found = plan_border(TrainConfig(**said), masks)
+    assert found.value == border
+    assert reason in found.reason
+    assert bool(found.reason) == bool(reason)
+
+
+def test_soft_dice_is_for_nets_without_a_rim():
+    pixels, classes = np.array([80, 15, 5]), ("background", "cell", "border")
+    assert plan_loss(TrainConfig(), pixels, classes).value == "crossentropy_dice"
+    assert plan_loss(TrainConfig(), pixels, classes, 1).value == "crossentropy"
+    assert plan_loss(TrainConfig(loss="crossentropy_dice"), pixels, classes, 1) == Choice("crossentropy_dice")
+
+
 def test_the_size_of_objects_is_the_thickness_of_the_thickest():
     disc = (np.hypot(*np.mgrid[-30:31, -30:31]) <= 20).astype(np.uint8)
     line = np.zeros((61, 61), np.uint8)
@@ -216,7 +244,7 @@ def test_the_size_of_objects_is_the_thickness_of_the_thickest():
 WHOLE = {
     "classes": ("a", "b"), "masks": "binary", "base_filters": 16, "depth": 4, "padding": "same", "tile": 256,
     "batch_size": 4, "precision": "float32", "epochs": 1, "steps_per_epoch": 2, "rare_share": 0.0, "border_weight": 0.0,
-    "threshold": 0.5,
+    "border_class": 0, "threshold": 0.5,
     "loss": "crossentropy", "learning_rate": 1e-3, "val_tiles": 1, "val_share": 0.2, "upright": False,
 }  # fmt: skip
 

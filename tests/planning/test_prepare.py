@@ -59,10 +59,13 @@ def test_validation_tiles_are_those_of_prediction_and_weighted_alike(cells):
 
 def test_objects_are_measured_and_their_rims_may_be_a_class(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
-    plain, bordered = prepare(nuclei, INSTANCES), prepare(nuclei, replace(INSTANCES, border_class=2))
+    plain, bordered = (
+        prepare(nuclei, replace(INSTANCES, border_class=0)),
+        prepare(nuclei, replace(INSTANCES, border_class=2)),
+    )
     assert plain.masks.neck >= 1
     assert (plain.masks.smallest > 1, plain.masks.filled) == (True, True)
-    assert bordered.masks == replace(plain.masks, num_classes=3, border=2)
+    assert bordered.masks == replace(plain.masks, num_classes=3, border=2, neck=plain.masks.neck - 0.75)
     assert bordered.classes == ("background", "cell", "border")
     assert bordered.border_weight.value == 0
     assert "objects: parted at necks where the half width falls by" in caplog.text
@@ -82,10 +85,11 @@ def test_a_border_class_is_of_masks_that_tell_objects_apart(cells):
 def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
     prepared = prepare(nuclei, INSTANCES)
-    assert (prepared.classes, prepared.border_weight.value) == (("background", "cell"), 10.0)
+    assert (prepared.classes, prepared.border_weight.value) == (("background", "cell", "border"), 0.0)
+    assert (prepared.border_class.value, prepared.loss.value) == (1, "crossentropy")
     assert (prepared.masks.kind, prepared.sizes.tile.value) == ("instance", 112)
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
-    assert "masks: instance, 2 classes (background, cell); as said" in caplog.text
+    assert "masks: instance, 3 classes (background, cell, border); as said" in caplog.text
     assert "decoded, kept in memory" in caplog.text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     (nuclei / "raw").mkdir()
@@ -94,7 +98,9 @@ def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     shutil.rmtree(nuclei / "raw")
     assert caplog.messages.count(f"Pictures in {nuclei} that are not used: 1 in raw.") == 1
     prepared = prepare(nuclei, replace(INSTANCES, border_weight=0.0, classes=("a", "b"), cache="none"))
-    assert (prepared.border_weight, prepared.classes) == (Choice(0.0), ("a", "b"))
+    assert (prepared.border_weight, prepared.classes) == (Choice(0.0), ("a", "b", "border"))
+    prepared = prepare(nuclei, replace(INSTANCES, border_class=0, cache="none"))
+    assert (prepared.border_weight.value, prepared.classes) == (10.0, ("background", "cell"))
     assert prepared.splits["train"].cache == "none"
 
 

@@ -28,7 +28,7 @@ PANELS = {
 }  # fmt: skip
 PLANNED = (
     "classes", "base_filters", "depth", "padding", "steps_per_epoch", "val_tiles", "val_share", "loss",
-    "learning_rate", "batch_size", "tile", "upright", "rare_share", "threshold", "border_weight",
+    "learning_rate", "batch_size", "tile", "upright", "rare_share", "threshold", "border_class", "border_weight",
 )  # fmt: skip
 FLAGS = {"start_from": "--from"}
 """Options that are called otherwise than their settings: `from` is a word of Python's own."""

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from unet_tf.data.folder import Pair, some
+from unet_tf.data.instances import label_from_instances
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
@@ -23,6 +24,8 @@ MANY_OBJECTS = 20
 """Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
 MOST_IDS, FEW_IDS = 192, 16
 """Class ids that masks are believed to hold, and where they may as well be soft edges."""
+RIM = 1
+"""Pixels of the rim that parts objects, where nothing is said of it (docs/objects.md has what others give)."""
 HIGHS = {1, 255, 65535}
 """What programs write for the upper of two classes."""
 
@@ -39,7 +42,8 @@ class MaskSettings:
         void: what counts nowhere: names of classes, values, or colours "R,G,B" or "#RRGGBB".
         inverted: as in `MaskFormat`.
         tolerance: as in `MaskFormat`.
-        border: as in `MaskFormat`.
+        border: as in `MaskFormat`; None for `RIM` pixels where "instance" masks show background, and objects with as
+            much inside as rim, and for none elsewhere.
     """
 
     kind: str = "auto"
@@ -47,7 +51,7 @@ class MaskSettings:
     void: tuple[str, ...] = ()
     inverted: bool = False
     tolerance: float = 0.0
-    border: int = 0
+    border: int | None = 0
 
 
 class Recognition(NamedTuple):
@@ -99,10 +103,14 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
     if kind == "auto" and settings.inverted:
         kind, why = "binary", "binary, as only such masks are inverted"
     if kind in ("palette", "instance"):
+        if kind == "instance" and settings.border is None:
+            settings = replace(settings, border=_rim(next(look_at_masks(pairs, False))[0], settings) if pairs else 0)
         return Recognition(*_format(kind, settings, palette, [], True), why)
     for looks, complete in look_at_masks(pairs, settings.tolerance > 0):
         try:
             told, because = (kind, why) if kind != "auto" else _tell(looks, settings, palette, complete)
+            if told == "instance" and settings.border is None:
+                settings = replace(settings, border=_rim(looks, settings))
             return Recognition(*_format(told, settings, palette, looks, complete), because)
         except _Open:
             if complete:
@@ -202,11 +210,22 @@ def _are_objects(looks: list[MaskLook]) -> bool:
     return sum(count == 1 for count in pieces) >= 0.9 * len(pieces)
 
 
+def _rim(looks: list[MaskLook], settings: MaskSettings) -> int:
+    """The width of a rim that leaves objects as much inside, in masks that hold background; 0 where there is none."""
+    void, counts = list(_void_values(settings)), np.zeros(3, np.int64)  # background, inside, rim
+    for look in looks:
+        if look.mask is not None and look.mask.ndim == 2:
+            ids = np.where(np.isin(look.mask, void), 0, look.mask)
+            counts += np.bincount(label_from_instances(ids, RIM).ravel(), minlength=3)
+    return RIM if counts[0] and counts[1] >= counts[2] else 0
+
+
 def _format(
     kind: str, settings: MaskSettings, palette: Palette | None, looks: list[MaskLook], complete: bool
 ) -> tuple[MaskFormat, tuple[str, ...]]:
     """The format of a known kind, and the names of its classes."""
-    if settings.border and kind != "instance":
+    border = settings.border or 0
+    if border and kind != "instance":
         raise InputError(
             f"A border class is the rim of objects, which masks must tell apart; these are of kind {kind}. Give masks "
             "of object ids (--masks instance), or no --border-class."
@@ -225,7 +244,7 @@ def _format(
                 "Class ids must come with the number of classes, or with their names; the masks hold "
                 f"{_listed(sorted(ids))}. {_ways_out(looks, settings, grey=False)}"
             )
-    if settings.border and len(names) == 2:
+    if border and len(names) == 2:
         names = (*names, "border")
     for text in settings.void:
         if not (text in names or text.isdecimal()):
@@ -241,7 +260,7 @@ def _format(
     if kind == "index":
         values = tuple(value for value in values if value not in void)
     kept = tuple(name for name in names if name not in settings.void)
-    return MaskFormat(kind, len(kept), (), void, settings.inverted, settings.tolerance, values, settings.border), kept
+    return MaskFormat(kind, len(kept), (), void, settings.inverted, settings.tolerance, values, border), kept
 
 
 def _void_values(settings: MaskSettings) -> set[int]:

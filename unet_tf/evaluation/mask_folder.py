@@ -66,7 +66,8 @@ class MaskFolder(Subject):
         naming, channels = (config.naming, config.source) if like is None else (like.naming, like.channels)
         everything = tuple(pair for pairs in find_named(data, naming, channels).check().values() for pair in pairs)
         if like is None:
-            masks, classes, why = recognise(everything, config.mask_settings, find_palette(data))
+            said = replace(config.mask_settings, border=config.border_class or 0)  # masks have objects, and no rims
+            masks, classes, why = recognise(everything, said, find_palette(data))
             log.info(f"masks of the truth: {in_words(masks, classes)}; {why}")
         else:
             masks, classes = like.masks, like.classes

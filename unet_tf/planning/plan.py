@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import PRECISIONS, TrainConfig
+from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import BEST, HALF
@@ -218,8 +219,25 @@ def plan_flips(config: TrainConfig, labels: Sequence[NDArray[np.uint8]], classes
     return choose(config.upright, bool(found), words)
 
 
-def plan_loss(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[str]:
-    """Choose the loss by what the foreground is."""
+def plan_border(config: TrainConfig, masks: MaskFormat) -> Choice[int]:
+    """Choose whether the rim of objects is a class: where masks tell objects apart, unless what is said wants two."""
+    if masks.kind != "instance":
+        return Choice(0)
+    words = "objects that touch are parted by their rims, and drawn more exactly than by weights of the gaps between"
+    if not masks.border:
+        words = "a border weight, or a threshold, is of two classes"
+        if config.threshold is None and not config.border_weight:
+            words = "the masks hold no background, or objects with less inside than rim"
+    return choose(config.border_class, masks.border, words)
+
+
+def plan_loss(
+    config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str], border: int = 0
+) -> Choice[str]:
+    """Choose the loss by what the foreground is; `border` is the width of the rim that is a class."""
+    if border:
+        words = f"soft Dice would widen a rim of {border} px, and with it each object"
+        return choose(config.loss, "crossentropy", words)
     shares = class_pixels / max(1, class_pixels.sum())
     rarest = int(shares.argmin())
     words = (

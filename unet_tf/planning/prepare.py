@@ -37,6 +37,7 @@ from unet_tf.planning.plan import (
     Work,
     choose,
     object_size,
+    plan_border,
     plan_flips,
     plan_loss,
     plan_sampling,
@@ -71,6 +72,7 @@ class Prepared:
             held out.
         normalisation: measured on "train".
         classes: names of the classes.
+        border_class: width of the rim of objects that is a class, in pixels; 0 for none.
         border_weight: of the separation borders.
         rare_share: share of the tiles that look for classes.
         threshold: that parts two classes, or "best".
@@ -87,6 +89,7 @@ class Prepared:
     splits: dict[str, Samples]
     normalisation: Normalisation
     classes: tuple[str, ...]
+    border_class: Choice[int]
     border_weight: Choice[float]
     rare_share: Choice[float]
     threshold: Choice[float | str]
@@ -101,7 +104,7 @@ class Prepared:
     def choices(self) -> dict[str, Choice[Any]]:
         """The settings that the data decides, by name."""
         read: dict[str, Choice[Any]] = {"classes": Choice(self.classes), "masks": Choice(self.masks.kind)}
-        for name in ("border_weight", "rare_share", "threshold", "loss", "val_share", "upright"):
+        for name in ("border_class", "border_weight", "rare_share", "threshold", "loss", "val_share", "upright"):
             read[name] = getattr(self, name)
         return read | self.sizes._asdict()
 
@@ -193,6 +196,7 @@ def prepare(
             "The best threshold is the one of the validation files, and none is held out. Give a number (--threshold "
             "0.4), or hold files out."
         )
+    border_class = plan_border(config, masks)
     w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" and not masks.border else 0.0
     words = f"the paper's where masks tell objects apart; these are {masks.kind} masks" + ", with a border class" * (
         masks.border > 0
@@ -218,7 +222,7 @@ def prepare(
         )
     rare_share = plan_sampling(config, train.class_pixels, classes)
     threshold = plan_threshold(config, train.class_pixels, classes, "val" in read)
-    loss = plan_loss(config, train.class_pixels, classes)
+    loss = plan_loss(config, train.class_pixels, classes, border_class.value)
     val_share = plan_share(config, read, among)
     for note in said_of_known(before, config.start_from, read):
         log.warning(note)
@@ -232,7 +236,7 @@ def prepare(
     channels = replace(config.source, names=agreed_names(train.seen))
     if normalisation.channels not in (1, 3) or not channels.plain:
         log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
-    choices = border_weight, rare_share, threshold, loss, val_share, upright
+    choices = border_class, border_weight, rare_share, threshold, loss, val_share, upright
     return Prepared(config, masks, read, normalisation, classes, *choices, sizes, channels, before)
 
 

@@ -42,6 +42,7 @@ class Start:
             "base_filters": self.model.get_layer("down0_conv1").filters,
             "depth": geometry.depth,
             "padding": geometry.padding,
+            "border_class": 0 if self.model.output_shape[-1] == 2 else None,
         }
         open_ones: dict[str, Any] = {name: value for name, value in own.items() if getattr(config, name) is None}
         return replace(config, **open_ones)
