@@ -1,11 +1,12 @@
 """Objects of dsb2018: pieces beside the cut by necks, border weights beside a border class; AP at IoU thresholds.
 
-Usage: python benchmarks/objects.py [NAME ...] [--steps 300] [--test] --out FOLDER
-Names: weights, no-weights, border-1, border-2. The set is that of the folder that UNET_TF_DATA names.
+Usage: python benchmarks/objects.py [NAME ...] [--steps 300] [--test] [--all] --out FOLDER
+Names: weights, no-weights, border-1 (what `unet-tf train` does where nothing is said), border-1-dice,
+border-1-weights, border-2. The set is that of the folder that UNET_TF_DATA names.
 
 Of the 224 files in the order of their names every fifth is for testing; of the others every fourth is held out, and the
 rest, 134 files, trains all nets in equal steps of four tiles of 256 px, base 16. What is chosen is chosen on the files
-that are held out; --test judges on those for testing. A net that lies in FOLDER is not trained again.
+that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. A net that lies in FOLDER is not trained again.
 """
 
 import argparse
@@ -30,9 +31,11 @@ from unet_tf.planning.objects import plan_objects
 from unet_tf.prediction.objects import find_objects
 
 NETS: dict[str, dict[str, Any]] = {
-    "weights": {},
-    "no-weights": {"border_weight": 0.0},
+    "weights": {"border_class": 0},
+    "no-weights": {"border_class": 0, "border_weight": 0.0},
     "border-1": {"border_class": 1},
+    "border-1-dice": {"border_class": 1, "loss": "crossentropy_dice"},
+    "border-1-weights": {"border_class": 1, "border_weight": 10.0},
     "border-2": {"border_class": 2},
 }
 SIZES: dict[str, Any] = {
@@ -121,18 +124,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETS)}; all if none is given")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--test", action="store_true", help="judge on the files for testing, once all is chosen")
+    parser.add_argument("--all", action="store_true", help="learn from the files that are held out too")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     given = parser.parse_args()
     source = Path(os.environ["UNET_TF_DATA"]) / "dsb2018"
     files = split(source)
+    learnt = files["train"] + (files["held"] if given.all else [])
     grey = {Path(one["file"]).stem for one in json.loads((source / "index.json").read_text()) if one["type"] != "color"}
     judged = files["test" if given.test else "held"]
     shown = ", ".join(map(str, SHOWN))
     print(f"| net | cut | AP at {shown}: mean of files | of all objects | predicted | merges | splits |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: |")
     for name in given.names or NETS:
-        run = trained(name, files["train"], given.steps, given.out)
-        masks = plan_objects(files["train"], run.masks)
+        run = trained(name, learnt, given.steps, given.out)
+        masks = plan_objects(learnt, run.masks)
         for cut, scored in judge(run, masks, judged).items():
             print(row(name, cut, scored), flush=True)
             bright = [one for pair, one in zip(judged, scored, strict=True) if pair.name in grey]

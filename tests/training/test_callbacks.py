@@ -18,8 +18,9 @@ from unet_tf.training.run_writer import RunWriter
 
 WHOLE = {
     "classes": ("a", "b"), "masks": "binary", "base_filters": 2, "depth": 1, "padding": "same", "tile": 32,
-    "batch_size": 1, "precision": "float32", "steps_per_epoch": 10, "rare_share": 0.0, "border_weight": 0.0,
-    "threshold": 0.5, "loss": "crossentropy", "learning_rate": 1e-3, "val_tiles": 1, "val_share": 0.2, "upright": False,
+    "batch_size": 1, "precision": "float32", "steps_per_epoch": 10, "rare_share": 0.0, "border_class": 0,
+    "border_weight": 0.0, "threshold": 0.5, "loss": "crossentropy", "learning_rate": 1e-3, "val_tiles": 1,
+    "val_share": 0.2, "upright": False,
 }  # fmt: skip
 
 

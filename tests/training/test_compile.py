@@ -21,7 +21,7 @@ PLAN = Plan.of(
     TrainConfig(
         ("a", "b"), masks="binary", base_filters=2, depth=1, padding="same", tile=16, batch_size=1, epochs=1,
         precision="float32", loss="crossentropy", learning_rate=1e-3, val_tiles=1, val_share=0.2, upright=False,
-        steps_per_epoch=1, rare_share=0.0, border_weight=0.0, threshold=0.5, dropout=0.1, seed=7,
+        steps_per_epoch=1, rare_share=0.0, border_class=0, border_weight=0.0, threshold=0.5, dropout=0.1, seed=7,
     ),
     {},
 )  # fmt: skip
