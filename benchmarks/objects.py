@@ -6,7 +6,8 @@ border-1-weights, border-2. The set is that of the folder that UNET_TF_DATA name
 
 Of the 224 files in the order of their names every fifth is for testing; of the others every fourth is held out, and the
 rest, 134 files, trains all nets in equal steps of four tiles of 256 px, base 16. What is chosen is chosen on the files
-that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. A net that lies in FOLDER is not trained again.
+that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. A net that
+lies in FOLDER is not trained again.
 """
 
 import argparse
