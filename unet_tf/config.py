@@ -232,10 +232,14 @@ class TrainConfig(Settings):
             Geometry(self.depth, self.padding).check(self.tile)
 
     @property
+    def of_two_classes(self) -> bool:
+        """Whether something is said that object ids have only where their rims are no class."""
+        return self.border_weight is not None or self.threshold is not None
+
+    @property
     def mask_settings(self) -> MaskSettings:
         """What is said of the masks."""
-        of_two_classes = self.border_class is None and (self.border_weight or self.threshold is not None)
-        border = 0 if of_two_classes else self.border_class
+        border = 0 if self.border_class is None and self.of_two_classes else self.border_class
         return MaskSettings(self.masks, self.classes, self.void, self.inverted, self.mask_tolerance, border)
 
 

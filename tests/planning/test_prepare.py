@@ -98,7 +98,7 @@ def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     shutil.rmtree(nuclei / "raw")
     assert caplog.messages.count(f"Pictures in {nuclei} that are not used: 1 in raw.") == 1
     prepared = prepare(nuclei, replace(INSTANCES, border_weight=0.0, classes=("a", "b"), cache="none"))
-    assert (prepared.border_weight, prepared.classes) == (Choice(0.0), ("a", "b", "border"))
+    assert (prepared.border_weight, prepared.classes) == (Choice(0.0), ("a", "b"))
     prepared = prepare(nuclei, replace(INSTANCES, border_class=0, cache="none"))
     assert (prepared.border_weight.value, prepared.classes) == (10.0, ("background", "cell"))
     assert prepared.splits["train"].cache == "none"

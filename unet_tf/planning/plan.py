@@ -224,10 +224,10 @@ def plan_border(config: TrainConfig, masks: MaskFormat) -> Choice[int]:
     if masks.kind != "instance":
         return Choice(0)
     words = "objects that touch are parted by their rims, and drawn more exactly than by weights of the gaps between"
-    if not masks.border:
+    if config.of_two_classes:
         words = "a border weight, or a threshold, is of two classes"
-        if config.threshold is None and not config.border_weight:
-            words = "the masks hold no background, or objects with less inside than rim"
+    elif not masks.border:
+        words = "the masks hold no background, or objects with less inside than rim"
     return choose(config.border_class, masks.border, words)
 
 
