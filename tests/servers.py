@@ -37,6 +37,32 @@ def write_bundle(folder, versions=(1,)):
     return folder
 
 
+def write_small(folder):
+    """A bundle of two versions that load at once: each gives its number at every pixel."""
+    import tensorflow as tf
+
+    from unet_tf.edge.description import Description
+    from unet_tf.run import Run
+
+    class Small(tf.Module):
+        def __init__(self, number):
+            super().__init__()
+            self.weight = tf.Variable(tf.fill((64, 64), float(number)))
+
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 1), tf.uint8, "image")])
+        def mask(self, image):
+            return {"mask": tf.zeros_like(image[..., 0]) + tf.cast(self.weight[0, 0], tf.uint8)}
+
+    run = Run(RUN)
+    about = Description(run.classes, run.masks, run.normalisation, run.geometry, 256)
+    folder.mkdir()
+    (folder / "bundle.json").write_text(json.dumps(about.to_json() | {"sha256": {}}))
+    for number in (1, 2):
+        module, path = Small(number), str(folder / "saved_model" / str(number))
+        tf.saved_model.save(module, path, signatures={"serving_default": module.mask, "again": module.mask})
+    return folder
+
+
 def write_maths(folder, like):
     """A bundle whose SavedModel has two inputs and two outputs, and a signature of strings."""
     import tensorflow as tf

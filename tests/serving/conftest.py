@@ -1,10 +1,12 @@
 """Servers in processes of their own: of two versions and a model with several inputs; of several small nets."""
 
+import shutil
+
 import httpx
 import pytest
 from served_nets import KINDS, PIXELS, write_net
 from served_nets import start as start_nets
-from servers import Served, start, write_bundle, write_maths
+from servers import Served, start, write_bundle, write_maths, write_small
 
 collect_ignore = ["kserve_model.py", "others.py"]  # programs for an environment of their own
 
@@ -13,6 +15,20 @@ collect_ignore = ["kserve_model.py", "others.py"]  # programs for an environment
 def net_bundle(once):
     """A bundle with the versions 1 and 2; none writes to it."""
     return once("served_bundle", lambda out: write_bundle(out, (1, 2)))
+
+
+@pytest.fixture(scope="session")
+def one_version(net_bundle, once):
+    """The same bundle with version 1 alone; none writes to it."""
+    return once(
+        "served_bundle_of_one", lambda out: shutil.copytree(net_bundle, out, ignore=shutil.ignore_patterns("2"))
+    )
+
+
+@pytest.fixture(scope="session")
+def small_bundle(once):
+    """A bundle with the versions 1 and 2, each of which gives its number at every pixel; none writes to it."""
+    return once("served_small", write_small)
 
 
 @pytest.fixture(scope="session")

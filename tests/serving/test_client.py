@@ -1,3 +1,4 @@
+import functools
 import json
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import tifffile
 from PIL import Image
 from served_nets import KINDS, PIXELS, picture, same_labels
 
-from unet_tf import Geometry, InputError, predict, read_image
+from unet_tf import Geometry, InputError, Predictor, read_image
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.serving import Client, client
 from unet_tf.serving.backoff import Backoff
@@ -66,10 +67,17 @@ def ask(nets, protocol, connect):
     return of
 
 
+@pytest.fixture(scope="module")
+def net_here(net_bundles):
+    """What a net of a bundle gives here; each is loaded once."""
+    loaded = functools.cache(lambda kind: Predictor(net_bundles[kind]))
+    return lambda kind, image: loaded(kind).probabilities(image)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_array_gives_what_the_net_gives_here(nets, ask, kind):
+def test_an_array_gives_what_the_net_gives_here(net_here, ask, kind):
     own, image = ask(kind), picture(kind, 70, 53)
-    here = predict(nets.bundles[kind], image, probabilities=True)
+    here = net_here(kind, image)
     there = own.probabilities(image)
     assert (there.shape, there.dtype) == (here.shape, np.float32)
     assert np.abs(there - here).max() <= 1e-5
@@ -81,7 +89,7 @@ def test_an_array_gives_what_the_net_gives_here(nets, ask, kind):
 @pytest.mark.parametrize(
     "kind, name", [("grey", "a.png"), ("grey", "a.bmp"), ("rgb", "a.png"), ("rgb", "ä b.jpg"), ("deep", "a.png")]
 )
-def test_a_file_that_the_net_takes_travels_as_it_is(nets, ask, tmp_path, kind, name):
+def test_a_file_that_the_net_takes_travels_as_it_is(net_here, ask, tmp_path, kind, name):
     image = picture(kind, 40, 60)
     file = tmp_path / name
     if name.endswith("jpg"):
@@ -96,7 +104,7 @@ def test_a_file_that_the_net_takes_travels_as_it_is(nets, ask, tmp_path, kind, n
         label = own.predict(given)
         assert own._transport.asked[-1][1:] == ("encoded", [file.read_bytes()])
         assert label.shape == ((60, 40) if name.endswith("jpg") else (40, 60))
-        assert same_labels(label, predict(nets.bundles[kind], read_image(file), probabilities=True))
+        assert same_labels(label, net_here(kind, read_image(file)))
     assert len(own._transport.asked) == 3
     own.probabilities(file)
     assert own._transport.asked[-1][1] == "probabilities"
@@ -118,11 +126,11 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_every_other_file_travels_as_its_pixels(nets, ask, tmp_path, name):
+def test_every_other_file_travels_as_its_pixels(net_here, ask, tmp_path, name):
     kind, write = OTHERS[name]
     file = tmp_path / name
     write(file, picture(kind, 31, 47))
-    own, here = ask(kind), predict(nets.bundles[kind], read_image(file), probabilities=True)
+    own, here = ask(kind), net_here(kind, read_image(file))
     for given in (file, file.read_bytes()):
         assert same_labels(own.predict(given), here)
         last = own._transport.asked[-1][-1]
@@ -140,11 +148,11 @@ def test_numbers_of_16_bits_travel_as_png_over_rest(ask, protocol):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_large_picture_is_cut_and_its_mask_is_that_of_the_whole(nets, ask, kind):
+def test_a_large_picture_is_cut_and_its_mask_is_that_of_the_whole(nets, net_here, ask, kind):
     image = picture(kind, 91, 133)
     place = {"label": "stable"} if kind == "grey" else {}
     own = ask(kind, bundle=nets.bundles[kind], max_pixels=6000, **place)
-    here = predict(nets.bundles[kind], image, probabilities=True)
+    here = net_here(kind, image)
     assert same_labels(own.predict(image), here)
     assert np.abs(own.probabilities(image) - here).max() <= 1e-5
     sizes = [value.shape for _, signature, value in own._transport.asked if signature != "encoded"]
@@ -160,11 +168,11 @@ def test_a_version_that_the_bundle_does_not_have_may_be_deeper(nets, ask):
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgb"])
-def test_without_a_bundle_it_is_cut_as_for_a_deeper_net_and_said(nets, ask, kind, monkeypatch, caplog):
+def test_without_a_bundle_it_is_cut_as_for_a_deeper_net_and_said(net_here, ask, kind, monkeypatch, caplog):
     monkeypatch.setattr(client, "DEEPEST", 3)
     image = picture(kind, 150, 140)
     own = ask(kind, max_pixels=20_000)
-    here = predict(nets.bundles[kind], image, probabilities=True)
+    here = net_here(kind, image)
     assert same_labels(own.predict(image), here)
     assert len(own._transport.asked) > 1
     own.predict(image[:, :134])
@@ -179,12 +187,12 @@ def test_the_parts_of_the_deepest_net_serve_every_other(depth, padding):
     assert deepest.halo % own.stride == deepest.stride % own.stride == 0
 
 
-def test_a_picture_that_is_refused_as_too_large_is_cut(nets, ask, tmp_path):
+def test_a_picture_that_is_refused_as_too_large_is_cut(nets, net_here, ask, tmp_path):
     image = picture("grey", 520, 400)
     assert image.size > PIXELS
     file = tmp_path / "large.png"
     write_picture(file, image)
-    here = predict(nets.bundles["grey"], image, probabilities=True)
+    here = net_here("grey", image)
     own = ask("grey", bundle=nets.bundles["grey"], version=1)
     assert same_labels(own.predict(file), here)
     assert own.max_pixels < PIXELS
@@ -384,18 +392,20 @@ def test_what_is_not_finite_is_refused(ask):
         ask("many").predict(image)
 
 
-def test_one_pixel_has_a_class(nets, ask):
+def test_one_pixel_has_a_class(net_here, ask):
     image = picture("grey", 1, 1)
-    assert same_labels(ask("grey").predict(image), predict(nets.bundles["grey"], image, probabilities=True))
+    assert same_labels(ask("grey").predict(image), net_here("grey", image))
 
 
-def test_pixels_without_a_measurement_are_the_mean_with_the_bundle_and_said_without(nets, ask, tmp_path, caplog):
+def test_pixels_without_a_measurement_are_the_mean_with_the_bundle_and_said_without(
+    nets, net_here, ask, tmp_path, caplog
+):
     image = picture("many", 30, 30)
     image[:9] = -9999
     np.save(tmp_path / "a.npy", image)
     own = ask("many", bundle=nets.bundles["many"])
     mean = np.where(image == -9999, np.float32(0.5), image)
-    here = predict(nets.bundles["many"], mean, probabilities=True)
+    here = net_here("many", mean)
     assert same_labels(own.predict(tmp_path / "a.npy"), here)
     assert caplog.records == []
     ask("many").predict(tmp_path / "a.npy")
@@ -456,7 +466,7 @@ def test_no_tensorflow_is_loaded(nets, tmp_path):
     assert (done.stdout, done.stderr) == ("(20, 20)\n(20, 20)\n[]\n", "")
 
 
-def test_threads_share_a_client(nets, ask):
+def test_threads_share_a_client(net_here, ask):
     own, images = ask("grey"), [picture("grey", 24, 31, seed) for seed in range(8)]
     found = [None] * len(images)
 
@@ -469,7 +479,7 @@ def test_threads_share_a_client(nets, ask):
     for one in threads:
         one.join()
     for image, label in zip(images, found, strict=True):
-        assert same_labels(label, predict(nets.bundles["grey"], image, probabilities=True))
+        assert same_labels(label, net_here("grey", image))
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgb", "deep"])

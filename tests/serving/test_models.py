@@ -21,9 +21,9 @@ def answer(model, **which):
 
 
 @pytest.fixture(scope="module")
-def masks(net_bundle):
+def masks(small_bundle):
     """What each version gives."""
-    model = Model("unet", net_bundle / "saved_model", {"old": 1})
+    model = Model("unet", small_bundle / "saved_model", {"old": 1})
     model.refresh()
     found = {number: answer(model, version=number)[1] for number in (1, 2)}
     assert (found[1] != found[2]).all()
@@ -31,11 +31,11 @@ def masks(net_bundle):
 
 
 @pytest.fixture
-def copy(net_bundle, tmp_path):
+def copy(small_bundle, tmp_path):
     """A function that copies a version into the folder of a model."""
 
     def copy(number, to=None):
-        shutil.copytree(net_bundle / "saved_model" / str(number), tmp_path / str(to or number))
+        shutil.copytree(small_bundle / "saved_model" / str(number), tmp_path / str(to or number))
 
     return copy
 
@@ -98,7 +98,7 @@ def test_a_version_that_is_half_there_is_taken_up_when_it_is_whole(copy, tmp_pat
     said = [one.getMessage() for one in caplog.records]
     assert sum("version 2 is refused, version 1 serves on" in one for one in said) >= 3
     assert said[0] == "unet: version 2 is being loaded and warmed up."
-    assert "unet: version 2 is served, with encoded, probabilities, serving_default." in said
+    assert "unet: version 2 is served, with again, serving_default." in said
 
 
 def test_a_broken_version_is_said_once_and_the_old_one_serves_on(copy, tmp_path, masks, caplog):

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 import tifffile
-from servers import RUN, picture, png, start, write_bundle
+from servers import RUN, picture, png, start
 
 from unet_tf import predict_files
 from unet_tf.prediction.predictor import Predictor
@@ -20,11 +20,10 @@ FOREGROUND = (230, 159, 0)
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(one_version, tmp_path_factory):
     """The address of a server of one bundle under two names."""
-    folder = tmp_path_factory.mktemp("page")
-    bundle = write_bundle(folder / "cells")
-    process, http, _ = start(folder / "log", [f"cells={bundle}", f"again={bundle}"])
+    log = tmp_path_factory.mktemp("page") / "log"
+    process, http, _ = start(log, [f"cells={one_version}", f"again={one_version}"])
     yield http
     process.terminate()
     assert process.wait(60) == 0

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from forked import Forked
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from servers import picture, start, write_bundle
+from servers import picture, start
 
 from unet_tf.errors import InputError
 from unet_tf.serving.server import is_local, models_of
@@ -22,8 +22,10 @@ READY = "/v2/health/ready"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return write_bundle(tmp_path_factory.mktemp("server") / "cells")
+def bundle(small_bundle, tmp_path_factory):
+    """Version 1 alone."""
+    folder = tmp_path_factory.mktemp("server") / "cells"
+    return shutil.copytree(small_bundle, folder, ignore=shutil.ignore_patterns("2"))
 
 
 def test_bundles_and_labels_by_name(bundle, tmp_path):
@@ -83,20 +85,22 @@ def test_a_label_of_a_version_that_is_not_there_is_said(bundle, tmp_path):
     assert "unet: label canary waits for version 2, which is not there yet." in said and "label stable" not in said
 
 
-def test_a_version_that_comes_under_load_loses_no_request(net_bundle, tmp_path):
-    shutil.copytree(net_bundle, tmp_path / "unet", ignore=shutil.ignore_patterns("2"))
+def test_a_version_that_comes_under_load_loses_no_request(small_bundle, tmp_path):
+    shutil.copytree(small_bundle, tmp_path / "unet", ignore=shutil.ignore_patterns("2"))
     process, address, _ = start(tmp_path / "log", [tmp_path / "unet"])
-    found, done = [], threading.Event()
+    found, begun, done = [], threading.Event(), threading.Event()
 
     def ask():
         with httpx.Client(base_url=address, timeout=60) as client:
             while not done.is_set():
                 found.append(client.post("/v1/models/unet:predict", json=BODY))
+                begun.set()
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for one in threads:
         one.start()
-    shutil.copytree(net_bundle / "saved_model" / "2", tmp_path / "part")
+    assert begun.wait(60)
+    shutil.copytree(small_bundle / "saved_model" / "2", tmp_path / "part")
     (tmp_path / "part").rename(tmp_path / "unet" / "saved_model" / "2")
     with httpx.Client(base_url=address, timeout=60) as client:
         while client.get("/v1/models/unet").json()["model_version_status"][0] != {
