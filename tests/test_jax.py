@@ -30,6 +30,7 @@ print(json.dumps([keras.backend.backend(), history, float(np.abs(model.get_weigh
 
 def run(backend):
     environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # which take longer than all steps
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "env": environment}
     if backend == "tensorflow":
         process = Forked(CODE, backend, **pipes)

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -23,6 +25,10 @@ def random_net(padding="valid", depth=2, channels=1):
     return unet((None, None, channels), 3, 4, depth, padding, batch_norm=True)
 
 
+shared_net = functools.cache(random_net)
+"""The same net for all tests that do not change it: its graph is made once."""
+
+
 def image_of(height, width, channels=1):
     return np.random.default_rng(0).normal(size=(height, width, channels)).astype(np.float32)
 
@@ -41,7 +47,7 @@ def whole_image(model, image, net):
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_tiles_of_every_size_give_the_whole_image_result(padding, depth):
     size = {1: (60, 83), 2: (90, 123), 3: (150, 203)}[depth]  # the smallest tiles of shallow nets are many
-    model, net, image = random_net(padding, depth), Geometry(depth, padding), image_of(*size)
+    model, net, image = shared_net(padding, depth), Geometry(depth, padding), image_of(*size)
     expected = whole_image(model, image, net)
     assert expected.std() > 0.05
     for tile in (net.min_tile, net.nearest_legal(net.min_tile + 40)[0], net.nearest_legal(250)[0]):
@@ -52,7 +58,7 @@ def test_tiles_of_every_size_give_the_whole_image_result(padding, depth):
 
 def test_the_halo_of_same_nets_is_needed():
     """One cell of the pooling grid less, and zeros padded at the tile's border reach what is kept."""
-    model, image = random_net("same"), image_of(96, 96)
+    model, image = shared_net("same"), image_of(96, 96)
     halo = Geometry(2, "same").halo
     padded = np.pad(image, [(halo, halo)] * 2 + [(0, 0)], mode="reflect")[None]
 
@@ -69,7 +75,7 @@ def test_the_halo_of_same_nets_is_needed():
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 5), (17, 16)])
 def test_images_smaller_than_the_halo_work(padding, size):
-    model = random_net(padding)
+    model = shared_net(padding)
     image, net = image_of(*size), Geometry(2, padding)
     sizes = [-(-length // net.stride) * net.stride for length in size]
     inputs = [net.input_size(s) if padding == "valid" else s + 2 * net.halo for s in sizes]
@@ -79,7 +85,7 @@ def test_images_smaller_than_the_halo_work(padding, size):
 
 
 def test_a_model_of_fixed_size_uses_its_own_tile():
-    free, image = random_net(), image_of(100, 70)
+    free, image = shared_net(), image_of(100, 70)
     fixed = unet((84, 100, 1), 3, 4, 2, batch_norm=True)
     fixed.set_weights(free.get_weights())
     expected = predict(free, image, probabilities=True)
@@ -92,7 +98,7 @@ def test_deep_nets_find_a_tile_of_their_own():
 
 
 def test_the_tile_is_chosen_for_the_image_and_within_the_memory():
-    predictor = Predictor(random_net(depth=4))
+    predictor = Predictor(shared_net(depth=4))
     assert predictor.grid((300, 4000)).tile == (492, 4188)  # one pass
     small = predictor.grid((3000, 3000), memory="300MB")
     assert predictor.network.memory_needed(small.tile[0] * small.tile[1]) <= 300e6
@@ -139,7 +145,7 @@ def test_a_model_that_learns_on_is_predicted_as_it_is_now():
 @pytest.mark.parametrize("tta", ["rotations", "all"])
 def test_turned_tiles_are_averaged_whatever_the_tile(padding, tta):
     """A net that sees an image and its mirror image alike says the mirrored thing; tiles of every size agree."""
-    model, image = random_net(padding, depth=3), image_of(64, 88)  # whole cells: turned images fall on the same grid
+    model, image = shared_net(padding, depth=3), image_of(64, 88)  # whole cells: turned images fall on the same grid
     found = predict(model, image, tta=tta, probabilities=True)
     small = predict(model, image, tta=tta, probabilities=True, tile=Geometry(3, padding).min_tile)
     assert np.abs(found - small).max() < 1e-5
@@ -152,7 +158,7 @@ def test_turned_tiles_are_averaged_whatever_the_tile(padding, tta):
 
 
 def test_the_same_place_in_the_same_tile_gives_the_same_bits():
-    model, image = random_net(depth=3), image_of(304, 448)
+    model, image = shared_net(depth=3), image_of(304, 448)
     whole = predict(model, image, tile=156, probabilities=True)
     for top, left in ((64, 64), (48, 64)):
         part = image[top:, left:]
@@ -165,14 +171,14 @@ def test_the_same_place_in_the_same_tile_gives_the_same_bits():
 
 
 def test_an_image_on_disk_is_read_tile_by_tile(tmp_path):
-    model, image = random_net(), image_of(100, 120)
+    model, image = shared_net(), image_of(100, 120)
     np.save(tmp_path / "image.npy", image)
     mapped = np.load(tmp_path / "image.npy", mmap_mode="r")
     np.testing.assert_array_equal(predict(model, mapped, tile=84), predict(model, image, tile=84))
 
 
 def test_labels_are_the_most_probable_classes():
-    model, image = random_net(), image_of(60, 50)
+    model, image = shared_net(), image_of(60, 50)
     label = predict(model, image)
     assert label.dtype == np.uint8
     np.testing.assert_array_equal(label, predict(model, image, probabilities=True).argmax(-1))
@@ -189,28 +195,28 @@ def test_a_run_normalises_raw_pixels_and_a_bare_model_does_not(run):
 
 def test_progress_counts_tiles():
     seen = []
-    predict(random_net(), image_of(100, 100), tile=84, on_tile=lambda done, total: seen.append((done, total)))
+    predict(shared_net(), image_of(100, 100), tile=84, on_tile=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 9) for i in range(1, 10)]
 
 
 def test_bad_input_is_refused(run, tmp_path):
     with pytest.raises(InputError, match=r"received \(0, 5\)"):
-        predict(random_net(), np.zeros((0, 5)))
+        predict(shared_net(), np.zeros((0, 5)))
     for none in (None, "image.png"):
         with pytest.raises(
             InputError, match=r"An image must be \(H, W\) or \(H, W, C\) with a pixel at least; received"
         ):
-            predict(random_net(), none)
+            predict(shared_net(), none)
     with pytest.raises(InputError, match="averaging must be one of none, rotations, all; received 'flips'"):
-        predict(random_net(), image_of(20, 20), tta="flips")
+        predict(shared_net(), image_of(20, 20), tta="flips")
     broken = image_of(40, 40)
     broken[30, 5] = np.nan
     with pytest.raises(InputError, match="rows 0 to 40, columns 0 to 40 the image holds values that are not finite"):
-        predict(random_net(), broken)
+        predict(shared_net(), broken)
     with pytest.raises(InputError, match="must have 1 channels; received 3"):
-        predict(random_net(), image_of(20, 20, 3))
+        predict(shared_net(), image_of(20, 20, 3))
     with pytest.raises(InputError, match=r"Input 83 is not a legal tile size.*nearest to 83: 80, 84"):
-        predict(random_net(), image_of(20, 20), tile=83)
+        predict(shared_net(), image_of(20, 20), tile=83)
     with pytest.raises(InputError, match="holds float64 pixels, and the net was trained on uint8"):
         predict(run, np.zeros((20, 20)))
     with pytest.raises(InputError, match=r"is no run: it has no config\.toml"):

@@ -5,6 +5,8 @@ import shutil
 import signal
 import statistics
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -23,11 +25,39 @@ TINY = {
 }  # fmt: skip
 
 
+class Seeds(NamedTuple):
+    """A cross-validation of two seeds: its data, its folder, what it gave, the caller's policy and chance after it."""
+
+    data: Path
+    out: Path
+    result: dict
+    policy: str
+    chance_kept: bool
+
+
+def copied(cells, data):
+    for kind in ("images", "masks"):
+        shutil.copytree(cells / "train" / kind, data / kind)
+    return data
+
+
 @pytest.fixture
 def four(cells, tmp_path):
-    for kind in ("images", "masks"):
-        shutil.copytree(cells / "train" / kind, tmp_path / "data" / kind)
-    return tmp_path / "data"
+    return copied(cells, tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def seeds(cells, tmp_path_factory):
+    """Two seeds of four files, for a caller who has a policy of mixed precision. None writes to them."""
+    folder = tmp_path_factory.mktemp("seeds")
+    data, out, before = copied(cells, folder / "data"), folder / "seeds", keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    state = random.getstate()
+    try:
+        result = crossval(data, out, seeds=2, **TINY)
+        return Seeds(data, out, result, keras.config.dtype_policy().name, random.getstate() == state)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def test_folds_hold_out_every_file_once_and_go_on_where_they_stopped(four, tmp_path):
@@ -82,23 +112,23 @@ def test_groups_stay_in_one_fold(four, tmp_path):
     assert held < names
 
 
-def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(four, cells, tmp_path):
-    result = crossval(four, tmp_path / "seeds", seeds=2, **TINY)
-    by_mean = evaluate(tmp_path / "seeds", four)
+def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(seeds, cells, tmp_path):
+    result = seeds.result
+    by_mean = evaluate(seeds.out, seeds.data)
     assert result["out_of_fold"] == by_mean.to_json()
     assert np.sum(result["out_of_fold"]["confusion"]) == len(by_mean.judged) * 96 * 96
     words = "each by the mean of those of the 2 nets that have not learnt from it, or of all where each net has"
     assert by_mean.files.endswith(words)
-    runs = [Run(tmp_path / "seeds" / name) for name in result["runs"]]
+    runs = [Run(seeds.out / name) for name in result["runs"]]
     assert [run.config.seed for run in runs] == [0, 1]
     assert runs[0].files("val") == runs[1].files("val")
     first, second = (run.model.get_weights() for run in runs)
     assert not np.allclose(first[0], second[0])
-    alone = train(four, tmp_path / "alone", seed=1, **TINY)  # whatever was trained in the process before
+    alone = train(seeds.data, tmp_path / "alone", seed=1, **TINY)  # whatever was trained in the process before
     for a, b in zip(alone.model.get_weights(), second, strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(InputError, match="changed, gone or new since then"):
-        crossval(cells, tmp_path / "seeds", seeds=2, **TINY)
+        crossval(cells, shutil.copytree(seeds.out, tmp_path / "seeds"), seeds=2, **TINY)
 
 
 class Clock:
@@ -171,34 +201,27 @@ def test_a_tile_that_was_planned_serves_every_fold(tmp_path):
     assert tiles[0] == tiles[1]
 
 
-def test_a_signal_ends_all_with_one_line_of_its_own(four, tmp_path, caplog):
+def test_a_signal_ends_all_with_one_line_of_its_own(seeds, tmp_path, caplog):
     def kill(batch, logs):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    crossval(four, tmp_path / "done", seeds=2, **TINY)
+    done = shutil.copytree(seeds.out, tmp_path / "done")
     killer = keras.callbacks.LambdaCallback(on_train_batch_end=kill)
     with pytest.raises(Stopped):
-        crossval(four, tmp_path / "done", seeds=3, callbacks=[killer], **TINY)
+        crossval(seeds.data, done, seeds=3, callbacks=[killer], **TINY)
     with pytest.raises(InputError, match="lacks the nets of seed2 of seed0 to seed2"):  # and not the mean of two
-        Predictor(tmp_path / "done")
+        Predictor(done)
     caplog.clear()
     with pytest.raises(Stopped):
-        crossval(four, tmp_path / "seeds", seeds=2, callbacks=[killer], **TINY)
+        crossval(seeds.data, tmp_path / "seeds", seeds=2, callbacks=[killer], **TINY)
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == ["Stopped. Go on with all that is left by the same crossval command."]
     assert [path.name for path in (tmp_path / "seeds").iterdir()] == ["seed0"]
 
 
-def test_the_callers_policy_and_chance_stay_as_they_were(four, tmp_path):
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    state = random.getstate()
-    try:
-        crossval(four, tmp_path / "seeds", seeds=2, **TINY)
-        assert keras.config.dtype_policy().name == "mixed_bfloat16"
-        assert random.getstate() == state
-    finally:
-        keras.config.set_dtype_policy(policy)
+def test_the_callers_policy_and_chance_stay_as_they_were(seeds):
+    assert seeds.policy == "mixed_bfloat16"
+    assert seeds.chance_kept
 
 
 def test_a_score_that_a_run_lacks_is_left_out():
