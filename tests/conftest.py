@@ -90,7 +90,7 @@ def folds(cells, once):
     """A cross-validation of three folds of six files, a step each, with its data beside it. None writes to it."""
     from unet_tf import crossval
 
-    sizes = {"base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32"}
+    sizes = {"base_filters": 4, "depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32"}
 
     def make(folder):
         for kind in ("images", "masks"):
@@ -181,6 +181,21 @@ def _processor_measured_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "_bfloat16_gain", functools.cache(compiling._bfloat16_gain))
+        patch.setattr(compiling, "ROUNDS", 1)  # of a measurement that no test is of
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_measured_briefly():
+    """Exports of the tests time each net once, and calibrate by a few tiles: their nets and pictures are small."""
+    if "tensorflow" not in sys.modules:  # no test exports
+        yield
+        return
+    from unet_tf.exporting import judging, material
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "ROUNDS", 1)
+        patch.setattr(material, "CALIBRATION_PIXELS", 100_000)
         yield
 
 

@@ -108,14 +108,21 @@ def test_pixels_without_a_measurement_count_as_the_mean_in_a_file(heights, varia
         assert (net.probabilities(image) != net.probabilities(filled)).any()
 
 
-@pytest.mark.parametrize("variant", ["float32", "uint8"])
-@pytest.mark.parametrize("value", [-9999, -32768])
-def test_a_gap_in_one_channel_counts_as_its_mean_in_a_file(tmp_path, variant, value):
+@pytest.fixture(scope="module")
+def two_channels(tmp_path_factory):
+    """Files of such a net of two channels, whose means are 120 and 90."""
+    folder = tmp_path_factory.mktemp("two_channels")
     known, geometry = Normalisation((120.0, 90.0), (40.0, 30.0), "int16", (-9999.0,)), Geometry(1, "same")
     about = Description(("a", "b"), MaskFormat("index", 2), known, geometry, 64)
     windows = np.random.default_rng(1).integers(0, 255, (4, 64, 64, 2)).astype(np.int16)
-    write_tflite(unet((None, None, 2), 2, 2, 1, padding="same"), about, [variant], windows, tmp_path)
-    net = EdgeNet(tmp_path / TFLITE[variant])
+    write_tflite(unet((None, None, 2), 2, 2, 1, padding="same"), about, ["float32", "uint8"], windows, folder)
+    return folder
+
+
+@pytest.mark.parametrize("variant", ["float32", "uint8"])
+@pytest.mark.parametrize("value", [-9999, -32768])
+def test_a_gap_in_one_channel_counts_as_its_mean_in_a_file(two_channels, variant, value):
+    net = EdgeNet(two_channels / TFLITE[variant])
     image = np.random.default_rng(0).integers(0, 255, (70, 60, 2)).astype(np.int16)
     filled = image.copy()
     image[5:40, 7:30, 1], filled[5:40, 7:30, 1] = value, 90

@@ -4,17 +4,20 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from forked import Forked
 
 from unet_tf import Predictor, Run, evaluate, export, generate_cells, predict, read_image, verify
 from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.edge.runtimes import signatures_of
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
+from unet_tf.exporting import tflite
 from unet_tf.exporting.bundle import ONNX, TFLITE
 from unet_tf.exporting.card import model_card
 from unet_tf.exporting.source import describe
@@ -223,11 +226,16 @@ def test_a_net_that_gives_nan_is_never_exported(own_run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["own_run"]
 
 
-def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path, converter_apart):
+def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path, converter_apart, monkeypatch):
     def tell(name):
         if name == "TFLite float32":
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def process(command, **pipes):
+        _, _, module, *arguments = command
+        return Forked(f"import runpy; runpy.run_module({module!r}, run_name='__main__')", *arguments, **pipes)
+
+    monkeypatch.setattr(tflite, "subprocess", SimpleNamespace(Popen=process))  # one that has TensorFlow already
     with pytest.raises(Stopped), converter_apart():
         export(run, tmp_path / "bundle", variants=["float32", "float16"], on_step=tell)
     assert list(tmp_path.iterdir()) == []
@@ -305,9 +313,7 @@ def test_a_run_without_weights_and_data_of_another_kind_are_refused(run, cells, 
 def bundle_of_folds(folds, tmp_path_factory):
     """The bundle of a cross-validation."""
     out = tmp_path_factory.mktemp("bundles") / "folds"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unet_tf.exporting.material.CALIBRATION_PIXELS", 100_000)
-        export(folds, out, variants=["float32", "uint8"], onnx=True, max_iou_drop=0.1)
+    export(folds, out, variants=["float32", "uint8"], onnx=True, max_iou_drop=0.1)
     return out
 
 

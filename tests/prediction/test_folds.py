@@ -155,8 +155,8 @@ def test_a_damaged_summary_is_refused(own_folds, text, message):
 
 def test_the_odd_one_is_named(own_folds):
     path = own_folds / "fold1" / Run.CONFIG
-    path.write_text(path.read_text().replace("depth = 2", "depth = 1", 1))
-    with pytest.raises(InputError, match=r"the same sizes; the others have \(2, 'same'\), and fold1 has \(1, 'same'\)"):
+    path.write_text(path.read_text().replace("depth = 1", "depth = 2", 1))
+    with pytest.raises(InputError, match=r"the same sizes; the others have \(1, 'same'\), and fold1 has \(2, 'same'\)"):
         Predictor(own_folds)
 
 
