@@ -39,14 +39,20 @@ def picture(rows):
     return np.array([[int(one) for one in row] for row in rows])
 
 
+def drawn(label, **settings):
+    """The ids of the objects of an (H, W) label of classes 0, 1, 2, and their shapes."""
+    ids, objects = find_objects(label.astype(np.uint8), np.eye(3, dtype=np.float32)[label] * 0.875)
+    return ids, shapes_of(ids, objects, CLASSES, **settings)
+
+
 def write(writer, path, pages, **settings):
     """Write the objects of (H, W) labels of classes 0, 1, 2; their ids, page by page."""
     name = path.parent / "in" / "a.png"
     height, width = pages[0].shape
-    found = [find_objects(label.astype(np.uint8), np.eye(3, dtype=np.float32)[label] * 0.875) for label in pages]
+    found = [drawn(label, **settings) for label in pages]
     with writer(Path(path), Picture(name, height, width, len(pages), COLOURS)) as add:
-        for ids, objects in found:
-            add(shapes_of(ids, objects, CLASSES, **settings))
+        for _, shapes in found:
+            add(shapes)
     return [ids for ids, _ in found]
 
 

@@ -15,9 +15,9 @@ from unet_tf.tiling import fixed
 SCRIPTS = "unet_tf/exporting/web_page"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scripts(browser, pytestconfig):
-    """A page with the scripts that need no net."""
+    """A page with the scripts that need no net; all that is called of them are functions, which keep nothing."""
     page = browser.new_page()
     for name in ("tiles.js", "png.js", "picture.js"):
         page.add_script_tag(content=(pytestconfig.rootpath / SCRIPTS / name).read_text())

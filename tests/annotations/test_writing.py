@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from rasterise import write
+from rasterise import COLOURS, drawn, write
 
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.writing import Picture, json_list
@@ -16,15 +16,23 @@ PLAIN = [kind for kind in WRITERS if kind not in MAPS]  # maps: tests/prediction
 kinds = pytest.mark.parametrize("kind", PLAIN)
 
 
+@pytest.fixture(scope="module")
+def many():
+    """The shapes of 66,049 objects."""
+    label = np.zeros((514, 514), np.int64)
+    label[::2, ::2] = 1
+    ids, shapes = drawn(label)
+    assert ids.max() == 257 * 257
+    return shapes
+
+
 @pytest.mark.slow
 @kinds
-def test_more_objects_than_16_bits_number(kind, tmp_path):
-    label = np.zeros((514, 514), np.int64)
-    label[::2, ::2] = 1  # 66,049
+def test_more_objects_than_16_bits_number(kind, many, tmp_path):
     suffix, writer = WRITERS[kind]
     path = tmp_path / f"a{suffix}"
-    (ids,) = write(writer, path, [label])
-    assert ids.max() == 257 * 257
+    with writer(path, Picture(tmp_path / "in" / "a.png", 514, 514, 1, COLOURS)) as add:
+        add(many)
     if kind == "imagej":
         with zipfile.ZipFile(path) as archive:
             assert len(set(archive.namelist())) == 257 * 257

@@ -102,21 +102,23 @@ def assert_equal(label, probabilities, expected, least=0.99):
     np.testing.assert_array_equal(label[sure], expected[sure])
 
 
-@pytest.mark.parametrize("shape", [(90, 120), (1, 1), (1, 70), (13, 5), (48, 48), (101, 33)])
-def test_the_mask_is_that_of_predict(opened, tmp_path, shape):
-    image = picture(3, *shape) if min(shape) > 1 else np.full((*shape, 1), 200, np.uint8)
-    (tmp_path / "cell.png").write_bytes(png(image))
-    predict_files(RUN, [tmp_path / "cell.png"], tmp_path / "out")
-    mask = cv2.imread(str(tmp_path / "out" / "cell.png"), cv2.IMREAD_UNCHANGED)
-    probabilities = Predictor(RUN).probabilities(image)
-    page = ready(opened())
-    label = segmented(page, "cell.png", png(image))
-    assert_equal(label, probabilities, mask > 0)
-    found = downloaded(page)
-    assert found.suggested_filename == "cell.png"
-    assert_equal(cv2.imread(str(found.path()), cv2.IMREAD_UNCHANGED), probabilities, mask)
-    shares = [row.inner_text().split("\t")[1] for row in page.locator("#legend tr").all()]
-    assert shares == [f"{100 * (label == one).mean():.1f} %" for one in (0, 1)]
+def test_the_mask_is_that_of_predict(opened, tmp_path):
+    """Pictures of many sizes, one after the other on one page."""
+    page, predictor = ready(opened()), Predictor(RUN)
+    for shape in ((90, 120), (1, 1), (1, 70), (13, 5), (48, 48), (101, 33)):
+        image = picture(3, *shape) if min(shape) > 1 else np.full((*shape, 1), 200, np.uint8)
+        file = tmp_path / f"{shape}.png"
+        file.write_bytes(png(image))
+        predict_files(RUN, [file], tmp_path / "out")
+        mask = cv2.imread(str(tmp_path / "out" / file.name), cv2.IMREAD_UNCHANGED)
+        probabilities = predictor.probabilities(image)
+        label = segmented(page, file.name, png(image))
+        assert_equal(label, probabilities, mask > 0)
+        found = downloaded(page)
+        assert found.suggested_filename == file.name
+        assert_equal(cv2.imread(str(found.path()), cv2.IMREAD_UNCHANGED), probabilities, mask)
+        shares = [row.inner_text().split("\t")[1] for row in page.locator("#legend tr").all()]
+        assert shares == [f"{100 * (label == one).mean():.1f} %" for one in (0, 1)], shape
 
 
 def test_colour_classes_and_names_that_are_no_markup(opened, bundles):
@@ -160,17 +162,17 @@ def test_whole_numbers_give_what_the_edge_gives(opened, bundles):
     page.get_by_text("this net computes with whole numbers").wait_for()
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_photographs_are_turned_as_read_image_turns_them(opened, bundles, tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
+def test_photographs_are_turned_as_read_image_turns_them(opened, bundles, tmp_path):
     smooth = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (50, 70, 3), dtype=np.uint8), (0, 0), 4)
-    (tmp_path / "a.jpg").write_bytes(pil(smooth, "JPEG", quality=95, exif=exif))
-    image, net = read_image(tmp_path / "a.jpg"), EdgeNet(bundles / "colour" / "model_float32.tflite")
-    page = ready(opened("colour"))
-    label = segmented(page, "a.jpg", (tmp_path / "a.jpg").read_bytes())
-    assert label.shape == image.shape[:2]
-    assert (label == net.label(image)).mean() > 0.99
+    page, net = ready(opened("colour")), EdgeNet(bundles / "colour" / "model_float32.tflite")
+    for orientation in (1, 3, 6, 8):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        file = tmp_path / f"{orientation}.jpg"
+        file.write_bytes(pil(smooth, "JPEG", quality=95, exif=exif))
+        image, label = read_image(file), segmented(page, file.name, file.read_bytes())
+        assert label.shape == image.shape[:2]
+        assert (label == net.label(image)).mean() > 0.99, orientation
 
 
 def test_it_says_who_computes_and_that_threads_came_by_the_service_worker(opened):
