@@ -214,7 +214,9 @@ def keras_net(model: keras.Model, description: Description) -> Predict:
     """Make a predict function of the trained net itself, or of an ensemble, as Keras computes it, in tiles."""
     geometry, normalisation = description.geometry, description.normalisation
 
-    @tf.function(input_signature=[tf.TensorSpec((1, None, None, normalisation.channels), tf.float32)])
+    window = tf.TensorSpec((1, None, None, normalisation.channels), tf.float32)
+
+    @tf.function(input_signature=[window], autograph=False)
     def net(window: tf.Tensor) -> tf.Tensor:
         return probabilities_of(model, model(window, training=False), description.calibration.temperature)
 

@@ -106,11 +106,12 @@ def signatures(
     def label(window: tf.Tensor) -> tf.Tensor:
         return label_in_graph(model, logits(window), calibration)[..., None]
 
-    @tf.function(input_signature=[pixels])
+    # No condition of Python is a tensor here: AutoGraph would rewrite all functions, for seconds, and change nothing.
+    @tf.function(input_signature=[pixels], autograph=False)
     def mask(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"mask": tiled(label, image, geometry, max_tile, tf.uint8)[..., 0]}
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(input_signature=[pixels], autograph=False)
     def probabilities(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             "probabilities": tiled(
@@ -127,7 +128,7 @@ def signatures(
         image = decoded(*item, channels, normalisation.dtype)
         return tf.io.encode_png(tiled(label, image[None], geometry, max_tile, tf.uint8)[0])
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")], autograph=False)
     def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         items = tf.range(tf.size(image_bytes)), image_bytes
         return {"mask_bytes": tf.map_fn(one, items, parallel_iterations=1, fn_output_signature=tf.string)}

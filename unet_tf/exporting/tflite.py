@@ -71,7 +71,7 @@ def write_tflite(
     logits = from_raw(model, description.normalisation)
 
     def one_tile(how: Calibration) -> tf.types.experimental.GenericFunction:
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
         def net(image: tf.Tensor) -> dict[str, tf.Tensor]:
             found = logits(image)
             label = label_in_graph(model, found, how)

@@ -223,9 +223,13 @@ def _graph(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Call
     """One graph of a function, made when it is first called.
 
     Called as a graph, and not as a `tf.function`: TensorFlow counts how often these are made anew, and warns where
-    somebody uses many nets.
+    somebody uses many nets. AutoGraph would rewrite the function and change nothing: no condition in it is a tensor.
     """
-    made = functools.cache(lambda: tf.function(function, input_signature=signature).get_concrete_function())
+
+    @functools.cache
+    def made() -> Callable[..., Any]:
+        return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
     return lambda *given: made()(*given)
 
 

@@ -167,7 +167,7 @@ def _convolution(dtype: str) -> Callable[[], float]:
     images = tf.cast(tf.random.stateless_normal((1, 128, 128, 64), SEED), dtype)
     kernel = tf.cast(tf.random.stateless_normal((3, 3, 64, 64), SEED), dtype)
 
-    @tf.function(jit_compile=False)
+    @tf.function(jit_compile=False, autograph=False)
     def both_ways() -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch((images, kernel))
