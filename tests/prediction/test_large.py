@@ -86,7 +86,9 @@ def test_two_workers_equal_one_process_though_one_is_killed(run, image, alone, t
         )
         assert pids[0] not in client.run(os.getpid).values()
     np.testing.assert_array_equal(labels(out), labels(alone))
-    assert len(chunks(out)) == len(chunks(alone))
+    of_two, of_one = ({file.relative_to(path) for file in chunks(path)} for path in (out, alone))
+    assert of_one <= of_two
+    assert len(of_two - of_one) <= 1  # what the killed worker was writing, which has its temporary name
 
 
 def test_a_killed_job_goes_on_and_computes_what_is_missing_alone(run, image, alone, tmp_path):
