@@ -107,7 +107,8 @@ def test_what_a_machine_says_of_itself_is_not_stored(store):
 def kernel(command, env, cwd, **options):
     """A process of the kernel, which has TensorFlow already; and matplotlib, whose backend was chosen meanwhile."""
     code = (
-        "import matplotlib; from ipykernel import kernelapp\n"
+        "import matplotlib; from ipykernel import kernelapp; from multiprocessing import forkserver\n"
+        "forkserver.set_forkserver_preload(['unet_tf.prediction.large'])\n"  # of Dask's workers
         "matplotlib.rcParams['backend'] = 'module://matplotlib_inline.backend_inline'\n"
         "kernelapp.launch_new_instance()"
     )
@@ -119,6 +120,7 @@ def kernel(command, env, cwd, **options):
 @each
 def test_a_notebook_runs_from_top_to_bottom_without_warnings(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
     monkeypatch.setattr("jupyter_client.provisioning.local_provisioner.launch_kernel", kernel)
     notebook = nbformat.read(path, as_version=4)
     stored = [[PNG in output.get("data", {}) for output in cell.outputs] for cell in code(notebook)]

@@ -17,7 +17,8 @@ def test_tiles_in_the_graph_are_those_of_one_pass(padding, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 91, 120, 3), dtype=np.uint8)
     found = []
     for tile in (84 if padding == "valid" else 88, 400):
-        write_saved_model(model, signatures(model, normalisation, geometry, tile), str(tmp_path / str(tile)))
+        own = {"probabilities": signatures(model, normalisation, geometry, tile)["probabilities"]}
+        write_saved_model(model, own, str(tmp_path / str(tile)))
         net = tf.saved_model.load(str(tmp_path / str(tile))).signatures["probabilities"]
         found.append(net(image=tf.constant(images))["probabilities"].numpy())
     assert found[0].shape == (2, 91, 120, 3)
