@@ -65,12 +65,18 @@ def test_a_gap_in_one_channel_counts_as_its_mean_in_the_graph():
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("how", [Calibration(), Calibration(2.0), Calibration(2.0, 0.3), Calibration(0.7, 0.6)])
-def test_the_graph_has_temperature_and_threshold(how):
+@pytest.fixture(scope="module")
+def plain_net():
+    """A net, and its signatures without temperature and threshold."""
     model = unet((None, None, 1), 2, base_filters=2, depth=1)
+    return model, signatures(model, Normalisation((120.0,), (40.0,), "uint8"), Geometry(1, "valid"), 44)
+
+
+@pytest.mark.parametrize("how", [Calibration(), Calibration(2.0), Calibration(2.0, 0.3), Calibration(0.7, 0.6)])
+def test_the_graph_has_temperature_and_threshold(how, plain_net):
+    model, plain = plain_net
     normalisation, geometry = Normalisation((120.0,), (40.0,), "uint8"), Geometry(1, "valid")
     image = np.random.default_rng(0).integers(0, 256, (1, 40, 50, 1), dtype=np.uint8)
-    plain = signatures(model, normalisation, geometry, 44)
     found = signatures(model, normalisation, geometry, 44, calibration=how)
     raw = plain["probabilities"](tf.constant(image))["probabilities"].numpy()
     p = found["probabilities"](tf.constant(image))["probabilities"].numpy()
