@@ -106,6 +106,12 @@ def test_sizes_that_are_said_stay(run):
     assert (found.depth, found.base_filters) == (1, run.plan.base_filters)
 
 
+@pytest.mark.parametrize(("classes", "said", "border"), [(2, None, 0), (2, 3, 3), (3, None, None)])
+def test_a_net_of_two_classes_has_no_rim_to_go_on_from(tmp_path, classes, said, border):
+    unet((None, None, 1), classes, base_filters=2, depth=1).save(tmp_path / "net.keras")
+    assert read_start(tmp_path / "net.keras").sizes_for(TrainConfig(border_class=said)).border_class == border
+
+
 @pytest.mark.parametrize("name", ["none", "none.keras", "damaged.keras"])
 def test_what_is_no_net_is_refused(cells, tmp_path, name):
     (tmp_path / "damaged.keras").write_bytes(b"PK damaged")
