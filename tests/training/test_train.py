@@ -58,7 +58,7 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
     data = tmp_path / "nuclei"
     shutil.copytree(cells / "train" / "images", data / "images")
     shutil.copytree(cells / "train" / "instances", data / "labels")
-    run = train(data, tmp_path / "run", masks="instance", border_class=1, **TINY | {"epochs": 1})
+    run = train(data, tmp_path / "run", masks="instance", **TINY | {"epochs": 1})
     assert (run.classes, run.masks.border) == (("background", "cell", "border"), 1)
     assert (run.masks.neck >= 1, run.masks.smallest > 1, run.masks.filled) == (True, True, True)
     scored = json.loads((run.path / "evaluation.json").read_text())
@@ -72,6 +72,8 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
     bundle = tmp_path / "bundle"
     export(run, bundle, variants=[], max_iou_drop=1)
     assert Predictor(bundle).masks == run.masks
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "2 border. The last one is the rim of an object of the one before, 1 pixel wide. Depth" in card
 
 
 def test_the_config_is_stored_whole_and_comes_back(run, cells):
