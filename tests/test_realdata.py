@@ -71,11 +71,14 @@ def test_the_streets_are_read_by_their_palette(realdata):
         np.testing.assert_array_equal(masks.mask(masks.label(picture)), picture)
 
 
-def test_nuclei_train_with_borders_between_those_that_touch(realdata, tmp_path):
+def test_nuclei_train_with_their_rims_or_with_borders_between_those_that_touch(realdata, tmp_path):
     for role in ("images", "labels"):
         (tmp_path / "data" / role).mkdir(parents=True)
         for path in sorted((realdata / "dsb2018" / role).iterdir())[:6]:
             shutil.copy(path, tmp_path / "data" / role)
-    run = train(tmp_path / "data", tmp_path / "run", base_filters=2, depth=2, epochs=1, steps_per_epoch=2)
+    few = {"base_filters": 2, "depth": 2, "epochs": 1, "steps_per_epoch": 2}
+    run = train(tmp_path / "data", tmp_path / "rims", **few)
+    assert (run.masks.kind, run.config.border_class, run.config.border_weight) == ("instance", 1, 0.0)
+    run = train(tmp_path / "data", tmp_path / "weights", border_class=0, **few)
     assert (run.masks.kind, run.config.border_weight) == ("instance", 10.0)
     assert (run.path / "weights.png").is_file()
