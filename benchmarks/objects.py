@@ -27,6 +27,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_image, read_mask
+from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.evaluation.objects import ObjectScores, score_objects
 from unet_tf.planning.objects import plan_objects
 from unet_tf.prediction.objects import find_objects
@@ -101,14 +102,18 @@ def trained(name: str, pairs: Sequence[Pair], steps: int, out: Path) -> unet_tf.
     return unet_tf.Run(out / name)
 
 
-def judge(run: unet_tf.Run, masks: MaskFormat, pairs: Sequence[Pair]) -> dict[str, list[ObjectScores]]:
-    """The scores of each file, by the way of cutting."""
+def judge(
+    run: unet_tf.Run, masks: MaskFormat, pairs: Sequence[Pair]
+) -> tuple[dict[str, list[ObjectScores]], list[NDArray]]:
+    """The scores of each file, by the way of cutting; and how many pixels of object and background are which."""
     predictor, found = unet_tf.Predictor(run), {name: list[ObjectScores]() for name in CUTS}
+    pixels = []
     for pair in pairs:
         probabilities, true = predictor.probabilities(read_image(pair.image)), read_mask(pair.mask, ids=True)
+        pixels.append(confusion_matrix((true > 0).astype(np.uint8), (probabilities.argmax(-1) > 0).astype(np.uint8), 2))
         for name, cut in CUTS.items():
             found[name].append(score_objects(true, cut(probabilities, masks), SHOWN))
-    return found
+    return found, pixels
 
 
 def row(name: str, cut: str, scored: Sequence[ObjectScores]) -> str:
@@ -133,16 +138,22 @@ def main() -> None:
     learnt = files["train"] + (files["held"] if given.all else [])
     grey = {Path(one["file"]).stem for one in json.loads((source / "index.json").read_text()) if one["type"] != "color"}
     judged = files["test" if given.test else "held"]
+    names = {pair.name for pair in judged}
     shown = ", ".join(map(str, SHOWN))
     print(f"| net | cut | AP at {shown}: mean of files | of all objects | predicted | merges | splits |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: |")
     for name in given.names or NETS:
         run = trained(name, learnt, given.steps, given.out)
         masks = plan_objects(learnt, run.masks)
-        for cut, scored in judge(run, masks, judged).items():
+        found, pixels = judge(run, masks, judged)
+        for cut, scored in found.items():
             print(row(name, cut, scored), flush=True)
             bright = [one for pair, one in zip(judged, scored, strict=True) if pair.name in grey]
             print(row("", f"fluorescence alone ({len(bright)})", bright), flush=True)
+        for kind, chosen in (("all", names), ("fluorescence", grey), ("stained", names - grey)):
+            some = [one for pair, one in zip(judged, pixels, strict=True) if pair.name in chosen]
+            iou = scores(np.sum(some, axis=0))["mean_iou"]
+            print(f"{name}: mean IoU of object and background, {kind}: {iou:.3f}", flush=True)
 
 
 if __name__ == "__main__":

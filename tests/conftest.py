@@ -172,28 +172,17 @@ def converter_apart():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _processor_measured_once():
-    """What a convolution takes in bfloat16, where a processor does not say it, is measured once by a process."""
-    if "tensorflow" not in sys.modules:  # no test trains
+def _measured_briefly():
+    """A process measures bfloat16 once; exports time each net once, and calibrate by a few tiles, as nets are small."""
+    if "tensorflow" not in sys.modules:  # no test trains or exports
         yield
         return
+    from unet_tf.exporting import judging, material
     from unet_tf.training import compile as compiling
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "_bfloat16_gain", functools.cache(compiling._bfloat16_gain))
         patch.setattr(compiling, "ROUNDS", 1)  # of a measurement that no test is of
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _exports_measured_briefly():
-    """Exports of the tests time each net once, and calibrate by a few tiles: their nets and pictures are small."""
-    if "tensorflow" not in sys.modules:  # no test exports
-        yield
-        return
-    from unet_tf.exporting import judging, material
-
-    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "ROUNDS", 1)
         patch.setattr(material, "CALIBRATION_PIXELS", 100_000)
         yield
