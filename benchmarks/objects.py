@@ -89,17 +89,17 @@ def split(source: Path) -> dict[str, list[Pair]]:
     return {"train": [pair for pair in rest if pair not in held], "held": held, "test": pairs[::5]}
 
 
-def trained(name: str, pairs: Sequence[Pair], steps: int, out: Path) -> unet_tf.Run:
-    """The net of that name, trained where there is none yet."""
-    if not (out / name / unet_tf.Run.BEST).is_file():
-        data = out / "data"
+def trained(run: Path, pairs: Sequence[Pair], **settings: Any) -> unet_tf.Run:
+    """The net of that folder, trained where there is none yet; the files lie beside it then."""
+    if not (run / unet_tf.Run.BEST).is_file():
+        data = run.parent / "data"
         for role in ("image", "mask"):
             (data / f"{role}s").mkdir(parents=True, exist_ok=True)
             for pair in pairs:
                 path = getattr(pair, role)
                 shutil.copy(path, data / f"{role}s" / path.name)
-        unet_tf.train(data, out / name, steps_per_epoch=steps, **SIZES, **NETS[name])
-    return unet_tf.Run(out / name)
+        unet_tf.train(data, run, **SIZES, **settings)
+    return unet_tf.Run(run)
 
 
 def judge(
@@ -143,7 +143,7 @@ def main() -> None:
     print(f"| net | cut | AP at {shown}: mean of files | of all objects | predicted | merges | splits |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: |")
     for name in given.names or NETS:
-        run = trained(name, learnt, given.steps, given.out)
+        run = trained(given.out / name, learnt, steps_per_epoch=given.steps, **NETS[name])
         masks = plan_objects(learnt, run.masks)
         found, pixels = judge(run, masks, judged)
         for cut, scored in found.items():

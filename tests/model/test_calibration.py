@@ -8,9 +8,11 @@ from unet_tf.model.calibration import (
     BEST,
     COOLEST,
     HOTTEST,
+    MOST_SHIFT,
     Calibration,
     check_threshold,
     energy,
+    fit_shift,
     fit_temperature,
     label_of,
     parse_threshold,
@@ -119,3 +121,21 @@ def test_a_temperature_is_a_positive_number(wrong):
 def test_a_threshold_is_a_number_between(wrong):
     with pytest.raises(InputError, match="A threshold must be a number between 0 and 1"):
         Calibration(threshold=wrong)
+
+
+def test_a_logit_gets_what_it_lacks():
+    logits, labels = drawn(3, 1.0)
+    lacking = logits - np.array([1.5, 0, 0])
+    assert fit_shift(lacking, labels) == pytest.approx(1.5, abs=0.02)  # the labels are drawn
+    found = fit_shift(logits, labels, 2)
+    p = softmax(logits + found * np.eye(3)[2])
+    assert p[:, 2].mean() == pytest.approx((labels == 2).mean(), abs=1e-6)  # where the energy is least
+    assert fit_shift(np.log(softmax(logits)), labels, 2) == pytest.approx(found, abs=1e-5)
+    assert fit_shift(np.log(p), labels, 2) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_class_that_is_nowhere_or_everywhere_gets_the_limit():
+    logits = np.zeros((4, 2), np.float32)
+    assert fit_shift(logits, np.ones(4, int)) == pytest.approx(-MOST_SHIFT, abs=0.01)
+    assert fit_shift(logits, np.zeros(4, int)) == pytest.approx(MOST_SHIFT, abs=0.01)
+    assert fit_shift(np.zeros((0, 2)), np.zeros(0, int)) == 0

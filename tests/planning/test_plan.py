@@ -21,7 +21,6 @@ from unet_tf.planning.plan import (
     plan_border,
     plan_course,
     plan_flips,
-    plan_loss,
     plan_sampling,
     plan_sizes,
     plan_threshold,
@@ -223,13 +222,6 @@ def test_the_rim_of_objects_is_a_class_where_masks_tell_them_apart(masks, said, 
     assert found.value == border
     assert reason in found.reason
     assert bool(found.reason) == bool(reason)
-
-
-def test_soft_dice_is_for_nets_without_a_rim():
-    pixels, classes = np.array([80, 15, 5]), ("background", "cell", "border")
-    assert plan_loss(TrainConfig(), pixels, classes).value == "crossentropy_dice"
-    assert plan_loss(TrainConfig(), pixels, classes, 1).value == "crossentropy"
-    assert plan_loss(TrainConfig(loss="crossentropy_dice"), pixels, classes, 1) == Choice("crossentropy_dice")
 
 
 def test_the_size_of_objects_is_the_thickness_of_the_thickest():

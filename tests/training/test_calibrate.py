@@ -67,7 +67,7 @@ def test_probabilities_have_the_temperature_and_labels_are_the_same_to_the_bit(r
 
 def test_doing_it_again_gives_the_same_bytes_and_the_net_itself_is_not_touched(own_run, val):
     net, before = (own_run.path / Run.BEST).read_bytes(), (own_run.path / Run.CALIBRATION).read_bytes()
-    calibrate(own_run, val)
+    calibrate(own_run, {"val": val})
     assert (own_run.path / Run.CALIBRATION).read_bytes() == before
     assert (own_run.path / Run.BEST).read_bytes() == net
 
@@ -82,7 +82,7 @@ def test_a_net_that_came_later_has_no_old_temperature(own_run):
 
 def test_the_best_threshold_is_that_of_the_validation_files(own_run, val):
     run = settings(own_run, threshold="best")
-    calibrate(run, val)
+    calibrate(run, {"val": val})
     probabilities, labels = observed(run, val)
     curve = Curve()
     curve.add(labels[None], tempered(probabilities, run.calibration.temperature)[None, :, 1])
@@ -96,7 +96,7 @@ def test_a_threshold_that_was_said_holds_whether_or_not_anything_was_fitted(own_
     run = settings(own_run, threshold=0.3)
     (run.path / Run.CALIBRATION).unlink()
     assert run.calibration == Calibration(1, 0.3)
-    calibrate(run, val)
+    calibrate(run, {"val": val})
     assert run.calibration.threshold == 0.3
     assert run.calibration.temperature != 1
 
@@ -104,7 +104,7 @@ def test_a_threshold_that_was_said_holds_whether_or_not_anything_was_fitted(own_
 def test_without_validation_files_nothing_is_fitted_and_that_is_said(own_run, caplog):
     (own_run.path / Run.CALIBRATION).unlink()
     with caplog.at_level(logging.INFO, logger="unet_tf"):
-        calibrate(own_run, None)
+        calibrate(own_run, {})
     assert "temperature = 1: no file is held out to fit it on" in caplog.text
     assert not (own_run.path / Run.CALIBRATION).exists()
 
@@ -133,13 +133,13 @@ def test_a_signal_and_a_file_that_has_gone_leave_what_was_there(own_run, val, tm
 
     monkeypatch.setattr(module, "look", stop)
     with pytest.raises(Stopped):
-        calibrate(own_run, val)
+        calibrate(own_run, {"val": val})
     monkeypatch.undo()
     moved = shutil.copytree(cells, tmp_path / "moved")
     gone = prepare(moved, own_run.config).splits["val"]
     gone.pairs[0].image.unlink()
     with pytest.raises(InputError, match=gone.pairs[0].image.name):
-        calibrate(own_run, gone)
+        calibrate(own_run, {"val": gone})
     assert (own_run.path / Run.CALIBRATION).read_bytes() == before
     assert not list(own_run.path.glob(".*.json"))
 

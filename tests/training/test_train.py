@@ -27,6 +27,7 @@ from unet_tf.planning import prepare as plan_module
 from unet_tf.training import compile as compile_module
 from unet_tf.training import run_writer
 from unet_tf.training import train as train_module
+from unet_tf.training.calibrate import calibrate, observe, outline
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -61,6 +62,7 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
     run = train(data, tmp_path / "run", masks="instance", **TINY | {"epochs": 1})
     assert (run.classes, run.masks.border) == (("background", "cell", "border"), 1)
     assert (run.masks.neck >= 1, run.masks.smallest > 1, run.masks.filled) == (True, True, True)
+    as_wide_as_in_the_masks(run, data)
     scored = json.loads((run.path / "evaluation.json").read_text())
     assert (scored["classes"], np.shape(scored["confusion"])) == (["background", "cell"], (2, 2))
     predict_files(run, data / "images", tmp_path / "masks", instances=True)
@@ -74,6 +76,24 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
     assert Predictor(bundle).masks == run.masks
     card = (bundle / "MODEL_CARD.md").read_text()
     assert "2 border. The last one is the rim of an object of the one before, 1 pixel wide. Depth" in card
+
+
+def as_wide_as_in_the_masks(run, data):
+    """Of rims and the background that touches them, the net that is kept gives each its share; `last.keras` did not."""
+    splits = plan_module.prepare(data, run.config).splits
+    nets = run.model, keras.saving.load_model(run.path / Run.LAST)
+    shares = []
+    for net in nets:
+        seen = observe(Predictor(net, run.normalisation), splits["val"], run.masks, outline)
+        shares.append(np.exp(seen.logits[:, 0]).mean())
+    assert shares[0] == pytest.approx((seen.labels == 0).mean(), abs=1e-3)
+    assert abs(shares[1] - shares[0]) > 0.01
+    *same, biases = zip(*(net.get_weights() for net in nets), strict=True)
+    assert all((one == other).all() for one, other in same)
+    assert (biases[0] == biases[1]).tolist() == [False, True, True]
+    before = (run.path / Run.BEST).read_bytes()
+    calibrate(run, splits)
+    assert (run.path / Run.BEST).read_bytes() == before
 
 
 def test_the_config_is_stored_whole_and_comes_back(run, cells):

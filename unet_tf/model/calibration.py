@@ -18,6 +18,8 @@ BEST = "best"
 """Instead of a threshold: the one with the largest IoU of the foreground on the validation files."""
 COOLEST, HOTTEST = 0.1, 10.0
 """Temperatures beyond these are those of a net that was right, or wrong, everywhere it was looked at."""
+MOST_SHIFT = 10.0
+"""A class whose logit lacks more than that is not there, or nowhere missed."""
 TINY = np.float32(np.finfo(np.float32).tiny)
 """Smallest probability whose logarithm is taken."""
 
@@ -165,6 +167,41 @@ def fit_temperature(logits: NDArray, labels: NDArray) -> float:
             break
         beta = step
     return float(1 / beta)
+
+
+def fit_shift(logits: NDArray, labels: NDArray, number: int = 0) -> float:
+    """Find what the logit of one class lacks: added to it, labels are most likely.
+
+    The mean energy is convex in the number that is added; its slope is the mean probability of the class less its
+    share of the labels, so that the two are equal then. Newton's steps, within a bracket that they narrow.
+
+    Args:
+        logits: (N, C), or these but for a number of each row, as log-probabilities are.
+        labels: (N,) class ids.
+        number: of the class.
+
+    Returns:
+        The number, from -`MOST_SHIFT` to `MOST_SHIFT`; 0 without any pixel.
+
+    Example:
+        >>> round(fit_shift(np.zeros((4, 2)), np.array([0, 0, 0, 1])), 3)  # log 3
+        1.099
+    """
+    if not len(labels):
+        return 0.0
+    others = np.logaddexp.reduce(np.delete(logits, number, axis=1).astype(np.float64), axis=1)
+    lead, share = logits[:, number] - others, float(np.mean(labels == number))
+    low, high, shift = -MOST_SHIFT, MOST_SHIFT, 0.0
+    for _ in range(60):
+        p = 0.5 + 0.5 * np.tanh((lead + shift) / 2)
+        slope, curvature = float(p.mean()) - share, float((p * (1 - p)).mean())
+        low, high = (low, shift) if slope > 0 else (shift, high)
+        step = shift - slope / curvature if curvature > 0 else math.nan
+        step = step if low <= step <= high else (low + high) / 2
+        if abs(step - shift) <= 1e-7:
+            break
+        shift = step
+    return step
 
 
 def _derivatives(logits: NDArray, labels: NDArray, beta: float) -> NDArray[np.float64]:

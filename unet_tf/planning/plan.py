@@ -231,13 +231,8 @@ def plan_border(config: TrainConfig, masks: MaskFormat) -> Choice[int]:
     return choose(config.border_class, masks.border, words)
 
 
-def plan_loss(
-    config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str], border: int = 0
-) -> Choice[str]:
-    """Choose the loss by what the foreground is; `border` is the width of the rim that is a class."""
-    if border:
-        words = f"soft Dice would widen a rim of {border} px, and with it each object"
-        return choose(config.loss, "crossentropy", words)
+def plan_loss(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[str]:
+    """Choose the loss by what the foreground is."""
     shares = class_pixels / max(1, class_pixels.sum())
     rarest = int(shares.argmin())
     words = (

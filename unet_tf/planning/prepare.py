@@ -222,7 +222,7 @@ def prepare(
         )
     rare_share = plan_sampling(config, train.class_pixels, classes)
     threshold = plan_threshold(config, train.class_pixels, classes, "val" in read)
-    loss = plan_loss(config, train.class_pixels, classes, border_class.value)
+    loss = plan_loss(config, train.class_pixels, classes)
     val_share = plan_share(config, read, among)
     for note in said_of_known(before, config.start_from, read):
         log.warning(note)

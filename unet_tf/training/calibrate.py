@@ -1,16 +1,25 @@
-"""At the end of training: one temperature for the probabilities, and the threshold of two classes."""
+"""At the end of training: one temperature for the probabilities, the threshold of two classes, the width of rims.
+
+Soft Dice learns rare objects sooner than the energy alone, but draws a rim of a pixel too wide, and with it each object.
+One number takes that back: what the background's logit lacks. It becomes part of the net, so that no runtime has a rule
+of its own.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
+import zipfile
+from collections.abc import Callable
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import read_pair
+from unet_tf.data.instances import BORDER
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Samples
 from unet_tf.evaluation.calibration import Certainty
@@ -23,6 +32,7 @@ from unet_tf.model.calibration import (
     TINY,
     Calibration,
     energy,
+    fit_shift,
     fit_temperature,
     tempered,
 )
@@ -37,30 +47,38 @@ log = logging.getLogger("unet_tf")
 MOST_PIXELS, SIDE = 2_000_000, 2048
 """Pixels that are predicted, of pictures spread over all, one at least; and the side of the middle that is taken of
 large ones. So it takes seconds whatever the data."""
+LEAST_SHIFT = 1e-3
+"""A smaller one is what a fit leaves to the next."""
+ROLES = {"val": "validation", "train": "training"}
 MOST_VALUES = 1 << 21
 """Logarithms that are kept of these, 8 MB: of two classes a million pixels."""
 
 
 class Seen(NamedTuple):
-    """What a net said of validation pixels: (N, C) logarithms of probabilities, (N,) class ids; of so many files."""
+    """What a net said of pixels: (N, C) logarithms of probabilities, (N,) class ids; of so many files."""
 
     logits: NDArray[np.float32]
     labels: NDArray[np.uint8]
     files: int
 
 
-def calibrate(run: Run, val: Samples | None) -> None:
+def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     """Fit the temperature of a run, choose its threshold, and write `calibration.json`.
+
+    Where rims are a class, and soft Dice was in the loss, the bias of the background's logit in `best.keras` is fitted
+    before.
 
     Args:
         run: the run, whose `best.keras` is there.
-        val: its validation files; None where none is held out. Then nothing is written, and that is said.
+        splits: its files. Without "val" there is no temperature, and that is said; rims are fitted on "train" then.
 
     Raises:
         InputError: a file cannot be used, the net gives what is not finite, or the folder cannot be written.
         Stopped: a signal came; what was there stays.
     """
-    if val is None:
+    if run.masks.border and run.plan.loss == "crossentropy_dice":
+        _fit_rims(run, splits)
+    if (val := splits.get("val")) is None:
         log.info("temperature = 1: no file is held out to fit it on, and probabilities are the softmax as it is")
         return
     start, predictor = time.monotonic(), Predictor(run)
@@ -108,34 +126,74 @@ def calibrate(run: Run, val: Samples | None) -> None:
         log.info(f"threshold = {chosen:g} of the probability of {run.classes[1]}: {why}")
 
 
-def observe(predictor: Predictor, val: Samples, masks: MaskFormat) -> Seen:
-    """Predict validation files once, without a temperature.
+def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
+    """Add to the background's logit of `best.keras` what it lacks at rims; nothing where that was done."""
+    role = "val" if "val" in splits else "train"
+    predictor = Predictor(run)
+    predictor.network.temperature = 1.0
+    seen = observe(predictor, splits[role], run.masks, outline)
+    shift = fit_shift(seen.logits, seen.labels)
+    if abs(shift) < LEAST_SHIFT:
+        return
+    model, path = run.model, run.path / Run.BEST
+    bias = model.get_layer("logits").bias
+    bias.assign(bias + np.eye(len(run.classes), dtype=np.float32)[0] * shift)
+    with zipfile.ZipFile(path) as archive:
+        state = archive.read(Run.STATE)
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(Run.STATE, state)
+    log.info(
+        f"rims: soft Dice draws them too wide; {shift:+.3g} on the logit of {run.classes[0]} makes them as wide as in "
+        f"the masks of {many(seen.files, f'{ROLES[role]} file')}"
+    )
+
+
+def outline(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W) pixels of rims, and of the background that touches them."""
+    near = cv2.dilate((label == BORDER).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return near & ((label == BORDER) | (label == 0))
+
+
+def _known(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return label != VOID
+
+
+def observe(
+    predictor: Predictor,
+    files: Samples,
+    masks: MaskFormat,
+    counted: Callable[[NDArray[np.uint8]], NDArray[np.bool_]] = _known,
+) -> Seen:
+    """Predict files once, without a temperature.
 
     Logarithms of the softmax are logits but for a number of each pixel, on which no probability depends.
 
     Args:
         predictor: of the net, at temperature 1.
-        val: the files.
+        files: that the net did not learn from, best.
         masks: how their masks say the classes.
+        counted: which pixels (H, W) of a label count; those that are not void.
 
     Returns:
-        All pixels that are not void of files spread over all, or a draw of them, the same each time.
+        All pixels that count of files spread over all, or a draw of them, the same each time.
     """
-    areas = [min(height, SIDE) * min(width, SIDE) for height, width in val.shapes]
+    areas = [min(height, SIDE) * min(width, SIDE) for height, width in files.shapes]
     count = int(np.clip(MOST_PIXELS * len(areas) // max(sum(areas), 1), 1, len(areas)))
     numbers = np.unique(np.linspace(0, len(areas) - 1, count).round().astype(int)).tolist()
     share = min(1.0, MOST_VALUES / predictor.network.num_classes / sum(areas[number] for number in numbers))
     logits, labels = [], []
     for number in numbers:
         look()
-        decoded = read_pair(val.pairs[number], masks)
+        decoded = read_pair(files.pairs[number], masks)
         middle = [slice(max(0, n - SIDE) // 2, max(0, n - SIDE) // 2 + SIDE) for n in decoded.label.shape]
         rows, columns = middle
         found = predictor.probabilities(
-            decoded.image[rows, columns], name=str(val.pairs[number].image), nodata=decoded.nodata
+            decoded.image[rows, columns], name=str(files.pairs[number].image), nodata=decoded.nodata
         )
         label = decoded.label[rows, columns]
-        known = np.flatnonzero(label != VOID)
+        known = np.flatnonzero(counted(label))
         if share < 1:
             known = np.random.default_rng(number).choice(known, int(share * len(known)), replace=False)
         own = found.reshape(-1, found.shape[-1])[known]

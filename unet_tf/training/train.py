@@ -290,7 +290,7 @@ def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress) -> Eval
 
     judged = next((name for name in ("test", "val") if name in prepared.splits), "train")
     is_new = not learnt(run).issuperset(one.sha256 for one in prepared.splits[judged].fingerprints)
-    calibrate(run, prepared.splits.get("val"))
+    calibrate(run, prepared.splits)
     found = evaluate_run(run, data, None if is_new else judged, on_image=count)
     look()
     return found
