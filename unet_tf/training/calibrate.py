@@ -1,6 +1,6 @@
 """At the end of training: one temperature for the probabilities, the threshold of two classes, the width of rims.
 
-Soft Dice learns rare objects sooner than the energy alone, but draws a rim of a pixel too wide, and with it each object.
+Soft Dice learns rare objects sooner than the energy alone, but draws rims too wide, and with them each object.
 One number takes that back: what the background's logit lacks. It becomes part of the net, so that no runtime has a rule
 of its own.
 """
