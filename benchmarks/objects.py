@@ -1,7 +1,7 @@
 """Objects of dsb2018: pieces beside the cut by necks, border weights beside a border class; AP at IoU thresholds.
 
 Usage: python benchmarks/objects.py [NAME ...] [--steps 300] [--test] [--all] --out FOLDER
-Names: weights, no-weights, border-1 (what `unet-tf train` does where nothing is said), border-1-dice,
+Names: weights, no-weights, border-1 (what `unet-tf train` does where nothing is said), border-1-energy,
 border-1-weights, border-2. The set is that of the folder that UNET_TF_DATA names.
 
 Of the 224 files in the order of their names every fifth is for testing; of the others every fourth is held out, and the
@@ -36,8 +36,8 @@ NETS: dict[str, dict[str, Any]] = {
     "weights": {"border_class": 0},
     "no-weights": {"border_class": 0, "border_weight": 0.0},
     "border-1": {"border_class": 1},
-    "border-1-dice": {"border_class": 1, "loss": "crossentropy_dice"},
-    "border-1-weights": {"border_class": 1, "border_weight": 10.0},
+    "border-1-energy": {"border_class": 1, "loss": "crossentropy"},
+    "border-1-weights": {"border_class": 1, "loss": "crossentropy", "border_weight": 10.0},
     "border-2": {"border_class": 2},
 }
 SIZES: dict[str, Any] = {

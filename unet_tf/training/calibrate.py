@@ -151,8 +151,8 @@ def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
 
 
 def outline(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(H, W) pixels of rims, and of the background that touches them."""
-    near = cv2.dilate((label == BORDER).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    """(H, W) pixels of rims, and of the background up to two pixels beside them."""
+    near = cv2.dilate((label == BORDER).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return near & ((label == BORDER) | (label == 0))
 
 
