@@ -136,6 +136,39 @@ def via_csv(folder):
     return _text(folder, "via.csv", text.getvalue())
 
 
+ATTRIBUTE_3 = {"1": {"aname": "kind", "type": 4, "options": {"0": "cell", "1": "vessel"}, "default_option_id": ""}}
+
+
+def _via_3_region(points):
+    return [7, *(number for point in points for number in point)]
+
+
+def via_3(folder):
+    write_image(folder)
+    regions = {
+        f"1_{number}": {"vid": "1", "flg": 0, "z": [], "xy": _via_3_region(points), "av": {"1": str(number)}}
+        for number, points in enumerate(SHAPES.values())
+    }
+    return _json(folder, "project.json", {
+        "project": {"pname": "cells", "vid_list": ["1"]}, "config": {}, "attribute": ATTRIBUTE_3,
+        "file": {"1": {"fid": "1", "fname": "a.png", "type": 2, "loc": 1, "src": ""}},
+        "view": {"1": {"fid_list": ["1"]}}, "metadata": regions,
+    })  # fmt: skip
+
+
+def via_3_csv(folder):
+    write_image(folder)
+    text = io.StringIO()
+    text.write("# Exported using VGG Image Annotator\n")
+    text.write(f"# ATTRIBUTE = {json.dumps(ATTRIBUTE_3)}\n")
+    text.write("# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n")
+    rows = csv.writer(text)
+    for number, points in enumerate(SHAPES.values()):
+        cells = [["a.png"], 0, [], _via_3_region(points), {"1": str(number)}]
+        rows.writerow([f"1_{number}", *map(json.dumps, cells)])
+    return _text(folder, "via3.csv", text.getvalue())
+
+
 def cvat(folder, inside=None):
     write_image(folder)
     shapes = inside or "".join(
@@ -286,7 +319,8 @@ def _text(folder, name, text):
 
 KINDS = {
     "labelme": labelme, "coco": coco, "coco runs": coco_runs, "coco compressed": coco_compressed, "via": via,
-    "via 1": via_1, "via project": via_project, "via csv": via_csv, "cvat": cvat, "cvat masks": cvat_masks,
+    "via 1": via_1, "via project": via_project, "via csv": via_csv, "via 3": via_3, "via 3 csv": via_3_csv,
+    "cvat": cvat, "cvat masks": cvat_masks,
     "label-studio": label_studio, "label-studio brush": label_studio_brush, "qupath": qupath, "imagej": imagej,
     "voc": voc, "supervisely": supervisely, "yolo": yolo, "map": map_,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""VGG Image Annotator (VIA), versions 1 and 2: JSON, projects and CSV."""
+"""VGG Image Annotator (VIA): JSON, projects and CSV of versions 1 and 2; version 3 is in `read_via_3`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from unet_tf.annotations.annotated import (
     region,
     typed,
 )
+from unet_tf.annotations.read_via_3 import is_via_3, is_via_3_csv, read_via_3, read_via_3_csv
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
 from unet_tf.utils.text import read_lines
@@ -30,6 +31,8 @@ COLUMNS = ("region_shape_attributes", "region_attributes")
 
 def is_via(content: Any) -> bool:
     """Whether parsed JSON is a project or an export of VIA."""
+    if is_via_3(content):
+        return True
     if not isinstance(content, dict) or not content:
         return False
     entries = content.get("_via_img_metadata", content)
@@ -49,6 +52,8 @@ def read_via(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     Raises:
         Damage: a field is missing or of another type, or nothing says which attribute is the class.
     """
+    if is_via_3(content):
+        return read_via_3(path, content, skipped)
     found = []
     for key, one in content.get("_via_img_metadata", content).items():
         regions = one["regions"]
@@ -67,6 +72,8 @@ def read_via(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
 
 def is_via_csv(path: Path) -> bool:
     """Whether a text file begins with the columns of VIA."""
+    if is_via_3_csv(path):
+        return True
     with path.open("rb") as file:
         head = file.readline(4096)
     return all(name.encode() in head for name in COLUMNS)
@@ -74,6 +81,8 @@ def is_via_csv(path: Path) -> bool:
 
 def read_via_csv(path: Path, skipped: Skipped) -> list[Annotated]:
     """Read the regions of all pictures of a CSV file, as `read_via` does."""
+    if is_via_3_csv(path):
+        return read_via_3_csv(path, skipped)
     rows = _rows(read_lines(path))
     shapes: dict[str, list[Shape]] = {}
     for number, row in enumerate(rows, start=2):
