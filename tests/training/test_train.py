@@ -28,6 +28,7 @@ from unet_tf.training import compile as compile_module
 from unet_tf.training import run_writer
 from unet_tf.training import train as train_module
 from unet_tf.training.calibrate import calibrate, observe, outline
+from unet_tf.training.checkpoint import replace_net
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -79,21 +80,29 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
 
 
 def as_wide_as_in_the_masks(run, data):
-    """Of rims and the background that touches them, the net that is kept gives each its share; `last.keras` did not."""
-    splits = plan_module.prepare(data, run.config).splits
-    nets = run.model, keras.saving.load_model(run.path / Run.LAST)
-    shares = []
-    for net in nets:
-        seen = observe(Predictor(net, run.normalisation), splits["val"], run.masks, outline)
-        shares.append(np.exp(seen.logits[:, 0]).mean())
-    assert shares[0] == pytest.approx((seen.labels == 0).mean(), abs=1e-3)
-    assert abs(shares[1] - shares[0]) > 0.01
-    *same, biases = zip(*(net.get_weights() for net in nets), strict=True)
+    """A net whose rims are too wide gets what it lacks, once; others, and what is left of the net, stay as they are."""
+    splits, best = plan_module.prepare(data, run.config).splits, run.path / Run.BEST
+
+    def background(change):
+        """Add to the background's logit; the mean probability of background at outlines, and the file."""
+        run.model.get_layer("logits").bias.assign_add([change, 0, 0])
+        replace_net(best, run.model)
+        before = best.read_bytes()
+        calibrate(run, splits)
+        seen = observe(Predictor(run.model, run.normalisation), splits["val"], run.masks, outline)
+        return np.exp(seen.logits[:, 0]).mean(), (seen.labels == 0).mean(), best.read_bytes() == before
+
+    found, share, same = background(-4.0)
+    assert found == pytest.approx(share, abs=1e-3) and not same
+    assert background(0.0) == (found, share, True)
+    found, share, same = background(3.0)
+    assert found > share and same
+    assert run.best_row["epoch"] == 0
+    *same, biases = zip(
+        run.model.get_weights(), keras.saving.load_model(run.path / Run.LAST).get_weights(), strict=True
+    )
     assert all((one == other).all() for one, other in same)
     assert (biases[0] == biases[1]).tolist() == [False, True, True]
-    before = (run.path / Run.BEST).read_bytes()
-    calibrate(run, splits)
-    assert (run.path / Run.BEST).read_bytes() == before
 
 
 def test_the_config_is_stored_whole_and_comes_back(run, cells):

@@ -52,6 +52,16 @@ def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
             archive.writestr(Run.STATE, json.dumps(asdict(state)))
 
 
+def replace_net(path: Path, model: keras.Model) -> None:
+    """Put a changed net in the place of the one in a file of a run, whole or not at all; its state stays."""
+    with zipfile.ZipFile(path) as archive:
+        state = archive.read(Run.STATE)
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(Run.STATE, state)
+
+
 def restore_checkpoint(model: keras.Model, path: Path) -> State:
     """Load net and optimizer into a compiled model, and return the state.
 
