@@ -1,13 +1,13 @@
 """Objects of dsb2018: pieces beside the cut by necks, border weights beside a border class; AP at IoU thresholds.
 
-Usage: python benchmarks/objects.py [NAME ...] [--steps 300] [--test] [--all] --out FOLDER
+Usage: python benchmarks/objects.py [NAME ...] [--steps 300] [--test] [--all] [--fold 0] --out FOLDER
 Names: weights, no-weights, border-1 (what `unet-tf train` does where nothing is said), border-1-energy,
 border-1-weights, border-2. The set is that of the folder that UNET_TF_DATA names.
 
 Of the 224 files in the order of their names every fifth is for testing; of the others every fourth is held out, and the
 rest, 134 files, trains all nets in equal steps of four tiles of 256 px, base 16. What is chosen is chosen on the files
-that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. A net that
-lies in FOLDER is not trained again.
+that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. --fold 1
+to 4 takes another fifth for testing. A net that lies in FOLDER is not trained again.
 """
 
 import argparse
@@ -81,12 +81,12 @@ CUTS: dict[str, Cut] = {"pieces": pieces, "... of the smallest size": large_piec
 CUTS |= {f"... background from {share} on": beyond(share) for share in (0.2, 0.25, 0.3, 0.4, 0.5, 0.65)}
 
 
-def split(source: Path) -> dict[str, list[Pair]]:
+def split(source: Path, fold: int = 0) -> dict[str, list[Pair]]:
     """The files that train, that are held out, and that are for testing."""
     pairs = sorted((pair for some in find_named(source).check().values() for pair in some), key=lambda pair: pair.name)
-    rest = [pair for number, pair in enumerate(pairs) if number % 5]
+    rest = [pair for number, pair in enumerate(pairs) if number % 5 != fold]
     held = rest[::4]
-    return {"train": [pair for pair in rest if pair not in held], "held": held, "test": pairs[::5]}
+    return {"train": [pair for pair in rest if pair not in held], "held": held, "test": pairs[fold::5]}
 
 
 def trained(run: Path, pairs: Sequence[Pair], **settings: Any) -> unet_tf.Run:
@@ -131,10 +131,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--test", action="store_true", help="judge on the files for testing, once all is chosen")
     parser.add_argument("--all", action="store_true", help="learn from the files that are held out too")
+    parser.add_argument("--fold", type=int, choices=range(5), default=0, help="which fifth is for testing")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     given = parser.parse_args()
     source = Path(os.environ["UNET_TF_DATA"]) / "dsb2018"
-    files = split(source)
+    files = split(source, given.fold)
     learnt = files["train"] + (files["held"] if given.all else [])
     grey = {Path(one["file"]).stem for one in json.loads((source / "index.json").read_text()) if one["type"] != "color"}
     judged = files["test" if given.test else "held"]
