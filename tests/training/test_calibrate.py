@@ -5,19 +5,22 @@ import logging
 import shutil
 import tomllib
 
+import keras
 import numpy as np
 import pytest
 import tomli_w
 
-from unet_tf import Predictor, Run, TrainConfig, read_image
+from unet_tf import Predictor, Run, TrainConfig, read_image, resume, train
 from unet_tf.data.folder import read_pair
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Curve
+from unet_tf.labels import VOID
 from unet_tf.model.calibration import PLAIN, Calibration, fit_temperature, tempered
 from unet_tf.planning.prepare import prepare
 from unet_tf.training import calibrate as module
-from unet_tf.training.calibrate import calibrate, observe
+from unet_tf.training.calibrate import Seen, calibrate, observe, outline
+from unet_tf.training.checkpoint import replace_net
 from unet_tf.utils.signals import Stopped
 
 
@@ -107,6 +110,108 @@ def test_without_validation_files_nothing_is_fitted_and_that_is_said(own_run, ca
         calibrate(own_run, {})
     assert "temperature = 1: no file is held out to fit it on" in caplog.text
     assert not (own_run.path / Run.CALIBRATION).exists()
+
+
+@pytest.fixture(scope="module")
+def _rims(cells, tmp_path_factory):
+    data = tmp_path_factory.mktemp("rims")
+    shutil.copytree(cells / "train" / "images", data / "images")
+    shutil.copytree(cells / "train" / "instances", data / "masks")
+    sizes = {"base_filters": 2, "depth": 1, "tile": 52, "batch_size": 2, "steps_per_epoch": 2, "epochs": 1}
+    run = train(data, data / "run", masks="instance", precision="float32", **sizes)
+    return run.path, prepare(data, run.config).splits
+
+
+@pytest.fixture
+def rims(_rims, tmp_path):
+    """A run that has learnt rims for two steps, its files, and what adds to the background's logit."""
+    run, splits = Run(shutil.copytree(_rims[0], tmp_path / "run")), _rims[1]
+
+    def background(change):
+        run.model.get_layer("logits").bias.assign_add([change, 0, 0])
+        replace_net(run.path / Run.BEST, run.model)
+        return (run.path / Run.BEST).read_bytes()
+
+    return run, splits, background
+
+
+def at_outlines(run, files):
+    """Mean probability of the background at outlines, and its share of their pixels."""
+    seen = observe(Predictor(run.model, run.normalisation), files, run.masks, outline)
+    return np.exp(seen.logits[:, 0]).mean(), (seen.labels == 0).mean()
+
+
+def test_rims_that_are_too_wide_get_their_width_once(rims):
+    run, splits, background = rims
+    background(-4.0)
+    calibrate(run, splits)
+    found, share = at_outlines(run, splits["val"])
+    assert found == pytest.approx(share, abs=1e-3)
+    assert run.best_row["epoch"] == 0
+    assert run.calibration.temperature != 1  # of the mended net
+    last = keras.saving.load_model(run.path / Run.LAST)
+    *same, biases = zip(run.model.get_weights(), last.get_weights(), strict=True)
+    assert all((one == other).all() for one, other in same)
+    assert (biases[0] == biases[1]).tolist() == [False, True, True]
+    before = (run.path / Run.BEST).read_bytes()
+    calibrate(run, splits)
+    assert (run.path / Run.BEST).read_bytes() == before
+    resume(run.path)
+    assert (run.path / Run.BEST).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [(4.0, "rims: not too wide"), (-40.0, "rims: the net draws objects wherever it looks")]
+)
+def test_a_net_that_has_hardly_learnt_is_left_as_it_is(rims, change, words, caplog):
+    run, splits, background = rims
+    before = background(change)
+    with caplog.at_level(logging.INFO, logger="unet_tf"):
+        calibrate(run, splits)
+    assert (run.path / Run.BEST).read_bytes() == before
+    assert words in caplog.text
+
+
+def test_the_energy_alone_draws_rims_of_their_width(rims):
+    run, splits, background = rims
+    before = background(-4.0)
+    calibrate(settings(run, loss="crossentropy"), splits)
+    assert (run.path / Run.BEST).read_bytes() == before
+
+
+def test_rims_are_fitted_on_training_files_where_no_other_shows_any(rims, caplog, monkeypatch):
+    run, splits, background = rims
+    background(-4.0)
+    with caplog.at_level(logging.INFO, logger="unet_tf"):
+        calibrate(run, {"train": splits["train"]})
+    assert at_outlines(run, splits["train"])[0] == pytest.approx(at_outlines(run, splits["train"])[1], abs=1e-3)
+    assert f"by {len(splits['train'])} training files" in caplog.text
+    background(-4.0)
+    plain = observe
+    none = Seen(np.zeros((0, 3), np.float32), np.zeros(0, np.uint8), 1)
+    monkeypatch.setattr(
+        module, "observe", lambda _, files, *rest: plain(_, files, *rest) if files is splits["train"] else none
+    )
+    calibrate(run, splits)
+    assert at_outlines(run, splits["train"])[0] == pytest.approx(at_outlines(run, splits["train"])[1], abs=1e-3)
+    before = background(-4.0)
+    with caplog.at_level(logging.INFO, logger="unet_tf"):
+        calibrate(run, {"val": splits["val"]})
+    assert (run.path / Run.BEST).read_bytes() == before
+    assert "no mask that was looked at has an outline" in caplog.text
+
+
+def test_an_outline_is_the_rim_and_two_pixels_of_background():
+    label = np.array([[0, 0, 0, 2, 1, 1, 2, VOID, 0, 0, 0]], np.uint8)
+    assert outline(label).astype(int).tolist() == [[0, 1, 1, 1, 0, 0, 1, 0, 1, 0, 0]]
+
+
+def test_a_file_of_no_training_is_no_net_of_a_run(rims):
+    run, _, _ = rims
+    model = run.model
+    model.save(run.path / Run.BEST)
+    with pytest.raises(InputError, match="not the net of this run"):
+        replace_net(run.path / Run.BEST, model)
 
 
 def test_what_is_looked_at_is_bounded_and_always_the_same(run, val, monkeypatch):

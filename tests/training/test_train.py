@@ -27,8 +27,6 @@ from unet_tf.planning import prepare as plan_module
 from unet_tf.training import compile as compile_module
 from unet_tf.training import run_writer
 from unet_tf.training import train as train_module
-from unet_tf.training.calibrate import calibrate, observe, outline
-from unet_tf.training.checkpoint import replace_net
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -63,7 +61,6 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
     run = train(data, tmp_path / "run", masks="instance", **TINY | {"epochs": 1})
     assert (run.classes, run.masks.border) == (("background", "cell", "border"), 1)
     assert (run.masks.neck >= 1, run.masks.smallest > 1, run.masks.filled) == (True, True, True)
-    as_wide_as_in_the_masks(run, data)
     scored = json.loads((run.path / "evaluation.json").read_text())
     assert (scored["classes"], np.shape(scored["confusion"])) == (["background", "cell"], (2, 2))
     predict_files(run, data / "images", tmp_path / "masks", instances=True)
@@ -77,32 +74,6 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
     assert Predictor(bundle).masks == run.masks
     card = (bundle / "MODEL_CARD.md").read_text()
     assert "2 border. The last one is the rim of an object of the one before, 1 pixel wide. Depth" in card
-
-
-def as_wide_as_in_the_masks(run, data):
-    """A net whose rims are too wide gets what it lacks, once; others, and what is left of the net, stay as they are."""
-    splits, best = plan_module.prepare(data, run.config).splits, run.path / Run.BEST
-
-    def background(change):
-        """Add to the background's logit; the mean probability of background at outlines, and the file."""
-        run.model.get_layer("logits").bias.assign_add([change, 0, 0])
-        replace_net(best, run.model)
-        before = best.read_bytes()
-        calibrate(run, splits)
-        seen = observe(Predictor(run.model, run.normalisation), splits["val"], run.masks, outline)
-        return np.exp(seen.logits[:, 0]).mean(), (seen.labels == 0).mean(), best.read_bytes() == before
-
-    found, share, same = background(-4.0)
-    assert found == pytest.approx(share, abs=1e-3) and not same
-    assert background(0.0) == (found, share, True)
-    found, share, same = background(3.0)
-    assert found > share and same
-    assert run.best_row["epoch"] == 0
-    *same, biases = zip(
-        run.model.get_weights(), keras.saving.load_model(run.path / Run.LAST).get_weights(), strict=True
-    )
-    assert all((one == other).all() for one, other in same)
-    assert (biases[0] == biases[1]).tolist() == [False, True, True]
 
 
 def test_the_config_is_stored_whole_and_comes_back(run, cells):

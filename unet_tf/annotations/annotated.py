@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections import Counter
@@ -31,6 +32,7 @@ RECORD = "import.json"
 """What an import says of itself, in the folder that it makes; such folders are no part of another source."""
 Skipped = Counter[str]
 """What a reader left out: words -> how often."""
+csv.field_size_limit(MOST)  # an outline of ten thousand points has more than the 131,072 characters that are usual
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,28 @@ def load_json(path: Path) -> Any:
         Damage: it is none; its numbers are not finite.
     """
     try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse)
+        return json.loads(path.read_bytes(), parse_constant=refuse)
     except RecursionError as error:
         raise Damage("its brackets are nested too deeply") from error
     except ValueError as error:
         raise Damage(str(error)) from error
 
 
-def _refuse(constant: str) -> NoReturn:
+def refuse(constant: str) -> NoReturn:
+    """What a JSON parser does with NaN and Infinity."""
     raise ValueError(f"numbers must be finite; received {constant}")
+
+
+def parse_row(line: str, where: str) -> list[str]:
+    """Parse a line of CSV.
+
+    Raises:
+        Damage: it is none.
+    """
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise Damage(f"{where} is no CSV: {error}") from error
 
 
 def field(value: Any, name: str, kind: type, where: str) -> Any:

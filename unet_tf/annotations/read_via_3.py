@@ -6,10 +6,10 @@ A project is `file` (names of pictures), `view` (files that are shown together),
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from unet_tf.annotations.annotated import (
     Annotated,
@@ -17,8 +17,10 @@ from unet_tf.annotations.annotated import (
     class_of,
     ellipse,
     field,
+    parse_row,
     points,
     rectangle,
+    refuse,
     region,
     typed,
 )
@@ -28,12 +30,17 @@ from unet_tf.utils.text import read_lines
 
 PARTS = ("project", "attribute", "file", "view", "metadata")
 HEADER = "metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata"
+IMAGE = 2
+"""The type of a file that is a picture; others are videos and sounds."""
+BY_ADDRESS = (2, 3)
+"""Where a file is that has its name in `src`: at a host, at an address of this machine."""
 RECTANGLE, CIRCLE, ELLIPSE, POLYGON = 2, 3, 4, 7
+NUMBERS = {RECTANGLE: 4, CIRCLE: 3, ELLIPSE: 4}
 NOT_READ = {
     1: "points", 5: "lines", 6: "polylines", 8: "rectangles by extreme points", 9: "circles by extreme points",
 }  # fmt: skip
-CHECKBOX = 2
-"""The type of an attribute whose value is the ids of all options that were ticked, parted by commas."""
+TEXT, CHECKBOX, SELECT, RADIO = 1, 2, 3, 4
+"""Types of attributes. The value of check boxes is the ids of all options that were ticked, parted by commas."""
 
 
 def is_via_3(content: Any) -> bool:
@@ -52,108 +59,138 @@ def read_via_3(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     Raises:
         Damage: a field is missing or of another type, or nothing says which attribute is the class.
     """
-    names = {key: field(one, "fname", str, f"file {key}") for key, one in content["file"].items()}
-    views = {key: field(one, "fid_list", list, f"view {key}") for key, one in content["view"].items()}
-    shapes: dict[str, list[Shape]] = {name: [] for name in names.values()}
+    files = {key: typed(one, dict, f"file {key}") for key, one in content["file"].items()}
+    shapes: dict[str, list[Shape]] = {key: [] for key, one in files.items() if one.get("type", IMAGE) == IMAGE}
+    views = {key: _of_view(one, f"view {key}", files) for key, one in content["view"].items()}
     for key, one in content["metadata"].items():
         where = f"metadata {key}"
-        files = views.get(str(typed(one, dict, where).get("vid")))
-        if files is None or not all(str(file) in names for file in files):
-            raise Damage(f"{where} must be of a view, and that of files; received view {str(one.get('vid'))[:30]}")
-        listed = [names[str(file)] for file in files]
-        times, numbers, values = (
-            field(one, name, kind, where) for name, kind in (("z", list), ("xy", list), ("av", dict))
-        )
-        found = _shapes(times, numbers, values, content["attribute"], skipped, where, listed)
-        if found:
-            shapes[listed[0]] += found
-    return [Annotated(path, name, tuple(own)) for name, own in shapes.items()]
+        of = views.get(str(typed(one, dict, where).get("vid")))
+        if of is None:
+            raise Damage(f"{where} must be of a view; received {str(one.get('vid'))[:30]}")
+        whole = len(of) == 1 and of[0] in shapes
+        times, numbers = (field(one, name, list, where) for name in ("z", "xy"))
+        found = _shapes(whole, times, numbers, field(one, "av", dict, where), content["attribute"], skipped, where)
+        if whole:
+            shapes[of[0]] += found
+    return [Annotated(path, _name(files[key], f"file {key}"), tuple(own)) for key, own in shapes.items()]
 
 
 def is_via_3_csv(path: Path) -> bool:
     """Whether the comments in which a text file begins name the columns of version 3."""
     with path.open("rb") as file:
-        head = file.read(1 << 16)
-    return head.lstrip(b"\xef\xbb\xbf").startswith(b"#") and HEADER.encode() in head
+        head = file.read(1 << 20).replace(b"\0", b"")  # so that UTF-16 is read, too
+    return head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"#") and HEADER.encode() in head
 
 
 def read_via_3_csv(path: Path, skipped: Skipped) -> list[Annotated]:
     """Read the regions of all pictures of a CSV file, as `read_via_3` does; pictures without any are not in it."""
     attributes: dict[str, Any] = {}
     shapes: dict[str, list[Shape]] = {}
-    lines = [line for line in read_lines(path) if line]
-    for line in lines:
-        if line.startswith("#") and line[1:].split("=")[0].strip() in ("ATTRIBUTE", "ATTRIBUTES"):
-            attributes = typed(_json(line.partition("=")[2], "the attributes"), dict, "the attributes")
-    try:
-        rows = list(csv.reader((line for line in lines if not line.startswith("#")), strict=True))
-    except csv.Error as error:
-        raise Damage(f"it is no CSV: {error}") from error
-    for number, row in enumerate(rows, start=1):
-        where = f"row {number}"
-        if len(row) != 6:
-            raise Damage(f"{where} must have the columns {HEADER}; it has {len(row)}")
-        files, times, numbers, values = (_json(row[column], where) for column in (1, 3, 4, 5))
-        listed = [typed(file, str, where) for file in typed(files, list, where)]
-        found = _shapes(
-            typed(times, list, where), typed(numbers, list, where), typed(values, dict, where), attributes, skipped,
-            where, listed,
-        )  # fmt: skip
-        if listed:
-            shapes.setdefault(listed[0], []).extend(found)
-    return [Annotated(path, name, tuple(own)) for name, own in shapes.items()]
+    for number, line in enumerate(read_lines(path), start=1):
+        where = f"line {number}"
+        if line.startswith("#"):
+            name, _, value = line[1:].partition("=")
+            if name.strip() in ("ATTRIBUTE", "ATTRIBUTES"):
+                attributes = typed(_json(value, where), dict, where)
+        elif line:
+            row = parse_row(line, where)
+            if len(row) != 6:
+                raise Damage(f"{where} must have the columns {HEADER}; it has {len(row)}")
+            files, times, numbers = (typed(_json(row[column], where), list, where) for column in (1, 3, 4))
+            values = typed(_json(row[5], where), dict, where)
+            whole = len(files) == 1 and not times
+            found = _shapes(whole, times, numbers, values, attributes, skipped, where)
+            if whole:
+                shapes.setdefault(typed(files[0], str, where), []).extend(found)
+    return [Annotated(path, _of_address(name), tuple(own)) for name, own in shapes.items()]
 
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.JSONDecoder(parse_constant=refuse).raw_decode(text.strip())[0]  # spreadsheets add commas
     except (ValueError, RecursionError) as error:
         raise Damage(f"{where} must hold JSON: {error}") from error
 
 
+def _of_view(view: Any, where: str, files: dict[str, Any]) -> list[str]:
+    """Keys of the files that a view shows."""
+    keys = [str(key) for key in field(view, "fid_list", list, where)]
+    if not all(key in files for key in keys):
+        raise Damage(f"{where} must be of files of the project; received {', '.join(keys)[:60]}")
+    return keys
+
+
+def _name(file: dict[str, Any], where: str) -> str:
+    """What a picture is called: its own name, or its address."""
+    if file.get("loc") in BY_ADDRESS and file.get("src"):
+        return _of_address(field(file, "src", str, where))
+    return field(file, "fname", str, where)
+
+
+def _of_address(name: str) -> str:
+    try:
+        return unquote(urlsplit(name).path) if "://" in name else name
+    except ValueError as error:
+        raise Damage(f"a picture must have a name or an address; received {name[:60]!r}: {error}") from error
+
+
 def _shapes(
+    whole: bool,
     times: list[Any],
     numbers: list[Any],
     values: dict[str, Any],
     attributes: dict[str, Any],
     skipped: Skipped,
     where: str,
-    files: list[str],
 ) -> list[Shape]:
-    """The areas of one entry: none of what is said of a whole picture."""
+    """The areas of one entry, if it is of a whole picture: none of what is said without a region."""
     if not numbers:
         return []
-    if times or len(files) != 1:
-        skipped["regions of videos, or of several pictures at once"] += 1
+    if times or not whole:
+        skipped["regions of videos, or of several pictures at once, which lack them now"] += 1
         return []
-    kind, *rest = (typed(number, float, where) for number in numbers)
-    needed = {RECTANGLE: 4, CIRCLE: 3, ELLIPSE: 4}.get(kind)
+    kind, *rest = (typed(number, float, f"a number of {where}") for number in numbers)
     if kind == POLYGON:
         if len(rest) % 2:
             raise Damage(f"{where}: a polygon must have as many x as y; received {len(rest)} numbers")
         ring = points([*zip(rest[::2], rest[1::2], strict=True)], where)
-    elif needed is None:
-        skipped[f"{NOT_READ.get(kind, f'regions of shape {kind:g}')}, which are no areas or not read"] += 1
+    elif kind not in NUMBERS:
+        skipped[f"{NOT_READ.get(int(kind), f'regions of shape {kind:g}')}, which are no areas or not read"] += 1
         return []
-    elif len(rest) != needed:
-        raise Damage(f"{where}: shape {kind:g} must have {needed} numbers; received {len(rest)}")
+    elif len(rest) != NUMBERS[int(kind)]:
+        raise Damage(f"{where}: shape {kind:g} must have {NUMBERS[int(kind)]} numbers; received {len(rest)}")
     elif kind == RECTANGLE:
         left, top, width, height = rest
         ring = rectangle(left, top, left + width, top + height)
     else:
         ring = ellipse(rest[0], rest[1], rest[2], rest[-1])
-    return region(class_of(_named(values, attributes)), [ring], skipped)
+    return region(class_of(_named(values, attributes, where)), [ring], skipped)
 
 
-def _named(values: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+def _named(values: dict[str, Any], attributes: dict[str, Any], where: str) -> dict[str, Any]:
     """Name -> text of the attributes of a region; those of check boxes by option, as `class_of` takes them."""
     named: dict[str, Any] = {}
     for key, value in values.items():
-        about = typed(attributes.get(key, {}), dict, f"attribute {key}")
-        options = typed(about.get("options", {}), dict, f"options of attribute {key}")
-        name, text = str(about.get("aname", key)), str(value)
-        if about.get("type") == CHECKBOX:
-            named[name] = {str(options.get(one, one)): True for one in text.split(",") if one} or ""
-        else:
-            named[name] = str(options.get(text, text))
+        text = "" if value is None else str(value) if type(value) is int else typed(value, str, f"a value of {where}")
+        if not text:
+            continue
+        about = attributes.get(key)
+        if not isinstance(about, dict):
+            raise Damage(
+                f"attribute {key[:30]!r} of {where} must be described with its options, as a project (JSON) has them; "
+                f"received {str(about)[:60]}"
+            )
+        name, kind = str(about.get("aname", key)), about.get("type", TEXT)
+        chosen: Any = text
+        if kind in (CHECKBOX, SELECT, RADIO):
+            options = field(about, "options", dict, f"attribute {key}")
+            ids = [one for one in text.split(",") if one] if kind == CHECKBOX else [text]
+            if not all(one in options for one in ids):
+                raise Damage(
+                    f"{where} must choose of the options {', '.join(options)[:60]} of {name}; received {text[:30]}"
+                )
+            chosen = [str(options[one]) for one in ids]
+            chosen = dict.fromkeys(chosen, True) if kind == CHECKBOX else chosen[0]
+        if named.setdefault(name, chosen) != chosen:
+            raise Damage(f"{where} has two values of {name}")
     return named

@@ -41,7 +41,7 @@ JSON: dict[str, JsonReader] = {
 MARKS = {
     "labelme": "labelme JSON (shapes, imagePath)",
     "coco": "COCO JSON (images, annotations, categories)",
-    "via": "VIA (JSON with filename and regions, CSV with region_shape_attributes, or those of version 3)",
+    "via": "VIA (JSON with filename and regions, CSV with region_shape_attributes; or file, view, metadata)",
     "cvat": 'XML of "CVAT for images" (<annotations> with <image>)',
     "label-studio": "Label Studio JSON (a list of tasks with data and annotations)",
     "qupath": "GeoJSON of QuPath (features)",

@@ -28,6 +28,7 @@ from unet_tf.model.calibration import (
     COOLEST,
     HALF,
     HOTTEST,
+    MOST_SHIFT,
     TINY,
     Calibration,
     energy,
@@ -50,8 +51,7 @@ large ones. So it takes seconds whatever the data."""
 MOST_VALUES = 1 << 21
 """Logarithms that are kept of these, 8 MB: of two classes a million pixels."""
 LEAST_SHIFT = 1e-3
-"""A smaller one is what a fit leaves to the next; and soft Dice draws no rim too narrow: a net that does has hardly
-learnt, and more objects everywhere would be no remedy."""
+"""A smaller one is what a fit leaves to the next."""
 ROLES = {"val": "validation", "train": "training"}
 
 
@@ -71,11 +71,12 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
 
     Args:
         run: the run, whose `best.keras` is there.
-        splits: its files. Without "val" there is no temperature, and that is said; rims are fitted on "train" then.
+        splits: its files. Without "val" there is no temperature, and that is said; rims are fitted on "train" where
+            "val" shows none.
 
     Raises:
         InputError: a file cannot be used, the net gives what is not finite, or the folder cannot be written.
-        Stopped: a signal came; what was there stays.
+        Stopped: a signal came; `calibration.json` stays as it was.
     """
     if run.masks.border and run.plan.loss == "crossentropy_dice":
         _fit_rims(run, splits)
@@ -129,21 +130,29 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
 
 def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
     """Add to the background's logit of `best.keras` what it lacks at rims; nothing where it lacks nothing."""
-    role = "val" if "val" in splits else "train"
     predictor = Predictor(run)
     predictor.network.temperature = 1.0
-    seen = observe(predictor, splits[role], run.masks, outline)
-    shift = fit_shift(seen.logits, seen.labels)
-    if shift < LEAST_SHIFT or BORDER not in seen.labels or not (seen.labels == 0).any():
+    for role in ROLES:  # validation files may have no object
+        if role in splits:
+            seen = observe(predictor, splits[role], run.masks, outline)
+            if BORDER in seen.labels and (seen.labels == 0).any():
+                break
+    else:
+        log.info("rims: as the net draws them, as no mask that was looked at has an outline")
         return
-    model = run.model
-    bias = model.get_layer("logits").bias
-    bias.assign(bias + np.eye(len(run.classes), dtype=np.float32)[0] * shift)
-    replace_net(run.path / Run.BEST, model)
-    log.info(
-        f"rims: soft Dice draws them too wide; {shift:+.3g} on the logit of {run.classes[0]} makes them as wide as in "
-        f"the masks of {many(seen.files, f'{ROLES[role]} file')}"
-    )
+    shift = fit_shift(seen.logits, seen.labels)
+    if shift > MOST_SHIFT - 1:
+        log.warning("rims: the net draws objects wherever it looks, and no number mends that. Train longer.")
+    elif shift <= 0:  # not what soft Dice does; and more objects everywhere are no remedy for a net that hardly learnt
+        log.info("rims: not too wide, and left as the net draws them")
+    elif shift > LEAST_SHIFT:
+        bias = run.model.get_layer("logits").bias
+        bias.assign(bias + np.eye(len(run.classes), dtype=np.float32)[0] * shift)
+        replace_net(run.path / Run.BEST, run.model)
+        log.info(
+            f"rims: soft Dice draws them too wide; {shift:+.3g} on the logit of {run.classes[0]} gives the background "
+            f"its share beside them, by {many(seen.files, f'{ROLES[role]} file')}"
+        )
 
 
 def outline(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -189,10 +198,10 @@ def observe(
             decoded.image[rows, columns], name=str(files.pairs[number].image), nodata=decoded.nodata
         )
         label = decoded.label[rows, columns]
-        known = np.flatnonzero(counted(label))
+        taken = np.flatnonzero(counted(label))
         if share < 1:
-            known = np.random.default_rng(number).choice(known, int(share * len(known)), replace=False)
-        own = found.reshape(-1, found.shape[-1])[known]
+            taken = np.random.default_rng(number).choice(taken, int(share * len(taken)), replace=False)
+        own = found.reshape(-1, found.shape[-1])[taken]
         logits.append(np.log(np.maximum(own, TINY)))
-        labels.append(label.reshape(-1)[known])
+        labels.append(label.reshape(-1)[taken])
     return Seen(np.concatenate(logits), np.concatenate(labels), len(numbers))

@@ -53,13 +53,27 @@ def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
 
 
 def replace_net(path: Path, model: keras.Model) -> None:
-    """Put a changed net in the place of the one in a file of a run, whole or not at all; its state stays."""
-    with zipfile.ZipFile(path) as archive:
-        state = archive.read(Run.STATE)
+    """Put a changed net, without its optimizer, in the place of that in `best.keras`, whole or not at all.
+
+    Raises:
+        InputError: the file is damaged, or of no training.
+    """
+    state = kept_state(path)
+    if state is None:
+        raise InputError(f"{path} is damaged, or not the net of this run. Train anew.", path)
     with replacing(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(Run.STATE, state)
+            archive.writestr(Run.STATE, json.dumps(asdict(state)))
+
+
+def kept_state(path: Path) -> State | None:
+    """What a file of a run knows besides its net; None where there is none that does."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _state(json.loads(archive.read(Run.STATE)))
+    except (OSError, zipfile.BadZipFile, LookupError, ValueError, TypeError):
+        return None
 
 
 def restore_checkpoint(model: keras.Model, path: Path) -> State:

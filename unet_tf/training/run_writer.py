@@ -30,7 +30,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning.ancestors import Ancestors, StoredAncestors
 from unet_tf.planning.prepare import Prepared
 from unet_tf.run import Run
-from unet_tf.training.checkpoint import State, restore_checkpoint, save_checkpoint
+from unet_tf.training.checkpoint import State, kept_state, restore_checkpoint, save_checkpoint
 from unet_tf.utils.files import replacing
 from unet_tf.version import __version__
 
@@ -228,8 +228,12 @@ class RunWriter:
         self.save_derived(state)
 
     def save_derived(self, state: State) -> None:
-        """Write `best.keras` where the last epoch of `last.keras` is the best one, and `history.csv`."""
-        if state.best == state.history[-1]["epoch"]:
+        """Write `history.csv`, and `best.keras` where the last epoch of `last.keras` is the best one.
+
+        The net of that epoch stays where it lies there already: the width of its rims may have been mended since.
+        """
+        kept = kept_state(self.path / Run.BEST)
+        if state.best == state.history[-1]["epoch"] and (kept is None or kept.history != state.history):
             with replacing(self.path / Run.BEST) as temporary:
                 shutil.copyfile(self.path / Run.LAST, temporary)
         with replacing(self.path / Run.HISTORY) as temporary, temporary.open("w", newline="") as file:
