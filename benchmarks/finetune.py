@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from objects import SIZES, judge, split, trained
+from objects import SIZES, judge, necks, split, trained
 
 import unet_tf
 from unet_tf.data.pictures import write_picture
@@ -53,8 +53,8 @@ def main() -> None:
             for name, start in (("anew", None), ("from cells", str(first.path))):
                 folder = given.out / f"{steps}-{seed}" / name
                 run = trained(folder, learnt, steps_per_epoch=steps, seed=seed, start_from=start)
-                found, pixels = judge(run, plan_objects(learnt, run.masks), judged)
-                mean = np.nanmean([one.average_precision for one in found["parted at necks"]], axis=0)
+                found, pixels = judge(run, plan_objects(learnt, run.masks), judged, {"necks": necks})
+                mean = np.nanmean([one.average_precision for one in found["necks"]], axis=0)
                 numbers = [scores(np.sum(pixels, axis=0))["mean_iou"], *mean[[0, 2, 4]]]
                 print(
                     f"| {steps} | {seed} | {name} |", " | ".join(f"{number:.3f}" for number in numbers), "|", flush=True

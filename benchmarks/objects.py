@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,15 +103,15 @@ def trained(run: Path, pairs: Sequence[Pair], **settings: Any) -> unet_tf.Run:
 
 
 def judge(
-    run: unet_tf.Run, masks: MaskFormat, pairs: Sequence[Pair]
+    run: unet_tf.Run, masks: MaskFormat, pairs: Sequence[Pair], cuts: Mapping[str, Cut] = CUTS
 ) -> tuple[dict[str, list[ObjectScores]], list[NDArray]]:
     """The scores of each file, by the way of cutting; and how many pixels of object and background are which."""
-    predictor, found = unet_tf.Predictor(run), {name: list[ObjectScores]() for name in CUTS}
+    predictor, found = unet_tf.Predictor(run), {name: list[ObjectScores]() for name in cuts}
     pixels = []
     for pair in pairs:
         probabilities, true = predictor.probabilities(read_image(pair.image)), read_mask(pair.mask, ids=True)
         pixels.append(confusion_matrix((true > 0).astype(np.uint8), (probabilities.argmax(-1) > 0).astype(np.uint8), 2))
-        for name, cut in CUTS.items():
+        for name, cut in cuts.items():
             found[name].append(score_objects(true, cut(probabilities, masks), SHOWN))
     return found, pixels
 

@@ -206,6 +206,12 @@ def test_pages_are_called_by_their_titles(site):
         assert re.findall(r"(?<![\w/])docs/[a-z_]+\.md|>[a-z_]+\.md</a>", words) == [], page
 
 
+def test_a_number_of_an_issue_begins_no_line_as_it_would_be_a_heading():
+    for name, path in PAGES.items():
+        begun = [line for line in path.read_text().splitlines() if re.match(r" *#+[^#\s!]", line)]
+        assert begun == [], name
+
+
 def test_formulas_are_drawn_and_dollars_of_shells_are_not():
     import formulas
 
