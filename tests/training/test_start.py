@@ -14,7 +14,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.verdict import verdict
 from unet_tf.planning.ancestors import ancestors
 from unet_tf.training.compile import compiled
-from unet_tf.training.start import read_start, renaming, said_of
+from unet_tf.training.start import Start, read_start, renaming, said_of
 
 FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1, "epochs": 1}
 
@@ -31,24 +31,36 @@ def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run,
 
 
 def test_layers_that_fit_are_taken_and_the_others_named(run, tmp_path):
-    wide = unet((None, None, 3), 3, base_filters=run.plan.base_filters, depth=run.plan.depth, batch_norm=True)
+    wide = unet((None, None, 4), 3, base_filters=run.plan.base_filters, depth=run.plan.depth, batch_norm=True)
     wide.save(tmp_path / "wide.keras")
-    net = compiled(run.plan, 1, [0.5, 0.5])
+    net = compiled(run.plan, 3, [0.5, 0.5])
     logits = net.get_layer("logits").get_weights()
     start = read_start(tmp_path / "wide.keras")
     left = start.give(net, ("a", "b"))
     width = run.plan.base_filters
     assert left == [
-        f"down0_conv1 ((3, 3, 3, {width}) there, (3, 3, 1, {width}) here)",
+        f"down0_conv1 ((3, 3, 4, {width}) there, (3, 3, 3, {width}) here)",
         f"logits ((1, 1, {width}, 3) there, (1, 1, {width}, 2) here)",
     ]
     np.testing.assert_array_equal(
         net.get_layer("up0_conv2").get_weights()[0], wide.get_layer("up0_conv2").get_weights()[0]
     )
     np.testing.assert_array_equal(net.get_layer("logits").get_weights()[0], logits[0])
-    assert said_of(left, start) == (
+    assert said_of(left, start, net) == (
         f"the net starts from the weights of {tmp_path / 'wide.keras'}, but for {left[0]}, {left[1]}, which start anew"
     )
+
+
+@pytest.mark.parametrize(("there", "here"), [(1, 3), (3, 1), (1, 5)])
+def test_a_grey_picture_gives_what_it_gave_whatever_the_channels(run, there, here):
+    sizes = {"base_filters": run.plan.base_filters, "depth": run.plan.depth, "batch_norm": True}
+    old, new = (unet((None, None, channels), 2, **sizes) for channels in (there, here))
+    start = Start(run.path, old, run.classes)
+    assert start.give(new, run.classes) == []
+    assert said_of([], start, new).endswith(f"; {there} channel{'s' * (there > 1)} there, {here} here")
+    image = np.random.default_rng(0).normal(size=(1, 100, 100, 1)).astype(np.float32)
+    before, after = (net(np.repeat(image, net.input_shape[-1], -1)) for net in (old, new))
+    np.testing.assert_allclose(after, before, atol=1e-4)
 
 
 def test_logits_of_other_classes_start_anew(run):

@@ -75,7 +75,7 @@ def fit(
             state = writer.restore(model)
             if plan.start_from and not state.history:
                 start_from = read_start(plan.start_from)
-                log.info(said_of(start_from.give(model, plan.classes), start_from))
+                log.info(said_of(start_from.give(model, plan.classes), start_from, model))
                 if words := renaming(start_from, plan.classes):
                     log.warning(words)
         done = len(state.history)

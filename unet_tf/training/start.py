@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig
 from unet_tf.data.folder import some
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.model.unet import geometry_of
+from unet_tf.pages.words import many
 from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.run import Run
+
+FIRST = "down0_conv1"
+"""The layer that sees the channels of a picture."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Start:
         """A configuration whose net is like this one, where it leaves that open."""
         geometry = geometry_of(self.model)
         own = {
-            "base_filters": self.model.get_layer("down0_conv1").filters,
+            "base_filters": self.model.get_layer(FIRST).filters,
             "depth": geometry.depth,
             "padding": geometry.padding,
             "border_class": 0 if self.model.output_shape[-1] == 2 else None,
@@ -51,7 +57,8 @@ class Start:
         """Put the weights into a new net, layer by layer.
 
         The logits of a class are those of the class of its name, where each has one, whatever their order; where names
-        are not known, they are taken as they are.
+        are not known, they are taken as they are. Kernels of one channel are spread over several, and those of several
+        added up for one, so that a grey picture gives what it gave.
 
         Args:
             model: the new net; changed.
@@ -70,6 +77,8 @@ class Start:
             if layer.name == "logits" and self.classes is not None and self.knows(classes):
                 order = [self.classes.index(name) for name in classes]
                 found = [weights[..., order] for weights in found]  # (1, 1, filters, classes), (classes,)
+            if layer.name == FIRST and found:
+                found = [_for_channels(found[0], wanted[0].shape[2]), *found[1:]]
             shapes, own = ([one.shape for one in weights] for weights in (found, wanted))
             if layer.name == "logits" and self.classes is not None and not self.knows(classes):
                 left.append(f"logits (classes {', '.join(self.classes)} there, {', '.join(classes)} here)")
@@ -78,6 +87,13 @@ class Start:
             else:
                 layer.set_weights(found)
         return left
+
+
+def _for_channels(kernel: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """A first kernel (3, 3, C, F) for another number of channels, where it or that is 1; else as it is."""
+    if kernel.shape[2] == 1:
+        return np.repeat(kernel / channels, channels, axis=2)
+    return kernel.sum(2, keepdims=True) if channels == 1 else kernel
 
 
 def renaming(start: Start, classes: Sequence[str]) -> str:
@@ -109,8 +125,10 @@ def read_start(path: str | Path) -> Start:
     return start
 
 
-def said_of(left: Sequence[str], start: Start) -> str:
+def said_of(left: Sequence[str], start: Start, model: keras.Model) -> str:
     """In words what a net takes over, and what not."""
-    if not left:
-        return f"the net starts from all weights of {start.path}"
-    return f"the net starts from the weights of {start.path}, but for {some(left, 5)}, which start anew"
+    words = f"the net starts from all weights of {start.path}"
+    if left:
+        words = f"the net starts from the weights of {start.path}, but for {some(left, 5)}, which start anew"
+    there, here = (net.input_shape[-1] for net in (start.model, model))
+    return words if there == here or min(there, here) > 1 else f"{words}; {many(there, 'channel')} there, {here} here"
