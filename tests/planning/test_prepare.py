@@ -86,7 +86,7 @@ def test_what_is_left_open_is_chosen_and_what_is_said_is_kept(nuclei, caplog):
     caplog.set_level("INFO", "unet_tf")
     prepared = prepare(nuclei, INSTANCES)
     assert (prepared.classes, prepared.border_weight.value) == (("background", "cell", "border"), 0.0)
-    assert (prepared.border_class.value, prepared.loss.value) == (1, "crossentropy")
+    assert (prepared.border_class.value, prepared.loss.value) == (1, "crossentropy_dice")
     assert (prepared.masks.kind, prepared.sizes.tile.value) == ("instance", 112)
     assert {name: len(samples) for name, samples in prepared.splits.items()} == {"train": 3, "val": 1}
     assert "masks: instance, 3 classes (background, cell, border); as said" in caplog.text
