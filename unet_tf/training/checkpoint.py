@@ -46,10 +46,7 @@ def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
         InputError: the system refuses to write; what was there stays.
     """
     state.generators = [generator.numpy().tolist() for generator in _generators(model)]
-    with replacing(path) as temporary:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(Run.STATE, json.dumps(asdict(state)))
+    _write(model, path, state)
 
 
 def replace_net(path: Path, model: keras.Model) -> None:
@@ -61,17 +58,13 @@ def replace_net(path: Path, model: keras.Model) -> None:
     state = kept_state(path)
     if state is None:
         raise InputError(f"{path} is damaged, or not the net of this run. Train anew.", path)
-    with replacing(path) as temporary:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(Run.STATE, json.dumps(asdict(state)))
+    _write(model, path, state)
 
 
 def kept_state(path: Path) -> State | None:
     """What a file of a run knows besides its net; None where there is none that does."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _state(json.loads(archive.read(Run.STATE)))
+        return _read(path)
     except (OSError, zipfile.BadZipFile, LookupError, ValueError, TypeError):
         return None
 
@@ -83,8 +76,7 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
         InputError: the file is damaged, or not of this net.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            state = _state(json.loads(archive.read(Run.STATE)))
+        state = _read(path)
         model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
         for generator, value in zip(_generators(model), state.generators, strict=True):
@@ -92,6 +84,18 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     except Exception as error:  # Keras and h5py raise whatever they meet in a file that is none
         raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.", path) from error
     return state
+
+
+def _write(model: keras.Model, path: Path, state: State) -> None:
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(Run.STATE, json.dumps(asdict(state)))
+
+
+def _read(path: Path) -> State:
+    with zipfile.ZipFile(path) as archive:
+        return _state(json.loads(archive.read(Run.STATE)))
 
 
 def _state(stored: dict[str, Any]) -> State:

@@ -232,14 +232,18 @@ class RunWriter:
 
         The net of that epoch stays where it lies there already: the width of its rims may have been mended since.
         """
-        kept = kept_state(self.path / Run.BEST)
-        if state.best == state.history[-1]["epoch"] and (kept is None or kept.history != state.history):
+        if state.best == state.history[-1]["epoch"] and not self._kept(state):
             with replacing(self.path / Run.BEST) as temporary:
                 shutil.copyfile(self.path / Run.LAST, temporary)
         with replacing(self.path / Run.HISTORY) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, dict.fromkeys(name for row in state.history for name in row))
             writer.writeheader()
             writer.writerows(state.history)
+
+    def _kept(self, state: State) -> bool:
+        """Whether `best.keras` is of the last epoch already."""
+        kept = kept_state(self.path / Run.BEST)
+        return kept is not None and kept.history == state.history
 
     def panel(self, epoch: int) -> Path:
         """Where the sample prediction after so many epochs is drawn."""
