@@ -1,6 +1,7 @@
 """Objects of dsb2018: pieces beside the cut by necks, border weights beside a border class; AP at IoU thresholds.
 
 Usage: python benchmarks/objects.py [NAME ...] [--steps 300] [--test] [--all] [--fold 0] --out FOLDER
+       python benchmarks/objects.py --maps FOLDER ...
 Names: weights, no-weights, border-1 (what `unet-tf train` does where nothing is said), border-1-energy,
 border-1-weights, border-2. The set is that of the folder that UNET_TF_DATA names.
 
@@ -8,6 +9,9 @@ Of the 224 files in the order of their names every fifth is for testing; of the 
 rest, 134 files, trains all nets in equal steps of four tiles of 256 px, base 16. What is chosen is chosen on the files
 that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. --fold 1
 to 4 takes another fifth for testing. A net that lies in FOLDER is not trained again.
+
+--maps judges label maps (NAME.npy) of the files for testing, as `benchmarks/accuracy.py dsb2018` leaves them in a
+folder for each net; objects are their pieces.
 """
 
 import argparse
@@ -116,6 +120,16 @@ def judge(
     return found, pixels
 
 
+def judge_maps(folder: Path, pairs: Sequence[Pair]) -> tuple[dict[str, list[ObjectScores]], list[NDArray]]:
+    """The same of label maps."""
+    scored, pixels = [], []
+    for pair in pairs:
+        label, true = np.load(folder / f"{pair.name}.npy").astype(np.uint8), read_mask(pair.mask, ids=True)
+        pixels.append(confusion_matrix((true > 0).astype(np.uint8), (label > 0).astype(np.uint8), 2))
+        scored.append(score_objects(true, MaskFormat("instance").objects(label), SHOWN))
+    return {"pieces": scored}, pixels
+
+
 def row(name: str, cut: str, scored: Sequence[ObjectScores]) -> str:
     """A line of the table: mean over the files, and over all objects."""
     total = sum(scored[1:], scored[0])
@@ -132,21 +146,20 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="judge on the files for testing, once all is chosen")
     parser.add_argument("--all", action="store_true", help="learn from the files that are held out too")
     parser.add_argument("--fold", type=int, choices=range(5), default=0, help="which fifth is for testing")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--out", type=Path, help="folder of the runs")
+    parser.add_argument("--maps", type=Path, nargs="+", help="folders of label maps to judge; nothing is trained")
     given = parser.parse_args()
+    if not (given.out or given.maps):
+        parser.error("--out names the folder of the runs: give one, or --maps")
     source = Path(os.environ["UNET_TF_DATA"]) / "dsb2018"
     files = split(source, given.fold)
     learnt = files["train"] + (files["held"] if given.all else [])
     grey = {Path(one["file"]).stem for one in json.loads((source / "index.json").read_text()) if one["type"] != "color"}
-    judged = files["test" if given.test else "held"]
+    judged = files["test" if given.test or given.maps else "held"]
     names = {pair.name for pair in judged}
     shown = ", ".join(map(str, SHOWN))
-    print(f"| net | cut | AP at {shown}: mean of files | of all objects | predicted | merges | splits |")
-    print("| --- | --- | --- | --- | ---: | ---: | ---: |")
-    for name in given.names or NETS:
-        run = trained(given.out / name, learnt, steps_per_epoch=given.steps, **NETS[name])
-        masks = plan_objects(learnt, run.masks)
-        found, pixels = judge(run, masks, judged)
+
+    def show(name: str, found: Mapping[str, Sequence[ObjectScores]], pixels: Sequence[NDArray]) -> None:
         for cut, scored in found.items():
             print(row(name, cut, scored), flush=True)
             bright = [one for pair, one in zip(judged, scored, strict=True) if pair.name in grey]
@@ -155,6 +168,14 @@ def main() -> None:
             some = [one for pair, one in zip(judged, pixels, strict=True) if pair.name in chosen]
             iou = scores(np.sum(some, axis=0))["mean_iou"]
             print(f"{name}: mean IoU of object and background, {kind}: {iou:.3f}", flush=True)
+
+    print(f"| net | cut | AP at {shown}: mean of files | of all objects | predicted | merges | splits |")
+    print("| --- | --- | --- | --- | ---: | ---: | ---: |")
+    for net in [] if given.maps else given.names or NETS:
+        run = trained(given.out / net, learnt, steps_per_epoch=given.steps, **NETS[net])
+        show(net, *judge(run, plan_objects(learnt, run.masks), judged))
+    for folder in given.maps or []:
+        show(folder.name, *judge_maps(folder, judged))
 
 
 if __name__ == "__main__":
