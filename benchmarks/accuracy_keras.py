@@ -1,10 +1,11 @@
 """One contender of accuracy.py: a U-Net of another Keras package.
 
-keras-unet 0.1.2: `custom_unet` of 32 filters with batch norm and dropout 0.3, SGD 0.01 with momentum 0.99; its
-`jaccard_distance` of one sigmoid where there are two classes, else categorical cross-entropy. keras-unet-collection
-0.1.13: `unet_2d` of 64 to 1024 filters with GELU, batch norm, max-pooling and nearest up-sampling, categorical
-cross-entropy, Adam 1e-4. No figure of these is published yet: hold the settings against the examples of both packages
-first. Crops and scaling are those of `accuracy_torch.py`; void counts nothing.
+keras-unet 0.1.2: `custom_unet` of 32 filters with batch norm and dropout 0.3, SGD 0.01 with momentum 0.99, and its
+`jaccard_distance` of one sigmoid, as its examples train it; categorical cross-entropy where there are more classes.
+keras-unet-collection 0.1.13: `unet_2d` of 64 to 1024 filters with GELU, batch norm, max-pooling and nearest
+up-sampling, which is example 1 of its guide to models; categorical cross-entropy, and Adam 1e-4, with which its other
+examples train.
+Crops and scaling are those of `accuracy_torch.py`; void counts nothing.
 
 Usage: python accuracy_keras.py custom|collection FOLDER OUT MINUTES SEED CLASSES, with TensorFlow 2.15
 """

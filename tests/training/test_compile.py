@@ -13,7 +13,7 @@ import tensorflow as tf
 from unet_tf import TrainConfig
 from unet_tf.model.unet import start_at_edges
 from unet_tf.plan import Plan
-from unet_tf.training.compile import compiled, start_again, step_seconds
+from unet_tf.training.compile import compiled, step_seconds
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.signals import Stopped, stoppable
 
@@ -48,13 +48,12 @@ def test_the_net_of_the_paper_starts_as_the_paper_says():
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_net_whose_steps_were_timed_starts_again_to_the_bit_and_is_not_traced_anew(monkeypatch):
+def test_a_net_whose_steps_were_timed_starts_as_a_new_one_to_the_bit_and_is_not_traced_anew(monkeypatch):
     rng, loss, traced = np.random.default_rng(0), type(compiled(PLAN, 1).loss), []
     image, label = rng.normal(size=(4, 1, 16, 16, 1)).astype(np.float32), rng.integers(0, 2, (4, 1, 16, 16), np.uint8)
     tiles = tf.data.Dataset.from_tensor_slices((image, label, np.ones_like(image[..., 0])))
-    timed, new = compiled(PLAN, 1, [0.5, 0.5]), compiled(PLAN, 1, [0.9, 0.1])
-    step_seconds(PLAN, 1, timed)
-    start_again(timed, PLAN, 1, [0.9, 0.1])
+    timed, new = compiled(PLAN, 1, [0.9, 0.1]), compiled(PLAN, 1, [0.9, 0.1])
+    step_seconds(timed, PLAN, 1)
     of_loss = loss.__call__
     monkeypatch.setattr(loss, "__call__", lambda *arguments: traced.append(1) or of_loss(*arguments))
     timed.fit(tiles, epochs=2, verbose=0, shuffle=False)
@@ -71,5 +70,5 @@ def test_a_step_that_is_timed_may_be_stopped():
     with stoppable():
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped):
-            step_seconds(PLAN, 1)
-    assert step_seconds(PLAN, 1) > 0
+            step_seconds(compiled(PLAN, 1), PLAN, 1)
+    assert step_seconds(compiled(PLAN, 1), PLAN, 1) > 0

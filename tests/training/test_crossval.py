@@ -137,7 +137,7 @@ class Clock:
     def __init__(self):
         self.asked = []
 
-    def __call__(self, plan, channels, model):
+    def __call__(self, model, plan, channels):
         self.asked.append(plan.base_filters)
         return 1e-4 * 10 ** len(self.asked)
 

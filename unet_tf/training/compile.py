@@ -66,37 +66,21 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
     return model
 
 
-def start_again(model: keras.Model, plan: Plan, channels: int, class_shares: ArrayLike) -> None:
-    """Bring a net of the same plan that made a few steps to where `compiled` starts; what it has traced stays.
-
-    Args:
-        model: of `compiled`, on one device and not in float16; changed.
-        plan: of the run.
-        channels: of the images.
-        class_shares: as of `compiled`.
-    """
-    fresh = compiled(plan, channels, class_shares)
-    for variable, start in zip(model.variables, fresh.variables, strict=True):  # generators of dropout too
-        variable.assign(start)
-    for variable, start in zip(model.optimizer.variables, fresh.optimizer.variables, strict=True):
-        variable.assign(start)
-    model.reset_metrics()
-
-
-def step_seconds(plan: Plan, channels: int, model: keras.Model | None = None) -> float:
+def step_seconds(model: keras.Model, plan: Plan, channels: int) -> float:
     """Median time of an optimizer step on tiles of noise, after the first, which is compiled.
 
     Args:
+        model: of `compiled`, on one device. It is as before afterwards, to the bit, but for what it has traced.
         plan: of the run.
         channels: of the images.
-        model: the net that makes the steps, as `compiled` made it; None for one of its own.
 
     Raises:
         InputError: the memory does not hold it.
         Stopped: a signal has told to stop.
     """
+    variables = [*model.variables, *model.optimizer.variables]  # generators of dropout too
+    before = [variable.numpy() for variable in variables]
     with memory_in_words(plan):
-        model = model or compiled(plan, channels)
         batch, tile, output = plan.batch_size, plan.tile, plan.geometry.output_size(plan.tile)
         # stateless: the generator of TensorFlow belongs to the caller
         labels = tf.random.stateless_uniform((batch, output, output), SEED, 0, plan.num_classes, tf.int32)
@@ -116,6 +100,9 @@ def step_seconds(plan: Plan, channels: int, model: keras.Model | None = None) ->
             float(model.train_function(steps)["loss"])
             seconds.append(time.perf_counter() - start)
             look()
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
+    model.reset_metrics()
     return statistics.median(seconds[2:])
 
 

@@ -18,7 +18,7 @@ from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
 from unet_tf.training.callbacks import Guard, Looking, RunClock, RunFiles, SamplePredictions
 from unet_tf.training.checkpoint import State
-from unet_tf.training.compile import compiled, memory_in_words, start_again
+from unet_tf.training.compile import compiled, memory_in_words
 from unet_tf.training.distributed import fit_workers
 from unet_tf.training.run_writer import RunWriter
 from unet_tf.training.start import read_start, renaming, said_of
@@ -60,7 +60,8 @@ def fit(
         strategy: of `choose_strategy`.
         start: `time.monotonic()` when this process began with the run.
         watchers: of the run.
-        timed: the net whose steps were timed for the plan; it is taken, where there is one, for what it has traced.
+        timed: the net whose steps were timed for the plan, at its start; it is taken, where there is one, for what it
+            has traced.
 
     Raises:
         InputError: the memory does not hold a step, a file was changed or has gone, or the loss is not finite.
@@ -70,8 +71,6 @@ def fit(
     with memory_in_words(plan), _data_in_words(prepared):
         with strategy.scope():
             model = timed or compiled(plan, prepared.normalisation.channels, prepared.class_shares)
-            if timed is not None:
-                start_again(timed, plan, prepared.normalisation.channels, prepared.class_shares)
             state = writer.restore(model)
             if plan.start_from and not state.history:
                 start_from = read_start(plan.start_from)

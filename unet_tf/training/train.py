@@ -230,7 +230,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     """Choose what is open after the data was read: time, precision, width, steps of an epoch; check the memory.
 
     Returns:
-        The plan, and the net of it whose steps were timed, where one was that can be trained.
+        The plan, and the net of it whose steps were timed, where one was, on one device.
     """
     config, choices = prepared.config, prepared.choices
     batch, replicas = prepared.sizes.batch_size, strategy.num_replicas_in_sync
@@ -263,8 +263,8 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
         )
         if on_cpu:
             check_memory(tried, channels, free_memory())
-        nets[width] = compiled(tried, channels)
-        return step_seconds(tried, channels, nets[width])
+        nets[width] = compiled(tried, channels, prepared.class_shares)
+        return step_seconds(nets[width], tried, channels)
 
     course = plan_course(config, prepared.work(batch.value), seconds_left, seconds)
     plan = make_plan(config, choices | course._asdict())
@@ -273,8 +273,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
         log.info(f"{name} = {f'{value:.4g}' if isinstance(value, float) else value}: {reason}")
     if on_cpu:
         log.info(f"memory: {check_memory(plan, channels, free_memory())}")
-    one_device = replicas == 1 and plan.precision != "float16"  # whose optimizer has a scale that moves
-    return plan, nets.get(plan.base_filters) if one_device else None
+    return plan, nets.get(plan.base_filters) if replicas == 1 else None
 
 
 def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress) -> Evaluation:
