@@ -10,9 +10,7 @@ from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[NaN]", "[Infinity]", "[-Infinity]", "[" * 100_000, "\0", '{"a": 1}x', "\xff"], ids=str
-)
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\0", '{"a": 1}x', "\xff"], ids=str)
 def test_what_is_no_json_is_damaged(text, tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("latin-1"))

@@ -32,7 +32,9 @@ def test_void_and_background_need_not_be_chosen():
     assert choose_classes(["a", "void", "background"], "a").ids == {"a": 1, "void": 255, "background": 0}
 
 
-@pytest.mark.parametrize("chosen", ["c", "a,a", "a,x=a+b", "", ",", "x=", "void=a", [], {"x": ["a", "a"]}])
+@pytest.mark.parametrize(
+    "chosen", ["c", "a,a", "a,x=a+b", "", ",", "x=", "=a", "x=a+", "void=a", [], {"x": ["a", "a"]}]
+)
 def test_wrong_choices(chosen):
     with pytest.raises(InputError):
         choose_classes(["a", "b"], chosen)
@@ -53,3 +55,14 @@ def test_a_palette_of_names_that_are_numbers_is_read(tmp_path):
     path = tmp_path / "label_colors.txt"
     path.write_text(palette_lines(["1", "2"], colours_of(2)))
     assert read_palette(path).names == ("class1", "class2")
+
+
+def test_names_that_are_numbers_get_a_word_that_no_other_is_called_by(tmp_path):
+    (tmp_path / "label_colors.txt").write_text(palette_lines(("1", "class1", "class_1", "2"), colours_of(4)))
+    assert read_palette(tmp_path / "label_colors.txt").names == (
+        "background",
+        "class__1",
+        "class1",
+        "class_1",
+        "class2",
+    )

@@ -304,9 +304,9 @@ def test_an_out_that_holds_something_stays(tmp_path):
     import_annotations(tmp_path / "source", tmp_path / "data")
     with pytest.raises(InputError, match="is not empty"):
         import_annotations(tmp_path / "source", tmp_path / "data")
-    (tmp_path / "data/old").touch()
+    (tmp_path / "data/masks/a.png").unlink()
     import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
-    assert not (tmp_path / "data/old").exists()
+    assert (tmp_path / "data/masks/a.png").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
     with pytest.raises(InputError, match="is not empty"):
@@ -525,3 +525,54 @@ def test_predictions_of_pictures_of_several_files_are_imported_with_all_of_them_
 def test_endings_that_tell_no_files_apart_are_refused(suffixes, tmp_path):
     with pytest.raises(InputError, match="2 or more different endings, none of which ends in another; received '_"):
         import_annotations(labelme(tmp_path / "source"), tmp_path / "data", channel_suffix=suffixes)
+
+
+@pytest.mark.parametrize("name", ["runs/best/best.keras", "test/images/a.png", "images/mine.png", "notes.txt"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_an_import_did_not_write_is_not_replaced_with_it(name, listed, tmp_path):
+    labelme(tmp_path / "source")
+    record = tmp_path / "data/import.json"
+    import_annotations(tmp_path / "source", tmp_path / "data")
+    assert json.loads(record.read_text())["files"] == ["images/a.png", "label_colors.txt", "masks/a.png"]
+    if not listed:  # as an earlier version wrote it
+        record.write_text("{}")
+    (tmp_path / "data/.DS_Store").touch()
+    mine = tmp_path / "data" / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    if listed or "images/mine" not in name:
+        with pytest.raises(InputError, match=f"holds 1 file that it did not write: {name}. Move it away"):
+            import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
+        assert mine.read_text() == "mine"
+        mine.unlink()
+    import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
+    assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
+
+
+@pytest.mark.parametrize("text", ["0 0 0 1 nan 1 0", "0,0,0,1,1,1,0", "cat"])
+def test_a_file_that_is_not_understood_leaves_no_picture_without_annotations(text, tmp_path):
+    source = tmp_path / "source"
+    KINDS["yolo"](source)
+    (labels,) = source.rglob("a.txt")
+    (image,) = (path for path in source.rglob("a.*") if path.suffix in (".png", ".jpg"))
+    shutil.copy(image, image.with_stem("b"))
+    labels.with_stem("b").write_text(text)
+    done = import_annotations(source, tmp_path / "data")
+    assert done.pictures == 1 and any("Not understood, and not used: 1 file, b.txt" in note for note in done.notes)
+    for empty in ("background", "void"):
+        with pytest.raises(InputError, match=rf"to be {empty} all over .*b\.txt is called like one, and not"):
+            import_annotations(source, tmp_path / "data", empty=empty, overwrite=True)
+    labels.with_stem("b").write_text("\n \n" + labels.read_text())
+    assert import_annotations(source, tmp_path / "data", empty="background", overwrite=True).shapes == 2 * done.shapes
+
+
+def test_a_field_of_a_class_is_of_maps(tmp_path):
+    labelme(tmp_path / "source")
+    with pytest.raises(InputError, match="--class-field is of vectors over a map; these are annotations of labelme"):
+        import_annotations(tmp_path / "source", tmp_path / "data", class_field="kind")
+
+
+def test_names_of_classes_are_compared_in_one_unicode_form(tmp_path):
+    file = labelme(tmp_path / "source")
+    file.write_text(file.read_text().replace('"cell"', '"Ze\\u0301ro"').replace('"vessel"', '"Z\\u00e9ro"'))
+    assert import_annotations(tmp_path / "source", tmp_path / "data").classes == ("background", "Z\u00e9ro")

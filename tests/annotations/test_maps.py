@@ -1,4 +1,6 @@
 import json
+import sqlite3
+import subprocess
 import sys
 
 import numpy as np
@@ -139,3 +141,19 @@ def test_a_missing_package_is_said_with_the_line_that_installs_it(tmp_path, monk
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(InputError, match=r"Maps need the package rasterio: pip install 'unet-tf\[geo\]'"):
         open_frame(tmp_path / "a.tif")
+
+
+def test_a_geopackage_has_its_index_though_tensorflow_brings_an_sqlite_of_its_own(tmp_path):
+    code = (
+        "import tensorflow, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from unet_tf.annotations.maps import write_vector_map\n"
+        "from unet_tf.annotations.shapes import Shape\n"
+        "square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], float)\n"
+        "write_vector_map('a.gpkg', [Shape('a', (square,))], 'a.tif')\n"
+    )
+    write_raster(tmp_path / "a.tif")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "rtree" not in done.stderr, done.stderr
+    with sqlite3.connect(tmp_path / "a.gpkg") as file:
+        assert file.execute("SELECT count(*) FROM rtree_a_geom").fetchone() == (1,)

@@ -90,3 +90,14 @@ def test_a_hundred_thousand_objects_are_read_one_by_one(tmp_path, monkeypatch):
     (found,), _ = read(tmp_path, lambda content: content.update(annotations=[one] * 100_000))
     assert len(found.shapes) == calls == 100_000
     assert np.array_equal(found.shapes[-1].rings[0], [[1, 1], [2, 1], [2, 2]])
+
+
+def test_an_id_is_of_one_category(tmp_path):
+    def change(content):
+        content["categories"].append(content["categories"][0] | {"name": name})
+
+    name = json.loads(coco(tmp_path).read_text())["categories"][0]["name"]
+    read(tmp_path, change)
+    name = "another"
+    with pytest.raises(Damage, match=r"the ids of categories must differ; \d+ is '.*' and 'another'"):
+        read(tmp_path, change)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from unet_tf.annotations.annotated import load_json
 from unet_tf.annotations.raster import areas, rasterise
 from unet_tf.annotations.read_geojson import is_geojson, read_geojson
 from unet_tf.data.structure import Damage
@@ -75,3 +76,26 @@ def test_a_list_and_a_feature_are_geojson_too():
         assert len(read_geojson(Path("a.json"), content, Counter())[0].shapes) == 1
     assert not is_geojson([]) and not is_geojson({"type": "FeatureCollection", "features": 3})
     assert is_geojson({"type": "FeatureCollection", "features": []})
+
+
+@pytest.mark.parametrize("axis", ["z", "t"])
+def test_objects_of_several_planes_do_not_lie_over_each_other(axis):
+    def one(plane):
+        return {"type": "Polygon", "coordinates": [square(0, 8)], "plane": {"c": plane, axis: plane}}
+
+    assert len(read(one(3), one(3))[0].shapes) == 2
+    with pytest.raises(Damage, match="must lie in one plane; they lie in 2: .* take the planes out of the file"):
+        read(one(0), one(3))
+
+
+def test_measurements_need_not_be_finite(tmp_path):
+    file = tmp_path / "a.geojson"
+    file.write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"measurements": {"a": NaN}},'
+        ' "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 4]]]}}]}'
+    )
+    (found,) = read_geojson(file, load_json(file), Counter())
+    assert len(found.shapes) == 1
+    file.write_text(file.read_text().replace("[4, 4]", "[NaN, 4]"))
+    with pytest.raises(Damage, match="coordinates of up to"):
+        read_geojson(file, load_json(file), Counter())

@@ -115,3 +115,21 @@ def test_what_is_called_so_and_is_none_is_damaged(name, tmp_path):
         is_imagej(tmp_path / name)
     (tmp_path / "a.txt").write_text("text")
     assert not is_imagej(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("subtype", ["TEXT", "IMAGE", "ARROW"])
+def test_text_is_no_area_whatever_its_outline(subtype, tmp_path):
+    box = {"left": 1, "top": 2, "right": 5, "bottom": 4, "subtype": roifile.ROI_SUBTYPE[subtype]}
+    found, skipped = read(tmp_path, *(roifile.ImagejRoi(roitype=kind, **box) for kind in (KIND.RECT, KIND.POLYGON)))
+    assert not found.shapes and skipped == {f"regions of type {subtype.lower()}, which are no areas": 2}
+
+
+@pytest.mark.parametrize("axis", ["position", "z_position", "t_position"])
+def test_regions_of_several_planes_do_not_lie_over_each_other(axis, tmp_path):
+    box = {"roitype": KIND.RECT, "left": 1, "top": 2, "right": 5, "bottom": 4}
+    rois = [roifile.ImagejRoi(**box, **{axis: plane}) for plane in (2, 2, 0)]  # 0: on all of them
+    assert len(read(tmp_path, *rois)[0].shapes) == 3
+    with pytest.raises(Damage, match="must lie in one plane; they lie in 2: .* Remove Positions"):
+        read(tmp_path, *rois, roifile.ImagejRoi(**box, **{axis: 3}))
+    lines = roifile.ImagejRoi(roitype=KIND.LINE, **{axis: 3})
+    assert len(read(tmp_path, *rois, lines)[0].shapes) == 3

@@ -106,3 +106,29 @@ def test_key_points_are_counted(tmp_path):
     found, skipped = read(tmp_path, [result("keypoint", {"x": 1, "y": 2})])
     assert not found.shapes and skipped == {"results of type keypoint, which are no areas": 1}
     assert areas(rasterise(found.shapes, 4, 4), 0).tolist() == []
+
+
+def test_results_are_of_the_picture_whose_field_their_tag_names(tmp_path):
+    square = {"x": 0, "y": 0, "width": 50, "height": 50}
+    results = [result("rectangle", square, to_name="after"), result("ellipse", {}, to_name="before", type="labels")]
+    file, skipped = label_studio(tmp_path, results), Counter()
+    content = json.loads(file.read_text())
+    content[0]["data"] = {"before": "/data/upload/1/0123abcd-a.png", "after": "b.png", "text": "none"}
+    before, after = read_label_studio(file, content, skipped)
+    assert [(one.picture, len(one.shapes)) for one in (before, after)] == [("/data/upload/1/a.png", 0), ("b.png", 1)]
+    content[0]["annotations"][0]["result"][0]["to_name"] = "img"
+    with pytest.raises(Damage, match=r"there are the pictures before \(.*a\.png\), after \(b\.png\), and the tags img"):
+        read_label_studio(file, content, skipped)
+    content[0]["data"] = {"before": "a.png"}
+    content[0]["annotations"][0]["result"][1]["to_name"] = "img"
+    assert (
+        len(read_label_studio(file, content, skipped)[0].shapes) == 1
+    )  # one picture and one tag, whatever it is called
+    content[0]["annotations"][0]["result"][1]["to_name"] = "another"
+    with pytest.raises(Damage, match="must say of which picture they are"):
+        read_label_studio(file, content, skipped)
+
+
+def test_bitmasks_are_counted(tmp_path):
+    found, skipped = read(tmp_path, [result("bitmask", {"imageDataURL": "data:"})])
+    assert not found.shapes and skipped == {"results of type bitmask, which are not read": 1}

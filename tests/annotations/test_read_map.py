@@ -70,3 +70,25 @@ def test_a_damaged_geopackage_is_refused_by_name(tmp_path):
     with pytest.raises(InputError) as caught:
         import_annotations(tmp_path / "source", tmp_path / "data")
     assert caught.value.file == other and str(other) in str(caught.value)
+
+
+def test_the_field_of_the_class_is_said(tmp_path):
+    file = KINDS["map"](tmp_path / "source")
+    content = json.loads(file.read_text())
+    for one in content["features"]:
+        one["properties"] = {"landuse": one["properties"].pop("class")}
+    file.write_text(json.dumps(content))
+    assert len(import_annotations(tmp_path / "source", tmp_path / "one").classes) == 2  # all are called like the layer
+    import_annotations(tmp_path / "source", tmp_path / "data", class_field="landuse")
+    assert (read_mask(tmp_path / "data/masks/a.png", ids=True) == truth()).all()
+    with pytest.raises(InputError, match='has no field "kind"; it has: landuse'):
+        import_annotations(tmp_path / "source", tmp_path / "two", class_field="kind")
+
+
+def test_a_map_without_features_is_a_picture_without_annotations(tmp_path):
+    file = KINDS["map"](tmp_path / "source")
+    content = json.loads(file.read_text())
+    (tmp_path / "source/b.tif").write_bytes((tmp_path / "source/a.tif").read_bytes())
+    (tmp_path / "source/b.geojson").write_text(json.dumps(content | {"features": []}))
+    import_annotations(tmp_path / "source", tmp_path / "data", empty="background")
+    assert not read_mask(tmp_path / "data/masks/b.png", ids=True).any()

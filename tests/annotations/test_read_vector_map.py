@@ -78,6 +78,9 @@ def test_the_class_is_of_a_field_or_the_layer(tmp_path, raster, fields, wanted, 
     path = write(tmp_path / "a.gpkg", [box(0, 0, 9, 9), box(5, 5, 9, 9)], layer="roofs", **fields)
     assert [one.name for one in read_vector_map(path, raster, wanted)] == expected
     said = [record.getMessage() for record in caplog.records]
+    if "height" in fields:
+        assert f'All polygons of {path} are of the class "roofs"' in said[0] and "has height (--class-field)" in said[0]
+        return
     assert said == [f'Left out of {path}: of 2 geometries 1 name no class in the field "class".'] * (2 - len(expected))
 
 
@@ -127,12 +130,14 @@ def test_files_that_cannot_be_read_are_named(tmp_path, raster):
     (tmp_path / "text.geojson").write_text("not json")
     (tmp_path / "empty.gpkg").write_bytes(b"")
     (tmp_path / "a.kml").write_text("<kml/>")
-    none = {"type": "FeatureCollection", "features": []}
-    (tmp_path / "none.geojson").write_text(json.dumps(none))
     whole = write(tmp_path / "whole.gpkg", [box(0, 0, 5, 5)], layer="one").read_bytes()
     (tmp_path / "short.gpkg").write_bytes(whole[: len(whole) // 2])
     write(tmp_path / "two.gpkg", [box(0, 0, 5, 5)], layer="one")
     write(tmp_path / "two.gpkg", [box(0, 0, 5, 5)], layer="two", append=True)
+    options = {"crs": "EPSG:25832", "geometry_type": "Polygon", "encoding": "ISO-8859-1"}
+    text = np.array(["Geb\u00e4ude"], object)
+    pyogrio.raw.write(tmp_path / "text.shp", shapely.to_wkb([box(0, 0, 5, 5)]), [text], ["name"], **options)
+    (tmp_path / "text.cpg").write_text("UTF-8")
     write(tmp_path / "points.gpkg", [shapely.Point(500_001, 5_399_999)])
     for name, words in (
         ("missing.gpkg", "There is no file"),
@@ -140,8 +145,8 @@ def test_files_that_cannot_be_read_are_named(tmp_path, raster):
         ("empty.gpkg", "cannot be read"),
         ("short.gpkg", "cannot be read|must hold polygons|must have one layer"),
         ("a.kml", r"Vectors are read from \.gpkg, .*; received 'a\.kml'"),
-        ("none.geojson", "must hold polygons; .* has 0 geometries"),
-        ("two.gpkg", "has one, two"),
+        ("two.gpkg", "has one, two.*ogr2ogr NEW.gpkg OLD.gpkg LAYER"),
+        ("text.shp", "must be in the encoding that it states"),
         ("points.gpkg", "has 1 geometries, of which 1 are no polygons"),
     ):
         with pytest.raises(InputError, match=words) as caught:
@@ -164,3 +169,8 @@ def test_many_polygons_keep_their_order(tmp_path, raster):
     boxes = shapely.box(500_000 + np.arange(2000) % 80 / 2, 5_399_990, 500_040, 5_400_000)
     path = write(tmp_path / "a.gpkg", boxes, kind="Polygon", label=list(map(str, range(2000))))
     assert [one.name for one in read_vector_map(path, raster)] == list(map(str, range(2000)))
+
+
+def test_a_file_without_geometries_has_no_shapes(tmp_path, raster):
+    (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    assert read_vector_map(tmp_path / "none.geojson", raster) == []

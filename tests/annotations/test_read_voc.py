@@ -5,7 +5,7 @@ import pytest
 from kinds_of_annotations import truth, voc, write_image
 from PIL import Image
 
-from unet_tf import import_annotations
+from unet_tf import InputError, import_annotations
 from unet_tf.annotations.read_voc import read_voc
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.data.structure import Damage
@@ -61,3 +61,15 @@ def test_pictures_without_a_mask_are_left_out(tmp_path):
     write_image(tmp_path / "source", "JPEGImages/b.png")
     done = import_annotations(tmp_path / "source", tmp_path / "data")
     assert done.pictures == 1 and "nothing is annotated: 1, left out" in done.notes[0]
+
+
+def test_objects_are_not_made_of_classes(tmp_path):
+    source = tmp_path / "source"
+    voc(source)
+    for name in ("SegmentationClass", "JPEGImages"):
+        (file,) = (source / name).glob("a.*")
+        (source / name / f"b{file.suffix}").write_bytes(file.read_bytes())
+    assert import_annotations(source, tmp_path / "classes").pictures == 2
+    with pytest.raises(InputError, match=r"tell objects apart; .*b\.png does not: .* need one in SegmentationObject"):
+        import_annotations(source, tmp_path / "objects", instances=True)
+    assert not (tmp_path / "objects").exists()

@@ -28,9 +28,17 @@ def test_wrong_lines_are_damaged(line, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "is_one"), [("0 .1 .2 .3 .4\n", True), ("cat 1 2\n", False), ("", False), ("1\n", False)]
+    ("text", "is_one"),
+    [
+        ("0 .1 .2 .3 .4\n", True),
+        ("\n  \r\n0 .1 .2 .3 .4\n", True),
+        ("\n\n", False),
+        ("cat 1 2\n", False),
+        ("", False),
+        ("1\n", False),
+    ],
 )
-def test_the_first_line_tells(text, is_one, tmp_path):
+def test_the_first_line_that_is_not_blank_tells(text, is_one, tmp_path):
     (tmp_path / "a.txt").write_text(text)
     assert is_yolo(tmp_path / "a.txt") == is_one
 
@@ -72,3 +80,9 @@ def test_splits_stay_apart(tmp_path):
     from unet_tf import check
 
     assert {name: one.pairs for name, one in check(tmp_path / "data").splits.items()} == {"train": 1, "val": 1}
+
+
+def test_key_points_are_no_outlines(tmp_path):
+    (tmp_path / "data.yaml").write_text("kpt_shape: [4, 2]\nnames: [cell]\n")
+    with pytest.raises(InputError, match=r"data\.yaml has kpt_shape: they are key points"):
+        yolo_names(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -47,9 +48,10 @@ class Annotated:
         stem: `picture` lacks the suffix; "" where nothing says which picture it is.
         shown: the program shows pictures turned as their EXIF says, so that its coordinates are those of the turned
             picture; False where it shows the pixels as they are stored.
+        apart: shapes tell objects of one class apart.
         shares: coordinates are shares of the sides of the picture, and not pixels.
-        on: gives the shapes as soon as the picture is known, whose place on the earth says where they are; `shapes` is
-            empty then.
+        on: gives the shapes as soon as the picture is known, whose place on the earth says where they are, by the field
+            that names the class, or None; `shapes` is empty then.
         embedded: gives the picture file that lies in the annotations, if one does.
     """
 
@@ -59,19 +61,20 @@ class Annotated:
     size: tuple[int, int] | None = None
     stem: bool = False
     shown: bool = True
+    apart: bool = True
     shares: bool = False
-    on: Callable[[Path], Sequence[Shape]] | None = None
+    on: Callable[[Path, str | None], Sequence[Shape]] | None = None
     embedded: Callable[[], bytes] | None = None
 
 
 def load_json(path: Path) -> Any:
-    """Parse a JSON file.
+    """Parse a JSON file; NaN and Infinity, which are no JSON, are read: QuPath measures so, and `field` refuses them.
 
     Raises:
-        Damage: it is none; its numbers are not finite.
+        Damage: it is none.
     """
     try:
-        return json.loads(path.read_bytes(), parse_constant=refuse)
+        return json.loads(path.read_bytes())
     except RecursionError as error:
         raise Damage("its brackets are nested too deeply") from error
     except ValueError as error:
@@ -122,6 +125,21 @@ def typed(value: Any, kind: type, where: str) -> Any:
         words = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}.get(kind, kind.__name__)
         raise Damage(f"{where} must be {words}; received {str(value)[:60]}")
     return value
+
+
+def check_planes(planes: set[tuple[int, ...]], remedy: str) -> None:
+    """Raise Damage where the regions of one picture lie in several planes of a stack: they would lie over each other.
+
+    Args:
+        planes: of all regions that say where they lie; in depth and in time, not in colour.
+        remedy: how the program forgets planes.
+    """
+    if len(planes) > 1:
+        listed = ", ".join("/".join(map(str, plane)) for plane in sorted(planes)[:5])
+        raise Damage(
+            f"the regions of a picture must lie in one plane; they lie in {len(planes)}: {listed}. Save those of each "
+            f"plane in a file called like its picture; where they are all of one picture, {remedy}"
+        )
 
 
 def size_of(value: Any, height: str, width: str, where: str) -> tuple[int, int] | None:
@@ -211,6 +229,7 @@ def turned_about(found: NDArray[np.float64], centre: Sequence[float], degrees: f
 def clean(name: object) -> str:
     """The name of a class in one line of UTF-8; those of background and void as this package writes them."""
     text = " ".join(str(name).encode("utf-8", "replace").decode().replace("\0", " ").split()).strip("\"'")
+    text = unicodedata.normalize("NFC", text)  # as names of files are compared
     return text.lower() if text.lower() in (BACKGROUND, VOID_NAME) else text or NAMELESS
 
 
@@ -220,7 +239,8 @@ def class_of(attributes: Any) -> str:
     Raises:
         Damage: it is open which of several names the class.
     """
-    known = {str(key): value for key, value in typed(attributes, dict, "attributes").items() if value not in ("", None)}
+    given = typed(attributes, dict, "attributes").items()
+    known = {str(key): value for key, value in given if value not in ("", None) and value == value}  # NaN is none
     named = [key for want in ATTRIBUTES for key in known if key.lower() == want] or list(known)
     if not named:
         return NAMELESS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, clean
@@ -77,7 +78,7 @@ def _parsed(chosen: Chosen, known: set[str]) -> dict[str, list[str]]:
         if clean(entry) in known or not equal:
             name, rest = entry, entry
         parts = [rest] if clean(rest) in known else rest.split("+")
-        if clean(name) in made or not entry.strip():
+        if clean(name) in made or not all(part.strip() for part in (name, *parts)):
             raise InputError(
                 f"Classes must be named once each, as in cell=nucleus+cytoplasm,vessel; received {chosen}."
             )
@@ -100,8 +101,9 @@ def colours_of(number: int) -> list[Colour]:
 
 def palette_lines(names: Sequence[str], colours: Sequence[Colour]) -> str:
     """What `label_colors.txt` holds: a line for each class that masks hold; a name that is a number gets a word."""
-    lines = (
-        f"{red} {green} {blue} {f'class{name}' if name.isdecimal() else name}"
-        for name, (red, green, blue) in zip(names, colours, strict=True)
-    )
-    return "".join(f"{line}\n" for line in lines)
+    lines = []
+    for name, (red, green, blue) in zip(names, colours, strict=True):
+        if name.isdecimal():
+            name = next(word for n in count() if (word := f"class{'_' * n}{name}") not in names)
+        lines.append(f"{red} {green} {blue} {name}\n")
+    return "".join(lines)

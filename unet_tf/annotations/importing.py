@@ -26,6 +26,7 @@ from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
+from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
@@ -104,6 +105,7 @@ def import_annotations(
     empty: str = "skip",
     overwrite: bool = False,
     channel_suffix: str | Sequence[str] = (),
+    class_field: str | None = None,
     on_file: Progress = unseen,
     on_picture: Progress = unseen,
 ) -> Imported:
@@ -128,6 +130,8 @@ def import_annotations(
         overwrite: replace what an earlier import made in `out`.
         channel_suffix: what the names of the files of one picture end in, in a sequence or parted by commas:
             "_dapi,_gfp" where a_dapi.tif and a_gfp.tif are the picture of the mask a.png.
+        class_field: of vectors over a map, the field that names the class; None for the first of class, class_name,
+            label, category, name and type that there is.
         on_file: called with (files of annotations read, files in all).
         on_picture: called with (masks written, masks in all).
 
@@ -145,10 +149,11 @@ def import_annotations(
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}; received {value!r}.")
     if program == MASKS:
-        if not instances or classes is not None or (overlap, empty) != (OVERLAPS[0], EMPTIES[0]):
+        others = classes, class_field, overlap, empty
+        if not instances or others != (None, None, OVERLAPS[0], EMPTIES[0]):
             raise InputError(
                 "Pieces of masks are objects of one class, that do not overlap: --from masks needs --instances, and no "
-                "--classes, --overlap and --empty."
+                "--classes, --class-field, --overlap and --empty."
             )
         return _import_masks(source, out, images, overwrite, channel_suffix, on_picture)
     found = read_source(source, program, on_file)
@@ -157,7 +162,13 @@ def import_annotations(
         raise InputError(f"There is no folder {root}. Give the folder of the pictures with --images.", root)
     _check_out(out, overwrite, (source, root))
     channels = parse_suffixes(channel_suffix, found.pictures)
-    tasks, notes = _tasks(found, PictureIndex(root, channels), empty)
+    if class_field is not None and not any(one.on for one in found.pictures):
+        raise InputError(
+            f"--class-field is of vectors over a map; these are annotations of {found.program}. Leave it out.", source
+        )
+    tasks, notes = _tasks(found, PictureIndex(root, channels), empty, class_field)
+    if instances:
+        _check_apart(tasks)
     there = {shape.name for task in tasks for shape in task.one.shapes}
     if not there:
         left = " ".join([*notes, *_left_out(found)])
@@ -222,11 +233,36 @@ def _check_out(out: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
     for one in inputs:
         if one.resolve() == real or one.resolve().is_relative_to(real):
             raise InputError(f"{out} must not hold what is imported; {one} lies in it. Choose another --out.", out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (overwrite and (out / RECORD).is_file()):
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (overwrite and (out / RECORD).is_file()):
         raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier import.", out)
+    if others := sorted(_files_of(out) - _files_of_record(out)):
+        raise InputError(
+            f"An earlier import is replaced as a whole, and {out} holds {many(len(others), 'file')} that it did not "
+            f"write: {some(others, 3)}. Move {'them' if len(others) > 1 else 'it'} away, or choose another --out.",
+            out,
+        )
 
 
-def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task], list[str]]:
+def _files_of(folder: Path) -> set[str]:
+    """The files in a folder and those in it, hidden ones left out."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}
+
+
+def _files_of_record(out: Path) -> set[str]:
+    """The files that an earlier import wrote; of a version that did not list them, what lies where it would."""
+    try:
+        listed = json.loads((out / RECORD).read_bytes()).get("files")
+    except (OSError, ValueError, AttributeError):
+        listed = None
+    if isinstance(listed, list):
+        return {RECORD, *map(str, listed)}
+    return {one for one in _files_of(out) if one in (RECORD, PALETTE_FILE) or one.startswith(("images/", "masks/"))}
+
+
+def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | None) -> tuple[list[_Task], list[str]]:
     """What is to be drawn, and what is said about the rest."""
     faults: list[InputError] = []
     tasks: list[_Task] = []
@@ -235,7 +271,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task],
         look()
         try:
             picture = index.find(one, len(files) == 1)
-            one = one if one.on is None else replace(one, shapes=tuple(one.on(picture)))
+            one = one if one.on is None else replace(one, shapes=tuple(one.on(picture, class_field)))
             tasks.append(_Task(one, picture, index.target(picture), index.files[picture][1:]))
         except InputError as error:
             if one.embedded is None or index.channels.suffixes:  # it is one file, and would lack channels
@@ -247,6 +283,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task],
         raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
     known = {task.picture for task in tasks}
     others = [path for path in index.files if path not in known]
+    _check_understood(found, others, empty)
     lone = [task for task in tasks if not task.one.shapes]
     notes = []
     if index.faults:
@@ -268,6 +305,28 @@ def _tasks(found: Source, index: PictureIndex, empty: str) -> tuple[list[_Task],
     tasks = [replace(task, target=Path(*task.target.parts[common:])) for task in tasks]
     _check_targets(tasks)
     return tasks, notes
+
+
+def _check_understood(found: Source, others: list[Path], empty: str) -> None:
+    """Raise InputError where a picture would count as one without annotations that a file is called like."""
+    stems = {path.stem.casefold() for path in others} if empty != "skip" else set()
+    if wrong := [path for path in found.unknown if path.stem.casefold() in stems]:
+        raise InputError(
+            f"Pictures must have no annotations to be {empty} all over (--empty); {some(map(str, wrong), 3)} "
+            f"{'are' if len(wrong) > 1 else 'is'} called like one, and not understood. Mend it, or take it away.",
+            wrong[0],
+        )
+
+
+def _check_apart(tasks: list[_Task]) -> None:
+    """Raise InputError where masks of objects are wanted of annotations that tell classes alone."""
+    if wrong := [task.one for task in tasks if task.one.shapes and not task.one.apart]:
+        raise InputError(
+            f"Masks of objects need annotations that tell objects apart; {some((str(one.file) for one in wrong), 3)} "
+            f"{'do' if len(wrong) > 1 else 'does'} not: masks of SegmentationClass need one in SegmentationObject. "
+            "Add it, or import classes, and number their pieces (--from masks --instances).",
+            wrong[0].file,
+        )
 
 
 def _check_targets(tasks: list[_Task]) -> None:
@@ -344,4 +403,5 @@ def _left_out(found: Source) -> list[str]:
 def _record(path: Path, result: Imported, source: Path) -> None:
     """Say what was imported from where; this file marks the folder as one that may be overwritten."""
     facts = asdict(result) | {"out": shown(result.out), "source": shown(source.absolute())}
+    facts["files"] = sorted(map(shown, _files_of(path.parent)))
     path.write_text(json.dumps(facts, indent=2, default=str), encoding="utf-8")

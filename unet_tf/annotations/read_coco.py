@@ -33,9 +33,11 @@ def read_coco(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     Raises:
         Damage: a field is missing or of another type, an id is unknown, or run lengths fill another size.
     """
-    names = {}
+    names: dict[int, str] = {}
     for number, one in enumerate(field(content, "categories", list, "the file")):
-        names[field(one, "id", int, f"category {number}")] = clean(field(one, "name", str, f"category {number}"))
+        key, name = field(one, "id", int, f"category {number}"), clean(field(one, "name", str, f"category {number}"))
+        if names.setdefault(key, name) != name:
+            raise Damage(f"the ids of categories must differ; {key} is {names[key]!r} and {name!r}")
     images: dict[Any, tuple[str, tuple[int, int] | None]] = {}
     for number, one in enumerate(content["images"]):
         where = f"image {number}"

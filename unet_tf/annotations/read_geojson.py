@@ -13,6 +13,7 @@ from unet_tf.annotations.annotated import (
     VOID_NAME,
     Annotated,
     Skipped,
+    check_planes,
     clean,
     field,
     points,
@@ -51,9 +52,10 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
         skipped: counts what is no area.
 
     Raises:
-        Damage: a field is missing or of another type.
+        Damage: a field is missing or of another type, or objects lie in several planes of a stack.
     """
     shapes: list[Shape] = []
+    planes: set[tuple[int, ...]] = set()
     for number, one in enumerate(features_of(content) or []):
         where = f"feature {number}"
         properties = typed(one.get("properties") or {}, dict, where)
@@ -61,10 +63,13 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
         if geometry is None:
             skipped["features without a geometry"] += 1
             continue
+        if isinstance(geometry, dict) and isinstance(plane := geometry.get("plane"), dict):
+            planes.add(tuple(typed(plane.get(axis, 0), int, f"plane of {where}") for axis in "zt"))
         for rings in polygons(geometry, where, skipped):
             shapes += region(
                 _name(properties, where), rings, skipped, number if geometry["type"] != "Polygon" else None
             )
+    check_planes(planes, "take the planes out of the file")
     return [Annotated(path, path.stem, tuple(shapes), stem=True, shown=False)]
 
 

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.annotations.annotated import NAMELESS, Annotated, Skipped, checked, clean, ellipse, rectangle, region
+from unet_tf.annotations.annotated import (
+    NAMELESS,
+    Annotated,
+    Skipped,
+    check_planes,
+    checked,
+    clean,
+    ellipse,
+    rectangle,
+    region,
+)
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
 from unet_tf.errors import InputError
@@ -60,7 +70,8 @@ def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
         skipped: counts what is no area.
 
     Raises:
-        Damage: a region is damaged; the archive holds what is far larger than itself.
+        Damage: a region is damaged, or regions lie in several planes of a stack; the archive holds what is far larger
+            than itself.
         InputError: the package roifile is missing.
     """
     try:
@@ -68,16 +79,19 @@ def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
     except ImportError as error:
         raise InputError(f"{path} is read by roifile: pip install 'unet-tf[annotations]'.", path) from error
     shapes: list[Shape] = []
+    planes: set[tuple[int, ...]] = set()
     for name, data in _regions(path):
         if data[:4] != MAGIC:
             raise Damage(f"{name} must be a region of ImageJ; it begins with {data[:4]!r}")
         try:
             roi = roifile.ImagejRoi.frombytes(data)
-            shapes += _shapes(roi, skipped)
+            shapes += (found := _shapes(roi, skipped))
+            planes |= {plane for plane in [(roi.position, roi.z_position, roi.t_position)] if found and any(plane)}
         except Damage as error:
             raise Damage(f"{name}: {error}") from error
         except (ValueError, TypeError, IndexError, OverflowError, RuntimeError, struct.error, MemoryError) as error:
             raise Damage(f"{name} is damaged: {error}") from error
+    check_planes(planes, "ROI Manager > More > Remove Positions")
     return [Annotated(path, _SET.sub("", path.stem), tuple(shapes), stem=True, shown=False)]
 
 
@@ -115,6 +129,9 @@ def _regions(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _shapes(roi: Any, skipped: Skipped) -> list[Shape]:
     kind = roi.roitype.name
+    if roi.subtype.name in ("TEXT", "IMAGE", "ARROW"):  # whatever their outline is
+        skipped[f"regions of type {roi.subtype.name.lower()}, which are no areas"] += 1
+        return []
     name = clean(roi.properties.get("class") or (f"group{roi.group}" if roi.group > 0 else NAMELESS))
     left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
     if roi.subpixelrect:
@@ -128,7 +145,7 @@ def _shapes(roi: Any, skipped: Skipped) -> list[Shape]:
         rings = [rectangle(*box) if kind == "RECT" else ellipse(x, y, across, down)]
         if kind == "RECT" and roi.rounded_rect_arc_size > 0:
             skipped["round corners of rectangles, which are read as corners"] += 1
-    elif kind in ("POLYGON", "FREEHAND", "TRACED") and roi.subtype.name not in ("TEXT", "IMAGE", "ARROW"):
+    elif kind in ("POLYGON", "FREEHAND", "TRACED"):
         rings = [checked(roi.coordinates(), "a region")]
     else:
         skipped[f"regions of type {kind.lower()}, which are no areas"] += 1

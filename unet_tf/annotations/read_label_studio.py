@@ -49,7 +49,8 @@ def read_label_studio(path: Path, content: Any, skipped: Skipped) -> list[Annota
         skipped: counts what is no area, and further annotations of a task.
 
     Raises:
-        Damage: a field is missing or of another type, or a picture was turned while it was labelled.
+        Damage: a field is missing or of another type, a picture was turned while it was labelled, or results do not
+            say on which of several pictures they are.
     """
     found = []
     for number, task in enumerate(content):
@@ -61,30 +62,59 @@ def read_label_studio(path: Path, content: Any, skipped: Skipped) -> list[Annota
             skipped["further annotations of a task by others"] += len(done) - 1
         if not done and task.get("predictions"):
             skipped["tasks with predictions alone"] += 1
-        results = field(done[0], "result", list, where) if done else []
-        shapes, size = _shapes(results, where, skipped)
-        found.append(Annotated(path, _picture(task, where), tuple(shapes), size))
+        results = [typed(one, dict, where) for one in field(done[0], "result", list, where)] if done else []
+        for picture, some in _by_picture(_pictures(task, where), results, where):
+            shapes, size = _shapes(some, where, skipped)
+            found.append(Annotated(path, picture, tuple(shapes), size))
     return found
 
 
-def _picture(task: dict[str, Any], where: str) -> str:
-    """The name of the picture: of the first value that ends as one, after what Label Studio puts before it."""
-    for value in [*task["data"].values(), task.get("file_upload")]:
-        if not isinstance(value, str):
-            continue
-        parts = urlsplit(value) if "://" in value or value.startswith("/") else None
-        name = value if parts is None else (parse_qs(parts.query).get("d") or [unquote(parts.path)])[0]
-        if name.lower().endswith(SUFFIXES):
-            folder, slash, last = name.rpartition("/")
-            return folder + slash + re.sub(r"^[0-9a-f]{8}-", "", last)  # of what was uploaded
-    raise Damage(f"data of {where} must name a picture that ends in {', '.join(SUFFIXES)}")
+def _pictures(task: dict[str, Any], where: str) -> dict[str, str]:
+    """The pictures of a task by their field in its data, without what Label Studio puts before their names."""
+    found = {key: name for key, value in task["data"].items() if (name := _picture(value))}
+    if not found and (name := _picture(task.get("file_upload"))):
+        found = {"file_upload": name}
+    if not found:
+        raise Damage(f"data of {where} must name a picture that ends in {', '.join(SUFFIXES)}")
+    return found
+
+
+def _picture(value: Any) -> str:
+    """The name of a picture, where a value is the name or the address of one; else ""."""
+    if not isinstance(value, str):
+        return ""
+    parts = urlsplit(value) if "://" in value or value.startswith("/") else None
+    name = value if parts is None else (parse_qs(parts.query).get("d") or [unquote(parts.path)])[0]
+    if not name.lower().endswith(SUFFIXES):
+        return ""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + re.sub(r"^[0-9a-f]{8}-", "", last)  # of what was uploaded
+
+
+def _by_picture(pictures: dict[str, str], results: list[Any], where: str) -> list[tuple[str, list[Any]]]:
+    """Each picture of a task, and the results on it: of the tag (`to_name`) that is called as its field is.
+
+    Raises:
+        Damage: there are several pictures or tags, and which is whose is not said.
+    """
+    tags = {str(one["to_name"]) for one in results if one.get("to_name") is not None}
+    if len(set(pictures.values())) == 1 and len(tags) < 2:
+        return [(next(iter(pictures.values())), results)]
+    if strange := sorted(tags - pictures.keys()):
+        listed = ", ".join(f"{key} ({name})" for key, name in pictures.items())
+        raise Damage(
+            f"results of {where} must say of which picture they are, by a tag that is called like its field in data; "
+            f"there are the pictures {listed}, and the tags {', '.join(strange)}. Rename the fields, or take the "
+            "pictures out that are not labelled"
+        )
+    return [(name, [one for one in results if one.get("to_name") == key]) for key, name in pictures.items()]
 
 
 def _shapes(results: list[Any], where: str, skipped: Skipped) -> tuple[list[Shape], tuple[int, int] | None]:
     shapes: list[Shape] = []
     labels: dict[Any, list[Any]] = {}  # a region and its label may be two results of one id
     for number, one in enumerate(results):
-        value = typed(typed(one, dict, where).get("value") or {}, dict, where)
+        value = typed(one.get("value") or {}, dict, where)
         if some := [label for key in value if key.endswith("labels") for label in typed(value[key], list, where)]:
             labels[_id(one, number)] = some
     sizes, done = set(), set()
@@ -92,7 +122,8 @@ def _shapes(results: list[Any], where: str, skipped: Skipped) -> tuple[list[Shap
         kind = typed(one.get("type") or "", str, where).removesuffix("labels")
         if kind not in KINDS:
             if kind:
-                skipped[f"results of type {kind[:30]}, which are no areas"] += 1
+                why = "are not read" if kind == "bitmask" else "are no areas"
+                skipped[f"results of type {kind[:30]}, which {why}"] += 1
             continue
         if _id(one, number) in done:
             continue

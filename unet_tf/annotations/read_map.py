@@ -37,10 +37,10 @@ def read_map(path: Path, skipped: Skipped) -> list[Annotated]:
     return [Annotated(path, path.stem, (), stem=True, shown=False, on=partial(_shapes, path))]
 
 
-def _shapes(path: Path, picture: Path) -> list[Shape]:
+def _shapes(path: Path, picture: Path, class_field: str | None) -> list[Shape]:
     with warnings.catch_warnings(record=True) as said:  # by GDAL, of what it mends
         warnings.simplefilter("always")
-        shapes = read_vector_map(path, picture)
+        shapes = read_vector_map(path, picture, class_field)
     for text in sorted({str(one.message) for one in said}):
         log.warning(f"{path}: {text}.")
     return [replace(shape, name=clean(shape.name)) for shape in shapes]

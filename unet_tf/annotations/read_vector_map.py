@@ -43,8 +43,8 @@ def read_vector_map(
         that the field "probability" holds, if there is one.
 
     Raises:
-        InputError: a file cannot be read, does not say where it lies, holds no polygon, has no such field or layer, or
-            the polygons do not lie on the raster.
+        InputError: a file cannot be read, does not say where it lies, holds geometries but no polygon, has no such
+            field or layer, or the polygons do not lie on the raster.
     """
     vectors, frame, shapely = Path(vectors), open_frame(raster), import_geo("shapely")
     meta, fields, geometries, layer = _read(vectors, layer)
@@ -54,6 +54,8 @@ def read_vector_map(
             "(ogr2ogr -a_srs EPSG:...; of a Shapefile, copy its .prj too).", vectors,
         )  # fmt: skip
     _check_finite(vectors, shapely.get_coordinates(geometries), meta["crs"])
+    if not len(geometries):
+        return []
     name_of, names = _names(vectors, fields, class_field, layer, len(geometries))
     kept, areas = _areas(vectors, geometries, [name is None for name in names], name_of)
     rings, owners = _rings(areas)
@@ -86,13 +88,19 @@ def _read(path: Path, layer: str | None) -> tuple[dict[str, Any], dict[str, NDAr
         if layer is None and len(layers) != 1:
             names = ", ".join(layers) or "none"
             raise InputError(
-                f"Vectors must have one layer of geometries, or it must be named; {path} has {names}.", path
-            )
+                f"Vectors must have one layer of geometries, or it must be named; {path} has {names}. Write a layer "
+                "into a file of its own: ogr2ogr NEW.gpkg OLD.gpkg LAYER.", path,
+            )  # fmt: skip
         layer = layer or layers[0]
         meta, _, found, columns = pyogrio.raw.read(path, layer=layer, force_2d=True)
         geometries = shapely.from_wkb(found)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.GEOSException) as error:
         raise InputError(f"{path} cannot be read: {error}. Write it again, as GeoPackage or GeoJSON.", path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} must be in the encoding that it states (of a Shapefile, in its .cpg): {error}. Write the true one "
+            "there, such as ISO-8859-1.", path,
+        ) from error  # fmt: skip
     return meta, dict(zip(map(str, meta["fields"]), columns, strict=True)), geometries, layer
 
 
@@ -103,6 +111,12 @@ def _names(path: Path, fields: dict[str, NDArray], wanted: str | None, layer: st
     by_lower = {name.lower(): name for name in fields}
     field = wanted or next((by_lower[name] for name in CLASS_FIELDS if name in by_lower), "")
     if not field:
+        others = [name for name in fields if name.lower() != "probability"]
+        if others:
+            log.warning(
+                f'All polygons of {path} are of the class "{layer}", the name of the layer: no field is called '
+                f"{', '.join(CLASS_FIELDS[:-1])} or {CLASS_FIELDS[-1]}. It has {', '.join(others[:9])} (--class-field)."
+            )
         return "", [layer] * count
     values = fields[field].tolist()
     return field, [None if value is None or value != value or value == "" else _text(value) for value in values]

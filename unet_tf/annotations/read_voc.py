@@ -54,7 +54,7 @@ def _annotated(path: Path, folder: Path, palette: Palette | None) -> Annotated:
             alone = names[number] == VOID_NAME or not other
             shapes.append(Shape(names[number], spans=spans, group=None if alone else int(group)))
     size = (label.shape[0], label.shape[1])
-    return Annotated(path, path.stem, tuple(shapes), size, stem=True)
+    return Annotated(path, path.stem, tuple(shapes), size, stem=True, apart=other is not None)
 
 
 def _label(path: Path, palette: Palette | None) -> tuple[NDArray[np.int64], dict[int, str]]:

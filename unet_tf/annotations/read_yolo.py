@@ -18,12 +18,14 @@ _LINE = re.compile(rb"\s*\d+(\s+[-+0-9.eE]+){4,}\s*")
 LISTS = ("classes.txt", "obj.names")
 """Files that list the classes, one a line."""
 MOST_CLASSES = 100_000
+MOST_BLANK = 100
+"""Lines without a sign before the first one of a file."""
 
 
 def is_yolo(path: Path) -> bool:
     """Whether a text file begins with a line of YOLO: a class and at least four numbers."""
     with path.open("rb") as file:
-        first = file.readline(1 << 24)
+        first = next((line for _ in range(MOST_BLANK) if (line := file.readline(1 << 24)).strip() or not line), b"")
     return bool(_LINE.fullmatch(first))
 
 
@@ -89,6 +91,11 @@ def _yaml_names(path: Path) -> dict[int, str] | None:
         raise InputError(f"{path} must be YAML: {str(error).splitlines()[0]}.", path) from error
     if not isinstance(content, dict) or "names" not in content:
         return None
+    if "kpt_shape" in content:
+        raise InputError(
+            f"Labels must be outlines; {path} has kpt_shape: they are key points (pose). Export them as segmentation.",
+            path,
+        )
     names = content["names"]
     try:
         listed = enumerate(names) if isinstance(names, list) else typed(names, dict, "names").items()

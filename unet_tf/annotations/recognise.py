@@ -68,12 +68,14 @@ class Source:
         pictures: the annotations, by picture.
         skipped: what the reader left out: words -> how often.
         notes: what lies there and is not understood, or of another program.
+        unknown: the files of which the notes speak.
     """
 
     program: str
     pictures: list[Annotated]
     skipped: Skipped = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    unknown: list[Path] = field(default_factory=list)
 
 
 class _Unknown(Exception):
@@ -129,6 +131,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
     telling = [path for path, what in unknown.items() if _should_be_told(path, what, name)]
     if telling:
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)
+        result.unknown = telling
         result.notes.append(f"Not understood, and not used: {many(len(telling), 'file')}, {listed}.")
     return result
 
@@ -229,6 +232,8 @@ def _should_be_told(path: Path, what: str, program: str) -> bool:
 def _described(content: Any) -> str:
     if isinstance(content, dict):
         return f"JSON, an object with {', '.join(str(key)[:30] for key in list(content)[:8]) or 'nothing'}"
+    if isinstance(content, list) and content and isinstance(content[0], dict) and "annotation_id" in content[0]:
+        return "Label Studio's JSON-MIN, which does not say what is what: export JSON"
     if isinstance(content, list):
         first = f", the first {_described(content[0]).removeprefix('JSON, ')}" if content else ""
         return f"JSON, a list of {len(content)}{first}"

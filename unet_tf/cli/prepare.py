@@ -84,6 +84,10 @@ def import_(
     channel_suffix: Annotated[
         str, typer.Option(help="What the names of the files of one picture end in: _dapi,_gfp.", show_default=False)
     ] = "",
+    class_field: Annotated[
+        str | None,
+        typer.Option(help="Of vectors over a map: the field that names the class.", show_default="class, label, ..."),
+    ] = None,
 ) -> None:
     """Make a data folder of annotations, masks of outlines, and check it. Exit code 1 where training would fail."""
     import unet_tf
@@ -91,8 +95,8 @@ def import_(
     with working() as bars:
         done = unet_tf.import_annotations(
             source, out, program=program, images=images, classes=classes, instances=instances, overlap=overlap,
-            empty=empty, overwrite=overwrite, channel_suffix=channel_suffix, on_file=bars.counter("annotations"),
-            on_picture=bars.counter("masks"),
+            empty=empty, overwrite=overwrite, channel_suffix=channel_suffix, class_field=class_field,
+            on_file=bars.counter("annotations"), on_picture=bars.counter("masks"),
         )  # fmt: skip
         findings = unet_tf.check(out, on_file=bars.counter("reading pairs"), **done.settings)
     drawn = many(done.shapes, "piece" if done.program == MASKS else "shape")

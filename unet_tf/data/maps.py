@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -184,10 +186,29 @@ def import_geo(name: str) -> Any:
     """
     try:
         if name == "pyogrio":
-            importlib.import_module("pyogrio.raw")
+            with _own_symbols():
+                importlib.import_module("pyogrio.raw")
         return importlib.import_module(name)
     except ImportError as error:
         raise InputError(f"Maps need the package {name}: pip install 'unet-tf[geo]'.") from error
+
+
+@contextmanager
+def _own_symbols() -> Iterator[None]:
+    """Libraries that are loaded meanwhile take their own functions before those of libraries that are there already.
+
+    TensorFlow has an SQLite without R-trees, and GDAL would take it for its own: no index for a GeoPackage then.
+    """
+    deep = getattr(os, "RTLD_DEEPBIND", 0)  # of glibc; elsewhere libraries keep to themselves, or it is not to be had
+    if not deep:
+        yield
+        return
+    before = sys.getdlopenflags()
+    sys.setdlopenflags(before | deep)
+    try:
+        yield
+    finally:
+        sys.setdlopenflags(before)
 
 
 @contextmanager
