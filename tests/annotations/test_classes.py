@@ -59,10 +59,4 @@ def test_a_palette_of_names_that_are_numbers_is_read(tmp_path):
 
 def test_names_that_are_numbers_get_a_word_that_no_other_is_called_by(tmp_path):
     (tmp_path / "label_colors.txt").write_text(palette_lines(("1", "class1", "class_1", "2"), colours_of(4)))
-    assert read_palette(tmp_path / "label_colors.txt").names == (
-        "background",
-        "class__1",
-        "class1",
-        "class_1",
-        "class2",
-    )
+    assert read_palette(tmp_path / "label_colors.txt").names == ("class__1", "class1", "class_1", "class2")

@@ -269,3 +269,10 @@ def test_no_picture_is_its_own_mask(tmp_path):
     put(tmp_path, *each("d/{}.png", "ab"))
     problems = find_named(tmp_path, Naming("d", "d")).problems
     assert problems[0].startswith("Images and masks must be other files; both roles have ")
+
+
+def test_several_images_of_a_mask_may_be_channels(tmp_path):
+    put(tmp_path, *each("images/{}_dapi.tif images/{}_gfp.tif masks/{}.png", "abc"))
+    (problem,) = find_named(tmp_path, Naming()).problems
+    assert "each mask has several images: NAME_dapi, NAME_gfp. Give each kind a folder of its own" in problem
+    assert problem.endswith("say --channel-suffix _dapi,_gfp.")

@@ -106,8 +106,12 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
     if rules:
         return plain._replace(problem=choices([rule.mask for rule in rules]))
     if of_masks:
-        kinds = ", ".join(sorted(str(rule.image) for rule in of_masks))
-        return plain._replace(problem=f"each mask has several images: {kinds}. Give each kind a folder of its own.")
+        kinds = sorted(rule.image for rule in of_masks)
+        problem = f"each mask has several images: {', '.join(map(str, kinds))}. Give each kind a folder of its own"
+        if not any(kind.before for kind in kinds):
+            suffixes = ",".join(kind.after for kind in kinds)
+            problem += f"; where they are channels of one image, say --channel-suffix {suffixes}"
+        return plain._replace(problem=f"{problem}.")
     return plain
 
 

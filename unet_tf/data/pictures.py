@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.decode import decode, lossy_refused
+from unet_tf.data.png import ALPHA, SIGNATURE
 from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
@@ -60,6 +61,16 @@ class Pictures:
     def read(self, page: int = 0, all_channels: bool = False) -> NDArray:
         """Decode one picture as an image: see `read_image`; with all channels, colour whose channels are equal too."""
         return as_image(self._stored(page, ids=False, lossy=True, grey=not all_channels), self.path, self.nodata)
+
+    def alpha(self, page: int = 0) -> NDArray:
+        """(H, W, K) what is said to be alpha in a TIFF or PNG file, and `read` leaves out; K is 0 where nothing is."""
+        if self.tiff is not None:
+            return self.tiff.alpha(page)
+        head = _bytes(self.path, 26)
+        if head[:8] != SIGNATURE or head[25:] not in ALPHA:
+            return np.zeros((0, 0, 0), np.uint8)
+        stored = cv2.imdecode(np.frombuffer(_bytes(self.path), np.uint8), cv2.IMREAD_UNCHANGED)
+        return np.asarray(stored)[..., 3:]  # grey becomes colour too
 
     def channel_names(self, channels: int) -> tuple[str, ...]:
         """The names of so many channels, each "" where the file does not say it."""

@@ -15,6 +15,8 @@ from unet_tf.data.structure import Damage, Unread, orientation_of, quiet_opencv,
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Numbers of a pixel in each colour type: grey, RGB, indices, grey and alpha, RGB and alpha."""
+ALPHA = (b"\4", b"\6")
+"""Colour types of which the last number is alpha."""
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 """First row and column, and their steps, of each pass of an interlaced picture."""

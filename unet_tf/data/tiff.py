@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.structure import TURNS, Damage, Unread, turned
 from unet_tf.data.tiff_axes import Pages, pictures_of
-from unet_tf.data.tiff_colours import shown
+from unet_tf.data.tiff_colours import alpha_samples, shown
 from unet_tf.data.tiff_names import channel_names
 from unet_tf.data.tiff_pages import Tag, read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
@@ -112,6 +112,14 @@ class TiffPictures:
         """
         height, width = self.size
         return self.window(number, slice(0, height), slice(0, width), ids)
+
+    def alpha(self, number: int) -> NDArray:
+        """(H, W, K) the samples of a picture that are said to be alpha, as stored; K is 0 where there are none."""
+        page = self.pages[number][0]
+        if not (samples := alpha_samples(page)):
+            return np.zeros((page.height, page.width, 0), np.uint8)
+        with _named(self.path), self.path.open("rb") as file:
+            return read_window(file, page, slice(0, page.height), slice(0, page.width))[..., samples]
 
     def window(self, number: int, rows: slice, columns: slice, ids: bool = False) -> NDArray:
         """Decode the rows and columns, from start to stop, of a picture, as `read` does the whole."""

@@ -67,6 +67,11 @@ def kept_samples(page: TiffPage) -> list[int]:
     return [*range(colour), *(n for n in further if said[n - colour : n - colour + 1] not in ([1], [2]))]
 
 
+def alpha_samples(page: TiffPage) -> list[int]:
+    """Numbers of the other samples: those that are said to be alpha."""
+    return sorted({*range(page.samples)} - {*kept_samples(page)})
+
+
 def check_count(channels: int) -> None:
     """Refuse more channels than a picture may have.
 

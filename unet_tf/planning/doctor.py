@@ -268,6 +268,11 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         f"with pixels that hold no measurement ({', '.join(f'{value:g}' for value in values)}), which are void and no "
         "part of the normalisation",
     )  # fmt: skip
+    _warn(
+        findings, [case for case in usable if case.look.alpha],
+        "with alpha that is not the same all over, which is left out; if it is a channel, save it as one, in TIFF "
+        'files by tifffile with photometric="minisblack"',
+    )  # fmt: skip
     counted = sorted({value for case in usable for value in case.look.counted})
     _warn(
         findings, [case for case in usable if case.look.counted],

@@ -16,7 +16,7 @@ from unet_tf.data.folder import Decoded, Pair, check_sizes
 from unet_tf.data.mask_values import value_counts
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import read_mask
+from unet_tf.data.pictures import open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 from unet_tf.planning.object_ids import IdFacts, id_facts
@@ -51,6 +51,7 @@ class Look:
         outliers: the lowest and the highest value where they are far from all others.
         unmeasured: number of pixels that hold no measurement.
         counted: values that the mask's file names as nodata, and that are classes here.
+        alpha: a file has alpha that is not the same all over.
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
         picture: overlay, where one is wanted.
@@ -68,6 +69,7 @@ class Look:
     outliers: Sequence[Outlier] = ()
     unmeasured: int = 0
     counted: Sequence[float] = ()
+    alpha: bool = False
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
     lows: NDArray = field(default_factory=lambda: np.zeros(0))
@@ -105,6 +107,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
         image, names, declared = pair.read()
         nodata = nodata_values(image, declared)
         with about(pair.mask):
+            alphas = [open_pictures(file).alpha(pair.page) for file in pair.files]
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             mask = read_mask(pair.mask, pair.page, ids, lossy)
             check_sizes(pair, image, mask)
@@ -112,7 +115,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             named = declared_nodata(pair.mask) if mask.ndim == 2 else ()
     except InputError as error:
         return Look(error=error)
-    look = Look()
+    look = Look(alpha=any((alpha != alpha.flat[0]).any() for alpha in alphas if alpha.size))
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
