@@ -260,13 +260,13 @@ def test_names_that_lead_out_of_the_source_write_nothing_there_and_read_nothing(
 def test_the_picture_in_a_labelme_file_serves_where_it_is_missing(tmp_path):
     import base64
 
-    for name in ("../../evil.png", "..", "/etc/evil.png", "evil.jpg"):
+    for name in ("../../evil.png", "..", "/etc/evil.png", "evil.jpg", "\ud800.png"):
         data = base64.b64encode(cv2.imencode(".png", picture())[1].tobytes()).decode()
         change(tmp_path / "source", imagePath=name, imageData=data)
         (tmp_path / "source/a.png").unlink()
         import_annotations(tmp_path / "source", tmp_path / "out/data", overwrite=True)
         (image,) = (tmp_path / "out/data/images").iterdir()
-        assert image.name == ("a.png" if name == ".." else "evil.png")
+        assert image.name == {"..": "a.png", "\ud800.png": "?.png"}.get(name, "evil.png")
         assert (read_image(image)[..., 0] == picture()).all()
         assert {path.name for path in (tmp_path / "out").iterdir()} == {"data"}
     change(tmp_path / "source", imagePath="x.png", imageData="AAAA")

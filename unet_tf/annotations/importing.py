@@ -278,6 +278,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
                 faults.append(error)
             else:
                 name = PurePosixPath(one.picture.replace("\\", "/")).name.replace("\0", "")
+                name = name.encode("utf-8", "replace").decode()  # JSON may hold halves of signs
                 tasks.append(_Task(one, None, Path(name if name not in ("", ".", "..") else one.file.stem)))
     if faults:
         raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
