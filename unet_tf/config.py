@@ -183,7 +183,7 @@ class TrainConfig(Settings):
         "tiles of the held-out files that each validation looks at, always the same ones; left open as many as take "
         "5 % of the time")
     patience: int | None = _setting(None, _COUNT,
-        "epochs without a better validation mean IoU after which training ends")
+        "epochs without a better validation score after which training ends")
     start_from: str | None = _setting(None, _ANY,
         "a run, a bundle or a .keras file, from whose weights the net starts, as far as they fit")
     learning_rate: float | None = _setting(None, _POSITIVE,

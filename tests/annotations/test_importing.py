@@ -467,7 +467,8 @@ def test_pictures_of_several_files_are_copied_whole(named, instances, tmp_path):
     assert done.flags[0] == ("channel-suffix", "_dapi,_gfp")
     findings = unet_tf.check(tmp_path / "data", **done.settings)
     assert findings.splits["train"].pairs == 1
-    assert findings.problems == ["Training needs 2 pairs, one of them for validation; found 1."]
+    (problem,) = findings.problems
+    assert problem.startswith("Training needs 2 pairs, one of them for validation; found 1. --val-share 0 learns from")
 
 
 @pytest.mark.parametrize(
@@ -527,7 +528,9 @@ def test_endings_that_tell_no_files_apart_are_refused(suffixes, tmp_path):
         import_annotations(labelme(tmp_path / "source"), tmp_path / "data", channel_suffix=suffixes)
 
 
-@pytest.mark.parametrize("name", ["runs/best/best.keras", "test/images/a.png", "images/mine.png", "notes.txt"])
+@pytest.mark.parametrize(
+    "name", ["runs/best/best.keras", "test/images/a.png", "images/mine.png", "notes.txt", ".git/HEAD"]
+)
 @pytest.mark.parametrize("listed", [True, False])
 def test_what_an_import_did_not_write_is_not_replaced_with_it(name, listed, tmp_path):
     labelme(tmp_path / "source")
@@ -536,7 +539,8 @@ def test_what_an_import_did_not_write_is_not_replaced_with_it(name, listed, tmp_
     assert json.loads(record.read_text())["files"] == ["images/a.png", "label_colors.txt", "masks/a.png"]
     if not listed:  # as an earlier version wrote it
         record.write_text("{}")
-    (tmp_path / "data/.DS_Store").touch()
+    for litter in (".DS_Store", "images/Thumbs.db", "masks/._a.png"):
+        (tmp_path / "data" / litter).touch()
     mine = tmp_path / "data" / name
     mine.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
@@ -562,8 +566,36 @@ def test_a_file_that_is_not_understood_leaves_no_picture_without_annotations(tex
     for empty in ("background", "void"):
         with pytest.raises(InputError, match=rf"to be {empty} all over .*b\.txt is called like one, and not"):
             import_annotations(source, tmp_path / "data", empty=empty, overwrite=True)
+    labels.with_stem("b").write_text("\n")  # nothing is annotated
+    assert import_annotations(source, tmp_path / "data", empty="background", overwrite=True).pictures == 2
     labels.with_stem("b").write_text("\n \n" + labels.read_text())
     assert import_annotations(source, tmp_path / "data", empty="background", overwrite=True).shapes == 2 * done.shapes
+
+
+def test_a_file_of_another_program_is_understood(tmp_path):
+    source = tmp_path / "source"
+    KINDS["yolo"](source)
+    (image,) = (path for path in source.rglob("a.*") if path.suffix in (".png", ".jpg"))
+    shutil.copy(image, image.with_stem("b"))
+    (image.parent / "b.json").write_text(json.dumps({"version": "5", "shapes": [], "imagePath": "b.png"}))
+    assert import_annotations(source, tmp_path / "data", program="yolo", empty="background").pictures == 2
+
+
+@pytest.mark.parametrize("name", ["b.json", "b.png.json", "B.json"])
+def test_names_of_files_that_are_not_understood_are_compared_as_those_of_pictures(name, tmp_path):
+    labelme(tmp_path)
+    write_image(tmp_path, "b.png")
+    (tmp_path / name).write_text("null")
+    with pytest.raises(InputError, match=f"{name} is called like one, and not understood"):
+        import_annotations(tmp_path, tmp_path / "data", empty="background")
+
+
+def test_names_that_are_no_utf_8_are_overwritten(tmp_path):
+    labelme(tmp_path / "source")
+    shutil.copy(tmp_path / "source/a.png", tmp_path / "source" / os.fsdecode(b"caf\xe9.png"))
+    for overwrite in (False, True):
+        done = import_annotations(tmp_path / "source", tmp_path / "data", empty="background", overwrite=overwrite)
+        assert done.pictures == 2
 
 
 def test_a_field_of_a_class_is_of_maps(tmp_path):

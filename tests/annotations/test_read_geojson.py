@@ -80,12 +80,12 @@ def test_a_list_and_a_feature_are_geojson_too():
 
 @pytest.mark.parametrize("axis", ["z", "t"])
 def test_objects_of_several_planes_do_not_lie_over_each_other(axis):
-    def one(plane):
-        return {"type": "Polygon", "coordinates": [square(0, 8)], "plane": {"c": plane, axis: plane}}
-
-    assert len(read(one(3), one(3))[0].shapes) == 2
-    with pytest.raises(Damage, match="must lie in one plane; they lie in 2: .* take the planes out of the file"):
-        read(one(0), one(3))
+    first = {"type": "Polygon", "coordinates": [square(0, 8)]}  # QuPath names no plane where it is the first one
+    third = first | {"plane": {"c": 2, axis: 2.0}}
+    assert len(read(first, first | {"plane": {"c": 1, "z": 0}})[0].shapes) == 2
+    assert len(read(third, third, {"type": "Point", "coordinates": [1, 1]})[0].shapes) == 2
+    with pytest.raises(Damage, match=f"in one plane; of these {axis} is 0, 2. .* take the planes out of the file"):
+        read(first, third)
 
 
 def test_measurements_need_not_be_finite(tmp_path):

@@ -129,7 +129,9 @@ def test_regions_of_several_planes_do_not_lie_over_each_other(axis, tmp_path):
     box = {"roitype": KIND.RECT, "left": 1, "top": 2, "right": 5, "bottom": 4}
     rois = [roifile.ImagejRoi(**box, **{axis: plane}) for plane in (2, 2, 0)]  # 0: on all of them
     assert len(read(tmp_path, *rois)[0].shapes) == 3
-    with pytest.raises(Damage, match="must lie in one plane; they lie in 2: .* Remove Positions"):
+    with pytest.raises(Damage, match=f"must lie in one plane; of these {axis} is 2, 3. .* Remove Positions"):
         read(tmp_path, *rois, roifile.ImagejRoi(**box, **{axis: 3}))
     lines = roifile.ImagejRoi(roitype=KIND.LINE, **{axis: 3})
     assert len(read(tmp_path, *rois, lines)[0].shapes) == 3
+    every = roifile.ImagejRoi(**box, z_position=2, t_position=0 if axis == "t_position" else 2)
+    assert len(read(tmp_path, *(rois if axis == "z_position" else rois[2:]), every)[0].shapes) > 1  # at all times

@@ -99,10 +99,10 @@ def test_a_trivial_method_that_is_better_on_the_foreground_alone_is_said():
         ("8 files of data; the bundle learnt from these very files, and the scores flatter it", "that it learnt from"),
         ("8 files of data; which files the bundle learnt from is not known", "that it may have learnt from"),
         ("all test files of data, seen in training or not", "that it may have learnt from"),
-        ("the val files of the run in data", "it did not learn from, though some of them chose its best epoch"),
+        ("the val files of the run in data", "it did not learn from, though its best epoch was chosen by such"),
         (
             "6 files of data; among them the validation files, by which the best epoch was chosen",
-            "it did not learn from, though some of them chose its best epoch",
+            "it did not learn from, though its best epoch was chosen by such",
         ),
     ],
 )
@@ -115,7 +115,7 @@ def test_the_words_of_an_evaluation_are_those_that_are_understood(run, cells):
         return seen(choose_files(subject_of(run, cells, {}), cells, split, print).words(2, run.files("val")))
 
     assert [of("train"), of("all")] == ["that it may have learnt from"] * 2  # all files of train/, whatever was learnt
-    assert of(None) == "it did not learn from, though some of them chose its best epoch"
+    assert of(None) == "it did not learn from, though its best epoch was chosen by such"
 
 
 def test_masks_have_seen_nothing():

@@ -105,18 +105,20 @@ def test_what_is_given_as_zero_stays():
 @pytest.mark.parametrize(
     ("shares", "held_out", "said", "threshold"),
     [
-        ((95, 5), True, None, 0.5),
-        ((951, 49), True, None, "best"),
-        ((951, 49), False, None, 0.5),
-        ((49, 951), True, None, 0.5),  # what is rare is the background
-        ((951, 49), True, 0.4, 0.4),
-        ((951, 40, 9), True, None, 0.5),
+        ((95, 5), (9, 1), None, 0.5),
+        ((951, 49), (9, 1), None, "best"),
+        ((951, 49), None, None, 0.5),
+        ((951, 49), (9, 0), None, 0.5),  # on which none can be chosen
+        ((49, 951), (9, 1), None, 0.5),  # what is rare is the background
+        ((951, 49), (9, 0), 0.4, 0.4),
+        ((951, 40, 9), (9, 1, 0), None, 0.5),
     ],
 )
 def test_two_classes_part_where_the_validation_files_say_if_class_1_is_rare(shares, held_out, said, threshold):
     found = plan_threshold(
-        TrainConfig(threshold=said), np.array(shares), ("rest", "crack", "pot")[: len(shares)], held_out
-    )
+        TrainConfig(threshold=said), np.array(shares), ("rest", "crack", "pot")[: len(shares)],
+        None if held_out is None else np.array(held_out),
+    )  # fmt: skip
     assert found.value == threshold
     assert bool(found.reason) == (said is None)
 

@@ -184,9 +184,36 @@ def test_a_class_that_validation_lacks_is_said(tmp_path, caplog):
     rare(tmp_path, (4,))
     prepared = prepare(tmp_path, SMALL)
     assert prepared.splits["val"].class_pixels[1] == 0
-    words = "No validation pixel is of foreground. A mean IoU on these files is that of the other classes alone"
+    words = "No validation pixel is of foreground. A mean IoU on these files leaves it out, or takes 0 for it where"
     assert words in caplog.text
     assert words in " ".join(check(tmp_path, SMALL).warnings)
+    assert prepared.threshold.value == 0.5 and "those held out, to choose on, have none" in prepared.threshold.reason
+    with pytest.raises(InputError, match="none of their pixels is of foreground. Give a number"):
+        prepare(tmp_path, replace(SMALL, threshold="best"))
+
+
+def test_a_fold_that_has_none_of_a_class_to_learn_from_is_found_before_the_first_is_trained(tmp_path):
+    rare(tmp_path, (2, 5))
+    folds = [f"{number}/5" for number in range(1, 6)]
+    prepare(tmp_path, replace(SMALL, fold="1/5"), folds=folds)
+    rare(tmp_path, (4,))
+    with pytest.raises(InputError, match=r"fold \d/5 holds out all of foreground. Give more files with it") as caught:
+        for fold in folds:  # of the folds themselves one is refused
+            prepare(tmp_path, replace(SMALL, fold=fold), folds=folds)
+    alone = [fold for fold in folds if f"fold {fold} holds" not in str(caught.value)]
+    assert prepare(tmp_path, replace(SMALL, fold=alone[0])).splits["train"].class_pixels.all()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_pictures_of_two_splits_are_named(cells, tmp_path, split, caplog):
+    data = shutil.copytree(cells, tmp_path / "data")
+    prepare(data, SMALL)
+    assert "training pictures too" not in caplog.text
+    (first, *_) = sorted((data / "train/images").iterdir())
+    for role in ("images", "masks"):
+        shutil.copy(data / "train" / role / first.name, data / split / role / f"copy{first.suffix}")
+    prepare(data, SMALL)
+    assert f"Pictures that are training pictures too: 1, {split}/copy = train/{first.stem}." in caplog.text
 
 
 def test_a_run_that_goes_on_has_the_share_that_it_began_with(tmp_path):

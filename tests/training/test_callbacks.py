@@ -133,14 +133,14 @@ def test_predicting_the_one_class_that_validation_has_is_no_collapse(caplog):
     assert caplog.text == ""
 
 
-def test_the_line_of_an_epoch_says_what_its_mean_iou_leaves_out(caplog):
+def test_the_line_of_an_epoch_says_what_its_mean_iou_cannot_judge(caplog):
     clock = RunClock(Plan.of(TrainConfig(**WHOLE | {"epochs": 2}), {}), 0.0, absent=1)
     clock.set_model(model())
     logs = {"loss": 1.0, "val_loss": 1.0, "val_mean_iou": 1.0}
     with caplog.at_level("INFO", "unet_tf"):
         clock.on_epoch_end(0, logs)
     assert logs[ABSENT] == 1
-    assert "validation mean IoU 1.0000 (without 1 of the classes, of which there is no validation pixel)" in caplog.text
+    assert "validation mean IoU 1.0000 (no validation pixel is of 1 of the classes)" in caplog.text
 
 
 @pytest.mark.parametrize(("threshold", "judge"), [("best", {BY_LOSS: 1}), (0.4, {})])

@@ -48,12 +48,15 @@ def test_the_net_of_the_paper_starts_as_the_paper_says():
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_net_whose_steps_were_timed_starts_as_a_new_one_to_the_bit_and_is_not_traced_anew(monkeypatch):
-    rng, loss, traced = np.random.default_rng(0), type(compiled(PLAN, 1).loss), []
+@pytest.mark.parametrize(
+    "plan", [PLAN, replace(PLAN, precision="float16"), replace(PLAN, optimizer="sgd")], ids=["", "float16", "sgd"]
+)
+def test_a_net_whose_steps_were_timed_starts_as_a_new_one_to_the_bit_and_is_not_traced_anew(plan, monkeypatch):
+    rng, loss, traced = np.random.default_rng(0), type(compiled(plan, 1).loss), []
     image, label = rng.normal(size=(4, 1, 16, 16, 1)).astype(np.float32), rng.integers(0, 2, (4, 1, 16, 16), np.uint8)
     tiles = tf.data.Dataset.from_tensor_slices((image, label, np.ones_like(image[..., 0])))
-    timed, new = compiled(PLAN, 1, [0.9, 0.1]), compiled(PLAN, 1, [0.9, 0.1])
-    step_seconds(timed, PLAN, 1)
+    timed, new = compiled(plan, 1, [0.9, 0.1]), compiled(plan, 1, [0.9, 0.1])
+    step_seconds(timed, plan, 1)
     of_loss = loss.__call__
     monkeypatch.setattr(loss, "__call__", lambda *arguments: traced.append(1) or of_loss(*arguments))
     timed.fit(tiles, epochs=2, verbose=0, shuffle=False)

@@ -86,6 +86,9 @@ def test_logits_are_those_of_the_class_of_their_name(run):
         "of their ids), or in label_colors.txt."
     )
     assert renaming(replace(start, classes=None), ("a", "b")) == ""
+    assert renaming(start, ("a", "b", "c")).endswith("the data has a, b, c, and the logits start anew.")
+    rims = replace(start, classes=("background", "cell", "border"))
+    assert "--classes background,cell (in the order" in renaming(rims, ("background", "nucleus", "border"))
 
 
 def test_pictures_that_the_net_before_learnt_from_are_left_out_of_the_scores_or_said(run, cells, tmp_path, caplog):
@@ -113,9 +116,11 @@ def test_pictures_that_the_net_before_learnt_from_are_left_out_of_the_scores_or_
     )
 
 
-def test_sizes_that_are_said_stay(run):
-    found = read_start(run.path).sizes_for(TrainConfig(depth=1))
+def test_sizes_that_are_said_stay_but_for_a_width_with_which_no_kernel_fits(run):
+    found = read_start(run.path).sizes_for(TrainConfig(depth=1, base_filters=run.plan.base_filters))
     assert (found.depth, found.base_filters) == (1, run.plan.base_filters)
+    with pytest.raises(InputError, match="as wide as .* base filters; received 3. Leave --base-filters out"):
+        read_start(run.path).sizes_for(TrainConfig(base_filters=3))
 
 
 @pytest.mark.parametrize(("classes", "said", "border"), [(2, None, 0), (2, 3, 3), (3, None, None)])

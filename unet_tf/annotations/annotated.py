@@ -7,7 +7,7 @@ import json
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -127,19 +127,20 @@ def typed(value: Any, kind: type, where: str) -> Any:
     return value
 
 
-def check_planes(planes: set[tuple[int, ...]], remedy: str) -> None:
+def check_planes(planes: Mapping[str, set[int]], remedy: str) -> None:
     """Raise Damage where the regions of one picture lie in several planes of a stack: they would lie over each other.
 
     Args:
-        planes: of all regions that say where they lie; in depth and in time, not in colour.
+        planes: by axis, those in which some region lies.
         remedy: how the program forgets planes.
     """
-    if len(planes) > 1:
-        listed = ", ".join("/".join(map(str, plane)) for plane in sorted(planes)[:5])
-        raise Damage(
-            f"the regions of a picture must lie in one plane; they lie in {len(planes)}: {listed}. Save those of each "
-            f"plane in a file called like its picture; where they are all of one picture, {remedy}"
-        )
+    for axis, numbers in planes.items():
+        if len(numbers) > 1:
+            listed = ", ".join(map(str, sorted(numbers)[:5]))
+            raise Damage(
+                f"the regions of a picture must lie in one plane; of these {axis} is {listed}. Save those of each "
+                f"plane in a file called like its picture; where they are all of one picture, {remedy}"
+            )
 
 
 def size_of(value: Any, height: str, width: str, where: str) -> tuple[int, int] | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.annotations.annotated import RECORD, Annotated
+from unet_tf.annotations.annotated import RECORD, VOID_NAME, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes, predicted_by
@@ -33,6 +35,8 @@ from unet_tf.utils.signals import look
 from unet_tf.utils.text import shown
 from unet_tf.utils.threads import ahead, cores
 
+_LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
+"""Files that file managers leave in folders."""
 OVERLAPS, EMPTIES = ("file", "small"), ("skip", "background", "void")
 
 
@@ -164,7 +168,9 @@ def import_annotations(
     channels = parse_suffixes(channel_suffix, found.pictures)
     if class_field is not None and not any(one.on for one in found.pictures):
         raise InputError(
-            f"--class-field is of vectors over a map; these are annotations of {found.program}. Leave it out.", source
+            f"--class-field is of vectors over a map; these are annotations of {found.program}. Leave it out"
+            f"{', or say --from map' * (found.program == 'qupath')}.",
+            source,
         )
     tasks, notes = _tasks(found, PictureIndex(root, channels), empty, class_field)
     if instances:
@@ -246,20 +252,22 @@ def _check_out(out: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
 
 
 def _files_of(folder: Path) -> set[str]:
-    """The files in a folder and those in it, hidden ones left out."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}
+    """The files in a folder and those in it, as they are shown, without what file managers leave."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    kept = (path.relative_to(folder).as_posix() for path in found if not _LITTER.fullmatch(path.name))
+    return {unicodedata.normalize("NFC", shown(name)) for name in kept}
 
 
 def _files_of_record(out: Path) -> set[str]:
     """The files that an earlier import wrote; of a version that did not list them, what lies where it would."""
     try:
-        listed = json.loads((out / RECORD).read_bytes()).get("files")
-    except (OSError, ValueError, AttributeError):
-        listed = None
-    if isinstance(listed, list):
+        record = dict(json.loads((out / RECORD).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        record = {}
+    if isinstance(listed := record.get("files"), list):
         return {RECORD, *map(str, listed)}
-    return {one for one in _files_of(out) if one in (RECORD, PALETTE_FILE) or one.startswith(("images/", "masks/"))}
+    places = re.compile(rf"{RECORD}|{PALETTE_FILE}|{'([^/]+/)?' * (record.get('program') == MASKS)}(images|masks)/.*")
+    return {one for one in _files_of(out) if places.fullmatch(one)}
 
 
 def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | None) -> tuple[list[_Task], list[str]]:
@@ -284,7 +292,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
         raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
     known = {task.picture for task in tasks}
     others = [path for path in index.files if path not in known]
-    _check_understood(found, others, empty)
+    _check_understood(found, index, others, empty)
     lone = [task for task in tasks if not task.one.shapes]
     notes = []
     if index.faults:
@@ -308,24 +316,30 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
     return tasks, notes
 
 
-def _check_understood(found: Source, others: list[Path], empty: str) -> None:
+def _check_understood(found: Source, index: PictureIndex, others: list[Path], empty: str) -> None:
     """Raise InputError where a picture would count as one without annotations that a file is called like."""
-    stems = {path.stem.casefold() for path in others} if empty != "skip" else set()
-    if wrong := [path for path in found.unknown if path.stem.casefold() in stems]:
+
+    def name(text: str) -> str:
+        return unicodedata.normalize("NFC", text).casefold()
+
+    called = {name(text) for path in others for text in (index.target(path).stem, path.stem, path.name)}
+    if wrong := [path for path in found.unknown if name(path.stem) in called and empty != "skip"]:
         raise InputError(
             f"Pictures must have no annotations to be {empty} all over (--empty); {some(map(str, wrong), 3)} "
-            f"{'are' if len(wrong) > 1 else 'is'} called like one, and not understood. Mend it, or take it away.",
+            f"{'are' if len(wrong) > 1 else 'is'} called like one, and not understood. Mend it, take it away, or say "
+            "--empty skip.",
             wrong[0],
         )
 
 
 def _check_apart(tasks: list[_Task]) -> None:
     """Raise InputError where masks of objects are wanted of annotations that tell classes alone."""
-    if wrong := [task.one for task in tasks if task.one.shapes and not task.one.apart]:
+    made = [task.one for task in tasks if any(shape.name != VOID_NAME for shape in task.one.shapes)]
+    if wrong := [one for one in made if not one.apart]:
         raise InputError(
             f"Masks of objects need annotations that tell objects apart; {some((str(one.file) for one in wrong), 3)} "
             f"{'do' if len(wrong) > 1 else 'does'} not: masks of SegmentationClass need one in SegmentationObject. "
-            "Add it, or import classes, and number their pieces (--from masks --instances).",
+            "Add it, or take the other away.",
             wrong[0].file,
         )
 
@@ -404,5 +418,5 @@ def _left_out(found: Source) -> list[str]:
 def _record(path: Path, result: Imported, source: Path) -> None:
     """Say what was imported from where; this file marks the folder as one that may be overwritten."""
     facts = asdict(result) | {"out": shown(result.out), "source": shown(source.absolute())}
-    facts["files"] = sorted(map(shown, _files_of(path.parent)))
+    facts["files"] = sorted(_files_of(path.parent))
     path.write_text(json.dumps(facts, indent=2, default=str), encoding="utf-8")

@@ -55,7 +55,7 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
         Damage: a field is missing or of another type, or objects lie in several planes of a stack.
     """
     shapes: list[Shape] = []
-    planes: set[tuple[int, ...]] = set()
+    planes: dict[str, set[int]] = {"z": set(), "t": set()}
     for number, one in enumerate(features_of(content) or []):
         where = f"feature {number}"
         properties = typed(one.get("properties") or {}, dict, where)
@@ -63,12 +63,14 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
         if geometry is None:
             skipped["features without a geometry"] += 1
             continue
-        if isinstance(geometry, dict) and isinstance(plane := geometry.get("plane"), dict):
-            planes.add(tuple(typed(plane.get(axis, 0), int, f"plane of {where}") for axis in "zt"))
+        before = len(shapes)
         for rings in polygons(geometry, where, skipped):
             shapes += region(
                 _name(properties, where), rings, skipped, number if geometry["type"] != "Polygon" else None
             )
+        for axis, numbers in planes.items() if len(shapes) > before else ():
+            plane = typed(geometry.get("plane") or {}, dict, where)  # QuPath leaves out the first one
+            numbers.add(int(field(plane | {axis: plane.get(axis, 0)}, axis, float, f"the plane of {where}")))
     check_planes(planes, "take the planes out of the file")
     return [Annotated(path, path.stem, tuple(shapes), stem=True, shown=False)]
 

@@ -79,14 +79,15 @@ def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
     except ImportError as error:
         raise InputError(f"{path} is read by roifile: pip install 'unet-tf[annotations]'.", path) from error
     shapes: list[Shape] = []
-    planes: set[tuple[int, ...]] = set()
+    planes: dict[str, set[int]] = {"position": set(), "z_position": set(), "t_position": set()}
     for name, data in _regions(path):
         if data[:4] != MAGIC:
             raise Damage(f"{name} must be a region of ImageJ; it begins with {data[:4]!r}")
         try:
             roi = roifile.ImagejRoi.frombytes(data)
             shapes += (found := _shapes(roi, skipped))
-            planes |= {plane for plane in [(roi.position, roi.z_position, roi.t_position)] if found and any(plane)}
+            for axis, numbers in planes.items() if found else ():
+                numbers |= {getattr(roi, axis)} - {0}  # 0: in all of them
         except Damage as error:
             raise Damage(f"{name}: {error}") from error
         except (ValueError, TypeError, IndexError, OverflowError, RuntimeError, struct.error, MemoryError) as error:

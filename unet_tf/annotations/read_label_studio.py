@@ -92,22 +92,29 @@ def _picture(value: Any) -> str:
 
 
 def _by_picture(pictures: dict[str, str], results: list[Any], where: str) -> list[tuple[str, list[Any]]]:
-    """Each picture of a task, and the results on it: of the tag (`to_name`) that is called as its field is.
+    """The pictures of a task that areas are drawn on, and all results on each.
+
+    Those of several pictures are of the one whose field is called like their tag (`to_name`).
 
     Raises:
         Damage: there are several pictures or tags, and which is whose is not said.
     """
-    tags = {str(one["to_name"]) for one in results if one.get("to_name") is not None}
-    if len(set(pictures.values())) == 1 and len(tags) < 2:
+    tags = {str(one.get("to_name", "")) for one in results if _kind(one, where) in KINDS}
+    files = {re.split(r"[/\\]", name)[-1] for name in pictures.values()}  # one may be named twice
+    if len(tags) < 2 and (len(files) == 1 or not tags):
         return [(next(iter(pictures.values())), results)]
     if strange := sorted(tags - pictures.keys()):
         listed = ", ".join(f"{key} ({name})" for key, name in pictures.items())
         raise Damage(
-            f"results of {where} must say of which picture they are, by a tag that is called like its field in data; "
-            f"there are the pictures {listed}, and the tags {', '.join(strange)}. Rename the fields, or take the "
-            "pictures out that are not labelled"
+            f"results of {where} must say of which picture they are, by a tag (to_name) that is called like its field "
+            f"in data; there are the pictures {listed}, and the tags {', '.join(map(repr, strange))}. Rename the "
+            "fields, or take the pictures out that are not labelled"
         )
-    return [(name, [one for one in results if one.get("to_name") == key]) for key, name in pictures.items()]
+    return [(pictures[tag], [one for one in results if str(one.get("to_name", "")) == tag]) for tag in sorted(tags)]
+
+
+def _kind(result: dict[str, Any], where: str) -> str:
+    return str(typed(result.get("type") or "", str, where)).removesuffix("labels")
 
 
 def _shapes(results: list[Any], where: str, skipped: Skipped) -> tuple[list[Shape], tuple[int, int] | None]:
@@ -119,7 +126,7 @@ def _shapes(results: list[Any], where: str, skipped: Skipped) -> tuple[list[Shap
             labels[_id(one, number)] = some
     sizes, done = set(), set()
     for number, one in enumerate(results):
-        kind = typed(one.get("type") or "", str, where).removesuffix("labels")
+        kind = _kind(one, where)
         if kind not in KINDS:
             if kind:
                 why = "are not read" if kind == "bitmask" else "are no areas"

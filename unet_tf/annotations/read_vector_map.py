@@ -86,10 +86,10 @@ def _read(path: Path, layer: str | None) -> tuple[dict[str, Any], dict[str, NDAr
         if layer is not None and layer not in layers:
             raise InputError(f'{path} has no layer "{layer}" of geometries; it has: {", ".join(layers)}.', path)
         if layer is None and len(layers) != 1:
-            names = ", ".join(layers) or "none"
+            remedy = "Write one into a file of its own: ogr2ogr NEW.gpkg OLD.gpkg LAYER."
             raise InputError(
-                f"Vectors must have one layer of geometries, or it must be named; {path} has {names}. Write a layer "
-                "into a file of its own: ogr2ogr NEW.gpkg OLD.gpkg LAYER.", path,
+                f"Vectors must have one layer of geometries, or it must be named; {path} has "
+                f"{', '.join(layers) or 'none'}. {remedy if layers else 'Draw polygons in it.'}", path,
             )  # fmt: skip
         layer = layer or layers[0]
         meta, _, found, columns = pyogrio.raw.read(path, layer=layer, force_2d=True)

@@ -56,7 +56,8 @@ SUFFIXES = (".json", ".geojson", ".xml", ".csv", ".txt", ".roi", ".zip", *VECTOR
 """What file names of annotations end in, in lower case."""
 
 
-EMPTY = "empty"
+EMPTY, OTHER = "empty", "of "
+"""Words for a file without a sign, and, before its name, for one of a program that is not wanted."""
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Source:
         pictures: the annotations, by picture.
         skipped: what the reader left out: words -> how often.
         notes: what lies there and is not understood, or of another program.
-        unknown: the files of which the notes speak.
+        unknown: files that are not understood.
     """
 
     program: str
@@ -131,7 +132,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
     telling = [path for path, what in unknown.items() if _should_be_told(path, what, name)]
     if telling:
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)
-        result.unknown = telling
+        result.unknown = [path for path in telling if not unknown[path].startswith(OTHER)]
         result.notes.append(f"Not understood, and not used: {many(len(telling), 'file')}, {listed}.")
     return result
 
@@ -159,7 +160,7 @@ def _reader(
     """The program of a file, and a function that reads it."""
     name, read = _read(path, lambda: _told(path, wanted, source, names))
     if wanted not in (None, name):
-        raise _Unknown(f"of {name}")
+        raise _Unknown(f"{OTHER}{name}")
     return name, read
 
 
@@ -192,7 +193,7 @@ def _told(
         return "via", lambda skipped: read_via_csv(path, skipped)
     if is_yolo(path):
         return "yolo", lambda skipped: read_yolo(path, _names(path.parent, source, names), skipped)
-    raise _Unknown("text or data of another form" if path.stat().st_size else EMPTY)
+    raise _Unknown("text or data of another form" if start else EMPTY)
 
 
 def _names(folder: Path, source: Path, known: dict[Path, dict[int, str]]) -> dict[int, str]:

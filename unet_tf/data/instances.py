@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.watershed import part, spread
 
-BORDER = 2
+BORDER, BORDER_NAME = 2, "border"
 """Class id of the rims of objects, where they are a class."""
 
 

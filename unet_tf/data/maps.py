@@ -200,7 +200,7 @@ def _own_symbols() -> Iterator[None]:
     TensorFlow has an SQLite without R-trees, and GDAL would take it for its own: no index for a GeoPackage then.
     """
     deep = getattr(os, "RTLD_DEEPBIND", 0)  # of glibc; elsewhere libraries keep to themselves, or it is not to be had
-    if not deep:
+    if not deep or "tensorflow" not in sys.modules or os.environ.get("LD_PRELOAD"):  # an allocator of its own, say
         yield
         return
     before = sys.getdlopenflags()

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from unet_tf.data.folder import Pair, some
-from unet_tf.data.instances import label_from_instances
+from unet_tf.data.instances import BORDER_NAME, label_from_instances
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
@@ -245,7 +245,7 @@ def _format(
                 f"{_listed(sorted(ids))}. {_ways_out(looks, settings, grey=False)}"
             )
     if border and len(names) == 2:
-        names = (*names, "border")
+        names = (*names, BORDER_NAME)
     for text in settings.void:
         if not (text in names or text.isdecimal()):
             raise InputError(f"Void must be a value or the name of a class ({', '.join(names)}); received {text!r}.")

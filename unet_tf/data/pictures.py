@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.decode import decode, lossy_refused
-from unet_tf.data.png import ALPHA, SIGNATURE
+from unet_tf.data.png import ALPHA, SIGNATURE, alpha_of_png
 from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
@@ -69,8 +69,7 @@ class Pictures:
         head = _bytes(self.path, 26)
         if head[:8] != SIGNATURE or head[25:] not in ALPHA:
             return np.zeros((0, 0, 0), np.uint8)
-        stored = cv2.imdecode(np.frombuffer(_bytes(self.path), np.uint8), cv2.IMREAD_UNCHANGED)
-        return np.asarray(stored)[..., 3:]  # grey becomes colour too
+        return alpha_of_png(_bytes(self.path))
 
     def channel_names(self, channels: int) -> tuple[str, ...]:
         """The names of so many channels, each "" where the file does not say it."""

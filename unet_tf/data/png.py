@@ -69,6 +69,23 @@ def read_png(data: bytes, ids: bool) -> NDArray:
         PNG Specification (Third Edition), sections 5, 7 to 9 and 11.
     """
     png = parse_png(data)
+    stored = _stored(png)
+    if png.colour == 3 and not ids:
+        image = np.pad(png.table, ((0, 256 - len(png.table)), (0, 0)))[stored[..., 0]]
+    else:
+        image = stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[-1])]  # without alpha
+        image = image[..., 0] if image.shape[2] == 1 else image
+        image = image if ids or png.bits > 4 else image * np.uint8(255 // ((1 << png.bits) - 1))
+    return turned(image, png.orientation)
+
+
+def alpha_of_png(data: bytes) -> NDArray:
+    """(H, W, 1) alpha of a PNG file of a colour type in `ALPHA`, as stored; raises as `read_png` does."""
+    return _stored(parse_png(data))[..., -1:]
+
+
+def _stored(png: Png) -> NDArray:
+    """(H, W, samples) as stored."""
     passes = [
         one for one in (ADAM7 if png.interlaced else ((0, 0, 1, 1),)) if one[0] < png.height and one[1] < png.width
     ]
@@ -82,13 +99,7 @@ def read_png(data: bytes, ids: bool) -> NDArray:
         if len(passes) > 1:
             stored[first::down, begin::across] = numbers
     inflated.end()
-    if png.colour == 3 and not ids:
-        image = np.pad(png.table, ((0, 256 - len(png.table)), (0, 0)))[stored[..., 0]]
-    else:
-        image = stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[-1])]  # without alpha
-        image = image[..., 0] if image.shape[2] == 1 else image
-        image = image if ids or png.bits > 4 else image * np.uint8(255 // ((1 << png.bits) - 1))
-    return turned(image, png.orientation)
+    return stored
 
 
 def parse_png(data: bytes) -> Png:

@@ -145,7 +145,8 @@ def hold_out(
         return list(pairs), []
     members, what, one_stack = _parts(pairs, group)
     if len(members) < 2:
-        raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(members)}.")
+        remedy = " --val-share 0 learns from all, and keeps the last epoch." if fold is None else ""
+        raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(members)}.{remedy}")
     number, count = (0, 0) if fold is None else _parse_fold(fold)
     if count > len(members):
         raise InputError(f"{count} folds need {count} {what}; there are {len(members)}.")

@@ -270,8 +270,8 @@ def lacking(stored: EvaluationTable) -> str:
     if not absent:
         return ""
     return (
-        f"No pixel of these files is of {', '.join(absent)}: the scores cannot tell how well that is found, and the "
-        "means are those of the other classes."
+        f"No pixel of these files is of {', '.join(absent)}: the scores cannot tell how well that is found. The means "
+        "leave it out, or take 0 for it where some pixel is called so."
     )
 
 

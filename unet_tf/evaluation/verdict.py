@@ -155,7 +155,7 @@ def seen(files: str) -> str:
         return "that it may have learnt from"
     if "validation files" in files or files.startswith("the val files") or "held it out" in files:
         chosen = "best epoch and threshold" if "epoch and the threshold" in files else "best epoch"
-        return f"it did not learn from, though some of them chose its {chosen}"
+        return f"it did not learn from, though its {chosen} {'were' if 'and' in chosen else 'was'} chosen by such"
     return "it never saw"
 
 

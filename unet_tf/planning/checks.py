@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.folder import some
 from unet_tf.data.samples import Seen
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
@@ -20,8 +21,9 @@ def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) ->
         return ""
     names = ", ".join(absent)
     return (
-        f"No validation pixel is of {names}. A mean IoU on these files is that of the other classes alone, so the best "
-        f"epoch is chosen by validation loss. Give more files with {names}, or a val/ that holds some."
+        f"No validation pixel is of {names}. A mean IoU on these files leaves it out, or takes 0 for it where some "
+        "pixel is called so; the best epoch is chosen by validation loss. "
+        f"Give more files with {names}, or a val/ that holds some."
     )
 
 
@@ -49,6 +51,24 @@ def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
             f"Three of four training images must hold the output of a tile, and a {tile} tile gives {output}x{output} "
             f"px: {name} is {height}x{width} (and {small - 1} more are too small). Choose {remedy}."
         )
+
+
+def copies_between(splits: Mapping[str, Sequence[Seen]]) -> str:
+    """Say which pictures of other splits are training pictures too, to the pixel; nothing where none is."""
+    train = {one.sha256: pair.name for pair, one in splits["train"]}
+    same = [
+        f"{name}/{pair.name} = train/{train[one.sha256]}"
+        for name, some_of in splits.items()
+        if name != "train"
+        for pair, one in some_of
+        if one.sha256 in train
+    ]
+    if not same:
+        return ""
+    return (
+        f"Pictures that are training pictures too: {len(same)}, {some(same, 3)}. The best epoch may be chosen by them; "
+        "the scores leave them out. Take each out of one split (--group keeps pictures together that are alike)."
+    )
 
 
 def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:

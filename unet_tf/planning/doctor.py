@@ -271,7 +271,8 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
     _warn(
         findings, [case for case in usable if case.look.alpha],
         "with alpha that is not the same all over, which is left out; if it is a channel, save it as one, in TIFF "
-        'files by tifffile with photometric="minisblack"',
+        'files by tifffile with photometric="minisblack"; if it says where nothing was measured, give these pixels a '
+        "value that the file names as nodata",
     )  # fmt: skip
     counted = sorted({value for case in usable for value in case.look.counted})
     _warn(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from unet_tf.config import TrainConfig
@@ -58,6 +59,25 @@ def draw_validation(
         raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
     check_alike(val.seen, train.seen)
     return Drawn(train, val, among)
+
+
+def check_folds(pool: Samples, config: TrainConfig, folds: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise InputError where the training files of a fold lack a class, before the first fold is trained.
+
+    Args:
+        pool: all files of the folds.
+        config: of the runs.
+        folds: such as "1/5".
+        classes: their names.
+    """
+    for fold in folds:
+        train = draw_validation(pool, replace(config, fold=fold)).train
+        if absent := [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]:
+            raise InputError(
+                f"Every fold must have pixels of all classes to learn from; fold {fold} holds out all of "
+                f"{', '.join(absent)}. Give more files with {'them' if len(absent) > 1 else 'it'}, merge classes, or "
+                "cross-validate by seeds (--seeds)."
+            )
 
 
 def plan_share(config: TrainConfig, splits: Mapping[str, Samples], among: int | None) -> Choice[float]:

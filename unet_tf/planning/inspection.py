@@ -106,8 +106,9 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     try:
         image, names, declared = pair.read()
         nodata = nodata_values(image, declared)
-        with about(pair.mask):
+        with about(pair.image):
             alphas = [open_pictures(file).alpha(pair.page) for file in pair.files]
+        with about(pair.mask):
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             mask = read_mask(pair.mask, pair.page, ids, lossy)
             check_sizes(pair, image, mask)

@@ -180,17 +180,34 @@ def plan_sampling(config: TrainConfig, class_pixels: NDArray[np.int64], classes:
 
 
 def plan_threshold(
-    config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str], held_out: bool
+    config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str], held_out: NDArray[np.int64] | None
 ) -> Choice[float | str]:
-    """Choose where two classes part: at one half, or where validation files say so, if class 1 is rare."""
+    """Choose where two classes part: at one half, or where validation files say so, if class 1 is rare.
+
+    Args:
+        config: what a person said.
+        class_pixels: (C,) of the training files.
+        classes: their names.
+        held_out: (C,) of the validation files; None where there are none.
+
+    Raises:
+        InputError: the best threshold is asked for, and no validation pixel is of class 1.
+    """
+    if config.threshold == BEST and held_out is not None and not held_out[1]:
+        raise InputError(
+            f"The best threshold is the one of the validation files, and none of their pixels is of {classes[1]}. Give "
+            "a number (--threshold 0.4), or hold files out that show some."
+        )
     if len(classes) > 2:
         return choose(config.threshold, HALF, "each pixel gets the most probable of its classes")
     share = class_pixels[1] / max(1, class_pixels.sum())
     words = f"{classes[1]} has {share:.2%} of the pixels"
     if share >= RARE:
         return choose(config.threshold, HALF, f"each pixel gets its more probable class: {words}")
-    if not held_out:
+    if held_out is None:
         return choose(config.threshold, HALF, f"{words}, and no file is held out to choose on")
+    if not held_out[1]:
+        return choose(config.threshold, HALF, f"{words}, and those held out, to choose on, have none")
     return choose(config.threshold, BEST, f"{words}: few pixels decide how well it is found, and often not at 0.5")
 
 

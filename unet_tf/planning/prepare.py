@@ -28,8 +28,8 @@ from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import BEST, check_threshold
 from unet_tf.planning.ancestors import Ancestors, ancestors_from
-from unet_tf.planning.checks import check_classes, check_tile, validation_lacks
-from unet_tf.planning.holding_out import draw_validation, plan_share, said_of_known
+from unet_tf.planning.checks import check_classes, check_tile, copies_between, validation_lacks
+from unet_tf.planning.holding_out import check_folds, draw_validation, plan_share, said_of_known
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
@@ -153,6 +153,7 @@ def prepare(
     only_checked: Sequence[str] = ("test",),
     masks: MaskFormat | None = None,
     held: Collection[str] | None = None,
+    folds: Sequence[str] = (),
 ) -> Prepared:
     """Find, recognise, split, decode and check a data folder, and choose what it decides.
 
@@ -166,6 +167,7 @@ def prepare(
         only_checked: those that are read for their faults alone, without weights and cache.
         masks: how the masks say the classes, where a plan was made already: its tile is then taken as it is.
         held: names of the pairs that a run holds out, where it has begun with a share that was drawn.
+        folds: others that will be learnt from, which are checked too.
 
     Raises:
         InputError: the data or a setting cannot be used.
@@ -206,6 +208,7 @@ def prepare(
     read = _read(pairs, masks, config, border_weight.value, only_checked, on_file)
     among = None if "val" in named else 0
     if drawn:
+        check_folds(read["train"], config, folds, classes)
         read["train"], read["val"], among = draw_validation(read["train"], config, held, before.files)
         for samples in read.values():
             samples.weigh(read["train"])
@@ -220,8 +223,11 @@ def prepare(
             "No file is held out: the net learns from all, its last epoch is kept, and nothing tells how good it is. "
             "Cross-validation of the same settings does (unet-tf crossval)."
         )
+    if words := copies_between({name: samples.seen for name, samples in read.items()}):
+        log.warning(words)
     rare_share = plan_sampling(config, train.class_pixels, classes)
-    threshold = plan_threshold(config, train.class_pixels, classes, "val" in read)
+    held_out = read["val"].class_pixels if "val" in read else None
+    threshold = plan_threshold(config, train.class_pixels, classes, held_out)
     loss = plan_loss(config, train.class_pixels, classes)
     val_share = plan_share(config, read, among)
     for note in said_of_known(before, config.start_from, read):

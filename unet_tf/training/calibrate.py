@@ -86,8 +86,8 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     start, predictor = time.monotonic(), Predictor(run)
     predictor.network.temperature = 1.0
     seen = observe(predictor, val, run.masks)
-    if not len(seen.labels):
-        log.info("temperature = 1: no validation pixel has a class")
+    if len(np.unique(seen.labels)) < 2:
+        log.info("temperature = 1: validation pixels are of one class, or of none, on which none can be fitted")
         return
     temperature = fit_temperature(seen.logits, seen.labels)
     if temperature in (COOLEST, HOTTEST):

@@ -134,10 +134,8 @@ def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
 
 
 def _lacks(logs: dict[str, Any]) -> str:
-    """What a validation mean IoU leaves out, where it does."""
-    return (
-        f" (without {logs[ABSENT]} of the classes, of which there is no validation pixel)" if logs.get(ABSENT) else ""
-    )
+    """How many classes a validation mean IoU cannot judge, where there are some."""
+    return f" (no validation pixel is of {logs[ABSENT]} of the classes)" if logs.get(ABSENT) else ""
 
 
 class Guard(keras.callbacks.Callback):
@@ -255,7 +253,7 @@ class RunFiles(keras.callbacks.Callback):
 
     Args:
         writer: of the run folder.
-        patience: epochs without a better validation mean IoU after which training ends; infinite for no end.
+        patience: epochs without a better validation score after which training ends; infinite for no end.
         state: of the run so far; grows.
         own: what the run itself says of the epoch, which the callbacks of others cannot change.
     """

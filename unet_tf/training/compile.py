@@ -70,7 +70,8 @@ def step_seconds(model: keras.Model, plan: Plan, channels: int) -> float:
     """Median time of an optimizer step on tiles of noise, after the first, which is compiled.
 
     Args:
-        model: of `compiled`, on one device. It is as before afterwards, to the bit, but for what it has traced.
+        model: of `compiled`, on one device. Where nothing fails, it is as before afterwards, to the bit, but for
+            what it has traced.
         plan: of the run.
         channels: of the images.
 
@@ -78,9 +79,9 @@ def step_seconds(model: keras.Model, plan: Plan, channels: int) -> float:
         InputError: the memory does not hold it.
         Stopped: a signal has told to stop.
     """
-    variables = [*model.variables, *model.optimizer.variables]  # generators of dropout too
-    before = [variable.numpy() for variable in variables]
     with memory_in_words(plan):
+        variables = [*model.variables, *model.optimizer.variables]  # generators of dropout too
+        before = [variable.numpy() for variable in variables]
         batch, tile, output = plan.batch_size, plan.tile, plan.geometry.output_size(plan.tile)
         # stateless: the generator of TensorFlow belongs to the caller
         labels = tf.random.stateless_uniform((batch, output, output), SEED, 0, plan.num_classes, tf.int32)
@@ -100,8 +101,8 @@ def step_seconds(model: keras.Model, plan: Plan, channels: int) -> float:
             float(model.train_function(steps)["loss"])
             seconds.append(time.perf_counter() - start)
             look()
-    for variable, value in zip(variables, before, strict=True):
-        variable.assign(value)
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
     model.reset_metrics()
     return statistics.median(seconds[2:])
 

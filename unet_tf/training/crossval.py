@@ -153,7 +153,8 @@ def _do(name: str, runs: dict[str, TrainConfig], data: Path, out: Path, watchers
             first, own = next(iter(there.values())), runs[name]
             plan = Plan.of(replace(first.config, fold=own.fold, seed=own.seed), first.plan.reasons)
             return begin_run(writer, data, plan.config, watchers, (plan, first.masks))
-        return begin_run(writer, data, runs[name], watchers)
+        folds = [one.fold for one in runs.values() if one.fold is not None]
+        return begin_run(writer, data, runs[name], watchers, folds=folds)
 
 
 def _begun(out: Path, runs: dict[str, TrainConfig]) -> dict[str, Run]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig
 from unet_tf.data.folder import some
+from unet_tf.data.instances import BORDER_NAME
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
+from unet_tf.errors import InputError
 from unet_tf.model.unet import geometry_of
 from unet_tf.pages.words import many
 from unet_tf.prediction.reading import read_bundle, read_model
@@ -42,7 +44,11 @@ class Start:
         return self.classes is not None and {*classes} <= {*self.classes}
 
     def sizes_for(self, config: TrainConfig) -> TrainConfig:
-        """A configuration whose net is like this one, where it leaves that open."""
+        """A configuration whose net is like this one, where it leaves that open.
+
+        Raises:
+            InputError: it asks for another number of base filters, with which no kernel fits.
+        """
         geometry = geometry_of(self.model)
         own = {
             "base_filters": self.model.get_layer(FIRST).filters,
@@ -50,6 +56,11 @@ class Start:
             "padding": geometry.padding,
             "border_class": 0 if self.model.output_shape[-1] == 2 else None,
         }
+        if config.base_filters not in (None, own["base_filters"]):
+            raise InputError(
+                f"A net must be as wide as the one that it starts from: {self.path} has {own['base_filters']} base "
+                f"filters; received {config.base_filters}. Leave --base-filters out, or --from."
+            )
         open_ones: dict[str, Any] = {name: value for name, value in own.items() if getattr(config, name) is None}
         return replace(config, **open_ones)
 
@@ -100,10 +111,12 @@ def renaming(start: Start, classes: Sequence[str]) -> str:
     """How to say that classes of other names are those of the net; "" where each is known by its name."""
     if start.classes is None or start.knows(classes):
         return ""
+    named = [name for name in start.classes if name != BORDER_NAME]  # which is made, and not named
     return (
         f"Classes of one name are one class: {start.path} has {', '.join(start.classes)}, the data has "
-        f"{', '.join(classes)}, and the logits start anew. Where they mean the same, call them so: --classes "
-        f"{','.join(start.classes)} (in the order of their ids), or in label_colors.txt."
+        f"{', '.join(classes)}, and the logits start anew."
+        + f" Where they mean the same, call them so: --classes {','.join(named)} (in the order of their ids), or in "
+        "label_colors.txt." * (len(start.classes) == len(classes))
     )
 
 

@@ -145,6 +145,7 @@ def begin_run(
     config: TrainConfig,
     watchers: Watchers,
     planned: tuple[Plan, MaskFormat] | None = None,
+    folds: Sequence[str] = (),
 ) -> Evaluation | None:
     """Plan a new run, train and judge it.
 
@@ -154,6 +155,7 @@ def begin_run(
         config: what a person said.
         watchers: of the run.
         planned: a plan that was made already, which asks for `config`, and how the masks say the classes.
+        folds: all that will be trained.
 
     Returns:
         What it scored; None on a host that is not the first.
@@ -166,7 +168,7 @@ def begin_run(
     writer.check_free()
     if config.start_from is not None and not planned:
         config = read_start(config.start_from).sizes_for(config)
-    prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None)
+    prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None, folds=folds)
     check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
     plan, timed = (planned[0], None) if planned else _plan(prepared, start, strategy)
     with writer.locked():
