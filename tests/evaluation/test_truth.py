@@ -15,6 +15,7 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
+from unet_tf.evaluation.fair import judge_of
 from unet_tf.evaluation.opening import subject_of
 from unet_tf.evaluation.truth import truth_of
 from unet_tf.labels import VOID
@@ -199,3 +200,11 @@ def test_a_run_reads_its_own_data_as_it_learnt_it(tmp_path):
     run = renamed(tmp_path / "run", 'path = "cells"', f'path = "{data}"')
     (run / Run.CONFIG).write_text((run / Run.CONFIG).read_text().replace('kind = "binary"', 'kind = "index"'))
     assert are_equal(read(run, data), labels())  # whatever names its list has
+
+
+def test_objects_are_whole_to_all_where_one_net_has_rims_whichever_comes_first():
+    net, rims = (
+        replace(subject_of(SAVED, SAVED, {}), masks=MaskFormat("instance", border=border)) for border in (0, 1)
+    )
+    assert judge_of((net, rims)) is judge_of((rims, net)) is rims
+    assert judge_of((net, replace(net))) is net

@@ -66,8 +66,13 @@ def same_terms(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
 
 
 def judge_of(subjects: Sequence[Subject]) -> Subject:
-    """Who says what the masks of the truth mean: the first net, or the first of all."""
-    return next((one for one in subjects if isinstance(one, Net)), subjects[0])
+    """Who says what the masks of the truth mean: the first net, or the first of all.
+
+    A net with a border class before others: to it objects are whole, and to others there is background between those
+    that touch, so that the order of the two would change the scores.
+    """
+    nets = [one for one in subjects if isinstance(one, Net)]
+    return next((one for one in nets if one.masks.border), (nets or subjects)[0])
 
 
 def same_files(
