@@ -204,7 +204,8 @@ def test_a_run_reads_its_own_data_as_it_learnt_it(tmp_path):
 
 def test_objects_are_whole_to_all_where_one_net_has_rims_whichever_comes_first():
     net, rims = (
-        replace(subject_of(SAVED, SAVED, {}), masks=MaskFormat("instance", border=border)) for border in (0, 1)
+        replace(subject_of(SAVED, SAVED, {}), masks=MaskFormat("instance", 2 + border, border=border))
+        for border in (0, 1)
     )
     assert judge_of((net, rims)) is judge_of((rims, net)) is rims
     assert judge_of((net, replace(net))) is net
