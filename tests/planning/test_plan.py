@@ -192,6 +192,7 @@ def test_validation_of_a_few_long_epochs_takes_no_more():
     assert found.val_tiles.value == int(planning.VALIDATION_SHARE * 100 / (planning.VALIDATION_COST * 0.5))
     assert found.val_tiles.reason.startswith("of 1000, always the same ones: to look at all would take about 150% ")
     assert course(math.inf, pytest.fail, epochs=1, val_tiles=7, tiles=1000).val_tiles == Choice(7)
+    assert course(math.inf, pytest.fail, epochs=1).val_tiles == Choice(0, "none is held out")
     with pytest.raises(InputError, match="look at a tile at least; received val_tiles 0"):
         course(math.inf, pytest.fail, epochs=1, val_tiles=0, tiles=1000)
     assert course(math.inf, pytest.fail, epochs=1, val_tiles=0, tiles=0).val_tiles == Choice(0)

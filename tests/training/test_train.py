@@ -163,6 +163,8 @@ def test_a_run_that_exists_is_not_touched(run, cells):
     ):
         train(cells, run.path, **TINY)
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
+    with pytest.raises(InputError, match="must have a folder of its own; .* is that of the data"):
+        train(cells, cells / "images" / "..", **TINY)
 
 
 @pytest.mark.parametrize(

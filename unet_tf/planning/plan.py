@@ -297,7 +297,9 @@ def _validated(config: TrainConfig, work: Work, steps: float) -> Choice[int]:
     takes = work.validation / steps
     some = max(1, int(work.tiles * VALIDATION_SHARE / takes)) if takes else 0
     if takes <= VALIDATION_SHARE or some == work.tiles:
-        words = f"all of them; to look at them takes about {takes:.1%} of the time"
+        words = (
+            f"all of them; to look at them takes about {takes:.1%} of the time" if work.tiles else "none is held out"
+        )
         return choose(config.val_tiles, work.tiles, words)
     words = f"of {work.tiles}, always the same ones: to look at all would take about {takes:.0%} of the time"
     return choose(config.val_tiles, some, words)

@@ -166,6 +166,10 @@ def begin_run(
         _take_part(writer, data, strategy, watchers.on_file)
         return None
     writer.check_free()
+    if writer.path.resolve() == data.resolve():
+        raise InputError(
+            f"A run must have a folder of its own; {writer.path} is that of the data. Choose another --out."
+        )
     if config.start_from is not None and not planned:
         config = read_start(config.start_from).sizes_for(config)
     prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None, folds=folds)
