@@ -190,6 +190,8 @@ def test_a_class_that_validation_lacks_is_said(tmp_path, caplog):
     assert prepared.threshold.value == 0.5 and "those held out, to choose on, have none" in prepared.threshold.reason
     with pytest.raises(InputError, match="none of their pixels is of foreground. Give a number"):
         prepare(tmp_path, replace(SMALL, threshold="best"))
+    going_on = prepare(tmp_path, replace(SMALL, threshold="best"), masks=prepared.masks)  # as another fold was planned
+    assert going_on.threshold.value == "best"
 
 
 def test_a_fold_that_has_none_of_a_class_to_learn_from_is_found_before_the_first_is_trained(tmp_path):

@@ -112,6 +112,17 @@ def test_without_validation_files_nothing_is_fitted_and_that_is_said(own_run, ca
     assert not (own_run.path / Run.CALIBRATION).exists()
 
 
+def test_on_pixels_of_one_class_nothing_is_fitted_and_that_is_said(own_run, val, caplog, monkeypatch):
+    run = settings(own_run, threshold="best")
+    (run.path / Run.CALIBRATION).unlink()
+    monkeypatch.setattr(module, "observe", lambda *_: Seen(np.zeros((9, 2), np.float32), np.zeros(9, np.uint8), 1))
+    with caplog.at_level(logging.INFO, logger="unet_tf"):
+        calibrate(run, {"val": val})
+    assert run.calibration == PLAIN
+    assert "temperature = 1: validation pixels are of one class" in caplog.text
+    assert "threshold = 0.5: nor can one be chosen on them" in caplog.text
+
+
 @pytest.fixture(scope="module")
 def _rims(cells, tmp_path_factory):
     data = tmp_path_factory.mktemp("rims")

@@ -189,15 +189,7 @@ def plan_threshold(
         class_pixels: (C,) of the training files.
         classes: their names.
         held_out: (C,) of the validation files; None where there are none.
-
-    Raises:
-        InputError: the best threshold is asked for, and no validation pixel is of class 1.
     """
-    if config.threshold == BEST and held_out is not None and not held_out[1]:
-        raise InputError(
-            f"The best threshold is the one of the validation files, and none of their pixels is of {classes[1]}. Give "
-            "a number (--threshold 0.4), or hold files out that show some."
-        )
     if len(classes) > 2:
         return choose(config.threshold, HALF, "each pixel gets the most probable of its classes")
     share = class_pixels[1] / max(1, class_pixels.sum())

@@ -227,6 +227,11 @@ def prepare(
         log.warning(words)
     rare_share = plan_sampling(config, train.class_pixels, classes)
     held_out = read["val"].class_pixels if "val" in read else None
+    if config.threshold == BEST and not planned and held_out is not None and not held_out[1]:
+        raise InputError(
+            f"The best threshold is the one of the validation files, and none of their pixels is of {classes[1]}. Give "
+            "a number (--threshold 0.4), or hold files out that show some."
+        )
     threshold = plan_threshold(config, train.class_pixels, classes, held_out)
     loss = plan_loss(config, train.class_pixels, classes)
     val_share = plan_share(config, read, among)

@@ -88,6 +88,8 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     seen = observe(predictor, val, run.masks)
     if len(np.unique(seen.labels)) < 2:
         log.info("temperature = 1: validation pixels are of one class, or of none, on which none can be fitted")
+        if run.plan.threshold == BEST:
+            log.info(f"threshold = {HALF}: nor can one be chosen on them")
         return
     temperature = fit_temperature(seen.logits, seen.labels)
     if temperature in (COOLEST, HOTTEST):
