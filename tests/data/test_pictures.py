@@ -568,3 +568,22 @@ def test_suffixes_are_read_or_are_not():
     assert not set(SUFFIXES) & set(UNREAD_SUFFIXES)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in (*SUFFIXES, *UNREAD_SUFFIXES))
     assert {kind.suffix for kind in kinds() if not kind.refused} <= set(SUFFIXES)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_alpha_is_given_apart_from_the_image(suffix, dtype, tmp_path):
+    image, path = RNG.integers(0, 256, (7, 5, 4)).astype(dtype), tmp_path / f"a{suffix}"
+    tifffile.imwrite(path, image) if suffix == ".tif" else cv2.imwrite(str(path), image)
+    assert read_image(path).shape == (7, 5, 3)
+    assert (open_pictures(path).alpha() == image[..., 3:]).all()
+    write_picture(path, image[..., :3])
+    assert open_pictures(path).alpha().shape[2] == 0
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_alpha_of_grey_is_given_apart_too(suffix, tmp_path):
+    image, path = RNG.integers(0, 256, (7, 5, 2), np.uint8), tmp_path / f"a{suffix}"
+    Image.fromarray(image, "LA").save(path)
+    assert (read_image(path) == image[..., :1]).all()
+    assert (open_pictures(path).alpha() == image[..., 1:]).all()

@@ -442,3 +442,30 @@ def test_a_folder_of_nothing_and_none_at_all(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         write_overview(check(tmp_path), tmp_path / "file")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_alpha_that_is_not_the_same_all_over_may_be_a_channel(suffix, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48, 4), np.uint8)
+    flat = noise.copy()
+    flat[..., 3] = 255
+    (tmp_path / "images").mkdir()
+
+    def save(number, image, **options):
+        path = tmp_path / f"images/{number}{suffix}"
+        tifffile.imwrite(path, image, **options) if suffix == ".tif" else cv2.imwrite(str(path), image)
+
+    def said():
+        return [words for words in check(tmp_path).warnings if "alpha" in words]
+
+    for number in range(4):
+        save(number, flat)
+        write_picture(tmp_path / f"masks/{number}.png", (noise[..., 0] > 127).astype(np.uint8) * 255)
+    assert not said()
+    save(2, noise)
+    (words,) = said()
+    assert words.startswith("1 image with alpha that is not the same all over, which is left out")
+    if suffix == ".tif":
+        for number in range(4):
+            save(number, noise, photometric="minisblack")  # as the words advise
+        assert not said()
