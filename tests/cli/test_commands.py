@@ -281,17 +281,15 @@ def test_train_says_which_arguments_belong_together(call, cells, tmp_path):
 def test_flags_override_the_file_and_the_file_the_preset(call, cells, tmp_path):
     (tmp_path / "settings.toml").write_text('preset = "paper"\nbase_filters = 3\ndepth = 1\nepochs = 7\n')
     settings = "--epochs 1 --steps-per-epoch 1 --tile 52 --batch-size 2".split()
-    assert call("train", cells, "--out", tmp_path / "run", "--config", tmp_path / "settings.toml", *settings)[0] == 0
+    data = shutil.copytree(cells, tmp_path / "data")
+    assert call("train", data, "--out", tmp_path / "run", "--config", tmp_path / "settings.toml", *settings)[0] == 0
     from unet_tf import Run
 
     config = Run(tmp_path / "run").config
     assert (config.epochs, config.base_filters, config.padding, config.optimizer) == (1, 3, "valid", "sgd")
-    moved = cells.rename(cells.with_name("elsewhere"))
-    try:
-        assert call("train", "--resume", tmp_path / "run")[0] == 1
-        assert call("train", moved, "--resume", tmp_path / "run")[0] == 0
-    finally:
-        moved.rename(cells)
+    moved = data.rename(tmp_path / "elsewhere")
+    assert call("train", "--resume", tmp_path / "run")[0] == 1
+    assert call("train", moved, "--resume", tmp_path / "run")[0] == 0
 
 
 def test_crossval_prints_mean_and_spread(call, cells, tmp_path):

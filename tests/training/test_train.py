@@ -155,6 +155,14 @@ def test_minutes_end_a_run_cleanly(cells, tmp_path):
     assert resume(run.path).history() == before  # it has come to its end
 
 
+def test_a_run_is_not_begun_in_the_folder_of_its_data(cells, tmp_path):
+    data = shutil.copytree(cells, tmp_path / "data")
+    before = sorted(data.rglob("*"))
+    with pytest.raises(InputError, match="must have a folder of its own; .* is that of the data"):
+        train(data, data / "train" / "..", **TINY)
+    assert sorted(data.rglob("*")) == before
+
+
 def test_a_run_that_exists_is_not_touched(run, cells):
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
     with pytest.raises(
@@ -163,8 +171,6 @@ def test_a_run_that_exists_is_not_touched(run, cells):
     ):
         train(cells, run.path, **TINY)
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
-    with pytest.raises(InputError, match="must have a folder of its own; .* is that of the data"):
-        train(cells, cells / "images" / "..", **TINY)
 
 
 @pytest.mark.parametrize(
