@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +79,6 @@ def load_json(path: Path) -> Any:
         raise Damage("its brackets are nested too deeply") from error
     except ValueError as error:
         raise Damage(str(error)) from error
-
-
-def refuse(constant: str) -> NoReturn:
-    """What a JSON parser does with NaN and Infinity."""
-    raise ValueError(f"numbers must be finite; received {constant}")
 
 
 def parse_row(line: str, where: str) -> list[str]:

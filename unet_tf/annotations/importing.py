@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,27 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.annotations.annotated import RECORD, VOID_NAME, Annotated
+from unet_tf.annotations.annotated import VOID_NAME, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes, predicted_by
 from unet_tf.annotations.pieces import MASKS, number_pieces
 from unet_tf.annotations.recognise import Source, read_source
+from unet_tf.annotations.record import check_out, write_record
 from unet_tf.data.drawing import VOID_GREY
 from unet_tf.data.folder import alike, some
 from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
-from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
-from unet_tf.utils.text import shown
 from unet_tf.utils.threads import ahead, cores
 
-_LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
-"""Files that file managers leave in folders."""
 OVERLAPS, EMPTIES = ("file", "small"), ("skip", "background", "void")
 
 
@@ -164,7 +159,7 @@ def import_annotations(
     root = Path(images) if images is not None else source if source.is_dir() else source.parent
     if not root.is_dir():
         raise InputError(f"There is no folder {root}. Give the folder of the pictures with --images.", root)
-    _check_out(out, overwrite, (source, root))
+    check_out(out, overwrite, (source, root))
     channels = parse_suffixes(channel_suffix, found.pictures)
     if class_field is not None and not any(one.on for one in found.pictures):
         raise InputError(
@@ -206,7 +201,7 @@ def import_annotations(
             lines = [*zip(names, map(tuple, colours[used].tolist()), strict=True)]
             lines += [("void", VOID_GREY)] if pixels[VOID] else []
             (temporary / PALETTE_FILE).write_text(palette_lines(*zip(*lines, strict=True)), encoding="utf-8")
-        _record(temporary / RECORD, result, source)
+        write_record(temporary, asdict(result), source)
     return result
 
 
@@ -222,52 +217,15 @@ def _import_masks(
     if not source.is_dir():
         raise InputError(f"There is no folder {source}. Give a data folder, or the folder of the masks.", source)
     pictures = None if images is None else Path(images)
-    _check_out(out, overwrite, (source, *([] if pictures is None else [pictures])))
+    check_out(out, overwrite, (source, *([] if pictures is None else [pictures])))
     channels = parse_suffixes(channel_suffix, [])
     with replacing(out) as temporary:
         temporary.mkdir()
         done = number_pieces(source, pictures, temporary, channels, on_picture)
         names = ("background", "cell")
         result = Imported(out, MASKS, done.pictures, done.objects, names, True, False, done.notes, channels.suffixes)
-        _record(temporary / RECORD, result, source)
+        write_record(temporary, asdict(result), source)
     return result
-
-
-def _check_out(out: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
-    """Raise InputError where the folder holds something that must stay."""
-    real = out.resolve()
-    for one in inputs:
-        if one.resolve() == real or one.resolve().is_relative_to(real):
-            raise InputError(f"{out} must not hold what is imported; {one} lies in it. Choose another --out.", out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (overwrite and (out / RECORD).is_file()):
-        raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier import.", out)
-    if others := sorted(_files_of(out) - _files_of_record(out)):
-        raise InputError(
-            f"An earlier import is replaced as a whole, and {out} holds {many(len(others), 'file')} that it did not "
-            f"write: {some(others, 3)}. Move {'them' if len(others) > 1 else 'it'} away, or choose another --out.",
-            out,
-        )
-
-
-def _files_of(folder: Path) -> set[str]:
-    """The files in a folder and those in it, as they are shown, without what file managers leave."""
-    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    kept = (path.relative_to(folder).as_posix() for path in found if not _LITTER.fullmatch(path.name))
-    return {unicodedata.normalize("NFC", shown(name)) for name in kept}
-
-
-def _files_of_record(out: Path) -> set[str]:
-    """The files that an earlier import wrote; of a version that did not list them, what lies where it would."""
-    try:
-        record = dict(json.loads((out / RECORD).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        record = {}
-    if isinstance(listed := record.get("files"), list):
-        return {RECORD, *map(str, listed)}
-    places = re.compile(rf"{RECORD}|{PALETTE_FILE}|{'([^/]+/)?' * (record.get('program') == MASKS)}(images|masks)/.*")
-    return {one for one in _files_of(out) if places.fullmatch(one)}
 
 
 def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | None) -> tuple[list[_Task], list[str]]:
@@ -413,10 +371,3 @@ def _left_out(found: Source) -> list[str]:
     """What the reader counted, in a sentence, if anything."""
     listed = "; ".join(f"{count} {what}" for what, count in sorted(found.skipped.items()))
     return [f"Left out: {listed}."] if listed else []
-
-
-def _record(path: Path, result: Imported, source: Path) -> None:
-    """Say what was imported from where; this file marks the folder as one that may be overwritten."""
-    facts = asdict(result) | {"out": shown(result.out), "source": shown(source.absolute())}
-    facts["files"] = sorted(_files_of(path.parent))
-    path.write_text(json.dumps(facts, indent=2, default=str), encoding="utf-8")

@@ -20,7 +20,6 @@ from unet_tf.annotations.annotated import (
     parse_row,
     points,
     rectangle,
-    refuse,
     region,
     typed,
 )
@@ -107,7 +106,7 @@ def read_via_3_csv(path: Path, skipped: Skipped) -> list[Annotated]:
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.JSONDecoder(parse_constant=refuse).raw_decode(text.strip())[0]  # spreadsheets add commas
+        return json.JSONDecoder().raw_decode(text.strip())[0]  # spreadsheets add commas
     except (ValueError, RecursionError) as error:
         raise Damage(f"{where} must hold JSON: {error}") from error
 
