@@ -2,12 +2,15 @@
 
 Four random crops of 256 px a step, flips and quarter turns, images scaled by mean and standard deviation of the
 training files, cross-entropy and Dice loss, AdamW from 1e-3 on a cosine over the minutes, no validation; then label
-maps of FOLDER/arrays/test. Void is left out of both losses.
+maps of FOLDER/arrays/test. Void is left out of both losses. In float32 or in autocast's bfloat16, whichever is faster
+here: that is found out before the minutes begin.
 
 Usage: python accuracy_torch.py basic|dynamic FOLDER OUT MINUTES SEED CLASSES
 """
 
+import copy
 import math
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -19,6 +22,8 @@ from monai.networks.nets import BasicUNet, DynUNet
 from torch.nn import functional
 
 RATE = 1e-3
+TIMED = 4
+"""Steps of each precision, of which the median counts."""
 
 
 def build(kind: str, channels: int, classes: int) -> torch.nn.Module:
@@ -42,6 +47,41 @@ def loss_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits, label, ignore_index=VOID) + dice.mean()
 
 
+def learn(model: torch.nn.Module, optimizer: torch.optim.Optimizer, crops: Crops, bfloat16: bool) -> torch.Tensor:
+    """One step on four crops, and its loss."""
+    images, labels = crops.batch()
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    y = torch.from_numpy(labels.astype(np.int64))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        logits = model(x)
+    logits = logits.float()
+    if logits.dim() == 5:  # (batch, head, classes, height, width): the heads of deep supervision
+        weights = [0.5**head for head in range(logits.shape[1])]
+        loss = sum(w * loss_of(logits[:, head], y) for head, w in enumerate(weights)) / sum(weights)
+    else:
+        loss = loss_of(logits, y)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def bfloat16_is_faster(model: torch.nn.Module, crops: Crops) -> bool:
+    """Whether steps of a copy of the net take less time in bfloat16."""
+    medians = []
+    for bfloat16 in (False, True):
+        tried = copy.deepcopy(model)
+        optimizer = torch.optim.AdamW(tried.parameters(), RATE)
+        learn(tried, optimizer, crops, bfloat16)  # the first is slow
+        seconds = []
+        for _ in range(TIMED):
+            start = time.monotonic()
+            learn(tried, optimizer, crops, bfloat16)
+            seconds.append(time.monotonic() - start)
+        medians.append(statistics.median(seconds))
+    return medians[1] < medians[0]
+
+
 def main(kind: str, folder: Path, out: Path, minutes: float, seed: int, classes: int) -> None:
     """Train, and predict."""
     start = time.monotonic()
@@ -49,24 +89,17 @@ def main(kind: str, folder: Path, out: Path, minutes: float, seed: int, classes:
     crops = Crops(folder, seed)
     model = build(kind, crops.channels, classes).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), RATE)
+    started = time.monotonic()
+    bfloat16 = bfloat16_is_faster(model, Crops(folder, seed))
+    start += time.monotonic() - started
 
     steps = 0
     while (share := (time.monotonic() - start) / (60 * minutes)) < 1:
         optimizer.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * share))
-        images, labels = crops.batch()
-        x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-        y = torch.from_numpy(labels.astype(np.int64))
-        logits = model(x)
-        if logits.dim() == 5:  # (batch, head, classes, height, width): the heads of deep supervision
-            weights = [0.5**head for head in range(logits.shape[1])]
-            loss = sum(w * loss_of(logits[:, head], y) for head, w in enumerate(weights)) / sum(weights)
-        else:
-            loss = loss_of(logits, y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        loss = learn(model, optimizer, crops, bfloat16)
         steps += 1
-    print(f"{kind}: {steps} steps, loss {float(loss):.3f}", file=sys.stderr, flush=True)
+    precision = "bfloat16" if bfloat16 else "float32"
+    print(f"{kind}: {steps} steps in {precision}, loss {float(loss):.3f}", file=sys.stderr, flush=True)
 
     model.eval()
     out.mkdir(parents=True, exist_ok=True)
