@@ -1,4 +1,4 @@
-"""The core - net, loss, metric - on Keras' JAX backend, from NumPy batches, without TensorFlow."""
+"""The core - net, loss, metric, optimizer - on Keras' JAX backend, from NumPy batches, without TensorFlow."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import json, sys
 if sys.argv[1] == "jax":
     sys.modules["tensorflow"] = None
 import keras, numpy as np
-from unet_tf import MeanIoU, WeightedCrossentropy, unet
+from unet_tf import MeanIoU, Muon, WeightedCrossentropy, unet
 rng = np.random.default_rng(0)
 images = rng.normal(size=(4, 20, 20, 1)).astype("float32")
 labels = (images[:, 8:12, 8:12, 0] > 0).astype("uint8")
@@ -22,7 +22,7 @@ labels[0] = 255
 weights = rng.uniform(0.5, 5, labels.shape).astype("float32")
 model = unet(base_filters=2, depth=1, batch_norm=True)
 model.set_weights([rng.normal(0, 0.3, w.shape) ** (2 if "variance" in w.path else 1) for w in model.weights])
-model.compile(keras.optimizers.SGD(0.01), WeightedCrossentropy(), metrics=[MeanIoU(2)])
+model.compile(Muon(0.001), WeightedCrossentropy(), metrics=[MeanIoU(2)])
 history = model.fit(images, labels, sample_weight=weights, batch_size=2, epochs=3, shuffle=False, verbose=0).history
 print(json.dumps([keras.backend.backend(), history, float(np.abs(model.get_weights()[0]).sum())]))
 """

@@ -30,6 +30,7 @@ from .labels import label_from_one_hot as label_from_one_hot
 from .labels import one_hot as one_hot
 from .model.losses import CrossentropyDice as CrossentropyDice
 from .model.losses import WeightedCrossentropy as WeightedCrossentropy
+from .model.muon import Muon as Muon
 from .model.unet import start_at_edges as start_at_edges
 from .model.unet import start_at_shares as start_at_shares
 from .model.unet import unet as unet

@@ -25,7 +25,7 @@ from unet_tf.geometry import PADDINGS, Geometry
 from unet_tf.model.calibration import BEST, HALF, parse_threshold
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("muon", "adam", "sgd")
 LOSSES = ("crossentropy", "crossentropy_dice")
 REMOVED: dict[str, Any] = {"clip_norm": None, "gamma": 0.0, "noise": 0.0, "void_outside": False}
 """Settings of version 0.1 that are no more, with the value at which they did nothing."""
@@ -114,7 +114,9 @@ class Settings:
     batch_norm: bool = _setting(True, _ANY,
         "batch normalisation after each 3x3 convolution: trains small nets from few images much faster")
     dropout: float = _setting(0.0, _RATE, "rate at the end of the contracting path, in [0, 1)")
-    optimizer: str = _setting("adam", _one_of(OPTIMIZERS), '"adam", or "sgd" with the paper\'s momentum of 0.99')
+    optimizer: str = _setting("muon", _one_of(OPTIMIZERS),
+        '"muon", which is Adam but for orthogonal steps of the convolutions\' kernels, "adam", or "sgd" with the '
+        "paper's momentum of 0.99")
     logits_scale: float = _setting(0.3, _POSITIVE,
         "factor of the logits' He-normal start: small, a net begins at the class shares of the training pixels; 1 in "
         "the paper")

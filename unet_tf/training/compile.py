@@ -15,6 +15,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.batch_norm import fuse_batch_norm
 from unet_tf.model.losses import CrossentropyDice, WeightedCrossentropy
+from unet_tf.model.muon import Muon
 from unet_tf.model.unet import start_at_edges, start_at_shares
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
@@ -57,8 +58,10 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
     optimizer: keras.optimizers.Optimizer
     if plan.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(plan.learning_rate, momentum=MOMENTUM)
-    else:
+    elif plan.optimizer == "adam":
         optimizer = keras.optimizers.Adam(plan.learning_rate)
+    else:
+        optimizer = Muon(plan.learning_rate)
     if plan.precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer=optimizer, loss=LOSS_CLASSES[plan.loss](), metrics=[MeanIoU(plan.num_classes)])

@@ -255,7 +255,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
             f"A run must have time to train; reading took all of its {config.minutes:g} minutes "
             f"({time.monotonic() - start:.0f} s). Give more --minutes, or --epochs."
         )
-    words = "usual with Adam" if config.start_from is None else "a trained net is to be changed, and not begun anew"
+    words = "usual" if config.start_from is None else "a trained net is to be changed, and not begun anew"
     choices["learning_rate"] = choose(config.learning_rate, LEARNING_RATES[config.start_from is not None], words)
     measured = config.precision == "auto"
     choices["precision"] = Choice(*fastest_precision()) if measured else Choice(config.precision)
