@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -52,17 +51,18 @@ class Muon(keras.optimizers.Adam):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Step one weight."""
-        *window, _, filters = variable.shape if len(variable.shape) == 4 else (1, 1, 1, 1)
-        if math.prod(window) == 1:
+        shape = variable.shape
+        if len(shape) != 4 or shape[0] * shape[1] == 1:
             super().update_step(gradient, variable, learning_rate)
             return
         mean = self._momentums[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)
         self.assign(mean, self.momentum * mean + (1 - self.momentum) * gradient)
         ahead = self.momentum * mean + (1 - self.momentum) * gradient
-        matrix = ops.reshape(ahead, (-1, filters))  # (height * width * channels in, filters)
+        # (height * width * channels in, filters); of an up-convolution (height * width * filters, channels in)
+        matrix = ops.reshape(ahead, (-1, shape[-1]))
         step = ops.cast(learning_rate, variable.dtype) * self.kernel_rate * orthogonal(matrix)
-        self.assign_sub(variable, ops.reshape(step, variable.shape))
+        self.assign_sub(variable, ops.reshape(step, shape))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, for Keras files."""
