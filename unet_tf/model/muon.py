@@ -70,7 +70,7 @@ class Muon(keras.optimizers.Adam):
 
 
 def orthogonal(matrix: Any) -> Any:
-    """The nearest matrix whose singular values are 1, or nearly so: between 0.7 and 1.2.
+    """The nearest matrix whose singular values are 1, or nearly so: between 0.65 and 1.25.
 
     With X of no more rows than columns and A = X X^T, each iteration is p(A) X, where p(A) = a + b A + c A^2. As all
     p(A) are functions of one small A, the product of all of them is multiplied with X once.
