@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 from forked import Forked
 
-from unet_tf import predict, predict_large
+from unet_tf import generate_cells, predict, predict_large
 from unet_tf.errors import InputError
 from unet_tf.prediction.chunks import Job, Opened, predict_chunks
 
@@ -28,9 +28,10 @@ def write_image(path, image):
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    """2048x2048 px of grey noise, smooth enough for the net to see something."""
-    noise = np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8), dtype=np.uint8)
-    return write_image(tmp_path_factory.mktemp("large") / "image.zarr", np.kron(noise, np.ones((8, 8), np.uint8)))
+    """2048x2048 px of cells, no two chunks alike."""
+    strip, _ = generate_cells(CHUNK, SIDE)
+    cells = np.concatenate([np.roll(strip, 300 * row, axis=1) for row in range(SIDE // CHUNK)])
+    return write_image(tmp_path_factory.mktemp("large") / "image.zarr", cells)
 
 
 @pytest.fixture(scope="module")

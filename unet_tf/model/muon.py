@@ -31,6 +31,7 @@ class Muon(keras.optimizers.Adam):
         **settings: of `keras.optimizers.Adam`.
 
     Example:
+        >>> from unet_tf import WeightedCrossentropy, unet
         >>> model = unet(base_filters=4, depth=1, batch_norm=True)
         >>> model.compile(Muon(1e-3), WeightedCrossentropy())
 
