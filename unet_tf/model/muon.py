@@ -18,15 +18,14 @@ class Muon(keras.optimizers.Adam):
     """Adam, and for the kernels of convolutions momentum that is made orthogonal (Muon).
 
     A kernel (height, width, channels in, filters) is the matrix from the values of its window to its filters. The mean
-    of its gradients is much longer in a few directions than in all others, and these are what a net learns first: of
-    membranes and cracks the dark, and then long nothing. Muon steps along the nearest matrix whose singular values
-    are all 1, so that what is rare or faint is learnt as fast. It is found by Newton-Schulz iterations, in float32.
-    Kernels of 1x1, which are the logits, and all other weights are Adam's.
+    of its gradients is much longer in a few directions than in all others. Muon steps along the nearest matrix whose
+    singular values are all 1, as far in each direction; it is found by Newton-Schulz iterations. Kernels of 1x1, which
+    are the logits, and all other weights are Adam's.
 
     Args:
         learning_rate: of Adam's weights.
-        kernel_rate: singular values of a kernel's step, over the learning rate. 20 is the 0.02 of the first reference
-            at Adam's 0.001.
+        kernel_rate: singular values of a kernel's step, over the learning rate. 20 is the 0.02 of the reference at
+            Adam's 0.001.
         momentum: of the kernels' gradients, with Nesterov's look ahead.
         **settings: of `keras.optimizers.Adam`.
 
