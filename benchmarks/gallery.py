@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 4,
 }
 WORDS = {
-    "cells": "Nuclei that touch: one pixel of background parts them, and the paper's border weights teach it.",
+    "cells": "Nuclei that touch: one pixel of background parts them.",
     "membranes": "Membranes between cells, as the electron microscope shows them: the background is the thin class.",
     "roads": "Roads between fields and roofs that have the roads' grey.",
     "vessels": "Vessels that branch down to one pixel, of low contrast at their ends.",

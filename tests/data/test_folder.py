@@ -1,11 +1,14 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 
 from unet_tf.data.folder import Pair, find_pictures, list_pictures, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
+from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 
 
@@ -27,11 +30,16 @@ def test_sizes_that_differ_are_refused(tmp_path):
         read_pair(pair, MaskFormat())
 
 
-def test_instance_masks_keep_their_ids(tmp_path):
-    ids = np.array([[0, 3, 3, 900]], np.uint16)
-    decoded = read_pair(pair_of(tmp_path, np.zeros((1, 4), np.uint8), ids), MaskFormat("instance"))
-    assert decoded.label.tolist() == [[0, 1, 0, 0]]
-    np.testing.assert_array_equal(decoded.objects, ids)
+@pytest.mark.parametrize("kept_as", [np.uint16, np.float32, np.int32])
+def test_instance_masks_keep_their_ids(kept_as, tmp_path):
+    ids = np.array([[0, 3, 3, 0, 900]], np.uint16)
+    pair = replace(pair_of(tmp_path, np.zeros((1, 5), np.uint8), ids), mask=tmp_path / "masks" / "a.tif")
+    tifffile.imwrite(pair.mask, ids.astype(kept_as))
+    decoded = read_pair(pair, MaskFormat("instance"))
+    assert decoded.label.tolist() == [[0, 1, 1, 0, 1]]
+    assert decoded.objects.tolist() == ids.tolist()
+    weights = Weighting(w0=10).border(decoded.label, decoded.objects)
+    assert weights[0, 3] > 0
 
 
 def test_titles_tell_splits_apart(tmp_path):

@@ -1,9 +1,13 @@
+import keras
 import numpy as np
 import pytest
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU, confusion_matrix, marginals, scores, scores_of
 from unet_tf.labels import VOID
+from unet_tf.model.losses import CrossentropyDice
+from unet_tf.model.muon import Muon
+from unet_tf.model.unet import unet
 
 
 def reference_iou(labels, predicted, num_classes):
@@ -15,6 +19,20 @@ def reference_iou(labels, predicted, num_classes):
         union = (true | found).sum()
         ious.append((true & found).sum() / union if union else None)
     return ious
+
+
+def test_the_parts_learn_by_xla_which_keras_takes_on_a_gpu_as_without_it():
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype(np.float32)
+    labels = np.where(images[..., 0] > 1, VOID, images[..., 0] > 0).astype(np.uint8)
+    logs = []
+    for xla in (False, True):
+        keras.utils.set_random_seed(0)
+        model = unet((None, None, 1), base_filters=2, depth=1, padding="same", batch_norm=True)
+        model.compile(Muon(1e-3), CrossentropyDice(), metrics=[MeanIoU(2)], jit_compile=xla)
+        for _ in range(2):
+            logs.append(model.train_on_batch(images, labels))
+    assert logs[2] == pytest.approx(logs[0], rel=1e-4)
+    assert logs[3] == pytest.approx(logs[1], rel=1e-3)
 
 
 @pytest.fixture

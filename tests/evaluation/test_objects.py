@@ -6,9 +6,10 @@ from skimage.measure import label
 from skimage.metrics import contingency_table
 
 from unet_tf.data.instances import label_from_instances
+from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
-from unet_tf.evaluation.objects import THRESHOLDS, object_ids, score_objects, score_predicted
+from unet_tf.evaluation.objects import THRESHOLDS, score_objects, score_predicted
 
 TRUE = np.zeros((12, 20), np.uint16)
 TRUE[1:5, 1:5] = 3  # 16 pixels

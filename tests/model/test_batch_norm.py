@@ -17,7 +17,7 @@ def float32_after():
 
 
 @pytest.mark.parametrize(("precision", "filters"), [("float32", 4), ("bfloat16", 4), ("bfloat16", 16)])
-def test_fused_batch_norm_trains_as_keras_own_does(precision, filters, float32_after):
+def test_fused_batch_norm_trains_and_predicts_as_keras_own_does(precision, filters, float32_after):
     models = []
     for fused in (False, True):
         keras.utils.set_random_seed(0)
@@ -31,6 +31,7 @@ def test_fused_batch_norm_trains_as_keras_own_does(precision, filters, float32_a
     rng = np.random.default_rng(0)
     images, labels = rng.normal(2, 3, (4, 16, 16, 1)).astype(np.float32), rng.integers(0, 2, (4, 16, 16))
     tolerance = 1e-5 if precision == "float32" else 0.1
+    np.testing.assert_allclose(fused(images), plain(images), atol=tolerance)
     np.testing.assert_allclose(fused(images, training=True), plain(images, training=True), atol=tolerance)
     for model in models:
         model.compile(keras.optimizers.SGD(0.1), WeightedCrossentropy())

@@ -12,6 +12,7 @@ import tomli_w
 
 from unet_tf import Predictor, Run, TrainConfig, read_image, resume, train
 from unet_tf.data.folder import read_pair
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Curve
@@ -237,8 +238,36 @@ def test_what_is_looked_at_is_bounded_and_always_the_same(run, val, monkeypatch)
     assert len(one.labels) == 1000
     assert (one.logits == two.logits).all()
     monkeypatch.undo()
-    monkeypatch.setattr(module, "SIDE", 40)
+    monkeypatch.setattr(module, "SIDES", (40,))
     assert len(observe(predictor, val, run.masks).labels) == 2 * 40 * 40
+
+
+@pytest.mark.parametrize(
+    ("shapes", "side", "files"),
+    [
+        ([(512, 512)] * 30, 2048, 7),
+        ([(1024, 1024)] * 30, 512, 7),
+        ([(3000, 2000)] * 2, 512, 2),
+        ([(700, 700)] * 4, 2048, 4),
+        ([(1000, 4000)], 2048, 1),
+    ],
+)
+def test_large_pictures_are_seen_in_parts_so_that_several_are_seen(shapes, side, files):
+    assert module._windows(shapes) == (side, files)
+
+
+def test_a_class_that_the_middles_of_pictures_lack_is_looked_for(run, tmp_path, monkeypatch):
+    for number in range(4):
+        mask = np.zeros((48, 48), np.uint8)
+        mask[40:44, 2:5] = 255 * (number == 2)
+        for folder, picture in (("images", mask // 3 + 9), ("masks", mask)):
+            write_picture(tmp_path / "val" / folder / f"{number}.png", picture)
+            write_picture(tmp_path / "train" / folder / f"{number}.png", picture.T + np.uint8(number) * (folder < "j"))
+    val = prepare(tmp_path, TrainConfig(depth=1)).splits["val"]
+    monkeypatch.setattr(module, "SIDES", (16,))
+    seen = observe(Predictor(run.model, run.normalisation), val, MaskFormat())
+    assert np.bincount(seen.labels).tolist() == [5 * 16 * 16 - 12, 12]
+    assert seen.files == 4
 
 
 def test_a_signal_and_a_file_that_has_gone_leave_what_was_there(own_run, val, tmp_path, cells, monkeypatch):

@@ -24,8 +24,12 @@ WHOLE = {
 }  # fmt: skip
 
 
+def clock_plan(**settings):
+    return Plan.of(TrainConfig(**WHOLE | settings), {})
+
+
 def clock_of(start=0.0, **settings):
-    return RunClock(Plan.of(TrainConfig(**WHOLE | settings), {}), start)
+    return RunClock(clock_plan(**settings), start)
 
 
 def model():
@@ -43,6 +47,21 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert clock.learning_rate(1.0) == pytest.approx(0.0)
     clock.step = 50
     assert clock.share == 0.5
+
+
+def test_the_learning_rate_of_a_run_of_minutes_begins_at_its_first_step():
+    clock = clock_of(start=time.monotonic() - 30, minutes=1, learning_rate=1.0)
+    clock.on_train_begin()
+    assert clock.before == pytest.approx(30, abs=5)
+    clock.before = 30.0
+    assert clock.learning_rate(0.5) == pytest.approx(0.05)
+    assert clock.learning_rate(0.505) == pytest.approx(0.5)
+    assert clock.learning_rate(0.51) == pytest.approx(1.0)
+    assert clock.learning_rate(0.755) == pytest.approx(0.5)
+    assert clock.learning_rate(1.0) == pytest.approx(0.0)
+    gone_on = RunClock(clock_plan(minutes=1), time.monotonic() - 40, 1, before=30.0)
+    gone_on.on_train_begin()
+    assert gone_on.before == 30.0
 
 
 def test_a_run_of_minutes_alone_is_done_by_its_time_and_not_by_its_steps():
@@ -134,7 +153,7 @@ def test_predicting_the_one_class_that_validation_has_is_no_collapse(caplog):
 
 
 def test_the_line_of_an_epoch_says_what_its_mean_iou_cannot_judge(caplog):
-    clock = RunClock(Plan.of(TrainConfig(**WHOLE | {"epochs": 2}), {}), 0.0, absent=1)
+    clock = RunClock(clock_plan(epochs=2), 0.0, absent=1)
     clock.set_model(model())
     logs = {"loss": 1.0, "val_loss": 1.0, "val_mean_iou": 1.0}
     with caplog.at_level("INFO", "unet_tf"):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.georeference import check_places
+from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_mask
@@ -151,7 +152,8 @@ def read_pair(pair: Pair, masks: MaskFormat, read: Channelled | None = None) -> 
         label = masks.label(mask, name=f"{pair.mask}{f', page {pair.page}' if pair.page else ''}")
     if nodata:
         label = np.where(nodata_pixels(image, nodata), np.uint8(VOID), label)
-    return Decoded(image, label, mask if masks.kind == "instance" else None, nodata, names)
+    objects = object_ids(mask) if masks.kind == "instance" else None
+    return Decoded(image, label, objects, nodata, names)
 
 
 def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:

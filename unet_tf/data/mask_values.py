@@ -29,6 +29,12 @@ def whole_numbers(mask: NDArray, name: str = "the mask") -> NDArray:
     return mask.astype(np.uint8) if mask.dtype.kind == "b" else mask
 
 
+def object_ids(mask: NDArray) -> NDArray:
+    """The (H, W) ids of a mask as it lies in its file: whole numbers of any type, in three channels or one."""
+    mask = whole_numbers(mask)
+    return mask[..., 0] if mask.ndim == 3 else mask
+
+
 def value_counts(picture: NDArray) -> dict[int, int]:
     """Value -> number of pixels, of an integer picture.
 

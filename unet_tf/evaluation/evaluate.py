@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,15 +110,20 @@ def evaluate(
 
 
 def evaluate_run(
-    run: Run | str | Path, data: str | Path, split: str | None = None, on_image: Progress = unseen
+    run: Run | str | Path,
+    data: str | Path,
+    split: str | None = None,
+    on_image: Progress = unseen,
+    among: Collection[tuple[Path, int]] | None = None,
 ) -> Evaluation:
     """Do what `evaluate` does with a run, and say nothing of what is not used: training has said it.
 
-    Its folder keeps the scores in any case, of a run that learnt from all files too.
+    Its folder keeps the scores in any case, of a run that learnt from all files too. `among`, where they are known, are
+    images, and pages of them, that it did not learn from: no other one is read to find that out.
     """
     subject = subject_of(run, data, {})
     command = command_of("evaluate", [subject.path, data], split)
-    return evaluate_subject(subject, Path(data), split, on_image, out=subject.home, command=command)
+    return evaluate_subject(subject, Path(data), split, on_image, out=subject.home, command=command, among=among)
 
 
 def evaluate_subject(
@@ -131,10 +136,11 @@ def evaluate_subject(
     command: str = "",
     roi: str | Path | None = None,
     membranes: Sequence[str] = (),
+    among: Collection[tuple[Path, int]] | None = None,
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
     with stoppable():
-        result = judge_subject(subject, data, split, on_image, say, command, roi, membranes)
+        result = judge_subject(subject, data, split, on_image, say, command, roi, membranes, among)
         home = subject.home and (subject.home / f"{Path(Run.EVALUATION).stem}_val" if split == "val" else subject.home)
         folder = Path(out) if out is not None else None if result.learnt else home
         if folder is None:
@@ -161,13 +167,15 @@ def judge_subject(
     command: str = "",
     roi: str | Path | None = None,
     membranes: Sequence[str] = (),
+    among: Collection[tuple[Path, int]] | None = None,
 ) -> Evaluation:
     """Do what `evaluate_subject` does, and store nothing."""
     borders = border_ids(subject.real_classes, membranes)
     choice = choose_files(subject, data, split, say)
-    fields = None if roi is None else FieldsOfView(roi, choice.pairs)
-    reading = truth_of(subject, [], choice.pairs, data)
-    subject.ready(choice.pairs)
+    pairs = choice.pairs if among is None else [pair for pair in choice.pairs if (pair.image, pair.page) in among]
+    fields = None if roi is None else FieldsOfView(roi, pairs)
+    reading = truth_of(subject, [], pairs, data)
+    subject.ready(pairs)
     found: set[str] = set()
 
     def counts(image: NDArray) -> bool:
@@ -179,7 +187,7 @@ def judge_subject(
     parting = MembraneSums(borders) if borders else None
     sums = Sums(len(subject.real_classes), parting, subject.certainty())
     truth = Truth(
-        choice.pairs, subject.masks, subject.classes, subject.group, fields, counts, choice.nothing, reading
+        pairs, subject.masks, subject.classes, subject.group, fields, counts, choice.nothing, reading
     )  # fmt: skip
     result = judge_answers(subject.answer, truth, on_image, sums)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))

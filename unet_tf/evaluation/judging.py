@@ -18,7 +18,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Certainty
 from unet_tf.evaluation.membranes import MembraneSums
 from unet_tf.evaluation.metrics import scores_of
-from unet_tf.evaluation.objects import object_ids, score_predicted
+from unet_tf.evaluation.objects import score_predicted
 from unet_tf.evaluation.panels import WORST, Case, Gallery
 from unet_tf.evaluation.result import Evaluation, Judged
 from unet_tf.evaluation.subject import Answer, by_function
@@ -115,7 +115,7 @@ def judge_answers(
         if truth.counts(read.image):
             decoded = truth.read(pair, read)
             label, prediction, found = decide(pair, decoded)
-            ids = None if decoded.objects is None else object_ids(decoded.objects)
+            ids = decoded.objects
             probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
             own = sums.add(decoded.filled, label, prediction, probabilities, ids)
             if sums.certainty is not None and found.probabilities is not None:

@@ -157,10 +157,8 @@ class MeanIoU(keras.metrics.Metric):
         known = ops.logical_and(labels >= 0, labels < self.num_classes)
         known = ops.logical_and(known, ops.logical_not(void))
         pairs = ops.where(known, labels * self.num_classes + predicted, self.num_classes**2)
-        if keras.backend.backend() == "jax":  # wants to know the length of a bincount before it compiles
-            counts = ops.segment_sum(ops.ones_like(pairs), pairs, num_segments=self.num_classes**2 + 1)
-        else:
-            counts = ops.bincount(pairs, minlength=self.num_classes**2 + 1)
+        # not bincount: XLA, by which Keras compiles on a GPU, wants to know its length before
+        counts = ops.segment_sum(ops.ones_like(pairs), pairs, num_segments=self.num_classes**2 + 1)
         counts = ops.reshape(counts[: self.num_classes**2], (self.num_classes, self.num_classes))
         self.confusion.assign_add(ops.cast(counts, self.confusion.dtype))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.mask_values import whole_numbers
+from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
@@ -137,12 +137,6 @@ def score_objects(true: NDArray, predicted: NDArray, thresholds: Sequence[float]
         int((merged > 1).sum()),
         int((split > 1).sum()),
     )
-
-
-def object_ids(mask: NDArray) -> NDArray:
-    """The (H, W) ids of a mask as it lies in its file: whole numbers of any type, in three channels or one."""
-    mask = whole_numbers(mask)
-    return mask[..., 0] if mask.ndim == 3 else mask
 
 
 def score_predicted(

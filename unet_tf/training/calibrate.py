@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -45,9 +45,10 @@ from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
 
-MOST_PIXELS, SIDE = 2_000_000, 2048
-"""Pixels that are predicted, of pictures spread over all, one at least; and the side of the middle that is taken of
-large ones. So it takes seconds whatever the data."""
+MOST_PIXELS = 2_000_000
+"""Pixels that are predicted, of pictures spread over all, so that it takes seconds whatever the data."""
+SIDES, ENOUGH_FILES = (2048, 1024, 512), 7
+"""Sides of the middle that is taken of large pictures: the first by which so many pictures are seen, or all."""
 MOST_VALUES = 1 << 21
 """Logarithms that are kept of these, 8 MB: of two classes a million pixels."""
 LEAST_SHIFT = 1e-3
@@ -184,18 +185,25 @@ def observe(
         counted: which pixels (H, W) of a label count; those that are not void.
 
     Returns:
-        All pixels that count of files spread over all, or a draw of them, the same each time.
+        All pixels that count of files spread over all, or a draw of them, the same each time. A class that none of
+        them shows, and a file does, is looked for there.
     """
-    areas = [min(height, SIDE) * min(width, SIDE) for height, width in files.shapes]
-    count = int(np.clip(MOST_PIXELS * len(areas) // max(sum(areas), 1), 1, len(areas)))
-    numbers = np.unique(np.linspace(0, len(areas) - 1, count).round().astype(int)).tolist()
+    side, count = _windows(files.shapes)
+    numbers = np.unique(np.linspace(0, len(files) - 1, count).round().astype(int)).tolist()
+    areas = [min(height, side) * min(width, side) for height, width in files.shapes]
     share = min(1.0, MOST_VALUES / predictor.network.num_classes / sum(areas[number] for number in numbers))
     logits, labels = [], []
-    for number in numbers:
+
+    def see(number: int, shown: int | None = None) -> None:
         look()
         decoded = read_pair(files.pairs[number], masks)
-        middle = [slice(max(0, n - SIDE) // 2, max(0, n - SIDE) // 2 + SIDE) for n in decoded.label.shape]
-        rows, columns = middle
+        centre = np.array(decoded.label.shape) // 2
+        if shown is not None and (places := np.argwhere(decoded.label == shown)).size:
+            centre = places[len(places) // 2]
+        rows, columns = (
+            slice(start := int(np.clip(at - side // 2, 0, max(0, size - side))), start + side)
+            for at, size in zip(centre, decoded.label.shape, strict=True)
+        )
         found = predictor.probabilities(
             decoded.image[rows, columns], name=str(files.pairs[number].image), nodata=decoded.nodata
         )
@@ -206,4 +214,23 @@ def observe(
         own = found.reshape(-1, found.shape[-1])[taken]
         logits.append(np.log(np.maximum(own, TINY)))
         labels.append(label.reshape(-1)[taken])
-    return Seen(np.concatenate(logits), np.concatenate(labels), len(numbers))
+
+    for number in numbers:
+        see(number)
+    for shown in np.flatnonzero(files.class_pixels).tolist():
+        if not any((label == shown).any() for label in labels):
+            fullest = int(np.argmax([one.class_pixels[shown] for one in files.fingerprints]))
+            numbers.append(fullest)
+            see(fullest, shown)
+    return Seen(np.concatenate(logits), np.concatenate(labels), len({*numbers}))
+
+
+def _windows(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Side of the middle that is taken of each picture, and of how many."""
+    count = 1
+    for side in SIDES:
+        pixels = sum(min(height, side) * min(width, side) for height, width in shapes)
+        count = int(np.clip(MOST_PIXELS * len(shapes) // max(pixels, 1), 1, len(shapes)))
+        if count >= min(ENOUGH_FILES, len(shapes)):
+            break
+    return side, count

@@ -31,6 +31,8 @@ log = logging.getLogger("unet_tf")
 
 WARM_UP = 0.02
 """Share of the run in which the learning rate rises."""
+BEFORE = "seconds_before"
+"""Column of `history.csv`, where time limits a run: what reading and planning took of it."""
 COLLAPSED = 3
 """Epochs of predicting one class alone after which that is said."""
 SHOWN = 512
@@ -49,6 +51,7 @@ class RunClock(keras.callbacks.Callback):
         epochs_done: complete epochs, where a run goes on.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
         absent: number of classes that no validation pixel has.
+        before: seconds that reading and planning took before the first step, where a run goes on.
     """
 
     def __init__(
@@ -58,11 +61,12 @@ class RunClock(keras.callbacks.Callback):
         epochs_done: int = 0,
         on_progress: Progress = unseen,
         absent: int = 0,
+        before: float | None = None,
     ) -> None:
         super().__init__()
         self.absent, self.by_loss = absent, plan.threshold == BEST
         self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
-        self.peak, self.start = plan.learning_rate, start
+        self.peak, self.start, self.before = plan.learning_rate, start, before
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
         self.validation_start = self.validation_seconds = 0.0
@@ -75,14 +79,18 @@ class RunClock(keras.callbacks.Callback):
         return min(1.0, max(self.step / self.steps_in_all, by_time))
 
     def learning_rate(self, share: float) -> float:
-        """Linear warm-up, then a cosine from the peak to zero."""
+        """Linear warm-up, then a cosine from the peak to zero, over what was left of the run at its first step."""
+        begun = min((self.before or 0.0) / self.seconds, 1 - 1e-9)
+        share = max(0.0, (share - begun) / (1 - begun))
         if share < WARM_UP:
             return self.peak * max(share, 1e-3) / WARM_UP
         return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Note where this process begins."""
+        """Note where this process begins, and when the first step of the run was."""
         self.began, self.share_then = time.monotonic(), self.share
+        if self.before is None:
+            self.before = self.began - self.start
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the learning rate of the step."""
@@ -110,6 +118,8 @@ class RunClock(keras.callbacks.Callback):
         """Add learning rate, seconds and what an epoch is judged by to its line, and say it."""
         logs["learning_rate"] = learning_rate(self.model)
         logs["seconds"] = round(time.monotonic() - self.start, 1)
+        if self.seconds < math.inf:
+            logs[BEFORE] = round(self.before or 0.0, 1)
         if self.absent:
             logs[ABSENT] = self.absent
         if self.by_loss and "val_loss" in logs:

@@ -64,7 +64,9 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
         optimizer = Muon(plan.learning_rate)
     if plan.precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(optimizer=optimizer, loss=LOSS_CLASSES[plan.loss](), metrics=[MeanIoU(plan.num_classes)])
+    # no XLA, which Keras takes on a GPU: it would compile anew for each size of validation tile
+    loss, metrics = LOSS_CLASSES[plan.loss](), [MeanIoU(plan.num_classes)]
+    model.compile(optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=False)
     optimizer.build(model.trainable_variables)  # variables that are made inside a step have it traced twice
     return model
 

@@ -102,9 +102,7 @@ def crossval(
             stored, judged = {}, []
             for number, name in enumerate(runs, start=1):
                 log.info(f"{name} ({number} of {len(runs)})")
-                found = _do(name, runs, data, out, watchers)
-                if seeds is None and "test" in named:  # a fold is judged on what it held out
-                    found = evaluate_run(out / name, data, "val", on_image=on_image)
+                found = _do(name, runs, data, out, watchers, "val" if seeds is None else None)
                 look()
                 judged += [found] if found is not None else []
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
@@ -142,19 +140,21 @@ def _write(out: Path, result: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
 
 
-def _do(name: str, runs: dict[str, TrainConfig], data: Path, out: Path, watchers: Watchers) -> Evaluation | None:
-    """Begin a run by the plan that all share, or go on with it, and judge it."""
+def _do(
+    name: str, runs: dict[str, TrainConfig], data: Path, out: Path, watchers: Watchers, judged: str | None
+) -> Evaluation | None:
+    """Begin a run by the plan that all share, or go on with it, and judge it: a fold on what it held out."""
     gc.collect()  # nets of earlier runs
     with RunWriter(out / name) as writer:
         if writer.begun:  # complete or not: held to its data, and judged anew
-            return go_on(writer, data, watchers)
+            return go_on(writer, data, watchers, judged)
         (out / SUMMARY).unlink(missing_ok=True)  # that of fewer runs, or of one that was removed
         if there := _begun(out, runs):
             first, own = next(iter(there.values())), runs[name]
             plan = Plan.of(replace(first.config, fold=own.fold, seed=own.seed), first.plan.reasons)
-            return begin_run(writer, data, plan.config, watchers, (plan, first.masks))
+            return begin_run(writer, data, plan.config, watchers, (plan, first.masks), judged=judged)
         folds = [one.fold for one in runs.values() if one.fold is not None]
-        return begin_run(writer, data, runs[name], watchers, folds=folds)
+        return begin_run(writer, data, runs[name], watchers, folds=folds, judged=judged)
 
 
 def _begun(out: Path, runs: dict[str, TrainConfig]) -> dict[str, Run]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from unet_tf.data.pipeline import training_dataset
 from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
-from unet_tf.training.callbacks import Guard, Looking, RunClock, RunFiles, SamplePredictions
+from unet_tf.training.callbacks import BEFORE, Guard, Looking, RunClock, RunFiles, SamplePredictions
 from unet_tf.training.checkpoint import State
 from unet_tf.training.compile import compiled, memory_in_words
 from unet_tf.training.distributed import fit_workers
@@ -116,7 +116,8 @@ def _callbacks(
     done = len(state.history)
     guard = _guard(plan, prepared, done)
     absent = int((prepared.splits["val"].class_pixels == 0).sum()) if "val" in prepared.splits else 0
-    along = [RunClock(plan, start, done, watchers.on_progress, absent), guard]
+    before = state.history[-1].get(BEFORE, 0.0) if done else None
+    along = [RunClock(plan, start, done, watchers.on_progress, absent, before), guard]
     along += _samples(writer, plan, prepared, strategy)
     return [*along, *watchers.callbacks, RunFiles(writer, plan.patience, state, lambda: guard.line), Looking()]
 

@@ -42,7 +42,7 @@ log = logging.getLogger("unet_tf")
 DEFAULT_MINUTES = 15.0
 LEARNING_RATES = 1e-3, 3e-4
 """At its peak, of a net that starts anew, and of one that has learnt."""
-PATIENCE = 600.0
+PATIENCE = 3600.0
 """Seconds that a host waits for what the chief writes first."""
 
 
@@ -146,6 +146,7 @@ def begin_run(
     watchers: Watchers,
     planned: tuple[Plan, MaskFormat] | None = None,
     folds: Sequence[str] = (),
+    judged: str | None = None,
 ) -> Evaluation | None:
     """Plan a new run, train and judge it.
 
@@ -156,6 +157,7 @@ def begin_run(
         watchers: of the run.
         planned: a plan that was made already, which asks for `config`, and how the masks say the classes.
         folds: all that will be trained.
+        judged: split that is scored; None for files that it did not learn from.
 
     Returns:
         What it scored; None on a host that is not the first.
@@ -180,16 +182,17 @@ def begin_run(
         writer.open_log()
         writer.begin(plan, prepared, data)
         fit(writer, plan, prepared, strategy, start, watchers, timed)
-        return _judge(Run(writer.path), prepared, data, watchers.on_image)
+        return _judge(Run(writer.path), prepared, data, watchers.on_image, judged)
 
 
-def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> Evaluation | None:
+def go_on(writer: RunWriter, data: Path | None, watchers: Watchers, judged: str | None = None) -> Evaluation | None:
     """Go on with a run from its last complete epoch, and judge it.
 
     Args:
         writer: of its folder.
         data: where its data is now; None for where it was.
         watchers: of the run.
+        judged: split that is scored; None for files that it did not learn from.
 
     Returns:
         What it scored; None on a host that is not the first.
@@ -212,18 +215,19 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers) -> Evaluatio
         prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
         fit(writer, run.plan, prepared, strategy, start, watchers)
-        return _judge(Run(writer.path), prepared, data, watchers.on_image)
+        return _judge(Run(writer.path), prepared, data, watchers.on_image, judged)
 
 
 def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
     """Train on one of several hosts that is not the chief: with the chief's plan, writing nothing."""
+    log.info(f"waiting for the chief, which reads the data and plans the run in {writer.path}")
     until = time.monotonic() + PATIENCE
     while not writer.begun:
         look()
         if time.monotonic() > until:
             raise InputError(
                 f"The hosts must share the folder of the run; {writer.path} has no {Run.CONFIG} of the chief after "
-                f"{PATIENCE} s. Mount one folder on all of them, and look at what the chief says."
+                f"{PATIENCE:.0f} s. Mount one folder on all of them, and look at what the chief says."
             )
         time.sleep(1)
     run = Run(writer.path)
@@ -270,7 +274,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
         if on_cpu:
             check_memory(tried, channels, free_memory())
         nets[width] = compiled(tried, channels, prepared.class_shares)
-        return step_seconds(nets[width], tried, channels)
+        return step_seconds(nets[width], replace(tried, batch_size=batch.value // replicas), channels)
 
     course = plan_course(config, prepared.work(batch.value), seconds_left, seconds)
     plan = make_plan(config, choices | course._asdict())
@@ -282,21 +286,23 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     return plan, nets.get(plan.base_filters) if replicas == 1 else None
 
 
-def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress) -> Evaluation:
+def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress, split: str | None = None) -> Evaluation:
     """Calibrate the best net, score it and write the report, looking after each image whether to stop.
 
     Where nothing is held out, the training files are scored, and it is said that they are. So are files all of which
-    the net learnt from that it started from.
+    the net learnt from that it started from. Of a fold that `split` is scored that it held out.
     """
 
     def count(done: int, total: int) -> None:
         on_image(done, total)
         look()
 
-    judged = next((name for name in ("test", "val") if name in prepared.splits), "train")
-    is_new = not learnt(run).issuperset(one.sha256 for one in prepared.splits[judged].fingerprints)
+    judged = split or next((name for name in ("test", "val") if name in prepared.splits), "train")
+    samples = prepared.splits[judged]
+    is_new = not learnt(run).issuperset(one.sha256 for one in samples.fingerprints)
     calibrate(run, prepared.splits)
-    found = evaluate_run(run, data, None if is_new else judged, on_image=count)
+    among = {(pair.image, pair.page) for pair in samples.pairs}
+    found = evaluate_run(run, data, split or (None if is_new else judged), count, among)
     look()
     return found
 
