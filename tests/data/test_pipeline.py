@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from unet_tf.planning.checks import check_tile
 from unet_tf.planning.plan import training_tile
 
 
-def make(*shapes, classes=2):
+def make(*shapes, classes=250):
     """Samples whose image is the label, whose label numbers the pixels of the data set modulo 250."""
     samples, fingerprints, first = [], [], 0
     for number, shape in enumerate(shapes):
@@ -108,6 +109,15 @@ def test_a_tile_and_the_order_of_its_epoch_are_drawn_apart(monkeypatch):
 
 def test_an_epoch_draws_large_images_more_often():
     assert draws_per_epoch(make((44, 44), (88, 88), (10, 10)), 44) == [0, 1, 1, 1, 1, 2]
+
+
+def test_void_is_nothing_to_draw_a_tile_for():
+    samples = make((44, 44), (44, 44), (44, 88))
+    pixels = np.zeros(3, np.int64), np.array([0, 9, 0]), np.array([999, 999, 0])
+    samples.fingerprints[:] = [
+        replace(one, class_pixels=some) for one, some in zip(samples.fingerprints, pixels, strict=True)
+    ]
+    assert draws_per_epoch(samples, 44) == [1, 2]
 
 
 def test_another_pixel_type_or_colour_is_refused():

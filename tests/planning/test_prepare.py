@@ -254,3 +254,16 @@ def test_a_signal_ends_the_reading_between_two_files(nuclei):
     with stoppable(), pytest.raises(Stopped):
         prepare(nuclei, INSTANCES, kill)
     assert read == [1]
+
+
+@pytest.mark.parametrize("fold", ["1/4", "2/4", "3/4", "4/4"])
+def test_the_only_picture_in_colour_may_be_held_out(fold, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        picture = rng.integers(0, 255, (24, 24, 3 if number == 2 else 1), dtype=np.uint8)
+        write_picture(tmp_path / "images" / f"{number}.png", picture)
+        write_picture(tmp_path / "masks" / f"{number}.png", np.where(picture[..., 0] > 99, 255, 0).astype(np.uint8))
+    prepared = prepare(tmp_path, TrainConfig(depth=1, batch_size=1, tile=16, fold=fold))
+    assert prepared.normalisation.channels == 3
+    assert next(iter(prepared.held_out()))[0].shape[-1] == 3
+    assert prepared.tiles()(0)[0].shape == (16, 16, 3)

@@ -104,13 +104,17 @@ def _places(label: NDArray[np.uint8], number: int) -> NDArray[np.uint32]:
     return there if there.size <= PLACES else np.random.default_rng(number).choice(there, PLACES, replace=False)
 
 
-def measure_normalisation(fingerprints: Sequence[Fingerprint]) -> Normalisation:
+def measure_normalisation(fingerprints: Sequence[Fingerprint], channels: int = 1) -> Normalisation:
     """Mean and standard deviation of each channel over all measured pixels of all images; grey ones count in each.
+
+    Args:
+        fingerprints: of the images.
+        channels: of the net, at least.
 
     Raises:
         InputError: the images vary by less than float32, in which the net computes, can hold.
     """
-    channels = max(one.channels for one in fingerprints)
+    channels = max(channels, *(one.channels for one in fingerprints))
     pixels = np.array([one.measured for one in fingerprints], np.float64)[:, None]
     means = np.stack([np.broadcast_to(one.mean, channels) for one in fingerprints])
     variances = np.stack([np.broadcast_to(one.variance, channels) for one in fingerprints])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from unet_tf.config import TrainConfig
-from unet_tf.data.samples import Samples, check_alike
+from unet_tf.data.samples import Samples
 from unet_tf.data.splits import FEW, hold_out, may_be_held, usual_share
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -42,7 +42,7 @@ def draw_validation(
             out, and folds do not say otherwise.
 
     Raises:
-        InputError: as `hold_out` does, or the two differ in pixel type or channels.
+        InputError: as `hold_out` does.
     """
     among = len(pool)
     if held is None:
@@ -57,7 +57,6 @@ def draw_validation(
     train, val = (pool.part([n for n, out in enumerate(is_held) if out == wanted]) for wanted in (False, True))
     if not (train.pairs and val.pairs):
         raise InputError("A run must go on with the files that it began with; here is none. Give its data folder.")
-    check_alike(val.seen, train.seen)
     return Drawn(train, val, among)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair
+from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_mask
 from unet_tf.data.watershed import deepest_valley
@@ -88,11 +89,15 @@ def objects_of(
     Returns:
         Pixels of each object; and of some of them, (h, w) which pixels are theirs, with one that is not on each side.
     """
-    known, numbers = np.unique(mask if mask.ndim == 2 else mask[..., 0], return_inverse=True)
+    numbers, known = object_ids(mask), np.arange(1 << 16)
+    if numbers.max(initial=0) < len(known):
+        numbers = numbers.astype(np.uint16)  # which NumPy sorts by their digits
+    else:
+        known, numbers = np.unique(numbers, return_inverse=True)
     order = np.argsort(numbers, axis=None, kind="stable")
     areas = np.bincount(numbers.ravel(), minlength=len(known))
     ends = np.cumsum(areas)
-    objects = [i for i, value in enumerate(known.tolist()) if value != 0 and value not in void]
+    objects = [i for i in np.flatnonzero(areas).tolist() if known[i] != 0 and known[i] not in void]
     cut = []
     for i in (objects[place] for place in _spread(len(objects), most)):
         rows, columns = np.divmod(order[ends[i] - areas[i] : ends[i]], mask.shape[1])

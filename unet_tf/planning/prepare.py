@@ -243,8 +243,9 @@ def prepare(
     sizes = plan_sizes(config, train.shapes, object_size(labels, len(classes)))
     if not planned:
         check_tile(train.seen, sizes.geometry, sizes.tile.value)
-    normalisation = measure_normalisation(train.fingerprints)
-    channels = replace(config.source, names=agreed_names(train.seen))
+    seen = [*train.seen, *(read["val"].seen if "val" in read else ())]  # the only ones in colour may be held out
+    normalisation = measure_normalisation(train.fingerprints, max(one.channels for _, one in seen))
+    channels = replace(config.source, names=agreed_names(seen))
     if normalisation.channels not in (1, 3) or not channels.plain:
         log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
     choices = border_class, border_weight, rare_share, threshold, loss, val_share, upright
