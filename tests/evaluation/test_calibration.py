@@ -66,7 +66,7 @@ def test_the_curve_is_that_of_the_labels_at_each_threshold():
             assert np.isnan(scores["precision"][number])
 
 
-def test_the_best_threshold_is_the_one_nearest_to_a_half_of_equals():
+def test_the_best_threshold_is_the_one_nearest_to_a_half_of_those_as_good():
     curve = Curve()
     curve.add(np.array([[0, 1, 1]]), np.array([[0.1, 0.3, 0.9]], np.float32))
     assert curve.best() == 0.29  # all below 0.3 and from 0.1 on find both and nothing else
@@ -74,6 +74,10 @@ def test_the_best_threshold_is_the_one_nearest_to_a_half_of_equals():
     above.add(np.array([[0, 1]]), np.array([[0.8, 0.9]], np.float32))
     assert above.best() == 0.8
     assert Curve().best() == 0.5
+    flat = Curve()  # of 200, all below 0.3 find 99, and those up to 0.9 98
+    flat.add(np.ones((1, 200), int), np.repeat(np.array([[0.9, 0.3, 0.01]], np.float32), [98, 1, 101], axis=1))
+    assert flat.scores()["iou"][49] < flat.scores()["iou"][28]
+    assert flat.best() == 0.5
     nothing = Curve()
     nothing.add(np.array([[0, 0]]), np.array([[0.8, 0.9]], np.float32))
     assert nothing.best() == 0.5

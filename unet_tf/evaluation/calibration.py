@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
+from unet_tf.evaluation.best_epoch import AS_GOOD
 from unet_tf.evaluation.metrics import scores_of
 from unet_tf.evaluation.tables import BinTable, CalibrationTable, ThresholdTable
 from unet_tf.labels import VOID
@@ -104,12 +105,15 @@ class Curve:
         return {name: by_class[name][:, 0] for name in ("iou", "dice", "precision", "recall")}
 
     def best(self) -> float:
-        """The threshold with the largest IoU, of equals the nearest to 0.5; 0.5 without any foreground."""
+        """The threshold nearest to 0.5 of those as good as the best (`AS_GOOD`); 0.5 without any foreground.
+
+        The IoU hardly depends on the threshold over a wide range, and on other files its peak lies elsewhere.
+        """
         iou = self.scores()["iou"]
         if not self.counts[1].any():
             return HALF
-        equal = np.flatnonzero(iou == np.nanmax(iou))
-        return int(equal[np.abs(equal - 49).argmin()] + 1) / 100
+        as_good = np.flatnonzero(iou >= np.nanmax(iou) - AS_GOOD)
+        return int(as_good[np.abs(as_good - 49).argmin()] + 1) / 100
 
     def table(self, chosen: float | None) -> ThresholdTable:
         """Give the curve as JSON types."""

@@ -15,7 +15,7 @@ from unet_tf.errors import InputError
 HALF = 0.5
 """The threshold of two classes at which each pixel has its more probable class."""
 BEST = "best"
-"""Instead of a threshold: the one with the largest IoU of the foreground on the validation files."""
+"""Instead of a threshold: one with the largest IoU of the foreground on the validation files, or nearly so."""
 COOLEST, HOTTEST = 0.1, 10.0
 """Temperatures beyond these are those of a net that was right, or wrong, everywhere it was looked at."""
 MOST_SHIFT = 10.0

@@ -127,7 +127,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
         f"{before:.4f} without"
     )
     if chosen != HALF:
-        why = "the largest IoU on these files" if run.plan.threshold == BEST else "as was said"
+        why = "as good as the best IoU on these files, and nearest to 0.5" if run.plan.threshold == BEST else "as was said"
         log.info(f"threshold = {chosen:g} of the probability of {run.classes[1]}: {why}")
 
 
