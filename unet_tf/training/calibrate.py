@@ -127,7 +127,9 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
         f"{before:.4f} without"
     )
     if chosen != HALF:
-        why = "as good as the best IoU on these files, and nearest to 0.5" if run.plan.threshold == BEST else "as was said"
+        why = "as was said"
+        if run.plan.threshold == BEST:
+            why = "as good as the best IoU on these files, and nearest to 0.5"
         log.info(f"threshold = {chosen:g} of the probability of {run.classes[1]}: {why}")
 
 
