@@ -111,7 +111,7 @@ def test_an_epoch_draws_large_images_more_often():
     assert draws_per_epoch(make((44, 44), (88, 88), (10, 10)), 44) == [0, 1, 1, 1, 1, 2]
 
 
-def test_void_is_nothing_to_draw_a_tile_for():
+def test_an_image_of_void_alone_is_not_drawn():
     samples = make((44, 44), (44, 44), (44, 88))
     pixels = np.zeros(3, np.int64), np.array([0, 9, 0]), np.array([999, 999, 0])
     samples.fingerprints[:] = [

@@ -78,6 +78,9 @@ def test_the_best_threshold_is_the_one_nearest_to_a_half_of_those_as_good():
     flat.add(np.ones((1, 200), int), np.repeat(np.array([[0.9, 0.3, 0.01]], np.float32), [98, 1, 101], axis=1))
     assert flat.scores()["iou"][49] < flat.scores()["iou"][28]
     assert flat.best() == 0.5
+    weak = Curve()  # 1 of 100 is found below 0.3, and nothing from there on
+    weak.add(np.ones((1, 100), int), np.repeat(np.array([[0.3, 0.01]], np.float32), [1, 99], axis=1))
+    assert weak.best() == 0.29
     nothing = Curve()
     nothing.add(np.array([[0, 0]]), np.array([[0.8, 0.9]], np.float32))
     assert nothing.best() == 0.5

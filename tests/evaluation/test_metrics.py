@@ -31,8 +31,9 @@ def test_the_parts_learn_by_xla_which_keras_takes_on_a_gpu_as_without_it():
         model.compile(Muon(1e-3), CrossentropyDice(), metrics=[MeanIoU(2)], jit_compile=xla)
         for _ in range(2):
             logs.append(model.train_on_batch(images, labels))
-    assert logs[2] == pytest.approx(logs[0], rel=1e-4)
-    assert logs[3] == pytest.approx(logs[1], rel=1e-3)
+    losses, scores_found = zip(*logs, strict=True)
+    assert losses[2:] == pytest.approx(losses[:2], rel=1e-3)
+    assert scores_found[2:] == pytest.approx(scores_found[:2], abs=0.05)
 
 
 @pytest.fixture

@@ -49,19 +49,16 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert clock.share == 0.5
 
 
-def test_the_learning_rate_of_a_run_of_minutes_begins_at_its_first_step():
-    clock = clock_of(start=time.monotonic() - 30, minutes=1, learning_rate=1.0)
+def test_a_run_of_minutes_begins_at_its_first_step():
+    clock = clock_of(start=time.monotonic() - 3000, minutes=100)
     clock.on_train_begin()
-    assert clock.before == pytest.approx(30, abs=5)
-    clock.before = 30.0
-    assert clock.learning_rate(0.5) == pytest.approx(0.05)
-    assert clock.learning_rate(0.505) == pytest.approx(0.5)
-    assert clock.learning_rate(0.51) == pytest.approx(1.0)
-    assert clock.learning_rate(0.755) == pytest.approx(0.5)
-    assert clock.learning_rate(1.0) == pytest.approx(0.0)
-    gone_on = RunClock(clock_plan(minutes=1), time.monotonic() - 40, 1, before=30.0)
+    assert clock.before == pytest.approx(3000, abs=100)
+    assert clock.share < 0.03
+    clock.start -= 1500
+    assert clock.share == pytest.approx(0.5, abs=0.03)
+    gone_on = RunClock(clock_plan(minutes=100), time.monotonic() - 4500, 1, before=3000.0)
     gone_on.on_train_begin()
-    assert gone_on.before == 30.0
+    assert gone_on.share == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_run_of_minutes_alone_is_done_by_its_time_and_not_by_its_steps():

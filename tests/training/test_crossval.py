@@ -98,6 +98,20 @@ def test_folds_are_judged_on_what_they_held_out_where_there_are_test_files(four,
     shutil.copytree(cells / "test", data / "test")
     result = crossval(data, tmp_path / "folds", folds=2, **TINY)
     assert np.sum(result["confusion"]) == 4 * 96 * 96
+    for fold in (tmp_path / "folds" / name for name in ("fold1", "fold2")):
+        judged = json.loads((fold / Run.EVALUATION).read_text())["per_file_mean_iou"]
+        assert {name.removeprefix("train/") for name in judged} == Run(fold).names("val")
+
+
+def test_a_copy_of_what_a_fold_learnt_from_is_not_scored(four, tmp_path):
+    copies = {f"cells_00{number}": f"copy_{number}" for number in range(4)}
+    for kind in ("images", "masks"):
+        for name, copy in copies.items():
+            shutil.copy(four / kind / f"{name}.png", four / kind / f"{copy}.png")
+    result = crossval(four, tmp_path / "folds", folds=2, **TINY)
+    held = [Run(tmp_path / "folds" / name).names("val") for name in ("fold1", "fold2")]
+    together = {name for pair in copies.items() if any(fold.issuperset(pair) for fold in held) for name in pair}
+    assert set(result["out_of_fold"]["per_file_mean_iou"]) == together < held[0] | held[1]
 
 
 def test_groups_stay_in_one_fold(four, tmp_path):

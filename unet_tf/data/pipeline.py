@@ -23,11 +23,12 @@ Tile = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
     """Sample numbers that one epoch draws a tile from: each as often as `output_size` squared goes into its pixels.
 
-    An epoch so sees as many pixels as there are, and a large image is drawn more often than a small one. Void is no
-    pixel to learn from: an image of void alone is not drawn.
+    An epoch so sees as many pixels as there are, and a large image is drawn more often than a small one; one of void
+    alone, from which nothing is to be learnt, never.
     """
-    areas = [int(one.class_pixels.sum()) / output_size**2 for one in samples.fingerprints]
-    return [index for index, area in enumerate(areas) if area for _ in range(max(1, round(area)))]
+    areas = [height * width / output_size**2 for height, width in samples.shapes]
+    known = [one.class_pixels.any() for one in samples.fingerprints]
+    return [index for index, area in enumerate(areas) if known[index] for _ in range(max(1, round(area)))]
 
 
 class TileDraw:

@@ -11,8 +11,8 @@ BY_LOSS = "val_by_loss"
 """Column of `history.csv`, 1 where the threshold is chosen after training, so that masks at 0.5 judge no epoch."""
 
 AS_GOOD = 0.01
-"""Of mean IoU, or of the loss as a share: epochs that differ by less are as good as each other. A few validation files
-do not tell them apart, and the later one has learnt longer and at a lower rate."""
+"""Of IoU, or of the loss as a share: epochs, or thresholds, that differ by less are as good as each other. A few
+validation files do not tell them apart, and a later epoch has learnt longer and at a lower rate."""
 
 
 def peak_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

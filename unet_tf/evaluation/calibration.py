@@ -105,14 +105,16 @@ class Curve:
         return {name: by_class[name][:, 0] for name in ("iou", "dice", "precision", "recall")}
 
     def best(self) -> float:
-        """The threshold nearest to 0.5 of those as good as the best (`AS_GOOD`); 0.5 without any foreground.
+        """The threshold nearest to 0.5 of those as good as the best; 0.5 without any foreground.
 
-        The IoU hardly depends on the threshold over a wide range, and on other files its peak lies elsewhere.
+        As good are those within 0.01 (`AS_GOOD`), or within a tenth of the best where that is less. The IoU hardly
+        depends on the threshold over a wide range, and on other files its peak lies elsewhere.
         """
         iou = self.scores()["iou"]
         if not self.counts[1].any():
             return HALF
-        as_good = np.flatnonzero(iou >= np.nanmax(iou) - AS_GOOD)
+        best = np.nanmax(iou)
+        as_good = np.flatnonzero(iou >= max(best - AS_GOOD, 0.9 * best))
         return int(as_good[np.abs(as_good - 49).argmin()] + 1) / 100
 
     def table(self, chosen: float | None) -> ThresholdTable:

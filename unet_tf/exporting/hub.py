@@ -166,7 +166,7 @@ def readme(card: str, name: str) -> str:
 ## From the Hub
 
 ```python
-import unet_tf  # in a clone of it: pip install '.[hub]'
+import unet_tf  # in a clone of unet_tf: pip install '.[hub]'
 
 predictor = unet_tf.load("hf://{name}")
 mask = predictor.predict(unet_tf.read_image("image.png"))  # (H, W) class ids, of any size

@@ -211,7 +211,8 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         measure_normalisation([known for _, known in train])
 
     trials: list[Callable[[], Any]] = [try_sizes, try_normalisation]
-    trials += [partial(check_alike, one, None if name == "train" else train) for name, one in seen.items()]
+    pool = train + seen.get("val", []) if findings.drawn else train  # all in colour may be held out
+    trials += [partial(check_alike, one, None if name == "train" else pool) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
     if findings.masks is not None and findings.masks.kind == "instance":

@@ -212,8 +212,8 @@ def prepare(
         read["train"], read["val"], among = draw_validation(read["train"], config, held, before.files)
         for samples in read.values():
             samples.weigh(read["train"])
+    train, pool = read["train"], [*read["train"].seen, *(read["val"].seen if drawn else ())]
     read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
-    train = read["train"]
     masks = masks if planned else plan_objects(train.pairs, masks)
     check_classes(train.class_pixels, classes)
     if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
@@ -243,9 +243,9 @@ def prepare(
     sizes = plan_sizes(config, train.shapes, object_size(labels, len(classes)))
     if not planned:
         check_tile(train.seen, sizes.geometry, sizes.tile.value)
-    seen = [*train.seen, *(read["val"].seen if "val" in read else ())]  # the only ones in colour may be held out
-    normalisation = measure_normalisation(train.fingerprints, max(one.channels for _, one in seen))
-    channels = replace(config.source, names=agreed_names(seen))
+    # of all from which some are held out, as these may be the only ones in colour
+    normalisation = measure_normalisation(train.fingerprints, max(one.channels for _, one in pool))
+    channels = replace(config.source, names=agreed_names(pool))
     if normalisation.channels not in (1, 3) or not channels.plain:
         log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
     choices = border_class, border_weight, rare_share, threshold, loss, val_share, upright

@@ -187,29 +187,32 @@ def observe(
         counted: which pixels (H, W) of a label count; those that are not void.
 
     Returns:
-        All pixels that count of files spread over all, or a draw of them, the same each time. A class that none of
-        them shows, and a file does, is looked for there.
+        All pixels that count of files spread over all, or a draw of them, the same each time; and of a window for each
+        class that these do not show, where a file does.
     """
     side, count = _windows(files.shapes)
     numbers = np.unique(np.linspace(0, len(files) - 1, count).round().astype(int)).tolist()
     areas = [min(height, side) * min(width, side) for height, width in files.shapes]
     share = min(1.0, MOST_VALUES / predictor.network.num_classes / sum(areas[number] for number in numbers))
-    logits, labels = [], []
+    logits, labels, shown = [], [], set[int]()
 
-    def see(number: int, shown: int | None = None) -> None:
+    def see(number: int, side: int, wanted: int | None = None) -> None:
         look()
         decoded = read_pair(files.pairs[number], masks)
-        centre = np.array(decoded.label.shape) // 2
-        if shown is not None and (places := np.argwhere(decoded.label == shown)).size:
-            centre = places[len(places) // 2]
+        height, width = decoded.label.shape
+        row, column = height // 2, width // 2
+        if wanted is not None:
+            places = np.flatnonzero(decoded.label == wanted)
+            row, column = divmod(int(places[len(places) // 2]), width)
         rows, columns = (
             slice(start := int(np.clip(at - side // 2, 0, max(0, size - side))), start + side)
-            for at, size in zip(centre, decoded.label.shape, strict=True)
+            for at, size in ((row, height), (column, width))
         )
         found = predictor.probabilities(
             decoded.image[rows, columns], name=str(files.pairs[number].image), nodata=decoded.nodata
         )
         label = decoded.label[rows, columns]
+        shown.update(np.unique(label).tolist())
         taken = np.flatnonzero(counted(label))
         if share < 1:
             taken = np.random.default_rng(number).choice(taken, int(share * len(taken)), replace=False)
@@ -218,12 +221,12 @@ def observe(
         labels.append(label.reshape(-1)[taken])
 
     for number in numbers:
-        see(number)
-    for shown in np.flatnonzero(files.class_pixels).tolist():
-        if not any((label == shown).any() for label in labels):
-            fullest = int(np.argmax([one.class_pixels[shown] for one in files.fingerprints]))
+        see(number, side)
+    for wanted in np.flatnonzero(files.class_pixels).tolist():
+        if wanted not in shown:
+            fullest = int(np.argmax([one.class_pixels[wanted] for one in files.fingerprints]))
             numbers.append(fullest)
-            see(fullest, shown)
+            see(fullest, SIDES[-1], wanted)
     return Seen(np.concatenate(logits), np.concatenate(labels), len({*numbers}))
 
 

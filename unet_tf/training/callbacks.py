@@ -73,24 +73,24 @@ class RunClock(keras.callbacks.Callback):
 
     @property
     def share(self) -> float:
-        """Share of the run that is done, in [0, 1]."""
-        usable = max(self.seconds - self.validation_seconds, 1e-9)
-        by_time = (time.monotonic() - self.start) / usable
+        """Share of the run that is done, in [0, 1]; it begins with the first step."""
+        before = self.before or 0.0
+        usable = max(self.seconds - self.validation_seconds - before, 1e-9)
+        by_time = (time.monotonic() - self.start - before) / usable
         return min(1.0, max(self.step / self.steps_in_all, by_time))
 
     def learning_rate(self, share: float) -> float:
-        """Linear warm-up, then a cosine from the peak to zero, over what was left of the run at its first step."""
-        begun = min((self.before or 0.0) / self.seconds, 1 - 1e-9)
-        share = max(0.0, (share - begun) / (1 - begun))
+        """Linear warm-up, then a cosine from the peak to zero."""
         if share < WARM_UP:
             return self.peak * max(share, 1e-3) / WARM_UP
         return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Note where this process begins, and when the first step of the run was."""
-        self.began, self.share_then = time.monotonic(), self.share
+        self.began = time.monotonic()
         if self.before is None:
             self.before = self.began - self.start
+        self.share_then = self.share
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the learning rate of the step."""

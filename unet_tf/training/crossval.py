@@ -102,7 +102,7 @@ def crossval(
             stored, judged = {}, []
             for number, name in enumerate(runs, start=1):
                 log.info(f"{name} ({number} of {len(runs)})")
-                found = _do(name, runs, data, out, watchers, "val" if seeds is None else None)
+                found = _do(name, runs, data, out, watchers, "val" if seeds is None and "test" in named else None)
                 look()
                 judged += [found] if found is not None else []
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))

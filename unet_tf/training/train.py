@@ -220,7 +220,10 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers, judged: str 
 
 def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
     """Train on one of several hosts that is not the chief: with the chief's plan, writing nothing."""
-    log.info(f"waiting for the chief, which reads the data and plans the run in {writer.path}")
+    if not writer.begun:
+        log.info(
+            f"waiting for the chief, which plans the run in {writer.path}, for {PATIENCE / 60:.0f} minutes at most"
+        )
     until = time.monotonic() + PATIENCE
     while not writer.begun:
         look()
@@ -299,10 +302,11 @@ def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress, split: 
 
     judged = split or next((name for name in ("test", "val") if name in prepared.splits), "train")
     samples = prepared.splits[judged]
-    is_new = not learnt(run).issuperset(one.sha256 for one in samples.fingerprints)
+    if split is None and learnt(run).issuperset(one.sha256 for one in samples.fingerprints):
+        split = judged
     calibrate(run, prepared.splits)
     among = {(pair.image, pair.page) for pair in samples.pairs}
-    found = evaluate_run(run, data, split or (None if is_new else judged), count, among)
+    found = evaluate_run(run, data, split, count, among)
     look()
     return found
 
