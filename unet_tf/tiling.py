@@ -36,6 +36,24 @@ class Picture(Protocol):
         """An array of the pixels in slices of rows and columns."""
 
 
+class Grey:
+    """An (H, W) image that can be sliced alone, as a zarr array, with the axis of its one channel.
+
+    Args:
+        image: (H, W).
+
+    Example:
+        >>> Grey(np.zeros((4, 5)))[:2, :3].shape
+        (2, 3, 1)
+    """
+
+    def __init__(self, image: Picture) -> None:
+        self.image, self.shape, self.dtype = image, (*image.shape, 1), image.dtype
+
+    def __getitem__(self, window: Any) -> NDArray:
+        return np.asarray(self.image[window])[..., None]
+
+
 @dataclass(frozen=True)
 class Grid:
     """The tiles of an image, numbered row by row from the top left; they cover it without overlap.

@@ -13,11 +13,12 @@ import tensorflow as tf
 from forked import Forked
 
 from unet_tf import Predictor, Run, evaluate, export, generate_cells, predict, read_image, verify
+from unet_tf.data.pictures import write_picture
 from unet_tf.edge.net import EdgeNet, read_description
 from unet_tf.edge.runtimes import signatures_of
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity as comparison
-from unet_tf.exporting import tflite
+from unet_tf.exporting import shelves, tflite
 from unet_tf.exporting.bundle import ONNX, TFLITE
 from unet_tf.exporting.card import model_card
 from unet_tf.exporting.source import describe
@@ -271,6 +272,19 @@ def test_float32_needs_no_data(cells, tmp_path):
     assert report["artefacts"]["saved_model/1"]["max_probability_difference"] <= 1e-5
     assert report["artefacts"]["model_float32.tflite"]["max_probability_difference"] <= 1e-4
     assert not (tmp_path / "bundle" / "model_uint8.tflite").exists()
+
+
+def test_a_bundle_that_came_to_be_meanwhile_stays(run, tmp_path, monkeypatch):
+    out = tmp_path / "b"
+    for shelf in ("saved_model", "keras_net", "tflite_files", "card"):
+        monkeypatch.setattr(shelves, shelf, lambda *work: None)
+    monkeypatch.setattr(
+        "unet_tf.exporting.export._reported", lambda *work: write_picture(out / "a.png", np.zeros((2, 2), np.uint8))
+    )
+    with pytest.raises(InputError, match="has come to be meanwhile, and stays as it is"):
+        export(run, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert [path.name for path in out.iterdir()] == ["a.png"]
 
 
 def test_bad_input_is_refused(run, bundle, cells, tmp_path):

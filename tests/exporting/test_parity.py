@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 import tifffile
 
 from unet_tf.data.folder import Pair
@@ -47,6 +48,18 @@ def test_what_is_finite_is_counted():
     assert (broken(tallies), own.difference, own.equal, own.pixels) == ([], 0.75, 3, 3)
     assert worse(tallies, 0.0) == []
     assert tallies[KERAS].to_json(["a", "b"])["iou"] == {"a": 1.0, "b": 1.0}
+
+
+def test_a_gpu_is_to_compare_by_all_digits_of_float32():
+    found = []
+
+    def net(image):
+        found.append(tf.config.experimental.tensor_float_32_execution_enabled())
+        return RIGHT
+
+    compare(net, {"saved_model/1": net}, [lambda: Example("a", np.zeros((1, 3, 1)), LABEL)], MaskFormat())
+    assert found == [False, False]
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_pictures_of_void_alone_have_no_score_and_lose_none():

@@ -179,6 +179,18 @@ def test_classes_have_a_colour_table(run, tmp_path, kind, format):
     assert tifffile.imread(tmp_path / "out" / "s.tif").shape == (2, 60, 70)
 
 
+@pytest.mark.parametrize("format", ["png", "tif"])
+def test_a_mask_whose_void_no_colour_table_holds_has_none(run, tmp_path, format):
+    other, masks = shutil.copytree(run.path, tmp_path / "run"), MaskFormat("index", 2, void=(300,))
+    stored = tomllib.loads((other / "config.toml").read_text()) | {"masks": asdict(masks)}
+    (other / "config.toml").write_text(tomli_w.dumps(stored))
+    write_picture(tmp_path / "a.png", grey(3))
+    predict_files(other, tmp_path / "a.png", tmp_path / "out", format=format)
+    drawn = read_mask(tmp_path / "out" / f"a.{format}")
+    assert drawn.dtype == np.uint16
+    np.testing.assert_array_equal(drawn, predict(run, grey(3)))
+
+
 def test_the_tiff_mask_of_a_geotiff_lies_where_it_lies(run, tmp_path):
     rasterio = pytest.importorskip("rasterio")
     place = {"crs": "EPSG:25832", "transform": rasterio.Affine(0.4, 0.3, 500_000, 0.3, -0.4, 5_400_000)}

@@ -15,6 +15,7 @@ from forked import Forked
 
 from unet_tf import generate_cells, predict, predict_large
 from unet_tf.errors import InputError
+from unet_tf.prediction import arrays
 from unet_tf.prediction.chunks import Job, Opened, predict_chunks
 
 zarr = pytest.importorskip("zarr")
@@ -66,6 +67,31 @@ def test_the_output_is_an_ome_zarr_of_labels(run, alone):
     assert ome["multiscales"][0]["datasets"][0]["path"] == "0"
     assert [one["class"] for one in ome["image-label"]["properties"]] == list(run.classes)
     assert (group["0"].shape, group["0"].chunks, group["0"].dtype) == ((SIDE, SIDE), (CHUNK, CHUNK), np.uint8)
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_a_job_keeps_what_another_filled_while_it_looked_for_nodata(run, tmp_path, monkeypatch, planes):
+    cells, out, looked = generate_cells(64, 64)[0], tmp_path / "out.zarr", []
+    source = write_image(tmp_path / "image.zarr", np.stack([cells] * planes) if planes > 1 else cells)
+    look = arrays._nodata
+
+    def slow(*arguments):
+        if not looked:  # another job does all meanwhile
+            looked.append(predict_large_again(run, source, out))
+        return look(*arguments)
+
+    def predict_large_again(*arguments):
+        monkeypatch.setattr(arrays, "_nodata", look)
+        predict_large(*arguments, chunk=32)
+        monkeypatch.setattr(arrays, "_nodata", slow)
+        return chunks(out)
+
+    monkeypatch.setattr(arrays, "_nodata", slow)
+    predict_large(run, source, out, chunk=32, shard="1/2")
+    assert chunks(out) == looked[0]
+    assert len(looked[0]) == 4 * planes
+    assert labels(out).any()
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.slow

@@ -123,13 +123,14 @@ def test_stopped_it_leaves_nothing(tmp_path, at):
     assert [one.name for one in tmp_path.iterdir()] == ["m.zarr"]
 
 
-def test_a_class_of_borders_is_part_of_its_objects_and_that_those_that_touch_are_one_is_said(tmp_path, caplog):
+@pytest.mark.parametrize("neck", [0.0, 1.5])
+def test_a_class_of_borders_is_part_of_its_objects_and_that_those_that_touch_are_one_is_said(tmp_path, caplog, neck):
     label = np.zeros((6, 9), np.uint8)
     label[1:5, 1:4], label[1:5, 4:8] = 2, 2  # two rims that touch, and what lies inside
     label[2:4, 2], label[2:4, 5:7] = 1, 1
     path = mask(tmp_path / "m.zarr", label, (4, 4))
     array = zarr.open_array(f"{path}/0", mode="r+")
-    array.attrs["unet_tf"] = {"cut": {"border": 1, "neck": 1.5}}
+    array.attrs["unet_tf"] = {"cut": {"border": 1, "neck": neck}}
     assert number_objects(path) == 1
     ids, rows = outputs(path)
     np.testing.assert_array_equal(ids, label > 0)

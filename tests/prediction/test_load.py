@@ -16,6 +16,7 @@ from unet_tf.edge.net import EdgeNet
 from unet_tf.edge.onnx_net import OnnxNet
 from unet_tf.model.calibration import Calibration
 from unet_tf.prediction.engines import resolve
+from unet_tf.prediction.load import FILES
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 ENGINES = {"bundle": "tensorflow", "tflite": "LiteRT: model_uint8.tflite", "tf": "TensorFlow: saved_model/1"}
@@ -224,3 +225,19 @@ def test_a_bundle_and_its_files_are_judged_alike(small, cells):
     files = small, small / "saved_model/1", small / "model_float32.tflite"
     scores = [unet_tf.evaluate(file, cells).scores["mean_iou"] for file in files]
     assert scores == pytest.approx([scores[0]] * 3, abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+def test_a_file_of_a_bundle_computes_with_all_threads_that_it_may(suffix, tmp_path, monkeypatch):
+    given = []
+
+    def opened(path, threads):
+        given.append(threads)
+        raise InputError("enough")
+
+    (tmp_path / f"net{suffix}").write_bytes(b"")
+    monkeypatch.setitem(FILES, suffix, opened)
+    monkeypatch.setattr("unet_tf.prediction.load.threads", lambda: 7)
+    with pytest.raises(InputError, match="enough"):
+        load(tmp_path / f"net{suffix}")
+    assert given == [7]

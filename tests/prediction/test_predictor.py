@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tifffile
 import zarr
 
@@ -179,3 +180,27 @@ def test_the_features_of_a_picture_are_a_number_a_filter():
     np.testing.assert_array_equal(found, predictor.features(IMAGE))
     assert (found != predictor.features(255 - IMAGE)).any()
     assert predictor.features(IMAGE[:1, :1]).shape == found.shape
+
+
+def test_a_zarr_array_without_channels_is_a_picture(tmp_path):
+    array = zarr.create_array(str(tmp_path / "a.zarr"), data=IMAGE, chunks=(16, 16))
+    np.testing.assert_array_equal(predict(RUN, array), predict(RUN, IMAGE))
+
+
+def test_a_device_without_memory_for_a_tile_is_told_what_to_lower(monkeypatch):
+    predictor = Predictor(RUN)
+
+    def full(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(predictor.network.runtime, "_label", full)
+    with pytest.raises(InputError, match=r"memory of the device must hold a tile, .* --memory 1GB, or less"):
+        predictor.predict(IMAGE)
+
+
+def test_a_net_of_one_size_that_is_no_square_takes_no_turned_tile():
+    predictor = Predictor(unet((32, 48, 1), base_filters=2, depth=1, padding="same"))
+    image = np.zeros((40, 60, 1), np.float32)
+    assert predictor.predict(image).shape == (40, 60)
+    with pytest.raises(InputError, match="this one takes 32x48 px alone"):
+        predictor.predict(image, tta="rotations")

@@ -7,6 +7,7 @@ Usage: python -m unet_tf.edge model_uint8.tflite image.png mask.png [--threads N
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +136,9 @@ def _label(load: Callable[[], TiledNet], image: MappedArray, label_file: Path, n
         sys.stderr.write("\n" if done == total else "")
 
     np.lib.format.open_memmap(label_file, "w+", np.uint8, image.shape[:2])
+    if hasattr(os, "posix_fallocate"):  # a full disk would end the process where it first writes into the hole
+        with label_file.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, label_file.stat().st_size)
     net.label(image, MappedArray(label_file), show, nodata)
     if nodata:
         values = ", ".join(f"{value:g}" for value in nodata)

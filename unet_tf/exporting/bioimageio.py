@@ -20,7 +20,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.exporting.credits import Credits, format_package
-from unet_tf.exporting.parity import Example, noise_example, read_example
+from unet_tf.exporting.parity import Example, all_digits, noise_example, read_example
 from unet_tf.exporting.zoo import (
     COVER,
     RDF,
@@ -90,7 +90,8 @@ def write_bioimageio(
     example = _chosen(validation, description)
     pixels = _test_pixels(example, description)
     scaled = description.normalisation.scale(pixels)
-    expected = np.asarray(probabilities_of(model, model(scaled), description.calibration.temperature))
+    with all_digits():
+        expected = np.asarray(probabilities_of(model, model(scaled), description.calibration.temperature))
     with replacing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as made:
         folder = Path(made)
         _write_weights(folder, model, description)
@@ -152,10 +153,11 @@ def _hold(folder: Path, pixels: NDArray, expected: NDArray[np.float32], descript
     """Hold both weights, as they were written, against the net of the run; raise where one is not exact."""
     inside = normalises_itself(description)
     given = pixels.astype(np.float32) if inside else _preprocessed(pixels, description)
-    found = {
-        WEIGHTS["keras_v3"]: np.asarray(keras.saving.load_model(folder / WEIGHTS["keras_v3"])(given)),
-        WEIGHTS["onnx"]: _run_onnx(folder / WEIGHTS["onnx"], given),
-    }
+    with all_digits():
+        found = {
+            WEIGHTS["keras_v3"]: np.asarray(keras.saving.load_model(folder / WEIGHTS["keras_v3"])(given)),
+            WEIGHTS["onnx"]: _run_onnx(folder / WEIGHTS["onnx"], given),
+        }
     for file, probabilities in found.items():
         look()
         if not (difference := float(np.abs(probabilities - expected).max())) <= EXACT:

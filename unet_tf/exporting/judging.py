@@ -118,4 +118,9 @@ def refusals_in_words(out: Path) -> Iterator[None]:
     try:
         yield
     except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+        if "OOM" in error.message:  # of the device, in the words of TensorFlow's allocator
+            raise InputError(
+                f"The memory must hold the nets and a tile; {error.message}. Choose a smaller --tile, or export where "
+                "more is free."
+            ) from error
         raise InputError(f"Cannot write {out}: {error.message}. Free space or choose another place.") from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -146,14 +147,26 @@ def compare(
         By name; Keras itself under `KERAS`.
     """
     tallies = {name: Tally(masks, threshold) for name in (KERAS, *nets)}
-    for done, read in enumerate(examples, start=1):
-        example = read()
-        expected = reference(example.image)
-        for name, tally in tallies.items():
-            look()
-            tally.add(example, expected, expected if name == KERAS else nets[name](example.image))
-        on_image(done, len(examples))
+    with all_digits():
+        for done, read in enumerate(examples, start=1):
+            example = read()
+            expected = reference(example.image)
+            for name, tally in tallies.items():
+                look()
+                tally.add(example, expected, expected if name == KERAS else nets[name](example.image))
+            on_image(done, len(examples))
     return tallies
+
+
+@contextmanager
+def all_digits() -> Iterator[None]:
+    """Let a GPU multiply by all digits of float32 in the block; else TensorFlow takes ten bits of them (TF32)."""
+    allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(allowed)
 
 
 def comparison_report(tallies: dict[str, Tally], classes: Sequence[str], pictures: str) -> ComparisonReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, Protocol
 
@@ -183,7 +184,8 @@ class TensorFlow:
     name = "tensorflow"
 
     def __init__(self, model: keras.Model) -> None:
-        self.bytes_a_filter = BYTES_A_FILTER[first_convolution(model).compute_dtype]
+        dtype = first_convolution(model).compute_dtype
+        self.bytes_a_filter = BYTES_A_FILTER.get(dtype, 2 * BYTES_A_FILTER["float32"])  # of float64
         signature = [tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)]
 
         def label(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -205,18 +207,33 @@ class TensorFlow:
 
     def label(self, window: NDArray[np.float32]) -> tuple[NDArray[np.uint8], bool]:
         """See `Runtime.label`."""
-        ids, finite = self._label(tf.constant(window))
-        return ids.numpy(), bool(finite)
+        with _memory_in_words(window):
+            ids, finite = self._label(tf.constant(window))
+            return ids.numpy(), bool(finite)
 
     def probabilities(
         self, number: int, window: NDArray[np.float32], temperature: float
     ) -> tuple[NDArray[np.float32], bool]:
         """See `Runtime.probabilities`."""
-        found, finite = self._probabilities[number](tf.constant(window), tf.constant(temperature, tf.float32))
-        return found.numpy(), bool(finite)
+        with _memory_in_words(window):
+            found, finite = self._probabilities[number](tf.constant(window), tf.constant(temperature, tf.float32))
+            return found.numpy(), bool(finite)
 
     def refresh(self) -> None:
         """See `Runtime.refresh`; its graph reads the weights each time."""
+
+
+@contextmanager
+def _memory_in_words(window: NDArray) -> Iterator[None]:
+    """Say what to lower where the memory of the device, which may be a GPU's, holds no tile."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        height, width = window.shape[1:3]
+        raise InputError(
+            f"The memory of the device must hold a tile, and does not hold one of {height}x{width} px. Let tiles be "
+            "smaller: --memory 1GB, or less."
+        ) from error
 
 
 def _graph(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Callable[..., Any]:

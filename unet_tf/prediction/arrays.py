@@ -51,11 +51,16 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
     predictor = source.predictor
     predictor.checked(volume.picture(0, predictor.channels), str(source.image))
     grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
-    pictures = ((str(plane), volume.picture(plane, predictor.channels)) for plane in range(count_planes(volume)))
-    nodata = {plane: list(found) for plane, picture in pictures if (found := _nodata(volume, picture))}
+    nodata: dict[str, list[float]] = {}
+    for plane in range(count_planes(volume)):
+        if not there and out.exists():  # another job was faster, and may have filled chunks already
+            stored_settings(out, source.settings(), chunk)
+            return
+        if found := _nodata(volume, volume.picture(plane, predictor.channels)):
+            nodata[str(plane)] = list(found)
     settings = source.settings() | {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
     with held(out, alone=True) if there else nullcontext():
-        _create(out, volume, grid, predictor, settings)
+        _create(out, there, volume, grid, predictor, settings)
 
 
 def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = None) -> dict[str, Any]:
@@ -86,10 +91,9 @@ def stored_nodata(out: str | Path) -> tuple[float, ...]:
     )
 
 
-def _create(out: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
-    """Put an empty array in the place of an earlier one, unless another job has just done so."""
+def _create(out: Path, there: bool, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
+    """Put an empty array where none was, or in the place of the one that was there, unless a job has just done so."""
     temporary, aside = (out.with_name(f".{out.stem[:20]}.{uuid.uuid4().hex[:8]}.zarr") for _ in range(2))
-    there = out.exists()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _make(temporary, volume, grid, predictor, settings)

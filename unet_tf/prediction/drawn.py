@@ -21,10 +21,12 @@ def colour_table(masks: MaskFormat, classes: int) -> NDArray[np.uint8] | None:
         return shades
     if masks.kind != "index":
         return None
-    values = masks.mask(np.arange(classes)[None])[0]  # (classes,), with gaps, or too large for a colour table
+    values = masks.mask(np.arange(classes)[None])[0]  # (classes,), with gaps
+    if values.dtype != np.uint8:  # a class, or void, has too large a value for a colour table
+        return None
     table = np.zeros((int(values.max()) + 1, 3), np.uint8)
     table[values] = shades
-    return table if len(table) <= 256 else None
+    return table
 
 
 def drawn_mask(label: NDArray[np.uint8], masks: MaskFormat) -> NDArray:

@@ -22,8 +22,8 @@ from unet_tf.run import Run
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable
 
-BATCH = 64
-"""Pictures of a task."""
+BATCH, TASKS = 64, 4
+"""Most pictures of a task; tasks for each process at least, where there are as many pictures."""
 
 
 def predict_files(
@@ -146,5 +146,6 @@ def _call(
 def _results(call: Call, left: list[str], scheduler: str | None, on_tile: Progress) -> Iterator[Result]:
     if scheduler is None:
         return predict_pictures(call, left, on_tile)
-    batches = [left[i : i + BATCH] for i in range(0, len(left), BATCH)]
+    size = min(BATCH, -(-len(left) // (TASKS * workers_of(scheduler)))) or 1
+    batches = [left[i : i + size] for i in range(0, len(left), size)]
     return run_tasks(functools.partial(predict_pictures, call), batches, scheduler)

@@ -71,7 +71,7 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
     count = -(-height // array.chunks[-2]) * -(-width // array.chunks[-1]) * int(np.prod(array.shape[:-2], dtype=int))
     progress = itertools.count(1)
     cut = dict(dict(array.attrs.get("unet_tf", {})).get(CUT, {}))
-    left = ["objects that touch are one object"] * bool(cut.get("neck"))
+    left = ["objects that touch are one object"] * bool(cut.get("neck") or cut.get("border"))
     left += ["holes of objects are not filled"] * bool(cut.get("filled"))
     if left:
         log.warning(f"In {masks}, {' and '.join(left)}: only pictures that are predicted into a folder have that done.")

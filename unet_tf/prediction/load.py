@@ -14,6 +14,7 @@ from unet_tf.edge.net import ONNX_SUFFIX, EdgeNet, read_description
 from unet_tf.edge.onnx_net import OnnxNet
 from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
+from unet_tf.prediction.engines import threads
 from unet_tf.prediction.folds import SUMMARY, Folds, holds_folds
 from unet_tf.prediction.hub import KERAS_FILES, fetch
 from unet_tf.prediction.predictor import Predictor
@@ -25,8 +26,8 @@ from unet_tf.utils.hub import Address
 
 log = logging.getLogger("unet_tf")
 
-FILES: dict[str, Callable[[Path], TiledNet]] = {".tflite": EdgeNet, ONNX_SUFFIX: OnnxNet}
-"""Who opens a file of a bundle that says of itself what it is, by its suffix."""
+FILES: dict[str, Callable[[Path, int], TiledNet]] = {".tflite": EdgeNet, ONNX_SUFFIX: OnnxNet}
+"""Who opens a file of a bundle that says of itself what it is, with so many threads, by its suffix."""
 GRAPH, EXTRA = "saved_model.pb", "assets.extra"
 """Of a SavedModel: the file that each has; and the folder of files that TensorFlow does not read, where a version that
 was added to a bundle says what it is."""
@@ -68,7 +69,7 @@ def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
         raise InputError(f"There is no {path}. {GIVE}", path)
     if path.suffix.lower() not in FILES:
         raise refused(path)
-    return ShippedPredictor(FileNet(FILES[path.suffix.lower()](path), path.name))
+    return ShippedPredictor(FileNet(FILES[path.suffix.lower()](path, threads()), path.name))
 
 
 GIVE = (

@@ -48,7 +48,7 @@ def predict(
     Args:
         model_or_run: a run folder or a `Run`, the folder of a cross-validation, whose nets' probabilities are averaged,
             the folder of a bundle, a TFLite file or SavedModel of one, `hf://USER/NAME` (`unet_tf.load`), a `.keras`
-            file, or a bare model built by `unet_tf.unet`.
+            file of these or any other, or a bare model built by `unet_tf.unet`.
         image: (H, W) or (H, W, C). For runs and bundles: raw pixels, as in its training files. For a bare model:
             normalised (`unet_tf.Predictor` takes a normalisation). It may be anything that can be sliced, such as a
             `numpy.memmap`.
@@ -118,7 +118,7 @@ _of_models: weakref.WeakKeyDictionary[keras.Model, Predictor] = weakref.WeakKeyD
 
 @functools.lru_cache(maxsize=1)
 def _last(path: str, state: tuple[tuple[int, ...] | None, ...]) -> Predictor:
-    return Predictor(path) if path.endswith(".keras") else load(path)  # whose images are normalised, here
+    return load(path)
 
 
 def located(net: Run | str | Path) -> Path:

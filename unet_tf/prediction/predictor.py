@@ -26,7 +26,7 @@ from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.prediction.tile_settings import MOST_PIXELS, memory_budget, turns_of
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
-from unet_tf.tiling import Grid, Picture, default_tile, fit
+from unet_tf.tiling import Grey, Grid, Picture, default_tile, fit
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
@@ -286,7 +286,7 @@ class Predictor:
         if len(image.shape) not in (2, 3) or not all(image.shape):
             raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
         if len(image.shape) == 2:
-            image = image[..., None]
+            image = image[..., None] if isinstance(image, np.ndarray) else Grey(image)
         if self.normalisation is not None:
             self.normalisation.check(image, name)
         elif image.shape[2] != self.network.channels:
@@ -355,6 +355,12 @@ class Predictor:
             there is one channel more.
         """
         turns, threshold = turns_of(tta), self.calibration.threshold
+        rows, columns = self.network.sizes
+        if rows != columns and any(turn % 2 for turn in turns):
+            raise InputError(
+                f"A tile that is turned by 90 degrees must fit the net, and this one takes {rows}x{columns} px alone. "
+                'Leave tta at "none".'
+            )
         for number, windows in ahead(lambda tile: (tile[1], self._windows(*tile, grid, turns)), tiles):
             if len(windows) == 1 and not probabilities and threshold == HALF:
                 yield grid.own(self.network.label(windows[0]), number)
