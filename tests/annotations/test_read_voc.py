@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -61,6 +62,22 @@ def test_pictures_without_a_mask_are_left_out(tmp_path):
     write_image(tmp_path / "source", "JPEGImages/b.png")
     done = import_annotations(tmp_path / "source", tmp_path / "data")
     assert done.pictures == 1 and "nothing is annotated: 1, left out" in done.notes[0]
+
+
+def test_names_with_dots_are_those_of_one_picture_each(tmp_path):
+    voc(tmp_path)
+    for name in ("SegmentationClass", "SegmentationObject"):
+        (file,) = (tmp_path / name).glob("a.*")
+        file.rename(file.with_name("a.2.png"))
+        shutil.copy(file.with_name("a.2.png"), file)
+        shutil.copy(file, file.with_name("a.1.png"))
+    write_picture(tmp_path / "SegmentationObject" / "a.1.png", np.zeros((3, 3), np.uint8))  # of another size
+    with pytest.raises(
+        Damage, match=r"SegmentationClass/a\.1\.png and .*SegmentationObject/a\.1\.png must have one size"
+    ):
+        read_voc(tmp_path, Counter())
+    (tmp_path / "SegmentationClass" / "a.1.png").unlink()
+    assert [found.apart for found in read_voc(tmp_path, Counter())] == [True, True]
 
 
 def test_objects_are_not_made_of_classes(tmp_path):

@@ -9,7 +9,7 @@ from unet_tf.data.channels import Channels, listed
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
-from unet_tf.data.pictures import write_picture
+from unet_tf.data.pictures import count_pages, read_image, write_picture
 from unet_tf.data.samples import read_samples
 from unet_tf.data.volumes import open_volume
 from unet_tf.errors import InputError
@@ -34,6 +34,41 @@ def dyes(path, image, names):
 def stack(path, planes, axes):
     tifffile.imwrite(path, planes, metadata={"axes": axes}, photometric="minisblack")
     return path
+
+
+@pytest.mark.parametrize("ome", [False, True])
+@pytest.mark.parametrize("axes", ["TZCYX", "TCZYX", "CTZYX", "ZCTYX"])
+def test_channels_are_found_wherever_their_axis_stands(tmp_path, axes, ome):
+    sizes = {"T": 2, "Z": 3, "C": 4, "Y": 5, "X": 6}
+    planes = np.arange(24 * 30, dtype=np.uint16).reshape([sizes[axis] for axis in axes])
+    tifffile.imwrite(tmp_path / "a.tif", planes, ome=ome, metadata={"axes": axes}, photometric="minisblack")
+    channels_last = np.moveaxis(planes, axes.index("C"), -1).reshape(6, 5, 6, 4)
+    for page, expected in enumerate(channels_last):
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif", page), expected)
+
+
+@pytest.mark.parametrize("order", ["XYCZT", "XYZCT"])
+def test_channels_of_a_file_of_an_ome_set_lie_as_its_order_says(tmp_path, order):
+    planes = np.arange(6 * 30, dtype=np.uint8).reshape(6, 5, 6)
+    places = (
+        [(c, z) for z in range(3) for c in range(2)]
+        if order == "XYCZT"
+        else [(c, z) for c in range(2) for z in range(3)]
+    )
+    blocks = "".join(
+        f'<TiffData FirstC="{c}" FirstZ="{z}" FirstT="0" IFD="{at}" PlaneCount="1"><UUID FileName="a">urn:uuid:1</UUID>'
+        "</TiffData>"
+        for at, (c, z) in enumerate(places)
+    )
+    xml = (
+        f'<?xml version="1.0"?><OME UUID="urn:uuid:1"><Image><Pixels DimensionOrder="{order}" SizeC="2" SizeT="4" '
+        f'SizeX="6" SizeY="5" SizeZ="3" Type="uint8">{blocks}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(tmp_path / "a.tif", planes, description=xml, metadata=None, photometric="minisblack")
+    assert count_pages(tmp_path / "a.tif") == 3
+    for z in range(3):
+        expected = np.stack([planes[places.index((c, z))] for c in range(2)], axis=-1)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif", z), expected)
 
 
 @pytest.mark.parametrize(

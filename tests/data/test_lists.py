@@ -100,12 +100,13 @@ def test_lists_of_camvid_and_of_voc(tmp_path):
 
 
 def test_what_a_line_does_not_name_is_said(data):
-    (data / "train.txt").write_text("0\n/SegNet/a.png /SegNet/b.png\nx\nelsewhere/2.png\nimages/1.png\n#\n")
+    long = "9" * 300
+    (data / "train.txt").write_text(f"0\n/SegNet/a.png /SegNet/b.png\nx\nelsewhere/2.png\nimages/1.png\n#\n/{long}\n")
     (data / "val.txt").write_text("\n")
     problems = find_named(data).problems
     assert problems == [
         f"A line of {data / 'train.txt'} must be the NAME of a pair, or IMAGE MASK as paths from {data}; these name no "
-        "files: #, /SegNet/a.png /SegNet/b.png, elsewhere/2.png, x.",
+        f"files: #, /{long}, /SegNet/a.png /SegNet/b.png, elsewhere/2.png, x.",
         f"{data / 'val.txt'} names no pair.",
     ]
 

@@ -36,6 +36,8 @@ def image_of(dtype, low, high, *sentinels):
         (image_of(np.uint16, 100, 400, 65535), (65535,), (65535.0,)),
         (image_of(np.uint8, 1, 9, 0), (0,), (0.0,)),
         (image_of(np.uint8, 1, 9), (-9999, 300), ()),
+        (np.array([[[-1], [1], [1]]], np.int16), (), ()),
+        (np.array([[[-9999], [0], [0]]], np.int16), (), (-9999.0,)),
         (np.full((4, 4, 1), -9999, np.float32), (), ()),
         (np.full((4, 4, 1), -9999, np.float32), (-9999,), (-9999.0,)),
     ],

@@ -556,6 +556,35 @@ def test_a_file_of_an_ome_set_is_what_it_holds_itself(tmp_path, part):
         np.testing.assert_array_equal(read_image(tmp_path / name)[..., 0], GREY + np.uint8(t))
 
 
+def test_a_second_description_is_left_alone(tmp_path):
+    """Micro-Manager writes that of OME and, after it, that of ImageJ."""
+    xml = (
+        '<?xml version="1.0"?><OME><Image><Pixels DimensionOrder="XYCZT" SizeC="1" SizeT="1" SizeZ="1"/></Image></OME>'
+    )
+    second = (270, "s", 0, "ImageJ=1.50\nimages=7\nchannels=7\n", True)
+    tifffile.imwrite(tmp_path / "a.tif", GREY, description=xml, metadata=None, extratags=[second])
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert len([tag for tag in file.pages[0].tags if tag.code == 270]) == 2
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_a_metamorph_file_of_one_plane_is_a_picture_and_of_more_is_refused_by_name(tmp_path, planes):
+    tag = (33629, "2I", planes, (1, 1) * planes, True)
+    tifffile.imwrite(tmp_path / "a.tif", GREY, metadata=None, extratags=[tag])
+    if planes == 1:
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)
+        return
+    with pytest.raises(InputError, match="is a volume in one page. Save its planes as pages"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_pgm_header_of_blank_lines_is_damaged_at_once(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5" + b"\n" * 4000 + b"x")
+    with pytest.raises(InputError, match="its header is not that of a PGM or PPM file"):
+        read_image(tmp_path / "a.pgm")
+
+
 def test_smaller_versions_in_a_file_are_no_pages(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(GREY, metadata=None)

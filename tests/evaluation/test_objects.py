@@ -10,6 +10,7 @@ from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.objects import THRESHOLDS, score_objects, score_predicted
+from unet_tf.labels import VOID
 
 TRUE = np.zeros((12, 20), np.uint16)
 TRUE[1:5, 1:5] = 3  # 16 pixels
@@ -164,3 +165,13 @@ def test_objects_of_a_border_class_lie_to_their_rim_and_void_counts_nowhere():
     of_file = object_ids(np.repeat(ids[..., None], 3, axis=2).astype(np.float32))
     found = score_predicted(of_file, masks.real_label(true), drawn, masks)
     assert (found.true, found.predicted, found.found[-1]) == (1, 1, 1)
+
+
+def test_a_predicted_object_that_is_mostly_void_is_none():
+    true = np.zeros((4, 12), np.uint16)
+    label = np.zeros((4, 12), np.uint8)
+    true[:, :2], label[:, :2], label[:, 6:9] = 1, 1, VOID
+    drawn = np.zeros((4, 12), np.uint8)
+    drawn[:, :2], drawn[:, 6:10], drawn[1, 11] = 1, 1, 1  # found; three of four columns are void; invented
+    found = score_predicted(true, label, drawn, MaskFormat("instance"))
+    assert (found.true, found.predicted, found.found[0]) == (1, 2, 1)

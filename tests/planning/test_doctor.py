@@ -48,6 +48,14 @@ def test_a_clean_folder_has_facts_and_nothing_to_say(cells):
     assert findings.why == "the 8 masks looked at hold 0, 255 and nothing else"
 
 
+def test_a_folder_of_validation_files_alone_is_a_problem_that_is_said(tmp_path):
+    for kind in ("images", "masks"):
+        write_picture(tmp_path / kind / "val" / "a.png", HALF)
+    findings = check(tmp_path)
+    assert findings.problems == ["Training needs pairs of its own; the data has val alone. Add train/ to it."]
+    assert findings.splits["val"].pairs == 1
+
+
 def test_every_problem_is_listed(data):
     images, masks = data / "train" / "images", data / "train" / "masks"
     write_picture(masks / "cells_000.png", np.full((96, 96), 128, np.uint8))

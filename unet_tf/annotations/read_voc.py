@@ -35,13 +35,14 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
         InputError: a mask cannot be read.
     """
     palette = find_palette(folder)
-    return [_annotated(path, folder, palette) for path in list_pictures(folder / CLASSES)]
+    objects = {path.stem: path for path in list_pictures(folder / OBJECTS)} if (folder / OBJECTS).is_dir() else {}
+    return [_annotated(path, objects.get(path.stem), palette) for path in list_pictures(folder / CLASSES)]
 
 
-def _annotated(path: Path, folder: Path, palette: Palette | None) -> Annotated:
+def _annotated(path: Path, other: Path | None, palette: Palette | None) -> Annotated:
     label, names = _label(path, palette)
     objects = np.zeros(label.shape, np.int64)
-    if (other := next((folder / OBJECTS).glob(f"{_escaped(path.stem)}.*"), None)) is not None:
+    if other is not None:
         objects = _codes(other)[0].astype(np.int64)
         if objects.shape != label.shape:
             raise Damage(f"{path} and {other} must have one size; they have {label.shape} and {objects.shape}")
@@ -95,7 +96,3 @@ def _by_value(mask: NDArray) -> dict[int, NDArray[np.int32]]:
     spans = np.column_stack([new // width, new % width, new % width + lengths])[order].astype(np.int32)
     starts = np.flatnonzero(np.diff(values[order], prepend=-1))
     return dict(zip(values[order][starts].tolist(), np.split(spans, starts[1:]), strict=True))
-
-
-def _escaped(stem: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)

@@ -138,9 +138,16 @@ class _Names:
             if plain.startswith(("/", "\\")) or plain != written:  # where the data lay when the list was written
                 tries += [Path(written), *(self.folder.joinpath(*parts[at:]) for at in range(1, len(parts) - 1))]
             for path in tries:
-                if path.is_file():
+                if _is_file(path):
                     return path
         return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder of somebody else on the way, or a line that is too long for a name
+        return False
 
 
 def _form(name: str) -> str:

@@ -14,6 +14,8 @@ from unet_tf.tiling import Picture
 
 FAR = 3.0
 """A sentinel lies so many times the range of all other values below the lowest of them."""
+LEAST = 10.0
+"""How far below it lies where there is one other value."""
 HUGE = 1e30
 """No camera measures a value of this size; the lowest float32 is such a one."""
 ROWS, MOST = 1024, 4
@@ -34,8 +36,9 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
 
     Those are the declared ones that occur, and sentinels. A sentinel is a value beyond 1e30 to either side; or, among
     signed and float pixels, the lowest value where it is negative and further below all others than three times their
-    range, as -9999 is below heights of 0 to 3000. Channels that are neither grey nor RGB have ranges of their own: what
-    is a sentinel in one of them is one in all.
+    range, as -9999 is below heights of 0 to 3000, and than 10 where there is one other value: a band of -1 and 1 has no
+    sentinel. Channels that are neither grey nor RGB have ranges of their own: what is a sentinel in one of them is one
+    in all.
 
     Args:
         image: (H, W, C) raw pixels.
@@ -55,7 +58,10 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
             rest = rest[np.abs(rest) <= HUGE]
         while rest.size and (low := rest.min()) < 0:
             others = rest[rest != low]
-            if not others.size or float(others.min()) - float(low) <= FAR * (float(others.max()) - float(others.min())):
+            if not others.size:
+                break
+            nearest, highest = float(others.min()), float(others.max())
+            if nearest - float(low) <= (FAR * (highest - nearest) or LEAST):
                 break
             found.append(float(low))
             rest = others

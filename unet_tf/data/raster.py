@@ -164,7 +164,7 @@ def read_pnm(data: bytes) -> NDArray:
         Unread: its highest value is neither 255 nor 65535, so that others would have to scale.
     """
     head = re.match(
-        rb"P([2356])(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s", data[:4096]
+        rb"P([2356])(?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,5})\s", data[:4096]
     )
     if head is None:
         raise Damage("its header is not that of a PGM or PPM file")

@@ -25,13 +25,13 @@ class Told(NamedTuple):
     Attributes:
         planes: how many there are.
         channels: how many of them make a picture.
-        fastest: whether the channels of a picture follow each other.
+        inner: planes between a channel of a picture and its next one: 1 where these follow each other.
         axes: names and sizes of the axes that count pictures, slowest first, where it tells.
     """
 
     planes: int
     channels: int = 1
-    fastest: bool = True
+    inner: int = 1
     axes: Axes = ()
 
 
@@ -52,14 +52,15 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
         told = " and ".join(f"{h}x{w}x{samples} of {kind}{bits}" for h, w, samples, bits, kind in shapes[:3])
         raise Unread(f"has pages of {told}, and the pages of a stack must have one size and type. Save each as a file")
     first = pages[0]
-    if first.number(Tag.DEPTH, 1) > 1 or Tag.METAMORPH in first.tags:
+    planes_of_metamorph = len(first.tags.get(Tag.METAMORPH, ())) // 8  # a fraction each
+    if first.number(Tag.DEPTH, 1) > 1 or planes_of_metamorph > 1:
         raise Unread("is a volume in one page. Save its planes as pages of TIFF, or as zarr")
     for page in pages:
         check_colour(page)
     if first.planar and first.photometric == RGB and first.samples == 4 and first.description.startswith('{"shape":'):
         # what tifffile makes by default of a stack of four pages
         raise channels_refused(4, "RGB and alpha one after the other, or four pages")
-    planes, channels, fastest, axes = _told(first.description, len(pages), first.samples)
+    planes, channels, inner, axes = _told(first.description, len(pages), first.samples)
     if planes > len(pages) == 1:
         pages = _virtual(first, planes, size)
     elif planes > len(pages):
@@ -71,9 +72,10 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
     axes = tuple((name, length) for name, length in axes if length > 1)
     if math.prod(length for _, length in axes) != count or len(dict(axes)) < len(axes):
         axes = (("d0", count),) if count > 1 else ()
-    if fastest:
-        return tuple(tuple(pages[at * channels : (at + 1) * channels]) for at in range(count)), axes
-    return tuple(tuple(pages[at::count]) for at in range(count)), axes
+    if count % inner:
+        raise channels_refused(channels, f"{inner} planes between them, {len(pages)} pages")
+    firsts = (at // inner * inner * channels + at % inner for at in range(count))
+    return tuple(tuple(pages[first : first + channels * inner : inner]) for first in firsts), axes
 
 
 def _told(description: str, pages: int, samples: int) -> Told:
@@ -81,7 +83,7 @@ def _told(description: str, pages: int, samples: int) -> Told:
         found = {key: int(value) for key, value in re.findall(r"^(\w+)=(\d{1,9})\s*$", description, re.MULTILINE)}
         # the three samples of a pixel are told as channels too
         axes = ("t", found.get("frames", 1)), ("z", found.get("slices", 1))
-        return Told(found.get("images", pages), found.get("channels", 1) if samples == 1 else 1, True, axes)
+        return Told(found.get("images", pages), found.get("channels", 1) if samples == 1 else 1, 1, axes)
     if description.startswith('{"shape":'):
         return _told_by_tifffile(description, pages, samples)
     if "<OME" in description[:2000] or ":OME" in description[:2000]:
@@ -100,7 +102,7 @@ def _told_by_tifffile(description: str, pages: int, samples: int) -> Told:
     if len(axes) == len(shape) and axes[:outer].count("C") == 1:
         at = axes.index("C")
         left = tuple((axes[i].lower(), shape[i]) for i in range(outer) if i != at)
-        return Told(planes, shape[at], math.prod(shape[at + 1 : outer]) == 1, left)
+        return Told(planes, shape[at], max(1, math.prod(shape[at + 1 : outer])), left)
     named = len(axes) == len(shape) == len(set(axes))
     names = [axes[i].lower() if named else f"d{i}" for i in range(outer)]
     return Told(planes, axes=tuple(zip(names, shape[:outer], strict=True)))
@@ -120,13 +122,19 @@ def _told_by_ome(description: str, pages: int, samples: int) -> Told:
     if math.prod(sizes.values()) == pages and sizes.get("C"):
         order = [axis for axis in told.get("DimensionOrder", "XYCZT") if axis in sizes]
         axes = tuple((axis.lower(), sizes[axis]) for axis in reversed(order) if axis != "C")
-        return Told(pages, sizes["C"], math.prod(sizes[axis] for axis in order[: order.index("C")]) == 1, axes)
+        return Told(pages, sizes["C"], math.prod(sizes[axis] for axis in order[: order.index("C")]), axes)
     # a part of a set: the channels that this file holds of it
     own = re.search(r'<(?:\w+:)?OME\b[^>]*\bUUID="([^"]*)"', description)
     blocks = re.findall(r"<(?:\w+:)?TiffData\b([^>]*)>\s*<(?:\w+:)?UUID\b[^>]*>([^<]*)<", description)
     here = [head for head, uuid in blocks if own is not None and uuid.strip() == own.group(1)]
-    channels = {number for head in here for number in re.findall(r'\bFirstC="(\d+)"', head)}
-    return Told(pages, len(channels)) if len(channels) > 1 else Told(pages)
+    held = {axis: {number for head in here for number in re.findall(rf'\bFirst{axis}="(\d+)"', head)} for axis in "CZT"}
+    if len(held["C"]) < 2:
+        return Told(pages)
+    faster = told.get("DimensionOrder", "XYCZT").partition("C")[0]
+    inner = math.prod(max(1, len(held[axis])) for axis in faster if axis in held)
+    if len(held["C"]) < pages != len(here) and faster != "XY":
+        raise channels_refused(pages, f"of an OME set, {len(held['C'])} channels in {len(here)} blocks")
+    return Told(pages, len(held["C"]), inner)
 
 
 def _virtual(first: TiffPage, planes: int, size: int) -> list[TiffPage]:

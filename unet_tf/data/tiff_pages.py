@@ -43,7 +43,7 @@ class Tag(IntEnum):
 
 
 KNOWN = frozenset(Tag)
-BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA, Tag.GDAL_METADATA, Tag.IMAGEJ)
+BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA, Tag.GDAL_METADATA, Tag.IMAGEJ, Tag.METAMORPH)
 RATIONAL = (Tag.YCBCR_FACTORS, Tag.YCBCR_REFERENCE)
 SEGMENTS = (Tag.TILES, Tag.STRIPS), (Tag.TILE_BYTES, Tag.STRIP_BYTES)
 Tags = dict[int, NDArray]
@@ -191,6 +191,8 @@ def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> 
             continue
         if kind not in SIZES:
             raise Damage(f"its tag {tag} is of type {kind}")
+        if tag in tags and tag == Tag.DESCRIPTION:  # Micro-Manager adds ImageJ's to that of OME, which counts
+            continue
         if tag in tags:
             raise Damage(f"its tag {tag} stands twice in a directory")
         length = count * SIZES[kind]

@@ -146,13 +146,18 @@ def score_predicted(
 
     Args:
         true: (H, W) ids.
-        label: (H, W) true class ids; void counts nowhere.
+        label: (H, W) true class ids; void counts nowhere, and neither does a predicted object that is void for more
+            than a half, as in panoptic quality (Kirillov et al., CVPR 2019).
         drawn: (H, W) class ids that the net gives.
         masks: how objects are told apart.
         own: (H, W) ids of predicted objects, where who is judged tells them apart itself.
     """
     void = label == VOID
     predicted = find_objects(drawn, masks=masks)[0] if own is None else object_ids(own)
+    if void.any():
+        numbers = np.unique(predicted, return_inverse=True)[1].ravel()
+        in_void = 2 * np.bincount(numbers, void.ravel()) > np.bincount(numbers)
+        predicted = np.where(in_void[numbers].reshape(void.shape), 0, predicted)
     return score_objects(np.where(void, 0, true), np.where(void, 0, predicted))
 
 

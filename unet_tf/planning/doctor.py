@@ -107,7 +107,10 @@ def check(
     findings.shown = drawn_channels(len(findings.channels) or 1)
     _group_problems(findings, [case for case in cases if case.look.error is not None])
     if findings.masks is None and palette is None:
-        findings.palette = suggest_palette(sum((Counter(case.look.colours) for case in usable), Counter()))
+        colours: Counter[int] = Counter()
+        for case in usable:
+            colours.update(case.look.colours)
+        findings.palette = suggest_palette(colours)
     _try_training(findings, usable, config)
     _warn_of_images(findings, usable)
     _warn_of_values(findings, usable)
@@ -137,7 +140,7 @@ def _split(
 def _gather(findings: Findings, splits: dict[str, list[Pair]], usable: list[Case]) -> None:
     """Count what each split holds."""
     number = 0 if findings.masks is None else findings.masks.num_classes
-    for name, pairs in splits.items():
+    for name, pairs in ({"train": []} | splits).items():
         if pairs or name == "train":
             findings.splits[name] = SplitFacts(class_pixels=np.zeros(number, np.int64))
     for case in usable:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.instances import BORDER, renumber
 from unet_tf.data.masks import MaskFormat
+from unet_tf.labels import VOID
 
 
 class Object(NamedTuple):
@@ -79,7 +80,7 @@ def find_objects(
     """
     cut = masks or MaskFormat("index")
     ids, count = np.zeros(label.shape, np.int32), 0
-    for number in range(1, int(label.max(initial=0)) + 1):
+    for number in range(1, int(label[label != VOID].max(initial=0)) + 1):
         if not (cut.border and number == BORDER):
             own = cut.objects(label, number)
             ids = np.where((own > 0) & (ids == 0), own + count, ids)
