@@ -140,7 +140,7 @@ def _split(
 def _gather(findings: Findings, splits: dict[str, list[Pair]], usable: list[Case]) -> None:
     """Count what each split holds."""
     number = 0 if findings.masks is None else findings.masks.num_classes
-    for name, pairs in ({"train": []} | splits).items():
+    for name, pairs in ({"train": list[Pair]()} | splits).items():
         if pairs or name == "train":
             findings.splits[name] = SplitFacts(class_pixels=np.zeros(number, np.int64))
     for case in usable:
