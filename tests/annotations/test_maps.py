@@ -156,4 +156,4 @@ def test_a_geopackage_has_its_index_though_tensorflow_brings_an_sqlite_of_its_ow
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "rtree" not in done.stderr, done.stderr
     with sqlite3.connect(tmp_path / "a.gpkg") as file:
-        assert file.execute("SELECT count(*) FROM rtree_a_geom").fetchone() == (1,)
+        assert file.execute("SELECT count(*) FROM rtree_a_geom_rowid").fetchone() == (1,)

@@ -561,8 +561,9 @@ def test_a_second_description_is_left_alone(tmp_path):
     xml = (
         '<?xml version="1.0"?><OME><Image><Pixels DimensionOrder="XYCZT" SizeC="1" SizeT="1" SizeZ="1"/></Image></OME>'
     )
-    second = (270, "s", 0, "ImageJ=1.50\nimages=7\nchannels=7\n", True)
-    tifffile.imwrite(tmp_path / "a.tif", GREY, description=xml, metadata=None, extratags=[second])
+    second = (271, "s", 0, "ImageJ=1.50\nimages=7\nchannels=7\n", True)
+    data = tiff(GREY, description=xml, metadata=None, extratags=[second])
+    (tmp_path / "a.tif").write_bytes(data.replace(struct.pack("<HH", 271, 2), struct.pack("<HH", 270, 2)))
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert len([tag for tag in file.pages[0].tags if tag.code == 270]) == 2
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)

@@ -52,7 +52,7 @@ def test_a_folder_of_validation_files_alone_is_a_problem_that_is_said(tmp_path):
     for kind in ("images", "masks"):
         write_picture(tmp_path / kind / "val" / "a.png", HALF)
     findings = check(tmp_path)
-    assert findings.problems == ["Training needs pairs of its own; the data has val alone. Add train/ to it."]
+    assert "Training needs pairs of its own; the data has val alone. Add train/ to it." in findings.problems
     assert findings.splits["val"].pairs == 1
 
 
