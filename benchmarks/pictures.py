@@ -156,7 +156,10 @@ def collapsed(out: Path):
     """Cracks by the cross-entropy alone and with the Dice loss, after 24 steps and after 75."""
     folder = data(out, "cracks")
     image, mask = test_file(folder)
-    plain, dice = {"loss": "crossentropy", "rare_share": 0.0}, {"rare_share": 0.5}
+    plain, dice = (
+        {"loss": "crossentropy", "rare_share": 0.0, "optimizer": "adam"},
+        {"rare_share": 0.5, "optimizer": "adam"},
+    )
     runs = {
         name: fit(folder, out / "runs" / name, steps_per_epoch=steps, **how)
         for name, steps, how in (
@@ -177,7 +180,8 @@ def rate(out: Path):
     image, mask = test_file(folder)
     rates = {"high": 0.1, "right": 0.001}
     high, right = (
-        fit(folder, out / "runs" / name, learning_rate=rate, batch_norm=False) for name, rate in rates.items()
+        fit(folder, out / "runs" / name, learning_rate=rate, batch_norm=False, optimizer="adam")
+        for name, rate in rates.items()
     )
     save("failure_rate", image, unet_tf.predict(high, image) * 255, unet_tf.predict(right, image) * 255, mask)
     return [[row["loss"] for row in run.history()] for run in (high, right)]
