@@ -40,7 +40,7 @@ def predict_large(
 ) -> Path:
     """Predict an image of any size into a zarr array of class ids, chunk by chunk.
 
-    The result is that of `predict` (below 1e-5 in probability in float32), and to the bit the same however many
+    The result is that of `predict` (below 1e-5 in probability in float32), and on CPUs to the bit the same however many
     processes made it. Chunks that are there are not computed again, so the same call goes on after whatever stopped it.
     Ctrl-C and SIGTERM end it after the chunk under way.
 
