@@ -40,9 +40,9 @@ def predict_large(
 ) -> Path:
     """Predict an image of any size into a zarr array of class ids, chunk by chunk.
 
-    The result is that of `predict` (below 1e-5 in probability in float32), and on CPUs to the bit the same however many
-    processes made it. Chunks that are there are not computed again, so the same call goes on after whatever stopped it.
-    Ctrl-C and SIGTERM end it after the chunk under way.
+    The result is that of `predict` (below 1e-5 in probability in float32 on a CPU), and on CPUs to the bit the same
+    however many processes made it. Chunks that are there are not computed again, so the same call goes on after
+    whatever stopped it. Ctrl-C and SIGTERM end it after the chunk under way.
 
     Args:
         run: a run or its folder, the folder of a bundle, or what else `unet_tf.load` opens by its path or address.
