@@ -40,8 +40,8 @@ def predict(
     The image is mirrored at its borders and cut into tiles whose outputs meet without overlap. Tile origins are
     multiples of 2**depth, where the poolings of all tiles fall together: so the result does not depend on the tile
     size, but for rounding: below 1e-5 in probability in float32 on a CPU, and to the bit where the tiles are the same;
-    nets trained in bfloat16 predict in it, with two to three digits. That holds for "same" nets too, whose tiles are read
-    with a halo wide enough that the zeros they pad with reach nothing that is kept.
+    nets trained in bfloat16 predict in it, with two to three digits. That holds for "same" nets too, whose tiles are
+    read with a halo wide enough that the zeros they pad with reach nothing that is kept.
 
     The net of the last path stays loaded until its files change, so that a loop over images loads it once.
 
