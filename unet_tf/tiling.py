@@ -54,6 +54,13 @@ class Grey:
         return np.asarray(self.image[window])[..., None]
 
 
+def with_channels(image: Picture) -> Picture:
+    """(H, W, C) of an image that is that, or (H, W)."""
+    if len(image.shape) == 3:
+        return image
+    return image[..., None] if isinstance(image, np.ndarray) else Grey(image)
+
+
 @dataclass(frozen=True)
 class Grid:
     """The tiles of an image, numbered row by row from the top left; they cover it without overlap.

@@ -71,6 +71,21 @@ def test_channels_of_a_file_of_an_ome_set_lie_as_its_order_says(tmp_path, order)
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif", z), expected)
 
 
+def test_a_file_of_an_ome_set_whose_blocks_hold_several_planes_is_refused_by_name(tmp_path):
+    blocks = "".join(
+        f'<TiffData FirstC="{c}" IFD="{3 * c}" PlaneCount="3"><UUID FileName="a">urn:uuid:1</UUID></TiffData>'
+        for c in range(2)
+    )
+    xml = (
+        '<?xml version="1.0"?><OME UUID="urn:uuid:1"><Image><Pixels DimensionOrder="XYZCT" SizeC="2" SizeT="4" '
+        f'SizeX="6" SizeY="5" SizeZ="3" Type="uint8">{blocks}</Pixels></Image></OME>'
+    )
+    planes = np.zeros((6, 5, 6), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", planes, description=xml, metadata=None, photometric="minisblack")
+    with pytest.raises(InputError, match=r"of an OME set, 2 channels in 2 blocks"):
+        read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(
     ("picked", "numbers"), [(("0", "3"), [0, 3]), (("GFP", "DAPI"), [1, 0]), (("4",), [4]), ((), [0, 1, 2, 3, 4])]
 )

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -21,6 +22,7 @@ from unet_tf.exporting import parity as comparison
 from unet_tf.exporting import shelves, tflite
 from unet_tf.exporting.bundle import ONNX, TFLITE
 from unet_tf.exporting.card import model_card
+from unet_tf.exporting.judging import refusals_in_words
 from unet_tf.exporting.source import describe
 from unet_tf.model.calibration import Calibration
 from unet_tf.training.start import read_start
@@ -272,6 +274,18 @@ def test_float32_needs_no_data(cells, tmp_path):
     assert report["artefacts"]["saved_model/1"]["max_probability_difference"] <= 1e-5
     assert report["artefacts"]["model_float32.tflite"]["max_probability_difference"] <= 1e-4
     assert not (tmp_path / "bundle" / "model_uint8.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("OOM when allocating tensor", r"memory must hold the nets and a tile; OOM .* a smaller --tile"),
+        ("/b/variables; No space left on device", "Cannot write b: .* Free space or choose another place"),
+    ],
+)
+def test_a_full_memory_and_a_full_disk_are_told_apart(told, words):
+    with pytest.raises(InputError, match=words), refusals_in_words(Path("b")):
+        raise tf.errors.ResourceExhaustedError(None, None, told)
 
 
 def test_a_bundle_that_came_to_be_meanwhile_stays(run, tmp_path, monkeypatch):

@@ -132,7 +132,8 @@ def _told_by_ome(description: str, pages: int, samples: int) -> Told:
         return Told(pages)
     faster = told.get("DimensionOrder", "XYCZT").partition("C")[0]
     inner = math.prod(max(1, len(held[axis])) for axis in faster if axis in held)
-    if len(held["C"]) < pages != len(here) and faster != "XY":
+    a_block_each = len(here) == pages
+    if pages > len(held["C"]) and faster != "XY" and not a_block_each:
         raise channels_refused(pages, f"of an OME set, {len(held['C'])} channels in {len(here)} blocks")
     return Told(pages, len(held["C"]), inner)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
-from unet_tf.tiling import Grey, Grid, Picture, fixed
+from unet_tf.tiling import Grid, Picture, fixed, with_channels
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 
@@ -103,9 +103,7 @@ class TiledNet(ABC):
         nodata: Sequence[float] = (),
     ) -> Any:
         normalisation = self.description.normalisation
-        if len(image.shape) == 2:
-            image = image[..., None] if isinstance(image, np.ndarray) else Grey(image)
-        image = normalisation.measured(image, nodata)
+        image = normalisation.measured(with_channels(image), nodata)
         normalisation.check(image)
         height, width = image.shape[:2]
         grid = self.grid((height, width))

@@ -26,7 +26,7 @@ from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.prediction.tile_settings import MOST_PIXELS, memory_budget, turns_of
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
-from unet_tf.tiling import Grey, Grid, Picture, default_tile, fit
+from unet_tf.tiling import Grid, Picture, default_tile, fit, with_channels
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
@@ -285,8 +285,7 @@ class Predictor:
         image = image if hasattr(image, "shape") else np.asarray(image)
         if len(image.shape) not in (2, 3) or not all(image.shape):
             raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
-        if len(image.shape) == 2:
-            image = image[..., None] if isinstance(image, np.ndarray) else Grey(image)
+        image = with_channels(image)
         if self.normalisation is not None:
             self.normalisation.check(image, name)
         elif image.shape[2] != self.network.channels:

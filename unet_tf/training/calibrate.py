@@ -232,7 +232,6 @@ def observe(
 
 def _windows(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Side of the middle that is taken of each picture, and of how many."""
-    count = 1
     for side in SIDES:
         pixels = sum(min(height, side) * min(width, side) for height, width in shapes)
         count = int(np.clip(MOST_PIXELS * len(shapes) // max(pixels, 1), 1, len(shapes)))
