@@ -393,6 +393,9 @@ def _pngs():
     exif = Image.Exif()
     exif[0x0112] = 6
     yield Kind("png turned", ".png", pil(RGB, "PNG", exif=exif), np.rot90(RGB, -1))
+    of_a_segment = chunk(b"eXIf", exif.tobytes())  # which begins with Exif, as in a JPEG file
+    yield Kind("png turned as a JPEG is", ".png", raw_png(RGB.reshape(HEIGHT, -1), WIDTH, 8, 2, of_a_segment),
+               np.rot90(RGB, -1))  # fmt: skip
     yield Kind("png with a bad profile", ".png", raw_png(GREY, WIDTH, 8, 0, chunk(b"iCCP", b"a\0\0bad")), GREY)
     for pictures in (1, 2):
         animated = raw_png(GREY, WIDTH, 8, 0, chunk(b"acTL", struct.pack(">II", pictures, 0)))

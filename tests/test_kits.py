@@ -14,10 +14,16 @@ import numpy as np
 import pytest
 
 from unet_tf import generate_cells, predict
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.pictures import write_picture
+from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.edge.runtimes import signatures_of
 from unet_tf.errors import InputError
+from unet_tf.exporting.tflite import write_tflite
+from unet_tf.geometry import Geometry
+from unet_tf.model.unet import unet
 
 KITS = Path(__file__).parents[1] / "export"
 WITHOUT_TENSORFLOW = (
@@ -147,6 +153,37 @@ def test_the_c_program_gives_the_same_bits(segment, tflite_files, bundle, size):
         done = segment(file, *size, pixels=image.tobytes())
         assert done.returncode == 0, done.stderr
         assert done.stdout == EdgeNet(file).label(image).tobytes()
+
+
+@pytest.fixture(scope="module")
+def gaps(tmp_path_factory):
+    """8-bit files of a net of bytes of which two values are no measurement, and of one of int16."""
+    folder = tmp_path_factory.mktemp("gaps")
+    for dtype, channels in (("uint8", 3), ("int16", 1)):
+        known = Normalisation((100.5, 90.0, 7.5)[:channels], (40.0,) * channels, dtype, (0.0, 255.0))
+        about = Description(("a", "b"), MaskFormat("index", 2), known, Geometry(1, "same"), 64)
+        windows = np.random.default_rng(1).integers(1, 255, (4, 64, 64, channels)).astype(dtype)
+        (folder / dtype).mkdir()
+        net = unet((None, None, channels), 2, base_filters=2, depth=1, padding="same")
+        write_tflite(net, about, ["uint8"], windows, folder / dtype)
+    return folder
+
+
+def test_the_c_program_feeds_the_mean_where_nothing_was_measured(segment, gaps):
+    file = gaps / "uint8" / "model_uint8.tflite"
+    image = np.random.default_rng(0).integers(0, 256, (70, 60, 3), np.uint8)
+    image[5:40, 7:30], image[50:, :, 1] = 255, 0
+    done = segment(file, 70, 60, pixels=image.tobytes())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == EdgeNet(file).label(image).tobytes()
+    filled = np.where(np.isin(image, (0, 255)), np.array([100, 90, 8], np.uint8), image)  # halves to even numbers
+    assert done.stdout == segment(file, 70, 60, pixels=filled.tobytes()).stdout
+
+
+def test_the_c_program_refuses_nets_of_other_pixels(segment, gaps):
+    done = segment(gaps / "int16" / "model_uint8.tflite", 70, 60, pixels=bytes(70 * 60))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"The net must have learnt from 8-bit pictures." in done.stderr
 
 
 def test_the_c_program_says_what_is_wrong(segment, bundle, tmp_path):

@@ -98,6 +98,34 @@ def test_png_files_are_read_as_read_image_reads_them(scripts, kind):
         np.testing.assert_array_equal(found, kind.shown if kind.shown.ndim == 3 else kind.shown[..., None])
 
 
+@pytest.mark.parametrize(
+    ("least", "message"),
+    [(1, "cannot be read here: this browser hides pixels from pages."), (9, "is larger than what this browser draws.")],
+)
+def test_a_canvas_that_gives_back_something_else_is_no_picture(scripts, least, message):
+    """Against recognition, or beyond its largest size."""
+    grey = np.add.outer(np.arange(40) * 3, np.arange(56) * 2).astype(np.uint8)
+    scripts.evaluate(
+        """(least) => {
+            const known = OffscreenCanvasRenderingContext2D.prototype, real = known.getImageData;
+            window.restore = () => { known.getImageData = real; };
+            known.getImageData = function (...box) {
+                const found = real.apply(this, box);
+                if (box[2] >= least) found.data.fill(0);
+                return found;
+            };
+        }""",
+        least,
+    )
+    try:
+        assert message in read(scripts, pil(grey, "JPEG", quality=100))
+    finally:
+        scripts.evaluate("restore()")
+    found = read(scripts, pil(grey, "JPEG", quality=100))
+    assert found.shape == (40, 56, 1)
+    assert np.abs(found[..., 0].astype(int) - grey).max() <= 1
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("orientation", range(9))
 def test_pictures_that_exif_turns(scripts, tmp_path, suffix, orientation):

@@ -24,6 +24,17 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
         require(pixels == "uint8") { "The net must have learnt from 8-bit pictures; it has from $pixels." }
     }
 
+    private val normalisation = about.getJSONObject("normalisation")
+    private val mean = normalisation.getJSONArray("mean")
+    private val nodata = normalisation.optJSONArray("nodata")?.let { List(it.length(), it::getDouble) }.orEmpty()
+
+    /** As what a byte of a channel counts in whole numbers: values of "no measurement" as the mean. */
+    private val counted =
+        List(channels) { channel ->
+            val filled = Math.rint(mean.getDouble(channel)).toInt()
+            ByteArray(256) { (if (it.toDouble() in nodata) filled else it).toByte() }
+        }
+
     private val onCpu = accelerator == Accelerator.CPU
     private val file = if (onCpu) "model_uint8.tflite" else "model_float16.tflite"
     private val signature = if (onCpu) "serving_default" else "probabilities" // not all GPUs have a right ARG_MAX
@@ -35,6 +46,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
             file,
             CompiledModel.Options(accelerator, Accelerator.CPU).apply {
                 cpuOptions = CompiledModel.CpuOptions(threads)
+                gpuOptions = CompiledModel.GpuOptions(precision = CompiledModel.GpuOptions.Precision.FP32)
             },
         )
     private val image = model.createInputBuffer("image", signature)
@@ -75,7 +87,8 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     /** Class ids of a window: output x output. */
     private fun run(window: ByteArray): ByteArray {
         if (onCpu) {
-            image.writeInt8(window) // as bytes: the file's type is uint8
+            val bytes = ByteArray(window.size) { counted[it % channels][window[it].toInt() and 0xFF] }
+            image.writeInt8(bytes) // as bytes: the file's type is uint8
         } else {
             image.writeFloat(FloatArray(window.size) { (window[it].toInt() and 0xFF).toFloat() })
         }
@@ -84,8 +97,9 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     }
 
     /** The most probable class of each pixel, the first of equals; of two classes, by the threshold. */
-    private fun labels(probabilities: FloatArray) =
-        ByteArray(output * output) { pixel ->
+    private fun labels(probabilities: FloatArray): ByteArray {
+        check(probabilities.all { it.isFinite() }) { "A net must give finite probabilities; this one does not here." }
+        return ByteArray(output * output) { pixel ->
             val first = pixel * classes
             if (classes == 2 && threshold != 0.5f) {
                 (if (probabilities[first + 1] > threshold) 1 else 0).toByte()
@@ -93,6 +107,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
                 (0 until classes).maxByOrNull { probabilities[first + it] }!!.toByte()
             }
         }
+    }
 
     /** Index into an axis of `size` pixels, mirrored outside of it without its edge twice: 3 2 1 | 0 1 2 3 | 2 1 0. */
     private fun mirrored(position: Int, size: Int): Int {

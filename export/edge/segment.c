@@ -64,6 +64,27 @@ static int number(const char *about, const char *name) {
   return atoi(at + strlen(key));
 }
 
+/* Up to `most` numbers of a list of that JSON; how many there are. */
+static int numbers(const char *about, const char *name, double *found, int most) {
+  char key[32], *end;
+  snprintf(key, sizeof key, "\"%s\": [", name);
+  const char *at = strstr(about, key);
+  int count = 0;
+  for (at = at ? at + strlen(key) : ""; count < most; at = *end == ',' ? end + 1 : end) {
+    found[count] = strtod(at, &end);
+    if (end == at) break;
+    ++count;
+  }
+  return count;
+}
+
+/* Rounded, halves to even numbers. */
+static uint8_t nearest(double value) {
+  int low = (int)value;
+  double rest = value - low;
+  return (uint8_t)(low + (rest > 0.5 || (rest == 0.5 && low % 2)));
+}
+
 /* Mirrored outside of an axis, without its edge twice: 3 2 1 | 0 1 2 3 | 2 1 0. */
 static long mirrored(long position, long size) {
   long period = size > 1 ? 2 * (size - 1) : 1;
@@ -87,6 +108,18 @@ int main(int argc, char **argv) {
   memcpy(about, data, size);
   const int tile = number(about, "tile"), output = number(about, "output"), step = number(about, "step");
   const int halo = number(about, "halo"), margin = number(about, "margin"), channels = number(about, "channels");
+  if (!strstr(about, "\"pixel_type\": \"uint8\"")) refuse("The net must have learnt from 8-bit pictures.");
+
+  uint8_t(*counted)[256] = malloc(channels * sizeof *counted); /* as what a byte of a channel counts */
+  double *mean = calloc(channels, sizeof *mean), nodata[256];
+  numbers(about, "mean", mean, channels);
+  const int gaps = numbers(about, "nodata", nodata, 256);
+  for (int channel = 0; channel < channels; ++channel)
+    for (int value = 0; value < 256; ++value) {
+      counted[channel][value] = (uint8_t)value;
+      for (int gap = 0; gap < gaps; ++gap) /* values of "no measurement": the mean */
+        if (nodata[gap] == value) counted[channel][value] = nearest(mean[channel]);
+    }
 
   check(LiteRtCreateOptions(&options), "options");
   check(LiteRtSetOptionsHardwareAccelerators(options, CPU), "options");
@@ -120,6 +153,7 @@ int main(int argc, char **argv) {
   if (!pixels || !label) refuse("The picture does not fit into memory.");
   if (fread(pixels, 1, bytes, stdin) != bytes || getchar() != EOF)
     refuse("The pixels must be HEIGHT x WIDTH x channels bytes, as many channels as the net takes.");
+  for (size_t at = 0; at < bytes; ++at) pixels[at] = counted[at % channels][pixels[at]];
 
   for (long top = 0; top < height; top += step)
     for (long left = 0; left < width; left += step) {

@@ -19,6 +19,14 @@ def test_an_overlay_of_every_pixel_type(dtype, channels):
     np.testing.assert_array_equal(overlay(image, 0 * label, side=60), displayable(image))
 
 
+@pytest.mark.parametrize("shape", [(1024, 1024), (1080, 1920), (1, 3_000_000)])
+def test_a_large_picture_is_stretched_by_all_of_its_colours(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    image[..., 1] = np.arange(shape[1]) % 200  # green alone: no red pixel says anything
+    assert displayable(image)[..., 1].max() == 255
+    assert len(np.unique(displayable(image)[..., 1])) > 190
+
+
 @pytest.mark.parametrize("shade", [(230, 159, 0), (255, 255, 255), (0, 0, 0), (86, 180, 233)])
 def test_an_outline_is_seen_on_a_picture_of_its_own_colour(shade):
     label = np.zeros((60, 60), np.uint8)

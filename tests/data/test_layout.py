@@ -1,6 +1,8 @@
 """Which files of a folder belong together; no test here decodes a picture, so files hold a byte."""
 
+import os
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +107,31 @@ def test_splits_below_images_must_have_masks(tmp_path):
     ]
     pair_up(tmp_path / "other", ("images/val", "masks/val"))
     assert find_named(tmp_path / "other").problems[0].endswith("must hold train/ beside val/.")
+
+
+@pytest.mark.parametrize(
+    ("paired", "bare"),
+    {
+        "folders": (("train/images", "train/masks"), "test/images/x.png"),
+        "pictures": (("train/images", "train/masks"), "test/x.png"),
+        "splits below": (("images/train", "masks/train"), "images/test/x.png"),
+        "one word": (("train_images", "train_masks"), "test_images/x.png"),
+        "no train": (("images", "masks"), "test/images/x.png"),
+    }.values(),
+)  # fmt: skip
+@pytest.mark.parametrize("empty", [False, True], ids=["", "an empty folder of masks"])
+def test_pictures_of_a_challenge_are_no_test_split(tmp_path, paired, bare, empty):
+    pair_up(tmp_path, paired)
+    put(tmp_path, bare, bare.replace("x", "y"))
+    folder = (tmp_path / bare).parent
+    if empty and "images" in bare:
+        (tmp_path / bare.replace("images", "masks")).parent.mkdir()
+    found = find_named(tmp_path)
+    assert list(found.check()) == ["train"] and found.notes == [
+        f"{folder} holds 2 pictures and no masks: nothing is judged by them. predict segments them."
+    ]
+    put(tmp_path, bare.replace("images", "masks") if "images" in bare else "test/x_mask.png")
+    assert "image without a mask" in find_named(tmp_path).problems[0]  # some have masks: the others were lost
 
 
 def test_pictures_that_are_not_used_are_named_with_their_folder(data):
@@ -252,6 +279,20 @@ def test_a_folder_that_cannot_be_read_is_named(data, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(InputError, match="cannot be read: Permission denied"):
         find_named(data)
+
+
+@pytest.mark.parametrize("name", ["lost+found", "System Volume Information", "$RECYCLE.BIN"])
+def test_folders_of_an_operating_system_on_top_of_a_disk_are_never_opened(data, monkeypatch, name):
+    expected, read = find_named(data), os.scandir
+    (data / name).mkdir()
+
+    def refuse(path):
+        if Path(path).name == name:
+            raise PermissionError(13, "Permission denied", path)
+        return read(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert find_named(data) == expected
 
 
 def test_a_folder_of_validation_files_alone_has_no_problem_but_trains_nothing(tmp_path):

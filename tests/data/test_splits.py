@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.splits import Part, find_splits, hold_out, may_be_held, split, spread, usual_share
+from unet_tf.data.splits import Part, find_splits, hold_out, may_be_held, parts_of, split, spread, usual_share
 from unet_tf.errors import InputError
 
 
@@ -66,6 +66,12 @@ def test_folds_hold_out_every_pair_once_and_no_group_twice(group, count):
 
 def stack(name, pages):
     return [Pair(f"{name}_{page:02d}", Path(f"{name}.tif"), Path(), page) for page in range(pages)]
+
+
+def test_the_pages_of_a_stack_are_one_piece_of_evidence():
+    assert parts_of([*stack("a", 3), *stack("b", 2)]) == [0, 0, 0, 1, 1]
+    assert parts_of(stack("a", 3)) == [0, 0, 0]  # though some of these may be held out
+    assert parts_of(stack("a", 3), "_0([01])") == [0, 0, 0]  # the third has no group
 
 
 def test_the_pages_of_a_stack_stay_together():

@@ -108,6 +108,27 @@ def test_pixels_without_a_measurement_count_as_the_mean_in_a_file(heights, varia
         assert (net.probabilities(image) != net.probabilities(filled)).any()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "most", "nodata"), [("uint8", 255, (0.0,)), ("uint16", 4000, (0.0, 65535.0)), ("int16", 3000, (-9999.0,))]
+)
+def test_8_bit_files_leave_values_of_no_measurement_to_who_feeds_them(dtype, most, nodata, tmp_path):
+    """LiteRT compares 8-bit tensors by their steps: all pixels are equal there, or the process ends."""
+    known = Normalisation((most / 3,), (most / 9,), dtype, nodata)
+    about = Description(("a", "b"), MaskFormat("index", 2), known, Geometry(1, "same"), 64)
+    rng = np.random.default_rng(1)
+    windows = rng.integers(1, most, (4, 64, 64, 1)).astype(dtype)
+    net = unet((None, None, 1), 2, base_filters=2, depth=1, padding="same")
+    net.layers[-1].set_weights([40 * values for values in net.layers[-1].get_weights()])  # no two classes alike
+    write_tflite(net, about, ["float32", "uint8"], windows, tmp_path)
+    exact, whole = (EdgeNet(tmp_path / TFLITE[name]) for name in ("float32", "uint8"))
+    image = rng.integers(1, most, (70, 60)).astype(dtype)
+    for value in nodata:
+        image[5:40, 7:30] = value
+        found, expected = whole.probabilities(image), exact.probabilities(image)
+        assert expected.std() > 0.2
+        assert np.abs(found - expected).mean() < 0.1  # 0.3 where all pixels were taken for gaps
+
+
 @pytest.fixture(scope="module")
 def two_channels(tmp_path_factory):
     """Files of such a net of two channels, whose means are 120 and 90."""

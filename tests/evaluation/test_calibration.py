@@ -95,6 +95,13 @@ def test_tables_have_json_types():
     assert curve["precision"][-1] is None
 
 
+def test_nets_of_several_thresholds_have_none_that_was_chosen():
+    found = Certainty(2, Calibration(1.0, 0.4), mixed=True)
+    found.add(LABEL, BOTH)
+    assert found.tables()[1]["chosen"] is None
+    assert found.tables()[0]["temperature"] == 1.0
+
+
 def test_more_classes_have_no_curve_and_masks_neither():
     three = np.full((1, 1, 3), 1 / 3)
     found = Certainty(3, Calibration())

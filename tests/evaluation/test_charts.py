@@ -1,6 +1,6 @@
 from made_pages import evaluation, later
 
-from unet_tf.evaluation.charts import confusion_table, score_chart, spread_chart
+from unet_tf.evaluation.charts import confusion_table, score_chart, score_name, spread_chart
 
 
 def test_scores_stand_beside_baselines_and_ends():
@@ -35,6 +35,11 @@ def test_of_very_many_classes_what_is_confused_most_is_told():
         {"true": "c3", "predicted": "c5", "share": 0.3, "pixels": 30},
         {"true": "c7", "predicted": "c1", "share": 1.0, "pixels": 9},
     ]
+
+
+def test_the_name_of_a_class_is_left_as_it_is():
+    names = ["mean_iou", "mean_soft_dice", "IoU cell_wall", "IoU previous", "IoU dice_iou"]
+    assert [score_name(key) for key in names] == ["mean IoU", "mean soft Dice", *names[2:]]
 
 
 def test_runs_are_dots_around_their_mean():

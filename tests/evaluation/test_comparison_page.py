@@ -48,7 +48,10 @@ def test_images_are_dots_and_those_without_a_score_are_left_out(tmp_path):
 def test_very_many_images_are_bounded(tmp_path):
     page = written(tmp_path, points=[Point(f"image {n}", n / 1e5, 0.5) for n in range(100_000)])
     assert page.count("<circle") <= 1000
+    assert "a dot for one in 100 of 100,000 images" in page.replace("\N{NO-BREAK SPACE}", " ")
     assert "99,500 more are not shown" in page
+    assert all(f">image {n}</th>" in page for n in (0, 249, 99_750, 99_999))  # where B is better, and where A is
+    assert ">image 250</th>" not in page
     assert len(page) < 400_000
 
 
@@ -73,3 +76,5 @@ def test_void_is_nobody_s_mistake(tmp_path):
     void = np.full_like(label, 255)
     page = written(tmp_path, cases=[BothCase("v", image, void, prediction, label)])
     assert "is right</bdi>" not in page
+    page = written(tmp_path, cases=[BothCase("v", image, label, void, void)])  # what an annotator left open
+    assert "are wrong</bdi>" not in page

@@ -137,6 +137,23 @@ def test_scores_have_intervals_over_files_and_borders(tmp_path):
     assert judged("^q").intervals.keys() == result.intervals.keys()  # names without one: each file by itself
 
 
+def test_files_of_void_alone_are_no_evidence(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        label = (rng.random((12, 12)) < 0.5) * 255
+        write_picture(tmp_path / "images" / f"{number}.png", label.astype(np.uint8))
+        write_picture(tmp_path / "masks" / f"{number}.png", (label if number < 5 else 0 * label + 7).astype(np.uint8))
+    pairs = find_named(tmp_path).splits[""]
+
+    def judged(pairs):
+        masks = MaskFormat("binary", void=(7,))
+        return judge(lambda image: np.eye(2)[(image[..., 0] > 9).astype(int)], Truth(pairs, masks, CLASSES))
+
+    assert judged(pairs).to_json()["intervals"]["groups"] == 5
+    assert judged(pairs[1:]).intervals is None  # four are too few, whatever lies beside them
+    assert judged(pairs[5:]).intervals is None
+
+
 def test_otsu_is_given_its_better_polarity(tmp_path):
     image = np.where(np.arange(64).reshape(8, 8) < 40, 200, 30).astype(np.uint8)
     write_picture(tmp_path / "images" / "a.png", image)
@@ -351,7 +368,8 @@ def test_fields_of_view_and_membranes_are_looked_at_before_anything_is_predicted
         write_picture(
             tmp_path / "fov" / f"cells_00{number}_mask.png", np.pad(np.ones((90, 96), np.uint8), ((6, 0), (0, 0)))
         )
-    result = evaluate(own_run, cells, roi=tmp_path / "fov", membranes=["background"])
+    result = evaluate(own_run, cells, roi=tmp_path / "fov", membranes="background")
+    assert "--membranes background" in result.who["command"]
     assert result.confusion.sum() == 2 * 90 * 96
     stored = json.loads((own_run.path / "evaluation.json").read_text())
     assert stored["field"]["roi"].endswith("count nowhere, 6.2% of all")

@@ -11,9 +11,11 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation.further import file_tables, object_table
-from unet_tf.evaluation.judging import Truth, judge
+from unet_tf.evaluation.judging import Truth, judge, judge_answers
+from unet_tf.evaluation.mask_kinds import renumbered
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.objects import score_objects
+from unet_tf.evaluation.subject import Answer
 from unet_tf.evaluation.tables import EvaluationTable
 from unet_tf.utils.typed_json import parsed
 
@@ -133,6 +135,18 @@ def test_objects_are_parted_as_masks_are_drawn_and_void_counts_nowhere(tmp_path)
     )
     assert (whole.true, whole.predicted, whole.merges, whole.found[0]) == (2, 1, 1, 0)
     assert (parted.true, parted.predicted, parted.merges, parted.found[0]) == (2, 2, 0, 2)
+
+
+def test_objects_are_those_of_the_class_that_the_masks_tell_apart(tmp_path):
+    """A net may call that class 0."""
+    ids = np.zeros((12, 12), np.uint8)
+    ids[1:4, 1:4], ids[7:11, 7:11] = 1, 2
+    instances = MaskFormat("instance", 2)
+    reading = renumbered(instances, CLASSES, CLASSES[::-1])
+    truth = Truth(folder_of(tmp_path, ids), MaskFormat("binary"), CLASSES[::-1], reading=reading)
+    found = judge_answers(lambda pair, decoded: Answer((ids == 0).astype(np.uint8)), truth)
+    assert found.mean_iou == 1
+    assert (found.objects.true, found.objects.predicted, found.objects.found[-1]) == (2, 2, 2)
 
 
 def test_objects_add_up_over_files_with_intervals_over_groups(tmp_path):

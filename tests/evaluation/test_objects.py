@@ -163,7 +163,7 @@ def test_objects_of_a_border_class_lie_to_their_rim_and_void_counts_nowhere():
     true = masks.label(ids)
     drawn = label_from_instances(ids, 1)
     of_file = object_ids(np.repeat(ids[..., None], 3, axis=2).astype(np.float32))
-    found = score_predicted(of_file, masks.real_label(true), drawn, masks)
+    found = score_predicted(of_file, masks.real_label(true), masks.objects(drawn))
     assert (found.true, found.predicted, found.found[-1]) == (1, 1, 1)
 
 
@@ -173,5 +173,5 @@ def test_a_predicted_object_that_is_mostly_void_is_none():
     true[:, :2], label[:, :2], label[:, 6:9] = 1, 1, VOID
     drawn = np.zeros((4, 12), np.uint8)
     drawn[:, :2], drawn[:, 6:10], drawn[1, 11] = 1, 1, 1  # found; three of four columns are void; invented
-    found = score_predicted(true, label, drawn, MaskFormat("instance"))
+    found = score_predicted(true, label, MaskFormat("instance").objects(drawn))
     assert (found.true, found.predicted, found.found[0]) == (1, 2, 1)

@@ -15,6 +15,7 @@ from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.opening import subject_of
 from unet_tf.evaluation.subject import Subject
 from unet_tf.evaluation.verdict import seen
+from unet_tf.model.calibration import Calibration
 
 SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
 
@@ -60,6 +61,16 @@ def test_the_folder_of_a_cross_validation_is_opened_as_one_net(data, folds):
     assert subject.learnt("train") == set()  # there is none that no net can judge
     assert subject.words == "each by the mean of those of the 3 nets that have not learnt from it"
     assert subject.home is None
+    assert not subject.certainty().mixed
+
+
+def test_a_file_has_the_threshold_of_the_nets_that_judge_it(data, folds, monkeypatch):
+    thresholds = {"fold1": 0.2, "fold2": 0.4, "fold3": 0.4}
+    monkeypatch.setattr(Run, "calibration", property(lambda run: Calibration(1.0, thresholds[run.path.name])))
+    assert subject_of(folds, data, {}).certainty().mixed
+    said = subject_of(folds, data, {}, np.float32(0.3))
+    assert not said.certainty().mixed
+    assert type(said.threshold) is float  # JSON has no NumPy
 
 
 class Nets(Subject):

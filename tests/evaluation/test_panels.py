@@ -1,11 +1,22 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from made_pages import NAMES, discs
 
 from unet_tf.evaluation.mistakes import KINDS
-from unet_tf.evaluation.panels import DRAWN, LAYERS, WORST, Case, Gallery, heat, write_panel, write_panels
+from unet_tf.evaluation.panels import (
+    DRAWN,
+    LAYERS,
+    WORST,
+    Case,
+    Gallery,
+    heat,
+    write_panel,
+    write_panels,
+    write_weights,
+)
 from unet_tf.evaluation.strips import read_strip
 
 
@@ -45,6 +56,22 @@ def test_a_case_is_small_and_counts_every_pixel(tmp_path):
     assert tuple(words["counts"]) == ("right", *KINDS)
 
 
+def test_weights_are_drawn_against_the_largest_of_the_whole_map(tmp_path, monkeypatch):
+    weight = np.ones((2 * DRAWN + 2, 9))
+    weight[1, 1] = 11  # where a small picture has no pixel
+    sample = SimpleNamespace(image=np.zeros((*weight.shape, 1), np.uint8), label=np.zeros(weight.shape, np.uint8))
+    sample.border, sample.name = None, "a"
+
+    class Samples(list):
+        def weight(self, label, border):
+            return weight
+
+    write_weights(tmp_path / "weights.png", Samples([sample]), None)
+    strip = read_strip(tmp_path / "weights.png")
+    assert strip.words["most"] == 11
+    np.testing.assert_array_equal(strip.layers["weight"][0, 0], heat(np.ones((1, 1)), 11.0)[0, 0])
+
+
 def test_weights_of_one_value_and_of_nothing_are_drawn():
-    assert heat(np.zeros((3, 4))).shape == (3, 4, 3)
-    assert (heat(np.full((2, 2), 7.0)) == heat(np.full((2, 2), 0.5))).all()
+    assert heat(np.zeros((3, 4)), 0.0).shape == (3, 4, 3)
+    assert (heat(np.full((2, 2), 7.0), 14.0) == heat(np.full((2, 2), 0.5), 1.0)).all()

@@ -99,6 +99,11 @@ def test_a_trivial_method_that_is_better_on_the_foreground_alone_is_said():
         ("8 files of data; the bundle learnt from these very files, and the scores flatter it", "that it learnt from"),
         ("8 files of data; which files the bundle learnt from is not known", "that it may have learnt from"),
         ("all test files of data, seen in training or not", "that it may have learnt from"),
+        (
+            "3 files of data; among them validation files of B, by which the best epoch was chosen",
+            "it did not learn from, though its best epoch was chosen by such",
+        ),
+        ("8 files of /a/validation files/seen in training or not", "it never saw"),
         ("the val files of the run in data", "it did not learn from, though its best epoch was chosen by such"),
         (
             "6 files of data; among them the validation files, by which the best epoch was chosen",

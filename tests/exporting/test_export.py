@@ -249,7 +249,9 @@ def test_a_loss_of_iou_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
 
     def wrong(folder, name, description):
         net = comparison.bundled_net(folder, name, description)
-        return (lambda image: net(image)[..., ::-1]) if "float16" in name else net
+        if "float16" not in name:
+            return net
+        return comparison.BundledNet(lambda image: net(image)[..., ::-1], lambda image: 1 - net.label(image))
 
     monkeypatch.setattr(exporting, "bundled_net", wrong)
     with pytest.raises(

@@ -9,8 +9,20 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.pictures import write_picture
 from unet_tf.edge.description import Description
 from unet_tf.exporting.bundle import KERAS
-from unet_tf.exporting.parity import Example, broken, compare, inexact, read_example, read_picture, worse
+from unet_tf.exporting.parity import (
+    BundledNet,
+    Example,
+    broken,
+    compare,
+    inexact,
+    mislabelled,
+    noise_example,
+    read_example,
+    read_picture,
+    worse,
+)
 from unet_tf.geometry import Geometry
+from unet_tf.model.calibration import Calibration
 
 LABEL = np.array([[0, 1, 1]], np.uint8)
 RIGHT = np.eye(2, dtype=np.float32)[LABEL]
@@ -48,6 +60,27 @@ def test_what_is_finite_is_counted():
     assert (broken(tallies), own.difference, own.equal, own.pixels) == ([], 0.75, 3, 3)
     assert worse(tallies, 0.0) == []
     assert tallies[KERAS].to_json(["a", "b"])["iou"] == {"a": 1.0, "b": 1.0}
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.3])
+def test_labels_that_are_not_those_of_the_probabilities_are_said(threshold):
+    calibration = Calibration(1.0, threshold)
+    about = Description(
+        ("a", "b"), MaskFormat(), Normalisation((9.0,), (2.0,), "uint8"), Geometry(1, "same"), 64,
+        calibration=calibration,
+    )  # fmt: skip
+    height, width, _ = noise_example(about).image.shape
+    chance = np.linspace(0, 1, height * width, dtype=np.float32).reshape(height, width)
+    nets = {
+        "right": BundledNet(lambda image: np.dstack([1 - chance, chance]), lambda image: np.uint8(chance > threshold)),
+        "near": BundledNet(
+            lambda image: np.dstack([1 - chance, chance]), lambda image: np.uint8(chance > threshold + 0.004)
+        ),
+        "wrong": BundledNet(lambda image: np.dstack([1 - chance, chance]), lambda image: np.uint8(chance > 0.9)),
+    }
+    (said,) = mislabelled(nets, about)
+    assert said.startswith("wrong must give the labels of its probabilities; ")
+    assert said.endswith(f" of {chance.size} pixels differ.")
 
 
 def test_a_gpu_is_to_compare_by_all_digits_of_float32():

@@ -54,6 +54,11 @@ def test_a_history_is_that_of_a_run_or_of_keras():
     assert [line.get_ydata().tolist() for line in loss.lines + mean_iou.lines] == [[1.5], [0.2]]
     loss, _ = show_history({"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]})
     assert [line.get_label() for line in loss.lines] == ["training (augmented)", "validation"]
+    loss, _ = show_history({"loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [2.5, 1.5]})  # validation_freq=2
+    assert [line.get_xdata().tolist() for line in loss.lines] == [[1, 2, 3, 4], [2, 4]]
+    for every, epochs in ((1, 7), (2, 3), (3, 8), (3, 9)):
+        loss, _ = show_history({"loss": [1.0] * epochs, "val_loss": [1.0] * (epochs // every)})
+        assert loss.lines[1].get_xdata().tolist() == list(range(every, epochs + 1, every))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ from unet_tf.labels import VOID
 log = logging.getLogger("unet_tf")
 
 SPLITS = ("train", "val", "test")
+OF_SYSTEMS = {"lost+found", "system volume information", "$recycle.bin"}
+"""What lies on top of a disk and may not be read, in lower case."""
 SPLIT_OF = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
@@ -209,7 +211,8 @@ def scan(folder: Path) -> Listing:
     found = Listing([], [], [])
     try:
         with os.scandir(folder) as entries:
-            visible = sorted((one.name, one.is_dir()) for one in entries if not one.name.startswith("."))
+            shown = (one for one in entries if not one.name.startswith(".") and one.name.lower() not in OF_SYSTEMS)
+            visible = sorted((one.name, one.is_dir()) for one in shown)
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}. Check its permissions.", folder) from error
     for name, is_folder in visible:

@@ -96,6 +96,13 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
     else:
         places = _places(folder, found, naming)
         for split, place in places.items():
+            if split == "test" and any(found.splits.values()) and (bare := _bare(place, naming)):
+                found.used |= {path.parent for path in bare}
+                found.notes.append(
+                    f"{place.images} holds {many(len(bare), 'picture')} and no masks: nothing is judged by them. "
+                    "predict segments them."
+                )
+                continue
             before = len(found.problems)
             found.splits[split] = match(place, split, found, naming)
             said = len(found.problems) > before
@@ -164,11 +171,21 @@ def _places(folder: Path, found: Found, naming: Naming) -> dict[str, Place]:
     if "train" not in below:
         found.problems.append(f"{own.images} must hold train/ beside {', '.join(p.name for p in below.values())}/.")
     of_masks = _splits(own.masks, found) if own.masks else {}
-    if lone := sorted(below.keys() ^ of_masks.keys()) if own.masks else []:
+    lone = sorted(below.keys() ^ of_masks.keys()) if own.masks else []
+    if lone := [split for split in lone if split != "test" or split in of_masks]:  # test/ may have no masks
         found.problems.append(
             f"{own.images} and {own.masks} must hold the same splits; one of them lacks {some(lone)}."
         )
-    return places | {split: Place(path, of_masks.get(split)) for split, path in below.items() if split not in lone}
+    there = [split for split in SPLITS if split in below and split not in lone]
+    return places | {split: Place(below[split], of_masks.get(split)) for split in there}
+
+
+def _bare(place: Place, naming: Naming) -> dict[Path, str]:
+    """Names of the pictures of a place without a single mask, as archives of challenges have them in test/."""
+    if place.masks is not None and holds_pictures(place.masks):
+        return {}
+    images, masks = _beside(place.images, naming)
+    return {} if masks else images
 
 
 def _roles(folder: Path, found: Found, naming: Naming) -> Roles:

@@ -232,6 +232,11 @@ class MaskFormat:
         """Number the objects of a class of a predicted label, as `unet_tf.data.instances.find_instances` does."""
         return find_instances(label, number, self.neck, self.border > 0 and number == 1, self.smallest, self.filled)
 
+    @property
+    def object_class(self) -> int:
+        """The class of the objects that "instance" masks tell apart."""
+        return 1
+
     def numbers(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
         """Number objects 1, 2, .. as "instance" masks do, past the ids that are void there; 0 stays.
 

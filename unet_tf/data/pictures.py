@@ -223,12 +223,12 @@ def write_picture(
 
     Args:
         path: a name that ends in .png, .bmp, .tif or .tiff, which lose nothing.
-        picture: (H, W) or (H, W, 1) grey, or (H, W, 3) RGB; uint8 or uint16.
+        picture: (H, W) or (H, W, 1) grey, or (H, W, 3) RGB; uint8, or uint16 but for .bmp.
         colours: (N, 3) uint8 RGB, N up to 256: makes a PNG or TIFF file of (H, W) uint8 indices with this colour table.
         tags: of a TIFF file, as tifffile takes them; other formats have no place for them.
 
     Raises:
-        InputError: the file cannot be written, or its name ends otherwise.
+        InputError: the file cannot be written, its name ends otherwise, or the format does not hold the type.
     """
     path = Path(path)
     if path.suffix.lower() not in LOSSLESS:
@@ -236,8 +236,10 @@ def write_picture(
     if path.suffix.lower() in TIFF:
         write_stack(path, [picture[..., 0] if picture.shape[2:] == (1,) else picture], colours, tags)
         return
-    if picture.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path.suffix} holds 8 or 16 bit; received {picture.dtype} for {path}. Write it as .tif.")
+    deep = path.suffix.lower() != ".bmp"  # there OpenCV would cut 16 bit to the largest of 8
+    if picture.dtype not in ((np.uint8, np.uint16) if deep else (np.uint8,)):
+        bits = "8 or 16 bit" if deep else "8 bit"
+        raise InputError(f"{path.suffix} holds {bits}; received {picture.dtype} for {path}. Write it as .tif.")
     if colours is not None:
         from PIL import Image  # OpenCV writes no colour tables
 

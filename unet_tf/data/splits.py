@@ -310,15 +310,19 @@ def may_be_held(pairs: Sequence[Pair], group: str | None = None, learnt: Collect
 def parts_of(pairs: Sequence[Pair], group: str | None = None) -> list[int]:
     """Number for each pair the part that it belongs to: of a group, of a stack, or itself alone.
 
+    The pages of a single stack are one part, though some of them may be held out: they show nearly the same.
+
     Args:
         pairs: files that are judged.
         group: regular expression; pairs in whose names it finds the same text belong together. Where some name has
             none, it is not used.
     """
     try:
-        members = _parts(pairs, group)[0]
+        members, _, one_stack = _parts(pairs, group)
     except InputError:
-        members = _parts(pairs, None)[0]
+        members, _, one_stack = _parts(pairs, None)
+    if one_stack:
+        return [0] * len(pairs)
     of_pair = {index: number for number, some in enumerate(members) for index in some}
     return [of_pair[index] for index in range(len(pairs))]
 

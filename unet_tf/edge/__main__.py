@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.arrays import check_shape
-from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, write_picture
 from unet_tf.data.tiff import import_tifffile
+from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.edge.onnx_net import opened
 from unet_tf.edge.runtimes import check_runtime
@@ -50,7 +50,7 @@ def segment(
     Args:
         model: TFLite or ONNX file of a bundle.
         image_file: a picture, as `read_image` takes it, or one of the files of its channels; a .npy file whose channels
-            are those of the net is mapped and not read whole.
+            are those of the net, or grey, is mapped and not read whole.
         mask_file: PNG, BMP, TIFF; or .npy, mapped, of class ids.
         threads: of the processor.
         page: of a TIFF stack.
@@ -65,7 +65,10 @@ def segment(
             f"A mask must be written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
     check_runtime(threads, runtime, accelerator)  # now, and not once the picture is decoded
-    channels = read_description(model).channels
+    about = read_description(model)
+    channels = about.channels
+    if mask_file.suffix.lower() == ".bmp" and about.masks.mask(np.zeros((1, 1), np.uint8)).dtype != np.uint8:
+        raise InputError(f"A .bmp holds 8 bit, and this net's masks have 16; received {mask_file.name}. Write .png.")
     files = channels.files(image_file)
     if mask_file.resolve() in (*(file.resolve() for file in files), model.resolve()):
         raise InputError(f"{mask_file} would be written over by its mask. Choose another name for the mask.")
@@ -73,7 +76,7 @@ def segment(
         import_tifffile(mask_file)  # now, and not once all is done
     # the decoded picture, the net and the drawn mask are in memory one after another, not at once
     with stoppable(), replacing(mask_file) as written, _folder_beside(mask_file) as folder:
-        array, declared = _as_array(channels, files, page, folder)
+        array, declared = _as_array(about, files, page, folder)
         image = MappedArray(array)
         nodata = nodata_of(image, declared)
         label_file = written if mask_file.suffix.lower() == ".npy" else folder / "label.npy"
@@ -95,15 +98,15 @@ def _folder_beside(file: Path) -> Iterator[Path]:
 
 
 def _as_array(
-    channels: Channels, files: Sequence[Path], page: int | None, folder: Path
+    about: Description, files: Sequence[Path], page: int | None, folder: Path
 ) -> tuple[Path, tuple[float, ...]]:
     """The .npy file of a picture, itself or a new one in the folder; what the files name as "no measurement"."""
-    first = files[0]
+    first, channels, wanted = files[0], about.channels, about.normalisation.channels
     if first.suffix.lower() == ".npy":
         if page is not None:
             raise InputError(f"{first} holds one picture; --page must name one of a TIFF stack.", first)
-        if channels.plain and _is_mapped(first):
-            channels.check(("",) * MappedArray(first).shape[2], first)
+        if channels.plain and _is_mapped(first) and (count := MappedArray(first).shape[2]) in (1, wanted):
+            channels.check(("",) * count, first)
             return first, ()
     elif page is None and first.is_file() and (pages := count_pages(first)) > 1:
         raise InputError(f"{first} is a stack of {pages} pictures. Name one of them: --page 0.")

@@ -114,7 +114,7 @@ class EdgeNet(TiledNet):
         if not taken.scale:
             return window.astype(taken.dtype)
         normalisation = self.description.normalisation
-        if normalisation.nodata:  # far outside of what can be quantised; files of floats know it themselves
+        if normalisation.nodata:  # which 8 bit cannot tell; files of floats know it themselves
             window = Measured(window, normalisation.nodata, normalisation.mean)[:, :]
         if window.dtype == taken.dtype and (taken.scale, taken.zero) == (1.0, 0):
             return window

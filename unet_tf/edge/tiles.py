@@ -86,7 +86,8 @@ class TiledNet(ABC):
             image: (H, W) or (H, W, C) raw pixels.
 
         Returns:
-            (H, W, num_classes) float32; of a uint8 file, multiples of 1 / 256. A broken net gives what is not finite.
+            (H, W, num_classes) float32; of a uint8 file, steps of its scale (1 / 256 of one net). A broken net gives
+            what is not finite.
 
         Raises:
             InputError: the image is not one that the net takes.

@@ -91,7 +91,7 @@ def bundle_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
         size = [size_of(own["bytes"]), f"{own['milliseconds']:.1f} ms"] if timed else []
         mean_iou = own.get("mean_iou")
         drop = "none" if keras_iou is None or mean_iou is None else f"{mean_iou - keras_iou:+z.4f}"
-        agreement = f"±{own['max_probability_difference']:.1e}", f"{own['label_agreement']:.3%}"
+        agreement = f"±{own['max_probability_difference']:.1e}", agreed(own["label_agreement"])
         rows.append((name, *size, *[number(mean_iou), drop] * scored, *agreement))
     return rows
 
@@ -104,6 +104,11 @@ def bundle_iou_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
     for one in report["keras"].get("iou", ()):
         rows.append((one, *(number(own.get("iou", {}).get(one)) for own in nets.values())))
     return rows
+
+
+def agreed(share: float) -> str:
+    """A share as text: 100.000% is all of them."""
+    return f"{share if share == 1 else min(share, 0.99999):.3%}"
 
 
 def size_of(count: int) -> str:

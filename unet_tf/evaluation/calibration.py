@@ -133,13 +133,17 @@ class Certainty:
         num_classes: of the net; two have a curve.
         calibration: of the probabilities.
         masks: which classes of the net are those of labels; None for all.
+        mixed: whether nets of other thresholds make labels of some images.
 
     Attributes:
         calibration: of the probabilities; None of several that differ.
     """
 
-    def __init__(self, num_classes: int, calibration: Calibration, masks: MaskFormat | None = None) -> None:
+    def __init__(
+        self, num_classes: int, calibration: Calibration, masks: MaskFormat | None = None, mixed: bool = False
+    ) -> None:
         self.calibration: Calibration | None = calibration
+        self.mixed = mixed
         self.temperature, self.masks = calibration.temperature, masks
         self.curve = Curve() if num_classes == 2 else None
         self.own, self.raw, self.soft = Reliability(), Reliability(), False
@@ -176,5 +180,5 @@ class Certainty:
             "ece_raw": self.raw.error,
             "bins_raw": self.raw.table(),
         }
-        chosen = None if self.calibration is None else self.calibration.threshold
+        chosen = None if self.calibration is None or self.mixed else self.calibration.threshold
         return reliability, None if self.curve is None else self.curve.table(chosen)

@@ -43,10 +43,14 @@ def spread_chart(result: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
     for key, mean in result["mean"].items():
         values = [run[key] for run in result["runs"].values() if run[key] is not None]
-        name = MEANS.get(key, key.replace("_", " ").replace("dice", "Dice"))
-        strong = key == "mean_iou"
+        name, strong = MEANS.get(key, score_name(key)), key == "mean_iou"
         rows.append({"name": name, "value": mean, "ends": None, "ticks": [], "dots": values, "strong": strong})
     return {"rows": rows, "baselines": [], "net": "mean of the runs", "intervals": False}
+
+
+def score_name(key: str) -> str:
+    """What a score of `crossval.json` is called; a class, as in "IoU cell_wall", as it is."""
+    return key if key.startswith("IoU ") else key.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
 
 
 def confusion_table(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> dict[str, Any]:

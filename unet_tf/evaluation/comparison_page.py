@@ -120,6 +120,8 @@ def write_comparison(folder: Path, page: ComparisonPage) -> Path:
     """
     points = [one for one in (Point(*one) for one in page["points"]) if one.a is not None and one.b is not None]
     listed = sorted(points, key=lambda one: (one.b or 0) - (one.a or 0))
+    half = MOST_POINTS // 4
+    shown = listed if len(listed) <= 2 * half else listed[:half] + listed[-half:]  # where A is better, and B
     cases = [_case(one, page["masks"]) for one in page["cases"]]
     sections = (("scores", "Scores", True), ("images", "Image by image", points), ("cases", "Pictures", cases))
     return write_page(
@@ -131,8 +133,8 @@ def write_comparison(folder: Path, page: ComparisonPage) -> Path:
         reach=_reach(page["rows"]),
         scatter=_scatter(points, page["score"]) if points else None,
         scatter_words=_scatter_words(points, page["score"]),
-        points=[_point_row(one) for one in listed[: MOST_POINTS // 2]],
-        not_shown=max(0, len(listed) - MOST_POINTS // 2),
+        points=[_point_row(one) for one in shown],
+        not_shown=len(listed) - len(shown),
         cases=cases,
         colours=legend(list(page["classes"]), page["masks"]) if cases else [],
     )
@@ -157,7 +159,8 @@ def _scatter(points: Sequence[Point], score: str) -> Mapping[str, Any]:
     step = -(-len(points) // MOST_POINTS)
     marks = ticks(0, 1)
     return {
-        "title": f"{score} of A and of B, a dot for each of {many(len(points), 'image')}",
+        "title": f"{score} of A and of B, a dot for {'each' if step == 1 else f'one in {step}'} of "
+        f"{many(len(points), 'image')}",
         "box": (left, top, side, side),
         "dots": [(left + at(one.a or 0), top + side - at(one.b or 0), one.name) for one in points[::step]],
         "x_ticks": [Tick(left + at(value), f"{value:g}") for value in marks],
@@ -186,7 +189,8 @@ def _case(one: BothCase, masks: MaskFormat | None) -> dict[str, Any]:
         np.ascontiguousarray(whole[::step, ::step])
         for whole in (one.image, one.label, one.prediction_a, one.prediction_b)
     )
-    wrong_a, wrong_b = ((found != label) & (label != VOID) for found in (a, b))
+    counted = np.all([one != VOID for one in (label, a, b)], axis=0)
+    wrong_a, wrong_b = ((found != label) & counted for found in (a, b))
     who = (wrong_b & ~wrong_a) * np.uint8(1) + (wrong_a & ~wrong_b) * np.uint8(2) + (wrong_a & wrong_b) * np.uint8(3)
     pictures = {
         "image": displayable(image),

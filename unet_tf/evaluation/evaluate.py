@@ -54,7 +54,7 @@ def evaluate(
     on_image: Progress = unseen,
     out: str | Path | None = None,
     roi: str | Path | None = None,
-    membranes: Sequence[str] = (),
+    membranes: str | Sequence[str] = (),
     threshold: float | None = None,
     **settings: Any,
 ) -> Evaluation:
@@ -76,8 +76,8 @@ def evaluate(
         out: folder for what is written: a new one, an empty one, or one that holds such scores.
         roi: folder of fields of view: pictures called as the images are, whose pixels that are not 0 count; all others
             are void (`unet_tf.data.fields_of_view`).
-        membranes: names of the classes that part the pictures, as cell membranes do in electron microscopy: adds
-            V_rand, V_info and pixel error over thresholds (`unet_tf.evaluation.membranes`).
+        membranes: name, or names, of the classes that part the pictures, as cell membranes do in electron microscopy:
+            adds V_rand, V_info and pixel error over thresholds (`unet_tf.evaluation.membranes`).
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run. One
             that is chosen by these scores is to be judged on other files.
         **settings: of the data: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` where they differ from what
@@ -101,6 +101,7 @@ def evaluate(
         0.94
     """
     with stoppable():
+        membranes = [membranes] if isinstance(membranes, str) else membranes
         opened = subject_of(subject, data, settings, threshold)
         if out is not None and (opened.home is None or Path(out).resolve() != opened.home.resolve()):
             check_out(Path(out))

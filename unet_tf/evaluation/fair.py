@@ -161,7 +161,8 @@ def answers_of(
         found = subject.answer(pair, own)
         objects = found.objects
         if objects is None and decoded.objects is not None:
-            objects = subject.masks.objects(found.label)
+            cells = wanted[masks.object_class]
+            objects = subject.masks.objects(found.label, subject.real_classes.index(cells))
         label = ids[subject.masks.real_label(found.label)]
         for one in folders:
             label[one.answer(pair, decoded).label == VOID] = VOID

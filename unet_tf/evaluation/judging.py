@@ -95,7 +95,7 @@ def judge_answers(
 
     `sums` says what is counted; left out, what all scores need.
     """
-    pairs, masks, fields = truth.pairs, truth.masks, truth.fields
+    pairs, masks, fields, reading = truth.pairs, truth.masks, truth.fields, truth.reading or truth.masks
     classes = truth.classes[: masks.real_classes]
     sums, gallery = Sums(len(classes)) if sums is None else sums, Gallery(classes)
     judged, groups = [], parts_of(pairs, truth.group)
@@ -104,7 +104,7 @@ def judge_answers(
         """Label and prediction of a file, and all that was said of it; void on either side is void."""
         found = answer(pair, decoded)
         # borders belong to their objects, which are what a person means
-        prediction, label = masks.real_label(found.label), (truth.reading or masks).real_label(decoded.label)
+        prediction, label = masks.real_label(found.label), reading.real_label(decoded.label)
         if (void := prediction == VOID).any():
             label = np.where(void, np.uint8(VOID), label)
         return label, prediction, found
@@ -120,7 +120,10 @@ def judge_answers(
             own = sums.add(decoded.filled, label, prediction, probabilities, ids)
             if sums.certainty is not None and found.probabilities is not None:
                 sums.certainty.add(label, found.probabilities)
-            objects = None if ids is None else score_predicted(ids, label, found.label, masks, found.objects)
+            objects = None
+            if ids is not None:
+                own_ids = masks.objects(found.label, reading.object_class) if found.objects is None else found.objects
+                objects = score_predicted(ids, label, own_ids)
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group, objects))
             if not math.isnan(value):  # void alone shows nothing

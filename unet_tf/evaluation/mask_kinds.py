@@ -62,6 +62,11 @@ class Renumbered(MaskFormat):
         """Number of the classes that are wanted."""
         return self.count
 
+    @property
+    def object_class(self) -> int:
+        """The wanted id of the objects."""
+        return self.to[1]
+
     def label(self, mask: NDArray, name: str = "the mask") -> NDArray[np.uint8]:
         """Read label ids in the wanted order; else as `MaskFormat.label`."""
         table = np.full(256, VOID, np.uint8)

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.mask_values import object_ids
-from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.prediction.objects import find_objects
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """IoU from which on an object counts as found."""
@@ -139,21 +137,17 @@ def score_objects(true: NDArray, predicted: NDArray, thresholds: Sequence[float]
     )
 
 
-def score_predicted(
-    true: NDArray, label: NDArray, drawn: NDArray[np.uint8], masks: MaskFormat, own: NDArray | None = None
-) -> ObjectScores:
-    """Match the objects of a predicted label, parted as `unet_tf.predict_files` parts them, with the true ones.
+def score_predicted(true: NDArray, label: NDArray, predicted: NDArray) -> ObjectScores:
+    """Match predicted objects with the true ones where these are known.
 
     Args:
         true: (H, W) ids.
         label: (H, W) true class ids; void counts nowhere, and neither does a predicted object that is void for more
             than a half, as in panoptic quality (Kirillov et al., CVPR 2019).
-        drawn: (H, W) class ids that the net gives.
-        masks: how objects are told apart.
-        own: (H, W) ids of predicted objects, where who is judged tells them apart itself.
+        predicted: (H, W) ids of predicted objects.
     """
     void = label == VOID
-    predicted = find_objects(drawn, masks=masks)[0] if own is None else object_ids(own)
+    predicted = object_ids(predicted)
     if void.any():
         numbers = np.unique(predicted, return_inverse=True)[1].ravel()
         in_void = 2 * np.bincount(numbers, void.ravel()) > np.bincount(numbers)

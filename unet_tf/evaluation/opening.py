@@ -48,7 +48,7 @@ def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any], thresh
     if not isinstance(found, Net):
         raise InputError("A threshold parts probabilities, and masks have none. Leave --threshold out.")
     check_threshold(threshold, found.classes)
-    return replace(found, threshold=threshold)
+    return replace(found, threshold=float(threshold))
 
 
 def subjects_of(whom: Sequence[Whom], data: str | Path, settings: Mapping[str, Any]) -> list[Subject]:

@@ -155,7 +155,7 @@ def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
     weight = samples.weight(sample.label, sample.border)
     most, step = float(weight.max()), -(-max(weight.shape) // DRAWN)
     image, label, weight = (np.ascontiguousarray(one[::step, ::step]) for one in (sample.image, sample.label, weight))
-    layers = {IMAGE: displayable(image), "label": colour(label, masks), "weight": heat(weight)}
+    layers = {IMAGE: displayable(image), "label": colour(label, masks), "weight": heat(weight, most)}
     write_strip(path, layers, title=sample.name, most=most, channels=drawn_channels(image.shape[2]))
 
 
@@ -177,7 +177,7 @@ def write_samples(path: Path, draw: Callable[[int], tuple[NDArray, NDArray, NDAr
     write_strip(path, layers)
 
 
-def heat(values: NDArray) -> NDArray[np.uint8]:
-    """Draw (H, W) values from 0 to their largest as (H, W, 3) RGB, dark to light, in a map for all kinds of eyes."""
-    byte = np.rint(255 * np.clip(values / max(float(values.max()), 1e-12), 0, 1)).astype(np.uint8)
+def heat(values: NDArray, most: float) -> NDArray[np.uint8]:
+    """Draw (H, W) values from 0 to `most` as (H, W, 3) RGB, dark to light, in a map for all kinds of eyes."""
+    byte = np.rint(255 * np.clip(values / max(most, 1e-12), 0, 1)).astype(np.uint8)
     return np.ascontiguousarray(cv2.applyColorMap(byte, cv2.COLORMAP_INFERNO)[..., ::-1])

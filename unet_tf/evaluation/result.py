@@ -160,13 +160,21 @@ class Evaluation:
         present = self.soft_dice[~np.isnan(self.soft_dice)]
         return float(present.mean()) if present.size else math.nan
 
+    @property
+    def _counted(self) -> list[Judged]:
+        """The files that have a pixel that counts."""
+        return [one for one in self.judged if one.counts[1].any()]
+
     @cached_property
     def intervals(self) -> dict[str, NDArray[np.float64]] | None:
         """95 % intervals by the bootstrap over files, or groups of them: lower and upper ends by the name of the score.
 
-        (2, C) of "iou" and "dice", (2,) of "mean_iou", "mean_dice", "pixel_accuracy". None for fewer than five files.
+        (2, C) of "iou" and "dice", (2,) of "mean_iou", "mean_dice", "pixel_accuracy". None for fewer than five files;
+        one of void alone is none.
         """
-        number = len(self.classes)
+        number, counted = len(self.classes), self._counted
+        if not counted:
+            return None
 
         def statistic(sums: NDArray) -> NDArray:
             found = scores_of(sums)
@@ -176,7 +184,7 @@ class Evaluation:
             )
 
         ends = bootstrap(
-            np.stack([one.counts for one in self.judged]), statistic, [one.group for one in self.judged]
+            np.stack([one.counts for one in counted]), statistic, [one.group for one in counted]
         )  # (2, 2 C + 3)
         if ends is None:
             return None
@@ -222,7 +230,8 @@ class Evaluation:
             self.classes, _names([one.pair for one in self.judged]), np.stack([o.counts for o in self.judged]), groups
         )
         found: SpecialTables = {"per_file": files, "images": images}
-        if scored := [(one.objects, one.group) for one in self.judged if one.objects is not None]:
+        counted = self._counted or self.judged  # as evidence, as of the intervals
+        if scored := [(one.objects, one.group) for one in counted if one.objects is not None]:
             found["objects"] = object_table([objects for objects, _ in scored], [group for _, group in scored])
         if self.thin:
             found["thin"] = thin_tables(self.thin)
@@ -246,7 +255,7 @@ class Evaluation:
         ]
         mean_iou, mean_dice, accuracy = ([or_none(end) for end in ends[name]] for name in MEANS)
         return {
-            "groups": len({one.group for one in self.judged}),
+            "groups": len({one.group for one in self._counted}),
             "iou": by_class[0],
             "dice": by_class[1],
             "mean_iou": mean_iou,

@@ -164,7 +164,9 @@ class Net(Subject):
 
     def certainty(self) -> Certainty:
         """A counter of how sure it is."""
-        return Certainty(self.masks.num_classes, self.predictor.calibration, self.masks)
+        runs = self.net.runs.values() if isinstance(self.net, Folds) and self.threshold is None else ()
+        mixed = len({one.calibration.threshold for one in runs}) > 1  # each file has that of the nets that judge it
+        return Certainty(self.masks.num_classes, self.predictor.calibration, self.masks, mixed)
 
     def learnt(self, split: str) -> set[str] | None:
         """Identities of the images that were "train" or "val"; None of a bundle."""

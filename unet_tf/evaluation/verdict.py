@@ -143,17 +143,27 @@ def _images(stored: Mapping[str, Any]) -> str:
     return words if judged.get("kind") == "masks" else f"{words} {seen(stored['files'])}"  # masks have seen nothing
 
 
+LEARNT = ", from which it learnt", ", from all of which", "learnt from these very files"
+MAY_HAVE_LEARNT = ", seen in training or not", ", from some of which", "learnt from is not known"
+CHOSEN_BY = (
+    "; among them the validation files",
+    "; among them validation files of ",
+    ", each by the net that held it out",
+)
+"""In the words of `choosing.choose_files`, `fair.same_files` and `crossval`, behind the path of the files."""
+
+
 def seen(files: str) -> str:
     """Whether a net has seen what it was scored on, by the words that say which files were scored.
 
     Args:
         files: the words of `evaluate.choose_files`.
     """
-    if any(words in files for words in ("from which it learnt", "from all of which", "learnt from these very files")):
+    if any(words in files for words in LEARNT):
         return "that it learnt from"
-    if any(words in files for words in ("seen in training or not", "from some of which", "learnt from is not known")):
+    if any(words in files for words in MAY_HAVE_LEARNT):
         return "that it may have learnt from"
-    if "validation files" in files or files.startswith("the val files") or "held it out" in files:
+    if any(words in files for words in CHOSEN_BY) or files.startswith("the val files"):
         chosen = "best epoch and threshold" if "epoch and the threshold" in files else "best epoch"
         return f"it did not learn from, though its {chosen} {'were' if 'and' in chosen else 'was'} chosen by such"
     return "it never saw"

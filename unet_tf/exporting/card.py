@@ -204,7 +204,8 @@ def _calls(description: Description, files: Collection[str]) -> str:
     return f"""\
 With unet_tf, any size: `unet_tf.load("BUNDLE").predict(image)`, `unet-tf predict BUNDLE pictures/ --out masks/`.
 
-TensorFlow, any size, raw pixels as decoded:
+TensorFlow, any size, raw pixels as TensorFlow decodes them (the line above turns them as EXIF says, and refuses
+pictures of other colours or bits than the net has learnt from):
 
 ```python
 {_reading(description)}

@@ -20,6 +20,9 @@ MOST_SEGMENTS = 4096
 PNG_HEAD, PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
 SAMPLES = (1, 0, 3, 1, 2, 0, 4)
 """Values a pixel, by the colour type of PNG."""
+EXIF_HEAD = b"Exif\0\0"
+"""Before the EXIF data of a JPEG file, and of some PNG files."""
+EXIF_LENGTH = len(b"eXIf" + EXIF_HEAD + b"II*\0")
 BMP_HEADERS = (40, 52, 56, 108, 124)
 """Sizes of Windows' headers; OS/2 has others."""
 
@@ -143,16 +146,21 @@ def png(data: tf.Tensor) -> Header:
     whole = begins(data, PNG_HEAD) & begins(data, PNG_END, tf.cast(size, tf.int32) - len(PNG_END))
     whole &= (width > 0) & (height > 0) & (width < 1 << 31) & (height < 1 << 31)
     # a chunk of that name, and the first bytes of what it must hold
-    near = [data[i : tf.size(data) - 8 + i] for i in range(8)]
-    exif = tf.reduce_all([near[i] == value for i, value in enumerate(b"eXIf")], axis=0)
-    little = tf.reduce_all([near[4 + i] == value for i, value in enumerate(b"II*\0")], axis=0)
-    big = tf.reduce_all([near[4 + i] == value for i, value in enumerate(b"MM\0*")], axis=0)
-    places = tf.cast(tf.where(exif & (little | big))[:, 0], tf.int32)
-    at = tf.reduce_all([near[i] == value for i, value in enumerate(b"\0\0\0\x08acTL")], axis=0)
-    animated = tf.reduce_any(at), "is an animated PNG; send its pictures one by one."
+    near = [data[i : tf.size(data) - EXIF_LENGTH + i] for i in range(EXIF_LENGTH)]
+
+    def there(text: bytes, at: int = 0) -> tf.Tensor:
+        return tf.reduce_all([near[at + i] == value for i, value in enumerate(text)], axis=0)
+
+    def exif(before: bytes) -> tf.Tensor:
+        at = len(b"eXIf" + before)
+        found = tf.where(there(b"eXIf" + before) & (there(b"II*\0", at) | there(b"MM\0*", at)))
+        return tf.cast(found[:, 0], tf.int32) + at
+
+    places = tf.concat([exif(b""), exif(EXIF_HEAD)], axis=0)  # some files have the head of a JPEG's segment too
+    animated = tf.reduce_any(there(b"\0\0\0\x08acTL")), "is an animated PNG; send its pictures one by one."
     lies = declared(height, width, size), (rows > DEFLATE * size, INCOMPLETE)
     problem = first([(~whole, INCOMPLETE), *lies, animated])
-    return Header(problem, depth == 16, tf.cond(tf.size(places) > 0, lambda: places[0] + 4, lambda: 0))
+    return Header(problem, depth == 16, tf.cond(tf.size(places) > 0, lambda: places[0], lambda: 0))
 
 
 def jpeg(data: tf.Tensor) -> Header:
@@ -167,7 +175,7 @@ def jpeg(data: tf.Tensor) -> Header:
         marker = bytes_at(data, at, 2)[1]
         length = tf.cast(number_at(data, at + 2, 2, little=False), tf.int32)
         is_frame = (marker >= 0xC0) & (marker <= 0xCF) & (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
-        is_exif = (marker == 0xE1) & begins(data, b"Exif\0\0", at + 4) & (exif == 0)
+        is_exif = (marker == 0xE1) & begins(data, EXIF_HEAD, at + 4) & (exif == 0)
         alone = (marker < 0xC0) | ((marker >= 0xD0) & (marker <= 0xD9))  # have no length, and no place here
         further = tf.where(marker == 0xFF, 1, tf.where(alone | (length < 2), size, 2 + length))  # 0xFF: to fill up
         return at + further, steps + 1, tf.where(is_frame, at, frame), tf.where(is_exif, at + 10, exif)

@@ -18,13 +18,14 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import BundleReport
 from unet_tf.exporting.parity import (
     THREADS,
-    Predict,
+    BundledNet,
     Tally,
     broken,
     compare,
     comparison_report,
     inexact,
     keras_net,
+    mislabelled,
     noise,
     noise_example,
     read_example,
@@ -33,12 +34,13 @@ from unet_tf.exporting.parity import (
 from unet_tf.utils.progress import Progress
 from unet_tf.utils.signals import look
 
+REPORT_IT = "Nothing was exported. Please report this with the versions in config.toml of the run."
 ROUNDS, SECONDS = 15, 20.0
 """Most rounds of timing, and seconds after which none begins."""
 
 
 def judged(
-    nets: dict[str, Predict],
+    nets: dict[str, BundledNet],
     model: keras.Model,
     description: Description,
     validation: Sequence[Pair],
@@ -57,10 +59,9 @@ def judged(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
                 )
             if failures := inexact(tallies, description.calibration.temperature):
-                raise RuntimeError(
-                    f"{' '.join(failures)} Nothing was exported. Please report this with the versions in config.toml "
-                    "of the run."
-                )
+                raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")
+    if failures := mislabelled(nets, description):
+        raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")
     if failures := worse(tallies, description.origin.max_iou_drop):
         raise InputError(
             f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop, or leave it out: --variants "
@@ -69,7 +70,7 @@ def judged(
     return tallies
 
 
-def milliseconds(nets: dict[str, Predict], description: Description) -> dict[str, float]:
+def milliseconds(nets: dict[str, BundledNet], description: Description) -> dict[str, float]:
     """Measure the median time of each net for the pixels that one tile of TFLite gives, all nets in turns.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +23,7 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.onnx_net import opened
 from unet_tf.evaluation.bundle_tables import ComparisonReport, ExportedNet
 from unet_tf.evaluation.metrics import confusion_matrix, scores
-from unet_tf.exporting.bundle import KERAS, ONNX, SAVED_MODEL, TFLITE, VERSIONS
-from unet_tf.exporting.saved_model import PROBABILITIES
+from unet_tf.exporting.bundle import KERAS, MASK, ONNX, PROBABILITIES, SAVED_MODEL, TFLITE, VERSIONS
 from unet_tf.model.calibration import HALF, label_of
 from unet_tf.model.ensemble import probabilities_of
 from unet_tf.tiling import cut, default_tile, run_tiles
@@ -39,6 +39,28 @@ Keras itself is 5e-6 from what 64 bits give for the net of the demo. Labels then
 closer than twice that."""
 THREADS = 2
 """Of the processor, for TFLite and ONNX Runtime."""
+
+
+SURE = 0.01
+"""A label is another than that of the probabilities only where these are further than this from undecided: quantised
+ones are equal where what the label was made of is not."""
+
+
+@dataclass(frozen=True)
+class BundledNet:
+    """A net of a bundle, on pictures of any size.
+
+    Attributes:
+        probabilities: (H, W, C) raw pixels -> (H, W, num_classes).
+        label: (H, W, C) raw pixels -> (H, W) class ids, as the net itself gives them.
+    """
+
+    probabilities: Predict
+    label: Callable[[NDArray], NDArray[np.uint8]]
+
+    def __call__(self, image: NDArray) -> NDArray[np.float32]:
+        """Give the probabilities."""
+        return self.probabilities(image)
 
 
 class Example(NamedTuple):
@@ -127,7 +149,7 @@ class Tally:
 
 def compare(
     reference: Predict,
-    nets: dict[str, Predict],
+    nets: Mapping[str, Predict],
     examples: Sequence[Callable[[], Example]],
     masks: MaskFormat,
     on_image: Progress = unseen,
@@ -167,6 +189,23 @@ def all_digits() -> Iterator[None]:
         yield
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(allowed)
+
+
+def mislabelled(nets: Mapping[str, BundledNet], description: Description) -> list[str]:
+    """Say of which nets the labels are not those of their own probabilities, on noise."""
+    image, threshold, wrong = noise_example(description).image, description.calibration.threshold, []
+    for name, net in nets.items():
+        look()
+        found = net.probabilities(image)
+        if not np.isfinite(found).all():  # has no label that means anything
+            wrong.append(f"{name} must give finite probabilities; on noise it gives NaN or infinity.")
+            continue
+        label = net.label(image)
+        ordered = np.sort(found, axis=-1)
+        gap = np.abs(found[..., 1] - threshold) if threshold != HALF else ordered[..., -1] - ordered[..., -2]
+        if other := int(((label != label_of(found, threshold)) & (gap > SURE)).sum()):
+            wrong.append(f"{name} must give the labels of its probabilities; {other} of {label.size} pixels differ.")
+    return wrong
 
 
 def comparison_report(tallies: dict[str, Tally], classes: Sequence[str], pictures: str) -> ComparisonReport:
@@ -244,18 +283,19 @@ def keras_net(model: keras.Model, description: Description) -> Predict:
     return predict
 
 
-def bundled_net(folder: Path, name: str, description: Description) -> Predict:
-    """Make a predict function of a net of a bundle, by the name of its file or folder."""
+def bundled_net(folder: Path, name: str, description: Description) -> BundledNet:
+    """Open a net of a bundle, by the name of its file or folder."""
     if name in (*TFLITE.values(), *ONNX.values()):
-        return opened(folder / name, THREADS).probabilities
+        net = opened(folder / name, THREADS)
+        return BundledNet(net.probabilities, net.label)
     signatures = tf.saved_model.load(str(folder / name)).signatures
     channels = description.normalisation.channels
 
-    def predict(image: NDArray) -> NDArray[np.float32]:
+    def asked(signature: str, output: str, image: NDArray) -> NDArray:
         whole = np.broadcast_to(image, (*image.shape[:2], channels))
-        return signatures[PROBABILITIES](image=tf.constant(whole[None]))[PROBABILITIES].numpy()[0]
+        return signatures[signature](image=tf.constant(whole[None]))[output].numpy()[0]
 
-    return predict
+    return BundledNet(partial(asked, PROBABILITIES, PROBABILITIES), partial(asked, MASK, "mask"))
 
 
 def read_example(pair: Pair, description: Description) -> Example:

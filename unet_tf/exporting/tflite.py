@@ -51,7 +51,8 @@ def write_tflite(
     delegate has no ARG_MAX, or a wrong one; it shares the weights.
 
     "float32", "float16" (weights) and "dynamic" (weights of 8 bit, sums quantised as they come) take and give float32;
-    "uint8" computes with integers alone.
+    "uint8" computes with integers alone, and does not know the values for "no measurement": whoever feeds it puts the
+    mean in their place, as `EdgeNet` does.
 
     Args:
         model: normalised pixels -> logits, float32; or an ensemble.
@@ -68,9 +69,10 @@ def write_tflite(
     if not variants:
         return
     shape = (1, description.tile, description.tile, description.normalisation.channels)
-    logits = from_raw(model, description.normalisation)
 
-    def one_tile(how: Calibration) -> tf.types.experimental.GenericFunction:
+    def one_tile(how: Calibration, nodata: Sequence[float]) -> tf.types.experimental.GenericFunction:
+        logits = from_raw(model, replace(description.normalisation, nodata=tuple(nodata)))
+
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
         def net(image: tf.Tensor) -> dict[str, tf.Tensor]:
             found = logits(image)
@@ -81,11 +83,12 @@ def write_tflite(
 
     with tempfile.TemporaryDirectory(prefix="unet_tf_") as name:
         source = Path(name)
-        how = description.calibration
-        write_saved_model(model, {MASK: one_tile(how)}, str(source / MODEL))
-        if "uint8" in variants and how.threshold != HALF:
-            own = replace(how, threshold=between_levels(how.threshold))
-            write_saved_model(model, {MASK: one_tile(own)}, str(source / "uint8"))
+        how, nodata = description.calibration, description.normalisation.nodata
+        write_saved_model(model, {MASK: one_tile(how, nodata)}, str(source / MODEL))
+        if "uint8" in variants and (how.threshold != HALF or nodata):
+            own = how if how.threshold == HALF else replace(how, threshold=between_levels(how.threshold))
+            # 8 bit do not tell whether a pixel equals a value (LiteRT's EQUAL may end the process): who feeds them does
+            write_saved_model(model, {MASK: one_tile(own, ())}, str(source / "uint8"))
         if windows is not None:
             np.save(source / WINDOWS, windows)
         command = [sys.executable, "-m", "unet_tf.exporting.tflite", str(source), str(folder), *variants]
@@ -96,6 +99,8 @@ def write_tflite(
 
 def between_levels(threshold: float) -> float:
     """Move a threshold to where quantising it changes no label: probabilities of "uint8" are multiples of 1 / 256.
+
+    Those of a cross-validation have steps of their own, by one of which its labels may differ.
 
     Example:
         >>> between_levels(0.35) * 256  # 89.6 would become 90, and 90 / 256 is above 0.35

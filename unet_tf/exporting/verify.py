@@ -19,8 +19,8 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import ComparisonReport
 from unet_tf.exporting.bundle import DESCRIPTION, KERAS, KNOWN_BY, ONNX, OWN, TFLITE, Bundle
 from unet_tf.exporting.parity import (
+    BundledNet,
     Example,
-    Predict,
     allowed,
     broken,
     bundled_net,
@@ -28,6 +28,7 @@ from unet_tf.exporting.parity import (
     comparison_report,
     inexact,
     keras_net,
+    mislabelled,
     noise_example,
     read_example,
     read_picture,
@@ -75,8 +76,9 @@ def verify(
     Returns:
         A fault for each file that is missing, changed or new, for each version of another kind, and for each TFLite or
         ONNX file whose own description is not that of `bundle.json`. If there is none: one for each net that gives NaN
-        or infinity; for each net of `unet_tf.exporting.parity.EXACT` that differs from Keras by more than it may; where
-        the pictures have masks, for each net that loses more mean IoU than the export allowed.
+        or infinity, or labels that are not those of its probabilities; for each net of
+        `unet_tf.exporting.parity.EXACT` that differs from Keras by more than it may; where the pictures have masks, for
+        each net that loses more mean IoU than the export allowed.
 
     Raises:
         InputError: the folder is no bundle, a file of it is damaged, a picture cannot be used, or ONNX Runtime is
@@ -116,7 +118,7 @@ def _limits(report: ComparisonReport, description: Description) -> dict[str, str
 
 
 def _compared(
-    nets: dict[str, Predict],
+    nets: dict[str, BundledNet],
     file: Path,
     description: Description,
     learnt: list[str] | None,
@@ -137,7 +139,9 @@ def _compared(
     reference = keras_net(_keras_model(file, description), description)
     how = description.calibration
     tallies = compare(reference, nets, examples, description.masks, on_image, how.threshold)
-    wrong = broken(tallies) + inexact(tallies, how.temperature) + worse(tallies, description.origin.max_iou_drop)
+    finite = {name: net for name, net in nets.items() if not tallies[name].not_finite}
+    wrong = broken(tallies) + mislabelled(finite, description) + inexact(tallies, how.temperature)
+    wrong += worse(tallies, description.origin.max_iou_drop)
     if data is not None:
         what += _learnt_words(seen, learnt)
     return wrong, comparison_report(tallies, description.classes, what)

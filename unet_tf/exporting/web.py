@@ -174,6 +174,7 @@ def noise(tile: int, channels: int, dtype: str) -> NDArray:
 
 def _file(folder: Path, name: str, path: Path) -> dict[str, Any]:
     content = path.read_bytes()
+    step, zero = EdgeNet(path).scales["probabilities"]  # 0, 0 of floats
     size = f"{len(content) / 1e6:.1f}\N{NO-BREAK SPACE}MB"
     words = f"exact ({size})"
     if name == "uint8":
@@ -183,6 +184,8 @@ def _file(folder: Path, name: str, path: Path) -> dict[str, Any]:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "exact": name == "float32",
+        "step": step or 1.0,
+        "zero": zero,
         "words": words,
     }
 

@@ -136,7 +136,9 @@ def show_history(history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[fl
         for key, shade, who in (name, LEARNT, "training (augmented)"), (f"val_{name}", HELD_OUT, "validation"):
             if len(columns.get(key, ())):
                 values = np.asarray(columns[key], float)
-                axes.plot(np.arange(1, epochs + 1), values, color=shade, label=who, marker="." if epochs < 3 else "")
+                every = epochs // (len(values) + 1) + 1  # the least `validation_freq` of so many values
+                numbers = np.arange(1, len(values) + 1) * every
+                axes.plot(numbers, values, color=shade, label=who, marker="." if len(values) < 3 else "")
         axes.set(xlabel="epoch", ylabel=name.replace("_iou", " IoU"))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

@@ -133,7 +133,7 @@ class FileNet(ShippedNet):
         return found["mask"].astype(np.uint8)
 
     def probabilities(self, window: NDArray) -> NDArray[np.float32]:
-        """As `ShippedNet` says; of a uint8 file, multiples of 1 / 256, as its softmax gives them."""
+        """As `ShippedNet` says; of a uint8 file, steps of its scale: 1 / 256 as a softmax gives them."""
         return self.finite(self._net.real("probabilities", self._run(window)["probabilities"]))
 
     def _run(self, window: NDArray) -> dict[str, NDArray]:

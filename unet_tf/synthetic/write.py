@@ -64,7 +64,8 @@ def write_synthetic(
         kind: cells, membranes, roads, vessels, cracks or crops.
         counts: number of images of each split, such as {"train": 24, "val": 4, "test": 8}.
         size: height and width of the images, pixels.
-        seed: the same arguments give the same files.
+        seed: the same arguments give the same files. Two calls need two seeds, or pictures of one are those of the
+            other, whatever their split is called.
         on_image: called with (images written, images in all) after each.
 
     Returns:

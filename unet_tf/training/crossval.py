@@ -18,6 +18,7 @@ from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.layout import find_named
 from unet_tf.data.splits import split
 from unet_tf.errors import InputError
+from unet_tf.evaluation.charts import score_name
 from unet_tf.evaluation.crossval_page import write_crossval_page
 from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.merging import merged
@@ -228,8 +229,7 @@ def summary_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     for key in result["mean"]:
         found = (result["mean"][key], result["spread"][key], result["pooled"].get(key))
         values = [*found, *(run[key] for run in result["runs"].values())]
-        label = key.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
-        rows.append((label, *("" if value is None else f"{value:.4f}" for value in values)))
+        rows.append((score_name(key), *("" if value is None else f"{value:.4f}" for value in values)))
     return rows
 
 

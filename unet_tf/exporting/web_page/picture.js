@@ -70,26 +70,50 @@ async function readJpeg(bytes) {
   let end = bytes.length - 1;
   while (end > 0 && !(bytes[end] === 0xd9 && bytes[end - 1] === 0xff)) end--;
   if (!end) throw new Error("it ends before its end marker");
+  if (!keepsPixels()) throw new Refused("cannot be read here: this browser hides pixels from pages. Save it as PNG.");
   let bitmap;
   try { // turned as its EXIF says; a colour profile would change the numbers
     bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }), { colorSpaceConversion: "none" });
   } catch {
     throw new Error("it cannot be decoded");
   }
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  const pixels = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
-  const image = { data: new Uint8Array((pixels.length / 4) * 3), height: bitmap.height, width: bitmap.width, channels: 3 };
-  for (let from = 0, to = 0; from < pixels.length; from += 4) for (let k = 0; k < 3; k++) image.data[to++] = pixels[from + k];
-  bitmap.close();
+  const { data: pixels, height: rows, width: columns } = drawn(bitmap), size = rows * columns;
+  const channels = components; // of a grey one the first of three that are equal
+  const image = { data: new Uint8Array(size * channels), height: rows, width: columns, channels };
+  for (let n = 0, to = 0; n < size; n++) for (let k = 0; k < channels; k++) image.data[to++] = pixels[4 * n + k];
   return image;
+}
+
+// ImageData of a bitmap, which is closed. Beyond its largest canvas a browser draws nothing, or fails.
+function drawn(bitmap) {
+  try {
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    const found = context.getImageData(0, 0, bitmap.width, bitmap.height);
+    if (found.data[3] === 255 && found.data[found.data.length - 1] === 255) return found;
+  } catch (error) {
+    console.warn(error);
+  } finally {
+    bitmap.close();
+  }
+  throw new Refused("is larger than what this browser draws. Save it as PNG.");
+}
+
+// Whether a canvas gives back what was drawn: against recognition, some browsers give pages something else.
+function keepsPixels() {
+  const context = new OffscreenCanvas(8, 8).getContext("2d", { willReadFrequently: true });
+  const given = Uint8ClampedArray.from({ length: 256 }, (_, n) => (n % 4 === 3 ? 255 : (29 * n) % 256));
+  context.putImageData(new ImageData(given, 8, 8), 0, 0);
+  return context.getImageData(0, 0, 8, 8).data.every((value, n) => Math.abs(value - given[n]) <= 2);
 }
 
 function greyIfEqual(image) {
   const { data, channels } = image;
   if (channels !== 3) return image;
   for (let i = 0; i < data.length; i += 3) if (data[i] !== data[i + 1] || data[i] !== data[i + 2]) return image;
-  return { ...image, channels: 1, data: data.filter((_, i) => i % 3 === 0) };
+  const grey = new data.constructor(data.length / 3);
+  for (let i = 0; i < grey.length; i++) grey[i] = data[3 * i];
+  return { ...image, channels: 1, data: grey };
 }
 
 function fitting(image, net) {

@@ -124,6 +124,7 @@ function shown(png, data, samples) {
 // The orientation in EXIF data, 1 to 8; 1 where it says none.
 function orientation(exif) {
   try {
+    if (exif[0] === 0x45) exif = exif.subarray(6); // "Exif\0\0" comes first in some files
     const view = new DataView(exif.buffer, exif.byteOffset, exif.length), little = view.getUint16(0) === 0x4949;
     const start = view.getUint32(4, little);
     for (let n = 0; n < view.getUint16(start, little); n++) {

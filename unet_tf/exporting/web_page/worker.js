@@ -57,6 +57,8 @@ async function download({ file, bytes, sha256 }) {
 }
 
 async function compile(content, options) {
+  try { model?.delete?.(); } catch (error) { console.warn(error); } // that of WebGPU, if it was wrong
+  model = undefined;
   model = await litert.loadAndCompile(content, options);
   names = model.getOutputDetails().map((one) => one.name);
 }
@@ -136,6 +138,6 @@ function labelOf(probabilities, at) {
 // Of a class that a person means: pixels of borders are the objects'.
 function probability(probabilities, at, label) {
   let sum = 0;
-  net.real.forEach((real, id) => { if (real === label) sum += probabilities[at + id]; });
-  return choice.exact ? Math.min(1, sum) : Math.min(1, sum / 256);
+  net.real.forEach((real, id) => { if (real === label) sum += choice.step * (probabilities[at + id] - choice.zero); });
+  return Math.min(1, sum);
 }
