@@ -174,7 +174,7 @@ def test_the_c_program_feeds_the_mean_where_nothing_was_measured(segment, gaps):
     image = np.random.default_rng(0).integers(0, 256, (70, 60, 3), np.uint8)
     image[5:40, 7:30], image[50:, :, 1] = 255, 0
     done = segment(file, 70, 60, pixels=image.tobytes())
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0, done.stderr
     assert done.stdout == EdgeNet(file).label(image).tobytes()
     filled = np.where(np.isin(image, (0, 255)), np.array([100, 90, 8], np.uint8), image)  # halves to even numbers
     assert done.stdout == segment(file, 70, 60, pixels=filled.tobytes()).stdout

@@ -392,11 +392,8 @@ def test_fields_of_view_and_membranes_are_looked_at_before_anything_is_predicted
 
 
 def test_a_run_on_instance_masks_scores_objects_as_they_are_predicted(own_run, cells, monkeypatch):
-    from unet_tf.evaluation import objects
-
-    seen = []
-    parted = objects.find_objects
-    monkeypatch.setattr(objects, "find_objects", lambda label, masks: seen.append(masks) or parted(label, masks=masks))
+    seen, parted = [], MaskFormat.objects
+    monkeypatch.setattr(MaskFormat, "objects", lambda masks, *given: seen.append(masks) or parted(masks, *given))
     own_run.masks = MaskFormat("instance", neck=1.5, smallest=5)
     result = evaluate(own_run, cells / "test", masks_dir="instances")
     assert seen == [own_run.masks] * 2
