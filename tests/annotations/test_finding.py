@@ -6,7 +6,7 @@ from kinds_of_annotations import write_image
 
 from unet_tf import InputError
 from unet_tf.annotations.annotated import Annotated
-from unet_tf.annotations.finding import PictureIndex, frame, orientation, predicted_by
+from unet_tf.annotations.finding import PictureIndex, frame, predicted_by
 
 
 def find(root, picture, file="notes.json", stem=False, alone=False):
@@ -81,11 +81,6 @@ def test_the_size_that_annotations_state_tells_whether_the_picture_was_turned():
     for wrong in ((21, 24), (24, 20)):
         with pytest.raises(InputError, match="a picture of the same size"):
             told(wrong, True, turn=1)
-
-
-def test_orientation_of_what_says_none(tmp_path):
-    for name in ("a.png", "a.jpg", "a.bmp", "a.webp"):
-        assert orientation(write_image(tmp_path, name)) == 1
 
 
 def test_masks_that_were_predicted_are_no_pictures(tmp_path):

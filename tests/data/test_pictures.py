@@ -209,6 +209,8 @@ def test_image_and_mask_turn_alike_whatever_their_format(tmp_path, orientation):
     assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - png_read).max() <= 3
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), png_read)
     np.testing.assert_array_equal(read_mask(tmp_path / "t.png", ids=True), png_read[..., 0])
+    for name in ("a.jpg", "a.png", "a.tif", "t.png"):
+        assert open_pictures(tmp_path / name).orientation == orientation
     assert sorted(png_read.ravel()) == sorted(upright.ravel())
 
 

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from unet_tf import check
 from unet_tf.data.pictures import read_image, write_picture, write_stack
@@ -450,6 +451,31 @@ def test_a_folder_of_nothing_and_none_at_all(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         write_overview(check(tmp_path), tmp_path / "file")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_images_that_their_file_turns_and_masks_that_it_does_not_are_said(suffix, tmp_path):
+    """A photograph: in a square one nothing else would tell."""
+    noise, exif = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8), Image.Exif()
+    mask = (noise > 127).astype(np.uint8) * 255
+    (tmp_path / "images").mkdir()
+
+    def said():
+        return [words for words in check(tmp_path).warnings if "turned" in words]
+
+    for number, exif[0x0112] in enumerate((1, 6, 3, 1)):
+        Image.fromarray(noise).save(tmp_path / f"images/{number}{suffix}", exif=exif)
+        write_picture(tmp_path / f"masks/{number}.png", mask)
+    (words,) = said()
+    assert words.startswith("2 images turned as the file says (orientation of EXIF or TIFF), and its mask not, which")
+    assert re.search(r": \w+/1, \w+/2\.$", words)
+    exif[0x0112] = 6
+    Image.fromarray(mask).save(tmp_path / "masks/1.png", exif=exif)
+    assert said()[0].startswith("1 image turned")
+    Image.fromarray(noise[:30]).save(tmp_path / f"images/1{suffix}", exif=exif)
+    write_picture(tmp_path / "masks/1.png", mask[:30])
+    remedy = "its image 40x30. The image is turned as its file says (orientation): turn the mask too."
+    assert remedy in " ".join(check(tmp_path).problems)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

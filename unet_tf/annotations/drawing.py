@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.annotations.annotated import Annotated
 from unet_tf.annotations.classes import Classes
-from unet_tf.annotations.finding import frame, orientation
+from unet_tf.annotations.finding import frame
 from unet_tf.annotations.raster import areas, paint, rasterise
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.pictures import open_pictures, write_picture, write_stack
@@ -72,7 +72,7 @@ def draw(
         height, width = pictures.read().shape[:2]
     except InputError as error:
         raise InputError(str(error).replace(str(image), str(picture)), picture) from error
-    turn = orientation(image)
+    turn = pictures.orientation
     with about(one.file):
         (rows, columns), shown = frame(one, (height, width), turn)
     counts: Counter[str] = Counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import unicodedata
 from collections import defaultdict
@@ -16,10 +15,7 @@ from unet_tf.annotations.suffixes import DRAWN, without_tail
 from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.folder import NET, PREDICTED, scan_all, some
 from unet_tf.data.layout import ROLES
-from unet_tf.data.pictures import open_pictures
-from unet_tf.data.png import SIGNATURE, parse_png
 from unet_tf.data.structure import TURNS
-from unet_tf.data.tiff_pages import Tag
 from unet_tf.errors import InputError
 
 MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
@@ -27,7 +23,6 @@ MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualizat
 """Folders in which annotation programs lay pictures that are masks, in lower case."""
 MANIFESTS, OBJECTS = "manifest*.csv", "_objects.csv"
 """Beside `PREDICTED`: they list the pictures that `predict` was given; what the name of a table of objects ends in."""
-ORIENTATION = 274
 
 
 class PictureIndex:
@@ -226,28 +221,6 @@ def _nearest(found: list[Path], parts: list[str], file: Path) -> list[Path]:
 
     fits = [fit(path) for path in found]
     return [path for path, one in zip(found, fits, strict=True) if one == max(fits)]
-
-
-def orientation(path: Path) -> int:
-    """How a picture file says that it is to be turned, 1 to 8 as in EXIF.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    pictures = open_pictures(path)
-    if pictures.tiff is not None:
-        return pictures.tiff.pages[0][0].number(Tag.ORIENTATION, 1)
-    data = path.read_bytes()
-    if data[:8] == SIGNATURE:
-        return parse_png(data).orientation
-    from PIL import JpegImagePlugin, WebPImagePlugin
-
-    reader: Any = {b"\xff\xd8": JpegImagePlugin.JpegImageFile, b"RI": WebPImagePlugin.WebPImageFile}.get(data[:2])
-    try:
-        found = reader(io.BytesIO(data)).getexif().get(ORIENTATION, 1) if reader else 1
-    except Exception:  # Pillow raises whatever it meets in damaged EXIF, which then turns nothing
-        return 1
-    return found if isinstance(found, int) and found in range(1, 9) else 1
 
 
 def frame(one: Annotated, size: tuple[int, int], turn: int) -> tuple[tuple[int, int], bool]:

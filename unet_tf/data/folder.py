@@ -20,7 +20,7 @@ from unet_tf.data.georeference import check_places
 from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, read_mask
+from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -164,9 +164,11 @@ def check_sizes(pair: Pair, image: NDArray, mask: NDArray) -> None:
         check_places(*pair.files, pair.mask)
     sizes = [f"{height}x{width}" for height, width in (image.shape[:2], mask.shape[:2])]
     if sizes[0] != sizes[1]:
+        remedy = "Export the mask at the size of the image."
+        if image.shape[:2] == mask.shape[1::-1] and open_pictures(pair.image).orientation > 4:
+            remedy = "The image is turned as its file says (orientation): turn the mask too."
         raise InputError(
-            f"Image and mask of a pair must have one size: {pair.mask} is {sizes[1]}, its image {sizes[0]}. "
-            "Export the mask at the size of the image.",
+            f"Image and mask of a pair must have one size: {pair.mask} is {sizes[1]}, its image {sizes[0]}. {remedy}",
             pair.mask,
         )
 

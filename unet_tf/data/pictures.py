@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.decode import decode, lossy_refused
-from unet_tf.data.png import ALPHA, SIGNATURE, alpha_of_png
+from unet_tf.data.png import ALPHA, SIGNATURE, alpha_of_png, parse_png
 from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
+from unet_tf.data.tiff_pages import Tag
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
@@ -57,6 +60,23 @@ class Pictures:
     def nodata(self) -> tuple[float, ...]:
         """The value that the file itself names as "no measurement", or none."""
         return () if self.tiff is None else self.tiff.nodata
+
+    @property
+    def orientation(self) -> int:
+        """How the file says that its pictures are to be turned, as `read` has turned them: 1 to 8 as in EXIF."""
+        if self.tiff is not None:
+            return self.tiff.pages[0][0].number(Tag.ORIENTATION, 1)
+        data = _bytes(self.path)
+        if data[:8] == SIGNATURE:
+            return parse_png(data).orientation
+        from PIL import JpegImagePlugin, WebPImagePlugin
+
+        reader: Any = {b"\xff\xd8": JpegImagePlugin.JpegImageFile, b"RI": WebPImagePlugin.WebPImageFile}.get(data[:2])
+        try:
+            found = reader(io.BytesIO(data)).getexif().get(Tag.ORIENTATION, 1) if reader else 1
+        except Exception:  # Pillow raises whatever it meets in damaged EXIF, which then turns nothing
+            return 1
+        return found if isinstance(found, int) and found in range(1, 9) else 1
 
     def read(self, page: int = 0, all_channels: bool = False) -> NDArray:
         """Decode one picture as an image: see `read_image`; with all channels, colour whose channels are equal too."""

@@ -273,6 +273,11 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "part of the normalisation",
     )  # fmt: skip
     _warn(
+        findings, [case for case in usable if case.look.turned],
+        "turned as the file says (orientation of EXIF or TIFF), and its mask not, which must have been drawn on the "
+        "picture as it is shown",
+    )  # fmt: skip
+    _warn(
         findings, [case for case in usable if case.look.alpha],
         "with alpha that is not the same all over, which is left out; if it is a channel, save it as one, in TIFF "
         'files by tifffile with photometric="minisblack"; if it says where nothing was measured, give these pixels a '

@@ -51,6 +51,7 @@ class Look:
         outliers: the lowest and the highest value where they are far from all others.
         unmeasured: number of pixels that hold no measurement.
         counted: values that the mask's file names as nodata, and that are classes here.
+        turned: the image is turned as its file says, and the mask, whose file does not say so, is not.
         alpha: a file has alpha that is not the same all over.
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
@@ -69,6 +70,7 @@ class Look:
     outliers: Sequence[Outlier] = ()
     unmeasured: int = 0
     counted: Sequence[float] = ()
+    turned: bool = False
     alpha: bool = False
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
@@ -116,7 +118,8 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             named = declared_nodata(pair.mask) if mask.ndim == 2 else ()
     except InputError as error:
         return Look(error=error)
-    look = Look(alpha=any((alpha != alpha.flat[0]).any() for alpha in alphas if alpha.size))
+    turned = open_pictures(pair.image).orientation != 1 == open_pictures(pair.mask).orientation
+    look = Look(turned=turned, alpha=any((alpha != alpha.flat[0]).any() for alpha in alphas if alpha.size))
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
