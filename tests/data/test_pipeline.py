@@ -133,9 +133,11 @@ def test_a_grey_image_serves_a_colour_net():
 
 
 def test_a_tile_larger_than_an_image_is_refused_with_the_next_that_fits():
-    samples = make((60, 300), (300, 300))
-    message = r"tile gives 388x388 px: s0 is 60x300 \(and 1 more are too small\)\. Choose --tile 236 or less"
-    with pytest.raises(InputError, match=message):
+    samples = make((60, 300), (100, 300))
+    message = (
+        r"Images with three quarters of the training pixels must hold .* gives 388x388 px: s0 is 60x300 \(and 1 more "
+    )
+    with pytest.raises(InputError, match=message + r"are too small\)\. Choose --tile 236 or less"):
         check_tile(samples.seen, Geometry(4), 572)
     check_tile(samples.seen, Geometry(4), 236)
     assert training_tile(samples.shapes, Geometry(4)) == 236

@@ -134,7 +134,7 @@ def plan_sizes(config: TrainConfig, shapes: Sequence[tuple[int, int]], object_si
     fits = max(0, int(math.log2(max(side, 1) / FEWEST_BOTTOM)))
     sees = Geometry(USUAL_DEPTH, "same").halo
     wanted = MOST_DEPTH if object_size > 2 * sees else USUAL_DEPTH
-    shown = f"three of four images have {side} px or more along their shorter side"
+    shown = f"three quarters of the pixels lie in images with {side} px or more along their shorter side"
     words = f"{shown}, of which the lowest level of a deeper net would have fewer than {FEWEST_BOTTOM}"
     if fits >= wanted:
         words = f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
@@ -161,9 +161,13 @@ def training_tile(shapes: Sequence[tuple[int, int]], geometry: Geometry) -> int:
 
 
 def usual_side(shapes: Sequence[tuple[int, int]]) -> int:
-    """Shorter side that three of four images have at least, so that a few small ones do not decide for all."""
-    sides = sorted(min(shape) for shape in shapes)
-    return sides[len(sides) // 4]
+    """Largest shorter side such that images with at least that hold three quarters of all pixels.
+
+    So small images do not decide for all, however many they are: tiles are spread over images by their pixels.
+    """
+    by_side = sorted(shapes, key=min)
+    pixels = np.cumsum([height * width for height, width in by_side])
+    return min(by_side[int(np.searchsorted(pixels, pixels[-1] / 4, side="right"))])
 
 
 def largest_output(geometry: Geometry) -> int:
