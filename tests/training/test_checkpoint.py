@@ -9,17 +9,21 @@ import shutil
 import signal
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import pytest
+import tensorflow as tf
 from forked import Forked
 
 from unet_tf import Run, resume, train
 from unet_tf.errors import InputError
 from unet_tf.evaluation.best_epoch import best_row
-from unet_tf.training.checkpoint import restore_checkpoint
+from unet_tf.plan import Plan
+from unet_tf.training.checkpoint import State, restore_checkpoint, save_checkpoint
 from unet_tf.training.compile import compiled
+from unet_tf.training.distributed import _Steps
 from unet_tf.training.run_writer import RunWriter
 
 KILLS = int(os.environ.get("UNET_TF_KILLS", "3"))
@@ -179,6 +183,20 @@ def test_a_damaged_checkpoint_is_named(undisturbed, tmp_path, damage):
     with pytest.raises(InputError, match=r"last\.keras is damaged, or no checkpoint") as raised:
         restore_checkpoint(compiled(undisturbed.plan, 1), path)
     assert raised.value.file == path
+
+
+def test_the_scale_of_the_loss_goes_on_where_it_was(undisturbed, tmp_path):
+    plan = Plan.of(replace(undisturbed.plan.config, precision="float16", dropout=0.0), {})
+    model, again = compiled(plan, 1), compiled(plan, 1)
+    model.optimizer.dynamic_scale.assign(1024.0)
+    model.optimizer.step_counter.assign(7)
+    model.optimizer.inner_optimizer.iterations.assign(99)
+    save_checkpoint(model, tmp_path / Run.LAST, State())
+    restore_checkpoint(again, tmp_path / Run.LAST)
+    _Steps(again, tf.distribute.get_strategy())
+    assert (float(again.optimizer.dynamic_scale), int(again.optimizer.step_counter)) == (1024, 7)
+    assert int(again.optimizer.inner_optimizer.iterations) == 99
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
 
 
 def test_a_process_killed_before_its_run_has_begun_leaves_the_folder_free(undisturbed, tmp_path):

@@ -77,7 +77,8 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     """
     try:
         state = _read(path)
-        model.optimizer.build(model.trainable_variables)
+        if not model.optimizer.built:  # one that scales the loss would make its variables again, and load none
+            model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
         for generator, value in zip(_generators(model), state.generators, strict=True):
             generator.assign(value)
