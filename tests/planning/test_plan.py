@@ -187,6 +187,12 @@ def test_the_width_is_the_widest_that_makes_enough_steps():
         "needs to be the better one; measured 0.20 s a step at 16"
     )
     assert "and no wider one is tried; measured" in course(2000.0, seconds, minutes=1).base_filters.reason
+@pytest.mark.parametrize(("hours", "epochs"), [(1, 8), (36, 216)])
+def test_an_epoch_of_a_long_run_takes_ten_minutes_though_validation_is_dear(hours, epochs):
+    found = course(hours * 3600.0, lambda width: 0.5, minutes=1, base_filters=16, tiles=10**7)
+    takes = planning.VALIDATION_COST * 50 / 100 * found.val_tiles.value  # in steps
+    assert (found.steps_per_epoch.value + takes) * 0.5 == pytest.approx(hours * 3600 / epochs, rel=0.01)
+    assert takes / (found.steps_per_epoch.value + takes) <= planning.VALIDATION_SHARE
     assert width(0.5 * few) == (32, round(few / 20), 0)
     assert width(1.59 * few)[0] == 32
     assert width(1.6 * few)[0] == 64

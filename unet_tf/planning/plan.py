@@ -275,7 +275,8 @@ def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_secon
     in_all = seconds_left / seconds(width.value)  # steps
     epochs = min(max(EPOCHS, seconds_left / LONGEST_EPOCH), max(1, seconds_left / SHORTEST_EPOCH))
     if work.tiles and config.val_tiles is None:  # fewer where each is dear
-        epochs = min(epochs, max(FEWEST_EPOCHS, VALIDATION_SHARE * in_all / work.validation))
+        fewest = max(FEWEST_EPOCHS, seconds_left / LONGEST_EPOCH)
+        epochs = min(epochs, max(fewest, VALIDATION_SHARE * in_all / work.validation))
     val_tiles = _validated(config, work, in_all / epochs)
     of_validation = work.validation * val_tiles.value / work.tiles if work.tiles else 0.0
     steps = max(1, round(in_all / epochs - of_validation))
