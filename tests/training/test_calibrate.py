@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import tomllib
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from unet_tf import Predictor, Run, TrainConfig, read_image, resume, train
 from unet_tf.data.folder import read_pair
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
+from unet_tf.data.samples import Samples
+from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Curve
 from unet_tf.labels import VOID
@@ -254,6 +257,36 @@ def test_what_is_looked_at_is_bounded_and_always_the_same(run, val, monkeypatch)
 )
 def test_large_pictures_are_seen_in_parts_so_that_several_are_seen(shapes, side, files):
     assert module._windows(shapes) == (side, files)
+
+
+def test_where_a_threshold_is_to_be_chosen_four_times_as_many_pixels_are_seen(own_run, val, monkeypatch):
+    monkeypatch.setattr(module, "MOST_PIXELS", 96 * 96 // 2)
+    for threshold, files in ((0.5, 1), ("best", 2)):
+        run = settings(own_run, threshold=threshold)
+        calibrate(run, {"val": val})
+        assert json.loads((run.path / Run.CALIBRATION).read_text())["files"] == files
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, [7]), (2, [2, 5]), (4, [1, 3, 6, 9]), (10, list(range(10)))])
+def test_files_lie_evenly_in_the_order_of_the_rarest_class(count, expected):
+    pixels = [0, 0, 0, 10, 1, 40, 50, 7, 90, 0]  # of class 2; from few to many: 0 1 2 9 4 7 3 5 6 8
+    facts = [SimpleNamespace(class_pixels=np.array([500, 900 - one, one, 0])) for one in pixels]
+    files = Samples([None] * 10, facts, Weighting(), "none", None)
+    assert module._spread(files, count) == expected
+
+
+def test_a_class_is_shown_where_a_pixel_of_it_is_kept(run, val, monkeypatch):
+    monkeypatch.setattr(module, "MOST_VALUES", 40)  # of 20 pixels
+
+    def one_pixel(pair, masks):
+        decoded = read_pair(pair, masks)
+        label = np.zeros_like(decoded.label)
+        label[-1, -1] = 1
+        return decoded._replace(label=label)
+
+    monkeypatch.setattr(module, "read_pair", one_pixel)
+    seen = observe(Predictor(run.model, run.normalisation), val, run.masks)
+    assert np.bincount(seen.labels).tolist() == [30, 1]  # 10 of each file, and of the window for the one pixel
 
 
 def test_a_class_that_the_middles_of_pictures_lack_is_looked_for(run, tmp_path, monkeypatch):

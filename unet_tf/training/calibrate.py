@@ -45,8 +45,9 @@ from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
 
-MOST_PIXELS = 2_000_000
-"""Pixels that are predicted, of pictures spread over all, so that it takes seconds whatever the data."""
+MOST_PIXELS, FOR_A_THRESHOLD = 2_000_000, 4
+"""Pixels that are predicted, of pictures spread over all, so that it takes seconds whatever the data; and so many times
+as many, and values, where the threshold of a rare class is to be chosen on them."""
 SIDES, ENOUGH_FILES = (2048, 1024, 512), 7
 """Sides of the middle that is taken of large pictures: the first by which so many pictures are seen, or all."""
 MOST_VALUES = 1 << 21
@@ -86,7 +87,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
         return
     start, predictor = time.monotonic(), Predictor(run)
     predictor.network.temperature = 1.0
-    seen = observe(predictor, val, run.masks)
+    seen = observe(predictor, val, run.masks, _known, FOR_A_THRESHOLD if run.plan.threshold == BEST else 1)
     if len(np.unique(seen.labels)) < 2:
         log.info("temperature = 1: validation pixels are of one class, or of none, on which none can be fitted")
         if run.plan.threshold == BEST:
@@ -175,25 +176,30 @@ def observe(
     files: Samples,
     masks: MaskFormat,
     counted: Callable[[NDArray[np.uint8]], NDArray[np.bool_]] = _known,
+    times: int = 1,
 ) -> Seen:
     """Predict files once, without a temperature.
 
-    Logarithms of the softmax are logits but for a number of each pixel, on which no probability depends.
+    Logarithms of the softmax are logits but for a number of each pixel, on which no probability depends. Where not all
+    files are looked at, those are that lie evenly in the order of how many pixels they have of the rarest class: with
+    as many empty masks among them as among all.
 
     Args:
         predictor: of the net, at temperature 1.
         files: that the net did not learn from, best.
         masks: how their masks say the classes.
         counted: which pixels (H, W) of a label count; those that are not void.
+        times: so many times the usual number of pixels is looked at.
 
     Returns:
         All pixels that count of files spread over all, or a draw of them, the same each time; and of a window for each
         class that these do not show, where a file does.
     """
-    side, count = _windows(files.shapes)
-    numbers = np.unique(np.linspace(0, len(files) - 1, count).round().astype(int)).tolist()
+    side, count = _windows(files.shapes, times)
+    numbers = _spread(files, count)
     areas = [min(height, side) * min(width, side) for height, width in files.shapes]
-    share = min(1.0, MOST_VALUES / predictor.network.num_classes / sum(areas[number] for number in numbers))
+    most = times * MOST_VALUES / predictor.network.num_classes
+    share = min(1.0, most / sum(areas[number] for number in numbers))
     logits, labels, shown = [], [], set[int]()
 
     def see(number: int, side: int, wanted: int | None = None) -> None:
@@ -212,13 +218,16 @@ def observe(
             decoded.image[rows, columns], name=str(files.pairs[number].image), nodata=decoded.nodata
         )
         label = decoded.label[rows, columns]
-        shown.update(np.unique(label).tolist())
-        taken = np.flatnonzero(counted(label))
+        ids, taken = label.reshape(-1), np.flatnonzero(counted(label))
+        there = ids[taken]
         if share < 1:
+            wanted_ones = taken[there == wanted] if wanted is not None else taken[:0]
             taken = np.random.default_rng(number).choice(taken, int(share * len(taken)), replace=False)
+            taken = np.union1d(taken, wanted_ones[:1])
+        shown.update(np.setdiff1d(ids, np.setdiff1d(there, ids[taken])).tolist())
         own = found.reshape(-1, found.shape[-1])[taken]
         logits.append(np.log(np.maximum(own, TINY)))
-        labels.append(label.reshape(-1)[taken])
+        labels.append(ids[taken])
 
     for number in numbers:
         see(number, side)
@@ -230,11 +239,18 @@ def observe(
     return Seen(np.concatenate(logits), np.concatenate(labels), len({*numbers}))
 
 
-def _windows(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _spread(files: Samples, count: int) -> list[int]:
+    """Numbers of so many files that lie evenly in the order of how many pixels they have of the rarest class."""
+    pixels = np.where(files.class_pixels, files.class_pixels, np.iinfo(np.int64).max)
+    order = np.argsort([one.class_pixels[pixels.argmin()] for one in files.fingerprints], kind="stable")
+    return sorted(order[((np.arange(count) + 0.5) * len(files) / count).astype(int)].tolist())
+
+
+def _windows(shapes: Sequence[tuple[int, int]], times: int = 1) -> tuple[int, int]:
     """Side of the middle that is taken of each picture, and of how many."""
     for side in SIDES:
         pixels = sum(min(height, side) * min(width, side) for height, width in shapes)
-        count = int(np.clip(MOST_PIXELS * len(shapes) // max(pixels, 1), 1, len(shapes)))
+        count = int(np.clip(times * MOST_PIXELS * len(shapes) // max(pixels, 1), 1, len(shapes)))
         if count >= min(ENOUGH_FILES, len(shapes)):
             break
     return side, count
