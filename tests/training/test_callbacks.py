@@ -12,7 +12,7 @@ from unet_tf import TrainConfig
 from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.plan import Plan
-from unet_tf.training.callbacks import Guard, RunClock, RunFiles, as_number
+from unet_tf.training.callbacks import BEFORE, Guard, RunClock, RunFiles, as_number
 from unet_tf.training.checkpoint import State
 from unet_tf.training.run_writer import RunWriter
 
@@ -59,6 +59,36 @@ def test_a_run_of_minutes_begins_at_its_first_step():
     gone_on = RunClock(clock_plan(minutes=100), time.monotonic() - 4500, 1, before=3000.0)
     gone_on.on_train_begin()
     assert gone_on.share == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_first_step_which_is_traced_is_no_part_of_the_schedule():
+    clock = clock_of(start=time.monotonic() - 600, minutes=100)
+    clock.set_model(model())
+    clock.on_train_begin()
+    clock.start -= 1200  # so long did the first step take
+    clock.on_train_batch_end(0)
+    assert clock.before == pytest.approx(1800, abs=60)
+    assert clock.share < 0.01
+    clock.start -= 2100
+    clock.on_train_batch_end(1)
+    assert clock.before == pytest.approx(1800, abs=60)
+    assert clock.share == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_run_of_minutes_goes_on_where_it_stopped_whatever_reading_and_tracing_take_again():
+    clock = RunClock(clock_plan(minutes=100), time.monotonic() - 4500, 1, before=3000.0)
+    clock.set_model(model())
+    for moment in (clock.on_train_begin, lambda: clock.on_train_batch_end(0)):
+        clock.start -= 600  # so long did that take
+        moment()
+        assert clock.share == pytest.approx(0.5, abs=0.02)
+    assert clock.before == 3000
+    clock.start -= 600
+    clock.on_train_batch_end(1)
+    assert clock.share == pytest.approx(0.7, abs=0.02)
+    logs = {"loss": 1.0, "mean_iou": 0.5}
+    clock.on_epoch_end(1, logs)
+    assert (logs["seconds"], logs[BEFORE]) == (pytest.approx(5100, abs=60), 3000)
 
 
 def test_a_run_of_minutes_alone_is_done_by_its_time_and_not_by_its_steps():

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -474,6 +475,34 @@ def test_a_class_that_validation_lacks_is_said_and_the_epoch_chosen_by_loss(tmp_
     assert "No pixel of these files is of foreground" in report
     assert "No validation pixel is of foreground." in (run.path / "log.txt").read_text()
     assert "has predicted" not in caplog.text
+
+
+def test_where_the_tiles_that_validation_looks_at_lack_a_class_the_loss_chooses(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, number in itertools.product(("train", "val"), range(4)):
+        image, mask = rng.integers(0, 256, (32, 32), dtype=np.uint8), np.full((32, 32), 255 * (number == 2), np.uint8)
+        write_picture(tmp_path / "data" / split / "images" / f"{number}.png", image)
+        write_picture(tmp_path / "data" / split / "masks" / f"{number}.png", mask)
+    few, more = (
+        train(tmp_path / "data", tmp_path / f"run{tiles}", **TINY | {"tile": 48, "epochs": 1, "val_tiles": tiles})
+        for tiles in (1, 2)
+    )
+    assert few.history()[0]["val_classes_absent"] == "1"
+    assert "val_classes_absent" not in more.history()[0]
+
+
+def test_a_run_of_minutes_does_not_pay_for_reading_again(cells, tmp_path, monkeypatch):
+    class Once(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                raise Stopped
+
+    with pytest.raises(Stopped):
+        train(cells, tmp_path / "run", callbacks=[Once()], **TINY | {"minutes": 5})
+    monotonic = train_module.time.monotonic  # reading takes 1000 s more than the run has
+    monkeypatch.setattr(train_module, "time", SimpleNamespace(monotonic=lambda: monotonic() - 1000))
+    first, second = (float(row["seconds"]) for row in resume(tmp_path / "run").history())
+    assert first <= second < first + 100
 
 
 def test_a_run_may_learn_from_all_files_and_keeps_its_last_epoch(cells, tmp_path, caplog):

@@ -32,7 +32,8 @@ log = logging.getLogger("unet_tf")
 WARM_UP = 0.02
 """Share of the run in which the learning rate rises."""
 BEFORE = "seconds_before"
-"""Column of `history.csv`, where time limits a run: what reading and planning took of it."""
+"""Column of `history.csv`, where time limits a run: what reading, planning and the first step, which is traced in it,
+took of it."""
 COLLAPSED = 3
 """Epochs of predicting one class alone after which that is said."""
 SHOWN = 512
@@ -47,11 +48,12 @@ class RunClock(keras.callbacks.Callback):
 
     Args:
         plan: its epochs, minutes, steps of an epoch, learning rate and threshold count.
-        start: `time.monotonic()` when the run began, had it never been stopped.
+        start: `time.monotonic()` when the run began; where it goes on, when it would have begun, had it never been
+            stopped.
         epochs_done: complete epochs, where a run goes on.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
         absent: number of classes that no validation pixel has.
-        before: seconds that reading and planning took before the first step, where a run goes on.
+        before: seconds that were no training yet (`BEFORE`), where a run goes on.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class RunClock(keras.callbacks.Callback):
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
         self.validation_start = self.validation_seconds = 0.0
+        self.used = None if before is None else self.began - start
+        self.traced = False
 
     @property
     def share(self) -> float:
-        """Share of the run that is done, in [0, 1]; it begins with the first step."""
+        """Share of the run that is done, in [0, 1]; it begins after the first step."""
         before = self.before or 0.0
         usable = max(self.seconds - self.validation_seconds - before, 1e-9)
         by_time = (time.monotonic() - self.start - before) / usable
@@ -86,11 +90,20 @@ class RunClock(keras.callbacks.Callback):
         return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Note where this process begins, and when the first step of the run was."""
+        """Note where this process begins."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin to count time as that of training: what was before it in this process was none.
+
+        A run that goes on does so where it stopped: to read and to trace again is no time of it.
+        """
         self.began = time.monotonic()
-        if self.before is None:
+        if self.used is None:
             self.before = self.began - self.start
         self.share_then = self.share
+        else:
+            self.start = self.began - self.used
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the learning rate of the step."""
@@ -100,6 +113,9 @@ class RunClock(keras.callbacks.Callback):
         """Count the step; stop where the time is up."""
         self.step += 1
         if self.seconds < math.inf:
+        if not self.traced:
+            self.traced = True
+            self._begin()
             self.on_progress(min(int(time.monotonic() - self.start), int(self.seconds)), int(self.seconds))
             if self.share >= 1:
                 self.model.stop_training = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ def fit(
         plan: of the run.
         prepared: its data.
         strategy: of `choose_strategy`.
-        start: `time.monotonic()` when this process began with the run.
+        start: `time.monotonic()` when this process began with the run; of one that goes on it does not count.
         watchers: of the run.
         timed: the net whose steps were timed for the plan, at its start; it is taken, where there is one, for what it
             has traced.
@@ -80,7 +81,7 @@ def fit(
         done = len(state.history)
         if done:
             log.info(f"going on after epoch {done}")
-            start -= state.history[-1]["seconds"]
+            start = time.monotonic() - state.history[-1]["seconds"]
             if is_chief(strategy):
                 writer.save_derived(state)
         if state.finished:
