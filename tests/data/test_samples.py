@@ -3,10 +3,11 @@ import logging
 
 import numpy as np
 import pytest
+import tifffile
 
 from unet_tf.data import samples as samples_module
 from unet_tf.data.fingerprint import examine, measure_normalisation
-from unet_tf.data.folder import Decoded
+from unet_tf.data.folder import Decoded, Pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
@@ -95,6 +96,42 @@ def test_the_cache_follows_what_is_free_and_is_said(cells, monkeypatch, caplog):
     assert choose_cache(pairs, BINARY, Weighting(), "disk") == "disk"
     with pytest.raises(InputError, match="A cache must be one of auto, memory, disk, none; received 'ram'"):
         choose_cache(pairs, BINARY, Weighting(), "ram")
+
+
+def test_a_few_large_files_count_in_what_is_needed_though_none_of_them_is_read(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "unet_tf")
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        side = 1000 if number == 10 else 50
+        write_picture(tmp_path / "images" / f"{number:02}.png", rng.integers(0, 256, (side, side), dtype=np.uint8))
+        write_picture(tmp_path / "masks" / f"{number:02}.png", np.zeros((side, side), np.uint8))
+    pairs = find_named(tmp_path).splits[""]
+    choose_cache(pairs, BINARY, Weighting())
+    assert "20 pairs take about 2 MB decoded" in caplog.messages[-1]
+    pairs[10].image.unlink()  # whoever reads it says so
+    choose_cache(pairs, BINARY, Weighting())
+    assert "20 pairs take about 0 MB decoded" in caplog.messages[-1]
+
+
+def test_a_page_takes_its_part_of_the_file(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 40, 40), np.uint8), photometric="minisblack")
+    (tmp_path / "b.tif").write_bytes(b"x" * 100)
+    size = (tmp_path / "a.tif").stat().st_size
+    stack = [Pair(f"a_{page}", tmp_path / "a.tif", tmp_path / "mask.tif", page) for page in range(5)]
+    assert samples_module._stored(stack) == [size / 5] * 5
+    both = Pair("c", tmp_path / "a.tif", tmp_path / "mask.tif", others=(tmp_path / "b.tif", tmp_path / "gone.tif"))
+    assert samples_module._stored([both]) == [size + 100]
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_samples_know_what_stands_for_no_measurement_wherever_they_are_kept(tmp_path, cache):
+    image = np.random.default_rng(0).random((20, 30), np.float32)
+    image[:4] = -9999
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    write_picture(tmp_path / "a_mask.png", np.full((20, 30), 255, np.uint8))
+    sample = read_samples([Pair("a", tmp_path / "a.tif", tmp_path / "a_mask.png")], BINARY, cache=cache)[0]
+    assert sample.nodata == (-9999.0,)
+    np.testing.assert_array_equal(sample.image[..., 0], image)
 
 
 def test_free_memory_is_less_than_the_machine_has():

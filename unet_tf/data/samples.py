@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -281,15 +282,19 @@ def agreed_names(seen: Sequence[Seen]) -> tuple[str, ...]:
 def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting, cache: str = "auto") -> str:
     """Where decoded pairs are kept: what was asked for, or the first of memory, disk and none that has room.
 
-    Need is told from a few of the pairs, read for this.
+    Need is told from a few of the pairs, read for this: by their number, or by the bytes of their files where that is
+    more, as the largest may be none of them.
     """
     if cache not in CACHES:
         raise InputError(f"A cache must be one of {', '.join(CACHES)}; received {cache!r}.")
     if cache != "auto":
         return cache
-    few = [read_pair(pairs[i], masks) for i in sorted(set(np.linspace(0, len(pairs) - 1, 4).astype(int)))]
-    each = sum(one.image.nbytes + one.label.nbytes * (5 if weighting.w0 else 1) for one in few) / len(few)
-    need = int(each * len(pairs))
+    numbers = np.unique(np.linspace(0, len(pairs) - 1, 4).astype(int)).tolist()
+    few = [read_pair(pairs[i], masks) for i in numbers]
+    decoded = sum(one.image.nbytes + one.label.nbytes * (5 if weighting.w0 else 1) for one in few)
+    stored = _stored(pairs)
+    of_few = sum(stored[i] for i in numbers)
+    need = int(decoded * max(len(pairs) / len(few), sum(stored) / of_few if of_few else 0.0))
     memory, disk = free_memory(), shutil.disk_usage(tempfile.gettempdir()).free
     kept = "memory" if need <= MEMORY_SHARE * memory else "disk" if need <= DISK_SHARE * disk else "none"
     where = {
@@ -302,3 +307,12 @@ def choose_cache(pairs: Sequence[Pair], masks: MaskFormat, weighting: Weighting,
         f"({memory / 1e9:.1f} GB of memory and {disk / 1e9:.0f} GB of disk are free)"
     )
     return kept
+
+
+def _stored(pairs: Sequence[Pair]) -> list[float]:
+    """Bytes that the image of each pair takes in its files, a page its part of them; 0 where these cannot be had."""
+    pages, sizes = Counter(pair.image for pair in pairs), dict[Path, int]()
+    for file in (file for pair in pairs for file in pair.files):
+        if file not in sizes:
+            sizes[file] = file.stat().st_size if file.exists() else 0
+    return [sum(sizes[file] for file in pair.files) / pages[pair.image] for pair in pairs]
