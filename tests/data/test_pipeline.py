@@ -75,7 +75,82 @@ def test_a_few_tiles_of_validation_are_the_same_each_time_and_have_the_rarest_la
     }
     rarest = min(times, key=lambda value: (times[value], value))
     assert any(rarest in label for _, label, _ in few)
-    assert len(take(validation_dataset(samples, PLAIN, net, 60, 10**9), None)) == len(whole)
+    seen = np.concatenate([label[label != VOID] for _, label, _ in few])
+    np.testing.assert_array_equal(three.class_pixels, np.bincount(seen, minlength=250))
+    everything = look_at(samples, net, 60, 10**9)
+    assert len(everything.tiles) == len(whole)
+    np.testing.assert_array_equal(everything.class_pixels, samples.class_pixels)
+
+
+def labelled(*labels, classes=3):
+    """Samples of these labels, whose images are they."""
+    decoded = [Decoded(label[..., None], label, None) for label in labels]
+    facts = [examine(one, classes, places=True) for one in decoded]
+    pairs = [Pair(str(number), Path(), Path()) for number in range(len(labels))]
+    return Samples(pairs, facts, Weighting(), "memory", lambda i: Sample(str(i), *decoded[i][:2], None))
+
+
+def test_of_a_few_tiles_one_has_most_of_each_class():
+    label = np.zeros((128, 128), np.uint8)
+    label[::32, ::32] = 1  # a pixel in each tile, and 101 in one
+    label[70:80, 40:50] = 1
+    label[5, 5], label[100:103, 100:103] = 2, 2
+    samples, net = labelled(label), Geometry(1, "same")
+    for count in (3, 15):
+        found = look_at(samples, net, 52, count)
+        assert len(found.tiles) == count
+        assert {(0, 9), (0, 15)} <= {*found.tiles}
+    assert look_at(samples, net, 52, 3).class_pixels.tolist() == [3 * 1024 - 103 - 9, 103, 9]
+    assert look_at(samples, net, 52, 1).tiles == [(0, 15)]  # the rarest class, and all others beside it
+
+
+def test_tiles_of_void_alone_are_not_validated():
+    half, none, whole = np.zeros((3, 128, 128), np.uint8)
+    half[32:], none[:] = VOID, VOID
+    samples, net = labelled(half, none, whole), Geometry(1, "same")
+    expected = [*((0, n) for n in range(4)), *((2, n) for n in range(16))]
+    assert look_at(samples, net, 52).tiles == look_at(samples, net, 52, 48).tiles == expected
+    assert {*look_at(samples, net, 52, 15).tiles} < {*expected}
+    assert len(take(validation_dataset(samples, PLAIN, net, 52), None)) == 20
+    assert len(take(validation_dataset(labelled(none), PLAIN, net, 52), None)) == 1  # there must be one
+
+
+def test_of_a_picture_that_is_mostly_void_tiles_lie_where_it_is_not():
+    sparse, dense = np.full((400, 400), VOID, np.uint8), np.zeros((400, 400), np.uint8)
+    sparse[300:310, 50:60], sparse[20:26, 380:386], dense[:30] = 1, 2, VOID
+    samples = labelled(sparse, dense)
+    draw = drawer(samples, Geometry(1, "same"), 40, Augmentation(warped=0.0), 0)
+    assert draw.draws.tolist() == [0] + [1] * round(370 * 400 / 1600)
+    sparse_ones = [n for n in range(50 * len(draw.draws)) if draw.sample_of(n) == 0]
+    labels = [draw(number)[1] for number in sparse_ones]
+    assert len(labels) == 50
+    assert all((label != VOID).any() for label in labels)
+    assert 5 < sum((label == 2).any() for label in labels) < 25  # 36 of 136 pixels
+    dense_ones = [n for n in range(20) if draw.sample_of(n) == 1]
+    before = [draw(number) for number in dense_ones]
+    draw.shares = {}
+    for tile, number in zip(before, dense_ones, strict=True):  # to the bit as if nothing were void
+        for part, same in zip(tile, draw(number), strict=True):
+            np.testing.assert_array_equal(part, same)
+
+
+@pytest.mark.parametrize("known", [(-9999.0,), ()])
+def test_tiles_hold_the_mean_of_the_training_images_where_nothing_was_measured(known):
+    image = np.random.default_rng(0).normal(50, 9, (90, 90, 2)).astype(np.float32)
+    image[:40, :50], image[60:70, 60:70, 1] = -9999, -9999
+    label = np.zeros((90, 90), np.uint8)
+    filled = np.where(image == -9999, np.float32([40, 60]), image)
+    gaps = labelled(label, classes=1), labelled(label, classes=1)
+    for samples, one, values in zip(gaps, (image, filled), ((-9999.0,), ()), strict=True):
+        samples._load = lambda index, one=one, values=values: Sample("gaps", one, label, None, values)
+    scales = [Normalisation((40.0, 60.0), (9.0, 9.0), "float32", values) for values in (known, ())]
+    bent, net = Augmentation(rotation=30, scale=0.2, elastic=3), Geometry(1, "same")
+    draws = [TileDraw(samples, scale, net, 60, bent, 0) for samples, scale in zip(gaps, scales, strict=True)]
+    for number in range(5):
+        np.testing.assert_array_equal(draws[0](number)[0], draws[1](number)[0])
+    whole = [take(validation_dataset(*both, net, 60), None) for both in zip(gaps, scales, strict=True)]
+    for tile, same in zip(*whole, strict=True):
+        np.testing.assert_array_equal(tile[0], same[0])
 
 
 def test_training_tiles_depend_on_seed_and_number_alone():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID, check_ids
-from unet_tf.tiling import read_window
+from unet_tf.tiling import Picture, read_window
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def augment(
 
 
 def warp(
-    image: NDArray,
+    image: Picture,
     label: NDArray[np.uint8],
     weight: NDArray[np.float32] | None,
     centre: tuple[int, int],
@@ -96,7 +96,7 @@ def warp(
     the weight linearly; the label takes the nearest pixel's id and never a new one.
 
     Args:
-        image: (H, W, C), any real type.
+        image: (H, W, C), any real type; anything that can be sliced.
         label: (H, W) ids.
         weight: (H, W) float32, or None.
         centre: row and column in the image that the tile is about.
@@ -202,7 +202,7 @@ def _maps(
     return maps[0], maps[1]
 
 
-def _sample(picture: NDArray, rows: NDArray[np.float32], columns: NDArray[np.float32], interpolation: int) -> NDArray:
+def _sample(picture: Picture, rows: NDArray[np.float32], columns: NDArray[np.float32], interpolation: int) -> NDArray:
     """Read a picture at fractional places; outside of it, its mirror image.
 
     Only the window that is read is converted and given to OpenCV, which takes pictures of 32767 px a side at most.
@@ -214,7 +214,7 @@ def _sample(picture: NDArray, rows: NDArray[np.float32], columns: NDArray[np.flo
     if interpolation != cv2.INTER_NEAREST:
         window = window.astype(np.float32)
     rows, columns = rows - np.float32(first[0]), columns - np.float32(first[1])
-    if picture.ndim == 2:
+    if len(picture.shape) == 2:
         return cv2.remap(np.ascontiguousarray(window), columns, rows, interpolation)
     channels = window.shape[2]  # of which OpenCV takes four
     parts = (np.ascontiguousarray(window[..., c : c + 4]) for c in range(0, channels, 4))
@@ -222,15 +222,15 @@ def _sample(picture: NDArray, rows: NDArray[np.float32], columns: NDArray[np.flo
     return sampled[0].reshape(*rows.shape, channels) if channels <= 4 else np.dstack(sampled)
 
 
-def _mirrored(picture: NDArray, first: list[int], last: list[int]) -> NDArray:
+def _mirrored(picture: Picture, first: list[int], last: list[int]) -> NDArray:
     """picture[first[0]:last[0], first[1]:last[1]], mirrored outside of it."""
-    inside = picture[max(0, first[0]) : last[0], max(0, first[1]) : last[1]]
+    inside: NDArray = picture[max(0, first[0]) : last[0], max(0, first[1]) : last[1]]
     before = [max(0, -start) for start in first]
     behind = [max(0, stop - length) for stop, length in zip(last, picture.shape, strict=False)]
     beyond = [max(pair) for pair in zip(before, behind, strict=True)]
     if not any(beyond):
         return inside
-    few = picture.ndim == 2 or picture.shape[2] <= 4  # as many as OpenCV takes
+    few = inside.ndim == 2 or inside.shape[2] <= 4  # as many as OpenCV takes
     if few and all(pad < length for pad, length in zip(beyond, inside.shape, strict=False)):  # ten times as fast
         edges = before[0], behind[0], before[1], behind[1]
         bordered = cv2.copyMakeBorder(np.ascontiguousarray(inside), *edges, cv2.BORDER_REFLECT_101)

@@ -78,6 +78,16 @@ class Normalisation:
         unknown = [value for value in nodata if value not in self.nodata]
         return Measured(image, unknown, self.mean) if unknown else image
 
+    def with_mean(self, image: Picture, nodata: Sequence[float]) -> Picture:
+        """The picture as training warps it: every value for "no measurement" becomes the mean, as in prediction.
+
+        Args:
+            image: (H, W, C) raw pixels.
+            nodata: its values for "no measurement"; those of the training images count too, as in `scale`.
+        """
+        values = tuple(dict.fromkeys((*nodata, *self.nodata)))
+        return Measured(image, values, self.mean) if values else image
+
     def scale(self, image: NDArray) -> NDArray[np.float32]:
         """(x - mean) / std of a (..., C) or (..., 1) image of the right type; 0 where a channel has no measurement."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)

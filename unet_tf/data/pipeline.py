@@ -77,7 +77,8 @@ class TileDraw:
         sample = self.samples[index]
         centre = self._centre(sample.label.shape, rare, rng)
         sizes = (self.tile, self.tile), (self.output, self.output)
-        image, label, border = warp(sample.image, sample.label, sample.border, centre, *sizes, self.augmentation, rng)
+        image = self.normalisation.with_mean(sample.image, sample.nodata)
+        image, label, border = warp(image, sample.label, sample.border, centre, *sizes, self.augmentation, rng)
         image = vary_grey_values(self.normalisation.scale(image), self.augmentation, rng)
         return image, label, self.samples.weight(label, border)
 
@@ -193,7 +194,8 @@ def validation_dataset(
         own[...] = sample.label[place]
         border = None if sample.border is None else sample.border[place]
         grid.own(weight, number)[...] = samples.weight(own, border)
-        return normalisation.scale(grid.window(sample.image, number)), label, weight
+        window = grid.window(normalisation.measured(sample.image, sample.nodata), number)
+        return normalisation.scale(window), label, weight
 
     def make_in_graph(job: tf.Tensor) -> tuple[tf.Tensor, ...]:
         image, label, weight = tf.numpy_function(make_tile, [job], [tf.float32, tf.uint8, tf.float32])

@@ -37,12 +37,24 @@ Seen = tuple[Pair, Fingerprint]
 
 
 class Sample(NamedTuple):
-    """One pair: image (H, W, C) of the file's type, label (H, W) uint8, border weights (H, W) float32 or None."""
+    """One pair: image (H, W, C) of the file's type, label (H, W) uint8, border weights (H, W) float32 or None.
+
+    `nodata` are the values of the image that stand for "no measurement".
+    """
 
     name: str
     image: NDArray
     label: NDArray[np.uint8]
     border: NDArray[np.float32] | None
+    nodata: tuple[float, ...] = ()
+
+    @property
+    def arrays(self) -> tuple[NDArray | None, ...]:
+        """What of it is kept in files, in the order of `ARRAYS`."""
+        return self.image, self.label, self.border
+
+
+ARRAYS = ("image", "label", "border")
 
 
 class Samples(Sequence[Sample]):
@@ -145,7 +157,7 @@ def read_samples(
 
     def sample_of(index: int, decoded: Decoded) -> Sample:
         border = weighting.border(decoded.label, decoded.objects)
-        return Sample(pairs[index].name, decoded.filled, decoded.label, border)
+        return Sample(pairs[index].name, decoded.image, decoded.label, border, decoded.nodata)
 
     def decode(index: int) -> tuple[Fingerprint, Sample | None]:
         decoded = read_pair(pairs[index], masks)
@@ -155,7 +167,7 @@ def read_samples(
         sample = sample_of(index, decoded)
         if folder is None:
             return fingerprint, sample
-        for part, array in zip(Sample._fields[1:], sample[1:], strict=True):
+        for part, array in zip(ARRAYS, sample.arrays, strict=True):
             if array is not None:
                 _save(folder / f"{index}.{part}.npy", array)
         return fingerprint, None
@@ -172,14 +184,14 @@ def read_samples(
                     image,
                 )
             return sample_of(index, read_pair(pairs[index], masks))
-        paths = [folder / f"{index}.{part}.npy" for part in Sample._fields[1:]]
+        paths = [folder / f"{index}.{part}.npy" for part in ARRAYS]
         if not all(path.exists() for path in paths[:2]):
             raise InputError(
                 f"The cache on disk must stay while it is used; {folder} has gone. Go on with the run (--resume), and "
                 "choose --cache none or another folder by the environment variable TMPDIR if it goes again."
             )
         parts = (np.load(path, mmap_mode="r") if path.exists() else None for path in paths)
-        return Sample(pairs[index].name, *parts)  # type: ignore[arg-type]
+        return Sample(pairs[index].name, *parts, nodata=fingerprints[index].nodata)  # type: ignore[arg-type, misc]
 
     fingerprints: list[Fingerprint] = []
     samples = Samples(pairs, fingerprints, weighting, kept, load)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.drawing import colour, displayable, drawn_channels
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.samples import Samples
 from unet_tf.evaluation.mistakes import KINDS, draw_mistakes, has_background, mistakes, shrink
 from unet_tf.evaluation.strips import write_strip
@@ -154,7 +155,8 @@ def write_weights(path: Path, samples: Samples, masks: MaskFormat) -> None:
     sample = samples[0]
     weight = samples.weight(sample.label, sample.border)
     most, step = float(weight.max()), -(-max(weight.shape) // DRAWN)
-    image, label, weight = (np.ascontiguousarray(one[::step, ::step]) for one in (sample.image, sample.label, weight))
+    filled = fill_nodata(sample.image, sample.nodata)
+    image, label, weight = (np.ascontiguousarray(one[::step, ::step]) for one in (filled, sample.label, weight))
     layers = {IMAGE: displayable(image), "label": colour(label, masks), "weight": heat(weight, most)}
     write_strip(path, layers, title=sample.name, most=most, channels=drawn_channels(image.shape[2]))
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.samples import Sample
 from unet_tf.errors import InputError
 from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS, peak_row
@@ -71,9 +72,9 @@ class RunClock(keras.callbacks.Callback):
         self.peak, self.start, self.before = plan.learning_rate, start, before
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
-        self.validation_start = self.validation_seconds = 0.0
         self.used = None if before is None else self.began - start
         self.traced = False
+        self.validation_start = self.validation_seconds = 0.0
 
     @property
     def share(self) -> float:
@@ -101,21 +102,21 @@ class RunClock(keras.callbacks.Callback):
         self.began = time.monotonic()
         if self.used is None:
             self.before = self.began - self.start
-        self.share_then = self.share
         else:
             self.start = self.began - self.used
+        self.share_then = self.share
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the learning rate of the step."""
         self.model.optimizer.learning_rate = self.learning_rate(self.share)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step; stop where the time is up."""
+        """Count the step, the first as none of the time, since it is traced; stop where the time is up."""
         self.step += 1
-        if self.seconds < math.inf:
         if not self.traced:
             self.traced = True
             self._begin()
+        if self.seconds < math.inf:
             self.on_progress(min(int(time.monotonic() - self.start), int(self.seconds)), int(self.seconds))
             if self.share >= 1:
                 self.model.stop_training = True
@@ -260,7 +261,8 @@ class SamplePredictions(keras.callbacks.Callback):
         super().__init__()
         middle = tuple(slice(max(0, (n - SHOWN) // 2), max(0, (n - SHOWN) // 2) + SHOWN) for n in sample.label.shape)
         self.writer, self.name, self.classes, self.masks = writer, sample.name, classes, masks
-        self.image, self.label, self.normalise = sample.image[middle], sample.label[middle], normalise
+        self.raw, self.label, self.normalise = sample.image[middle], sample.label[middle], normalise
+        self.image = fill_nodata(self.raw, sample.nodata)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Draw, after epochs that are a power of two."""
@@ -270,7 +272,7 @@ class SamplePredictions(keras.callbacks.Callback):
         title = f"{self.name} after epoch {number}"
         if "val_mean_iou" in logs:
             title += f": validation mean IoU {logs['val_mean_iou']:.3f}{_lacks(logs)}"
-        prediction = predict(self.model, self.normalise(self.image))
+        prediction = predict(self.model, self.normalise(self.raw))
         write_panel(self.writer.panel(number), title, self.image, self.label, prediction, self.classes, self.masks)
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from unet_tf.data.pipeline import training_dataset
 from unet_tf.plan import Plan
@@ -154,8 +156,12 @@ def _samples(
     """Sample predictions, where one device can make them alone."""
     if strategy.num_replicas_in_sync > 1:
         return []
-    shown, scale = prepared.splits["val" if "val" in prepared.splits else "train"][0], prepared.normalisation.scale
-    return [SamplePredictions(writer, shown, scale, plan.classes, prepared.masks)]
+    shown, normalisation = prepared.splits["val" if "val" in prepared.splits else "train"][0], prepared.normalisation
+
+    def scaled(image: NDArray) -> NDArray[np.float32]:
+        return normalisation.scale(normalisation.measured(image, shown.nodata)[:, :])
+
+    return [SamplePredictions(writer, shown, scaled, plan.classes, prepared.masks)]
 
 
 @contextmanager
