@@ -245,6 +245,62 @@ def test_masks_that_are_known_are_not_recognised_again(nuclei, monkeypatch):
 
 
 def test_a_signal_ends_the_reading_between_two_files(nuclei):
+def test_what_is_said_is_not_looked_for(nuclei, monkeypatch):
+    monkeypatch.setattr("unet_tf.planning.prepare.object_size", pytest.fail)
+    first = prepare(nuclei, INSTANCES)
+    assert first.sizes.depth == Choice(1)
+    monkeypatch.setattr("unet_tf.planning.prepare._labels", pytest.fail)
+    whole = replace(INSTANCES, classes=first.classes, upright=True)
+    assert prepare(nuclei, whole, masks=first.masks).upright == Choice(True)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_pages_of_one_stack_do_not_say_where_up_is(tmp_path, stacked):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, 32, 32), dtype=np.uint8)
+    masks = np.zeros_like(images)
+    for mask in masks:
+        mask[: rng.integers(12, 16)] = 255
+    for role, pictures in (("images", images), ("masks", masks)):
+        (tmp_path / role).mkdir()
+        if stacked:
+            tifffile.imwrite(tmp_path / role / "a.tif", pictures, photometric="minisblack")
+        for number, picture in enumerate(pictures if not stacked else ()):
+            write_picture(tmp_path / role / f"{number}.png", picture)
+    prepared = prepare(tmp_path, SMALL)
+    assert len(prepared.splits["train"]) == 10
+    assert prepared.upright.value == (not stacked)
+
+
+def test_images_whose_values_bend_the_normalisation_are_said(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        image = rng.integers(400, 600, (64, 64)).astype(np.uint16)
+        image[0, :2] = 65535 if number in (1, 3) else 500
+        write_picture(tmp_path / "images" / f"{number}.png", image)
+        write_picture(tmp_path / "masks" / f"{number}.png", np.uint8(255) * (image > 500))
+    prepared = prepare(tmp_path, replace(SMALL, val_share=0))
+    (words,) = [text for text in caplog.messages if "normalisation" in text]
+    assert words.startswith("Of 5 training images looked at, 2 with a value that lies more than 10 times the spread")
+    assert words.endswith("or replace it: 1 (65535 in 0.05%), 3 (65535 in 0.05%).")
+    caplog.clear()
+    prepare(tmp_path, replace(SMALL, val_share=0, classes=prepared.classes, upright=False), masks=prepared.masks)
+    assert "normalisation" not in caplog.text
+
+
+def test_a_few_tiles_say_which_classes_they_hold(tmp_path):
+    for number in range(4):
+        mask = np.full((32, 32), 255 * (number == 3), np.uint8)
+        for split in ("train", "val"):
+            write_picture(tmp_path / split / "images" / f"{number}.png", mask // 2 + np.uint8(number))
+            write_picture(tmp_path / split / "masks" / f"{number}.png", mask)
+    prepared = prepare(tmp_path, SMALL)
+    assert prepared.looked_at().class_pixels.tolist() == [3 * 1024, 1024]
+    assert prepared.looked_at(1).tiles == [(3, 0)]
+    assert prepared.looked_at(1).class_pixels.tolist() == [0, 1024]
+    assert len(prepared.held_out(tiles=prepared.looked_at(2).tiles)) == 2
+
+
     read = []
 
     def kill(done, total):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,21 +14,22 @@ from unet_tf.data.augment import Augmentation, vary_grey_values, warp
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.samples import Samples
 from unet_tf.geometry import Geometry
-from unet_tf.labels import VOID
+from unet_tf.labels import VOID, count_classes
 from unet_tf.tiling import cut
 
 Tile = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
+KNOWN = 0.9
+"""Share of an image that is not void below which its tiles are put on pixels that are not."""
 
 
 def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
     """Sample numbers that one epoch draws a tile from: each as often as `output_size` squared goes into its pixels.
 
-    An epoch so sees as many pixels as there are, and a large image is drawn more often than a small one; one of void
-    alone, from which nothing is to be learnt, never.
+    Void is left out. An epoch so sees as many pixels as there are to learn from, and a large image is drawn more often
+    than a small one; one of void alone never.
     """
-    areas = [height * width / output_size**2 for height, width in samples.shapes]
-    known = [one.class_pixels.any() for one in samples.fingerprints]
-    return [index for index, area in enumerate(areas) if known[index] for _ in range(max(1, round(area)))]
+    areas = [int(one.class_pixels.sum()) / output_size**2 for one in samples.fingerprints]
+    return [index for index, area in enumerate(areas) if area for _ in range(max(1, round(area)))]
 
 
 class TileDraw:
@@ -37,17 +38,18 @@ class TileDraw:
     An epoch is a seeded permutation of `draws_per_epoch`, so that tiles are spread over images by their pixels. The
     centre of a tile is uniform over the pixels of its image, and moved inwards until what the tile outputs lies inside,
     or as far as goes: what is learnt is real, and what a warp or the halo of an unpadded net needs beyond is mirrored.
-    So a pixel at a border is seen more rarely than one in the middle, in the corner of an image a quarter as often.
+    So a pixel at a border is seen more rarely than one in the middle, in the corner of an image a quarter as often. Of
+    an image more than a tenth of which is void, tiles are put near a pixel that is not.
 
     Args:
-        samples: what to draw from.
+        samples: what to draw from, with `places`.
         normalisation: applied to each tile.
         geometry: of the net.
         tile: legal input size, pixels.
         augmentation: what may change.
         seed: of the order and the augmentation.
         rare_share: share of the tiles that are put on a pixel of a class instead, each class as often as the others, so
-            that rare ones appear; its samples have `places`.
+            that rare ones appear.
     """
 
     def __init__(
@@ -67,6 +69,9 @@ class TileDraw:
         of_class = np.stack([one.class_pixels for one in samples.fingerprints], axis=1)  # (classes, images)
         self.by_class = (of_class / np.maximum(of_class.sum(1, keepdims=True), 1))[of_class.sum(1) > 0]
         self.present = np.flatnonzero(of_class.sum(1))
+        known = of_class.sum(0)
+        areas = np.array([height * width for height, width in samples.shapes])
+        self.shares = {int(i): of_class[:, i] / known[i] for i in np.flatnonzero((known < KNOWN * areas) & (known > 0))}
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         return np.random.default_rng((self.seed, epoch)).permutation(self.draws)
@@ -87,11 +92,14 @@ class TileDraw:
         return self._pick(number)[0]
 
     def _pick(self, number: int) -> tuple[int, np.random.Generator, NDArray[np.uint32] | None]:
-        """The sample of a tile, the generator of all else, and the pixels it may be put on where it is for a class."""
+        """The sample of a tile, the generator of all else, and pixels of a class that it may be put on, or None."""
         epoch, position = divmod(int(number), len(self.draws))
         rng = np.random.default_rng((self.seed, epoch, position + 1))  # NumPy takes (s, e, 0) for (s, e), the order's
         if not self.rare_share or rng.random() >= self.rare_share:
-            return int(self.order(epoch)[position]), rng, None
+            index = int(self.order(epoch)[position])
+            if (shares := self.shares.get(index)) is None:
+                return index, rng, None
+            return index, rng, self.samples.fingerprints[index].places[rng.choice(len(shares), p=shares)]
         row = rng.integers(len(self.present))  # each class is drawn for equally often
         index = int(rng.choice(len(self.samples), p=self.by_class[row]))
         return index, rng, self.samples.fingerprints[index].places[self.present[row]]
@@ -164,24 +172,72 @@ def _batches(numbers: tf.data.Dataset, draw: TileDraw, batch_size: int, determin
     return tiles.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
+class LookedAt(NamedTuple):
+    """Tiles that validation looks at.
+
+    Attributes:
+        tiles: number of the sample, and of the tile in its grid, of each.
+        class_pixels: (num_classes,) pixels of each class in them.
+    """
+
+    tiles: Sequence[tuple[int, int]]
+    class_pixels: NDArray[np.int64]
+
+
+def look_at(samples: Samples, geometry: Geometry, max_tile: int, count: int | None = None) -> LookedAt:
+    """Choose the tiles that validation looks at: all but those of void alone, or `count` of these.
+
+    The few are always the same ones, with the tile among them that has most pixels of a class, for each class that the
+    samples have, as far as so many tiles go.
+
+    Args:
+        samples: of the split.
+        geometry: of the net.
+        max_tile: most input pixels along a tile, as of `validation_dataset`.
+        count: how many; None for all.
+    """
+    grids = [cut(geometry, shape, max_tile) for shape in samples.shapes]
+    few = count is not None and count < sum(map(len, grids))
+    jobs, pixels = list[tuple[int, int]](), list[NDArray[np.int64]]()
+    for index, (grid, one) in enumerate(zip(grids, samples.fingerprints, strict=True)):
+        known = int(one.class_pixels.sum())
+        own = [one.class_pixels] * len(grid)  # of which it is asked alone whether there are any
+        if known and (few or known < grid.shape[0] * grid.shape[1]):
+            label = samples[index].label
+            own = [count_classes(label[grid.place(number)], len(own[0])) for number in range(len(grid))]
+        jobs += [(index, number) for number, some in enumerate(own) if some.any()]
+        pixels += [some for some in own if some.any()]
+    if count is None or count >= len(jobs):
+        return LookedAt(jobs or [(0, 0)], samples.class_pixels)
+    chosen = _few(np.array(pixels), count)
+    return LookedAt([jobs[number] for number in chosen], np.sum([pixels[number] for number in chosen], axis=0))
+
+
 def validation_dataset(
-    samples: Samples, normalisation: Normalisation, geometry: Geometry, max_tile: int, count: int | None = None
+    samples: Samples,
+    normalisation: Normalisation,
+    geometry: Geometry,
+    max_tile: int,
+    tiles: Sequence[tuple[int, int]] | None = None,
 ) -> tf.data.Dataset:
     """Every pixel of every sample once, never augmented, on the same tile grid as prediction.
 
     Each image is cut into equal tiles that fit it (`Geometry.tiling`). What a tile outputs beyond its share of the
-    image is void in its label, so that a metric over the data set counts each pixel once. Or of only `count` tiles,
-    always the same ones, among which each class is that the samples have, as far as so many can hold them.
+    image is void in its label, so that a metric over the data set counts each pixel once. Tiles of void alone, which
+    no metric counts, are left out.
+
+    Args:
+        samples: of the split.
+        normalisation: applied to each tile.
+        geometry: of the net.
+        max_tile: most input pixels along a tile.
+        tiles: which ones, as of `look_at`; None for all.
 
     Returns:
         Batches of one tile: image (1, h, w, C), label (1, h', w') uint8, weight (1, h', w') float32.
     """
     grids = [cut(geometry, shape, max_tile) for shape in samples.shapes]
-    jobs = [(index, number) for index, grid in enumerate(grids) for number in range(len(grid))]
-    if count is not None and count < len(jobs):
-        places = [grids[index].place(number) for index, number in jobs]
-        has = [frozenset(np.unique(samples[job[0]].label[at]).tolist()) for job, at in zip(jobs, places, strict=True)]
-        jobs = [jobs[number] for number in _few(has, count)]
+    jobs = look_at(samples, geometry, max_tile).tiles if tiles is None else tiles
 
     def make_tile(job: NDArray[np.int64]) -> Tile:
         index, number = (int(value) for value in job)
@@ -202,21 +258,26 @@ def validation_dataset(
         image = tf.ensure_shape(image, (None, None, normalisation.channels))
         return image, tf.ensure_shape(label, (None, None)), tf.ensure_shape(weight, (None, None))
 
-    tiles = tf.data.Dataset.from_tensor_slices(np.array(jobs, np.int64))
-    return tiles.map(make_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(1).prefetch(tf.data.AUTOTUNE)
+    slices = tf.data.Dataset.from_tensor_slices(np.array(jobs, np.int64))
+    return slices.map(make_in_graph, num_parallel_calls=tf.data.AUTOTUNE).batch(1).prefetch(tf.data.AUTOTUNE)
 
 
-def _few(has: Sequence[frozenset[int]], count: int) -> list[int]:
-    """Numbers of `count` tiles, drawn evenly: first one for each class, the rarest first, then any.
+def _few(pixels: NDArray[np.int64], count: int) -> list[int]:
+    """Numbers of `count` tiles: first for each class, the rarest first, the one that has most of it, then any, evenly.
+
+    Where so many cannot be for all classes, those come first whose classes no tile before has.
 
     Args:
-        has: label ids that each tile has.
+        pixels: (tiles, classes) pixels of each class.
         count: how many, less than there are.
     """
-    order = [int(number) for number in np.random.default_rng(0).permutation(len(has))]
-    tiles_of = Counter(label for labels in has for label in labels if label != VOID)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    fullest = order[pixels[order].argmax(0)]
+    tiles_of = (pixels > 0).sum(0)
+    classes = [label for label in np.argsort(tiles_of, kind="stable").tolist() if tiles_of[label]]
     chosen: dict[int, None] = {}
-    for label in sorted(tiles_of, key=lambda label: (tiles_of[label], label)):
-        if not any(label in has[number] for number in chosen):
-            chosen[next(number for number in order if label in has[number])] = None
-    return sorted([*chosen, *(number for number in order if number not in chosen)][:count])
+    for lacking in (True, False):
+        for label in classes:
+            if not lacking or not pixels[list(chosen), label].any():
+                chosen[int(fullest[label])] = None
+    return sorted([*chosen, *(number for number in order.tolist() if number not in chosen)][:count])

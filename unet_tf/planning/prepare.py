@@ -51,7 +51,7 @@ from unet_tf.utils.signals import look
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from unet_tf.data.pipeline import TileDraw
+    from unet_tf.data.pipeline import LookedAt, TileDraw
 
 log = logging.getLogger("unet_tf")
 
@@ -137,8 +137,15 @@ class Prepared:
         one_pass = math.ceil(len(self.tiles().draws) / batch_size)
         return Work(one_pass, batch_size * self.sizes.tile.value**2, sum(map(len, grids)), pixels)
 
-    def held_out(self, split: str = "val", tiles: int | None = None) -> tf.data.Dataset:
-        """Every pixel of a split once, unaugmented, on the tile grid of prediction; or so many of these tiles."""
+    def looked_at(self, tiles: int | None = None) -> LookedAt:
+        """So many tiles of the files that are held out, or all, and the pixels of each class in them."""
+        from unet_tf.data.pipeline import look_at
+
+        geometry = self.sizes.geometry
+        return look_at(self.splits["val"], geometry, default_tile(geometry), tiles)
+
+    def held_out(self, split: str = "val", tiles: Sequence[tuple[int, int]] | None = None) -> tf.data.Dataset:
+        """Every pixel of a split once, unaugmented, on the tile grid of prediction; or these tiles, as of `look_at`."""
         from unet_tf.data.pipeline import validation_dataset
 
         geometry = self.sizes.geometry
@@ -276,7 +283,7 @@ def _read(
             None if name in only_checked else weighting,
             read.get("train"),
             "none" if name in only_checked else config.cache,
-            places=config.rare_share != 0 and name == "train",
+            places=name == "train",
             on_file=count,
         )
     return read
@@ -294,7 +301,8 @@ def dataset(
     """A folder of images and masks as a `tf.data.Dataset` of (image, label, weight), for your own `model.fit`.
 
     "train" is one epoch of random augmented tiles, other ones each time it is iterated. "val" and "test" show every
-    pixel once, unaugmented, one tile a batch; pixels that a tile shares with another are void in its label.
+    pixel once, unaugmented, one tile a batch; pixels that a tile shares with another are void in its label, and tiles
+    of void alone are left out.
 
     Args:
         data: folder with `images/` and `masks/` of equal names, directly or in `train/`, `val/`, `test/`, or with

@@ -89,14 +89,16 @@ def fit(
         if state.finished:
             return
         look()
-        along = _callbacks(writer, plan, prepared, strategy, state, start, watchers)
+        looked_at = prepared.looked_at(plan.val_tiles) if "val" in prepared.splits else None
+        absent = 0 if looked_at is None else int((looked_at.class_pixels == 0).sum())
+        along = _callbacks(writer, plan, prepared, strategy, state, start, watchers, absent)
         first = done * plan.steps_per_epoch * plan.batch_size
         tiles = training_dataset(prepared.tiles(), plan.batch_size, first_tile=first, share=host_share(strategy))
         course: dict[str, Any] = {
             "steps_per_epoch": plan.steps_per_epoch,
             "initial_epoch": done,
             "epochs": int(min(plan.epochs, OPEN_EPOCHS)),
-            "validation_data": prepared.held_out(tiles=plan.val_tiles) if "val" in prepared.splits else None,
+            "validation_data": None if looked_at is None else prepared.held_out(tiles=looked_at.tiles),
             "callbacks": along,
         }
         with _threads_ended():
@@ -114,11 +116,11 @@ def _callbacks(
     state: State,
     start: float,
     watchers: Watchers,
+    absent: int,
 ) -> list[Any]:
     """All callbacks of a run, in their order: those of others before the files, since one may end the run."""
     done = len(state.history)
     guard = _guard(plan, prepared, done)
-    absent = int((prepared.splits["val"].class_pixels == 0).sum()) if "val" in prepared.splits else 0
     before = state.history[-1].get(BEFORE, 0.0) if done else None
     along = [RunClock(plan, start, done, watchers.on_progress, absent, before), guard]
     along += _samples(writer, plan, prepared, strategy)
