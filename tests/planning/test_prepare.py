@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 import keras
 import numpy as np
 import pytest
+import tifffile
 
 from unet_tf import dataset
 from unet_tf.config import TrainConfig
@@ -244,7 +245,6 @@ def test_masks_that_are_known_are_not_recognised_again(nuclei, monkeypatch):
     assert (again.masks, again.classes) == (first.masks, first.classes)
 
 
-def test_a_signal_ends_the_reading_between_two_files(nuclei):
 def test_what_is_said_is_not_looked_for(nuclei, monkeypatch):
     monkeypatch.setattr("unet_tf.planning.prepare.object_size", pytest.fail)
     first = prepare(nuclei, INSTANCES)
@@ -301,6 +301,7 @@ def test_a_few_tiles_say_which_classes_they_hold(tmp_path):
     assert len(prepared.held_out(tiles=prepared.looked_at(2).tiles)) == 2
 
 
+def test_a_signal_ends_the_reading_between_two_files(nuclei):
     read = []
 
     def kill(done, total):

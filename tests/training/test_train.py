@@ -393,7 +393,7 @@ def test_a_run_that_signals_end_at_every_moment_is_whole_and_goes_on(cells, tmp_
     "arrange",
     [
         lambda patch: {"on_file": kill},
-        in_function(plan_module, "object_size"),
+        in_function(plan_module, "plan_flips"),
         in_function(compile_module, "instructions"),
         in_function(train_module, "compiled"),
     ],

@@ -27,7 +27,7 @@ from unet_tf.planning.channel_facts import channel_facts
 from unet_tf.planning.checks import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
-from unet_tf.planning.inspection import FAR, Case, Look, look_at
+from unet_tf.planning.inspection import BENDING, Case, Look, look_at
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.utils.progress import Progress, unseen
@@ -290,10 +290,8 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "which counts as the class that it is here; if it counts nowhere, say so with --void",
     )  # fmt: skip
     _warn(
-        findings, [case for case in usable if case.look.outliers],
-        f"with a value that lies more than {FAR:.0f} times the spread of 99% of the other pixels away from them, and "
-        "bends the normalisation; if it stands for no measurement, say so in the file (GDAL's tag 42113) or replace it",
-        lambda case: f" ({', '.join(f'{one.value:g} in {one.share:.2%}' for one in case.look.outliers)})",
+        findings, [case for case in usable if case.look.outliers], BENDING,
+        lambda case: f" ({', '.join(map(str, case.look.outliers))})",
     )  # fmt: skip
 
 

@@ -29,11 +29,21 @@ FAR = 10.0
 """A value is far from all others where it lies so many times the spread of 99 % of the other pixels away from them."""
 
 
+BENDING = (
+    f"with a value that lies more than {FAR:.0f} times the spread of 99% of the other pixels away from them, and bends "
+    "the normalisation; if it stands for no measurement, say so in the file (GDAL's tag 42113) or replace it"
+)
+"""Which images have `outliers`, and what to do."""
+
+
 class Outlier(NamedTuple):
     """A value far from all others of its image, and the share of the pixels that hold it."""
 
     value: float
     share: float
+
+    def __str__(self) -> str:
+        return f"{self.value:g} in {self.share:.2%}"
 
 
 @dataclass
@@ -139,15 +149,19 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     image = fill_nodata(image, nodata) if nodata else image
     look.lows, look.highs = image.min((0, 1)), image.max((0, 1))
     look.saturated = float((image == image.max()).mean())
-    look.outliers = _outliers(image)
+    look.outliers = outliers(image)
     look.thumbnail = _thumbnail(image) if with_thumbnail else None
     if with_picture:
         look.picture = overlay(image, shown, masks)
     return look
 
 
-def _outliers(image: NDArray) -> list[Outlier]:
-    """The lowest and the highest value, where a gap of `FAR` times the spread parts them from all others."""
+def outliers(image: NDArray) -> list[Outlier]:
+    """The lowest and the highest value, where a gap of `FAR` times the spread parts them from all others.
+
+    Args:
+        image: (H, W, C), filled where it has no measurement.
+    """
     low, high = image.min(), image.max()
     sample = image.ravel()[:: max(1, image.size // 100_000)]
     sample = sample[(sample != low) & (sample != high)]

@@ -46,8 +46,10 @@ FEWEST_BOTTOM = 8
 RARE, RARE_SHARE = 0.05, 0.33
 """Share of the pixels below which a class is rare, and share of the tiles that then look for classes."""
 FEWEST_ALIKE, ONE_HALF, SURE = 6, 0.65, 5.0
-"""Labels with a class from which on it may tell where up is, the share of it that must lie in one half, and by how many
-standard errors more than a half."""
+"""Parts of the data with a class from which on it may tell where up is, the share of it that must lie in one half, and
+by how many standard errors more than a half, of two classes."""
+LOOKED_AT_SIDE = 1024
+"""Pixels along the shorter side of a label that are looked at, or up to twice as many: of a larger one every n-th."""
 LOGIT_MAPS = 6
 """float32 values for each class and pixel that loss and metric take."""
 
@@ -207,29 +209,55 @@ def plan_threshold(
     return choose(config.threshold, BEST, f"{words}: few pixels decide how well it is found, and often not at 0.5")
 
 
-def plan_flips(config: TrainConfig, labels: Sequence[NDArray[np.uint8]], classes: Sequence[str]) -> Choice[bool]:
+def plan_flips(
+    config: TrainConfig, labels: Sequence[NDArray[np.uint8]], classes: Sequence[str], parts: Sequence[int]
+) -> Choice[bool]:
     """Choose whether pictures are upright: whether some class lies above, or below, in one like in the other.
 
+    Labels of one part count as one, by their mean: the pages of a stack show nearly the same. As any of many classes
+    may decide by chance, the bound grows with their number n, by n^(1 / d) for d degrees of freedom: so much further
+    out the tail of Student's distribution has a n-th of its weight.
+
     Args:
-        config: what a person said.
+        config: what a person said; where that is whether they are, nothing is looked at.
         labels: (H, W) ids each.
         classes: their names.
+        parts: number of the part of the data, a picture, stack or group, that each label belongs to.
     """
+    if config.upright is not None:
+        return Choice(config.upright)
     found = []
     for number, name in enumerate(classes):
-        regions = [(label == number, (len(label) + 1) // 2) for label in labels]  # a middle row is in both halves
-        pixels = np.array([(region[:half].sum(), region[-half:].sum()) for region, half in regions])
-        shares = (pixels / np.maximum(pixels.sum(axis=1, keepdims=True), 1))[pixels.any(axis=1)]  # above, below
+        shares = _halves(labels, number, parts)
         if len(shares) < FEWEST_ALIKE:
             continue
         mean, error = shares.mean(axis=0), shares[:, 0].std(ddof=1) / math.sqrt(len(shares))
-        if mean.max() >= ONE_HALF and mean.max() - 0.5 > SURE * error:
+        bound = SURE * (len(classes) - 1) ** (1 / (len(shares) - 1))  # of two classes each is what the other is not
+        if mean.max() >= ONE_HALF and mean.max() - 0.5 > bound * error:
             found.append((mean.max(), ("upper", "lower")[int(mean.argmax())], name))
     words = "no class lies in the same half of all pictures"
     if found:
         share, side, name = max(found)
         words = f"{share:.0%} of {name} lies in the {side} half of the pictures: they have an up"
     return choose(config.upright, bool(found), words)
+
+
+def _halves(labels: Sequence[NDArray[np.uint8]], number: int, parts: Sequence[int]) -> NDArray[np.float64]:
+    """Shares of a class above and below, (N, 2): the mean over the labels of each part that have it."""
+    of_part: dict[int, list[NDArray[np.float64]]] = {}
+    for label, part in zip(labels, parts, strict=True):
+        region = _coarse(label)[0] == number
+        half = (len(region) + 1) // 2  # a middle row is in both halves
+        pixels = np.array([region[:half].sum(), region[-half:].sum()])
+        if pixels.any():
+            of_part.setdefault(part, []).append(pixels / pixels.sum())
+    return np.array([np.mean(shares, axis=0) for shares in of_part.values()]).reshape(-1, 2)
+
+
+def _coarse(label: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """Every n-th pixel of a label along both axes, so that a large one takes no minutes; and n."""
+    step = max(1, min(label.shape) // LOOKED_AT_SIDE)
+    return label[::step, ::step], step
 
 
 def plan_border(config: TrainConfig, masks: MaskFormat) -> Choice[int]:
@@ -330,10 +358,19 @@ def object_size(labels: Sequence[NDArray[np.uint8]], num_classes: int) -> float:
     """
     widths = []
     for number in range(1, num_classes):
-        regions = [label == number for label in labels if (label == number).any()]
-        of_class = [2 * cv2.distanceTransform(np.pad(r, 1).astype(np.uint8), cv2.DIST_L2, 3).max() for r in regions]
+        of_class = [width for label in labels if (width := _width(label, number))]
         widths += [float(np.median(of_class))] if of_class else []
     return max(widths, default=0.0)
+
+
+def _width(label: NDArray[np.uint8], number: int) -> float:
+    """Width in pixels of the thickest thing of a class in a label; 0 where it has none."""
+    coarse, step = _coarse(label)
+    region = np.pad(coarse == number, 1).astype(np.uint8)
+    if not region.any():
+        return 0.0
+    # n pixels across have a distance of (n + 1) / 2, and stand for n steps
+    return (2 * float(cv2.distanceTransform(region, cv2.DIST_L2, 3).max()) - 1) * step + 1
 
 
 def memory_needed(plan: Plan, channels: int) -> int:

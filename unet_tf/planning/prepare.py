@@ -16,20 +16,23 @@ from numpy.typing import NDArray
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.channels import Channels, listed
 from unet_tf.data.fingerprint import measure_normalisation
-from unet_tf.data.folder import SPLITS, Pair
+from unet_tf.data.folder import SPLITS, Pair, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
 from unet_tf.data.samples import Samples, agreed_names, read_samples
-from unet_tf.data.splits import split
+from unet_tf.data.splits import parts_of, split
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import BEST, check_threshold
+from unet_tf.pages.words import many
 from unet_tf.planning.ancestors import Ancestors, ancestors_from
 from unet_tf.planning.checks import check_classes, check_tile, copies_between, validation_lacks
 from unet_tf.planning.holding_out import check_folds, draw_validation, plan_share, said_of_known
+from unet_tf.planning.inspection import BENDING, Outlier, outliers
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
@@ -58,7 +61,7 @@ log = logging.getLogger("unet_tf")
 INSTANCE_BORDER_WEIGHT = 10.0
 """w0 where masks tell objects apart and nothing else was said: the paper's."""
 LOOKED_AT = 12
-"""Training labels in which the size of objects, and where they lie, is measured."""
+"""Training pairs in which the size of objects, where they lie, and values far from all others are looked for."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def prepare(
     if masks is not None and config.classes is not None:
         classes = config.classes
     else:
-        everything = [pair for some in pairs.values() for pair in some]
+        everything = [pair for of_split in pairs.values() for pair in of_split]
         masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
         log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
     look()
@@ -244,10 +247,11 @@ def prepare(
     val_share = plan_share(config, read, among)
     for note in said_of_known(before, config.start_from, read):
         log.warning(note)
-    few = np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)
-    labels = [train[i].label for i in sorted({*few})]
-    upright = plan_flips(config, labels, classes)
-    sizes = plan_sizes(config, train.shapes, object_size(labels, len(classes)))
+    few = np.unique(np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)).tolist()
+    labels = [] if planned and config.upright is not None and config.depth is not None else _labels(train, few)
+    of_pair = parts_of(train.pairs, config.group)
+    upright = plan_flips(config, labels, classes, [of_pair[i] for i in few])
+    sizes = plan_sizes(config, train.shapes, object_size(labels, len(classes)) if config.depth is None else 0.0)
     if not planned:
         check_tile(train.seen, sizes.geometry, sizes.tile.value)
     # of all from which some are held out, as these may be the only ones in colour
@@ -257,6 +261,17 @@ def prepare(
         log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
     choices = border_class, border_weight, rare_share, threshold, loss, val_share, upright
     return Prepared(config, masks, read, normalisation, classes, *choices, sizes, channels, before)
+
+
+def _labels(train: Samples, numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
+    """The labels of some training pairs; images of them whose values bend the normalisation are said."""
+    labels, found = list[NDArray[np.uint8]](), dict[str, list[Outlier]]()
+    for sample in (train[number] for number in numbers):
+        labels.append(sample.label)
+        found[sample.name] = outliers(fill_nodata(sample.image, sample.nodata))
+    if bent := [f"{name} ({', '.join(map(str, values))})" for name, values in found.items() if values]:
+        log.warning(f"Of {many(len(numbers), 'training image')} looked at, {len(bent)} {BENDING}: {some(bent, 8)}.")
+    return labels
 
 
 def _read(
@@ -276,9 +291,9 @@ def _read(
 
     weighting = Weighting(config.class_balance, border_weight, config.border_sigma)
     read: dict[str, Samples] = {}
-    for name, some in pairs.items():
+    for name, of_split in pairs.items():
         read[name] = read_samples(
-            some,
+            of_split,
             masks,
             None if name in only_checked else weighting,
             read.get("train"),
