@@ -60,7 +60,7 @@ def test_weights_are_drawn_against_the_largest_of_the_whole_map(tmp_path, monkey
     weight = np.ones((2 * DRAWN + 2, 9))
     weight[1, 1] = 11  # where a small picture has no pixel
     sample = SimpleNamespace(image=np.zeros((*weight.shape, 1), np.uint8), label=np.zeros(weight.shape, np.uint8))
-    sample.border, sample.name = None, "a"
+    sample.border, sample.name, sample.nodata = None, "a", ()
 
     class Samples(list):
         def weight(self, label, border):
