@@ -201,6 +201,46 @@ def test_a_picture_that_is_refused_as_too_large_is_cut(nets, net_here, ask, tmp_
     assert len(own._transport.asked) - count == count - 1
 
 
+@pytest.mark.parametrize("code", ["DEADLINE_EXCEEDED", "INVALID_ARGUMENT"])
+def test_a_picture_that_fails_does_not_make_later_ones_fail(net_here, ask, code):
+    own, image = ask("grey"), picture("grey", 20, 30)
+    predict = own._transport.predict
+
+    def refuse(*_):
+        raise RequestError(
+            code, "No answer within 120 s. Send a smaller picture, or later.", code != "DEADLINE_EXCEEDED"
+        )
+
+    own._transport.predict = refuse
+    for _ in range(20):
+        with pytest.raises(RequestError, match="Send a smaller picture, or later"):
+            own.predict(as_png(image))
+    own._transport.predict = predict
+    assert same_labels(own.predict(as_png(image)), net_here("grey", image))
+
+
+def test_a_picture_that_is_late_is_not_asked_for_again(ask):
+    own = ask("grey")
+    asked, limit = [], own.max_pixels
+
+    def refuse(*arguments):
+        asked.append(arguments)
+        raise RequestError("DEADLINE_EXCEEDED", "No answer within 120 s. Send a smaller picture, or later.")
+
+    own._transport.predict = refuse
+    for given in (as_png(picture("grey", 20, 30)), picture("grey", 20, 30)):
+        with pytest.raises(RequestError):
+            own.predict(given)
+    assert len(asked) == 2
+    assert own.max_pixels == limit
+
+
+def test_a_connection_has_ten_seconds_at_most(connect):
+    for timeout, expected in ((120, 10), (3, 3)):
+        found = connect("http://a", timeout=timeout)._transport._client.timeout
+        assert (found.connect, found.read, found.write) == (expected, timeout, timeout)
+
+
 def test_what_no_part_is_small_enough_for_is_refused_in_words(nets, ask):
     own = ask("grey", max_pixels=10_000)
     with pytest.raises(InputError, match=r"must hold 960x960 px.*net of 6 poolings; it may hold 10000.*\(bundle\)"):

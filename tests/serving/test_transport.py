@@ -106,5 +106,11 @@ def test_what_a_smaller_picture_would_mend_is_told_from_what_waiting_does(words,
     assert (error.too_large, error.passing) == (large, not large)
 
 
+def test_who_is_late_is_not_told_that_the_picture_is_too_large():
+    words = "No answer within 120 s. Send a smaller picture, or later."  # as `unet-tf serve` says it
+    error = refused("http://a", "DEADLINE_EXCEEDED", words)
+    assert (error.too_large, error.passing) == (False, False)
+
+
 def test_an_address_is_shown_without_its_password():
     assert shown("http://me:pa@ss@host:1/path/") == "http://host:1/path"

@@ -49,7 +49,7 @@ class Client:
         model: its name.
         version: its number; None for the newest.
         label: of a version, such as "stable"; instead of `version`.
-        timeout: seconds for each answer.
+        timeout: seconds for each answer; a connection over HTTP has 10 of them.
         retries: how often a request is sent again after no connection, 429, 503, UNAVAILABLE or RESOURCE_EXHAUSTED,
             later and later.
         bundle: folder of the bundle that is served. It says the geometry of the net, so that large pictures are cut
@@ -136,7 +136,8 @@ class Client:
                 return self._of_file(given.content)
             except RequestError as error:
                 if error.too_large:
-                    self.max_pixels = min(self.max_pixels, max(1, pixels // 2))
+                    # perhaps for its bytes, as a PNG of noise: pictures as small as a part can be go on to be sent
+                    self.max_pixels = min(self.max_pixels, max(pixels // 2, self._geometry.min_tile**2))
                 elif error.code != "INVALID_ARGUMENT":
                     raise
                 # Our own readers know more kinds of these files, or say better what is wrong with this one.

@@ -39,6 +39,8 @@ CODES = {int(status): code for code, status in STATUS.items()} | {
 TYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64"}
 """Names of `DataType` that are not NumPy's in capitals."""
 KINDS = ("inputs", "outputs")
+CONNECT = 10.0
+"""Seconds for a connection at most: a host that drops packets is tried as often as one that refuses."""
 
 
 class RestTransport:
@@ -65,7 +67,8 @@ class RestTransport:
         self.url, self._timeout = shown(url), timeout
         try:
             verify = ssl.create_default_context(cafile=ca) if ca is not None else True
-            self._client = httpx.Client(timeout=timeout, verify=verify)
+            within = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
+            self._client = httpx.Client(timeout=within, verify=verify)
             self._base = str(httpx.URL(url)).rstrip("/")
         except (OSError, httpx.InvalidURL) as error:
             raise InputError(f"{ca or url} cannot be used: {error}. Check it.") from error

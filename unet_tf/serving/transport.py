@@ -48,7 +48,8 @@ class RequestError(InputError):
     def __init__(self, code: str, message: str, too_large: bool = False, unreachable: bool = False) -> None:
         super().__init__(f"{message} {REMEDIES.get(code, '')}".strip())
         self.code, self.unreachable = code, unreachable
-        self.too_large = too_large or bool(TOO_LARGE.search(message))
+        # who is late may have sent a small picture to a busy server
+        self.too_large = too_large or (code != "DEADLINE_EXCEEDED" and bool(TOO_LARGE.search(message)))
         self.passing = code in PASSING and not self.too_large
 
 
