@@ -74,3 +74,16 @@ def test_files_outside_of_the_folder_are_no_part_of_a_bundle(folder):
     (folder / "bundle.json").write_text(json.dumps(stored))
     with pytest.raises(InputError, match=r"must name files of its folder; it names '\.\./secret'"):
         Bundle(folder)
+
+
+def test_a_version_that_is_half_there_is_nothing_to_the_others(folder):
+    for number, text in ((2, (folder / "bundle.json").read_text()), (3, "{")):
+        extra = folder / "saved_model" / str(number) / "assets.extra"
+        extra.mkdir(parents=True)
+        (extra / "bundle.json").write_text(text)
+    found = Bundle(folder)
+    assert found.describe(2) == found.description
+    assert found.describe(4) is None
+    for read in (found.describe, found.weights):
+        with pytest.raises(InputError, match="bundle.json is damaged"):
+            read(3)

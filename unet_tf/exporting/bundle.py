@@ -114,23 +114,28 @@ class Bundle:
             InputError: what one says of itself is damaged.
         """
         numbers = [int(path.name) for path in (self.path / VERSIONS).glob("*") if path.name.isdecimal()]
-        return [
-            Version.open(self.path, number)
-            for number in sorted(numbers)
-            if (self.path / VERSIONS / str(number) / OWN / DESCRIPTION).is_file()
-        ]
+        return [one for one in map(self.version, sorted(numbers)) if one is not None]
+
+    def version(self, number: int) -> Version | None:
+        """Give a version that was added after the export, None where there is none of this number; no other is opened.
+
+        Raises:
+            InputError: what it says of itself is damaged.
+        """
+        there = (self.path / VERSIONS / str(number) / OWN / DESCRIPTION).is_file()
+        return Version.open(self.path, number) if there else None
 
     def describe(self, version: int) -> Description | None:
         """Say what is known of a version: None where it is none of this bundle."""
         if f"{VERSIONS}/{version}" == SAVED_MODEL:
             return self.description
-        return next((one.description for one in self.versions() if one.number == version), None)
+        return None if (one := self.version(version)) is None else one.description
 
     def weights(self, version: int) -> str | None:
         """Give the SHA-256 of the weights of a version, by which its net is known: None where it is none of these."""
         if f"{VERSIONS}/{version}" == SAVED_MODEL:
             return self.sha256.get(f"{SAVED_MODEL}/{SAVED_WEIGHTS}")
-        return next((one.sha256.get(SAVED_WEIGHTS) for one in self.versions() if one.number == version), None)
+        return None if (one := self.version(version)) is None else one.sha256.get(SAVED_WEIGHTS)
 
     def next_version(self) -> int:
         """Give a number that no version of the bundle has, or had and was taken back."""
