@@ -3,6 +3,9 @@
 import functools
 import json
 import re
+import struct
+import zlib
+from dataclasses import replace
 
 import cv2
 import httpx
@@ -11,8 +14,13 @@ import pytest
 import tifffile
 from servers import RUN, picture, png, start
 
-from unet_tf import predict_files
+from unet_tf import Geometry, MaskFormat, Normalisation, predict_files
+from unet_tf.data.channels import Channels
+from unet_tf.edge.description import Description
 from unet_tf.prediction.predictor import Predictor
+from unet_tf.serving.errors import ServingError
+from unet_tf.serving.limits import Limits
+from unet_tf.serving.page import _read
 
 give = pytest.importorskip("browsing", reason="playwright and axe are not installed: pip install 'unet-tf[test]'").give
 IMAGE = picture(3, 90, 120)
@@ -172,3 +180,99 @@ def test_it_is_for_all_and_for_a_phone(opened, written, scheme):
         upload(page, written / "cell.png")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", dark))) < 200) == (scheme == "dark")
+
+
+def about(channels, kind="uint8", **of_files):
+    """What a net says of itself."""
+    normalisation = Normalisation((100.0,) * channels, (50.0,) * channels, kind)
+    masks = MaskFormat("index", 2)
+    return Description(("a", "b"), masks, normalisation, Geometry(1, "same"), 64, channels=Channels(**of_files))
+
+
+@pytest.fixture
+def read(tmp_path):
+    """A function that reads the bytes of a file for a net."""
+    return lambda body, net, **limits: _read(tmp_path / "picture.png", body, net, Limits(**limits))
+
+
+@pytest.fixture
+def tiff(tmp_path):
+    """A function that gives the bytes of a TIFF file."""
+
+    def of(image, **options):
+        tifffile.imwrite(tmp_path / "a.tif", image, **options)
+        return (tmp_path / "a.tif").read_bytes()
+
+    return of
+
+
+RGB = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+
+
+def test_the_channels_are_those_that_the_net_takes_in_its_order(read):
+    body = png(RGB[..., ::-1])
+    np.testing.assert_array_equal(read(body, about(3)), RGB)
+    turned = about(3, picked=("2", "1", "0"), names=("", "", ""))
+    np.testing.assert_array_equal(read(body, turned), RGB[..., ::-1])
+    np.testing.assert_array_equal(read(body, about(1, picked=("1",), names=("", "", ""))), RGB[..., 1:2])
+    grey = png(RGB[..., 0])
+    np.testing.assert_array_equal(read(grey, about(3)), np.repeat(RGB[..., :1], 3, axis=-1))
+    np.testing.assert_array_equal(read(png(np.repeat(RGB[..., :1], 3, axis=-1)), about(1)), RGB[..., :1])
+
+
+def test_a_value_that_the_file_names_as_no_measurement_is_the_mean(read, tiff):
+    heights = np.random.default_rng(0).random((8, 9), np.float32)
+    heights[:3] = -7
+    body = tiff(heights, extratags=[(42113, "s", 0, "-7", True)])
+    for channels in (1, 3):
+        found = read(body, about(channels, "float32"))
+        assert found.shape == (8, 9, channels) and (found[:3] == 100).all()
+        np.testing.assert_array_equal(found[3:, :, 0], heights[3:])
+    trained = replace(about(1, "float32"), normalisation=Normalisation((100.0,), (50.0,), "float32", (-7.0,)))
+    np.testing.assert_array_equal(read(body, trained)[..., 0], heights)  # the graph knows it
+
+
+def images_in_one(count, side):
+    """A TIFF file of as many directories, channels by its description, which all say that one strip is theirs."""
+    strip, text = zlib.compress(bytes(side * side)), f"ImageJ=1.54\nimages={count}\nchannels={count}\n\0".encode()
+    begin = 8 + len(strip) + len(text)
+    tags = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1),
+            (270, 2, len(text), 8 + len(strip)), (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, side),
+            (279, 4, 1, len(strip))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", *one) for one in tags)
+    size = 2 + len(entries) + 4
+    nexts = [begin + size * (number + 1) for number in range(count - 1)] + [0]
+    pages = [struct.pack("<H", len(tags)) + entries + struct.pack("<I", one) for one in nexts]
+    return struct.pack("<2sHI", b"II", 42, begin) + strip + text + b"".join(pages)
+
+
+def test_what_is_no_picture_of_the_net_is_refused_before_it_is_decoded(read, tiff, monkeypatch):
+    small = tiff(np.zeros((4, 4), np.uint8))
+    named = tiff(np.zeros((2, 4, 4), np.uint8), imagej=True, metadata={"axes": "CYX", "Labels": ["NIR", "red"]})
+    with pytest.raises(ServingError, match="The picture has 2 .0 NIR, 1 red"):
+        read(named, about(2, names=("red", "NIR")))
+    with pytest.raises(ServingError, match="The picture holds uint8 pixels, and the net was trained on uint16"):
+        read(small, about(1, "uint16"))
+    with pytest.raises(ServingError, match="The picture has 3 channels, and the net was trained on 1"):
+        read(png(RGB), about(1))
+    monkeypatch.setattr("unet_tf.data.tiff.read_window", None)
+    for body, net, words in (
+        (small, about(2, suffixes=("_a", "_b")), "several files that end in _a, _b"),
+        (small, about(3, context=1), "several planes of a stack"),
+        (tiff(np.zeros((3, 4, 4), np.uint8), photometric="minisblack"), about(1), "this file holds 3"),
+        (images_in_one(1024, 64), about(1), "takes pictures of 1 channels; this one has 1024"),
+        (tiff(np.zeros((4, 4, 9), np.uint8), planarconfig="contig"), about(3), "of 3 channels; this one has 9"),
+    ):
+        with pytest.raises(ServingError, match=words) as told:
+            read(body, net)
+        assert told.value.status == 400
+
+
+def test_pixels_are_those_of_the_picture_and_not_of_a_small_one_before_it(read, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(np.zeros((4, 4), np.uint8), subfiletype=1)
+        writer.write(np.zeros((40, 40), np.uint8))
+    body = (tmp_path / "a.tif").read_bytes()
+    assert read(body, about(1)).shape == (40, 40, 1)
+    with pytest.raises(ServingError, match="A request may have 1,000 pixels; this one has 1,600"):
+        read(body, about(1), pixels=1000)

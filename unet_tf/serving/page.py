@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +20,8 @@ from starlette.routing import Route
 from unet_tf.annotations.write_geojson import feature_of
 from unet_tf.annotations.writing import Picture, numbered
 from unet_tf.data.drawing import displayable
-from unet_tf.data.pictures import read_image, write_picture
+from unet_tf.data.nodata import nodata_of
+from unet_tf.data.pictures import Pictures, open_pictures, write_picture
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
@@ -30,7 +32,7 @@ from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.polygons import shapes_of
 from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import ServingError, invalid
-from unet_tf.serving.limits import READERS, declared
+from unet_tf.serving.limits import READERS, Limits, declared
 from unet_tf.serving.rest import OPTIONS
 
 FILES = {"segment.css": "text/css", "segment.js": "text/javascript", "page.js": "text/javascript"}
@@ -38,6 +40,8 @@ FILES = {"segment.css": "text/css", "segment.js": "text/javascript", "page.js": 
 HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'"}
 """The page asks nobody else for anything."""
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+EXTRA = 4
+"""Numbers of a pixel beside the channels that a net knows: CMYK and alpha may turn out to be grey."""
 
 
 def routes(calls: Calls) -> list[Route]:
@@ -101,7 +105,7 @@ def _described(calls: Calls, name: str, bundle: Bundle) -> dict[str, Any]:
         "name": name,
         "channels": about.normalisation.channels,
         "pixel_type": about.normalisation.dtype,
-        "example": version.example is not None,
+        "example": version.example is not None and about.channels.plain,  # it has the channels of the net, in its order
         "classes": [{"name": name, "colour": shade} for name, shade in zip(about.classes, shades, strict=True)][
             : about.masks.real_classes
         ],
@@ -112,12 +116,13 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
     """A picture file -> the mask, how sure it is, its classes and objects as JSON, and the version that gave them."""
     start = time.monotonic()
     calls.limits.check(declared(0, body, tuple(READERS)))
-    about = bundle.description
+    number, _ = calls.models.get(name).find()
+    about = bundle.describe(number) or bundle.description  # a version has a mean, a threshold and objects of its own
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
-        image = _read(Path(folder, "picture.png"), body, about)
+        image = _read(Path(folder, "picture.png"), body, about, calls.limits)
         answer = calls.predict(Asked(name, signature="probabilities"), lambda _: {"image": image[None]})
         probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
-        about = bundle.describe(answer.version) or about  # a version has a threshold and objects of its own
+        about = bundle.describe(answer.version) or about  # a newer one may have come
         label = label_of(probabilities, about.calibration.threshold)
         real = about.masks.real_label(label)
         sure = np.take_along_axis(about.masks.real_probabilities(probabilities), real[..., None], axis=2)[..., 0]
@@ -152,21 +157,35 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
     return orjson.dumps(found, option=OPTIONS, default=float), answer.version
 
 
-def _read(file: Path, body: bytes, about: Description) -> NDArray:
-    """The pixels of a picture file as the net takes them, (H, W, C)."""
+def _read(file: Path, body: bytes, about: Description, limits: Limits) -> NDArray:
+    """The pixels of a picture file as the net takes them, (H, W, C); where nothing was measured, the mean.
+
+    Raises:
+        ServingError: the file is no single picture such as the net takes, or too large.
+    """
     file.write_bytes(body)
     try:
-        image = read_image(file)  # what it is, its content says
+        _check_kind(open_pictures(file), about, limits)  # what it is, its content says
+        image, _, nodata = about.channels.read((file,))
+        about.normalisation.check(image, str(file))
+        image = np.asarray(about.normalisation.measured(image, nodata_of(image, nodata))[:, :])
     except InputError as error:
         raise invalid(str(error).replace(str(file), "The picture")) from None
-    wanted, found = about.normalisation.channels, image.shape[-1]
-    if found == 1 and wanted == 3:
-        image = np.repeat(image, 3, axis=-1)
-    elif found == 3 and wanted == 1 and (image == image[..., :1]).all():
-        image = image[..., :1]
-    if image.shape[-1] != wanted or image.dtype.name != about.normalisation.dtype:
-        raise invalid(
-            f"The net takes pictures of {wanted} channels of {about.normalisation.dtype}; this one has "
-            f"{image.shape[-1]} of {image.dtype.name}."
-        )
-    return image
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], about.normalisation.channels)))
+
+
+def _check_kind(pictures: Pictures, about: Description, limits: Limits) -> None:
+    """Raise ServingError, before anything is decoded, for what is not one picture of one file, or more than may be."""
+    channels = about.channels
+    if channels.suffixes or channels.context:
+        several = f"files that end in {', '.join(channels.suffixes)}" if channels.suffixes else "planes of a stack"
+        raise invalid(f"This net makes a picture of several {several}, and this page of one. Use unet-tf predict.")
+    if len(pictures) > 1:
+        raise invalid(f"One picture must be given; this file holds {len(pictures)}. Save one of them as a file.")
+    if pictures.tiff is None:
+        return
+    (pages,) = pictures.tiff.pages
+    limits.check(math.prod(pictures.tiff.size))
+    own = max(about.normalisation.channels, len(channels.names))
+    if (found := len(pages) * pages[0].samples) > own + EXTRA:
+        raise invalid(f"The net takes pictures of {own} channels; this one has {found}.")
