@@ -3,13 +3,14 @@
 import logging
 import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from servers import picture
 
 from unet_tf.serving.errors import ServingError
-from unet_tf.serving.models import Model, Models
+from unet_tf.serving.models import Model, Models, Status
 
 IMAGE = picture(side=16)[None]
 
@@ -188,3 +189,45 @@ def test_a_model_that_is_not_there_is_said():
         with pytest.raises(ServingError, match=words) as caught:
             call("other")
         assert caught.value.code == "NOT_FOUND"
+
+
+def test_a_version_that_may_not_be_read_is_a_broken_one(copy, tmp_path, monkeypatch, caplog):
+    copy(1)
+    model = Model("unet", tmp_path)
+    model.refresh()
+    copy(2)
+    is_file = Path.is_file
+
+    def refuse(path):
+        if path.parent == tmp_path / "2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert model.refresh() and not model.refresh()
+    assert model.find()[0] == 1 and states(model) == {2: ("END", "INTERNAL"), 1: ("AVAILABLE", "OK")}
+    assert "Permission denied" in model.statuses(2)[0].message
+    assert "version 2 is refused, version 1 serves on. [Errno 13] Permission denied" in caplog.text
+
+
+def test_versions_that_change_meanwhile_are_found_and_told(copy, tmp_path, monkeypatch):
+    copy(1)
+    model = Model("unet", tmp_path)
+    model.refresh()
+    monkeypatch.setattr(Model, "newest", property(lambda self: 2))  # as after a refresh between two looks
+    assert model.find()[0] == 1
+
+    class Changing(Status):
+        """Which is made while another version is loaded, fails and ends."""
+
+        def __new__(cls, version, *more):
+            for numbers in (model._ended, model._loading):
+                numbers.add(100 + len(numbers))
+            model._broken[100 + len(model._broken)] = None, "No."
+            return Status(version, *more)
+
+    for kind in ("_ended", "_loading"):
+        getattr(model, kind).add(3)
+    model._broken[3] = None, "No."
+    monkeypatch.setattr("unet_tf.serving.models.Status", Changing)
+    assert {3, 1} <= states(model).keys()

@@ -104,7 +104,7 @@ class Model:
             ServingError: there is none, in the words of TF Serving.
         """
         served, version = self._served, self._wanted(version, label)
-        number = self.newest if version is None else version
+        number = max(served, default=None) if version is None else version
         if number is None or number not in served:
             which = "Latest({})" if version is None else f"Specific({{}}, {version})"
             words = f"Servable not found for request: {which.format(self.name)}. {self._instead(version)}"
@@ -117,9 +117,10 @@ class Model:
         Raises:
             ServingError: there is no such version.
         """
-        found = {number: Status(number, "END") for number in self._ended}
-        found |= {number: Status(number, "LOADING") for number in self._loading}
-        found |= {number: Status(number, "END", "INTERNAL", said) for number, (_, said) in self._broken.items()}
+        # copies: another thread may be loading a version
+        found = {number: Status(number, "END") for number in tuple(self._ended)}
+        found |= {number: Status(number, "LOADING") for number in tuple(self._loading)}
+        found |= {number: Status(number, "END", "INTERNAL", said) for number, (_, said) in dict(self._broken).items()}
         found |= {number: Status(number, "AVAILABLE") for number in self._served}
         wanted = self._wanted(version, label)
         if wanted is None:
@@ -159,7 +160,7 @@ class Model:
         log.info(f"{self.name}: version {number} is being loaded and warmed up.")
         try:
             version = Version(path)
-        except InputError as error:
+        except (InputError, OSError) as error:  # OSError: of a folder that may not be read
             self._broken[number] = looks, str(error)
             others = f"version {self.newest} serves on" if self.ready else "no other is served"
             log.error(f"{self.name}: version {number} is refused, {others}. {error}")
