@@ -1,5 +1,6 @@
 """What is wrong over HTTP is refused with the right status, costs no memory, and reads nothing outside."""
 
+import gzip
 import json
 import socket
 import time
@@ -149,3 +150,15 @@ def test_metrics_count_by_protocol_model_and_status(http, good):
     assert 'unet_tf_requests_total{model="",protocol="rest",status="NOT_FOUND"}' in text and "made-up" not in text
     for name in ("unet_tf_seconds_bucket", "unet_tf_pixels_total", "unet_tf_queue", "unet_tf_running", "unet_tf_held"):
         assert name in text
+
+
+@pytest.mark.parametrize("path", ["/v1/models/unet:predict", "/v2/models/unet/infer", "/page/models/unet/segment"])
+def test_a_body_that_is_compressed_is_refused_in_words(http, path):
+    body = gzip.compress(json.dumps({"instances": [[[[0]]]]}).encode())
+    found = http.post(path, content=body, headers={"Content-Encoding": "gzip"})
+    assert (found.status_code, found.json()) == (
+        415,
+        {"error": "The body of a request must come as it is, without Content-Encoding: gzip."},
+    )
+    plain = http.post(V1, json={"instances": [[[[0]]]]}, headers={"Content-Encoding": "identity"})
+    assert plain.status_code == 200

@@ -55,8 +55,13 @@ def test_bytes_go_and_come_in_base64(http, served):
         ({"inputs": {"image_bytes": [b64(one) for one in files]}}, "outputs"),
     ):
         assert predict(http, given | {"signature_name": "encoded"}) == (200, {key: masks})
-    unpadded = {"b64": base64.urlsafe_b64encode(files[0]).decode().rstrip("=")}
-    assert predict(http, {"signature_name": "encoded", "instances": [unpadded]}) == (200, {"predictions": masks[:1]})
+    for text in (
+        base64.urlsafe_b64encode(files[0]).decode().rstrip("="),
+        base64.encodebytes(files[0]).decode().replace("\n", "\r\n"),
+        base64.encodebytes(files[0]).decode().rstrip("=\n"),
+    ):
+        body = {"signature_name": "encoded", "instances": [{"b64": text}]}
+        assert predict(http, body) == (200, {"predictions": masks[:1]})
 
 
 def test_several_inputs_and_outputs_have_names(http):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -41,14 +42,17 @@ class Bodies:
             return
         parts: list[bytes] = []
         try:
-            _check_head(scope)
-            body = await self._read(dict(scope["headers"]), receive, parts)
+            headers = dict(scope["headers"])
+            _check_head(scope, headers)
+            body = await self._read(headers, receive, parts)
             if body is None:  # the caller has gone
                 return
             await self._app(scope, _again(body, receive), send)
         except ServingError as error:
             await self._drain(receive)
-            await rest.answer_error(error)(scope, receive, send)
+            answer = rest.answer_error(error)
+            answer.headers["Connection"] = "close"  # the rest of the body may never come
+            await answer(scope, receive, send)
         finally:
             self._calls.hold(-sum(map(len, parts)))
 
@@ -90,7 +94,13 @@ class Bodies:
             pass
 
 
-def _check_head(scope: Scope) -> None:
+def _check_head(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    packed = headers.get(b"content-encoding", b"").decode("latin1").strip()
+    if packed.lower() not in ("", "identity"):
+        raise ServingError(
+            "INVALID_ARGUMENT", f"The body of a request must come as it is, without Content-Encoding: {packed[:40]}.",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        )  # fmt: skip
     if scope["http_version"] not in ("1.0", "1.1"):
         status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
         raise ServingError(

@@ -14,6 +14,7 @@ REFUSALS = {
     "405": "The path has no such method.",
     "408": "The request came too slowly.",
     "413": "The request, or a picture in it, is too large.",
+    "415": "The body is compressed.",
     "429": "Too many requests wait, or hold too many bytes. Try again later.",
     "431": "The head of the request is too large.",
     "500": "The server has failed; its log says why.",

@@ -109,14 +109,15 @@ def _bytes(value: Any, name: str) -> bytes:
         return value.encode(errors="surrogateescape")
     if not _is_bytes(value) or not isinstance(value[BYTES], str):
         raise invalid(f'{name} must be strings, or objects {{"b64": "..."}} for bytes.')
-    text = value[BYTES]
-    try:  # the alphabet of URLs too, as TF Serving takes it; and without its end
-        return base64.b64decode(text.translate(_OF_URLS) + "=" * (-len(text) % 4), validate=True)
+    text = value[BYTES].translate(_PLAIN)
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise invalid(f"{name} holds what is no base64.") from None
 
 
-_OF_URLS = str.maketrans("-_", "+/")
+_PLAIN = str.maketrans("-_", "+/", " \t\n\v\f\r")
+"""The alphabet of URLs and lines of any length, as TF Serving takes them; it takes base64 without its end too."""
 
 
 def write_answer(outputs: Mapping[str, NDArray], rows: bool) -> dict[str, Any]:
