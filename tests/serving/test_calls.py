@@ -3,18 +3,27 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import httpx
 import numpy as np
 import pytest
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.grpc_service import GrpcServer
 from unet_tf.serving.http_app import make_app
 from unet_tf.serving.limits import Limits
+from unet_tf.serving.models import Status
 
 PREDICT = "/v1/models/unet:predict"
 
@@ -58,6 +67,9 @@ class Models:
 
     def get(self, name):
         return self.model
+
+    def statuses(self, name, version=None, label=None):
+        return [Status(1, "AVAILABLE")]
 
 
 @pytest.fixture
@@ -179,39 +191,120 @@ def test_a_server_that_stops_refuses_what_is_new_and_finishes_what_runs(waiting)
     run(main())
 
 
-def test_grpc_has_the_same_limits_and_its_callers_deadline(waiting):
-    def request(*values):
-        import tensorflow as tf
-
-        found = predict_pb2.PredictRequest()
-        found.model_spec.name = "unet"
-        found.inputs["x"].CopyFrom(tf.make_tensor_proto(np.array(values, np.uint8)))
-        return found
-
-    async def main():
-        calls = Calls(Models(waiting), Limits(running=1, waiting=1))
-        server = GrpcServer(calls, "127.0.0.1", 0)
-        await server.start()
+@asynccontextmanager
+async def grpc_of(model, **limits):
+    """A server of gRPC, its calls and a channel to it."""
+    calls = Calls(Models(model), Limits(**limits))
+    server = GrpcServer(calls, "127.0.0.1", 0)
+    await server.start()
+    try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            yield server, calls, channel
+    finally:
+        model.may_go.set()
+        await server.stop(0)
+
+
+def predict_request(value=1):
+    import tensorflow as tf
+
+    found = predict_pb2.PredictRequest()
+    found.model_spec.name = "unet"
+    found.inputs["x"].CopyFrom(tf.make_tensor_proto(np.array([value], np.uint8)))
+    return found
+
+
+def test_grpc_has_the_same_limits_and_its_callers_deadline(waiting):
+    async def main():
+        async with grpc_of(waiting, running=1, waiting=1) as (_, calls, channel):
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            first = stub.Predict(request(1))
+            first = stub.Predict(predict_request(1))
             await begun(waiting)
-            second = stub.Predict(request(2))
+            second = stub.Predict(predict_request(2))
             await until(lambda: calls._waiting == 1)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await stub.Predict(request(3))
+                await stub.Predict(predict_request(3))
             assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             second.cancel()
             await until(lambda: calls._waiting == 0)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await stub.Predict(request(4), timeout=0.2)
+                await stub.Predict(predict_request(4), timeout=0.2)
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
             await until(lambda: calls._waiting == 0)
             waiting.may_go.set()
             assert list((await first).outputs["y"].tensor_content or (await first).outputs["y"].int_val) == [1]
             await until(lambda: calls.idle)
             assert calls._held == 0
-        await server.stop(0)
+
+    run(main())
+
+
+def test_status_and_metadata_over_grpc_wait_for_no_turn(waiting):
+    waiting.signatures = {}
+
+    async def main():
+        async with grpc_of(waiting, running=1, waiting=1) as (_, _, channel):
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            first = stub.Predict(predict_request())
+            await begun(waiting)
+            asked = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+            asked.model_spec.name = "unet"
+            assert (await stub.GetModelMetadata(asked, timeout=30)).model_spec.version.value == 1
+            asked = get_model_status_pb2.GetModelStatusRequest()
+            asked.model_spec.name = "unet"
+            status = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus
+            assert [one.version for one in (await status(asked, timeout=30)).model_version_status] == [1]
+            waiting.may_go.set()
+            await first
+
+    run(main())
+
+
+def test_no_more_calls_of_grpc_are_open_than_may(waiting, monkeypatch):
+    monkeypatch.setattr("unet_tf.serving.grpc_service.OTHERS", 1)
+
+    async def main():
+        async with grpc_of(waiting, running=1, waiting=1) as (_, calls, channel):
+            health = health_pb2_grpc.HealthStub(channel)
+            watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(3)]
+            for one in watches:
+                await one.read()
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            for _ in range(5):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await stub.Predict(predict_request(), timeout=30)
+                assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert calls.idle
+            watches[0].cancel()
+            waiting.may_go.set()
+            while True:  # until the server has seen that one goes
+                with suppress(grpc.aio.AioRpcError):
+                    assert (await stub.Predict(predict_request(), timeout=30)).model_spec.version.value == 1
+                    break
+
+    run(main())
+
+
+def test_who_watches_the_health_does_not_hold_up_the_end(waiting):
+    async def main():
+        async with grpc_of(waiting) as (server, _, channel):
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            server.drain()
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            async with asyncio.timeout(60):
+                await server.stop(1000)
+            assert await watch.read() is grpc.aio.EOF
+
+    run(main())
+
+
+def test_a_limit_of_bytes_that_grpc_cannot_count_is_its_largest(waiting):
+    async def main():
+        async with grpc_of(waiting, body=1 << 40, held=1 << 40) as (_, _, channel):
+            waiting.may_go.set()
+            found = await prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request())
+            assert found.model_spec.version.value == 1
 
     run(main())
 

@@ -15,7 +15,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from servers import picture, start
 
 from unet_tf.errors import InputError
-from unet_tf.serving.server import is_local, models_of
+from unet_tf.serving.calls import Calls
+from unet_tf.serving.limits import Limits
+from unet_tf.serving.models import Models
+from unet_tf.serving.server import _http, _listen, is_local, models_of
 
 BODY = {"instances": picture(side=16)[None].tolist()}
 READY = "/v2/health/ready"
@@ -75,6 +78,75 @@ def test_a_port_that_is_taken_and_a_bundle_without_versions_are_said(bundle, tmp
     empty = shutil.copytree(bundle, tmp_path / "empty", ignore=shutil.ignore_patterns("saved_model"))
     with pytest.raises(RuntimeError, match="Nothing of unet can be served"):
         start(tmp_path / "log", [empty])
+
+
+class Loop:
+    """As much of a loop as signals want; on Windows it takes none."""
+
+    def __init__(self, takes):
+        self.takes, self.set, self.removed, self.soon = takes, {}, [], []
+
+    def add_signal_handler(self, number, handler):
+        if not self.takes:
+            raise NotImplementedError
+        self.set[number] = handler
+
+    def remove_signal_handler(self, number):
+        if not self.takes:
+            raise NotImplementedError
+        self.removed.append(number)
+
+    def call_soon_threadsafe(self, handler):
+        self.soon.append(handler)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_the_first_signal_tells_and_the_second_does_what_the_system_does(takes):
+    loop = Loop(takes)
+    told = _listen(loop)
+    if not takes:
+        signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+        assert len(loop.soon) == 1
+    assert not told.is_set()
+    (loop.set[signal.SIGTERM] if takes else loop.soon[0])()
+    assert told.is_set()
+    assert loop.removed == ([signal.SIGINT, signal.SIGTERM] if takes else [])
+    assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_DFL}
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop = Loop(True)
+    _listen(loop)
+    assert list(loop.set) == [signal.SIGTERM]
+    loop.set[signal.SIGTERM]()
+    assert loop.removed == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+LOADING = """
+import os, signal, sys
+from unet_tf.serving.models import Model
+from unet_tf.serving.server import serve
+
+refresh = Model.refresh
+def told(self):
+    print(self.name, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return refresh(self)
+Model.refresh = told
+serve([f"a={sys.argv[1]}", f"b={sys.argv[1]}"], port=0, grpc_port=0, on_ready=print)
+"""
+
+
+def test_a_signal_while_bundles_are_loaded_lets_no_other_one_be(bundle):
+    with Forked(LOADING, bundle, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.communicate(timeout=60)[0] == "a\n"
+        assert process.returncode == 0
+
+
+def test_a_connection_without_a_request_outlives_that_of_a_proxy():
+    assert _http(Calls(Models([]), Limits()), 30.0).timeout_keep_alive > 60
 
 
 def test_a_label_of_a_version_that_is_not_there_is_said(bundle, tmp_path):
@@ -155,6 +227,15 @@ serve([sys.argv[1]], port=0, grpc_port=0, on_ready=ready)
 """
 
 
+def test_who_watches_the_health_does_not_keep_the_server(bundle, tmp_path):
+    process, _, at = start(tmp_path / "log", [bundle], grace=1000)
+    with grpc.insecure_channel(at) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        process.terminate()
+        assert process.wait(60) == 0
+
+
 def test_what_runs_is_finished_and_what_is_new_refused(bundle):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with Forked(HELD, bundle, **pipes) as process:
@@ -166,10 +247,9 @@ def test_what_runs_is_finished_and_what_is_new_refused(bundle):
         assert process.stdout.readline() == "begun\n"
         process.terminate()
         refused = None
-        while refused is None:  # until it stops to listen, or refuses
+        while refused is None:  # until it stops to listen
             try:
-                answer = httpx.get(f"{address}/metadata", timeout=60)
-                refused = None if answer.status_code == 200 else answer
+                httpx.get(f"{address}/metadata", timeout=60)
             except httpx.TransportError as error:
                 refused = error
         process.stdin.write("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,8 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse as Health
 from numpy.typing import NDArray
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow_serving.apis import (
@@ -29,6 +31,10 @@ from unet_tf.serving.versions import Signature, Tensor, Version, object_array
 
 log = logging.getLogger("unet_tf.serving")
 
+OTHERS = 64
+"""Calls that may be open beside those that run or wait: those that watch its health, or ask for a status."""
+LARGEST = (1 << 31) - 1
+"""Bytes of a message that gRPC can count."""
 STATES = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -38,14 +44,20 @@ class _Aborting:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def _answer(self, request: Any, context: grpc.aio.ServicerContext, work: Callable[[Asked], Any]) -> Any:
+    async def _answer(
+        self, request: Any, context: grpc.aio.ServicerContext, work: Callable[[Asked], Any], queued: bool = False
+    ) -> Any:
+        """Do work in its turn (queued), or at once what takes no time."""
         asked = asked_for(request.model_spec)
         try:
             with self._calls.counted("grpc", asked.model) as line, self._holding(request.ByteSize()):
                 line["peer"] = context.peer()
                 if not asked.model:
                     raise invalid("ModelSpec has no name specified.")
-                found = await self._calls.run(lambda: work(asked), context.time_remaining())
+                if queued:
+                    found = await self._calls.run(lambda: work(asked), context.time_remaining())
+                else:
+                    found = work(asked)
                 if "model_spec" in found.DESCRIPTOR.fields_by_name:  # an answer of one version
                     line["version"] = found.model_spec.version.value
                 return found
@@ -82,7 +94,7 @@ class Prediction(_Aborting, prediction_service_pb2_grpc.PredictionServiceService
                 response.outputs[name].CopyFrom(tf.make_tensor_proto(answer.outputs[name]))
             return response
 
-        return await self._answer(request, context, work)
+        return await self._answer(request, context, work, queued=True)
 
     async def GetModelMetadata(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Give the signatures of a version."""
@@ -168,6 +180,38 @@ def _signatures(version: Version) -> Any:
     )
 
 
+class _Health(health_pb2_grpc.HealthServicer):
+    """Check and Watch of the server as a whole. Watchers are let go when it ends: those of `grpc_health` hold it up."""
+
+    def __init__(self) -> None:
+        self._status, self._ended, self._changed = Health.SERVING, False, asyncio.Event()
+
+    async def Check(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """Say how it is."""
+        if request.service:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        return Health(status=self._status)
+
+    async def Watch(self, request: Any, context: grpc.aio.ServicerContext) -> None:
+        """Say how it is, now and whenever that changes."""
+        told = None
+        while True:
+            changed, ended = self._changed, self._ended
+            status = Health.SERVICE_UNKNOWN if request.service else self._status
+            if status != told:
+                await context.write(Health(status=status))
+            if ended:
+                return
+            told = status
+            await changed.wait()
+
+    def fall(self, ended: bool = False) -> None:
+        """Tell all who watch that they should go elsewhere, and let them go where it ends."""
+        self._status, self._ended = Health.NOT_SERVING, ended
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
 class GrpcServer:
     """The services on a port.
 
@@ -184,13 +228,13 @@ class GrpcServer:
         limits = calls.limits
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", limits.body),
+                ("grpc.max_receive_message_length", min(limits.body, LARGEST)),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
             ],
-            maximum_concurrent_rpcs=None,
+            maximum_concurrent_rpcs=min(limits.running + limits.waiting + OTHERS, LARGEST),  # messages lie in memory
         )
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Prediction(calls), self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(Status(calls), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -198,14 +242,13 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Begin to answer."""
-        await self.tell(True)
         await self._server.start()
 
-    async def tell(self, ready: bool) -> None:
-        """Say to those who ask for its health whether it takes requests."""
-        kind = health_pb2.HealthCheckResponse
-        await self._health.set("", kind.SERVING if ready else kind.NOT_SERVING)
+    def drain(self) -> None:
+        """Say to those who ask for its health that they should go elsewhere."""
+        self._health.fall()
 
     async def stop(self, seconds: float) -> None:
         """Take no more requests; those that run have so many seconds."""
+        self._health.fall(ended=True)
         await self._server.stop(seconds)

@@ -33,6 +33,9 @@ NAME = "unet"
 VERSIONS = "saved_model"
 POLL = 1.0
 """Seconds between two looks at the folders of versions."""
+IDLE = 75
+"""Seconds that a connection stays without a request: more than the 60 of nginx and of load balancers, which else send a
+request on a connection that is just being closed."""
 
 
 class _Impatient(H11Protocol):
@@ -165,11 +168,12 @@ async def _serve(
     grace: float,
     on_ready: Callable[[Mapping[str, int]], None],
 ) -> None:
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    for number in STOPPING:
-        loop.add_signal_handler(number, _on_signal, told, loop)
+    told = _listen(asyncio.get_running_loop())
     for model in models:
         await asyncio.to_thread(model.refresh)
+        if told.is_set():
+            log.info("Told to stop: nothing more is loaded.")
+            return
         if not model.ready:
             said = [one.message for one in model.statuses() if one.message] or [f"{model.folder} holds no version."]
             raise InputError(f"Nothing of {model.name} can be served. {said[0]}", model.folder)
@@ -177,11 +181,7 @@ async def _serve(
             if version not in model.numbers():
                 log.warning(f"{model.name}: label {label} waits for version {version}, which is not there yet.")
     calls = Calls(models, limits)
-    config = uvicorn.Config(
-        make_app(calls), http=type("", (_Impatient,), {"seconds": calls.limits.reading}), ws="none", lifespan="off",
-        log_config=None, access_log=False, server_header=False, h11_max_incomplete_event_size=HEAD,
-        timeout_graceful_shutdown=int(grace),
-    )  # fmt: skip
+    config = _http(calls, grace)
     try:
         family = AF_INET6 if ":" in host else AF_INET
         socket = create_server((host, ports[0]), family=family, backlog=config.backlog)
@@ -212,23 +212,42 @@ async def _serve(
     finally:
         calls.draining = True  # readiness falls first
         if rpc is not None:
-            await rpc.tell(False)
+            rpc.drain()
         await asyncio.sleep(drain)
-        calls.stopping = True
-        if rpc is not None:
-            await rpc.stop(grace)
-        server.should_exit = True
-        await http
+        calls.stopping = server.should_exit = True
+        await asyncio.gather(http, *([] if rpc is None else [rpc.stop(grace)]))
         watching.cancel()
         calls.close()
 
 
-def _on_signal(told: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
-    """The first signal ends the server when its requests are done; a second one at once."""
-    told.set()
-    for number in STOPPING:
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
+def _http(calls: Calls, grace: float) -> uvicorn.Config:
+    """How HTTP is spoken."""
+    return uvicorn.Config(
+        make_app(calls), http=type("", (_Impatient,), {"seconds": calls.limits.reading}), ws="none", lifespan="off",
+        log_config=None, access_log=False, server_header=False, h11_max_incomplete_event_size=HEAD,
+        timeout_graceful_shutdown=int(grace), timeout_keep_alive=IDLE,
+    )  # fmt: skip
+
+
+def _listen(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    """The event of the first signal, which ends the server when its requests are done; a second one ends it at once."""
+    told = asyncio.Event()
+    # what is ignored stays so, such as Ctrl-C in what a script runs in the background
+    heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def on_signal() -> None:
+        told.set()
+        for number in heard:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in heard:
+        try:
+            loop.add_signal_handler(number, on_signal)
+        except NotImplementedError:  # on Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_signal))
+    return told
 
 
 async def _watch(models: Models) -> None:
