@@ -260,7 +260,20 @@ def test_the_command_asks_a_server(call, nets, scans, tmp_path):
         (("--server", "http://127.0.0.1:1", "a.png", "--model-version", "1", "--label", "x"), "not both"),
         (("--server", "http://127.0.0.1:1", "a.png", "--retries", "0"), "must be a server that answers"),
         (("runs/a",), "RUN and INPUT must be given"),
-        (("runs/a", "a.png", "--bundle", "b"), "give --server URL"),
+        (
+            ("--server", "http://127.0.0.1:1", "a.png", "--threshold", "0", "--chunk", "0"),
+            "--chunk, --threshold cannot",
+        ),
+        (("runs/a", "a.png", "--chunk", "0"), "--axes and --chunk are for an array or map of any size"),
+        (("runs/a", "a.png", "--bundle", "b"), "the net computes here, and --bundle cannot be said"),
+        (
+            ("runs/a", "a.png", "--model", "a", "--in-flight", "2", "--timeout", "9", "--retries", "0"),
+            "--model, --in-flight, --timeout, --retries cannot be said",
+        ),
+        (
+            ("runs/a", "a.png", "--max-pixels", "9", "--ca", "a.pem", "--label", ""),
+            "--label, --max-pixels, --ca cannot",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_said(call, tmp_path, arguments, words):

@@ -75,11 +75,11 @@ def predict(
     extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     if server is not None:
         here = {
-            "--memory": memory, "--tta": tta != "none", "--shard": shard, "--scheduler": scheduler, "--axes": axes,
-            "--chunk": chunk, "--uncertainty": uncertainty, "--threshold": threshold,
-            "--engine": engine != "tensorflow",
+            "--memory": memory is not None, "--tta": tta != "none", "--shard": shard is not None,
+            "--scheduler": scheduler is not None, "--axes": axes is not None, "--chunk": chunk is not None,
+            "--uncertainty": uncertainty, "--threshold": threshold is not None, "--engine": engine != "tensorflow",
         }  # fmt: skip
-        _refuse_with_server([name for name, value in here.items() if value], out)
+        _refuse_with_server([name for name, is_said in here.items() if is_said], out)
         asked = {"version": model_version, "label": label, "timeout": timeout, "retries": retries, "bundle": bundle}
         asked |= {"max_pixels": max_pixels, "ca": ca}
         extras |= {"min_area": min_area, "overwrite": overwrite, "in_flight": in_flight}
@@ -89,8 +89,16 @@ def predict(
         raise InputError(
             "RUN and INPUT must be given: unet-tf predict RUN INPUT... --out DIR, or --server URL INPUT..."
         )
-    if model_version is not None or label or bundle:
-        raise InputError("--model-version, --label and --bundle are for a net that is served: give --server URL.")
+    there = {
+        "--model": model != "unet", "--model-version": model_version is not None, "--label": label is not None,
+        "--bundle": bundle is not None, "--in-flight": in_flight != 4, "--timeout": timeout != 120,
+        "--retries": retries != 8, "--max-pixels": max_pixels != 1 << 24, "--ca": ca is not None,
+    }  # fmt: skip
+    if said := [name for name, is_said in there.items() if is_said]:
+        raise InputError(
+            f"Without --server the net computes here, and {', '.join(said)} cannot be said. Leave it out, or give "
+            "--server URL instead of the run."
+        )
     quiet_tensorflow()
     from unet_tf.data.pictures import TIFF
 
@@ -99,7 +107,7 @@ def predict(
     extras |= {"min_area": min_area, "uncertainty": uncertainty}
     if out.suffix.lower() in (".zarr", *TIFF):
         _predict_large(run, inputs, out, axes, chunk, extras, shared)
-    elif axes or chunk:
+    elif axes is not None or chunk is not None:
         raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
     else:
         _predict_pictures(run, inputs, out, extras | shared)
@@ -167,7 +175,7 @@ def _check_large(
 
     kinds = tuple(parse_polygons(extras["polygons"], extras["simplify"], extras["subpixel"]))
     pictures = extras["probabilities"] or extras["overlay"] or extras["uncertainty"]
-    if is_map and (len(inputs) > 1 or pictures or extras["instances"] or kinds or axes):
+    if is_map and (len(inputs) > 1 or pictures or extras["instances"] or kinds or axes is not None):
         raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
     if len(inputs) > 1 or pictures or extras["subpixel"] or set(kinds) - KINDS.keys():
         raise InputError(
