@@ -3,9 +3,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from hub_server import WRITER
 
 from unet_tf.cli.commands import main
+from unet_tf.cli.export import _publish
+from unet_tf.errors import InputError
+from unet_tf.exporting import hub
+from unet_tf.utils.signals import Stopped
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 
@@ -60,9 +65,6 @@ def test_without_the_package_the_extra_is_named(refused, monkeypatch, tmp_path):
 
 
 def test_a_bundle_that_cannot_be_published_stands(refused, monkeypatch, tmp_path):
-    from unet_tf.errors import InputError
-    from unet_tf.exporting import hub
-
     def make(run, out, *args, **kwargs):
         shutil.copytree(RUN, out)
         return {"artefacts": {}, "keras": {}, "pictures": "noise"}
@@ -73,7 +75,21 @@ def test_a_bundle_that_cannot_be_published_stands(refused, monkeypatch, tmp_path
     monkeypatch.setattr("unet_tf.export", make, raising=False)
     monkeypatch.setattr("unet_tf.evaluation.bundle_tables.bundle_rows", lambda report: [("", "bytes")])
     monkeypatch.setattr(hub, "publish", fail)
-    words = refused(RUN, "--out", tmp_path / "out", "--hub", "anna/cells").replace("\n", " ")
-    command = f"unet-tf export {tmp_path / 'out'} --hub anna/cells publishes it"
-    assert f"The Hub cannot be reached. The bundle stands: {command}" in words
-    assert (tmp_path / "out").is_dir()
+    for name, more, command in (
+        ("out", (), f"unet-tf export {tmp_path}/out --hub anna/cells publishes it"),
+        ("my [b]", ("--private",), f"unet-tf export '{tmp_path}/my [b]' --hub anna/cells --private publishes it"),
+    ):
+        words = refused(RUN, "--out", tmp_path / name, "--hub", "anna/cells", *more).replace("\n", " ")
+        assert f"The Hub cannot be reached. The bundle stands: {command}" in words
+        assert (tmp_path / name).is_dir()
+
+
+def test_the_command_that_goes_on_publishes_as_it_was_asked(monkeypatch, capsys):
+    def stop(*args, **kwargs):
+        raise Stopped
+
+    monkeypatch.setattr(hub, "publish", stop)
+    with pytest.raises(typer.Exit):
+        _publish(Path("my [b]"), "anna/cells", True)
+    words = capsys.readouterr().out.replace("\n", " ")
+    assert "unet-tf export 'my [b]' --hub anna/cells --private goes on." in words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -94,7 +95,7 @@ def export(
         try:
             _publish(out, hub, private)
         except InputError as error:
-            raise InputError(f"{error} The bundle stands: unet-tf export {out} --hub {hub} publishes it.") from error
+            raise InputError(f"{error} The bundle stands: {_publishing(out, hub, private)} publishes it.") from error
 
 
 def _add_version(run: Path, bundle: Path, data: Path | None, said: list[str]) -> None:
@@ -136,10 +137,15 @@ def _publish(bundle: Path, hub: str, private: bool) -> None:
     """Publish a bundle, and say where it is."""
     from unet_tf.exporting.hub import publish
 
-    stopped = f"Stopped. Nothing was published; unet-tf export {bundle} --hub {hub} goes on."
-    with show_log(), working(stopped) as bars:
+    stopped = f"Stopped. Nothing was published; {_publishing(bundle, hub, private)} goes on."
+    with show_log(), working(literal(stopped)) as bars:
         found = publish(bundle, hub, private=private, on_step=bars.step, on_file=bars.counter("files"))
     console.print(f"Published: {literal(found.address)}; {literal(found.url)}")
+
+
+def _publishing(bundle: Path, hub: str, private: bool) -> str:
+    """The command that publishes a bundle that stands, as it was asked for."""
+    return f"unet-tf export {quote(str(bundle))} --hub {quote(hub)}{' --private' * private}"
 
 
 @app.command(
