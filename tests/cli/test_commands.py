@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from unet_tf import predict as predict_image
+from unet_tf.cli import commands
 from unet_tf.cli.commands import app
+from unet_tf.cli.console import console
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 from unet_tf.prediction.objects import find_objects
 
@@ -26,6 +29,15 @@ def test_every_verb_shows_an_example(call, verb):
     code, out, _ = call(verb, "--help")
     assert code == 0
     assert f"unet-tf {verb}" in out.split("Example")[1]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_letter_that_the_terminal_does_not_know_is_an_escape(monkeypatch, encoding):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding, write_through=True))
+    monkeypatch.setattr(commands, "app", lambda: console.print("Masks: Ł.png"))
+    commands.main()
+    assert written.getvalue().split() == [b"Masks:", rb"\u0141.png"]
 
 
 def test_train_keeps_the_promised_flags(call):

@@ -1,9 +1,13 @@
 """What the command line prints beside its results."""
 
 import logging
+import os
 from pathlib import Path
 
-from unet_tf.cli.console import print_outcome, show_log
+import pytest
+
+from unet_tf.cli import console
+from unet_tf.cli.console import print_outcome, print_table, say, show_log
 from unet_tf.prediction.record import Outcome
 from unet_tf.prediction.sizes import Sizes
 
@@ -20,6 +24,43 @@ def test_what_the_library_says_is_printed_once_though_the_root_logger_has_a_hand
     said = "".join(capsys.readouterr())
     assert said.count("One picture is grey.") == 1
     assert said.count("Another one is, too.") == 1
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_log_with_its_traceback(capsys):
+    with show_log():
+        try:
+            raise ValueError("[red] of a kind")
+        except ValueError:
+            logging.getLogger("unet_tf.serving").exception("A request has failed.")
+    out, err = capsys.readouterr()
+    assert out == "A request has failed.\n"
+    assert err.startswith("Traceback (most recent call last):\n") and err.endswith("ValueError: [red] of a kind\n")
+
+
+def test_what_goes_on_prints_no_more_where_nobody_reads(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        monkeypatch.setattr(console.console, "quiet", False)
+        with show_log(say):
+            logging.getLogger("unet_tf").warning("Somebody else?")
+            logging.getLogger("unet_tf").warning("Nobody.")
+        console.console.quiet = False
+    with pytest.raises(SystemExit):  # what has an end of its own ends, as programs before `head` do
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w", buffering=1) as stdout, show_log():
+            monkeypatch.setattr("sys.stdout", stdout)
+            logging.getLogger("unet_tf").warning("Nobody.")
+
+
+def test_a_path_in_a_table_is_whole(capsys):
+    path = "/".join(["plates"] * 40) + "/last.png"
+    print_table([("", "picture"), ("1", path)])
+    out, _ = capsys.readouterr()
+    assert "…" not in out
+    assert "".join(out.split()).endswith(path)
 
 
 def test_objects_are_counted_and_specks_advised_against(capsys):

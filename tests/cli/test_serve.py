@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +51,27 @@ def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_p
     assert lines[0]["version"] == 1 and lines[0]["seconds"] > 0 and "neither" in lines[1]["error"]
     assert "util.cc" not in (tmp_path / "log").read_text()  # TensorFlow's own lines
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", lines[0]["time"])
+
+
+def test_it_serves_on_where_nobody_reads_what_it_says(bundle, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "cells")
+    command = [sys.executable, "-m", "unet_tf", "serve", str(folder), "--port", "0", "--grpc-port", "-1"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    said = ""
+    while "Ctrl-C stops it." not in said:
+        line = process.stdout.readline()
+        assert line, (tmp_path / "log").read_text()
+        said += line
+    process.stdout.close()  # as `| head -4` does
+    address = re.search(r"Page:\s+(http://127\.0\.0\.1:\d+)/", said)[1]
+    (folder / "saved_model" / "1").rename(folder / "saved_model" / "2")  # which is said
+    while httpx.get(f"{address}/v1/models/unet", timeout=60).json()["model_version_status"][0]["version"] != "2":
+        assert process.poll() is None
+    while httpx.get(f"{address}/v1/models/unet", timeout=60).json()["model_version_status"][0]["state"] != "AVAILABLE":
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(

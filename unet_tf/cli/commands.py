@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 
@@ -18,6 +19,8 @@ app.registered_commands.sort(key=lambda verb: VERBS.index(verb.name or verb.call
 
 def main() -> None:
     """Run the command line; print an InputError as one message, exit code 1."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be no UTF-8, as on Windows: no letter ends the work
+        sys.stdout.reconfigure(errors="backslashreplace")
     for number in STOPPING:  # what a second signal does: it ends the process at once
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

@@ -6,8 +6,8 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from unet_tf.data.folder import some
@@ -50,6 +50,12 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def literal(text: object) -> str:
     """Text in which rich finds no markup, and which any terminal takes."""
     return escape(shown(text))
+
+
+def say(text: str) -> None:
+    """Print a line for whoever reads. Where nobody does any more, as behind `| head`, the work goes on in silence."""
+    with suppress(SystemExit):  # of rich, which prints nothing from then on
+        console.print(text)
 
 
 class Bars:
@@ -134,17 +140,28 @@ class _Speed(ProgressColumn):
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints log records as lines of the console, above the bars."""
+    """Prints log records as lines of the console, above the bars.
+
+    Args:
+        show: prints a line.
+    """
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
-        console.print(literal(record.getMessage()))
+        """Print a record; of an error that nobody foresaw the traceback too, on standard error."""
+        self._show(literal(record.getMessage()))
+        if record.exc_info:
+            with suppress(SystemExit):
+                errors.print(literal(logging.Formatter().formatException(record.exc_info)))
 
 
 @contextmanager
-def show_log() -> Iterator[None]:
+def show_log(show: Callable[[str], None] = console.print) -> Iterator[None]:
     """Print what the library says on its logger, once: TensorFlow gives the root logger a handler on its way."""
-    logger, handler = logging.getLogger("unet_tf"), ConsoleHandler()
+    logger, handler = logging.getLogger("unet_tf"), ConsoleHandler(show)
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -283,7 +300,8 @@ def print_nodata(pictures: Sequence[str], values: Sequence[float]) -> None:
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print a header and the rows below it."""
     header, *others = rows
-    table = Table(*map(literal, header), box=None)
+    # what is longer than a line goes on in the next one: a path that is cut is no path
+    table = Table(*(Column(literal(name), overflow="fold") for name in header), box=None)
     for row in others:
         table.add_row(*map(literal, row))
     console.print(table)

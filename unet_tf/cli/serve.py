@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from unet_tf.cli.app import app
-from unet_tf.cli.console import console, errors, literal, show_log
+from unet_tf.cli.console import errors, literal, say, show_log
 from unet_tf.errors import InputError
 from unet_tf.utils.stderr import quiet_tensorflow
 
@@ -51,7 +51,7 @@ def serve(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong in C++ is raised, and said in our words
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     quiet_tensorflow()
-    console.print("Starting: TensorFlow, then the versions that are to be served. It answers once all are warmed up.")
+    say("Starting: TensorFlow, then the versions that are to be served. It answers once all are warmed up.")
     try:
         from unet_tf.serving.limits import Limits
         from unet_tf.serving.server import is_local
@@ -77,12 +77,12 @@ def serve(
 
     def on_ready(ports: Mapping[str, int]) -> None:
         shown = f"[{host}]" if ":" in host else host
-        console.print(f"Page:  http://{literal(shown)}:{ports['http']}/")
+        say(f"Page:  http://{literal(shown)}:{ports['http']}/")
         if "grpc" in ports:
-            console.print(f"gRPC:  {literal(shown)}:{ports['grpc']}")
-        console.print("Ctrl-C stops it.")
+            say(f"gRPC:  {literal(shown)}:{ports['grpc']}")
+        say("Ctrl-C stops it.")
 
-    with show_log():
+    with show_log(say):
         run(bundles, host, port, grpc_port, label or (), limits, drain, on_ready=on_ready)
 
 
