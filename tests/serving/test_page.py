@@ -260,7 +260,7 @@ def test_what_is_no_picture_of_the_net_is_refused_before_it_is_decoded(read, tif
         (small, about(2, suffixes=("_a", "_b")), "several files that end in _a, _b"),
         (small, about(3, context=1), "several planes of a stack"),
         (tiff(np.zeros((3, 4, 4), np.uint8), photometric="minisblack"), about(1), "this file holds 3"),
-        (images_in_one(1024, 64), about(1), "takes pictures of 1 channels; this one has 1024"),
+        (images_in_one(1024, 64), about(1), "takes pictures of 1 channel; this one has 1024"),
         (tiff(np.zeros((4, 4, 9), np.uint8), planarconfig="contig"), about(3), "of 3 channels; this one has 9"),
     ):
         with pytest.raises(ServingError, match=words) as told:

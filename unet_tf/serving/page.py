@@ -27,6 +27,7 @@ from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.model.calibration import label_of
 from unet_tf.pages.page import render, shared
+from unet_tf.pages.words import many
 from unet_tf.prediction.drawn import colour_table, drawn_mask, shades_of
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.polygons import shapes_of
@@ -188,4 +189,4 @@ def _check_kind(pictures: Pictures, about: Description, limits: Limits) -> None:
     limits.check(math.prod(pictures.tiff.size))
     own = max(about.normalisation.channels, len(channels.names))
     if (found := len(pages) * pages[0].samples) > own + EXTRA:
-        raise invalid(f"The net takes pictures of {own} channels; this one has {found}.")
+        raise invalid(f"The net takes pictures of {many(own, 'channel')}; this one has {found}.")
