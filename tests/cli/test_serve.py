@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -64,14 +65,18 @@ def test_it_serves_on_where_nobody_reads_what_it_says(bundle, tmp_path):
         assert line, (tmp_path / "log").read_text()
         said += line
     process.stdout.close()  # as `| head -4` does
-    address = re.search(r"Page:\s+(http://127\.0\.0\.1:\d+)/", said)[1]
-    (folder / "saved_model" / "1").rename(folder / "saved_model" / "2")  # which is said
-    while httpx.get(f"{address}/v1/models/unet", timeout=60).json()["model_version_status"][0]["version"] != "2":
-        assert process.poll() is None
-    while httpx.get(f"{address}/v1/models/unet", timeout=60).json()["model_version_status"][0]["state"] != "AVAILABLE":
-        assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    address, until = re.search(r"Page:\s+(http://127\.0\.0\.1:\d+)/", said)[1], time.monotonic() + 300
+    try:
+        (folder / "saved_model" / "1").rename(folder / "saved_model" / "2")  # which is said
+        newest = {}
+        while (newest.get("version"), newest.get("state")) != ("2", "AVAILABLE"):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+            newest = httpx.get(f"{address}/v1/models/unet", timeout=60).json()["model_version_status"][0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,17 @@ def test_of_a_picture_that_is_mostly_void_tiles_lie_where_it_is_not():
             np.testing.assert_array_equal(part, same)
 
 
+def test_of_a_picture_with_a_rim_of_void_every_known_pixel_may_be_a_centre():
+    """And not those alone that were noted of each class."""
+    label = np.zeros((600, 600), np.uint8)
+    label[:120] = VOID
+    samples = labelled(label)
+    draw = drawer(samples, Geometry(1, "same"), 40, Augmentation(warped=0.0), 0)
+    found = {int(draw._known(0, label, np.random.default_rng(n))[0]) for n in range(300)}
+    assert min(found) >= 120 * 600
+    assert len(found.difference(samples.fingerprints[0].places[0].tolist())) > 250
+
+
 @pytest.mark.parametrize("known", [(-9999.0,), ()])
 def test_tiles_hold_the_mean_of_the_training_images_where_nothing_was_measured(known):
     image = np.random.default_rng(0).normal(50, 9, (90, 90, 2)).astype(np.float32)
@@ -220,7 +231,7 @@ def test_a_grey_image_serves_a_colour_net():
 def test_a_tile_larger_than_an_image_is_refused_with_the_next_that_fits():
     samples = make((60, 300), (100, 300))
     message = (
-        r"Images with three quarters of the training pixels must hold .* gives 388x388 px: s0 is 60x300 \(and 1 more "
+        r"The images in which three quarters of the tiles lie must hold .* gives 388x388 px: s0 is 60x300 \(and 1 more "
     )
     with pytest.raises(InputError, match=message + r"are too small\)\. Choose --tile 236 or less"):
         check_tile(samples.seen, Geometry(4), 572)

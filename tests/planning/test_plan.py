@@ -108,7 +108,7 @@ def test_what_is_said_is_not_measured(monkeypatch):
 def test_sizes_of_large_images():
     found = sizes([(512, 512), (600, 2000)], object_size=30)
     assert values(found) == ("same", 4, 256, 4)
-    shown = "three quarters of the pixels lie in images with 600 px or more along their shorter side"
+    shown = "three quarters of the tiles lie in images with 600 px or more along their shorter side"
     assert [one.reason for one in found[2:]] == [
         f"its output of 256 px is the largest of 256 px at most that fits into the images: {shown}",
         "tiles of 256x256 px that carry loss, 1 to 32: as near to 262144 px a step as goes",
@@ -134,13 +134,14 @@ def test_one_small_image_among_many_does_not_decide():
     ("shapes", "side"),
     [
         ([(64, 64)] * 30 + [(1024, 1024)] * 70, 1024),
-        ([(64, 64)] * 900 + [(1024, 1024)], 64),  # which hold more than three quarters of the pixels
-        ([(64, 64)] * 70 + [(1024, 1024)], 1024),
+        ([(64, 64)] * 30 + [(1024, 1024)] * 7, 1024),  # a tile each, and 16
+        ([(64, 64)] * 70 + [(1024, 1024)], 64),
+        ([(64, 64)] * 5 + [(1024, 1024)], 1024),
         ([(100, 100), (200, 50), (80, 125), (40, 250)], 50),  # as many pixels each: one of four may be smaller
         ([(300, 500)] * 7, 300),
     ],
 )
-def test_the_pixels_and_not_the_number_of_images_say_which_side_is_usual(shapes, side):
+def test_the_tiles_and_not_the_number_of_images_say_which_side_is_usual(shapes, side):
     assert planning.usual_side(shapes) == side
     assert planning.usual_side(shapes[::-1]) == side
 

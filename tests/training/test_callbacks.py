@@ -186,7 +186,7 @@ def test_the_line_of_an_epoch_says_what_its_mean_iou_cannot_judge(caplog):
     with caplog.at_level("INFO", "unet_tf"):
         clock.on_epoch_end(0, logs)
     assert logs[ABSENT] == 1
-    assert "validation mean IoU 1.0000 (no validation pixel is of 1 of the classes)" in caplog.text
+    assert "validation mean IoU 1.0000 (no pixel that is looked at is of 1 of the classes)" in caplog.text
 
 
 @pytest.mark.parametrize(("threshold", "judge"), [("best", {BY_LOSS: 1}), (0.4, {})])

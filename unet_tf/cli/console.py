@@ -154,8 +154,9 @@ class ConsoleHandler(logging.Handler):
         """Print a record; of an error that nobody foresaw the traceback too, on standard error."""
         self._show(literal(record.getMessage()))
         if record.exc_info:
-            with suppress(SystemExit):
-                errors.print(literal(logging.Formatter().formatException(record.exc_info)))
+            with suppress(OSError):  # rich would silence standard output too where nobody reads this one
+                sys.stderr.write(f"{logging.Formatter().formatException(record.exc_info)}\n")
+                sys.stderr.flush()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -68,10 +69,11 @@ def serve(
     if queue < 0 or drain < 0:
         raise InputError(f"--queue and --drain must be 0 or more; received {queue} and {drain}.")
     if not is_local(host):
-        errors.print(
-            f"[yellow]Open to others:[/] {literal(host)} is reached by other machines, and there is no password and no "
-            "encryption. Put a proxy before it."
-        )
+        with suppress(SystemExit):  # where nobody reads it
+            errors.print(
+                f"[yellow]Open to others:[/] {literal(host)} is reached by other machines, and there is no password "
+                "and no encryption. Put a proxy before it."
+            )
     _log_requests(not quiet)
     limits = Limits(body=max_bytes, held=max(512 << 20, max_bytes), pixels=max_pixels, waiting=queue, seconds=timeout)
 

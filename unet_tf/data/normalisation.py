@@ -79,7 +79,7 @@ class Normalisation:
         return Measured(image, unknown, self.mean) if unknown else image
 
     def with_mean(self, image: Picture, nodata: Sequence[float]) -> Picture:
-        """The picture as training warps it: every value for "no measurement" becomes the mean, as in prediction.
+        """The picture as training warps it: values for "no measurement" become the mean, rounded in whole numbers.
 
         Args:
             image: (H, W, C) raw pixels.

@@ -16,10 +16,13 @@ from unet_tf.data.samples import Samples
 from unet_tf.geometry import Geometry
 from unet_tf.labels import VOID, count_classes
 from unet_tf.tiling import cut
+from unet_tf.utils.signals import look
 
 Tile = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 KNOWN = 0.9
 """Share of an image that is not void below which its tiles are put on pixels that are not."""
+DRAWS = 64
+"""Pixels of such an image among which one that is not void is looked for: of a tenth of them 1 in 900 finds none."""
 
 
 def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
@@ -80,6 +83,8 @@ class TileDraw:
         """Image (tile, tile, C) float32, label (out, out) uint8, weight (out, out) float32 of tile `number`."""
         index, rng, rare = self._pick(number)
         sample = self.samples[index]
+        if rare is None and index in self.shares:
+            rare = self._known(index, sample.label, rng)
         centre = self._centre(sample.label.shape, rare, rng)
         sizes = (self.tile, self.tile), (self.output, self.output)
         image = self.normalisation.with_mean(sample.image, sample.nodata)
@@ -96,13 +101,18 @@ class TileDraw:
         epoch, position = divmod(int(number), len(self.draws))
         rng = np.random.default_rng((self.seed, epoch, position + 1))  # NumPy takes (s, e, 0) for (s, e), the order's
         if not self.rare_share or rng.random() >= self.rare_share:
-            index = int(self.order(epoch)[position])
-            if (shares := self.shares.get(index)) is None:
-                return index, rng, None
-            return index, rng, self.samples.fingerprints[index].places[rng.choice(len(shares), p=shares)]
+            return int(self.order(epoch)[position]), rng, None
         row = rng.integers(len(self.present))  # each class is drawn for equally often
         index = int(rng.choice(len(self.samples), p=self.by_class[row]))
         return index, rng, self.samples.fingerprints[index].places[self.present[row]]
+
+    def _known(self, index: int, label: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint32]:
+        """A pixel of a sample that is not void; where some draws meet none, those that were noted of a class."""
+        pixels = rng.integers(0, label.size, DRAWS)
+        if (known := pixels[label.ravel()[pixels] != VOID]).size:
+            return known[:1].astype(np.uint32)
+        shares = self.shares[index]
+        return self.samples.fingerprints[index].places[rng.choice(len(shares), p=shares)]
 
     def _centre(
         self, shape: tuple[int, ...], pixels: NDArray[np.uint32] | None, rng: np.random.Generator
@@ -200,9 +210,10 @@ def look_at(samples: Samples, geometry: Geometry, max_tile: int, count: int | No
     few = count is not None and count < sum(map(len, grids))
     jobs, pixels = list[tuple[int, int]](), list[NDArray[np.int64]]()
     for index, (grid, one) in enumerate(zip(grids, samples.fingerprints, strict=True)):
+        look()
         known = int(one.class_pixels.sum())
-        own = [one.class_pixels] * len(grid)  # of which it is asked alone whether there are any
-        if known and (few or known < grid.shape[0] * grid.shape[1]):
+        own = [one.class_pixels] * len(grid)  # of several it is asked alone whether there are any
+        if known and len(grid) > 1 and (few or known < grid.shape[0] * grid.shape[1]):
             label = samples[index].label
             own = [count_classes(label[grid.place(number)], len(own[0])) for number in range(len(grid))]
         jobs += [(index, number) for number, some in enumerate(own) if some.any()]

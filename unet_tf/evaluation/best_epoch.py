@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ABSENT = "val_classes_absent"
-"""Column of `history.csv`, where there are any: classes that no validation pixel has."""
+"""Column of `history.csv`, where there are any: classes that no pixel has which validation looks at."""
 BY_LOSS = "val_by_loss"
 """Column of `history.csv`, 1 where the threshold is chosen after training, so that masks at 0.5 judge no epoch."""
 

@@ -144,7 +144,7 @@ def _training_words(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
     score, best, why = "val_mean_iou", "Best validation mean IoU", ""
     if kept.get(ABSENT):
         score, best = "val_loss", "Least validation loss"
-        why = f"No validation pixel is of {kept[ABSENT]} of the classes, so the loss judges epochs. "
+        why = f"No pixel that validation looks at is of {kept[ABSENT]} of the classes, so the loss judges epochs. "
     elif kept.get(BY_LOSS):
         score, best = "val_loss", "Least validation loss"
         why = "The threshold was chosen after training, so the loss judges epochs, and not masks at 0.5. "

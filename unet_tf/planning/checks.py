@@ -38,7 +38,7 @@ def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> 
 
 
 def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
-    """Raise InputError unless `tile` is legal and its output fits into images of most pixels; others are mirrored."""
+    """Raise InputError unless `tile` is legal and its output fits where most tiles lie; others are mirrored."""
     output = geometry.output_size(tile)
     shapes = [one.shape for _, one in seen]
     side = usual_side(shapes)
@@ -48,7 +48,7 @@ def check_tile(seen: Sequence[Seen], geometry: Geometry, tile: int) -> None:
         fits = geometry.nearest_legal(side + geometry.shrink)[0]
         remedy = f"--tile {fits} or less" if fits <= side + geometry.shrink else "a smaller --depth"
         raise InputError(
-            f"Images with three quarters of the training pixels must hold the output of a tile, and a {tile} tile "
+            f"The images in which three quarters of the tiles lie must hold the output of one, and a {tile} tile "
             f"gives {output}x{output} px: {name} is {height}x{width} (and {small - 1} more are too small). Choose "
             f"{remedy}."
         )

@@ -48,6 +48,8 @@ RARE, RARE_SHARE = 0.05, 0.33
 FEWEST_ALIKE, ONE_HALF, SURE = 6, 0.65, 5.0
 """Parts of the data with a class from which on it may tell where up is, the share of it that must lie in one half, and
 by how many standard errors more than a half, of two classes."""
+USUAL_TILE = 256
+"""Pixels along the largest tile of a "same" net that is used."""
 LOOKED_AT_SIDE = 1024
 """Pixels along the shorter side of a label that are looked at, or up to twice as many: of a larger one every n-th."""
 LOGIT_MAPS = 6
@@ -136,7 +138,7 @@ def plan_sizes(config: TrainConfig, shapes: Sequence[tuple[int, int]], object_si
     fits = max(0, int(math.log2(max(side, 1) / FEWEST_BOTTOM)))
     sees = Geometry(USUAL_DEPTH, "same").halo
     wanted = MOST_DEPTH if object_size > 2 * sees else USUAL_DEPTH
-    shown = f"three quarters of the pixels lie in images with {side} px or more along their shorter side"
+    shown = f"three quarters of the tiles lie in images with {side} px or more along their shorter side"
     words = f"{shown}, of which the lowest level of a deeper net would have fewer than {FEWEST_BOTTOM}"
     if fits >= wanted:
         words = f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
@@ -163,18 +165,19 @@ def training_tile(shapes: Sequence[tuple[int, int]], geometry: Geometry) -> int:
 
 
 def usual_side(shapes: Sequence[tuple[int, int]]) -> int:
-    """Largest shorter side such that images with at least that hold three quarters of all pixels.
+    """Largest shorter side such that three quarters of the tiles lie in images with at least that.
 
-    So small images do not decide for all, however many they are: tiles are spread over images by their pixels.
+    So a few small images do not decide for all: tiles are spread over images by their pixels, but one at least lies in
+    each (`unet_tf.data.pipeline.draws_per_epoch`).
     """
     by_side = sorted(shapes, key=min)
-    pixels = np.cumsum([height * width for height, width in by_side])
+    pixels = np.cumsum([max(height * width, USUAL_TILE**2) for height, width in by_side])
     return min(by_side[int(np.searchsorted(pixels, pixels[-1] / 4, side="right"))])
 
 
 def largest_output(geometry: Geometry) -> int:
     """Output of the largest tile that is used: 388 px as in the paper, 256 px for "same", which wastes no halo."""
-    return 388 if geometry.padding == "valid" else 256
+    return 388 if geometry.padding == "valid" else USUAL_TILE
 
 
 def plan_sampling(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[float]:
@@ -369,7 +372,7 @@ def _width(label: NDArray[np.uint8], number: int) -> float:
     region = np.pad(coarse == number, 1).astype(np.uint8)
     if not region.any():
         return 0.0
-    # n pixels across have a distance of (n + 1) / 2, and stand for n steps
+    # n pixels across have a distance of (n + 1) / 2, and stand for n steps; a pixel more, as of labels looked at whole
     return (2 * float(cv2.distanceTransform(region, cv2.DIST_L2, 3).max()) - 1) * step + 1
 
 

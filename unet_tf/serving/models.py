@@ -74,8 +74,8 @@ class Model:
             return changed
         with self._lock:
             gone = self._served.keys() - wanted
+            self._ended |= gone  # first, so that a version is never nowhere
             self._served = {number: one for number, one in self._served.items() if number in wanted}
-            self._ended |= gone
         for number in sorted(gone):
             log.info(f"{self.name}: version {number} is served no more.")
         return changed or bool(gone)
@@ -158,8 +158,12 @@ class Model:
             return False
         self._loading.add(number)
         log.info(f"{self.name}: version {number} is being loaded and warmed up.")
-        try:
+        try:  # it is told of as loading until it is told of otherwise
             version = Version(path)
+            with self._lock:
+                self._served = self._served | {number: version}  # readers hold the one before, whole
+                self._broken.pop(number, None)
+                self._ended.discard(number)
         except (InputError, OSError) as error:  # OSError: of a folder that may not be read
             self._broken[number] = looks, str(error)
             others = f"version {self.newest} serves on" if self.ready else "no other is served"
@@ -167,10 +171,6 @@ class Model:
             return True
         finally:
             self._loading.discard(number)
-        with self._lock:
-            self._broken.pop(number, None)
-            self._ended.discard(number)
-            self._served = self._served | {number: version}  # readers hold the one before, whole
         log.info(f"{self.name}: version {number} is served, with {', '.join(sorted(version.signatures))}.")
         return True
 

@@ -118,7 +118,10 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
     start = time.monotonic()
     calls.limits.check(declared(0, body, tuple(READERS)))
     number, _ = calls.models.get(name).find()
-    about = bundle.describe(number) or bundle.description  # a version has a mean, a threshold and objects of its own
+    try:
+        about = bundle.describe(number) or bundle.description  # a version has a mean, a threshold, objects of its own
+    except InputError as error:
+        raise ServingError("INTERNAL", str(error)) from error
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
         image = _read(Path(folder, "picture.png"), body, about, calls.limits)
         answer = calls.predict(Asked(name, signature="probabilities"), lambda _: {"image": image[None]})

@@ -53,7 +53,7 @@ class RunClock(keras.callbacks.Callback):
             stopped.
         epochs_done: complete epochs, where a run goes on.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
-        absent: number of classes that no validation pixel has.
+        absent: number of classes that no pixel has which validation looks at.
         before: seconds that were no training yet (`BEFORE`), where a run goes on.
     """
 
@@ -143,11 +143,13 @@ class RunClock(keras.callbacks.Callback):
             logs[BY_LOSS] = 1
         if self.seconds < math.inf and self.share >= 1:
             self.model.stop_training = True  # another epoch would have no time to learn
-        log.info(f"{epoch_line(epoch, logs)}  {self._left()}")
+        log.info(f"{epoch_line(epoch, logs)}  {self._left()}".rstrip())
 
     def _left(self) -> str:
         gained = self.share - self.share_then
-        left = (time.monotonic() - self.began) * (1 - self.share) / gained if gained > 0 else 0.0
+        if gained <= 0:  # a step an epoch, of which the first does not count
+            return ""
+        left = (time.monotonic() - self.began) * (1 - self.share) / gained
         return f"{left / 60:.0f} min left" if left >= 60 else f"{left:.0f} s left"
 
 
@@ -162,7 +164,7 @@ def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
 
 def _lacks(logs: dict[str, Any]) -> str:
     """How many classes a validation mean IoU cannot judge, where there are some."""
-    return f" (no validation pixel is of {logs[ABSENT]} of the classes)" if logs.get(ABSENT) else ""
+    return f" (no pixel that is looked at is of {logs[ABSENT]} of the classes)" if logs.get(ABSENT) else ""
 
 
 class Guard(keras.callbacks.Callback):

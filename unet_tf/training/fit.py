@@ -83,7 +83,6 @@ def fit(
         done = len(state.history)
         if done:
             log.info(f"going on after epoch {done}")
-            start = time.monotonic() - state.history[-1]["seconds"]
             if is_chief(strategy):
                 writer.save_derived(state)
         if state.finished:
@@ -122,6 +121,8 @@ def _callbacks(
     done = len(state.history)
     guard = _guard(plan, prepared, done)
     before = state.history[-1].get(BEFORE, 0.0) if done else None
+    if done:
+        start = time.monotonic() - state.history[-1]["seconds"]
     along = [RunClock(plan, start, done, watchers.on_progress, absent, before), guard]
     along += _samples(writer, plan, prepared, strategy)
     return [*along, *watchers.callbacks, RunFiles(writer, plan.patience, state, lambda: guard.line), Looking()]
