@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from contextlib import suppress
 
 from unet_tf.cli import export, judge, predict, prepare, serve, train  # noqa: F401 (their verbs join the app)
 from unet_tf.cli.app import app
@@ -20,7 +21,8 @@ app.registered_commands.sort(key=lambda verb: VERBS.index(verb.name or verb.call
 def main() -> None:
     """Run the command line; print an InputError as one message, exit code 1."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be no UTF-8, as on Windows: no letter ends the work
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with suppress(OSError):  # where another file has been put in its place meanwhile, as a daemon does
+            sys.stdout.reconfigure(errors="backslashreplace")
     for number in STOPPING:  # what a second signal does: it ends the process at once
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
