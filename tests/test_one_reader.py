@@ -126,7 +126,9 @@ def test_on_the_edge(file, expected, tmp_path, monkeypatch):
 
     net = SimpleNamespace(label=label, description=SimpleNamespace(masks=MaskFormat("index", 2)))
     monkeypatch.setattr(edge, "opened", lambda *arguments: net)
-    monkeypatch.setattr(edge, "read_description", lambda path: SimpleNamespace(channels=Channels()))
+    size = SimpleNamespace(channels=3 if image is None else image.shape[2])
+    about = SimpleNamespace(channels=Channels(), normalisation=size)
+    monkeypatch.setattr(edge, "read_description", lambda path: about)
     if image is None:
         with pytest.raises(InputError) as raised:
             edge.segment(tmp_path / "model.tflite", file, tmp_path / "mask.png")
