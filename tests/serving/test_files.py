@@ -265,6 +265,8 @@ def test_the_command_asks_a_server(call, nets, scans, tmp_path):
             "--chunk, --threshold cannot",
         ),
         (("runs/a", "a.png", "--chunk", "0"), "--axes and --chunk are for an array or map of any size"),
+        (("runs/a", "a.png", "--retries", "8"), "and --retries cannot be said"),  # though it is the usual number
+        (("--server", "http://127.0.0.1:1", "a.png", "--engine", "tensorflow"), "and --engine cannot be said"),
         (("runs/a", "a.png", "--bundle", "b"), "the net computes here, and --bundle cannot be said"),
         (
             ("runs/a", "a.png", "--model", "a", "--in-flight", "2", "--timeout", "9", "--retries", "0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,10 @@ from unet_tf.cli.console import (
 from unet_tf.errors import InputError
 from unet_tf.utils.stderr import quiet_tensorflow
 
+OF_NETS_HERE = "memory", "tta", "shard", "scheduler", "axes", "chunk", "uncertainty", "threshold", "engine"
+OF_SERVERS = "model", "model_version", "label", "bundle", "in_flight", "timeout", "retries", "max_pixels", "ca"
+"""Options that do nothing where the net computes elsewhere, and where it computes here."""
+
 
 @app.command(
     epilog="Examples:\n\nunet-tf predict runs/cells image.png --out masks/\n\n"
@@ -33,6 +38,7 @@ from unet_tf.utils.stderr import quiet_tensorflow
     "unet-tf predict --server http://gpu:8501 scans/ --out masks/ --bundle bundles/cells  (a net that is served)"
 )
 def predict(
+    context: typer.Context,
     run: option.Run,
     out: option.Out,
     inputs: option.Inputs = None,
@@ -74,12 +80,7 @@ def predict(
     }
     extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     if server is not None:
-        here = {
-            "--memory": memory is not None, "--tta": tta != "none", "--shard": shard is not None,
-            "--scheduler": scheduler is not None, "--axes": axes is not None, "--chunk": chunk is not None,
-            "--uncertainty": uncertainty, "--threshold": threshold is not None, "--engine": engine != "tensorflow",
-        }  # fmt: skip
-        _refuse_with_server([name for name, is_said in here.items() if is_said], out)
+        _refuse_with_server(_said(context, OF_NETS_HERE), out)
         asked = {"version": model_version, "label": label, "timeout": timeout, "retries": retries, "bundle": bundle}
         asked |= {"max_pixels": max_pixels, "ca": ca}
         extras |= {"min_area": min_area, "overwrite": overwrite, "in_flight": in_flight}
@@ -89,12 +90,7 @@ def predict(
         raise InputError(
             "RUN and INPUT must be given: unet-tf predict RUN INPUT... --out DIR, or --server URL INPUT..."
         )
-    there = {
-        "--model": model != "unet", "--model-version": model_version is not None, "--label": label is not None,
-        "--bundle": bundle is not None, "--in-flight": in_flight != 4, "--timeout": timeout != 120,
-        "--retries": retries != 8, "--max-pixels": max_pixels != 1 << 24, "--ca": ca is not None,
-    }  # fmt: skip
-    if said := [name for name, is_said in there.items() if is_said]:
+    if said := _said(context, OF_SERVERS):
         raise InputError(
             f"Without --server the net computes here, and {', '.join(said)} cannot be said. Leave it out, or give "
             "--server URL instead of the run."
@@ -219,6 +215,12 @@ def suggest(
     print_suggestions(found, out)
     if found.failed:
         raise typer.Exit(1)
+
+
+def _said(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Those of the options that stand in the command, whatever they say."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [f"--{name.replace('_', '-')}" for name, one in sources.items() if one and one.name == "COMMANDLINE"]
 
 
 def _refuse_with_server(given: list[str], out: Path) -> None:

@@ -66,14 +66,14 @@ class Pictures:
         """How the file says that its pictures are to be turned, as `read` has turned them: 1 to 8 as in EXIF."""
         if self.tiff is not None:
             return self.tiff.pages[0][0].number(Tag.ORIENTATION, 1)
-        data = _bytes(self.path)
-        if data[:8] == SIGNATURE:
-            return parse_png(data).orientation
+        head = _bytes(self.path, 8)
+        if head == SIGNATURE:
+            return parse_png(_bytes(self.path)).orientation
         from PIL import JpegImagePlugin, WebPImagePlugin
 
-        reader: Any = {b"\xff\xd8": JpegImagePlugin.JpegImageFile, b"RI": WebPImagePlugin.WebPImageFile}.get(data[:2])
-        try:
-            found = reader(io.BytesIO(data)).getexif().get(Tag.ORIENTATION, 1) if reader else 1
+        reader: Any = {b"\xff\xd8": JpegImagePlugin.JpegImageFile, b"RI": WebPImagePlugin.WebPImageFile}.get(head[:2])
+        try:  # an array, which says nothing, is not read for this
+            found = reader(io.BytesIO(_bytes(self.path))).getexif().get(Tag.ORIENTATION, 1) if reader else 1
         except Exception:  # Pillow raises whatever it meets in damaged EXIF, which then turns nothing
             return 1
         return found if isinstance(found, int) and found in range(1, 9) else 1

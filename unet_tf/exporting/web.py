@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
+from unet_tf.edge.runtimes import PROBABILITIES, signatures_of
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting.bundle import REPORT, TFLITE
@@ -174,7 +175,7 @@ def noise(tile: int, channels: int, dtype: str) -> NDArray:
 
 def _file(folder: Path, name: str, path: Path) -> dict[str, Any]:
     content = path.read_bytes()
-    step, zero = EdgeNet(path).scales["probabilities"]  # 0, 0 of floats
+    probabilities = signatures_of(path)[PROBABILITIES].outputs[PROBABILITIES]
     size = f"{len(content) / 1e6:.1f}\N{NO-BREAK SPACE}MB"
     words = f"exact ({size})"
     if name == "uint8":
@@ -184,8 +185,8 @@ def _file(folder: Path, name: str, path: Path) -> dict[str, Any]:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "exact": name == "float32",
-        "step": step or 1.0,
-        "zero": zero,
+        "step": probabilities.scale or 1.0,  # 0 of floats
+        "zero": probabilities.zero,
         "words": words,
     }
 

@@ -124,11 +124,11 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             mask = read_mask(pair.mask, pair.page, ids, lossy)
             check_sizes(pair, image, mask)
+            turned = open_pictures(pair.image).orientation != 1 and open_pictures(pair.mask).orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
             named = declared_nodata(pair.mask) if mask.ndim == 2 else ()
     except InputError as error:
         return Look(error=error)
-    turned = open_pictures(pair.image).orientation != 1 == open_pictures(pair.mask).orientation
     look = Look(turned=turned, alpha=any((alpha != alpha.flat[0]).any() for alpha in alphas if alpha.size))
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)

@@ -242,7 +242,7 @@ def plan_flips(
     if found:
         share, side, name = max(found)
         words = f"{share:.0%} of {name} lies in the {side} half of the pictures: they have an up"
-    return choose(config.upright, bool(found), words)
+    return Choice(bool(found), words)
 
 
 def _halves(labels: Sequence[NDArray[np.uint8]], number: int, parts: Sequence[int]) -> NDArray[np.float64]:
