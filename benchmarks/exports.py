@@ -39,22 +39,22 @@ ANY = "any size, batches"
 TILE = "`--tile`"
 ROWS = (
     Row("SavedModel, float32", "", SAVED_MODEL, f"{ANY}; picture files in, `encoded`; `--add-version`",
-        "TF Serving, `unet-tf serve`, KServe, Triton; TensorFlow in Python, C, Java, Go"),
+        "TF Serving, `unet-tf serve`, KServe; TensorFlow in Python, C, Java, Go"),
     Row("SavedModel, bfloat16", "--bfloat16", SAVED_MODEL_BFLOAT16, "as float32",
         "the same, on processors and GPUs that compute in bfloat16"),
     Row("TFLite float32", "--variants float32", TFLITE["float32"], TILE,
-        "LiteRT: Android, iOS, Linux boards; `python -m unet_tf.edge`"),
+        "LiteRT: Android (Kotlin), Linux boards (C), iOS (without code of ours); `python -m unet_tf.edge`"),
     Row("TFLite float16", "--variants float16", TFLITE["float16"], TILE, "the same; half the size, GPUs of phones"),
     Row("TFLite dynamic range", "--variants dynamic", TFLITE["dynamic"], TILE, "the same; a quarter of the size"),
     Row("TFLite uint8", "--variants uint8", TFLITE["uint8"], TILE,
-        "the same, and processors and accelerators of integers alone; bytes in and out"),
+        "the same, and processors of integers alone; bytes in and out"),
     Row("ONNX, any size", "--onnx", ONNX["onnx"], ANY, "ONNX Runtime, OpenVINO, OpenCV 5; `python -m unet_tf.edge`"),
     Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, OpenCV 4, and compilers that want one size"),
 )  # fmt: skip
 SHELVES = (
     Row("Web page", "--web", "web/", "offline, any static host", "a browser tab, on phones too"),
     Row("bioimage.io", "--bioimageio --author NAME --license ID", "bioimageio.zip",
-        "two kinds of weights in one file", "Fiji, ilastik, `bioimageio.core`"),
+        "two kinds of weights in one file", "Fiji, `bioimageio.core`"),
     Row("Hugging Face", "--hub USER/NAME", "the bundle, as a repository", "a model card that the hub reads",
         '`unet_tf.load("hf://USER/NAME")`'),
 )  # fmt: skip

@@ -1,4 +1,6 @@
 import android.content.Context
+import android.graphics.Bitmap
+import android.graphics.Color
 import com.google.ai.edge.litert.Accelerator
 import com.google.ai.edge.litert.CompiledModel
 import org.json.JSONObject
@@ -16,7 +18,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     private val halo = about.getInt("halo") // pixels that it reads before them
     private val margin = about.getInt("margin") // pixels of its outputs before them
     private val classes = about.getJSONArray("classes").length()
-    private val calibration = about.optJSONObject("calibration") // none in bundles of version 0.1
+    private val calibration = about.optJSONObject("calibration") // none in bundles before November 2026
     private val threshold = (calibration?.getDouble("threshold") ?: 0.5).toFloat() // of two classes
 
     init {
@@ -69,6 +71,25 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
             }
         }
         return labels
+    }
+
+    /** Class ids of a Bitmap's pixels (not of Bitmap.Config.HARDWARE), without its transparency. */
+    fun segment(picture: Bitmap): ByteArray {
+        require(channels == 1 || channels == 3) { "A Bitmap is grey or R G B; the net takes $channels channels." }
+        val colours = IntArray(picture.width * picture.height)
+        picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
+        val grey = colours.all { Color.red(it) == Color.green(it) && Color.green(it) == Color.blue(it) }
+        require(channels == 3 || grey) { "The net takes grey pictures; this one has colours." }
+        val pixels = ByteArray(colours.size * channels) { (colours[it / channels] shr (16 - 8 * (it % channels))).toByte() }
+        return segment(pixels, picture.height, picture.width)
+    }
+
+    /** Class ids as a Bitmap to lay over the picture: class 0 clear, each other one in a colour. */
+    fun painted(labels: ByteArray, height: Int, width: Int): Bitmap {
+        val colours =
+            IntArray(256) { if (it == 0) Color.TRANSPARENT else Color.HSVToColor(floatArrayOf(it * 137.5f % 360, 1f, 1f)) }
+        val pixels = IntArray(labels.size) { colours[labels[it].toInt() and 0xFF] }
+        return Bitmap.createBitmap(pixels, width, height, Bitmap.Config.ARGB_8888)
     }
 
     /** What the net reads for the tile at (top, left): tile x tile x channels, mirrored outside of the picture. */
