@@ -1,4 +1,4 @@
-"""Pictures of the documents: failures made on purpose (docs/failures.md), and outlines that become a mask.
+"""Pictures of the documents: README's, failures made on purpose (docs/failures.md), and outlines that become a mask.
 
 Usage: python benchmarks/pictures.py --out DIR [--only grey seams ...]
 
@@ -13,10 +13,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image
 
 import unet_tf
 from unet_tf.data.pictures import read_image, read_mask, write_picture
+from unet_tf.demonstration import demo
+from unet_tf.evaluation.metrics import confusion_matrix
+from unet_tf.evaluation.mistakes import draw_mistakes, mistakes
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 NET: dict[str, Any] = {
@@ -59,6 +63,26 @@ def test_file(folder: Path, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 1) and mask of a test file."""
     path = sorted((folder / "test" / "images").iterdir())[number]
     return read_image(path), read_mask(folder / "test" / "masks" / path.name)
+
+
+def front(out: Path):
+    """README's: an image, the paper's border weights of its cells, the mask by the net of the demo, and its mistakes."""
+    if not (out / "demo" / "report.html").exists():
+        demo(out / "demo")
+    run = unet_tf.Run(out / "demo")
+    image, instances = unet_tf.generate_cells(150, 200, seed=21)
+    label = unet_tf.label_from_instances(instances)
+    weights = unet_tf.border_weights(instances)
+    found = unet_tf.predict(run, image)
+    objects, ids = unet_tf.components(found), np.random.default_rng(0).permutation(int(found.size))
+    coloured = np.where(objects[..., None] > 0, colormaps["hsv"](ids[objects] * 0.618 % 1, bytes=True)[..., :3], 0)
+    wrong = draw_mistakes(image, mistakes(label, found))
+    panels = np.repeat(image[..., None], 3, -1), colormaps["inferno"](weights / 10, bytes=True)[..., :3], coloured, wrong
+    gap = np.full((150, 4, 3), 255, np.uint8)
+    row = np.hstack([part for panel in panels for part in (panel.astype(np.uint8), gap)][:-1])
+    large = cv2.resize(row, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    Image.fromarray(large).save(PICTURES / "front.webp", lossless=True, method=6)
+    return unet_tf.scores(confusion_matrix(label, found, 2))["mean_iou"]
 
 
 def grey(out: Path):
@@ -212,7 +236,7 @@ def annotate(out: Path):
 
 
 MADE = {
-    "grey": grey, "seams": seams, "values": values, "polarity": polarity, "tile": tile, "leak": leak,
+    "front": front, "grey": grey, "seams": seams, "values": values, "polarity": polarity, "tile": tile, "leak": leak,
     "collapsed": collapsed, "rate": rate, "annotate": annotate,
 }  # fmt: skip
 

@@ -31,7 +31,7 @@ def test_probabilities_part_at_the_threshold():
         drawn = [(picture != picture[0, 0]).any(-1).tolist() for picture in shown]
         assert drawn == [[[False, False], [True, True]], [[False, True], [True, True]]]
     errors = show_errors(foreground, np.array([[0, 0], [1, 1]]), foreground, threshold=0.2)
-    assert errors.get_title() == "1 invented"
+    assert errors.get_title() == "1 px invented"
 
 
 def test_ids_may_be_floats_and_void_is_drawn_grey():
@@ -43,7 +43,7 @@ def test_errors_are_counted_by_kind():
     label, prediction = np.zeros((2, 5, 5), np.uint8)
     label[1, 1], prediction[3, 3:] = 1, 1
     axes = show_errors(np.zeros((5, 5)), label, prediction)
-    assert axes.get_title() == "1 missed, 2 invented"
+    assert axes.get_title() == "1 px missed, 2 px invented"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["missed", "invented"]
     assert show_errors(np.zeros((5, 5)), label, label).get_title() == "no mistake"
 

@@ -175,7 +175,7 @@ def _draw_box(axes: Axes, box: Box) -> None:
             axes.add_patch(Rectangle(corner, width, box.height, facecolor=colour, edgecolor=EDGE, lw=0.8))
     axes.text(box.x + box.width / 2, box.y + 0.1, str(box.of.channels), ha="center", va="bottom", fontsize=7.5)
     size = f"{box.of.height}²" if box.of.height == box.of.width else f"{box.of.height}x{box.of.width}"
-    axes.text(box.x + 0.04, box.y - box.height - 0.06, size, ha="right", va="top", fontsize=6, color="#444444")
+    axes.text(box.x + 0.04, box.y - box.height - 0.06, size, ha="right", va="top", fontsize=7.5, color="#444444")
 
 
 def _draw_arrows(axes: Axes, boxes: list[list[Box]], margins: tuple[int, ...]) -> None:

@@ -88,7 +88,7 @@ def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike, thres
     Example:
         >>> label = np.eye(4, dtype=int)
         >>> show_errors(np.zeros((4, 4)), label, 0 * label).get_title()
-        '4 missed'
+        '4 px missed'
     """
     from matplotlib.patches import Patch
 
@@ -99,7 +99,7 @@ def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike, thres
     (axes,) = _row(1, picture.shape)
     axes.imshow(draw_mistakes(picture, kinds), interpolation="nearest")
     counts = {name: int((kinds == number).sum()) for number, name in enumerate(KINDS, start=1)}
-    axes.set_title(", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no mistake")
+    axes.set_title(", ".join(f"{count:,} px {name}" for name, count in counts.items() if count) or "no mistake")
     handles = [
         Patch(color=(shade[0] / 255, shade[1] / 255, shade[2] / 255), label=name)
         for (name, count), shade in zip(counts.items(), COLOURS, strict=True)
