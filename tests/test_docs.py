@@ -69,7 +69,9 @@ def refused(arguments, missing=False):
     if command is None:
         return f"no such verb: {verb}"
     try:
-        command.make_context(verb, rest)
+        given = command.make_context(verb, rest).params
+        if verb == "train" and not missing and given["resume"] is None and None in (given["data"], given["out"]):
+            return "a new run needs DATA and --out RUN"
     except Exception as error:  # of the parser, whose classes typer keeps to itself
         if not (missing and type(error).__name__ == "MissingParameter"):
             return str(error)
