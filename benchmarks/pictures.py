@@ -70,13 +70,13 @@ def front(out: Path):
     if not (out / "demo" / "report.html").exists():
         demo(out / "demo")
     run = unet_tf.Run(out / "demo")
-    image, instances = unet_tf.generate_cells(150, 200, seed=21)
+    image, instances = unet_tf.generate_cells(150, 200, seed=17, density=1.2)
     label = unet_tf.label_from_instances(instances)
-    weights = unet_tf.border_weights(instances)
+    weights = unet_tf.border_weights(instances * (label > 0))
     found = unet_tf.predict(run, image)
-    objects, ids = unet_tf.components(found), np.random.default_rng(0).permutation(int(found.size))
-    coloured = np.where(objects[..., None] > 0, colormaps["hsv"](ids[objects] * 0.618 % 1, bytes=True)[..., :3], 0)
-    wrong = draw_mistakes(image, mistakes(label, found))
+    objects = unet_tf.components(found)
+    coloured = np.where(objects[..., None] > 0, colormaps["hsv"](objects * 0.618 % 1, bytes=True)[..., :3], 0)
+    wrong = draw_mistakes(image[..., None], mistakes(label, found))
     panels = np.repeat(image[..., None], 3, -1), colormaps["inferno"](weights / 10, bytes=True)[..., :3], coloured, wrong
     gap = np.full((150, 4, 3), 255, np.uint8)
     row = np.hstack([part for panel in panels for part in (panel.astype(np.uint8), gap)][:-1])
