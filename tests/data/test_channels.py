@@ -6,6 +6,7 @@ import tifffile
 
 from unet_tf.config import TrainConfig, config_changes
 from unet_tf.data.channels import Channels, listed
+from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
@@ -13,6 +14,7 @@ from unet_tf.data.pictures import count_pages, read_image, write_picture
 from unet_tf.data.samples import read_samples
 from unet_tf.data.volumes import open_volume
 from unet_tf.errors import InputError
+from unet_tf.planning.inspection import look_at
 
 RNG = np.random.default_rng(0)
 FIVE = RNG.integers(0, 256, (9, 11, 5), dtype=np.uint8)
@@ -264,6 +266,42 @@ def test_files_of_one_picture_have_as_many_pages(folder):
     stack(folder / "images/a_gfp.tif", np.zeros((2, 9, 11), np.uint8), "ZYX")
     with pytest.raises(InputError, match=r"one number of pages; .*a_dapi\.tif has 1, .*a_gfp\.tif has 2"):
         find_named(folder, channels=SUFFIXES).check()[""][0].read()
+
+
+GAPS = np.where(FIVE[..., 0] < 128, 0, 9).astype(np.int16)
+
+
+@pytest.mark.parametrize("page", [0, 1])
+def test_a_file_that_holds_what_only_another_of_its_picture_names_as_nodata_is_refused(tmp_path, page):
+    """A height of 0 is ground, and 0 in the photograph beside it a gap."""
+    files = [tmp_path / "images" / f"a{end}.tif" for end in ("_photo", "_height")]
+    files[0].parent.mkdir()
+
+    def write(number, image, nodata=None):
+        tags = [] if nodata is None else [(42113, "s", 0, nodata, True)]
+        tifffile.imwrite(files[number], [image] * 2, metadata=None, photometric="minisblack", extratags=tags)
+
+    def read(*picked):
+        return Channels(picked, ("_photo", "_height")).read(files, page)
+
+    write(0, GAPS, "0")
+    write(1, GAPS * 2)
+    count = np.count_nonzero(GAPS == 0)
+    words = rf"a_photo\.tif names 0, and .*a_height\.tif, which does not, holds it in {count} pixels"
+    with pytest.raises(InputError, match=words) as raised:
+        read()
+    assert raised.value.file == files[1]
+    assert (read("photo").nodata, read("height").nodata) == ((0.0,), ())  # nothing is said of what is not taken
+    write_picture(tmp_path / "masks/a.tif", np.eye(9, 11, dtype=np.uint8) * 255)
+    pair = Pair("a", files[0], tmp_path / "masks/a.tif", 0, "", (files[1],), Channels((), ("_photo", "_height")))
+    assert str(look_at(pair, None, False, False).error) == str(raised.value)
+    write(1, GAPS * 2 + 1)
+    assert read().nodata == (0.0,)
+    write(1, GAPS, "0")
+    assert read().nodata == (0.0,)
+    write(0, np.where(GAPS, 9, -9999).astype(np.int16), "-9999")
+    write(1, np.where(GAPS, 9, -9999).astype(np.int16))  # far below all others, which says the same
+    assert read().nodata == (-9999.0,)
 
 
 @pytest.mark.parametrize(

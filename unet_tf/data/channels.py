@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.nodata import nodata_samples, nodata_values
 from unet_tf.data.pictures import Pictures, open_pictures
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -84,7 +85,8 @@ class Channels:
             page: which picture of TIFF stacks.
 
         Raises:
-            InputError: a file cannot be read, the files do not fit together, or the channels are not those of `names`.
+            InputError: a file cannot be read, the files do not fit together, one of them holds what another names as
+                nodata, or the channels are not those of `names`.
         """
         opened = [open_pictures(file) for file in files]
         if self.plain:
@@ -96,10 +98,12 @@ class Channels:
         tiff = opened[0].tiff
         pages = self.planes(page, () if tiff is None else tiff.axes, files[0])
         read = {at: self._joined(opened, at) for at in dict.fromkeys(pages)}
-        names = read[pages[0]][1]
+        _, names, holders = read[pages[0]]
         numbers = self.numbers(names, files[0])
         image = np.concatenate([read[at][0][..., numbers] for at in pages], axis=2)
-        return Channelled(image, names, tuple({value: None for one in opened for value in one.nodata}))
+        of_file = np.array(holders)[numbers * len(pages)]  # by channel of the image
+        parts = [(opened[number], image[..., of_file == number]) for number in np.unique(of_file).tolist()]
+        return Channelled(image, names, _nodata(parts))
 
     def check(self, names: Sequence[str], file: Path) -> None:
         """Raise InputError unless the channels of a file are those that the net was trained on, in their order.
@@ -262,8 +266,8 @@ class Channels:
             told = ", ".join(f"{one.path} has {len(one)}" for one in opened)
             raise InputError(f"The files of one picture must have one number of pages; {told}.", opened[0].path)
 
-    def _joined(self, opened: Sequence[Pictures], page: int) -> tuple[NDArray, tuple[str, ...]]:
-        """All channels of all files of a picture, (H, W, C), and their names."""
+    def _joined(self, opened: Sequence[Pictures], page: int) -> tuple[NDArray, tuple[str, ...], tuple[int, ...]]:
+        """All channels of all files of a picture, (H, W, C), their names, and the number of the file of each."""
         parts = [one.read(page, all_channels=True) for one in opened]
         if len({(part.shape[:2], part.dtype) for part in parts}) > 1:
             told = ", ".join(
@@ -271,13 +275,39 @@ class Channels:
             )
             raise InputError(f"The files of one picture must have one size and pixel type; {told}.", opened[0].path)
         names: list[str] = []
+        holders: list[int] = []
         for number, (one, part) in enumerate(zip(opened, parts, strict=True)):
             own = one.channel_names(part.shape[2])
             if self.suffixes:
                 file = self.suffixes[number].strip(" _-.") or str(number)
                 own = (file,) if len(own) == 1 else tuple(f"{file} {name or n}" for n, name in enumerate(own))
             names += own
-        return np.concatenate(parts, axis=2), tuple(names)
+            holders += [number] * len(own)
+        return np.concatenate(parts, axis=2), tuple(names), tuple(holders)
+
+
+def _nodata(parts: Sequence[tuple[Pictures, NDArray]]) -> tuple[float, ...]:
+    """The values that the files of a picture name as "no measurement", which count in all of its channels.
+
+    Args:
+        parts: each file, and the channels (H, W, C) that are taken of it.
+
+    Raises:
+        InputError: a file holds a value that another one names, and it does not: there it may be a measurement.
+    """
+    namers = {value: one.path for one, _ in parts for value in one.nodata}
+    for one, part in parts if namers else ():
+        measured = ~nodata_samples(part, nodata_values(part, one.nodata))
+        for value, namer in namers.items():
+            if count := int((measured & nodata_samples(part, (value,))).any(-1).sum()):
+                raise InputError(
+                    f"A value must be nodata in all files of a picture that hold it, or in none; {namer} names "
+                    f"{value:g}, and {one.path}, which does not, holds it in {many(count, 'pixel')}. If nothing was "
+                    f"measured there either, name it in both (gdal_edit.py -a_nodata {value:g}); else give the gaps "
+                    f"of {namer.name} another value.",
+                    one.path,
+                )
+    return tuple(namers)
 
 
 ALL = Channels()
