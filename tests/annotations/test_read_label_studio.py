@@ -78,10 +78,28 @@ def test_tasks_without_annotations_have_no_shapes(tmp_path):
         ("https://host.org/x/a.jpg?key=1", "/x/a.jpg"),
         ("s3://bucket/x/a.tif", "/x/a.tif"),
         ("x/a.png", "x/a.png"),
+        ("20240101-a.png", "20240101-a.png"),
+        ("/data/local-files/?d=sets/20240101-a.png", "sets/20240101-a.png"),
+        ("s3://bucket/0a1b2c3d-1111-4222-8333-444455556666.png", "/0a1b2c3d-1111-4222-8333-444455556666.png"),
+        ("https://host.org/data/upload/12/0a1b2c3d-20240101-a.png", "/data/upload/12/20240101-a.png"),
+        ("upload/3/0a1b2c3d-a.png", "upload/3/a.png"),
     ],
 )
 def test_names_of_pictures_wherever_they_lay(data, name, tmp_path):
     assert read(tmp_path, change=lambda task: task.update(data={"text": "hello", "image": data}))[0].picture == name
+
+
+@pytest.mark.parametrize(
+    ("data", "uploaded", "name"),
+    [
+        ({"image": "0a1b2c3d-a.png"}, "0a1b2c3d-a.png", "a.png"),
+        ({"image": "https://cdn.org/x/0a1b2c3d-a.png"}, "0a1b2c3d-a.png", "/x/a.png"),
+        ({"text": "hello"}, "0a1b2c3d-a.png", "a.png"),
+        ({"image": "20240101-a.png"}, "0a1b2c3d-tasks.json", "20240101-a.png"),
+    ],
+)
+def test_what_was_uploaded_is_known_by_the_field_too(data, uploaded, name, tmp_path):
+    assert read(tmp_path, change=lambda task: task.update(data=data, file_upload=uploaded))[0].picture == name
 
 
 CHANGES = {

@@ -28,6 +28,8 @@ from unet_tf.data.pictures import SUFFIXES
 from unet_tf.data.structure import Damage
 
 KINDS = ("polygon", "rectangle", "ellipse", "brush")
+UPLOADS, UPLOADED = re.compile(r"(^|/)upload/\d+$"), re.compile(r"^[0-9a-f]{8}-")
+"""The folder of what was uploaded to a project, and what an upload puts before the name."""
 
 
 def is_label_studio(content: Any) -> bool:
@@ -70,16 +72,17 @@ def read_label_studio(path: Path, content: Any, skipped: Skipped) -> list[Annota
 
 
 def _pictures(task: dict[str, Any], where: str) -> dict[str, str]:
-    """The pictures of a task by their field in its data, without what Label Studio puts before their names."""
-    found = {key: name for key, value in task["data"].items() if (name := _picture(value))}
-    if not found and (name := _picture(task.get("file_upload"))):
+    """The pictures of a task by their field in its data, without what an upload puts before their names."""
+    given = task.get("file_upload")
+    found = {key: name for key, value in task["data"].items() if (name := _picture(value, given))}
+    if not found and (name := _picture(given, given)):
         found = {"file_upload": name}
     if not found:
         raise Damage(f"data of {where} must name a picture that ends in {', '.join(SUFFIXES)}")
     return found
 
 
-def _picture(value: Any) -> str:
+def _picture(value: Any, uploaded: Any) -> str:
     """The name of a picture, where a value is the name or the address of one; else ""."""
     if not isinstance(value, str):
         return ""
@@ -88,7 +91,8 @@ def _picture(value: Any) -> str:
     if not name.lower().endswith(SUFFIXES):
         return ""
     folder, slash, last = name.rpartition("/")
-    return folder + slash + re.sub(r"^[0-9a-f]{8}-", "", last)  # of what was uploaded
+    # elsewhere eight digits are a date, or the beginning of a UUID
+    return folder + slash + (UPLOADED.sub("", last) if uploaded in (value, last) or UPLOADS.search(folder) else last)
 
 
 def _by_picture(pictures: dict[str, str], results: list[Any], where: str) -> list[tuple[str, list[Any]]]:
