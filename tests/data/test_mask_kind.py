@@ -5,6 +5,7 @@ from PIL import Image
 from unet_tf.data import mask_looks
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import MaskSettings, class_names, recognise
+from unet_tf.data.mask_looks import look_at_masks
 from unet_tf.data.palette import Palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
@@ -253,6 +254,23 @@ def test_masks_are_asked_until_one_tells_and_no_further(tmp_path, monkeypatch):
     monkeypatch.setattr(mask_looks, "read_mask", lambda path, *a, **k: read.append(path) or original(path, *a, **k))
     assert recognise(pairs, MaskSettings()).masks.values == (0, 1)
     assert len(read) == len(set(read)) == 64
+
+
+def test_the_pixels_of_no_more_masks_are_kept_than_are_asked_first(tmp_path):
+    pairs = pairs_of(tmp_path, *[EMPTY] * 10, *[grey(0, 255)] * 90)
+    kept = [[sum(look.mask is not None for look in looks), len(looks)] for looks, _ in look_at_masks(pairs, False)]
+    assert [number for _, number in kept] == [32, 64, 100]
+    assert kept[0][0] < 32 and [number for number, _ in kept[1:]] == [32, 32]  # empty ones make room for others
+
+
+def test_objects_are_told_by_all_masks_that_were_looked_at(tmp_path):
+    """Those that are asked first hold too few, and the later ones are in the memory by their values alone."""
+    masks = [objects(25 if number == 4 else 1 + number % 9) for number in range(41)]
+    pairs = sorted(pairs_of(tmp_path, *masks), key=lambda pair: int(pair.name))
+    (first, _), (looks, complete) = ((list(looks), complete) for looks, complete in look_at_masks(pairs, False))
+    assert max(max(look.ids) for look in first) < 10 and complete
+    assert [look.mask is None for look in looks] == [False] * 32 + [True] * 9
+    assert recognise(pairs, MaskSettings()).masks.kind == "instance"
 
 
 def test_each_mask_is_read_once(tmp_path, monkeypatch):

@@ -193,7 +193,6 @@ def _files_with(value: int, looks: list[MaskLook]) -> str:
 
 def _are_objects(looks: list[MaskLook]) -> bool:
     """Whether values number the objects of each image: many, 1 to n without gaps, n differs, each in one piece."""
-    looks = [look for look in looks if look.mask is not None]
     numbers = [sorted(set(look.counts) - {0}) for look in looks]
     filled = [ids for ids in numbers if ids]
     if len(set().union(*filled)) < MANY_OBJECTS or any(look.coloured for look in looks):
@@ -214,10 +213,11 @@ def _rim(looks: list[MaskLook], settings: MaskSettings) -> int:
     """The width of a rim that leaves objects as much inside, in masks that hold background; 0 where there is none."""
     void, counts = list(_void_values(settings)), np.zeros(3, np.int64)  # background, inside, rim
     for look in looks:
-        if look.mask is not None and look.mask.ndim == 2:
+        if look.mask is not None:
             ids = np.where(np.isin(look.mask, void), 0, look.mask)
             counts += np.bincount(label_from_instances(ids, RIM).ravel(), minlength=3)
-    return RIM if counts[0] and counts[1] >= counts[2] else 0
+    holds_background = any(look.ids.keys() & {0, *void} for look in looks)
+    return RIM if holds_background and counts[1] >= counts[2] else 0
 
 
 def _format(

@@ -17,7 +17,8 @@ from unet_tf.errors import InputError, about
 from unet_tf.utils.threads import ahead, cores
 
 LOOKED_AT, MOST_LOOKED_AT = 32, 2048
-"""Masks that are asked first, and at most where these leave something open; all are held to it when they are read."""
+"""Masks that are asked first, and at most where these leave something open; all are held to it when they are read. Of
+so many as are asked first the pixels are kept: a thousand do not fit into the memory."""
 
 
 class MaskLook(NamedTuple):
@@ -29,7 +30,7 @@ class MaskLook(NamedTuple):
         has_table: whether its values number the colours of a table.
         counts: pixels of each grey value that it shows, or of each id where it shows colours by a table.
         ids: pixels of each value as stored: indices of a table, grey of few bits that is not stretched to 0..255.
-        mask: (H, W) values as stored; None once they are of no use.
+        mask: (H, W) values as stored; None where all are 0 or it has colours of its own, and once `LOOKED_AT` are kept.
     """
 
     name: str
@@ -62,11 +63,11 @@ def look_at_masks(pairs: Sequence[Pair], lossy: bool) -> Iterator[tuple[list[Mas
             if isinstance(look, InputError):
                 failures.append(look)
             else:
-                looks.append(look)
+                kept = sum(one.mask is not None for one in looks)
+                looks.append(look if kept < LOOKED_AT else look._replace(mask=None))
         start, stop = stop, 2 * stop
         if looks:
             yield looks, start >= len(order)
-        looks = [look._replace(mask=None) for look in looks]  # thousands do not fit into the memory
     if failures and not looks:
         raise failures[0]
 
@@ -81,9 +82,10 @@ def _look(pair: Pair, lossy: bool) -> MaskLook | InputError:
     except InputError as error:
         return error
     if stored.ndim == 3:
-        return MaskLook(name, True, False, {}, {}, stored)
+        return MaskLook(name, True, False, {}, {}, None)
     ids, coloured = value_counts(stored), shown.ndim == 3
-    return MaskLook(name, coloured, coloured, ids if coloured else value_counts(shown), ids, stored)
+    mask = stored if ids.keys() - {0} else None
+    return MaskLook(name, coloured, coloured, ids if coloured else value_counts(shown), ids, mask)
 
 
 def _may_show_others(file: Path) -> bool:
