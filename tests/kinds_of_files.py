@@ -199,7 +199,7 @@ def _rgb_of(ycbcr):
 def _tiffs():
     ids = GREY.astype(np.uint32) * 1000
     floats = (GREY / 7).astype(np.float32)
-    alpha = np.dstack([RGB, GREY])
+    alpha = np.dstack([RGB, GREY | 1])  # nothing is transparent as a whole
     yield Kind("tiff 16 bit", ".tif", tiff(DEEP), DEEP)
     yield Kind("tiff big endian", ".tif", tiff(DEEP, byteorder=">"), DEEP)
     yield Kind("bigtiff", ".tif", tiff(DEEP_RGB, bigtiff=True, photometric="rgb"), DEEP_RGB)
@@ -214,7 +214,7 @@ def _tiffs():
     yield Kind("tiff planar cmyk", ".tif", tiff(
         np.moveaxis(INKS, -1, 0), photometric="separated", planarconfig="separate"), OF_INKS)  # fmt: skip
     yield Kind("tiff cmyk and alpha", ".tif", tiff(
-        np.dstack([INKS, GREY]), photometric="separated", extrasamples=["unassalpha"]), OF_INKS)  # fmt: skip
+        np.dstack([INKS, GREY | 1]), photometric="separated", extrasamples=["unassalpha"]), OF_INKS)  # fmt: skip
     deep_inks = INKS.astype(np.uint16) * 257
     yield Kind("tiff cmyk 16 bit", ".tif", tiff(deep_inks, photometric="separated"),
                ((65535 - deep_inks[..., :3].astype(int)) * (65535 - deep_inks[..., 3:].astype(int)) // 65535).astype(np.uint16))  # fmt: skip
@@ -378,7 +378,7 @@ def _pngs():
     yield Kind("png rgb", ".png", pil(RGB, "PNG"), RGB)
     yield Kind("png 16 bit", ".png", cv2.imencode(".png", DEEP)[1].tobytes(), DEEP)
     yield Kind("png rgb 16 bit", ".png", cv2.imencode(".png", DEEP_RGB[..., ::-1])[1].tobytes(), DEEP_RGB)
-    yield Kind("png rgba", ".png", pil(np.dstack([RGB, GREY]), "PNG"), RGB)
+    yield Kind("png rgba", ".png", pil(np.dstack([RGB, GREY | 1]), "PNG"), RGB)
     yield Kind("png grey and alpha", ".png", pil(np.dstack([GREY, GREY]), "PNG", "LA"), GREY)
     yield Kind("png equal channels", ".png", pil(np.dstack([GREY] * 3), "PNG"), GREY)
     yield Kind("png 1 bit", ".png", pil(BITS, "PNG"), BITS * np.uint8(255), bits)

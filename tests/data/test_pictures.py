@@ -619,3 +619,50 @@ def test_alpha_of_grey_is_given_apart_too(suffix, tmp_path):
     Image.fromarray(image, "LA").save(path)
     assert (read_image(path) == image[..., :1]).all()
     assert (open_pictures(path).alpha() == image[..., 1:]).all()
+
+
+LAYER = np.zeros((7, 5, 4), np.uint8)  # transparent, of 0 all over
+LAYER[1:5, 1:4] = 255  # drawn
+LAYER[5, 3, 3] = 9  # the rim of a soft brush
+
+
+@pytest.mark.parametrize("kind", [".png", ".tif", "turned.png", "LA.png", "16 bit.png"])
+def test_what_was_erased_from_a_transparent_mask_is_refused(kind, tmp_path):
+    path = tmp_path / f"a{kind}"
+
+    def save(layer):
+        if kind == "16 bit.png":
+            cv2.imwrite(str(path), layer.astype(np.uint16) * 257)
+        elif kind == "LA.png":
+            Image.fromarray(np.ascontiguousarray(layer[..., 2:]), "LA").save(path)
+        elif kind == "turned.png":
+            exif = Image.Exif()
+            exif[274] = 6
+            Image.fromarray(layer).save(path, exif=exif)
+        else:
+            Image.fromarray(layer).save(path)
+
+    save(LAYER)
+    drawn = LAYER[..., 0] if kind != "turned.png" else np.rot90(LAYER[..., 0], -1)
+    np.testing.assert_array_equal(read_mask(path) > 0, drawn > 0)
+    erased = LAYER.copy()
+    erased[3:5, 2, 3] = 0
+    save(erased)
+    high = {"LA.png": "255", "16 bit.png": "65535"}.get(kind, "255")
+    with pytest.raises(InputError, match=rf"2 of 24 have another than the first, {high} and not 0\. Lay the") as raised:
+        read_mask(path)
+    assert raised.value.file == path
+    assert read_image(path).shape == (*drawn.shape, 1)  # of an image alpha says nothing about values
+    save(np.dstack([erased[..., :3], np.zeros((7, 5), np.uint8)]))  # the same all over
+    np.testing.assert_array_equal(read_mask(path) > 0, drawn > 0)
+    save(np.dstack([erased[..., :3], LAYER[..., :1] // 2 + 1]))  # nothing is transparent as a whole
+    np.testing.assert_array_equal(read_mask(path) > 0, drawn > 0)
+
+
+def test_transparent_pixels_of_two_colours_are_refused(tmp_path):
+    layer = np.zeros((4, 6, 4), np.uint8)
+    layer[:, 3:] = 0, 0, 7, 255
+    layer[0, 0, :3] = 0, 9, 0
+    Image.fromarray(layer).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="11 of 12 have another than the first, 0, 0, 0 and not 0, 9, 0"):
+        read_mask(tmp_path / "a.png")

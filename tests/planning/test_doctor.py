@@ -503,3 +503,20 @@ def test_alpha_that_is_not_the_same_all_over_may_be_a_channel(suffix, tmp_path):
         for number in range(4):
             save(number, noise, photometric="minisblack")  # as the words advise
         assert not said()
+
+
+def test_alpha_of_masks_that_is_not_the_same_all_over_is_said(tmp_path):
+    layer = np.zeros((40, 48, 4), np.uint8)
+    layer[5:30, 5:30] = 255
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 256, (40, 48), np.uint8)
+        write_picture(tmp_path / f"images/{number}.png", noise)
+        write_picture(tmp_path / f"masks/{number}.png", layer[..., 0])
+    assert not [words for words in check(tmp_path).warnings if "alpha" in words]
+    cv2.imwrite(str(tmp_path / "masks/2.png"), layer)
+    (words,) = [words for words in check(tmp_path).warnings if "alpha" in words]
+    assert words.startswith("1 image whose mask has alpha that is not the same all over, which is left out: what is")
+    layer[:3, :3, :3] = 255
+    cv2.imwrite(str(tmp_path / "masks/2.png"), layer)
+    (words,) = check(tmp_path).problems
+    assert "1286 of 1295 have another than the first, 0 and not 255" in words

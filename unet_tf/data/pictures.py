@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.decode import decode, lossy_refused
 from unet_tf.data.png import ALPHA, SIGNATURE, alpha_of_png, parse_png
+from unet_tf.data.structure import turned
 from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
 from unet_tf.data.tiff_pages import Tag
 from unet_tf.errors import InputError
@@ -107,7 +108,26 @@ class Pictures:
                 f"A mask must be grey or RGB; {self.path} has {mask.shape[2]} channels. Save class ids in one channel.",
                 self.path,
             )
+        self._check_transparent(mask, page)
         return mask
+
+    def _check_transparent(self, mask: NDArray, page: int) -> None:
+        """Raise InputError where transparent pixels of a mask hold several values: what was erased may be among them.
+
+        Programs keep the colours of pixels that are erased; where nothing was, all hold one.
+        """
+        alpha = self.alpha(page)
+        if not is_varied(alpha):
+            return
+        unseen = np.atleast_3d(mask)[(turned(alpha, self.orientation) == 0).any(-1)]  # (N, C)
+        if (others := unseen[(unseen != unseen[:1]).any(-1)]).size:
+            first, second = (", ".join(map(str, values.tolist())) for values in (unseen[0], others[0]))
+            raise InputError(
+                f"The transparent pixels of a mask must have one value, as others may have been erased; in {self.path} "
+                f"{len(others)} of {len(unseen)} have another than the first, {second} and not {first}. Lay the "
+                "background under what is drawn, and save it without transparency.",
+                self.path,
+            )
 
     def _stored(self, page: int, ids: bool, lossy: bool, grey: bool = True) -> NDArray:
         """(H, W), or (H, W, C); where three channels are equal, and grey is wanted then, (H, W)."""
@@ -124,6 +144,11 @@ class Pictures:
         if of_one or (of_three and all((part == part[..., :1]).all() for part in (image[:1], image))):
             image = image[..., 0]
         return np.ascontiguousarray(image)
+
+
+def is_varied(alpha: NDArray) -> bool:
+    """Whether alpha, as of `Pictures.alpha`, says something of some pixels: it is there and not the same all over."""
+    return bool(alpha.size and (alpha != alpha.flat[0]).any())
 
 
 def open_pictures(path: str | Path) -> Pictures:
@@ -184,7 +209,8 @@ def read_mask(path: str | Path, page: int = 0, ids: bool = False, allow_jpeg: bo
         (H, W) grey values or indices, or (H, W, 3) RGB, of the type of the file.
 
     Raises:
-        InputError: as `read_image` for files, colours and channels; or the compression changes values.
+        InputError: as `read_image` for files, colours and channels; or the compression changes values, or transparent
+            pixels hold several.
     """
     return open_pictures(path).read_mask(page, ids, allow_jpeg)
 

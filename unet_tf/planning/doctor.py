@@ -283,6 +283,11 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         'files by tifffile with photometric="minisblack"; if it says where nothing was measured, give these pixels a '
         "value that the file names as nodata",
     )  # fmt: skip
+    _warn(
+        findings, [case for case in usable if case.look.mask_alpha],
+        "whose mask has alpha that is not the same all over, which is left out: what is transparent in part or as a "
+        "whole counts as the value that it holds; save masks without transparency",
+    )  # fmt: skip
     counted = sorted({value for case in usable for value in case.look.counted})
     _warn(
         findings, [case for case in usable if case.look.counted],

@@ -16,7 +16,7 @@ from unet_tf.data.folder import Decoded, Pair, check_sizes
 from unet_tf.data.mask_values import value_counts
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import open_pictures, read_mask
+from unet_tf.data.pictures import is_varied, open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 from unet_tf.planning.object_ids import IdFacts, id_facts
@@ -62,7 +62,8 @@ class Look:
         unmeasured: number of pixels that hold no measurement.
         counted: values that the mask's file names as nodata, and that are classes here.
         turned: the image is turned as its file says, and the mask, whose file does not say so, is not.
-        alpha: a file has alpha that is not the same all over.
+        alpha: a file of the image has alpha that is not the same all over.
+        mask_alpha: the mask has.
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
         picture: overlay, where one is wanted.
@@ -82,6 +83,7 @@ class Look:
     counted: Sequence[float] = ()
     turned: bool = False
     alpha: bool = False
+    mask_alpha: bool = False
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
     lows: NDArray = field(default_factory=lambda: np.zeros(0))
@@ -119,17 +121,18 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
         image, names, declared = pair.read()
         nodata = nodata_values(image, declared)
         with about(pair.image):
-            alphas = [open_pictures(file).alpha(pair.page) for file in pair.files]
+            alpha = any(is_varied(open_pictures(file).alpha(pair.page)) for file in pair.files)
         with about(pair.mask):
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             mask = read_mask(pair.mask, pair.page, ids, lossy)
             check_sizes(pair, image, mask)
+            mask_alpha = is_varied(open_pictures(pair.mask).alpha(pair.page))
             turned = open_pictures(pair.image).orientation != 1 and open_pictures(pair.mask).orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
             named = declared_nodata(pair.mask) if mask.ndim == 2 else ()
     except InputError as error:
         return Look(error=error)
-    look = Look(turned=turned, alpha=any((alpha != alpha.flat[0]).any() for alpha in alphas if alpha.size))
+    look = Look(turned=turned, alpha=alpha, mask_alpha=mask_alpha)
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
