@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.maps import MapArray, open_map
-from unet_tf.data.pictures import read_image
+from unet_tf.data.nodata import nodata_values
+from unet_tf.data.pictures import open_pictures, read_image, read_mask
 from unet_tf.errors import InputError
 
 rasterio = pytest.importorskip("rasterio")
@@ -144,6 +146,31 @@ def test_pixels_without_a_measurement_are_known_and_hold_the_mean(tmp_path, kind
         assert np.unique(whole(volume)[gone], axis=0).tolist() == [[10, 20, 30]]
     if kind in ("mask", "beside", "alpha"):
         np.testing.assert_array_equal(whole(volume)[~gone], image.transpose(1, 2, 0)[~gone])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_nodata_value_of_grey_of_few_bits_is_the_one_that_is_shown(bits, tmp_path):
+    high = (1 << bits) - 1
+    path = write(tmp_path / "a.tif", noise(high=2) * np.uint8(high), nbits=bits, nodata=high)
+    assert open_map(path).nodata == Channels().read([path]).nodata == (255.0,)
+    assert nodata_values(read_image(path), (255.0,)) == (255.0,)
+    assert (read_image(path) == 255).all()
+    assert open_pictures(path).nodata_ids == (float(high),)  # what masks of ids are held to
+
+
+def test_an_index_that_names_no_measurement_is_refused_where_colours_are_read(tmp_path):
+    """Its colour may be that of another index, and its number that of another colour."""
+    image = noise(high=4)
+    colours = {0: (0, 0, 0), 1: (3, 3, 3), 2: (1, 2, 3), 3: (3, 3, 3)}
+    path = write(tmp_path / "a.tif", image, colours, photometric="palette", nodata=3)
+    words = rf"names the index 3 of its colour table as nodata, and holds it in {(image == 3).sum()} pixels"
+    with pytest.raises(InputError, match=words) as raised:
+        Channels().read([path])
+    assert raised.value.file == path
+    np.testing.assert_array_equal(read_mask(path, ids=True), image[0])
+    assert (open_pictures(path).nodata, open_pictures(path).nodata_ids) == ((), (3.0,))
+    write(path, np.minimum(image, 2), colours, photometric="palette", nodata=3)
+    assert Channels().read([path]).nodata == ()  # 3 is a grey value that is shown
 
 
 def test_smaller_versions_are_no_pages(tmp_path):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from unet_tf.data.nodata import nodata_pixels, stand_in
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import import_tifffile
+from unet_tf.data.tiff_colours import step_of
 from unet_tf.data.volumes import PICTURE, Volume
 from unet_tf.errors import InputError
 
@@ -42,7 +43,8 @@ class MapArray:
 
     Attributes:
         dataset: the file, opened by rasterio; threads take turns.
-        nodata: the value that the file names as "no measurement", or none; of a colour table it counts as a mask.
+        nodata: the value that the file names as "no measurement", as it is shown, or none; of a colour table it counts
+            as a mask.
 
     Raises:
         InputError: the file cannot be read so.
@@ -65,7 +67,8 @@ class MapArray:
         value = self.dataset.nodata
         self._table = _colours(self._page) if self._page.colormap is not None else None
         self._index = value if self._table is not None else None
-        self.nodata = () if value is None or self._table is not None else (float(value),)
+        self._step = step_of(int(self.dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8)))
+        self.nodata = () if value is None or self._table is not None else (float(value) * self._step,)
         self._stand_in: NDArray | None = None
         corner = self[0:1, 0:1]
         self.dtype, self.shape = corner.dtype, (*self.dataset.shape, corner.shape[2])
@@ -116,9 +119,8 @@ class MapArray:
         """(h, w, C) as `read_image` gives it: colours looked up, grey of 1, 2 and 4 bits over the whole range."""
         if self._table is not None:
             return self._table[stored[..., 0]]
-        bits = int(self.dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
-        if bits in (1, 2, 4):
-            stored = stored * np.uint8(255 // ((1 << bits) - 1))
+        if self._step > 1:
+            stored = stored * np.uint8(self._step)
         return as_image(np.ascontiguousarray(stored), self.path, self.nodata)
 
     def _check(self, kinds: Sequence[str]) -> None:

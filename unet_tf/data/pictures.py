@@ -19,6 +19,7 @@ from unet_tf.data.structure import turned
 from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
 from unet_tf.data.tiff_pages import Tag
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
 
 TIFF = (".tif", ".tiff")
@@ -59,8 +60,13 @@ class Pictures:
 
     @property
     def nodata(self) -> tuple[float, ...]:
-        """The value that the file itself names as "no measurement", or none."""
+        """The value that the file itself names as "no measurement", as it is shown; none if that is an index."""
         return () if self.tiff is None else self.tiff.nodata
+
+    @property
+    def nodata_ids(self) -> tuple[float, ...]:
+        """The same as it is stored."""
+        return () if self.tiff is None else self.tiff.nodata_ids
 
     @property
     def orientation(self) -> int:
@@ -81,7 +87,21 @@ class Pictures:
 
     def read(self, page: int = 0, all_channels: bool = False) -> NDArray:
         """Decode one picture as an image: see `read_image`; with all channels, colour whose channels are equal too."""
-        return as_image(self._stored(page, ids=False, lossy=True, grey=not all_channels), self.path, self.nodata)
+        image = as_image(self._stored(page, ids=False, lossy=True, grey=not all_channels), self.path, self.nodata)
+        if self.tiff is not None and not self.nodata:
+            for value in self.nodata_ids:
+                self._check_index(self.tiff.read(page, ids=True), value)
+        return image
+
+    def _check_index(self, indices: NDArray, value: float) -> None:
+        """Raise InputError where indices are the one that stands for "no measurement": its colour may be of others."""
+        if count := np.count_nonzero(indices == value):
+            raise InputError(
+                f"Colours must tell where nothing was measured; {self.path} names the index {value:g} of its colour "
+                f"table as nodata, and holds it in {many(count, 'pixel')}. Save it without a table, with a nodata value "
+                "that no other pixel has; a map (predict --out NAME.tif) takes it as it is.",
+                self.path,
+            )
 
     def alpha(self, page: int = 0) -> NDArray:
         """(H, W, K) what is said to be alpha in a TIFF or PNG file, and `read` leaves out; K is 0 where nothing is."""

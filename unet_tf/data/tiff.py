@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.structure import TURNS, Damage, Unread, turned
 from unet_tf.data.tiff_axes import Pages, pictures_of
-from unet_tf.data.tiff_colours import alpha_samples, shown
+from unet_tf.data.tiff_colours import alpha_samples, nodata_shown, shown
 from unet_tf.data.tiff_names import channel_names
 from unet_tf.data.tiff_pages import Tag, read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
@@ -85,7 +85,12 @@ class TiffPictures:
 
     @property
     def nodata(self) -> tuple[float, ...]:
-        """The value that the file itself names as "no measurement", or none."""
+        """The value that the file itself names as "no measurement", as it is shown; none if that is an index."""
+        return nodata_shown(self.pages[0][0]) if len(self.pages[0]) == 1 else self.nodata_ids
+
+    @property
+    def nodata_ids(self) -> tuple[float, ...]:
+        """The same as it is stored."""
         return self.pages[0][0].nodata
 
     def channel_names(self, channels: int) -> tuple[str, ...]:

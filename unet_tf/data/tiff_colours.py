@@ -121,8 +121,18 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
     if page.photometric == YCBCR and page.compression != JPEG:
         return _rgb_of_ycbcr(stored, page)
     if stored.shape[2] == 1:
-        return stored[..., 0] if ids or page.bits > 4 else stored[..., 0] * np.uint8(255 // ((1 << page.bits) - 1))
+        return stored[..., 0] if ids or page.bits > 4 else stored[..., 0] * np.uint8(step_of(page.bits))
     return stored
+
+
+def nodata_shown(page: TiffPage) -> tuple[float, ...]:
+    """The value that a page names as "no measurement", as `shown` gives it; none where it is an index of a table."""
+    return () if page.photometric == TABLE else tuple(value * step_of(page.bits) for value in page.nodata)
+
+
+def step_of(bits: int) -> int:
+    """Between neighbouring grey values that are shown, of 1, 2 and 4 bits, from 0 to 255; 1 of more bits."""
+    return 255 // ((1 << bits) - 1) if bits in (1, 2, 4) else 1
 
 
 def _rgb_of_ycbcr(stored: NDArray, page: TiffPage) -> NDArray:

@@ -126,10 +126,11 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             mask = read_mask(pair.mask, pair.page, ids, lossy)
             check_sizes(pair, image, mask)
-            mask_alpha = is_varied(open_pictures(pair.mask).alpha(pair.page))
-            turned = open_pictures(pair.image).orientation != 1 and open_pictures(pair.mask).orientation == 1
+            opened = open_pictures(pair.mask)
+            mask_alpha = is_varied(opened.alpha(pair.page))
+            turned = open_pictures(pair.image).orientation != 1 and opened.orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
-            named = declared_nodata(pair.mask) if mask.ndim == 2 else ()
+            named = () if mask.ndim == 3 else opened.nodata_ids if ids else declared_nodata(pair.mask)
     except InputError as error:
         return Look(error=error)
     look = Look(turned=turned, alpha=alpha, mask_alpha=mask_alpha)
