@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.lzw import unpack_lzw, unpack_packbits
 from unet_tf.data.structure import Damage, Unread, check_jpeg, quiet_opencv
 from unet_tf.data.tiff_pages import WHOLE, Tag, TiffPage
 
@@ -20,6 +19,10 @@ DEFLATE = (8, 32946)
 FAX = (2, 3, 4)
 RGB, CMYK, YCBCR = 2, 5, 6
 """Values of the tag PhotometricInterpretation."""
+CLEAR = 256
+"""Code of LZW that empties the table, with which the data begin."""
+LEAST_WIDTH, OPENCV_SIDE = 64, 1 << 20
+"""Columns of the picture for which OpenCV takes a segment of an odd number of bytes, at least; sides that it takes."""
 REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
@@ -126,7 +129,24 @@ def _by_opencv(data: bytes, page: TiffPage, rows: int) -> bytes:
     if rows % 2 == 0:
         return _as_picture(data, page, rows // 2, width, 16).tobytes()
     # pictures of 8 bits would do, but OpenCV passes over damage in them
-    return (unpack_lzw if page.compression == LZW else unpack_packbits)(data, rows * width)
+    size, width = rows * width, max(LEAST_WIDTH, rows * width // OPENCV_SIDE)
+    fill = -size % (2 * width)
+    return _as_picture(_filled(data, page, fill), page, (size + fill) // (2 * width), width, 16).tobytes()[fill:]
+
+
+def _filled(data: bytes, page: TiffPage, count: int) -> bytes:
+    """The bytes of a segment in LZW or PackBits before which so many zeros stand, packed too.
+
+    Reference:
+        TIFF Revision 6.0, sections 9 and 13.
+    """
+    if page.compression == PACKBITS:
+        return bytes(2 * count) + data  # a run of one byte each
+    if int.from_bytes(data[:2], "big") >> 7 != CLEAR:
+        raise Damage("a strip or tile does not begin as LZW does")
+    # a code that empties the table before each zero, and as many more as make whole bytes: all codes have 9 bits
+    bits = f"{CLEAR:09b}" * (-2 * count % 8) + f"{CLEAR:09b}{0:09b}" * count
+    return int(bits, 2).to_bytes(len(bits) // 8, "big") + data
 
 
 def _as_picture(data: bytes, page: TiffPage, rows: int, width: int, bits: int) -> NDArray:
