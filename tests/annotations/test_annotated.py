@@ -4,7 +4,18 @@ import math
 import numpy as np
 import pytest
 
-from unet_tf.annotations.annotated import class_of, clean, ellipse, field, load_json, points, rectangle, ring, typed
+from unet_tf.annotations.annotated import (
+    class_of,
+    clean,
+    ellipse,
+    field,
+    load_json,
+    points,
+    rectangle,
+    ring,
+    typed,
+    used_attributes,
+)
 from unet_tf.annotations.raster import areas, rasterise
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
@@ -96,6 +107,7 @@ def test_names_of_classes_in_one_line(name, expected):
         ({"note": "", "any": "cell"}, "cell"),
         ({"class": {"cell": True, "vessel": False}}, "cell"),
         ({"class": 3}, "3"),
+        ({"class": "", "any": None}, "object"),
     ],
 )
 def test_the_attribute_that_is_the_class(attributes, expected):
@@ -106,3 +118,25 @@ def test_the_attribute_that_is_the_class(attributes, expected):
 def test_attributes_that_leave_the_class_open(attributes):
     with pytest.raises(Damage):
         class_of(attributes)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"class": "", "type": "blurry"}, "object"),
+        ({"class": None, "type": "blurry"}, "object"),
+        ({"Class": float("nan"), "any": "blurry"}, "object"),
+        ({"type": "blurry"}, "blurry"),  # what is not asked for is not left blank
+        ({"name": "", "type": "cell"}, "cell"),  # no region of the file has a name
+        ({"class": 0}, "0"),
+    ],
+)
+def test_a_blank_class_is_none_whatever_else_is_said(attributes, expected):
+    used = used_attributes([{"class": "cell", "type": "round"}, {"name": "", "any": "x"}, "no attributes"])
+    assert used == {"class", "type", "any"}
+    assert class_of(attributes, used) == expected
+
+
+def test_a_blank_attribute_is_one_of_several_that_leave_the_class_open():
+    with pytest.raises(Damage, match="received kind, note"):
+        class_of({"kind": "", "note": "blurry"}, used_attributes([{"kind": "cell"}, {"note": "blurry"}]))

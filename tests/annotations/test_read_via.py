@@ -1,3 +1,5 @@
+import csv
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -68,3 +70,30 @@ def test_version_1_calls_its_column_otherwise(tmp_path):
     file = via_csv(tmp_path)
     file.write_text("#" + file.read_text())
     assert read_via_csv(file, Counter())[0].picture == "a.png"
+
+
+BOX = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
+SAID = [{"class": "cell", "type": "round"}, {"class": "", "type": "round"}, {"name": "", "type": "round"}]
+
+
+def test_a_region_without_its_class_is_an_object_in_every_form(tmp_path):
+    """JSON, CSV and version 3: of the last the attributes have numbers."""
+    regions = [{"shape_attributes": BOX, "region_attributes": one} for one in SAID]
+    entries = {str(n): {"filename": "a.png", "regions": [one]} for n, one in enumerate(regions)}
+    found = [one.shapes[0].name for one in read_via(Path("a.json"), entries, Counter())]
+    assert found == ["cell", "object", "round"]
+    file = via_csv(tmp_path)
+    with file.open("w", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["filename", "region_shape_attributes", "region_attributes"])
+        rows.writerows(["a.png", json.dumps(BOX), json.dumps(one)] for one in SAID)
+    (read_of_csv,) = read_via_csv(file, Counter())
+    assert [shape.name for shape in read_of_csv.shapes] == found
+    names = ("class", "type", "name")
+    content = {
+        "project": {}, "attribute": {name: {"aname": name, "type": 1} for name in names},
+        "file": {"1": {"fname": "a.png", "type": 2}}, "view": {"1": {"fid_list": ["1"]}},
+        "metadata": {str(n): {"vid": "1", "z": [], "xy": [2, 1, 2, 3, 4], "av": one} for n, one in enumerate(SAID)},
+    }  # fmt: skip
+    (read_of_3,) = read_via(Path("a.json"), content, Counter())
+    assert [shape.name for shape in read_of_3.shapes] == found

@@ -229,22 +229,33 @@ def clean(name: object) -> str:
     return text.lower() if text.lower() in (BACKGROUND, VOID_NAME) else text or NAMELESS
 
 
-def class_of(attributes: Any) -> str:
-    """The class that the attributes of a region name: the only one, or the one that is called so.
+def used_attributes(every: Iterable[Any]) -> set[str]:
+    """The names, in lower case, of the attributes of regions that one of them has a value of."""
+    given = [one for one in every if isinstance(one, dict)]
+    return {str(key).lower() for one in given for key, value in one.items() if not _is_blank(value)}
+
+
+def class_of(attributes: Any, used: set[str] | None = None) -> str:
+    """The class that the attributes of a region name: the only one, or the one that is called so; blank is `NAMELESS`.
+
+    Args:
+        attributes: by name.
+        used: those that count, as of `used_attributes` of all regions of a file; None for those of this region.
 
     Raises:
         Damage: it is open which of several names the class.
     """
-    given = typed(attributes, dict, "attributes").items()
-    known = {str(key): value for key, value in given if value not in ("", None) and value == value}  # NaN is none
+    given = typed(attributes, dict, "attributes")
+    used = used_attributes([given]) if used is None else used
+    known = {str(key): value for key, value in given.items() if str(key).lower() in used}
     named = [key for want in ATTRIBUTES for key in known if key.lower() == want] or list(known)
-    if not named:
-        return NAMELESS
     if len(named) > 1 and named[0].lower() not in ATTRIBUTES:
         raise Damage(
             f"one attribute must name the class of a region, called {ATTRIBUTES[0]!r} or {ATTRIBUTES[1]!r} where there "
             f"are several; received {', '.join(named[:9])}"
         )
+    if not named or _is_blank(known[named[0]]):
+        return NAMELESS
     value = known[named[0]]
     if isinstance(value, dict):  # check boxes: {"nucleus": true}
         ticked = [key for key, tick in value.items() if tick]
@@ -252,3 +263,8 @@ def class_of(attributes: Any) -> str:
             raise Damage(f"{named[0]!r} must name one class; received {str(value)[:60]}")
         value = ticked[0]
     return clean(value)
+
+
+def _is_blank(value: Any) -> bool:
+    """Whether an attribute has no value; NaN is none."""
+    return value in ("", None) or value != value

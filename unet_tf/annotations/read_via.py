@@ -20,6 +20,7 @@ from unet_tf.annotations.annotated import (
     rectangle,
     region,
     typed,
+    used_attributes,
 )
 from unet_tf.annotations.read_via_3 import is_via_3, is_via_3_csv, read_via_3, read_via_3_csv
 from unet_tf.annotations.shapes import Shape
@@ -54,20 +55,27 @@ def read_via(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     """
     if is_via_3(content):
         return read_via_3(path, content, skipped)
-    found = []
-    for key, one in content.get("_via_img_metadata", content).items():
-        regions = one["regions"]
-        listed = list(regions.values()) if isinstance(regions, dict) else typed(regions, list, f"regions of {key}")
-        shapes = [
-            shape
-            for number, each in enumerate(listed)
-            for shape in _shape(
-                field(each, "shape_attributes", dict, f"region {number} of {key}"),
-                field(each, "region_attributes", dict, f"region {number} of {key}"), skipped,
-            )
-        ]  # fmt: skip
-        found.append(Annotated(path, field(one, "filename", str, key), tuple(shapes)))
-    return found
+    entries = content.get("_via_img_metadata", content)
+    found = {key: _regions(one["regions"], key) for key, one in entries.items()}
+    used = used_attributes(attributes for regions in found.values() for _, attributes in regions)
+    return [
+        Annotated(path, field(entries[key], "filename", str, key), tuple(_shapes(regions, used, skipped)))
+        for key, regions in found.items()
+    ]
+
+
+def _regions(regions: Any, key: str) -> list[tuple[dict[str, Any], Any]]:
+    """The outline and the attributes of each region of a picture."""
+    listed = list(regions.values()) if isinstance(regions, dict) else typed(regions, list, f"regions of {key}")
+    names = "shape_attributes", "region_attributes"
+    return [
+        (field(one, names[0], dict, where), field(one, names[1], dict, where))
+        for where, one in ((f"region {number} of {key}", one) for number, one in enumerate(listed))
+    ]
+
+
+def _shapes(regions: Iterable[tuple[dict[str, Any], Any]], used: set[str], skipped: Skipped) -> list[Shape]:
+    return [shape for outline, attributes in regions for shape in _shape(outline, attributes, used, skipped)]
 
 
 def is_via_csv(path: Path) -> bool:
@@ -84,19 +92,20 @@ def read_via_csv(path: Path, skipped: Skipped) -> list[Annotated]:
     if is_via_3_csv(path):
         return read_via_3_csv(path, skipped)
     rows = _rows(read_lines(path))
-    shapes: dict[str, list[Shape]] = {}
+    found: dict[str, list[tuple[dict[str, Any], Any]]] = {}
     for number, row in enumerate(rows, start=2):
         name = row.get("filename") or row.get("#filename")
         if not name or any(row.get(column) is None for column in COLUMNS):
             raise Damage(f"line {number} must have filename, {' and '.join(COLUMNS)}")
-        own = shapes.setdefault(name, [])
+        own = found.setdefault(name, [])
         try:
             outline, attributes = (json.loads(row[column]) for column in COLUMNS)
         except (ValueError, RecursionError) as error:
             raise Damage(f"line {number} must hold JSON in its columns {' and '.join(COLUMNS)}: {error}") from error
         if outline != {}:  # a picture without a region has a line, too
-            own += _shape(typed(outline, dict, f"line {number}"), attributes, skipped)
-    return [Annotated(path, name, tuple(own)) for name, own in shapes.items()]
+            own.append((typed(outline, dict, f"line {number}"), attributes))
+    used = used_attributes(attributes for regions in found.values() for _, attributes in regions)
+    return [Annotated(path, name, tuple(_shapes(regions, used, skipped))) for name, regions in found.items()]
 
 
 def _rows(lines: Iterable[str]) -> list[dict[str, str]]:
@@ -106,7 +115,7 @@ def _rows(lines: Iterable[str]) -> list[dict[str, str]]:
         raise Damage(f"it is no CSV: {error}") from error
 
 
-def _shape(outline: dict[str, Any], attributes: Any, skipped: Skipped) -> list[Shape]:
+def _shape(outline: dict[str, Any], attributes: Any, used: set[str], skipped: Skipped) -> list[Shape]:
     def number(name: str) -> float:
         return field(outline, name, float, "a region")
 
@@ -127,4 +136,4 @@ def _shape(outline: dict[str, Any], attributes: Any, skipped: Skipped) -> list[S
     else:
         skipped[f"regions of shape {str(kind)[:30]}, which are no areas"] += 1
         return []
-    return region(class_of(attributes), [rings], skipped)
+    return region(class_of(attributes, used), [rings], skipped)

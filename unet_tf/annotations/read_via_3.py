@@ -7,6 +7,7 @@ A project is `file` (names of pictures), `view` (files that are shown together),
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,7 @@ from unet_tf.annotations.annotated import (
     rectangle,
     region,
     typed,
+    used_attributes,
 )
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
@@ -61,6 +63,7 @@ def read_via_3(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     files = {key: typed(one, dict, f"file {key}") for key, one in content["file"].items()}
     shapes: dict[str, list[Shape]] = {key: [] for key, one in files.items() if one.get("type", IMAGE) == IMAGE}
     views = {key: _of_view(one, f"view {key}", files) for key, one in content["view"].items()}
+    used = _used((one.get("av") for one in content["metadata"].values() if isinstance(one, dict)), content["attribute"])
     for key, one in content["metadata"].items():
         where = f"metadata {key}"
         of = views.get(str(typed(one, dict, where).get("vid")))
@@ -68,7 +71,8 @@ def read_via_3(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
             raise Damage(f"{where} must be of a view; received {str(one.get('vid'))[:30]}")
         whole = len(of) == 1 and of[0] in shapes
         times, numbers = (field(one, name, list, where) for name in ("z", "xy"))
-        found = _shapes(whole, times, numbers, field(one, "av", dict, where), content["attribute"], skipped, where)
+        values = field(one, "av", dict, where)
+        found = _shapes(whole, times, numbers, values, content["attribute"], used, skipped, where)
         if whole:
             shapes[of[0]] += found
     return [Annotated(path, _name(files[key], f"file {key}"), tuple(own)) for key, own in shapes.items()]
@@ -84,7 +88,7 @@ def is_via_3_csv(path: Path) -> bool:
 def read_via_3_csv(path: Path, skipped: Skipped) -> list[Annotated]:
     """Read the regions of all pictures of a CSV file, as `read_via_3` does; pictures without any are not in it."""
     attributes: dict[str, Any] = {}
-    shapes: dict[str, list[Shape]] = {}
+    rows: list[tuple[str, bool, str, list[Any], list[Any], dict[str, Any]]] = []
     for number, line in enumerate(read_lines(path), start=1):
         where = f"line {number}"
         if line.startswith("#"):
@@ -98,9 +102,13 @@ def read_via_3_csv(path: Path, skipped: Skipped) -> list[Annotated]:
             files, times, numbers = (typed(_json(row[column], where), list, where) for column in (1, 3, 4))
             values = typed(_json(row[5], where), dict, where)
             whole = len(files) == 1 and not times
-            found = _shapes(whole, times, numbers, values, attributes, skipped, where)
-            if whole:
-                shapes.setdefault(typed(files[0], str, where), []).extend(found)
+            rows.append((where, whole, typed(files[0], str, where) if whole else "", times, numbers, values))
+    used = _used((values for *_, values in rows), attributes)
+    shapes: dict[str, list[Shape]] = {}
+    for where, whole, file, times, numbers, values in rows:
+        found = _shapes(whole, times, numbers, values, attributes, used, skipped, where)
+        if whole:
+            shapes.setdefault(file, []).extend(found)
     return [Annotated(path, _of_address(name), tuple(own)) for name, own in shapes.items()]
 
 
@@ -139,6 +147,7 @@ def _shapes(
     numbers: list[Any],
     values: dict[str, Any],
     attributes: dict[str, Any],
+    used: set[str],
     skipped: Skipped,
     where: str,
 ) -> list[Shape]:
@@ -163,7 +172,7 @@ def _shapes(
         ring = rectangle(left, top, left + width, top + height)
     else:
         ring = ellipse(rest[0], rest[1], rest[2], rest[-1])
-    return region(class_of(_named(values, attributes, where)), [ring], skipped)
+    return region(class_of(_named(values, attributes, where), used), [ring], skipped)
 
 
 def _named(values: dict[str, Any], attributes: dict[str, Any], where: str) -> dict[str, Any]:
@@ -172,6 +181,7 @@ def _named(values: dict[str, Any], attributes: dict[str, Any], where: str) -> di
     for key, value in values.items():
         text = "" if value is None else str(value) if type(value) is int else typed(value, str, f"a value of {where}")
         if not text:
+            named.setdefault(_title(key, attributes), "")
             continue
         about = attributes.get(key)
         if not isinstance(about, dict):
@@ -179,7 +189,7 @@ def _named(values: dict[str, Any], attributes: dict[str, Any], where: str) -> di
                 f"attribute {key[:30]!r} of {where} must be described with its options, as a project (JSON) has them; "
                 f"received {str(about)[:60]}"
             )
-        name, kind = str(about.get("aname", key)), about.get("type", TEXT)
+        name, kind = _title(key, attributes), about.get("type", TEXT)
         chosen: Any = text
         if kind in (CHECKBOX, SELECT, RADIO):
             options = field(about, "options", dict, f"attribute {key}")
@@ -190,6 +200,19 @@ def _named(values: dict[str, Any], attributes: dict[str, Any], where: str) -> di
                 )
             chosen = [str(options[one]) for one in ids]
             chosen = dict.fromkeys(chosen, True) if kind == CHECKBOX else chosen[0]
-        if named.setdefault(name, chosen) != chosen:
+        if named.get(name, "") not in ("", chosen):
             raise Damage(f"{where} has two values of {name}")
+        named[name] = chosen
     return named
+
+
+def _used(every: Iterable[Any], attributes: dict[str, Any]) -> set[str]:
+    """`used_attributes` of what entries say by the ids of attributes."""
+    said = (one for one in every if isinstance(one, dict))
+    return used_attributes({_title(key, attributes): value} for one in said for key, value in one.items())
+
+
+def _title(key: str, attributes: dict[str, Any]) -> str:
+    """What an attribute is called, by its id."""
+    about = attributes.get(key)
+    return str(about.get("aname", key)) if isinstance(about, dict) else key
