@@ -44,6 +44,19 @@ def test_lines_name_pairs_or_paths(data):
     ]
 
 
+def test_a_dot_in_a_name_begins_a_suffix_where_that_is_known(data):
+    put(data, *(f"{role}/dose_0.5.png" for role in ("images", "masks")))
+    (data / "train.txt").write_text("0.jpg\ndose_0.5\n1.svs\nimages/2.TIF\n")
+    (problem,) = find_named(data).problems
+    assert problem.endswith("these name no files: images/2.TIF.")
+    (data / "train.txt").write_text("0.jpg\ndose_0.5\n1.svs\n")
+    assert names(find_named(data)) == {"train": ["0", "dose_0.5", "1"]}
+    for line in ("dose_0.25", "0.5", "3.left"):
+        (data / "train.txt").write_text(f"1\n{line}\n")
+        (problem,) = find_named(data).problems
+        assert problem.endswith(f"these name no files: {line}.")
+
+
 @pytest.mark.parametrize(
     "line",
     [

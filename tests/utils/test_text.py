@@ -1,7 +1,7 @@
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.utils.text import read_lines, shown
+from unet_tf.utils.text import folded, form, read_lines, shown
 
 LINES = ["images/größe 1.png", "", "b.png\tb_mask.png"]
 
@@ -35,3 +35,8 @@ def test_what_is_no_text_is_refused_by_name(tmp_path, data):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.txt cannot be read: No such file"):
         read_lines(tmp_path / "nowhere.txt")
+
+
+def test_names_are_compared_in_one_form():
+    assert form("E\u0301.PNG") == form("\xc9.PNG") == "\xc9.PNG"
+    assert folded("E\u0301.PNG") == folded("\xe9.png") == "\xe9.png"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
+from unet_tf.utils.text import form
 
 NAMELESS = "object"
 """Class of shapes that bear no name."""
@@ -225,7 +225,7 @@ def turned_about(found: NDArray[np.float64], centre: Sequence[float], degrees: f
 def clean(name: object) -> str:
     """The name of a class in one line of UTF-8; those of background and void as this package writes them."""
     text = " ".join(str(name).encode("utf-8", "replace").decode().replace("\0", " ").split()).strip("\"'")
-    text = unicodedata.normalize("NFC", text)  # as names of files are compared
+    text = form(text)  # as names of files are compared
     return text.lower() if text.lower() in (BACKGROUND, VOID_NAME) else text or NAMELESS
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from unet_tf.data.folder import some
 from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
-from unet_tf.utils.text import shown
+from unet_tf.utils.text import form, shown
 
 _LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
 """Files that file managers leave in folders."""
@@ -64,7 +63,7 @@ def _files_of(folder: Path) -> set[str]:
     """The files in a folder and those in it, as they are shown, without what file managers leave."""
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     kept = (path.relative_to(folder).as_posix() for path in found if not _LITTER.fullmatch(path.name))
-    return {unicodedata.normalize("NFC", shown(name)) for name in kept}
+    return {form(shown(name)) for name in kept}
 
 
 def _files_of_record(out: Path) -> set[str]:

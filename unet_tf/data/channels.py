@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.tiling import Picture, mirror_index
 from unet_tf.utils.files import tuples
+from unet_tf.utils.text import form
 
 Axes = Sequence[tuple[str, int]]
 """Names and sizes of the axes that count planes, slowest first."""
@@ -209,7 +209,7 @@ class Channels:
         """
         if not self.suffixes:
             return file.stem
-        stem = unicodedata.normalize("NFC", file.stem)
+        stem = form(file.stem)
         if (suffix := self._suffix(stem)) is None:
             raise InputError(
                 f"The channels of a picture are files that end in {', '.join(self.suffixes)}; {file} does not. Give "
@@ -230,11 +230,11 @@ class Channels:
         groups: dict[str, dict[str, Path]] = defaultdict(dict)
         problems, alone = [], []
         for file, name in names.items():
-            form = unicodedata.normalize("NFC", name)
-            if (suffix := self._suffix(form)) is None:
+            called = form(name)
+            if (suffix := self._suffix(called)) is None:
                 alone.append(file)
                 continue
-            there = groups[form[: -len(suffix)]]
+            there = groups[called[: -len(suffix)]]
             if suffix in there:
                 problems.append(f"{there[suffix]} and {file} are the same channel of one picture. Keep one of them.")
             there[suffix] = file
@@ -254,7 +254,7 @@ class Channels:
 
     def ends(self, name: str) -> bool:
         """Whether a name ends in one of `suffixes`."""
-        return self._suffix(unicodedata.normalize("NFC", name)) is not None
+        return self._suffix(form(name)) is not None
 
     def _suffix(self, name: str) -> str | None:
         """The one of the suffixes in which a name ends, before which there is something."""

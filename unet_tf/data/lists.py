@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alike, list_pictures, pages, some
+from unet_tf.data.pictures import without_suffix
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
-from unet_tf.utils.text import read_lines
+from unet_tf.utils.text import form, read_lines
 
 VOC = Path("ImageSets", "Segmentation")
 """Where the lists of a Pascal VOC folder lie."""
@@ -101,12 +101,12 @@ class _Names:
         self.by_name: dict[str, list[Pair]] = {}
         files: dict[Path, list[Pair]] = defaultdict(list)
         for pair in known:
-            self.by_name[_form(pair.name)] = [pair]
+            self.by_name[form(pair.name)] = [pair]
             for file in pair.files:
                 files[file.resolve()].append(pair)
         for members in files.values():
             whole = members[0].name if len(members) == 1 else members[0].name.rpartition("_")[0]
-            self.by_name.setdefault(_form(whole), members)
+            self.by_name.setdefault(form(whole), members)
         self.by_file = files
 
     def read(self, line: str, split: str, faults: list[InputError]) -> list[Pair]:
@@ -121,13 +121,12 @@ class _Names:
         return pages(ways[0][0].stem, *ways[0], split, faults) if len(ways) == 1 else []
 
     def _known(self, text: str) -> list[Pair]:
-        name = _form(text.replace("\\", "/").removeprefix("./"))
+        name = form(text.replace("\\", "/").removeprefix("./"))
         if name in self.by_name:
             return self.by_name[name]
         if file := self._file(text):
             return self.by_file.get(file.resolve(), [])
-        stem = PurePosixPath(name).with_suffix("").as_posix() if PurePosixPath(name).suffix else ""
-        return self.by_name.get(stem, [])
+        return self.by_name.get(without_suffix(name), [])
 
     def _file(self, text: str) -> Path | None:
         """The file that a path names: from the data folder, whole, or from the part of it that lies in the folder."""
@@ -148,10 +147,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a folder of somebody else on the way, or a line that is too long for a name
         return False
-
-
-def _form(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _renamed(folder: Path, pairs: list[Pair]) -> list[Pair]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from unet_tf.data.folder import MASK_SUFFIX, some
 from unet_tf.data.naming import MASK_WORDS, Affix, Naming, Rule, choices, find_rules, says
 from unet_tf.data.pictures import SUFFIXES
+from unet_tf.utils.text import folded, form
 
 JPEG = (".jpg", ".jpeg")
 Names = dict[Path, str]
@@ -56,12 +56,7 @@ def folding(*groups: Iterable[str]) -> Callable[[str], str]:
     forms = [set(map(form, group)) for group in groups]
     if any(len({name.casefold() for name in names}) < len(names) for names in forms):
         return form
-    return lambda name: form(name).casefold()
-
-
-def form(name: str) -> str:
-    """A name in the Unicode form in which names are compared."""
-    return unicodedata.normalize("NFC", name)
+    return folded
 
 
 def part(names: Names, naming: Naming) -> tuple[Names, Names]:

@@ -171,6 +171,18 @@ def is_varied(alpha: NDArray) -> bool:
     return bool(alpha.size and (alpha != alpha.flat[0]).any())
 
 
+def without_suffix(name: str) -> str:
+    """The name of a picture without its suffix, where that is of a well-known kind of picture; the name itself else.
+
+    Example:
+        >>> without_suffix("x/a.JPG"), without_suffix("dose_0.5"), without_suffix(".png")
+        ('x/a', 'dose_0.5', '.png')
+    """
+    stem, _, suffix = name.rpartition(".")
+    known = f".{suffix.lower()}" in (*SUFFIXES, *UNREAD_SUFFIXES)
+    return stem if known and stem and not stem.endswith("/") else name
+
+
 def open_pictures(path: str | Path) -> Pictures:
     """Open a picture file to read its pages, of which there may be many.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from pathlib import Path
 
 from unet_tf.errors import InputError
@@ -28,6 +29,16 @@ def shown(text: object) -> str:
         caf\udce9.png
     """
     return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def form(name: str) -> str:
+    """A name in the Unicode form in which names are compared: file systems keep letters with accents in two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def folded(name: str) -> str:
+    """A name as it is compared where case tells nothing."""
+    return form(name).casefold()
 
 
 def read_lines(path: str | Path) -> list[str]:
