@@ -1,12 +1,15 @@
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from kinds_of_annotations import write_image
 
 from unet_tf import InputError
+from unet_tf.annotations import finding
 from unet_tf.annotations.annotated import Annotated
 from unet_tf.annotations.finding import PictureIndex, frame, predicted_by
+from unet_tf.utils.text import folded
 
 
 def find(root, picture, file="notes.json", stem=False, alone=False):
@@ -47,6 +50,43 @@ def test_of_equal_names_the_one_beside_the_annotations(root):
 def test_stems_with_and_without_suffixes_of_the_picture(root):
     for stem in ("slide.ome", "slide.ome.png", "slide.ome.anything"):
         assert find(root, stem, stem=True) == "slide.ome.png"
+    assert find(root, "a.svs", stem=True) == "a.png"
+
+
+def test_what_stands_behind_a_dot_is_a_suffix_where_it_is_known(tmp_path):
+    for name in ("img_0.png", "img_1.5.png", "img.png"):
+        write_image(tmp_path, name)
+    assert find(tmp_path, "img_1.5", stem=True) == "img_1.5.png"
+    for stem in ("img_0.5", "img.left"):
+        with pytest.raises(InputError, match="there is none"):
+            find(tmp_path, stem, stem=True)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_finding_one_of_many_pictures_of_one_name_looks_at_each_once(told, tmp_path, monkeypatch):
+    """Where annotations say the folder, nothing is looked up, and else each folder of both sides once."""
+    number, count = 60, Counter()
+    for n in range(number):
+        for folder in ("images", "notes"):
+            (tmp_path / f"case{n}" / folder).mkdir(parents=True)
+        (tmp_path / f"case{n}/images/a.png").write_bytes(b"x")
+    index = PictureIndex(tmp_path)
+    resolve = Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda *a, **k: count.update(["resolve"]) or resolve(*a, **k))
+    monkeypatch.setattr(finding, "folded", lambda name: count.update(["folded"]) or folded(name))
+    for n in range(number):
+        picture = f"case{n}/images/a.png" if told else "a.png"
+        one = Annotated(tmp_path / f"case{n}/notes/a.json", picture, ())
+        assert index.find(one, False) == tmp_path / f"case{n}/images/a.png"
+    depth = len(tmp_path.parts) + 2  # folders above each picture
+    assert count["resolve"] == (0 if told else 2 * number)
+    assert count["folded"] == number * (depth + 1 + 2 * told)
+
+
+def test_the_picture_beside_the_annotations_is_nearer_than_one_above(tmp_path):
+    for name in ("a.png", "x/a.png"):
+        write_image(tmp_path, name)
+    assert find(tmp_path, "a.png", "x/notes.json") == "x/a.png"
 
 
 def test_what_predict_puts_behind_the_name_is_no_part_of_it(root):
@@ -129,3 +169,19 @@ def test_the_net_of_predictions_is_known_where_all_are_of_one(noted, net, tmp_pa
             (tmp_path / name / "predict.json").write_text(json.dumps({"net": value}))
         annotated.append(Annotated(tmp_path / name / "a.json", "a.png", ()))
     assert predicted_by(annotated) == net
+
+
+def test_masks_are_no_pictures_that_lack_annotations(tmp_path):
+    for name in (
+        "a.png", "a_mask.png", "b_mask.png", "c.png", "old/Masks/train/a.png", "labels/images/d.png", "labels/e.png",
+        "annotations/f.png", "annotations/g.png", "x/labels.png",
+    ):  # fmt: skip
+        write_image(tmp_path, name)
+    others, masks = PictureIndex(tmp_path).left({tmp_path / "a.png", tmp_path / "annotations/f.png", None})
+    assert [path.relative_to(tmp_path).as_posix() for path in masks] == [
+        "a_mask.png", "labels/e.png", "old/Masks/train/a.png"
+    ]  # fmt: skip
+    assert [path.relative_to(tmp_path).as_posix() for path in others] == [
+        "annotations/g.png", "b_mask.png", "c.png", "labels/images/d.png", "x/labels.png"
+    ]  # fmt: skip
+    assert PictureIndex(tmp_path / "labels").left(set())[1] == []

@@ -146,6 +146,20 @@ def test_pictures_in_which_nothing_is_annotated(empty, masks, tmp_path):
         assert sum(one.void for one in splits) == masks.get(255, 0)
 
 
+@pytest.mark.parametrize("empty", ["skip", "background"])
+def test_masks_of_other_pictures_are_not_taken_for_pictures_without_annotations(empty, tmp_path):
+    labelme(tmp_path / "source")
+    for name in ("b.png", "masks/b.png", "masks/c.png", "b_mask.png"):
+        write_image(tmp_path / "source", name)
+    done = import_annotations(tmp_path / "source", tmp_path / "data", empty=empty)
+    assert done.notes[0].startswith(
+        "Masks, by their names or that of their folder, and no pictures: 3, left out: b_mask.png, masks/b.png, "
+        "masks/c.png. If they are pictures, say --images"
+    )
+    assert done.notes[1].startswith("Pictures in which nothing is annotated: 1, ")
+    assert done.pictures == (1 if empty == "skip" else 2)
+
+
 def test_masks_without_background_have_no_such_class(tmp_path):
     whole = [[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]]
     change(tmp_path / "source", shapes=[{"label": "tissue", "points": whole}, {"label": "vessel", "points": VESSEL}])
@@ -397,6 +411,25 @@ def test_links_out_of_the_source_are_not_followed_to_annotations(tmp_path):
     (tmp_path / "source/link").symlink_to(tmp_path / "other", target_is_directory=True)
     done = import_annotations(tmp_path / "source/a.json", tmp_path / "data", images=tmp_path / "other")
     assert done.pictures == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_links_to_folders_that_may_hold_annotations_are_said(tmp_path):
+    source = tmp_path / "source"
+    labelme(source / "own")
+    write_image(tmp_path, "pictures/b.png")
+    (source / "pictures").symlink_to(tmp_path / "pictures", target_is_directory=True)
+    (source / "again").symlink_to(source / "own", target_is_directory=True)  # its annotations are read
+    done = import_annotations(source, tmp_path / "data", empty="background")
+    assert done.pictures == 2 and not any("Links" in note for note in done.notes)
+    labelme(tmp_path / "pictures")
+    (tmp_path / "pictures/a.png").unlink()
+    (tmp_path / "pictures/a.json").rename(tmp_path / "pictures/b.json")
+    done = import_annotations(source, tmp_path / "data", overwrite=True)
+    assert done.pictures == 1 and "Links to folders are not followed to annotations: pictures." in done.notes
+    for empty in ("background", "void"):
+        with pytest.raises(InputError, match=r"not followed to annotations, and .*source/pictures may hold some"):
+            import_annotations(source, tmp_path / "data", empty=empty, overwrite=True)
 
 
 def test_choices_that_are_none(tmp_path):

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.suffixes import DRAWN, without_tail
 from unet_tf.data.channels import ALL, Channels
-from unet_tf.data.folder import NET, PREDICTED, scan_all, some
+from unet_tf.data.folder import MASK_SUFFIX, NET, PREDICTED, scan_all, some
 from unet_tf.data.layout import ROLES
+from unet_tf.data.pictures import without_suffix
 from unet_tf.data.structure import TURNS
 from unet_tf.errors import InputError
+from unet_tf.utils.text import folded
 
 MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
          "masks_instances")  # fmt: skip
 """Folders in which annotation programs lay pictures that are masks, in lower case."""
 MANIFESTS, OBJECTS = "manifest*.csv", "_objects.csv"
 """Beside `PREDICTED`: they list the pictures that `predict` was given; what the name of a table of objects ends in."""
+Parts = tuple[str, ...]
 
 
 class PictureIndex:
@@ -46,6 +49,7 @@ class PictureIndex:
         self.files: dict[Path, tuple[Path, ...]] = {}
         self.faults: dict[Path, InputError] = {}
         self._named: dict[str, dict[Path, None]] = defaultdict(dict)  # in the order of the paths, each once
+        self._alike: dict[str, _Alike] = {}
         paths: list[Path] = []
         made: set[Path] = set()  # by earlier imports, and folders in them
         for folder, listing in scan_all(root):
@@ -63,7 +67,7 @@ class PictureIndex:
             except InputError as error:
                 self.faults[path] = error
             for key in (path.name, path.stem + "/", stem + "/"):  # no file name has a slash
-                self._named[_form(key)][first] = None
+                self._named[folded(key)][first] = None
 
     def find(self, one: Annotated, alone: bool) -> Path:
         """The picture of some annotations.
@@ -81,15 +85,18 @@ class PictureIndex:
         parts = [part for part in one.picture.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if one.stem and parts:
             parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
-        keys = [_form(parts[-1])] if parts else []
+        keys = [folded(parts[-1])] if parts else []
         if one.stem and keys:  # QuPath and ImageJ may keep the suffix of the picture before their own
             names = dict.fromkeys((keys[0], without_tail(keys[0])))
-            keys = [key for name in names for key in (name + "/", name, _form(Path(name).stem) + "/")]
-        found = next(([*self._named[key]] for key in keys if key in self._named), [])
+            keys = [key for name in names for key in (name + "/", name, _bare(name) + "/")]
+        key = next((key for key in keys if key in self._named), "")
+        found = list(itertools.islice(self._named.get(key, ()), 2))
         if not found and one.stem and len(self.files) == 1 and (alone or not keys):
             found = [*self.files]
         if len(found) > 1:
-            found = _nearest(found, parts, one.file)
+            if key not in self._alike:
+                self._alike[key] = _Alike(self._named[key])
+            found = self._alike[key].nearest(parts[:-1], one.file)
         if len(found) == 1:
             if found[0] in self.faults:
                 raise self.faults[found[0]]
@@ -100,6 +107,26 @@ class PictureIndex:
             f"{self.root}; there is {what}. Lay it there, or say with --images where the pictures are.",
             one.file,
         )
+
+    def left(self, known: Collection[Path | None]) -> tuple[list[Path], list[Path]]:
+        """The pictures that no annotations are of, and those among them that are masks by what they are called.
+
+        Masks lie in a folder that is called so and holds no known picture, or are called like a picture beside them,
+        and "_mask".
+        """
+        others = [path for path in self.files if path not in known]
+        annotated = {path.parent for path in known if path is not None}
+        stems = {(path.parent, path.stem) for path in self.files}
+
+        def is_mask(path: Path) -> bool:
+            folders = [part.lower() for part in path.relative_to(self.root).parts[:-1]]
+            role = next((role for one in folders[::-1] for role, names in ROLES.items() if one in names), "")
+            stem = MASK_SUFFIX.sub("", path.stem)
+            beside = stem != path.stem and (path.parent, stem) in stems
+            return beside or (role == "masks" and path.parent not in annotated)
+
+        masks = [path for path in others if is_mask(path)]
+        return [path for path in others if not is_mask(path)], masks
 
     def target(self, path: Path) -> Path:
         """Where a picture belongs below `images/`: as below the root, without folders called "images".
@@ -117,17 +144,17 @@ def _given(folder: Path, files: list[Path]) -> list[Path]:
     It refuses to write over a picture, so that a file which bears the name of an output is one.
     """
     settings = _settings(folder)
-    endings = [_form(one) for one in settings.get("suffixes", ())]
+    endings = [folded(one) for one in settings.get("suffixes", ())]
     kinds = [".tif"] if settings.get("format") == "tif" else [".png", ".tif"]
     kinds += [kind for name, kinds in DRAWN.items() if settings.get(name, True) for kind in kinds]
     stems = set[str]()
     for manifest in folder.glob(MANIFESTS):
         with manifest.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             pictures = [row["picture"] for row in csv.DictReader(file) if row.get("picture")]
-        stems |= {_form(Path(one.replace("\\", "/")).stem) for one in pictures}
+        stems |= {folded(Path(one.replace("\\", "/")).stem) for one in pictures}
     stems = {next((stem.removesuffix(one) for one in endings if stem.endswith(one)), stem) for stem in stems}
     made = {stem + kind for stem in stems for kind in kinds}
-    return [path for path in files if _form(path.name) not in made]
+    return [path for path in files if folded(path.name) not in made]
 
 
 def channels_hint(annotated: Iterable[Path], others: Iterable[Path]) -> str:
@@ -205,22 +232,53 @@ def parse_suffixes(suffixes: str | Sequence[str], annotated: Iterable[Annotated]
     return Channels(suffixes=listed)
 
 
-def _form(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def _bare(name: str) -> str:
+    """A name without the suffix of its picture; what stands behind ".ome" is one, whatever it is."""
+    stem = name.rpartition(".")[0]
+    return stem if stem.endswith(".ome") else without_suffix(name)
 
 
-def _nearest(found: list[Path], parts: list[str], file: Path) -> list[Path]:
-    """Those whose last folders are as the annotations say, and of these the ones that share most folders with them."""
-    wanted = [_form(part) for part in parts[:-1]][::-1]
+class _Alike:
+    """Pictures of one name by the folders in which they lie, of which each is looked at once and not once a search.
 
-    def fit(path: Path) -> tuple[int, int]:
-        folders = [_form(part) for part in path.parts[:-1]][::-1]
-        same = next((n for n, (a, b) in enumerate(zip(wanted, folders, strict=False)) if a != b), len(wanted))
-        near = zip(path.resolve().parent.parts, file.resolve().parent.parts, strict=False)
-        return same, next((n for n, (a, b) in enumerate(near) if a != b), len(file.resolve().parent.parts))
+    Args:
+        paths: of the pictures.
+    """
 
-    fits = [fit(path) for path in found]
-    return [path for path, one in zip(found, fits, strict=True) if one == max(fits)]
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._last = _by_beginnings({path: tuple(map(folded, path.parts[-2::-1])) for path in paths})
+        self._first: dict[Parts, dict[Parts, list[Path]]] = {}
+
+    def nearest(self, folders: Sequence[str], file: Path) -> list[Path]:
+        """Those whose last folders are as annotations say, and of these the ones that share most folders with them.
+
+        Args:
+            folders: in which the picture lies, as far as the annotations say.
+            file: of the annotations.
+        """
+        wanted = _longest(self._last, tuple(map(folded, folders[::-1])))
+        found = self._last[wanted]
+        if len(found) == 1:
+            return found
+        if wanted not in self._first:
+            places = {folder: folder.resolve().parts for folder in {path.parent for path in found}}
+            self._first[wanted] = _by_beginnings({path: places[path.parent] for path in found})
+        near = self._first[wanted]
+        return near[_longest(near, file.parent.resolve().parts)]
+
+
+def _by_beginnings(parts: Mapping[Path, Parts]) -> dict[Parts, list[Path]]:
+    """The paths whose parts begin so, by each beginning of them."""
+    found: dict[Parts, list[Path]] = defaultdict(list)
+    for path, own in parts.items():
+        for count in range(len(own) + 1):
+            found[own[:count]].append(path)
+    return dict(found)
+
+
+def _longest(known: Mapping[Parts, object], parts: Parts) -> Parts:
+    """The longest beginning of some parts that is known; the empty one always is."""
+    return next(parts[:count] for count in range(len(parts), -1, -1) if parts[:count] in known)
 
 
 def frame(one: Annotated, size: tuple[int, int], turn: int) -> tuple[tuple[int, int], bool]:

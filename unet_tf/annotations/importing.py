@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +29,7 @@ from unet_tf.labels import VOID
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
+from unet_tf.utils.text import folded
 from unet_tf.utils.threads import ahead, cores
 
 OVERLAPS, EMPTIES = ("file", "small"), ("skip", "background", "void")
@@ -249,13 +249,19 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
     if faults:
         raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
     known = {task.picture for task in tasks}
-    others = [path for path in index.files if path not in known]
+    others, masks = index.left(known)
     _check_understood(found, index, others, empty)
     lone = [task for task in tasks if not task.one.shapes]
     notes = []
     if index.faults:
         names = some((path.name for path in index.faults), 3)
         notes.append(f"Files that are no whole picture (--channel-suffix): {len(index.faults)}, left out: {names}.")
+    if masks:
+        names = some((path.relative_to(index.root).as_posix() for path in masks), 3)
+        notes.append(
+            f"Masks, by their names or that of their folder, and no pictures: {len(masks)}, left out: {names}. If they "
+            "are pictures, say --images with their folder."
+        )
     if lone or others:
         done = {"skip": "left out", "background": "background all over", "void": "void all over"}[empty]
         names = some([task.one.picture for task in lone] + [path.name for path in others], 3)
@@ -275,13 +281,16 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
 
 
 def _check_understood(found: Source, index: PictureIndex, others: list[Path], empty: str) -> None:
-    """Raise InputError where a picture would count as one without annotations that a file is called like."""
-
-    def name(text: str) -> str:
-        return unicodedata.normalize("NFC", text).casefold()
-
-    called = {name(text) for path in others for text in (index.target(path).stem, path.stem, path.name)}
-    if wrong := [path for path in found.unknown if name(path.stem) in called and empty != "skip"]:
+    """Raise InputError where a picture would count as one without annotations, and may have some that are not read."""
+    if found.links and others and empty != "skip":
+        raise InputError(
+            f"Pictures must have no annotations to be {empty} all over (--empty); links to folders are not followed to "
+            f"annotations, and {some(map(str, found.links), 3)} may hold some. Lay the folder itself there, or say "
+            "--empty skip.",
+            found.links[0],
+        )
+    called = {folded(text) for path in others for text in (index.target(path).stem, path.stem, path.name)}
+    if wrong := [path for path in found.unknown if folded(path.stem) in called and empty != "skip"]:
         raise InputError(
             f"Pictures must have no annotations to be {empty} all over (--empty); {some(map(str, wrong), 3)} "
             f"{'are' if len(wrong) > 1 else 'is'} called like one, and not understood. Mend it, take it away, or say "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class Source:
         skipped: what the reader left out: words -> how often.
         notes: what lies there and is not understood, or of another program.
         unknown: files that are not understood.
+        links: to folders, which are not followed and hold files that may be annotations.
     """
 
     program: str
@@ -77,6 +79,7 @@ class Source:
     skipped: Skipped = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     unknown: list[Path] = field(default_factory=list)
+    links: list[Path] = field(default_factory=list)
 
 
 class _Unknown(Exception):
@@ -98,7 +101,8 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
         raise InputError(f"Annotations must be of one of {', '.join(MARKS)} or masks (--from); received {program!r}.")
     if not source.exists():
         raise InputError(f"There is no {source}. Give the file or the folder of the annotations.", source)
-    files = [source] if source.is_file() else sorted(_files(source))
+    links: list[Path] = []
+    files = [source] if source.is_file() else sorted(_files(source, links))
     found: dict[str, list[Annotated]] = defaultdict(list)
     holders: dict[str, list[Path]] = defaultdict(list)
     skipped: dict[str, Skipped] = defaultdict(Counter)
@@ -134,11 +138,25 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)
         result.unknown = [path for path in telling if not unknown[path].startswith(OTHER)]
         result.notes.append(f"Not understood, and not used: {many(len(telling), 'file')}, {listed}.")
+    result.links = [path for path in links if not path.resolve().is_relative_to(source.resolve()) and _may_hold(path)]
+    if result.links:
+        listed = some((path.relative_to(source).as_posix() for path in result.links), 3)
+        result.notes.append(f"Links to folders are not followed to annotations: {listed}.")
     return result
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """What may be annotations in a folder and those in it, hidden things left out; a folder of VOC is one."""
+def _may_hold(folder: Path) -> bool:
+    """Whether a file lies in a folder, or in one in it, that may be annotations by its name."""
+    return any(Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(folder) for name in names)
+
+
+def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
+    """What may be annotations in a folder and those in it, hidden things left out; a folder of VOC is one.
+
+    Args:
+        folder: to look in.
+        links: gets links to folders, which are not followed.
+    """
     if (folder / CLASSES).is_dir():
         yield folder / CLASSES
     try:
@@ -148,8 +166,10 @@ def _files(folder: Path) -> Iterator[Path]:
     for path in entries:
         if path.name.startswith("."):
             continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path) if not (path / RECORD).is_file() else ()
+        if path.is_dir() and path.is_symlink():
+            links.append(path)
+        elif path.is_dir():
+            yield from _files(path, links) if not (path / RECORD).is_file() else ()
         elif path.suffix.lower() in SUFFIXES:
             yield path
 
