@@ -10,7 +10,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
-from unet_tf.data.pictures import count_pages, read_image, write_picture
+from unet_tf.data.pictures import count_pages, open_pictures, read_image, write_picture
 from unet_tf.data.samples import read_samples
 from unet_tf.data.volumes import open_volume
 from unet_tf.errors import InputError
@@ -47,6 +47,41 @@ def test_channels_are_found_wherever_their_axis_stands(tmp_path, axes, ome):
     channels_last = np.moveaxis(planes, axes.index("C"), -1).reshape(6, 5, 6, 4)
     for page, expected in enumerate(channels_last):
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif", page), expected)
+
+
+@pytest.mark.parametrize("axes", ["ZCYX", "CZYX"])
+def test_images_of_an_ome_file_are_pictures_and_their_channels_are_not(tmp_path, axes):
+    """Positions of a stage, of three planes of two channels each."""
+    sizes = {"Z": 3, "C": 2, "Y": 5, "X": 6}
+    positions = np.arange(4 * 180, dtype=np.uint16).reshape([4, *(sizes[axis] for axis in axes)])
+    with tifffile.TiffWriter(tmp_path / "a.tif", ome=True) as writer:
+        for planes in positions:
+            writer.write(planes, metadata={"axes": axes}, photometric="minisblack")
+    assert open_pictures(tmp_path / "a.tif").tiff.axes == (("p", 4), ("z", 3))
+    for page in range(12):
+        planes = positions[page // 3].swapaxes(0, 1) if axes == "CZYX" else positions[page // 3]
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif", page), np.moveaxis(planes[page % 3], 0, -1))
+
+
+def test_images_of_an_ome_file_that_differ_are_refused_by_name(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif", ome=True) as writer:
+        for depth in (2, 3):
+            planes = np.zeros((2, depth, 5, 6), np.uint8)
+            writer.write(planes, metadata={"axes": "CZYX"}, photometric="minisblack")
+    words = r"has 2 images of C=2 Z=2 T=1 and C=2 Z=3 T=1 planes in OME's metadata, and 10 pages.* Save each image"
+    with pytest.raises(InputError, match=words):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_of_one_of_the_images_of_an_ome_set_is_that_image(tmp_path, channels):
+    """Programs write into the file of each position what they tell of all."""
+    image = f'<Image><Pixels DimensionOrder="XYCZT" SizeC="{channels}" SizeT="1" SizeZ="3"/></Image>'
+    planes = np.arange(3 * channels * 30, dtype=np.uint8).reshape(3 * channels, 5, 6)
+    xml = f'<?xml version="1.0"?><OME>{4 * image}</OME>'
+    tifffile.imwrite(tmp_path / "a.tif", planes, description=xml, metadata=None, photometric="minisblack")
+    assert open_pictures(tmp_path / "a.tif").tiff.axes == (("z", 3),)
+    assert read_image(tmp_path / "a.tif", 2).shape == (5, 6, channels)
 
 
 @pytest.mark.parametrize("order", ["XYCZT", "XYZCT"])

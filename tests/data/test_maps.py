@@ -163,7 +163,7 @@ def test_an_index_that_names_no_measurement_is_refused_where_colours_are_read(tm
     image = noise(high=4)
     colours = {0: (0, 0, 0), 1: (3, 3, 3), 2: (1, 2, 3), 3: (3, 3, 3)}
     path = write(tmp_path / "a.tif", image, colours, photometric="palette", nodata=3)
-    words = rf"names the index 3 of its colour table as nodata, and holds it in {(image == 3).sum()} pixels"
+    words = rf"names the index 3 of its colour table as nodata, and holds it in {(image == 3).sum():,} pixels"
     with pytest.raises(InputError, match=words) as raised:
         Channels().read([path])
     assert raised.value.file == path

@@ -95,7 +95,7 @@ class Pictures:
 
     def _check_index(self, indices: NDArray, value: float) -> None:
         """Raise InputError where indices are the one that stands for "no measurement": its colour may be of others."""
-        if count := np.count_nonzero(indices == value):
+        if count := int(np.count_nonzero(indices == value)):
             raise InputError(
                 f"Colours must tell where nothing was measured; {self.path} names the index {value:g} of its colour "
                 f"table as nodata, and holds it in {many(count, 'pixel')}. Save it without a table, with a nodata value "

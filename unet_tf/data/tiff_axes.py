@@ -114,28 +114,41 @@ def _told_by_ome(description: str, pages: int, samples: int) -> Told:
     Reference:
         OME-TIFF specification, "The TiffData element".
     """
-    found = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", description)
-    if found is None or samples > 1:
+    heads = re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", description)  # one an image, such as a position of the stage
+    if not heads or samples > 1:
         return Told(pages)
-    told = dict(re.findall(r'(\w+)="([^"]*)"', found.group()))
-    sizes = {axis: int(told[f"Size{axis}"]) for axis in "CZT" if told.get(f"Size{axis}", "").isdecimal()}
-    if math.prod(sizes.values()) == pages and sizes.get("C"):
+    images = [dict(re.findall(r'(\w+)="([^"]*)"', head)) for head in heads]
+    told, sizes = images[0], _sizes(images[0])
+    alike = all((_sizes(one), one.get("DimensionOrder")) == (sizes, told.get("DimensionOrder")) for one in images)
+    positions = len(images) if alike and len(images) * math.prod(sizes.values()) == pages else 1
+    if positions * math.prod(sizes.values()) == pages and sizes.get("C"):
         order = [axis for axis in told.get("DimensionOrder", "XYCZT") if axis in sizes]
-        axes = tuple((axis.lower(), sizes[axis]) for axis in reversed(order) if axis != "C")
+        axes = ("p", positions), *((axis.lower(), sizes[axis]) for axis in reversed(order) if axis != "C")
         return Told(pages, sizes["C"], math.prod(sizes[axis] for axis in order[: order.index("C")]), axes)
     # a part of a set: the channels that this file holds of it
     own = re.search(r'<(?:\w+:)?OME\b[^>]*\bUUID="([^"]*)"', description)
     blocks = re.findall(r"<(?:\w+:)?TiffData\b([^>]*)>\s*<(?:\w+:)?UUID\b[^>]*>([^<]*)<", description)
     here = [head for head, uuid in blocks if own is not None and uuid.strip() == own.group(1)]
     held = {axis: {number for head in here for number in re.findall(rf'\bFirst{axis}="(\d+)"', head)} for axis in "CZT"}
-    if len(held["C"]) < 2:
-        return Told(pages)
     faster = told.get("DimensionOrder", "XYCZT").partition("C")[0]
     inner = math.prod(max(1, len(held[axis])) for axis in faster if axis in held)
+    if len(images) > 1 and any(_sizes(one).get("C", 1) > 1 for one in images) and not (here and (alike or inner == 1)):
+        each = " and ".join(dict.fromkeys(" ".join(f"{a}={n}" for a, n in _sizes(one).items()) for one in images))
+        raise Unread(
+            f"has {len(images)} images of {each} planes in OME's metadata, and {pages} pages, of which it is not plain "
+            "which are channels. Save each image as a file"
+        )
+    if len(held["C"]) < 2:
+        return Told(pages)
     a_block_each = len(here) == pages
     if pages > len(held["C"]) and faster != "XY" and not a_block_each:
         raise channels_refused(pages, f"of an OME set, {len(held['C'])} channels in {len(here)} blocks")
     return Told(pages, len(held["C"]), inner)
+
+
+def _sizes(pixels: dict[str, str]) -> dict[str, int]:
+    """The sizes of the axes that count planes, of OME's element Pixels."""
+    return {axis: int(pixels[f"Size{axis}"]) for axis in "CZT" if pixels.get(f"Size{axis}", "").isdecimal()}
 
 
 def _virtual(first: TiffPage, planes: int, size: int) -> list[TiffPage]:
