@@ -90,3 +90,19 @@ def test_objects_are_not_made_of_classes(tmp_path):
     with pytest.raises(InputError, match=r"tell objects apart; .*b\.png does not: .* need one in SegmentationObject"):
         import_annotations(source, tmp_path / "objects", instances=True)
     assert not (tmp_path / "objects").exists()
+
+
+def test_pixels_of_a_class_that_are_of_no_object_are_refused_in_masks_of_objects(tmp_path):
+    source = tmp_path / "source"
+    voc(source)
+    objects = truth()
+    cells = np.argwhere(objects == 1)[:3]
+    objects[tuple(cells.T)] = 0
+    write_picture(source / "SegmentationObject/a.png", objects, np.zeros((256, 3), np.uint8))
+    import_annotations(source, tmp_path / "classes")
+    assert (read_mask(tmp_path / "classes/masks/a.png", ids=True) == truth()).all()
+    with pytest.raises(InputError, match=r"is 0 where .*SegmentationClass/a\.png \(3 pixels\) has a class") as raised:
+        import_annotations(source, tmp_path / "objects", instances=True)
+    assert raised.value.file.name == "a.png" and not (tmp_path / "objects").exists()
+    import_annotations(source, tmp_path / "vessels", instances=True, classes="vessel")  # of which none is missing
+    assert (read_mask(tmp_path / "vessels/masks/a.png", ids=True) > 0).tolist() == (truth() == 2).tolist()

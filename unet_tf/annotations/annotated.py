@@ -49,6 +49,7 @@ class Annotated:
         shown: the program shows pictures turned as their EXIF says, so that its coordinates are those of the turned
             picture; False where it shows the pixels as they are stored.
         apart: shapes tell objects of one class apart.
+        loose: classes and their pixels that are of no object, where shapes tell objects apart.
         shares: coordinates are shares of the sides of the picture, and not pixels.
         on: gives the shapes as soon as the picture is known, whose place on the earth says where they are, by the field
             that names the class, or None; `shapes` is empty then.
@@ -62,6 +63,7 @@ class Annotated:
     stem: bool = False
     shown: bool = True
     apart: bool = True
+    loose: tuple[tuple[str, int], ...] = ()
     shares: bool = False
     on: Callable[[Path, str | None], Sequence[Shape]] | None = None
     embedded: Callable[[], bytes] | None = None

@@ -26,6 +26,7 @@ from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
+from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
@@ -176,6 +177,8 @@ def import_annotations(
         raise InputError(f"{source} must annotate areas of pictures in {root}; it has none. {left}".strip(), source)
     with about(source):
         chosen = choose_classes(there, classes)
+    if instances:
+        _check_objects(tasks, chosen)
     counts: Counter[str] = Counter()
     pixels = np.zeros(VOID + 1, np.int64)
     colours = np.full((VOID + 1, 3), VOID_GREY, np.uint8)
@@ -308,6 +311,19 @@ def _check_apart(tasks: list[_Task]) -> None:
             f"{'do' if len(wrong) > 1 else 'does'} not: masks of SegmentationClass need one in SegmentationObject. "
             "Add it, or take the other away.",
             wrong[0].file,
+        )
+
+
+def _check_objects(tasks: list[_Task], chosen: Classes) -> None:
+    """Raise InputError where masks of objects are wanted, and pixels of a class are of none."""
+    classes = {name for name, number in chosen.ids.items() if 0 < number < VOID}
+    loose = {task.one.file: sum(n for name, n in task.one.loose if name in classes) for task in tasks}
+    if wrong := {file: pixels for file, pixels in loose.items() if pixels}:
+        listed = some((f"{file} ({many(pixels, 'pixel')})" for file, pixels in wrong.items()), 3)
+        raise InputError(
+            f"Masks of objects need an object for each pixel of a class; SegmentationObject is 0 where {listed} "
+            "has a class. Draw the objects there, leave these classes out (--classes), or leave --instances away.",
+            next(iter(wrong)),
         )
 
 

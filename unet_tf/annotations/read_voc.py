@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.annotations.annotated import VOID_NAME, Annotated, Skipped, clean
+from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, Annotated, Skipped, clean
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.folder import list_pictures
+from unet_tf.data.mask_values import value_counts
 from unet_tf.data.palette import LABEL_MAP, PALETTE_FILE, Palette, find_palette
 from unet_tf.data.pictures import read_mask
 from unet_tf.data.structure import Damage
@@ -51,11 +52,13 @@ def _annotated(path: Path, other: Path | None, palette: Palette | None) -> Annot
     shapes = []
     for code, spans in _by_value(parts).items():
         group, number = divmod(code, int(label.max(initial=0)) + 1)
-        if names[number] != "background":
+        if names[number] != BACKGROUND:
             alone = names[number] == VOID_NAME or not other
             shapes.append(Shape(names[number], spans=spans, group=None if alone else int(group)))
     size = (label.shape[0], label.shape[1])
-    return Annotated(path, path.stem, tuple(shapes), size, stem=True, apart=other is not None)
+    without = value_counts(label[objects == 0]) if other is not None else {}
+    loose = tuple((names[n], count) for n, count in without.items() if names[n] not in (BACKGROUND, VOID_NAME))
+    return Annotated(path, path.stem, tuple(shapes), size, stem=True, apart=other is not None, loose=loose)
 
 
 def _label(path: Path, palette: Palette | None) -> tuple[NDArray[np.int64], dict[int, str]]:

@@ -98,8 +98,8 @@ class Pictures:
         if count := int(np.count_nonzero(indices == value)):
             raise InputError(
                 f"Colours must tell where nothing was measured; {self.path} names the index {value:g} of its colour "
-                f"table as nodata, and holds it in {many(count, 'pixel')}. Save it without a table, with a nodata value "
-                "that no other pixel has; a map (predict --out NAME.tif) takes it as it is.",
+                f"table as nodata, and holds it in {many(count, 'pixel')}. Save it without a table, with a nodata "
+                "value that no other pixel has; a map (predict --out NAME.tif) takes it as it is.",
                 self.path,
             )
 
