@@ -108,7 +108,7 @@ def test_masks_and_spans_are_drawn_where_they_are_and_in_order():
     mask[1:3, 1:3] = True
     square = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
     far = np.array([[-1, 0, 9], [2, -5, 1], [3, 3, 99], [3, 9, 12], [4, 0, 1]], np.int32)
-    shapes = [Shape("a", mask=mask), Shape("b", (square,)), Shape("c", spans=far), Shape("d")]
+    shapes = [Shape("a", spans=spans_of(mask)), Shape("b", (square,)), Shape("c", spans=far), Shape("d")]
     spans = rasterise(shapes, 4, 4)
     assert spans.tolist() == [[0, 1, 1, 3], [0, 2, 1, 3], [1, 0, 0, 2], [1, 1, 0, 2], [2, 2, 0, 1], [2, 3, 3, 4]]
     assert areas(spans, 4).tolist() == [4, 4, 2, 0]

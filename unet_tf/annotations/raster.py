@@ -39,11 +39,8 @@ def rasterise(shapes: Sequence[Shape], height: int, width: int) -> NDArray[np.in
     found = [np.zeros((0, 4), np.int32)]
     for edges, owners in _edges(shapes):
         found += _scan(edges, owners, 0, height, width)
-    drawn = [
-        (number, shape) for number, shape in enumerate(shapes) if shape.mask is not None or shape.spans is not None
-    ]
-    for number, shape in drawn:
-        spans = shape.spans if shape.spans is not None else spans_of(np.asarray(shape.mask))
+    drawn = [(number, shape.spans) for number, shape in enumerate(shapes) if shape.spans is not None]
+    for number, spans in drawn:
         inside = spans[(spans[:, 0] >= 0) & (spans[:, 0] < height)]
         inside = np.column_stack([np.full(len(inside), number), inside[:, 0], inside[:, 1:].clip(0, width)])
         found.append(inside[inside[:, 2] < inside[:, 3]].astype(np.int32))

@@ -20,8 +20,8 @@ class Shape:
         name: of its class.
         rings: (N, 2) float64 x and y each, N at least 3, the last point not repeating the first.
         probability: mean over its pixels of the probability of its class; None where nobody gave one.
-        mask: (H, W) bool of the whole picture, instead of rings, where the file holds pixels and no outline.
-        spans: (N, 3) int32 row, first column and the column past the last, the same in fewer bytes.
+        spans: (N, 3) int32 row, first column and the column past the last, instead of rings, where the file holds
+            pixels and no outline.
         group: shapes of one picture and one group are parts of one object, and a pixel of any of them is of it; None
             where a shape is an object by itself.
         crowd: a region of several objects that nobody told apart.
@@ -31,7 +31,6 @@ class Shape:
     name: str
     rings: tuple[NDArray[np.float64], ...] = ()
     probability: float | None = None
-    mask: NDArray[np.bool_] | None = None
     spans: NDArray[np.int32] | None = None
     group: int | None = None
     crowd: bool = False
