@@ -66,7 +66,7 @@ def test_file(folder: Path, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def front(out: Path):
-    """README's: an image, the paper's border weights of its cells, the mask by the net of the demo, and its mistakes."""
+    """README's: an image, its border weights, the mask by the net of the demo, and what is wrong with it."""
     if not (out / "demo" / "report.html").exists():
         demo(out / "demo")
     run = unet_tf.Run(out / "demo")
@@ -77,7 +77,12 @@ def front(out: Path):
     objects = unet_tf.components(found)
     coloured = np.where(objects[..., None] > 0, colormaps["hsv"](objects * 0.618 % 1, bytes=True)[..., :3], 0)
     wrong = draw_mistakes(image[..., None], mistakes(label, found))
-    panels = np.repeat(image[..., None], 3, -1), colormaps["inferno"](weights / 10, bytes=True)[..., :3], coloured, wrong
+    panels = (
+        np.repeat(image[..., None], 3, -1),
+        colormaps["inferno"](weights / 10, bytes=True)[..., :3],
+        coloured,
+        wrong,
+    )
     gap = np.full((150, 4, 3), 255, np.uint8)
     row = np.hstack([part for panel in panels for part in (panel.astype(np.uint8), gap)][:-1])
     large = cv2.resize(row, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
