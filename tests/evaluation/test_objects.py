@@ -167,7 +167,22 @@ def test_objects_of_a_border_class_lie_to_their_rim_and_void_counts_nowhere():
     assert (found.true, found.predicted, found.found[-1]) == (1, 1, 1)
 
 
-def test_a_predicted_object_that_is_mostly_void_is_none():
+def test_an_object_that_void_cuts_is_found_by_what_is_seen_of_it():
+    """Eight columns, of which six are void: the true object and the one drawn lie there for the most part."""
+    true, label, drawn = np.zeros((10, 12), np.uint16), np.zeros((10, 12), np.uint8), np.zeros((10, 12), np.uint32)
+    label[:, :6] = VOID
+    true[:, 1:8], drawn[:, :8] = 9, 70_000  # two columns of each count
+    found = score_predicted(true, label, drawn)
+    assert (found.true, found.predicted, set(found.found)) == (1, 1, {1})
+    drawn[:4] = 0  # 12 of 20 pixels: the same at 0.5 to 0.6, and counted as no true object above
+    found = score_predicted(true, label, drawn)
+    assert (found.true, found.predicted, found.found) == (1, 1, (1, 1, 1, 0, 0, 0, 0, 0, 0, 0))
+    drawn[:6] = 0  # 8 of 20: none that was to be found, and nobody knows what the rest is
+    found = score_predicted(true, label, drawn)
+    assert (found.true, found.predicted, sum(found.found)) == (1, 0, 0)
+
+
+def test_a_predicted_object_that_is_mostly_void_and_fits_none_is_not_counted():
     true = np.zeros((4, 12), np.uint16)
     label = np.zeros((4, 12), np.uint8)
     true[:, :2], label[:, :2], label[:, 6:9] = 1, 1, VOID

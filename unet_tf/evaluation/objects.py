@@ -140,19 +140,37 @@ def score_objects(true: NDArray, predicted: NDArray, thresholds: Sequence[float]
 def score_predicted(true: NDArray, label: NDArray, predicted: NDArray) -> ObjectScores:
     """Match predicted objects with the true ones where these are known.
 
+    Void is taken out of all objects, then they are matched, as in panoptic quality. A predicted object that is void for
+    more than a half, and fits no true one, is not counted: what it shows is not known. One that fits, such as that of a
+    cell which the field of view cuts, is counted at every threshold, so that the thresholds have one number of objects.
+
     Args:
         true: (H, W) ids.
-        label: (H, W) true class ids; void counts nowhere, and neither does a predicted object that is void for more
-            than a half, as in panoptic quality (Kirillov et al., CVPR 2019).
+        label: (H, W) true class ids; void counts nowhere.
         predicted: (H, W) ids of predicted objects.
+
+    Reference:
+        Kirillov, He, Girshick, Rother, Dollar: Panoptic segmentation (CVPR 2019), section 4.2.
     """
     void = label == VOID
     predicted = object_ids(predicted)
+    seen_true, seen = np.where(void, 0, true), np.where(void, 0, predicted)
     if void.any():
-        numbers = np.unique(predicted, return_inverse=True)[1].ravel()
-        in_void = 2 * np.bincount(numbers, void.ravel()) > np.bincount(numbers)
-        predicted = np.where(in_void[numbers].reshape(void.shape), 0, predicted)
-    return score_objects(np.where(void, 0, true), np.where(void, 0, predicted))
+        seen[np.isin(seen, np.setdiff1d(_mostly(predicted, void), _fitting(seen_true, seen)))] = 0
+    return score_objects(seen_true, seen)
+
+
+def _mostly(ids: NDArray, void: NDArray[np.bool_]) -> NDArray:
+    """The ids that have more than half of their pixels in void."""
+    known, numbers, pixels = np.unique(ids, return_inverse=True, return_counts=True)
+    return known[2 * np.bincount(numbers.ravel(), void.ravel()) > pixels]
+
+
+def _fitting(true: NDArray, predicted: NDArray) -> NDArray:
+    """The ids of predicted objects whose IoU with a true one is the lowest threshold or more."""
+    pairs, inside, areas, others = _overlaps(true, predicted)
+    iou = inside / (areas[pairs[0]] + others[pairs[1]] - inside)
+    return np.unique(predicted[predicted != 0])[pairs[1][iou >= THRESHOLDS[0]]]
 
 
 def _ids(ids: NDArray, name: str) -> NDArray:
