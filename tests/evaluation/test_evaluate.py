@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unet_tf import Predictor, evaluate, predict
+from unet_tf import Predictor, Run, evaluate, predict
 from unet_tf.data.folder import read_pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
@@ -234,6 +235,39 @@ def test_scores_of_the_validation_files_lie_beside_those_of_a_run(own_run, cells
     assert f"{own_run.path / 'report.html'} was of others and is now of" in caplog.text
 
 
+def test_scores_at_another_threshold_or_in_fields_of_view_leave_those_of_a_run_as_they_are(own_run, cells, tmp_path):
+    evaluate(own_run, cells)
+    before = {name: (own_run.path / name).read_bytes() for name in (Run.EVALUATION, Run.REPORT)}
+    for number in (0, 1):
+        write_picture(tmp_path / "fov" / f"cells_00{number}.png", np.ones((96, 96), np.uint8))
+    for split in (None, "val"):
+        assert evaluate(own_run, cells, split, threshold=0.2).folder is None
+    assert evaluate(own_run, cells, roi=tmp_path / "fov").folder is None
+    assert {name: (own_run.path / name).read_bytes() for name in before} == before
+    assert not (own_run.path / "evaluation_val").exists()
+    assert evaluate(own_run, cells, threshold=0.5).folder == own_run.path  # its own
+
+
+def test_what_scores_of_other_terms_replace_is_said(own_run, cells, tmp_path, caplog):
+    write_picture(tmp_path / "fov" / "cells_000.png", np.ones((96, 96), np.uint8))
+    write_picture(tmp_path / "fov" / "cells_001.png", np.ones((96, 96), np.uint8))
+    files, page = f"2 files of {cells / 'test'}", tmp_path / "out" / "report.html"
+    inside = f"pixels outside of the fields of view in {tmp_path / 'fov'} count nowhere, 0.0% of all"
+    terms = {
+        files: {},
+        f"{files}; at a threshold of 0.2": {"threshold": 0.2},
+        f"{files}; {inside}": {"roi": tmp_path / "fov"},
+    }
+    for how in terms.values():
+        for _ in range(2):  # the second time on the same terms
+            evaluate(own_run, cells, out=tmp_path / "out", **how)
+    said = [record.getMessage() for record in caplog.records if "was of" in record.getMessage()]
+    assert said == [
+        f"{page} was of {before} and is now of {now}. --out FOLDER keeps scores elsewhere."
+        for before, now in itertools.pairwise(terms)
+    ]
+
+
 def test_where_nobody_knows_what_the_net_before_learnt_from_that_is_said(own_run, cells, monkeypatch):
     monkeypatch.setattr(own_run, "config", replace(own_run.config, start_from="bundles/first"))
     files = evaluate(own_run, cells).files
@@ -368,14 +402,14 @@ def test_fields_of_view_and_membranes_are_looked_at_before_anything_is_predicted
         write_picture(
             tmp_path / "fov" / f"cells_00{number}_mask.png", np.pad(np.ones((90, 96), np.uint8), ((6, 0), (0, 0)))
         )
-    result = evaluate(own_run, cells, roi=tmp_path / "fov", membranes="background")
+    result = evaluate(own_run, cells, roi=tmp_path / "fov", membranes="background", out=tmp_path / "out")
     assert "--membranes background" in result.who["command"]
     assert result.confusion.sum() == 2 * 90 * 96
-    stored = json.loads((own_run.path / "evaluation.json").read_text())
+    stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert stored["field"]["roi"].endswith("count nowhere, 6.2% of all")
     assert stored["membranes"]["borders"] == ["background"]
     assert [one["name"] for one in stored["per_file"]] == [*stored["per_file_mean_iou"]]
-    assert read_evaluation(own_run.path / "evaluation.json")["images"] == stored["images"]
+    assert read_evaluation(tmp_path / "out" / "evaluation.json")["images"] == stored["images"]
 
     def never(done, total):
         raise AssertionError
@@ -401,12 +435,12 @@ def test_a_run_on_instance_masks_scores_objects_as_they_are_predicted(own_run, c
     assert result.to_json()["objects"]["true"] == result.objects.true
 
 
-def test_scores_are_of_labels_at_the_threshold_and_say_how_far_probabilities_are_off(own_run, cells):
+def test_scores_are_of_labels_at_the_threshold_and_say_how_far_probabilities_are_off(own_run, cells, tmp_path):
     pairs = find_named(cells / "test").splits[""]
     truth = np.stack([read_pair(pair, own_run.masks).label for pair in pairs])
     p = np.stack([predict(own_run, read_pair(pair, own_run.masks).image, probabilities=True) for pair in pairs])
     for threshold in (None, 0.2):
-        found = evaluate(own_run, cells, threshold=threshold).to_json()
+        found = evaluate(own_run, cells, threshold=threshold, out=tmp_path / "out").to_json()
         label = p[..., 1] > np.float32(0.2) if threshold else p.argmax(-1)
         assert found["confusion"] == confusion_matrix(truth, label, 2).tolist()
         of = Reliability()
@@ -421,7 +455,7 @@ def test_scores_are_of_labels_at_the_threshold_and_say_how_far_probabilities_are
     number = found["thresholds"]["thresholds"].index(0.2)
     assert found["thresholds"]["iou"][number] == pytest.approx(found["iou"]["foreground"])
     assert found["thresholds"]["recall"][number] == pytest.approx(found["recall"]["foreground"])
-    stored = read_evaluation(own_run.path / "evaluation.json")
+    stored = read_evaluation(tmp_path / "out" / "evaluation.json")
     assert "foreground is where its probability is above 0.2." in certainty_words(stored)
     assert "Expected calibration error" in certainty_words(stored)
 

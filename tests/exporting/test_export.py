@@ -62,12 +62,16 @@ def test_the_bundle_is_complete_and_its_hashes_hold(bundle):
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
 
 
-def test_scores_at_another_threshold_are_not_those_of_the_bundle(calibrated, cells):
+def test_scores_at_another_threshold_or_inside_fields_of_view_are_not_those_of_the_bundle(calibrated, cells):
     run = Run(calibrated(threshold=0.3))
     own = evaluate(run, cells)
     assert describe(run, 136, 0.01).origin.scores["mean_iou"] == own.mean_iou
-    evaluate(run, cells, threshold=0.6)
-    assert describe(run, 136, 0.01).origin.scores == {}
+    evaluate(run, cells, threshold=0.6)  # which leaves those of the run
+    assert describe(run, 136, 0.01).origin.scores["mean_iou"] == own.mean_iou
+    stored = own.to_json()
+    for other in ({"thresholds": stored["thresholds"] | {"chosen": 0.6}}, {"field": {"roi": "pixels in fov"}}):
+        (run.path / Run.EVALUATION).write_text(json.dumps(stored | other))  # as earlier versions left it there
+        assert describe(run, 136, 0.01).origin.scores == {}
 
 
 def test_bundle_json_says_where_the_net_comes_from(run, bundle):

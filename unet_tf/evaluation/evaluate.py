@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.result import Evaluation
 from unet_tf.evaluation.subject import Subject
 from unet_tf.evaluation.sums import Sums
-from unet_tf.evaluation.tables import JudgedTable
+from unet_tf.evaluation.tables import EvaluationTable, JudgedTable
 from unet_tf.evaluation.truth import truth_of
+from unet_tf.model.calibration import HALF
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -60,9 +61,10 @@ def evaluate(
 ) -> Evaluation:
     """Score a net, or masks of any origin, on labelled files that it did not learn from.
 
-    Of a run `evaluation.json`, panels and `report.html` go into its folder, unless it learnt from some of the files;
-    those of its validation files alone (`split="val"`) into `evaluation_val/` there, beside the report that it has. Of
-    others, which are left as they are, they go into `out`, where it is given.
+    Of a run `evaluation.json`, panels and `report.html` go into its folder; those of its validation files alone
+    (`split="val"`) into `evaluation_val/` there, beside the report that it has. Not so where it learnt from some of the
+    files, or is judged on other terms than its own, at another threshold or in fields of view alone: these, and those
+    of others, which are left as they are, go into `out`, where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
@@ -143,17 +145,16 @@ def evaluate_subject(
     with stoppable():
         result = judge_subject(subject, data, split, on_image, say, command, roi, membranes, among)
         home = subject.home and (subject.home / f"{Path(Run.EVALUATION).stem}_val" if split == "val" else subject.home)
-        folder = Path(out) if out is not None else None if result.learnt else home
+        own = not result.learnt and roi is None
+        folder = Path(out) if out is not None else home if own else None
         if folder is None:
             return result
         result = replace(result, folder=folder)
-        if (before := _earlier(folder)) not in ("", result.files):
-            say(
-                f"{folder / Run.REPORT} was of {before} and is now of {result.files}. --out FOLDER keeps scores "
-                "elsewhere."
-            )
+        stored = result.to_json()
+        if (before := _earlier(folder)) not in ("", now := _terms(stored)):
+            say(f"{folder / Run.REPORT} was of {before} and is now of {now}. --out FOLDER keeps scores elsewhere.")
         try:
-            _store(folder, result, subject.masks)
+            _store(folder, result, stored, subject.masks)
         except (InputError, OSError) as error:
             raise NotStored(f"The scores cannot be stored in {folder}. {error}", result) from error
     return result
@@ -197,16 +198,23 @@ def judge_subject(
 
 
 def _earlier(folder: Path) -> str:
-    """Which files the scores in a folder are of, in words; "" where none are there, or damaged ones."""
+    """What the scores in a folder are of, in words; "" where none are there, or damaged ones."""
     try:
-        return str(json.loads((folder / Run.EVALUATION).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return _terms(json.loads((folder / Run.EVALUATION).read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return ""
 
 
-def _store(folder: Path, result: Evaluation, masks: MaskFormat) -> None:
+def _terms(stored: Mapping[str, Any]) -> str:
+    """Of which files scores are, at which threshold where that is not a half, and of which pixels, in words."""
+    chosen = stored.get("thresholds", {}).get("chosen") or HALF
+    at = "" if chosen == HALF else f"at a threshold of {chosen:g}"
+    return "; ".join(filter(None, (str(stored["files"]), at, stored.get("field", {}).get("roi"))))
+
+
+def _store(folder: Path, result: Evaluation, stored: EvaluationTable, masks: MaskFormat) -> None:
     """Write scores, panels and page into a folder."""
     with replacing(folder / Run.EVALUATION) as temporary:
-        temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
+        temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     write_panels(folder / Run.PANELS, result.cases, masks)
     write_report(folder, masks)

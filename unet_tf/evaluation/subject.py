@@ -112,7 +112,7 @@ class Subject(ABC):
 
     @property
     def home(self) -> Path | None:
-        """The folder that keeps its scores where no other is named; None where none does."""
+        """The folder that keeps its scores where no other is named; None where none does, or they are not its own."""
         return None
 
     @property
@@ -198,8 +198,10 @@ class Net(Subject):
 
     @property
     def home(self) -> Path | None:
-        """The folder of a run."""
-        return self.path if self.kind == "run" else None
+        """The folder of a run, unless it is judged at another threshold than its own."""
+        if not isinstance(self.net, Run) or self.threshold not in (None, self.net.calibration.threshold):
+            return None
+        return self.path
 
 
 def said(predict: Callable[[], NDArray], pair: Pair, threshold: float = HALF) -> Answer:

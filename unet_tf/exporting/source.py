@@ -86,6 +86,6 @@ def _scores(run: Run) -> TrainedScores:
     chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
     if chosen not in (None, run.calibration.threshold):  # of labels that this net does not give
         return {}
-    if stored.get("learnt"):  # such scores flatter
+    if stored.get("learnt") or "roi" in stored.get("field", {}):  # such flatter, or leave out what the net will see
         return {}
     return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
