@@ -11,6 +11,7 @@ import pytest
 from unet_tf import Run, compare, evaluate
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.pictures import read_image, write_picture, write_stack
+from unet_tf.edge.description import Description, Origin
 from unet_tf.errors import InputError
 from unet_tf.evaluation.comparison import NotKept
 from unet_tf.utils.signals import Stopped
@@ -109,6 +110,26 @@ def test_files_that_one_of_the_two_learnt_from_are_left_out(data, tmp_path):
     assert len(compare(one, other, data, "all").images) == 6
     with pytest.raises(InputError, match="files that neither learnt from; of the 6 of .* none is such"):
         compare(learnt(tmp_path / "abc", data, "abc"), learnt(tmp_path / "def", data, "def"), data)
+
+
+def test_files_that_a_bundle_lists_as_learnt_are_left_out(data, tmp_path):
+    run = learnt(tmp_path / "run", data, "a")
+    about = Run(SAVED)
+    origin = Origin(data={"fingerprint": "", "train": 2, "val": 1})
+    said = Description(about.classes, about.masks, about.normalisation, about.geometry, 32, origin, about.channels)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    shutil.copy(SAVED / Run.BEST, bundle / "model.keras")
+    listed = [identity(read_image(data / "images" / f"{name}.png"))[:16] for name in "bc"]
+    (bundle / "bundle.json").write_text(json.dumps(said.to_json() | {"learnt": listed}))
+    result = compare(run, bundle, data)
+    assert result.left_out == ("a", "b", "c")
+    assert result.files == (
+        f"3 files of {data}, without 3 that A or B learnt from; of B: by which files its best epoch was chosen is not "
+        "known"
+    )
+    (bundle / "bundle.json").write_text(json.dumps(said.to_json()))
+    assert compare(run, bundle, data).files.endswith("; of B: which files the bundle learnt from is not known")
 
 
 def test_a_run_scores_as_when_it_is_judged_alone(data, tmp_path):

@@ -34,13 +34,14 @@ def known(data, *names):
     return sorted(identity(read_image(data / "images" / f"{name}.png")) for name in names)
 
 
-def make_bundle(folder, fingerprint=""):
-    """As much of a bundle of the saved run as is opened to predict."""
+def make_bundle(folder, fingerprint="", learnt=None, val=0):
+    """As much of a bundle of the saved run as is opened to predict; it may list what it learnt from."""
     run = Run(SAVED)
-    origin = Origin(data={"fingerprint": fingerprint, "train": 0, "val": 0})
+    origin = Origin(data={"fingerprint": fingerprint, "train": 0, "val": val})
     description = Description(run.classes, run.masks, run.normalisation, run.geometry, 32, origin, run.channels)
-    folder.mkdir()
-    (folder / "bundle.json").write_text(json.dumps(description.to_json()))
+    folder.mkdir(parents=True)
+    listed = {} if learnt is None else {"learnt": [one[:16] for one in learnt]}
+    (folder / "bundle.json").write_text(json.dumps(description.to_json() | listed))
     shutil.copy(SAVED / Run.BEST, folder / "model.keras")
     return folder
 
@@ -137,6 +138,43 @@ def test_a_bundle_that_learnt_from_these_very_files_is_said(data, tmp_path):
     words = choose_files(subject, data, None, str).words
     assert words(6, set(known(data, *"abcdef"))).endswith("learnt from these very files, and the scores flatter it")
     assert words(5, set(known(data, *"abcde"))).endswith("which files the bundle learnt from is not known")
+
+
+def test_files_that_a_bundle_lists_as_learnt_are_left_out_and_counted(data, tmp_path):
+    bundle = make_bundle(tmp_path / "bundle", learnt=known(data, *"ab"))
+    result = evaluate(bundle, data)
+    assert [pair.name for pair, _ in sorted(result.per_file)] == [*"cdef"]
+    assert result.files == f"4 files of {data}, without 2 that the bundle learnt from"
+    assert seen(result.files) == "it never saw"
+    every = evaluate(bundle, data, "all")
+    assert (len(every.per_file), every.learnt, seen(every.files)) == (6, 2, "that it may have learnt from")
+    trained = evaluate(bundle, data, "train")
+    assert trained.files == f"the train files of the bundle in {data}, from which it learnt"
+    assert (len(trained.per_file), trained.learnt) == (2, 2)
+    with pytest.raises(InputError, match=r"The bundle learnt from every image of .*data; a score needs others"):
+        evaluate(make_bundle(tmp_path / "all", learnt=known(data, *"abcdef")), data)
+
+
+def test_what_a_bundle_lists_is_known_of_a_saved_model_in_it_and_not_of_another_file(data, tmp_path, run, bundle):
+    listed = {one[:16] for one in run.files("train")}
+    for net in (bundle, bundle / "saved_model" / "1"):
+        assert subject_of(net, data, {}).learnt("train") == listed
+    for net in (bundle / "model_float32.tflite", make_bundle(tmp_path / "early")):
+        assert subject_of(net, data, {}).learnt("train") is None
+    own = make_bundle(tmp_path / "later" / "assets.extra", learnt=known(data, "a"))  # as a version says it of itself
+    (own.parent / "saved_model.pb").touch()
+    assert subject_of(own.parent, data, {}).known() == {one[:16] for one in known(data, "a")}
+    (own / "bundle.json").write_text((own / "bundle.json").read_text().replace('"learnt": [', '"learnt": [5, '))
+    with pytest.raises(InputError, match=r"bundle\.json is damaged or of another version: .*learnt"):
+        subject_of(own.parent, data, {})
+
+
+def test_a_bundle_does_not_list_the_files_by_which_its_epoch_was_chosen(data, tmp_path):
+    files = evaluate(make_bundle(tmp_path / "bundle", learnt=known(data, "a"), val=2), data).files
+    assert files == (
+        f"5 files of {data}, without 1 that the bundle learnt from; by which files its best epoch was chosen is not known"
+    )
+    assert seen(files) == "it did not learn from, though its best epoch may have been chosen by such"
 
 
 def test_splits_that_nobody_knows_are_refused(data, tmp_path):

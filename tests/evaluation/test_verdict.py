@@ -100,6 +100,10 @@ def test_a_trivial_method_that_is_better_on_the_foreground_alone_is_said():
         ("8 files of data; which files the bundle learnt from is not known", "that it may have learnt from"),
         ("all test files of data, seen in training or not", "that it may have learnt from"),
         (
+            "8 files of data; by which files its best epoch was chosen is not known",
+            "it did not learn from, though its best epoch may have been chosen by such",
+        ),
+        (
             "3 files of data; among them validation files of B, by which the best epoch was chosen",
             "it did not learn from, though its best epoch was chosen by such",
         ),

@@ -53,6 +53,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     everything = [pair for pairs in named.values() for pair in pairs]
     trained, validated, before = subject.learnt("train"), subject.learnt("val"), subject.before()
     known, of_before = subject.known(), list[str]()
+    who = "bundle" if subject.kind == "bundle" else "run"
     chose = f"; among them the validation files, by which {subject.chosen} chosen"
 
     def seen(found: set[str]) -> str:
@@ -88,9 +89,9 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
         return Choice(
             everything,
             str(data),
-            lambda count, found: f"the {split} files of the run in {data}{learnt_of(found)}",
+            lambda count, found: f"the {split} files of the {who} in {data}{learnt_of(found)}",
             listed.__contains__,
-            f"{data} holds none of the {len(listed)} {split} files of the run, which are known by their content. "
+            f"{data} holds none of the {len(listed)} {split} files of the {who}, which are known by their content. "
             "Give the folder that it was trained on.",
         )
 
@@ -106,13 +107,13 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
             text += f", without {' and '.join(left_out)}"
         if found & (validated or set()):
             text += chose
-        return text + ("" if trained is not None else f"; {subject.doubt(found)}")
+        return "; ".join(filter(None, (text, subject.doubt(found))))
 
     return Choice(
         named[name],
         where,
         words,
         counts if known else None,
-        f"The run{', or the net before it,' * bool(before)} learnt from every image of {where}; a score needs others. "
+        f"The {who}{', or the net before it,' * bool(before)} learnt from every image of {where}; a score needs others. "
         "(--split all scores them.)",
     )

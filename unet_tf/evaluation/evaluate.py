@@ -12,7 +12,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unet_tf.data.fields_of_view import FieldsOfView
-from unet_tf.data.fingerprint import identity
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.choosing import choose_files
@@ -181,7 +180,7 @@ def judge_subject(
     found: set[str] = set()
 
     def counts(image: NDArray) -> bool:
-        known = identity(image)
+        known = subject.known_as(image)
         if choice.counts is None or choice.counts(known):
             found.add(known)
         return known in found

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from unet_tf.data.channels import Channelled
-from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
@@ -99,7 +98,7 @@ def same_files(
     pairs, left_out = [], []
     for done, pair in enumerate(choice.pairs, start=1):
         look()
-        identities = {name: identity(_seen_by(one, pair).image) for name, one in nets.items()}
+        identities = {name: one.known_as(_seen_by(one, pair).image) for name, one in nets.items()}
         if all((counts := choices[name].counts) is None or counts(found) for name, found in identities.items()):
             pairs.append(pair)
             for name, found in identities.items():
@@ -118,8 +117,8 @@ def same_files(
     if split is not None:
         words += ", seen in training or not" * bool(nets)
     for name, one in nets.items() if split is None else ():
-        if one.learnt("train") is None:
-            words += f"; of {name}: {one.doubt(known[name])}"
+        if doubt := one.doubt(known[name]):
+            words += f"; of {name}: {doubt}"
         elif known[name] & (one.learnt("val") or set()):
             words += f"; among them validation files of {name}, by which {one.chosen} chosen"
     return SameFiles(pairs, tuple(left_out), words)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from unet_tf.config import NAMING, TrainConfig, config_changes, naming_changes
 from unet_tf.data.folder import scan_all
@@ -16,11 +16,12 @@ from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
 from unet_tf.model.calibration import check_threshold
 from unet_tf.prediction.folds import Folds, holds_folds
-from unet_tf.prediction.load import FILES, GRAPH, about_file
+from unet_tf.prediction.load import EXTRA, FILES, GRAPH, about_file
 from unet_tf.prediction.predict import located
 from unet_tf.prediction.reading import read_bundle
 from unet_tf.run import Run
 from unet_tf.utils.hub import Address
+from unet_tf.utils.typed_json import read_json
 
 log = logging.getLogger("unet_tf")
 
@@ -28,6 +29,10 @@ OF_NETS = (*NAMING, "group", "classes")
 OF_MASKS = ("masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context")
 """Settings of the data where a net is judged, and those beside them where masks are, which know nothing of it."""
 Whom = Run | str | Path
+
+
+class _Listed(TypedDict, total=False):  # of version 0.1, and of the Hub, bundles do not say it
+    learnt: list[str]
 
 
 def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any], threshold: float | None = None) -> Subject:
@@ -77,8 +82,9 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
     if (path / BUNDLE_DESCRIPTION).is_file() or of_bundle:
         found, config = about_file(path) if of_bundle else read_bundle(path), _of_net(settings)
         known = found.classes, found.masks, config.naming, found.channels, config.group
-        fingerprint = found.origin.data["fingerprint"]
-        return Net("bundle", path, *known, net=path, fingerprint=fingerprint, said=_names(settings))
+        of = found.origin.data
+        net = Net("bundle", path, *known, net=path, fingerprint=of["fingerprint"], held_out=of["val"])
+        return replace(net, learnt_from=_learnt(path), said=_names(settings))
     if holds_folds(path):
         return _runs(path, settings)
     if path.is_dir() and any(listing.pictures for _, listing in scan_all(path)):
@@ -91,6 +97,15 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
         "that train --out or export --out filled, or a folder of masks.",
         path,
     )
+
+
+def _learnt(path: Path) -> frozenset[str] | None:
+    """What a bundle, or a SavedModel in one, lists of the images that its net learnt from; None where nothing does."""
+    for folder in (path, path / EXTRA, *path.absolute().parents[1:2]) if path.is_dir() else ():
+        if (file := folder / BUNDLE_DESCRIPTION).is_file():
+            listed = read_json(file, _Listed, "Export again.").get("learnt")
+            return None if listed is None else frozenset(listed)
+    return None
 
 
 def _run(run: Run, settings: Mapping[str, Any]) -> Net:

@@ -80,6 +80,10 @@ class Subject(ABC):
             InputError: it cannot.
         """
 
+    def known_as(self, image: NDArray) -> str:
+        """By which it knows an image, (H, W, C) raw pixels: its identity."""
+        return identity(image)
+
     def learnt(self, split: str) -> set[str] | None:
         """Identities of the images that were its "train" or "val"; None where nobody knows them."""
         return set()
@@ -107,7 +111,7 @@ class Subject(ABC):
         return self.classes[: self.masks.real_classes]
 
     def doubt(self, known: set[str]) -> str:
-        """What is to be said of images, by their identity, where nobody knows what it learnt from."""
+        """What is to be said of images, by their identity, where nobody knows all that it learnt from or was chosen by."""
         return ""
 
     @property
@@ -129,11 +133,15 @@ class Net(Subject):
         net: what `predictor_of` opens.
         threshold: of two classes, instead of its own.
         fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it learnt from.
+        learnt_from: of a bundle: the first letters of these identities; None where it does not list them.
+        held_out: of a bundle: number of its validation files, which it does not list.
         said: what a person calls the classes of the masks of the truth, in the order in which these have them.
     """
 
     net: Run | Folds | Path = Path()
     fingerprint: str = ""
+    learnt_from: frozenset[str] | None = None
+    held_out: int = 0
     threshold: float | None = None
     said: tuple[str, ...] | None = None
 
@@ -168,9 +176,16 @@ class Net(Subject):
         mixed = len({one.calibration.threshold for one in runs}) > 1  # each file has that of the nets that judge it
         return Certainty(self.masks.num_classes, self.predictor.calibration, self.masks, mixed)
 
+    def known_as(self, image: NDArray) -> str:
+        """By which it knows an image: its identity; of a bundle as many of its first letters as are listed."""
+        found = identity(image)
+        return found[: len(next(iter(self.learnt_from or ()), found))]
+
     def learnt(self, split: str) -> set[str] | None:
-        """Identities of the images that were "train" or "val"; None of a bundle."""
-        return None if isinstance(self.net, Path) else self.net.files(split)
+        """What it knows the images by that were "train" or "val"; None of those that a bundle does not list."""
+        if not isinstance(self.net, Path):
+            return self.net.files(split)
+        return None if self.learnt_from is None or split != "train" else {*self.learnt_from}
 
     def before(self) -> frozenset[str]:
         """Identities of the images from which the nets before that of a run learnt."""
@@ -191,7 +206,11 @@ class Net(Subject):
         return "; ".join(words)
 
     def doubt(self, known: set[str]) -> str:
-        """Whether these are the images that a bundle learnt from, of which it knows no more than all together."""
+        """What a bundle does not know: its validation files; and if it lists no images, whether it learnt from these."""
+        if not isinstance(self.net, Path):
+            return ""
+        if self.learnt_from is not None:
+            return "by which files its best epoch was chosen is not known" * bool(self.held_out)
         if hashlib.sha256("".join(sorted(known)).encode()).hexdigest() == self.fingerprint:
             return f"the {self.kind} learnt from these very files, and the scores flatter it"
         return f"which files the {self.kind} learnt from is not known"

@@ -150,6 +150,7 @@ CHOSEN_BY = (
     "; among them validation files of ",
     ", each by the net that held it out",
 )
+MAY_BE_CHOSEN_BY = "by which files its best epoch was chosen is not known"
 """In the words of `choosing.choose_files`, `fair.same_files` and `crossval`, behind the path of the files."""
 
 
@@ -166,6 +167,8 @@ def seen(files: str) -> str:
     if any(words in files for words in CHOSEN_BY) or files.startswith("the val files"):
         chosen = "best epoch and threshold" if "epoch and the threshold" in files else "best epoch"
         return f"it did not learn from, though its {chosen} {'were' if 'and' in chosen else 'was'} chosen by such"
+    if MAY_BE_CHOSEN_BY in files:
+        return "it did not learn from, though its best epoch may have been chosen by such"
     return "it never saw"
 
 
