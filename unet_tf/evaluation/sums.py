@@ -65,13 +65,14 @@ class Sums:
         Returns:
             (3, num_classes) `metrics.marginals` of this file.
         """
+        counted = label != VOID
         own = confusion_matrix(label, prediction, self.num_classes)
         self.confusion += own
         borders = boundary_counts(label, prediction, self.num_classes)
         self.boundary += borders
         self.thin.add(label, prediction, own, borders[3])
-        if self.num_classes == 2:
-            self.otsu += confusion_matrix(label, otsu_label(image), 2)
+        if self.num_classes == 2 and counted.any():
+            self.otsu += confusion_matrix(label, otsu_label(image, counted), 2)
         if self.membranes is not None:
             sure = one_hot(prediction, self.num_classes) if probabilities is None else probabilities
             self.membranes.add(label, sure, objects)
@@ -79,7 +80,6 @@ class Sums:
             self.overlap[:] = self.mass[:] = math.nan
             self.ranking = None
             return marginals(own)
-        counted = label != VOID
         for c in range(self.num_classes):
             believed, truth = probabilities[..., c][counted], label[counted] == c
             self.overlap[c] += believed[truth].sum(dtype=np.float64)
@@ -133,9 +133,19 @@ def added(one: Any, other: Any) -> Any:
     return total
 
 
-def otsu_label(image: NDArray) -> NDArray[np.uint8]:
-    """Split the grey values of one (H, W, C) image in two by Otsu's threshold: (H, W) uint8, 1 where brighter."""
+def otsu_label(image: NDArray, counted: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """Split the grey values of one image in two by Otsu's threshold.
+
+    Args:
+        image: (H, W, C).
+        counted: (H, W), the pixels by which the threshold is found, one at least; None for all.
+
+    Returns:
+        (H, W) uint8, 1 where brighter.
+    """
     grey = image.mean(-1)
-    span = max(float(grey.max() - grey.min()), 1e-12)
-    byte = np.rint(255 * (grey - grey.min()) / span).astype(np.uint8)
-    return cv2.threshold(byte, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+    known = grey if counted is None else grey[counted]
+    low, high = float(known.min()), float(known.max())
+    byte = np.rint(255 * (grey.clip(low, high) - low) / max(high - low, 1e-12)).astype(np.uint8)
+    threshold, _ = cv2.threshold(byte if counted is None else byte[counted], 0, 1, cv2.THRESH_OTSU)
+    return (byte > threshold).astype(np.uint8)
