@@ -116,6 +116,28 @@ def test_wide_classes_cost_no_skeleton(monkeypatch):
     assert (sums.looked_at, len(drawn)) == ([], 2 * LOOK)
 
 
+def test_a_file_that_shows_no_line_hides_none_of_others_wherever_it_comes():
+    line, whole = (cross(3), cross(3)), (np.ones((128, 128), np.uint8),) * 2
+    alone = sums_of(*[line] * 7).of_classes(("rest", "cross"))["cross"]
+    for place in (0, 3, 7):
+        files = [line] * 7
+        files.insert(place, whole)
+        sums = sums_of(*files, line)
+        assert (sums.files[1], sums.wide[1]) == (LOOK + 1, 1)
+        assert sums.of_classes(("rest", "cross"))["cross"] == alone  # of equal lines a mean is that of each
+        parts = sums_of(*files[:2]) + sums_of(*files[2:5]) + sums_of(*files[5:], line)
+        np.testing.assert_array_equal(parts.counts, sums.counts)
+        assert parts.of_classes(("rest", "cross")) == sums.of_classes(("rest", "cross"))
+
+
+def test_a_class_of_which_most_files_are_wide_is_not_thin():
+    line, whole = (cross(3), cross(3)), (np.ones((128, 128), np.uint8),) * 2
+    assert "cross" in sums_of(whole, line).of_classes(("rest", "cross"))
+    for files in ([whole, line, whole], [line, whole, whole], [whole]):
+        assert sums_of(*files).of_classes(("rest", "cross")) == {}
+    assert sums_of(*[whole] * LOOK).looked_at == [0]  # of a rest there was none
+
+
 def test_void_has_no_lines():
     label = cross(5)
     label[:, :64] = VOID

@@ -143,9 +143,8 @@ def otsu_label(image: NDArray, counted: NDArray[np.bool_] | None = None) -> NDAr
     Returns:
         (H, W) uint8, 1 where brighter.
     """
-    grey = image.mean(-1)
-    known = grey if counted is None else grey[counted]
-    low, high = float(known.min()), float(known.max())
+    grey, known = image.mean(-1), ... if counted is None else counted
+    low, high = float(grey[known].min()), float(grey[known].max())
     byte = np.rint(255 * (grey.clip(low, high) - low) / max(high - low, 1e-12)).astype(np.uint8)
-    threshold, _ = cv2.threshold(byte if counted is None else byte[counted], 0, 1, cv2.THRESH_OTSU)
+    threshold, _ = cv2.threshold(byte[known], 0, 1, cv2.THRESH_OTSU)
     return (byte > threshold).astype(np.uint8)

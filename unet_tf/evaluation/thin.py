@@ -101,9 +101,10 @@ class ThinSums:
 
     Whether a class is thin its truth says: pixels per pixel of its skeleton are its mean width, at most `WIDEST`; the
     piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean; and at most `MOST_BODY` of its
-    area lies where it is `BODY` times as wide, so that stars are no lines. Skeletons of a class are drawn in the first
-    `LOOK` files that hold it, and in the others only if it is thin so far. A class that has more than ten times as many
-    pixels as border pixels is wide, which needs no skeleton.
+    area lies where it is `BODY` times as wide, so that stars are no lines. A file in which it has more than ten times as
+    many pixels as border pixels shows no line of it: that is left out, and needs no skeleton; a class of which most
+    files are such is not thin. Skeletons are drawn in the first `LOOK` files that hold a class, and in the others only
+    if it is thin in these.
 
     Args:
         num_classes: C.
@@ -111,45 +112,47 @@ class ThinSums:
 
     def __init__(self, num_classes: int) -> None:
         self.counts = np.zeros((num_classes, 4), np.int64)
-        self.area, self.border, self.files, self.squares, self.body = np.zeros((5, num_classes))
+        self.files, self.wide, self.area, self.squares, self.body = np.zeros((5, num_classes))
         self.looked_at = [*range(num_classes)]
 
     def add(self, label: NDArray, prediction: NDArray, confusion: NDArray, border: NDArray) -> None:
         """Count a file: two of (H, W) ids, their (C, C) confusion matrix, (C,) border pixels of the true regions."""
         counted, area, predicted = label != VOID, confusion.sum(1), confusion.sum(0)
         for number in [one for one in self.looked_at if area[one] or predicted[one]]:
-            self.area[number] += area[number]
-            self.border[number] += border[number]
-            if area[number] and self.area[number] > WIDEST * self.border[number]:
-                self.looked_at.remove(number)
-                continue
-            true, found = ((ids == number) & counted for ids in (label, prediction))
-            lines, drawn = skeleton(true), skeleton(found)
-            self.counts[number] += _counts(true, found, lines, drawn)
-            self.squares[number] += _squared_lengths(lines)
-            self.body[number] += _body(true, lines)
             self.files[number] += area[number] > 0
-            if self.files[number] == LOOK and not self.shape(number).thin:
+            if area[number] > WIDEST * border[number]:
+                self.wide[number] += 1
+            else:
+                true, found = ((ids == number) & counted for ids in (label, prediction))
+                lines, drawn = skeleton(true), skeleton(found)
+                self.counts[number] += _counts(true, found, lines, drawn)
+                self.area[number] += area[number]
+                self.squares[number] += _squared_lengths(lines)
+                self.body[number] += _body(true, lines)
+            if self.files[number] == LOOK and not self.thin(number):
                 self.looked_at.remove(number)
 
     def __add__(self, other: ThinSums) -> ThinSums:
         """The counts of the files of both, of the classes that were looked at to the end in both."""
         total = ThinSums(len(self.counts))
-        for name in ("counts", "area", "border", "files", "squares", "body"):
+        for name in ("counts", "files", "wide", "area", "squares", "body"):
             setattr(total, name, getattr(self, name) + getattr(other, name))
         total.looked_at = [number for number in self.looked_at if number in other.looked_at]
         return total
 
+    def thin(self, number: int) -> bool:
+        """Whether a class is thin by the files until now."""
+        return bool(self.counts[number, 3]) and 2 * self.wide[number] <= self.files[number] and self.shape(number).thin
+
     def shape(self, number: int) -> Shape:
-        """How wide and long the regions of a class are in the files until now; it must have one."""
+        """How wide and long the regions of a class are in the files until now that are not wide; it must have one."""
         lines = float(self.counts[number, 3])
         area = float(self.area[number])
         return Shape(area / lines, float(self.squares[number]) / lines, float(self.body[number]) / area)
 
     def of_classes(self, names: Sequence[str]) -> dict[str, tuple[ClDice, Shape]]:
         """The scores and shapes of the thin classes by name."""
-        known = [number for number in self.looked_at if self.counts[number, 3]]
-        return {names[n]: (cldice(self.counts[n]), self.shape(n)) for n in known if self.shape(n).thin}
+        return {names[n]: (cldice(self.counts[n]), self.shape(n)) for n in self.looked_at if self.thin(n)}
 
 
 def _body(region: NDArray[np.bool_], lines: NDArray[np.bool_]) -> int:
