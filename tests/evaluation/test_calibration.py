@@ -102,6 +102,20 @@ def test_nets_of_several_thresholds_have_none_that_was_chosen():
     assert found.tables()[0]["temperature"] == 1.0
 
 
+def test_nets_of_several_temperatures_may_have_one_threshold_and_the_other_way_round():
+    counted = []
+    for calibration in (Calibration(1.0, 0.4), Calibration(2.0, 0.4), Calibration(2.0, 0.3)):
+        counted.append(Certainty(2, calibration))
+        counted[-1].add(LABEL, BOTH)
+    first, second, third = counted
+    for one, other, temperature, threshold in (
+        (first, second, None, 0.4), (second, third, 2.0, None), (first, third, None, None), (third, third, 2.0, 0.3),
+    ):  # fmt: skip
+        reliability, curve = (one + other).tables()
+        assert (reliability["temperature"], curve["chosen"]) == (temperature, threshold)
+    assert (first + second + third).tables()[1]["chosen"] is None
+
+
 def test_more_classes_have_no_curve_and_masks_neither():
     three = np.full((1, 1, 3), 1 / 3)
     found = Certainty(3, Calibration())

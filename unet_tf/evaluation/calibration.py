@@ -136,25 +136,28 @@ class Certainty:
         mixed: whether nets of other thresholds make labels of some images.
 
     Attributes:
-        calibration: of the probabilities; None of several that differ.
+        calibration: of the probabilities; of several nets that of the first.
+        mixed: whether their thresholds differ.
+        varied: whether their temperatures do.
     """
 
     def __init__(
         self, num_classes: int, calibration: Calibration, masks: MaskFormat | None = None, mixed: bool = False
     ) -> None:
-        self.calibration: Calibration | None = calibration
-        self.mixed = mixed
+        self.calibration, self.mixed, self.varied = calibration, mixed, False
         self.temperature, self.masks = calibration.temperature, masks
         self.curve = Curve() if num_classes == 2 else None
         self.own, self.raw, self.soft = Reliability(), Reliability(), False
 
     def __add__(self, other: Certainty) -> Certainty:
-        """The counts of both, whose nets may have other temperatures."""
+        """The counts of both, whose nets may have other temperatures and thresholds."""
         total = copy(self)
         total.own, total.raw = self.own + other.own, self.raw + other.raw
         total.curve = None if self.curve is None or other.curve is None else self.curve + other.curve
         total.soft = self.soft or other.soft
-        total.calibration = self.calibration if self.calibration == other.calibration else None
+        one, two = self.calibration, other.calibration
+        total.mixed = self.mixed or other.mixed or one.threshold != two.threshold
+        total.varied = self.varied or other.varied or one.temperature != two.temperature
         return total
 
     def add(self, label: NDArray, probabilities: NDArray) -> None:
@@ -174,11 +177,11 @@ class Certainty:
         if not self.soft:
             return None, None
         reliability: CalibrationTable = {
-            "temperature": None if self.calibration is None else self.calibration.temperature,
+            "temperature": None if self.varied else self.calibration.temperature,
             "ece": self.own.error,
             "bins": self.own.table(),
             "ece_raw": self.raw.error,
             "bins_raw": self.raw.table(),
         }
-        chosen = None if self.calibration is None or self.mixed else self.calibration.threshold
+        chosen = None if self.mixed else self.calibration.threshold
         return reliability, None if self.curve is None else self.curve.table(chosen)

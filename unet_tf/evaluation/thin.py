@@ -142,7 +142,8 @@ class ThinSums:
 
     def thin(self, number: int) -> bool:
         """Whether a class is thin by the files until now."""
-        return bool(self.counts[number, 3]) and 2 * self.wide[number] <= self.files[number] and self.shape(number).thin
+        shown = self.counts[number, 3] > 0 and 2 * self.wide[number] <= self.files[number]
+        return bool(shown) and self.shape(number).thin
 
     def shape(self, number: int) -> Shape:
         """How wide and long the regions of a class are in the files until now that are not wide; it must have one."""
