@@ -17,6 +17,8 @@ COPY = 0.98
 def copy_warnings(cases: Sequence[Case], drawn: bool) -> list[str]:
     """Warn of the same image twice. Between splits that is a leak; pages of one stack are alike by themselves.
 
+    Scores leave out exact copies of what was learnt from (`unet_tf.data.fingerprint.identity`), and no others.
+
     Args:
         cases: the pairs of all splits.
         drawn: whether the validation files were drawn at random.
@@ -37,13 +39,20 @@ def copy_warnings(cases: Sequence[Case], drawn: bool) -> list[str]:
             continue
         times = "once" if len(pairs) == 1 else f"{len(pairs)} times"
         what = "page of a stack" if pages else "image"
-        where = "in two splits, so that scores flatter the net" if leak else "twice in a split"
+        harm = ", so that scores flatter the net" if nearly else _harm({one.split for both in pairs for one in both})
+        where = f"in two splits{harm}" if leak else "twice in a split"
         names = some((f"{a.name} = {b.name}" for a, b in pairs), 5)
         remedy = " Keep related images together with --group." if leak and drawn else ""
         if pages:
             remedy = " Neighbouring pages are alike: stacks of their own to be judged by say more." if leak else ""
         warnings.append(f"{times} {nearly}the same {what} {where}: {names}.{remedy}")
     return warnings
+
+
+def _harm(splits: set[str]) -> str:
+    """What the very same image in several splits spoils, and what not."""
+    chosen, known = "the best epoch may be chosen by it", "scores leave out what was learnt from"
+    return f" ({'; '.join([chosen] * ('val' in splits) + [known] * ('train' in splits))})"
 
 
 def _one_stack(one: Pair, other: Pair) -> bool:
