@@ -155,15 +155,17 @@ def test_files_that_a_bundle_lists_as_learnt_are_left_out_and_counted(data, tmp_
         evaluate(make_bundle(tmp_path / "all", learnt=known(data, *"abcdef")), data)
 
 
-def test_what_a_bundle_lists_is_known_of_a_saved_model_in_it_and_not_of_another_file(data, tmp_path, run, bundle):
-    listed = {one[:16] for one in run.files("train")}
-    for net in (bundle, bundle / "saved_model" / "1"):
-        assert subject_of(net, data, {}).learnt("train") == listed
+def test_what_a_bundle_lists_is_known_of_a_saved_model_in_it_and_not_of_another_file(data, tmp_path, tflite_files):
+    bundle = make_bundle(tmp_path / "bundle", learnt=known(data, "a"))
+    own = make_bundle(bundle / "saved_model" / "2" / "assets.extra", learnt=known(data, "b"))  # which a version says
+    for number in "12":
+        (bundle / "saved_model" / number).mkdir(exist_ok=True)
+        (bundle / "saved_model" / number / "saved_model.pb").touch()
+    shutil.copy(tflite_files / "model_float32.tflite", bundle)
+    for net, name in ((bundle, "a"), (bundle / "saved_model" / "1", "a"), (own.parent, "b")):
+        assert subject_of(net, data, {}).known() == {one[:16] for one in known(data, name)}
     for net in (bundle / "model_float32.tflite", make_bundle(tmp_path / "early")):
         assert subject_of(net, data, {}).learnt("train") is None
-    own = make_bundle(tmp_path / "later" / "assets.extra", learnt=known(data, "a"))  # as a version says it of itself
-    (own.parent / "saved_model.pb").touch()
-    assert subject_of(own.parent, data, {}).known() == {one[:16] for one in known(data, "a")}
     (own / "bundle.json").write_text((own / "bundle.json").read_text().replace('"learnt": [', '"learnt": [5, '))
     with pytest.raises(InputError, match=r"bundle\.json is damaged or of another version: .*learnt"):
         subject_of(own.parent, data, {})
@@ -172,7 +174,8 @@ def test_what_a_bundle_lists_is_known_of_a_saved_model_in_it_and_not_of_another_
 def test_a_bundle_does_not_list_the_files_by_which_its_epoch_was_chosen(data, tmp_path):
     files = evaluate(make_bundle(tmp_path / "bundle", learnt=known(data, "a"), val=2), data).files
     assert files == (
-        f"5 files of {data}, without 1 that the bundle learnt from; by which files its best epoch was chosen is not known"
+        f"5 files of {data}, without 1 that the bundle learnt from; by which files its best epoch was chosen is not "
+        "known"
     )
     assert seen(files) == "it did not learn from, though its best epoch may have been chosen by such"
 

@@ -1,4 +1,4 @@
-"""The page of a cross-validation: first each file by the nets that have not seen it, then run by run."""
+"""The page of a cross-validation: first all files together, each by nets that held it out, then run by run."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def write_crossval_page(
     sections = [("together", "All files", together), ("objects", "Objects", objects)]
     sections += [("calibration", "Calibration", sure["calibration"]), ("runs", "Run by run", runs)]
     sections += [("confusion", "Confusion", runs)]
+    of_folds = "All files, each by the net that held it out"  # from which a net before it may have learnt
     return write_page(
         folder / Run.REPORT,
         "crossval.html",
@@ -41,6 +42,7 @@ def write_crossval_page(
         notes=[],
         sections=[(name, words) for name, words, there in sections if there],
         together=together and scores_section(together),
+        together_heading=of_folds if runs[0].startswith("fold") else "Each file by the nets that have not seen it",
         objects=objects,
         **sure,
         spread=spread_chart(result),

@@ -101,8 +101,8 @@ class ThinSums:
 
     Whether a class is thin its truth says: pixels per pixel of its skeleton are its mean width, at most `WIDEST`; the
     piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean; and at most `MOST_BODY` of its
-    area lies where it is `BODY` times as wide, so that stars are no lines. A file in which it has more than ten times as
-    many pixels as border pixels shows no line of it: that is left out, and needs no skeleton; a class of which most
+    area lies where it is `BODY` times as wide, so that stars are no lines. A file in which it has more than ten times
+    as many pixels as border pixels shows no line of it: that is left out, and needs no skeleton; a class of which most
     files are such is not thin. Skeletons are drawn in the first `LOOK` files that hold a class, and in the others only
     if it is thin in these.
 
