@@ -86,6 +86,11 @@ def test_the_mean_of_nets_has_no_temperature_and_several_have_no_one_threshold()
     assert mean["thresholds"].title == "scores of the foreground by threshold; nets have their own"
     several = calibration_section({"calibration": own | {"temperature": None}})
     assert ", 0.100 before the nets had temperatures: " in several["calibration_words"][0]
+    assert several["calibration_words"][0].endswith(", in the mean.")
+    own_files = {"files": "6 files of data, each by the net that held it out", "calibration": own}
+    (words,) = calibration_section(own_files)["calibration_words"]
+    fitted = "Temperatures were fitted on validation files among these: on others the error is larger as a rule."
+    assert words.endswith(f", in the mean. {fitted}")
 
 
 def test_fields_of_view_of_who_has_no_probabilities_rank_nothing():

@@ -1,4 +1,4 @@
-from unet_tf.evaluation.tables import class_rows, image_words, interval, lacking, score_rows
+from unet_tf.evaluation.tables import certainty_words, class_rows, image_words, interval, lacking, score_rows
 
 
 def test_scores_say_which_classes_they_cannot_tell():
@@ -24,6 +24,21 @@ def test_a_table_of_version_0_1_has_no_intervals_and_no_further_scores():
         "images, or stacks of them, for intervals."
     )
     assert image_words(stored | {"per_file_mean_iou": {"x": None}}) == ""
+
+
+def test_temperatures_that_were_fitted_on_the_files_themselves_are_said():
+    stored = {
+        "files": "6 files of data", "classes": ["background", "cell"], "thresholds": {"chosen": 0.4},
+        "calibration": {"temperature": 1.3, "ece": 0.01, "ece_raw": 0.05},
+    }  # fmt: skip
+    error = "Expected calibration error 0.0100, by a temperature of 1.300; 0.0500 without"
+    where = "cell is where its probability is above 0.4."
+    assert certainty_words(stored) == f"{error}. {where}"
+    fitted = "Temperatures were fitted on validation files among these: on others the error is larger as a rule"
+    for files in ("6 files of data, each by the net that held it out", "the val files of the run in data"):
+        assert certainty_words(stored | {"files": files}) == f"{error}. {fitted}. {where}"
+        plain = stored | {"files": files, "calibration": stored["calibration"] | {"temperature": 1}}
+        assert fitted not in certainty_words(plain)
 
 
 def test_an_interval_has_three_digits_or_is_none():

@@ -1,3 +1,6 @@
+import shutil
+from dataclasses import replace
+
 import pytest
 from made_pages import evaluation, later
 
@@ -110,6 +113,14 @@ def test_a_trivial_method_that_is_better_on_the_foreground_alone_is_said():
         ("8 files of /a/validation files/seen in training or not", "it never saw"),
         ("the val files of the run in data", "it did not learn from, though its best epoch was chosen by such"),
         (
+            "the val files of the run in data, by which the best epoch and the threshold were chosen",
+            "it did not learn from, though its best epoch and threshold were chosen by such",
+        ),
+        (
+            "6 files of x, each by the net that held it out, which chose its epoch and the threshold by such files too",
+            "it did not learn from, though its best epoch and threshold were chosen by such",
+        ),
+        (
             "6 files of data; among them the validation files, by which the best epoch was chosen",
             "it did not learn from, though its best epoch was chosen by such",
         ),
@@ -125,6 +136,17 @@ def test_the_words_of_an_evaluation_are_those_that_are_understood(run, cells):
 
     assert [of("train"), of("all")] == ["that it may have learnt from"] * 2  # all files of train/, whatever was learnt
     assert of(None) == "it did not learn from, though its best epoch was chosen by such"
+
+
+@pytest.mark.parametrize(("threshold", "said"), [(0.5, "best epoch was"), ("best", "best epoch and threshold were")])
+def test_what_was_chosen_by_validation_files_is_told_of_these_alone_too(own_run, cells, tmp_path, threshold, said):
+    data = tmp_path / "data"
+    for kind in ("images", "masks"):
+        shutil.copytree(cells / "val" / kind, data / kind)
+    own_run.plan = replace(own_run.plan, threshold=threshold)
+    files = choose_files(subject_of(own_run, data, {}), data, "val", print).words(2, own_run.files("val"))
+    assert files.startswith(f"the val files of the run in {data}, by which the best epoch ")
+    assert seen(files) == f"it did not learn from, though its {said} chosen by such"
 
 
 def test_masks_have_seen_nothing():

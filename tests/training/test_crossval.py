@@ -81,7 +81,8 @@ def test_folds_hold_out_every_file_once_and_go_on_where_they_stopped(four, tmp_p
     )
     assert together["confusion"] == result["confusion"]
     assert together["per_file_mean_iou"] == single[0]["per_file_mean_iou"] | single[1]["per_file_mean_iou"]
-    assert together["files"].startswith(f"4 files of {four}, each by the net that held it out")
+    chose = "which chose its epoch by such files too"
+    assert together["files"] == f"4 files of {four}, each by the net that held it out, {chose}"
 
     shutil.rmtree(out / "fold2")
     before = (out / "fold1" / Run.LAST).stat().st_mtime_ns
@@ -112,6 +113,20 @@ def test_a_copy_of_what_a_fold_learnt_from_is_not_scored(four, tmp_path):
     held = [Run(tmp_path / "folds" / name).names("val") for name in ("fold1", "fold2")]
     together = {name for pair in copies.items() if any(fold.issuperset(pair) for fold in held) for name in pair}
     assert set(result["out_of_fold"]["per_file_mean_iou"]) == together < held[0] | held[1]
+
+
+def test_folds_that_chose_their_threshold_say_so(four, tmp_path, monkeypatch):
+    monkeypatch.setattr("unet_tf.evaluation.calibration.Curve.best", lambda curve: 0.3)
+    result = crossval(four, tmp_path / "folds", folds=2, threshold="best", **TINY)
+    together = result["out_of_fold"]
+    assert together["files"].endswith("which chose its epoch and the threshold by such files too")
+    temperatures = {Run(tmp_path / "folds" / name).calibration.temperature for name in ("fold1", "fold2")}
+    assert (len(temperatures), together["calibration"]["temperature"]) == (2, None)
+    assert together["thresholds"]["chosen"] == 0.3  # which both have, though their temperatures differ
+    page = (tmp_path / "folds" / "report.html").read_text()
+    assert "0.3 is used" in page and "nets have their own" not in page
+    assert "All files, each by the net that held it out" in page
+    assert "its best epoch and threshold were chosen by such" in page
 
 
 def test_groups_stay_in_one_fold(four, tmp_path):

@@ -66,7 +66,8 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     def learnt_of(found: set[str]) -> str:
         if split == "train":
             return ", from which it learnt"
-        return (ALL_KNOWN if found <= before else SOME_KNOWN) * bool(found & before)
+        chosen = f", by which {subject.chosen} chosen"
+        return chosen + (ALL_KNOWN if found <= before else SOME_KNOWN) * bool(found & before)
 
     def counts(identity: str) -> bool:
         if identity in before and identity not in (trained or ()):
@@ -114,6 +115,6 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
         where,
         words,
         counts if known else None,
-        f"The {who}{', or the net before it,' * bool(before)} learnt from every image of {where}; a score needs others. "
-        "(--split all scores them.)",
+        f"The {who}{', or the net before it,' * bool(before)} learnt from every image of {where}; a score needs "
+        "others. (--split all scores them.)",
     )

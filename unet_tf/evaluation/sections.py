@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unet_tf.evaluation.charts import object_chart, reliability, score_chart, threshold_curves
-from unet_tf.evaluation.tables import EvaluationTable, class_rows, image_words
+from unet_tf.evaluation.tables import EvaluationTable, class_rows, fitted_words, image_words
 from unet_tf.pages.charts import Chart, Line, chart
 from unet_tf.pages.words import count, number
 
@@ -67,7 +67,8 @@ def calibration_section(stored: Mapping[str, Any]) -> dict[str, Any]:
                 else f"one temperature, {temperature:.3g}, was fitted"
             )
             said += f", {number(own['ece_raw'])} before {by}"
-        words.append(f"{said}: so far is what it says of how sure it is from how often it is right, in the mean.")
+        said += ": so far is what it says of how sure it is from how often it is right, in the mean"
+        words.append(f"{said}{fitted_words(stored)}.")
     if thresholds and thresholds["chosen"] is not None:
         words.append(f"A pixel is foreground from a probability of {thresholds['chosen']:g} on.")
     return {

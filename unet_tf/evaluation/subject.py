@@ -111,7 +111,7 @@ class Subject(ABC):
         return self.classes[: self.masks.real_classes]
 
     def doubt(self, known: set[str]) -> str:
-        """What is to be said of images, by their identity, where nobody knows all that it learnt from or was chosen by."""
+        """What is to be said of images, by what they are known, where nobody knows from which it learnt."""
         return ""
 
     @property
@@ -206,7 +206,7 @@ class Net(Subject):
         return "; ".join(words)
 
     def doubt(self, known: set[str]) -> str:
-        """What a bundle does not know: its validation files; and if it lists no images, whether it learnt from these."""
+        """What a bundle does not know: its validation files; where it lists nothing, whether it learnt from these."""
         if not isinstance(self.net, Path):
             return ""
         if self.learnt_from is not None:

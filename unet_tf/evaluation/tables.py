@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from unet_tf.evaluation.further_tables import SpecialTables
+from unet_tf.evaluation.verdict import chosen_by
 from unet_tf.utils.typed_json import read_json
 
 
@@ -258,10 +259,21 @@ def certainty_words(stored: EvaluationTable) -> str:
         if temperature != 1:
             by = "the temperatures of the nets" if temperature is None else f"a temperature of {temperature:.3f}"
             words += f", by {by}; {found['ece_raw']:.4f} without"
+        words += fitted_words(stored)
     chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else 0.5
     if chosen is not None and chosen != 0.5:
         words += f". {stored['classes'][1]} is where its probability is above {chosen:g}"
     return words and f"{words}."
+
+
+def fitted_words(stored: Mapping[str, Any]) -> str:
+    """Say, behind the error, that temperatures were fitted on files of those that were scored; "" where they were not.
+
+    Args:
+        stored: an `evaluation.json` that has "calibration".
+    """
+    own = stored["calibration"]["temperature"] != 1 and chosen_by(stored.get("files", ""))
+    return ". Temperatures were fitted on validation files among these: on others the error is larger as a rule" * own
 
 
 def lacking(stored: EvaluationTable) -> str:

@@ -164,12 +164,17 @@ def seen(files: str) -> str:
         return "that it learnt from"
     if any(words in files for words in MAY_HAVE_LEARNT):
         return "that it may have learnt from"
-    if any(words in files for words in CHOSEN_BY) or files.startswith("the val files"):
+    if chosen_by(files):
         chosen = "best epoch and threshold" if "epoch and the threshold" in files else "best epoch"
         return f"it did not learn from, though its {chosen} {'were' if 'and' in chosen else 'was'} chosen by such"
     if MAY_BE_CHOSEN_BY in files:
         return "it did not learn from, though its best epoch may have been chosen by such"
     return "it never saw"
+
+
+def chosen_by(files: str) -> bool:
+    """Whether a net was chosen by files that it was scored on, by the same words."""
+    return any(words in files for words in CHOSEN_BY) or files.startswith("the val files")
 
 
 def _listed(names: Sequence[str]) -> str:
