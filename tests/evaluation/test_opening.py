@@ -143,7 +143,7 @@ def test_a_bundle_that_learnt_from_these_very_files_is_said(data, tmp_path):
 def test_files_that_a_bundle_lists_as_learnt_are_left_out_and_counted(data, tmp_path):
     bundle = make_bundle(tmp_path / "bundle", learnt=known(data, *"ab"))
     result = evaluate(bundle, data)
-    assert [pair.name for pair, _ in sorted(result.per_file)] == [*"cdef"]
+    assert sorted(pair.name for pair, _ in result.per_file) == [*"cdef"]
     assert result.files == f"4 files of {data}, without 2 that the bundle learnt from"
     assert seen(result.files) == "it never saw"
     every = evaluate(bundle, data, "all")
