@@ -63,6 +63,34 @@ def test_axes_can_be_named(tmp_path):
     np.testing.assert_array_equal(across.plane(2)[0:7, 0:3], array[:, 2].T[..., None])
 
 
+@pytest.mark.parametrize(
+    ("shape", "names", "colours", "planes"),
+    [
+        ((3, 5, 7), None, "cyx", "zyx"),
+        ((2, 3, 5, 7), None, "tcyx", "tzyx"),
+        ((3, 5, 7), ("band", "y", "x"), "cyx", "zyx"),
+        ((3, 2, 5, 7), ("b", "z", "y", "x"), "czyx", "bzyx"),
+    ],
+)
+def test_an_axis_that_may_be_the_channels_of_the_net_must_be_named(tmp_path, shape, names, colours, planes):
+    path = write_zarr(tmp_path / "a.zarr", array_of(*shape), **({"dimension_names": names} if names else {}))
+    words = rf"the 3 channels of the net, .*: --axes {colours} if it counts channels, --axes {planes} if planes\."
+    with pytest.raises(InputError, match=words):
+        open_volume(path, channels=3)
+    assert open_volume(path, colours, 3).plane(0).shape == (5, 7, 3)
+    assert open_volume(path, planes, 3).plane(0).shape == (5, 7, 1)
+    for channels in (None, 1, 4):
+        assert open_volume(path, channels=channels).plane(0).shape == (5, 7, 1)
+
+
+@pytest.mark.parametrize("names", ["tyx", "zyx"])
+def test_planes_that_a_file_names_are_planes_however_many(tmp_path, names):
+    path = write_zarr(tmp_path / "a.zarr", array_of(3, 5, 7), dimension_names=names)
+    assert open_volume(path, channels=3).planes == (3,)
+    tifffile.imwrite(tmp_path / "pages.tif", array_of(3, 5, 7), photometric="minisblack", metadata=None)
+    assert open_volume(tmp_path / "pages.tif", channels=3).planes == (3,)
+
+
 def test_names_of_dimensions_in_zarr_3_count(tmp_path):
     path = write_zarr(tmp_path / "a.zarr", array_of(5, 7, 4), dimension_names=("y", "x", "z"))
     volume = open_volume(path)

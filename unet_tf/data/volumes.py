@@ -21,8 +21,12 @@ PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
 COLOUR = (1, 3)
 """Channels that the last axis of an array without names is taken for."""
-METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+ARRAY = ("zarr.json", ".zarray")
+"""Files that say what a zarr array holds."""
+METADATA = (*ARRAY, ".zgroup", ".zattrs")
 """Files that make a folder a zarr array or group."""
+LETTERS = "ztabdefghijklmnopqrsuvw"
+"""Letters for axes without one, from the last to the first."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,8 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
         channels: how many a net takes, where one is known.
 
     Raises:
-        InputError: there is nothing that can be read so, or the axes do not fit.
+        InputError: there is nothing that can be read so, the axes do not fit, or an axis of zarr that could be the
+            channels of the net is not named.
 
     Reference:
         OME-NGFF specification 0.4 and 0.5, "multiscales" and "bioformats2raw.layout" metadata.
@@ -142,6 +147,7 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
         if len(axes) != len(shape):
             raise InputError(f'Axes must name each axis once; received "{axes}" for {path} of shape {shape}.', path)
         names = tuple(axes.lower())
+    plain = axes is None and not isinstance(found.array, TiffArray)  # pages of a TIFF file are pictures
     if not names:
         colour = len(shape) > 2 and shape[-1] in (*COLOUR, channels)
         names = (*(f"d{i}" for i in range(len(shape) - 2 - colour)), "y", "x", *["c"] * colour)
@@ -155,7 +161,24 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
         raise InputError(f'Rows and columns must be the last axes of a TIFF file; received "{axes}" for {path}.', path)
     if not all(shape):
         raise InputError(f"{path} holds no pixel: its shape is {shape}.", path)
+    if plain and "c" not in names and (channels or 1) > 1:
+        _check_planes(path, shape, names, channels or 1)
     return replace(found, axes=names)
+
+
+def _check_planes(path: Path, shape: tuple[int, ...], names: tuple[str, ...], channels: int) -> None:
+    """Raise InputError where an axis that is taken for planes, and named neither t nor z, has the net's channels."""
+    free = (letter for letter in LETTERS if letter not in names)
+    letters = [name if len(name) == 1 else next(free) for name in reversed(names)][::-1]
+    for axis, (name, size) in enumerate(zip(names, shape, strict=True)):
+        if size == channels and name not in (*PICTURE, "t", "z"):
+            planes, colours = "".join(letters), "".join([*letters[:axis], "c", *letters[axis + 1 :]])
+            raise InputError(
+                f"Channels must be named where they are not the last axis; {path} has shape {shape}, and axis {axis} "
+                f"may count the {channels} channels of the net, or planes. Name them: --axes {colours} if it counts "
+                f"channels, --axes {planes} if planes.",
+                path,
+            )
 
 
 class TiffArray:
