@@ -111,10 +111,27 @@ SEEN_IN_ROWS = [
 
 
 @pytest.mark.parametrize("image", SEEN_IN_ROWS)
-@pytest.mark.parametrize("rows", [1, 3, 100])
-def test_a_picture_that_is_read_in_rows_has_the_same_values(image, rows, monkeypatch):
+@pytest.mark.parametrize(("rows", "columns"), [(1, 100), (3, 7), (100, 2), (100, 100)])
+def test_a_picture_that_is_read_in_windows_has_the_same_values(image, rows, columns, monkeypatch):
     monkeypatch.setattr("unet_tf.data.nodata.ROWS", rows)
+    monkeypatch.setattr("unet_tf.data.nodata.COLUMNS", columns)
     assert nodata_of(image) == nodata_values(image)
+
+
+def test_no_window_is_wider_for_a_wider_picture_and_each_is_told():
+    seen, told = [], []
+
+    class Wide:
+        shape, dtype = (1500, 9000, 1), np.dtype(np.float32)
+
+        def __getitem__(self, window):
+            seen.append([(part.start, part.stop) for part in window])
+            return np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start, 1), np.float32)
+
+    assert nodata_of(Wide(), (), lambda done, total: told.append((done, total))) == ()
+    columns = (0, 4096), (4096, 8192), (8192, 9000)
+    assert seen == [[rows, part] for rows in ((0, 1024), (1024, 1500)) for part in columns]
+    assert told == [(number, 6) for number in range(1, 7)]
 
 
 def test_what_is_declared_need_not_be_found_and_is_no_part_of_the_rest():

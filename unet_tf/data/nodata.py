@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.pictures import open_pictures
 from unet_tf.tiling import Picture
+from unet_tf.utils.progress import Progress, unseen
 
 FAR = 3.0
 """A sentinel lies so many times the range of all other values below the lowest of them."""
@@ -18,8 +20,8 @@ LEAST = 10.0
 """How far below it lies where there is one other value."""
 HUGE = 1e30
 """No camera measures a value of this size; the lowest float32 is such a one."""
-ROWS, MOST = 1024, 4
-"""Rows of a picture that are looked at together, and sentinels that it may hold."""
+ROWS, COLUMNS, MOST = 1024, 4096, 4
+"""Largest window of a picture that is looked at at once, and sentinels that it may hold."""
 
 
 def declared_nodata(path: str | Path) -> tuple[float, ...]:
@@ -68,12 +70,13 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
     return tuple(dict.fromkeys(map(float, found)))
 
 
-def nodata_of(picture: Picture, declared: Sequence[float] = ()) -> tuple[float, ...]:
-    """Give the `nodata_values` of a picture of any size, of which some rows are in memory at a time.
+def nodata_of(picture: Picture, declared: Sequence[float] = (), on_window: Progress = unseen) -> tuple[float, ...]:
+    """Give the `nodata_values` of a picture of any size, of which one window is in memory at a time.
 
     Args:
         picture: (H, W, C) raw pixels; those that are declared need not occur, if they can.
         declared: what the file names.
+        on_window: called with (windows looked at, windows in all), where pixels have to be read for it.
     """
     kind = picture.dtype
     low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-np.inf, np.inf)
@@ -82,10 +85,14 @@ def nodata_of(picture: Picture, declared: Sequence[float] = ()) -> tuple[float, 
     if kind.kind not in "if":
         return declared
     few: dict[int, NDArray] = {}  # by group of channels
-    for top in range(0, picture.shape[0], ROWS):
-        for group, part in enumerate(_groups(np.asarray(picture[top : top + ROWS, 0 : picture.shape[1]]))):
+    height, width = picture.shape[:2]
+    corners = list(itertools.product(range(0, height, ROWS), range(0, width, COLUMNS)))
+    for done, (top, left) in enumerate(corners, start=1):
+        window = np.asarray(picture[top : min(top + ROWS, height), left : min(left + COLUMNS, width)])
+        for group, part in enumerate(_groups(window)):
             part = part[~nodata_samples(part, declared) & np.isfinite(part)]
             few[group] = _extremes(np.concatenate([few.get(group, np.zeros((0, 1), kind)), part[:, None]]))
+        on_window(done, len(corners))
     return tuple(dict.fromkeys([*declared, *(value for one in few.values() for value in nodata_values(one))]))
 
 
