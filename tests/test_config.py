@@ -127,6 +127,13 @@ def test_settings_that_are_no_more_are_ignored_where_they_did_nothing(tmp_path):
     assert read_config(path) == {"epochs": 3}
 
 
+def test_a_file_of_settings_may_begin_with_the_mark_that_windows_writes(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert read_config(path) == {"epochs": 3}
+
+
 def test_a_preset_that_is_none_is_named():
     with pytest.raises(InputError, match="A preset must be one of default, paper; received 'papper'"):
         preset_settings("papper")

@@ -91,6 +91,28 @@ def test_a_damaged_configuration_is_named(copy, damage):
     assert raised.value.file == copy / Run.CONFIG
 
 
+def test_a_configuration_may_begin_with_the_mark_that_windows_writes(copy):
+    path = copy / Run.CONFIG
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert Run(copy).classes == ("background", "foreground")
+
+
+def test_a_configuration_that_may_not_be_read_or_whose_name_is_too_long_is_said(copy, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"^Cannot read .*: File name too long\. Check the path and who may read it\."):
+        Run(tmp_path / ("a" * 300))
+
+    def refuse(self, *arguments, **settings):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    run = Run(copy)
+    reads = {"is_file": lambda: Run(copy), "read_text": lambda: Run(copy), "read_bytes": lambda: run.model_hash}
+    for name, read in reads.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, name, refuse)
+            with pytest.raises(InputError, match=r"^Cannot read .*run/\w+\.\w+: Permission denied\. Check the path"):
+                read()
+
+
 def test_a_person_may_say_how_objects_are_cut_whatever_the_masks(copy):
     edited(Run.CONFIG, 'kind = "binary"', 'kind = "binary"\nneck = 1.5\nsmallest = 4\nfilled = true')(copy)
     masks = Run(copy).masks

@@ -255,7 +255,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        stored = tomllib.loads(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
     except (OSError, ValueError) as error:
         raise InputError(f"Settings must be a TOML file, such as the config.toml of a run; {path}: {error}.") from error
     table = stored.get("train", stored)

@@ -68,7 +68,7 @@ class Run:
         path: the folder that `train` filled.
 
     Raises:
-        InputError: the folder is missing or holds no run, or a file of it is damaged.
+        InputError: the folder is missing or holds no run, or a file of it is damaged or cannot be read.
 
     Attributes:
         path: the folder.
@@ -97,12 +97,16 @@ class Run:
         self._network: Network | None = None
         self._calibration: tuple[Any, Calibration] | None = None
         config = self.path / self.CONFIG
-        if not config.is_file():
+        try:
+            text = config.read_text(encoding="utf-8-sig", errors="surrogateescape") if config.is_file() else None
+        except OSError as error:
+            raise unreadable(config, error) from error
+        if text is None:
             raise InputError(
                 f"{self.path} is no run: it has no {self.CONFIG}. Give the folder that train --out filled."
             )
         try:
-            stored = tomllib.loads(config.read_text(encoding="utf-8", errors="surrogateescape"))
+            stored = tomllib.loads(text)
             settings = without_removed(stored["train"])
             known = {f.name for f in fields(TrainConfig)}
             self.removed = {name: value for name, value in settings.items() if name not in known}
@@ -114,8 +118,6 @@ class Run:
             self.normalisation = _checked(Normalisation.restore(stored["normalisation"]))
             self.channels = Channels.restore(stored.get("channels", {}))
             self.data = Path(stored["data"]["path"])
-        except OSError as error:
-            raise InputError(f"Cannot read {config}: {error.strerror}.", config) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             words = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise InputError(f"{config} is damaged or of another version: {words}. Train again.", config) from error
@@ -193,12 +195,15 @@ class Run:
         """SHA-256 of the file of that net.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or it cannot be read.
         """
         path = self.path / self.BEST
         if not path.is_file():
             raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     def normalise(self, image: NDArray, name: str = "the image") -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""
@@ -285,6 +290,11 @@ class Run:
         if row.get("val_mean_iou") in (None, ""):
             return "It learnt from all files: no score tells how good it is on others."
         return f"Mean IoU {number(float(row['val_mean_iou']))} while training, on the files held out."
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Say in words that the system does not read a file, and what to do."""
+    return InputError(f"Cannot read {path}: {error.strerror}. Check the path and who may read it.", path)
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

@@ -229,6 +229,31 @@ def test_an_error_is_one_message_without_traceback(call, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_the_system_does_not_permit_is_one_message_too(call, tmp_path, monkeypatch):
+    run, long = Path(__file__).parents[1] / "saved" / "run_0_1", "a" * 300
+    write_picture(tmp_path / "a.png", np.zeros((20, 20), np.uint8))
+    for arguments in (
+        ("predict", run, long, "--out", tmp_path / "out"),
+        ("predict", run, tmp_path / "a.png", "--out", tmp_path / long),
+        ("predict", long, tmp_path / "a.png", "--out", tmp_path / "out"),
+        ("evaluate", long, tmp_path),
+    ):
+        code, out, err = call(*arguments)
+        assert (code, out) == (1, ""), arguments
+        assert err.startswith("Error: Cannot ")
+        assert "File name too long. Check the path" in err.replace("\n", " ")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    for error in (FileNotFoundError(2, "No such file", "a"), OSError("no number"), PermissionError(13, "No")):
+
+        def defect(error=error):
+            raise error
+
+        monkeypatch.setattr(commands, "app", defect)  # which keeps its traceback
+        with pytest.raises(OSError) as raised:
+            commands.main()
+        assert raised.value is error
+
+
 def test_a_geotiff_becomes_a_map(call, tmp_path):
     rasterio = pytest.importorskip("rasterio")
     place = {"crs": "EPSG:25832", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
@@ -243,7 +268,7 @@ def test_a_geotiff_becomes_a_map(call, tmp_path):
     assert "all of it was there" in call(*command)[1]
     with rasterio.open(tmp_path / "map.tif") as found:
         assert (found.crs, found.transform, found.nodata) == (place["crs"], place["transform"], 255)
-    for more in (["--overlay"], ["--axes", "yx"], [tmp_path / "other.tif"]):
+    for more in (["--overlay"], ["--axes", "yx"], [tmp_path / "other.tif"], ["--min-area", "9"]):
         code, _, err = call(*command, *more)
         assert code == 1
         assert "A map is made of one GeoTIFF, with --chunk and no other outputs." in err

@@ -6,11 +6,13 @@ import io
 import signal
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
 from unet_tf.cli import export, judge, predict, prepare, serve, train  # noqa: F401 (their verbs join the app)
 from unet_tf.cli.app import app
 from unet_tf.cli.console import errors, literal
 from unet_tf.errors import InputError
+from unet_tf.utils.files import REFUSALS
 from unet_tf.utils.signals import STOPPING
 
 VERBS = "demo check import train crossval evaluate compare predict suggest export verify serve".split()  # noqa: SIM905
@@ -19,7 +21,7 @@ app.registered_commands.sort(key=lambda verb: VERBS.index(verb.name or verb.call
 
 
 def main() -> None:
-    """Run the command line; print an InputError as one message, exit code 1."""
+    """Run the command line; print an InputError, and what the system does not permit, as one message, exit code 1."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be no UTF-8, as on Windows: no letter ends the work
         with suppress(OSError):  # where another file has been put in its place meanwhile, as a daemon does
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -29,5 +31,15 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        errors.print(f"[bold red]Error:[/] {literal(str(error))}")
-        sys.exit(1)
+        _refuse(error)
+    except OSError as error:  # Path.exists and its like raise it for a missing permission and for a name too long
+        if error.filename is None or error.errno not in REFUSALS:
+            raise
+        _refuse(
+            InputError(f"Cannot use {error.filename}: {error.strerror}. Check the path and who may read and write it.")
+        )
+
+
+def _refuse(error: InputError) -> NoReturn:
+    errors.print(f"[bold red]Error:[/] {literal(str(error))}")
+    sys.exit(1)

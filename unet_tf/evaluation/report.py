@@ -166,7 +166,7 @@ def _stored(folder: Path) -> dict[str, Any]:
     """What `config.toml` says: the command, and the parts of the page that only show it."""
     path = folder / Run.CONFIG
     try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        stored = tomllib.loads(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
         train, reasons = stored["train"], stored["plan"]
         facts = [(name, _facts(stored[name])) for name in ("masks", "normalisation", "channels") if name in stored]
         return {

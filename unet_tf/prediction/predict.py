@@ -17,7 +17,7 @@ from unet_tf.prediction.folds import Folds, files_of_nets, holds_folds
 from unet_tf.prediction.hub import fetch
 from unet_tf.prediction.load import FILES, GRAPH, load, refused
 from unet_tf.prediction.predictor import Predictor
-from unet_tf.run import Run
+from unet_tf.run import Run, unreadable
 from unet_tf.tiling import Picture
 from unet_tf.utils.files import identity
 from unet_tf.utils.hub import Address
@@ -140,7 +140,7 @@ def model_hash(path: str | Path) -> str:
     """Give the SHA-256 of the file of the net of a run or bundle; of a cross-validation, that of those of its nets.
 
     Raises:
-        InputError: there is none, or it is one that does not know its pixels.
+        InputError: there is none, it cannot be read, or it is one that does not know its pixels.
     """
     if holds_folds(path):
         return Folds(path).model_hash
@@ -162,8 +162,11 @@ def model_hash(path: str | Path) -> str:
         file = path / BUNDLE_NET if bundle else Run(path).path / Run.BEST
     if not file.is_file():
         raise InputError(f"There is no model {file}. Training writes it after its first epoch.", file)
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(file, error) from error
 
 
 def predictor_for(path: str, model: str) -> Predictor:
