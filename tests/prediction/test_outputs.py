@@ -15,10 +15,12 @@ import tifffile
 
 from unet_tf import predict, predict_files, read_image
 from unet_tf.annotations.suffixes import DRAWN
+from unet_tf.data.channels import Channels
 from unet_tf.data.pictures import SUFFIXES, read_mask, write_picture
 from unet_tf.errors import InputError
-from unet_tf.prediction import outputs
+from unet_tf.prediction import outputs, pictures
 from unet_tf.prediction.calls import Wanted
+from unet_tf.prediction.outputs import Output
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.utils.signals import Stopped
 
@@ -66,6 +68,31 @@ def test_a_page_that_cannot_be_read_ends_its_file_alone(scans, tmp_path, damaged
     check_neighbours(scans, tmp_path / "out", predict_files(RUN, scans, tmp_path / "out"))
 
 
+@pytest.mark.parametrize("where", ["first page", "second page", "net", "outputs", "end"])
+def test_a_picture_for_which_there_is_not_enough_memory_fails_alone(scans, tmp_path, monkeypatch, where):
+    def failing(function, fails):
+        def called(*arguments, **settings):
+            found = function(*arguments, **settings)
+            if fails(*arguments, **settings):
+                raise MemoryError
+            return found
+
+        return called
+
+    owner, name, fails = {
+        "first page": (pictures, "count_pages", lambda file: file.name == "b.tif"),
+        "second page": (Channels, "read", lambda self, files, page=0: page == 1),
+        "net": (Predictor, "predict", lambda self, image, name, **settings: "b.tif" in name),
+        "outputs": (Output, "_add", lambda self, page: self.file.name == "b.tif"),
+        "end": (tifffile.TiffWriter, "close", lambda self: True),  # of the one stack
+    }[where]
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, failing(getattr(owner, name), fails))
+        outcome = predict_files(RUN, scans, tmp_path / "out")
+    check_neighbours(scans, tmp_path / "out", outcome)
+    assert f"with all that is made of it, and {scans / 'b.tif'} does not. Predict it alone" in outcome.failed[0]
+
+
 @pytest.mark.parametrize(
     ("names", "settings"),
     [
@@ -84,8 +111,7 @@ def test_two_pictures_that_would_write_one_file_are_named_before_anything_is_wri
     assert not (tmp_path / "out").exists()
 
 
-def test_jobs_that_start_together_on_a_new_folder_share_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("unet_tf.prediction.files.BATCH", 1)
+def test_jobs_that_start_together_on_a_new_folder_share_it(tmp_path):
     for number in range(6):
         write_picture(tmp_path / "in" / f"{number}.png", noise(number))
     start, outcomes = threading.Barrier(3), []

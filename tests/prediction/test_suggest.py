@@ -10,6 +10,7 @@ import pytest
 from unet_tf import predict, read_image, suggest
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.errors import InputError
+from unet_tf.prediction import suggest as suggesting
 from unet_tf.prediction.suggest import _Candidate, choose, object_uncertainty
 from unet_tf.utils.signals import Stopped
 
@@ -122,6 +123,21 @@ def test_what_cannot_be_read_is_named_and_pages_are_pictures(run, pictures, tmp_
     only = suggest(run, pictures / "broken.png", 3, tmp_path / "list.txt")
     assert (only.chosen, only.looked, len(only.failed)) == ((), 0, 1)
     assert not (tmp_path / "list.txt").exists()
+
+
+def test_a_picture_for_which_there_is_not_enough_memory_is_named_and_the_others_are_looked_at(
+    run, pictures, monkeypatch
+):
+    def first_alone(predictor, file, *others):
+        if file.endswith("/0.png"):
+            raise MemoryError
+        return candidate_of(predictor, file, *others)
+
+    candidate_of = suggesting._candidate
+    monkeypatch.setattr(suggesting, "_candidate", first_alone)
+    found = suggest(run, pictures, 99)
+    assert found.failed == (f"A picture must fit into memory, and {pictures / '0.png'} does not. Give parts of it.",)
+    assert found.looked == 8
 
 
 def test_lists_are_written_whole(run, pictures, tmp_path):

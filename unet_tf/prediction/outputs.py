@@ -82,13 +82,15 @@ class Output:
             if not self.written:
                 self._open(page)
             self._add(page)
-        except (InputError, OSError) as error:
+        except (InputError, OSError, MemoryError) as error:
             self.fail(error)
         self.written += 1
         self.pixels += page.label.size
 
-    def fail(self, error: InputError | OSError) -> None:
+    def fail(self, error: InputError | OSError | MemoryError) -> None:
         """Remove what there is: nothing of this picture will be written any more."""
+        if isinstance(error, MemoryError):
+            error = beyond_memory(self.file)
         words = str(error if isinstance(error, InputError) else refusal(self.out, error))
         self.error = words if str(self.file) in words else f"{self.file}: {words}"
         self.discard()
@@ -98,14 +100,14 @@ class Output:
         try:
             if not self.error:
                 self.files.close()
-        except (InputError, OSError) as error:
+        except (InputError, OSError, MemoryError) as error:
             self.fail(error)
         pixels, sizes = (0, None) if self.error else (self.pixels, self.sizes)
         return Result(str(self.file), pixels, self.error, self.state, tuple(sorted(self.nodata)), sizes)
 
     def discard(self) -> None:
         """Remove what is not whole."""
-        with suppress(InputError, OSError):
+        with suppress(InputError, OSError, MemoryError):
             self.files.__exit__(InputError, InputError("given up"), None)
 
     def _open(self, page: Page) -> None:
@@ -128,10 +130,8 @@ class Output:
             path = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
             self.table = csv.writer(self.files.enter_context(path.open("w", newline="", encoding="utf-8")))
             self.table.writerow(COLUMNS)
-        place = read_georeference(self.file) if self.pages == 1 and page.unsure else None
-        tags = () if place is None else place.tags
         self.add_unsure = [
-            self.files.enter_context(stack_writer(self.out / (stem + suffix), tags=tags))
+            self.files.enter_context(stack_writer(self.out / (stem + suffix), tags=self._tags))
             for suffix in (UNCERTAINTY, SPREAD)[: len(page.unsure)]
         ]
         real = self.classes[: self.masks.real_classes]  # without that of the borders
@@ -145,13 +145,24 @@ class Output:
     def _write_mask(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the mask of a single picture, after all other files, unless one of them failed."""
         if kind is None and self.mask is not None:
-            place = read_georeference(self.file) if self.wanted.format == "tif" else None
-            name = self.wanted.mask_name(self.named)
-            write_picture(self.out / name, self.mask, self.colours, () if place is None else place.tags)
+            path = self.out / self.wanted.mask_name(self.named)
+            write_picture(path, self.mask, self.colours, self._tags_of(path))
 
     def _pictures(self, name: str) -> Callable[[NDArray], None]:
         """A function that writes the picture, or the next page of the stack."""
-        return functools.partial(write_picture, self.out / name) if self.pages == 1 else self._stack(name)
+        if self.pages > 1:
+            return self._stack(name)
+        path = self.out / name
+        return functools.partial(write_picture, path, tags=self._tags_of(path))
+
+    def _tags_of(self, path: Path) -> Sequence[tuple]:
+        """What says in a TIFF file of a single picture where that lies; none in other files, and of stacks."""
+        return self._tags if path.suffix == ".tif" else ()
+
+    @functools.cached_property
+    def _tags(self) -> Sequence[tuple]:
+        place = read_georeference(self.file) if self.pages == 1 else None
+        return () if place is None else place.tags
 
     def _stack(self, name: str, colours: NDArray | None = None) -> Callable[[NDArray], None]:
         return self.files.enter_context(stack_writer(self.out / name, colours))
@@ -181,6 +192,15 @@ class Output:
         self.mask = drawn_mask(label, self.masks)
         if self.pages > 1:
             self.add_mask(self.mask.astype(np.uint32) if self.masks.kind == "instance" else self.mask)  # as the ids
+
+
+def beyond_memory(file: Path) -> InputError:
+    """What to say of a picture for which there is not enough memory."""
+    return InputError(
+        f"A picture must fit into memory with all that is made of it, and {file} does not. Predict it alone, in "
+        "chunks: zarr or a TIFF file without compression into --out NAME.zarr, a GeoTIFF into --out NAME.tif.",
+        file,
+    )
 
 
 def _row(page: int, one: Object, classes: Sequence[str]) -> list[Any]:

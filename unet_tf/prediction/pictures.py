@@ -19,7 +19,7 @@ from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import label_of
 from unet_tf.prediction.calls import Call, Result, Wanted
-from unet_tf.prediction.outputs import Output, Page
+from unet_tf.prediction.outputs import Output, Page, beyond_memory
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.prediction.uncertainty import uncertainty_and_spread
@@ -31,8 +31,9 @@ from unet_tf.utils.threads import ahead
 def predict_pictures(call: Call, pictures: Sequence[str], on_tile: Progress = unseen) -> Iterator[Result]:
     """Predict picture files one after another, and yield what became of each.
 
-    While one is computed, the next is read and the one before is written. A file that cannot be read or written is
-    reported, and the others are done; whatever stops the process leaves files that are whole or absent.
+    While one is computed, the next is read and the one before is written. A file that cannot be read or written, or for
+    which there is not enough memory, is reported, and the others are done; whatever stops the process leaves files that
+    are whole or absent.
 
     Args:
         call: what to predict into what.
@@ -77,7 +78,7 @@ def _steps(
                 settings = {"memory": call.memory, "tta": wanted.tta, "on_tile": on_tile}
                 found = method(image, **settings, name=name, nodata=nodata)
                 yield functools.partial(output.add, _page(image, found, wanted, threshold))
-        except InputError as error:
+        except (InputError, MemoryError) as error:
             yield functools.partial(output.fail, error)
         yield output.end
 
@@ -103,3 +104,5 @@ def _first_page(call: Call, file: Path) -> tuple[Path, str, int, Channelled | In
         return file, state, count_pages(file), call.channels.read(files)
     except InputError as error:
         return file, state, 0, error
+    except MemoryError:
+        return file, state, 0, beyond_memory(file)

@@ -143,6 +143,8 @@ def suggest(
                         candidates.append(_candidate(predictor, file, page, image, declared, memory))
             except InputError as error:
                 failed.append(str(error) if file in str(error) else f"{file}: {error}")
+            except MemoryError:
+                failed.append(f"A picture must fit into memory, and {file} does not. Give parts of it.")
             on_file(done, len(found))
         chosen = tuple(choose(candidates, count))
         if out is not None and chosen:
