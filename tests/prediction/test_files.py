@@ -20,6 +20,7 @@ from unet_tf import MaskFormat, predict, predict_files
 from unet_tf.data.folder import find_pictures
 from unet_tf.data.pictures import count_pages, read_mask, write_picture, write_stack
 from unet_tf.errors import InputError
+from unet_tf.prediction import files
 from unet_tf.prediction.files import Outcome
 from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.uncertainty import entropy
@@ -197,14 +198,11 @@ def test_the_tiff_mask_of_a_geotiff_lies_where_it_lies(run, tmp_path):
     with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=70, height=60, count=1, dtype="uint8",
                        nodata=0, **place) as target:  # fmt: skip
         target.write(grey(3), 1)
-    predict_files(run, tmp_path / "a.tif", tmp_path / "out", format="tif", uncertainty=True)
-    with (
-        rasterio.open(tmp_path / "out" / "a.tif") as mask,
-        rasterio.open(tmp_path / "out" / "a_uncertainty.tif") as unsure,
-    ):
-        for one in (mask, unsure):
-            assert (one.crs, one.transform) == (place["crs"], place["transform"])
-        assert mask.nodata is None  # the mask has a class at each pixel
+    predict_files(run, tmp_path / "a.tif", tmp_path / "out", format="tif", uncertainty=True, instances=True)
+    for name in ("a.tif", "a_uncertainty.tif", "a_instances.tif"):
+        with rasterio.open(tmp_path / "out" / name) as found:
+            assert (found.crs, found.transform) == (place["crs"], place["transform"])
+            assert found.nodata is None  # there is a class at each pixel
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a.tif"), 255 * predict(run, grey(3)))
 
 
@@ -230,12 +228,11 @@ def test_a_killed_call_goes_on(run, scans, tmp_path):
 
 
 @pytest.mark.usefixtures("workers_forked")
-def test_jobs_and_workers_share_the_pictures(run, scans, tmp_path, monkeypatch):
-    monkeypatch.setattr("unet_tf.prediction.files.BATCH", 2)
+def test_jobs_and_workers_share_the_pictures(run, scans, tmp_path):
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     predict_files(run, scans, whole)
-    assert predict_files(run, scans, shared, shard="1/2").written == 4  # batches 1 and 3 of three
-    assert predict_files(run, scans, shared, shard="2/2").written == 2
+    assert predict_files(run, scans, shared, shard="1/2").written == 3
+    assert predict_files(run, scans, shared, shard="2/2").written == 3
     assert predict_files(run, scans, shared).skipped == 6
     names = {"manifest.csv", "manifest-1-of-2.csv", "manifest-2-of-2.csv", "predict.json"}
     assert {path.name for path in shared.iterdir()} - {path.name for path in scans.iterdir()} == names
@@ -248,6 +245,31 @@ def test_jobs_and_workers_share_the_pictures(run, scans, tmp_path, monkeypatch):
         assert (tmp_path / "workers" / name).read_bytes() == (whole / name).read_bytes()
 
 
+@pytest.mark.parametrize(("jobs", "sizes"), [(1, [6]), (4, [2, 2, 1, 1]), (6, [1] * 6), (7, [1] * 6 + [0])])
+def test_shares_of_few_pictures_are_even_and_each_picture_is_of_one_job(run, scans, monkeypatch, tmp_path, jobs, sizes):
+    monkeypatch.setattr(files, "fill", lambda call, kind, pictures, mine, *others: mine)
+    shares = [predict_files(run, scans, tmp_path / "out", shard=f"{job}/{jobs}") for job in range(1, jobs + 1)]
+    assert [len(share) for share in shares] == sizes
+    assert sorted(itertools.chain(*shares)) == sorted(str(path) for path in scans.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "count", "sizes"),
+    [
+        ("tcp://host:8786", 100, [1] * 100),
+        ("tcp://host:8786", 1000, [4] * 250),
+        ("tcp://host:8786", 99_999, [64] * 1562 + [31]),
+        ("local:2", 100, [13] * 7 + [9]),
+    ],
+)
+def test_tasks_are_small_enough_for_as_many_workers_as_may_come(monkeypatch, scheduler, count, sizes):
+    monkeypatch.setattr(files, "run_tasks", lambda work, batches, scheduler: batches)
+    left = [str(number) for number in range(count)]
+    batches = files._results(None, left, scheduler, print)
+    assert [len(batch) for batch in batches] == sizes
+    assert [*itertools.chain(*batches)] == left
+
+
 def test_what_would_be_lost_or_mixed_is_refused(run, scans, tmp_path):
     out = tmp_path / "out"
     predict_files(run, scans / "0.png", out)
@@ -257,6 +279,7 @@ def test_what_would_be_lost_or_mixed_is_refused(run, scans, tmp_path):
         ({"instances": True}, "other settings: instances False there, True here"),
         ({"format": "jpg"}, "Masks must be written as png or tif; received 'jpg'"),
         ({"min_area": 0}, "The smallest object must have 1 pixel or more; received 0"),
+        ({"min_area": 5}, "--min-area is of objects; add --instances, or --polygons and their format"),
         ({"tta": "some"}, "averaging must be one of none, rotations, all; received 'some'"),
         ({"memory": "much"}, 'such as 2GB or 500MB; received "much"'),
         ({"shard": "1/2", "overwrite": True}, "take no --scheduler and no --overwrite"),

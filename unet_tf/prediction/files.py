@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,9 @@ from unet_tf.run import Run
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable
 
-BATCH, TASKS = 64, 4
-"""Most pictures of a task; tasks for each process at least, where there are as many pictures."""
+BATCH, TASKS, WORKERS = 64, 4, 64
+"""Most pictures of a task; tasks for each process at least, where there are as many pictures; processes that a
+scheduler elsewhere is taken to have, as more may come at any time."""
 
 
 def predict_files(
@@ -70,9 +70,10 @@ def predict_files(
         memory: what the tiles may take on this machine, bytes or such as "2GB"; the processes of "local:N" share it,
             and each worker of another scheduler may take it. None for a quarter of what is free.
         tta: "none", or average over turned tiles: "rotations" (4) or "all" (8).
-        shard: "k/n": do every n-th batch of 64 pictures from number k on, as one of n jobs that share the work.
+        shard: "k/n": do every n-th picture from number k on, as one of n jobs that share the work.
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
-        overwrite: do all again, with these settings; no other call may write into the folder then.
+        overwrite: do all again, with these settings, and remove what earlier ones wrote of these pictures and these do
+            not; no other call may write into the folder then.
         on_file: called with (pictures done, pictures in all) of this call's share.
         on_tile: called with (tiles done, tiles in all) of a picture, without a scheduler.
         on_pixels: called with the pixels of each picture that was predicted.
@@ -117,8 +118,7 @@ def predict_files(
         call = _call(run, Path(out), wanted, memory, processes, engine)
         found = find_pictures([inputs] if isinstance(inputs, str | Path) else inputs)
         pictures = pictures_of(found, call.channels)
-        batches = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)][number - 1 :: of]
-        mine = list(itertools.chain.from_iterable(batches))
+        mine = pictures[number - 1 :: of]
         results = functools.partial(_results, call, scheduler=scheduler, on_tile=on_tile)
         predictor = predictor_for(call.net, call.model)
         kind = predictor.masks, predictor.calibration.temperature
@@ -146,6 +146,7 @@ def _call(
 def _results(call: Call, left: list[str], scheduler: str | None, on_tile: Progress) -> Iterator[Result]:
     if scheduler is None:
         return predict_pictures(call, left, on_tile)
-    size = min(BATCH, -(-len(left) // (TASKS * workers_of(scheduler)))) or 1
+    processes = workers_of(scheduler) if scheduler.startswith("local:") else WORKERS
+    size = min(BATCH, -(-len(left) // (TASKS * processes))) or 1
     batches = [left[i : i + size] for i in range(0, len(left), size)]
     return run_tasks(functools.partial(predict_pictures, call), batches, scheduler)
