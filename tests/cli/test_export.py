@@ -10,6 +10,7 @@ from unet_tf.cli.commands import main
 from unet_tf.cli.export import _publish
 from unet_tf.errors import InputError
 from unet_tf.exporting import hub
+from unet_tf.exporting.bundle import MAX_IOU_DROP
 from unet_tf.utils.signals import Stopped
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
@@ -49,6 +50,7 @@ def test_what_could_not_be_published_is_refused_before_anything_is_exported(refu
         (RUN, "--out", bundle, "--hub", "anna/cells", "--add-version"): "are two steps: add the version, then",
         (bundle, "--out", out, "--hub", "anna/cells"): "is a bundle that stands, and is published as it is",
         (bundle, "--hub", "anna/cells", "--tile", "84"): "leave out --out and what says how to export",
+        (bundle, "--hub", "anna/cells", "--max-iou-drop", MAX_IOU_DROP): "leave out --out and what says how to export",
         (bundle, "--hub", "anna/cells"): "bundle.json is damaged",
     }.items():
         assert words in refused(*arguments)

@@ -1,7 +1,8 @@
-"""The app that all verbs join, and the arguments that several take."""
+"""The app that all verbs join, the arguments that several take, and which of them stand in a command."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,11 @@ Threshold = Annotated[
     ),
 ]
 
-AGAIN = "Stopped. The same command does what is left."
+
+def said(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Those of the options that stand in the command, whatever they say."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [f"--{name.replace('_', '-')}" for name, one in sources.items() if one and one.name == "COMMANDLINE"]
 
 
 def _version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from unet_tf.cli import export_options as option
-from unet_tf.cli.app import app
+from unet_tf.cli.app import app, said
 from unet_tf.cli.console import console, errors, literal, print_table, show_log, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
@@ -17,6 +17,8 @@ from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, TFLITE
 from unet_tf.utils.stderr import quiet_tensorflow
 
+OF_A_BUNDLE = "tile", "variants", "bfloat16", "onnx", "web", "bioimageio", "author", "license", "max_iou_drop"
+"""Options that say what a new bundle holds, and nothing of one that stands."""
 RunOrBundle = Annotated[
     Path, typer.Argument(help="Folder that train or crossval filled; with --hub, or a bundle.", metavar="RUN")
 ]
@@ -35,6 +37,7 @@ RunOrBundle = Annotated[
     "unet-tf export bundles/cells --hub anna/cells  (a bundle that stands)"
 )
 def export(
+    context: typer.Context,
     run: RunOrBundle,
     out: option.Out = None,
     tile: option.Tile = None,
@@ -59,23 +62,18 @@ def export(
     import unet_tf
     from unet_tf.evaluation.bundle_tables import bundle_rows
 
-    chosen = {
-        "--tile": tile is not None, "--variants": variants != ",".join(TFLITE), "--bfloat16": bfloat16,
-        "--onnx": onnx, "--web": web, "--bioimageio": bioimageio, "--author": bool(author), "--license": bool(license),
-        "--max-iou-drop": max_iou_drop != MAX_IOU_DROP,
-    }  # fmt: skip
-    said = [name for name, is_said in chosen.items() if is_said]
+    given = said(context, OF_A_BUNDLE)
     if private and hub is None:
         raise InputError("--private is said of a new repository: give --hub USER/NAME beside it, or leave it out.")
     if hub is not None:
-        _may_publish(hub, run, out, add_version, bool(said) or data is not None)
+        _may_publish(hub, run, out, add_version, bool(given) or data is not None)
         if out is None:
             _publish(run, hub, private)
             return
     if out is None:
         raise InputError("A bundle has to be written somewhere: give --out DIR, a new folder.")
     if add_version:
-        _add_version(run, out, data, said)
+        _add_version(run, out, data, given)
         return
     names = [name.strip() for name in variants.split(",") if name.strip()]
     with show_log(), working() as bars:
@@ -98,15 +96,15 @@ def export(
             raise InputError(f"{error} The bundle stands: {_publishing(out, hub, private)} publishes it.") from error
 
 
-def _add_version(run: Path, bundle: Path, data: Path | None, said: list[str]) -> None:
+def _add_version(run: Path, bundle: Path, data: Path | None, given: list[str]) -> None:
     """Add a version to a bundle that stands, and say how it compares to Keras."""
     import unet_tf
     from unet_tf.evaluation.bundle_tables import bundle_rows
 
-    if said:
+    if given:
         raise InputError(
             "--add-version writes a SavedModel alone, by the rules of the bundle: leave out "
-            f"{', '.join(said)}, or export to another --out."
+            f"{', '.join(given)}, or export to another --out."
         )
     with working() as bars:
         report = unet_tf.add_version(run, bundle, data=data, on_step=bars.step, on_image=bars.counter("pictures"))
