@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from unet_tf import generate_cells, predict, predict_large
 from unet_tf.errors import InputError
 from unet_tf.prediction import arrays
 from unet_tf.prediction.chunks import Job, Opened, predict_chunks
+from unet_tf.prediction.large_objects import number_objects
+from unet_tf.prediction.large_polygons import outline_objects
+from unet_tf.prediction.objects import find_objects
+from unet_tf.utils.signals import Stopped, stoppable, tell
 
 zarr = pytest.importorskip("zarr")
 SIDE, CHUNK = 2048, 256
@@ -221,28 +226,52 @@ def test_what_does_not_fit_is_refused_and_nothing_is_lost(run, image, alone, tmp
     assert chunks(alone) == kept
 
 
-def test_an_array_whose_objects_were_cut_by_other_numbers_is_not_gone_on_with(run, tmp_path):
-    image = write_image(tmp_path / "a.zarr", np.zeros((50, 60), np.uint8))
+def write_anew(path, image, version, level):
+    """A zarr array, or OME-Zarr of one level, in the place of what is there."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not level:
+        zarr.create_array(str(path), data=image, chunks=(32, 32), zarr_format=version)
+        return
+    told = {"multiscales": [{"axes": [{"name": name} for name in "yx"], "datasets": [{"path": level}]}]}
+    group = zarr.create_group(str(path), zarr_format=version, attributes=told if version == 2 else {"ome": told})
+    group.create_array(level, data=image, chunks=(32, 32))
+
+
+@pytest.mark.parametrize("level", ["", "full"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_image_of_zarr_that_was_written_anew_is_another_one(run, tmp_path, version, level):
+    image, out = tmp_path / "a.zarr", tmp_path / "out.zarr"
+    write_anew(image, np.zeros((50, 60), np.uint8), version, level)
+    predict_large(run, image, out)
+    predict_large(run, image, out)
+    write_anew(image, generate_cells(50, 60)[0], version, level)
+    with pytest.raises(InputError, match=r"other settings: state \d+ bytes of \d+ there, \d+ bytes of \d+ here\. "):
+        predict_large(run, image, out)
+    array = zarr.open_array(f"{out}/0", mode="r+")
+    array.attrs["unet_tf"] = {name: value for name, value in array.attrs["unet_tf"].items() if name != "state"}
+    predict_large(run, image, out)  # begun by an earlier version, which did not look
+
+
+def test_an_array_whose_objects_are_cut_by_other_numbers_is_gone_on_with_and_numbers_them_by_these(run, tmp_path):
+    image = write_image(tmp_path / "a.zarr", generate_cells(96, 96)[0])
     other, out = shutil.copytree(run.path, tmp_path / "run"), tmp_path / "out.zarr"
-    cut = {"border": 0, "neck": 1.5, "smallest": 4, "filled": True}
     predict_large(run, image, out)
     array = zarr.open_array(f"{out}/0", mode="r+")
     array.attrs["unet_tf"] = {name: value for name, value in array.attrs["unet_tf"].items() if name != "cut"}
     before = chunks(out)
     predict_large(run, image, out)  # begun by an earlier version: without numbers, as this run
-    assert chunks(out) == before
+    assert "cut" not in zarr.open_array(f"{out}/0", mode="r").attrs["unet_tf"]
+    areas = sorted(one.area for one in find_objects(labels(out))[1])
+    assert number_objects(out) == len(areas)
     stored = tomllib.loads((other / "config.toml").read_text())
-    stored["masks"] |= {"kind": "instance", "values": []} | cut
-    (other / "config.toml").write_text(tomli_w.dumps(stored))
-    with pytest.raises(InputError, match=r"other settings: cut \{.*'neck': 0.0.*\} there, \{.*'neck': 1.5.*\} here"):
+    for smallest in (areas[0] + 1, areas[-1] + 1):
+        cut = {"border": 0, "neck": 0.0, "smallest": smallest, "filled": False}
+        stored["masks"] |= {"kind": "instance", "values": []} | cut
+        (other / "config.toml").write_text(tomli_w.dumps(stored))
         predict_large(other, image, out)
+        assert zarr.open_array(f"{out}/0", mode="r").attrs["unet_tf"]["cut"] == cut
+        assert number_objects(out) == sum(area >= smallest for area in areas) < len(areas)
     assert chunks(out) == before
-    predict_large(other, image, out, overwrite=True)
-    assert zarr.open_array(f"{out}/0", mode="r").attrs["unet_tf"]["cut"] == cut
-    stored["masks"]["smallest"] = 5
-    (other / "config.toml").write_text(tomli_w.dumps(stored))
-    with pytest.raises(InputError, match=r"'smallest': 4.*there.*'smallest': 5"):
-        predict_large(other, image, out)
 
 
 def test_overwrite_begins_anew(run, tmp_path):
@@ -257,14 +286,56 @@ def test_overwrite_begins_anew(run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out.zarr"]
 
 
-def test_no_space_left_is_said_and_what_is_done_stays(run, tmp_path, monkeypatch):
+def test_overwrite_removes_the_objects_of_the_former_mask_and_nothing_else(run, tmp_path):
+    image = write_image(tmp_path / "a.zarr", generate_cells(50, 60)[0])
+    out = predict_large(run, image, tmp_path / "out.zarr", chunk=32)
+    number_objects(out)
+    outline_objects(out)
+    outline_objects(out, "detections")
+    (tmp_path / "out_detections.geojson").write_text('{"type": "FeatureCollection", "features": []}')  # corrected
+    shutil.copytree(tmp_path / "out_instances.zarr", tmp_path / "other_instances.zarr")
+    predict_large(run, image, out, chunk=32)
+    assert (tmp_path / "out.geojson").is_file()
+    predict_large(run, image, out, chunk=32, overwrite=True)
+    names = ["a.zarr", "other_instances.zarr", "out.zarr", "out_detections.geojson"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    (tmp_path / "other_instances.zarr").rename(tmp_path / "out_instances.zarr")
+    (tmp_path / "out_objects.csv").write_text("mine")
+    predict_large(run, image, out, chunk=32, overwrite=True)
+    assert (tmp_path / "out_objects.csv").read_text() == "mine"
+
+
+def test_a_signal_ends_the_look_for_nodata_between_two_windows(monkeypatch):
+    monkeypatch.setattr("unet_tf.data.nodata.COLUMNS", 4)
+    seen = []
+
+    class Picture:
+        shape, dtype = (8, 16, 1), np.dtype(np.float32)
+
+        def __getitem__(self, window):
+            seen.append(window)
+            if len(seen) == 2:
+                tell()
+            return np.zeros((8, 4, 1), np.float32)
+
+    with pytest.raises(Stopped), stoppable():
+        arrays._nodata(SimpleNamespace(nodata=()), Picture())
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "command"), [(False, "The same command"), (True, "The same command without --overwrite")]
+)
+def test_no_space_left_is_said_and_what_is_done_stays(run, tmp_path, monkeypatch, overwrite, command):
     image = write_image(tmp_path / "a.zarr", np.zeros((64, 60), np.uint8))
     out = tmp_path / "out.zarr"
+    if overwrite:
+        predict_large(run, image, out, chunk=16)
     write = Opened.write
 
     def full(self, number, label):
         if number == 2:
-            monkeypatch.setattr(type(self.target), "__setitem__", refuse)
+            patched.setattr(type(self.target), "__setitem__", refuse)
         return write(self, number, label)
 
     def refuse(array, key, value):
@@ -272,10 +343,13 @@ def test_no_space_left_is_said_and_what_is_done_stays(run, tmp_path, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(Opened, "write", full)
-        with pytest.raises(InputError, match=r"No space left on device\. Free space and give the same command"):
-            predict_large(run, image, out, chunk=16)
+        with pytest.raises(InputError, match=rf"No space left on device\. Free space\. {command} does what is left\."):
+            predict_large(run, image, out, chunk=16, overwrite=overwrite)
     assert Path(out, "0", "c").is_dir()
     assert len(chunks(out)) == 2
+    left = []
+    predict_large(run, image, out, chunk=16, on_pixels=left.append)
+    assert len(left) == len(chunks(out)) - 2 > 0
 
 
 def test_chunks_part_at_the_threshold_and_another_one_is_another_array(calibrated, tmp_path):

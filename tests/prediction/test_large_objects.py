@@ -11,7 +11,7 @@ from rasterise import mask
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
-from unet_tf.prediction.large_objects import number_objects
+from unet_tf.prediction.large_objects import check_outputs, number_objects
 from unet_tf.prediction.objects import find_objects
 from unet_tf.utils.signals import Stopped, stoppable
 
@@ -155,3 +155,11 @@ def test_those_smaller_than_the_smallest_of_the_run_are_left_out_and_that_holes_
     assert [int(row["area"]) for row in rows] == [one.area for one in found] == [4, 27]
     assert number_objects(path, 5) == 1
     assert zarr.open_array(f"{tmp_path}/m_instances.zarr/0", mode="r").attrs["unet_tf"]["min_area"] == 5
+
+
+@pytest.mark.parametrize("name", ["m_instances.zarr", "m_objects.csv"])
+def test_what_is_not_ours_is_refused_before_there_is_a_mask(tmp_path, name):
+    check_outputs(tmp_path / "m.zarr")
+    (tmp_path / name).mkdir() if name.endswith("zarr") else (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name} exists, and holds no objects of unet_tf"):
+        check_outputs(tmp_path / "m.zarr")

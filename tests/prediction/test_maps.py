@@ -11,6 +11,7 @@ from unet_tf.data.maps import MapArray
 from unet_tf.errors import InputError
 from unet_tf.prediction import chunks, maps, source
 from unet_tf.prediction.maps import map_nodata, map_settings
+from unet_tf.utils.files import held, identity
 from unet_tf.utils.signals import Stopped, tell
 
 rasterio = pytest.importorskip("rasterio")
@@ -274,6 +275,44 @@ def test_a_disk_that_is_full_at_any_byte_is_said_and_leaves_no_map(tmp_path, mon
     assert len(done) == 1  # chunks are computed once
     monkeypatch.undo()
     assert predict_map(RUN, path, tmp_path / "map.tif").stat().st_size == whole
+
+
+@pytest.mark.parametrize("tta", ["none", "all"])
+def test_a_map_that_cannot_be_written_anew_is_said_and_the_same_command_goes_on_without_overwrite(
+    tmp_path, monkeypatch, tta
+):
+    path, out = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif"
+    kept = predict_map(RUN, path, out).read_bytes()
+
+    def full(parts, source, out, overwrite):
+        raise maps._refusal(out, "No space left on device", overwrite)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(maps, "_write", full)
+        words = r"No space left on device\. Free space\. The same command without --overwrite does what is left\."
+        with pytest.raises(InputError, match=words):
+            predict_map(RUN, path, out, tta=tta, overwrite=True)
+    assert out.read_bytes() == kept
+    before = identity(out)
+    predict_map(RUN, path, out, tta=tta, on_pixels=lambda pixels: pytest.fail("a chunk is computed again"))
+    assert identity(out) != before
+    assert map_settings(out)["tta"] == tta
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.tif", "map.tif", "map.tif.aux.xml"]
+
+
+def test_chunks_that_a_killed_process_left_beside_its_map_are_removed_unless_they_are_in_use(tmp_path, monkeypatch):
+    path, out, parts = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif", tmp_path / "map.tif.parts.zarr"
+    with monkeypatch.context() as patched:
+        patched.setattr(maps.shutil, "rmtree", lambda *arguments, **settings: None)
+        predict_map(RUN, path, out)
+    assert parts.is_dir()
+    kept = identity(out)
+    with held(parts):
+        predict_map(RUN, path, out, on_pixels=lambda pixels: pytest.fail("a chunk is computed again"))
+    assert parts.is_dir()
+    predict_map(RUN, path, out, on_pixels=lambda pixels: pytest.fail("a chunk is computed again"))
+    assert not parts.exists()
+    assert identity(out) == kept
 
 
 def test_what_does_not_fit_is_refused_and_nothing_is_lost(made, tmp_path):

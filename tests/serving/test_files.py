@@ -224,6 +224,7 @@ def test_a_signal_ends_it_between_two_pictures(own, scans, tmp_path):
         ({"in_flight": 0}, "1 request at once or more"),
         ({"format": "jpg"}, "png or tif"),
         ({"min_area": 0}, "1 pixel"),
+        ({"min_area": 5}, "--min-area is of objects; add --instances"),
         ({"out": "a.tif"}, "looks like a file"),
     ],
 )

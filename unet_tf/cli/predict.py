@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from unet_tf.cli import predict_options as option
-from unet_tf.cli.app import AGAIN, RunFolder, Threshold, app
+from unet_tf.cli.app import RunFolder, Threshold, app, said
 from unet_tf.cli.console import (
     console,
     literal,
@@ -80,7 +79,7 @@ def predict(
     }
     extras |= {"polygons": polygons, "simplify": simplify, "subpixel": subpixel}
     if server is not None:
-        _refuse_with_server(_said(context, OF_NETS_HERE), out)
+        _refuse_with_server(said(context, OF_NETS_HERE), out)
         asked = {"version": model_version, "label": label, "timeout": timeout, "retries": retries, "bundle": bundle}
         asked |= {"max_pixels": max_pixels, "ca": ca}
         extras |= {"min_area": min_area, "overwrite": overwrite, "in_flight": in_flight}
@@ -90,9 +89,9 @@ def predict(
         raise InputError(
             "RUN and INPUT must be given: unet-tf predict RUN INPUT... --out DIR, or --server URL INPUT..."
         )
-    if said := _said(context, OF_SERVERS):
+    if given := said(context, OF_SERVERS):
         raise InputError(
-            f"Without --server the net computes here, and {', '.join(said)} cannot be said. Leave it out, or give "
+            f"Without --server the net computes here, and {', '.join(given)} cannot be said. Leave it out, or give "
             "--server URL instead of the run."
         )
     quiet_tensorflow()
@@ -112,8 +111,9 @@ def predict(
 def _predict_pictures(run: str, inputs: list[str], out: Path, settings: dict[str, Any]) -> None:
     """Predict picture files into a folder of masks."""
     import unet_tf
+    from unet_tf.prediction.calls import rest
 
-    with show_log(), working(AGAIN) as bars:
+    with show_log(), working(f"Stopped. {rest(settings['overwrite'])}") as bars:
         counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles")}
         outcome = unet_tf.predict_files(run, inputs, out, on_pixels=bars.count_pixels, **counters, **settings)
     print_outcome(outcome, out, bars.speed)
@@ -134,14 +134,15 @@ def _predict_large(
     import unet_tf
     from unet_tf.data.pictures import TIFF
     from unet_tf.prediction.arrays import stored_nodata
+    from unet_tf.prediction.calls import rest
     from unet_tf.prediction.large_objects import number_objects
     from unet_tf.prediction.large_polygons import outline_objects
     from unet_tf.prediction.maps import map_nodata
 
     is_map = out.suffix.lower() in TIFF
-    kinds = _check_large(inputs, axes, extras, shared["shard"], is_map)
+    kinds = _check_large(inputs, out, axes, extras, shared["shard"], is_map)
     numbered = extras["instances"] or bool(kinds)
-    with show_log(), working(AGAIN) as bars:
+    with show_log(), working(f"Stopped. {rest(shared['overwrite'])}") as bars:
         counters: dict[str, Any] = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
         if is_map:
             unet_tf.predict_map(run, inputs[0], out, chunk, **shared, **counters)
@@ -163,26 +164,34 @@ def _predict_large(
 
 
 def _check_large(
-    inputs: list[str], axes: str | None, extras: dict[str, Any], shard: str | None, is_map: bool
+    inputs: list[str], out: Path, axes: str | None, extras: dict[str, Any], shard: str | None, is_map: bool
 ) -> tuple[str, ...]:
-    """The formats of outlines; raises InputError for what a map or an array has no place for."""
-    from unet_tf.prediction.large_polygons import KINDS
+    """The formats of outlines; raises InputError for what a map or an array has no place for, or could not write."""
+    from unet_tf.prediction.large_objects import check_outputs
+    from unet_tf.prediction.large_polygons import KINDS, check_outline
+    from unet_tf.prediction.objects import check_min_area
     from unet_tf.prediction.polygons import parse_polygons
 
     kinds = tuple(parse_polygons(extras["polygons"], extras["simplify"], extras["subpixel"]))
     pictures = extras["probabilities"] or extras["overlay"] or extras["uncertainty"]
-    if is_map and (len(inputs) > 1 or pictures or extras["instances"] or kinds or axes is not None):
+    objects = extras["instances"] or bool(kinds)
+    if is_map and (len(inputs) > 1 or pictures or objects or extras["min_area"] != 1 or axes is not None):
         raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
     if len(inputs) > 1 or pictures or extras["subpixel"] or set(kinds) - KINDS.keys():
         raise InputError(
             "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
             f"and --polygons {' or '.join(KINDS)}."
         )
-    if (extras["instances"] or kinds) and shard is not None:
+    if objects and shard is not None:
         raise InputError(
             "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "
             "is done stays."
         )
+    check_min_area(extras["min_area"], objects)
+    if objects:
+        check_outputs(out)
+    for kind in kinds:
+        check_outline(out, kind)
     return kinds
 
 
@@ -217,12 +226,6 @@ def suggest(
         raise typer.Exit(1)
 
 
-def _said(context: typer.Context, names: Sequence[str]) -> list[str]:
-    """Those of the options that stand in the command, whatever they say."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    return [f"--{name.replace('_', '-')}" for name, one in sources.items() if one and one.name == "COMMANDLINE"]
-
-
 def _refuse_with_server(given: list[str], out: Path) -> None:
     """Raise InputError for what a net behind a server cannot do."""
     from unet_tf.data.pictures import TIFF
@@ -243,6 +246,7 @@ def _predict_served(
 ) -> None:
     """Send pictures to a server."""
     from unet_tf.edge.description import BUNDLE_DESCRIPTION
+    from unet_tf.prediction.calls import rest
     from unet_tf.run import Run
     from unet_tf.serving.client import Client
     from unet_tf.serving.files import predict_served
@@ -252,7 +256,8 @@ def _predict_served(
             f"With --server no RUN is given, and {inputs[0]} is a run or a bundle. Leave it out; a bundle that is "
             "served is given with --bundle."
         )
-    with show_log(), working(AGAIN) as bars, Client(server, model, **asked) as client:
+    stopped = f"Stopped. {rest(extras['overwrite'])}"
+    with show_log(), working(stopped) as bars, Client(server, model, **asked) as client:
         counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_pixels": bars.count_pixels}
         outcome = predict_served(client, inputs, out, **extras, **counters)
     print_outcome(outcome, out, bars.speed)

@@ -49,7 +49,7 @@ Instances = Annotated[
         help="Write NAME_instances.tif, or .zarr beside NAME.zarr: an id for each object; and NAME_objects.csv."
     ),
 ]
-MinArea = Annotated[int, typer.Option(help="Pixels of the smallest object that counts.")]
+MinArea = Annotated[int, typer.Option(help="Pixels of the smallest object that --instances and --polygons count.")]
 Polygons = Annotated[
     str,
     typer.Option(
@@ -77,7 +77,9 @@ Engine = Annotated[
         "fastest on such a processor, of what is installed."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option(help="Do again what is done.")]
+Overwrite = Annotated[
+    bool, typer.Option(help="Do again what is done; files that earlier settings wrote beside it are removed.")
+]
 Shard = Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler whose workers do it, or local:N for N processes.")

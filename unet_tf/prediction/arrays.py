@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import shutil
 import uuid
@@ -22,11 +23,13 @@ from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.predictor import Predictor
-from unet_tf.prediction.source import CUT, Source
+from unet_tf.prediction.source import CUT, STATE, Source
 from unet_tf.tiling import Grid, Picture, cut
 from unet_tf.utils.files import held, refusal
 from unet_tf.utils.signals import look
 from unet_tf.version import __version__
+
+log = logging.getLogger("unet_tf")
 
 CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
@@ -52,13 +55,16 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
     predictor.checked(volume.picture(0, predictor.channels), str(source.image))
     grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
     nodata: dict[str, list[float]] = {}
+    if volume.array.dtype.kind in "if":
+        log.info(f"{source.image} is read once before the first chunk, for values that stand for no measurement.")
     for plane in range(count_planes(volume)):
         if not there and out.exists():  # another job was faster, and may have filled chunks already
             stored_settings(out, source.settings(), chunk)
             return
         if found := _nodata(volume, volume.picture(plane, predictor.channels)):
             nodata[str(plane)] = list(found)
-    settings = source.settings() | {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
+    settings = source.settings() | source.cut
+    settings |= {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
     with held(out, alone=True) if there else nullcontext():
         _create(out, there, volume, grid, predictor, settings)
 
@@ -69,7 +75,7 @@ def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = Non
         stored = dict(import_zarr().open_array(f"{out}/{LEVEL}", mode="r").attrs["unet_tf"])
     except Exception as error:  # a class of errors of its own for each thing that may be missing
         raise InputError(f"{out} exists and is no prediction of unet_tf. Choose another --out.") from error
-    there = OLDER | stored
+    there = OLDER | {STATE: settings.get(STATE)} | stored  # of zarr images it was not stored by earlier versions
     if chunk is not None and settings:
         settings = settings | {"chunk": chunk}
     if other := [name for name, value in settings.items() if there.get(name) != value]:
@@ -78,6 +84,26 @@ def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = Non
             f"{out} holds a prediction with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
         )
     return stored
+
+
+def renew_cut(out: Path, told: dict[str, Any]) -> None:
+    """Let an array say how its run tells objects apart by now, which class ids do not depend on.
+
+    Args:
+        out: the array.
+        told: `Source.cut`.
+
+    Raises:
+        InputError: the system refuses to write.
+    """
+    array = import_zarr().open_array(f"{out}/{LEVEL}", mode="r+")
+    stored = dict(array.attrs["unet_tf"])
+    if all((OLDER | stored).get(name) == value for name, value in told.items()):
+        return
+    try:
+        array.attrs["unet_tf"] = stored | told
+    except OSError as error:
+        raise refusal(out, error) from error
 
 
 def stored_nodata(out: str | Path) -> tuple[float, ...]:
@@ -129,7 +155,7 @@ def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
 def _nodata(volume: Volume, picture: Picture) -> tuple[float, ...]:
     """The values of a plane that stand for "no measurement"; planes of signed or float pixels are read for it."""
     look()
-    return nodata_of(picture, volume.nodata)
+    return nodata_of(picture, volume.nodata, lambda done, total: look())
 
 
 def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:

@@ -133,6 +133,15 @@ class Result(NamedTuple):
     sizes: Sizes | None = None
 
 
+def rest(overwrite: bool) -> str:
+    """Say how to go on after what stopped a call.
+
+    Args:
+        overwrite: whether the call had begun anew: the same one would do so again.
+    """
+    return f"The same command{' without --overwrite' * overwrite} does what is left."
+
+
 def state_of(picture: str | Path) -> str:
     """Say in which state a file is: another size or time is another picture."""
     try:

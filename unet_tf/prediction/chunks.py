@@ -16,6 +16,7 @@ from unet_tf.data.maps import open_map
 from unet_tf.data.volumes import import_zarr, open_volume
 from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import LEVEL
+from unet_tf.prediction.calls import rest
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.source import channels_of_files, means_of_file
@@ -40,6 +41,7 @@ class Job:
         is_map: rasterio reads the image (`unet_tf.data.maps`).
         threshold: of two classes; None for that of the run.
         engine: that computes, as `unet_tf.prediction.engines.resolve` gives it.
+        overwrite: the call began anew where an earlier prediction was.
     """
 
     net: str
@@ -53,6 +55,7 @@ class Job:
     is_map: bool = False
     threshold: float | None = None
     engine: str = TENSORFLOW
+    overwrite: bool = False
 
 
 def predict_chunks(job: Job, numbers: Iterable[int]) -> Iterator[int]:
@@ -131,8 +134,7 @@ class Opened:
             self.target[(*self._index(plane), *self.grid.place(tile))] = label
         except OSError as error:
             raise InputError(
-                f"Cannot write into {self.job.out}: {error.strerror or error}. Free space and give the same command: "
-                "what is done stays."
+                f"Cannot write into {self.job.out}: {error.strerror or error}. Free space. {rest(self.job.overwrite)}"
             ) from error
         return number
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import begin, stored_settings
+from unet_tf.prediction.arrays import begin, renew_cut, stored_settings
 from unet_tf.prediction.chunks import Job, open_job, predict_chunks
 from unet_tf.prediction.engines import TENSORFLOW
+from unet_tf.prediction.large_polygons import remove_objects
 from unet_tf.prediction.predict import located, model_hash
 from unet_tf.prediction.source import Source
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
@@ -56,7 +57,8 @@ def predict_large(
         tta: "none", or average over turned tiles: "rotations" (4) or "all" (8).
         shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work.
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
-        overwrite: begin anew where `out` holds an earlier prediction; no other call may write into it then.
+        overwrite: begin anew where `out` holds an earlier prediction, whose objects beside it are removed; no other
+            call may write into it then.
         is_map: let rasterio read a GeoTIFF file, of any compression, whose alpha and masks then say where nothing was
             measured (extra "geo").
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
@@ -108,11 +110,14 @@ def predict_large(
         budget = memory_budget(memory) / workers_of(scheduler)
         source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map, threshold).by(engine)
         begin(source, target, chunk, budget, overwrite)
+        if overwrite:
+            remove_objects(target)
         with held(target):
             stored = stored_settings(target, source.settings(), chunk)  # of another job, where that was faster
+            renew_cut(target, source.cut)
             tile, call = tuple(stored["tile"]), uuid.uuid4().hex
             files = str(net), source.model, str(source.image), axes, str(target)
-            job = Job(*files, tta, tile, call, is_map, source.calibration["threshold"], source.engine)
+            job = Job(*files, tta, tile, call, is_map, source.calibration["threshold"], source.engine, overwrite)
             array = open_job(job)
             mine = range(number - 1, len(array), of)
             if scheduler is None:

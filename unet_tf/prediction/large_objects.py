@@ -16,7 +16,7 @@ from unet_tf.data.instances import BORDER
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import LEVEL
-from unet_tf.prediction.objects import find_objects
+from unet_tf.prediction.objects import check_min_area, find_objects
 from unet_tf.prediction.outputs import COLUMNS
 from unet_tf.prediction.source import CUT
 from unet_tf.utils.files import replacing
@@ -61,12 +61,9 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
     """
     masks = Path(masks)
     array, classes = open_mask(masks)
-    if min_area < 1:
-        raise InputError(f"The smallest object must have 1 pixel or more; received {min_area}.")
+    check_min_area(min_area)
+    check_outputs(masks)
     ids, table = outputs_of(masks)
-    for path in (ids, table):
-        if path.exists() and not _is_ours(path):
-            raise InputError(f"{path} exists, and holds no objects of unet_tf. Move it, or choose another --out.", path)
     height, width = array.shape[-2:]
     count = -(-height // array.chunks[-2]) * -(-width // array.chunks[-1]) * int(np.prod(array.shape[:-2], dtype=int))
     progress = itertools.count(1)
@@ -95,6 +92,17 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
                 first += len(found)
                 on_chunk(next(progress), 2 * count)
     return len(rows)
+
+
+def check_outputs(masks: str | Path) -> None:
+    """Raise InputError where ids and table of a mask's objects would replace what is not ours.
+
+    Args:
+        masks: NAME.zarr, which need not be there yet.
+    """
+    for path in outputs_of(Path(masks)):
+        if path.exists() and not holds_objects(path):
+            raise InputError(f"{path} exists, and holds no objects of unet_tf. Move it, or choose another --out.", path)
 
 
 class _Pieces:
@@ -237,12 +245,17 @@ def _target(folder: Path, masks: Path, array: Any, min_area: int) -> Any:
     )
 
 
-def _is_ours(path: Path) -> bool:
-    """Say whether an output may be replaced."""
+def holds_objects(path: Path) -> bool:
+    """Say whether an array of ids or a table is one of ours, which may be replaced."""
     if path.suffix == ".csv":
         with path.open("rb") as file:
             return file.readline().strip() == ",".join(COLUMNS).encode()
+    return objects_of(path) is not None
+
+
+def objects_of(ids: Path) -> str | None:
+    """The name of the mask whose objects an array numbers; None of what is no such array."""
     try:
-        return "objects_of" in import_zarr().open_array(f"{path}/{LEVEL}", mode="r").attrs["unet_tf"]
+        return str(import_zarr().open_array(f"{ids}/{LEVEL}", mode="r").attrs["unet_tf"]["objects_of"])
     except Exception:  # a class of errors of its own for each thing that may be missing
-        return False
+        return None

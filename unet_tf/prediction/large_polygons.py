@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from unet_tf.annotations.writing import Picture, json_list
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import LEVEL
-from unet_tf.prediction.large_objects import open_mask, outputs_of
+from unet_tf.prediction.large_objects import holds_objects, objects_of, open_mask, outputs_of
+from unet_tf.utils.files import refusal
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
@@ -49,18 +51,16 @@ def outline_objects(
         Stopped: a signal came; nothing is written.
     """
     masks = Path(masks)
-    suffix, made = KINDS[kind]
+    made = KINDS[kind][1]
     array, classes = open_mask(masks)
     (height, width), chunk = array.shape[-2:], array.chunks[-2:]
     planes = list(np.ndindex(*array.shape[:-2]))
     corners = [(top, left) for top in range(0, height, chunk[0]) for left in range(0, width, chunk[1])]
     ids, names, last = _objects(masks, -(-width // chunk[1]), chunk)
     picture = Picture(masks, height, width, len(planes), {name: rgb for i, (name, rgb) in classes.items() if i})
-    out, done = masks.with_name(masks.stem + suffix), 0
-    head = {"type": "FeatureCollection", "unet_tf": {"objects_of": masks.name}}
-    if out.exists() and not _begins(out, json.dumps(head)[:-1]):
-        raise InputError(f"{out} exists, and holds no outlines of {masks.name}. Move it, or choose another --out.", out)
-    with stoppable(), json_list(out, head, "features", {}) as features:
+    check_outline(masks, kind)
+    out, done = _file_of(masks, kind), 0
+    with stoppable(), json_list(out, _head(masks), "features", {}) as features:
         for page, index in enumerate(planes):
             waiting = Borders(*np.zeros((4, 0), np.int64))
             for place, (top, left) in enumerate(corners):
@@ -77,8 +77,53 @@ def outline_objects(
     return out
 
 
-def _begins(path: Path, text: str) -> bool:
-    """Say whether a file begins so: what another program wrote, corrected perhaps, is not replaced."""
+def check_outline(masks: str | Path, kind: str) -> None:
+    """Raise InputError where the outlines of a mask's objects would replace what is not ours.
+
+    Args:
+        masks: NAME.zarr, which need not be there yet.
+        kind: of `KINDS`.
+    """
+    masks = Path(masks)
+    out = _file_of(masks, kind)
+    if out.exists() and not _is_ours(out, masks):
+        raise InputError(f"{out} exists, and holds no outlines of {masks.name}. Move it, or choose another --out.", out)
+
+
+def remove_objects(masks: Path) -> None:
+    """Remove ids, table and outlines of the objects of a mask that was begun anew: they would be read as its own.
+
+    Args:
+        masks: NAME.zarr. What another program wrote, or wrote anew, stays.
+
+    Raises:
+        InputError: the system refuses.
+    """
+    ids, table = outputs_of(masks)
+    try:
+        for kind in KINDS:
+            if (file := _file_of(masks, kind)).is_file() and _is_ours(file, masks):
+                file.unlink()
+        if ids.is_dir() and objects_of(ids) == masks.name:
+            if table.is_file() and holds_objects(table):
+                table.unlink()
+            shutil.rmtree(ids)
+    except OSError as error:
+        raise refusal(masks, error) from error
+
+
+def _file_of(masks: Path, kind: str) -> Path:
+    return masks.with_name(masks.stem + KINDS[kind][0])
+
+
+def _head(masks: Path) -> dict[str, Any]:
+    """What outlines of a mask begin with."""
+    return {"type": "FeatureCollection", "unet_tf": {"objects_of": masks.name}}
+
+
+def _is_ours(path: Path, masks: Path) -> bool:
+    """Say whether a file holds outlines of this mask: what another program wrote, corrected perhaps, does not."""
+    text = json.dumps(_head(masks))[:-1]
     with path.open("rb") as file:
         return file.read(len(text)) == text.encode()
 

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,13 +22,13 @@ from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.prediction.arrays import LEVEL, OLDER, stored_settings
+from unet_tf.prediction.calls import rest
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.large import predict_large
 from unet_tf.prediction.predict import located, model_hash
-from unet_tf.prediction.predictor import Predictor
 from unet_tf.prediction.source import Source
 from unet_tf.run import Run
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import held, identity, replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
@@ -105,9 +106,11 @@ def predict_map(
         raise InputError(f"{image} is the input, and the map would replace it. Choose another --out.", image)
     with stoppable():
         source = Source(net, model_hash(net), image, None, tta, True, threshold).by(engine)
-        if out.exists() and _is_done(out, source.settings(), overwrite):
+        parts, before = out.with_name(f"{out.name}.parts.zarr"), identity(out)
+        if before is not None and _is_done(out, parts, source.settings(), overwrite):
+            with suppress(InputError), held(parts, alone=True):  # of a process that was killed when the map was whole
+                shutil.rmtree(parts, ignore_errors=True)
             return out
-        parts = out.with_name(f"{out.name}.parts.zarr")
         shared = (chunk, memory, tta, shard, scheduler, overwrite)
         predict_large(
             run, image, parts, None, *shared, is_map=True, on_chunk=on_chunk, on_pixels=on_pixels,
@@ -116,9 +119,11 @@ def predict_map(
         try:
             if _left(parts):  # another job has them, and will put them together
                 return out
-            _write(parts, source, out, source.predictor)
+            with held(parts):
+                _write(parts, source, out, overwrite)
         except InputError:
-            if not (out.exists() and _is_done(out, source.settings(), False)):  # another job has just done so
+            by_another = identity(out) not in (None, before) and _is_done(out, parts, source.settings(), False)
+            if not by_another:
                 raise
         shutil.rmtree(parts, ignore_errors=True)
     return out
@@ -147,10 +152,10 @@ def map_nodata(out: str | Path) -> tuple[float, ...]:
     return _values(map_settings(out))
 
 
-def _is_done(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
+def _is_done(out: Path, parts: Path, settings: dict[str, Any], overwrite: bool) -> bool:
     """Whether the map that is there is that of this call; raises InputError if it is another one, or no map."""
     stored = OLDER | map_settings(out)
-    if overwrite:
+    if overwrite or _begun_anew(out, parts, settings):
         return False
     if other := [name for name, value in settings.items() if stored.get(name) != value]:
         words = "; ".join(f"{name} {stored.get(name)} there, {settings[name]} here" for name in other)
@@ -158,6 +163,15 @@ def _is_done(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
             f"{out} is a map with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
         )
     return True
+
+
+def _begun_anew(out: Path, parts: Path, settings: dict[str, Any]) -> bool:
+    """Whether the chunks that lie there are those of this call and later than the map, which they are to replace."""
+    try:
+        stored_settings(parts, settings)
+        return (parts / LEVEL / "zarr.json").stat().st_mtime_ns > out.stat().st_mtime_ns
+    except (InputError, OSError):
+        return False
 
 
 def _left(parts: Path) -> int:
@@ -169,8 +183,9 @@ def _left(parts: Path) -> int:
     return int(array.nchunks - array.nchunks_initialized)
 
 
-def _write(parts: Path, source: Source, out: Path, predictor: Predictor) -> None:
+def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
     """Put the chunks together."""
+    predictor = source.predictor
     raster = open_map(source.image).array
     settings = stored_settings(parts, source.settings())
     values = _values(settings)
@@ -197,23 +212,23 @@ def _write(parts: Path, source: Source, out: Path, predictor: Predictor) -> None
             with rasterio.open(temporary, "r+", driver="GTiff") as target:
                 target.build_overviews(_factors(height, width), rasterio.enums.Resampling.mode)
         except (rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError) as error:
-            raise _refusal(out, error.__cause__ or error) from error
-        _check_written(temporary, out)
+            raise _refusal(out, error.__cause__ or error, overwrite) from error
+        _check_written(temporary, out, overwrite)
         if _left(parts):
             raise InputError(f"{parts} must stay while it is in use, and was removed. {AGAIN}")
         _write_categories(out, predictor.classes)
 
 
-def _check_written(temporary: Path, out: Path) -> None:
+def _check_written(temporary: Path, out: Path, overwrite: bool) -> None:
     """Raise InputError unless all tiles are in the file: GDAL is silent about what it cannot write at the end."""
     try:
         open_tiff(temporary)
     except InputError as error:
-        raise _refusal(out, "not all of it came to the disk") from error
+        raise _refusal(out, "not all of it came to the disk", overwrite) from error
 
 
-def _refusal(out: Path, why: Any) -> InputError:
-    return InputError(f"Cannot write {out}: {why}. Free space and give the same command: what is done stays.", out)
+def _refusal(out: Path, why: Any, overwrite: bool) -> InputError:
+    return InputError(f"Cannot write {out}: {why}. Free space. {rest(overwrite)}", out)
 
 
 def _place(raster: MapArray) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.instances import BORDER, renumber
 from unet_tf.data.masks import MaskFormat
+from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
 
@@ -48,6 +49,19 @@ def cut_of(masks: MaskFormat) -> dict[str, Any]:
         {'border': 0, 'neck': 1.5, 'smallest': 1, 'filled': False}
     """
     return {name: getattr(masks, name) for name in ("border", "neck", "smallest", "filled")}
+
+
+def check_min_area(min_area: int, counted: bool = True) -> None:
+    """Raise InputError where a smallest object is none, or is said though no objects are counted.
+
+    Args:
+        min_area: its pixels.
+        counted: whether ids, a table or outlines of objects are wanted.
+    """
+    if min_area < 1:
+        raise InputError(f"The smallest object must have 1 pixel or more; received {min_area}.")
+    if min_area > 1 and not counted:
+        raise InputError("--min-area is of objects; add --instances, or --polygons and their format.")
 
 
 def find_objects(

@@ -5,24 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from unet_tf.data.folder import NET, PREDICTED
+from unet_tf.data.folder import NET, PREDICTED, some
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.calls import FORMATS, Call, Result, Wanted
-from unet_tf.prediction.objects import cut_of
+from unet_tf.prediction.objects import check_min_area, cut_of
+from unet_tf.prediction.polygons import WRITERS
 from unet_tf.prediction.sizes import Sizes
 from unet_tf.utils.files import held, refusal, replacing, write_new
 from unet_tf.utils.progress import Progress
+
+log = logging.getLogger("unet_tf")
 
 SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
@@ -58,8 +62,7 @@ def check_wanted(wanted: Wanted, out: Path) -> None:
     """Raise InputError where settings cannot be used, or the folder is none."""
     if wanted.format not in FORMATS:
         raise InputError(f"Masks must be written as {' or '.join(FORMATS)}; received {wanted.format!r}.")
-    if wanted.min_area < 1:
-        raise InputError(f"The smallest object must have 1 pixel or more; received {wanted.min_area}.")
+    check_min_area(wanted.min_area, wanted.instances or bool(wanted.polygons))
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose another --out for the folder of the masks.")
     if out.suffix.lower() in SUFFIXES:
@@ -127,6 +130,7 @@ def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwr
     _check_names(call, pictures, [one for one, state in done.items() if call.is_done(Path(one))])
     if overwrite and out.is_dir():
         with held(out, alone=True):
+            _remove_former(call, pictures)
             try:
                 for file in _manifests(out):
                     file.unlink()
@@ -153,6 +157,58 @@ def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwr
             "(--overwrite)."
         )
     return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
+
+
+def _remove_former(call: Call, pictures: Sequence[str]) -> None:
+    """Remove what was written of these pictures with earlier settings, as the record says, and is not replaced now.
+
+    Counts of another net would else be read as those of the masks beside them. What was changed since the newest
+    manifest, and what is of other pictures, stays and is said.
+    """
+    out, stay = Path(call.out), []
+    try:
+        former, done = _former(call), _noted(out)
+    except (InputError, TypeError):  # a record that is damaged is no proof
+        return
+    if former is None:
+        return
+    kept = {_folded(str(file)) for one in pictures for file in (Path(one).resolve(), *_files(call, one))}
+    mine = {_folded(call.named(Path(one)).stem) for one in pictures}
+    noted = max((file.stat().st_mtime_ns for file in _manifests(out)), default=0)
+    for one in done:
+        name = former.named(Path(one))
+        for file in _files(former, one):
+            if not file.is_file() or _folded(str(file)) in kept:
+                continue
+            if _folded(name.stem) not in mine or file.stat().st_mtime_ns > noted or _doubtful(former, name, file):
+                stay.append(file.name)
+                continue
+            try:
+                file.unlink()
+            except OSError as error:
+                raise refusal(file, error) from error
+    if stay:
+        log.warning(
+            f"{out} holds files of earlier settings that stay, since they are of other pictures or were changed: "
+            f"{some(stay, 5)}. Remove them where they are not wanted."
+        )
+
+
+def _doubtful(call: Call, name: Path, file: Path) -> bool:
+    """Whether a file is one of two that may be the mask of a picture, of which nobody knows if it was a stack."""
+    masks = {Path(call.out, call.wanted.mask_name(name, pages)) for pages in (1, 2)}
+    return file in masks and all(mask.is_file() for mask in masks) and len(masks) > 1
+
+
+def _former(call: Call) -> Call | None:
+    """The call that a folder was filled by, as far as its settings tell which files it wrote; None of a new one."""
+    stored = _settings(Path(call.out))
+    if stored is None:
+        return None
+    known = {one.name: stored[one.name] for one in fields(Wanted) if one.name in stored}
+    known["polygons"] = tuple(one for one in stored["polygons"] if one in WRITERS)
+    channels = replace(call.channels, suffixes=tuple(stored["suffixes"]))
+    return replace(call, wanted=Wanted(**known), channels=channels)
 
 
 def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) -> None:

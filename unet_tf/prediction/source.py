@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from unet_tf.data.maps import open_map
-from unet_tf.data.volumes import Volume, open_volume
+from unet_tf.data.volumes import ARRAY, Volume, open_volume
 from unet_tf.prediction.calls import state_of
 from unet_tf.prediction.engines import TENSORFLOW, resolve
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.predictor import Predictor
 
-CUT = "cut"
-"""Of the settings of an array: how its run tells objects apart (`unet_tf.prediction.objects.cut_of`)."""
+CUT, STATE = "cut", "state"
+"""What an array stores beside its settings, how its run tells objects apart (`unet_tf.prediction.objects.cut_of`); and
+the one of these that says in which state its image was."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Source:
         return open_volume(self.image, self.axes, channels_of_files(self.predictor))
 
     def settings(self) -> dict[str, Any]:
-        """Give what an output must have been made with to be gone on with."""
+        """Give what the class ids of an output must have been made with to be gone on with."""
         return {
             "image": str(self.image),
             "shape": list(self.volume.array.shape),
@@ -72,18 +73,26 @@ class Source:
             "model": self.model,
             "tta": self.tta,
             "engine": self.engine,
+            STATE: self._state(),
             **self.calibration,
-            **self._cut(),
-        } | ({"state": state_of(self.image)} if self.image.is_file() else {})
+        }
 
     @functools.cached_property
     def calibration(self) -> dict[str, float]:
         """Temperature of the probabilities, and threshold of two classes."""
         return asdict(self.predictor.at(self.threshold).calibration)
 
-    def _cut(self) -> dict[str, Any]:
-        """What the ids of objects depend on; a map has none."""
+    @property
+    def cut(self) -> dict[str, Any]:
+        """What the ids of objects depend on, beside the class ids; a map has none."""
         return {} if self.is_map else {CUT: cut_of(self.predictor.masks)}
+
+    def _state(self) -> str:
+        """In which state the file is, or that which says what the zarr array holds: it is written with the array."""
+        if self.image.is_file():
+            return state_of(self.image)
+        array = self.image / self.volume.array.path
+        return next(filter(None, (state_of(array / name) for name in ARRAY)), "")
 
 
 def channels_of_files(predictor: Predictor) -> int:
