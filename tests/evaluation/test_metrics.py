@@ -117,6 +117,20 @@ def test_perfect_is_one_and_empty_is_zero():
     assert float(metric.result()) == 0
 
 
+@pytest.mark.parametrize(
+    ("label", "logits", "message"),
+    [
+        ((2, 4, 4), (2, 4, 4, 2), "the metric's 3 classes, background too; received 2. Give MeanIoU and the net one"),
+        ((2, 4, 4), (2, 4, 4, 1), "3 classes, background too; received 1"),
+        ((2, 4, 4, 3), (2, 4, 4, 4), "received 4"),
+        ((2, 2, 2), (2, 4, 4, 3), r"A label must be as large as the logits, \(2, 4, 4\); received \(2, 2, 2\)"),
+    ],
+)
+def test_logits_of_other_classes_and_labels_of_another_size_are_refused(label, logits, message):
+    with pytest.raises(InputError, match=message):
+        MeanIoU(3).update_state(np.zeros(label, np.uint8), np.zeros(logits, np.float32))
+
+
 def test_it_counts_exactly_beyond_float32():
     metric = MeanIoU(2)
     metric.confusion.assign([[2**24, 0], [0, 2**24]])

@@ -127,6 +127,48 @@ def test_bad_arguments_are_refused():
         WeightedCrossentropy([1, 1, 1])(np.zeros((1, 1, 1), int), np.zeros((1, 1, 1, 2), np.float32))
 
 
+BOTH = pytest.mark.parametrize("loss", [WeightedCrossentropy(), CrossentropyDice()], ids=["energy", "dice"])
+
+
+@BOTH
+def test_weights_are_a_map_or_one_number_a_tile(batch, loss):
+    labels, logits, weights = (part[:1, :, :5] for part in batch)  # one square tile
+    assert float(loss(labels, logits, weights[..., None])) == float(loss(labels, logits, weights))
+    labels, logits, _ = (part[:, :, :2] for part in batch)  # as many tiles as columns
+    tiles = np.array([1, 7])
+    spread = np.broadcast_to(tiles[:, None, None], labels.shape)
+    assert float(loss(labels, logits, tiles)) == float(loss(labels, logits, spread))
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(), (3,), (5, 7), (2, 7, 5), (1, 5, 7), (2, 5, 7, 3)])
+def test_weights_of_another_size_are_refused(batch, loss, shape):
+    words = rf"as large as the logits, \(2, 5, 7\), or one number a tile; received \({', '.join(map(str, shape))}\)"
+    with pytest.raises(InputError, match=words):
+        loss(*batch[:2], np.ones(shape))
+
+
+@BOTH
+def test_a_label_of_another_size_is_refused(batch, loss):
+    labels, logits, _ = batch
+    for wrong in (labels[:, 1:-1], labels[..., None, None], np.zeros((2, 5, 7, 9))):
+        with pytest.raises(InputError, match=r"as large as the logits, \(2, 5, 7\); received .* padding and depth"):
+            loss(wrong, logits)
+
+
+@BOTH
+def test_sizes_that_the_graph_does_not_know_are_taken_as_they_come(batch, loss):
+    kinds = ((None,) * 3, tf.uint8), ((None, None, None, C), tf.float32), ((None,) * 3, tf.float32)
+    traced = tf.function(loss.__call__, input_signature=[tf.TensorSpec(*kind) for kind in kinds])
+    assert float(traced(*batch)) == pytest.approx(float(loss(*batch)), rel=1e-6)
+
+
+@BOTH
+def test_one_channel_of_logits_is_refused(batch, loss):
+    with pytest.raises(InputError, match="2 or more; received 1. Build the net with num_classes=2"):
+        loss(batch[0], batch[1][..., :1])
+
+
 def dice_loss(labels, logits, weights):
     """1 less the mean of (2 sum w p g + 1) / (sum w p + sum w g + 1), each class counting as the others' weight."""
     p = np.exp(logits.astype(np.float64))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.model.losses import integer_labels
+from unet_tf.model.losses import labels_of_logits
 
 
 def confusion_matrix(
@@ -122,7 +122,8 @@ class MeanIoU(keras.metrics.Metric):
     """Mean intersection over union of the arg-max of logits, from one confusion matrix over the whole epoch.
 
     Not the mean of batch means: any split into batches gives the same value. Void pixels do not count, absent classes
-    are left out of the mean, and `sample_weight` is ignored: a weight map is for training, not for judging.
+    are left out of the mean, and `sample_weight` is ignored: a weight map is for training, not for judging. On JAX,
+    which has no 64-bit integers by default, it counts to 2**31 pixels between two resets.
 
     Args:
         num_classes: number of classes, 2 or more.
@@ -131,6 +132,9 @@ class MeanIoU(keras.metrics.Metric):
 
     Call:
         y_true: (B, H, W) integer ids or (B, H, W, C) one-hot. y_pred: (B, H, W, C) logits or probabilities.
+
+    Raises:
+        InputError: there are fewer than two classes, or another number of channels, or the label is of another size.
 
     Example:
         >>> metric = MeanIoU(2)
@@ -151,7 +155,14 @@ class MeanIoU(keras.metrics.Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch to the confusion matrix."""
         y_pred = ops.convert_to_tensor(y_pred)
-        labels, void = (ops.reshape(x, (-1,)) for x in integer_labels(y_true, self.num_classes, self.void_label))
+        *size, channels = y_pred.shape
+        if channels not in (None, self.num_classes):
+            raise InputError(
+                f"Logits must have a channel for each of the metric's {self.num_classes} classes, background too; "
+                f"received {channels}. Give MeanIoU and the net one num_classes, 2 or more."
+            )
+        found = labels_of_logits(y_true, (*size, self.num_classes), self.void_label)
+        labels, void = (ops.reshape(x, (-1,)) for x in found)
         predicted = ops.reshape(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), (-1,))
         # Void, and ids for which the loss is NaN, get a bin of their own behind the matrix.
         known = ops.logical_and(labels >= 0, labels < self.num_classes)

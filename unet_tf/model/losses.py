@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -36,6 +36,70 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int = VOID) -> tup
     return labels, labels == void_label
 
 
+def labels_of_logits(y_true: Any, shape: Sequence[Any], void_label: int = VOID) -> tuple[Any, Any]:
+    """`integer_labels` that fit logits of a shape (B, H, W, C).
+
+    Raises:
+        InputError: there are fewer than two channels, or the label is of another size.
+    """
+    *size, num_classes = shape
+    if num_classes < 2:
+        raise InputError(
+            f"Logits must have a channel for each class, background too: 2 or more; received {num_classes}. Build the "
+            "net with num_classes=2 for one kind of thing; the softmax is in the loss, and no activation in the net."
+        )
+    labels, void = integer_labels(y_true, num_classes, void_label)
+    if not _fits(labels.shape, size):
+        raise InputError(
+            f"A label must be as large as the logits, {_in_words(size)}; received {_in_words(labels.shape)}. Cut tiles "
+            "for the padding and depth of the net: unet_tf.dataset(..., padding=..., depth=...)."
+        )
+    return labels, void
+
+
+def _weight_map(sample_weight: Any, shape: Sequence[int | None]) -> Any:
+    """Weights of a batch as float32 that broadcasts to (B, H, W): never from its last dimension, as (B,) would.
+
+    Raises:
+        InputError: they are of another size.
+    """
+    weight = ops.cast(sample_weight, "float32")
+    if len(weight.shape) == 4 and weight.shape[-1] == 1:
+        weight = ops.squeeze(weight, axis=-1)
+    if _fits(weight.shape, shape):
+        return weight
+    if _fits(weight.shape, shape[:1]):
+        return ops.reshape(weight, (-1, 1, 1))
+    raise InputError(
+        f"Weights must be a map as large as the logits, {_in_words(shape)}, or one number a tile; received "
+        f"{_in_words(weight.shape)}. Cut the map as the label is cut."
+    )
+
+
+def _fits(given: Sequence[int | None], wanted: Sequence[int | None]) -> bool:
+    """Whether a shape is the wanted one, as far as both are known."""
+    return len(given) == len(wanted) and all(
+        one == other or None in (one, other) for one, other in zip(given, wanted, strict=True)
+    )
+
+
+def _in_words(shape: Sequence[int | None]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
+
+
+class _Terms(NamedTuple):
+    """What a loss is summed of: (B, H, W) float32 each; `logits` and `one_hot` (B, H, W, C).
+
+    `weight` is the class weight times the weight map, and 0 where void; `counted` is 1 where not void.
+    """
+
+    logits: Any
+    one_hot: Any
+    crossentropy: Any
+    weight: Any
+    counted: Any
+
+
 @keras.saving.register_keras_serializable("unet_tf")
 class WeightedCrossentropy(keras.losses.Loss):
     """Weighted pixel-wise softmax cross-entropy from logits.
@@ -56,10 +120,12 @@ class WeightedCrossentropy(keras.losses.Loss):
 
     Call:
         y_true: (B, H, W) integer ids, or (B, H, W, C) one-hot. y_pred: (B, H, W, C) logits of any float type,
-        computed with in float32. sample_weight: (B, H, W) or anything that broadcasts to it, or None.
+        computed with in float32, C is 2 or more. sample_weight: (B, H, W), (B, H, W, 1), or (B,), one number a tile;
+        or None.
 
     Raises:
-        InputError: the reduction is unknown, or the class weights do not fit the channels.
+        InputError: the reduction is unknown, there are fewer than two channels, or class weights, label or weights do
+            not fit the logits.
 
     Example:
         >>> import numpy as np
@@ -88,36 +154,31 @@ class WeightedCrossentropy(keras.losses.Loss):
         self.energy_reduction = reduction
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Reduce the weighted cross-entropy of a batch to a float32 scalar."""
-        energy, total = self.fraction(y_true, y_pred, sample_weight)
-        if self.energy_reduction == "sum":
-            return energy
-        return ops.divide_no_nan(energy, sum_over_replicas(total))
+        """Reduce the loss of a batch to a float32 scalar."""
+        return self._reduce(self._terms(y_true, y_pred, sample_weight), alone=False)
 
     def alone(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The loss of the part of a batch that this replica has, as if there were no other; a float32 scalar."""
-        return ops.divide_no_nan(*self.fraction(y_true, y_pred, sample_weight))
-
-    def fraction(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
-        """Energy of a batch and what the reduction divides it by, float32 scalars; of this replica alone."""
-        crossentropy, weight, counted = self._terms(y_true, y_pred)
-        if sample_weight is not None:
-            weight = weight * ops.cast(sample_weight, "float32")
-        energy = ops.sum(crossentropy * weight)
-        if self.energy_reduction == "sum":
-            return energy, ops.ones_like(energy)
-        return energy, ops.sum(counted if self.energy_reduction == "mean" else weight)
+        return self._reduce(self._terms(y_true, y_pred, sample_weight), alone=True)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Cross-entropy of each pixel times its class weight, (B, H, W) float32; 0 where void."""
-        crossentropy, weight, _ = self._terms(y_true, y_pred)
-        return crossentropy * weight
+        terms = self._terms(y_true, y_pred)
+        return terms.crossentropy * terms.weight
 
-    def _terms(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
-        """Cross-entropy, weight and 1 where not void, each (B, H, W) float32."""
+    def _reduce(self, terms: _Terms, alone: bool) -> Any:
+        """Reduce the energy of this replica, as if there were no other or to its share in that of all."""
+        _, _, crossentropy, weight, counted = terms
+        energy = ops.sum(crossentropy * weight)
+        if self.energy_reduction == "sum":
+            return energy
+        total = ops.sum(counted if self.energy_reduction == "mean" else weight)
+        return ops.divide_no_nan(energy, total if alone else sum_over_replicas(total))
+
+    def _terms(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> _Terms:
         y_pred = ops.cast(y_pred, "float32")
         num_classes = y_pred.shape[-1]
-        labels, void = integer_labels(y_true, num_classes, self.void_label)
+        labels, void = labels_of_logits(y_true, y_pred.shape, self.void_label)
         labels = ops.where(void, 0, labels)
         one_hot = ops.one_hot(labels, num_classes, dtype="float32")  # (B, H, W, C)
         crossentropy = -ops.sum(one_hot * ops.log_softmax(y_pred, axis=-1), axis=-1)
@@ -131,7 +192,9 @@ class WeightedCrossentropy(keras.losses.Loss):
                     f"{len(self.class_weights)} class weights for {num_classes} classes; there must be one a class."
                 )
             weight = counted * ops.sum(one_hot * ops.convert_to_tensor(self.class_weights, "float32"), axis=-1)
-        return crossentropy, weight, counted
+        if sample_weight is not None:
+            weight = weight * _weight_map(sample_weight, y_pred.shape[:-1])
+        return _Terms(y_pred, one_hot, crossentropy, weight, counted)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, for `keras.saving`."""
@@ -186,33 +249,20 @@ class CrossentropyDice(WeightedCrossentropy):
     ) -> None:
         super().__init__(class_weights, void_label, reduction, name)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Add the reduced energy and the Dice loss of a batch, a float32 scalar."""
-        energy = super().__call__(y_true, y_pred, sample_weight)
-        sums, counted = self._overlaps(y_true, y_pred, sample_weight)
-        dice = self._dice(sum_over_replicas(sums))
+    def _reduce(self, terms: _Terms, alone: bool) -> Any:
+        """Add the reduced energy and the Dice loss."""
+        energy, sums = super()._reduce(terms, alone), self._overlaps(terms)
+        dice = self._dice(sums if alone else sum_over_replicas(sums))
         if self.energy_reduction == "sum":
-            return energy + dice * counted
-        return energy + dice / replicas_in_step()
+            return energy + dice * ops.sum(terms.counted)
+        return energy + dice / (1 if alone else replicas_in_step())
 
-    def alone(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The loss of the part of a batch that this replica has, as if there were no other; a float32 scalar."""
-        energy = super().alone(y_true, y_pred, sample_weight)
-        sums, counted = self._overlaps(y_true, y_pred, sample_weight)
-        return energy + self._dice(sums) * (counted if self.energy_reduction == "sum" else 1.0)
-
-    def _overlaps(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Sums (3, C) of w p g, w p and w g over the pixels of this replica, and how many of them are not void."""
-        y_pred = ops.cast(y_pred, "float32")
-        labels, void = integer_labels(y_true, y_pred.shape[-1], self.void_label)
-        one_hot = ops.one_hot(ops.where(void, 0, labels), y_pred.shape[-1], dtype="float32")  # (B, H, W, C)
-        weight, counted = self._terms(y_true, y_pred)[1:]
-        if sample_weight is not None:
-            weight = weight * ops.cast(sample_weight, "float32")
-        weight = ops.expand_dims(weight, -1)
-        share = ops.softmax(y_pred, axis=-1) * weight
-        sums = [ops.sum(values, axis=(0, 1, 2)) for values in (share * one_hot, share, weight * one_hot)]
-        return ops.stack(sums), ops.sum(counted)
+    def _overlaps(self, terms: _Terms) -> Any:
+        """Sums (3, C) of w p g, w p and w g over the pixels of this replica."""
+        weight = ops.expand_dims(terms.weight, -1)
+        share = ops.softmax(terms.logits, axis=-1) * weight
+        sums = [ops.sum(values, axis=(0, 1, 2)) for values in (share * terms.one_hot, share, weight * terms.one_hot)]
+        return ops.stack(sums)
 
     def _dice(self, sums: Any) -> Any:
         """1 less the mean D_c, weighted by what is of other classes; 0 where one class is all there is."""
