@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from unet_tf.model import muon
 from unet_tf.model.losses import WeightedCrossentropy
 from unet_tf.model.muon import ITERATIONS, NEWTON_SCHULZ, Muon, orthogonal
 from unet_tf.model.unet import unet
@@ -28,10 +29,27 @@ def test_one_small_matrix_does_what_five_steps_of_the_large_one_do():
     matrix, *_ = _of_singular_values(np.geomspace(1, 0.01, 6), 54, 6)
     a, b, c = NEWTON_SCHULZ
     expected = matrix
-    for _ in range(ITERATIONS):
+    for _ in range(sum(ITERATIONS)):
         gram = expected @ expected.T
         expected = a * expected + (b * gram + c * gram @ gram) @ expected
     np.testing.assert_allclose(orthogonal(tf.constant(7 * matrix, tf.float32)), expected, atol=1e-3)
+
+
+def _tensor_float(matrix):
+    """A matrix as a GPU multiplies it: of the 23 bits of each mantissa 10 are left."""
+    bits = np.asarray(matrix, np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+@pytest.mark.parametrize("rows", [16, 64, 256])
+def test_products_of_ten_bits_lengthen_no_direction_that_was_short(rows, monkeypatch):
+    matrix, left, right = _of_singular_values(np.geomspace(1, 1e-3, rows), rows, 2 * rows)
+    monkeypatch.setattr(muon.ops, "matmul", lambda a, b: tf.constant(_tensor_float(a) @ _tensor_float(b)))
+    result = left.T @ np.asarray(orthogonal(tf.constant(matrix, tf.float32))) @ right.T
+    lengths = np.linalg.norm(result, axis=1)  # of what each direction has become
+    given = np.geomspace(1, 1e-3, rows) / np.linalg.norm(np.geomspace(1, 1e-3, rows))
+    assert lengths[given > 0.003].min() > 0.65
+    assert lengths.max() < 1.25
 
 
 def _stepped(optimizer):
@@ -54,6 +72,33 @@ def test_kernels_step_by_the_rate_and_all_else_is_adams():
     for name in ("kernel", "upconv"):
         lengths = np.linalg.svd((ours[name] - 1).reshape(-1, 8), compute_uv=False)
         assert lengths == pytest.approx(0.02, rel=0.35)
+
+
+def _built(optimizer):
+    """An optimizer for a kernel and a bias, its variables by their names, each of them full of another number."""
+    optimizer.build([keras.Variable(np.ones((3, 3, 2, 4)), name="kernel"), keras.Variable(np.ones(4), name="bias")])
+    for number, variable in enumerate(optimizer.variables):
+        variable.assign(np.full(variable.shape, number))
+    return {variable.name: variable for variable in optimizer.variables}
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_kernels_have_no_second_moment(amsgrad):
+    own, of_adam = (_built(kind(amsgrad=amsgrad)) for kind in (Muon, keras.optimizers.Adam))
+    assert of_adam.keys() - own.keys() == {"kernel_velocity", "kernel_velocity_hat"} & of_adam.keys()
+
+
+def test_files_that_hold_second_moments_of_kernels_are_read_without_them():
+    before, now, stored = keras.optimizers.Adam(), Muon(), {}
+    there, here = _built(before), _built(now)
+    before.save_own_variables(stored)
+    now.load_own_variables(stored)
+    assert len(stored) == len(here) + 1
+    for name, variable in here.items():
+        np.testing.assert_array_equal(variable, there[name])
+    now.save_own_variables(stored := {})
+    now.load_own_variables(stored)
+    np.testing.assert_array_equal(here["bias_velocity"], there["bias_velocity"])
 
 
 def test_momentum_goes_on_where_gradients_cease():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -79,7 +80,9 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
         state = _read(path)
         if not model.optimizer.built:  # one that scales the loss would make its variables again, and load none
             model.optimizer.build(model.trainable_variables)
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Skipping variable loading")  # Keras' optimizer would begin anew
+            model.load_weights(path)
         for generator, value in zip(_generators(model), state.generators, strict=True):
             generator.assign(value)
     except Exception as error:  # Keras and h5py raise whatever they meet in a file that is none
