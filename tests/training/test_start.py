@@ -40,7 +40,7 @@ def test_layers_that_fit_are_taken_and_the_others_named(run, tmp_path):
     width = run.plan.base_filters
     assert left == [
         f"down0_conv1 ((3, 3, 4, {width}) there, (3, 3, 3, {width}) here)",
-        f"logits ((1, 1, {width}, 3) there, (1, 1, {width}, 2) here)",
+        f"logits ((1, 1, {width}, 3), (3,) there, (1, 1, {width}, 2), (2,) here)",
     ]
     np.testing.assert_array_equal(
         net.get_layer("up0_conv2").get_weights()[0], wide.get_layer("up0_conv2").get_weights()[0]
@@ -123,9 +123,33 @@ def test_sizes_that_are_said_stay_but_for_a_width_with_which_no_kernel_fits(run)
         read_start(run.path).sizes_for(TrainConfig(base_filters=3))
 
 
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (False, "has no batch normalisation; received batch_norm = True. Say --no-batch-norm, or leave --from out"),
+        (True, "has batch normalisation; received batch_norm = False. Say --batch-norm, or leave --from out"),
+    ],
+)
+def test_batch_normalisation_is_in_both_nets_or_in_none(tmp_path, there, words):
+    unet((None, None, 1), base_filters=2, depth=1, batch_norm=there).save(tmp_path / "net.keras")
+    start = read_start(tmp_path / "net.keras")
+    assert start.sizes_for(TrainConfig(batch_norm=there)).batch_norm == there
+    with pytest.raises(InputError, match=words):
+        start.sizes_for(TrainConfig(batch_norm=not there))
+
+
+def test_what_differs_is_said_where_kernels_are_alike():
+    normalised, plain = (unet((None, None, 1), base_filters=2, depth=1, batch_norm=norm) for norm in (True, False))
+    left = Start("old", plain, None).give(normalised, ("a", "b"))
+    assert left[:2] == [
+        "down0_conv1 ((3, 3, 1, 2), (2,) there, (3, 3, 1, 2) here)",
+        "down0_conv1_norm (nothing there, (2,), (2,), (2,), (2,) here)",
+    ]
+
+
 @pytest.mark.parametrize(("classes", "said", "border"), [(2, None, 0), (2, 3, 3), (3, None, None)])
 def test_a_net_of_two_classes_has_no_rim_to_go_on_from(tmp_path, classes, said, border):
-    unet((None, None, 1), classes, base_filters=2, depth=1).save(tmp_path / "net.keras")
+    unet((None, None, 1), classes, base_filters=2, depth=1, batch_norm=True).save(tmp_path / "net.keras")
     assert read_start(tmp_path / "net.keras").sizes_for(TrainConfig(border_class=said)).border_class == border
 
 

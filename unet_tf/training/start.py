@@ -47,9 +47,11 @@ class Start:
         """A configuration whose net is like this one, where it leaves that open.
 
         Raises:
-            InputError: it asks for another number of base filters, with which no kernel fits.
+            InputError: it asks for another number of base filters, with which no kernel fits, or for batch
+                normalisation where the net has none, or the other way round.
         """
         geometry = geometry_of(self.model)
+        normalised = any(isinstance(layer, keras.layers.BatchNormalization) for layer in self.model.layers)
         own = {
             "base_filters": self.model.get_layer(FIRST).filters,
             "depth": geometry.depth,
@@ -60,6 +62,12 @@ class Start:
             raise InputError(
                 f"A net must be as wide as the one that it starts from: {self.path} has {own['base_filters']} base "
                 f"filters; received {config.base_filters}. Leave --base-filters out, or --from."
+            )
+        if config.batch_norm != normalised:  # which a configuration never leaves open
+            has, flag = ("has", "--batch-norm") if normalised else ("has no", "--no-batch-norm")
+            raise InputError(
+                f"A net must have batch normalisation where the one that it starts from has it: {self.path} {has} "
+                f"batch normalisation; received batch_norm = {config.batch_norm}. Say {flag}, or leave --from out."
             )
         open_ones: dict[str, Any] = {name: value for name, value in own.items() if getattr(config, name) is None}
         return replace(config, **open_ones)
@@ -78,13 +86,13 @@ class Start:
         Returns:
             What did not fit and starts anew: name of the layer, and why.
         """
-        there = {layer.name: layer.get_weights() for layer in self.model.layers}
+        known = {layer.name: layer.get_weights() for layer in self.model.layers}
         left = []
         for layer in model.layers:
             wanted = layer.get_weights()
             if not wanted:
                 continue
-            found = there.get(layer.name, [])
+            found = known.get(layer.name, [])
             if layer.name == "logits" and self.classes is not None and self.knows(classes):
                 order = [self.classes.index(name) for name in classes]
                 found = [weights[..., order] for weights in found]  # (1, 1, filters, classes), (classes,)
@@ -94,7 +102,8 @@ class Start:
             if layer.name == "logits" and self.classes is not None and not self.knows(classes):
                 left.append(f"logits (classes {', '.join(self.classes)} there, {', '.join(classes)} here)")
             elif shapes != own:
-                left.append(f"{layer.name} ({shapes[0] if found else 'nothing'} there, {own[0]} here)")
+                there, here = (", ".join(map(str, each)) or "nothing" for each in (shapes, own))
+                left.append(f"{layer.name} ({there} there, {here} here)")
             else:
                 layer.set_weights(found)
         return left
