@@ -69,7 +69,7 @@ def crossval(
         folds: how many folds, 2 or more; None for 5 unless seeds are given.
         seeds: how many seeds, 2 or more, instead of folds.
         config: settings of all runs; None for the defaults.
-        callbacks: further Keras callbacks of each run.
+        callbacks: further Keras callbacks of each run; none that sets the learning rate, which has a schedule.
         on_file: called with (files read, files in all) while a run reads.
         on_progress: called with (done, in all) after each step of a run: seconds where time limits it, else steps.
         on_image: called with (images judged, images in all) at the end of a run.

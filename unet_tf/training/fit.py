@@ -17,6 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.data.pipeline import training_dataset
+from unet_tf.errors import InputError
 from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
 from unet_tf.training.callbacks import BEFORE, Guard, Looking, RunClock, RunFiles, SamplePredictions
@@ -31,18 +32,33 @@ from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
 
+SCHEDULES = keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau
+"""Callbacks that set the learning rate after an epoch."""
 OPEN_EPOCHS = 1_000_000
 """What `fit` of Keras is told where the number of epochs is not limited."""
 
 
 @dataclass(frozen=True)
 class Watchers:
-    """Who watches a run: further Keras callbacks, and who is told how far reading, training and judging are."""
+    """Who watches a run: further Keras callbacks, and who is told how far reading, training and judging are.
+
+    Raises:
+        InputError: a callback sets the learning rate, which the clock of the run sets before each step.
+    """
 
     callbacks: Sequence[Any] = ()
     on_file: Progress = unseen
     on_progress: Progress = unseen
     on_image: Progress = unseen
+
+    def __post_init__(self) -> None:
+        for one in self.callbacks:
+            if isinstance(one, SCHEDULES):
+                raise InputError(
+                    "A run has its own schedule of the learning rate, a warm-up and a cosine to zero; received a "
+                    f"{type(one).__name__}, which would change nothing. Leave it out, and choose the peak "
+                    "(learning_rate, --learning-rate) and the length (epochs, minutes, patience) of the run."
+                )
 
 
 def fit(

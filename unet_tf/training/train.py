@@ -76,7 +76,7 @@ def train(
             lists of names (`unet_tf.check` tells).
         out: folder of the new run; must not hold one already.
         config: all settings at once; None for the defaults.
-        callbacks: further Keras callbacks.
+        callbacks: further Keras callbacks; none that sets the learning rate, which has the schedule of the run.
         on_file: called with (files read, files in all) while reading.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
         on_image: called with (images judged, images in all) at the end.
@@ -118,7 +118,7 @@ def resume(
     Args:
         run: the run folder.
         data: where its data is now; None for where it was.
-        callbacks: further Keras callbacks.
+        callbacks: further Keras callbacks; none that sets the learning rate, which has the schedule of the run.
         on_file: called with (files read, files in all) while reading.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
         on_image: called with (images judged, images in all) at the end.
