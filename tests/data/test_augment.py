@@ -126,6 +126,14 @@ def test_labels_of_another_type_become_uint8_or_are_refused():
         augment(image, np.full((4, 4), 300), weight, ALL, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("warped", [0.0, 1.0])
+@pytest.mark.parametrize("kind", [np.float64, np.uint8])
+def test_weights_become_float32_whether_tiles_are_warped_or_not(kind, warped):
+    image, label = np.zeros((4, 4, 1), np.float32), np.zeros((4, 4), np.uint8)
+    found = augment(image, label, np.ones((4, 4), kind), Augmentation(warped=warped), np.random.default_rng(0))
+    assert [part.dtype for part in found] == [np.float32, np.uint8, np.float32]
+
+
 def test_contrast_and_brightness_are_gain_and_offset_within_bounds():
     tile = np.linspace(-2, 2, 50, dtype=np.float32).reshape(5, 10, 1)
     for seed in range(50):

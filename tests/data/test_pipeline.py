@@ -298,6 +298,10 @@ def test_an_epoch_has_a_length_and_is_another_one_each_time_but_the_same_in_each
     assert (first[0][0].numpy() != second[0][0].numpy()).any()
     again = list(epoch_dataset(draw, 2))
     np.testing.assert_array_equal(first[0][0], again[0][0])
+    longer = epoch_dataset(draw, 2, steps=len(dataset) + 3)
+    tiles = list(longer)
+    assert len(tiles) == len(longer) == len(dataset) + 3
+    np.testing.assert_array_equal(tiles[0][0], first[0][0])
 
 
 def test_tiles_need_not_be_in_order():

@@ -45,6 +45,13 @@ def test_a_folder_is_a_dataset_for_fit(cells):
     assert np.isfinite(history["val_loss"]).all()
 
 
+def test_an_epoch_has_as_many_steps_as_are_asked_for(cells):
+    settings = {"steps_per_epoch": 3, **TINY}
+    assert len(dataset(cells, **settings)) == 3
+    assert len(dataset(cells, **settings | {"steps_per_epoch": 50})) == 50  # more than one pass fills
+    assert len(dataset(cells, "val", **settings)) == len(dataset(cells, "val", **TINY))
+
+
 def test_images_are_normalised_as_measured_on_the_training_files(cells):
     pixels = np.concatenate([batch[0].numpy().ravel() for batch in dataset(cells, "val", padding="same", depth=1)])
     assert abs(pixels.mean()) < 1
@@ -136,6 +143,7 @@ def test_folds_and_groups_reach_the_split(nuclei):
         ("test", {"classes": 3}, "none has class1, class2"),
         ("train", {"tile": 53}, "not a legal tile size"),
         ("train", {"void": "sea"}, "Void must be a value or the name of a class"),
+        ("train", {"optimizer": "sgd", "epochs": 3}, "received epochs, optimizer, of the net and its training"),
     ],
 )
 def test_bad_datasets_are_refused(cells, split, settings, message):

@@ -68,6 +68,7 @@ def augment(
         >>> [part.shape for part in augment(image, label, label, paper, np.random.default_rng(0))]
         [(40, 30, 1), (40, 30), (40, 30)]
     """
+    weight = np.asarray(weight, np.float32)
     shapes = [np.shape(part) for part in (image, label, weight)]
     if len(shapes[0]) != 3 or not np.size(image) or not shapes[0][:2] == shapes[1] == shapes[2]:
         raise InputError(f"A triple must be (H, W, C), (H, W) and (H, W), with a pixel at least; received {shapes}.")

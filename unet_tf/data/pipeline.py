@@ -153,18 +153,21 @@ def training_dataset(
     return _batches(numbers, draw, part, deterministic)
 
 
-def epoch_dataset(draw: TileDraw, batch_size: int, deterministic: bool = True) -> tf.data.Dataset:
+def epoch_dataset(
+    draw: TileDraw, batch_size: int, deterministic: bool = True, steps: int | None = None
+) -> tf.data.Dataset:
     """One epoch of augmented tiles, other ones each time it is iterated, the same in each process.
 
     Args:
         draw: makes a tile from its number.
         batch_size: tiles a batch.
         deterministic: tiles in the order of their numbers; else as they are ready.
+        steps: batches; None for as many as one pass over the training pixels fills.
 
     Returns:
         Batches as of `training_dataset`, in a number that `len` knows.
     """
-    tiles = len(draw.draws) // batch_size * batch_size or batch_size
+    tiles = (steps or len(draw.draws) // batch_size or 1) * batch_size
     epochs = tf.data.Dataset.random(draw.seed, rerandomize_each_iteration=True).take(1)
     numbers = epochs.flat_map(lambda epoch: tf.data.Dataset.range(tiles).map(lambda n: epoch * len(draw.draws) + n))
     numbers = numbers.apply(tf.data.experimental.assert_cardinality(tiles))

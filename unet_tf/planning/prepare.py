@@ -60,6 +60,11 @@ log = logging.getLogger("unet_tf")
 
 INSTANCE_BORDER_WEIGHT = 10.0
 """w0 where masks tell objects apart and nothing else was said: the paper's."""
+OF_A_RUN = {
+    "base_filters", "batch_norm", "dropout", "epochs", "learning_rate", "logits_scale", "loss", "minutes", "optimizer",
+    "patience", "precision", "val_tiles",
+}  # fmt: skip
+"""Settings of the net and its training, of which no data set knows."""
 LOOKED_AT = 12
 """Training pairs in which the size of objects, where they lie, and values far from all others are looked for."""
 
@@ -315,18 +320,22 @@ def dataset(
 ) -> tf.data.Dataset:
     """A folder of images and masks as a `tf.data.Dataset` of (image, label, weight), for your own `model.fit`.
 
-    "train" is one epoch of random augmented tiles, other ones each time it is iterated. "val" and "test" show every
-    pixel once, unaugmented, one tile a batch; pixels that a tile shares with another are void in its label, and tiles
-    of void alone are left out.
+    "train" is one epoch of random augmented tiles, other ones each time it is iterated: `steps_per_epoch` batches, or
+    as many as one pass over the training pixels fills. "val" and "test" show every pixel once, unaugmented, one tile a
+    batch; pixels that a tile shares with another are void in its label, and tiles of void alone are left out.
+
+    Splits that a net learns from and is judged by must be made with the same settings: classes, channels, padding,
+    depth and which files are held out all follow from them.
 
     Args:
         data: folder with `images/` and `masks/` of equal names, directly or in `train/`, `val/`, `test/`, or with
             lists of names (`unet_tf.check` tells).
         split: "train", "val" or "test".
-        config: all settings at once, None for the defaults; those of data, tile, weight map and augmentation count.
+        config: all settings at once, None for the defaults; those of data, tile, epoch, weight map and augmentation
+            count, and not those of the net and its training.
         deterministic: the same seed gives the same tiles in the same order; False gives them as they are ready.
         on_file: called with (files read, files in all) while reading.
-        **overrides: single settings, fields of `TrainConfig`.
+        **overrides: single settings that count, fields of `TrainConfig`.
 
     Returns:
         Batches of image (B, h, w, C) float32, normalised as measured on the training images; label (B, h', w') uint8
@@ -336,14 +345,21 @@ def dataset(
         InputError: the data or a setting cannot be used.
 
     Example:
-        >>> tiles = unet_tf.dataset("cells", tile=340, depth=3, border_weight=10)  # doctest: +SKIP
-        >>> model.fit(tiles, validation_data=unet_tf.dataset("cells", "val", depth=3), shuffle=False)  # doctest: +SKIP
+        >>> settings = {"tile": 340, "depth": 3, "border_weight": 10}
+        >>> tiles = unet_tf.dataset("cells", **settings)  # doctest: +SKIP
+        >>> held_out = unet_tf.dataset("cells", "val", **settings)  # doctest: +SKIP
+        >>> model.fit(tiles, validation_data=held_out, shuffle=False)  # doctest: +SKIP
     """
     from unet_tf.data.pipeline import epoch_dataset
 
     if split not in SPLITS:
         raise InputError(f"A split must be one of {', '.join(SPLITS)}; received {split!r}.")
     config = replace(config or TrainConfig(), **config_changes(overrides))
+    if unused := sorted(OF_A_RUN & overrides.keys()):
+        raise InputError(
+            f"A data set has settings of data, tile, epoch, weight map and augmentation; received {', '.join(unused)}, "
+            "of the net and its training. Leave them out, and give them to unet(), compile() and fit()."
+        )
     # Left open, the sizes are those of unet(), which this is for.
     config = replace(config, depth=choose(config.depth, 4, "").value, padding=choose(config.padding, "valid", "").value)
     prepared = prepare(data, config, on_file, [split], only_checked=())
@@ -351,4 +367,4 @@ def dataset(
         raise InputError(f"{data} has no {split} files.")
     if split != "train":
         return prepared.held_out(split)
-    return epoch_dataset(prepared.tiles(), prepared.sizes.batch_size.value, deterministic)
+    return epoch_dataset(prepared.tiles(), prepared.sizes.batch_size.value, deterministic, config.steps_per_epoch)
