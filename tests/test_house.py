@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,17 @@ def test_importing_is_quiet_and_loads_nothing_heavy():
     code = f"import sys, unet_tf, unet_tf.cli.commands; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_keras_loads_the_files_of_a_run_where_it_was_there_first(run):
+    code = (
+        "import sys, keras, unet_tf; net = keras.models.load_model(sys.argv[1]); "
+        "print(*(type(part).__name__ for part in (net.optimizer, net.loss)), 'unet_tf.planning' in sys.modules)"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, run.path / "best.keras"]
+    quick = os.environ | {"KERAS_BACKEND": "numpy", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, env=quick)
+    assert (done.stdout, done.stderr) == ("Muon CrossentropyDice False\n", "")
 
 
 def test_the_readers_of_files_need_no_tensorflow():

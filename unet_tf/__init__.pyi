@@ -16,6 +16,7 @@ from .errors import InputError as InputError
 from .evaluation.comparison import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.metrics import MeanIoU as MeanIoU
+from .evaluation.metrics import confusion_matrix as confusion_matrix
 from .evaluation.metrics import scores as scores
 from .exporting.add_version import add_version as add_version
 from .exporting.export import export as export
