@@ -39,6 +39,9 @@ def test_kernels_start_he_normal():
             incoming = np.prod(kernel.shape[:3])
             assert kernel.std() == pytest.approx(np.sqrt(2 / incoming), rel=0.03)
             assert not np.array(layer.bias).any()
+        elif isinstance(layer, keras.layers.Conv2DTranspose):  # a pixel sees one of the four places of the kernel
+            kernel = np.array(layer.kernel)  # (2, 2, filters, channels)
+            assert kernel.std() == pytest.approx(np.sqrt(1 / kernel.shape[3]), rel=0.03)
 
 
 def test_logits_are_float32_linear_and_unbounded_under_mixed_precision():

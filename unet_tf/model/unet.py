@@ -25,8 +25,9 @@ def unet(
 ) -> keras.Model:
     """Build the U-Net: normalised image in, logits out.
 
-    The defaults are the paper's net: 31,030,658 parameters, 572 x 572 -> 388 x 388. Kernels start He-normal
-    (standard deviation sqrt(2 / N), N incoming nodes).
+    The defaults are the paper's net: 31,030,658 parameters, 572 x 572 -> 388 x 388. Kernels start He-normal, with N
+    incoming nodes: of convolutions with the standard deviation sqrt(2 / N), of up-convolutions, which no ReLU follows,
+    with sqrt(1 / N).
 
     Args:
         input_shape: (height, width, channels); height and width may be None for any legal size.
@@ -34,7 +35,7 @@ def unet(
         base_filters: filters of the first level; they double with each pooling.
         depth: number of 2x2 poolings.
         padding: "valid" for unpadded convolutions with copy-and-crop, "same" for zero-padded ones.
-        batch_norm: batch normalisation between each 3x3 convolution and its ReLU (not in the paper).
+        batch_norm: batch normalisation between each 3x3 convolution and its ReLU (not in the paper), its momentum 0.9.
         dropout: rate after the two deepest levels of the contracting path, in [0, 1).
         name: name of the model.
 
