@@ -45,6 +45,15 @@ def test_a_folder_is_a_dataset_for_fit(cells):
     assert np.isfinite(history["val_loss"]).all()
 
 
+def test_a_dataset_says_what_it_measured(cells):
+    tiles, held_out = (dataset(cells, split, **TINY) for split in ("train", "val"))
+    prepared = prepare(cells, TrainConfig(**TINY))
+    for one in (tiles, held_out):
+        assert (one.class_names, one.normalisation) == (prepared.classes, prepared.normalisation)
+        np.testing.assert_array_equal(one.class_shares, prepared.class_shares)
+    assert 0 < tiles.class_shares[1] < tiles.class_shares[0]
+
+
 def test_an_epoch_has_as_many_steps_as_are_asked_for(cells):
     settings = {"steps_per_epoch": 3, **TINY}
     assert len(dataset(cells, **settings)) == 3

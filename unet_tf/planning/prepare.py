@@ -339,7 +339,9 @@ def dataset(
 
     Returns:
         Batches of image (B, h, w, C) float32, normalised as measured on the training images; label (B, h', w') uint8
-        ids, 255 void; weight (B, h', w') float32. h' is h less the shrink of an unpadded net.
+        ids, 255 void; weight (B, h', w') float32. h' is h less the shrink of an unpadded net. As attributes, which data
+        sets made of it have no more: `class_names`; `normalisation`, with which `unet_tf.Predictor` gives a net raw
+        pixels; and `class_shares` (classes,) float64 of the training pixels, weighted, for `unet_tf.start_at_shares`.
 
     Raises:
         InputError: the data or a setting cannot be used.
@@ -365,6 +367,11 @@ def dataset(
     prepared = prepare(data, config, on_file, [split], only_checked=())
     if split not in prepared.splits:
         raise InputError(f"{data} has no {split} files.")
-    if split != "train":
-        return prepared.held_out(split)
-    return epoch_dataset(prepared.tiles(), prepared.sizes.batch_size.value, deterministic, config.steps_per_epoch)
+    if split == "train":
+        sizes = prepared.sizes.batch_size.value, deterministic, config.steps_per_epoch
+        found = epoch_dataset(prepared.tiles(), *sizes)
+    else:
+        found = prepared.held_out(split)
+    found.class_names, found.normalisation = prepared.classes, prepared.normalisation
+    found.class_shares = prepared.class_shares
+    return found
