@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from forked import Forked
@@ -56,6 +56,15 @@ def write_net(folder, channels, dtype, padding, nodata=(), versions=(1,)):
     for version in versions[1:]:
         shutil.copytree(path, path.with_name(str(version)))
     return folder
+
+
+def say_version(bundle, number, **changed):
+    """Let a bundle say that it holds another version, whose description is that of version 1 but for this."""
+    from unet_tf.exporting.bundle import Bundle
+
+    file = bundle / "saved_model" / str(number) / "assets.extra" / "bundle.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(replace(Bundle(bundle).description, **changed).to_json() | {"sha256": {}}))
 
 
 def picture(kind, height, width, seed=0):

@@ -177,6 +177,15 @@ def test_what_the_format_has_no_step_for_is_in_both_weights(nodata, std, tmp_pat
     assert "Normalisation is in both weights" in package.read("README.md").decode()
 
 
+def test_the_lowest_float64_which_float32_has_not_is_no_measurement_in_the_net_of_keras():
+    description = described(["a", "b"], "same", "float64", nodata=(-1.7976931348623157e308, -999.0))
+    found = bioimageio._with_probabilities(net(description), description, inside=True)
+    gaps = (np.full((1, 32, 32, 1), value, np.float32) for value in (-np.inf, -999, 100))
+    lowest, known, mean = (np.asarray(found(one)) for one in gaps)
+    np.testing.assert_array_equal(lowest, mean)
+    np.testing.assert_array_equal(known, mean)
+
+
 def test_threshold_and_temperature_are_said(saved, tmp_path):
     model, description = saved
     description = described(["ground", "cell"], "same", calibration=Calibration(1.7, 0.3))

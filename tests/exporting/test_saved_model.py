@@ -43,6 +43,23 @@ def test_a_picture_that_is_not_finite_is_refused_before_the_net_sees_it(value):
             found[signature](tf.constant(image))
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.3])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_net_that_gives_what_is_not_finite_has_no_mask(value, threshold):
+    model = unet((None, None, 1), 2, base_filters=2, depth=1)
+    weights = model.get_weights()
+    weights[-1][0] = value
+    model.set_weights(weights)
+    how, normalisation = Calibration(1.0, threshold), Normalisation((0.0,), (1.0,), "uint8")
+    found = signatures(model, normalisation, Geometry(1, "valid"), 44, calibration=how)
+    image = np.zeros((30, 20, 1), np.uint8)
+    for signature, given in (("serving_default", image[None]), ("encoded", [tf.io.encode_png(image).numpy()])):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"A net must give finite .* Export again\."):
+            found[signature](tf.constant(given))
+    if np.isnan(value):
+        assert np.isnan(found["probabilities"](tf.constant(image[None]))["probabilities"].numpy()).any(-1).all()
+
+
 def test_pixels_without_a_measurement_count_as_the_mean_in_the_graph():
     model = unet((None, None, 1), 2, base_filters=2, depth=1)
     known = Normalisation((120.0,), (40.0,), "int16", (-9999.0,))
@@ -62,6 +79,30 @@ def test_a_gap_in_one_channel_counts_as_its_mean_in_the_graph():
     image[0, 5:20, 7:30, 1], filled[0, 5:20, 7:30, 1] = -9999, 90
     net = signatures(model, known, Geometry(1, "valid"), 44)["probabilities"]
     found = [net(tf.constant(one))["probabilities"].numpy() for one in (image, filled)]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("value", [4294967295.0, -99999999.0, -9999.9, -1.7976931348623157e308])
+def test_a_value_that_float32_does_not_have_is_known_among_float64(value):
+    model = unet((None, None, 1), 2, base_filters=2, depth=1)
+    known = Normalisation((120.0,), (40.0,), "float64", (value,))
+    image = np.random.default_rng(0).integers(0, 255, (1, 40, 50, 1)).astype(np.float64)
+    filled = image.copy()
+    image[0, 5:20, 7:30], filled[0, 5:20, 7:30] = value, 120
+    own = signatures(model, known, Geometry(1, "valid"), 44)
+    for signature, output in (("probabilities", "probabilities"), ("serving_default", "mask")):
+        found = [own[signature](tf.constant(one))[output].numpy() for one in (image, filled)]
+        np.testing.assert_array_equal(*found)
+
+
+def test_a_value_that_whole_pixels_cannot_hold_is_none_of_theirs():
+    model = unet((None, None, 1), 2, base_filters=2, depth=1)
+    image = np.arange(40 * 50).reshape(1, 40, 50, 1).astype(np.uint8)
+    plain, known = (
+        signatures(model, Normalisation((120.0,), (40.0,), "uint8", nodata), Geometry(1, "valid"), 44)
+        for nodata in ((), (-9999.0, 300.0, 0.5, 4294967295.0))
+    )
+    found = [one["probabilities"](tf.constant(image))["probabilities"].numpy() for one in (plain, known)]
     np.testing.assert_array_equal(*found)
 
 

@@ -14,6 +14,8 @@ from unet_tf import InputError, Predictor, Run, load
 from unet_tf.data.pictures import write_picture
 from unet_tf.edge.net import EdgeNet
 from unet_tf.edge.onnx_net import OnnxNet
+from unet_tf.exporting.bundle import Bundle
+from unet_tf.exporting.shelves import write_version
 from unet_tf.model.calibration import Calibration
 from unet_tf.prediction.engines import resolve
 from unet_tf.prediction.load import FILES
@@ -115,6 +117,19 @@ def test_a_saved_model_gives_what_its_signatures_give_whatever_the_tiles(small, 
     labels = signatures["serving_default"](image=whole)["mask"].numpy()[0]
     sure = abs(expected[..., 1] - 0.3) > 1e-5
     np.testing.assert_array_equal(found.predict(image, tile)[sure], labels[sure])
+
+
+def test_a_saved_model_that_gives_what_is_not_finite_gives_nothing(small, image, tmp_path):
+    model = keras.saving.load_model(small / "model.keras")
+    weights = model.get_weights()
+    weights[-1][0] = np.nan
+    model.set_weights(weights)
+    write_version(model, Bundle(small).description, tmp_path / "saved_model/1")
+    shutil.copy(small / "bundle.json", tmp_path)
+    found = load(tmp_path / "saved_model/1")
+    for method in (found.predict, found.probabilities):
+        with pytest.raises(InputError, match="A net must give finite probabilities; this one gives NaN or infinity"):
+            method(image)
 
 
 def test_a_version_says_itself_what_it_is(small, image, tmp_path):

@@ -1,17 +1,19 @@
 import functools
 import json
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from served_nets import KINDS, PIXELS, picture, same_labels
+from served_nets import KINDS, PIXELS, picture, same_labels, say_version
 
 from unet_tf import Geometry, InputError, Predictor, read_image
 from unet_tf.data.pictures import write_picture, write_stack
@@ -432,6 +434,13 @@ def test_what_is_not_finite_is_refused(ask):
         ask("many").predict(image)
 
 
+def test_probabilities_that_are_not_finite_are_refused(ask):
+    own = ask("many")
+    own._transport.predict = lambda *asked: np.full((1, 20, 20, 3), np.nan, np.float32)
+    with pytest.raises(InputError, match="A net must give finite probabilities"):
+        own.probabilities(picture("many", 20, 20))
+
+
 def test_one_pixel_has_a_class(net_here, ask):
     image = picture("grey", 1, 1)
     assert same_labels(ask("grey").predict(image), net_here("grey", image))
@@ -450,6 +459,29 @@ def test_pixels_without_a_measurement_are_the_mean_with_the_bundle_and_said_with
     assert caplog.records == []
     ask("many").predict(tmp_path / "a.npy")
     assert "holds pixels of -9999 that stand for no measurement" in caplog.text
+
+
+def test_pixels_without_a_measurement_are_the_mean_of_the_version_that_answers(nets, ask, tmp_path):
+    bundle = shutil.copytree(nets.bundles["many"], tmp_path / "bundle")
+    own = ask("many", bundle=bundle)
+    known = own.description.normalisation
+    say_version(bundle, 2, normalisation=replace(known, mean=(0.25,) * 4))
+    assert own.metadata().version == 1
+    first, asked = own._transport.metadata, []
+
+    def answer(which, signature, name, value, output):
+        asked.append((which.version, value))
+        return np.zeros((*value.shape[:3], 3), np.float32)
+
+    own._transport.metadata = lambda which: replace(first(which), version=2)  # it came meanwhile
+    own._transport.predict = answer
+    image = picture("many", 30, 30)
+    image[:9] = -9999
+    np.save(tmp_path / "a.npy", image)
+    own.probabilities(tmp_path / "a.npy")
+    ((version, value),) = asked
+    assert version == 2
+    np.testing.assert_array_equal(value[0], np.where(image == -9999, np.float32(0.25), image))
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
-from served_nets import picture, same_labels, start
+from served_nets import picture, same_labels, say_version, start
 
 from unet_tf import InputError, predict, predict_files, read_image, read_mask
 from unet_tf.data.pictures import write_picture, write_stack
+from unet_tf.exporting.bundle import Bundle
 from unet_tf.prediction.predict import model_hash
 from unet_tf.serving import Client
 from unet_tf.serving.backoff import Backoff
@@ -120,6 +122,20 @@ def test_the_folder_says_which_net_computed_and_refuses_another_one_of_its_numbe
         pytest.raises(InputError, match=f"model {there} there, {'0' * 64} here"),
     ):
         predict_served(own, scans, tmp_path / "out")
+
+
+def test_objects_are_cut_by_the_measures_of_the_version_that_answers(nets, scans, tmp_path, caplog):
+    bundle, found = shutil.copytree(nets.bundles["grey"], tmp_path / "bundle"), []
+    masks = Bundle(bundle).description.masks
+    for number in range(2):  # version 2 answers, of which the bundle says nothing at first
+        if number:
+            say_version(bundle, 2, masks=replace(masks, smallest=10_000))
+        with Client(nets.http, "grey", bundle=bundle, retries=0) as own:
+            predict_served(own, scans / "0.png", tmp_path / f"{number}", instances=True)
+        found.append(len((tmp_path / f"{number}/0_objects.csv").read_text().splitlines()) - 1)
+        assert json.loads((tmp_path / f"{number}/predict.json").read_text())["smallest"] == (10_000 if number else 1)
+    assert found[0] > found[1] == 0
+    assert ["does not hold version 2, which answers" in one for one in caplog.messages] == [True]
 
 
 def test_a_picture_that_fails_is_named_and_the_others_are_done(own, scans, tmp_path):

@@ -7,6 +7,7 @@ import struct
 import zlib
 from dataclasses import replace
 
+from types import SimpleNamespace
 import cv2
 import httpx
 import numpy as np
@@ -18,9 +19,10 @@ from unet_tf import Geometry, MaskFormat, Normalisation, predict_files
 from unet_tf.data.channels import Channels
 from unet_tf.edge.description import Description
 from unet_tf.prediction.predictor import Predictor
+from unet_tf.exporting.bundle import Bundle
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.limits import Limits
-from unet_tf.serving.page import _read
+from unet_tf.serving.page import _read, _segmented
 
 give = pytest.importorskip("browsing", reason="playwright and axe are not installed: pip install 'unet-tf[test]'").give
 IMAGE = picture(3, 90, 120)
@@ -276,3 +278,12 @@ def test_pixels_are_those_of_the_picture_and_not_of_a_small_one_before_it(read, 
     assert read(body, about(1)).shape == (40, 40, 1)
     with pytest.raises(ServingError, match="A request may have 1,000 pixels; this one has 1,600"):
         read(body, about(1), pixels=1000)
+def test_a_net_that_gives_what_is_not_finite_has_no_mask(one_version):
+    answer = SimpleNamespace(version=1, outputs={"probabilities": np.full((1, 90, 120, 2), np.nan, np.float32)})
+    models = {"cells": SimpleNamespace(find=lambda: (1, None))}
+    calls = SimpleNamespace(limits=Limits(), models=models, predict=lambda *asked: answer)
+    with pytest.raises(ServingError, match="A net must give finite probabilities") as told:
+        _segmented(calls, "cells", Bundle(one_version), png(IMAGE))
+    assert told.value.code == "INTERNAL"
+
+

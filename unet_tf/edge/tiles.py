@@ -16,6 +16,9 @@ from unet_tf.tiling import Grid, Picture, fixed, with_channels
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 
+NOT_FINITE = "A net must give finite probabilities; this one gives NaN or infinity. Export again."
+"""What is said instead of a mask, which would mean nothing."""
+
 
 class TiledNet(ABC):
     """A net of one static tile, or of any, on pictures of any size. A subclass opens its file and runs a tile of it.
@@ -115,7 +118,7 @@ class TiledNet(ABC):
                 raise InputError("An image must hold finite values; it holds NaN or infinity. Replace them.")
             found = self.run(np.broadcast_to(window, (*window.shape[:2], normalisation.channels)))
             if output == "mask" and not np.isfinite(found["probabilities"]).all():
-                raise InputError("A net must give finite probabilities; this one gives NaN or infinity. Export again.")
+                raise InputError(NOT_FINITE)
             out[grid.place(number)] = self.real(output, grid.own(found[output], number))
             on_tile(number + 1, len(grid))
         return out

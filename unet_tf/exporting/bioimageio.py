@@ -231,7 +231,9 @@ def _with_probabilities(model: keras.Model, description: Description, inside: bo
         normalisation = description.normalisation
         mean, std = (np.array(values, np.float32) for values in (normalisation.mean, normalisation.std))
         x = keras.ops.divide(keras.ops.subtract(image, mean), std)
-        for value in normalisation.nodata:
+        with np.errstate(over="ignore"):  # Keras refuses what float32 has not, which pixels hold as infinity
+            gone = np.array(normalisation.nodata).astype(np.float32)
+        for value in gone.tolist():
             x = keras.ops.where(keras.ops.equal(image, value), 0.0, x)
     found = probabilities_of(model, model(x), description.calibration.temperature)
     return keras.Model(image, found, name="unet_probabilities")

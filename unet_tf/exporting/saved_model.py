@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.channels import Channels
 from unet_tf.data.normalisation import Normalisation
+from unet_tf.edge.tiles import NOT_FINITE
 from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES
 from unet_tf.exporting.encoded import decoded
 from unet_tf.geometry import Geometry
@@ -41,11 +42,22 @@ def from_raw(model: keras.Model, normalisation: Normalisation) -> Net:
 
     def net(window: tf.Tensor) -> tf.Tensor:
         scaled = (tf.cast(window, tf.float32) - mean) / std
-        for value in normalisation.nodata:
-            scaled = tf.where(window == tf.cast(value, window.dtype), 0.0, scaled)  # each channel by itself
+        for value in _of_type(normalisation.nodata, window.dtype.as_numpy_dtype):
+            scaled = tf.where(window == value, 0.0, scaled)  # each channel by itself
         return _in_turn(parts, scaled) if parts else model(scaled, training=False)
 
     return net
+
+
+def _of_type(values: Sequence[float], dtype: type[np.generic]) -> list[NDArray]:
+    """Values for "no measurement" in the type of the pixels, as `unet_tf.data.nodata` compares them.
+
+    Of a number of Python `tf.cast` makes a float32 first, which has no 4294967295. What no whole number of the type is,
+    no pixel holds.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        own = [np.array(value).astype(dtype) for value in values]
+    return [one for one, value in zip(own, values, strict=True) if one.dtype.kind == "f" or one == value]
 
 
 def _in_turn(parts: Sequence[keras.Model], window: tf.Tensor) -> tf.Tensor:
@@ -93,8 +105,9 @@ def signatures(
         calibration: how logits become probabilities and labels.
 
     Returns:
-        `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids.
-        `probabilities`: `image` -> `probabilities` (B, H, W, num_classes) float32.
+        `serving_default`: `image` (B, H, W, C) raw pixels -> `mask` (B, H, W) uint8 class ids. A net that gives what is
+        not finite is an INVALID_ARGUMENT.
+        `probabilities`: `image` -> `probabilities` (B, H, W, num_classes) float32, as they come.
         `encoded`, for grey and RGB of 8 and 16 bit: `image_bytes` (B,) PNG, JPEG or BMP files, of mixed sizes ->
         `mask_bytes` (B,) PNG files of class ids, turned as the EXIF orientation of the picture says. A file that cannot
         be used is an INVALID_ARGUMENT with its number and the reason.
@@ -104,7 +117,10 @@ def signatures(
     pixels = tf.TensorSpec((None, None, None, channels), normalisation.dtype, name="image")
 
     def label(window: tf.Tensor) -> tf.Tensor:
-        return label_in_graph(model, logits(window), calibration)[..., None]
+        found = logits(window)
+        finite = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(found)), [NOT_FINITE])
+        with tf.control_dependencies([finite]):  # what is not has no label that means anything
+            return label_in_graph(model, found, calibration)[..., None]
 
     # No condition of Python is a tensor here: AutoGraph would rewrite all functions, for seconds, and change nothing.
     @tf.function(input_signature=[pixels], autograph=False)

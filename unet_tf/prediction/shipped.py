@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
-from unet_tf.edge.tiles import TiledNet
+from unet_tf.edge.tiles import NOT_FINITE, TiledNet
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import label_of
@@ -108,7 +108,7 @@ class ShippedNet(ABC):
             InputError: it is not.
         """
         if not np.isfinite(found).all():
-            raise InputError("A net must give finite probabilities; this one gives NaN or infinity. Export again.")
+            raise InputError(NOT_FINITE)
         return found
 
 
@@ -167,8 +167,15 @@ class SavedNet(ShippedNet):
             raise InputError(f"{folder} is damaged, or no SavedModel of unet-tf export: {words}", folder) from error
 
     def label(self, window: NDArray) -> NDArray[np.uint8]:
-        """As `ShippedNet` says."""
-        return self._run("serving_default", window)["mask"].numpy()[0]
+        """As `ShippedNet` says; a file of version 0.1 does not tell."""
+        import tensorflow as tf
+
+        try:
+            return self._run("serving_default", window)["mask"].numpy()[0]
+        except tf.errors.InvalidArgumentError as error:
+            if NOT_FINITE in error.message:
+                raise InputError(NOT_FINITE) from error
+            raise
 
     def probabilities(self, window: NDArray) -> NDArray[np.float32]:
         """As `ShippedNet` says."""

@@ -16,6 +16,7 @@ from unet_tf.data.channels import ALL
 from unet_tf.data.nodata import nodata_samples
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import Description
+from unet_tf.edge.tiles import NOT_FINITE
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES, Bundle
 from unet_tf.geometry import Geometry
@@ -53,8 +54,8 @@ class Client:
         retries: how often a request is sent again after no connection, 429, 503, UNAVAILABLE or RESOURCE_EXHAUSTED,
             later and later.
         bundle: folder of the bundle that is served. It says the geometry of the net, so that large pictures are cut
-            with a narrower overlap; which files and channels make a picture; and the mean that stands for pixels
-            without a measurement. Without it a net of up to 6 poolings is assumed.
+            with a narrower overlap; which files and channels make a picture; and the mean, of the version that answers,
+            that stands for pixels without a measurement. Without it a net of up to 6 poolings is assumed.
         max_pixels: of one request.
         ca: file of certificates that are trusted with TLS; None for those of the system.
         backoff: how to try again, instead of `retries`.
@@ -63,10 +64,11 @@ class Client:
         url: the address, without a password.
         which: model, version and label.
         max_pixels: of one request; becomes less where the server takes less.
-        description: of the net of version 1 of the bundle, whose classes, channels and masks all versions have; None
-            without one.
-        about: description of the net of the version that answered last, and
-        weights: SHA-256 of its weights; None where the bundle does not hold that version, or there is none.
+        description: of the net of version 1 of the bundle, whose classes, channels and kind of masks all versions have;
+            None without one.
+        about: description of the net of the version that answered when the server was asked what it has, and
+        weights: SHA-256 of its weights; None where the bundle does not hold that version, or there is none. Whoever
+            needs those of the version that answers now takes a client that is `pinned`.
         channels: how the channels of the net come from picture files.
 
     Raises:
@@ -123,7 +125,7 @@ class Client:
 
         Raises:
             RequestError: the server cannot be reached, refuses, or gives no answer in time; an InputError.
-            InputError: the file cannot be read, or the net does not take its pixels.
+            InputError: the file cannot be read, or the net does not take its pixels, or gives what is not finite.
         """
         return self.segment(Given.of(picture, self.channels))
 
@@ -230,16 +232,18 @@ class Client:
 
     def _of_pixels(self, given: Given, metadata: Metadata, signature: str) -> NDArray[Any]:
         """Read a picture, and ask for it whole or in parts that are as large as the server takes them."""
-        image = self._measured(*given.read(), given.name, metadata)
+        image, nodata = given.read()
+        # pixels without a measurement get the mean of the version that answers, and each version has its own
+        own = self.pinned() if nodata and self._bundle and self.which.version is None else self
+        image = own._measured(image, nodata, given.name, metadata)
         values = max(metadata.channels, metadata.num_classes if signature == PROBABILITIES else 1)
-        geometry = self._geometry
-        smallest = geometry.min_tile**2
+        smallest = own._geometry.min_tile**2
         most = min(self.max_pixels, max(smallest, self._transport.most_values // values))
         while True:
             try:
                 if image.shape[0] * image.shape[1] <= most:
-                    return self._of_window(np.asarray(image[:, :]), metadata, signature, given.name)
-                return self._of_parts(image, most, metadata, signature, given.name)
+                    return own._of_window(np.asarray(image[:, :]), metadata, signature, given.name)
+                return own._of_parts(image, most, metadata, signature, given.name)
             except RequestError as error:
                 if not error.too_large or most <= smallest:
                     raise
@@ -291,8 +295,10 @@ class Client:
         whole = np.broadcast_to(image, (*shape, metadata.channels))[None]
         if signature == MASK:
             return shaped(self._ask(MASK, whole), (1, *shape), np.uint8, self.url)[0]
-        found = self._ask(PROBABILITIES, whole)
-        return shaped(found, (1, *shape, metadata.num_classes), np.float32, self.url)[0]
+        found = shaped(self._ask(PROBABILITIES, whole), (1, *shape, metadata.num_classes), np.float32, self.url)[0]
+        if not np.isfinite(found).all():
+            raise InputError(NOT_FINITE)
+        return found
 
     def _measured(self, image: Picture, nodata: Sequence[float], name: str, metadata: Metadata) -> Picture:
         """See that the net takes an image; pixels without a measurement count as the mean where it is known."""

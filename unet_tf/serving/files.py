@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,8 @@ from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 from unet_tf.utils.threads import ahead
 
+log = logging.getLogger("unet_tf")
+
 IN_FLIGHT = 4
 """Requests at once, where nothing else is said: a server with as many cores computes while others travel."""
 
@@ -52,9 +55,10 @@ def predict_served(
     """Have a server predict picture files into a folder of masks, as `unet_tf.predict_files` does it here.
 
     All pictures are predicted by the version that answers when the call begins. A client that knows the bundle of the
-    net draws the masks as the training masks are drawn; without it they are class ids with a colour table. What is done
-    is not done again, unless the picture was written anew since. Another version, which the folder knows by its number,
-    and by its weights where the client knows the bundle, is refused.
+    net draws the masks as the training masks are drawn, and cuts objects by the measures of that version; without it
+    they are class ids with a colour table. What is done is not done again, unless the picture was written anew since.
+    Another version, which the folder knows by its number, and by its weights where the client knows the bundle, is
+    refused.
 
     Args:
         client: of the server.
@@ -95,6 +99,11 @@ def predict_served(
         call = Call(*net, str(out.resolve()), wanted, None, pinned.channels, where)
         pictures = pictures_of(find_pictures([inputs] if isinstance(inputs, str | Path) else inputs), pinned.channels)
         masks, classes = _classes(pinned)
+        if pinned.about is None and pinned.description is not None and (instances or polygons):
+            log.warning(
+                f"The bundle does not hold version {pinned.which.version}, which answers: objects are cut by the "
+                "measures of version 1. Give the bundle as it is served."
+            )
         work = functools.partial(_predicted, call, pinned, masks, classes)
         results = functools.partial(_results, work, in_flight)
         kind = masks, None if how is None else how.temperature
@@ -111,9 +120,9 @@ def _results(work: Callable[[str], Result], in_flight: int, left: Sequence[str])
 
 
 def _classes(client: Client) -> tuple[MaskFormat, tuple[str, ...]]:
-    """How masks are drawn, and the names of the classes."""
-    if client.description is not None:
-        return client.description.masks, client.description.classes
+    """How masks are drawn and cut into objects, and the names of the classes."""
+    if (known := client.about or client.description) is not None:  # a version has measures of objects of its own
+        return known.masks, known.classes
     count = client.metadata().num_classes
     return MaskFormat("index", count), tuple(map(str, range(count)))
 

@@ -23,6 +23,7 @@ from unet_tf.data.drawing import displayable
 from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import Pictures, open_pictures, write_picture
 from unet_tf.edge.description import Description
+from unet_tf.edge.tiles import NOT_FINITE
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.model.calibration import label_of
@@ -128,6 +129,8 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
         probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
         about = bundle.describe(answer.version) or about  # a newer one may have come
         label = label_of(probabilities, about.calibration.threshold)
+        if not np.isfinite(probabilities).all():
+            raise ServingError("INTERNAL", NOT_FINITE)
         real = about.masks.real_label(label)
         sure = np.take_along_axis(about.masks.real_probabilities(probabilities), real[..., None], axis=2)[..., 0]
         table = colour_table(about.masks, len(about.classes))
