@@ -129,7 +129,7 @@ def test_a_page_and_its_files_are_all_that_is_read(http):
     page = http.get("/")
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     assert "text/html" in page.headers["content-type"]
-    for name, kind in (("segment.css", "text/css"), ("page.js", "text/javascript")):
+    for name, kind in (("segment.css", "text/css"), ("png.js", "text/javascript"), ("page.js", "text/javascript")):
         assert http.get(f"/page/{name}").headers["content-type"].startswith(kind)
     assert http.get("/page/index.html").status_code == 404
 

@@ -1,13 +1,14 @@
 """The page in a headless Chromium: what it shows is what `unet-tf predict` writes."""
 
+import base64
 import functools
 import json
 import re
 import struct
 import zlib
 from dataclasses import replace
-
 from types import SimpleNamespace
+
 import cv2
 import httpx
 import numpy as np
@@ -18,8 +19,8 @@ from servers import RUN, picture, png, start
 from unet_tf import Geometry, MaskFormat, Normalisation, predict_files
 from unet_tf.data.channels import Channels
 from unet_tf.edge.description import Description
-from unet_tf.prediction.predictor import Predictor
 from unet_tf.exporting.bundle import Bundle
+from unet_tf.prediction.predictor import Predictor
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.limits import Limits
 from unet_tf.serving.page import _read, _segmented
@@ -75,6 +76,77 @@ def test_the_mask_is_that_of_predict(opened, written):
     drawn = np.reshape(values, (*label.shape, 4))
     np.testing.assert_array_equal(drawn[..., 3], 255 * label)
     assert {tuple(one) for one in drawn[label > 0][:, :3]} == {FOREGROUND}
+
+
+def test_the_mask_is_that_of_predict_whatever_a_canvas_gives_back(opened, written):
+    """Against recognition some browsers give pages other pixels; of canvases that are too large, zeros."""
+    page = opened()
+    page.evaluate(
+        """() => {
+            const known = OffscreenCanvasRenderingContext2D.prototype, real = known.getImageData;
+            known.getImageData = function (...box) {
+                const found = real.apply(this, box);
+                found.data.fill(0);
+                return found;
+            };
+        }"""
+    )
+    label = upload(page, written / "cell.png")
+    np.testing.assert_array_equal(label, cv2.imread(str(written / "out" / "cell.png"), 0) > 0)
+    assert page.evaluate("Math.min(...state.sure)") >= 127  # of two classes the more probable one
+
+
+def begin(page, name, content):
+    """Give a page a picture file: what is to be waited for lies in `early`."""
+    page.evaluate(
+        """([name, text]) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            window.early = take(new File([bytes], name, { type: "image/png" }));
+        }""",
+        [name, base64.b64encode(content).decode()],
+    )
+
+
+@pytest.mark.parametrize("content", [png(picture(1, 30, 40)), b"hello"], ids=["answered", "refused"])
+def test_what_comes_late_of_an_earlier_picture_is_dropped(opened, written, content):
+    page, held = opened(), []
+    page.route("**/segment", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/segment"):
+        begin(page, "early.png", content)
+    label = upload(page, written / "cell.png")
+    held[0].continue_()
+    page.evaluate("window.early")
+    assert page.locator("#status").inner_text().startswith("cell.png: 120 × 90 pixels")
+    assert page.locator("#out").is_visible()
+    np.testing.assert_array_equal(page.evaluate("Array.from(state.label)"), label.ravel())
+    assert page.locator("#png").get_attribute("download") == "cell.png"
+    assert all("status of 400" in one for one in page.said)  # by the browser itself
+    page.said.clear()
+
+
+def test_an_example_that_comes_late_is_dropped(opened, written):
+    page, held = opened(), []
+    page.route("**/example", lambda route: held.append(route))
+    with page.expect_request("**/example"):
+        page.get_by_role("button", name="Try the example").click()
+    upload(page, written / "cell.png")
+    with page.expect_response("**/segment"):
+        held[0].continue_()
+    assert page.locator("#status").inner_text().startswith("cell.png: ")
+
+
+def test_an_answer_has_the_classes_of_the_model_that_gave_it(opened, written):
+    page, held = opened(), []
+    page.route("**/segment", lambda route: held.append(route))
+    page.locator("#model option").nth(1).wait_for(state="attached")
+    page.evaluate("models[1].classes = [{name: 'sea', colour: [1, 2, 3]}, {name: 'land', colour: [4, 5, 6]}]")
+    with page.expect_request("**/models/cells/segment"):
+        page.set_input_files("#file", written / "cell.png")
+    page.get_by_label("Model").select_option("again")
+    held[0].continue_()
+    segmented(page, "cell.png")
+    names = [row.inner_text().split("\t")[0] for row in page.locator("#legend tr").all()]
+    assert names == ["background", "foreground"]
 
 
 def test_shares_objects_and_downloads_are_those_of_predict(opened, written):
@@ -248,6 +320,15 @@ def images_in_one(count, side):
     return struct.pack("<2sHI", b"II", 42, begin) + strip + text + b"".join(pages)
 
 
+def test_a_net_that_gives_what_is_not_finite_has_no_mask(one_version):
+    answer = SimpleNamespace(version=1, outputs={"probabilities": np.full((1, 90, 120, 2), np.nan, np.float32)})
+    models = {"cells": SimpleNamespace(find=lambda: (1, None))}
+    calls = SimpleNamespace(limits=Limits(), models=models, predict=lambda *asked: answer)
+    with pytest.raises(ServingError, match="A net must give finite probabilities") as told:
+        _segmented(calls, "cells", Bundle(one_version), png(IMAGE))
+    assert told.value.code == "INTERNAL"
+
+
 def test_what_is_no_picture_of_the_net_is_refused_before_it_is_decoded(read, tiff, monkeypatch):
     small = tiff(np.zeros((4, 4), np.uint8))
     named = tiff(np.zeros((2, 4, 4), np.uint8), imagej=True, metadata={"axes": "CYX", "Labels": ["NIR", "red"]})
@@ -278,12 +359,3 @@ def test_pixels_are_those_of_the_picture_and_not_of_a_small_one_before_it(read, 
     assert read(body, about(1)).shape == (40, 40, 1)
     with pytest.raises(ServingError, match="A request may have 1,000 pixels; this one has 1,600"):
         read(body, about(1), pixels=1000)
-def test_a_net_that_gives_what_is_not_finite_has_no_mask(one_version):
-    answer = SimpleNamespace(version=1, outputs={"probabilities": np.full((1, 90, 120, 2), np.nan, np.float32)})
-    models = {"cells": SimpleNamespace(find=lambda: (1, None))}
-    calls = SimpleNamespace(limits=Limits(), models=models, predict=lambda *asked: answer)
-    with pytest.raises(ServingError, match="A net must give finite probabilities") as told:
-        _segmented(calls, "cells", Bundle(one_version), png(IMAGE))
-    assert told.value.code == "INTERNAL"
-
-

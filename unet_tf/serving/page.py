@@ -37,8 +37,11 @@ from unet_tf.serving.errors import ServingError, invalid
 from unet_tf.serving.limits import READERS, Limits, declared
 from unet_tf.serving.rest import OPTIONS
 
-FILES = {"segment.css": "text/css", "segment.js": "text/javascript", "page.js": "text/javascript"}
+SCRIPT, HERE = "text/javascript", Path(__file__).parent
+FILES = {"segment.css": "text/css", "segment.js": SCRIPT, "png.js": SCRIPT, "page.js": SCRIPT}
 """What the page needs beside itself, and what it is; nothing else is read for a path."""
+OWN = {"page.js": HERE / "static" / "page.js", "png.js": HERE.parent / "exporting" / "web_page" / "png.js"}
+"""Where those lie that are not shared by all pages; the exported page reads PNG by the same script."""
 HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'"}
 """The page asks nobody else for anything."""
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -61,8 +64,7 @@ def routes(calls: Calls) -> list[Route]:
         local=False,
         policy="",
     )
-    own = Path(__file__).with_name("static") / "page.js"
-    static = {name: own.read_bytes() if name == own.name else shared(name) for name in FILES}
+    static = {name: OWN[name].read_bytes() if name in OWN else shared(name) for name in FILES}
 
     async def index(_: Request) -> Response:
         return HTMLResponse(page, headers=HEADERS)
@@ -127,10 +129,10 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
         image = _read(Path(folder, "picture.png"), body, about, calls.limits)
         answer = calls.predict(Asked(name, signature="probabilities"), lambda _: {"image": image[None]})
         probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
-        about = bundle.describe(answer.version) or about  # a newer one may have come
-        label = label_of(probabilities, about.calibration.threshold)
         if not np.isfinite(probabilities).all():
             raise ServingError("INTERNAL", NOT_FINITE)
+        about = bundle.describe(answer.version) or about  # a newer one may have come
+        label = label_of(probabilities, about.calibration.threshold)
         real = about.masks.real_label(label)
         sure = np.take_along_axis(about.masks.real_probabilities(probabilities), real[..., None], axis=2)[..., 0]
         table = colour_table(about.masks, len(about.classes))

@@ -1,7 +1,7 @@
 "use strict";
 // The page of `unet-tf serve`: sends a picture file, lays the mask that comes back over it.
 
-let models = [];
+let models = [], turn = 0; // turn: of the picture that came last; what earlier ones bring is dropped
 const chosen = () => models.find((one) => one.name === get("model").value);
 
 async function load() {
@@ -18,49 +18,47 @@ function describe() {
   get("example").hidden = !model.example;
 }
 
-async function take(file) {
-  if (!file) return;
-  state.name = file.name.replace(/\.[^.]*$/, "") || "picture";
-  say(`${file.name} is being segmented …`);
+// name: of a picture file; read: gives it, as far as it depends on the model
+async function segment(name, read) {
+  const own = ++turn;
+  say(`${name} is being segmented …`);
   try {
     await loaded;  // a picture may come before what the server said of its models
-    const answer = await fetch(`page/models/${get("model").value}/segment`, { method: "POST", body: file });
+    const model = chosen(), file = await read(model);
+    const answer = await fetch(`page/models/${model.name}/segment`, { method: "POST", body: file });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error || answer.statusText);
-    await showAnswer(file, found);
-    say(`${file.name}: ${found.width} × ${found.height} pixels in ${found.seconds.toFixed(2)} s.`);
+    [found.label, found.sure] = [await values(found.mask), await values(found.probability)];
+    const picture = await createImageBitmap(found.picture ? png(found.picture) : file);  // turned as EXIF says
+    if (own !== turn) return;
+    show(picture, found, model.classes);
+    showFiles(name, found);
+    say(`${name}: ${found.width} × ${found.height} pixels in ${found.seconds.toFixed(2)} s.`);
   } catch (error) {
+    if (own !== turn) return;
     get("out").hidden = true;
     say(error instanceof TypeError ? "The server does not answer." : error.message, true);
   }
 }
 
-async function grey(text) {
-  // (H, W) values of a grey PNG; canvas pixels are RGBA, and grey has R = G = B
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }), { colorSpaceConversion: "none" });
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  const values = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
-  return Uint8Array.from({ length: values.length / 4 }, (_, place) => values[4 * place]);
-}
+const take = (file) => file && segment(file.name, () => file);
+const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const png = (text) => new Blob([bytesOf(text)], { type: "image/png" });
+// (H, W) values of a grey PNG, to the bit: what a canvas gives back may be something else
+const values = async (text) => (await readPng(bytesOf(text), () => {})).data;
 
-async function showAnswer(file, found) {
-  const bytes = (text) => new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], { type: "image/png" });
-  const picture = await createImageBitmap(found.picture ? bytes(found.picture) : file);  // turned as EXIF says
-  [found.label, found.sure] = [await grey(found.mask), await grey(found.probability)];
-  show(picture, found, chosen().classes);
+function showFiles(name, found) {
+  const stem = name.replace(/\.[^.]*$/, "") || "picture";
   get("found").textContent = `${found.objects.toLocaleString("en")} object${found.objects === 1 ? "" : "s"}`;
-  link("png", bytes(found.file), `${state.name}.png`);
-  link("geojson", new Blob([JSON.stringify(found.geojson)], { type: "application/geo+json" }), `${state.name}.geojson`);
+  link("png", png(found.file), `${stem}.png`);
+  link("geojson", new Blob([JSON.stringify(found.geojson)], { type: "application/geo+json" }), `${stem}.geojson`);
 }
 
 get("model").addEventListener("change", describe);
-get("example").addEventListener("click", async () => {
-  const answer = await fetch(`page/models/${get("model").value}/example`);
-  take(new File([await answer.blob()], "example.png", { type: "image/png" }));
-});
+get("example").addEventListener("click", () => segment("example.png", async (model) => {
+  const answer = await fetch(`page/models/${model.name}/example`);
+  return new File([await answer.blob()], "example.png", { type: "image/png" });
+}));
 listen(take);
 const loaded = load();
 loaded.catch(() => say("The server does not answer.", true));
