@@ -12,6 +12,7 @@ from fuzz_readers import mutated
 from PIL import Image
 
 from unet_tf import read_image
+from unet_tf.exporting import encoded
 from unet_tf.exporting.encoded import decoded
 
 RNG = np.random.default_rng(0)
@@ -227,6 +228,16 @@ def test_other_segments_before_exif_are_passed_over(read, tmp_path):
     content = with_exif("jpg", b"II", 6, before=[b"http://ns.adobe.com/xap/1.0/\0<x/>"])
     (tmp_path / "a.jpg").write_bytes(content)
     np.testing.assert_array_equal(read[1, "uint8"](tf.constant(content)).numpy(), read_image(tmp_path / "a.jpg"))
+
+
+def test_searching_a_png_takes_little_memory_beside_its_bytes(read):
+    (raw,) = (one for one in read[3, "uint8"].get_concrete_function().graph.get_operations() if one.type == "DecodeRaw")
+    assert "Cast" not in {one.type for one in raw.outputs[0].consumers()}  # which would make four bytes of each
+    size = 10_000
+    graph = tf.function(encoded.png).get_concrete_function(tf.TensorSpec((size,), tf.uint8)).graph
+    tensors = [one for operation in graph.get_operations() for one in operation.outputs if one.shape.rank == 1]
+    assert None not in {one.shape[0] for one in tensors if one.dtype == tf.uint8}
+    assert sum(one.dtype.size for one in tensors if (one.shape[0] or 0) > size // 2) < 25  # and each is soon let go
 
 
 def like(image, other, most):

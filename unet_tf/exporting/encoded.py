@@ -22,7 +22,6 @@ SAMPLES = (1, 0, 3, 1, 2, 0, 4)
 """Values a pixel, by the colour type of PNG."""
 EXIF_HEAD = b"Exif\0\0"
 """Before the EXIF data of a JPEG file, and of some PNG files."""
-EXIF_LENGTH = len(b"eXIf" + EXIF_HEAD + b"II*\0")
 BMP_HEADERS = (40, 52, 56, 108, 124)
 """Sizes of Windows' headers; OS/2 has others."""
 
@@ -57,7 +56,7 @@ def decoded(number: tf.Tensor, content: tf.Tensor, channels: int, dtype: str) ->
         tf.errors.InvalidArgumentError: the file is none of these, damaged, or of another kind; the message begins with
             "image_bytes[number]".
     """
-    data = tf.cast(tf.io.decode_raw(tf.strings.join([content, 64 * b"\0"]), tf.uint8), tf.int32)  # (bytes + 64,)
+    data = tf.io.decode_raw(tf.strings.join([content, 64 * b"\0"]), tf.uint8)  # (bytes + 64,)
     is_png, is_jpeg = begins(data, b"\x89PNG"), begins(data, b"\xff\xd8\xff")
     header = Header(
         *tf.case(
@@ -115,9 +114,24 @@ def begins(data: tf.Tensor, text: bytes, at: tf.Tensor | int = 0) -> tf.Tensor:
 
 
 def bytes_at(data: tf.Tensor, at: tf.Tensor | int, count: int) -> tf.Tensor:
-    """(count,) values from a place on; 0 beyond the end."""
+    """(count,) int32 values from a place on; 0 beyond the end."""
     last = tf.size(data) - 1  # one of the zeros that were appended
-    return tf.gather(data, tf.clip_by_value(at + tf.range(count), 0, last))
+    return tf.cast(tf.gather(data, tf.clip_by_value(at + tf.range(count), 0, last)), tf.int32)
+
+
+def places_of(data: tf.Tensor, text: bytes) -> tf.Tensor:
+    """(n,) places where bytes stand, in order; byte by byte in uint8, as a file may be of any size."""
+    count = tf.size(data) - len(text) + 1
+    found = data[:count] == text[0]
+    for i, value in enumerate(text[1:], start=1):
+        found &= data[i : count + i] == value
+    return tf.cast(tf.where(found)[:, 0], tf.int32)
+
+
+def those_at(data: tf.Tensor, places: tf.Tensor, *texts: bytes) -> tf.Tensor:
+    """Of places, none of which is near the end, those at which one of several texts of one length begins."""
+    there = tf.gather(data, places[:, None] + tf.range(len(texts[0])))  # (n, bytes)
+    return places[tf.reduce_any([tf.reduce_all(there == list(text), axis=1) for text in texts], axis=0)]
 
 
 def number_at(data: tf.Tensor, at: tf.Tensor | int, count: int, little: tf.Tensor | bool = True) -> tf.Tensor:
@@ -146,18 +160,11 @@ def png(data: tf.Tensor) -> Header:
     whole = begins(data, PNG_HEAD) & begins(data, PNG_END, tf.cast(size, tf.int32) - len(PNG_END))
     whole &= (width > 0) & (height > 0) & (width < 1 << 31) & (height < 1 << 31)
     # a chunk of that name, and the first bytes of what it must hold
-    near = [data[i : tf.size(data) - EXIF_LENGTH + i] for i in range(EXIF_LENGTH)]
-
-    def there(text: bytes, at: int = 0) -> tf.Tensor:
-        return tf.reduce_all([near[at + i] == value for i, value in enumerate(text)], axis=0)
-
-    def exif(before: bytes) -> tf.Tensor:
-        at = len(b"eXIf" + before)
-        found = tf.where(there(b"eXIf" + before) & (there(b"II*\0", at) | there(b"MM\0*", at)))
-        return tf.cast(found[:, 0], tf.int32) + at
-
-    places = tf.concat([exif(b""), exif(EXIF_HEAD)], axis=0)  # some files have the head of a JPEG's segment too
-    animated = tf.reduce_any(there(b"\0\0\0\x08acTL")), "is an animated PNG; send its pictures one by one."
+    content = places_of(data, b"eXIf") + 4
+    headed = those_at(data, content, EXIF_HEAD) + len(EXIF_HEAD)  # some files have the head of a JPEG's segment too
+    places = those_at(data, tf.concat([content, headed], axis=0), b"II*\0", b"MM\0*")
+    control = those_at(data, places_of(data, b"acTL") - 4, b"\0\0\0\x08acTL")
+    animated = tf.size(control) > 0, "is an animated PNG; send its pictures one by one."
     lies = declared(height, width, size), (rows > DEFLATE * size, INCOMPLETE)
     problem = first([(~whole, INCOMPLETE), *lies, animated])
     return Header(problem, depth == 16, tf.cond(tf.size(places) > 0, lambda: places[0], lambda: 0))
@@ -184,8 +191,8 @@ def jpeg(data: tf.Tensor) -> Header:
     at, _, frame, exif = tf.while_loop(goes_on, segment, (tf.constant(2), zero, zero, zero))
     precision, components = bytes_at(data, frame + 4, 1)[0], bytes_at(data, frame + 9, 1)[0]
     height, width = (number_at(data, frame + place, 2, little=False) for place in (5, 7))
-    ends = (data[:-1] == 0xFF) & (data[1:] == 0xD9) & (tf.range(1, tf.size(data)) > at)
-    whole = begins(data, b"\xff\xda", at) & (frame > 0) & (height > 0) & (width > 0) & tf.reduce_any(ends)
+    ends = tf.reduce_any(places_of(data, b"\xff\xd9") >= at)
+    whole = begins(data, b"\xff\xda", at) & (frame > 0) & (height > 0) & (width > 0) & ends
     problems = [
         (~whole, INCOMPLETE),
         (components == 4, "is a JPEG in CMYK; save it in RGB."),
@@ -224,7 +231,7 @@ def coloured(image: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
     entries = tf.range(256)[:, None]  # (256, 1)
     values = tf.gather(data, tf.minimum(start + 4 * entries + [2, 1, 0], tf.size(data) - 1))  # (256, 3), from BGR
     table = tf.where(entries < tf.cast(colours_of(data), tf.int32), values, 0)
-    return tf.gather(tf.cast(table, tf.uint8), tf.cast(image[..., 0], tf.int32))
+    return tf.gather(table, tf.cast(image[..., 0], tf.int32))
 
 
 def length_of(data: tf.Tensor) -> tf.Tensor:
@@ -241,9 +248,8 @@ def orientation(data: tf.Tensor, exif: tf.Tensor) -> tf.Tensor:
     count = tf.where(inside, number_at(data, at, 2, little), 0)
     places = at + 2 + 12 * tf.range(tf.cast(count, tf.int32))
     places = places[places < tf.size(data) - 12]
-    pairs = tf.gather(
-        data, places[:, None] + [0, 1, 8, 9]
-    )  # (entries, 4): the tag, and the first two bytes of its value
+    # (entries, 4): the tag, and the first two bytes of its value
+    pairs = tf.cast(tf.gather(data, places[:, None] + [0, 1, 8, 9]), tf.int32)
     pairs = tf.where(little, tf.gather(pairs, [1, 0, 3, 2], axis=1), pairs)
     values = (256 * pairs[:, 2] + pairs[:, 3])[256 * pairs[:, 0] + pairs[:, 1] == 0x0112]
     known = tf.concat([values[(values >= 1) & (values <= 8)], [1]], 0)[0]
