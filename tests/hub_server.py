@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
                 "modelId": name,
                 "sha": found[0],
                 "siblings": siblings,
-                "private": False,
+                "private": repository.private,
                 "tags": [],
             }
         )

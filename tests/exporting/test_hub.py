@@ -222,6 +222,15 @@ def test_private_repositories_are_seen_by_those_who_may(hub, made, monkeypatch, 
         load(f"hf://{NAME}")
 
 
+def test_a_repository_that_stands_and_that_all_see_is_said(hub, made, caplog):
+    words = "stood already, and everybody sees it"
+    publish(made, "anna/new", private=True)
+    publish(made, NAME)
+    assert words not in caplog.text
+    publish(made, NAME, private=True)
+    assert f"hf://anna/cells {words}" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("token", "words"),
     [

@@ -68,7 +68,8 @@ def publish(
     Args:
         bundle: the folder that `export` filled.
         name: USER/NAME of the repository; of the user or an organisation that the token may write for.
-        private: make a new repository one that others do not see; one that stands stays as it is.
+        private: make a new repository one that others do not see; one that stands stays as it is, and is said where
+            others see it.
         on_step: called with the name of each step as it begins.
         on_file: called with (files uploaded, files in all).
 
@@ -99,6 +100,8 @@ def publish(
             look()
             api.create_repo(name, private=private or None, exist_ok=True)
             info = api.model_info(name)
+            if private and not info.private:
+                log.warning(f"{address} stood already, and everybody sees it. Make it private on its page.")
             there = {one.rfilename for one in info.siblings or ()}
             gone = sorted(_of_bundle(api, name, info.sha, there) - files.keys())
             on_step("uploading")
