@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from unet_tf.config import TrainConfig, config_changes
+from unet_tf.data import channels as channels_module
 from unet_tf.data.channels import Channels, listed
 from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
@@ -226,6 +227,21 @@ def test_neighbours_of_a_single_picture_are_refused(tmp_path):
         Channels(context=1).read([tmp_path / "a.png"])
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_positions_are_no_neighbours(tmp_path, depth):
+    positions = RNG.integers(0, 256, (4, depth, 9, 11), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif", ome=True) as writer:
+        for planes in positions:
+            writer.write(planes, metadata={"axes": "ZYX"}, photometric="minisblack")
+    channels = Channels(context=1)
+    if depth == 1:
+        with pytest.raises(InputError, match=r"stack, and .*a\.tif holds one picture of each position\. Save"):
+            channels.read([tmp_path / "a.tif"])
+    else:
+        expected = np.moveaxis(positions[1][[1, 0, 1]], 0, -1)
+        np.testing.assert_array_equal(channels.read([tmp_path / "a.tif"], 3).image, expected)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Two pictures of two files each, one of them with a letter in two Unicode forms, and their masks."""
@@ -319,10 +335,11 @@ def test_a_file_that_holds_what_only_another_of_its_picture_names_as_nodata_is_r
     def read(*picked):
         return Channels(picked, ("_photo", "_height")).read(files, page)
 
+    heights = np.roll(GAPS, 1, 0) * 2
     write(0, GAPS, "0")
-    write(1, GAPS * 2)
-    count = np.count_nonzero(GAPS == 0)
-    words = rf"a_photo\.tif names 0, and .*a_height\.tif, which does not, holds it in {count} pixels"
+    write(1, heights)
+    count = np.count_nonzero((heights == 0) & (GAPS != 0))
+    words = rf"a_photo\.tif names 0, and .*a_height\.tif, which does not, holds it in {count} pixels that.*-a_nodata 0"
     with pytest.raises(InputError, match=words) as raised:
         read()
     assert raised.value.file == files[1]
@@ -332,11 +349,40 @@ def test_a_file_that_holds_what_only_another_of_its_picture_names_as_nodata_is_r
     assert str(look_at(pair, None, False, False).error) == str(raised.value)
     write(1, GAPS * 2 + 1)
     assert read().nodata == (0.0,)
+    write(1, GAPS * 2)  # in the gaps alone
+    assert read().nodata == (0.0,)
     write(1, GAPS, "0")
     assert read().nodata == (0.0,)
     write(0, np.where(GAPS, 9, -9999).astype(np.int16), "-9999")
     write(1, np.where(GAPS, 9, -9999).astype(np.int16))  # far below all others, which says the same
     assert read().nodata == (-9999.0,)
+
+
+def test_a_value_counts_as_named_where_it_is_a_gap_of_one_that_names_it_in_all_its_channels(tmp_path):
+    colours = np.dstack([GAPS, GAPS, np.roll(GAPS, 1, 0)]).astype(np.uint8)
+    gaps = (colours == 0).all(-1)
+    tags = [(42113, "s", 0, "0", True)]
+    tifffile.imwrite(tmp_path / "a_rgb.tif", colours, metadata=None, photometric="rgb", extratags=tags)
+    channels = Channels((), ("_rgb", "_x"))
+    files = [tmp_path / "a_rgb.tif", tmp_path / "a_x.tif"]
+    bands(files[1], np.where(gaps, 0, 7).astype(np.uint8))
+    assert channels.read(files).nodata == (0.0,)
+    write_picture(tmp_path / "a.png", GAPS.astype(np.uint8))
+    (tmp_path / "a.png").rename(files[1])  # what a file is called says nothing
+    held = np.count_nonzero((GAPS == 0) & ~gaps)
+    words = rf"a_x\.tif, which does not, holds it in {held} pixels.*save both as TIFF files.*as uint16 or float32"
+    with pytest.raises(InputError, match=words):
+        channels.read(files)
+
+
+@pytest.mark.parametrize("nodata", [None, "0"])
+def test_nothing_is_looked_at_where_all_files_name_the_same_as_nodata(tmp_path, nodata):
+    tags = [] if nodata is None else [(42113, "s", 0, nodata, True)]
+    files = [bands(tmp_path / name, GAPS, extratags=tags) for name in ("a.tif", "b.tif")]
+    opened = [open_pictures(file) for file in files]
+    of_file = np.array([0, 1])
+    for numbers in (of_file, of_file[:1]):
+        assert channels_module._nodata(opened, None, numbers) == (() if nodata is None else (0.0,))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.nodata import nodata_samples, nodata_values
+from unet_tf.data.nodata import nodata_pixels, nodata_samples, nodata_values
 from unet_tf.data.pictures import Pictures, open_pictures
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -86,7 +86,7 @@ class Channels:
 
         Raises:
             InputError: a file cannot be read, the files do not fit together, one of them holds what another names as
-                nodata, or the channels are not those of `names`.
+                nodata, but for the gaps of that one, or the channels are not those of `names`.
         """
         opened = [open_pictures(file) for file in files]
         if self.plain:
@@ -101,9 +101,7 @@ class Channels:
         _, names, holders = read[pages[0]]
         numbers = self.numbers(names, files[0])
         image = np.concatenate([read[at][0][..., numbers] for at in pages], axis=2)
-        of_file = np.array(holders)[numbers * len(pages)]  # by channel of the image
-        parts = [(opened[number], image[..., of_file == number]) for number in np.unique(of_file).tolist()]
-        return Channelled(image, names, _nodata(parts))
+        return Channelled(image, names, _nodata(opened, image, np.array(holders)[numbers * len(pages)]))
 
     def check(self, names: Sequence[str], file: Path) -> None:
         """Raise InputError unless the channels of a file are those that the net was trained on, in their order.
@@ -150,7 +148,8 @@ class Channels:
     def planes(self, page: int, axes: Axes, file: Path) -> list[int]:
         """Numbers of the planes whose channels make a picture: itself alone, or its neighbours too.
 
-        Neighbours are those along z, or else along the axis that counts fastest; beyond its ends it is mirrored.
+        Neighbours are those along z, or else along the axis that counts fastest, but for positions of a stage (p);
+        beyond its ends it is mirrored.
 
         Raises:
             InputError: neighbours are wanted of what is no stack.
@@ -158,11 +157,12 @@ class Channels:
         if not self.context:
             return [page]
         sizes = [size for _, size in axes]
-        several = [number for number, size in enumerate(sizes) if size > 1]
+        several = [number for number, (name, size) in enumerate(axes) if size > 1 and name != "p"]
         if not several:
+            each = " of each position" if max(sizes, default=1) > 1 else ""
             raise InputError(
-                f"--context takes neighbouring planes of a stack, and {file} holds one picture. Save the planes as the "
-                "pages of one TIFF file, masks alike.",
+                f"--context takes neighbouring planes of a stack, and {file} holds one picture{each}. Save the planes "
+                "as the pages of one TIFF file, masks alike.",
                 file,
             )
         along = next((number for number in several if axes[number][0] == "z"), several[-1])
@@ -286,28 +286,49 @@ class Channels:
         return np.concatenate(parts, axis=2), tuple(names), tuple(holders)
 
 
-def _nodata(parts: Sequence[tuple[Pictures, NDArray]]) -> tuple[float, ...]:
+def _nodata(opened: Sequence[Pictures], image: NDArray, of_file: NDArray[np.int64]) -> tuple[float, ...]:
     """The values that the files of a picture name as "no measurement", which count in all of its channels.
 
     Args:
-        parts: each file, and the channels (H, W, C) that are taken of it.
+        opened: the files.
+        image: (H, W, C), the channels that are taken of them.
+        of_file: (C,) number of the file of each.
 
     Raises:
-        InputError: a file holds a value that another one names, and it does not: there it may be a measurement.
+        InputError: a file holds a value that others name, and it does not, where none of these is a gap: there it may
+            be a measurement.
     """
-    namers = {value: one.path for one, _ in parts for value in one.nodata}
-    for one, part in parts if namers else ():
-        measured = ~nodata_samples(part, nodata_values(part, one.nodata))
-        for value, namer in namers.items():
-            if count := int((measured & nodata_samples(part, (value,))).any(-1).sum()):
-                raise InputError(
-                    f"A value must be nodata in all files of a picture that hold it, or in none; {namer} names "
-                    f"{value:g}, and {one.path}, which does not, holds it in {many(count, 'pixel')}. If nothing was "
-                    f"measured there either, name it in both (gdal_edit.py -a_nodata {value:g}); else give the gaps "
-                    f"of {namer.name} another value.",
-                    one.path,
-                )
-    return tuple(namers)
+    named = {number: opened[number].nodata for number in np.unique(of_file).tolist()}
+    if len({*named.values()}) == 1:
+        return next(iter(named.values()))
+    values = tuple(dict.fromkeys(value for own in named.values() for value in own))
+    for number, own in named.items():
+        if not (others := [value for value in values if value not in own]):
+            continue
+        part = image[..., of_file == number]
+        measured = ~nodata_samples(part, nodata_values(part, own))
+        for value in others:
+            held = (measured & nodata_samples(part, (value,))).any(-1)  # (H, W)
+            namers = [namer for namer in named if value in named[namer]]
+            for namer in namers if held.any() else ():
+                held &= ~nodata_pixels(image[..., of_file == namer], (value,))
+            if count := int(held.sum()):
+                raise _refused(value, count, opened[number], opened[namers[0]])
+    return values
+
+
+def _refused(value: float, count: int, holder: Pictures, namer: Pictures) -> InputError:
+    """What is said of a value that one file of a picture names as nodata, and another one holds as if it were none."""
+    named = f"name it in both (gdal_edit.py -a_nodata {value:g})"
+    if holder.tiff is None:
+        named = f"save both as TIFF files that name it, as {holder.path.name} has no place for it"
+    return InputError(
+        f"A value must be nodata in all files of a picture that hold it, or in none; {namer.path} names {value:g}, and "
+        f"{holder.path}, which does not, holds it in {many(count, 'pixel')} that are no gaps of the other. If nothing "
+        f"was measured there either, {named}; else give the gaps of {namer.path.name} another value (8 bits may have "
+        "no value left: save all files as uint16 or float32).",
+        holder.path,
+    )
 
 
 ALL = Channels()
