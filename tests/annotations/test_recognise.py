@@ -10,6 +10,7 @@ import pytest
 from kinds_of_annotations import KINDS
 
 from unet_tf import InputError, import_annotations
+from unet_tf.annotations import recognise
 from unet_tf.annotations.recognise import MARKS, read_source
 
 WORDS = (
@@ -85,6 +86,38 @@ def test_files_that_are_not_understood_are_named(tmp_path):
     KINDS["yolo"](tmp_path)
     (tmp_path / "labels/b.txt").write_text("cell 1 2 3")
     assert "b.txt" in read_source(tmp_path).notes[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+@pytest.mark.parametrize("kind", ["labelme", "yolo"])
+def test_links_to_what_is_no_annotation_in_a_folder_are_not_said(kind, tmp_path):
+    source, other = tmp_path / "source", tmp_path / "other"
+    KINDS[kind](source)
+    for name in (".hidden/a.json", ".a.json", "made/import.json", "made/a.json", "a.tif.aux.xml", "readme.txt",
+                 "predicted/predict.json", "predicted/manifest.csv"):  # fmt: skip
+        (other / name).parent.mkdir(parents=True, exist_ok=True)
+        (other / name).write_text("{}")
+    for name in ("all", "made"):
+        (source / name).symlink_to(other / name.replace("all", ""), target_is_directory=True)
+    shutil.copy(other / "a.tif.aux.xml", source)
+    found = read_source(source)
+    assert (found.links, found.notes) == ([], [])
+    (other / "a.txt").write_text("0 0 0 .5 0 .5 1")
+    assert read_source(source).links == ([source / "all"] if kind == "yolo" else [])
+    (other / "b.json").write_text("{}")
+    assert read_source(source).links == [source / "all"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_long_look_behind_a_link_can_be_stopped(tmp_path, monkeypatch):
+    KINDS["labelme"](tmp_path / "source")
+    for number in range(5):
+        (tmp_path / f"other/{number}").mkdir(parents=True)
+    (tmp_path / "source/link").symlink_to(tmp_path / "other", target_is_directory=True)
+    looks = Counter()
+    monkeypatch.setattr(recognise, "look", lambda: looks.update(["look"]))
+    read_source(tmp_path / "source")
+    assert looks["look"] == 1 + 1 + 6  # at the folder, the file, and each folder behind the link
 
 
 @pytest.mark.parametrize(("package", "kind"), [("roifile", "imagej"), ("defusedxml", "cvat"), ("yaml", "yolo")])

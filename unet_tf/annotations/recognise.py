@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -55,6 +54,8 @@ MARKS = {
 """By program: what its files are told by. The keys are what --from takes."""
 SUFFIXES = (".json", ".geojson", ".xml", ".csv", ".txt", ".roi", ".zip", *VECTORS)
 """What file names of annotations end in, in lower case."""
+OF_GDAL = ".aux.xml"
+"""What those of GDAL's notes on a raster end in, which are no annotations."""
 
 
 EMPTY, OTHER = "empty", "of "
@@ -138,16 +139,19 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)
         result.unknown = [path for path in telling if not unknown[path].startswith(OTHER)]
         result.notes.append(f"Not understood, and not used: {many(len(telling), 'file')}, {listed}.")
-    result.links = [path for path in links if not path.resolve().is_relative_to(source.resolve()) and _may_hold(path)]
+    outside = (path for path in links if not path.resolve().is_relative_to(source.resolve()))
+    result.links = [path for path in outside if _may_hold(path, name)]
     if result.links:
         listed = some((path.relative_to(source).as_posix() for path in result.links), 3)
         result.notes.append(f"Links to folders are not followed to annotations: {listed}.")
     return result
 
 
-def _may_hold(folder: Path) -> bool:
-    """Whether a file lies in a folder, or in one in it, that may be annotations by its name."""
-    return any(Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(folder) for name in names)
+def _may_hold(folder: Path, program: str) -> bool:
+    """Whether a file lies in a folder, or in one in it, that may be annotations of a program by its name."""
+    if (folder / RECORD).is_file():
+        return False
+    return any(_should_be_told(path, "", program) and not is_of_predict(path) for path in _files(folder, []))
 
 
 def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
@@ -157,6 +161,7 @@ def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
         folder: to look in.
         links: gets links to folders, which are not followed.
     """
+    look()
     if (folder / CLASSES).is_dir():
         yield folder / CLASSES
     try:
@@ -170,7 +175,7 @@ def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
             links.append(path)
         elif path.is_dir():
             yield from _files(path, links) if not (path / RECORD).is_file() else ()
-        elif path.suffix.lower() in SUFFIXES:
+        elif path.suffix.lower() in SUFFIXES and not path.name.lower().endswith(OF_GDAL):
             yield path
 
 
