@@ -92,7 +92,7 @@ def test_objects_are_not_made_of_classes(tmp_path):
     assert not (tmp_path / "objects").exists()
 
 
-def test_pixels_of_a_class_that_are_of_no_object_are_refused_in_masks_of_objects(tmp_path):
+def test_pixels_of_a_class_that_are_of_no_object_are_void_in_masks_of_objects(tmp_path):
     source = tmp_path / "source"
     voc(source)
     objects = truth()
@@ -101,8 +101,14 @@ def test_pixels_of_a_class_that_are_of_no_object_are_refused_in_masks_of_objects
     write_picture(source / "SegmentationObject/a.png", objects, np.zeros((256, 3), np.uint8))
     import_annotations(source, tmp_path / "classes")
     assert (read_mask(tmp_path / "classes/masks/a.png", ids=True) == truth()).all()
-    with pytest.raises(InputError, match=r"is 0 where .*SegmentationClass/a\.png \(3 pixels\) has a class") as raised:
-        import_annotations(source, tmp_path / "objects", instances=True)
-    assert raised.value.file.name == "a.png" and not (tmp_path / "objects").exists()
-    import_annotations(source, tmp_path / "vessels", instances=True, classes="vessel")  # of which none is missing
+    done = import_annotations(source, tmp_path / "objects", instances=True)
+    assert "Pixels of a class and of no object, which are void in masks of objects: 3 in 1 picture." in done.notes
+    assert not any("crowds" in note for note in done.notes)
+    assert done.settings == {"masks": "instance", "void": ("65535",)}
+    expected = truth().astype(int)
+    expected[tuple(cells.T)] = 65535
+    assert (read_mask(tmp_path / "objects/masks/a.png", ids=True) == expected).all()
+    # of which none is missing
+    done = import_annotations(source, tmp_path / "vessels", instances=True, classes="background=cell,vessel")
+    assert not done.void and not any("of no object" in note for note in done.notes)
     assert (read_mask(tmp_path / "vessels/masks/a.png", ids=True) > 0).tolist() == (truth() == 2).tolist()

@@ -14,7 +14,7 @@ from unet_tf.annotations.annotated import Annotated
 from unet_tf.annotations.classes import Classes
 from unet_tf.annotations.finding import frame
 from unet_tf.annotations.raster import areas, paint, rasterise
-from unet_tf.annotations.shapes import Shape
+from unet_tf.annotations.shapes import NO_OBJECT, Shape
 from unet_tf.data.pictures import open_pictures, write_picture, write_stack
 from unet_tf.data.structure import turned
 from unet_tf.errors import InputError, about
@@ -145,11 +145,11 @@ def _write_objects(
     turn: int,
     counts: Counter[str],
 ) -> None:
-    """Write the ids of the objects, from 1 in the order of the file; crowds and void are void."""
+    """Write the ids of the objects, from 1 in the order of the file; crowds, void and what is of no object are void."""
     numbers: dict[object, int] = {}
     values = np.zeros(len(shapes), np.uint32)
     for place, shape in enumerate(shapes):
-        if ids[place] == VOID or shape.crowd:
+        if ids[place] == VOID or shape.crowd or (ids[place] and shape.number == NO_OBJECT):
             values[place] = VOID_OBJECT
         elif ids[place]:
             key = place if shape.group is None else (ids[place], shape.group)

@@ -178,7 +178,7 @@ def import_annotations(
     with about(source):
         chosen = choose_classes(there, classes)
     if instances:
-        _check_objects(tasks, chosen)
+        notes += _of_no_object(tasks, chosen)
     counts: Counter[str] = Counter()
     pixels = np.zeros(VOID + 1, np.int64)
     colours = np.full((VOID + 1, 3), VOID_GREY, np.uint8)
@@ -314,17 +314,14 @@ def _check_apart(tasks: list[_Task]) -> None:
         )
 
 
-def _check_objects(tasks: list[_Task], chosen: Classes) -> None:
-    """Raise InputError where masks of objects are wanted, and pixels of a class are of none."""
+def _of_no_object(tasks: list[_Task], chosen: Classes) -> list[str]:
+    """What is said of pixels of a class that are of no object, in masks of objects."""
     classes = {name for name, number in chosen.ids.items() if 0 < number < VOID}
-    loose = {task.one.file: sum(n for name, n in task.one.loose if name in classes) for task in tasks}
-    if wrong := {file: pixels for file, pixels in loose.items() if pixels}:
-        listed = some((f"{file} ({many(pixels, 'pixel')})" for file, pixels in wrong.items()), 3)
-        raise InputError(
-            f"Masks of objects need an object for each pixel of a class; SegmentationObject is 0 where {listed} "
-            "has a class. Draw the objects there, leave these classes out (--classes), or leave --instances away.",
-            next(iter(wrong)),
-        )
+    pixels = [found for task in tasks if (found := sum(n for name, n in task.one.loose if name in classes))]
+    if not pixels:
+        return []
+    pictures = f"{sum(pixels)} in {many(len(pixels), 'picture')}"
+    return [f"Pixels of a class and of no object, which are void in masks of objects: {pictures}."]
 
 
 def _check_targets(tasks: list[_Task]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, Annotated, Skipped, clean
-from unet_tf.annotations.shapes import Shape
+from unet_tf.annotations.shapes import NO_OBJECT, Shape
 from unet_tf.data.folder import list_pictures
 from unet_tf.data.mask_values import value_counts
 from unet_tf.data.palette import LABEL_MAP, PALETTE_FILE, Palette, find_palette
@@ -54,7 +54,8 @@ def _annotated(path: Path, other: Path | None, palette: Palette | None) -> Annot
         group, number = divmod(code, int(label.max(initial=0)) + 1)
         if names[number] != BACKGROUND:
             alone = names[number] == VOID_NAME or not other
-            shapes.append(Shape(names[number], spans=spans, group=None if alone else int(group)))
+            own = None if alone or group else NO_OBJECT
+            shapes.append(Shape(names[number], spans=spans, group=None if alone else int(group), number=own))
     size = (label.shape[0], label.shape[1])
     without = value_counts(label[objects == 0]) if other is not None else {}
     loose = tuple((names[n], count) for n, count in without.items() if names[n] not in (BACKGROUND, VOID_NAME))

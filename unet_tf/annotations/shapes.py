@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+NO_OBJECT = 0
+"""Number of a region of a class that is of no object, where others are."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -25,7 +28,8 @@ class Shape:
         group: shapes of one picture and one group are parts of one object, and a pixel of any of them is of it; None
             where a shape is an object by itself.
         crowd: a region of several objects that nobody told apart.
-        number: of the object, to be written; None for its place among those of its page, from 1.
+        number: of the object, to be written; None for its place among those of its page, from 1; `NO_OBJECT` where it
+            is of none.
     """
 
     name: str
