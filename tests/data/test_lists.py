@@ -51,6 +51,8 @@ def test_a_dot_in_a_name_begins_a_suffix_where_that_is_known(data):
     assert problem.endswith("these name no files: images/2.TIF.")
     (data / "train.txt").write_text("0.jpg\ndose_0.5\n1.svs\n")
     assert names(find_named(data)) == {"train": ["0", "dose_0.5", "1"]}
+    (data / "train.txt").write_text("0.xml\nimages/1.png\n2.JSON\n3.txt\n")  # by its annotations
+    assert names(find_named(data)) == {"train": ["0", "1", "2", "3"]}
     for line in ("dose_0.25", "0.5", "3.left"):
         (data / "train.txt").write_text(f"1\n{line}\n")
         (problem,) = find_named(data).problems

@@ -18,6 +18,8 @@ VOC = Path("ImageSets", "Segmentation")
 """Where the lists of a Pascal VOC folder lie."""
 PARTED = re.compile(r"\s*[,;\t]\s*|\s+")
 """What may part the two paths of a line; blanks and commas may stand in names too."""
+NOTES = (".json", ".txt", ".xml")
+"""What the names of annotations end in, by which lists may name pairs too, in lower case."""
 
 
 def find_lists(folder: Path, found: Found) -> dict[str, Path]:
@@ -50,9 +52,10 @@ def find_lists(folder: Path, found: Found) -> dict[str, Path]:
 def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]], found: Found) -> None:
     """Read the pairs that list files name.
 
-    A line is the NAME of a pair, or its image, as far as the folder's layout tells the pairs; or IMAGE MASK, parted by
-    a comma, a semicolon, a tab or blanks. Paths begin at the data folder, whatever slashes they have and whether or
-    not one stands first; they may stand in quotes. A stack is named as a whole, or page by page (NAME_3).
+    A line is the NAME of a pair, with the suffix of a kind of picture or of annotations or without, or its image, as
+    far as the folder's layout tells the pairs; or IMAGE MASK, parted by a comma, a semicolon, a tab or blanks. Paths
+    begin at the data folder, whatever slashes they have and whether or not one stands first; they may stand in quotes.
+    A stack is named as a whole, or page by page (NAME_3).
 
     Args:
         folder: the data folder.
@@ -126,7 +129,11 @@ class _Names:
             return self.by_name[name]
         if file := self._file(text):
             return self.by_file.get(file.resolve(), [])
-        return self.by_name.get(without_suffix(name), [])
+        return self.by_name.get(without_suffix(name), []) or self._by_notes(name)
+
+    def _by_notes(self, name: str) -> list[Pair]:
+        stem, dot, suffix = name.rpartition(".")
+        return self.by_name.get(stem, []) if f"{dot}{suffix}".lower() in NOTES else []
 
     def _file(self, text: str) -> Path | None:
         """The file that a path names: from the data folder, whole, or from the part of it that lies in the folder."""
