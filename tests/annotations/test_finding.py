@@ -53,6 +53,17 @@ def test_stems_with_and_without_suffixes_of_the_picture(root):
     assert find(root, "a.svs", stem=True) == "a.png"
 
 
+@pytest.mark.parametrize(
+    "suffix",
+    ".oir .zvi .dv .ics .ids .btf .tf2 .tf8 .isyntax .lim .sld .raw .r3d .svslide .vmu .vsi .scn .bif .mrxs".split(),
+)
+def test_the_suffix_of_a_microscope_s_file_may_stand_before_that_of_its_annotations(suffix, tmp_path):
+    for name in ("cells.png", "other.png"):
+        write_image(tmp_path, name)
+    for stem in (f"cells{suffix}", f"cells{suffix}_RoiSet"):
+        assert find(tmp_path, stem, stem=True) == "cells.png"
+
+
 def test_what_stands_behind_a_dot_is_a_suffix_where_it_is_known(tmp_path):
     for name in ("img_0.png", "img_1.5.png", "img.png"):
         write_image(tmp_path, name)

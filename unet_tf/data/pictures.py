@@ -27,12 +27,13 @@ ARRAYS = (".npy", ".npz")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *ARRAYS, *TIFF)
 """What file names of pictures that are read end in, in lower case."""
 UNREAD_SUFFIXES = (
-    ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".ecw", ".eps",
-    ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".img", ".ims", ".j2c", ".j2k", ".jpc",
-    ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lsm", ".mat", ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi",
-    ".nef", ".nii", ".nrrd", ".oib", ".oif", ".orf", ".pam", ".pbm", ".pcx", ".pdf", ".pfm",
-    ".pnm", ".psb", ".psd", ".qptiff", ".raf", ".rw2", ".scn", ".sid", ".stk", ".svg", ".svs", ".tga", ".vms",
-    ".vrt", ".vsi", ".xcf",
+    ".arw", ".avif", ".bif", ".btf", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".dv",
+    ".ecw", ".eps", ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".ics", ".ids", ".img",
+    ".ims", ".isyntax", ".j2c", ".j2k", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat",
+    ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
+    ".pam", ".pbm", ".pcx", ".pdf", ".pfm", ".pnm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".raw", ".rw2",
+    ".scn", ".sid", ".sld", ".stk", ".svg", ".svs", ".svslide", ".tf2", ".tf8", ".tga", ".vms", ".vmu", ".vrt",
+    ".vsi", ".xcf", ".zvi",
 )  # fmt: skip
 """What file names of well-known kinds of picture that are not read end in, in lower case."""
 IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}
