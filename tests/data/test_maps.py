@@ -9,7 +9,7 @@ import tifffile
 
 from unet_tf.data.channels import Channels
 from unet_tf.data.maps import MapArray, open_map
-from unet_tf.data.nodata import nodata_values
+from unet_tf.data.nodata import nodata_pixels, nodata_samples, nodata_values
 from unet_tf.data.pictures import open_pictures, read_image, read_mask
 from unet_tf.errors import InputError
 
@@ -163,7 +163,8 @@ def test_an_index_that_names_no_measurement_is_refused_where_colours_are_read(tm
     image = noise(high=4)
     colours = {0: (0, 0, 0), 1: (3, 3, 3), 2: (1, 2, 3), 3: (3, 3, 3)}
     path = write(tmp_path / "a.tif", image, colours, photometric="palette", nodata=3)
-    words = rf"names the index 3 of its colour table as nodata, and holds it in {(image == 3).sum():,} pixels"
+    count = f"{(image == 3).sum():,}"
+    words = rf"names the index 3 of its colour table as nodata, and holds it in {count} pixels.*edit\.py -unsetnodata\)"
     with pytest.raises(InputError, match=words) as raised:
         Channels().read([path])
     assert raised.value.file == path
@@ -171,6 +172,21 @@ def test_an_index_that_names_no_measurement_is_refused_where_colours_are_read(tm
     assert (open_pictures(path).nodata, open_pictures(path).nodata_ids) == ((), (3.0,))
     write(path, np.minimum(image, 2), colours, photometric="palette", nodata=3)
     assert Channels().read([path]).nodata == ()  # 3 is a grey value that is shown
+
+
+@pytest.mark.parametrize("other", [(1, 2, 3), (1, 9, 3)])
+def test_an_index_whose_grey_no_other_one_has_in_any_channel_names_it(tmp_path, other):
+    image = noise(high=4)
+    colours = {0: (0, 0, 0), 1: (255, 0, 0), 2: other, 3: (9, 9, 9)}
+    path = write(tmp_path / "a.tif", image, colours, photometric="palette", nodata=3)
+    if 9 in other:
+        with pytest.raises(InputError, match="names the index 3"):
+            Channels().read([path])
+        return
+    read = Channels().read([path])
+    assert read.nodata == (9.0,) and open_pictures(path).nodata_ids == (3.0,)
+    np.testing.assert_array_equal(nodata_pixels(read.image, read.nodata), image[0] == 3)
+    assert (nodata_samples(read.image, read.nodata).any(-1) == (image[0] == 3)).all()
 
 
 def test_smaller_versions_are_no_pages(tmp_path):

@@ -61,7 +61,7 @@ class Pictures:
 
     @property
     def nodata(self) -> tuple[float, ...]:
-        """The value that the file itself names as "no measurement", as it is shown; none if that is an index."""
+        """The value that the file itself names as "no measurement", as it is shown; none if colours do not tell it."""
         return () if self.tiff is None else self.tiff.nodata
 
     @property
@@ -100,7 +100,8 @@ class Pictures:
             raise InputError(
                 f"Colours must tell where nothing was measured; {self.path} names the index {value:g} of its colour "
                 f"table as nodata, and holds it in {many(count, 'pixel')}. Save it without a table, with a nodata "
-                "value that no other pixel has; a map (predict --out NAME.tif) takes it as it is.",
+                "value that no other pixel has; or, if it may count as a colour, take the name away (gdal_edit.py "
+                "-unsetnodata). A map (predict --out NAME.tif) takes it as it is.",
                 self.path,
             )
 

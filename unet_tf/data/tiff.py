@@ -85,7 +85,7 @@ class TiffPictures:
 
     @property
     def nodata(self) -> tuple[float, ...]:
-        """The value that the file itself names as "no measurement", as it is shown; none if that is an index."""
+        """The value that the file itself names as "no measurement", as it is shown; none if colours do not tell it."""
         return nodata_shown(self.pages[0][0]) if len(self.pages[0]) == 1 else self.nodata_ids
 
     @property

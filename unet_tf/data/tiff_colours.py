@@ -108,9 +108,7 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
     if (kept := kept_samples(page)) != [*range(stored.shape[-1])]:
         stored = stored[..., kept]
     if page.photometric == TABLE and not ids:
-        table = page.tags[Tag.TABLE].reshape(3, -1)
-        # a table has 16 bits, unless all of it is below 256: some programs write 8 bits
-        colours = (table >> 8 if table.max() > 255 else table).astype(np.uint8).T
+        colours = _table(page)
         grey = (colours == colours[:, :1]).all()
         return colours[stored[..., 0], 0] if grey else colours[stored[..., 0]]
     if page.photometric == CMYK:
@@ -126,8 +124,22 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
 
 
 def nodata_shown(page: TiffPage) -> tuple[float, ...]:
-    """The value that a page names as "no measurement", as `shown` gives it; none where it is an index of a table."""
-    return () if page.photometric == TABLE else tuple(value * step_of(page.bits) for value in page.nodata)
+    """The value that a page names as "no measurement", as `shown` gives it.
+
+    None where it is an index of a table, unless that one shows a grey which is in no channel of any other index.
+    """
+    if page.photometric != TABLE:
+        return tuple(value * step_of(page.bits) for value in page.nodata)
+    colours = _table(page)
+    own, others = (colours[np.isin(np.arange(len(colours)), page.nodata, invert=other)] for other in (False, True))
+    return tuple(float(one[0]) for one in own if (one == one[0]).all() and not (others == one[0]).any())
+
+
+def _table(page: TiffPage) -> NDArray[np.uint8]:
+    """(N, 3) RGB of the indices of a page with a colour table."""
+    table = page.tags[Tag.TABLE].reshape(3, -1)
+    # a table has 16 bits, unless all of it is below 256: some programs write 8 bits
+    return (table >> 8 if table.max() > 255 else table).astype(np.uint8).T
 
 
 def step_of(bits: int) -> int:
