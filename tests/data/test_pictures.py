@@ -649,7 +649,9 @@ def test_what_was_erased_from_a_transparent_mask_is_refused(kind, tmp_path):
     erased[3:5, 2, 3] = 0
     save(erased)
     high = {"LA.png": "255", "16 bit.png": "65535"}.get(kind, "255")
-    with pytest.raises(InputError, match=rf"2 of 24 have another than the first, {high} and not 0\. Lay the") as raised:
+    with pytest.raises(
+        InputError, match=rf"2 of 24 have another than the first, {high} and not 0\. Lay the.* as grey\."
+    ) as raised:
         read_mask(path)
     assert raised.value.file == path
     assert read_image(path).shape == (*drawn.shape, 1)  # of an image alpha says nothing about values
@@ -657,6 +659,15 @@ def test_what_was_erased_from_a_transparent_mask_is_refused(kind, tmp_path):
     np.testing.assert_array_equal(read_mask(path) > 0, drawn > 0)
     save(np.dstack([erased[..., :3], LAYER[..., :1] // 2 + 1]))  # nothing is transparent as a whole
     np.testing.assert_array_equal(read_mask(path) > 0, drawn > 0)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_with_alpha_is_decoded_once(mode, tmp_path, monkeypatch):
+    Image.fromarray(LAYER).convert(mode).save(tmp_path / "a.png")
+    decoded, stored = [], png_module._stored
+    monkeypatch.setattr(png_module, "_stored", lambda one: decoded.append(one) or stored(one))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png") > 0, LAYER[..., 0] > 0)
+    assert len(decoded) == 1
 
 
 def test_transparent_pixels_of_two_colours_are_refused(tmp_path):

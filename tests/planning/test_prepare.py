@@ -3,6 +3,7 @@ import shutil
 import signal
 from dataclasses import FrozenInstanceError, replace
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -303,6 +304,19 @@ def test_images_whose_values_bend_the_normalisation_are_said(tmp_path, caplog):
     caplog.clear()
     prepare(tmp_path, replace(SMALL, val_share=0, classes=prepared.classes, upright=False), masks=prepared.masks)
     assert "normalisation" not in caplog.text
+
+
+def test_alpha_of_masks_that_is_not_the_same_all_over_is_said(tmp_path, caplog):
+    for number in range(5):
+        image = np.random.default_rng(number).integers(0, 256, (64, 64), np.uint8)
+        write_picture(tmp_path / "images" / f"{number}.png", image)
+        write_picture(tmp_path / "masks" / f"{number}.png", np.uint8(255) * (image > 99))
+    layer = np.uint8(255) * np.repeat(image[..., None] > 99, 4, axis=2)
+    cv2.imwrite(str(tmp_path / "masks/4.png"), layer)
+    prepare(tmp_path, replace(SMALL, val_share=0))
+    (words,) = [text for text in caplog.messages if "alpha" in text]
+    assert words.startswith("Of 5 training images looked at, 1 whose mask has alpha that is not the same all over")
+    assert words.endswith("alpha that is the mask as grey: 4.")
 
 
 def test_a_few_tiles_say_which_classes_they_hold(tmp_path):

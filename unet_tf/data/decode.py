@@ -22,7 +22,7 @@ OTHERS = {
 """First bytes of well-known kinds that are not read (HEIC: bytes 4 on, DICOM: 128 on) -> "an X file"."""
 
 
-def decode(path: Path, data: bytes, ids: bool, lossy: bool) -> NDArray:
+def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False) -> NDArray:
     """Decode a file of one picture.
 
     Args:
@@ -30,16 +30,17 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool) -> NDArray:
         data: the file.
         ids: give the numbers that are stored and not what they show.
         lossy: take compression that changes values.
+        alpha: give that of a PNG file too, as the last channel.
 
     Returns:
-        (H, W), or (H, W, 3) RGB, without alpha, turned as EXIF says; of an array (H, W, C).
+        (H, W), or (H, W, 3) RGB, turned as EXIF says; of an array (H, W, C).
 
     Raises:
         InputError: the file is damaged, of a kind that is not read, or its compression changes values.
     """
     try:
         if data[:8] == SIGNATURE:
-            return read_png(data, ids)
+            return read_png(data, ids, alpha)
         if data[:2] == b"BM":
             return read_bmp(data, ids)
         if data[:6] in (b"GIF87a", b"GIF89a"):

@@ -109,10 +109,12 @@ class Pictures:
         """(H, W, K) what is said to be alpha in a TIFF or PNG file, and `read` leaves out; K is 0 where nothing is."""
         if self.tiff is not None:
             return self.tiff.alpha(page)
+        return alpha_of_png(_bytes(self.path)) if self._is_png_with_alpha else np.zeros((0, 0, 0), np.uint8)
+
+    @property
+    def _is_png_with_alpha(self) -> bool:
         head = _bytes(self.path, 26)
-        if head[:8] != SIGNATURE or head[25:] not in ALPHA:
-            return np.zeros((0, 0, 0), np.uint8)
-        return alpha_of_png(_bytes(self.path))
+        return head[:8] == SIGNATURE and head[25:] in ALPHA
 
     def channel_names(self, channels: int) -> tuple[str, ...]:
         """The names of so many channels, each "" where the file does not say it."""
@@ -120,7 +122,12 @@ class Pictures:
 
     def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> NDArray:
         """Decode one picture as a mask: see the function `read_mask`."""
-        mask = self._stored(page, ids, lossy=allow_jpeg)
+        mask = self._stored(page, ids, lossy=allow_jpeg, alpha=True)
+        alpha = np.zeros((0, 0, 0), np.uint8)
+        if self.tiff is not None:
+            alpha = turned(self.tiff.alpha(page), self.orientation)
+        elif self._is_png_with_alpha:
+            mask, alpha = _plain(mask[..., :-1]), mask[..., -1:]
         if mask.dtype.kind == "c":
             raise InputError(
                 f"A mask must hold real numbers; {self.path} holds {mask.dtype}. Save its real part.", self.path
@@ -130,29 +137,32 @@ class Pictures:
                 f"A mask must be grey or RGB; {self.path} has {mask.shape[2]} channels. Save class ids in one channel.",
                 self.path,
             )
-        self._check_transparent(mask, page)
+        self._check_transparent(mask, alpha)
         return mask
 
-    def _check_transparent(self, mask: NDArray, page: int) -> None:
+    def _check_transparent(self, mask: NDArray, alpha: NDArray) -> None:
         """Raise InputError where transparent pixels of a mask hold several values: what was erased may be among them.
 
         Programs keep the colours of pixels that are erased; where nothing was, all hold one.
         """
-        alpha = self.alpha(page)
         if not is_varied(alpha):
             return
-        unseen = np.atleast_3d(mask)[(turned(alpha, self.orientation) == 0).any(-1)]  # (N, C)
+        unseen = np.atleast_3d(mask)[(alpha == 0).any(-1)]  # (N, C)
         if (others := unseen[(unseen != unseen[:1]).any(-1)]).size:
             first, second = (", ".join(map(str, values.tolist())) for values in (unseen[0], others[0]))
             raise InputError(
                 f"The transparent pixels of a mask must have one value, as others may have been erased; in {self.path} "
                 f"{len(others)} of {len(unseen)} have another than the first, {second} and not {first}. Lay the "
-                "background under what is drawn, and save it without transparency.",
+                "background under what is drawn, and save it without transparency; if alpha is the mask, save it as "
+                "grey.",
                 self.path,
             )
 
-    def _stored(self, page: int, ids: bool, lossy: bool, grey: bool = True) -> NDArray:
-        """(H, W), or (H, W, C); where three channels are equal, and grey is wanted then, (H, W)."""
+    def _stored(self, page: int, ids: bool, lossy: bool, grey: bool = True, alpha: bool = False) -> NDArray:
+        """(H, W), or (H, W, C); where three channels are equal, and grey is wanted then, (H, W).
+
+        With alpha that of a PNG file is the last channel.
+        """
         if self.tiff is not None:
             if self.tiff.lossy and not lossy:
                 raise lossy_refused(self.path, "a TIFF file in JPEG compression")
@@ -160,12 +170,8 @@ class Pictures:
         elif page:
             raise InputError(f"{self.path} holds one picture; there is no page {page}.", self.path)
         else:
-            image = decode(self.path, _bytes(self.path), ids, lossy)
-        of_one = image.ndim == 3 and image.shape[2] == 1
-        of_three = grey and image.ndim == 3 and image.shape[2] == 3  # most end with a row
-        if of_one or (of_three and all((part == part[..., :1]).all() for part in (image[:1], image))):
-            image = image[..., 0]
-        return np.ascontiguousarray(image)
+            image = decode(self.path, _bytes(self.path), ids, lossy, alpha)
+        return _plain(image, grey)
 
 
 def is_varied(alpha: NDArray) -> bool:
@@ -371,6 +377,15 @@ def stack_writer(
             writer.write(picture, photometric=shown, **options)
 
         yield add
+
+
+def _plain(image: NDArray, grey: bool = True) -> NDArray:
+    """(H, W) of one channel or, where grey is wanted then, of three that are equal; else (H, W, C) as it is."""
+    of_one = image.ndim == 3 and image.shape[2] == 1
+    of_three = grey and image.ndim == 3 and image.shape[2] == 3  # most end with a row
+    if of_one or (of_three and all((part == part[..., :1]).all() for part in (image[:1], image))):
+        image = image[..., 0]
+    return np.ascontiguousarray(image)
 
 
 def _bytes(path: Path, count: int = -1) -> bytes:

@@ -51,15 +51,17 @@ class Png:
     packed: list[memoryview]
 
 
-def read_png(data: bytes, ids: bool) -> NDArray:
-    """Decode a PNG file of any size, without its alpha, turned as its EXIF orientation says.
+def read_png(data: bytes, ids: bool, alpha: bool = False) -> NDArray:
+    """Decode a PNG file of any size, turned as its EXIF orientation says.
 
     Args:
         data: the file.
         ids: give the stored numbers (indices of a colour table, grey below 8 bits) and not what they show.
+        alpha: give it too, in a file of a colour type in `ALPHA`.
 
     Returns:
-        (H, W) or (H, W, 3) RGB, uint8 or uint16. Grey of 1, 2 or 4 bits that is shown goes from 0 to 255.
+        (H, W) or (H, W, 3) RGB, uint8 or uint16; with alpha (H, W, 2) or (H, W, 4). Grey of 1, 2 or 4 bits that is
+        shown goes from 0 to 255.
 
     Raises:
         Damage: the file contradicts itself or is cut.
@@ -73,7 +75,7 @@ def read_png(data: bytes, ids: bool) -> NDArray:
     if png.colour == 3 and not ids:
         image = np.pad(png.table, ((0, 256 - len(png.table)), (0, 0)))[stored[..., 0]]
     else:
-        image = stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[-1])]  # without alpha
+        image = stored if alpha else stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[-1])]
         image = image[..., 0] if image.shape[2] == 1 else image
         image = image if ids or png.bits > 4 else image * np.uint8(255 // ((1 << png.bits) - 1))
     return turned(image, png.orientation)

@@ -27,7 +27,7 @@ from unet_tf.planning.channel_facts import channel_facts
 from unet_tf.planning.checks import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
-from unet_tf.planning.inspection import BENDING, Case, Look, look_at
+from unet_tf.planning.inspection import BENDING, SEEN_THROUGH, Case, Look, look_at
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.utils.progress import Progress, unseen
@@ -284,9 +284,7 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "value that the file names as nodata",
     )  # fmt: skip
     _warn(
-        findings, [case for case in usable if case.look.mask_alpha],
-        "whose mask has alpha that is not the same all over, which is left out: what is transparent in part or as a "
-        "whole counts as the value that it holds; save masks without transparency",
+        findings, [case for case in usable if case.look.mask_alpha], SEEN_THROUGH,
     )  # fmt: skip
     counted = sorted({value for case in usable for value in case.look.counted})
     _warn(

@@ -34,6 +34,11 @@ BENDING = (
     "the normalisation; if it stands for no measurement, say so in the file (GDAL's tag 42113) or replace it"
 )
 """Which images have `outliers`, and what to do."""
+SEEN_THROUGH = (
+    "whose mask has alpha that is not the same all over, which is left out: what is transparent in part or as a whole "
+    "counts as the value that it holds; save masks without transparency, and alpha that is the mask as grey"
+)
+"""Which pairs have a mask whose `Pictures.alpha` is varied, and what to do."""
 
 
 class Outlier(NamedTuple):

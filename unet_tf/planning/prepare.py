@@ -23,6 +23,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.palette import find_palette
+from unet_tf.data.pictures import is_varied, open_pictures
 from unet_tf.data.samples import Samples, agreed_names, read_samples
 from unet_tf.data.splits import parts_of, split
 from unet_tf.data.weight_map import Weighting
@@ -32,7 +33,7 @@ from unet_tf.pages.words import many
 from unet_tf.planning.ancestors import Ancestors, ancestors_from
 from unet_tf.planning.checks import check_classes, check_tile, copies_between, validation_lacks
 from unet_tf.planning.holding_out import check_folds, draw_validation, plan_share, said_of_known
-from unet_tf.planning.inspection import BENDING, Outlier, outliers
+from unet_tf.planning.inspection import BENDING, SEEN_THROUGH, Outlier, outliers
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
@@ -269,13 +270,17 @@ def prepare(
 
 
 def _labels(train: Samples, numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """The labels of some training pairs; images of them whose values bend the normalisation are said."""
+    """The labels of some training pairs; images whose values bend the normalisation and masks with alpha are said."""
     labels, found = list[NDArray[np.uint8]](), dict[str, list[Outlier]]()
     for sample in (train[number] for number in numbers):
         labels.append(sample.label)
         found[sample.name] = outliers(fill_nodata(sample.image, sample.nodata))
     if bent := [f"{name} ({', '.join(map(str, values))})" for name, values in found.items() if values]:
         log.warning(f"Of {many(len(numbers), 'training image')} looked at, {len(bent)} {BENDING}: {some(bent, 8)}.")
+    pairs = (train.pairs[number] for number in numbers)
+    if varied := [pair.name for pair in pairs if is_varied(open_pictures(pair.mask).alpha(pair.page))]:
+        words = f"{len(varied)} {SEEN_THROUGH}: {some(varied, 8)}"
+        log.warning(f"Of {many(len(numbers), 'training image')} looked at, {words}.")
     return labels
 
 
