@@ -12,7 +12,7 @@ from unet_tf.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-if sys.modules.get("keras"):
+if hasattr(sys.modules.get("keras"), "ops"):  # Keras 3
     from unet_tf.evaluation.metrics import MeanIoU as MeanIoU
     from unet_tf.model.losses import CrossentropyDice as CrossentropyDice
     from unet_tf.model.losses import WeightedCrossentropy as WeightedCrossentropy

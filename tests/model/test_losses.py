@@ -138,6 +138,7 @@ def test_weights_are_a_map_or_one_number_a_tile(batch, loss):
     tiles = np.array([1, 7])
     spread = np.broadcast_to(tiles[:, None, None], labels.shape)
     assert float(loss(labels, logits, tiles)) == float(loss(labels, logits, spread))
+    assert float(loss(labels, logits, tiles[:, None, None])) == float(loss(labels, logits, spread))
 
 
 @BOTH

@@ -66,7 +66,7 @@ def _weight_map(sample_weight: Any, shape: Sequence[int | None]) -> Any:
     weight = ops.cast(sample_weight, "float32")
     if len(weight.shape) == 4 and weight.shape[-1] == 1:
         weight = ops.squeeze(weight, axis=-1)
-    if _fits(weight.shape, shape):
+    if _fits(weight.shape, shape) or _fits(weight.shape, (shape[0], 1, 1)):
         return weight
     if _fits(weight.shape, shape[:1]):
         return ops.reshape(weight, (-1, 1, 1))

@@ -140,7 +140,7 @@ class Client:
                 if error.too_large:
                     # perhaps for its bytes, as a PNG of noise: pictures as small as a part can be go on to be sent
                     self.max_pixels = min(self.max_pixels, max(pixels // 2, self._geometry.min_tile**2))
-                elif error.code != "INVALID_ARGUMENT":
+                elif error.code != "INVALID_ARGUMENT" or NOT_FINITE in str(error):
                     raise
                 # Our own readers know more kinds of these files, or say better what is wrong with this one.
         return self._of_pixels(given, metadata, MASK)

@@ -127,11 +127,10 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
         raise ServingError("INTERNAL", str(error)) from error
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
         image = _read(Path(folder, "picture.png"), body, about, calls.limits)
-        answer = calls.predict(Asked(name, signature="probabilities"), lambda _: {"image": image[None]})
+        answer = calls.predict(Asked(name, number, signature="probabilities"), lambda _: {"image": image[None]})
         probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
         if not np.isfinite(probabilities).all():
             raise ServingError("INTERNAL", NOT_FINITE)
-        about = bundle.describe(answer.version) or about  # a newer one may have come
         label = label_of(probabilities, about.calibration.threshold)
         real = about.masks.real_label(label)
         sure = np.take_along_axis(about.masks.real_probabilities(probabilities), real[..., None], axis=2)[..., 0]
