@@ -97,7 +97,7 @@ def crossval(
     config: ConfigFile = None,
     preset: Preset = None,
 ) -> None:
-    """Train once for each fold, or each seed; scores of each file by the nets that have not seen it, mean and spread.
+    """Train once for each fold, or each seed; scores of each file by the net that held it out, mean and spread.
 
     --minutes and --epochs are those of each run. The folder is one predictor afterwards, the mean of all nets: predict,
     evaluate and export take it as they take a run.

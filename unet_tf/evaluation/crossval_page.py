@@ -33,7 +33,7 @@ def write_crossval_page(
     sections = [("together", "All files", together), ("objects", "Objects", objects)]
     sections += [("calibration", "Calibration", sure["calibration"]), ("runs", "Run by run", runs)]
     sections += [("confusion", "Confusion", runs)]
-    of_folds = "All files, each by the net that held it out"  # from which a net before it may have learnt
+    of_folds = "All files, each by the net that held it out"  # a net before it may have learnt from them, as of seeds
     return write_page(
         folder / Run.REPORT,
         "crossval.html",
@@ -42,7 +42,7 @@ def write_crossval_page(
         notes=[],
         sections=[(name, words) for name, words, there in sections if there],
         together=together and scores_section(together),
-        together_heading=of_folds if runs[0].startswith("fold") else "Each file by the nets that have not seen it",
+        together_heading=of_folds if runs[0].startswith("fold") else "All files together",
         objects=objects,
         **sure,
         spread=spread_chart(result),
