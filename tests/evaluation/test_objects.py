@@ -67,6 +67,12 @@ def test_halves_of_one_object_count_once_at_a_half():
     assert score_objects(halves, true, [0.5]).found == (2,)
 
 
+def test_of_two_halves_of_an_object_the_one_that_is_not_matched_is_not_counted_where_void_hides_most_of_it():
+    true, label = np.array([[4, 4, 0, 0, 0]]), np.array([[1, 1, VOID, VOID, 0]], np.uint8)
+    found = score_predicted(true, label, np.array([[1, 2, 2, 2, 0]]))  # each half has an IoU of 0.5
+    assert (found.true, found.predicted, found.found[:2]) == (1, 1, (1, 0))
+
+
 @pytest.mark.parametrize("shape", [(3, 4), (0, 5), (1, 1)])
 def test_of_no_object_there_is_no_score(shape):
     nothing = np.zeros(shape, np.uint16)

@@ -119,11 +119,9 @@ def score_objects(true: NDArray, predicted: NDArray, thresholds: Sequence[float]
     iou = inside / (whole + part - inside)
     found, overlap = [], []
     for threshold in thresholds:
-        same = iou >= threshold  # 7 / 10 is the float that 0.7 is
-        _, first = np.unique(pairs[0][same], return_index=True)
-        _, second = np.unique(pairs[1][same][first], return_index=True)
-        found.append(len(second))
-        overlap.append(float(iou[same][first][second].sum()))
+        matched = _matched(pairs, iou, threshold)
+        found.append(len(matched))
+        overlap.append(float(iou[matched].sum()))
     merged = np.bincount(pairs[1][2 * inside > whole], minlength=1)  # true objects that each predicted one holds
     split = np.bincount(pairs[0][2 * inside > part], minlength=1)
     return ObjectScores(
@@ -141,8 +139,9 @@ def score_predicted(true: NDArray, label: NDArray, predicted: NDArray) -> Object
     """Match predicted objects with the true ones where these are known.
 
     Void is taken out of all objects, then they are matched, as in panoptic quality. A predicted object that is void for
-    more than a half, and fits no true one, is not counted: what it shows is not known. One that fits, such as that of a
-    cell which the field of view cuts, is counted at every threshold, so that the thresholds have one number of objects.
+    more than a half, and is matched with no true one at the lowest threshold, 0.5, is not counted: what it shows is not
+    known. One that is matched there, such as that of a cell which the field of view cuts, is counted at every
+    threshold, also where its IoU is less than that, so that the thresholds have one number of objects.
 
     Args:
         true: (H, W) ids.
@@ -156,7 +155,7 @@ def score_predicted(true: NDArray, label: NDArray, predicted: NDArray) -> Object
     predicted = object_ids(predicted)
     seen_true, seen = np.where(void, 0, true), np.where(void, 0, predicted)
     if void.any():
-        seen[np.isin(seen, np.setdiff1d(_mostly(predicted, void), _fitting(seen_true, seen)))] = 0
+        seen[np.isin(seen, np.setdiff1d(_mostly(predicted, void), _found(seen_true, seen)))] = 0
     return score_objects(seen_true, seen)
 
 
@@ -166,11 +165,19 @@ def _mostly(ids: NDArray, void: NDArray[np.bool_]) -> NDArray:
     return known[2 * np.bincount(numbers.ravel(), void.ravel()) > pixels]
 
 
-def _fitting(true: NDArray, predicted: NDArray) -> NDArray:
-    """The ids of predicted objects whose IoU with a true one is the lowest threshold or more."""
+def _found(true: NDArray, predicted: NDArray) -> NDArray:
+    """The ids of predicted objects that are matched with a true one at the lowest threshold."""
     pairs, inside, areas, others = _overlaps(true, predicted)
     iou = inside / (areas[pairs[0]] + others[pairs[1]] - inside)
-    return np.unique(predicted[predicted != 0])[pairs[1][iou >= THRESHOLDS[0]]]
+    return np.unique(predicted[predicted != 0])[pairs[1][_matched(pairs, iou, THRESHOLDS[0])]]
+
+
+def _matched(pairs: NDArray, iou: NDArray, threshold: float) -> NDArray:
+    """Places of the pairs, of (2, pairs) with their IoU, that are the same, each object in one of them at most."""
+    same = np.flatnonzero(iou >= threshold)  # 7 / 10 is the float that 0.7 is
+    for objects in pairs:
+        same = same[np.unique(objects[same], return_index=True)[1]]
+    return same
 
 
 def _ids(ids: NDArray, name: str) -> NDArray:
