@@ -113,7 +113,7 @@ def test_wide_classes_cost_no_skeleton(monkeypatch):
     short = np.zeros((128, 128), np.uint8)
     short[4:8, 4:20] = 1
     sums = sums_of(*[(short, short)] * (LOOK + 3))
-    assert (sums.looked_at, len(drawn)) == ([], 2 * LOOK)
+    assert (sums.looked_at, len(drawn)) == ([0], 2 * LOOK)  # what is around it is wide
 
 
 def test_a_file_that_shows_no_line_hides_none_of_others_wherever_it_comes():
@@ -124,7 +124,9 @@ def test_a_file_that_shows_no_line_hides_none_of_others_wherever_it_comes():
         files.insert(place, whole)
         sums = sums_of(*files, line)
         assert (sums.files[1], sums.wide[1]) == (LOOK + 1, 1)
-        assert sums.of_classes(("rest", "cross"))["cross"] == alone  # of equal lines a mean is that of each
+        scores, shape = sums.of_classes(("rest", "cross"))["cross"]
+        assert (scores, shape._replace(files=None)) == alone  # of equal lines a mean is that of each
+        assert str(shape) == f"{alone[1]} in {LOOK} of {LOOK + 1} files, as it is an area in the others"
         parts = sums_of(*files[:2]) + sums_of(*files[2:5]) + sums_of(*files[5:], line)
         np.testing.assert_array_equal(parts.counts, sums.counts)
         assert parts.of_classes(("rest", "cross")) == sums.of_classes(("rest", "cross"))
@@ -135,7 +137,16 @@ def test_a_class_of_which_most_files_are_wide_is_not_thin():
     assert "cross" in sums_of(whole, line).of_classes(("rest", "cross"))
     for files in ([whole, line, whole], [line, whole, whole], [whole]):
         assert sums_of(*files).of_classes(("rest", "cross")) == {}
-    assert sums_of(*[whole] * LOOK).looked_at == [0]  # of a rest there was none
+    assert sums_of(*[whole] * LOOK).looked_at == [0, 1]  # which cost no skeleton
+
+
+def test_most_files_are_told_at_the_end_wherever_the_wide_ones_lie():
+    line, whole = (cross(3), cross(3)), (np.ones((128, 128), np.uint8),) * 2
+    first, last = sums_of(*[whole] * LOOK, *[line] * LOOK), sums_of(*[line] * LOOK, *[whole] * LOOK)
+    assert first.of_classes(("rest", "cross")).keys() == {"cross"}
+    assert first.of_classes(("rest", "cross")) == last.of_classes(("rest", "cross"))
+    folds = sums_of(*[whole] * LOOK) + sums_of(*[line] * LOOK)
+    assert folds.of_classes(("rest", "cross")) == first.of_classes(("rest", "cross"))
 
 
 def test_void_has_no_lines():

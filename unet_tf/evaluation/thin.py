@@ -20,7 +20,7 @@ BODY, MOST_BODY = 2.5, 0.22
 """Mean widths from which on a place is a body, and share of the area that may lie there: stars have long arms, too.
 Membranes have 0.14 (isbi2012), cracks 0.07, poles 0.08 (CamVid), stars of five to twelve arms 0.25 to 0.36."""
 LOOK = 8
-"""Files that hold a class, by which it is told whether the others need to be looked at."""
+"""Files in which a class is no area, by which it is told whether the others need to be looked at."""
 
 
 class ClDice(NamedTuple):
@@ -79,11 +79,13 @@ class Shape(NamedTuple):
         width: pixels of the regions for each of their skeletons.
         length: of the piece of skeleton in which one of its pixels lies, pixels, in the mean.
         body: share of the regions that is `BODY` times as wide.
+        files: number of files in which they lie, and of those that hold the class, where it is an area in some.
     """
 
     width: float
     length: float
     body: float = 0.0
+    files: tuple[int, int] | None = None
 
     @property
     def thin(self) -> bool:
@@ -91,9 +93,9 @@ class Shape(NamedTuple):
         return self.width <= WIDEST and self.length >= LONGEST * self.width and self.body <= MOST_BODY
 
     def __str__(self) -> str:
-        return (
-            f"{self.width:.1f} px wide and {self.length / self.width:.0f} times as long, by the skeleton of its truth"
-        )
+        words = f"{self.width:.1f} px wide and {self.length / self.width:.0f} times as long"
+        files = f" in {self.files[0]} of {self.files[1]} files, as it is an area in the others" if self.files else ""
+        return f"{words}, by the skeleton of its truth{files}"
 
 
 class ThinSums:
@@ -103,8 +105,9 @@ class ThinSums:
     piece of skeleton that a pixel of it lies in is `LONGEST` times as long, in the mean; and at most `MOST_BODY` of its
     area lies where it is `BODY` times as wide, so that stars are no lines. A file in which it has more than ten times
     as many pixels as border pixels shows no line of it: that is left out, and needs no skeleton; a class of which most
-    files are such is not thin. Skeletons are drawn in the first `LOOK` files that hold a class, and in the others only
-    if it is thin in these.
+    files are such is not thin, which is told at the end. Skeletons are drawn in the first `LOOK` of the other files
+    that hold a class, and in the rest only if its shape in these is thin. So the order of the files may matter where
+    its shape changes from file to file, and parts of them may look to the end where all together do not.
 
     Args:
         num_classes: C.
@@ -122,14 +125,14 @@ class ThinSums:
             self.files[number] += area[number] > 0
             if area[number] > WIDEST * border[number]:
                 self.wide[number] += 1
-            else:
-                true, found = ((ids == number) & counted for ids in (label, prediction))
-                lines, drawn = skeleton(true), skeleton(found)
-                self.counts[number] += _counts(true, found, lines, drawn)
-                self.area[number] += area[number]
-                self.squares[number] += _squared_lengths(lines)
-                self.body[number] += _body(true, lines)
-            if self.files[number] == LOOK and not self.thin(number):
+                continue
+            true, found = ((ids == number) & counted for ids in (label, prediction))
+            lines, drawn = skeleton(true), skeleton(found)
+            self.counts[number] += _counts(true, found, lines, drawn)
+            self.area[number] += area[number]
+            self.squares[number] += _squared_lengths(lines)
+            self.body[number] += _body(true, lines)
+            if self.files[number] - self.wide[number] == LOOK and not self._has_lines(number):
                 self.looked_at.remove(number)
 
     def __add__(self, other: ThinSums) -> ThinSums:
@@ -141,15 +144,20 @@ class ThinSums:
         return total
 
     def thin(self, number: int) -> bool:
-        """Whether a class is thin by the files until now."""
-        shown = self.counts[number, 3] > 0 and 2 * self.wide[number] <= self.files[number]
-        return bool(shown) and self.shape(number).thin
+        """Whether a class is thin by the files until now, of which most must show it as lines."""
+        return bool(2 * self.wide[number] <= self.files[number]) and self._has_lines(number)
+
+    def _has_lines(self, number: int) -> bool:
+        """Whether a class is thin where it is no area."""
+        return bool(self.counts[number, 3] > 0) and self.shape(number).thin
 
     def shape(self, number: int) -> Shape:
         """How wide and long the regions of a class are in the files until now that are not wide; it must have one."""
         lines = float(self.counts[number, 3])
         area = float(self.area[number])
-        return Shape(area / lines, float(self.squares[number]) / lines, float(self.body[number]) / area)
+        files, wide = int(self.files[number]), int(self.wide[number])
+        shown = (files - wide, files) if wide else None
+        return Shape(area / lines, float(self.squares[number]) / lines, float(self.body[number]) / area, shown)
 
     def of_classes(self, names: Sequence[str]) -> dict[str, tuple[ClDice, Shape]]:
         """The scores and shapes of the thin classes by name."""
