@@ -131,11 +131,14 @@ def test_what_it_was_judged_on_is_told_honestly(files, said):
 
 
 def test_the_words_of_an_evaluation_are_those_that_are_understood(run, cells):
-    def of(split):
-        return seen(choose_files(subject_of(run, cells, {}), cells, split, print).words(2, run.files("val")))
+    def of(split, *names):
+        found = set().union(*map(run.files, names))
+        return seen(choose_files(subject_of(run, cells, {}), cells, split, print).words(len(found), found))
 
-    assert [of("train"), of("all")] == ["that it may have learnt from"] * 2  # all files of train/, whatever was learnt
-    assert of(None) == "it did not learn from, though its best epoch was chosen by such"
+    assert [of("train", "train"), of("all", "train", "val")] == ["that it may have learnt from"] * 2
+    chosen = "it did not learn from, though its best epoch was chosen by such"
+    assert [of(None, "val"), of("val", "val"), of("all", "val")] == [chosen] * 3
+    assert of("test") == "it never saw"
 
 
 @pytest.mark.parametrize(("threshold", "said"), [(0.5, "best epoch was"), ("best", "best epoch and threshold were")])

@@ -57,11 +57,12 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     chose = f"; among them the validation files, by which {subject.chosen} chosen"
 
     def seen(found: set[str]) -> str:
-        if subject.kind == "runs" and not trained:  # each file is judged by nets that have not learnt from it
-            return chose * bool(found & (validated or set()))
         if found and found <= before:
             return ALL_KNOWN
-        return ", seen in training or not" * (subject.kind != "masks")
+        if trained is None or found & known:
+            return ", seen in training or not"
+        doubt = subject.doubt(found)
+        return chose * bool(found & (validated or set())) + f"; {doubt}" * bool(doubt)
 
     def learnt_of(found: set[str]) -> str:
         if split == "train":
