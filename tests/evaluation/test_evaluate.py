@@ -243,9 +243,20 @@ def test_scores_at_another_threshold_or_in_fields_of_view_leave_those_of_a_run_a
     for split in (None, "val"):
         assert evaluate(own_run, cells, split, threshold=0.2).folder is None
     assert evaluate(own_run, cells, roi=tmp_path / "fov").folder is None
+    for how in ({"threshold": 0.2}, {"roi": tmp_path / "fov"}):
+        with pytest.raises(InputError, match=r"Scores must go into a folder of their own; .* holds config\.toml"):
+            evaluate(own_run, cells, out=own_run.path, **how)
     assert {name: (own_run.path / name).read_bytes() for name in before} == before
     assert not (own_run.path / "evaluation_val").exists()
     assert evaluate(own_run, cells, threshold=0.5).folder == own_run.path  # its own
+
+
+def test_what_was_chosen_by_the_files_of_a_folder_is_said_where_none_was_learnt_from(own_run, cells):
+    chosen = "; among them the validation files, by which the best epoch was chosen"
+    assert evaluate(own_run, cells, "val").files == f"all val files of {cells}{chosen}"
+    assert evaluate(own_run, cells, "test").files == f"all test files of {cells}"
+    assert evaluate(own_run, cells, "train").files == f"all train files of {cells}, seen in training or not"
+    assert evaluate(own_run, cells, "all").files == f"all files of {cells}, seen in training or not"
 
 
 def test_what_scores_of_other_terms_replace_is_said(own_run, cells, tmp_path, caplog):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.run import Run
 from unet_tf.utils.stderr import quiet_tensorflow
+
+if TYPE_CHECKING:
+    from unet_tf.evaluation.result import Evaluation
 
 WHOM = "A run, a bundle, the folder of a cross-validation, or a folder of masks"
 DATA = (
@@ -28,7 +31,7 @@ Split = Annotated[str | None, typer.Option(help="train, val, test or all.", show
     "unet-tf evaluate runs/folds cells/  (each file by the nets that have not learnt from it)\n\n"
     "unet-tf evaluate predicted/ cells/ --split test  (masks of any program, named as the pictures)\n\n"
     "unet-tf evaluate eyes/test/2nd_manual eyes/ --masks-dir 1st_manual  (the second annotator)\n\n"
-    "unet-tf evaluate runs/vessels retina/ --roi retina/fov\n\n"
+    "unet-tf evaluate runs/vessels retina/ --roi retina/fov --out scores/\n\n"
     "unet-tf evaluate runs/em isbi/ --membranes background"
 )
 @with_settings(*DATA)
@@ -41,7 +44,8 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Folder for scores, panels and report.html.",
-            show_default="the run, evaluation_val/ there for --split val; of others none",
+            show_default="the run (evaluation_val/ there for --split val); none for its own training files, another "
+            "--threshold, --roi, and others than runs",
         ),
     ] = None,
     roi: Annotated[
@@ -68,10 +72,18 @@ def evaluate(
         raise
     print_table_of_scores(result.to_json())
     if result.folder is None:
-        why = f", for the net learnt from {result.learnt} of these files" * bool(result.learnt)
-        console.print(f"Kept nowhere{why}: --out FOLDER keeps scores, panels and page.")
+        console.print(f"Kept nowhere{_why_not_kept(result, roi)}: --out FOLDER keeps scores, panels and page.")
     else:
         console.print(f"Report: {literal(str(result.folder / Run.REPORT))}")
+
+
+def _why_not_kept(result: Evaluation, roi: Path | None) -> str:
+    """Why a run does not keep scores; "" of others, which keep none."""
+    if result.who is None or result.who["kind"] != "run":
+        return ""
+    if result.learnt:
+        return f", for the net learnt from {result.learnt} of these files"
+    return ", for with --roi not all pixels count" if roi else ", for --threshold is not that of the run"
 
 
 @app.command(

@@ -104,7 +104,8 @@ def evaluate(
     with stoppable():
         membranes = [membranes] if isinstance(membranes, str) else membranes
         opened = subject_of(subject, data, settings, threshold)
-        if out is not None and (opened.home is None or Path(out).resolve() != opened.home.resolve()):
+        home = opened.home if roi is None else None
+        if out is not None and (home is None or Path(out).resolve() != home.resolve()):
             check_out(Path(out))
         further = {"roi": roi, "threshold": threshold, "membranes": ",".join(membranes) or None}
         command = command_of("evaluate", [opened.path, data], split, out, settings | further)
