@@ -34,14 +34,14 @@ def known(data, *names):
     return sorted(identity(read_image(data / "images" / f"{name}.png")) for name in names)
 
 
-def make_bundle(folder, fingerprint="", learnt=None, val=0):
+def make_bundle(folder, fingerprint="", learnt=None, val=0, **further):
     """As much of a bundle of the saved run as is opened to predict; it may list what it learnt from."""
     run = Run(SAVED)
     origin = Origin(data={"fingerprint": fingerprint, "train": 0, "val": val})
     description = Description(run.classes, run.masks, run.normalisation, run.geometry, 32, origin, run.channels)
     folder.mkdir(parents=True)
     listed = {} if learnt is None else {"learnt": [one[:16] for one in learnt]}
-    (folder / "bundle.json").write_text(json.dumps(description.to_json() | listed))
+    (folder / "bundle.json").write_text(json.dumps(description.to_json() | listed | further))
     shutil.copy(SAVED / Run.BEST, folder / "model.keras")
     return folder
 
@@ -90,6 +90,10 @@ def test_nets_that_judge_what_each_has_held_out_are_not_said_to_have_seen_it(dat
     chose = "among them the validation files, by which the best epoch was chosen"
     assert words(1, {"held out"}) == f"all files of {data}; {chose}"
     assert words(1, {"new"}) == f"all files of {data}"
+    nets.before = lambda: frozenset({"earlier"})
+    words = choose_files(nets, data, "all", print).words
+    assert words(1, {"earlier"}) == f"all files of {data}, from all of which the net before it learnt"
+    assert words(2, {"earlier", "held out"}) == f"all files of {data}, seen in training or not"
     assert seen(words(1, {"held out"})) == "it did not learn from, though its best epoch was chosen by such"
 
 
@@ -178,6 +182,17 @@ def test_a_bundle_does_not_list_the_files_by_which_its_epoch_was_chosen(data, tm
         "known"
     )
     assert seen(files) == "it did not learn from, though its best epoch may have been chosen by such"
+
+
+def test_a_bundle_whose_net_started_from_an_unknown_one_may_have_learnt_from_all(data, tmp_path):
+    bundle = make_bundle(tmp_path / "bundle", learnt=known(data, "a"), val=2, unknown=True)
+    said = "the net started from another, and which files that learnt from is not known"
+    chosen = "by which files its best epoch was chosen is not known"
+    words = choose_files(subject_of(bundle, data, {}), data, None, print).words
+    assert words(5, set()) == f"5 files of {data}, without 1 that the bundle learnt from; {said}; {chosen}"
+    assert seen(words(5, set())) == "that it may have learnt from"
+    known_to_all = make_bundle(tmp_path / "other", learnt=known(data, "a"), unknown=False)
+    assert subject_of(known_to_all, data, {}).doubt(set()) == ""
 
 
 def test_splits_that_nobody_knows_are_refused(data, tmp_path):

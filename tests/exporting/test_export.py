@@ -23,7 +23,7 @@ from unet_tf.exporting import shelves, tflite
 from unet_tf.exporting.bundle import ONNX, TFLITE
 from unet_tf.exporting.card import model_card
 from unet_tf.exporting.judging import refusals_in_words
-from unet_tf.exporting.source import describe
+from unet_tf.exporting.source import describe, learnt_by
 from unet_tf.model.calibration import Calibration
 from unet_tf.training.start import read_start
 from unet_tf.utils.signals import Stopped
@@ -62,16 +62,29 @@ def test_the_bundle_is_complete_and_its_hashes_hold(bundle):
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
 
 
-def test_scores_at_another_threshold_or_inside_fields_of_view_are_not_those_of_the_bundle(calibrated, cells):
+def test_scores_at_another_threshold_or_inside_fields_of_view_are_not_those_of_the_bundle(calibrated, cells, caplog):
     run = Run(calibrated(threshold=0.3))
     own = evaluate(run, cells)
     assert describe(run, 136, 0.01).origin.scores["mean_iou"] == own.mean_iou
     evaluate(run, cells, threshold=0.6)  # which leaves those of the run
     assert describe(run, 136, 0.01).origin.scores["mean_iou"] == own.mean_iou
     stored = own.to_json()
-    for other in ({"thresholds": stored["thresholds"] | {"chosen": 0.6}}, {"field": {"roi": "pixels in fov"}}):
+    assert "the bundle has none" not in caplog.text
+    for other, why in (
+        ({"thresholds": stored["thresholds"] | {"chosen": 0.6}}, "of labels at another threshold"),
+        ({"learnt": 2}, "of files that the net learnt from"),
+        ({"field": {"roi": "pixels in fov"}}, "of pixels inside fields of view alone"),
+    ):
         (run.path / Run.EVALUATION).write_text(json.dumps(stored | other))  # as earlier versions left it there
         assert describe(run, 136, 0.01).origin.scores == {}
+        assert f"the scores in {run.path / Run.EVALUATION} are {why}, and the bundle has none" in caplog.text
+
+
+def test_a_bundle_says_whether_a_net_before_its_own_learnt_from_files_that_nobody_knows(own_run, monkeypatch):
+    known = sorted(one[:16] for one in own_run.files("train"))
+    assert learnt_by(own_run) == {"learnt": known, "unknown": False}
+    monkeypatch.setattr(own_run, "config", replace(own_run.config, start_from="bundles/other"))
+    assert learnt_by(own_run) == {"learnt": known, "unknown": True}
 
 
 def test_bundle_json_says_where_the_net_comes_from(run, bundle):
@@ -84,7 +97,7 @@ def test_bundle_json_says_where_the_net_comes_from(run, bundle):
 
 def test_each_file_of_tflite_and_onnx_says_what_it_is(bundle):
     described = json.loads((bundle / "bundle.json").read_text())
-    del described["sha256"], described["learnt"]
+    del described["sha256"], described["learnt"], described["unknown"]
     for name in (*TFLITE.values(), *ONNX.values()):
         assert read_description(bundle / name).to_json() == described
 

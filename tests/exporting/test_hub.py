@@ -99,6 +99,7 @@ def test_nothing_of_the_data_or_of_this_machine_is_published(hub, made, bundle):
     for name, content in hub.holds(NAME).items():
         assert not [one for one in secrets if len(one) > 5 and one.encode() in content], name
         assert b"<img" not in content
+        assert b'"unknown"' not in content
         assert b'"learnt"' not in content  # hashes of the training pictures, which the bundle here has
     assert Bundle(bundle).stored["learnt"]
     assert b"a picture of the data" not in b"".join(hub.holds(NAME).values())

@@ -49,6 +49,9 @@ def test_pictures_that_the_net_learnt_from_are_counted(bundle, cells, copy, on_n
     )
     assert on_noise.report["pictures"] == "noise"
     about = json.loads((copy / "bundle.json").read_text())
+    (copy / "bundle.json").write_text(json.dumps(about | {"unknown": True}))
+    words = "; it started from another, and which files that learnt from is not known"
+    assert verify(copy, cells / "val").report["pictures"] == "2 labelled pictures" + words
     assert len(about.pop("learnt")) == 4
     (copy / "bundle.json").write_text(json.dumps(about))  # as of version 0.1
     words = "; which of them the net learnt from, this bundle does not say"

@@ -33,6 +33,7 @@ Whom = Run | str | Path
 
 class _Listed(TypedDict, total=False):  # of version 0.1, and of the Hub, bundles do not say it
     learnt: list[str]
+    unknown: bool
 
 
 def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any], threshold: float | None = None) -> Subject:
@@ -84,7 +85,9 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
         known = found.classes, found.masks, config.naming, found.channels, config.group
         of = found.origin.data
         net = Net("bundle", path, *known, net=path, fingerprint=of["fingerprint"], held_out=of["val"])
-        return replace(net, learnt_from=_learnt(path), said=_names(settings))
+        listed = _learnt(path)
+        learnt_from = frozenset(listed["learnt"]) if "learnt" in listed else None
+        return replace(net, learnt_from=learnt_from, unknown=listed.get("unknown", False), said=_names(settings))
     if holds_folds(path):
         return _runs(path, settings)
     if path.is_dir() and any(listing.pictures for _, listing in scan_all(path)):
@@ -99,13 +102,12 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
     )
 
 
-def _learnt(path: Path) -> frozenset[str] | None:
-    """What a bundle, or a SavedModel in one, lists of the images that its net learnt from; None where nothing does."""
+def _learnt(path: Path) -> _Listed:
+    """What a bundle, or a SavedModel in one, says of the images that its net learnt from; those of the Hub nothing."""
     for folder in (path, path / EXTRA, *path.absolute().parents[1:2]) if path.is_dir() else ():
         if (file := folder / BUNDLE_DESCRIPTION).is_file():
-            listed = read_json(file, _Listed, "Export again.").get("learnt")
-            return None if listed is None else frozenset(listed)
-    return None
+            return read_json(file, _Listed, "Export again.")
+    return {}
 
 
 def _run(run: Run, settings: Mapping[str, Any]) -> Net:

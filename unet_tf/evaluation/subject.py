@@ -134,6 +134,7 @@ class Net(Subject):
         threshold: of two classes, instead of its own.
         fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it learnt from.
         learnt_from: of a bundle: the first letters of these identities; None where it does not list them.
+        unknown: of a bundle: whether a net before its own learnt from files that nobody knows.
         held_out: of a bundle: number of its validation files, which it does not list.
         said: what a person calls the classes of the masks of the truth, in the order in which these have them.
     """
@@ -141,6 +142,7 @@ class Net(Subject):
     net: Run | Folds | Path = Path()
     fingerprint: str = ""
     learnt_from: frozenset[str] | None = None
+    unknown: bool = False
     held_out: int = 0
     threshold: float | None = None
     said: tuple[str, ...] | None = None
@@ -206,11 +208,13 @@ class Net(Subject):
         return "; ".join(words)
 
     def doubt(self, known: set[str]) -> str:
-        """What a bundle does not know: its validation files; where it lists nothing, whether it learnt from these."""
+        """What a bundle does not know: its validation files; whether it, or a net before it, learnt from these."""
         if not isinstance(self.net, Path):
             return ""
         if self.learnt_from is not None:
-            return "by which files its best epoch was chosen is not known" * bool(self.held_out)
+            unknown = "the net started from another, and which files that learnt from is not known" * self.unknown
+            chosen = "by which files its best epoch was chosen is not known" * bool(self.held_out)
+            return "; ".join(filter(None, (unknown, chosen)))
         if hashlib.sha256("".join(sorted(known)).encode()).hexdigest() == self.fingerprint:
             return f"the {self.kind} learnt from these very files, and the scores flatter it"
         return f"which files the {self.kind} learnt from is not known"

@@ -128,6 +128,6 @@ def _written(
     judged_on = judged_on_words(run, len(material.validation))
     report = report_of(folder, description, tallies, milliseconds(nets, description), judged_on)
     (path / OWN / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
-    stored: StoredBundle = {**description.to_json(), "learnt": learnt_by(run), "sha256": hashes(path)}
+    stored: StoredBundle = {**description.to_json(), **learnt_by(run), "sha256": hashes(path)}
     (path / OWN / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
     return report

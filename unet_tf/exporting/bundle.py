@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from unet_tf.edge.description import (
     BUNDLE_DESCRIPTION,
@@ -46,8 +47,19 @@ FROM_HUB = (*HUB_FILES, ".cache/")
 """What the names of files begin with that came in with a download from there."""
 
 
-class _Remembered(StoredDescription, total=False):  # none in bundles of version 0.1
+class Learnt(TypedDict, total=False):  # none in bundles of version 0.1
+    """What `bundle.json` says of the pictures that a net, and those before it, learnt from.
+
+    Attributes:
+        learnt: first `KNOWN_BY` letters of the `unet_tf.data.fingerprint.identity` of each of them that is known.
+        unknown: whether a net before it learnt from others, of which nobody knows.
+    """
+
     learnt: list[str]
+    unknown: bool
+
+
+class _Remembered(StoredDescription, Learnt, total=False):
     highest_version: int
 
 
@@ -56,7 +68,7 @@ class StoredBundle(_Remembered):
 
     Attributes:
         sha256: of each file but `bundle.json`, by its name in the folder.
-        learnt: first `KNOWN_BY` letters of the `unet_tf.data.fingerprint.identity` of each training picture.
+        learnt, unknown: as of `Learnt`.
         highest_version: the largest number that a version of the bundle ever had, where any was added: none is given
             twice, as servers and their callers know a net by its number alone.
     """

@@ -130,7 +130,7 @@ def export(
             shelves.card(work, report)
             for write in others:
                 write(work)
-            stored: StoredBundle = {**description.to_json(), "learnt": learnt_by(run), "sha256": hashes(folder)}
+            stored: StoredBundle = {**description.to_json(), **learnt_by(run), "sha256": hashes(folder)}
             (folder / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
             if out.exists():
                 raise InputError(f"{out} has come to be meanwhile, and stays as it is. Choose another --out.")

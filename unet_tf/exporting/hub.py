@@ -153,7 +153,7 @@ def contents(bundle: Bundle, name: str) -> dict[str, Path | bytes]:
 
 def _published(stored: StoredBundle) -> bytes:
     """What a description says in public: not by which pictures a net was trained."""
-    said = {name: value for name, value in stored.items() if name != "learnt"}
+    said = {name: value for name, value in stored.items() if name not in ("learnt", "unknown")}
     return json.dumps(said, indent=2, allow_nan=False).encode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import platform
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,14 @@ import tensorflow as tf
 from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
 from unet_tf.evaluation.tables import read_evaluation
-from unet_tf.exporting.bundle import KNOWN_BY
+from unet_tf.exporting.bundle import KNOWN_BY, Learnt
 from unet_tf.exporting.material import Material, gather
-from unet_tf.planning.ancestors import learnt
+from unet_tf.planning.ancestors import ancestors, learnt
 from unet_tf.prediction.folds import Folds
 from unet_tf.run import Run
 from unet_tf.version import __version__
+
+log = logging.getLogger("unet_tf")
 
 
 def first_of(run: Run | Folds) -> Run:
@@ -72,10 +75,11 @@ def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
     )
 
 
-def learnt_by(run: Run | Folds) -> list[str]:
+def learnt_by(run: Run | Folds) -> Learnt:
     """The pictures that a net learnt from, or any of several, or one before it, as `bundle.json` names them."""
     trained = run.learnt() if isinstance(run, Folds) else learnt(run)
-    return sorted(known[:KNOWN_BY] for known in trained)
+    unknown = bool(ancestors(first_of(run)).unknown)  # several start from the same
+    return {"learnt": sorted(known[:KNOWN_BY] for known in trained), "unknown": unknown}
 
 
 def _scores(run: Run) -> TrainedScores:
@@ -84,8 +88,13 @@ def _scores(run: Run) -> TrainedScores:
         return {}
     stored = read_evaluation(path)
     chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
-    if chosen not in (None, run.calibration.threshold):  # of labels that this net does not give
-        return {}
-    if stored.get("learnt") or "roi" in stored.get("field", {}):  # such flatter, or leave out what the net will see
-        return {}
-    return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
+    if chosen not in (None, run.calibration.threshold):
+        why = "of labels at another threshold"
+    elif stored.get("learnt"):
+        why = "of files that the net learnt from"
+    elif "roi" in stored.get("field", {}):
+        why = "of pixels inside fields of view alone"
+    else:
+        return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
+    log.warning(f"the scores in {path} are {why}, and the bundle has none: unet-tf evaluate makes others")
+    return {}

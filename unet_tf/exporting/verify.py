@@ -17,7 +17,7 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import ComparisonReport
-from unet_tf.exporting.bundle import DESCRIPTION, KERAS, KNOWN_BY, ONNX, OWN, TFLITE, Bundle
+from unet_tf.exporting.bundle import DESCRIPTION, KERAS, KNOWN_BY, ONNX, OWN, TFLITE, Bundle, StoredBundle
 from unet_tf.exporting.parity import (
     BundledNet,
     Example,
@@ -100,12 +100,12 @@ def verify(
     names = TrainConfig(**naming_changes(naming)).naming
     with stoppable():
         nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
-        first = opened.path / KERAS, description, opened.stored.get("learnt")
+        first = opened.path / KERAS, description, opened.stored
         wrong, report = _compared(nets, *first, data, names, on_image)
         limits, versions = _limits(report, description), {}
         for one in opened.versions():
             added = {one.name: bundled_net(opened.path, one.name, one.description)}
-            own = one.path / OWN / KERAS, one.description, one.stored.get("learnt")
+            own = one.path / OWN / KERAS, one.description, one.stored
             said, versions[one.name] = _compared(added, *own, data, names, on_image)
             wrong += said
             limits |= _limits(versions[one.name], one.description)
@@ -121,7 +121,7 @@ def _compared(
     nets: dict[str, BundledNet],
     file: Path,
     description: Description,
-    learnt: list[str] | None,
+    stored: StoredBundle,
     data: str | Path | None,
     naming: Naming,
     on_image: Progress,
@@ -143,16 +143,19 @@ def _compared(
     wrong = broken(tallies) + mislabelled(finite, description) + inexact(tallies, how.temperature)
     wrong += worse(tallies, description.origin.max_iou_drop)
     if data is not None:
-        what += _learnt_words(seen, learnt)
+        what += _learnt_words(seen, stored)
     return wrong, comparison_report(tallies, description.classes, what)
 
 
-def _learnt_words(seen: Sequence[str], learnt: list[str] | None) -> str:
+def _learnt_words(seen: Sequence[str], stored: StoredBundle) -> str:
     """What to say of pictures that the net may have learnt from."""
-    if learnt is None:
+    if "learnt" not in stored:
         return "; which of them the net learnt from, this bundle does not say"
-    count = len([one for one in seen if one in set(learnt)])
-    return f"; the net learnt from {count} of them, on which it looks better than it is" if count else ""
+    learnt = set(stored["learnt"])
+    count = len([one for one in seen if one in learnt])
+    words = f"; the net learnt from {count} of them, on which it looks better than it is" if count else ""
+    unknown = "; it started from another, and which files that learnt from is not known"
+    return words + unknown * stored.get("unknown", False)
 
 
 def _keras_model(path: Path, description: Description) -> keras.Model:
