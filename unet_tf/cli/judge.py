@@ -44,7 +44,7 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Folder for scores, panels and report.html.",
-            show_default="the run (evaluation_val/ there for --split val); none for its own training files, another "
+            show_default="the run, evaluation_val/ there for --split val; none for its own training files, another "
             "--threshold, --roi, and others than runs",
         ),
     ] = None,
