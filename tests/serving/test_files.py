@@ -14,7 +14,7 @@ from unet_tf import InputError, predict, predict_files, read_image, read_mask
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.prediction.predict import model_hash
-from unet_tf.serving import Client
+from unet_tf.serving import Client, files
 from unet_tf.serving.backoff import Backoff
 from unet_tf.serving.files import predict_served
 from unet_tf.serving.transport import unreachable
@@ -43,6 +43,22 @@ def contents(folder):
     return {
         path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json" and path.suffix != ".csv"
     }
+
+
+@pytest.mark.parametrize("where", ["count_pages", "_page"])
+def test_a_picture_for_which_there_is_not_enough_memory_fails_alone(own, scans, tmp_path, monkeypatch, where):
+    function = getattr(files, where)
+
+    def failing(*arguments):
+        if any("2.png" in str(one) for one in arguments):
+            raise MemoryError
+        return function(*arguments)
+
+    monkeypatch.setattr(files, where, failing)
+    outcome = predict_served(own, scans, tmp_path / "out")
+    assert (outcome.written, len(outcome.failed)) == (5, 1)
+    assert f"{scans / '2.png'} does not. Work on fewer at once (--in-flight 1)" in outcome.failed[0]
+    assert not (tmp_path / "out/2.png").exists()
 
 
 def test_the_files_are_those_of_a_prediction_here(own, nets, scans, tmp_path):

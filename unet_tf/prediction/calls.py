@@ -93,6 +93,11 @@ class Call:
     channels: Channels = ALL
     engine: str = "tensorflow"
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a server computes."""
+        return "//" in self.net
+
     def is_done(self, picture: Path) -> bool:
         """Say whether a mask of that name lies there: it is written last."""
         return any(Path(self.out, self.wanted.mask_name(self.named(picture), pages)).is_file() for pages in (1, 2))

@@ -63,7 +63,7 @@ class Output:
     def __init__(
         self, call: Call, masks: MaskFormat, classes: Sequence[str], file: Path, pages: int, state: str
     ) -> None:
-        self.wanted, self.out = call.wanted, Path(call.out)
+        self.wanted, self.out, self.is_served = call.wanted, Path(call.out), call.is_served
         self.masks, self.classes = masks, classes
         self.threshold = HALF if call.wanted.threshold is None else call.wanted.threshold
         self.file, self.named, self.pages, self.state = file, call.named(file), pages, state
@@ -90,7 +90,7 @@ class Output:
     def fail(self, error: InputError | OSError | MemoryError) -> None:
         """Remove what there is: nothing of this picture will be written any more."""
         if isinstance(error, MemoryError):
-            error = beyond_memory(self.file)
+            error = beyond_memory(self.file, self.is_served)
         words = str(error if isinstance(error, InputError) else refusal(self.out, error))
         self.error = words if str(self.file) in words else f"{self.file}: {words}"
         self.discard()
@@ -194,13 +194,16 @@ class Output:
             self.add_mask(self.mask.astype(np.uint32) if self.masks.kind == "instance" else self.mask)  # as the ids
 
 
-def beyond_memory(file: Path) -> InputError:
-    """What to say of a picture for which there is not enough memory."""
-    return InputError(
-        f"A picture must fit into memory with all that is made of it, and {file} does not. Predict it alone, in "
-        "chunks: zarr or a TIFF file without compression into --out NAME.zarr, a GeoTIFF into --out NAME.tif.",
-        file,
+def beyond_memory(file: Path, is_served: bool = False) -> InputError:
+    """What to say of a picture for which there is not enough memory; a server takes no chunks."""
+    remedy = (
+        "Work on fewer at once (--in-flight 1), or predict it with a run here."
+        if is_served
+        else "Predict it alone, in chunks: zarr or a TIFF file without compression into --out NAME.zarr, a GeoTIFF "
+        "into --out NAME.tif."
     )
+    words = f"A picture must fit into memory with all that is made of it, and {file} does not. {remedy}"
+    return InputError(words, file)
 
 
 def _row(page: int, one: Object, classes: Sequence[str]) -> list[Any]:

@@ -124,7 +124,7 @@ def fill(
 
 def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwrite: bool) -> set[str]:
     """Write the settings of a new folder, or see that those there are the same; the pictures that are done."""
-    out, by = Path(call.out), {NET: call.net if "//" in call.net else str(Path(call.net).resolve())}
+    out, by = Path(call.out), {NET: call.net if call.is_served else str(Path(call.net).resolve())}
     stored = None if overwrite else _settings(out)
     done = {} if overwrite else _noted(out)
     _check_names(call, pictures, [one for one, state in done.items() if call.is_done(Path(one))])

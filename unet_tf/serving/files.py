@@ -136,7 +136,7 @@ def _predicted(call: Call, client: Client, masks: MaskFormat, classes: tuple[str
         if len(files) > 1:
             check_places(*files)
         pages = count_pages(files[0])
-    except InputError as error:
+    except (InputError, MemoryError) as error:
         problem = error
     output = Output(call, masks, classes, file, pages, state)
     try:
@@ -150,7 +150,7 @@ def _predicted(call: Call, client: Client, masks: MaskFormat, classes: tuple[str
                 output.add(page)
                 if output.error:
                     break
-        except InputError as error:
+        except (InputError, MemoryError) as error:
             if isinstance(error, RequestError) and error.unreachable and not client.ready():
                 raise  # nobody is there any more: the others would fail alike
             output.fail(error)
