@@ -189,6 +189,12 @@ def test_an_index_whose_grey_no_other_one_has_in_any_channel_names_it(tmp_path, 
     assert (nodata_samples(read.image, read.nodata).any(-1) == (image[0] == 3)).all()
 
 
+def test_blocks_are_strips_or_tiles(tmp_path):
+    path = write(tmp_path / "a.tif", noise(size=(600, 700)), tiled=True, blockxsize=256, blockysize=128)
+    assert open_map(path).block == (128, 256)
+    assert open_map(write(path, noise(size=(600, 700)), blockysize=4)).block == (4, 700)
+
+
 def test_smaller_versions_are_no_pages(tmp_path):
     path = write(tmp_path / "a.tif", noise(size=(600, 700)), tiled=True)
     with rasterio.open(path, "r+") as target:

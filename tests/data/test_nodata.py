@@ -1,5 +1,7 @@
 """Pixels that hold no measurement."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tifffile
@@ -113,25 +115,33 @@ SEEN_IN_ROWS = [
 @pytest.mark.parametrize("image", SEEN_IN_ROWS)
 @pytest.mark.parametrize(("rows", "columns"), [(1, 100), (3, 7), (100, 2), (100, 100)])
 def test_a_picture_that_is_read_in_windows_has_the_same_values(image, rows, columns, monkeypatch):
-    monkeypatch.setattr("unet_tf.data.nodata.ROWS", rows)
-    monkeypatch.setattr("unet_tf.data.nodata.COLUMNS", columns)
-    assert nodata_of(image) == nodata_values(image)
+    monkeypatch.setattr("unet_tf.data.nodata.AREA", rows * columns)
+    assert nodata_of(image, block=(rows, columns)) == nodata_values(image)
 
 
-def test_no_window_is_wider_for_a_wider_picture_and_each_is_told():
+@pytest.mark.parametrize(
+    ("block", "rows", "columns"),
+    [
+        ((1, 1), (0, 466, 932, 1398, 1500), (0, 9000)),
+        ((8, 9000), (0, 464, 928, 1392, 1500), (0, 9000)),  # whole strips
+        ((512, 512), (0, 512, 1024, 1500), (0, 8192, 9000)),  # whole tiles
+        ((4000, 4000), (0, 1048, 1500), (0, 4000, 8000, 9000)),  # larger than a window may be
+        ((1500, 9000), (0, 466, 932, 1398, 1500), (0, 9000)),
+    ],
+)
+def test_windows_take_whole_blocks_and_none_is_larger_for_a_larger_picture(block, rows, columns):
     seen, told = [], []
 
     class Wide:
         shape, dtype = (1500, 9000, 1), np.dtype(np.float32)
 
         def __getitem__(self, window):
-            seen.append([(part.start, part.stop) for part in window])
+            seen.append(tuple((part.start, part.stop) for part in window))
             return np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start, 1), np.float32)
 
-    assert nodata_of(Wide(), (), lambda done, total: told.append((done, total))) == ()
-    columns = (0, 4096), (4096, 8192), (8192, 9000)
-    assert seen == [[rows, part] for rows in ((0, 1024), (1024, 1500)) for part in columns]
-    assert told == [(number, 6) for number in range(1, 7)]
+    assert nodata_of(Wide(), (), lambda done, total: told.append((done, total)), block) == ()
+    assert seen == list(itertools.product(itertools.pairwise(rows), itertools.pairwise(columns)))
+    assert told == [(number, len(seen)) for number in range(1, len(seen) + 1)]
 
 
 def test_what_is_declared_need_not_be_found_and_is_no_part_of_the_rest():

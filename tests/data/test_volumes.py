@@ -140,6 +140,24 @@ def test_windows_of_a_tiff_are_those_of_the_picture(tmp_path, kind):
         np.testing.assert_array_equal(plane[rows, columns] - image[rows, columns], 0)
 
 
+def test_an_index_that_names_no_measurement_is_refused(tmp_path):
+    table = np.arange(768, dtype=np.uint16).reshape(3, 256) * 80
+    settings = {"photometric": "palette", "colormap": table, "extratags": [(42113, "s", 0, "3", True)]}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), np.uint8), **settings)
+    with pytest.raises(InputError, match=r"a\.tif names the index 3 of its colour table as nodata\. Save it"):
+        open_volume(tmp_path / "a.tif")
+
+
+def test_blocks_are_chunks_of_rows_and_columns_strips_or_tiles(tmp_path):
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=(6, 40, 3, 50), dtype="uint8", chunks=(1, 20, 3, 10))
+    array[...] = 1
+    assert open_volume(tmp_path / "a.zarr", "tycx").block == (20, 10)
+    tifffile.imwrite(tmp_path / "a.tif", array_of(2, 40, 50), photometric="minisblack", tile=(16, 32))
+    assert open_volume(tmp_path / "a.tif").block == (16, 32)
+    tifffile.imwrite(tmp_path / "b.tif", array_of(40, 50), rowsperstrip=8)
+    assert open_volume(tmp_path / "b.tif").block == (8, 50)
+
+
 def test_planes_of_a_tiff_bear_the_names_that_it_gives(tmp_path):
     array = array_of(2, 3, 5, 7)
     tifffile.imwrite(tmp_path / "ij.tif", array, imagej=True, metadata={"axes": "TZYX"})

@@ -306,7 +306,7 @@ def test_overwrite_removes_the_objects_of_the_former_mask_and_nothing_else(run, 
 
 
 def test_a_signal_ends_the_look_for_nodata_between_two_windows(monkeypatch):
-    monkeypatch.setattr("unet_tf.data.nodata.COLUMNS", 4)
+    monkeypatch.setattr("unet_tf.data.nodata.AREA", 32)
     seen = []
 
     class Picture:
@@ -319,7 +319,7 @@ def test_a_signal_ends_the_look_for_nodata_between_two_windows(monkeypatch):
             return np.zeros((8, 4, 1), np.float32)
 
     with pytest.raises(Stopped), stoppable():
-        arrays._nodata(SimpleNamespace(nodata=()), Picture())
+        arrays._nodata(SimpleNamespace(nodata=(), block=(8, 4)), Picture())
     assert len(seen) == 2
 
 

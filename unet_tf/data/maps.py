@@ -45,6 +45,7 @@ class MapArray:
         dataset: the file, opened by rasterio; threads take turns.
         nodata: the value that the file names as "no measurement", as it is shown, or none; of a colour table it counts
             as a mask.
+        chunks: height and width of its strips or tiles.
 
     Raises:
         InputError: the file cannot be read so.
@@ -72,6 +73,7 @@ class MapArray:
         self._stand_in: NDArray | None = None
         corner = self[0:1, 0:1]
         self.dtype, self.shape = corner.dtype, (*self.dataset.shape, corner.shape[2])
+        self.chunks = self.dataset.block_shapes[0]
         if mean:
             self._stand_in = stand_in(mean, self.shape[2], self.dtype)
 

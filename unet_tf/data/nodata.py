@@ -20,8 +20,8 @@ LEAST = 10.0
 """How far below it lies where there is one other value."""
 HUGE = 1e30
 """No camera measures a value of this size; the lowest float32 is such a one."""
-ROWS, COLUMNS, MOST = 1024, 4096, 4
-"""Largest window of a picture that is looked at at once, and sentinels that it may hold."""
+AREA, MOST = 1 << 22, 4
+"""Pixels of the largest window of a picture that is looked at at once, and sentinels that it may hold."""
 
 
 def declared_nodata(path: str | Path) -> tuple[float, ...]:
@@ -70,13 +70,20 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
     return tuple(dict.fromkeys(map(float, found)))
 
 
-def nodata_of(picture: Picture, declared: Sequence[float] = (), on_window: Progress = unseen) -> tuple[float, ...]:
+def nodata_of(
+    picture: Picture,
+    declared: Sequence[float] = (),
+    on_window: Progress = unseen,
+    block: tuple[int, int] = (1, 1),
+) -> tuple[float, ...]:
     """Give the `nodata_values` of a picture of any size, of which one window is in memory at a time.
 
     Args:
         picture: (H, W, C) raw pixels; those that are declared need not occur, if they can.
         declared: what the file names.
         on_window: called with (windows looked at, windows in all), where pixels have to be read for it.
+        block: rows and columns of the strips, tiles or chunks that are decoded whole: each window takes whole ones,
+            where they are no larger than it may be.
     """
     kind = picture.dtype
     low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-np.inf, np.inf)
@@ -86,14 +93,22 @@ def nodata_of(picture: Picture, declared: Sequence[float] = (), on_window: Progr
         return declared
     few: dict[int, NDArray] = {}  # by group of channels
     height, width = picture.shape[:2]
-    corners = list(itertools.product(range(0, height, ROWS), range(0, width, COLUMNS)))
+    rows, columns = _window(block, height, width)
+    corners = list(itertools.product(range(0, height, rows), range(0, width, columns)))
     for done, (top, left) in enumerate(corners, start=1):
-        window = np.asarray(picture[top : min(top + ROWS, height), left : min(left + COLUMNS, width)])
+        window = np.asarray(picture[top : min(top + rows, height), left : min(left + columns, width)])
         for group, part in enumerate(_groups(window)):
             part = part[~nodata_samples(part, declared) & np.isfinite(part)]
             few[group] = _extremes(np.concatenate([few.get(group, np.zeros((0, 1), kind)), part[:, None]]))
         on_window(done, len(corners))
     return tuple(dict.fromkeys([*declared, *(value for one in few.values() for value in nodata_values(one))]))
+
+
+def _window(block: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the windows of a picture: whole blocks side by side, then below each other."""
+    rows, columns = min(block[0], height), min(block[1], width)
+    wide = min(max(AREA // (rows * columns), 1) * columns, width, AREA)
+    return min(max(AREA // (rows * wide), 1) * rows, height, AREA // wide), wide
 
 
 def _groups(image: NDArray) -> list[NDArray]:

@@ -66,6 +66,11 @@ class Volume:
         """How many planes there are along each of `plane_axes`."""
         return tuple(self.array.shape[i] for i in self.plane_axes)
 
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of what the file decodes whole: a chunk, strip or tile."""
+        return self.array.chunks[self.axes.index("y")], self.array.chunks[self.axes.index("x")]
+
     def plane(self, number: int) -> Plane:
         """A plane, by its number in the order of the array."""
         index = dict(zip(self.plane_axes, np.unravel_index(number, self.planes) if self.planes else (), strict=True))
@@ -192,6 +197,7 @@ class TiffArray:
         self.dtype = image_type(corner.dtype, pictures.path)
         height, width = pictures.size
         self.shape = (*self.planes, height, width, *corner.shape[2:])
+        self.chunks = (*self.planes, *pictures.pages[0][0].segment)
 
     def __getitem__(self, key: tuple[Any, ...]) -> NDArray:
         number = int(np.ravel_multi_index(key[: self.outer], self.planes)) if self.planes else 0
@@ -209,6 +215,13 @@ def _of_tiff(path: Path) -> Volume:
             f"{path} cannot be read in windows: its strips are compressed, and each reaches over the whole width. Save "
             "it as TIFF with tiles or without compression, or as zarr; or predict it as a map (--out NAME.tif), or, if "
             "it fits into memory, into a folder.",
+            path,
+        )
+    for value in () if pictures.nodata else pictures.nodata_ids:
+        raise InputError(
+            f"Colours must tell where nothing was measured; {path} names the index {value:g} of its colour table as "
+            "nodata. Save it without a table, with a nodata value that no other pixel has; a map (predict --out "
+            "NAME.tif) takes it as it is.",
             path,
         )
     array = TiffArray(pictures)

@@ -155,7 +155,7 @@ def _largest_tile(predictor: Predictor, chunk: int, budget: float) -> int:
 def _nodata(volume: Volume, picture: Picture) -> tuple[float, ...]:
     """The values of a plane that stand for "no measurement"; planes of signed or float pixels are read for it."""
     look()
-    return nodata_of(picture, volume.nodata, lambda done, total: look())
+    return nodata_of(picture, volume.nodata, lambda done, total: look(), volume.block)
 
 
 def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
