@@ -286,23 +286,20 @@ def test_overwrite_begins_anew(run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "out.zarr"]
 
 
-def test_overwrite_removes_the_objects_of_the_former_mask_and_nothing_else(run, tmp_path):
+def test_overwrite_names_the_objects_of_the_former_mask_and_removes_nothing(run, tmp_path, caplog):
     image = write_image(tmp_path / "a.zarr", generate_cells(50, 60)[0])
     out = predict_large(run, image, tmp_path / "out.zarr", chunk=32)
+    predict_large(run, image, out, chunk=32, overwrite=True)
+    assert "former mask" not in caplog.text
     number_objects(out)
     outline_objects(out)
-    outline_objects(out, "detections")
-    (tmp_path / "out_detections.geojson").write_text('{"type": "FeatureCollection", "features": []}')  # corrected
-    shutil.copytree(tmp_path / "out_instances.zarr", tmp_path / "other_instances.zarr")
+    before = sorted(path.name for path in tmp_path.iterdir())
     predict_large(run, image, out, chunk=32)
-    assert (tmp_path / "out.geojson").is_file()
+    assert "former mask" not in caplog.text
     predict_large(run, image, out, chunk=32, overwrite=True)
-    names = ["a.zarr", "other_instances.zarr", "out.zarr", "out_detections.geojson"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    (tmp_path / "other_instances.zarr").rename(tmp_path / "out_instances.zarr")
-    (tmp_path / "out_objects.csv").write_text("mine")
-    predict_large(run, image, out, chunk=32, overwrite=True)
-    assert (tmp_path / "out_objects.csv").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    words = "out_instances.zarr, out_objects.csv, out.geojson beside it may be of the former mask until --instances or "
+    assert f"{out} is begun anew, and {words}--polygons writes them anew" in caplog.text
 
 
 def test_a_signal_ends_the_look_for_nodata_between_two_windows(monkeypatch):

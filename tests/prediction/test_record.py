@@ -1,6 +1,5 @@
-"""What becomes of the files of earlier settings where all is done again."""
+"""What is said of the files of earlier settings where all is done again."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -25,29 +24,29 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_earlier_settings_wrote_is_removed_and_what_others_wrote_stays(scans, tmp_path, caplog):
+def test_what_earlier_settings_alone_wrote_stays_and_is_named_and_what_others_wrote_is_not(scans, tmp_path, caplog):
     out = tmp_path / "out"
-    everything = {"probabilities": True, "overlay": True, "instances": True, "uncertainty": True}
-    predict_files(RUN, scans, out, **everything, polygons="geojson,labelme")
-    assert len(names(out)) == 2 * 8 + 2
-    foreign = ["a.txt", "a_notes.csv", "b_objects.csv", "scans.geojson"]
-    for name in foreign:
+    predict_files(RUN, scans, out, probabilities=True, instances=True, polygons="geojson")
+    before = names(out)
+    assert len(before) == 2 * 5 + 2
+    for name in ("a.txt", "b_objects.csv"):
         (out / name).write_text("mine")
-    assert predict_files(RUN, scans, out, "tif", overwrite=True).written == 2
-    assert names(out) == sorted(["a.tif", "c.tif", "manifest.csv", "predict.json", *foreign])
-    assert "files of earlier settings" not in caplog.text
+    assert predict_files(RUN, scans, out, "tif", instances=True, overwrite=True).written == 2
+    assert names(out) == sorted([*before, "a.tif", "a.txt", "b_objects.csv", "c.tif"])
+    named = "a.geojson, a.npy, a.png, c.geojson, c.npy, c.png"
+    words = f"{out} holds files that earlier settings wrote and these do not: {named}. They are of the former masks: "
+    assert caplog.text.count("earlier settings") == caplog.text.count(words) == 1
 
 
-def test_what_was_changed_since_or_is_of_other_pictures_stays_and_is_said(scans, tmp_path, caplog):
+def test_files_of_other_pictures_are_named_and_none_of_those_that_are_written_anew(scans, tmp_path, caplog):
     out = tmp_path / "out"
     predict_files(RUN, scans, out, instances=True)
-    later = (out / "manifest.csv").stat().st_mtime_ns + 10**9
-    os.utime(out / "a_objects.csv", ns=(later, later))
-    predict_files(RUN, scans / "a.png", out, overwrite=True)
-    others = ["c.png", "c_instances.tif", "c_objects.csv"]
-    assert names(out) == sorted(["a.png", "a_objects.csv", *others, "manifest.csv", "predict.json"])
-    words = f"{out} holds files of earlier settings that stay, since they are of other pictures or were changed: "
-    assert f"{words}a_objects.csv, {', '.join(others)}. Remove them where they are not wanted." in caplog.text
+    predict_files(RUN, scans / "a.png", out, instances=True, overwrite=True)
+    words = "earlier settings wrote and these do not: c.png, c_instances.tif, c_objects.csv. They are"
+    assert words in caplog.text
+    caplog.clear()
+    predict_files(RUN, scans / "a.png", out, instances=True, overwrite=True)
+    assert caplog.text == ""
 
 
 def test_a_file_that_was_written_and_is_now_an_input_stays(scans, tmp_path):
@@ -58,10 +57,11 @@ def test_a_file_that_was_written_and_is_now_an_input_stays(scans, tmp_path):
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"polygons": 3}', '{"polygons": [[]], "suffixes": 1}'])
-def test_a_record_that_is_damaged_is_no_proof(scans, tmp_path, record):
+def test_a_record_that_is_damaged_is_said(scans, tmp_path, caplog, record):
     out = tmp_path / "out"
     predict_files(RUN, scans, out, instances=True)
     before = names(out)
     (out / "predict.json").write_text(record)
     assert predict_files(RUN, scans, out, overwrite=True).written == 2
     assert names(out) == before
+    assert f"The record in {out} is damaged, and does not say which files earlier settings wrote." in caplog.text

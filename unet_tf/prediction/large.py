@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import begin, renew_cut, stored_settings
 from unet_tf.prediction.chunks import Job, open_job, predict_chunks
 from unet_tf.prediction.engines import TENSORFLOW
-from unet_tf.prediction.large_polygons import remove_objects
+from unet_tf.prediction.large_polygons import objects_beside
 from unet_tf.prediction.predict import located, model_hash
 from unet_tf.prediction.source import Source
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
@@ -20,6 +21,8 @@ from unet_tf.run import Run
 from unet_tf.utils.files import held
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable
+
+log = logging.getLogger("unet_tf")
 
 
 def predict_large(
@@ -57,8 +60,8 @@ def predict_large(
         tta: "none", or average over turned tiles: "rotations" (4) or "all" (8).
         shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work.
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
-        overwrite: begin anew where `out` holds an earlier prediction, whose objects beside it are removed; no other
-            call may write into it then.
+        overwrite: begin anew where `out` holds an earlier prediction; its objects beside it stay, and are named on the
+            logger "unet_tf". No other call may write into it then.
         is_map: let rasterio read a GeoTIFF file, of any compression, whose alpha and masks then say where nothing was
             measured (extra "geo").
         on_chunk: called with (chunks done, chunks in all) of this call's share, earlier ones included.
@@ -110,8 +113,11 @@ def predict_large(
         budget = memory_budget(memory) / workers_of(scheduler)
         source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map, threshold).by(engine)
         begin(source, target, chunk, budget, overwrite)
-        if overwrite:
-            remove_objects(target)
+        if overwrite and (stay := objects_beside(target)):
+            log.warning(
+                f"{target} is begun anew, and {', '.join(stay)} beside it may be of the former mask until --instances "
+                "or --polygons writes them anew: remove them where they are not wanted."
+            )
         with held(target):
             stored = stored_settings(target, source.settings(), chunk)  # of another job, where that was faster
             renew_cut(target, source.cut)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from unet_tf.annotations.writing import Picture, json_list
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import LEVEL
-from unet_tf.prediction.large_objects import holds_objects, objects_of, open_mask, outputs_of
-from unet_tf.utils.files import refusal
+from unet_tf.prediction.large_objects import open_mask, outputs_of
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
@@ -90,26 +88,14 @@ def check_outline(masks: str | Path, kind: str) -> None:
         raise InputError(f"{out} exists, and holds no outlines of {masks.name}. Move it, or choose another --out.", out)
 
 
-def remove_objects(masks: Path) -> None:
-    """Remove ids, table and outlines of the objects of a mask that was begun anew: they would be read as its own.
+def objects_beside(masks: Path) -> list[str]:
+    """Names of ids, table and outlines that lie beside a mask, of its objects or of those of a former one.
 
     Args:
-        masks: NAME.zarr. What another program wrote, or wrote anew, stays.
-
-    Raises:
-        InputError: the system refuses.
+        masks: NAME.zarr, which need not be there yet.
     """
-    ids, table = outputs_of(masks)
-    try:
-        for kind in KINDS:
-            if (file := _file_of(masks, kind)).is_file() and _is_ours(file, masks):
-                file.unlink()
-        if ids.is_dir() and objects_of(ids) == masks.name:
-            if table.is_file() and holds_objects(table):
-                table.unlink()
-            shutil.rmtree(ids)
-    except OSError as error:
-        raise refusal(masks, error) from error
+    files = *outputs_of(masks), *(_file_of(masks, kind) for kind in KINDS)
+    return [file.name for file in files if file.exists()]
 
 
 def _file_of(masks: Path, kind: str) -> Path:

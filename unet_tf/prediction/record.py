@@ -130,7 +130,7 @@ def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwr
     _check_names(call, pictures, [one for one, state in done.items() if call.is_done(Path(one))])
     if overwrite and out.is_dir():
         with held(out, alone=True):
-            _remove_former(call, pictures)
+            _say_former(call, pictures)
             try:
                 for file in _manifests(out):
                     file.unlink()
@@ -159,45 +159,34 @@ def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwr
     return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
 
 
-def _remove_former(call: Call, pictures: Sequence[str]) -> None:
-    """Remove what was written of these pictures with earlier settings, as the record says, and is not replaced now.
+def _say_former(call: Call, pictures: Sequence[str]) -> None:
+    """Name the files of earlier settings that stay beside the new masks, as the record tells them: none is removed.
 
-    Counts of another net would else be read as those of the masks beside them. What was changed since the newest
-    manifest, and what is of other pictures, stays and is said.
+    Counts of another net would else be read as those of the new masks; what a person corrected is among them, perhaps.
     """
-    out, stay = Path(call.out), []
     try:
-        former, done = _former(call), _noted(out)
-    except (InputError, TypeError):  # a record that is damaged is no proof
+        stay = _former_files(call, pictures)
+    except (InputError, TypeError):
+        log.warning(
+            f"The record in {call.out} is damaged, and does not say which files earlier settings wrote. What is not "
+            "written now may be of the former masks: remove it, or give what it needs to write it anew."
+        )
         return
-    if former is None:
-        return
-    kept = {_folded(str(file)) for one in pictures for file in (Path(one).resolve(), *_files(call, one))}
-    mine = {_folded(call.named(Path(one)).stem) for one in pictures}
-    noted = max((file.stat().st_mtime_ns for file in _manifests(out)), default=0)
-    for one in done:
-        name = former.named(Path(one))
-        for file in _files(former, one):
-            if not file.is_file() or _folded(str(file)) in kept:
-                continue
-            if _folded(name.stem) not in mine or file.stat().st_mtime_ns > noted or _doubtful(former, name, file):
-                stay.append(file.name)
-                continue
-            try:
-                file.unlink()
-            except OSError as error:
-                raise refusal(file, error) from error
     if stay:
         log.warning(
-            f"{out} holds files of earlier settings that stay, since they are of other pictures or were changed: "
-            f"{some(stay, 5)}. Remove them where they are not wanted."
+            f"{call.out} holds files that earlier settings wrote and these do not: {some(stay)}. They are of the "
+            "former masks: remove them, or give what they need (--instances, --polygons, ...) to write them anew."
         )
 
 
-def _doubtful(call: Call, name: Path, file: Path) -> bool:
-    """Whether a file is one of two that may be the mask of a picture, of which nobody knows if it was a stack."""
-    masks = {Path(call.out, call.wanted.mask_name(name, pages)) for pages in (1, 2)}
-    return file in masks and all(mask.is_file() for mask in masks) and len(masks) > 1
+def _former_files(call: Call, pictures: Sequence[str]) -> list[str]:
+    """Names of the files that earlier settings wrote, and that a call neither writes nor reads."""
+    former = _former(call)
+    if former is None:
+        return []
+    kept = {_folded(str(file)) for one in pictures for file in (Path(one).resolve(), *_files(call, one))}
+    written = {file for one in _noted(Path(call.out)) for file in _files(former, one) if file.is_file()}
+    return [file.name for file in written if _folded(str(file)) not in kept]
 
 
 def _former(call: Call) -> Call | None:
