@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from unet_tf import Normalisation, Predictor, predict, predict_map, unet
+from unet_tf import Normalisation, Predictor, predict, predict_large, predict_map, unet
 from unet_tf.data.maps import MapArray
 from unet_tf.errors import InputError
 from unet_tf.prediction import chunks, maps, source
@@ -313,6 +313,44 @@ def test_chunks_that_a_killed_process_left_beside_its_map_are_removed_unless_the
     predict_map(RUN, path, out, on_pixels=lambda pixels: pytest.fail("a chunk is computed again"))
     assert not parts.exists()
     assert identity(out) == kept
+
+
+def test_chunks_of_a_stopped_call_with_other_settings_stay_and_are_named(tmp_path, caplog):
+    path, out, parts = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif", tmp_path / "map.tif.parts.zarr"
+    predict_map(RUN, path, out)
+    kept = identity(out)
+    with pytest.raises(Stopped):
+        predict_map(
+            RUN, path, out, chunk=128, tta="rotations", overwrite=True, on_chunk=lambda done, _: done == 3 and tell()
+        )
+    before = sorted(parts.rglob("*"))
+    predict_map(RUN, path, out, on_pixels=lambda pixels: pytest.fail("a chunk is computed again"))
+    assert (sorted(parts.rglob("*")), identity(out)) == (before, kept)
+    assert f"{parts} stays: it does not hold chunks of the map that is there" in caplog.text
+    predict_map(RUN, path, out, tta="rotations")
+    assert map_settings(out)["tta"] == "rotations"
+    assert "overwrite" not in map_settings(out)
+    assert not parts.exists()
+
+
+def test_a_folder_of_the_name_of_the_chunks_stays(tmp_path):
+    path, out, mine = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif", tmp_path / "map.tif.parts.zarr"
+    predict_map(RUN, path, out)
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    predict_map(RUN, path, out)
+    assert (mine / "notes.txt").read_text() == "mine"
+
+
+def test_chunks_that_a_slower_job_began_when_the_map_was_whole_replace_no_map(tmp_path):
+    path, out, parts = write(tmp_path / "a.tif", scene(40, 50)), tmp_path / "map.tif", tmp_path / "map.tif.parts.zarr"
+    predict_map(RUN, path, out)
+    kept = identity(out)
+    predict_large(RUN, path, parts, is_map=True)
+    assert (parts / "0" / "zarr.json").stat().st_mtime_ns > out.stat().st_mtime_ns
+    predict_map(RUN, path, out, on_pixels=lambda pixels: pytest.fail("a chunk is computed again"))
+    assert identity(out) == kept
+    assert not parts.exists()
 
 
 def test_what_does_not_fit_is_refused_and_nothing_is_lost(made, tmp_path):

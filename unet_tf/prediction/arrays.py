@@ -35,6 +35,8 @@ CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
 OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN), "engine": TENSORFLOW}
 """Settings of arrays and maps that were begun before there were these."""
+ANEW = "overwrite"
+"""Among the settings of an array that was begun to replace an earlier prediction."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -65,6 +67,7 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
             nodata[str(plane)] = list(found)
     settings = source.settings() | source.cut
     settings |= {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
+    settings |= {ANEW: True} if overwrite else {}
     with held(out, alone=True) if there else nullcontext():
         _create(out, there, volume, grid, predictor, settings)
 

@@ -21,7 +21,7 @@ from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.prediction.arrays import LEVEL, OLDER, stored_settings
+from unet_tf.prediction.arrays import ANEW, LEVEL, OLDER, stored_settings
 from unet_tf.prediction.calls import rest
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.large import predict_large
@@ -108,8 +108,7 @@ def predict_map(
         source = Source(net, model_hash(net), image, None, tta, True, threshold).by(engine)
         parts, before = out.with_name(f"{out.name}.parts.zarr"), identity(out)
         if before is not None and _is_done(out, parts, source.settings(), overwrite):
-            with suppress(InputError), held(parts, alone=True):  # of a process that was killed when the map was whole
-                shutil.rmtree(parts, ignore_errors=True)
+            _remove_left(parts, source.settings())
             return out
         shared = (chunk, memory, tta, shard, scheduler, overwrite)
         predict_large(
@@ -166,12 +165,31 @@ def _is_done(out: Path, parts: Path, settings: dict[str, Any], overwrite: bool) 
 
 
 def _begun_anew(out: Path, parts: Path, settings: dict[str, Any]) -> bool:
-    """Whether the chunks that lie there are those of this call and later than the map, which they are to replace."""
+    """Whether the chunks that lie there are those of this call, and were begun to replace the map, which is older.
+
+    A job that looked for nodata while others wrote the map and removed the chunks makes such that are later, too.
+    """
     try:
-        stored_settings(parts, settings)
-        return (parts / LEVEL / "zarr.json").stat().st_mtime_ns > out.stat().st_mtime_ns
+        is_later = (parts / LEVEL / "zarr.json").stat().st_mtime_ns > out.stat().st_mtime_ns
+        return is_later and ANEW in stored_settings(parts, settings)
     except (InputError, OSError):
         return False
+
+
+def _remove_left(parts: Path, settings: dict[str, Any]) -> None:
+    """Remove the chunks of a process that was killed when its map was whole; what else bears the name stays."""
+    if not parts.exists():
+        return
+    try:
+        stored_settings(parts, settings)
+    except InputError:
+        log.warning(
+            f"{parts} stays: it does not hold chunks of the map that is there, but those of a call with other settings "
+            "that was stopped, or something else. Give that call again, without --overwrite, or remove the folder."
+        )
+        return
+    with suppress(InputError), held(parts, alone=True):
+        shutil.rmtree(parts, ignore_errors=True)
 
 
 def _left(parts: Path) -> int:
@@ -188,6 +206,7 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
     predictor = source.predictor
     raster = open_map(source.image).array
     settings = stored_settings(parts, source.settings())
+    settings.pop(ANEW, None)
     values = _values(settings)
     rasterio = import_geo("rasterio")
     height, width = raster.shape[:2]
