@@ -268,7 +268,7 @@ def test_a_geotiff_becomes_a_map(call, tmp_path):
     assert "all of it was there" in call(*command)[1]
     with rasterio.open(tmp_path / "map.tif") as found:
         assert (found.crs, found.transform, found.nodata) == (place["crs"], place["transform"], 255)
-    for more in (["--overlay"], ["--axes", "yx"], [tmp_path / "other.tif"], ["--min-area", "9"]):
+    for more in (["--overlay"], ["--axes", "yx"], [tmp_path / "other.tif"]):
         code, _, err = call(*command, *more)
         assert code == 1
         assert "A map is made of one GeoTIFF, with --chunk and no other outputs." in err

@@ -15,6 +15,11 @@ def stop(*arguments, **settings):
     raise Stopped
 
 
+def count_and_stop(*arguments, **settings):
+    next(settings[name] for name in ("on_file", "on_chunk") if name in settings)(0, 3)
+    raise Stopped
+
+
 @pytest.mark.parametrize(
     ("function", "inputs", "out"),
     [
@@ -28,10 +33,13 @@ def test_the_command_that_goes_on_does_not_begin_anew(call, tmp_path, monkeypatc
     if out.endswith(("zarr", "tif")):
         pytest.importorskip("zarr")
     monkeypatch.setattr(function, stop, raising=False)
-    code, said, _ = call("predict", *inputs, "--out", tmp_path / out)
-    assert (code, said) == (130, "Stopped. The same command does what is left.\n")
-    code, said, _ = call("predict", *inputs, "--out", tmp_path / out, "--overwrite")
-    assert (code, said) == (130, "Stopped. The same command without --overwrite does what is left.\n")
+    for flags in ([], ["--overwrite"]):  # the former prediction stands until the new one counts
+        code, said, _ = call("predict", *inputs, "--out", tmp_path / out, *flags)
+        assert (code, said) == (130, "Stopped. The same command does what is left.\n")
+    monkeypatch.setattr(function, count_and_stop, raising=False)
+    for flags, words in (([], ""), (["--overwrite"], " without --overwrite")):
+        code, said, _ = call("predict", *inputs, "--out", tmp_path / out, *flags)
+        assert (code, said) == (130, f"Stopped. The same command{words} does what is left.\n")
 
 
 @pytest.mark.parametrize(
@@ -61,3 +69,8 @@ def test_a_smallest_object_without_objects_is_refused_in_a_folder(call, tmp_path
     code, _, err = call("predict", RUN, tmp_path / "a.png", "--out", tmp_path / "out", "--min-area", "9")
     assert (code, err) == (1, "Error: --min-area is of objects; add --instances, or --polygons and their format.\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_smallest_object_of_a_map_is_refused_by_its_name_and_value(call, tmp_path):
+    code, _, err = call("predict", RUN, "a.tif", "--out", tmp_path / "m.tif", "--min-area", "9")
+    assert (code, "a map has none; received --min-area 9. Leave it out" in err) == (1, True), err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from unet_tf.cli import predict_options as option
 from unet_tf.cli.app import RunFolder, Threshold, app, said
 from unet_tf.cli.console import (
+    Bars,
     console,
     literal,
     print_nodata,
@@ -19,6 +22,7 @@ from unet_tf.cli.console import (
     working,
 )
 from unet_tf.errors import InputError
+from unet_tf.utils.signals import Stopped
 from unet_tf.utils.stderr import quiet_tensorflow
 
 OF_NETS_HERE = "memory", "tta", "shard", "scheduler", "axes", "chunk", "uncertainty", "threshold", "engine"
@@ -108,12 +112,27 @@ def predict(
         _predict_pictures(run, inputs, out, extras | shared)
 
 
+@contextmanager
+def _predicting(overwrite: bool) -> Iterator[Bars]:
+    """Show log and bars of a prediction; where a signal ends it, say by which command it goes on.
+
+    What has counted nothing has not begun anew: without --overwrite the former prediction would be found, and be done.
+    """
+    from unet_tf.prediction.calls import rest
+
+    with show_log(), working("") as bars:
+        try:
+            yield bars
+        except Stopped:
+            console.print(f"Stopped. {rest(overwrite and bool(bars.progress.task_ids))}")
+            raise
+
+
 def _predict_pictures(run: str, inputs: list[str], out: Path, settings: dict[str, Any]) -> None:
     """Predict picture files into a folder of masks."""
     import unet_tf
-    from unet_tf.prediction.calls import rest
 
-    with show_log(), working(f"Stopped. {rest(settings['overwrite'])}") as bars:
+    with _predicting(settings["overwrite"]) as bars:
         counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_tile": bars.counter("tiles")}
         outcome = unet_tf.predict_files(run, inputs, out, on_pixels=bars.count_pixels, **counters, **settings)
     print_outcome(outcome, out, bars.speed)
@@ -134,7 +153,6 @@ def _predict_large(
     import unet_tf
     from unet_tf.data.pictures import TIFF
     from unet_tf.prediction.arrays import stored_nodata
-    from unet_tf.prediction.calls import rest
     from unet_tf.prediction.large_objects import number_objects
     from unet_tf.prediction.large_polygons import outline_objects
     from unet_tf.prediction.maps import map_nodata
@@ -142,7 +160,7 @@ def _predict_large(
     is_map = out.suffix.lower() in TIFF
     kinds = _check_large(inputs, out, axes, extras, shared["shard"], is_map)
     numbered = extras["instances"] or bool(kinds)
-    with show_log(), working(f"Stopped. {rest(shared['overwrite'])}") as bars:
+    with _predicting(shared["overwrite"]) as bars:
         counters: dict[str, Any] = {"on_chunk": bars.counter("chunks"), "on_pixels": bars.count_pixels}
         if is_map:
             unet_tf.predict_map(run, inputs[0], out, chunk, **shared, **counters)
@@ -175,7 +193,12 @@ def _check_large(
     kinds = tuple(parse_polygons(extras["polygons"], extras["simplify"], extras["subpixel"]))
     pictures = extras["probabilities"] or extras["overlay"] or extras["uncertainty"]
     objects = extras["instances"] or bool(kinds)
-    if is_map and (len(inputs) > 1 or pictures or objects or extras["min_area"] != 1 or axes is not None):
+    if is_map and extras["min_area"] != 1:
+        raise InputError(
+            f"--min-area is of objects, and a map has none; received --min-area {extras['min_area']}. Leave it out, or "
+            "predict into a folder, with --instances."
+        )
+    if is_map and (len(inputs) > 1 or pictures or objects or axes is not None):
         raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
     if len(inputs) > 1 or pictures or extras["subpixel"] or set(kinds) - KINDS.keys():
         raise InputError(
@@ -246,7 +269,6 @@ def _predict_served(
 ) -> None:
     """Send pictures to a server."""
     from unet_tf.edge.description import BUNDLE_DESCRIPTION
-    from unet_tf.prediction.calls import rest
     from unet_tf.run import Run
     from unet_tf.serving.client import Client
     from unet_tf.serving.files import predict_served
@@ -256,8 +278,7 @@ def _predict_served(
             f"With --server no RUN is given, and {inputs[0]} is a run or a bundle. Leave it out; a bundle that is "
             "served is given with --bundle."
         )
-    stopped = f"Stopped. {rest(extras['overwrite'])}"
-    with show_log(), working(stopped) as bars, Client(server, model, **asked) as client:
+    with _predicting(extras["overwrite"]) as bars, Client(server, model, **asked) as client:
         counters: dict[str, Any] = {"on_file": bars.counter("files"), "on_pixels": bars.count_pixels}
         outcome = predict_served(client, inputs, out, **extras, **counters)
     print_outcome(outcome, out, bars.speed)
