@@ -217,11 +217,11 @@ def _of_tiff(path: Path) -> Volume:
             "it fits into memory, into a folder.",
             path,
         )
-    for value in () if pictures.nodata else pictures.nodata_ids:
+    if pictures.nodata_ids and not pictures.nodata:  # the index of a colour that does not tell it
         raise InputError(
-            f"Colours must tell where nothing was measured; {path} names the index {value:g} of its colour table as "
-            "nodata. Save it without a table, with a nodata value that no other pixel has; a map (predict --out "
-            "NAME.tif) takes it as it is.",
+            f"Colours must tell where nothing was measured; {path} names the index {pictures.nodata_ids[0]:g} of its "
+            "colour table as nodata. Save it without a table, with a nodata value that no other pixel has; a map "
+            "(predict --out NAME.tif) takes it as it is.",
             path,
         )
     array = TiffArray(pictures)
