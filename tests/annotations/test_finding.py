@@ -55,7 +55,7 @@ def test_stems_with_and_without_suffixes_of_the_picture(root):
 
 @pytest.mark.parametrize(
     "suffix",
-    ".oir .zvi .dv .ics .ids .btf .tf2 .tf8 .isyntax .lim .sld .raw .r3d .svslide .vmu .vsi .scn .bif .mrxs".split(),
+    ".oir .zvi .dv .ics .ids .btf .tf2 .tf8 .isyntax .lim .raw .r3d .svslide .vmu .vsi .scn .bif .mrxs".split(),
 )
 def test_the_suffix_of_a_microscope_s_file_may_stand_before_that_of_its_annotations(suffix, tmp_path):
     for name in ("cells.png", "other.png"):

@@ -109,6 +109,22 @@ def test_links_to_what_is_no_annotation_in_a_folder_are_not_said(kind, tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_link_to_what_may_not_be_read_is_said_and_stops_nothing(tmp_path, monkeypatch):
+    KINDS["labelme"](tmp_path / "source")
+    (tmp_path / "other/lost+found").mkdir(parents=True)
+    (tmp_path / "source/link").symlink_to(tmp_path / "other", target_is_directory=True)
+    listed = Path.iterdir
+
+    def refused(folder):
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    found = read_source(tmp_path / "source")
+    assert found.links == [tmp_path / "source/link"] and found.pictures
+
+
 def test_a_long_look_behind_a_link_can_be_stopped(tmp_path, monkeypatch):
     KINDS["labelme"](tmp_path / "source")
     for number in range(5):

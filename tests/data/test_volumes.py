@@ -146,6 +146,9 @@ def test_an_index_that_names_no_measurement_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), np.uint8), **settings)
     with pytest.raises(InputError, match=r"a\.tif names the index 3 of its colour table as nodata\. Save it"):
         open_volume(tmp_path / "a.tif")
+    settings["extratags"] = [(42113, "s", 0, "-9999", True)]  # no index: nothing is without a measurement
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 7), np.uint8), **settings)
+    assert open_volume(tmp_path / "b.tif").nodata == ()
 
 
 def test_blocks_are_chunks_of_rows_and_columns_strips_or_tiles(tmp_path):

@@ -213,9 +213,11 @@ def test_masks_of_ids_say_their_objects(tmp_path):
     np.testing.assert_array_equal(said(theirs), objects * 3)
     assert said(write(tmp_path / "binary", [(objects > 0).astype(np.uint8)] * 2)) is None
     predicted = write(tmp_path / "predicted", [(objects > 0).astype(np.uint8)] * 2)
-    (predicted / "predict.json").write_text("{}")
     for name in "ab":
         write_picture(predicted / f"{name}_instances.tif", objects * 2)
+    (predicted / "predict.json").write_text('{"instances": false}')
+    assert said(predicted) is None  # they are of masks before these
+    (predicted / "predict.json").write_text('{"instances": true}')
     np.testing.assert_array_equal(said(predicted), objects * 2)
 
 

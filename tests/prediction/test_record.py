@@ -42,8 +42,8 @@ def test_files_of_other_pictures_are_named_and_none_of_those_that_are_written_an
     out = tmp_path / "out"
     predict_files(RUN, scans, out, instances=True)
     predict_files(RUN, scans / "a.png", out, instances=True, overwrite=True)
-    words = "earlier settings wrote and these do not: c.png, c_instances.tif, c_objects.csv. They are"
-    assert words in caplog.text
+    words = "which stay and are no longer in its record: c.png, c_instances.tif, c_objects.csv. Give these pictures"
+    assert words in caplog.text and "earlier settings" not in caplog.text
     caplog.clear()
     predict_files(RUN, scans / "a.png", out, instances=True, overwrite=True)
     assert caplog.text == ""

@@ -149,9 +149,12 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
 
 def _may_hold(folder: Path, program: str) -> bool:
     """Whether a file lies in a folder, or in one in it, that may be annotations of a program by its name."""
-    if (folder / RECORD).is_file():
-        return False
-    return any(_should_be_told(path, "", program) and not is_of_predict(path) for path in _files(folder, []))
+    try:
+        if (folder / RECORD).is_file():
+            return False
+        return any(_should_be_told(path, "", program) and not is_of_predict(path) for path in _files(folder, []))
+    except (InputError, OSError):  # what may not be looked at may hold anything
+        return True
 
 
 def _files(folder: Path, links: list[Path]) -> Iterator[Path]:

@@ -32,7 +32,7 @@ UNREAD_SUFFIXES = (
     ".ims", ".isyntax", ".j2c", ".j2k", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat",
     ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
     ".pam", ".pbm", ".pcx", ".pdf", ".pfm", ".pnm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".raw", ".rw2",
-    ".scn", ".sid", ".sld", ".stk", ".svg", ".svs", ".svslide", ".tf2", ".tf8", ".tga", ".vms", ".vmu", ".vrt",
+    ".scn", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tf2", ".tf8", ".tga", ".vms", ".vmu", ".vrt",
     ".vsi", ".xcf", ".zvi",
 )  # fmt: skip
 """What file names of well-known kinds of picture that are not read end in, in lower case."""

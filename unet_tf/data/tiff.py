@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.structure import TURNS, Damage, Unread, turned
 from unet_tf.data.tiff_axes import Pages, pictures_of
-from unet_tf.data.tiff_colours import alpha_samples, nodata_shown, shown
+from unet_tf.data.tiff_colours import TABLE, alpha_samples, nodata_shown, shown
 from unet_tf.data.tiff_names import channel_names
 from unet_tf.data.tiff_pages import Tag, read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
@@ -90,8 +90,9 @@ class TiffPictures:
 
     @property
     def nodata_ids(self) -> tuple[float, ...]:
-        """The same as it is stored."""
-        return self.pages[0][0].nodata
+        """The same as it is stored; of a colour table none that is no index: GDAL names -9999 for bytes too."""
+        page = self.pages[0][0]
+        return tuple(one for one in page.nodata if page.photometric != TABLE or one in range(1 << page.bits))
 
     def channel_names(self, channels: int) -> tuple[str, ...]:
         """The names of so many channels of each picture, "" for one that the file does not name."""

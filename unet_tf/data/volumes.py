@@ -220,8 +220,9 @@ def _of_tiff(path: Path) -> Volume:
     if pictures.nodata_ids and not pictures.nodata:  # the index of a colour that does not tell it
         raise InputError(
             f"Colours must tell where nothing was measured; {path} names the index {pictures.nodata_ids[0]:g} of its "
-            "colour table as nodata. Save it without a table, with a nodata value that no other pixel has; a map "
-            "(predict --out NAME.tif) takes it as it is.",
+            "colour table as nodata. Save it without a table, with a nodata value that no other pixel has; or, if it "
+            "may count as a colour, take the name away (gdal_edit.py -unsetnodata). A map (predict --out NAME.tif) "
+            "takes it as it is.",
             path,
         )
     array = TiffArray(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -130,7 +131,7 @@ class MaskFolder(Subject):
         beside = file.with_name(f"{file.stem}{INSTANCES}.tif")
         if self.masks.kind != "instance":
             return None
-        if (file.parent / PREDICTED).is_file() and beside.is_file():
+        if _has_objects(file.parent) and beside.is_file():
             return self._read(pair, beside, mask.shape[:2])
         if self.reading is None or self.reading.masks.kind != "instance":
             return None
@@ -144,3 +145,11 @@ class MaskFolder(Subject):
         predicted = any((folder / PREDICTED).is_file() for folder in {file.parent for file in self.files.values()})
         unknown = "; predict wrote them, and which files its net learnt from is not known" if predicted else ""
         return f"the masks of {self.path}, read as {self.reading.words if self.reading else ''}{share}{unknown}"
+
+
+def _has_objects(folder: Path) -> bool:
+    """Whether the last call of `predict` into a folder wrote ids of objects: others there are of masks before."""
+    try:
+        return bool(json.loads((folder / PREDICTED).read_bytes())["instances"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unet_tf.data.folder import NET, PREDICTED, some
 from unet_tf.data.masks import MaskFormat
@@ -172,21 +172,36 @@ def _say_former(call: Call, pictures: Sequence[str]) -> None:
             "written now may be of the former masks: remove it, or give what it needs to write it anew."
         )
         return
-    if stay:
+    if stay.beside:
         log.warning(
-            f"{call.out} holds files that earlier settings wrote and these do not: {some(stay)}. They are of the "
-            "former masks: remove them, or give what they need (--instances, --polygons, ...) to write them anew."
+            f"{call.out} holds files that earlier settings wrote and these do not: {some(stay.beside)}. They are of "
+            "the former masks: remove them, or give what they need (--instances, --polygons, ...) to write them anew."
+        )
+    if stay.of_others:
+        log.warning(
+            f"{call.out} holds files of other pictures, which stay and are no longer in its record: "
+            f"{some(stay.of_others)}. Give these pictures too to do them anew."
         )
 
 
-def _former_files(call: Call, pictures: Sequence[str]) -> list[str]:
-    """Names of the files that earlier settings wrote, and that a call neither writes nor reads."""
-    former = _former(call)
+class _Former(NamedTuple):
+    """Names of files that earlier settings wrote, beside masks that are written anew, and of other pictures."""
+
+    beside: list[str]
+    of_others: list[str]
+
+
+def _former_files(call: Call, pictures: Sequence[str]) -> _Former:
+    """The files that earlier settings wrote, and that a call neither writes nor reads."""
+    found, former = _Former([], []), _former(call)
     if former is None:
-        return []
-    kept = {_folded(str(file)) for one in pictures for file in (Path(one).resolve(), *_files(call, one))}
-    written = {file for one in _noted(Path(call.out)) for file in _files(former, one) if file.is_file()}
-    return [file.name for file in written if _folded(str(file)) not in kept]
+        return found
+    anew = {_folded(str(Path(one).resolve())) for one in pictures}
+    kept = anew | {_folded(str(file)) for one in pictures for file in _files(call, one)}
+    for one in sorted(_noted(Path(call.out))):
+        names = found.beside if _folded(str(Path(one).resolve())) in anew else found.of_others
+        names += [file.name for file in _files(former, one) if file.is_file() and _folded(str(file)) not in kept]
+    return found
 
 
 def _former(call: Call) -> Call | None:
