@@ -101,6 +101,7 @@ def main() -> None:
         folder = arguments.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         report, run = exported(folder, arguments.steps)
+        parameters = run.model.count_params()  # while the folder is there
     load = os.getloadavg()[0]
     packages = "unet-tf", "tensorflow", "keras", "ai-edge-litert", "onnxruntime"
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
@@ -122,10 +123,10 @@ def main() -> None:
     print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
     geometry = run.geometry
     print_text(
-        f"{machine()}; {versions}; load average {load:.1f} at the end (above the number of "
-        "cores, others shared the machine, and the times are too long). "
+        f"{machine()}; {versions}; load average {load:.1f} at the end (more than the cores would "
+        "say that others shared the machine, and that the times are too long). "
         f"Base {run.config.base_filters}, depth {geometry.depth}, padding "
-        f'"{geometry.padding}", {run.model.count_params():,} parameters, {arguments.steps} steps on {COUNTS["train"]} '
+        f'"{geometry.padding}", {parameters:,} parameters, {arguments.steps} steps on {COUNTS["train"]} '
         f"generated pictures of cells; mean IoU of Keras {report['keras']['mean_iou']:.4f} on {COUNTS['val']} others. "
         f"A tile is one of {report['tile']}x{report['tile']} px; {report['threads']} threads for TFLite and ONNX "
         "Runtime, all of the machine's for TensorFlow; medians, all nets in turns in one process. It took "
