@@ -101,7 +101,7 @@ def check_outputs(masks: str | Path) -> None:
         masks: NAME.zarr, which need not be there yet.
     """
     for path in outputs_of(Path(masks)):
-        if path.exists() and not holds_objects(path):
+        if path.exists() and not _is_ours(path):
             raise InputError(f"{path} exists, and holds no objects of unet_tf. Move it, or choose another --out.", path)
 
 
@@ -245,17 +245,12 @@ def _target(folder: Path, masks: Path, array: Any, min_area: int) -> Any:
     )
 
 
-def holds_objects(path: Path) -> bool:
-    """Say whether an array of ids or a table is one of ours, which may be replaced."""
+def _is_ours(path: Path) -> bool:
+    """Say whether an output may be replaced."""
     if path.suffix == ".csv":
         with path.open("rb") as file:
             return file.readline().strip() == ",".join(COLUMNS).encode()
-    return objects_of(path) is not None
-
-
-def objects_of(ids: Path) -> str | None:
-    """The name of the mask whose objects an array numbers; None of what is no such array."""
     try:
-        return str(import_zarr().open_array(f"{ids}/{LEVEL}", mode="r").attrs["unet_tf"]["objects_of"])
+        return "objects_of" in import_zarr().open_array(f"{path}/{LEVEL}", mode="r").attrs["unet_tf"]
     except Exception:  # a class of errors of its own for each thing that may be missing
-        return None
+        return False
