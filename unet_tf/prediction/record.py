@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from unet_tf.prediction.polygons import WRITERS
 from unet_tf.prediction.sizes import Sizes
 from unet_tf.utils.files import held, refusal, replacing, write_new
 from unet_tf.utils.progress import Progress
+from unet_tf.utils.text import folded
 
 log = logging.getLogger("unet_tf")
 
@@ -196,11 +196,11 @@ def _former_files(call: Call, pictures: Sequence[str]) -> _Former:
     found, former = _Former([], []), _former(call)
     if former is None:
         return found
-    anew = {_folded(str(Path(one).resolve())) for one in pictures}
-    kept = anew | {_folded(str(file)) for one in pictures for file in _files(call, one)}
+    anew = {folded(str(Path(one).resolve())) for one in pictures}
+    kept = anew | {folded(str(file)) for one in pictures for file in _files(call, one)}
     for one in sorted(_noted(Path(call.out))):
-        names = found.beside if _folded(str(Path(one).resolve())) in anew else found.of_others
-        names += [file.name for file in _files(former, one) if file.is_file() and _folded(str(file)) not in kept]
+        names = found.beside if folded(str(Path(one).resolve())) in anew else found.of_others
+        names += [file.name for file in _files(former, one) if file.is_file() and folded(str(file)) not in kept]
     return found
 
 
@@ -222,22 +222,22 @@ def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) ->
     """
     whole = [one for one in pictures if call.channels.whole(Path(one))]  # the others will fail, and write nothing
     read = [*map(Path, pictures), *(file for one in whole for file in call.channels.files(Path(one)))]
-    inputs = {_folded(str(path)) for one in read for path in (one, one.resolve())}
+    inputs = {folded(str(path)) for one in read for path in (one, one.resolve())}
     owners: dict[str, str] = {}
     for picture in [*earlier, *whole]:
         for file in _files(call, picture):
-            if _folded(file.name) == SETTINGS:
+            if folded(file.name) == SETTINGS:
                 raise InputError(
                     f"{picture} would write {file}, which holds the settings of the folder. Rename the picture, or "
                     "take another format of --polygons.",
                     picture,
                 )
-            other = owners.setdefault(_folded(file.name), picture)
+            other = owners.setdefault(folded(file.name), picture)
             if other != picture:
                 raise InputError(
                     f"{other} and {picture} would both write {file}. Predict them into two folders.", picture
                 )
-            if _folded(str(file)) in inputs:
+            if folded(str(file)) in inputs:
                 raise InputError(
                     f"{file}, which {picture} would write, is an input and would be overwritten. Choose another --out.",
                     picture,
@@ -246,10 +246,6 @@ def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) ->
 
 def _files(call: Call, picture: str) -> Iterator[Path]:
     return (Path(call.out, name) for name in call.wanted.names(call.named(Path(picture))))
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _settings_of(call: Call, masks: MaskFormat, temperature: float | None) -> dict[str, Any]:
