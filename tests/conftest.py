@@ -289,7 +289,9 @@ DEAR = (
     "test_notebooks", "test_checkpoint", "test_train", "test_distributed", "test_crossval", "test_export",
     "test_commands", "test_demonstration", "test_jax", "test_runtimes", "test_bioimageio", "test_web", "test_realdata",
     "test_docs", "test_http_app", "test_openapi", "test_add_version", "test_predict", "test_client",
-    "test_any_channels", "test_large", "test_folds", "test_verify", "test_one_reader",
+    "test_any_channels", "test_large", "test_folds", "test_verify", "test_one_reader", "test_hub", "test_server",
+    "test_serve", "test_programs", "test_start", "test_calibrate", "test_writing", "test_tasks", "test_muon",
+    "test_large_objects", "test_page",
 )  # fmt: skip
 """Files of tests that take longest: they come first, so that no worker begins one when the other has nothing to do."""
 

@@ -17,7 +17,7 @@ from unet_tf.planning.page import write_overview
 
 SIDE = 32
 TINY = {"base_filters": 4, "depth": 1, "tile": 32, "batch_size": 2, "precision": "float32", "padding": "same"}
-COURSE = {"epochs": 1, "steps_per_epoch": 2, "classes": 2, "warped": 1.0}
+COURSE = {"epochs": 1, "steps_per_epoch": 2, "classes": 2, "warped": 1.0, "optimizer": "sgd"}
 
 
 def pictures(channels, count=4, dtype=np.uint8):

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted(DOCS.glob("*.md")))}
 TINY = "--base-filters 2 --depth 1 --padding same --tile 32 --batch-size 2 --epochs 1 --steps-per-epoch 2".split()
+TINY += ["--optimizer", "sgd"]
 COMMANDS = typer.main.get_command(app).commands
 NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\s*$")
 """Stands before a block that no test runs, with the reason."""

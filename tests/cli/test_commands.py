@@ -199,6 +199,7 @@ def test_streets_in_colours_go_in_and_masks_in_these_colours_come_out(call, tmp_
 
     run = tmp_path / "run"
     settings = "--base-filters 2 --depth 1 --tile 52 --batch-size 2 --epochs 1 --steps-per-epoch 4".split()
+    settings += ["--optimizer", "sgd"]
     code, out, err = call("train", tmp_path / "data", "--out", run, *settings)
     assert (code, err) == (0, "")
     assert "masks: palette, 2 classes (road, sky); label_colors.txt lists 3 colours" in out
@@ -334,6 +335,7 @@ def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
         shutil.copytree(cells / "train" / kind, tmp_path / "data" / kind)
     write_picture(tmp_path / "data" / "raw" / "a.png", np.zeros((9, 9), np.uint8))
     settings = "--base-filters 2 --depth 1 --tile 32 --batch-size 2 --epochs 1 --steps-per-epoch 1".split()
+    settings += ["--optimizer", "sgd"]
     code, out, _ = call("crossval", tmp_path / "data", "--out", tmp_path / "folds", "--folds", 2, *settings)
     assert code == 0
     assert out.count("that are not used: 1 in raw.") == 2  # each run has it in its log

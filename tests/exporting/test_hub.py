@@ -3,12 +3,12 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bundles import make_bundle, rehash
+from forked import Forked
 from hub_server import READER, WRITER, served, talk_to
 
 import unet_tf
@@ -317,12 +317,16 @@ def test_the_command_line_publishes_and_predicts_by_the_address(hub, made, tmp_p
     from unet_tf.data.pictures import write_picture
 
     write_picture(tmp_path / "in" / "a.png", image)
-    command = [sys.executable, "-W", "error::UserWarning", "-m", "unet_tf"]
+    command = (
+        "import runpy, warnings; warnings.filterwarnings('error', category=UserWarning)\n"
+        "runpy.run_module('unet_tf', run_name='__main__')"
+    )
 
     def call(*arguments):
         environment = {**os.environ, "COLUMNS": "200"}
-        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, env=environment)
-        return done.returncode, done.stdout + done.stderr
+        with Forked(command, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as done:
+            words = done.communicate()[0]
+        return done.returncode, words
 
     code, words = call("export", made, "--hub", NAME)
     assert (code, f"hf://{NAME}@" in words) == (0, True), words

@@ -123,6 +123,7 @@ def test_who_does_not_read_the_answer_is_cut(served, good):
         while there():
             assert time.monotonic() < end
             good()
+            time.sleep(0.1)
 
 
 def test_a_page_and_its_files_are_all_that_is_read(http):

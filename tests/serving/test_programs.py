@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -101,6 +102,7 @@ def kserve(net_bundle, tmp_path_factory):
                     break
             except httpx.ConnectError:
                 pass
+            time.sleep(0.1)  # it starts beside other tests
     yield address
     process.terminate()
     process.wait(60)

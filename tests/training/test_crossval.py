@@ -21,7 +21,7 @@ from unet_tf.utils.signals import Stopped
 
 TINY = {
     "base_filters": 2, "depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
-    "steps_per_epoch": 2, "epochs": 1,
+    "steps_per_epoch": 2, "epochs": 1, "optimizer": "sgd",
 }  # fmt: skip
 
 

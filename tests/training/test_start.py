@@ -16,7 +16,7 @@ from unet_tf.planning.ancestors import ancestors
 from unet_tf.training.compile import compiled
 from unet_tf.training.start import Start, read_start, renaming, said_of
 
-FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1, "epochs": 1}
+FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1, "epochs": 1, "optimizer": "sgd"}
 
 
 def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run, cells, tmp_path):

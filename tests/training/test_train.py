@@ -32,7 +32,7 @@ from unet_tf.utils.signals import Stopped
 
 TINY = {
     "base_filters": 2, "depth": 1, "padding": "valid", "tile": 52, "batch_size": 2, "precision": "float32",
-    "steps_per_epoch": 2, "epochs": 2,
+    "steps_per_epoch": 2, "epochs": 2, "optimizer": "sgd",  # traced soonest; Muon: test_checkpoint, test_muon
 }  # fmt: skip
 
 
