@@ -109,19 +109,74 @@ def test_channels_of_a_file_of_an_ome_set_lie_as_its_order_says(tmp_path, order)
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif", z), expected)
 
 
-def test_a_file_of_an_ome_set_whose_blocks_hold_several_planes_is_refused_by_name(tmp_path):
-    blocks = "".join(
-        f'<TiffData FirstC="{c}" IFD="{3 * c}" PlaneCount="3"><UUID FileName="a">urn:uuid:1</UUID></TiffData>'
-        for c in range(2)
-    )
+PLANES = np.arange(6 * 30, dtype=np.uint8).reshape(6, 5, 6)
+BY_CHANNEL = "".join(f'<TiffData FirstC="{c}" IFD="{3 * c}" PlaneCount="3"/>' for c in range(2))
+BY_PLANE = "".join(f'<TiffData FirstC="{c}" FirstZ="{z}" IFD="{3 * c + z}"/>' for c in range(2) for z in range(3))
+PAIRS = [(2 * z, 2 * z + 1) for z in range(3)]
+
+
+def of_ome(path, blocks, order="XYCZT", sizes='SizeC="2" SizeT="1" SizeZ="3"', planes=PLANES):
+    """A file of pages of which OME's metadata tell in blocks."""
     xml = (
-        '<?xml version="1.0"?><OME UUID="urn:uuid:1"><Image><Pixels DimensionOrder="XYZCT" SizeC="2" SizeT="4" '
-        f'SizeX="6" SizeY="5" SizeZ="3" Type="uint8">{blocks}</Pixels></Image></OME>'
+        f'<?xml version="1.0"?><OME UUID="urn:uuid:1"><Image><Pixels DimensionOrder="{order}" {sizes}>'
+        f'<Channel Name="DAPI"/><Channel Name="GFP"/>{blocks}</Pixels></Image></OME>'
     )
-    planes = np.zeros((6, 5, 6), np.uint8)
-    tifffile.imwrite(tmp_path / "a.tif", planes, description=xml, metadata=None, photometric="minisblack")
-    with pytest.raises(InputError, match=r"of an OME set, 2 channels in 2 blocks"):
-        read_image(tmp_path / "a.tif")
+    tifffile.imwrite(path, planes, description=xml, metadata=None, photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("blocks", "order", "pages"),
+    [
+        (BY_PLANE, "XYCZT", [(0, 3), (1, 4), (2, 5)]),
+        (BY_CHANNEL, "XYZCT", [(0, 3), (1, 4), (2, 5)]),
+        (BY_CHANNEL.replace("PlaneCount", "NumPlanes"), "XYZCT", [(0, 3), (1, 4), (2, 5)]),
+        ("".join(f'<TiffData FirstC="{at % 2}" FirstZ="{at // 2}" IFD="{5 - at}"/>' for at in range(6)), "XYCZT",
+         [(5, 4), (3, 2), (1, 0)]),
+        ("", "XYCZT", PAIRS),
+        ("<TiffData/>", "XYCZT", PAIRS),
+        ('<TiffData IFD="0"/>', "XYCZT", PAIRS),
+        ('<TiffData IFD="0" PlaneCount="999999999"/>', "XYCZT", PAIRS),
+        (BY_PLANE.replace('"/>', '"><UUID>urn:uuid:2</UUID></TiffData>'), "XYCZT", PAIRS),
+        ("", "XY", PAIRS),
+    ],
+)  # fmt: skip
+def test_pages_of_an_ome_file_are_what_its_blocks_say(tmp_path, blocks, order, pages):
+    opened = open_pictures(of_ome(tmp_path / "a.tif", blocks, order))
+    assert opened.tiff.axes == (("z", 3),) and opened.channel_names(2) == ("DAPI", "GFP")
+    for z, both in enumerate(pages):
+        np.testing.assert_array_equal(opened.read(z), np.moveaxis(PLANES[[*both]], 0, -1))
+
+
+def test_a_file_of_an_ome_set_may_hold_one_time_of_several(tmp_path):
+    sizes = 'SizeC="2" SizeT="4" SizeZ="3"'
+    opened = open_pictures(of_ome(tmp_path / "a.tif", BY_CHANNEL, "XYZCT", sizes))
+    assert [opened.read(z)[0, 0].tolist() for z in range(3)] == PLANES[:, 0, 0].reshape(2, 3).T.tolist()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "sizes", "words"),
+    [
+        ("".join(f'<TiffData FirstC="{at // 5}" FirstZ="{2 if at == 5 else at}" IFD="{at}"/>' for at in range(6)),
+         'SizeC="2" SizeT="1" SizeZ="5"', "has 2 channels .and 6 planes of 5 pictures in OME's metadata"),
+        (BY_PLANE.replace('IFD="5"', 'IFD="4"'), 'SizeC="2" SizeT="1" SizeZ="3"', "1 image of C=2 Z=3 T=1 planes"),
+        (BY_PLANE.replace('FirstZ="1"', 'FirstZ="0"'), 'SizeC="2" SizeT="1" SizeZ="3"', "6 pages, of which it is not"),
+        ('<TiffData FirstC="1" IFD="0"/>', 'SizeC="2" SizeT="1" SizeZ="3"', "with an element TiffData for each page"),
+        ("", 'SizeC="2" SizeT="1" SizeZ="5"', "has 1 image of C=2 Z=5 T=1 planes in OME's metadata, and 6 pages"),
+    ],
+)  # fmt: skip
+def test_pages_of_an_ome_file_that_may_be_channels_or_pictures_are_refused(tmp_path, blocks, sizes, words):
+    with pytest.raises(InputError, match=words):
+        read_image(of_ome(tmp_path / "a.tif", blocks, sizes=sizes))
+
+
+def test_pages_of_which_another_file_tells_are_refused_and_one_is_a_picture(tmp_path):
+    xml = '<?xml version="1.0"?><OME UUID="urn:uuid:1"><BinaryOnly MetadataFile="a.companion.ome" UUID="2"/></OME>'
+    for name, planes in (("one", PLANES[0]), ("six", PLANES)):
+        tifffile.imwrite(tmp_path / name, planes, description=xml, metadata=None, photometric="minisblack")
+    np.testing.assert_array_equal(read_image(tmp_path / "one")[..., 0], PLANES[0])
+    with pytest.raises(InputError, match=r"has 6 pages, and another file of OME's metadata \(\.companion\.ome\) tells"):
+        read_image(tmp_path / "six")
 
 
 @pytest.mark.parametrize(

@@ -596,6 +596,32 @@ def test_smaller_versions_in_a_file_are_no_pages(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)
 
 
+def test_a_preview_whose_picture_lies_below_it_is_refused(tmp_path):
+    """As cameras write RAW files, and DNG is defined."""
+    with tifffile.TiffWriter(tmp_path / "a.nef") as writer:
+        writer.write(RGB[::2, ::2], metadata=None, subfiletype=1, subifds=1)
+        writer.write(GREY, metadata=None)
+    with pytest.raises(InputError, match=r"a.nef holds a preview alone in its pages.* Develop it, and save it as TIFF"):
+        read_image(tmp_path / "a.nef")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:  # a picture with a smaller version below it
+        writer.write(GREY, metadata=None, subifds=1)
+        writer.write(GREY[::2, ::2], metadata=None, subfiletype=1)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)
+
+
+@pytest.mark.parametrize(
+    ("orientations", "words"),
+    [([1, 6], "has pages of the orientations 1, 6, and the pages of a stack"), ([(6, 1)], "its tag 274 has 2 values")],
+)
+def test_pages_are_turned_alike_and_in_one_way(tmp_path, orientations, words):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for one in orientations:
+            tag = (274, "H", np.size(one), one, True)
+            writer.write(STACK[0, :6], metadata=None, extratags=[tag])
+    with pytest.raises(InputError, match=words):
+        open_pictures(tmp_path / "a.tif")
+
+
 def test_suffixes_are_read_or_are_not():
     assert not set(SUFFIXES) & set(UNREAD_SUFFIXES)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in (*SUFFIXES, *UNREAD_SUFFIXES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import defaultdict
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,9 +15,12 @@ from unet_tf.data.structure import Damage, Unread
 from unet_tf.data.tiff_colours import channels_refused, check_colour, check_count, kept_samples
 from unet_tf.data.tiff_pages import Tag, TiffPage
 from unet_tf.data.tiff_segments import RGB
+from unet_tf.pages.words import many
 
 Pages = tuple[tuple[TiffPage, ...], ...]
 Axes = tuple[tuple[str, int], ...]
+Plane = tuple[int, int, int]
+"""In OME's metadata: number of the image, of the plane whose channels make a picture, of the channel."""
 
 
 class Told(NamedTuple):
@@ -27,12 +31,14 @@ class Told(NamedTuple):
         channels: how many of them make a picture.
         inner: planes between a channel of a picture and its next one: 1 where these follow each other.
         axes: names and sizes of the axes that count pictures, slowest first, where it tells.
+        order: in which the pages come; empty where it is that of the file.
     """
 
     planes: int
     channels: int = 1
     inner: int = 1
     axes: Axes = ()
+    order: tuple[int, ...] = ()
 
 
 def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
@@ -44,13 +50,23 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
 
     Raises:
         Damage: a description tells of more planes than there are.
-        Unread: the pages differ, or it is not plain which of them are channels.
+        Unread: the pages differ, it is not plain which of them are channels, or there is a preview alone.
     """
+    if all(page.accessory for page in pages) and any(Tag.SUB_DIRECTORIES in page.tags for page in pages):
+        raise Unread(
+            "holds a preview alone in its pages, and its picture in directories below them, which are not read: so do "
+            "camera RAW and DNG. Develop it, and save it as TIFF of 8 or 16 bits"
+        )
     pages = [page for page in pages if not page.accessory] or pages
     shapes = list(dict.fromkeys((page.height, page.width, page.samples, page.bits, page.kind) for page in pages))
     if len(shapes) > 1:
         told = " and ".join(f"{h}x{w}x{samples} of {kind}{bits}" for h, w, samples, bits, kind in shapes[:3])
         raise Unread(f"has pages of {told}, and the pages of a stack must have one size and type. Save each as a file")
+    if len(turns := sorted({page.number(Tag.ORIENTATION, 1) for page in pages})) > 1:
+        raise Unread(
+            f"has pages of the orientations {', '.join(map(str, turns))}, and the pages of a stack must be turned "
+            "alike. Save each as a file"
+        )
     first = pages[0]
     planes_of_metamorph = len(first.tags.get(Tag.METAMORPH, ())) // 8  # a fraction each
     if first.number(Tag.DEPTH, 1) > 1 or planes_of_metamorph > 1:
@@ -60,7 +76,7 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
     if first.planar and first.photometric == RGB and first.samples == 4 and first.description.startswith('{"shape":'):
         # what tifffile makes by default of a stack of four pages
         raise channels_refused(4, "RGB and alpha one after the other, or four pages")
-    planes, channels, inner, axes = _told(first.description, len(pages), first.samples)
+    planes, channels, inner, axes, order = _told(first.description, len(pages), first.samples)
     if planes > len(pages) == 1:
         pages = _virtual(first, planes, size)
     elif planes > len(pages):
@@ -68,6 +84,10 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
     if channels < 1 or (channels > 1 and len(kept_samples(first)) > 1) or len(pages) % channels:
         raise channels_refused(channels * first.samples, f"an axis of {channels} channels, {len(pages)} pages")
     check_count(channels)
+    if order:
+        pages = [pages[at] for at in order]
+        description = first.tags[Tag.DESCRIPTION]  # in which the names of the channels are
+        pages[0] = replace(pages[0], tags={**pages[0].tags, Tag.DESCRIPTION: description})
     count = len(pages) // channels
     axes = tuple((name, length) for name, length in axes if length > 1)
     if math.prod(length for _, length in axes) != count or len(dict(axes)) < len(axes):
@@ -109,46 +129,93 @@ def _told_by_tifffile(description: str, pages: int, samples: int) -> Told:
 
 
 def _told_by_ome(description: str, pages: int, samples: int) -> Told:
-    """Channels among the pages of this file in OME's metadata, which may tell of the other files of a set too.
+    """Channels among the pages of this file in OME's metadata, which may tell of the other files of a set too."""
+    heads = re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", description)  # one an image, such as a position of the stage
+    if samples > 1 or pages == 1:
+        return Told(pages)
+    if not heads and re.search(r"<(?:\w+:)?BinaryOnly\b", description):
+        raise Unread(
+            f"has {pages} pages, and another file of OME's metadata (.companion.ome) tells which are channels. Save it "
+            "as one OME-TIFF file"
+        )
+    if not heads:
+        return Told(pages)
+    sizes = [_sizes(dict(re.findall(r'(\w+)="([^"]*)"', head))) for head in heads]
+    planes = _planes(description, sizes, pages)
+    if planes is None or (len({image for image, _, _ in planes}) > 1 and len({*sizes}) > 1):
+        counts = [dict(one) for one in sizes]
+        if all(one["C"] == 1 for one in counts):
+            return Told(pages)
+        each = " and ".join(dict.fromkeys(" ".join(f"{axis}={one[axis]}" for axis in "CZT") for one in counts))
+        raise Unread(
+            f"has {many(len(sizes), 'image')} of {each} planes in OME's metadata, and {pages} pages, of which it is "
+            "not plain which are channels. Save each image as a file, with an element TiffData for each page"
+        )
+    pictures: dict[tuple[int, int], dict[int, int]] = defaultdict(dict)
+    for page, (image, picture, channel) in enumerate(planes):
+        pictures[image, picture][channel] = page
+    channels = sorted({channel for there in pictures.values() for channel in there})
+    if len(channels) * len(pictures) != pages:
+        raise channels_refused(len(channels), f"and {pages} planes of {len(pictures)} pictures in OME's metadata")
+    order = tuple(pictures[key][channel] for key in sorted(pictures) for channel in channels)
+    axes = [(axis.lower(), size) for axis, size in reversed(sizes[planes[0][0]]) if axis != "C"]
+    return Told(pages, len(channels), 1, (("p", len({image for image, _ in pictures})), *axes), order)
+
+
+def _sizes(pixels: dict[str, str]) -> Axes:
+    """The axes that count planes, and their sizes, of OME's element Pixels, fastest first."""
+    order = dict.fromkeys(axis for axis in pixels.get("DimensionOrder", "") + "CZT" if axis in "CZT")
+    return tuple((axis, _natural(pixels.get(f"Size{axis}", "")) or 1) for axis in order)
+
+
+def _natural(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
+
+
+def _planes(description: str, sizes: list[Axes], pages: int) -> list[Plane] | None:
+    """The plane of each page by OME's metadata; by the order of the planes where no block tells otherwise.
+
+    Args:
+        description: the metadata.
+        sizes: of the axes of each image.
+        pages: how many there are.
+
+    Returns:
+        None where blocks tell of some pages alone, or of several files, or of one plane in several pages.
 
     Reference:
         OME-TIFF specification, "The TiffData element".
     """
-    heads = re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", description)  # one an image, such as a position of the stage
-    if not heads or samples > 1:
-        return Told(pages)
-    images = [dict(re.findall(r'(\w+)="([^"]*)"', head)) for head in heads]
-    told, sizes = images[0], _sizes(images[0])
-    alike = all((_sizes(one), one.get("DimensionOrder")) == (sizes, told.get("DimensionOrder")) for one in images)
-    positions = len(images) if alike and len(images) * math.prod(sizes.values()) == pages else 1
-    if positions * math.prod(sizes.values()) == pages and sizes.get("C"):
-        order = [axis for axis in told.get("DimensionOrder", "XYCZT") if axis in sizes]
-        axes = ("p", positions), *((axis.lower(), sizes[axis]) for axis in reversed(order) if axis != "C")
-        return Told(pages, sizes["C"], math.prod(sizes[axis] for axis in order[: order.index("C")]), axes)
-    # a part of a set: the channels that this file holds of it
     own = re.search(r'<(?:\w+:)?OME\b[^>]*\bUUID="([^"]*)"', description)
-    blocks = re.findall(r"<(?:\w+:)?TiffData\b([^>]*)>\s*<(?:\w+:)?UUID\b[^>]*>([^<]*)<", description)
-    here = [head for head, uuid in blocks if own is not None and uuid.strip() == own.group(1)]
-    held = {axis: {number for head in here for number in re.findall(rf'\bFirst{axis}="(\d+)"', head)} for axis in "CZT"}
-    faster = told.get("DimensionOrder", "XYCZT").partition("C")[0]
-    inner = math.prod(max(1, len(held[axis])) for axis in faster if axis in held)
-    if len(images) > 1 and any(_sizes(one).get("C", 1) > 1 for one in images) and not (here and (alike or inner == 1)):
-        each = " and ".join(dict.fromkeys(" ".join(f"{a}={n}" for a, n in _sizes(one).items()) for one in images))
-        raise Unread(
-            f"has {len(images)} images of {each} planes in OME's metadata, and {pages} pages, of which it is not plain "
-            "which are channels. Save each image as a file"
-        )
-    if len(held["C"]) < 2:
-        return Told(pages)
-    a_block_each = len(here) == pages
-    if pages > len(held["C"]) and faster != "XY" and not a_block_each:
-        raise channels_refused(pages, f"of an OME set, {len(held['C'])} channels in {len(here)} blocks")
-    return Told(pages, len(held["C"]), inner)
+    told: list[tuple[int, Plane]] = []
+    for image, body in enumerate(re.split(r"<(?:\w+:)?Pixels\b[^>]*>", description)[1:]):
+        for head, uuid in re.findall(r"<(?:\w+:)?TiffData\b([^>]*)>(?:\s*<(?:\w+:)?UUID\b[^>]*>([^<]*)<)?", body):
+            if uuid and (own is None or uuid.strip() != own[1]):
+                continue
+            said = {name: _natural(value) for name, value in re.findall(r'(\w+)="([^"]*)"', head)}
+            first, step = 0, 1
+            for axis, size in sizes[image]:
+                first += said.get(f"First{axis}", 0) * step
+                step *= size
+            start = said.get("IFD", 0)
+            count = said.get("PlaneCount", said.get("NumPlanes", 1 if "IFD" in said else pages))  # of 2007 and before
+            stop = min(start + count, pages)
+            told += [(page, _plane(image, first + page - start, sizes[image])) for page in range(start, stop)]
+    planes = dict(told)
+    if len(told) == len(planes) == len({*planes.values()}) == pages:
+        return [planes[page] for page in range(pages)]
+    each = math.prod(size for _, size in sizes[0])
+    if len({*sizes}) > 1 or pages not in (each, each * len(sizes)):
+        return None
+    assumed = [_plane(page // each, page % each, sizes[0]) for page in range(pages)]
+    return assumed if all(assumed[page] == plane for page, plane in told) else None
 
 
-def _sizes(pixels: dict[str, str]) -> dict[str, int]:
-    """The sizes of the axes that count planes, of OME's element Pixels."""
-    return {axis: int(pixels[f"Size{axis}"]) for axis in "CZT" if pixels.get(f"Size{axis}", "").isdecimal()}
+def _plane(image: int, number: int, sizes: Axes) -> Plane:
+    """A plane by its number among those of its image."""
+    step = math.prod(size for _, size in sizes[: [axis for axis, _ in sizes].index("C")])
+    channel = number // step % dict(sizes)["C"]
+    return image, number - channel * step, channel
 
 
 def _virtual(first: TiffPage, planes: int, size: int) -> list[TiffPage]:
