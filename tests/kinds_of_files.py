@@ -183,6 +183,11 @@ def _of_each_compression():
         steps = np.diff(DEEP_RGB, axis=1, prepend=DEEP_RGB[:, :1] * 0).astype("<u2")
         yield Kind(f"tiff predictor 2 {name}", ".tif", _packed_tiff(
             codec, steps, compression=number, predictor=2, bits=[16] * 3, samples=3, photometric=2), DEEP_RGB)  # fmt: skip
+    floats = (DEEP_RGB / 7).astype(np.float32)
+    words = np.diff(floats.view(np.uint32), axis=1, prepend=np.zeros((HEIGHT, 1, 3), np.uint32)).astype(">u4")
+    yield Kind("tiff float predictor 2", ".tif", raw_tiff(
+        zlib.compress(words.tobytes()), ">", compression=8, predictor=2, bits=[32] * 3, format=[3] * 3, samples=3,
+        photometric=2), floats)  # fmt: skip
 
 
 def _packed_tiff(codec, array, **tags):

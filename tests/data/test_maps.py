@@ -57,6 +57,7 @@ TILES = {"tiled": True, "blockxsize": 32, "blockysize": 16}
         (noise(dtype=np.int16) - 100, {"compress": "packbits"}),
         (noise(dtype=np.int8, high=127), {}),
         (noise(dtype=np.float32), {"compress": "lzw", "predictor": 3, **TILES}),
+        (noise(dtype=np.float64) / 7, {"compress": "deflate", "predictor": 2}),
         (noise(dtype=np.int32), {"compress": "zstd"}),
         (noise(high=2), {"nbits": 1}),
         (noise(high=16), {"nbits": 4, "compress": "lzw"}),
@@ -78,6 +79,18 @@ def test_any_number_of_bands_is_read(tmp_path, bands):
     image = noise(bands)
     volume = open_map(write(tmp_path / "a.tif", image, compress="lzw", photometric="minisblack"))
     np.testing.assert_array_equal(whole(volume), image.transpose(1, 2, 0))
+
+
+def test_bands_of_named_wavelengths_are_read_and_those_of_other_colours_are_refused(tmp_path):
+    """GDAL names them from 3.10 on."""
+    path = write(tmp_path / "a.tif", image := noise(4), photometric="minisblack")
+    for name in ("nir", "cyan"):
+        with rasterio.open(path, "r+") as target:
+            target.colorinterp = [*target.colorinterp[:3], rasterio.enums.ColorInterp[name]]
+        if name == "nir":
+            np.testing.assert_array_equal(whole(open_map(path)), image.transpose(1, 2, 0))
+    with pytest.raises(InputError, match=r"must be no part of CMYK, HSL or YCbCr, .*; .*a.tif has .*cyan"):
+        open_map(path)
 
 
 def test_a_colour_table_is_looked_up(tmp_path):
@@ -230,6 +243,7 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path):
     tifffile.imwrite(tmp_path / "cmyk.tif", noise(4).transpose(1, 2, 0), photometric="separated")
     tifffile.imwrite(tmp_path / "lab.tif", noise(3).transpose(1, 2, 0), photometric="cielab")
     tifffile.imwrite(tmp_path / "turned.tif", noise()[0], extratags=[(274, "H", 1, 6, True)])
+    tifffile.imwrite(tmp_path / "twice.tif", noise()[0], extratags=[(274, "H", 2, (6, 1), True)])
     write(tmp_path / "complex.tif", noise().astype(np.complex64))
     write(tmp_path / "wide.tif", noise(dtype=np.int64))
     with rasterio.open(tmp_path / "sparse.tif", "w", driver="GTiff", count=1, height=70, width=90, dtype="uint8",
@@ -244,7 +258,8 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path):
         ("stack.tif", "has 3 pages"),
         ("cmyk.tif", "has CMYK"),
         ("lab.tif", "has CIELAB"),
-        ("turned.tif", "has orientation 6"),
+        ("turned.tif", "has orientation 6. Save"),
+        ("twice.tif", "has orientation 6, 1. Save"),
         ("complex.tif", "holds complex64"),
         ("wide.tif", "holds int64"),
         ("sparse.tif", "lacks 14 of 15, and names no nodata value"),

@@ -24,6 +24,7 @@ from PIL import Image
 
 from unet_tf.data import png as png_module
 from unet_tf.data import tiff as tiff_module
+from unet_tf.data.folder import scan
 from unet_tf.data.pictures import (
     SUFFIXES,
     UNREAD_SUFFIXES,
@@ -35,6 +36,7 @@ from unet_tf.data.pictures import (
     write_stack,
 )
 from unet_tf.data.tiff_pages import read_pages
+from unet_tf.data.volumes import open_volume
 from unet_tf.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -620,6 +622,14 @@ def test_pages_are_turned_alike_and_in_one_way(tmp_path, orientations, words):
             writer.write(STACK[0, :6], metadata=None, extratags=[tag])
     with pytest.raises(InputError, match=words):
         open_pictures(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", [".btf", ".tf2", ".TF8"])
+def test_a_folder_of_bigtiff_files_is_one_of_pictures(suffix, tmp_path):
+    (tmp_path / f"a{suffix}").write_bytes(tiff(GREY, bigtiff=True))
+    listing = scan(tmp_path)
+    assert (listing.pictures, listing.unread) == ([tmp_path / f"a{suffix}"], [])
+    np.testing.assert_array_equal(open_volume(tmp_path / f"a{suffix}").plane(0)[0:7, 0:5], GREY[..., None])
 
 
 def test_suffixes_are_read_or_are_not():

@@ -192,6 +192,16 @@ def test_the_only_image_of_bioformats2raw_is_taken(tmp_path, version):
         open_volume(bioformats2raw(tmp_path / "b.zarr", version, 2))
 
 
+def test_ome_zarr_of_versions_that_do_not_name_axes(tmp_path):
+    array = array_of(2, 1, 3, 5, 7)
+    path = write_ome(tmp_path / "a.zarr", array, 2, "tczyx")
+    group = zarr.open_group(str(path), mode="r+")
+    group.attrs["multiscales"] = [{"version": "0.1", "datasets": [{"path": "full"}]}]
+    volume = open_volume(path)
+    assert (volume.axes, volume.planes) == (("t", "c", "z", "y", "x"), (2, 3))
+    np.testing.assert_array_equal(volume.plane(4)[0:5, 0:7], array[1, 0, 1, ..., None])
+
+
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("how", ["cut", "empty", "list", "no shape", "unknown codec", "bad type"])
 def test_damaged_metadata_of_zarr_are_named(tmp_path, version, how):

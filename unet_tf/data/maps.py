@@ -26,8 +26,8 @@ CACHE = 64_000_000
 """Bytes of decoded blocks that GDAL keeps between two windows; of itself it takes a twentieth of the memory."""
 LARGEST_BLOCK = 1 << 28
 """Bytes of the largest strip or tile that is read: it is decoded whole for each window in it."""
-SHOWN = ("gray", "red", "green", "blue", "undefined", "palette")
-"""What GDAL calls bands that are channels; "alpha" says where there is something."""
+PARTS = ("hue", "saturation", "lightness", "cyan", "magenta", "yellow", "black", "Y", "Cb", "Cr")
+"""What GDAL calls bands that are no channels, but parts of colours; "alpha" says where there is something."""
 
 
 class MapArray:
@@ -134,17 +134,22 @@ class MapArray:
                 "(gdal_translate GTIFF_DIR:1:...), or predict a stack into a folder or .zarr.", path,
             )  # fmt: skip
         space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
-        strange = [kind for kind in kinds if kind not in (*SHOWN, "alpha")]
+        strange = [kind for kind in kinds if kind in PARTS]
         if strange or (space and space != "YCbCr") or not self._bands or ("palette" in kinds and len(self._bands) > 1):
             named = space or ", ".join(strange or kinds)
-            raise InputError(f"Bands must be grey, red, green, blue or unnamed; {path} has {named}. Save it so.", path)
+            raise InputError(
+                f"Bands must be no part of CMYK, HSL or YCbCr, and a colour table the only one; {path} has {named}. "
+                "Save it as RGB, or as bands without names.",
+                path,
+            )
         if len(set(dataset.dtypes)) > 1:
             raise InputError(f"Bands must have one type; {path} has {', '.join(dataset.dtypes)}. Save it so.", path)
         image_type(np.dtype(dataset.dtypes[0]), path)
         turn = self._page.tags.valueof("Orientation", 1)
         if turn != 1:
+            numbers = ", ".join(map(str, np.ravel(turn).tolist()))
             raise InputError(
-                f"A map must be stored as it is shown; {path} has orientation {int(turn)}. Save it so.", path
+                f"A map must be stored as it is shown; {path} has orientation {numbers}. Save it so.", path
             )
         height, width = dataset.block_shapes[0]
         pixel = sum(np.dtype(kind).itemsize for kind in dataset.dtypes)

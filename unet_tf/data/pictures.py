@@ -22,17 +22,18 @@ from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
 
-TIFF = (".tif", ".tiff")
+TIFF = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+"""The last three are of BigTIFF."""
 ARRAYS = (".npy", ".npz")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *ARRAYS, *TIFF)
 """What file names of pictures that are read end in, in lower case."""
 UNREAD_SUFFIXES = (
-    ".arw", ".avif", ".bif", ".btf", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".dv",
+    ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".dv",
     ".ecw", ".eps", ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".ics", ".ids", ".img",
     ".ims", ".isyntax", ".j2c", ".j2k", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat",
     ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
     ".pam", ".pbm", ".pcx", ".pdf", ".pfm", ".pnm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".raw", ".rw2",
-    ".scn", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tf2", ".tf8", ".tga", ".vms", ".vmu", ".vrt",
+    ".scn", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tga", ".vms", ".vmu", ".vrt",
     ".vsi", ".xcf", ".zvi",
 )  # fmt: skip
 """What file names of well-known kinds of picture that are not read end in, in lower case."""
@@ -308,7 +309,7 @@ def write_picture(
     """Encode a picture into a file whose name says the format, whole or not at all.
 
     Args:
-        path: a name that ends in .png, .bmp, .tif or .tiff, which lose nothing.
+        path: a name that ends in .png, .bmp, .tif or another suffix of TIFF, which lose nothing.
         picture: (H, W) or (H, W, 1) grey, or (H, W, 3) RGB; uint8, or uint16 but for .bmp.
         colours: (N, 3) uint8 RGB, N up to 256: makes a PNG or TIFF file of (H, W) uint8 indices with this colour table.
         tags: of a TIFF file, as tifffile takes them; other formats have no place for them.

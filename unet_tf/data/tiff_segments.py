@@ -192,8 +192,9 @@ def _predicted(data: bytes, page: TiffPage, rows: int) -> NDArray:
     stored = np.frombuffer(data, page.order + dtype.str[1:]).reshape(shape).astype(dtype, copy=False)
     if predictor == 1:
         return stored
-    if predictor == 2 and page.kind in "ui":
-        return stored.cumsum(axis=1, dtype=dtype)
+    if predictor == 2 and page.bits <= 64:  # differences of words, whatever these mean
+        words = np.dtype(f"u{dtype.itemsize}")
+        return stored.view(words).cumsum(axis=1, dtype=words).view(dtype)
     raise Unread(f"has predictor {predictor} on samples of type {page.kind}. Save it without predictor")
 
 

@@ -143,7 +143,7 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
             channels of the net is not named.
 
     Reference:
-        OME-NGFF specification 0.4 and 0.5, "multiscales" and "bioformats2raw.layout" metadata.
+        OME-NGFF specification 0.1 to 0.5, "multiscales" and "bioformats2raw.layout" metadata.
     """
     path = Path(path)
     found = _of_tiff(path) if path.suffix.lower() in TIFF else _of_zarr(path)
@@ -274,7 +274,7 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
             path,
         )
     image = attributes["multiscales"][0]
-    level, axes = image["datasets"][0], image["axes"]
+    level, axes = image["datasets"][0], image.get("axes", "tczyx")  # which versions before 0.3 do not name
     names = tuple(str(axis if isinstance(axis, str) else axis["name"]) for axis in axes)
     units = tuple("" if isinstance(axis, str) else str(axis.get("unit", "")) for axis in axes)
     scales = (one["scale"] for one in level.get("coordinateTransformations", ()) if one["type"] == "scale")
