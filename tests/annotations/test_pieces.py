@@ -71,6 +71,18 @@ def test_soft_edges_and_other_values_of_two(tmp_path):
     assert number(tmp_path / "jpeg", tmp_path / "jpeg_out").shapes == 3
 
 
+@pytest.mark.parametrize("high", [1, 255])
+@pytest.mark.parametrize("other", [np.arange(64, dtype=np.uint8).reshape(8, 8) // 2, np.where(EMPTY + IDS, 30, 0)])
+def test_a_mask_of_object_ids_among_binary_ones_is_refused(tmp_path, high, other):
+    """It is the one of 33 that is not looked at first."""
+    masks = {f"m{number:02d}": THREE // 255 * np.uint8(high) for number in range(33)}
+    masks["m31"] = other.astype(np.uint8)
+    data = write(tmp_path / "data", **masks)
+    with pytest.raises(InputError, match=rf"others hold 0 and {high}, and .*m31\.png holds more") as refused:
+        number(data, tmp_path / "out")
+    assert refused.value.file == data / "masks" / "m31.png"
+
+
 def test_a_stack_stays_a_stack(tmp_path):
     for role, pages in (("images", [EMPTY, EMPTY]), ("masks", [THREE, EMPTY])):
         (tmp_path / "data" / role).mkdir(parents=True)

@@ -17,11 +17,13 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.folder import Found, Pair, read_pair
 from unet_tf.data.instances import find_instances
 from unet_tf.data.layout import find_named, match
-from unet_tf.data.mask_kind import MaskSettings, recognise
+from unet_tf.data.mask_kind import MaskSettings, are_soft, recognise
+from unet_tf.data.mask_values import value_counts, whole_numbers
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette
-from unet_tf.data.pictures import write_picture, write_stack
+from unet_tf.data.pictures import read_mask, write_picture, write_stack
 from unet_tf.data.roles import Place
+from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.utils.progress import Progress
@@ -32,6 +34,8 @@ MASKS = "masks"
 """What --from calls them."""
 MIDDLE = 128
 """Distance in 8-bit values up to which soft edges are taken for the nearer of the two values."""
+TOP = 255
+"""The upper value, at least, of masks that may have soft edges."""
 MOST_16 = (1 << 16) - 1
 
 
@@ -109,7 +113,7 @@ def _binary(pairs: Sequence[Pair], source: Path) -> MaskFormat:
             "used as they are, with --masks instance.",
             source,
         )
-    return replace(masks, tolerance=MIDDLE)
+    return replace(masks, tolerance=MIDDLE if max(masks.values) >= TOP else 0)
 
 
 def _write(out: Path, masks: MaskFormat, pages: Sequence[Pair]) -> int:
@@ -133,5 +137,21 @@ def _write(out: Path, masks: MaskFormat, pages: Sequence[Pair]) -> int:
 
 
 def _numbered(pair: Pair, masks: MaskFormat) -> NDArray[np.int32]:
-    label = read_pair(pair, masks).label
+    try:
+        label = read_pair(pair, masks).label
+    except UnknownValues as error:
+        raise _not_two(pair, masks) from error
+    if masks.tolerance:
+        counts = value_counts(whole_numbers(read_mask(pair.mask, pair.page, allow_jpeg=True)))
+        if not counts.keys() <= {*masks.values} and not are_soft([counts], {*counts}):
+            raise _not_two(pair, masks)
     return find_instances(np.where(label == VOID, np.uint8(0), label))
+
+
+def _not_two(pair: Pair, masks: MaskFormat) -> InputError:
+    """What is said of a mask of more values than the masks that were looked at first."""
+    return InputError(
+        f"Pieces are numbered in masks of two values, and soft edges between them; others hold {masks.values[0]} and "
+        f"{masks.values[1]}, and {pair.mask} holds more, as masks of object ids and classes do. Write 0 and 255.",
+        pair.mask,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -146,7 +146,7 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
         return "instance", f"{seen} number connected objects from 1, up to {most} in one"
     if number == 2 and len(rest - {VOID}) == 2:
         return "index", f"{said}{table}, and there are 2 classes"
-    if settings.tolerance >= 127 and _are_soft(looks, rest):
+    if settings.tolerance >= 127 and are_soft([look.counts for look in looks], rest):
         return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
     raise _Open(f"It is open what the masks mean: {said}{table}. {_ways_out(looks, settings, not coloured)}")
 
@@ -156,11 +156,16 @@ def _top(values: set[int]) -> int:
     return 65535 if max(values, default=0) > 255 else 255
 
 
-def _are_soft(looks: list[MaskLook], values: set[int]) -> bool:
-    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or values with gaps."""
+def are_soft(masks: Sequence[Mapping[int, int]], values: set[int]) -> bool:
+    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or values with gaps.
+
+    Args:
+        masks: pixels of each value.
+        values: that may mean something.
+    """
     ends, between = {0, _top(values)}, values - {VOID, _top(values)}
-    pixels = sum(look.counts.get(value, 0) for look in looks for value in ends)
-    mostly = pixels > 0.8 * sum(sum(look.counts.values()) for look in looks)
+    pixels = sum(counts.get(value, 0) for counts in masks for value in ends)
+    mostly = pixels > 0.8 * sum(sum(counts.values()) for counts in masks)
     return ends <= values and (mostly or max(between, default=0) > min(2 * len(between) + 1, MOST_IDS))
 
 
@@ -169,7 +174,7 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     void = _void_values(settings)
     shown = {value for look in looks for value in look.counts} - void
     stored = {value for look in looks for value in look.ids} - void
-    ids, soft, remedies = stored - {VOID}, grey and _are_soft(looks, shown), []
+    ids, soft, remedies = stored - {VOID}, grey and are_soft([look.counts for look in looks], shown), []
     exact = " --mask-tolerance 0" if settings.tolerance else ""
     highs = sorted(HIGHS & shown)
     if len(highs) > 1 and shown <= {0, *highs}:
