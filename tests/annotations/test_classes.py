@@ -57,6 +57,13 @@ def test_a_palette_of_names_that_are_numbers_is_read(tmp_path):
     assert read_palette(path).names == ("class1", "class2")
 
 
+@pytest.mark.parametrize("names", [("Zone 1", "Zone 2"), ("1 Zone", "2 Zone"), ("3", "2 Zone")])
+def test_a_palette_of_names_with_numbers_is_read(tmp_path, names):
+    path = tmp_path / "label_colors.txt"
+    path.write_text(palette_lines(names, colours_of(2)))
+    assert read_palette(path) == (tuple(name.replace("3", "class3") for name in names), tuple(colours_of(2)))
+
+
 def test_names_that_are_numbers_get_a_word_that_no_other_is_called_by(tmp_path):
     (tmp_path / "label_colors.txt").write_text(palette_lines(("1", "class1", "class_1", "2"), colours_of(4)))
     assert read_palette(tmp_path / "label_colors.txt").names == ("class__1", "class1", "class_1", "class2")

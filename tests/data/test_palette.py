@@ -27,6 +27,21 @@ def test_palettes_are_read_however_they_are_written(tmp_path, text, encoding):
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("0 0 0 Zone 1\n255 0 0 Zone 2\n", ("Zone 1", "Zone 2")),
+        ("1 Zone 0 0 0\n2 Zone 255 0 0\n", ("1 Zone", "2 Zone")),
+        ("#000000 1 Zone\n#ff0000 2 Zone\n", ("1 Zone", "2 Zone")),
+        ("Zone 1 #000000\nZone 2 #ff0000\n", ("Zone 1", "Zone 2")),
+        ("Zone 1:0,0,0::\nZone 2:255,0,0::\n", ("Zone 1", "Zone 2")),
+    ],
+)
+def test_numbers_that_can_be_of_no_colour_are_part_of_the_name(tmp_path, text, names):
+    (tmp_path / "label_colors.txt").write_text(text)
+    assert read_palette(tmp_path / "label_colors.txt") == Palette(names, ((0, 0, 0), (255, 0, 0)))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("0 0 road\n1 1 1 sky\n", r"line 1: every line must read \"R G B name\""),

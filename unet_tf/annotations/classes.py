@@ -105,5 +105,6 @@ def palette_lines(names: Sequence[str], colours: Sequence[Colour]) -> str:
     for name, (red, green, blue) in zip(names, colours, strict=True):
         if name.isdecimal():
             name = next(word for n in count() if (word := f"class{'_' * n}{name}") not in names)
-        lines.append(f"{red} {green} {blue} {name}\n")
+        colour = f"#{red:02x}{green:02x}{blue:02x}" if name[0].isdecimal() else f"{red} {green} {blue}"
+        lines.append(f"{colour} {name}\n")  # where a number stands behind others, it is open which are the colour
     return "".join(lines)

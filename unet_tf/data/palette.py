@@ -25,8 +25,8 @@ ORDERS = {
 }
 """How a line may read; all lines of a file read alike. For R G B, #RRGGBB may stand."""
 _COMMENT = re.compile(rf"\s*(#(?![0-9a-fA-F]{{6}}{_PARTED}).*)?")
-_FOURTH = re.compile(r"^\d+[\s,;]|[\s,;]\d+$")
-"""A number beside the name: an id or alpha, if each line has one."""
+_FOURTH = {"R G B name": re.compile(r"\d+[\s,;]"), "name R G B": re.compile(r".*[\s,;]\d+$")}
+"""A name with a number between it and those of the colour: an id or alpha, if each line has one."""
 _HEADER = re.compile(rf"(name{_PARTED})?r(ed)?{_PARTED}g(reen)?{_PARTED}b(lue)?({_PARTED}name)?", re.IGNORECASE)
 Colour = tuple[int, int, int]
 MOST_COLOURS, BLURRED = 64, 48
@@ -103,7 +103,8 @@ def _matches(path: Path, lines: dict[int, str]) -> dict[int, re.Match[str]]:
             path,
         )
     chosen = {number: match for number, match in read[fitting[0]].items() if match}
-    if len(fitting) > 1 or all(_FOURTH.search(match["name"]) for match in chosen.values()):
+    fourth = _FOURTH.get(fitting[0])
+    if len(fitting) > 1 or (fourth and all(match["red"] and fourth.match(match["name"]) for match in chosen.values())):
         number = min(lines)
         raise InputError(
             f"{path}, line {number}: three numbers and a name must stand on a line; {lines[number]!r} can be read in "
