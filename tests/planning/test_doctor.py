@@ -355,6 +355,23 @@ def test_images_that_float32_cannot_tell_apart_are_a_problem(tmp_path):
     )
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_samples_of_colour_that_are_named_as_nodata_are_counted(tmp_path, channels):
+    data = write_pairs(tmp_path, *((noise(number), HALF) for number in range(3)))
+    for number in range(3):
+        (data / "images" / f"{number:02d}.png").unlink()
+        image = np.random.default_rng(number).integers(0, 250, (40, 40, channels), dtype=np.uint8)
+        image[0, :number, 0] = image[1, :number, :2] = 255
+        options = {"photometric": "rgb"} if channels == 3 else {"photometric": "minisblack", "planarconfig": "contig"}
+        tags = [(42113, "s", 0, "255", True)]
+        tifffile.imwrite(data / "images" / f"{number:02d}.tif", image, extratags=tags, metadata=None, **options)
+    said = [one for one in check(data).warnings if "some channels alone" in one]
+    assert len(said) == (channels == 3)
+    for one in said:
+        assert one.startswith("2 images of colour with pixels of which some channels alone hold the value that")
+        assert "(gdal_edit.py -unsetnodata)" in one and "01 (2 pixels)" in one and "02 (4 pixels)" in one
+
+
 @pytest.mark.parametrize(("value", "said"), [(0, True), (2, True), (3, False), (255, False)])
 def test_a_class_that_masks_name_as_nodata_counts_and_is_named(tmp_path, value, said):
     ids = np.tile(np.uint8([0, 1, 2, 255]), (40, 10))

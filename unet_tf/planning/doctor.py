@@ -273,6 +273,13 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "part of the normalisation",
     )  # fmt: skip
     _warn(
+        findings, [case for case in usable if case.look.partly],
+        "of colour with pixels of which some channels alone hold the value that their file names as nodata, and which "
+        "become the mean there; if it is a colour as others, take the name away (gdal_edit.py -unsetnodata), and say "
+        "where nothing was measured by a value that no other pixel has",
+        lambda case: f" ({many(case.look.partly, 'pixel')})",
+    )  # fmt: skip
+    _warn(
         findings, [case for case in usable if case.look.turned],
         "turned as the file says (orientation of EXIF or TIFF), and its mask not, which must have been drawn on the "
         "picture as it is shown",

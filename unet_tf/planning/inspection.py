@@ -15,7 +15,7 @@ from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, check_sizes
 from unet_tf.data.mask_values import value_counts
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_values
+from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_samples, nodata_values
 from unet_tf.data.pictures import is_varied, open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
@@ -65,6 +65,8 @@ class Look:
         saturated: share of the image's pixels at its highest value.
         outliers: the lowest and the highest value where they are far from all others.
         unmeasured: number of pixels that hold no measurement.
+        partly: of an 8-bit picture of colour, number of pixels of which some channels alone hold the value that its
+            file names as "no measurement".
         counted: values that the mask's file names as nodata, and that are classes here.
         turned: the image is turned as its file says, and the mask, whose file does not say so, is not.
         alpha: a file of the image has alpha that is not the same all over.
@@ -85,6 +87,7 @@ class Look:
     saturated: float = 0.0
     outliers: Sequence[Outlier] = ()
     unmeasured: int = 0
+    partly: int = 0
     counted: Sequence[float] = ()
     turned: bool = False
     alpha: bool = False
@@ -150,6 +153,8 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
     if nodata:
         gone = nodata_pixels(image, nodata)  # (H, W)
+        if image.dtype == np.uint8 and image.shape[2] == 3:
+            look.partly = int(nodata_samples(image, nodata).any(-1).sum() - gone.sum())
         shown, look.unmeasured = np.where(gone, np.uint8(VOID), shown), int(gone.sum())
     look.fingerprint = examine(
         Decoded(image, shown, None, nodata, names), masks.num_classes if masks is not None else 0
