@@ -319,6 +319,28 @@ def test_predicted_masks_are_not_taken_for_the_truth_that_lies_beside_them(tmp_p
     assert find_named(tmp_path).problems == []
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        "{0}/images/{0}.png {0}/masks/{0}{1}.png",
+        "images/{0}.png masks/{0}/{1}.png",
+        "{0}/images/a.png {0}/masks/m{1}.png",
+    ],
+)
+def test_a_mask_file_for_each_object_is_told_as_such(tmp_path, files):
+    put(tmp_path, *{one.format(image, number) for one in files.split() for image in "abcdefgh" for number in (1, 2)})
+    problems = find_named(tmp_path).problems
+    assert "each object has a file of its own. Join those of an image into one of object ids" in problems[0]
+    assert not any("--masks-dir" in problem for problem in problems)
+
+
+def test_of_many_folders_that_may_be_meant_some_are_named_in_quotes(tmp_path):
+    put(tmp_path, "images/a.png", *(f"masks/by {number}/a.png" for number in range(7)))
+    (problem,) = (one for one in find_named(tmp_path).problems if "Choose one" in one)
+    options = " or ".join(f"--masks-dir 'masks/by {number}'" for number in range(5))
+    assert f"or in masks/by 4 or in 2 more in {tmp_path}. Choose one: {options}." in problem
+
+
 def test_masks_that_were_predicted_beside_their_images_are_said(tmp_path):
     put(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png", "predict.json")
     found = find_named(tmp_path)

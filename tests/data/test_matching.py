@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unet_tf.data.layout import find_named
-from unet_tf.data.naming import Naming
+from unet_tf.data.naming import Affix, Naming
 from unet_tf.errors import InputError
 
 
@@ -164,6 +164,16 @@ def test_what_is_ambiguous_is_said_and_chosen(tmp_path, case):
     put(tmp_path, *each(files, keys))
     assert words in " ".join(find_named(tmp_path).problems)
     assert set(pairs(tmp_path, naming).values()) == {(image.format(key), mask.format(key)) for key in keys}
+
+
+def test_suffixes_with_blanks_stand_in_quotes(tmp_path):
+    put(tmp_path, *(f"{name}.png" for key in "ab" for name in (f"images/{key}", f"masks/{key}_of Jo")))
+    (problem,) = find_named(tmp_path, Naming(mask_suffix="_of Joe")).problems
+    assert problem.endswith("no file is called NAME_of Joe. Correct --mask-suffix '_of Joe'.")
+    assert Affix("-x", "_Simple Segmentation").flags == "--mask-prefix=-x --mask-suffix '_Simple Segmentation'"
+    put(tmp_path, *(f"channels/images/{key}_{dye}.png" for key in "ab" for dye in ("red dye", "blue")))
+    put(tmp_path, *each("channels/masks/{}.png", "ab"))
+    assert "say --channel-suffix '_blue,_red dye'." in " ".join(find_named(tmp_path / "channels").problems)
 
 
 REFUSED = {

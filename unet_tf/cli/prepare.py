@@ -107,7 +107,7 @@ def import_(
     print_findings(findings)
     if findings.problems:
         raise typer.Exit(1)
-    flags = "".join(f" --{name} {value}" for name, value in done.flags)
+    flags = "".join(f" --{name} {literal(quote(value))}" for name, value in done.flags)
     if (net := _start_of(done.net)) is not None:
         flags += f" --from {literal(quote(str(net)))}"
     console.print(f"Train:  unet-tf train {literal(quote(str(out)))} --out {literal(quote(f'runs/{out.name}'))}{flags}")

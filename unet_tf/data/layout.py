@@ -33,6 +33,8 @@ from unet_tf.data.roles import (
     ROLES,
     Place,
     Roles,
+    a_file_per_object,
+    are_of_objects,
     by_folders,
     check_said,
     guess,
@@ -277,6 +279,9 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     of_mask = _by_name(keys.masks, fold, place.masks or place.images, found)
     shown = keys.masks if keys.plain else masks
     there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
+    if not of_image.keys() & of_mask.keys() and are_of_objects(images, masks):
+        found.problems.append(a_file_per_object(place.masks or place.images))
+        return []
     if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
         found.problems.append(f"{many(len(lone), 'image')} without a mask {there}: {some(lone)}.")
     if lone := [shown[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -104,7 +105,7 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
         kinds = sorted(rule.image for rule in of_masks)
         problem = f"each mask has several images: {', '.join(map(str, kinds))}. Give each kind a folder of its own"
         if not any(kind.before for kind in kinds):
-            suffixes = ",".join(kind.after for kind in kinds)
+            suffixes = shlex.quote(",".join(kind.after for kind in kinds))
             problem += f"; where they are channels of one image, say --channel-suffix {suffixes}"
         return plain._replace(problem=f"{problem}.")
     return plain

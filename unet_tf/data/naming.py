@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class Affix(NamedTuple):
     def flags(self) -> str:
         """The options that say it of masks."""
         said = (("--mask-prefix", self.before), ("--mask-suffix", self.after))
-        return " ".join(f"{flag}{'=' if text.startswith('-') else ' '}{text}" for flag, text in said if text)
+        return " ".join(f"{flag}{'=' if text[0] == '-' else ' '}{shlex.quote(text)}" for flag, text in said if text)
 
 
 class Rule(NamedTuple):

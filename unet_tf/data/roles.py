@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from unet_tf.data.folder import MASK_SUFFIX, PREDICTED, SPLIT_OF, Found, has_pictures, scan, scan_all, some
+from unet_tf.data.matching import Names
 from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, words
 from unet_tf.errors import InputError
 
@@ -17,6 +19,8 @@ ROLES = {
 """What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
 WORDS = {"images": IMAGE_WORDS, "masks": MASK_WORDS}
 FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
+MOST_NAMED = 5
+"""Folders that are named of those that may be meant."""
 Roles = dict[tuple[str, str], Path]
 """(split or "", role or "") -> folder."""
 
@@ -102,8 +106,29 @@ def guess(folder: Path, named: Roles, found: Found) -> Roles:
 def which(role: str, folder: Path, paths: list[Path]) -> str:
     """Say that several folders may hold the images, or the masks, and the options that choose."""
     below = [path.relative_to(folder).as_posix() for path in paths]
-    options = " or ".join(f"{FLAGS[role]} {one}" for one in below)
-    return f"The {role} may lie in {' or in '.join(below)} in {folder}. Choose one: {options}."
+    few, more = below[:MOST_NAMED], f" or in {len(below) - MOST_NAMED} more" * (len(below) > MOST_NAMED)
+    options = " or ".join(f"{FLAGS[role]} {shlex.quote(one)}" for one in few)
+    return f"The {role} may lie in {' or in '.join(few)}{more} in {folder}. Choose one: {options}."
+
+
+def a_file_per_object(folder: Path) -> str:
+    """Say that each image has many files of masks, as DSB2018 has them."""
+    return (
+        f"An image must have one mask; in {folder} each object has a file of its own. Join those of an image into one "
+        "of object ids: 0 is background, and 1, 2, .. an object each."
+    )
+
+
+def are_of_objects(images: Names, masks: Names) -> bool:
+    """Whether several images lie in a folder each, with masks in the same ones, and more of these.
+
+    Args:
+        images: file -> its path, without what tells images from masks.
+        masks: likewise.
+    """
+    of_images, of_masks = ([name.rpartition("/")[0] for name in names.values()] for names in (images, masks))
+    alone = 1 < len({*of_images}) == len(of_images) < len(of_masks)
+    return alone and {*of_masks} == {*of_images}
 
 
 def settle(place: Place, found: Found) -> Place:
@@ -117,7 +142,10 @@ def settle(place: Place, found: Found) -> Place:
             if not below or any((folders[1 - number] / path.name).is_dir() for path in below):
                 break
             if len(below) > 1:
-                if has_pictures(folders[1 - number]):
+                stems = {path.stem for path in scan(folders[1 - number]).pictures}
+                if role == "masks" and stems.intersection(path.name for path in below):
+                    found.problems.append(a_file_per_object(folders[number]))
+                elif stems:
                     found.problems.append(which(role, folders[number].parent, below))
                 break
             folders[number] = below[0]

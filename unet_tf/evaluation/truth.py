@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
         raise InputError(
             f"Masks must have the classes of the net by name: {data} has {', '.join(found.classes)}, and {first.path} "
             f"has {', '.join(wanted)}. Where they mean the same, call them so, in the order of the data: "
-            f"--classes {','.join(wanted) if same else 'A,B,..'}.",
+            f"--classes {shlex.quote(','.join(wanted)) if same else 'A,B,..'}.",
             data,
         )
     log.info(f"masks of {data}: {in_words(found.masks, found.classes)}; {found.why}")

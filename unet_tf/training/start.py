@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,8 +125,8 @@ def renaming(start: Start, classes: Sequence[str]) -> str:
     return (
         f"Classes of one name are one class: {start.path} has {', '.join(start.classes)}, the data has "
         f"{', '.join(classes)}, and the logits start anew."
-        + f" Where they mean the same, call them so: --classes {','.join(named)} (in the order of their ids), or in "
-        "label_colors.txt." * (len(start.classes) == len(classes))
+        + f" Where they mean the same, call them so: --classes {shlex.quote(','.join(named))} (in the order of their "
+        "ids), or in label_colors.txt." * (len(start.classes) == len(classes))
     )
 
 
