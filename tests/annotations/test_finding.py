@@ -111,6 +111,37 @@ def test_what_predict_puts_behind_the_name_is_no_part_of_it(root):
             find(root, name, stem=stem)
 
 
+def test_originals_beside_pictures_make_nothing_ambiguous(tmp_path):
+    for name in ("a.nd2", "a.tif", "a.vrt", "b.svs", "x/c.tif", "y/c.tif", "y/c.czi"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for stem in ("a", "a_RoiSet", "a.tif"):
+        assert find(tmp_path, stem, stem=True) == "a.tif"
+    assert find(tmp_path, "a.nd2") == "a.nd2" and find(tmp_path, "b", stem=True) == "b.svs"
+    assert find(tmp_path, "c", "x/c.roi", stem=True) == "x/c.tif"
+    index = PictureIndex(tmp_path)
+    assert index.left({tmp_path / "a.tif"})[0] == [tmp_path / "x/c.tif", tmp_path / "y/c.tif"]
+    assert index.unread({tmp_path / "a.tif"}) == [tmp_path / "b.svs"]
+    assert index.unread({tmp_path / "b.svs"}) == []
+
+
+def test_one_picture_with_its_original_and_one_file_belong_together(tmp_path):
+    for name in ("a.tif", "original.nd2"):
+        (tmp_path / name).touch()
+    assert find(tmp_path, "", stem=True) == "a.tif"
+
+
+def test_names_are_read_as_parts_of_addresses_where_no_picture_bears_them(tmp_path):
+    """As Label Studio writes them in its export of YOLO."""
+    for name in ("Capture décran.png", "b%20c.png", "b c.png"):
+        write_image(tmp_path, name)
+    assert find(tmp_path, "Capture%20d%C3%A9cran", stem=True) == "Capture décran.png"
+    assert find(tmp_path, "Capture%20d%C3%A9cran.png") == "Capture décran.png"
+    assert find(tmp_path, "b%20c", stem=True) == "b%20c.png" and find(tmp_path, "b%20c.png") == "b%20c.png"
+    with pytest.raises(InputError, match="there is none"):
+        find(tmp_path, "b c%2F")
+
+
 def test_one_picture_and_one_file_belong_together(tmp_path):
     write_image(tmp_path, "a.png")
     assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"

@@ -88,6 +88,16 @@ def test_files_that_are_not_understood_are_named(tmp_path):
     assert "b.txt" in read_source(tmp_path).notes[0]
 
 
+def test_notes_of_gis_beside_rasters_and_vectors_are_no_annotations(tmp_path):
+    KINDS["labelme"](tmp_path)
+    for name in ("a.tif.xml", "a.TIF.XML", "a.shp.xml", "a.jp2.aux.xml", "b.vrt.xml"):
+        (tmp_path / name).write_text("")
+    found = read_source(tmp_path)
+    assert (found.notes, found.unknown) == ([], [])
+    (tmp_path / "a.xml").write_text("<metadata/>")
+    assert "a.xml (XML of <metadata>)" in read_source(tmp_path).notes[0]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
 @pytest.mark.parametrize("kind", ["labelme", "yolo"])
 def test_links_to_what_is_no_annotation_in_a_folder_are_not_said(kind, tmp_path):

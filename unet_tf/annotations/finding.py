@@ -5,23 +5,28 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.suffixes import DRAWN, without_tail
 from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.folder import MASK_SUFFIX, NET, PREDICTED, scan_all, some
 from unet_tf.data.layout import ROLES
-from unet_tf.data.pictures import without_suffix
+from unet_tf.data.pictures import SUFFIXES, without_suffix
 from unet_tf.data.structure import TURNS
 from unet_tf.errors import InputError
 from unet_tf.utils.text import folded
 
-MASKS = ("segmentationclass", "segmentationobject", "segmentationclassvisualization", "masks_machine", "masks_human",
-         "masks_instances")  # fmt: skip
+MASKS = (
+    "segmentationclass", "segmentationclassnpy", "segmentationclasspng", "segmentationclassvisualization",
+    "segmentationobject", "segmentationobjectnpy", "segmentationobjectpng", "segmentationobjectvisualization",
+    "masks_machine", "masks_human", "masks_instances",
+)  # fmt: skip
 """Folders in which annotation programs lay pictures that are masks, in lower case."""
 MANIFESTS, OBJECTS = "manifest*.csv", "_objects.csv"
 """Beside `PREDICTED`: they list the pictures that `predict` was given; what the name of a table of objects ends in."""
@@ -68,6 +73,8 @@ class PictureIndex:
                 self.faults[path] = error
             for key in (path.name, path.stem + "/", stem + "/"):  # no file name has a slash
                 self._named[folded(key)][first] = None
+        for key, called in self._named.items():  # the original of a picture, such as a.nd2, may lie beside it
+            self._named[key] = dict.fromkeys(filter(_is_read, called)) or called
 
     def find(self, one: Annotated, alone: bool) -> Path:
         """The picture of some annotations.
@@ -85,14 +92,12 @@ class PictureIndex:
         parts = [part for part in one.picture.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if one.stem and parts:
             parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
-        keys = [folded(parts[-1])] if parts else []
-        if one.stem and keys:  # QuPath and ImageJ may keep the suffix of the picture before their own
-            names = dict.fromkeys((keys[0], without_tail(keys[0])))
-            keys = [key for name in names for key in (name + "/", name, _bare(name) + "/")]
-        key = next((key for key in keys if key in self._named), "")
+        names = (parts[-1], unquote(parts[-1]).rpartition("/")[2]) if parts else ()  # as a part of an address, too
+        key = next((key for name in names for key in _keys(name, one.stem) if key in self._named), "")
         found = list(itertools.islice(self._named.get(key, ()), 2))
-        if not found and one.stem and len(self.files) == 1 and (alone or not keys):
-            found = [*self.files]
+        if not found and one.stem and (alone or not parts):
+            read = [*filter(_is_read, self.files)] or [*self.files]
+            found = read if len(read) == 1 else []
         if len(found) > 1:
             if key not in self._alike:
                 self._alike[key] = _Alike(self._named[key])
@@ -114,7 +119,7 @@ class PictureIndex:
         Masks lie in a folder that is called so and holds no known picture, or are called like a picture beside them,
         and "_mask".
         """
-        others = [path for path in self.files if path not in known]
+        others = [path for path in self.files if path not in known and _is_read(path)]
         annotated = {path.parent for path in known if path is not None}
         stems = {(path.parent, path.stem) for path in self.files}
 
@@ -127,6 +132,11 @@ class PictureIndex:
 
         masks = [path for path in others if is_mask(path)]
         return [path for path in others if not is_mask(path)], masks
+
+    def unread(self, known: Collection[Path | None]) -> list[Path]:
+        """Files of kinds that are not read, but those that annotations are of, or that a picture is called like."""
+        files = (path for path in self.files if path not in known and not _is_read(path))
+        return [path for path in files if path in self._named[folded(path.stem + "/")]]
 
     def target(self, path: Path) -> Path:
         """Where a picture belongs below `images/`: as below the root, without folders called "images".
@@ -174,7 +184,7 @@ def channels_hint(annotated: Iterable[Path], others: Iterable[Path]) -> str:
     ends = [*heads[0], *sorted(heads[1])]
     if len(heads[0]) != 1 or not heads[1] or any(one != heads[0][ends[0]] for one in heads[1].values()):
         return ""
-    return f" If they are further channels of the others, say --channel-suffix {','.join(ends)}."
+    return f" If they are further channels of the others, say --channel-suffix {shlex.quote(','.join(ends))}."
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -226,10 +236,24 @@ def parse_suffixes(suffixes: str | Sequence[str], annotated: Iterable[Annotated]
     for folder in {one.file.parent for one in annotated} if not listed else ():
         if asked := ",".join(_settings(folder).get("suffixes", ())):
             raise InputError(
-                f"The pictures of {folder} are of several files each ({PREDICTED}). Say --channel-suffix {asked}.",
+                f"The pictures of {folder} are of several files each ({PREDICTED}). Say --channel-suffix "
+                f"{shlex.quote(asked)}.",
                 folder,
             )
     return Channels(suffixes=listed)
+
+
+def _is_read(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _keys(name: str, stem: bool) -> list[str]:
+    """What a picture may be found by: its name as annotations have it, or that without a suffix."""
+    key = folded(name)
+    if not stem:
+        return [key]
+    # QuPath and ImageJ may keep the suffix of the picture before their own
+    return [end for own in dict.fromkeys((key, without_tail(key))) for end in (own + "/", own, _bare(own) + "/")]
 
 
 def _bare(name: str) -> str:

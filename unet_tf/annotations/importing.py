@@ -21,7 +21,7 @@ from unet_tf.annotations.pieces import MASKS, number_pieces
 from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.annotations.record import check_out, write_record
 from unet_tf.data.drawing import VOID_GREY
-from unet_tf.data.folder import alike, some
+from unet_tf.data.folder import alike, some, unread_note
 from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError, about
@@ -259,6 +259,8 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
     if index.faults:
         names = some((path.name for path in index.faults), 3)
         notes.append(f"Files that are no whole picture (--channel-suffix): {len(index.faults)}, left out: {names}.")
+    if unread := index.unread(known):
+        notes.append(unread_note(unread))
     if masks:
         names = some((path.relative_to(index.root).as_posix() for path in masks), 3)
         notes.append(

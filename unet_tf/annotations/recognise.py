@@ -22,6 +22,8 @@ from unet_tf.annotations.read_via import is_via, is_via_csv, read_via, read_via_
 from unet_tf.annotations.read_voc import CLASSES, read_voc
 from unet_tf.annotations.read_yolo import LISTS, is_yolo, read_yolo, yolo_names
 from unet_tf.data.folder import scan_all, some
+from unet_tf.data.pictures import SUFFIXES as PICTURES
+from unet_tf.data.pictures import UNREAD_SUFFIXES
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.utils.progress import Progress, unseen
@@ -54,8 +56,6 @@ MARKS = {
 """By program: what its files are told by. The keys are what --from takes."""
 SUFFIXES = (".json", ".geojson", ".xml", ".csv", ".txt", ".roi", ".zip", *VECTORS)
 """What file names of annotations end in, in lower case."""
-OF_GDAL = ".aux.xml"
-"""What those of GDAL's notes on a raster end in, which are no annotations."""
 
 
 EMPTY, OTHER = "empty", "of "
@@ -178,8 +178,14 @@ def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
             links.append(path)
         elif path.is_dir():
             yield from _files(path, links) if not (path / RECORD).is_file() else ()
-        elif path.suffix.lower() in SUFFIXES and not path.name.lower().endswith(OF_GDAL):
+        elif path.suffix.lower() in SUFFIXES and not _is_note(path.name):
             yield path
+
+
+def _is_note(name: str) -> bool:
+    """Whether a file is what GDAL and ArcGIS note beside a raster or vectors: a.tif.aux.xml, a.tif.xml, a.shp.xml."""
+    of, _, kind = name.lower().rpartition(".")
+    return kind == "xml" and Path(of).suffix in (".aux", *PICTURES, *UNREAD_SUFFIXES, *VECTORS)
 
 
 def _reader(
