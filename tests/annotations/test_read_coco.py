@@ -35,6 +35,22 @@ def test_pictures_of_no_annotation_and_ids_that_are_texts(tmp_path):
     assert [(one.picture, len(one.shapes), one.size) for one in found] == [("a.png", 2, (20, 24)), ("b.png", 0, None)]
 
 
+@pytest.mark.parametrize("sides", [([20, 24], [20, 24]), ([20, 24], [24, 20]), ([20, 0], [20, 0])])
+def test_pictures_without_a_size_have_that_of_their_run_lengths(tmp_path, sides):
+    def change(content):
+        for name in ("height", "width"):
+            del content["images"][0][name]
+        for one, side in zip(content["annotations"], sides, strict=False):
+            one["segmentation"] = {"size": side, "counts": [20, 460]}
+
+    if sides[0] == sides[1] == [20, 24]:
+        (found,), _ = read(tmp_path, change)
+        assert found.size == (20, 24)
+        return
+    with pytest.raises(Damage, match=r"picture's size, \(20, 24\); annotation 1 has \(24, 20\)|must be height, width"):
+        read(tmp_path, change)
+
+
 def test_boxes_and_short_outlines_are_counted(tmp_path):
     def change(content):
         content["annotations"][0]["segmentation"] = []

@@ -49,6 +49,8 @@ def test_the_first_line_that_is_not_blank_tells(text, is_one, tmp_path):
         ("data.yaml", "names: [cell, vessel]", {0: "cell", 1: "vessel"}),
         ("my.yml", "names: {0: cell, 7: vessel}", {0: "cell", 7: "vessel"}),
         ("classes.txt", "cell\nvessel\n", {0: "cell", 1: "vessel"}),
+        ("data.yaml", "names: [0, 1.5, yes]", {0: "0", 1: "1.5", 2: "True"}),
+        ("data.yaml", "names: {'0': cell, \"7\": 3}", {0: "cell", 7: "3"}),
         ("other.yaml", "path: x", {}),
     ],
 )
@@ -58,7 +60,7 @@ def test_names_of_classes(file, text, names, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["names: 3", "names: [1, 2]", "names: {a: b}", "names: [", "&a [*a]: {", "!!python/x y"]
+    "text", ["names: 3", "names: [a, []]", "names: {a: b}", "names: [", "&a [*a]: {", "!!python/x y"]
 )
 def test_damaged_lists_of_names_are_refused_by_name(text, tmp_path):
     (tmp_path / "data.yaml").write_text(text)

@@ -52,8 +52,12 @@ def read_coco(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
             raise Damage(f"the image of an annotation must be in the file; {where} has image_id {image!r}")
         if category not in names:
             raise Damage(f"the category of an annotation must be in the file; {where} has category_id {category}")
-        crowd = one.get("iscrowd") in (1, True)
-        shapes[image] += _shapes(one.get("segmentation"), names[category], images[image][1], number, crowd, skipped)
+        crowd, segmentation = one.get("iscrowd") in (1, True), one.get("segmentation")
+        picture, size = images[image]
+        if size is None and isinstance(segmentation, dict):  # run lengths are of the whole picture
+            size = _sides(segmentation, where)
+            images[image] = picture, size
+        shapes[image] += _shapes(segmentation, names[category], size, number, crowd, skipped)
     return [Annotated(path, name, tuple(shapes[key]), size) for key, (name, size) in images.items()]
 
 
@@ -83,11 +87,19 @@ def _shapes(
     return shapes
 
 
+def _sides(segmentation: dict[str, Any], where: str) -> tuple[int, int]:
+    """Height and width of run lengths."""
+    sides = [typed(side, int, f"size of {where}") for side in field(segmentation, "size", list, where)]
+    if len(sides) != 2 or min(sides) < 1:
+        raise Damage(f"the size of run lengths must be height, width; {where} has {sides}")
+    return sides[0], sides[1]
+
+
 def _spans(segmentation: dict[str, Any], size: tuple[int, int] | None, where: str) -> NDArray[np.int32]:
     """Of run lengths, compressed or not."""
-    sides = [typed(side, int, f"size of {where}") for side in field(segmentation, "size", list, where)]
-    if len(sides) != 2 or min(sides) < 1 or (size is not None and tuple(sides) != size):
-        raise Damage(f"run lengths must be of the picture's size, {size or 'height, width'}; {where} has {sides}")
+    sides = _sides(segmentation, where)
+    if sides != size:
+        raise Damage(f"run lengths must be of the picture's size, {size}; {where} has {sides}")
     counts = field(segmentation, "counts", object, where)
     try:
         found = coco_counts(counts) if isinstance(counts, str) else np.asarray(typed(counts, list, "counts"))

@@ -99,6 +99,8 @@ def _yaml_names(path: Path) -> dict[int, str] | None:
     names = content["names"]
     try:
         listed = enumerate(names) if isinstance(names, list) else typed(names, dict, "names").items()
-        return {typed(number, int, "a class in names"): clean(typed(name, str, "a name")) for number, name in listed}
-    except Damage as error:
+        # YAML reads names without quotes as numbers, and numbers within them as text
+        named = {int(str(number)): str(name) if isinstance(name, int | float) else name for number, name in listed}
+        return {number: clean(typed(name, str, "a name")) for number, name in named.items()}
+    except ValueError as error:
         raise InputError(f"{path}: {error}. Give names as a list, or as NUMBER: NAME.", path) from error
