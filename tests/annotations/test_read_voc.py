@@ -25,6 +25,35 @@ def test_without_a_list_of_colours_indices_are_the_challenge_s(tmp_path):
     assert {shape.name for shape in read_voc(tmp_path, Counter())[0].shapes} == {"person", "tvmonitor"}
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.npy"])
+def test_what_labelme_exports_so_is_read(tmp_path, name):
+    """Newer versions write indices into SegmentationClass, older ones arrays, and pictures of either beside it."""
+    write_image(tmp_path / "source", "JPEGImages/a.jpg")
+    mask = truth().astype(np.int32)
+    mask[0] = -1
+    for folder, data in (("Class", mask), ("ClassNpy", mask), ("Object", np.maximum(mask, 0)), ("ObjectNpy", mask)):
+        path = tmp_path / "source" / f"Segmentation{folder}" / ("a.npy" if folder.endswith("Npy") else name)
+        path.parent.mkdir()
+        np.save(path, data) if path.suffix == ".npy" else write_picture(path, data.astype(np.uint8))
+    for folder in ("ClassPNG", "ClassVisualization", "ObjectPNG", "ObjectVisualization"):
+        write_image(tmp_path / "source", f"Segmentation{folder}/a.png")
+    (tmp_path / "source/class_names.txt").write_text("_background_\ncell\nvessel")
+    done = import_annotations(tmp_path / "source", tmp_path / "data")
+    assert (done.pictures, done.classes, done.void) == (1, ("background", "cell", "vessel"), True)
+    expected = np.where(mask == -1, 255, mask)
+    assert (read_mask(tmp_path / "data/masks/a.png", ids=True) == expected).all()
+    (tmp_path / "source/class_names.txt").write_text("__ignore__\n_background_\nx\n")
+    assert {shape.name for shape in read_voc(tmp_path / "source", Counter())[0].shapes} == {"void", "x", "class2"}
+
+
+def test_masks_in_jpeg_are_refused_with_what_can_be_done(tmp_path):
+    voc(tmp_path)
+    Image.fromarray(truth()).save(tmp_path / "SegmentationClass/a.jpg")
+    (tmp_path / "SegmentationClass/a.png").unlink()
+    with pytest.raises(InputError, match=r"a\.jpg is in JPEG or alike. Export it as PNG"):
+        read_voc(tmp_path, Counter())
+
+
 def test_objects_of_two_classes_keep_every_pixel_s_class(tmp_path):
     voc(tmp_path)
     objects = np.zeros((20, 24), np.uint8)

@@ -121,5 +121,5 @@ def test_no_jpeg_whose_noise_would_count(tmp_path):
 
     cv2.imwrite(str(tmp_path / "a.jpg"), FIELD)
     (pair,) = pairs_of("a")
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"A field of view .*a.jpg is in JPEG or alike. Threshold it, and save it as"):
         FieldsOfView(tmp_path, [pair]).read(pair, (4, 5))

@@ -9,19 +9,24 @@ from numpy.typing import NDArray
 
 from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, Annotated, Skipped, clean
 from unet_tf.annotations.shapes import NO_OBJECT, Shape
+from unet_tf.data.decode import Lossy
 from unet_tf.data.folder import list_pictures
 from unet_tf.data.mask_values import value_counts
 from unet_tf.data.palette import LABEL_MAP, PALETTE_FILE, Palette, find_palette
 from unet_tf.data.pictures import read_mask
 from unet_tf.data.structure import Damage
+from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.utils.text import read_lines
 
 CLASSES, OBJECTS = "SegmentationClass", "SegmentationObject"
 NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-"""The classes of the challenge by their index, which count where no list of colours lies beside the masks."""
+"""The classes of the challenge by their index, which count where no list of classes lies beside the masks."""
+CLASS_NAMES, IGNORED = "class_names.txt", "__ignore__"
+"""What labelme's export of this layout writes beside the masks: the classes by index; one that is void, number -1."""
 
 
 def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
@@ -35,13 +40,21 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
         Damage: a mask has a colour that nothing names, or the two masks of a picture differ in size.
         InputError: a mask cannot be read.
     """
-    palette = find_palette(folder)
+    palette, listed = find_palette(folder), _listed(folder / CLASS_NAMES)
     objects = {path.stem: path for path in list_pictures(folder / OBJECTS)} if (folder / OBJECTS).is_dir() else {}
-    return [_annotated(path, objects.get(path.stem), palette) for path in list_pictures(folder / CLASSES)]
+    return [_annotated(path, objects.get(path.stem), palette, listed) for path in list_pictures(folder / CLASSES)]
 
 
-def _annotated(path: Path, other: Path | None, palette: Palette | None) -> Annotated:
-    label, names = _label(path, palette)
+def _listed(path: Path) -> dict[int, str]:
+    """The classes that a file lists by index, one a line; none where it is not there."""
+    lines = [line.strip() for line in read_lines(path)] if path.is_file() else []
+    known = {"_background_": BACKGROUND, IGNORED: VOID_NAME}
+    first = -1 if lines[:1] == [IGNORED] else 0
+    return {number: known.get(line, clean(line)) for number, line in enumerate(lines, first) if line}
+
+
+def _annotated(path: Path, other: Path | None, palette: Palette | None, listed: dict[int, str]) -> Annotated:
+    label, names = _label(path, palette, listed)
     objects = np.zeros(label.shape, np.int64)
     if other is not None:
         objects = _codes(other)[0].astype(np.int64)
@@ -62,16 +75,16 @@ def _annotated(path: Path, other: Path | None, palette: Palette | None) -> Annot
     return Annotated(path, path.stem, tuple(shapes), size, stem=True, apart=other is not None, loose=loose)
 
 
-def _label(path: Path, palette: Palette | None) -> tuple[NDArray[np.int64], dict[int, str]]:
+def _label(path: Path, palette: Palette | None, listed: dict[int, str]) -> tuple[NDArray[np.int64], dict[int, str]]:
     """(H, W) numbers of a mask, and what each of them is called."""
     codes, coloured = _codes(path, palette is not None)
     there = np.unique(codes).tolist()
     if palette is None:
         if coloured:
             raise Damage(f"{path} has colours and no table of them: list them in {LABEL_MAP} or {PALETTE_FILE}")
-        named = (
-            dict(enumerate(NAMES)) if max((c for c in there if c != VOID), default=0) < len(NAMES) else {0: NAMES[0]}
-        )
+        named = listed or dict(enumerate(NAMES))
+        if not listed and max((code for code in there if code != VOID), default=0) >= len(NAMES):
+            named = {0: NAMES[0]}
         return codes, {code: VOID_NAME if code == VOID else named.get(code, f"class{code}") for code in there}
     named = {(red << 16) + (green << 8) + blue: clean(name) for name, (red, green, blue) in zip(*palette, strict=True)}
     named.setdefault(0xE0E0C0, VOID_NAME)  # the boundary, in the challenge's table of colours
@@ -83,9 +96,15 @@ def _label(path: Path, palette: Palette | None) -> tuple[NDArray[np.int64], dict
 
 def _codes(path: Path, colours: bool = False) -> tuple[NDArray[np.int64], bool]:
     """(H, W) indices or grey values, or 0xRRGGBB where colours are wanted or nothing else is there."""
-    mask = read_mask(path, ids=not colours)
+    try:
+        mask = read_mask(path, ids=not colours)
+    except Lossy as error:
+        raise InputError(
+            f"Masks must be in files that keep values; {path} is in JPEG or alike. Export it as PNG.", path
+        ) from error
     if mask.ndim == 2 and not colours:
-        return mask.astype(np.int64), False
+        codes = mask.astype(np.int64)
+        return np.where(codes == -1, VOID, codes), False  # of arrays, in which nothing else stands for void
     mask = np.repeat(mask[..., None], 3, axis=2) if mask.ndim == 2 else mask
     return mask.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]), True
 

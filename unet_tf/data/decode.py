@@ -78,9 +78,13 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
         ) from error
 
 
-def lossy_refused(path: Path, kind: str) -> InputError:
-    """What is said of a mask in a file whose compression changes values."""
-    return InputError(
+class Lossy(InputError):
+    """A mask lies in a file whose compression changes values."""
+
+
+def lossy_refused(path: Path, kind: str) -> Lossy:
+    """What is said of a mask in such a file."""
+    return Lossy(
         f"{path} is {kind}, and JPEG changes values at every edge: a mask in it has classes that nobody drew. "
         "Export masks as PNG, or take the nearest class with --mask-tolerance 442, which is any.",
         path,

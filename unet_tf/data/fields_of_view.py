@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.decode import Lossy
 from unet_tf.data.folder import Pair, scan_all, some, unread_note
 from unet_tf.data.georeference import check_places
 from unet_tf.data.mask_values import whole_numbers
@@ -70,7 +71,14 @@ class FieldsOfView:
         """
         path = self.files[pair.image]
         with about(path):
-            mask = read_mask(path, pair.page if count_pages(path) > 1 else 0)
+            try:
+                mask = read_mask(path, pair.page if count_pages(path) > 1 else 0)
+            except Lossy as error:
+                raise InputError(
+                    f"A field of view must be in a file that keeps values, as noise that is not 0 would count; {path} "
+                    "is in JPEG or alike. Threshold it, and save it as PNG.",
+                    path,
+                ) from error
             field = whole_numbers(mask, str(path)) != 0
             if pair.page == 0:
                 check_places(*pair.files, path)

@@ -282,7 +282,13 @@ class MaskFormat:
                 )
             return mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         if mask.ndim == 3:
-            raise InputError(f"{name} is colour-coded, and {self.kind} masks must be grey. {LIST_COLOURS}")
+            remedy = LIST_COLOURS
+            if self.kind == "instance":
+                remedy = (
+                    "Write each id as one number: grey of 16 bits, or TIFF of 32; of COCO's panoptic masks it is "
+                    "R + 256 G + 65536 B."
+                )
+            raise InputError(f"{name} is colour-coded, and {self.kind} masks must be grey. {remedy}")
         return mask
 
     def _values(self, high: int) -> Sequence[int | Colour]:
