@@ -134,6 +134,8 @@ class Certainty:
         calibration: of the probabilities.
         masks: which classes of the net are those of labels; None for all.
         mixed: whether nets of other thresholds make labels of some images.
+        averaged: whether the probabilities are means over nets that have temperatures of their own: what they would be
+            without these is not known.
 
     Attributes:
         calibration: of the probabilities; of several nets that of the first.
@@ -142,17 +144,23 @@ class Certainty:
     """
 
     def __init__(
-        self, num_classes: int, calibration: Calibration, masks: MaskFormat | None = None, mixed: bool = False
+        self,
+        num_classes: int,
+        calibration: Calibration,
+        masks: MaskFormat | None = None,
+        mixed: bool = False,
+        averaged: bool = False,
     ) -> None:
-        self.calibration, self.mixed, self.varied = calibration, mixed, False
+        self.calibration, self.mixed, self.varied = calibration, mixed, averaged
         self.temperature, self.masks = calibration.temperature, masks
         self.curve = Curve() if num_classes == 2 else None
-        self.own, self.raw, self.soft = Reliability(), Reliability(), False
+        self.own, self.raw, self.soft = Reliability(), None if averaged else Reliability(), False
 
     def __add__(self, other: Certainty) -> Certainty:
         """The counts of both, whose nets may have other temperatures and thresholds."""
         total = copy(self)
-        total.own, total.raw = self.own + other.own, self.raw + other.raw
+        total.own = self.own + other.own
+        total.raw = None if self.raw is None or other.raw is None else self.raw + other.raw
         total.curve = None if self.curve is None or other.curve is None else self.curve + other.curve
         total.soft = self.soft or other.soft
         one, two = self.calibration, other.calibration
@@ -167,7 +175,8 @@ class Certainty:
         for start in range(0, len(label), rows):
             strip, found = label[start : start + rows], probabilities[start : start + rows]
             self.own.add(strip, merged(found))
-            self.raw.add(strip, merged(tempered(found, 1 / self.temperature)))
+            if self.raw is not None:
+                self.raw.add(strip, merged(tempered(found, 1 / self.temperature)))
             if self.curve is not None:
                 self.curve.add(strip, found[..., 1])
             self.soft = self.soft or bool((np.minimum(found, 1 - found) > 0).any())
@@ -180,8 +189,8 @@ class Certainty:
             "temperature": None if self.varied else self.calibration.temperature,
             "ece": self.own.error,
             "bins": self.own.table(),
-            "ece_raw": self.raw.error,
-            "bins_raw": self.raw.table(),
         }
+        if self.raw is not None:
+            reliability |= {"ece_raw": self.raw.error, "bins_raw": self.raw.table()}
         chosen = None if self.mixed else self.calibration.threshold
         return reliability, None if self.curve is None else self.curve.table(chosen)

@@ -87,7 +87,9 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
         net = Net("bundle", path, *known, net=path, fingerprint=of["fingerprint"], held_out=of["val"])
         listed = _learnt(path)
         learnt_from = frozenset(listed["learnt"]) if "learnt" in listed else None
-        return replace(net, learnt_from=learnt_from, unknown=listed.get("unknown", False), said=_names(settings))
+        return replace(
+            net, learnt_from=learnt_from, unknown=listed.get("unknown", False), nets=found.nets, said=_names(settings)
+        )
     if holds_folds(path):
         return _runs(path, settings)
     if path.is_dir() and any(listing.pictures for _, listing in scan_all(path)):

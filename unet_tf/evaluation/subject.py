@@ -21,7 +21,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Certainty
-from unet_tf.model.calibration import BEST, HALF, label_of
+from unet_tf.model.calibration import BEST, HALF, Calibration, label_of
 from unet_tf.planning.ancestors import ancestors
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.predict import predictor_of
@@ -136,6 +136,7 @@ class Net(Subject):
         learnt_from: of a bundle: the first letters of these identities; None where it does not list them.
         unknown: of a bundle: whether a net before its own learnt from files that nobody knows.
         held_out: of a bundle: number of its validation files, which it does not list.
+        nets: of a bundle: how many nets' probabilities it averages, each with a temperature that it does not tell.
         said: what a person calls the classes of the masks of the truth, in the order in which these have them.
     """
 
@@ -144,6 +145,7 @@ class Net(Subject):
     learnt_from: frozenset[str] | None = None
     unknown: bool = False
     held_out: int = 0
+    nets: int = 1
     threshold: float | None = None
     said: tuple[str, ...] | None = None
 
@@ -166,17 +168,23 @@ class Net(Subject):
 
     def answer(self, pair: Pair, decoded: Decoded) -> Answer:
         """Predict a picture as `unet_tf.predict` does; of a cross-validation, by nets that did not learn from it."""
-        predictor = self.predictor
         if isinstance(self.net, Folds):
             predictor = predictor_of(self.net.unseen(identity(decoded.image))).at(self.threshold)
+        else:
+            predictor = self.predictor
         calibration = predictor.calibration
         return said(lambda: predictor.probabilities(decoded.image, nodata=decoded.nodata), pair, calibration.threshold)
 
     def certainty(self) -> Certainty:
         """A counter of how sure it is."""
-        runs = self.net.runs.values() if isinstance(self.net, Folds) and self.threshold is None else ()
-        mixed = len({one.calibration.threshold for one in runs}) > 1  # each file has that of the nets that judge it
-        return Certainty(self.masks.num_classes, self.predictor.calibration, self.masks, mixed)
+        if not isinstance(self.net, Folds):
+            return Certainty(self.masks.num_classes, self.predictor.calibration, self.masks, averaged=self.nets > 1)
+        of_nets = [run.calibration for run in self.net.runs.values()]
+        own = self.net.calibration if self.threshold is None else Calibration(threshold=self.threshold)
+        # each file has the threshold of the nets that judge it
+        mixed = self.threshold is None and len({one.threshold for one in of_nets}) > 1
+        tempered = any(one.temperature != 1 for one in of_nets)
+        return Certainty(self.masks.num_classes, own, self.masks, mixed, averaged=tempered)
 
     def known_as(self, image: NDArray) -> str:
         """By which it knows an image: its identity; of a bundle as many of its first letters as are listed."""

@@ -114,22 +114,25 @@ class BinTable(TypedDict):
     pixels: int
 
 
-class CalibrationTable(TypedDict):
+class _Untempered(TypedDict, total=False):
+    ece_raw: float
+    bins_raw: list[BinTable]
+
+
+class CalibrationTable(_Untempered):
     """Whether probabilities mean what they say (`unet_tf.evaluation.calibration`).
 
     Attributes:
-        temperature: by which the logits were divided; null of several nets that differ in it.
+        temperature: by which the logits were divided; null of several nets that each have their own.
         ece: expected calibration error.
         bins: of equal width over [0, 1].
-        ece_raw: at temperature 1.
+        ece_raw: at temperature 1; none of the mean of several nets with temperatures.
         bins_raw: likewise.
     """
 
     temperature: float | None
     ece: float
     bins: list[BinTable]
-    ece_raw: float
-    bins_raw: list[BinTable]
 
 
 class ThresholdTable(TypedDict):
@@ -258,7 +261,8 @@ def certainty_words(stored: EvaluationTable) -> str:
         temperature = found["temperature"]
         if temperature != 1:
             by = "the temperatures of the nets" if temperature is None else f"a temperature of {temperature:.3f}"
-            words += f", by {by}; {found['ece_raw']:.4f} without"
+            words += f", by {by}"
+            words += f"; {found['ece_raw']:.4f} without" if "ece_raw" in found else ""
         words += fitted_words(stored)
     chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else 0.5
     if chosen is not None and chosen != 0.5:
