@@ -69,9 +69,27 @@ def stack(name, pages):
 
 
 def test_the_pages_of_a_stack_are_one_piece_of_evidence():
-    assert parts_of([*stack("a", 3), *stack("b", 2)]) == [0, 0, 0, 1, 1]
-    assert parts_of(stack("a", 3)) == [0, 0, 0]  # though some of these may be held out
-    assert parts_of(stack("a", 3), "_0([01])") == [0, 0, 0]  # the third has no group
+    assert parts_of([*stack("a", 3), *stack("b", 2)]) == ["a.tif"] * 3 + ["b.tif"] * 2
+    assert parts_of(stack("a", 3)) == ["a.tif"] * 3  # though some of these may be held out
+
+
+def test_parts_are_called_by_what_their_pairs_belong_to():
+    pages = [Pair(f"deep/s_{page}", Path("data/test/deep/s.tif"), Path(), page, "test") for page in range(2)]
+    lone = [Pair("a", Path(f"data/{split}/a.png"), Path(), 0, split) for split in ("train", "val")]
+    assert parts_of([*pages, *lone]) == ["test/deep/s.tif"] * 2 + ["train/a", "val/a"]
+    alike = [Pair("a", Path(f"{suffix}/a.{suffix}"), Path()) for suffix in ("png", "tif")]
+    assert parts_of(alike) == ["png/a.png", "tif/a.tif"]
+    assert parts_of(PATIENTS[:4], r"(.)_\d") == ["a", "a", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [("[", "A group must be a regular expression; received '\\['"),
+     ("_0([01])", r"Every name must have a group; '_0\(\[01\]\)' finds nothing in 'a_02'")],
+)  # fmt: skip
+def test_a_group_that_does_not_fit_the_names_is_refused(group, message):
+    with pytest.raises(InputError, match=message):
+        parts_of(stack("a", 3), group)
 
 
 def test_the_pages_of_a_stack_stay_together():

@@ -102,6 +102,17 @@ def test_nets_of_several_thresholds_have_none_that_was_chosen():
     assert found.tables()[0]["temperature"] == 1.0
 
 
+def test_a_mean_of_nets_with_temperatures_has_no_error_without_them():
+    mean, alone = Certainty(2, Calibration(), averaged=True), Certainty(2, Calibration())
+    for one in (mean, alone):
+        one.add(LABEL, BOTH)
+    for found in (mean, mean + alone, alone + mean):
+        table = found.tables()[0]
+        assert (table["temperature"], table["ece"]) == (None, pytest.approx(alone.own.error))
+        assert not {"ece_raw", "bins_raw"} & table.keys()
+    assert alone.tables()[0]["ece_raw"] == alone.tables()[0]["ece"]
+
+
 def test_nets_of_several_temperatures_may_have_one_threshold_and_the_other_way_round():
     counted = []
     for calibration in (Calibration(1.0, 0.4), Calibration(2.0, 0.4), Calibration(2.0, 0.3)):

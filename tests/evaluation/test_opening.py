@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet_tf import Run, evaluate
+from unet_tf import Run, compare, evaluate
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.edge.description import Description, Origin
@@ -14,6 +14,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.opening import subject_of
 from unet_tf.evaluation.subject import Subject
+from unet_tf.evaluation.tables import certainty_words
 from unet_tf.evaluation.verdict import seen
 from unet_tf.model.calibration import Calibration
 
@@ -72,6 +73,49 @@ def test_a_file_has_the_threshold_of_the_nets_that_judge_it(data, folds, monkeyp
     said = subject_of(folds, data, {}, np.float32(0.3))
     assert not said.certainty().mixed
     assert type(said.threshold) is float  # JSON has no NumPy
+
+
+def test_of_the_mean_of_nets_with_temperatures_none_is_told(data, folds, tmp_path, monkeypatch):
+    def calibration_of(subject):
+        counted = subject.certainty()
+        counted.add(np.zeros((1, 1), np.uint8), np.array([[[0.75, 0.25]]], np.float32))
+        return counted.tables()[0]
+
+    for temperature, averaged in ((1.0, False), (0.8, True)):
+        heats = {"fold1": temperature, "fold2": 1.0, "fold3": 1.0}
+        monkeypatch.setattr(Run, "calibration", property(lambda run, of=heats: Calibration(of.get(run.path.name, 1.0))))
+        found = calibration_of(subject_of(folds, data, {}))
+        assert (found["temperature"], found["ece"]) == (None if averaged else 1.0, 0.25)
+        assert ("ece_raw" in found, "bins_raw" in found) == (not averaged, not averaged)
+    for nets, temperature in ((1, 1.0), (3, None)):  # a bundle tells how many, and no temperature of each
+        bundle = make_bundle(tmp_path / f"bundle_{nets}", nets=nets)
+        assert calibration_of(subject_of(bundle, data, {}))["temperature"] == temperature
+
+
+def test_scores_of_a_cross_validation_say_that_temperatures_were_fitted_on_these_files(folds):
+    stored = evaluate(folds, folds.parent / "data").to_json()
+    assert {Run(folds / name).calibration.temperature for name in ("fold1", "fold2", "fold3")} != {1.0}
+    words = certainty_words(stored)
+    error = f"Expected calibration error {stored['calibration']['ece']:.4f}, by the temperatures of the nets"
+    assert words.startswith(f"{error}. Temperatures were fitted on validation files among these: ")
+
+
+@pytest.mark.parametrize("group", ["[", "^[a-e]"])
+def test_a_group_that_is_said_must_fit_the_files_and_one_of_the_run_is_left_out(data, tmp_path, caplog, group):
+    run = shutil.copytree(SAVED, tmp_path / "run")
+    for one in (run, data / "masks"):
+        with pytest.raises(InputError, match="A group must be a regular expression|finds nothing in 'f'"):
+            evaluate(one, data, group=group)
+    with pytest.raises(InputError, match="A group must be a regular expression|finds nothing in 'f'"):
+        compare(run, data / "masks", data, group=group)
+    config = (run / Run.CONFIG).read_text()
+    (run / Run.CONFIG).write_text(config.replace("[train]", f'[train]\ngroup = "{group}"'))
+    result = evaluate(run, data)
+    (said,) = [text for text in caplog.messages if "That is the group" in text]
+    assert said.endswith(f"That is the group of {run}, not used here: --group REGEX says another.")
+    assert [one["group"] for one in result.to_json()["per_file"]] == [pair.name for pair, _ in result.per_file]
+    both = compare(run, data / "masks", data, group="^(.)").to_json()
+    assert [one["group"] for one in both["images"]] == [*"abcdef"]
 
 
 class Nets(Subject):

@@ -41,6 +41,11 @@ def test_temperatures_that_were_fitted_on_the_files_themselves_are_said():
         assert fitted not in certainty_words(plain)
 
 
+def test_of_several_temperatures_there_may_be_no_error_without():
+    stored = {"classes": ["background", "cell"], "calibration": {"temperature": None, "ece": 0.01}}
+    assert certainty_words(stored) == "Expected calibration error 0.0100, by the temperatures of the nets."
+
+
 def test_an_interval_has_three_digits_or_is_none():
     assert interval([0.71234, 0.80051]) == "0.712 to 0.801"
     assert interval([None, None]) == "none"

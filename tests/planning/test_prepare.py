@@ -146,6 +146,15 @@ def test_folds_and_groups_reach_the_split(nuclei):
         prepare(nuclei, replace(INSTANCES, group="cells"))
 
 
+@pytest.mark.parametrize("group", ["[", "^[abd]"])
+def test_a_group_must_fit_the_names_where_the_folder_says_the_splits_too(cells, group):
+    with pytest.raises(InputError, match="A group must be a regular expression|finds nothing in 'cells_000'"):
+        prepare(cells, TrainConfig(**TINY, group=group))
+    (problem,) = check(cells, group=group).problems
+    assert "group must be a regular" in problem or "finds nothing in 'cells_000'" in problem
+    prepare(cells, TrainConfig(**TINY, group="^cells"))
+
+
 @pytest.mark.parametrize(
     ("split", "settings", "message"),
     [

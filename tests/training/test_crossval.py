@@ -25,6 +25,9 @@ TINY = {
 }  # fmt: skip
 
 
+SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
+
+
 class Seeds(NamedTuple):
     """A cross-validation of two seeds: its data, its folder, what it gave, the caller's policy and chance after it."""
 
@@ -139,6 +142,14 @@ def test_groups_stay_in_one_fold(four, tmp_path):
     assert len(held) == 2
     assert len({name[0] for name in held}) == 1
     assert held < names
+
+
+def test_a_call_that_goes_on_judges_as_the_first_one_said(four, tmp_path):
+    net = shutil.copy(SAVED / Run.BEST, tmp_path / "net.keras")
+    first = crossval(four, tmp_path / "folds", folds=2, group=".$", start_from=str(net), **TINY)
+    assert f"; they started from {net}, and which files that learnt from is not known" in first["out_of_fold"]["files"]
+    assert {one["group"] for one in first["out_of_fold"]["per_file"]} == {*"0123"}
+    assert crossval(four, tmp_path / "folds", folds=2, **TINY) == first
 
 
 def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(seeds, cells, tmp_path):

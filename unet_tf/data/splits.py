@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from unet_tf.data.folder import Pair
+from unet_tf.data.folder import Pair, title
 from unet_tf.data.layout import ANY, find_named
 from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
@@ -307,24 +307,34 @@ def may_be_held(pairs: Sequence[Pair], group: str | None = None, learnt: Collect
     return sorted(itertools.chain.from_iterable(free if len(free) > 1 else members))
 
 
-def parts_of(pairs: Sequence[Pair], group: str | None = None) -> list[int]:
-    """Number for each pair the part that it belongs to: of a group, of a stack, or itself alone.
+def parts_of(pairs: Sequence[Pair], group: str | None = None) -> list[str]:
+    """Name for each pair the part that it belongs to: the text of a group, the file of a stack, or itself alone.
 
     The pages of a single stack are one part, though some of them may be held out: they show nearly the same.
 
     Args:
         pairs: files that are judged.
-        group: regular expression; pairs in whose names it finds the same text belong together. Where some name has
-            none, it is not used.
+        group: regular expression; pairs in whose names it finds the same text belong together.
+
+    Raises:
+        InputError: it is none, or finds nothing in a name.
+
+    Example:
+        >>> parts_of([Pair(name, Path(name), Path()) for name in ("p1_a", "p1_b", "p2_a")], "^p.")
+        ['p1', 'p1', 'p2']
     """
-    try:
-        members, _, one_stack = _parts(pairs, group)
-    except InputError:
-        members, _, one_stack = _parts(pairs, None)
-    if one_stack:
-        return [0] * len(pairs)
-    of_pair = {index: number for number, some in enumerate(members) for index in some}
-    return [of_pair[index] for index in range(len(pairs))]
+    if group:
+        return [_group(pair.name, group) for pair in pairs]
+    stacks = {pair.image for pair in pairs if pair.page}
+    files = [pair.image if pair.image in stacks else pair for pair in pairs]
+    names = {
+        file: title(pair) if file is pair else Path(title(pair)).with_name(pair.image.name).as_posix()
+        for file, pair in zip(files, pairs, strict=True)
+    }
+    times = Counter(names.values())
+    return [
+        names[file] if times[names[file]] == 1 else str(pair.image) for file, pair in zip(files, pairs, strict=True)
+    ]
 
 
 def _group(name: str, pattern: str) -> str:

@@ -95,14 +95,14 @@ def compare(
         chosen = same_files(subjects, data, split, log.warning, on_file)
         first, judged = judge_of(subjects), []
         masks = truth_of(first, [one for one in subjects if one is not first], chosen.pairs, data)
-        subjects = read_alike(subjects, first, masks)
+        subjects, group = read_alike(subjects, first, masks), first.grouping(chosen.pairs)
         for one in subjects:
             one.ready(chosen.pairs)
         total, answers = 2 * len(chosen.pairs), [answers_of(one, subjects, first, masks) for one in subjects]
         for number, answer in enumerate(answers):
             before = number * len(chosen.pairs)
             seen = _after(on_image, before, total)
-            truth = Truth(chosen.pairs, first.masks, first.classes, first.group, reading=masks)
+            truth = Truth(chosen.pairs, first.masks, first.classes, group, reading=masks)
             judged.append(judge_answers(answer, truth, seen))
         of: list[JudgedTable] = [{"kind": one.kind, "path": str(one.path), "command": command} for one in subjects]
         both = [replace(one, files=chosen.words, who=who) for one, who in zip(judged, of, strict=True)]

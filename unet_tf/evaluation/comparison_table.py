@@ -43,7 +43,7 @@ class ImageTable(TypedDict):
 
     Attributes:
         name: of the image.
-        group: which images belong together.
+        group: what it belongs to: the text of a group, the file of a stack, or its own name.
         a: scores of A by name; null where one does not exist.
         b: those of B.
     """

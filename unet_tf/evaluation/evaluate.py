@@ -188,9 +188,8 @@ def judge_subject(
 
     parting = MembraneSums(borders) if borders else None
     sums = Sums(len(subject.real_classes), parting, subject.certainty())
-    truth = Truth(
-        pairs, subject.masks, subject.classes, subject.group, fields, counts, choice.nothing, reading
-    )  # fmt: skip
+    group = subject.grouping(pairs)
+    truth = Truth(pairs, subject.masks, subject.classes, group, fields, counts, choice.nothing, reading)
     result = judge_answers(subject.answer, truth, on_image, sums)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}

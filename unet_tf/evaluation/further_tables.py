@@ -10,7 +10,8 @@ class FileTable(TypedDict):
 
     Attributes:
         name: of the file.
-        group: what it belongs to; files of one group are drawn together for the intervals.
+        group: what it belongs to, the text of a group, the file of a stack or its own name; files of one group are
+            drawn together for the intervals.
         mean_iou: of the classes that occur.
         iou: by class.
         dice: by class.

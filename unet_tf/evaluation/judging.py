@@ -37,8 +37,8 @@ class Truth:
         pairs: the files.
         masks: how whoever is judged draws them, and the masks of the files say the classes.
         classes: names of the classes.
-        group: regular expression; files in whose names it finds the same text belong together, and where it does not
-            find something in each of them, the pages of a stack do.
+        group: regular expression; files in whose names it finds the same text belong together; without one, the pages
+            of a stack do.
         fields: of the pairs; what lies outside of them is void.
         counts: whether an image, (H, W, C) raw pixels, counts; of one that does not the mask is not read.
         nothing: what to say where no file counts.
@@ -81,7 +81,7 @@ def judge(
         the objects that they belong to.
 
     Raises:
-        InputError: no file counts, one cannot be used, or a probability is not finite.
+        InputError: no file counts, one has no group or cannot be used, or a probability is not finite.
     """
     certainty = Certainty(truth.masks.num_classes, calibration, truth.masks)
     sums = Sums(len(truth.classes[: truth.masks.real_classes]), membranes, certainty)

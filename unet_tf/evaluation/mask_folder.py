@@ -72,7 +72,7 @@ class MaskFolder(Subject):
             log.info(f"masks of the truth: {in_words(masks, classes)}; {why}")
         else:
             masks, classes = like.masks, like.classes
-        return cls("masks", path, classes, masks, naming, channels, config.group, data, everything)
+        return cls("masks", path, classes, masks, naming, channels, config.group, data=data, everything=everything)
 
     def ready(self, pairs: Sequence[Pair]) -> None:
         """Find the masks of these pictures, and tell how they say the classes."""

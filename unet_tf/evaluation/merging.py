@@ -25,7 +25,8 @@ def merged(evaluations: Sequence[Evaluation], files: str = "", group: str | None
         What `judge` gives for all files, but for cases to draw: counts are added, and no score is a mean of scores.
 
     Raises:
-        InputError: there is none, they are of other classes, hold no counts, or a file is in two of them.
+        InputError: there is none, they are of other classes, hold no counts, or a file is in two of them or without a
+            group.
     """
     if not evaluations:
         raise InputError("There must be an evaluation at least to put together; received none.")

@@ -69,7 +69,7 @@ def subjects_of(whom: Sequence[Whom], data: str | Path, settings: Mapping[str, A
     for one in opened:
         subjects.append(one if isinstance(one, Net) else _masks(one, Path(data), settings, first))
         first = first or subjects[0]
-    return subjects
+    return [replace(one, group_said=bool(settings.get("group"))) for one in subjects]
 
 
 def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from unet_tf.data.folder import Decoded, Pair, title
 from unet_tf.data.layout import ANY
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
+from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Certainty
 from unet_tf.model.calibration import BEST, HALF, Calibration, label_of
@@ -27,6 +29,8 @@ from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.predict import predictor_of
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
+
+log = logging.getLogger("unet_tf")
 
 
 class Answer(NamedTuple):
@@ -55,6 +59,7 @@ class Subject(ABC):
         naming: how the files of the truth pair.
         channels: which channels of the images it sees.
         group: regular expression; files in whose names it finds the same text belong together.
+        group_said: whether a person said so of the files that it is judged on, and not of those that it learnt from.
     """
 
     kind: str
@@ -64,6 +69,7 @@ class Subject(ABC):
     naming: Naming = ANY
     channels: Channels = ALL
     group: str | None = None
+    group_said: bool = False
 
     @abstractmethod
     def answer(self, pair: Pair, decoded: Decoded) -> Answer:
@@ -79,6 +85,21 @@ class Subject(ABC):
         Raises:
             InputError: it cannot.
         """
+
+    def grouping(self, pairs: Sequence[Pair]) -> str | None:
+        """The `group` by which these files belong together; none, which is said, where it is of others and fits not.
+
+        Raises:
+            InputError: it was said of these, and is no regular expression, or finds nothing in a name.
+        """
+        try:
+            parts_of(pairs, self.group)
+        except InputError as error:
+            if self.group_said:
+                raise
+            log.warning(f"{error} That is the group of {self.path}, not used here: --group REGEX says another.")
+            return None
+        return self.group
 
     def known_as(self, image: NDArray) -> str:
         """By which it knows an image, (H, W, C) raw pixels: its identity."""

@@ -19,7 +19,7 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import recognise
 from unet_tf.data.palette import find_palette, suggest_palette
 from unet_tf.data.samples import check_alike
-from unet_tf.data.splits import split
+from unet_tf.data.splits import parts_of, split
 from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -130,6 +130,7 @@ def _split(
 ) -> dict[str, list[Pair]]:
     """The splits that training would use, as far as they can be told; what is wrong goes to the problems."""
     try:
+        parts_of(named.get("train", named.get("", [])), config.group)
         return split(named, config.val_share, config.split_seed, config.group, config.fold, holds)
     except InputError as error:
         if any(named.values()):

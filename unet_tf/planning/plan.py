@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -213,7 +213,7 @@ def plan_threshold(
 
 
 def plan_flips(
-    config: TrainConfig, labels: Sequence[NDArray[np.uint8]], classes: Sequence[str], parts: Sequence[int]
+    config: TrainConfig, labels: Sequence[NDArray[np.uint8]], classes: Sequence[str], parts: Sequence[Hashable]
 ) -> Choice[bool]:
     """Choose whether pictures are upright: whether some class lies above, or below, in one like in the other.
 
@@ -225,7 +225,7 @@ def plan_flips(
         config: what a person said; where that is whether they are, nothing is looked at.
         labels: (H, W) ids each.
         classes: their names.
-        parts: number of the part of the data, a picture, stack or group, that each label belongs to.
+        parts: the part of the data, a picture, stack or group, that each label belongs to.
     """
     if config.upright is not None:
         return Choice(config.upright)
@@ -245,9 +245,9 @@ def plan_flips(
     return Choice(bool(found), words)
 
 
-def _halves(labels: Sequence[NDArray[np.uint8]], number: int, parts: Sequence[int]) -> NDArray[np.float64]:
+def _halves(labels: Sequence[NDArray[np.uint8]], number: int, parts: Sequence[Hashable]) -> NDArray[np.float64]:
     """Shares of a class above and below, (N, 2): the mean over the labels of each part that have it."""
-    of_part: dict[int, list[NDArray[np.float64]]] = {}
+    of_part: dict[Hashable, list[NDArray[np.float64]]] = {}
     for label, part in zip(labels, parts, strict=True):
         region = _coarse(label)[0] == number
         half = (len(region) + 1) // 2  # a middle row is in both halves

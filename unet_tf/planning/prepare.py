@@ -196,6 +196,8 @@ def prepare(
     for note in found.notes:
         log.warning(note)
     pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
+    if held is None:
+        parts_of(pairs["train"], config.group)  # raises where a name has no group, though the folder says the splits
     planned = masks is not None
     if masks is not None and config.classes is not None:
         classes = config.classes
@@ -255,8 +257,8 @@ def prepare(
         log.warning(note)
     few = np.unique(np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)).tolist()
     labels = [] if planned and config.upright is not None and config.depth is not None else _labels(train, few)
-    of_pair = parts_of(train.pairs, config.group)
-    upright = plan_flips(config, labels, classes, [of_pair[i] for i in few])
+    parts = parts_of([train.pairs[i] for i in few], config.group) if labels else []
+    upright = plan_flips(config, labels, classes, parts)
     sizes = plan_sizes(config, train.shapes, object_size(labels, len(classes)) if config.depth is None else 0.0)
     if not planned:
         check_tile(train.seen, sizes.geometry, sizes.tile.value)

@@ -27,7 +27,7 @@ from unet_tf.evaluation.result import Evaluation
 from unet_tf.model.calibration import BEST
 from unet_tf.pages.words import many
 from unet_tf.plan import Plan
-from unet_tf.planning.ancestors import ancestors_from
+from unet_tf.planning.ancestors import ancestors
 from unet_tf.prediction.folds import SUMMARY
 from unet_tf.run import Run
 from unet_tf.training.fit import Watchers
@@ -111,7 +111,7 @@ def crossval(
             result = summarise(stored)
             _write(out, result)  # from here on the folder can be opened
             if seeds is None:
-                together = _together(judged, data, Run(out / next(iter(runs))).plan, config)
+                together = _together(judged, data, Run(out / next(iter(runs))))
             else:  # of files that the net before them knows all, too
                 held_out = "val" if any(one.learnt for one in judged) else None
                 together = evaluate_run(out, data, held_out, on_image)
@@ -124,16 +124,16 @@ def crossval(
     return result
 
 
-def _together(judged: Sequence[Evaluation], data: Path, plan: Plan, config: TrainConfig) -> Evaluation:
-    """What all folds have scored on what they held out, as one evaluation; the plan is that of each."""
+def _together(judged: Sequence[Evaluation], data: Path, run: Run) -> Evaluation:
+    """What all folds have scored on what they held out, as one evaluation; the run is one of them, like all."""
     count = sum(len(one.judged) for one in judged)
-    chose = "its epoch and the threshold" if plan.threshold == BEST else "its epoch"
+    chose = "its epoch and the threshold" if run.plan.threshold == BEST else "its epoch"
     words = f"{many(count, 'file')} of {data}, each by the net that held it out, which chose {chose} by such files too"
     if known := sum(one.learnt for one in judged):
         words += f", from {'all' if known == count else 'some'} of which the net before them learnt"
-    if unknown := ancestors_from(config.start_from).unknown:
+    if unknown := ancestors(run).unknown:
         words += f"; they started from {', '.join(unknown)}, and which files that learnt from is not known"
-    return merged(judged, words, config.group)
+    return merged(judged, words, run.config.group)
 
 
 def _write(out: Path, result: dict[str, Any]) -> None:
