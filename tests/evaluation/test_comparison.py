@@ -112,6 +112,53 @@ def test_files_that_one_of_the_two_learnt_from_are_left_out(data, tmp_path):
         compare(learnt(tmp_path / "abc", data, "abc"), learnt(tmp_path / "def", data, "def"), data)
 
 
+def test_files_of_a_split_are_those_of_both(data, tmp_path):
+    one, other = learnt(tmp_path / "one", data, "a", "bcd"), learnt(tmp_path / "other", data, "ae", "cdf")
+    result = compare(one, other, data, "val")
+    assert result.left_out == ("a", "b", "e", "f")
+    chosen = "by which the best epoch was chosen"
+    assert result.files == (
+        f"2 files of {data}, without 4 that are not among the val files of both; among them validation files of A, "
+        f"{chosen}; among them validation files of B, {chosen}"
+    )
+    learnt_from = compare(one, other, data, "train")
+    assert learnt_from.files == (
+        f"1 file of {data}, without 5 that are not among the train files of both, seen in training or not"
+    )
+    of_masks = compare(tmp_path / "b", one, data, "val").files
+    assert of_masks.startswith(
+        f"3 files of {data}, without 3 that are not among the val files of B; among them validation files of B, "
+    )
+    with pytest.raises(InputError, match="on files that are val files of both; of the 6 of .* none is such"):
+        compare(one, learnt(tmp_path / "third", data, "b", "aef"), data, "val")
+
+
+def test_what_is_said_of_a_split_of_the_folder_depends_on_what_both_learnt(data, tmp_path):
+    for role in ("images", "masks"):
+        (data / role).rename(data / f"{role}_of_all")
+        for split, names in (("val", "abc"), ("test", "def")):
+            (data / split / role).mkdir(parents=True)
+            for name in names:
+                shutil.move(data / f"{role}_of_all" / f"{name}.png", data / split / role)
+        (data / f"{role}_of_all").rmdir()
+    one, other = learnt(tmp_path / "one", data / "val", "a", "b"), learnt(tmp_path / "other", data / "val", "", "c")
+    assert compare(one, other, data, "test").files == f"3 files of {data} (test)"
+    chosen = "; among them validation files of {}, by which the best epoch was chosen"
+    assert compare(one, other, data, "val").files == (
+        f"3 files of {data} (val), seen in training or not{chosen.format('B')}"
+    )
+
+
+def test_two_that_see_the_same_channels_read_each_image_once_to_know_it(data, tmp_path, monkeypatch):
+    from unet_tf.data import folder
+
+    read, own = [], folder.Pair.read
+    monkeypatch.setattr(folder.Pair, "read", lambda pair: read.append(pair.name) or own(pair))
+    one, other = learnt(tmp_path / "one", data, "abcde"), learnt(tmp_path / "other", data)
+    compare(one, other, data)
+    assert [read.count(name) for name in "abcde"] == [1] * 5  # to tell that it is left out
+
+
 def test_files_that_a_bundle_lists_as_learnt_are_left_out(data, tmp_path):
     run = learnt(tmp_path / "run", data, "a")
     about = Run(SAVED)

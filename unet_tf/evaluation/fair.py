@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unet_tf.data.channels import Channelled
 from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
@@ -29,7 +28,7 @@ class SameFiles(NamedTuple):
 
     Attributes:
         pairs: those that count.
-        left_out: names of those that one of the two learnt from.
+        left_out: names of those that one of the two learnt from, or that are none of the split of both.
         words: which they are.
     """
 
@@ -77,7 +76,7 @@ def judge_of(subjects: Sequence[Subject]) -> Subject:
 def same_files(
     subjects: Sequence[Subject], data: Path, split: str | None, say: Callable[[str], None], on_file: Progress
 ) -> SameFiles:
-    """Choose the files of a folder on which all are judged: those that none of them learnt from.
+    """Choose the files of a folder on which all are judged: those that none of them learnt from, or those of a split.
 
     Args:
         subjects: as `same_terms` gives them.
@@ -95,10 +94,12 @@ def same_files(
     quiet: Callable[[str], None] = lambda note: None  # noqa: E731
     choices = {name: choose_files(one, data, split, quiet) for name, one in nets.items()}
     known: dict[str, set[str]] = {name: set() for name in nets}
+    sights = {one.channels for one in nets.values()}
     pairs, left_out = [], []
     for done, pair in enumerate(choice.pairs, start=1):
         look()
-        identities = {name: one.known_as(_seen_by(one, pair).image) for name, one in nets.items()}
+        images = {channels: replace(pair, channels=channels).read().image for channels in sights}
+        identities = {name: one.known_as(images[one.channels]) for name, one in nets.items()}
         if all((counts := choices[name].counts) is None or counts(found) for name, found in identities.items()):
             pairs.append(pair)
             for name, found in identities.items():
@@ -106,27 +107,27 @@ def same_files(
         else:
             left_out.append(title(pair))
         on_file(done, len(choice.pairs))
+    whose = "both" if len(nets) > 1 else "".join(nets)
     if not pairs:
+        such = "that neither learnt from" if split is None else f"that are {split} files of {whose}"
         raise InputError(
-            f"Two must be compared on files that neither learnt from; of the {len(left_out)} of {choice.where} none is "
-            "such. Give others, or take all of them (--split all)."
+            f"Two must be compared on files {such}; of the {len(left_out)} of {choice.where} none is such. Give "
+            "others, or take all of them (--split all)."
         )
     words = f"{many(len(pairs), 'file')} of {choice.where}"
     if left_out:
-        words += f", without {len(left_out)} that A or B learnt from"
-    if split is not None:
-        words += ", seen in training or not" * bool(nets)
-    for name, one in nets.items() if split is None else ():
+        gone = "A or B learnt from" if split is None else f"are not among the {split} files of {whose}"
+        words += f", without {len(left_out)} that {gone}"
+    seen = [name for name, one in nets.items() if known[name] & one.known()]
+    words += ", seen in training or not" * bool(seen)
+    for name, one in nets.items():
+        if name in seen:
+            continue
         if doubt := one.doubt(known[name]):
             words += f"; of {name}: {doubt}"
         elif known[name] & (one.learnt("val") or set()):
             words += f"; among them validation files of {name}, by which {one.chosen} chosen"
     return SameFiles(pairs, tuple(left_out), words)
-
-
-def _seen_by(subject: Subject, pair: Pair) -> Channelled:
-    """The image of a pair, in the channels of a net."""
-    return replace(pair, channels=subject.channels).read()
 
 
 def read_alike(subjects: Sequence[Subject], first: Subject, masks: MaskFormat) -> tuple[Subject, ...]:
