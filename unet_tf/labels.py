@@ -11,8 +11,18 @@ VOID = 255
 """Label id of pixels that count nowhere: not in the loss, not in a score."""
 
 
+def check_whole(ids: NDArray, name: str = "label") -> None:
+    """Raise InputError where an id is no whole number, as probabilities are not."""
+    if ids.dtype.kind == "f" and (wrong := ids[~(np.isfinite(ids) & (np.rint(ids) == ids))]).size:
+        raise InputError(
+            f"A {name} id must be a whole number; received {wrong[0]:g}. Of probabilities take the most probable class "
+            "(argmax)."
+        )
+
+
 def check_ids(label: NDArray, num_classes: int) -> None:
     """Raise InputError where an id is neither a class nor `VOID`."""
+    check_whole(label)
     wrong = ((label >= num_classes) & (label != VOID)) | (label < 0)
     if wrong.any():
         raise InputError(f"Label ids must be 0 to {num_classes - 1}, or {VOID}; received {label[wrong][0]}.")
@@ -29,7 +39,7 @@ def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
         (H, W, num_classes) uint8 of 0 and 1; void pixels are 0 in all channels.
 
     Raises:
-        InputError: an id is neither a class nor void.
+        InputError: an id is neither a class nor void, or no whole number.
     """
     label = np.asarray(label)
     check_ids(label, num_classes)

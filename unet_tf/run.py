@@ -28,6 +28,7 @@ from unet_tf.pages.words import number
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import identity, tuples
+from unet_tf.utils.text import argument
 from unet_tf.utils.typed_json import read_json
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ class Run:
             told = self.plan.threshold
             found = Calibration(threshold=HALF if isinstance(told, str) else told)
             if path.is_file():
-                stored = read_json(path, StoredCalibration, f"Going on with the run (--resume {self.path}) writes it.")
+                again = f"Going on with the run (--resume {argument(self.path)}) writes it."
+                stored = read_json(path, StoredCalibration, again)
                 check_threshold(stored["threshold"], self.classes)
                 if stored["model"] == self.model_hash:
                     found = Calibration(stored["temperature"], stored["threshold"])

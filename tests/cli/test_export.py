@@ -7,7 +7,7 @@ import typer
 from hub_server import WRITER
 
 from unet_tf.cli.commands import main
-from unet_tf.cli.export import _publish
+from unet_tf.cli.export import _publish, _publishing
 from unet_tf.errors import InputError
 from unet_tf.exporting import hub
 from unet_tf.exporting.bundle import MAX_IOU_DROP
@@ -30,6 +30,12 @@ def refused(monkeypatch, capfd):
         return capfd.readouterr().err
 
     return run_here
+
+
+def test_the_command_that_publishes_takes_any_path():
+    assert _publishing(Path("-my bundle"), "hf://me/cells", True) == (
+        "unet-tf export './-my bundle' --hub hf://me/cells --private"
+    )
 
 
 @pytest.fixture

@@ -19,6 +19,12 @@ def test_an_overlay_of_every_pixel_type(dtype, channels):
     np.testing.assert_array_equal(overlay(image, 0 * label, side=60), displayable(image))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_truth_values_are_a_picture_too(channels):
+    image = np.random.default_rng(0).random((6, 5, channels)) < 0.5
+    np.testing.assert_array_equal(displayable(image), displayable(image.astype(np.uint8)))
+
+
 @pytest.mark.parametrize("shape", [(1024, 1024), (1080, 1920), (1, 3_000_000)])
 def test_a_large_picture_is_stretched_by_all_of_its_colours(shape):
     image = np.zeros((*shape, 3), np.uint8)

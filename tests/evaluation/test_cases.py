@@ -6,6 +6,7 @@ from PIL import Image
 
 from unet_tf.evaluation.cases import cases_of, progress_of
 from unet_tf.evaluation.panels import Gallery, write_panels
+from unet_tf.evaluation.report import write_report
 
 
 def test_cases_are_named_by_their_places_the_best_first(tmp_path):
@@ -47,6 +48,22 @@ def test_a_prediction_without_a_mistake_has_no_legend_and_one_without_a_score_no
     write_panels(tmp_path / "panels", [gallery.ranked(1)[0]._replace(value=math.nan)])
     ((one,), _) = cases_of(tmp_path / "panels")
     assert (one["place"], one["counts"], one["value"]) == ("The only image", [], "")
+
+
+def test_a_case_says_whether_void_is_drawn_and_the_legend_names_it(tmp_path):
+    folder = run_folder(tmp_path / "run", evaluation())
+    assert "<bdi>void</bdi>" not in write_report(folder).read_text()
+    image, label, prediction = discs(0, 24)
+    for void in (0, 1):
+        label[: 2 * void] = 255
+        gallery = Gallery(("background", "cell"))
+        gallery.add("a", 0.5, image, label, prediction)
+        write_panels(folder / "panels", gallery.ranked(1))
+        ((one,), _) = cases_of(folder / "panels")
+        assert one["void"] == bool(void)
+        assert ("<bdi>void</bdi>" in write_report(folder).read_text()) == bool(void)
+    (folder / "config.toml").unlink()  # scores alone
+    assert "<bdi>void</bdi>" in write_report(folder).read_text()
 
 
 def test_which_channels_are_drawn_is_said(tmp_path):

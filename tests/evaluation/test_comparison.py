@@ -77,7 +77,7 @@ def test_the_same_twice_differs_by_exactly_nothing(data, tmp_path, caplog):
     assert result.cases == ()
 
 
-def test_what_is_kept_is_whole(data, tmp_path):
+def test_what_is_kept_is_whole(data, tmp_path, caplog):
     result = compare(tmp_path / "a", tmp_path / "b", data, out=tmp_path / "out", void=(), group=None)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["compare.html", "compare.json"]
     stored = json.loads((tmp_path / "out" / "compare.json").read_text())
@@ -90,7 +90,13 @@ def test_what_is_kept_is_whole(data, tmp_path):
     assert stored["command"] == f"unet-tf compare {tmp_path}/a {tmp_path}/b {data} --out {tmp_path}/out"
     page = (tmp_path / "out" / "compare.html").read_text()
     assert result.verdict in page
+    compare(tmp_path / "a", tmp_path / "b", data, out=tmp_path / "out")
+    assert "was of" not in caplog.text
     compare(tmp_path / "b", tmp_path / "a", data, out=tmp_path / "out")  # again, in its place
+    (said,) = [text for text in caplog.messages if "was of" in text]
+    a, b = tmp_path.resolve() / "a", tmp_path.resolve() / "b"
+    assert said.startswith(f"{tmp_path / 'out' / 'compare.html'} was of A: {a}; B: {b}; 6 files of {data}")
+    assert f" and is now of A: {b}; B: {a}; 6 files of {data}" in said
     assert json.loads((tmp_path / "out" / "compare.json").read_text())["a"]["judged"]["path"] == str(tmp_path / "b")
 
 

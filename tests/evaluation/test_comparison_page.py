@@ -76,5 +76,7 @@ def test_void_is_nobody_s_mistake(tmp_path):
     void = np.full_like(label, 255)
     page = written(tmp_path, cases=[BothCase("v", image, void, prediction, label)])
     assert "is right</bdi>" not in page
+    assert ">void<" in page
+    assert ">void<" not in written(tmp_path, cases=[BothCase("v", image, label, prediction, label)])
     page = written(tmp_path, cases=[BothCase("v", image, label, void, void)])  # what an annotator left open
     assert "are wrong</bdi>" not in page

@@ -3,16 +3,24 @@ from made_pages import evaluation, later
 from unet_tf.evaluation.crossval_page import write_crossval_page
 
 RUNS = {"fold1": {"mean_iou": 0.8}, "fold 2": {"mean_iou": 0.9}}
-RESULT = {"runs": RUNS, "mean": {"mean_iou": 0.85}, "classes": ["a", "b"], "confusion": [[3, 1], [0, 4]]}
+RESULT = {
+    "runs": RUNS, "mean": {"mean_iou": 0.85}, "classes": ["a", "b"], "confusion": [[3, 1], [0, 4]],
+    "out_of_fold": evaluation(),
+}  # fmt: skip
 ROWS = [("", "mean"), ("mean IoU", "0.8500")]
 
 
-def test_runs_are_linked_and_their_spread_is_the_verdict(tmp_path):
+def test_runs_are_linked(tmp_path):
     page = write_crossval_page(tmp_path, list(RUNS), RESULT, ROWS).read_text()
-    assert "Mean IoU 0.850 in the mean of 2 runs, from 0.800 to 0.900." in page
     assert '<a href="fold1/report.html">' in page
     assert '<a href="fold%202/report.html">' in page
-    assert 'id="together"' not in page
+    assert "No pixel of these files is of" not in page
+
+
+def test_classes_that_no_file_has_are_said(tmp_path):
+    stored = evaluation(("background", "cell", "rim"), ((9, 1, 0), (0, 9, 0), (0, 0, 0)))
+    page = write_crossval_page(tmp_path, list(RUNS), RESULT | {"out_of_fold": stored}, ROWS).read_text()
+    assert "No pixel of these files is of rim: the scores cannot tell how well that is found." in page
 
 
 def test_all_files_by_the_nets_that_held_them_out_come_first(tmp_path):
@@ -37,4 +45,4 @@ def test_nets_that_differ_in_temperature_and_threshold_have_none_together(tmp_pa
     more["thresholds"] |= {"chosen": None}
     page = write_crossval_page(tmp_path, list(RUNS), RESULT | {"out_of_fold": stored | more}, ROWS).read_text()
     assert "before the nets had temperatures" in page
-    assert "A pixel is foreground from" not in page
+    assert "A pixel is foreground where" not in page

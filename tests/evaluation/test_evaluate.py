@@ -5,6 +5,7 @@ import shutil
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
+from unet_tf.evaluation import panels
 from unet_tf.evaluation.calibration import Reliability
 from unet_tf.evaluation.evaluate import NotStored
 from unet_tf.evaluation.judging import Truth, judge
@@ -268,8 +270,10 @@ def test_what_scores_of_other_terms_replace_is_said(own_run, cells, tmp_path, ca
     terms = {
         files: {},
         f"{files}; at a threshold of 0.2": {"threshold": 0.2},
+        f"{files}; with membranes (background)": {"membranes": "background"},
         f"{files}; {inside}": {"roi": tmp_path / "fov"},
     }
+    terms = {f"{words}; judged: {own_run.path.resolve()}": how for words, how in terms.items()}
     for how in terms.values():
         for _ in range(2):  # the second time on the same terms
             evaluate(own_run, cells, out=tmp_path / "out", **how)
@@ -278,6 +282,20 @@ def test_what_scores_of_other_terms_replace_is_said(own_run, cells, tmp_path, ca
         f"{page} was of {before} and is now of {now}. --out FOLDER keeps scores elsewhere."
         for before, now in itertools.pairwise(terms)
     ]
+
+
+def test_scores_of_somebody_else_that_are_replaced_are_said(own_run, cells, tmp_path, caplog, monkeypatch):
+    other = shutil.copytree(own_run.path, tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    for run in (own_run.path, Path(own_run.path.name), other):  # the second is the first
+        evaluate(run, cells, out="out")
+    (said,) = [text for text in caplog.messages if "was of" in text]
+    of, files, paths = Path("out") / "report.html", f"2 files of {cells / 'test'}", (own_run.path, other)
+    before, now = (f"{files}; judged: {path.resolve()}" for path in paths)
+    assert said == f"{of} was of {before} and is now of {now}. --out FOLDER keeps scores elsewhere."
+    moved = own_run.path.rename(tmp_path / "moved")
+    evaluate(moved, cells)  # its own, wherever it lies
+    assert len([text for text in caplog.messages if "was of" in text]) == 1
 
 
 def test_where_nobody_knows_what_the_net_before_learnt_from_that_is_said(own_run, cells, monkeypatch):
@@ -390,6 +408,24 @@ def test_evaluation_ends_between_two_pictures_when_it_is_told_to(own_run, cells)
         evaluate(own_run, cells, split="all", on_image=tell)
     assert seen == [1]
     assert (own_run.path / "evaluation.json").read_bytes() == before
+
+
+def test_scores_panels_and_page_are_of_one_call_whenever_a_signal_comes(own_run, cells, monkeypatch):
+    def kill(*told):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    (own_run.path / "evaluation.json").write_text("before")
+    with pytest.raises(Stopped):
+        evaluate(own_run, cells, on_image=lambda done, total: done == total and kill())
+    assert (own_run.path / "evaluation.json").read_text() == "before"
+    kills, draw = iter([kill]), panels.write_strip
+    monkeypatch.setattr(panels, "write_strip", lambda *args, **words: (next(kills, list)(), draw(*args, **words)))
+    shutil.rmtree(own_run.path / "panels")
+    (own_run.path / "report.html").unlink()
+    found = evaluate(own_run, cells)
+    assert json.loads((own_run.path / "evaluation.json").read_text())["files"] == found.files
+    assert sorted(p.name for p in (own_run.path / "panels").iterdir()) == ["0.png", "1.png"]
+    assert (own_run.path / "report.html").is_file()
 
 
 def test_nothing_left_to_score_is_refused(own_run, cells):

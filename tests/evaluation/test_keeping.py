@@ -32,3 +32,8 @@ def test_the_command_says_every_setting():
         "unet-tf compare a 'b'\"'\"'s' data --split test --out out --classes sky,road --void 9 --void 0,0,0 --inverted "
         "--mask-suffix=-gt --mask-tolerance 128.0"
     )
+
+
+def test_a_path_that_begins_with_a_dash_is_no_option():
+    said = command_of("evaluate", ["-runs/a", "-my cells"], out="-out", settings={"roi": "-fields of view"})
+    assert said == "unet-tf evaluate ./-runs/a './-my cells' --out=-out '--roi=-fields of view'"

@@ -4,7 +4,7 @@ import pytest
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU, confusion_matrix, marginals, scores, scores_of
-from unet_tf.labels import VOID
+from unet_tf.labels import VOID, one_hot
 from unet_tf.model.losses import CrossentropyDice
 from unet_tf.model.muon import Muon
 
@@ -44,6 +44,19 @@ def batch():
     logits = rng.normal(size=(6, 9, 11, 4)).astype(np.float32)
     logits[..., 2] = -9
     return labels, logits
+
+
+@pytest.mark.parametrize("value", [0.7, np.nan, np.inf])
+def test_ids_that_are_no_whole_numbers_are_refused_and_those_that_are_count(value):
+    label, prediction = np.array([[0, 1, VOID]]), np.array([[0.0, 1.0, 0.7]])  # void counts nowhere
+    assert confusion_matrix(label, prediction, 2).tolist() == [[1, 0], [0, 1]]
+    probabilities = np.array([[0.0, value, 1.0]])
+    with pytest.raises(InputError, match="A prediction id must be a whole number; received (0.7|nan|inf). Of prob"):
+        confusion_matrix(label, probabilities, 2)
+    with pytest.raises(InputError, match="A label id must be a whole number"):
+        confusion_matrix(probabilities, label, 2)
+    with pytest.raises(InputError, match="A label id must be a whole number"):
+        one_hot(probabilities, 2)
 
 
 def test_scores_equal_a_reference_and_leave_absent_classes_out(batch):

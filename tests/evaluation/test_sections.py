@@ -5,17 +5,17 @@ from unet_tf.evaluation.report import write_report
 from unet_tf.evaluation.sections import calibration_section, objects_section, scores_section
 
 SHOWN = {
-    "objects": ("True objects: 412; predicted: 409", "panoptic quality"),
+    "objects": ("True objects: 412; predicted: 409", "panoptic quality", "AP, mean of files"),
     "thin": ("cell, which is thin", "clDice", "its skeleton is long"),
-    "membranes": ("Membranes, as in ISBI 2012", "V_rand", "0.970, at a threshold of 0.5"),
-    "field": ("average precision", "0.981", "masks of fields/"),
+    "membranes": ("Membranes (background), as in ISBI 2012", "V_rand", ">merge<", "0.8000</td><td>0.7<"),
+    "field": ("average precision", "0.981", "masks of fields/", "1e-05<"),
     "images": ("Scores of each image alone", "0.710"),
     "calibration": ("Expected calibration error 0.012, 0.050 before one temperature, 1.3", "the diagonal is perfect"),
-    "thresholds": ("A pixel is foreground from a probability of 0.4 on", "scores of the foreground by threshold"),
+    "thresholds": ("A pixel is foreground where its probability is above 0.4.", "scores of the foreground by thresh"),
     "judged": ("unet-tf evaluate runs/cells cells",),
     "per_file": ("IoU cell</th>",),
     "intervals": ("95 % interval", "0.600 to 0.950"),
-    "boundaries": ("border F (2 px)",),
+    "boundaries": ("border F (2 px)", "surface Dice", "soft Dice"),
 }
 
 
@@ -76,6 +76,21 @@ def test_no_objects_and_empty_bins_are_no_error():
     assert calibration_section({}) == {"calibration": None, "thresholds": None, "calibration_words": []}
 
 
+def test_intervals_of_objects_are_shown_where_there_are_some():
+    found = later(evaluation())["objects"] | {"ap_ends": [[0.85, 0.95], [0.6, 0.8], [None, None]]}
+    rows = objects_section({"objects": found})["rows"]
+    assert rows[0] == ("IoU", "found", "AP", "95 %", "AP, mean of files", "F1", "panoptic quality")
+    assert rows[1] == ("0.5", "380", "0.900", "0.850 to 0.950", "0.900", "0.950", "0.850")
+    assert rows[3][3] == "none"
+
+
+def test_masks_have_no_soft_dice():
+    stored = evaluation() | {"boundaries": later(evaluation())["boundaries"]}
+    assert scores_section(stored)["classes"][0][-2:] == ("surface Dice", "soft Dice")
+    of_masks = stored | {"judged": {"kind": "masks", "path": "masks", "command": ""}}
+    assert scores_section(of_masks)["classes"][0][-1] == "surface Dice"
+
+
 def test_the_mean_of_nets_has_no_temperature_and_several_have_no_one_threshold():
     found = later(evaluation())
     own = found["calibration"] | {"ece": 0.1, "ece_raw": 0.1, "bins_raw": found["calibration"]["bins"]}
@@ -86,6 +101,10 @@ def test_the_mean_of_nets_has_no_temperature_and_several_have_no_one_threshold()
     assert mean["thresholds"].title == "scores of the foreground by threshold; nets have their own"
     several = calibration_section({"calibration": own | {"temperature": None}})
     assert ", 0.100 before the nets had temperatures: " in several["calibration_words"][0]
+    of_mean = {"temperature": None, "ece": 0.1, "bins": own["bins"]}
+    found = calibration_section({"calibration": of_mean})
+    assert found["calibration_words"][0].startswith("Expected calibration error 0.100: so far is")
+    assert len(found["calibration"].paths) == 1
     assert several["calibration_words"][0].endswith(", in the mean.")
     own_files = {"files": "6 files of data, each by the net that held it out", "calibration": own}
     (words,) = calibration_section(own_files)["calibration_words"]

@@ -48,6 +48,11 @@ def test_errors_are_counted_by_kind():
     assert show_errors(np.zeros((5, 5)), label, label).get_title() == "no mistake"
 
 
+def test_without_a_background_every_mistake_is_one_of_the_class():
+    label, prediction = np.array([[0, 1, 2]]), np.array([[1, 0, 0]])
+    assert show_errors(np.zeros((1, 3)), label, prediction, background=False).get_title() == "3 px wrong class"
+
+
 def test_a_history_is_that_of_a_run_or_of_keras():
     rows = [{"epoch": "0", "loss": "1.5", "mean_iou": "0.2", "val_loss": "", "seconds": "3"}]
     loss, mean_iou = show_history(rows)

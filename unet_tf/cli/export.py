@@ -16,6 +16,7 @@ from unet_tf.config import NAMING
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import MAX_IOU_DROP, PAGE, TFLITE
 from unet_tf.utils.stderr import quiet_tensorflow
+from unet_tf.utils.text import argument
 
 OF_A_BUNDLE = "tile", "variants", "bfloat16", "onnx", "web", "bioimageio", "author", "license", "max_iou_drop"
 """Options that say what a new bundle holds, and nothing of one that stands."""
@@ -143,7 +144,7 @@ def _publish(bundle: Path, hub: str, private: bool) -> None:
 
 def _publishing(bundle: Path, hub: str, private: bool) -> str:
     """The command that publishes a bundle that stands, as it was asked for."""
-    return f"unet-tf export {quote(str(bundle))} --hub {quote(hub)}{' --private' * private}"
+    return f"unet-tf export {argument(bundle)} --hub {quote(hub)}{' --private' * private}"
 
 
 @app.command(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from unet_tf.config import NAMING
 from unet_tf.edge.description import BUNDLE_DESCRIPTION
 from unet_tf.pages.words import many
 from unet_tf.run import Run
+from unet_tf.utils.text import argument
 
 
 @app.command(
@@ -109,8 +109,9 @@ def import_(
         raise typer.Exit(1)
     flags = "".join(f" --{name} {literal(quote(value))}" for name, value in done.flags)
     if (net := _start_of(done.net)) is not None:
-        flags += f" --from {literal(quote(str(net)))}"
-    console.print(f"Train:  unet-tf train {literal(quote(str(out)))} --out {literal(quote(f'runs/{out.name}'))}{flags}")
+        flags += f" --from {literal(argument(net))}"
+    run = argument(f"runs/{out.name}")
+    console.print(f"Train:  unet-tf train {literal(argument(out))} --out {literal(run)}{flags}")
 
 
 def _start_of(net: str) -> Path | None:

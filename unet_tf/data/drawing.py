@@ -52,6 +52,7 @@ def displayable(image: NDArray) -> NDArray[np.uint8]:
     """
     if image.shape[2] not in (1, 3):
         return _each(image[..., :3])
+    image = image.astype(np.uint8) if image.dtype == bool else image
     pixels = image.reshape(-1, image.shape[2])  # whole ones, or each third value may be red
     low, high = np.percentile(pixels[:: max(1, image.size // 1_000_000)], (0.5, 99.5))
     byte = (255 * np.clip((image - np.float32(low)) / np.float32(max(high - low, 1e-12)), 0, 1)).astype(np.uint8)

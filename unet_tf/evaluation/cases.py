@@ -42,6 +42,7 @@ def case(strip: Strip, place: str, start: int | None = None) -> dict[str, Any]:
         "value": "" if value is None else f"mean IoU {number(value)}",
         "layers": [layer(name, picture, title) for name, picture in strip.layers.items()],
         "counts": kinds_legend(counts) if counts else [],
+        "void": strip.words.get("void", False),
         "start": len(strip.layers) - 1 if start is None else start,
     }
 

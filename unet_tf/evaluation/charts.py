@@ -87,7 +87,7 @@ def reliability(found: Mapping[str, Any]) -> Chart:
 
 
 def threshold_curves(found: Mapping[str, Any]) -> Chart:
-    """Scores of the foreground by the probability from which on a pixel is foreground."""
+    """Scores of the foreground by the probability above which a pixel is foreground."""
     names = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall"}
     lines = [
         Line(name, [(x, math.nan if y is None else y) for x, y in zip(found["thresholds"], found[key], strict=True)])

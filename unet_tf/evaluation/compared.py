@@ -111,9 +111,8 @@ class Comparison:
             )
         return found
 
-    def page(self) -> ComparisonPage:
-        """What `comparison_page.write_comparison` shows: plain data, and the pictures."""
-        table = self.to_json()
+    def page(self, table: ComparisonTable) -> ComparisonPage:
+        """What `comparison_page.write_comparison` shows, of what `to_json` gives: plain data, and the pictures."""
         rows: list[DifferenceRow] = []
         for name, one in table["differences"].items():
             low, high = one["interval"] or (None, None)

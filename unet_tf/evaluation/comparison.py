@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.compared import BothCase, Comparison
-from unet_tf.evaluation.comparison_page import write_comparison
+from unet_tf.evaluation.comparison_page import PAGE, write_comparison
 from unet_tf.evaluation.fair import NAMES, answers_of, judge_of, read_alike, same_files, same_terms
 from unet_tf.evaluation.judging import Truth, judge_answers
-from unet_tf.evaluation.keeping import COMPARED, check_out, command_of
+from unet_tf.evaluation.keeping import COMPARED, check_out, command_of, replaced
 from unet_tf.evaluation.opening import Whom, subjects_of
 from unet_tf.evaluation.panels import DRAWN
 from unet_tf.evaluation.subject import Answer
@@ -139,11 +139,20 @@ def _cases(
     return cases
 
 
+def _terms(stored: Mapping[str, Any]) -> str:
+    """Who was compared on which files, in words, by a `compare.json`."""
+    sides = [f"{name}: {Path(stored[key]['judged']['path']).resolve()}" for name, key in zip(NAMES, "ab", strict=True)]
+    return "; ".join([*sides, stored["files"]])
+
+
 def _store(folder: Path, result: Comparison) -> None:
-    """Write the comparison and its page into a folder."""
+    """Write the comparison and its page into a folder, and say what they replace."""
+    stored = result.to_json()
+    if note := replaced(folder / COMPARED, PAGE, stored, _terms):
+        log.warning(note)
     try:
         with replacing(folder / COMPARED) as temporary:
-            temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), encoding="utf-8")
-        write_comparison(folder, result.page())
+            temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+        write_comparison(folder, result.page(stored))
     except InputError as error:
         raise NotKept(f"The comparison cannot be stored in {folder}. {error}", result) from error

@@ -123,6 +123,8 @@ def write_comparison(folder: Path, page: ComparisonPage) -> Path:
     half = MOST_POINTS // 4
     shown = listed if len(listed) <= 2 * half else listed[:half] + listed[-half:]  # where A is better, and B
     cases = [_case(one, page["masks"]) for one in page["cases"]]
+    drawn = (label for one in page["cases"] for label in (one.label, one.prediction_a, one.prediction_b))
+    void = any((label == VOID).any() for label in drawn)
     sections = (("scores", "Scores", True), ("images", "Image by image", points), ("cases", "Pictures", cases))
     return write_page(
         folder / PAGE,
@@ -136,7 +138,7 @@ def write_comparison(folder: Path, page: ComparisonPage) -> Path:
         points=[_point_row(one) for one in shown],
         not_shown=len(listed) - len(shown),
         cases=cases,
-        colours=legend(list(page["classes"]), page["masks"]) if cases else [],
+        colours=legend(list(page["classes"]), page["masks"], void) if cases else [],
     )
 
 

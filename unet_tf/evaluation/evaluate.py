@@ -16,7 +16,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.judging import Truth, judge_answers
-from unet_tf.evaluation.keeping import check_out, command_of
+from unet_tf.evaluation.keeping import check_out, command_of, replaced
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.opening import Whom, subject_of
 from unet_tf.evaluation.panels import write_panels
@@ -30,7 +30,7 @@ from unet_tf.model.calibration import HALF
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
-from unet_tf.utils.signals import stoppable
+from unet_tf.utils.signals import look, stoppable
 
 log = logging.getLogger("unet_tf")
 
@@ -150,9 +150,10 @@ def evaluate_subject(
         if folder is None:
             return result
         result = replace(result, folder=folder)
-        stored = result.to_json()
-        if (before := _earlier(folder)) not in ("", now := _terms(stored)):
-            say(f"{folder / Run.REPORT} was of {before} and is now of {now}. --out FOLDER keeps scores elsewhere.")
+        stored, its_own = result.to_json(), home is not None and folder.resolve() == home.resolve()
+        if note := replaced(folder / Run.EVALUATION, Run.REPORT, stored, lambda one: _terms(one, its_own)):
+            say(note)
+        look()  # from here on scores, panels and page belong together
         try:
             _store(folder, result, stored, subject.masks)
         except (InputError, OSError) as error:
@@ -196,19 +197,23 @@ def judge_subject(
     return replace(result, files=files, who=judged, learnt=len(found & subject.known()))
 
 
-def _earlier(folder: Path) -> str:
-    """What the scores in a folder are of, in words; "" where none are there, or damaged ones."""
-    try:
-        return _terms(json.loads((folder / Run.EVALUATION).read_text(encoding="utf-8")))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return ""
+def _terms(stored: Mapping[str, Any], its_own: bool) -> str:
+    """What scores are of, in words: files, threshold where that is not a half, membranes, pixels, and who was judged.
 
-
-def _terms(stored: Mapping[str, Any]) -> str:
-    """Of which files scores are, at which threshold where that is not a half, and of which pixels, in words."""
+    Args:
+        stored: an `evaluation.json`.
+        its_own: whether it lies in the folder of who was judged, which may have been moved.
+    """
     chosen = stored.get("thresholds", {}).get("chosen") or HALF
-    at = "" if chosen == HALF else f"at a threshold of {chosen:g}"
-    return "; ".join(filter(None, (str(stored["files"]), at, stored.get("field", {}).get("roi"))))
+    borders, who = stored.get("membranes", {}).get("borders", []), stored.get("judged", {}).get("path")
+    terms = (
+        str(stored["files"]),
+        "" if chosen == HALF else f"at a threshold of {chosen:g}",
+        f"with membranes ({', '.join(borders)})" if borders else "",
+        stored.get("field", {}).get("roi"),
+        "" if its_own or who is None else f"judged: {Path(who).resolve()}",
+    )
+    return "; ".join(filter(None, terms))
 
 
 def _store(folder: Path, result: Evaluation, stored: EvaluationTable, masks: MaskFormat) -> None:

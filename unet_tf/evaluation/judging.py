@@ -115,9 +115,9 @@ def judge_answers(
         if truth.counts(read.image):
             decoded = truth.read(pair, read)
             label, prediction, found = decide(pair, decoded)
-            ids = decoded.objects
+            ids, filled = decoded.objects, decoded.filled
             probabilities = None if found.probabilities is None else masks.real_probabilities(found.probabilities)
-            own = sums.add(decoded.filled, label, prediction, probabilities, ids)
+            own = sums.add(filled, label, prediction, probabilities, ids)
             if sums.certainty is not None and found.probabilities is not None:
                 sums.certainty.add(label, found.probabilities)
             objects = None
@@ -127,7 +127,7 @@ def judge_answers(
             value = float(scores_of(own)["mean_iou"])
             judged.append(Judged(pair, value, own, of_group, objects))
             if not math.isnan(value):  # void alone shows nothing
-                gallery.add(title(pair), value, decoded.filled, label, prediction)
+                gallery.add(title(pair), value, filled, label, prediction)
         on_image(done, len(pairs))
     if not judged:
         raise InputError(truth.nothing)

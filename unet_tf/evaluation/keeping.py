@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from unet_tf.data.folder import some
 from unet_tf.edge.description import BUNDLE_DESCRIPTION
 from unet_tf.errors import InputError
 from unet_tf.run import Run
+from unet_tf.utils.text import argument
 
 COMPARED = "compare.json"
 LISTED = ("classes", "channels", "channel_suffix")
@@ -35,6 +38,24 @@ def check_out(out: Path) -> None:
         )
 
 
+def replaced(file: Path, page: str, stored: Mapping[str, Any], terms: Callable[[Mapping[str, Any]], str]) -> str:
+    """What is to be said where scores replace those of other terms; "" where these are the same, or none are there.
+
+    Args:
+        file: of the scores, JSON, which may lie there.
+        page: its page, beside it.
+        stored: what the file is to hold.
+        terms: what such scores are of, in words.
+    """
+    try:
+        before = terms(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none are there, or damaged ones
+        return ""
+    if before in ("", now := terms(stored)):
+        return ""
+    return f"{file.with_name(page)} was of {before} and is now of {now}. --out FOLDER keeps scores elsewhere."
+
+
 def command_of(
     verb: str,
     paths: Sequence[str | Path],
@@ -48,7 +69,7 @@ def command_of(
         >>> command_of("evaluate", ["my masks", "cells"], "test", settings={"mask_suffix": "_x", "void": ["9", "7"]})
         "unet-tf evaluate 'my masks' cells --split test --mask-suffix _x --void 9 --void 7"
     """
-    said = ["unet-tf", verb, *map(str, paths)]
+    said = ["unet-tf", verb, *map(argument, paths)]
     options: list[tuple[str, Any]] = [("split", split), ("out", out), *(settings or {}).items()]
     for name, value in options:
         flag = f"--{name.replace('_', '-')}"
@@ -57,5 +78,6 @@ def command_of(
         elif value is not None:
             values = [*value] if isinstance(value, list | tuple) else [value]
             texts = [",".join(map(str, values))] if name in LISTED else [*map(str, values)]
-            said += [part for one in texts for part in ([f"{flag}={one}"] if one.startswith("-") else [flag, one])]
-    return shlex.join(said)
+            parts = [[f"{flag}={one}"] if one.startswith("-") else [flag, one] for one in texts]
+            said += map(shlex.quote, itertools.chain.from_iterable(parts))
+    return " ".join(said)

@@ -10,7 +10,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID
+from unet_tf.labels import VOID, check_whole
 from unet_tf.model.losses import labels_of_logits
 
 
@@ -29,7 +29,7 @@ def confusion_matrix(
         (num_classes, num_classes) int64; row: true class, column: predicted class. Matrices of batches add up.
 
     Raises:
-        InputError: the shapes differ, or an id is out of range.
+        InputError: the shapes differ, or an id is out of range or no whole number.
 
     Example:
         >>> confusion_matrix(np.array([[0, 1, 255]]), np.array([[0, 0, 1]]), 2).tolist()
@@ -39,13 +39,15 @@ def confusion_matrix(
     if label.shape != prediction.shape:
         raise InputError(f"Label and prediction must have one shape; received {label.shape} and {prediction.shape}.")
     counted = label != void_label
-    true, predicted = label[counted].astype(np.int64), prediction[counted].astype(np.int64)
+    true, predicted = label[counted], prediction[counted]
     for name, ids in (("label", true), ("prediction", predicted)):
+        check_whole(ids, name)
         if ids.size and (ids.min() < 0 or ids.max() >= num_classes):
             raise InputError(
                 f"A {name} id must be below {num_classes} (or void {void_label}); received {ids.min()} to {ids.max()}."
             )
-    return np.bincount(true * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
+    cells = true.astype(np.int64) * num_classes + predicted.astype(np.int64)
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 class Scores(TypedDict):

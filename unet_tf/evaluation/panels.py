@@ -17,8 +17,8 @@ from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.samples import Samples
 from unet_tf.evaluation.mistakes import KINDS, draw_mistakes, has_background, mistakes, shrink
 from unet_tf.evaluation.strips import write_strip
+from unet_tf.labels import VOID
 from unet_tf.utils.files import replacing
-from unet_tf.utils.signals import look
 
 DRAWN = 640
 """Pixels of a picture's longer side that are kept to be drawn."""
@@ -113,13 +113,13 @@ def write_panels(folder: Path, cases: Sequence[Case], masks: MaskFormat | None =
     with replacing(folder) as temporary:
         temporary.mkdir()
         for number, case in enumerate(cases):
-            look()
             said = {
                 "title": case.title,
                 "mean_iou": None if math.isnan(case.value) else case.value,
                 "rank": case.rank,
                 "of": case.among,
                 "channels": drawn_channels(case.image.shape[2]),
+                "void": bool((case.label == VOID).any()),
                 "counts": dict(zip(("right", *KINDS), case.counts.tolist(), strict=True)),
             }
             write_strip(temporary / f"{number}.png", layers_of(case, masks), **said)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unet_tf.data.drawing import legend
+from unet_tf.data.drawing import Shade, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS, peak_row
@@ -55,7 +55,7 @@ def write_report(run: str | Path, masks: MaskFormat | None = None) -> Path:
         "scores": evaluation and scores_section(evaluation),
         "cases": cases,
         "strips": strips,
-        "classes": legend(classes, opened.masks) if cases else [],
+        "classes": _legend(cases, classes, opened.masks),
         "large": _picture(folder / Run.LARGE, "The whole image"),
         "confusion": evaluation and confusion_table(classes, evaluation["confusion"]),
         **calibration_section(evaluation or {}),
@@ -89,7 +89,7 @@ def _write_scores(folder: Path, masks: MaskFormat | None) -> Path:
         "scores": scores_section(evaluation),
         "cases": cases,
         "strips": strips,
-        "classes": legend(classes, masks or MaskFormat("index", len(classes))) if cases else [],
+        "classes": _legend(cases, classes, masks or MaskFormat("index", len(classes))),
         "confusion": confusion_table(classes, evaluation["confusion"]),
         **calibration_section(evaluation),
         "objects": objects_section(evaluation),
@@ -116,6 +116,11 @@ SECTIONS = (
     ("again", "Do it again", ("commands",)),
 )
 """Id, words, and the data of which a section needs some."""
+
+
+def _legend(cases: Sequence[Mapping[str, Any]], classes: Sequence[str], masks: MaskFormat) -> list[tuple[str, Shade]]:
+    """The colours of the classes, and of void where a case has some; of no case none."""
+    return legend(classes, masks, any(one["void"] for one in cases)) if cases else []
 
 
 def _verdict(run: Run, history: Sequence[Mapping[str, Any]], evaluation: EvaluationTable | None) -> str:

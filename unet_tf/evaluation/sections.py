@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unet_tf.evaluation.charts import object_chart, reliability, score_chart, threshold_curves
-from unet_tf.evaluation.tables import EvaluationTable, class_rows, fitted_words, image_words
+from unet_tf.evaluation.further_rows import TITLES, membrane_rows
+from unet_tf.evaluation.tables import EvaluationTable, class_rows, fitted_words, image_words, interval
 from unet_tf.pages.charts import Chart, Line, chart
 from unet_tf.pages.words import count, number
 
@@ -23,10 +24,10 @@ def scores_section(found: EvaluationTable) -> dict[str, Any]:
     stored: Mapping[str, Any] = found
     judged: Mapping[str, Any] = stored.get("judged") or {}
     values = sorted(value for value in stored["per_file_mean_iou"].values() if value is not None)
-    per_file = _file_rows(stored)
-    further = [(words, rows) for key, words in FURTHER if (rows := _facts_of(stored.get(key) or {}))]
-    if further and "foreground" not in (stored.get("field") or {}):  # of masks, and of more classes: fields alone
-        further = [(words.replace(RANKED, "Fields of view"), rows) for words, rows in further]
+    per_file, membranes, field = _file_rows(stored), stored.get("membranes"), stored.get("field") or {}
+    # of masks, and of more classes, it holds fields alone
+    title = "Foreground, ranked by its probability" if "foreground" in field else "Fields of view"
+    further = [(title, _facts_of(field))] if field else []
     further += [
         (f"{name}, which is thin", rows)
         for name, one in (stored.get("thin") or {}).items()
@@ -37,10 +38,12 @@ def scores_section(found: EvaluationTable) -> dict[str, Any]:
         "chart": score_chart(stored, "masks" if judged.get("kind") == "masks" else "U-Net"),
         "words": image_words(found),
         "baselines": WORTH if len(stored["classes"]) == 2 else WORTH.replace(OTSU, "").replace("need", "needs", 1),
-        "classes": class_rows(found),
+        "classes": class_rows(found, whole=True),
         "images": _image_rows(stored.get("images") or {}),
         "further": further,
-        "curves": [curves for key, words in FURTHER if (curves := _curves(stored.get(key) or {}, words))],
+        "membranes": membrane_rows(found),
+        "membranes_words": f"Membranes ({', '.join(membranes['borders'])}), as in ISBI 2012" if membranes else "",
+        "curves": [_curves(membranes)] if membranes else [],
         "spread": [_spread(values)] if len(values) >= FEW else [],
         "per_file": per_file[: MOST_FILES + 1],
         "not_shown": max(0, len(per_file) - 1 - MOST_FILES),
@@ -49,8 +52,6 @@ def scores_section(found: EvaluationTable) -> dict[str, Any]:
 
 OTSU = " and Otsu's threshold, with the better of its polarities,"
 WORTH = f"The majority class of these files{OTSU} need no net: a net is worth what it adds."
-RANKED = "Foreground, ranked by its probability"
-FURTHER = (("membranes", "Membranes, as in ISBI 2012"), ("field", RANKED))
 
 
 def calibration_section(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def calibration_section(stored: Mapping[str, Any]) -> dict[str, Any]:
         said += ": so far is what it says of how sure it is from how often it is right, in the mean"
         words.append(f"{said}{fitted_words(stored)}.")
     if thresholds and thresholds["chosen"] is not None:
-        words.append(f"A pixel is foreground from a probability of {thresholds['chosen']:g} on.")
+        words.append(f"A pixel is foreground where its probability is above {thresholds['chosen']:g}.")
     return {
         "calibration": own and reliability(own),
         "thresholds": thresholds and threshold_curves(thresholds),
@@ -83,11 +84,16 @@ def objects_section(stored: Mapping[str, Any]) -> dict[str, Any] | None:
     found = stored.get("objects")
     if not found or not found["thresholds"]:
         return None
-    columns = [(name, found[key]) for key, name in (("ap", "AP"), ("f1", "F1"), ("pq", "panoptic quality"))]
-    rows = [
-        (f"{at:g}", count(hits), *(number(values[place]) for _, values in columns))
-        for place, (at, hits) in enumerate(zip(found["thresholds"], found["found"], strict=True))
+    columns = [
+        ("found", map(count, found["found"])),
+        ("AP", map(number, found["ap"])),
+        ("95 %", map(interval, found.get("ap_ends") or ())),
+        ("AP, mean of files", map(number, found.get("ap_files") or ())),
+        ("F1", map(number, found["f1"])),
+        ("panoptic quality", map(number, found["pq"])),
     ]
+    by_name = {name: texts for name, values in columns if (texts := [*values])}
+    rows = [(f"{at:g}", *texts) for at, *texts in zip(found["thresholds"], *by_name.values(), strict=True)]
     words = (
         f"True objects: {count(found['true'])}; predicted: {count(found['predicted'])}. Merges, predicted ones that "
     )
@@ -95,8 +101,7 @@ def objects_section(stored: Mapping[str, Any]) -> dict[str, Any] | None:
         f"hold most of two or more true ones: {count(found['merges'])}. Splits, true ones that hold most of two or "
     )
     words += f"more predicted ones: {count(found['splits'])}."
-    header = ("IoU", "found", *(name for name, _ in columns))
-    return {"words": words, "chart": object_chart(found), "rows": [header, *rows]}
+    return {"words": words, "chart": object_chart(found), "rows": [("IoU", *by_name), *rows]}
 
 
 def _spread(values: Sequence[float]) -> Chart:
@@ -141,33 +146,23 @@ def _facts_of(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The single numbers and words of a table."""
     rows = []
     for name, value in found.items():
-        if isinstance(value, float):
-            best = found.get("best", {}).get(name)
-            rows.append((_words(name), number(value) + (f", at a threshold of {best:g}" if best is not None else "")))
-        elif isinstance(value, int | str):
-            rows.append((_words(name), str(value)))
-        elif name == "borders":
-            rows.append((_words(name), ", ".join(value)))
+        if isinstance(value, float | str):
+            text = value if isinstance(value, str) else f"{value:.1g}" if name == "within" else number(value)
+            rows.append((WORDS.get(name, name.replace("_", " ")), text))
     return rows
 
 
-def _curves(found: Mapping[str, Any], words: str) -> Chart | None:
-    """The curve over the thresholds of a table; None where there is none."""
+def _curves(found: Mapping[str, Any]) -> Chart:
+    """The scores of membranes by threshold."""
     lines = [
-        Line(
-            _words(name), [(x, math.nan if y is None else y) for x, y in zip(found["thresholds"], values, strict=True)]
-        )
-        for name in ("v_rand", "v_info", "pixel_error")
-        if (values := found.get("curve", {}).get(name))
+        Line(title, [(x, math.nan if y is None else y) for x, y in zip(found["thresholds"], values, strict=True)])
+        for name, title in TITLES.items()
+        if (values := found["curve"][name])
     ]
-    return chart(f"{words}: scores by threshold", lines, "threshold", "score", (0, 1), (0, 1)) if lines else None
-
-
-def _words(name: str) -> str:
-    return WORDS.get(name, name.replace("_", " "))
+    return chart("Membranes, as in ISBI 2012: scores by threshold", lines, "threshold", "score", (0, 1), (0, 1))
 
 
 WORDS = {
-    "auc": "AUC", "cldice": "clDice", "roi": "pixels that count", "v_rand": "V_rand", "v_info": "V_info",
-    "words": "why", "within": "AUC and average precision may be off by", "borders": "membranes",
+    "auc": "AUC", "cldice": "clDice", "roi": "pixels that count", "words": "why",
+    "within": "AUC and average precision may be off by",
 }  # fmt: skip

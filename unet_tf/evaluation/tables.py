@@ -226,8 +226,13 @@ def name_of(stored: EvaluationTable) -> str:
     return "masks" if stored.get("judged", {}).get("kind") == "masks" else "U-Net"
 
 
-def class_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
-    """Further scores of the net as text: a header, then a row a class; none of a version that did not have them."""
+def class_rows(stored: EvaluationTable, whole: bool = False) -> list[tuple[str, ...]]:
+    """Further scores of the net as text: a header, then a row a class; none of a version that did not have them.
+
+    Args:
+        stored: an `evaluation.json`.
+        whole: those too for which a terminal has no room.
+    """
     borders = stored.get("boundaries")
     if borders is None:
         return []
@@ -236,6 +241,9 @@ def class_rows(stored: EvaluationTable) -> list[tuple[str, ...]]:
         "specificity": stored["specificity"], f"border F ({borders['distance']:g} px)": borders["f"],
         "border IoU": borders["iou"],
     }  # fmt: skip
+    if whole:
+        soft = {} if name_of(stored) == "masks" else {"soft Dice": stored["soft_dice"]}
+        columns |= {"surface Dice": borders["surface_dice"]} | soft
     return [("", *columns), *((name, *(number(of[name]) for of in columns.values())) for name in stored["classes"])]
 
 

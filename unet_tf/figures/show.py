@@ -68,7 +68,9 @@ def show(
     return row
 
 
-def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike, threshold: float = HALF) -> Axes:
+def show_errors(
+    image: ArrayLike, label: ArrayLike, prediction: ArrayLike, threshold: float = HALF, background: bool = True
+) -> Axes:
     """Show where a prediction is wrong, over the dimmed image.
 
     Args:
@@ -77,6 +79,8 @@ def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike, thres
         prediction: (H, W) class ids, or (H, W, num_classes) probabilities, or, of floats, (H, W) the probability of
             class 1 of two.
         threshold: as of `show`.
+        background: whether class 0 is what lies around the others; of classes such as sky, road and car it is not, and
+            every mistake is one of the class, as in the report of a net whose first class is not called background.
 
     Returns:
         The axes. Each kind of mistake has the colour of the report: foreground that was missed, that is not there, of
@@ -95,7 +99,7 @@ def show_errors(image: ArrayLike, label: ArrayLike, prediction: ArrayLike, thres
     picture, truth, found = _picture(image), _ids(label), _ids(prediction, threshold)
     _check_sizes(picture, truth)
     _check_sizes(picture, found)
-    kinds = mistakes(truth, found)
+    kinds = mistakes(truth, found, background)
     (axes,) = _row(1, picture.shape)
     axes.imshow(draw_mistakes(picture, kinds), interpolation="nearest")
     counts = {name: int((kinds == number).sum()) for number, name in enumerate(KINDS, start=1)}

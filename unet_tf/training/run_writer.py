@@ -32,6 +32,7 @@ from unet_tf.planning.prepare import Prepared
 from unet_tf.run import Run
 from unet_tf.training.checkpoint import State, kept_state, restore_checkpoint, save_checkpoint
 from unet_tf.utils.files import replacing
+from unet_tf.utils.text import argument
 from unet_tf.version import __version__
 
 
@@ -108,8 +109,8 @@ class RunWriter:
         names = Run.CONFIG, Run.HISTORY, Run.BEST, Run.LAST, Run.REPORT
         if taken := [name for name in names if (self.path / name).exists()]:
             raise InputError(
-                f"{self.path} already holds a run ({', '.join(taken)}). Go on with it by --resume {self.path}, choose "
-                "another --out, or remove it first."
+                f"{self.path} already holds a run ({', '.join(taken)}). Go on with it by --resume "
+                f"{argument(self.path)}, choose another --out, or remove it first."
             )
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file. Choose another --out for the folder of the run.")

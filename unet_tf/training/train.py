@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from unet_tf.utils.chance import own_chance
 from unet_tf.utils.memory import free_memory
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
+from unet_tf.utils.text import argument
 
 log = logging.getLogger("unet_tf")
 
@@ -320,7 +320,7 @@ def _saying_how_to_go_on(writer: RunWriter) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         if writer.begun:
-            log.warning(f"Stopped. Go on with: unet-tf train --resume {shlex.quote(str(writer.path))}")
+            log.warning(f"Stopped. Go on with: unet-tf train --resume {argument(writer.path)}")
         else:
             log.warning(f"Stopped before the run in {writer.path} had begun; there is nothing to go on with.")
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def shown(text: object) -> str:
         caf\udce9.png
     """
     return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def argument(path: object) -> str:
+    """A path as an argument of a shell's command: quoted where it must be, and no option where it begins with a dash.
+
+    Example:
+        >>> argument("my runs/cells"), argument("-cells")
+        ("'my runs/cells'", './-cells')
+    """
+    return shlex.quote(f"{'./' * str(path).startswith('-')}{path}")
 
 
 def form(name: str) -> str:
