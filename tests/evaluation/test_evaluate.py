@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from judging import judge
 
 from unet_tf import Predictor, Run, evaluate, predict
 from unet_tf.data.folder import read_pair
@@ -19,7 +20,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation import panels
 from unet_tf.evaluation.calibration import Reliability
 from unet_tf.evaluation.evaluate import NotStored
-from unet_tf.evaluation.judging import Truth, judge
+from unet_tf.evaluation.judging import Truth
 from unet_tf.evaluation.metrics import confusion_matrix, marginals
 from unet_tf.evaluation.sums import otsu_label
 from unet_tf.evaluation.tables import certainty_words, read_evaluation

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from judging import judge
 
 from unet_tf.data.fields_of_view import FieldsOfView
 from unet_tf.data.layout import find_named
@@ -11,7 +12,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation.further import file_tables, object_table
-from unet_tf.evaluation.judging import Truth, judge, judge_answers
+from unet_tf.evaluation.judging import Truth, judge_answers
 from unet_tf.evaluation.mask_kinds import renumbered
 from unet_tf.evaluation.membranes import MembraneSums, border_ids
 from unet_tf.evaluation.objects import score_objects

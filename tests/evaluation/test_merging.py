@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from judging import judge
 
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.evaluation.judging import Truth, judge
+from unet_tf.evaluation.judging import Truth
 from unet_tf.evaluation.merging import merged
 
 CLASSES = ("background", "cell")

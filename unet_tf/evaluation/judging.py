@@ -15,16 +15,13 @@ from unet_tf.data.folder import Decoded, Pair, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.splits import parts_of
 from unet_tf.errors import InputError
-from unet_tf.evaluation.calibration import Certainty
-from unet_tf.evaluation.membranes import MembraneSums
 from unet_tf.evaluation.metrics import scores_of
 from unet_tf.evaluation.objects import score_predicted
 from unet_tf.evaluation.panels import WORST, Case, Gallery
 from unet_tf.evaluation.result import Evaluation, Judged
-from unet_tf.evaluation.subject import Answer, by_function
+from unet_tf.evaluation.subject import Answer
 from unet_tf.evaluation.sums import Sums
 from unet_tf.labels import VOID
-from unet_tf.model.calibration import PLAIN, Calibration
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 
@@ -60,40 +57,23 @@ class Truth:
         return decoded if self.fields is None else decoded._replace(label=self.fields.cut(pair, decoded.label))
 
 
-def judge(
-    predict_fn: Callable[[NDArray], NDArray],
-    truth: Truth,
-    on_image: Progress = unseen,
-    calibration: Calibration = PLAIN,
-    membranes: MembraneSums | None = None,
+def judge_answers(
+    answer: Callable[[Pair, Decoded], Answer], truth: Truth, on_image: Progress = unseen, sums: Sums | None = None
 ) -> Evaluation:
-    """Score any predict function on labelled files, each of which is read once.
+    """Score what is said of each of the labelled files, which are read once.
 
     Args:
-        predict_fn: (H, W, C) raw pixels -> (H, W, num_classes) probabilities.
+        answer: what is said (`Subject.answer`); where that is void, no pixel counts.
         truth: the files.
         on_image: called with (images done, images in all) after each.
-        calibration: the temperature that the probabilities have, and the threshold by which they become labels.
-        membranes: counts how classes that are membranes part the pictures; None to leave that out.
+        sums: what is counted; left out, what all scores need.
 
     Returns:
         The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
         the objects that they belong to.
 
     Raises:
-        InputError: no file counts, one has no group or cannot be used, or a probability is not finite.
-    """
-    certainty = Certainty(truth.masks.num_classes, calibration, truth.masks)
-    sums = Sums(len(truth.classes[: truth.masks.real_classes]), membranes, certainty)
-    return judge_answers(by_function(predict_fn, calibration.threshold), truth, on_image, sums)
-
-
-def judge_answers(
-    answer: Callable[[Pair, Decoded], Answer], truth: Truth, on_image: Progress = unseen, sums: Sums | None = None
-) -> Evaluation:
-    """Do what `judge` does with what is said of each file (`Subject.answer`); where that is void, no pixel counts.
-
-    `sums` says what is counted; left out, what all scores need.
+        InputError: no file counts, one has no group or cannot be used.
     """
     pairs, masks, fields, reading = truth.pairs, truth.masks, truth.fields, truth.reading or truth.masks
     classes = truth.classes[: masks.real_classes]

@@ -273,8 +273,3 @@ def said(predict: Callable[[], NDArray], pair: Pair, threshold: float = HALF) ->
             pair.image,
         )
     return Answer(label_of(probabilities, threshold), probabilities)
-
-
-def by_function(predict_fn: Callable[[NDArray], NDArray], threshold: float = HALF) -> Callable[[Pair, Decoded], Answer]:
-    """The answers of a function of (H, W, C) pixels to probabilities; what was not measured has the median there."""
-    return lambda pair, decoded: said(lambda: predict_fn(decoded.filled), pair, threshold)
