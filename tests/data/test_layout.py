@@ -12,7 +12,7 @@ from unet_tf.data.layout import Place, find_named, match
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.data.pictures import write_stack
-from unet_tf.data.splits import find_splits
+from unet_tf.data.splits import split
 from unet_tf.errors import InputError
 
 
@@ -299,7 +299,7 @@ def test_a_folder_of_validation_files_alone_has_no_problem_but_trains_nothing(tm
     pair_up(tmp_path, ("val/images", "val/masks"))
     assert names(find_named(tmp_path)) == {"train": [], "val": ["a0", "a1"]}
     with pytest.raises(InputError, match="Training needs pairs of its own; the data has val alone. Add train/"):
-        find_splits(tmp_path)
+        split(find_named(tmp_path).check())
 
 
 @pytest.mark.parametrize("inside", ["", "train/", "val/"])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from unet_tf.data.folder import Pair
-from unet_tf.data.splits import Part, find_splits, hold_out, may_be_held, parts_of, split, spread, usual_share
+from unet_tf.data.layout import find_named
+from unet_tf.data.splits import Part, hold_out, may_be_held, parts_of, split, spread, usual_share
 from unet_tf.errors import InputError
 
 
@@ -26,7 +27,8 @@ def data(tmp_path):
 
 
 def test_the_split_is_seeded_disjoint_and_complete(data):
-    first, again, other = find_splits(data, seed=1), find_splits(data, seed=1), find_splits(data, seed=2)
+    named = find_named(data).check()
+    first, again, other = (split(named, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first["val"] != other["val"]
     assert len(first["val"]) == 2
@@ -37,7 +39,7 @@ def test_the_split_is_seeded_disjoint_and_complete(data):
 def test_one_pair_cannot_be_split(tmp_path):
     put(tmp_path, "images/a.png", "masks/a.png")
     with pytest.raises(InputError, match="Training needs 2 pairs, one of them for validation; found 1"):
-        find_splits(tmp_path)
+        split(find_named(tmp_path).check())
 
 
 PATIENTS = [Pair(f"{patient}_{number}", Path(), Path()) for patient in "abcdefgh" for number in range(3)]
@@ -135,7 +137,7 @@ def test_bad_ways_to_split_are_refused(settings, message):
 def test_a_split_that_is_there_is_not_folded(data):
     put(data, "val/images/x.png", "val/masks/x.png")
     with pytest.raises(InputError, match="nothing is left to fold; received fold 1/5"):
-        find_splits(data, fold="1/5")
+        split(find_named(data).check(), fold="1/5")
 
 
 def names(pairs):

@@ -6,9 +6,9 @@ import pytest
 from unet_tf import check
 from unet_tf.data.folder import read_pair
 from unet_tf.data.instances import label_from_instances
+from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_image
-from unet_tf.data.splits import find_splits
 from unet_tf.errors import InputError
 from unet_tf.evaluation.sums import otsu_label
 from unet_tf.synthetic.write import KINDS, write_cells, write_synthetic
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path):
 
 
 def test_the_folder_is_one_that_training_reads(tmp_path):
-    splits = find_splits(write_cells(tmp_path, {"train": 2, "val": 1, "test": 1}, 64))
+    splits = find_named(write_cells(tmp_path, {"train": 2, "val": 1, "test": 1}, 64)).check()
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 2, "val": 1, "test": 1}
     pair = splits["train"][0]
     instances = read_image(tmp_path / "train" / "instances" / f"{pair.name}.png")[..., 0]

@@ -7,12 +7,9 @@ import random
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from unet_tf.data.folder import Pair, title
-from unet_tf.data.layout import ANY, find_named
-from unet_tf.data.naming import Naming
 from unet_tf.errors import InputError
 
 STARTS = 64
@@ -24,36 +21,6 @@ TRIES = 8
 """Draws that spread rare classes, of which the best is taken: one that chooses part by part may miss it."""
 
 
-def find_splits(
-    folder: str | Path,
-    val_share: float | None = None,
-    seed: int = 0,
-    group: str | None = None,
-    fold: str | None = None,
-    naming: Naming = ANY,
-) -> dict[str, list[Pair]]:
-    """The training, validation and test pairs of a data folder, by their names alone.
-
-    What the folder itself splits (`unet_tf.data.layout.find_named`) is taken as it is. Otherwise, and where there is no
-    "val", some of the training pairs are held out as `hold_out` says.
-
-    Args:
-        folder: of images and masks.
-        val_share: share of the pairs to hold out, in [0, 1); None for `usual_share`.
-        seed: the same seed and names give the same split.
-        group: regular expression; pairs in whose names it finds the same text stay together.
-        fold: "i/k" holds out the i-th of k folds instead of a share.
-        naming: what is said of folders and names where the files do not tell.
-
-    Returns:
-        "train", "val" and "test" (may be empty), each sorted by name.
-
-    Raises:
-        InputError: no such folder, unpaired files, or too few pairs to split.
-    """
-    return split(find_named(folder, naming).check(), val_share, seed, group, fold)
-
-
 def split(
     named: dict[str, list[Pair]],
     val_share: float | None = None,
@@ -62,15 +29,21 @@ def split(
     fold: str | None = None,
     holds: Mapping[Pair, Collection[int]] | None = None,
 ) -> dict[str, list[Pair]]:
-    """Complete pairs by split, as `find_named` gives them, to "train", "val" and "test".
+    """The training, validation and test pairs, by their names, and by their classes where these are known.
+
+    What the folder itself splits is taken as it is. Otherwise, and where there is no "val", some of the training pairs
+    are held out as `hold_out` says.
 
     Args:
-        named: pairs by "train", "val", "test", or "" where nothing says.
+        named: complete pairs by "train", "val", "test", or "" where nothing says, as `find_named` gives them.
         val_share: share of the pairs to hold out, in [0, 1), where there is no "val"; None for `usual_share`.
         seed: the same seed, names and classes give the same split.
         group: regular expression; pairs in whose names it finds the same text stay together.
         fold: "i/k" holds out the i-th of k folds instead of a share.
         holds: ids of the classes that a pair holds, or their pixels by id, where they are known (`hold_out`).
+
+    Returns:
+        "train", "val" and "test" (may be empty), each in the given order.
 
     Raises:
         InputError: too few pairs, a bad share, group or fold, or a fold of data that has a validation split.
@@ -135,6 +108,7 @@ def hold_out(
         InputError: fewer than two groups, fewer groups than folds, a name without a group, or a bad share or fold.
 
     Example:
+        >>> from pathlib import Path
         >>> pairs = [Pair(name, Path(), Path()) for name in ("a1", "a2", "b1", "b2", "c1", "c2")]
         >>> [[pair.name for pair in part] for part in hold_out(pairs, group="^[a-z]", fold="1/3")]
         [['a1', 'a2', 'c1', 'c2'], ['b1', 'b2']]
