@@ -45,6 +45,7 @@ RAISED = (
     "Unread",
     "_Open",
     "_Unknown",
+    "import_extra",
 )
 SINKS = dict.fromkeys(RAISED, "refused") | {"log.warning": "warned", "say": "warned"}
 """Calls that take a message first -> what becomes of it."""

@@ -145,7 +145,7 @@ def test_an_onnx_file_that_differs_is_named(bundle, monkeypatch):
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
 def test_a_missing_package_is_named_before_anything_is_written(run, tmp_path, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(InputError, match=r"pip install 'unet-tf\[onnxruntime\]'"):
+    with pytest.raises(InputError, match=rf"pip install 'unet-tf\[{missing}\]'"):
         export(run, tmp_path / "bundle", onnx=True, on_step=lambda name: pytest.fail(name))
     assert list(tmp_path.iterdir()) == []
 

@@ -21,7 +21,7 @@ from unet_tf.annotations.annotated import (
 from unet_tf.annotations.runs import spans_of_counts
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
-from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 
 
 def parse_xml(path: Path) -> Any:
@@ -31,10 +31,9 @@ def parse_xml(path: Path) -> Any:
         Damage: it is no such file.
         InputError: the package defusedxml is missing.
     """
-    try:
-        from defusedxml import DefusedXmlException, ElementTree
-    except ImportError as error:
-        raise InputError(f"{path} is read by defusedxml: pip install 'unet-tf[annotations]'.", path) from error
+    import_extra(f"{path} is read by defusedxml: pip install 'unet-tf[annotations]'.", "defusedxml", path)
+    from defusedxml import DefusedXmlException, ElementTree
+
     try:
         return ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
     except DefusedXmlException as error:

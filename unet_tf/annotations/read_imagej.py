@@ -27,7 +27,7 @@ from unet_tf.annotations.annotated import (
 )
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
-from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 
 MAGIC = b"Iout"
 LARGEST, SWELLING = 1 << 26, 200
@@ -74,10 +74,7 @@ def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
             than itself.
         InputError: the package roifile is missing.
     """
-    try:
-        import roifile
-    except ImportError as error:
-        raise InputError(f"{path} is read by roifile: pip install 'unet-tf[annotations]'.", path) from error
+    roifile = import_extra(f"{path} is read by roifile: pip install 'unet-tf[annotations]'.", "roifile", path)
     shapes: list[Shape] = []
     planes: dict[str, set[int]] = {"position": set(), "z_position": set(), "t_position": set()}
     for name, data in _regions(path):

@@ -12,6 +12,7 @@ from unet_tf.annotations.annotated import Annotated, Skipped, checked, clean, ri
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
 from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 from unet_tf.utils.text import read_lines
 
 _LINE = re.compile(rb"\s*\d+(\s+[-+0-9.eE]+){4,}\s*")
@@ -81,10 +82,7 @@ def yolo_names(folder: Path) -> dict[int, str]:
 
 
 def _yaml_names(path: Path) -> dict[int, str] | None:
-    try:
-        import yaml
-    except ImportError as error:
-        raise InputError(f"{path} is read by PyYAML: pip install 'unet-tf[annotations]'.", path) from error
+    yaml = import_extra(f"{path} is read by PyYAML: pip install 'unet-tf[annotations]'.", "yaml", path)
     try:
         content: Any = yaml.safe_load(path.read_bytes())
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ import numpy as np
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.writing import DIGITS, Add, Picture, numbered
-from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 from unet_tf.utils.files import replacing
 
 MOVE, LINE, CLOSE = 0, 1, 4
@@ -31,11 +31,8 @@ def import_roifile() -> Any:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        import roifile
-    except ImportError as error:
-        raise InputError("Regions of interest of ImageJ need roifile: pip install 'unet-tf[annotations]'.") from error
-    return roifile
+    needs = "Regions of interest of ImageJ need roifile: pip install 'unet-tf[annotations]'."
+    return import_extra(needs, "roifile")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import threading
@@ -21,6 +20,7 @@ from unet_tf.data.tiff import import_tifffile
 from unet_tf.data.tiff_colours import step_of
 from unet_tf.data.volumes import PICTURE, Volume
 from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 
 CACHE = 64_000_000
 """Bytes of decoded blocks that GDAL keeps between two windows; of itself it takes a twentieth of the memory."""
@@ -193,13 +193,11 @@ def import_geo(name: str) -> Any:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        if name == "pyogrio":
-            with _own_symbols():
-                importlib.import_module("pyogrio.raw")
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"Maps need the package {name}: pip install 'unet-tf[geo]'.") from error
+    needs = f"Maps need the package {name}: pip install 'unet-tf[geo]'."
+    if name == "pyogrio":
+        with _own_symbols():
+            import_extra(needs, "pyogrio.raw")
+    return import_extra(needs, name)
 
 
 @contextmanager

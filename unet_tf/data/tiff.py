@@ -22,6 +22,7 @@ from unet_tf.data.tiff_pages import Tag, read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
+from unet_tf.utils.extras import import_extra
 
 FRESH = 100_000_000
 """Nanoseconds within which two changes of a file may bear one time."""
@@ -38,11 +39,7 @@ def import_tifffile(path: Path) -> Any:
     Raises:
         InputError: it is missing, and this file takes it.
     """
-    try:
-        import tifffile
-    except ImportError as error:
-        raise InputError(f"{path} is written by the package tifffile: pip install tifffile.", path) from error
-    return tifffile
+    return import_extra(f"{path} is written by the package tifffile: pip install tifffile.", "tifffile", path)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import TiffPictures, open_tiff
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture
+from unet_tf.utils.extras import import_extra
 
 PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
@@ -305,11 +306,7 @@ def import_zarr() -> Any:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        import zarr
-    except ImportError as error:
-        raise InputError("zarr arrays need the package zarr: pip install 'unet-tf[zarr]'.") from error
-    return zarr
+    return import_extra("zarr arrays need the package zarr: pip install 'unet-tf[zarr]'.", "zarr")
 
 
 def count_planes(volume: Volume) -> int:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import NamedTuple, get_args
 
 from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 
 MISSING = "A package of the BioImage Model Zoo needs {}. Install it: pip install 'unet-tf[bioimageio]'"
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,99}")
@@ -123,12 +124,6 @@ def format_package() -> ModuleType:
     Raises:
         InputError: it is missing, or another one that writes a package of the zoo.
     """
-    try:
-        import bioimageio.spec
-        import onnx
-        import onnxruntime
-        import yaml
-    except ImportError as error:
-        raise InputError(MISSING.format(error.name or "bioimageio.spec")) from error
-    del onnx, onnxruntime, yaml  # looked for before any work
-    return bioimageio.spec
+    for name in ("onnx", "onnxruntime", "yaml"):  # looked for before any work
+        import_extra(MISSING.format(name), name)
+    return import_extra(MISSING.format("bioimageio.spec"), "bioimageio.spec")

@@ -10,9 +10,8 @@ import keras
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import METADATA, NO_HASH, SHA256, seal
 from unet_tf.edge.onnx_net import needs_onnxruntime
-from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import ONNX
-from unet_tf.model.onnx_graph import onnx_graph
+from unet_tf.model.onnx_graph import import_onnx, onnx_graph
 
 HOW_TO = "unet_tf_tiles"
 """Name of the words in the metadata of a file that say how to cut a picture for it."""
@@ -72,7 +71,4 @@ def how_to_cut(description: Description, static: bool) -> str:
 def needs_onnx() -> None:
     """Raise InputError with the install line where a package is missing that writes ONNX files or runs them."""
     needs_onnxruntime()
-    try:
-        import onnx  # noqa: F401 - heavy, and an extra
-    except ImportError as error:
-        raise InputError("ONNX needs the package onnx. Install it: pip install 'unet-tf[onnxruntime]'") from error
+    import_onnx()

@@ -12,6 +12,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import HALF, PLAIN, Calibration
 from unet_tf.model.ensemble import members_of
 from unet_tf.model.unet import geometry_of
+from unet_tf.utils.extras import import_extra
 from unet_tf.version import __version__
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ MOST_BYTES = 2**31 - 1
 """That a file of protocol buffers may have."""
 IMAGE, MASK, PROBABILITIES, SUM = "image", "mask", "probabilities", "sum"
 """Names of the input and of the outputs."""
+
+
+def import_onnx() -> Any:
+    """The package onnx, which is heavy, and an extra.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    return import_extra("ONNX needs the package onnx. Install it: pip install 'unet-tf[onnx]'", "onnx")
 
 
 def onnx_graph(
@@ -65,10 +75,7 @@ def onnx_graph(
         >>> [node.op_type for node in graph.node][:3]
         ['Transpose', 'Conv', 'Relu']
     """
-    try:
-        import onnx  # heavy, and an extra
-    except ImportError as error:
-        raise InputError("ONNX needs the package onnx. Install it: pip install 'unet-tf[onnx]'") from error
+    onnx = import_onnx()
     geometry, members = geometry_of(model), members_of(model)
     channels, num_classes = model.input_shape[-1], model.output_shape[-1]
     if size is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 
 SCHEME = "hf://"
 _ADDRESS = re.compile(r"hf:/{1,2}(?P<name>[^@]*)(?:@(?P<revision>.+))?")  # pathlib leaves one of two slashes
@@ -70,13 +71,8 @@ def import_hub() -> ModuleType:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        import huggingface_hub  # an extra
-    except ImportError as error:
-        raise InputError(
-            "The Hugging Face Hub needs the package huggingface_hub. Install it: pip install 'unet-tf[hub]'"
-        ) from error
-    return huggingface_hub
+    needs = "The Hugging Face Hub needs the package huggingface_hub. Install it: pip install 'unet-tf[hub]'"
+    return import_extra(needs, "huggingface_hub")
 
 
 @contextmanager
