@@ -21,10 +21,12 @@ from unet_tf.annotations.annotated import (
     typed,
 )
 from unet_tf.annotations.shapes import Shape
+from unet_tf.annotations.suffixes import SUFFIXES
 from unet_tf.data.structure import Damage
 
 IGNORED = "Ignore*"
 """QuPath's class for what is not to be learnt from."""
+_WGS84 = Path(SUFFIXES["wgs84"]).stem
 
 
 def features_of(content: Any) -> list[Any] | None:
@@ -41,6 +43,12 @@ def features_of(content: Any) -> list[Any] | None:
 def is_geojson(content: Any) -> bool:
     """Whether parsed JSON is GeoJSON; a bare list must have a feature."""
     return bool(features_of(content)) or (isinstance(content, dict) and features_of(content) is not None)
+
+
+def is_geojson_of_pixels(content: Any) -> bool:
+    """Whether parsed JSON is GeoJSON that names no coordinate system, nor is called a map: QuPath's, in pixels."""
+    on_earth = isinstance(content, dict) and ("crs" in content or str(content.get("name")).endswith(_WGS84))
+    return is_geojson(content) and not on_earth
 
 
 def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import warnings
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.annotations.annotated import Annotated, Skipped, clean
 from unet_tf.annotations.maps import Frame, extent_of, open_frame, polygonal, reproject, said, system
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.maps import import_geo
@@ -16,10 +20,29 @@ from unet_tf.errors import InputError
 
 log = logging.getLogger("unet_tf")
 
-VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
-"""What the names of files of vectors end in, in lower case."""
+VECTORS = (".gpkg", ".shp", ".fgb")
+"""What the names of files of vectors that are no JSON end in, in lower case."""
 CLASS_FIELDS = ("class", "class_name", "label", "category", "name", "type")
 """Fields that are looked for where nobody says which one names the class, in this order."""
+
+
+def read_map(path: Path, skipped: Skipped) -> list[Annotated]:
+    """Read polygons that lie over a GeoTIFF, which is called like the file.
+
+    Args:
+        path: GeoPackage, GeoJSON, Shapefile or FlatGeobuf.
+        skipped: nothing is; `read_vector_map` says what it leaves out on the logger "unet_tf".
+    """
+    return [Annotated(path, path.stem, (), stem=True, shown=False, on=partial(_shapes, path))]
+
+
+def _shapes(path: Path, picture: Path, class_field: str | None) -> list[Shape]:
+    with warnings.catch_warnings(record=True) as heard:  # by GDAL, of what it mends
+        warnings.simplefilter("always")
+        shapes = read_vector_map(path, picture, class_field)
+    for text in sorted({str(one.message) for one in heard}):
+        log.warning(f"{path}: {text}.")
+    return [replace(shape, name=clean(shape.name)) for shape in shapes]
 
 
 def read_vector_map(
@@ -79,8 +102,8 @@ def _read(path: Path, layer: str | None) -> tuple[dict[str, Any], dict[str, NDAr
     pyogrio, shapely = import_geo("pyogrio"), import_geo("shapely")
     if not path.is_file():
         raise InputError(f"There is no file {path}. Check the path.", path)
-    if path.suffix.lower() not in VECTORS:
-        raise InputError(f"Vectors are read from {', '.join(VECTORS)}; received {path.name!r}.", path)
+    if path.suffix.lower() not in (taken := (*VECTORS, ".geojson", ".json")):
+        raise InputError(f"Vectors are read from {', '.join(taken)}; received {path.name!r}.", path)
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if layer is not None and layer not in layers:

@@ -12,12 +12,12 @@ from unet_tf.annotations.annotated import RECORD, Annotated, Skipped, load_json
 from unet_tf.annotations.finding import is_of_predict
 from unet_tf.annotations.read_coco import is_coco, read_coco
 from unet_tf.annotations.read_cvat import is_cvat, parse_xml, read_cvat
-from unet_tf.annotations.read_geojson import is_geojson, read_geojson
+from unet_tf.annotations.read_geojson import is_geojson, is_geojson_of_pixels, read_geojson
 from unet_tf.annotations.read_imagej import is_imagej, read_imagej
 from unet_tf.annotations.read_label_studio import is_label_studio, read_label_studio
 from unet_tf.annotations.read_labelme import is_labelme, read_labelme
-from unet_tf.annotations.read_map import VECTORS, is_geojson_of_pixels, read_map
 from unet_tf.annotations.read_supervisely import is_supervisely, read_supervisely
+from unet_tf.annotations.read_vector_map import VECTORS, read_map
 from unet_tf.annotations.read_via import is_via, is_via_csv, read_via, read_via_csv
 from unet_tf.annotations.read_voc import CLASSES, read_voc
 from unet_tf.annotations.read_yolo import LISTS, is_yolo, read_yolo, yolo_names

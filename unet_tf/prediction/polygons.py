@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.annotations.maps import map_writer
 from unet_tf.annotations.outlines import find_outlines
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.simplify import simplify_all
@@ -18,7 +19,6 @@ from unet_tf.annotations.write_coco import coco_writer
 from unet_tf.annotations.write_geojson import geojson_writer
 from unet_tf.annotations.write_imagej import imagej_writer, import_roifile
 from unet_tf.annotations.write_labelme import labelme_writer
-from unet_tf.annotations.write_map import map_writer
 from unet_tf.annotations.writing import Writer
 from unet_tf.data.maps import import_geo
 from unet_tf.errors import InputError
