@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import map_coordinates
 
-from unet_tf.data.augment import Augmentation, augment, elastic_displacement, vary_grey_values, warp
+from unet_tf.data.augment import Augmentation, _maps, augment, vary_grey_values, warp
 from unet_tf.errors import InputError
 
 ALL = Augmentation(flips=True, rotation=180, scale=0.2, elastic=10, contrast=0.2, brightness=0.2)
@@ -20,10 +20,15 @@ def tile_of(image, label, augmentation, seed, input_size=60, output_size=40, cen
 
 @pytest.mark.parametrize("size", [(5, 5), (64, 64), (65, 40)])
 def test_the_elastic_field_is_a_mirrored_bicubic_spline(size):
-    grid = np.random.default_rng(0).normal(0, 10, (3, 3))
+    bent, straight = (
+        _maps((0, 0), size, Augmentation(flips=False, elastic=pixels), np.random.default_rng(0)) for pixels in (10, 0)
+    )
+    rng = np.random.default_rng(0)
+    rng.uniform(size=2)  # angle and scale
     places = np.meshgrid(*(np.linspace(0, 2, length) for length in size), indexing="ij")
-    expected = map_coordinates(grid, places, order=3, mode="mirror")
-    np.testing.assert_allclose(elastic_displacement(size, grid), expected, atol=1e-4)
+    for warped, plain in zip(bent, straight, strict=True):
+        expected = map_coordinates(rng.normal(0, 10, (3, 3)), places, order=3, mode="mirror")
+        np.testing.assert_allclose(warped - plain, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("augmentation", [NONE, FLIPS, ALL])

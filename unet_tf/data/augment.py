@@ -140,29 +140,12 @@ def vary_grey_values(
     return tile
 
 
-def elastic_displacement(size: tuple[int, int], grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Displacement of each pixel from vectors on a coarse grid over the tile, by bicubic interpolation.
-
-    The grid's outer vectors sit on the border pixels; the bicubic spline is mirrored there, so it has slope 0.
-
-    Args:
-        size: height and width of the tile, pixels.
-        grid: (3, 3) displacements along one axis, pixels.
-
-    Returns:
-        (height, width) float32.
-
-    Example:
-        >>> field = elastic_displacement((5, 5), np.array([[0, 0, 0], [0, 8, 0], [0, 0, 0]], np.float32))
-        >>> field[2].tolist()
-        [0.0, 4.0, 8.0, 4.0, 0.0]
-    """
-    return _spline_basis(size[0]) @ grid.astype(np.float32) @ _spline_basis(size[1]).T
-
-
 @functools.lru_cache(maxsize=16)
 def _spline_basis(size: int) -> NDArray[np.float32]:
-    """(size, 3): what each of three knots at 0, 1/2, 1 adds to each pixel of a cubic spline with end slopes 0."""
+    """(size, 3): what each of three knots at 0, 1/2, 1 adds to each pixel of a cubic spline with end slopes 0.
+
+    The outer knots sit on the border pixels, where the spline is mirrored.
+    """
     u = np.linspace(0, 2, size)
     t = u - (u > 1)
     rise = t * t * (3 - 2 * t)  # Hermite: value of the right knot
