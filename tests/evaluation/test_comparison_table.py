@@ -1,7 +1,9 @@
 import pytest
 
 from unet_tf.evaluation.comparison_table import difference_rows, verdict
-from unet_tf.evaluation.paired import Difference, compare_scores
+from unet_tf.evaluation.paired import Difference, compare_all
+
+NAN = float("nan")
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,7 @@ from unet_tf.evaluation.paired import Difference, compare_scores
         (Difference(0.5, 0.5, 3, 3, 0, 0, 3, None), "A and B have the same mean IoU on each of these 3 images."),
         (Difference(0.5, 0.75, 30, 6, 6, 0, 0, (0.2, 0.3)),
          "B is better: mean IoU +0.250 (95 % +0.200 to +0.300), better on 6 of 6 groups of 30 images, p = 0.031."),
-        (compare_scores([float("nan")], [float("nan")]), "A and B cannot be told apart: no image has a mean IoU."),
+        (Difference(NAN, NAN, 0, 0, 0, 0, 0, None), "A and B cannot be told apart: no image has a mean IoU."),
     ],
 )  # fmt: skip
 def test_the_verdict_says_who_and_how_sure(found, words):
@@ -29,7 +31,5 @@ def test_the_verdict_says_who_and_how_sure(found, words):
 
 
 def test_scores_that_no_image_has_are_no_row():
-    rows = difference_rows(
-        {"mean IoU": compare_scores([0.5], [0.25]), "IoU moon": compare_scores([float("nan")], [1.0])}
-    )
+    rows = difference_rows(compare_all({"mean IoU": [0.5], "IoU moon": [NAN]}, {"mean IoU": [0.25], "IoU moon": [1.0]}))
     assert rows[1:] == [("mean IoU", "0.5000", "0.2500", "-0.250", "none", "0", "1", "0", "p = 1")]

@@ -3,7 +3,11 @@ import math
 import numpy as np
 import pytest
 
-from unet_tf.evaluation.paired import compare_all, compare_scores, sign_test
+from unet_tf.evaluation.paired import compare_all, sign_test
+
+
+def compare(a, b, groups=None):
+    return compare_all({"IoU": a}, {"IoU": b}, groups)["IoU"]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +27,7 @@ def test_the_sign_test_takes_very_many():
 
 def test_a_constant_difference_has_the_interval_of_that_constant():
     a = np.linspace(0, 0.5, 8)
-    found = compare_scores(a, a + 0.25)
+    found = compare(a, a + 0.25)
     assert found.interval == pytest.approx((0.25, 0.25), abs=1e-15)
     assert found.difference == pytest.approx(0.25)
     assert (found.better, found.worse, found.ties, found.p) == (8, 0, 0, 2 / 2**8)
@@ -32,23 +36,23 @@ def test_a_constant_difference_has_the_interval_of_that_constant():
 
 
 def test_equals_differ_by_exactly_nothing():
-    found = compare_scores([0.1, 0.7, 0.3, 0.4, 0.5], [0.1, 0.7, 0.3, 0.4, 0.5])
+    found = compare([0.1, 0.7, 0.3, 0.4, 0.5], [0.1, 0.7, 0.3, 0.4, 0.5])
     assert (found.difference, found.interval, found.ties, found.p) == (0.0, (0.0, 0.0), 5, 1.0)
     assert not found.clear
     assert not found.likely
 
 
 def test_fewer_than_five_have_no_interval_and_are_not_told_apart():
-    found = compare_scores([0.0] * 4, [1.0] * 4)
+    found = compare([0.0] * 4, [1.0] * 4)
     assert (found.interval, found.p) == (None, 0.125)
     assert not found.clear
     assert not found.likely
 
 
 def test_images_without_a_score_are_left_out_for_both():
-    found = compare_scores([0.5, math.nan, 0.5, 0.5], [0.75, 1.0, math.nan, 0.5])
+    found = compare([0.5, math.nan, 0.5, 0.5], [0.75, 1.0, math.nan, 0.5])
     assert (found.images, found.a, found.b, found.better, found.ties) == (2, 0.5, 0.625, 1, 1)
-    none = compare_scores([math.nan], [math.nan])
+    none = compare([math.nan], [math.nan])
     assert (none.images, none.groups, none.p, none.interval) == (0, 0, 1.0, None)
     assert math.isnan(none.a)
 
@@ -57,17 +61,17 @@ def test_a_group_counts_once():
     """Ten pages of a stack are no ten images: six images, of which one has five pages."""
     a, groups = [0.5] * 10, [1, 2, 3, 4, 5, *[6] * 5]
     b = [0.75, 0.75, 0.75, 0.75, 0.75, 0, 0, 0, 0, 0]
-    found = compare_scores(a, b, groups)
+    found = compare(a, b, groups)
     assert (found.images, found.groups, found.better, found.worse) == (10, 6, 5, 1)
     assert found.difference == pytest.approx(-0.125)  # a mean over images
     low, high = found.interval
     assert low < -0.125 < high
-    assert compare_scores(a[:5], b[:5], [0, 0, 1, 1, 2]).interval is None
+    assert compare(a[:5], b[:5], [0, 0, 1, 1, 2]).interval is None
 
 
 def test_interval_and_sign_must_point_the_same_way():
     b = [0.9, *[-0.001] * 9]  # one large gain, nine tiny losses
-    found = compare_scores([0.0] * 10, b)
+    found = compare([0.0] * 10, b)
     assert found.difference > 0
     assert found.p < 0.05
     assert not found.clear

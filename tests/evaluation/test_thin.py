@@ -7,7 +7,7 @@ from skimage.morphology import thin
 
 from unet_tf.evaluation.boundary import boundary_counts
 from unet_tf.evaluation.metrics import confusion_matrix
-from unet_tf.evaluation.thin import LOOK, MOST_BODY, Shape, ThinSums, cldice, cldice_counts
+from unet_tf.evaluation.thin import LOOK, MOST_BODY, Shape, ThinSums, cldice
 from unet_tf.labels import VOID
 
 
@@ -17,6 +17,10 @@ def sums_of(*files):
     for label, prediction in files:
         add(sums, label, prediction)
     return sums
+
+
+def counts_of(true, found):
+    return sums_of((true.astype(np.uint8), found.astype(np.uint8))).counts[1]
 
 
 def add(sums, label, prediction):
@@ -33,7 +37,7 @@ def cross(width, side=128):
 def test_a_picture_of_nine_pixels_by_hand():
     true = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]]) > 0  # its skeleton is itself: 3 pixels
     found = np.array([[0, 0, 1], [1, 1, 0], [0, 0, 0]]) > 0  # and so is this one: 2 of its 3 lie in the other
-    assert cldice_counts(true, found).tolist() == [2, 3, 2, 3]
+    assert counts_of(true, found).tolist() == [2, 3, 2, 3]
     # P = 2/3, S = 2/3: 2 P S / (P + S) = 2/3
     assert cldice([2, 3, 2, 3]) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
 
@@ -41,19 +45,19 @@ def test_a_picture_of_nine_pixels_by_hand():
 def test_a_wide_line_that_is_found_narrow_is_found_whole():
     true = cross(5) > 0
     narrow = thin(true)
-    assert cldice(cldice_counts(true, narrow)).cldice == 1
+    assert cldice(counts_of(true, narrow)).cldice == 1
     # a gap costs the skeleton's pixels in it, and no more
     narrow[:, 20:30] = False
-    inside, drawn, found, lines = cldice_counts(true, narrow)
+    inside, drawn, found, lines = counts_of(true, narrow)
     assert (inside, lines - found) == (drawn, 10)
 
 
 def test_what_one_has_alone_scores_nothing_and_what_none_has_does_not_exist():
     line, nothing = np.eye(5) > 0, np.zeros((5, 5), bool)
-    assert cldice(cldice_counts(line, nothing)).cldice == 0
-    assert cldice(cldice_counts(nothing, line)).cldice == 0
-    assert cldice(cldice_counts(line, line[::-1].copy() & ~line)).cldice == 0
-    assert math.isnan(cldice(cldice_counts(nothing, nothing)).cldice)
+    assert cldice(counts_of(line, nothing)).cldice == 0
+    assert cldice(counts_of(nothing, line)).cldice == 0
+    assert cldice(counts_of(line, line[::-1].copy() & ~line)).cldice == 0
+    assert math.isnan(cldice(counts_of(nothing, nothing)).cldice)
 
 
 def test_lines_are_thin_and_what_is_around_them_is_not():

@@ -65,17 +65,19 @@ class Difference:
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
 
-def compare_scores(a: Sequence[float], b: Sequence[float], groups: Sequence[Hashable] | None = None) -> Difference:
-    """Compare a score of two on the same images.
+def compare_all(
+    a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]], groups: Sequence[Hashable] | None = None
+) -> dict[str, Difference]:
+    """Compare scores of two on the same images, by name; the same images are drawn for all.
 
     Args:
-        a: the score of A of each image; NaN where it has none. Such images are left out for both.
-        b: that of B.
+        a: the scores of A of each image; NaN where it has none. Such images are left out for both.
+        b: those of B.
         groups: which images belong together, such as the pages of a stack: their mean difference is one, and they are
             drawn together. None where each is by itself.
 
     Example:
-        >>> found = compare_scores([0.5] * 6, [0.5, 0.75, 0.75, 0.75, 0.75, 0.75])
+        >>> found = compare_all({"IoU": [0.5] * 6}, {"IoU": [0.5, 0.75, 0.75, 0.75, 0.75, 0.75]})["IoU"]
         >>> found.better, found.worse, found.ties, found.p
         (5, 0, 1, 0.0625)
 
@@ -83,13 +85,6 @@ def compare_scores(a: Sequence[float], b: Sequence[float], groups: Sequence[Hash
         Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 13. Dixon, Mood: The statistical sign test
         (JASA 41, 1946).
     """
-    return compare_all({"": a}, {"": b}, groups)[""]
-
-
-def compare_all(
-    a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]], groups: Sequence[Hashable] | None = None
-) -> dict[str, Difference]:
-    """Compare several scores of two, by name, as `compare_scores` does each; the same images are drawn for all."""
     of_a, of_b = (np.array([side[name] for name in a], np.float64).T for side in (a, b))  # (N, S)
     both = ~np.isnan(of_a) & ~np.isnan(of_b)
     of_a, of_b = np.where(both, of_a, 0), np.where(both, of_b, 0)

@@ -37,26 +37,15 @@ class ClDice(NamedTuple):
     sensitivity: float
 
 
-def cldice_counts(true: NDArray[np.bool_], found: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Count what clDice is made of.
+def cldice(counts: NDArray) -> ClDice:
+    """Compute clDice from what it is made of, summed over images.
 
     Args:
-        true: (H, W) region.
-        found: (H, W) region.
-
-    Returns:
-        (4,) counts, which add up over images: pixels of the predicted skeleton inside the true region, all of it, of
-        the true skeleton inside the predicted region, all of it.
-    """
-    return _counts(true, found, skeleton(true), skeleton(found))
-
-
-def cldice(counts: NDArray) -> ClDice:
-    """Compute clDice from (4,) counts of `cldice_counts`, summed over images.
+        counts: (4,) pixels of the predicted skeleton inside the true region, all of it, of the true skeleton inside the
+            predicted region, all of it.
 
     Example:
-        >>> line, broken = np.array([[1, 1, 1, 1, 1]]) > 0, np.array([[1, 1, 0, 1, 1]]) > 0
-        >>> cldice(cldice_counts(line, broken))
+        >>> cldice(np.array([4, 4, 4, 5]))  # a line of five pixels, found without the middle one
         ClDice(cldice=0.888..., precision=1.0, sensitivity=0.8)
 
     Reference:
@@ -128,7 +117,7 @@ class ThinSums:
                 continue
             true, found = ((ids == number) & counted for ids in (label, prediction))
             lines, drawn = skeleton(true), skeleton(found)
-            self.counts[number] += _counts(true, found, lines, drawn)
+            self.counts[number] += (drawn & true).sum(), drawn.sum(), (lines & found).sum(), lines.sum()
             self.area[number] += area[number]
             self.squares[number] += _squared_lengths(lines)
             self.body[number] += _body(true, lines)
@@ -174,10 +163,6 @@ def _body(region: NDArray[np.bool_], lines: NDArray[np.bool_]) -> int:
     side = int(BODY * min(width, WIDEST)) + 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return int(cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, disk).sum())
-
-
-def _counts(true: NDArray, found: NDArray, lines: NDArray, drawn: NDArray) -> NDArray[np.int64]:
-    return np.array([(drawn & true).sum(), drawn.sum(), (lines & found).sum(), lines.sum()])
 
 
 def _squared_lengths(lines: NDArray[np.bool_]) -> int:
