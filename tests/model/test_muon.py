@@ -88,19 +88,6 @@ def test_kernels_have_no_second_moment(amsgrad):
     assert of_adam.keys() - own.keys() == {"kernel_velocity", "kernel_velocity_hat"} & of_adam.keys()
 
 
-def test_files_that_hold_second_moments_of_kernels_are_read_without_them():
-    before, now, stored = keras.optimizers.Adam(), Muon(), {}
-    there, here = _built(before), _built(now)
-    before.save_own_variables(stored)
-    now.load_own_variables(stored)
-    assert len(stored) == len(here) + 1
-    for name, variable in here.items():
-        np.testing.assert_array_equal(variable, there[name])
-    now.save_own_variables(stored := {})
-    now.load_own_variables(stored)
-    np.testing.assert_array_equal(here["bias_velocity"], there["bias_velocity"])
-
-
 def test_momentum_goes_on_where_gradients_cease():
     kernel = keras.Variable(np.ones((3, 3, 2, 4)))
     optimizer = Muon(0.01)

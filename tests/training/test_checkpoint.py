@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 from forked import Forked
@@ -22,7 +21,6 @@ from forked import Forked
 from unet_tf import Run, resume, train
 from unet_tf.errors import InputError
 from unet_tf.evaluation.best_epoch import best_row
-from unet_tf.model.muon import Muon
 from unet_tf.plan import Plan
 from unet_tf.training.checkpoint import State, restore_checkpoint, save_checkpoint
 from unet_tf.training.compile import compiled
@@ -200,20 +198,6 @@ def test_the_scale_of_the_loss_goes_on_where_it_was(undisturbed, tmp_path):
     assert (float(again.optimizer.dynamic_scale), int(again.optimizer.step_counter)) == (1024, 7)
     assert int(again.optimizer.inner_optimizer.iterations) == 99
     assert len(again.optimizer.variables) == len(model.optimizer.variables)
-
-
-def test_a_checkpoint_with_second_moments_of_kernels_is_gone_on_from(undisturbed, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.delattr(Muon, "add_variable_from_reference")
-        before = compiled(undisturbed.plan, 1)
-    for number, variable in enumerate(before.optimizer.variables):
-        variable.assign(np.full(variable.shape, number))
-    save_checkpoint(before, tmp_path / Run.LAST, State())
-    restore_checkpoint(now := compiled(undisturbed.plan, 1), tmp_path / Run.LAST)
-    there = {variable.path: variable for variable in before.optimizer.variables}
-    assert len(now.optimizer.variables) < len(there)
-    for variable in now.optimizer.variables:
-        np.testing.assert_array_equal(variable, there[variable.path])
 
 
 def test_an_optimizer_that_its_file_does_not_fit_does_not_begin_anew(undisturbed, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any
 
 import keras
@@ -59,16 +58,6 @@ class Muon(keras.optimizers.Adam):
         if name in ("velocity", "velocity_hat") and _is_kernel(reference_variable):
             return None
         return super().add_variable_from_reference(reference_variable, name, initializer)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Take the state from a file; of one that holds second moments of kernels too, as it once was, all others."""
-        if self.built:
-            pairs = zip(self._momentums, self._velocities, strict=True)
-            kernels = {id(mean) for mean, second in pairs if second is None}
-            if len(store.keys()) == len(self.variables) + len(kernels):  # each behind the momentum
-                places = accumulate((1 + (id(one) in kernels) for one in self.variables[:-1]), initial=0)
-                store = {str(number): store[str(place)] for number, place in enumerate(places)}
-        super().load_own_variables(store)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Step one weight."""
