@@ -105,7 +105,7 @@ def test_a_configuration_that_may_not_be_read_or_whose_name_is_too_long_is_said(
         raise PermissionError(13, "Permission denied", str(self))
 
     run = Run(copy)
-    reads = {"is_file": lambda: Run(copy), "read_text": lambda: Run(copy), "read_bytes": lambda: run.model_hash}
+    reads = {"is_file": lambda: Run(copy), "read_text": lambda: Run(copy), "open": lambda: run.model_hash}
     for name, read in reads.items():
         with monkeypatch.context() as patched:
             patched.setattr(Path, name, refuse)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 import sys
@@ -27,7 +26,7 @@ from unet_tf.model.calibration import HALF, Calibration, check_threshold
 from unet_tf.pages.words import number
 from unet_tf.plan import Plan
 from unet_tf.utils.chance import own_chance
-from unet_tf.utils.files import identity, tuples
+from unet_tf.utils.files import identity, sha256_of, tuples, unreadable
 from unet_tf.utils.text import argument
 from unet_tf.utils.typed_json import read_json
 
@@ -202,10 +201,7 @@ class Run:
         path = self.path / self.BEST
         if not path.is_file():
             raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
-        try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise unreadable(path, error) from error
+        return sha256_of(path)
 
     def normalise(self, image: NDArray, name: str = "the image") -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""
@@ -292,11 +288,6 @@ class Run:
         if row.get("val_mean_iou") in (None, ""):
             return "It learnt from all files: no score tells how good it is on others."
         return f"Mean IoU {number(float(row['val_mean_iou']))} while training, on the files held out."
-
-
-def unreadable(path: Path, error: OSError) -> InputError:
-    """Say in words that the system does not read a file, and what to do."""
-    return InputError(f"Cannot read {path}: {error.strerror}. Check the path and who may read it.", path)
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

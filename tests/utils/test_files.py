@@ -1,7 +1,7 @@
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import replacing, sha256_of
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -25,3 +25,12 @@ def test_a_failed_folder_leaves_nothing(tmp_path):
         (temporary / "f").write_text("half")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes_and_what_cannot_be_read_is_said(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of FIPS 180-2
+    assert sha256_of(tmp_path / "a") == sha256_of(b"abc") == known
+    with pytest.raises(InputError, match=r"Cannot read .*/b: No such file or directory\. Check the path") as caught:
+        sha256_of(tmp_path / "b")
+    assert caught.value.file == tmp_path / "b"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 import zipfile
@@ -38,7 +37,7 @@ from unet_tf.model.ensemble import probabilities_of
 from unet_tf.model.inference import folded
 from unet_tf.model.onnx_graph import IMAGE, PROBABILITIES, onnx_graph
 from unet_tf.tiling import read_window
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import replacing, sha256_of
 from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
@@ -100,7 +99,7 @@ def write_bioimageio(
         np.save(folder / TENSORS[PROBABILITIES], expected)
         (folder / COVER).write_bytes(_cover(example, expected[0], description))
         _write_text(folder / README, documentation(card, description, credit))
-        sha256 = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+        sha256 = {file.name: sha256_of(file) for file in folder.iterdir()}
         _write_text(folder / RDF, _yaml(resource(name, description, credit, model.count_params(), sha256)))
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as package:
             for file in sorted(folder.iterdir()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from unet_tf.edge.description import (
     StoredDescription,
 )
 from unet_tf.errors import InputError
-from unet_tf.utils.files import above, replacing
+from unet_tf.utils.files import above, replacing, sha256_of
 from unet_tf.utils.typed_json import read_json
 
 KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = BUNDLE_NET, "saved_model/1", "saved_model_bfloat16/1"
@@ -244,19 +243,3 @@ def hashes(folder: Path, but: str = DESCRIPTION) -> dict[str, str]:
     """SHA-256 of all files below a folder but one, by name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / but)
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
-
-
-def sha256_of(content: Path | bytes) -> str:
-    """SHA-256 of a file, or of what it will hold.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    path = content
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Check its permissions.", path) from error

@@ -23,10 +23,10 @@ from unet_tf.exporting.bundle import (
     REPORT,
     Bundle,
     StoredBundle,
-    sha256_of,
 )
 from unet_tf.exporting.front_matter import front_matter
 from unet_tf.prediction.hub import KERAS_FILES
+from unet_tf.utils.files import sha256_of
 from unet_tf.utils.hub import REMEDY, Address, checked_name, hub_errors, import_hub, no_bars
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import TypedDict
 
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
+from unet_tf.utils.files import sha256_of
 from unet_tf.utils.hub import SCHEME, Address, hub_errors, import_hub, no_bars
 from unet_tf.utils.typed_json import read_json
 from unet_tf.version import __version__
@@ -91,9 +91,7 @@ def _check(folder: Path, address: Address) -> None:
     net = folder / BUNDLE_NET
     if not net.is_file():
         raise InputError(f"{address} holds a bundle without its {BUNDLE_NET}. {remedy}", net)
-    with net.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != wanted:
+    if (found := sha256_of(net)) != wanted:
         raise InputError(
             f"{BUNDLE_NET} of {address} must have the SHA-256 that its {BUNDLE_DESCRIPTION} names, {wanted}; it has "
             f"{found}. {remedy}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import weakref
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from unet_tf.prediction.folds import Folds, files_of_nets, holds_folds
 from unet_tf.prediction.hub import fetch
 from unet_tf.prediction.load import FILES, GRAPH, load, refused
 from unet_tf.prediction.predictor import Predictor
-from unet_tf.run import Run, unreadable
+from unet_tf.run import Run
 from unet_tf.tiling import Picture
-from unet_tf.utils.files import identity
+from unet_tf.utils.files import identity, sha256_of
 from unet_tf.utils.hub import Address
 from unet_tf.utils.progress import Progress, unseen
 
@@ -162,11 +161,7 @@ def model_hash(path: str | Path) -> str:
         file = path / BUNDLE_NET if bundle else Run(path).path / Run.BEST
     if not file.is_file():
         raise InputError(f"There is no model {file}. Training writes it after its first epoch.", file)
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(file, error) from error
+    return sha256_of(file)
 
 
 def predictor_for(path: str, model: str) -> Predictor:

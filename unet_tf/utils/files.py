@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import time
@@ -194,6 +195,26 @@ def refusal(path: str | Path, error: OSError) -> InputError:
     elif error.errno == errno.ENOENT:
         why, remedy = "its folder is gone", "Give the same command again."
     return InputError(f"Cannot write {path}: {why}. {remedy}", path)
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Say in words that the system does not read a file, and what to do."""
+    return InputError(f"Cannot read {path}: {error.strerror}. Check the path and who may read it.", path)
+
+
+def sha256_of(content: Path | bytes) -> str:
+    """SHA-256 of a file, read in pieces, or of what one will hold.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    try:
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(content, error) from error
 
 
 def tuples(value: Any) -> Any:
