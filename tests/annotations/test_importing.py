@@ -564,25 +564,31 @@ def test_endings_that_tell_no_files_apart_are_refused(suffixes, tmp_path):
 @pytest.mark.parametrize(
     "name", ["runs/best/best.keras", "test/images/a.png", "images/mine.png", "notes.txt", ".git/HEAD"]
 )
-@pytest.mark.parametrize("listed", [True, False])
-def test_what_an_import_did_not_write_is_not_replaced_with_it(name, listed, tmp_path):
+def test_what_an_import_did_not_write_is_not_replaced_with_it(name, tmp_path):
     labelme(tmp_path / "source")
     record = tmp_path / "data/import.json"
     import_annotations(tmp_path / "source", tmp_path / "data")
     assert json.loads(record.read_text())["files"] == ["images/a.png", "label_colors.txt", "masks/a.png"]
-    if not listed:  # as an earlier version wrote it
-        record.write_text("{}")
     for litter in (".DS_Store", "images/Thumbs.db", "masks/._a.png"):
         (tmp_path / "data" / litter).touch()
     mine = tmp_path / "data" / name
     mine.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
-    if listed or "images/mine" not in name:
-        with pytest.raises(InputError, match=f"holds 1 file that it did not write: {name}. Move it away"):
-            import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
-        assert mine.read_text() == "mine"
-        mine.unlink()
+    with pytest.raises(InputError, match=f"holds 1 file that its import.json does not list: {name}. Move it away"):
+        import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
+    assert mine.read_text() == "mine"
+    mine.unlink()
     import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
+    assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
+
+
+@pytest.mark.parametrize("record", ["{}", "[]", '{"files": 3}', "{", ""])
+def test_an_import_whose_record_is_damaged_is_not_replaced(record, tmp_path):
+    labelme(tmp_path / "source")
+    import_annotations(tmp_path / "source", tmp_path / "data")
+    (tmp_path / "data/import.json").write_text(record)
+    with pytest.raises(InputError, match=r"holds 3 files that its import\.json does not list: images/a\.png, "):
+        import_annotations(tmp_path / "source", tmp_path / "data", overwrite=True)
     assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
 
 

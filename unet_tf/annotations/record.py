@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unet_tf.annotations.annotated import RECORD
-from unet_tf.annotations.pieces import MASKS
 from unet_tf.data.folder import some
-from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.utils.text import form, shown
@@ -53,8 +51,9 @@ def check_out(out: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
         raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier import.", out)
     if others := sorted(_files_of(out) - _files_of_record(out)):
         raise InputError(
-            f"An earlier import is replaced as a whole, and {out} holds {many(len(others), 'file')} that it did not "
-            f"write: {some(others, 3)}. Move {'them' if len(others) > 1 else 'it'} away, or choose another --out.",
+            f"An earlier import is replaced as a whole, and {out} holds {many(len(others), 'file')} that its {RECORD} "
+            f"does not list: {some(others, 3)}. Move {'them' if len(others) > 1 else 'it'} away, or choose another "
+            "--out.",
             out,
         )
 
@@ -67,12 +66,8 @@ def _files_of(folder: Path) -> set[str]:
 
 
 def _files_of_record(out: Path) -> set[str]:
-    """The files that an earlier import wrote; of a version that did not list them, what lies where it would."""
+    """The files that an earlier import wrote; none but its record where that is damaged."""
     try:
-        record = dict(json.loads((out / RECORD).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        record = {}
-    if isinstance(listed := record.get("files"), list):
-        return {RECORD, *map(str, listed)}
-    places = re.compile(rf"{RECORD}|{PALETTE_FILE}|{'([^/]+/)?' * (record.get('program') == MASKS)}(images|masks)/.*")
-    return {one for one in _files_of(out) if places.fullmatch(one)}
+        return {RECORD, *map(str, json.loads((out / RECORD).read_bytes())["files"])}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {RECORD}
