@@ -27,8 +27,8 @@ from unet_tf.model.calibration import BEST, HALF, parse_threshold
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 OPTIMIZERS = ("muon", "adam", "sgd")
 LOSSES = ("crossentropy", "crossentropy_dice")
-REMOVED: dict[str, Any] = {"clip_norm": None, "gamma": 0.0, "noise": 0.0, "void_outside": False}
-"""Settings of version 0.1 that are no more, with the value at which they did nothing."""
+REMOVED: dict[str, Any] = {"gamma": 0.0, "noise": 0.0, "void_outside": False}
+"""Settings of version 0.1 that are no more and had a value at which they did nothing, with this value."""
 
 NAMING = ("images_dir", "masks_dir", "mask_prefix", "mask_suffix")
 """Settings by which files are paired."""

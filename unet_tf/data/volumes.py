@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -307,8 +306,3 @@ def import_zarr() -> Any:
         InputError: it is not installed.
     """
     return import_extra("zarr arrays need the package zarr: pip install 'unet-tf[zarr]'.", "zarr")
-
-
-def count_planes(volume: Volume) -> int:
-    """Planes of a volume, 1 for a single picture."""
-    return math.prod(volume.planes)

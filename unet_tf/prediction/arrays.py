@@ -12,14 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unet_tf.data.drawing import colour
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
-from unet_tf.data.volumes import Volume, count_planes, import_zarr
+from unet_tf.data.volumes import Volume, import_zarr
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
+from unet_tf.prediction.drawn import shades_of
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.predictor import Predictor
@@ -34,7 +32,7 @@ log = logging.getLogger("unet_tf")
 CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
 OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN), "engine": TENSORFLOW}
-"""Settings of arrays and maps that were begun before there were these."""
+"""Settings of arrays that were begun before there were these."""
 ANEW = "overwrite"
 """Among the settings of an array that was begun to replace an earlier prediction."""
 LEVEL = "0"
@@ -59,7 +57,7 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
     nodata: dict[str, list[float]] = {}
     if volume.array.dtype.kind in "if":
         log.info(f"{source.image} is read once before the first chunk, for values that stand for no measurement.")
-    for plane in range(count_planes(volume)):
+    for plane in range(math.prod(volume.planes)):
         if not there and out.exists():  # another job was faster, and may have filled chunks already
             stored_settings(out, source.settings(), chunk)
             return
@@ -115,9 +113,12 @@ def stored_nodata(out: str | Path) -> tuple[float, ...]:
     Args:
         out: what `predict_large` wrote.
     """
-    return tuple(
-        sorted(set(itertools.chain.from_iterable(stored_settings(Path(out), {}, None).get("nodata", {}).values())))
-    )
+    return nodata_values(stored_settings(Path(out), {}))
+
+
+def nodata_values(settings: dict[str, Any]) -> tuple[float, ...]:
+    """These values among the settings of an array or a map."""
+    return tuple(sorted(set(itertools.chain.from_iterable(settings.get("nodata", {}).values()))))
 
 
 def _create(out: Path, there: bool, volume: Volume, grid: Grid, predictor: Predictor, settings: dict[str, Any]) -> None:
@@ -171,7 +172,7 @@ def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings
         for name, unit in zip(axes, (volume.units[i] for i in kept), strict=True)
     ]
     level = {"path": LEVEL, "coordinateTransformations": [{"type": "scale", "scale": [volume.scale[i] for i in kept]}]}
-    colours = colour(np.arange(len(predictor.classes), dtype=np.uint8)[None], predictor.masks)[0]
+    colours = shades_of(predictor.masks, len(predictor.classes))
     labels = {
         "colors": [{"label-value": i, "rgba": [*map(int, rgb), 255]} for i, rgb in enumerate(colours)],
         "properties": [{"label-value": i, "class": name} for i, name in enumerate(predictor.classes)],

@@ -14,15 +14,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from unet_tf.data.drawing import colour
 from unet_tf.data.maps import CACHE, MapArray, import_geo, open_map, quiet_rasterio
 from unet_tf.data.pictures import TIFF
 from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.prediction.arrays import ANEW, LEVEL, OLDER, stored_settings
+from unet_tf.prediction.arrays import ANEW, LEVEL, nodata_values, stored_settings
 from unet_tf.prediction.calls import rest
+from unet_tf.prediction.drawn import shades_of
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.large import predict_large
 from unet_tf.prediction.predict import located, model_hash
@@ -148,12 +148,12 @@ def map_nodata(out: str | Path) -> tuple[float, ...]:
     Args:
         out: what `predict_map` wrote.
     """
-    return _values(map_settings(out))
+    return nodata_values(map_settings(out))
 
 
 def _is_done(out: Path, parts: Path, settings: dict[str, Any], overwrite: bool) -> bool:
     """Whether the map that is there is that of this call; raises InputError if it is another one, or no map."""
-    stored = OLDER | map_settings(out)
+    stored = map_settings(out)
     if overwrite or _begun_anew(out, parts, settings):
         return False
     if other := [name for name, value in settings.items() if stored.get(name) != value]:
@@ -207,10 +207,10 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
     raster = open_map(source.image).array
     settings = stored_settings(parts, source.settings())
     settings.pop(ANEW, None)
-    values = _values(settings)
+    values = nodata_values(settings)
     rasterio = import_geo("rasterio")
     height, width = raster.shape[:2]
-    colours = colour(np.arange(len(predictor.classes), dtype=np.uint8)[None], predictor.masks)[0]  # (num_classes, 3)
+    colours = shades_of(predictor.masks, len(predictor.classes))
     options = _place(raster) | {
         "height": height, "width": width, "count": 1, "dtype": "uint8", "nodata": VOID, "photometric": "palette",
         "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "bigtiff": "if_safer",
@@ -266,10 +266,6 @@ def _tags(raster: MapArray) -> dict[str, str]:
     """Tags of the image that its map keeps, and the names of its bands."""
     kept = {name: value for name, value in raster.dataset.tags().items() if name not in (*DROPPED, TAG)}
     return kept | ({"BANDS": ", ".join(raster.band_names)} if any(raster.band_names) else {})
-
-
-def _values(settings: dict[str, Any]) -> tuple[float, ...]:
-    return tuple(sorted(set(itertools.chain.from_iterable(settings["nodata"].values()))))
 
 
 def _windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:

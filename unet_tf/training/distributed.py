@@ -139,22 +139,16 @@ class _Steps:
         with strategy.scope():
             if not model.optimizer.built:  # variables are not made within a step, nor made again once restored
                 model.optimizer.build(model.trainable_variables)
-        self._train, self._results = tf.function(self._train_step), tf.function(model.get_metrics_result)
-        self._judge, self._share = tf.function(self._judge_step), tf.function(self._share_step)
-
-    def train(self, batches: Iterator) -> dict[str, Any]:
-        """One optimizer step; the means of the replicas' logs."""
-        return self._train(batches)
+        self.train, self._results = tf.function(self._train_step), tf.function(model.get_metrics_result)
+        self.judge, self._share = tf.function(self._judge_step), tf.function(self._share_step)
 
     def _train_step(self, batches: Iterator) -> dict[str, Any]:
+        """One optimizer step; the means of the replicas' logs."""
         outputs = self.strategy.run(self.model.train_step, args=(next(batches),))
         return {name: self.strategy.reduce("MEAN", value, axis=None) for name, value in outputs.items()}
 
-    def judge(self, tiles: Iterator) -> None:
-        """Add one tile a replica of this host to the metrics; the other hosts need not take part."""
-        self._judge(tiles)
-
     def _judge_step(self, tiles: Iterator) -> None:
+        """Add one tile a replica of this host to the metrics; the other hosts need not take part."""
         self.strategy.run(self._judge_tile, args=next(tiles))
 
     def _judge_tile(self, image: tf.Tensor, label: tf.Tensor, weight: tf.Tensor, count: tf.Tensor) -> None:
