@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, clean
 from unet_tf.data.drawing import PALETTE, VOID_GREY
-from unet_tf.data.palette import Colour
+from unet_tf.data.palette import Colour, Palette
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
@@ -101,10 +101,9 @@ def colours_of(number: int) -> list[Colour]:
 
 def palette_lines(names: Sequence[str], colours: Sequence[Colour]) -> str:
     """What `label_colors.txt` holds: a line for each class that masks hold; a name that is a number gets a word."""
-    lines = []
-    for name, (red, green, blue) in zip(names, colours, strict=True):
-        if name.isdecimal():
-            name = next(word for n in count() if (word := f"class{'_' * n}{name}") not in names)
-        colour = f"#{red:02x}{green:02x}{blue:02x}" if name[0].isdecimal() else f"{red} {green} {blue}"
-        lines.append(f"{colour} {name}\n")  # where a number stands behind others, it is open which are the colour
-    return "".join(lines)
+
+    def shown(name: str) -> str:
+        return next(word for n in count() if (word := f"class{'_' * n}{name}") not in names)
+
+    words = tuple(shown(name) if name.isdecimal() else name for name in names)
+    return "".join(f"{line}\n" for line in Palette(words, tuple(colours)).lines)

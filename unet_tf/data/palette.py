@@ -39,6 +39,11 @@ class Palette(NamedTuple):
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines of such a file."""
+        return [f"{red} {green} {blue} {name}" for name, (red, green, blue) in zip(*self, strict=True)]
+
 
 def read_palette(path: str | Path) -> Palette:
     r"""Read the classes by colour that a text file lists, one a line.

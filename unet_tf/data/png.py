@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.structure import Damage, Unread, orientation_of, quiet_opencv, turned
+from unet_tf.data.structure import Damage, Unread, orientation_of, quiet_opencv, turned, unpacked
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -228,7 +228,6 @@ def _unfiltered(filtered: bytes, rows: int, length: int, unit: int) -> NDArray:
 def _numbers(rows: NDArray, width: int, png: Png) -> NDArray:
     """(rows, columns, samples) of the bytes of rows."""
     if png.bits < 8:
-        digits = np.unpackbits(rows, axis=1)[:, : width * png.bits].reshape(len(rows), width, 1, png.bits)
-        return digits @ (1 << np.arange(png.bits)[::-1]).astype(np.uint8)
+        return unpacked(rows, width, png.bits)[..., None]
     dtype = np.dtype(">u2") if png.bits == 16 else np.dtype(np.uint8)
     return rows.view(dtype).reshape(len(rows), width, -1).astype(dtype.newbyteorder("="), copy=False)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.structure import PIXELS_PER_BYTE, Damage, Unread, quiet_opencv
+from unet_tf.data.structure import PIXELS_PER_BYTE, Damage, Unread, quiet_opencv, unpacked
 
 
 def decoded(data: bytes) -> NDArray:
@@ -74,8 +74,7 @@ def read_bmp(data: bytes, ids: bool) -> NDArray:
         indices = _by_pillow(data)
     else:
         stored = np.frombuffer(data, np.uint8, stride * rows, offset).reshape(rows, stride)
-        digits = np.unpackbits(stored, axis=1)[:, : width * bits].reshape(rows, width, bits) if bits < 8 else None
-        indices = stored[:, :width] if digits is None else digits @ (1 << np.arange(bits)[::-1]).astype(np.uint8)
+        indices = unpacked(stored, width, bits) if bits < 8 else stored[:, :width]
         indices = indices[::-1] if height > 0 else indices
     if ids:
         return indices

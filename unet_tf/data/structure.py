@@ -6,6 +6,7 @@ import struct
 import threading
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 
 PIXELS_PER_BYTE = 10_000
@@ -113,3 +114,9 @@ def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
             break
         at += 2 + length
     raise Damage("it has no header of a frame")
+
+
+def unpacked(rows: NDArray[np.uint8], count: int, bits: int) -> NDArray:
+    """(rows, count) numbers of 1 to 16 bits each that lie in the bytes of a row without gaps, highest bit first."""
+    digits = np.unpackbits(rows, axis=1)[:, : count * bits].reshape(len(rows), count, bits)
+    return digits @ (1 << np.arange(bits)[::-1]).astype(np.uint8 if bits <= 8 else np.uint16)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.structure import Damage, Unread, check_jpeg, quiet_opencv
+from unet_tf.data.structure import Damage, Unread, check_jpeg, quiet_opencv, unpacked
 from unet_tf.data.tiff_pages import WHOLE, Tag, TiffPage
 
 NONE, LZW, JPEG, PACKBITS, ZSTD, LZMA = 1, 5, 7, 32773, 50000, 34925
@@ -177,9 +177,8 @@ def _predicted(data: bytes, page: TiffPage, rows: int) -> NDArray:
     shape = rows, page.segment[1], samples
     predictor = page.number(Tag.PREDICTOR, 1) if page.compression in (LZW, *DEFLATE, ZSTD, LZMA) else 1
     if page.bits in (1, 2, 4, 10, 12, 14) and page.kind == "u" and predictor == 1:
-        digits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(rows, -1), axis=1)
-        digits = digits[:, : shape[1] * samples * page.bits].reshape(*shape, page.bits)  # (..., bits)
-        return digits @ (1 << np.arange(page.bits)[::-1]).astype(np.uint8 if page.bits < 8 else np.uint16)
+        stored = np.frombuffer(data, np.uint8).reshape(rows, -1)
+        return unpacked(stored, shape[1] * samples, page.bits).reshape(shape)
     if page.bits not in WHOLE[page.kind]:
         raise Unread(f"has samples of {page.bits} bits ({page.kind}), predictor {predictor}. Save it with 8 or 16 bits")
     dtype = np.dtype(f"{page.kind}{page.bits // 8}")

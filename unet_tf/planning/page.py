@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import legend
-from unet_tf.data.palette import PALETTE_FILE, Palette
+from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.pages.page import write_page
@@ -43,9 +43,8 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
     with replacing(out / FACTS) as temporary:
         temporary.write_text(json.dumps(findings.to_json(), indent=2), encoding="utf-8")
     if findings.palette is not None:
-        lines = palette_lines(findings.palette)
         with replacing(out / PALETTE_FILE) as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            temporary.write_text("\n".join(findings.palette.lines) + "\n", encoding="utf-8")
     if findings.overlays:
         write_picture(out / SHEET, contact_sheet([picture for _, picture in findings.overlays]))
     return write_page(out / PAGE, "check.html", **_page(findings))
@@ -118,11 +117,6 @@ def suggestions(findings: Findings) -> list[tuple[str, str]]:
     if findings.tile is not None:
         found.append(("tile", f"{findings.tile} px"))
     if findings.palette is not None:
-        lines = "; ".join(palette_lines(findings.palette))
+        lines = "; ".join(findings.palette.lines)
         found.append((f"a first {PALETTE_FILE}, to be given names and put into the data folder", lines))
     return found
-
-
-def palette_lines(palette: Palette) -> list[str]:
-    """The lines of a `label_colors.txt`."""
-    return [f"{red} {green} {blue} {name}" for name, (red, green, blue) in zip(*palette, strict=True)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.instances import label_from_instances
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.palette import PALETTE_FILE
+from unet_tf.data.palette import PALETTE_FILE, Palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.synthetic.cells import generate_cells
@@ -29,11 +29,11 @@ class Kind(NamedTuple):
 
     Attributes:
         generate: height, width, seed -> image, and label or, for cells, instances.
-        palette: name and RGB of each class, where masks are drawn in colours; else they are 0 and 255.
+        palette: of the classes, where masks are drawn in colours; else they are 0 and 255.
     """
 
     generate: Callable[[int, int, int], tuple[NDArray[np.uint8], NDArray]]
-    palette: tuple[tuple[str, tuple[int, int, int]], ...] = ()
+    palette: Palette | None = None
 
 
 KINDS = {
@@ -42,7 +42,7 @@ KINDS = {
     "roads": Kind(generate_roads),
     "vessels": Kind(generate_vessels),
     "cracks": Kind(generate_cracks),
-    "crops": Kind(generate_crops, (("soil", (0, 0, 0)), ("crop", (0, 158, 115)), ("weed", (213, 94, 0)))),
+    "crops": Kind(generate_crops, Palette(("soil", "crop", "weed"), ((0, 0, 0), (0, 158, 115), (213, 94, 0)))),
 }
 
 
@@ -82,12 +82,12 @@ def write_synthetic(
     folder, (generate, palette) = Path(folder), KINDS[kind]
     total = sum(counts.values())
     streams = np.random.SeedSequence(seed).spawn(total)
-    colours = np.array([colour for _, colour in palette], np.uint8)
     for split, count in counts.items():
         for number in range(count):
             image, truth = generate(size, size, int(streams.pop().generate_state(1)[0]))
             label = label_from_instances(truth) if kind == "cells" else truth
-            pictures = {"images": image, "masks": colours[label] if palette else MaskFormat("binary").mask(label)}
+            mask = np.array(palette.colours, np.uint8)[label] if palette else MaskFormat("binary").mask(label)
+            pictures = {"images": image, "masks": mask}
             if kind == "cells":
                 pictures["instances"] = truth
             for role, picture in pictures.items():
@@ -95,7 +95,7 @@ def write_synthetic(
             on_image(total - len(streams), total)
     if palette:
         with replacing(folder / PALETTE_FILE) as temporary:
-            temporary.write_text("".join(f"{r} {g} {b} {name}\n" for name, (r, g, b) in palette), encoding="utf-8")
+            temporary.write_text("\n".join(palette.lines) + "\n", encoding="utf-8")
     return folder
 
 
