@@ -76,3 +76,31 @@ def test_a_script_from_standard_input_is_told_of_the_guard():
     done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True)
     assert done.returncode == 1
     assert 'put the call under if __name__ == "__main__"' in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("before", "guarded"),
+    [
+        ("", False),
+        ("import logging; log = logging.getLogger(__name__)", False),
+        ("if __name__ != '__main__': raise SystemExit", True),
+        ("if (__name__ == '__main__'): pass", True),
+    ],
+)
+def test_a_script_needs_a_guard(before, guarded, tmp_path):
+    code = f"{before}\nfrom unet_tf.prediction.tasks import workers_of\nprint(workers_of('local:2'))\n"
+    (tmp_path / "script.py").write_text(code)
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True)
+    assert done.stdout == ("2\n" if guarded else "")
+    assert ('put the call under if __name__ == "__main__"' in done.stderr) != guarded
+
+
+def test_where_processes_do_not_start_the_guard_is_said_too(monkeypatch):
+    pytest.importorskip("distributed")
+
+    def fail(**settings):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("dask.distributed.LocalCluster", fail)
+    with pytest.raises(InputError, match=r"must be able to start: Nanny failed to start; put the call under if __name"):
+        list(run_tasks(abs, [1], "local:2"))

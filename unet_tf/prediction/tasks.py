@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import re
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +24,8 @@ PATIENCE = 60
 """Seconds to wait for the first worker."""
 POLL = 0.02
 """Seconds between two looks at whether a task has ended, or a signal came."""
+GUARD = 'put the call under if __name__ == "__main__" in a script that is a file, since each of them imports it.'
+"""What has to be done where processes cannot be started."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -51,7 +51,7 @@ def workers_of(scheduler: str | None) -> int:
     """Count the processes that "local:N" starts on this machine; 1 for any other scheduler, and for none.
 
     Raises:
-        InputError: N is no number, or 0; or no process can be started from where the call stands.
+        InputError: N is no number, or 0; or no process can be started from the main script.
 
     Example:
         >>> workers_of("tcp://host:8786")
@@ -63,10 +63,7 @@ def workers_of(scheduler: str | None) -> int:
     if not local:
         raise InputError(f'"local:N" must be a number of processes, 1 or more; received "{scheduler}".')
     if not _needs_no_main():
-        raise InputError(
-            'scheduler="local:N" starts processes: put the call under if __name__ == "__main__" in a script that is a '
-            "file, since each of them imports it."
-        )
+        raise InputError(f'scheduler="local:N" starts processes: {GUARD}')
     return int(local[1])
 
 
@@ -144,30 +141,17 @@ def _done(function: Callable[[Task], Iterable[Result]], task: Task) -> list[Resu
 def _needs_no_main() -> bool:
     """Whether processes can be started from where the program is: they import the main script once more.
 
-    From a module or a script they can, where the call stands under `if __name__ == "__main__"`; from a notebook and an
-    interactive session, which have no script, anywhere.
+    From a script they can, where it guards what it does by `if __name__ == "__main__"`; from a module that is run by
+    `python -m`, a notebook and an interactive session, which have no script, anywhere.
     """
     main = sys.modules["__main__"]
     if str(getattr(main.__spec__, "name", "")).endswith("__main__") or not getattr(main, "__file__", None):
         return True
-    script = Path(main.__file__ or "")
-    if not script.is_file():  # "<stdin>": there is no script to import
-        return False
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    while frame is not None and (frame.f_code.co_name, frame.f_globals) != ("<module>", vars(main)):
-        frame = frame.f_back
-    if frame is None or Path(frame.f_code.co_filename).name != script.name:
-        return True
     try:
-        statements = ast.parse(script.read_bytes()).body
-    except (OSError, SyntaxError, ValueError):  # no source, as in a frozen program
-        return True
-    # A guard around the call, or one before it that ends the script where it is imported.
-    return any(
-        isinstance(one, ast.If) and one.lineno <= frame.f_lineno and "__name__" in ast.dump(one.test)
-        for one in statements
-        if (one.end_lineno or 0) >= frame.f_lineno or "exit" in ast.dump(one).lower()
-    )
+        text = Path(main.__file__ or "").read_bytes()
+    except OSError:  # "<stdin>": there is no script to import
+        return False
+    return b"\0" in text or re.search(rb"^if\b.*\b__name__\b", text, re.MULTILINE) is not None  # or no source
 
 
 @contextmanager
@@ -191,7 +175,8 @@ def _client(scheduler: str, local: int) -> Iterator[Any]:
                 opened.enter_context(cluster)
                 client = opened.enter_context(Client(cluster))
             except RuntimeError as error:
-                raise InputError(f"The processes of {scheduler} must be able to start: {error}") from error
+                why = str(error).rstrip(".")
+                raise InputError(f"The processes of {scheduler} must be able to start: {why}; {GUARD}") from error
             client.run(quiet_tensorflow)
             yield client
         return
