@@ -41,8 +41,11 @@ class Palette(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """The lines of such a file."""
-        return [f"{red} {green} {blue} {name}" for name, (red, green, blue) in zip(*self, strict=True)]
+        """The lines of such a file, with #RRGGBB before a name that begins with a digit, so that the two are parted."""
+        return [
+            f"#{red:02x}{green:02x}{blue:02x} {name}" if name[:1].isdecimal() else f"{red} {green} {blue} {name}"
+            for name, (red, green, blue) in zip(*self, strict=True)
+        ]
 
 
 def read_palette(path: str | Path) -> Palette:
