@@ -64,7 +64,7 @@ class Interpreted:
     def __init__(self, path: Path, threads: int, signature: Signature) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        with quiet_stderr():  # the delegate announces itself
+        with quiet_stderr:  # the delegate announces itself
             interpreter = Interpreter(str(path), num_threads=threads)
             interpreter.allocate_tensors()
         self._run = interpreter.get_signature_runner(signature.name)
@@ -83,7 +83,7 @@ class Compiled:
         # with a GPU the processor computes what that cannot: the mask of a net with a threshold; without one, it fails
         where = HardwareAccelerator[accelerator.upper()] | HardwareAccelerator.CPU
         options = Options(where, CpuOptions(num_threads=threads), GpuOptions(enforce_f32=True))
-        with quiet_stderr():  # all accelerators announce themselves
+        with quiet_stderr:  # all accelerators announce themselves
             model = CompiledModel.from_file(str(path), options=options)
             self._image = {"image": model.create_input_buffer_by_name(signature.name, "image")}
             self._found = {name: model.create_output_buffer_by_name(signature.name, name) for name in signature.outputs}
@@ -105,7 +105,7 @@ class Compiled:
 
 
 def _release(*held: Any) -> None:
-    with quiet_stderr():  # accelerators announce their end too
+    with quiet_stderr:  # accelerators announce their end too
         for one in held:
             one.clear()
 

@@ -123,7 +123,7 @@ def _takes_bytes(path: Path, description: Description) -> bool:
     """Whether the input of a quantised file is the bytes of a picture as they are."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet_stderr():
+    with quiet_stderr:
         details = Interpreter(str(path)).get_input_details()[0]
     raw = details["dtype"] == np.uint8 and details["quantization"] == (1.0, 0)
     return raw and description.normalisation.dtype == "uint8" and not description.normalisation.nodata

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -13,6 +12,7 @@ from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
 from unet_tf.utils.files import sha256_of
 from unet_tf.utils.hub import SCHEME, Address, hub_errors, import_hub, no_bars
+from unet_tf.utils.stderr import on_terminal
 from unet_tf.utils.typed_json import read_json
 from unet_tf.version import __version__
 
@@ -59,7 +59,7 @@ def fetch(address: Address) -> Path:
 
 def _snapshot(address: Address, files: Sequence[str]) -> Path:
     """The folder of the cache, with these files where the repository has them."""
-    bars = nullcontext() if sys.stderr.isatty() else no_bars()
+    bars = nullcontext() if on_terminal() else no_bars()
     with hub_errors(address), _quiet(), bars:
         found = import_hub().snapshot_download(
             address.name,

@@ -4,29 +4,67 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from contextlib import suppress
+from pathlib import Path
 
 
-@contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Let nothing in the block write to the terminal, C++ either."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+class _Quiet:
+    """Lets nothing write to the terminal, C++ either, as long as any thread is in such a block."""
+
+    def __init__(self) -> None:
+        # One thread may come in twice: the garbage collector frees a net wherever it likes, between any two lines here.
+        self.lock, self.inside = threading.RLock(), 0
+        self.kept: int | None = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.kept = _turned_away()
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            if self.inside == 1 and self.kept is not None:
+                os.dup2(self.kept, 2)
+                os.close(self.kept)
+                self.kept = None
+            self.inside -= 1
+
+
+quiet_stderr = _Quiet()
+"""Where the process has no standard error, as a program with a window has none, nothing is done."""
+
+
+def _turned_away() -> int | None:
+    """Let what is written to standard error go nowhere; what it was, None where there is none."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            sys.stderr.flush()
     try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        kept = os.dup(2)
+    except OSError:
+        return None
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    return kept
+
+
+def on_terminal() -> bool:
+    """Whether somebody reads standard error on a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def write_stderr(text: str) -> None:
+    """Write to standard error, where the process has one."""
+    if sys.stderr is not None:
+        sys.stderr.write(text)
 
 
 def quiet_tensorflow() -> None:
     """Import TensorFlow without the lines that its C++ libraries write to the terminal, whatever is set."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quiet_stderr():
+    with quiet_stderr:
         import tensorflow as tf
 
         tf.constant(0)  # the processor's features are announced with the first op
