@@ -1,6 +1,7 @@
 import os
 import signal
 import struct
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from unet_tf.data.pictures import write_picture
 from unet_tf.edge import __main__ as edge
 from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
-from unet_tf.utils.signals import Stopped
+from unet_tf.utils.signals import STOPPED, Stopped
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,49 @@ def test_a_folder_that_is_not_there_is_made_or_refused(model, net, tmp_path, mon
     assert read_image(tmp_path / "new" / "mask.png").shape == (30, 30, 1)
     with pytest.raises(InputError, match="Cannot make the folder"):
         edge.segment(model, tmp_path / "image.png", tmp_path / "image.png" / "mask.png")
+
+
+def test_a_picture_and_a_net_are_not_written_over_under_another_name(model, tmp_path):
+    """As SCAN.BMP and scan.bmp are one file where the disk tells no case."""
+    write_picture(tmp_path / "image.png", np.zeros((30, 30), np.uint8))
+    os.link(tmp_path / "image.png", tmp_path / "mask.png")
+    (tmp_path / "net.png").symlink_to(model)
+    for name in ("mask.png", "net.png"):
+        with pytest.raises(InputError, match=rf"{name} would be written over by its mask\. Choose another name"):
+            edge.segment(model, tmp_path / "image.png", tmp_path / name)
+    assert (tmp_path / "mask.png").samefile(tmp_path / "image.png")
+
+
+def test_what_cannot_run_a_file_is_said_before_the_picture_is_decoded(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(edge, "_as_array", lambda *given: pytest.fail("it was decoded"))
+    onnx, *given = bundle / "model.onnx", tmp_path / "image.png", tmp_path / "mask.png"
+    with pytest.raises(InputError, match="An ONNX file is run by ONNX Runtime on the CPU; received 'compiled', 'cpu'"):
+        edge.segment(onnx, *given, runtime="compiled")
+    with pytest.raises(InputError, match="run by ONNX Runtime on the CPU; received 'auto', 'gpu'"):
+        edge.segment(onnx, *given, accelerator="gpu")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match="run by ONNX Runtime, which is not installed"):
+        edge.segment(onnx, *given)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(InputError, match="run by LiteRT, which is not installed or cannot be loaded"):
+        edge.segment(bundle / "model_uint8.tflite", *given)
+
+
+def test_a_program_without_a_terminal_gets_its_mask(model, net, tmp_path, monkeypatch):
+    np.save(tmp_path / "image.npy", np.zeros((30, 30), np.uint8))
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(edge, "nodata_of", lambda *given: (7.0,))  # which is said too
+    edge.segment(model, tmp_path / "image.npy", tmp_path / "mask.npy")
+    assert np.load(tmp_path / "mask.npy").shape == (30, 30)
+
+
+def test_whoever_stops_it_is_told_that_nothing_was_written(monkeypatch, capsys):
+    def stopped(**given):
+        raise Stopped
+
+    monkeypatch.setattr(edge, "segment", stopped)
+    monkeypatch.setattr(sys, "argv", ["edge", "model_uint8.tflite", "image.png", "mask.png"])
+    with pytest.raises(SystemExit) as ended:
+        edge.main()
+    assert ended.value.code == STOPPED
+    assert capsys.readouterr().err == "\nStopped. Nothing was written.\n"

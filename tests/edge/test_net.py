@@ -1,5 +1,6 @@
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def test_a_file_without_a_hash_of_its_own_is_held_to_its_bundle(bundle, content,
     shutil.copy(bundle / "bundle.json", tmp_path)
     with pytest.raises(InputError, match="is damaged: its SHA-256 must be"):
         read_description(tmp_path / name)
+
+
+def test_a_litert_that_is_missing_is_named(bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    for read in (EdgeNet, read_description):
+        with pytest.raises(InputError, match=r"LiteRT, which is not installed or .* pip install ai-edge-litert"):
+            read(bundle / TFLITE["uint8"])
+    assert read_description(bundle / "model.onnx").tile == 136
 
 
 def test_what_is_not_finite_goes_neither_in_nor_out(bundle, monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.utils.files import replacing, sha256_of
+from unet_tf.utils.files import is_one_file, replacing, sha256_of
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -34,3 +34,12 @@ def test_the_hash_of_a_file_is_that_of_its_bytes_and_what_cannot_be_read_is_said
     with pytest.raises(InputError, match=r"Cannot read .*/b: No such file or directory\. Check the path") as caught:
         sha256_of(tmp_path / "b")
     assert caught.value.file == tmp_path / "b"
+
+
+def test_two_names_of_one_file_are_told(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text("the same")
+    (tmp_path / "c").hardlink_to(tmp_path / "a")
+    (tmp_path / "d").symlink_to(tmp_path / "a")
+    assert [is_one_file(tmp_path / "a", tmp_path / name) for name in "abcde"] == [True, False, True, True, False]
+    assert not is_one_file(tmp_path / "e", tmp_path / "e")  # which is not there

@@ -26,12 +26,12 @@ from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, write
 from unet_tf.data.tiff import import_tifffile
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
-from unet_tf.edge.onnx_net import opened
-from unet_tf.edge.runtimes import check_runtime
+from unet_tf.edge.onnx_net import check_opened, opened
 from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import is_one_file, replacing
 from unet_tf.utils.signals import STOPPED, look, stoppable
+from unet_tf.utils.stderr import on_terminal, write_stderr
 
 
 def segment(
@@ -64,13 +64,13 @@ def segment(
         raise InputError(
             f"A mask must be written as {', '.join(LOSSLESS)} or .npy, which lose nothing; received {mask_file.name}."
         )
-    check_runtime(threads, runtime, accelerator)  # now, and not once the picture is decoded
+    check_opened(model, threads, runtime, accelerator)  # now, and not once the picture is decoded
     about = read_description(model)
     channels = about.channels
     if mask_file.suffix.lower() == ".bmp" and about.masks.mask(np.zeros((1, 1), np.uint8)).dtype != np.uint8:
         raise InputError(f"A .bmp holds 8 bit, and this net's masks have 16; received {mask_file.name}. Write .png.")
     files = channels.files(image_file)
-    if mask_file.resolve() in (*(file.resolve() for file in files), model.resolve()):
+    if any(is_one_file(one, mask_file) for one in (*files, model)):
         raise InputError(f"{mask_file} would be written over by its mask. Choose another name for the mask.")
     if mask_file.suffix.lower() in TIFF:
         import_tifffile(mask_file)  # now, and not once all is done
@@ -132,11 +132,11 @@ def _label(load: Callable[[], TiledNet], image: MappedArray, label_file: Path, n
 
     def show(done: int, total: int) -> None:
         each = 1000 * (time.perf_counter() - start) / done
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\rtile {done}/{total}, {each:.0f} ms each, {net.where}")
+        if on_terminal():
+            write_stderr(f"\rtile {done}/{total}, {each:.0f} ms each, {net.where}")
         elif done == total:
-            sys.stderr.write(f"{total} tile{'s' * (total > 1)}, {each:.0f} ms each, {net.where}")
-        sys.stderr.write("\n" if done == total else "")
+            write_stderr(f"{total} tile{'s' * (total > 1)}, {each:.0f} ms each, {net.where}")
+        write_stderr("\n" if done == total else "")
 
     np.lib.format.open_memmap(label_file, "w+", np.uint8, image.shape[:2])
     if hasattr(os, "posix_fallocate"):  # a full disk would end the process where it first writes into the hole
@@ -145,7 +145,7 @@ def _label(load: Callable[[], TiledNet], image: MappedArray, label_file: Path, n
     net.label(image, MappedArray(label_file), show, nodata)
     if nodata:
         values = ", ".join(f"{value:g}" for value in nodata)
-        sys.stderr.write(f"pixels of {values} hold no measurement and count as the mean of the training images\n")
+        write_stderr(f"pixels of {values} hold no measurement and count as the mean of the training images\n")
     return net.description.masks
 
 
@@ -208,6 +208,7 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
+        write_stderr("\nStopped. Nothing was written.\n")
         sys.exit(STOPPED)
 
 

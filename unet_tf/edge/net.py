@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.nodata import Measured
 from unet_tf.edge.description import Description, StoredDescription
 from unet_tf.edge.onnx_file import onnx_metadata
-from unet_tf.edge.runtimes import BOTH, PROBABILITIES, check_runtime, open_runtime, signatures_of
+from unet_tf.edge.runtimes import BOTH, PROBABILITIES, check_runtime, needs_litert, open_runtime, signatures_of
 from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import label_of
@@ -58,8 +58,8 @@ class EdgeNet(TiledNet):
         where: what computes, in words.
 
     Raises:
-        InputError: the file is missing, damaged, or holds no metadata of ours; there is no thread; or the runtime or
-            the accelerator is unknown or not to be had.
+        InputError: LiteRT is missing; the file is missing, damaged, or holds no metadata of ours; there is no thread;
+            or the runtime or the accelerator is unknown or not to be had.
 
     Example:
         >>> net = EdgeNet("bundle/model_uint8.tflite")  # doctest: +SKIP
@@ -71,6 +71,7 @@ class EdgeNet(TiledNet):
     def __init__(self, path: str | Path, threads: int = 2, runtime: str = "auto", accelerator: str = "cpu") -> None:
         path = Path(path)
         check_runtime(threads, runtime, accelerator)
+        needs_litert()
         self.description = read_description(path)
         try:
             signatures = signatures_of(path)
@@ -128,7 +129,7 @@ def read_description(path: Path) -> Description:
     A file of version 0.1 holds no hash of itself; if it lies in its bundle, that of `bundle.json` is taken.
 
     Raises:
-        InputError: the file is missing, damaged, or says nothing.
+        InputError: the file is missing, damaged, or says nothing; or LiteRT, which a TFLite file needs, is missing.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -162,6 +163,7 @@ def read_description(path: Path) -> Description:
 
 def _metadata(path: Path, content: mmap.mmap) -> StoredInFile:
     """The JSON that `export` put into a TFLite file; raises ValueError where the file is damaged."""
+    needs_litert()
     from ai_edge_litert.schema_py_generated import Model
 
     try:

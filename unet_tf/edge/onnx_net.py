@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.edge.net import ONNX_SUFFIX, EdgeNet, read_description
+from unet_tf.edge.runtimes import check_runtime, needs_litert
 from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
 from unet_tf.tiling import Grid, cut
@@ -88,21 +89,35 @@ def opened(path: str | Path, threads: int = 2, runtime: str = "auto", accelerato
     Raises:
         InputError: as that class says; or something is said of LiteRT, and the file is an ONNX file.
     """
+    check_opened(path, threads, runtime, accelerator)
     if Path(path).suffix.lower() != ONNX_SUFFIX:
         return EdgeNet(path, threads, runtime, accelerator)
+    return OnnxNet(path, threads)
+
+
+def check_opened(path: str | Path, threads: int, runtime: str, accelerator: str) -> None:
+    """Refuse what no file of this name could be opened with; the file itself is not looked at.
+
+    Raises:
+        InputError: its runtime is missing, or an argument is unknown or does not go with another.
+    """
+    check_runtime(threads, runtime, accelerator)
+    if Path(path).suffix.lower() != ONNX_SUFFIX:
+        needs_litert()
+        return
     if (runtime, accelerator) != ("auto", "cpu"):
         raise InputError(
             f"An ONNX file is run by ONNX Runtime on the CPU; received {runtime!r}, {accelerator!r}.", path
         )
-    return OnnxNet(path, threads)
+    needs_onnxruntime()
 
 
 def needs_onnxruntime() -> None:
-    """Raise InputError with the install line where ONNX Runtime is missing."""
+    """Raise InputError with the install line where ONNX Runtime is missing, or its libraries cannot be loaded."""
     try:
         import onnxruntime  # noqa: F401 - heavy, and an extra
     except ImportError as error:
         raise InputError(
-            "An ONNX file is run by ONNX Runtime, which is not installed. Install it: pip install "
-            "'unet-tf[onnxruntime]' (or, where there is no TensorFlow: pip install onnxruntime)"
+            f"An ONNX file is run by ONNX Runtime, which is not installed or cannot be loaded ({error}). Install it: "
+            "pip install 'unet-tf[onnxruntime]' (or, where there is no TensorFlow: pip install onnxruntime)"
         ) from error

@@ -125,6 +125,17 @@ def check_runtime(threads: int, runtime: str, accelerator: str) -> None:
         raise InputError(f"The interpreter computes on the CPU; received {accelerator!r}. Use runtime 'compiled'.")
 
 
+def needs_litert() -> None:
+    """Raise InputError with the install line where LiteRT is missing, or its libraries cannot be loaded."""
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401 - heavy, and not there where ONNX Runtime is
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"A TFLite file is run by LiteRT, which is not installed or cannot be loaded ({error}). Install it: pip "
+            "install ai-edge-litert lazy-loader"
+        ) from error
+
+
 def open_runtime(path: Path, threads: int, runtime: str, accelerator: str, signature: Signature) -> Runtime:
     """Load a TFLite file whose hash was found to be right.
 

@@ -28,7 +28,7 @@ from unet_tf.prediction.large import predict_large
 from unet_tf.prediction.predict import located, model_hash
 from unet_tf.prediction.source import Source
 from unet_tf.run import Run
-from unet_tf.utils.files import held, identity, replacing
+from unet_tf.utils.files import held, identity, is_one_file, replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
@@ -102,7 +102,7 @@ def predict_map(
     net = located(run)
     if out.suffix.lower() not in TIFF:
         raise InputError(f"A map is written into NAME.tif; received {out.name!r}.", out)
-    if out.exists() and image.exists() and out.samefile(image):
+    if is_one_file(out, image):
         raise InputError(f"{image} is the input, and the map would replace it. Choose another --out.", image)
     with stoppable():
         source = Source(net, model_hash(net), image, None, tta, True, threshold).by(engine)

@@ -174,6 +174,14 @@ def identity(path: str | Path) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
+def is_one_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file that is there, as scan.BMP and scan.bmp are where the disk tells no case."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def above(path: Path, *names: str) -> Path | None:
     """Find the next folder above a path, of three, that has a file of one of these names."""
     return next((one for one in path.absolute().parents[:3] if any((one / name).is_file() for name in names)), None)
