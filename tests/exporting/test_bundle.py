@@ -88,3 +88,24 @@ def test_a_version_that_is_half_there_is_nothing_to_the_others(folder):
     for read in (found.describe, found.weights):
         with pytest.raises(InputError, match="bundle.json is damaged"):
             read(3)
+
+
+def test_what_file_managers_and_git_leave_is_no_fault(folder):
+    litter = (
+        ".DS_Store", "saved_model/1/._saved_model.pb", "web/Thumbs.db", "Desktop.ini", ".git/objects/ab/cd",
+        ".gitattributes", ".cache/huggingface/a.metadata", "README.md",
+    )  # fmt: skip
+    for name in (*litter, "git", "web/.git", "virus.so"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    came = [said for said in Bundle(folder).faults() if not said.endswith(" is missing.")]
+    assert came == [f"{name} came in after the export." for name in ("git", "virus.so", "web/.git")]
+
+
+def test_such_a_file_that_was_exported_counts(folder):
+    stored = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(stored | {"sha256": {"Thumbs.db": "0" * 64}}))
+    (folder / "report.json").unlink()
+    assert Bundle(folder).faults() == ["Thumbs.db is missing."]
+    (folder / "Thumbs.db").touch()
+    assert Bundle(folder).faults() == ["Thumbs.db was changed after the export."]

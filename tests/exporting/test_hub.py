@@ -264,7 +264,8 @@ def test_a_bundle_that_was_changed_is_not_published(hub, made, tmp_path):
     (copy / "notes of a patient.txt").write_text("secret")
     (copy / "report.json").write_text("{}")
     with pytest.raises(
-        InputError, match="as it was exported: notes of a patient.txt came in .* report.json was changed"
+        InputError,
+        match=r"as it was exported: notes of a patient.txt came in .* report.json was changed .* Remove what came in",
     ):
         publish(copy, NAME)
     with pytest.raises(InputError, match="is no bundle: it has no bundle.json"):

@@ -138,6 +138,16 @@ def test_a_version_says_itself_what_it_is(small, image, tmp_path):
     np.testing.assert_array_equal(load(version).predict(image), load(small / "saved_model/1").predict(image))
 
 
+def test_a_version_that_says_nothing_is_not_taken_for_that_of_the_export(small, tmp_path):
+    for name in ("saved_model/2", "saved_model_bfloat16/1", "other/1"):
+        shutil.copytree(small / "saved_model/1", tmp_path / name)
+    shutil.copy(small / "bundle.json", tmp_path)
+    assert load(tmp_path / "saved_model_bfloat16/1").classes == load(small).classes
+    for name in ("saved_model/2", "other/1"):
+        with pytest.raises(InputError, match="does not say what its net is: .* speaks of version 1"):
+            load(tmp_path / name)
+
+
 def test_labels_part_at_the_threshold_of_the_graph_or_at_another(small, image):
     expected = load(small).probabilities(image)[..., 1]
     for name in (".", "saved_model/1", "model_float32.tflite"):

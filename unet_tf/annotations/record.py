@@ -12,10 +12,8 @@ from unet_tf.annotations.annotated import RECORD
 from unet_tf.data.folder import some
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
+from unet_tf.utils.files import LITTER
 from unet_tf.utils.text import form, shown
-
-_LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
-"""Files that file managers leave in folders."""
 
 
 def write_record(out: Path, result: dict[str, Any], source: Path) -> None:
@@ -61,7 +59,7 @@ def check_out(out: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
 def _files_of(folder: Path) -> set[str]:
     """The files in a folder and those in it, as they are shown, without what file managers leave."""
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    kept = (path.relative_to(folder).as_posix() for path in found if not _LITTER.fullmatch(path.name))
+    kept = (path.relative_to(folder).as_posix() for path in found if not LITTER.fullmatch(path.name))
     return {form(shown(name)) for name in kept}
 
 

@@ -17,6 +17,8 @@ from unet_tf.utils.files import tuples
 
 BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
 """Files of a bundle: the net of Keras, and what the bundle says of it."""
+SAVED_MODEL, SAVED_MODEL_BFLOAT16 = "saved_model/1", "saved_model_bfloat16/1"
+"""Folders of a bundle: the SavedModels of its own net."""
 SAVED_WEIGHTS = "variables/variables.data-00000-of-00001"
 """File of a SavedModel by whose SHA-256 a net is known."""
 MOST_DEPTH, MOST_TILE = 16, 1 << 16

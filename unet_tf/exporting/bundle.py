@@ -10,15 +10,17 @@ from typing import TypedDict
 from unet_tf.edge.description import (
     BUNDLE_DESCRIPTION,
     BUNDLE_NET,
+    SAVED_MODEL,
+    SAVED_MODEL_BFLOAT16,
     SAVED_WEIGHTS,
     Description,
     StoredDescription,
 )
 from unet_tf.errors import InputError
-from unet_tf.utils.files import above, replacing, sha256_of
+from unet_tf.utils.files import LITTER, above, replacing, sha256_of
 from unet_tf.utils.typed_json import read_json
 
-KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16 = BUNDLE_NET, "saved_model/1", "saved_model_bfloat16/1"
+KERAS = BUNDLE_NET
 TFLITE = {name: f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "uint8")}
 """TFLite files by variant."""
 ONNX = {"onnx": "model.onnx", "onnx_tile": "model_tile.onnx"}
@@ -42,8 +44,8 @@ DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.htm
 README = "README.md"
 HUB_FILES = (README, "LICENSE", ".gitattributes")
 """What a repository of the Hugging Face Hub may have beside a bundle, and people change there."""
-FROM_HUB = (*HUB_FILES, ".cache/")
-"""What the names of files begin with that came in with a download from there."""
+FROM_HUB = (*HUB_FILES, ".cache/", ".git")
+"""What the names of files begin with that came in with a download or a clone from there."""
 
 
 class Learnt(TypedDict, total=False):  # none in bundles of version 0.1
@@ -102,7 +104,7 @@ class Bundle:
         self.sha256 = self.stored["sha256"]
 
     def faults(self) -> list[str]:
-        """Say what is not as it was written, a sentence a file."""
+        """Say what is not as it was written, a sentence a file; what file managers and git leave is nothing of it."""
         versions = self.versions()
         apart = tuple(f"{one.name}/" for one in versions)
         apart += (ADDING, *FROM_HUB)
@@ -233,7 +235,7 @@ def _differences(written: dict[str, str], found: dict[str, str]) -> list[str]:
     words = [f"{name} is missing." for name in written if name not in found]
     for name, hash in found.items():
         if name not in written:
-            words.append(f"{name} came in after the export.")
+            words += [f"{name} came in after the export."] * (not LITTER.fullmatch(Path(name).name))
         elif hash != written[name]:
             words.append(f"{name} was changed after the export.")
     return words

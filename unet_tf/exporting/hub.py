@@ -90,7 +90,8 @@ def publish(
         on_step("checking")
         opened = Bundle(bundle)
         if faults := opened.faults():
-            raise InputError(f"A bundle must be as it was exported: {' '.join(faults)} Export it again.")
+            remedy = "Remove what came in, or export again."
+            raise InputError(f"A bundle must be as it was exported: {' '.join(faults)} {remedy}")
         files = contents(opened, name)
         if not _names_license(opened.path):
             log.warning("The model card names no licence, and nobody else may use the net. Export with --license.")

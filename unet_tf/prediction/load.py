@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, SAVED_MODEL, SAVED_MODEL_BFLOAT16, Description
 from unet_tf.edge.net import ONNX_SUFFIX, EdgeNet, read_description
 from unet_tf.edge.onnx_net import OnnxNet
 from unet_tf.edge.tiles import TiledNet
@@ -125,14 +125,17 @@ def about_file(path: Path) -> Description:
 
 
 def _about(saved_model: Path) -> Description:
-    """What a SavedModel of a bundle is: said by the version itself, or by the bundle."""
-    above = saved_model.absolute().parents
-    for folder in (saved_model / EXTRA, *above[1:2]):
+    """What a SavedModel of a bundle is: said by the version itself, or by the bundle of the one that export wrote."""
+    path, folders = saved_model.absolute(), [saved_model / EXTRA]
+    if "/".join(path.parts[-2:]) in (SAVED_MODEL, SAVED_MODEL_BFLOAT16):
+        folders.append(path.parents[1])
+    for folder in folders:
         if (folder / BUNDLE_DESCRIPTION).is_file():
             return read_bundle(folder)
     raise InputError(
         f"{saved_model} does not say what its net is: {BUNDLE_DESCRIPTION} must lie in the folder of its bundle, two "
-        "levels above it. Give it where export wrote it, as in BUNDLE/saved_model/1.",
+        "levels above it, and speaks of version 1. Give it where export wrote it, as in BUNDLE/saved_model/1; another "
+        "version comes in by unet-tf export RUN --out BUNDLE --add-version.",
         saved_model,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import time
 import uuid
@@ -24,6 +25,8 @@ REFUSALS = {None} | {getattr(errno, name) for name in _REFUSALS.split() if hasat
 name that it does not take. None: NumPy and HDF5 say a full disk without a number."""
 PAUSE = 0.05
 """Seconds between two looks at a folder that another process holds alone."""
+LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
+"""Names of files that file managers leave in folders."""
 
 
 @contextmanager
