@@ -56,11 +56,49 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class WithoutIndex(_Quiet):
+    """What a bucket of S3 answers at its REST address: a folder is no object."""
+
+    def do_GET(self):
+        """Answer with files alone."""
+        if self.path.split("?")[0].endswith("/"):
+            self.send_error(404)
+        else:
+            super().do_GET()
+
+
+class WithListing(_Quiet):
+    """What Google Cloud Storage and MinIO answer: of a folder what is in it."""
+
+    def do_GET(self):
+        """Answer with files, and a list of them."""
+        if not self.path.split("?")[0].endswith("/"):
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/xml")
+        self.end_headers()
+        self.wfile.write(b"<ListBucketResult/>")
+
+
+class LeadsAway(_Quiet):
+    """What hosts of short addresses answer: the page is at that of its folder alone."""
+
+    def do_GET(self):
+        """Lead from index.html to its folder."""
+        if self.path.endswith("/index.html"):
+            self.send_response(308)
+            self.send_header("Location", "./")
+            self.end_headers()
+        else:
+            super().do_GET()
+
+
 class Host:
     """A static host as anybody has one: no header of its own."""
 
-    def __init__(self, folder):
-        handler = functools.partial(_Quiet, directory=str(folder))
+    def __init__(self, folder, handler=_Quiet):
+        handler = functools.partial(handler, directory=str(folder))
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -72,8 +110,8 @@ class Host:
 
 
 @contextmanager
-def hosted(folder):
+def hosted(folder, handler=_Quiet):
     """A host of a folder, which stops at the end."""
-    host = Host(folder)
+    host = Host(folder, handler)
     yield host
     host.stop()

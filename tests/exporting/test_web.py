@@ -11,7 +11,7 @@ import pytest
 from kinds_of_files import pil
 from PIL import Image
 from servers import RUN, picture, png
-from web_pages import hosted, of_new_net, of_run
+from web_pages import LeadsAway, WithListing, WithoutIndex, hosted, of_new_net, of_run
 
 from unet_tf import Geometry, export, predict_files, read_image
 from unet_tf.data.channels import Channels
@@ -20,6 +20,7 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
 from unet_tf.errors import InputError
+from unet_tf.exporting import web
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.exporting.web import check_web, first_visit
 from unet_tf.exporting.web_runtime import PLACE, fetch_runtime
@@ -205,6 +206,20 @@ def test_it_works_after_the_host_has_gone(browser, bundles):
         context.close()
 
 
+@pytest.mark.parametrize("host_of", [WithoutIndex, WithListing, LeadsAway])
+def test_hosts_that_have_no_index_documents_or_lead_to_them_serve_it_too(browser, bundles, host_of):
+    with hosted(bundles, host_of) as host:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{host.address}/run/web/index.html")
+        assert ready(page).locator("#engine").inner_text().endswith("Kept for use without a network.")
+        host.stop()
+        for name in ("", "index.html", "?engine=wasm"):
+            page.goto(f"{host.address}/run/web/{name}")
+            ready(page)
+        context.close()
+
+
 def new_export(page, folder, bundle):
     """Publish the page of another bundle in a folder, and wait until the browser has all of it."""
     shutil.rmtree(folder / "web")
@@ -380,6 +395,18 @@ def test_the_folder_says_its_licences_and_its_size(bundles):
     assert f"{(net + threaded) / 1e6:.1f}\N{NO-BREAK SPACE}MB" in (web / "index.html").read_text()
     files = json.loads((web / "net.json").read_text())["files"]
     assert [one["file"] for one in files] == ["model_float32.tflite", "model_uint8.tflite"]
+
+
+def test_what_the_fast_net_loses_is_said_where_there_are_scores(tmp_path):
+    net = {"max_probability_difference": 0.1, "label_agreement": 0.9}
+    for there, here, words in (
+        ({"mean_iou": 0.5}, {"mean_iou": 0.375}, "; mean IoU -0.1250"),
+        ({"mean_iou": None}, {"mean_iou": None}, ""),
+        ({}, {}, ""),  # of labels that are void alone
+    ):
+        report = {"keras": net | there, "artefacts": {"a.tflite": net | here}}
+        (tmp_path / "report.json").write_text(json.dumps(report | {"pictures": "a few", "tile": 64, "threads": 2}))
+        assert web._loss(tmp_path, tmp_path / "a.tflite") == words
 
 
 def test_webgpu_gives_the_same_where_a_browser_has_it(browser, address):

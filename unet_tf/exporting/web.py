@@ -196,7 +196,7 @@ def _loss(folder: Path, path: Path) -> str:
     if not (folder / REPORT).is_file():
         return ""
     report = read_bundle_report(folder / REPORT)
-    there, here = report["keras"]["mean_iou"], report["artefacts"][path.name]["mean_iou"]
+    there, here = report["keras"].get("mean_iou"), report["artefacts"][path.name].get("mean_iou")
     return "" if there is None or here is None else f"; mean IoU {here - there:+.4f}"
 
 
@@ -205,11 +205,10 @@ def _service_worker(web: Path) -> str:
     large = (f"{RUNTIME}/", "model_")
     hashes = {path.relative_to(web).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in _tree(web)}
     version = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
-    kept = ["./", *(f"./{name}" for name in hashes if not name.startswith(large) and name != "index.html")]
     return _filled(
         "sw.js",
         version=version,
-        files=json.dumps(kept),
+        files=json.dumps([f"./{name}" for name in hashes if not name.startswith(large)]),
         large=json.dumps([f"./{name}" for name in hashes if name.startswith(large)]),
         policy=POLICY,
     )

@@ -25,7 +25,7 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const address = new URL(event.request.url), scope = self.registration.scope;
-  const name = address.origin + address.pathname === scope + "index.html" ? "./" : "./" + (address.origin + address.pathname).slice(scope.length);
+  const name = "./" + ((address.origin + address.pathname).slice(scope.length) || "index.html");
   if (event.request.method === "GET" && address.href.startsWith(scope) && (FILES.includes(name) || LARGE.includes(name))) {
     event.respondWith(answer(new URL(name, scope).href));
   }
