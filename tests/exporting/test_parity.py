@@ -116,6 +116,14 @@ def test_nets_are_compared_on_what_a_prediction_gives_them(tmp_path):
         np.testing.assert_array_equal(example.image, image)
 
 
+def test_a_page_of_a_stack_is_read_by_its_number(tmp_path):
+    about = Description(("a", "b"), MaskFormat(), Normalisation((9.0,), (2.0,), "uint8"), Geometry(1, "same"), 64)
+    pages = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    for number, page in enumerate(pages):
+        np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", about, number).image[..., 0], page)
+
+
 def test_borders_that_are_a_class_count_as_their_objects():
     """As `evaluate` scores them: a net that takes a rim for the inside loses nothing, one that loses the rim does."""
     truth = np.array([[0, 2, 1, 2, 0, 255]], np.uint8)

@@ -3,9 +3,11 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import pytest
 
 from unet_tf import verify
+from unet_tf.data.pictures import stack_writer
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity
 from unet_tf.exporting.bundle import NETS, Bundle, hashes
@@ -56,6 +58,16 @@ def test_pictures_that_the_net_learnt_from_are_counted(bundle, cells, copy, on_n
     (copy / "bundle.json").write_text(json.dumps(about))  # as of version 0.1
     words = "; which of them the net learnt from, this bundle does not say"
     assert verify(copy, cells / "val").report["pictures"] == "2 labelled pictures" + words
+
+
+def test_every_page_of_a_stack_without_masks_is_compared(bundle, tmp_path):
+    pages = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
+    with stack_writer(tmp_path / "stack.tif") as add:
+        for page in pages:
+            add(page)
+    seen = []
+    found = verify(bundle, tmp_path / "stack.tif", on_image=lambda *done: seen.append(done))
+    assert (found.faults, found.report["pictures"], seen) == ([], "3 pictures", [(1, 3), (2, 3), (3, 3)])
 
 
 def test_each_difference_stands_beside_what_is_allowed(bundle, on_val, on_noise, call):

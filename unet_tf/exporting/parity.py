@@ -306,9 +306,9 @@ def read_example(pair: Pair, description: Description) -> Example:
     return Example(title(pair), measured, decoded.label, identity(decoded.image))
 
 
-def read_picture(file: Path, description: Description) -> Example:
-    """Read a file without a label."""
-    image, _, declared = description.channels.read(description.channels.files(file))
+def read_picture(file: Path, description: Description, page: int = 0) -> Example:
+    """Read a file without a label, or one picture of a stack."""
+    image, _, declared = description.channels.read(description.channels.files(file), page)
     description.normalisation.check(image, str(file))
     measured = _measured(image, nodata_values(image, declared), description)
     return Example(file.name, measured, known=identity(image))

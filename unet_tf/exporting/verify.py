@@ -13,6 +13,7 @@ from unet_tf.config import TrainConfig, naming_changes
 from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.layout import ANY, find_named
 from unet_tf.data.naming import Naming
+from unet_tf.data.pictures import count_pages
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import read_description
 from unet_tf.errors import InputError
@@ -68,8 +69,8 @@ def verify(
 
     Args:
         bundle: the folder that `export` filled.
-        data: folder of images and masks, as `unet_tf.train` takes it, folder of pictures, or a picture; None for noise
-            that has the mean and spread of the training pictures.
+        data: folder of images and masks, as `unet_tf.train` takes it, folder of pictures, or a picture, of stacks each
+            page; None for noise that has the mean and spread of the training pictures.
         on_image: called with (pictures done, pictures in all) after each.
         **naming: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` of the data (`TrainConfig`).
 
@@ -188,7 +189,6 @@ def _examples(
     if pairs:
         readers = [partial(read_example, pair, description) for pair in pairs]
         return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
-    files = pictures_of(find_pictures([data]), description.channels)
-    return [
-        partial(read_picture, Path(file), description) for file in files
-    ], f"{len(files)} picture{'s' * (len(files) > 1)}"
+    files = map(Path, pictures_of(find_pictures([data]), description.channels))
+    readers = [partial(read_picture, file, description, page) for file in files for page in range(count_pages(file))]
+    return readers, f"{len(readers)} picture{'s' * (len(readers) > 1)}"
