@@ -101,6 +101,8 @@ def test_the_kotlin_file_names_the_fields_signatures_and_tensors_of_the_files(bu
     }
     for name in re.findall(r'about\.\w+\("(\w+)"\)', source):
         assert name in about
+    taken = re.findall(r'it\.get\w+\("(\w+)"\)', source)
+    assert {*taken} == {*about["channels_of_files"]} - {"names"}
     cpu, gpu = re.search(r'file = if \(onCpu\) "(\S+)" else "(\S+)"', source).groups()
     signatures = re.search(r'signature = if \(onCpu\) "(\w+)" else "(\w+)"', source).groups()
     outputs = re.search(r"outputs = if \(onCpu\) listOf\((.+)\) else listOf\((.+)\)\n", source).groups()

@@ -37,6 +37,12 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
             ByteArray(256) { (if (it.toDouble() in nodata) filled else it).toByte() }
         }
 
+    /** Whether the channels are others than all those of one picture: picked, of several files, of several planes. */
+    private val chosen =
+        about.optJSONObject("channels_of_files")?.let { // none in bundles of version 0.1
+            it.getJSONArray("picked").length() + it.getJSONArray("suffixes").length() + it.getInt("context") > 0
+        } ?: false
+
     private val onCpu = accelerator == Accelerator.CPU
     private val file = if (onCpu) "model_uint8.tflite" else "model_float16.tflite"
     private val signature = if (onCpu) "serving_default" else "probabilities" // not all GPUs have a right ARG_MAX
@@ -54,7 +60,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     private val image = model.createInputBuffer("image", signature)
     private val found = outputs.associateWith { model.createOutputBuffer(it, signature) }
 
-    /** Class ids of 8-bit pixels, row by row, grey or R G B. */
+    /** Class ids of 8-bit pixels, row by row, the channels in the order of the net: grey, R G B, or what it takes. */
     fun segment(pixels: ByteArray, height: Int, width: Int): ByteArray {
         require(height > 0 && width > 0 && pixels.size == height * width * channels) {
             "A picture must be $height x $width x $channels bytes; received ${pixels.size}."
@@ -75,6 +81,10 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
 
     /** Class ids of a Bitmap's pixels (not of Bitmap.Config.HARDWARE), without its transparency. */
     fun segment(picture: Bitmap): ByteArray {
+        require(!chosen) {
+            "A Bitmap is grey or R G B; the net takes channels that were picked, or are of several files or planes " +
+                "(channels_of_files in bundle.json). Give their bytes: segment(pixels, height, width)."
+        }
         require(channels == 1 || channels == 3) { "A Bitmap is grey or R G B; the net takes $channels channels." }
         val colours = IntArray(picture.width * picture.height)
         picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
