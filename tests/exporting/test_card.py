@@ -1,6 +1,10 @@
 import pytest
 
-from unet_tf.exporting.card import verdict
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.edge.description import Description
+from unet_tf.exporting.card import model_card, verdict
+from unet_tf.geometry import Geometry
 
 
 def net(**more):
@@ -31,3 +35,15 @@ def test_one_net_without_a_size():
     assert words(None, alone) == "1 net to serve and to ship, which gives 100 % of the pixels Keras' class."
     assert words(0.9, net(mean_iou=0.9)).endswith("of 0.5 MB, which loses no mean IoU beside Keras' 0.900.")
     assert words(0.9, net(mean_iou=0.8)).endswith("which loses 0.100 of mean IoU beside Keras' 0.900.")
+
+
+def test_a_name_with_a_bar_stays_in_its_column():
+    classes = ("ground", "cell|rim")
+    about = Description(
+        classes, MaskFormat("index", 2), Normalisation((9.0,), (2.0,), "uint8"), Geometry(1, "same"), 64
+    )
+    scored = net(mean_iou=0.8, iou={"ground": 0.9, "cell|rim": 0.7}, milliseconds=1.0)
+    report = {"pictures": "a few", "keras": scored, "artefacts": {"model_uint8.tflite": scored}}
+    lines = model_card("cells", about, report).splitlines()
+    assert r"| cell\|rim | 0.7000 | 0.7000 |" in lines
+    assert "| ground | 0.9000 | 0.9000 |" in lines

@@ -262,7 +262,8 @@ def _certainty(description: Description) -> list[str]:
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]  # names may hold what parts columns
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _figures(values: Sequence[float]) -> str:

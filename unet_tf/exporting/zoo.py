@@ -83,9 +83,7 @@ def resource(
         "weights": _weights(description, sha256),
         "config": {
             "bioimageio": {  # Fiji's engine fails where it finds neither a nickname nor an id
-                "nickname": known.lower().replace(
-                    " ", "-"
-                ),  # Fiji's engine fails where it finds neither this nor an id
+                "nickname": known.lower().replace(" ", "-"),
                 "architecture_type": "U-Net",
                 "task": "semantic segmentation",
                 "model_parameter_count": parameters,
