@@ -1,11 +1,12 @@
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from unet_tf.data.folder import Pair, find_pictures, list_pictures, read_pair, title
+from unet_tf.data.folder import Pair, find_pictures, finding, list_pictures, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.weight_map import Weighting
@@ -98,3 +99,14 @@ def test_a_zarr_array_is_no_folder_of_pictures(tmp_path, name):
     put(tmp_path, f"{name}/x" if name.lower().endswith(".zarr") else name)
     with pytest.raises(InputError, match=r"is a zarr array, .*--out NAME\.zarr"):
         find_pictures([tmp_path / name.split("/")[0]])
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*", "*.png", "[ab].png", "**", "**/*.png", "a/**", "a/**/?.png", "*/*", "a/*/*.png", "./a/../a/*"]
+)
+def test_what_inputs_would_find_is_what_they_find(tmp_path, pattern):
+    put(tmp_path, "a.png", "c.png", "a.txt", "a/a.png", "a/b/a.png", "a/b/c.tif", "a/b/cc.png", "b/a.png")
+    files = [path for path in tmp_path.rglob("*.*") if path.is_file()]
+    for one in (f"{tmp_path}/{pattern}", tmp_path / "a", tmp_path / "a.png"):
+        found = [] if one == tmp_path / "a.png" else [Path(path).resolve() for path in find_pictures([one])]
+        assert sorted(filter(finding([one]), files)) == sorted(found)

@@ -22,6 +22,7 @@ from kinds_of_files import GREY as FULL
 from kinds_of_files import HEIGHT, kinds, lzw, raw_tiff
 from PIL import Image
 
+from unet_tf.data import pictures as pictures_module
 from unet_tf.data import png as png_module
 from unet_tf.data import tiff as tiff_module
 from unet_tf.data.folder import scan
@@ -500,6 +501,17 @@ def test_pixels_that_lzw_is_short_of_are_missed_whatever_the_depth(tmp_path, row
     (tmp_path / "a.tif").write_bytes(data)
     with pytest.raises(InputError, match="cannot be decompressed|ends before its last pixel"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("count", "is_big"), [(3, False), (4, True)])
+def test_pages_that_32_bits_do_not_count_make_a_bigtiff(tmp_path, monkeypatch, count, is_big):
+    monkeypatch.setattr(pictures_module, "CLASSIC", 3 * GREY.nbytes)
+    pages = [GREY + np.uint8(page) for page in range(count)]
+    write_stack(tmp_path / "a.tif", pages)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.is_bigtiff == is_big
+    for page, expected in enumerate(pages):
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif", page)[..., 0], expected)
 
 
 def test_a_stack_is_parsed_once_and_not_once_a_page(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import tifffile
 
 from unet_tf import predict, predict_files, read_image
 from unet_tf.annotations.suffixes import DRAWN
+from unet_tf.data import pictures as pictures_module
 from unet_tf.data.channels import Channels
 from unet_tf.data.pictures import SUFFIXES, read_mask, write_picture
 from unet_tf.errors import InputError
@@ -51,7 +52,7 @@ def check_neighbours(scans, out, outcome):
 
 
 def test_pages_whose_file_cannot_be_begun_reach_no_other_file(scans, tmp_path, monkeypatch):
-    def refuse(path, colours=None):
+    def refuse(path, colours, tags, pages):
         raise InputError(f"Cannot write {path}: no space left on device.")
 
     monkeypatch.setattr(outputs, "stack_writer", refuse)
@@ -235,6 +236,80 @@ def test_pages_of_a_stack_of_objects_have_one_type_though_one_has_more_ids_than_
         assert [(page.dtype, int(page.asarray().max())) for page in file.pages] == [(np.uint32, 1), (np.uint32, 65_792)]
     for page in range(2):
         np.testing.assert_array_equal(read_mask(tmp_path / "out" / "s.tif", page) > 0, pages[page])
+
+
+def test_a_stack_whose_files_32_bits_do_not_count_is_written(scans, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures_module, "CLASSIC", 3 * 40 * 48)  # the mask has as many
+    outcome = predict_files(RUN, scans / "b.tif", tmp_path / "out", overlay=True, instances=True, uncertainty=True)
+    assert outcome.failed == ()
+    big = {}
+    for file in (tmp_path / "out").glob("*.tif"):
+        with tifffile.TiffFile(file) as opened:
+            big[file.stem] = opened.is_bigtiff
+    assert big == {"b": False, "b_overlay": True, "b_instances": True, "b_uncertainty": True}
+
+
+@pytest.mark.parametrize("format", ["png", "tif"])
+def test_a_mask_that_cannot_be_written_leaves_what_lay_beside_the_former_one(scans, tmp_path, monkeypatch, format):
+    out, settings = tmp_path / "out", {"overlay": True, "instances": True, "format": format}
+    predict_files(RUN, scans / "a.png", out, **settings)
+    before = {path.name: path.read_bytes() for path in out.glob("a*")}
+    assert len(before) == 4
+    write_picture(scans / "a.png", noise(3, (30, 50)))
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outputs, "drawn_mask", full)
+        (failed,) = predict_files(RUN, scans / "a.png", out, **settings).failed
+    assert "No space left on device" in failed
+    assert {path.name: path.read_bytes() for path in out.glob("a*")} == before
+    assert predict_files(RUN, scans / "a.png", out, **settings).written == 1
+    assert not any(before[path.name] == path.read_bytes() for path in out.glob("a*"))
+
+
+def test_what_a_picture_became_before_it_was_a_stack_is_named_and_stays(tmp_path, caplog):
+    file, out = tmp_path / "a.tif", tmp_path / "out"
+    tifffile.imwrite(file, noise(0))
+    predict_files(RUN, file, out, overlay=True)
+    tifffile.imwrite(file, noise(1, (3, 40, 48)), photometric="minisblack")
+    predict_files(RUN, file, out, overlay=True)
+    assert f"a.png, a_overlay.png in {out} may be of {file} as it was before, a stack or none." in caplog.text
+    (out / "a.png").unlink()
+    caplog.clear()
+    tifffile.imwrite(file, noise(0))
+    predict_files(RUN, file, out, overlay=True)
+    assert f"a.tif, a_overlay.tif in {out} may be of {file}" in caplog.text
+    assert sorted(path.name for path in out.glob("a*")) == ["a.png", "a.tif", "a_overlay.png", "a_overlay.tif"]
+
+
+@pytest.mark.parametrize("given", ["", "*", "../*/*.[bp]*", "../**/*.png"])
+def test_a_folder_whose_masks_the_same_inputs_would_find_is_refused_before_the_first(tmp_path, given):
+    scans = tmp_path / "scans"
+    write_picture(scans / "a.bmp", noise(0))
+    write_picture(tmp_path / "others" / "b.png", noise(0))
+    words = r"scans/.\.png, which .* would write, would be one of the pictures when the same call is given again"
+    with pytest.raises(InputError, match=words):
+        predict_files(RUN, str(scans / given) if given else scans, scans)
+    assert [path.name for path in scans.iterdir()] == ["a.bmp"]
+
+
+@pytest.mark.parametrize("given", ["a.bmp", "*.bmp", "../scans/*.b*"])
+def test_masks_beside_pictures_that_do_not_find_them_are_written_and_gone_on_with(tmp_path, given):
+    scans = tmp_path / "scans"
+    write_picture(scans / "a.bmp", noise(0))
+    assert predict_files(RUN, str(scans / given), scans).written == 1
+    write_picture(scans / "b.bmp", noise(1))
+    assert predict_files(RUN, str(scans / given), scans).skipped == 1
+
+
+def test_single_tiff_pictures_of_any_folder_are_no_masks_of_another(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise(0))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "a.tif").rename(tmp_path / "one" / "a.tif")
+    for expected in (0, 1):
+        assert predict_files(RUN, str(tmp_path / "*" / "*.tif"), tmp_path / "masks").skipped == expected
 
 
 def test_import_knows_every_picture_that_is_written():

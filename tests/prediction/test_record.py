@@ -1,5 +1,6 @@
 """What is said of the files of earlier settings where all is done again."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from unet_tf import predict_files
 from unet_tf.data.pictures import write_picture
+from unet_tf.errors import InputError
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 
@@ -65,3 +67,36 @@ def test_a_record_that_is_damaged_is_said(scans, tmp_path, caplog, record):
     assert predict_files(RUN, scans, out, overwrite=True).written == 2
     assert names(out) == before
     assert f"The record in {out} is damaged, and does not say which files earlier settings wrote." in caplog.text
+
+
+def test_a_line_that_a_killed_process_began_swallows_no_other(scans, tmp_path):
+    out = tmp_path / "out"
+    scans = scans.rename(tmp_path / 'a "quoted", name')
+    predict_files(RUN, scans / "a.png", out)
+    manifest = out / "manifest.csv"
+    whole = manifest.read_bytes()
+    assert predict_files(RUN, scans, out).written == 1
+    line = manifest.read_bytes().removeprefix(whole)
+    for end in range(1, len(line), 17):
+        manifest.write_bytes(whole + line[:end])
+        assert predict_files(RUN, scans, out).skipped >= 1
+        assert predict_files(RUN, scans, out).skipped == 2
+
+
+def test_a_failure_that_another_job_noted_before_does_not_undo_what_is_done(scans, tmp_path):
+    out = tmp_path / "out"
+    picture = (scans / "a.png").read_bytes()
+    (scans / "a.png").write_bytes(b"no picture")
+    assert len(predict_files(RUN, scans, out).failed) == 1  # in manifest.csv, which is read after the next one
+    (scans / "a.png").write_bytes(picture)
+    assert predict_files(RUN, scans, out, shard="1/2").written == 1
+    assert predict_files(RUN, scans, out).skipped == 2
+
+
+def test_a_setting_of_a_later_version_is_named(scans, tmp_path):
+    out = tmp_path / "out"
+    predict_files(RUN, scans, out)
+    file = out / "predict.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"later": 3}))
+    with pytest.raises(InputError, match=r"with other settings: later 3 there, None here\. "):
+        predict_files(RUN, scans, out)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import logging
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -333,6 +334,33 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
     if unread:
         log.warning(unread_note(list(unread)))
     return [str(file) for file in found.values()]
+
+
+def finding(inputs: Iterable[str | Path]) -> Callable[[Path], bool]:
+    """A function that says of an absolute path whether folders and patterns would find a picture file there.
+
+    Args:
+        inputs: as `find_pictures` takes them; files that are named one by one find no other.
+    """
+    folders, patterns = set[Path](), list[tuple[str, ...]]()
+    for path in map(Path, inputs):
+        if path.is_dir():
+            folders.add(path.resolve())
+        elif not path.exists() and glob.has_magic(str(path)):
+            patterns.append(path.resolve().parts)
+    return lambda file: (
+        file.suffix.lower() in SUFFIXES
+        and (file.parent in folders or any(_matches(file.parts, pattern) for pattern in patterns))
+    )
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path is one that `glob.glob` finds by a pattern, each in its parts."""
+    if not parts or not pattern:
+        return not parts and set(pattern) <= {"**"}
+    if pattern[0] == "**":
+        return any(_matches(parts[count:], pattern[1:]) for count in range(len(parts) + 1))
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
 def pictures_of(files: Sequence[str], channels: Channels) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ UNREAD_SUFFIXES = (
 IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}
 """Types of files -> the types of images that hold all their numbers."""
 LOSSLESS = (".png", ".bmp", *TIFF)
+CLASSIC = 2**32 - 2**25
+"""Most bytes of the pixels of a TIFF file that counts them by 32 bits; larger ones are BigTIFF."""
 
 
 @dataclass(frozen=True)
@@ -317,12 +319,32 @@ def write_picture(
     Raises:
         InputError: the file cannot be written, its name ends otherwise, or the format does not hold the type.
     """
+    with picture_writer(path, colours, tags) as write:
+        write(picture)
+
+
+@contextmanager
+def picture_writer(
+    path: str | Path, colours: NDArray | None = None, tags: Sequence[tuple] = ()
+) -> Iterator[Callable[[NDArray], None]]:
+    """Yield a function that writes a picture as `write_picture` does; the file is there when the block ends well."""
     path = Path(path)
     if path.suffix.lower() not in LOSSLESS:
         raise InputError(f"Pictures are written as {', '.join(LOSSLESS)}, which lose nothing; received {path.name!r}.")
     if path.suffix.lower() in TIFF:
-        write_stack(path, [picture[..., 0] if picture.shape[2:] == (1,) else picture], colours, tags)
+        with stack_writer(path, colours, tags) as add:
+            yield lambda picture: add(picture[..., 0] if picture.shape[2:] == (1,) else picture)
         return
+    with replacing(path) as temporary:
+
+        def write(picture: NDArray) -> None:
+            temporary.write_bytes(_encoded(path, picture, colours))
+
+        yield write
+
+
+def _encoded(path: Path, picture: NDArray, colours: NDArray | None) -> bytes:
+    """The bytes of a PNG or BMP file of that name."""
     deep = path.suffix.lower() != ".bmp"  # there OpenCV would cut 16 bit to the largest of 8
     if picture.dtype not in ((np.uint8, np.uint16) if deep else (np.uint8,)):
         bits = "8 or 16 bit" if deep else "8 bit"
@@ -332,30 +354,29 @@ def write_picture(
 
         indexed = Image.fromarray(picture, "L")
         indexed.putpalette(colours.astype(np.uint8).tobytes())
-        with replacing(path) as temporary:
-            indexed.save(temporary, "PNG")
-        return
+        content = io.BytesIO()
+        indexed.save(content, "PNG")
+        return content.getvalue()
     if picture.ndim == 3 and picture.shape[2] == 3:
         picture = picture[..., ::-1]
     encoded, data = cv2.imencode(path.suffix, picture)
     if not encoded:
         raise InputError(f"{path}: cannot encode {picture.dtype} {picture.shape} as {path.suffix}.")
-    with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return data.tobytes()
 
 
 def write_stack(
-    path: str | Path, pictures: Iterable[NDArray], colours: NDArray | None = None, tags: Sequence[tuple] = ()
+    path: str | Path, pictures: Sequence[NDArray], colours: NDArray | None = None, tags: Sequence[tuple] = ()
 ) -> None:
     """Write (H, W) or (H, W, 3) RGB pictures of one size and type as the pages of a TIFF file, as `stack_writer`."""
-    with stack_writer(path, colours, tags) as add:
+    with stack_writer(path, colours, tags, len(pictures)) as add:
         for picture in pictures:
             add(picture)
 
 
 @contextmanager
 def stack_writer(
-    path: str | Path, colours: NDArray | None = None, tags: Sequence[tuple] = ()
+    path: str | Path, colours: NDArray | None = None, tags: Sequence[tuple] = (), pages: int = 1
 ) -> Iterator[Callable[[NDArray], None]]:
     """Yield a function that appends a page to a TIFF file; the file is there, whole, when the block ends well.
 
@@ -363,15 +384,21 @@ def stack_writer(
         path: of the file.
         colours: (N, 3) uint8 RGB, N up to 256: makes pages of (H, W) uint8 indices with this colour table.
         tags: more of them, of each page or the first, as tifffile takes them.
+        pages: how many there will be, one at least: with more than 4 GiB of pixels the file is BigTIFF.
     """
     tifffile = import_tifffile(Path(path))
     kind, table = "minisblack", None
     if colours is not None:
         kind, table = "palette", np.zeros((3, 256), np.uint16)
         table[:, : len(colours)] = colours.T.astype(np.uint16) * 257
-    with replacing(path) as temporary, tifffile.TiffWriter(temporary) as writer:
+    writer: Any = None
+    with replacing(path) as temporary, ExitStack() as opened:
 
         def add(picture: NDArray) -> None:
+            nonlocal writer
+            if writer is None:
+                is_big = pages * picture.nbytes > CLASSIC
+                writer = opened.enter_context(tifffile.TiffWriter(temporary, bigtiff=is_big))
             shown = "rgb" if picture.ndim == 3 else kind
             # without metadata of its own the pages are one series
             options = {"colormap": table, "compression": "zlib", "metadata": None, "extratags": tags}

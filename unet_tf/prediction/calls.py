@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,12 +60,17 @@ class Wanted:
 
     def names(self, picture: Path) -> list[str]:
         """Name the files that a picture may become; whether a TIFF file is a stack is not known before it is read."""
-        stem, kinds = picture.stem, ["png", "tif"]
-        if picture.suffix.lower() in SINGLE:
-            kinds = ["png"]
-        names = list(dict.fromkeys(self.mask_name(picture, pages) for pages in range(1, len(kinds) + 1)))
+        return list(dict.fromkeys(chain(*self.choices(picture))))
+
+    def choices(self, picture: Path) -> list[list[str]]:
+        """The files that it becomes of one page, and of several where it may have these."""
+        return [self.names_of(picture, pages) for pages in (1, 2)[: 1 if picture.suffix.lower() in SINGLE else None]]
+
+    def names_of(self, picture: Path, pages: int) -> list[str]:
+        """Name the files that a picture of so many pages becomes."""
+        stem, names = picture.stem, [self.mask_name(picture, pages)]
         names += [f"{stem}.npy"] * self.probabilities
-        names += [f"{stem}_overlay.{kind}" for kind in kinds] * self.overlay
+        names += [f"{stem}_overlay.{'png' if pages == 1 else 'tif'}"] * self.overlay
         names += [f"{stem}_instances.tif", f"{stem}_objects.csv"] * self.instances
         names += [f"{stem}{suffix}" for suffix in (UNCERTAINTY, SPREAD)[: self.uncertainty + self.spread]]
         return names + [stem + WRITERS[kind][0] for kind in self.polygons]
@@ -128,6 +134,7 @@ class Result(NamedTuple):
         state: of the file when it was read (`state_of`).
         nodata: values in it that stand for "no measurement".
         sizes: of its objects, where they are wanted; None where it failed.
+        former: names of files that it became when it was a stack, or was none, and that lie there still.
     """
 
     picture: str
@@ -136,6 +143,7 @@ class Result(NamedTuple):
     state: str = ""
     nodata: tuple[float, ...] = ()
     sizes: Sizes | None = None
+    former: tuple[str, ...] = ()
 
 
 def rest(overwrite: bool) -> str:

@@ -94,8 +94,8 @@ def predict_files(
 
     Raises:
         InputError: a setting or the run cannot be used, two pictures would get a file of one name, a file would
-            replace a picture or one that is not ours, `out` holds predictions with other settings, or it cannot be
-            written.
+            replace a picture or one that is not ours, or be found as a picture by the next such call, `out` holds
+            predictions with other settings, or it cannot be written.
         Stopped: a signal came; what is done is whole and noted.
 
     Example:
@@ -116,13 +116,13 @@ def predict_files(
     processes = workers_of(scheduler)
     with stoppable():
         call = _call(run, Path(out), wanted, memory, processes, engine)
-        found = find_pictures([inputs] if isinstance(inputs, str | Path) else inputs)
-        pictures = pictures_of(found, call.channels)
+        inputs = [inputs] if isinstance(inputs, str | Path) else [*inputs]
+        pictures = pictures_of(find_pictures(inputs), call.channels)
         mine = pictures[number - 1 :: of]
         results = functools.partial(_results, call, scheduler=scheduler, on_tile=on_tile)
         predictor = predictor_for(call.net, call.model)
         kind = predictor.masks, predictor.calibration.temperature
-        return fill(call, kind, pictures, mine, results, overwrite, (number, of), on_file, on_pixels)
+        return fill(call, kind, pictures, mine, results, overwrite, (number, of), on_file, on_pixels, inputs)
 
 
 def _call(

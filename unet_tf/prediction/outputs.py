@@ -16,7 +16,7 @@ from unet_tf.annotations.writing import Picture
 from unet_tf.data.drawing import overlay
 from unet_tf.data.georeference import read_georeference
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.pictures import stack_writer, write_picture
+from unet_tf.data.pictures import picture_writer, stack_writer
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import HALF, weighed
 from unet_tf.prediction.calls import SPREAD, UNCERTAINTY, Call, Result
@@ -45,7 +45,7 @@ class Page(NamedTuple):
 
 
 class Output:
-    """The files of one picture: all of them, or, after an error, none.
+    """The files of one picture: all of them, or, after an error, none, and those of an earlier call stay as they were.
 
     Args:
         call: what is wanted, and where.
@@ -67,10 +67,10 @@ class Output:
         self.masks, self.classes = masks, classes
         self.threshold = HALF if call.wanted.threshold is None else call.wanted.threshold
         self.file, self.named, self.pages, self.state = file, call.named(file), pages, state
+        self.names = call.wanted.names_of(self.named, pages)
         self.files, self.written, self.pixels, self.error = ExitStack(), 0, 0, ""
         self.nodata: set[float] = set()
         self.sizes = Sizes()
-        self.mask: NDArray[np.uint8] | None = None
         self.shades = shades_of(self.masks, len(self.classes))
         self.colours = colour_table(self.masks, len(self.classes))
 
@@ -102,8 +102,13 @@ class Output:
                 self.files.close()
         except (InputError, OSError, MemoryError) as error:
             self.fail(error)
-        pixels, sizes = (0, None) if self.error else (self.pixels, self.sizes)
-        return Result(str(self.file), pixels, self.error, self.state, tuple(sorted(self.nodata)), sizes)
+        pixels, sizes, former = (0, None, ()) if self.error else (self.pixels, self.sizes, self._former())
+        return Result(str(self.file), pixels, self.error, self.state, tuple(sorted(self.nodata)), sizes, former)
+
+    def _former(self) -> tuple[str, ...]:
+        """Names of what lies there of the picture from when it was a stack, or was none."""
+        others = [name for name in self.wanted.names(self.named) if name not in self.names]
+        return tuple(name for name in others if (self.out / name).exists())
 
     def discard(self) -> None:
         """Remove what is not whole."""
@@ -113,10 +118,7 @@ class Output:
     def _open(self, page: Page) -> None:
         """Begin the files; the mask, which says that all are there, is the last to get its name."""
         wanted, stem, kind = self.wanted, self.named.stem, "png" if self.pages == 1 else "tif"
-        if self.pages == 1:
-            self.files.push(self._write_mask)
-        else:
-            self.add_mask = self._stack(wanted.mask_name(self.named, self.pages), self.colours)
+        self.add_mask = self._pictures(wanted.mask_name(self.named, self.pages), self.colours)
         if wanted.probabilities:
             shape = ((self.pages,) if self.pages > 1 else ()) + (*page.label.shape, len(self.classes))
             path = self.files.enter_context(replacing(self.out / f"{stem}.npy"))
@@ -130,10 +132,7 @@ class Output:
             path = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
             self.table = csv.writer(self.files.enter_context(path.open("w", newline="", encoding="utf-8")))
             self.table.writerow(COLUMNS)
-        self.add_unsure = [
-            self.files.enter_context(stack_writer(self.out / (stem + suffix), tags=self._tags))
-            for suffix in (UNCERTAINTY, SPREAD)[: len(page.unsure)]
-        ]
+        self.add_unsure = [self._pictures(stem + suffix) for suffix in (UNCERTAINTY, SPREAD)[: len(page.unsure)]]
         real = self.classes[: self.masks.real_classes]  # without that of the borders
         shades = {name: tuple(self.shades[i].tolist()) for i, name in enumerate(real) if i}
         picture = Picture(self.file, len(page.label), page.label.shape[1], self.pages, shades)
@@ -142,30 +141,18 @@ class Output:
             for suffix, writer in map(WRITERS.__getitem__, wanted.polygons)
         ]
 
-    def _write_mask(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the mask of a single picture, after all other files, unless one of them failed."""
-        if kind is None and self.mask is not None:
-            path = self.out / self.wanted.mask_name(self.named)
-            write_picture(path, self.mask, self.colours, self._tags_of(path))
-
-    def _pictures(self, name: str) -> Callable[[NDArray], None]:
-        """A function that writes the picture, or the next page of the stack."""
-        if self.pages > 1:
-            return self._stack(name)
+    def _pictures(self, name: str, colours: NDArray | None = None) -> Callable[[NDArray], None]:
+        """A function that writes the picture, or the next page of the stack; the file gets its name at the end."""
         path = self.out / name
-        return functools.partial(write_picture, path, tags=self._tags_of(path))
-
-    def _tags_of(self, path: Path) -> Sequence[tuple]:
-        """What says in a TIFF file of a single picture where that lies; none in other files, and of stacks."""
-        return self._tags if path.suffix == ".tif" else ()
+        if path.suffix == ".tif":
+            return self.files.enter_context(stack_writer(path, colours, self._tags, self.pages))
+        return self.files.enter_context(picture_writer(path, colours))
 
     @functools.cached_property
     def _tags(self) -> Sequence[tuple]:
+        """What says in a TIFF file of a single picture where that lies; none of stacks."""
         place = read_georeference(self.file) if self.pages == 1 else None
         return () if place is None else place.tags
-
-    def _stack(self, name: str, colours: NDArray | None = None) -> Callable[[NDArray], None]:
-        return self.files.enter_context(stack_writer(self.out / name, colours))
 
     def _add(self, page: Page) -> None:
         wanted, label, probabilities = self.wanted, page.label, page.probabilities
@@ -189,9 +176,10 @@ class Output:
         if wanted.instances:
             self.add_instances(ids if self.pages == 1 else ids.astype(np.uint32))  # pages of a stack have one type
             self.table.writerows(_row(self.written, one, self.classes) for one in objects)
-        self.mask = drawn_mask(label, self.masks)
-        if self.pages > 1:
-            self.add_mask(self.mask.astype(np.uint32) if self.masks.kind == "instance" else self.mask)  # as the ids
+        mask = drawn_mask(label, self.masks)
+        if self.pages > 1 and self.masks.kind == "instance":
+            mask = mask.astype(np.uint32)  # as the ids
+        self.add_mask(mask)
 
 
 def beyond_memory(file: Path, is_served: bool = False) -> InputError:
@@ -199,8 +187,8 @@ def beyond_memory(file: Path, is_served: bool = False) -> InputError:
     remedy = (
         "Work on fewer at once (--in-flight 1), or predict it with a run here."
         if is_served
-        else "Predict it alone, in chunks: zarr or a TIFF file without compression into --out NAME.zarr, a GeoTIFF "
-        "into --out NAME.tif."
+        else "Predict it alone, in chunks: zarr, or a TIFF file with tiles or without compression, into --out "
+        "NAME.zarr, a GeoTIFF into --out NAME.tif."
     )
     words = f"A picture must fit into memory with all that is made of it, and {file} does not. {remedy}"
     return InputError(words, file)

@@ -8,12 +8,13 @@ import json
 import logging
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unet_tf.data.folder import NET, PREDICTED, some
+from unet_tf.data.folder import NET, PREDICTED, finding, some
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.errors import InputError
@@ -79,6 +80,7 @@ def fill(
     share: tuple[int, int],
     on_file: Progress,
     on_pixels: Callable[[int], None],
+    inputs: Iterable[str | Path] = (),
 ) -> Outcome:
     """Do what is left of the pictures of a folder, and note what became of each.
 
@@ -92,12 +94,13 @@ def fill(
         share: number of this job, from 1, and of all.
         on_file: called with (pictures done, pictures in all) of this job.
         on_pixels: called with the pixels of each picture that was predicted.
+        inputs: the folders and patterns that the pictures were found by, among others.
 
     Raises:
         InputError: as `unet_tf.predict_files` says.
     """
     settings = _settings_of(call, *kind)
-    done = _begin(call, settings, pictures, overwrite)
+    done = _begin(call, settings, pictures, overwrite, inputs)
     with held(call.out):
         if _settings(Path(call.out)) != settings:
             raise InputError(f"{call.out} was begun anew by another call. Choose another --out.")
@@ -114,6 +117,11 @@ def fill(
                 sizes += result.sizes
             if result.nodata:
                 nodata[result.picture] = result.nodata
+            if result.former:
+                log.warning(
+                    f"{', '.join(result.former)} in {call.out} may be of {result.picture} as it was before, a stack or "
+                    "none. This call does not write it: remove it where it is not wanted."
+                )
             if result.error:
                 failed.append(result.error)
             else:
@@ -122,12 +130,15 @@ def fill(
     return Outcome(written, skipped, pixels, tuple(failed), nodata, sizes)
 
 
-def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwrite: bool) -> set[str]:
+def _begin(
+    call: Call, settings: dict[str, Any], pictures: Sequence[str], overwrite: bool, inputs: Iterable[str | Path]
+) -> set[str]:
     """Write the settings of a new folder, or see that those there are the same; the pictures that are done."""
     out, by = Path(call.out), {NET: call.net if call.is_served else str(Path(call.net).resolve())}
     stored = None if overwrite else _settings(out)
     done = {} if overwrite else _noted(out)
-    _check_names(call, pictures, [one for one, state in done.items() if call.is_done(Path(one))])
+    _check_names(call, pictures, [one for one in done if call.is_done(Path(one))])
+    _check_apart(call, pictures, inputs)
     if overwrite and out.is_dir():
         with held(out, alone=True):
             _say_former(call, pictures)
@@ -150,13 +161,13 @@ def _begin(call: Call, settings: dict[str, Any], pictures: Sequence[str], overwr
         write_new(out / SETTINGS, json.dumps(settings | by, indent=2))
         stored = _settings(out) or {}
     if stored != settings:
-        other = [name for name in settings if stored.get(name) != settings[name]]
-        words = "; ".join(f"{name} {stored.get(name)} there, {settings[name]} here" for name in other)
+        other = [name for name in settings | stored if stored.get(name) != settings.get(name)]
+        words = "; ".join(f"{name} {stored.get(name)} there, {settings.get(name)} here" for name in other)
         raise InputError(
             f"{out} holds predictions with other settings: {words}. Choose another --out, or do all again "
             "(--overwrite)."
         )
-    return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
+    return {one for one, states in done.items() if states & {"", call.state(Path(one))}}
 
 
 def _say_former(call: Call, pictures: Sequence[str]) -> None:
@@ -244,6 +255,20 @@ def _check_names(call: Call, pictures: Sequence[str], earlier: Sequence[str]) ->
                 )
 
 
+def _check_apart(call: Call, pictures: Sequence[str], inputs: Iterable[str | Path]) -> None:
+    """Raise InputError where the same inputs would find a file that is written as one more picture of the next call."""
+    is_found = finding(inputs)
+    for picture in pictures:
+        choices = call.wanted.choices(call.named(Path(picture)))
+        found = [next(filter(is_found, (Path(call.out, name) for name in names)), None) for names in choices]
+        if None not in found:  # a file may be a stack, of which another file is written
+            raise InputError(
+                f"{found[0]}, which {picture} would write, would be one of the pictures when the same call is given "
+                "again. Choose another --out.",
+                picture,
+            )
+
+
 def _files(call: Call, picture: str) -> Iterator[Path]:
     return (Path(call.out, name) for name in call.wanted.names(call.named(Path(picture))))
 
@@ -275,20 +300,23 @@ def _manifests(out: Path) -> list[Path]:
     return sorted(file for file in out.glob("*.csv") if re.fullmatch(pattern, file.name))
 
 
-def _noted(out: Path) -> dict[str, str]:
-    """Picture -> its state when it was predicted ("" where that was not noted), of those that are done."""
-    done: dict[str, str] = {}
+def _noted(out: Path) -> dict[str, set[str]]:
+    """Picture -> its state when it was predicted ("" where that was not noted), of those that are done.
+
+    The last word of each manifest counts: nobody knows which of several was written later.
+    """
+    done = defaultdict[str, set[str]](set)
     for file in _manifests(out):
         try:
             with file.open(newline="", encoding="utf-8", errors="surrogateescape") as rows:
-                for row in csv.reader(rows):  # the last one may be of a process that was killed while it wrote
-                    if row[1:2] == ["done"]:
-                        done[row[0]] = row[4] if len(row) > 4 else ""
-                    elif len(row) > 1:
-                        done.pop(row[0], None)
+                # the last one may be of a process that was killed while it wrote
+                last = {row[0]: row for row in csv.reader(rows) if len(row) > 1}
         except (OSError, csv.Error) as error:
             raise InputError(f"{file} is damaged: {error}. Use --overwrite, or choose another --out.", file) from error
-    return done
+        for picture, row in last.items():
+            if row[1:2] == ["done"]:
+                done[picture].add(row[4] if len(row) > 4 else "")
+    return dict(done)
 
 
 def _manifest(call: Call, number: int, of: int) -> Callable[[Result], None]:
@@ -296,9 +324,10 @@ def _manifest(call: Call, number: int, of: int) -> Callable[[Result], None]:
     name = MANIFEST if of == 1 else f"{Path(MANIFEST).stem}-{number}-of-{of}.csv"
     path = Path(call.out, name)
     if not write_new(path, "picture,status,pixels,reason,state\r\n"):
-        text = path.read_bytes()[-1:]
-        if text not in (b"\n", b""):  # a line that a killed process began must not swallow the next
-            _append(path, "\r\n")
+        content = path.read_bytes()
+        quote = '"' * (content.count(b'"') % 2)
+        if quote or content[-1:] not in (b"\n", b""):  # what a killed process began must not swallow the next line
+            _append(path, f"{quote}\r\n")
 
     def note(result: Result) -> None:
         line, status = io.StringIO(), "failed" if result.error else "done"
