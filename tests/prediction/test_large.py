@@ -14,7 +14,7 @@ import pytest
 import tomli_w
 from forked import Forked
 
-from unet_tf import generate_cells, predict, predict_large
+from unet_tf import Predictor, generate_cells, predict, predict_large
 from unet_tf.errors import InputError
 from unet_tf.prediction import arrays
 from unet_tf.prediction.chunks import Job, Opened, predict_chunks
@@ -300,6 +300,31 @@ def test_overwrite_names_the_objects_of_the_former_mask_and_removes_nothing(run,
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     words = "out_instances.zarr, out_objects.csv, out.geojson beside it may be of the former mask until --instances or "
     assert f"{out} is begun anew, and {words}--polygons writes them anew" in caplog.text
+
+
+def test_a_memory_that_does_not_hold_the_tiles_of_an_array_is_refused_where_a_chunk_is_left(run, tmp_path):
+    image, out = write_image(tmp_path / "a.zarr", np.zeros((64, 60), np.uint8)), tmp_path / "out.zarr"
+    predict_large(run, image, out, chunk=32, shard="1/2")
+    height, width = zarr.open_array(f"{out}/0", mode="r").attrs["unet_tf"]["tile"]
+    enough = Predictor(run).network.memory_needed(height * width)
+    words = rf"out\.zarr was begun with tiles of {height}x{width} px, which take about \d+ MB; allowed are \d+ MB\. "
+    with pytest.raises(InputError, match=words):
+        predict_large(run, image, out, memory=enough - 1)
+    assert len(chunks(out)) == 2
+    predict_large(run, image, out, memory=enough)
+    assert len(chunks(out)) == 4
+    predict_large(run, image, out, memory=1)  # nothing is left that would take any
+
+
+def test_a_chunk_that_a_machine_that_stopped_left_empty_is_predicted_again(run, tmp_path):
+    image = write_image(tmp_path / "a.zarr", generate_cells(64, 60)[0])
+    out = predict_large(run, image, tmp_path / "out.zarr", chunk=32)
+    expected = labels(out)
+    (out / "0" / "c" / "1" / "0").write_bytes(b"")
+    pixels = []
+    predict_large(run, image, out, on_pixels=pixels.append)
+    assert len(pixels) == 1
+    np.testing.assert_array_equal(labels(out), expected)
 
 
 def test_a_signal_ends_the_look_for_nodata_between_two_windows(monkeypatch):

@@ -90,6 +90,17 @@ def test_a_mask_that_is_not_complete_is_refused(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["m.zarr"]
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 20])
+def test_a_chunk_that_cannot_be_decoded_is_named(tmp_path, content):
+    path = mask(tmp_path / "m.zarr", np.ones((3, 8, 8), np.uint8), (4, 4))
+    file = path / "0" / "c" / "2" / "1" / "0"
+    assert file.is_file()
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{file} cannot be read: .*\. Remove it, and predict what is left\."):
+        number_objects(path)
+    assert [one.name for one in tmp_path.iterdir()] == ["m.zarr"]
+
+
 @pytest.mark.parametrize("name", ["m_instances.zarr", "m_objects.csv"])
 def test_what_is_not_ours_is_not_replaced(tmp_path, name):
     path = mask(tmp_path / "m.zarr", np.ones((8, 8), np.uint8), (4, 4))

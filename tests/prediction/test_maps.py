@@ -221,6 +221,20 @@ def test_chunks_that_are_removed_while_they_are_put_together_are_no_background(t
     assert not out.exists()
 
 
+def test_a_chunk_of_another_job_that_cannot_be_decoded_is_named_and_predicted_anew_once_it_is_gone(tmp_path):
+    path, out = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif"
+    predict_map(RUN, path, out, chunk=128, shard="2/2")
+    file = tmp_path / "map.tif.parts.zarr" / "0" / "c" / "1" / "0"
+    file.write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{file} cannot be read: .*\. Remove it, and predict what is left\."):
+        predict_map(RUN, path, out, chunk=128, shard="1/2")
+    assert not out.exists()
+    file.unlink()
+    predict_map(RUN, path, out, chunk=128)
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene()))
+
+
 def test_a_call_that_is_stopped_goes_on(tmp_path):
     path, out = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif"
     with pytest.raises(Stopped):

@@ -7,10 +7,14 @@ import logging
 import math
 import shutil
 import uuid
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
@@ -85,6 +89,52 @@ def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = Non
             f"{out} holds a prediction with other settings: {words}. Choose another --out, or begin anew (--overwrite)."
         )
     return stored
+
+
+def check_tile(out: Path, predictor: Predictor, tile: tuple[int, int], budget: float) -> None:
+    """Raise InputError where a tile of an output that is gone on with, of so many pixels, is beyond `budget` bytes."""
+    needed = predictor.network.memory_needed(math.prod(tile))
+    if needed > budget:
+        raise InputError(
+            f"{out} was begun with tiles of {tile[0]}x{tile[1]} px, which take about {needed / 1e6:.0f} MB; allowed "
+            f"are {budget / 1e6:.0f} MB. Give it more (--memory), or begin anew (--overwrite)."
+        )
+
+
+def read_part(out: Path, array: Any, window: tuple[Any, ...]) -> NDArray[np.uint8]:
+    """Read a part of an array that was filled chunk by chunk.
+
+    Args:
+        out: the array's folder, to name it in errors.
+        array: its level, opened.
+        window: a number for each axis of planes, then a slice of rows and one of columns.
+
+    Raises:
+        InputError: a chunk cannot be decoded, as a machine that stopped may leave one empty.
+    """
+    try:
+        return np.asarray(array[window])
+    except Exception as error:  # codecs raise whatever they meet in damaged chunks
+        damaged = next((index for index in _chunks_of(array, window) if _fails(array, index)), None)
+        if damaged is None:
+            raise
+        file = Path(out, LEVEL, array.metadata.encode_chunk_key(damaged))
+        raise InputError(f"{file} cannot be read: {error}. Remove it, and predict what is left.", file) from error
+
+
+def _chunks_of(array: Any, window: tuple[Any, ...]) -> Iterator[tuple[int, ...]]:
+    """The chunks that a window touches."""
+    sides = zip(window[-2:], array.chunks[-2:], strict=True)
+    places = (range(part.start // side, -(-part.stop // side)) for part, side in sides)
+    return ((*window[:-2], *place) for place in itertools.product(*places))
+
+
+def _fails(array: Any, index: tuple[int, ...]) -> bool:
+    try:
+        array.blocks[index]
+    except Exception:  # as above
+        return True
+    return False
 
 
 def renew_cut(out: Path, told: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,11 +115,16 @@ class Opened:
         return math.prod(part.stop - part.start for part in self.grid.place(number % len(self.grid)))
 
     def is_done(self, number: int) -> bool:
-        """Say whether a chunk lies there; one of background alone is written too."""
+        """Say whether a chunk lies there; one of background alone is written too.
+
+        A machine that stopped may leave the name of a chunk with nothing in it.
+        """
         plane, tile = divmod(number, len(self.grid))
         row, column = divmod(tile, len(self.grid.columns.origins))
         key = self.target.metadata.encode_chunk_key((*self._index(plane), row, column))
-        return Path(self.job.out, LEVEL, key).exists()
+        with suppress(OSError):
+            return Path(self.job.out, LEVEL, key).stat().st_size > 0
+        return False
 
     def write(self, number: int, label: NDArray[np.uint8]) -> int:
         """Write one chunk.

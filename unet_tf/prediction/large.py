@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import begin, renew_cut, stored_settings
+from unet_tf.prediction.arrays import begin, check_tile, renew_cut, stored_settings
 from unet_tf.prediction.chunks import Job, open_job, predict_chunks
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.large_polygons import objects_beside
@@ -50,13 +50,14 @@ def predict_large(
 
     Args:
         run: a run or its folder, the folder of a bundle, or what else `unet_tf.load` opens by its path or address.
-        image: a zarr array (path of the array), an OME-Zarr image, or a TIFF file that is not compressed. Each of its
-            2-D planes is predicted.
+        image: a zarr array (path of the array), an OME-Zarr image, or a TIFF file that has tiles or is not compressed.
+            Each of its 2-D planes is predicted.
         out: a new OME-Zarr image, NAME.zarr, (..., H, W) uint8 class ids; or one that the same call began.
         axes: a letter for each axis of the image, such as "tzyx" or "yxc"; None takes what the file says.
         chunk: largest side of a chunk, pixels; None for 2048, or what the memory holds.
         memory: what the tiles may take on this machine, bytes or such as "2GB"; the processes of "local:N" share it,
-            and each worker of another scheduler may take it. None for a quarter of what is free.
+            and each worker of another scheduler may take it. None for a quarter of what is free. The tiles of an output
+            that is gone on with stay: if they take more, what is left is refused.
         tta: "none", or average over turned tiles: "rotations" (4) or "all" (8).
         shard: "k/n": do every n-th chunk from number k on, as one of n jobs that share the work.
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
@@ -105,8 +106,10 @@ def predict_large(
         for one in mine:
             if array.is_done(one):
                 count()
-            else:
-                yield one
+                continue
+            if memory is not None:
+                check_tile(target, array.predictor, tile, budget)
+            yield one
 
     with stoppable():
         turns_of(tta)

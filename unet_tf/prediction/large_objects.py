@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.instances import BORDER
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import LEVEL
+from unet_tf.prediction.arrays import LEVEL, read_part
 from unet_tf.prediction.objects import check_min_area, find_objects
 from unet_tf.prediction.outputs import COLUMNS
 from unet_tf.prediction.source import CUT
@@ -55,8 +55,8 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
         How many objects there are.
 
     Raises:
-        InputError: the mask is not complete or none of unet_tf, something else bears the name of an output, or the
-            system refuses to write.
+        InputError: the mask is not complete, damaged or none of unet_tf, something else bears the name of an output, or
+            the system refuses to write.
         Stopped: a signal came; nothing is written.
     """
     masks = Path(masks)
@@ -75,7 +75,7 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
     least = max(min_area, cut.get("smallest", 1))
     with stoppable():
         pieces = _Pieces(width, height)
-        for block in _blocks(array, bool(cut.get("border"))):
+        for block in _blocks(masks, array, bool(cut.get("border"))):
             pieces.add(block)
             on_chunk(next(progress), 2 * count)
         numbers, rows = pieces.joined(least)
@@ -86,7 +86,7 @@ def number_objects(masks: str | Path, min_area: int = 1, on_chunk: Progress = un
                 writer.writerows([*row[:2], classes[row[2]][0], *row[3:], ""] for row in rows)
             target = _target(folder, masks, array, least)
             first = 0
-            for block in _blocks(array, bool(cut.get("border"))):
+            for block in _blocks(masks, array, bool(cut.get("border"))):
                 local, found = find_objects(block.label)
                 target[block.window] = np.append(0, numbers[first : first + len(found)]).astype(np.uint32)[local]
                 first += len(found)
@@ -184,7 +184,7 @@ class _Pieces:
         return numbers[of], rows
 
 
-def _blocks(array: Any, border: bool) -> Iterator[Block]:
+def _blocks(masks: Path, array: Any, border: bool) -> Iterator[Block]:
     """The chunks of a mask, plane after plane, each plane in reading order; a class of borders becomes class 1."""
     height, width = array.shape[-2:]
     for plane, index in enumerate(np.ndindex(*array.shape[:-2])):
@@ -193,7 +193,7 @@ def _blocks(array: Any, border: bool) -> Iterator[Block]:
                 look()
                 rows = slice(top, min(top + array.chunks[-2], height))
                 window = (*index, rows, slice(left, min(left + array.chunks[-1], width)))
-                label = np.asarray(array[window])
+                label = read_part(masks, array, window)
                 label = np.where(label == BORDER, np.uint8(1), label) if border else label
                 yield Block(plane, window, top, left, label)
 

@@ -20,7 +20,7 @@ from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.prediction.arrays import ANEW, LEVEL, nodata_values, stored_settings
+from unet_tf.prediction.arrays import ANEW, LEVEL, nodata_values, read_part, stored_settings
 from unet_tf.prediction.calls import rest
 from unet_tf.prediction.drawn import shades_of
 from unet_tf.prediction.engines import TENSORFLOW
@@ -225,7 +225,7 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
                 target.set_band_description(1, "class")
                 for rows, columns in _windows(height, width):
                     look()
-                    part = np.asarray(labels[rows, columns])
+                    part = read_part(parts, labels, (rows, columns))
                     part[raster.unmeasured(rows, columns, values)] = VOID
                     target.write(part, 1, window=rasterio.windows.Window.from_slices(rows, columns))
             with rasterio.open(temporary, "r+", driver="GTiff") as target:
