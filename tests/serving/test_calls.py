@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.grpc_service import GrpcServer
-from unet_tf.serving.http_app import make_app
+from unet_tf.serving.http_app import Bodies, make_app
 from unet_tf.serving.limits import Limits
 from unet_tf.serving.models import Status
 
@@ -123,6 +123,21 @@ def test_no_more_run_or_wait_than_may_and_all_of_these_are_answered(waiting):
     run(main())
 
 
+def test_where_none_may_wait_what_can_be_worked_on_at_once_is_answered(waiting):
+    async def main():
+        calls, client = app_of(waiting, running=1, waiting=0)
+        first = asyncio.create_task(client.post(PREDICT, json=body(1)))
+        await begun(waiting)
+        refused = await client.post(PREDICT, json=body(2))
+        assert refused.status_code == 429 and "0 requests wait already" in refused.json()["error"]
+        waiting.may_go.set()
+        assert (await first).json() == {"predictions": [1]}
+        await until(lambda: calls.idle)
+        assert (await client.post(PREDICT, json=body(3))).json() == {"predictions": [3]}
+
+    run(main())
+
+
 def test_who_is_too_late_is_told_so_and_the_turn_comes_back(waiting):
     async def main():
         calls, client = app_of(waiting, running=1, seconds=0.2)
@@ -170,6 +185,31 @@ def test_all_requests_together_hold_no_more_bytes_than_may(waiting):
         assert calls._held == 0
 
     run(main())
+
+
+def test_a_body_is_held_once_and_no_longer_in_its_parts_while_it_is_worked_on(waiting):
+    class Part(bytes):
+        def __del__(self):
+            gone.append(bytes(self))
+
+    gone, seen = [], []
+
+    async def main():
+        calls = Calls(Models(waiting), Limits())
+        left = [Part(b"abc"), Part(b"defg")]
+
+        async def receive():
+            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+        async def app(scope, receive, send):
+            seen.append((sorted(gone), calls._held, (await receive())["body"]))
+
+        scope = {"type": "http", "headers": [], "http_version": "1.1", "raw_path": b"/", "query_string": b""}
+        await Bodies(app, calls)(scope, receive, None)
+        assert calls._held == 0
+
+    run(main())
+    assert seen == [([b"abc", b"defg"], 7, b"abcdefg")]
 
 
 def test_a_server_that_stops_refuses_what_is_new_and_finishes_what_runs(waiting):

@@ -305,7 +305,7 @@ def test_nobody_there_is_said_after_all_tries(protocol, connect):
     with pytest.raises(RequestError, match=f"{own.url} must be a server that answers; .*unet-tf serve") as told:
         own.metadata()
     assert waited == [0.25, 0.5, 1.0]
-    assert told.value.unreachable
+    assert told.value.code == "UNAVAILABLE"
 
 
 def test_a_server_that_says_nothing_is_late(protocol, connect):
@@ -373,6 +373,15 @@ def test_what_passes_is_tried_again_and_nothing_else(answers, connect):
         with pytest.raises(RequestError, match=r"refuses the request, [A-Z_]+: No. Not so\. "):
             own.metadata()
         assert (len(seen), len(waited)) == (1, 4)
+
+
+@pytest.mark.parametrize(("status", "is_cut"), [(408, True), (413, True), (504, False)])
+def test_a_body_that_comes_too_slowly_is_one_that_is_too_large(answers, connect, status, is_cut):
+    given, _, url = answers
+    given.append((status, b'{"error": "No."}'))
+    with pytest.raises(RequestError) as told:
+        connect(url, retries=0).metadata()
+    assert told.value.too_large == is_cut
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"model_spec": {"version": "x"}}', b"null", b"\xff"])

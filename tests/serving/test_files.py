@@ -17,7 +17,7 @@ from unet_tf.prediction.predict import model_hash
 from unet_tf.serving import Client, files
 from unet_tf.serving.backoff import Backoff
 from unet_tf.serving.files import predict_served
-from unet_tf.serving.transport import unreachable
+from unet_tf.serving.transport import refused, unreachable
 from unet_tf.utils.signals import Stopped, tell
 
 
@@ -166,8 +166,9 @@ def test_a_picture_that_fails_is_named_and_the_others_are_done(own, scans, tmp_p
 class Leaving:
     """A transport whose server is gone after so many answers; or to be asked whether it is there."""
 
-    def __init__(self, transport, answers, ready):
+    def __init__(self, transport, answers, ready, error=None):
         self._transport, self._left, self._ready = transport, answers, ready
+        self._error = error or unreachable(transport.url, "gone")
         self.url, self.close = transport.url, transport.close
         self.most_values, self.in_json = transport.most_values, transport.in_json
         self.metadata = transport.metadata
@@ -175,22 +176,31 @@ class Leaving:
     def predict(self, *asked):
         self._left -= 1
         if self._left < 0:
-            raise unreachable(self.url, "gone")
+            raise self._error
         return self._transport.predict(*asked)
 
     def ready(self, which):
         return self._ready
 
 
-def test_a_server_that_is_away_ends_the_call_and_what_is_done_stays(own, scans, tmp_path):
-    own._transport = Leaving(own._transport, answers=2, ready=False)
-    with pytest.raises(InputError, match=r"must be a server that answers; it does not \(gone\)"):
+ENDS = [
+    (None, r"must be a server that answers; it does not \(gone\)"),
+    (refused("http://proxy", "UNAVAILABLE", "HTTP 502"), "refuses the request, UNAVAILABLE: HTTP 502"),
+    (refused("http://own", "NOT_FOUND", "No version 1"), "refuses the request, NOT_FOUND: No version 1"),
+]
+
+
+@pytest.mark.parametrize(("error", "words"), ENDS)
+def test_a_server_that_is_away_ends_the_call_and_what_is_done_stays(own, scans, tmp_path, error, words):
+    own._transport = Leaving(own._transport, answers=2, ready=False, error=error)
+    with pytest.raises(InputError, match=words):
         predict_served(own, scans, tmp_path / "out", in_flight=1)
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
 
 
-def test_a_picture_that_ends_the_connection_each_time_does_not_keep_the_others(own, scans, tmp_path):
-    own._transport = Leaving(own._transport, answers=2, ready=True)
+@pytest.mark.parametrize("error", [error for error, _ in ENDS])
+def test_a_picture_that_ends_the_connection_each_time_does_not_keep_the_others(own, scans, tmp_path, error):
+    own._transport = Leaving(own._transport, answers=2, ready=True, error=error)
     found = predict_served(own, scans, tmp_path / "out", in_flight=1)
     assert (found.written, len(found.failed)) == (2, 4)
     assert not (tmp_path / "out/z.tif").exists()
@@ -248,6 +258,13 @@ def test_a_signal_ends_it_between_two_pictures(own, scans, tmp_path):
     assert 1 <= done < 6
     again = predict_served(own, scans, tmp_path / "out")
     assert (again.skipped, again.written) == (done, 6 - done)
+
+
+def test_a_folder_whose_masks_the_same_inputs_would_find_is_refused(own, tmp_path):
+    write_picture(tmp_path / "a.bmp", picture("grey", 20, 30))
+    with pytest.raises(InputError, match=r"a\.png, which .*a\.bmp would write, would be one of the pictures when"):
+        predict_served(own, tmp_path, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bmp"]
 
 
 @pytest.mark.parametrize(

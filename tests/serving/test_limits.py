@@ -1,5 +1,9 @@
 """Pixels are counted before anything is decoded."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -59,3 +63,12 @@ def test_pixels_of_a_request_are_those_of_all_its_pictures():
             limits.count_pixels(value)
     with pytest.raises(ServingError, match=r"image_bytes\[2\]"):
         limits.count_pixels({"image_bytes": np.append(files, b"no")})
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system gives a process all cores")
+def test_as_many_run_as_the_process_has_cores():
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from unet_tf.serving.limits import Limits; print(Limits().running)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"

@@ -106,7 +106,7 @@ class Calls:
         """
         if self.stopping:
             raise ServingError("UNAVAILABLE", "The server is stopping.")
-        if self._waiting >= self.limits.waiting:
+        if self._turn.locked() and self._waiting >= self.limits.waiting:
             raise ServingError(
                 "RESOURCE_EXHAUSTED", f"{self._waiting} requests wait already, as many as may. Try again later."
             )

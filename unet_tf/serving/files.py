@@ -33,6 +33,8 @@ log = logging.getLogger("unet_tf")
 
 IN_FLIGHT = 4
 """Requests at once, where nothing else is said: a server with as many cores computes while others travel."""
+GONE = ("UNAVAILABLE", "NOT_FOUND")
+"""Codes of a request after which there may be no server any more, or none of the version."""
 
 
 def predict_served(
@@ -82,7 +84,7 @@ def predict_served(
 
     Raises:
         InputError: a setting cannot be used, `out` holds predictions with other settings or of another version, or the
-            server cannot be reached any more; what is done stays done.
+            server cannot be reached or has the version no more; what is done stays done.
         Stopped: a signal came; the pictures under way are finished first, where the server answers.
     """
     if in_flight < 1:
@@ -97,7 +99,8 @@ def predict_served(
         where = f"{pinned.url} {pinned.which.model} version {pinned.which.version}"
         net = pinned.url, pinned.weights or UNKNOWN
         call = Call(*net, str(out.resolve()), wanted, None, pinned.channels, where)
-        pictures = pictures_of(find_pictures([inputs] if isinstance(inputs, str | Path) else inputs), pinned.channels)
+        inputs = [inputs] if isinstance(inputs, str | Path) else [*inputs]
+        pictures = pictures_of(find_pictures(inputs), pinned.channels)
         masks, classes = _classes(pinned)
         if pinned.about is None and pinned.description is not None and (instances or polygons):
             log.warning(
@@ -107,7 +110,7 @@ def predict_served(
         work = functools.partial(_predicted, call, pinned, masks, classes)
         results = functools.partial(_results, work, in_flight)
         kind = masks, None if how is None else how.temperature
-        return fill(call, kind, pictures, pictures, results, overwrite, (1, 1), on_file, on_pixels)
+        return fill(call, kind, pictures, pictures, results, overwrite, (1, 1), on_file, on_pixels, inputs)
 
 
 def _results(work: Callable[[str], Result], in_flight: int, left: Sequence[str]) -> Iterator[Result]:
@@ -151,8 +154,8 @@ def _predicted(call: Call, client: Client, masks: MaskFormat, classes: tuple[str
                 if output.error:
                     break
         except (InputError, MemoryError) as error:
-            if isinstance(error, RequestError) and error.unreachable and not client.ready():
-                raise  # nobody is there any more: the others would fail alike
+            if isinstance(error, RequestError) and error.code in GONE and not client.ready():
+                raise  # nobody is there any more, or not this version: the others would fail alike
             output.fail(error)
         return output.end()
     finally:

@@ -47,6 +47,7 @@ class Bodies:
             body = await self._read(headers, receive, parts)
             if body is None:  # the caller has gone
                 return
+            parts[:] = [body]  # which is not held a second time, in its parts
             await self._app(scope, _again(body, receive), send)
         except ServingError as error:
             await self._drain(receive)
@@ -77,7 +78,7 @@ class Bodies:
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError:
-            words = f"The body of a request must come within {limits.reading:g} s."
+            words = f"The body of a request must come within {limits.reading:g} s. Send a smaller picture."
             raise ServingError("DEADLINE_EXCEEDED", words, HTTPStatus.REQUEST_TIMEOUT) from None
 
     async def _drain(self, receive: Receive) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from unet_tf.serving.errors import invalid, too_large
+from unet_tf.utils.threads import cores
 
 READERS = {
     "PNG": (b"\x89PNG", PngImagePlugin.PngImageFile),
@@ -44,7 +44,7 @@ class Limits:
     body: int = 64 << 20
     held: int = 512 << 20
     pixels: int = 1 << 26
-    running: int = max(1, min(4, os.cpu_count() or 1))
+    running: int = max(1, min(4, cores()))
     waiting: int = 64
     seconds: float = 120.0
     reading: float = 30.0

@@ -148,7 +148,8 @@ class RestTransport:
             words = str(answer.json()["error"])
         except (ValueError, KeyError, TypeError):
             words = f"HTTP {answer.status_code}, {answer.text[:200]}"
-        return refused(self.url, CODES.get(answer.status_code, "INTERNAL"), words, answer.status_code == 413)
+        too_large = answer.status_code in (408, 413)  # the former of a body that takes too long to arrive
+        return refused(self.url, CODES.get(answer.status_code, "INTERNAL"), words, too_large)
 
 
 def _path(which: Which) -> str:

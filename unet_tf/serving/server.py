@@ -150,7 +150,8 @@ def serve(
         labels: as of `models_of`.
         limits: of requests; None for the usual ones.
         drain: seconds after a signal in which requests are still taken, while callers are told to go elsewhere.
-        grace: seconds that running requests then have.
+        grace: seconds that running requests then have; what is computed for one that was not answered by then still
+            runs to its end before the process ends.
         on_ready: called with the ports, by "http" and "grpc", when requests are answered.
 
     Raises:

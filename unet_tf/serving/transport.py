@@ -20,7 +20,7 @@ TOO_LARGE = re.compile(r"larger than max|OOM when allocating|(A|of a) request ma
 REMEDIES = {
     "NOT_FOUND": "Check the name of the model, the version or label, and the port.",
     "UNAVAILABLE": "Start it (unet-tf serve BUNDLE), or check address, port and network.",
-    "DEADLINE_EXCEEDED": "Send smaller pictures, or allow more time (timeout).",
+    "DEADLINE_EXCEEDED": "Send smaller pictures, or wait longer for the answer (timeout).",
     "RESOURCE_EXHAUSTED": "Send fewer requests at once, or try again later.",
     "UNIMPLEMENTED": "Over REST TF Serving takes no such pixels: use grpc://.",
     "PERMISSION_DENIED": "Ask whoever runs it.",
@@ -42,12 +42,11 @@ class RequestError(InputError):
         code: of gRPC.
         too_large: whether a smaller picture might be answered.
         passing: whether it may go well a little later.
-        unreachable: whether there was no server that could have refused.
     """
 
-    def __init__(self, code: str, message: str, too_large: bool = False, unreachable: bool = False) -> None:
+    def __init__(self, code: str, message: str, too_large: bool = False) -> None:
         super().__init__(f"{message} {REMEDIES.get(code, '')}".strip())
-        self.code, self.unreachable = code, unreachable
+        self.code = code
         # who is late may have sent a small picture to a busy server
         self.too_large = too_large or (code != "DEADLINE_EXCEEDED" and bool(TOO_LARGE.search(message)))
         self.passing = code in PASSING and not self.too_large
@@ -59,7 +58,7 @@ def unreachable(url: str, words: str) -> InputError:
         return InputError(
             f"{url} must have a certificate that is trusted; it has another. Give the file of those to trust (--ca)."
         )
-    return RequestError("UNAVAILABLE", f"{url} must be a server that answers; it does not ({words}).", unreachable=True)
+    return RequestError("UNAVAILABLE", f"{url} must be a server that answers; it does not ({words}).")
 
 
 def late(url: str, seconds: float) -> RequestError:
