@@ -137,6 +137,33 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
+@pytest.mark.parametrize("name", ["m.gpkg", "m.geojson"])
+def test_a_disk_that_is_full_at_any_byte_is_said_and_leaves_nothing(tmp_path, name):
+    """A limit on the size of files stands for the disk."""
+    resource = pytest.importorskip("resource")
+    raster = write_raster(tmp_path / "a.tif")
+    shapes = [Shape("a", (square(x, y, 2),), 0.5) for x in range(0, 80, 4) for y in range(0, 60, 4)]
+    whole = write_vector_map(tmp_path / name, shapes, raster).stat().st_size
+    (tmp_path / name).unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in range(0, whole, whole // 24):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))  # Python ignores the signal
+        try:
+            write_vector_map(tmp_path / name, shapes, raster)
+            said = ""
+        except InputError as error:
+            said = str(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        if limit < whole / 2 or name == "m.geojson":  # a GeoPackage may have room for all but its index
+            assert f"Cannot write {tmp_path / name}: " in said
+        if said:
+            assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+        else:
+            assert len(read_vector_map(tmp_path / name, raster)) == len(shapes)
+            (tmp_path / name).unlink()
+
+
 def test_a_missing_package_is_said_with_the_line_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(InputError, match=r"Maps need the package rasterio: pip install 'unet-tf\[geo\]'"):

@@ -74,3 +74,9 @@ def test_a_smallest_object_without_objects_is_refused_in_a_folder(call, tmp_path
 def test_a_smallest_object_of_a_map_is_refused_by_its_name_and_value(call, tmp_path):
     code, _, err = call("predict", RUN, "a.tif", "--out", tmp_path / "m.tif", "--min-area", "9")
     assert (code, "a map has none; received --min-area 9. Leave it out" in err) == (1, True), err
+
+
+@pytest.mark.parametrize("out", ["m.tif", "m.zarr"])
+def test_a_format_of_what_says_its_own_is_refused(call, tmp_path, out):
+    code, _, err = call("predict", RUN, "a.tif", "--out", tmp_path / out, "--format", "png")
+    assert (code, f"--format is of masks in a folder, and {out} says its own. Leave it out." in err) == (1, True), err

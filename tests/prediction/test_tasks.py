@@ -2,11 +2,17 @@ import functools
 import operator
 import subprocess
 import sys
+import time
 
 import pytest
 
 from unet_tf.errors import InputError
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
+
+
+def _slow(number):
+    time.sleep(0.05)
+    return [number]
 
 
 def test_a_share_is_a_number_of_a_number():
@@ -50,6 +56,16 @@ def test_what_a_task_raises_is_raised():
     pytest.importorskip("distributed")
     with pytest.raises(ValueError, match="arg 3 must not be zero"):
         list(run_tasks(functools.partial(range, 0, 5), [1, 0], "local:1"))
+
+
+def test_a_scheduler_that_goes_away_is_said():
+    distributed = pytest.importorskip("distributed")
+    settings = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=1, **settings) as cluster:
+        results = run_tasks(_slow, range(100), cluster.scheduler_address)
+        next(results)
+    with pytest.raises(InputError, match=f'"{cluster.scheduler_address}" went away.*does what is left'):
+        list(results)
 
 
 def test_schedulers_that_cannot_be_used_are_refused(monkeypatch):

@@ -189,8 +189,12 @@ def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Pa
                 ["class", "probability"], layer=path.stem, driver=driver, geometry_type="MultiPolygon",
                 crs=WGS84 if degrees else frame.crs, nan_as_null=True, promote_to_multi=True, **options,
             )  # fmt: skip
-        except pyogrio.errors.DataSourceError as error:
+            # GDAL is silent about what it cannot write when it closes the file
+            found = pyogrio.read_info(temporary, force_feature_count=True)["features"]
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise InputError(f"Cannot write {path}: {error}. Free space or choose another place.", path) from error
+        if found != len(shapes):
+            raise InputError(f"Cannot write {path}: not all of it came to the disk. Free space.", path)
     return path
 
 

@@ -105,6 +105,8 @@ def predict(
     shared |= {"overwrite": overwrite, "threshold": threshold, "engine": engine}
     extras |= {"min_area": min_area, "uncertainty": uncertainty}
     if out.suffix.lower() in (".zarr", *TIFF):
+        if said(context, ("format",)):
+            raise InputError(f"--format is of masks in a folder, and {out.name} says its own. Leave it out.")
         _predict_large(run, inputs, out, axes, chunk, extras, shared)
     elif axes is not None or chunk is not None:
         raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")

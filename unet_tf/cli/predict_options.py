@@ -21,8 +21,8 @@ Out = Annotated[
     Path,
     typer.Option(
         help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack. Or NAME.zarr "
-        "for one array or mapped TIFF of any size, chunk by chunk. Or NAME.tif for one GeoTIFF of any size: a map "
-        "of class ids in its coordinate system, 255 where it has no measurement."
+        "for one array, or TIFF with tiles or without compression, of any size, chunk by chunk. Or NAME.tif for one "
+        "GeoTIFF of any size: a map of class ids in its coordinate system, 255 where it has no measurement."
     ),
 ]
 Inputs = Annotated[
@@ -84,9 +84,7 @@ Shard = Annotated[str | None, typer.Option(help="k/n: this is job k of n that sh
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler whose workers do it, or local:N for N processes.")
 ]
-Axes = Annotated[
-    str | None, typer.Option(help="Of the zarr array or mapped TIFF, such as tzyx.", show_default="its own")
-]
+Axes = Annotated[str | None, typer.Option(help="Of the zarr array or TIFF, such as tzyx.", show_default="its own")]
 Chunk = Annotated[
     int | None, typer.Option(help="Largest side of a chunk of NAME.zarr or of a map, pixels.", show_default="2048")
 ]

@@ -85,8 +85,8 @@ def run_tasks(
         What `function` gives for each task.
 
     Raises:
-        InputError: Dask is not installed, the scheduler cannot be reached or has no workers, or a task ended its
-            worker again and again. What else a task raises is raised here; tasks under way are then given up.
+        InputError: Dask is not installed, the scheduler cannot be reached, has no workers or goes away, or a task ended
+            its worker again and again. What else a task raises is raised here; tasks under way are then given up.
         Stopped: a signal came.
 
     Example:
@@ -100,7 +100,7 @@ def run_tasks(
         return
     local = workers_of(scheduler) if scheduler.startswith("local:") else 0
     with _client(scheduler, local) as client:
-        from dask.distributed import KilledWorker, as_completed
+        from dask.distributed import CancelledError, KilledWorker, as_completed
 
         tasks, stopped = iter(tasks), False
         threads = max(1, sum(client.nthreads().values()))
@@ -125,6 +125,11 @@ def run_tasks(
             raise InputError(
                 f"A task ended its worker again and again, as too little memory does: {error}. Give the workers more, "
                 "or the tasks less (--memory)."
+            ) from error
+        except CancelledError as error:  # nobody here cancels a task
+            raise InputError(
+                f'The Dask scheduler must stay until all is done, and "{scheduler}" went away. Start it again: '
+                "the same command, without --overwrite, does what is left."
             ) from error
         look()
 
