@@ -90,7 +90,7 @@ def test_a_mask_that_is_not_complete_is_refused(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["m.zarr"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 20])
+@pytest.mark.parametrize("content", [b"", b"\0" * 20], ids=["empty", "zeros"])
 def test_a_chunk_that_cannot_be_decoded_is_named(tmp_path, content):
     path = mask(tmp_path / "m.zarr", np.ones((3, 8, 8), np.uint8), (4, 4))
     file = path / "0" / "c" / "2" / "1" / "0"
