@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
-
 from unet_tf.data.maps import CACHE, MapArray, import_geo, open_map, quiet_rasterio
 from unet_tf.data.pictures import TIFF
 from unet_tf.data.tiff import open_tiff
