@@ -329,6 +329,12 @@ def test_a_net_that_gives_what_is_not_finite_has_no_mask(one_version):
     assert told.value.code == "INTERNAL"
 
 
+def test_a_version_that_was_copied_in_is_not_taken_for_another(one_version):
+    calls = SimpleNamespace(limits=Limits(), models={"cells": SimpleNamespace(find=lambda: (7, None))})
+    with pytest.raises(ServingError, match="Version 7 does not say what its net is"):
+        _segmented(calls, "cells", Bundle(one_version), png(IMAGE))
+
+
 def test_what_is_no_picture_of_the_net_is_refused_before_it_is_decoded(read, tiff, monkeypatch):
     small = tiff(np.zeros((4, 4), np.uint8))
     named = tiff(np.zeros((2, 4, 4), np.uint8), imagej=True, metadata={"axes": "CYX", "Labels": ["NIR", "red"]})

@@ -122,9 +122,11 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
     calls.limits.check(declared(0, body, tuple(READERS)))
     number, _ = calls.models.get(name).find()
     try:
-        about = bundle.describe(number) or bundle.description  # a version has a mean, a threshold, objects of its own
+        about = bundle.describe(number)  # a version has a mean, a threshold, objects of its own
     except InputError as error:
         raise ServingError("INTERNAL", str(error)) from error
+    if about is None:
+        raise ServingError("INTERNAL", f"Version {number} does not say what its net is: add it by export --add-version.")
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
         image = _read(Path(folder, "picture.png"), body, about, calls.limits)
         answer = calls.predict(Asked(name, number, signature="probabilities"), lambda _: {"image": image[None]})
