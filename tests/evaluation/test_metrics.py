@@ -158,3 +158,18 @@ def test_bad_input_is_refused():
         confusion_matrix(np.array([0, 7]), np.array([0, 0]), 2)
     with pytest.raises(InputError, match="received 1"):
         MeanIoU(1)
+
+
+def test_callbacks_of_keras_know_that_more_is_better():
+    images, labels = np.zeros((2, 8, 8, 1), np.float32), np.zeros((2, 8, 8), np.uint8)
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 1)])
+    model.compile("sgd", CrossentropyDice(), metrics=[MeanIoU(2)])
+    stopping = keras.callbacks.EarlyStopping("val_mean_iou")
+    model.fit(images, labels, validation_data=(images, labels), callbacks=[stopping], verbose=0)
+    assert stopping.monitor_op is keras.ops.greater
+
+
+def test_every_pixel_counts_where_no_label_is_void():
+    metric = MeanIoU(2, void_label=None)
+    metric.update_state(np.array([[[0, 1, 1]]]), np.array([[[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]]]))
+    assert float(metric.result()) == 0.5

@@ -234,3 +234,44 @@ def test_the_loss_with_dice_comes_back_from_its_config(batch):
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert isinstance(again, CrossentropyDice)
     assert again.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize("kind", [WeightedCrossentropy, CrossentropyDice])
+def test_class_weights_may_be_said_by_the_ids_of_the_classes(batch, kind):
+    by_id = kind({2: 7, 0: 0.5, 1: 2})
+    assert by_id.get_config()["class_weights"] == [0.5, 2.0, 7.0]
+    assert float(by_id(*batch)) == float(kind([0.5, 2, 7])(*batch))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({1: 1.0, 2: 5.0}, "each id from 0 on; received 1, 2. Give a factor for each class"),
+        ({"cell": 1.0}, "each id from 0 on; received 'cell'"),
+        ([1, -0.5], "must be finite, and 0 or more; received 1.0, -0.5"),
+        ([float("nan"), 1], "must be finite, and 0 or more; received nan, 1.0"),
+        ({0: 1.0, 1: float("inf")}, "must be finite, and 0 or more; received 1.0, inf"),
+    ],
+)
+def test_class_weights_that_are_none_are_refused(weights, message):
+    for kind in (WeightedCrossentropy, CrossentropyDice):
+        with pytest.raises(InputError, match=message):
+            kind(weights)
+
+
+def test_no_label_is_void_where_none_is_said_to_be(batch):
+    labels, logits, weights = batch
+    labels = np.where(labels == VOID, 0, labels)
+    for kind in (WeightedCrossentropy, CrossentropyDice):
+        assert float(kind(void_label=None)(labels, logits, weights)) == float(kind()(labels, logits, weights))
+    labels[0, 0, 0] = VOID  # which is no class
+    assert np.isnan(float(WeightedCrossentropy(void_label=None)(labels, logits, weights)))
+
+
+@BOTH
+def test_labels_may_be_bool(loss):
+    rng = np.random.default_rng(0)
+    labels, logits = rng.integers(0, 2, (2, 5, 7)), rng.normal(size=(2, 5, 7, 2)).astype(np.float32)
+    expected = float(loss(labels, logits))
+    assert float(loss(labels.astype(bool), logits)) == expected
+    assert float(loss(labels[..., None] == np.arange(2), logits)) == expected

@@ -129,7 +129,7 @@ class MeanIoU(keras.metrics.Metric):
 
     Args:
         num_classes: number of classes, 2 or more.
-        void_label: integer id of pixels that do not count.
+        void_label: integer id of pixels that do not count; None where all do.
         name: name in the logs.
 
     Call:
@@ -145,10 +145,11 @@ class MeanIoU(keras.metrics.Metric):
         0.25
     """
 
-    def __init__(self, num_classes: int, void_label: int = VOID, name: str = "mean_iou") -> None:
+    def __init__(self, num_classes: int, void_label: int | None = VOID, name: str = "mean_iou") -> None:
         super().__init__(name=name, dtype="float32")
         if num_classes < 2:
             raise InputError(f"num_classes counts the background and must be 2 or more; received {num_classes}.")
+        self._direction = "up"  # by which callbacks of Keras know what is better
         self.num_classes, self.void_label = num_classes, void_label
         # float32 stops counting at 2**24 pixels. JAX has no 64-bit integers by default.
         count_dtype = "int32" if keras.backend.backend() == "jax" else "int64"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -15,28 +16,30 @@ from unet_tf.model.replicas import replicas_in_step, sum_over_replicas
 REDUCTIONS = ("sum", "mean", "weighted_mean")
 
 
-def integer_labels(y_true: Any, num_classes: int, void_label: int = VOID) -> tuple[Any, Any]:
+def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID) -> tuple[Any, Any]:
     """Bring integer or one-hot labels into one form.
 
     Args:
         y_true: (B, H, W) or (B, H, W, 1) integer label ids, or (B, H, W, num_classes) one-hot; the last dimension
-            decides. A one-hot pixel without any class is void.
+            decides. A one-hot pixel without any class is void. Both may be bool.
         num_classes: number of classes, 2 or more.
-        void_label: the id of void among integer labels.
+        void_label: the id of void among integer labels; None where there is none.
 
     Returns:
         (B, H, W) int32 label ids, and (B, H, W) bool, True where void.
     """
     y_true = ops.convert_to_tensor(y_true)
+    if keras.backend.standardize_dtype(y_true.dtype) == "bool":
+        y_true = ops.cast(y_true, "uint8")
     if len(y_true.shape) == 4 and y_true.shape[-1] == num_classes:
         return ops.cast(ops.argmax(y_true, axis=-1), "int32"), ops.logical_not(ops.any(y_true != 0, axis=-1))
     if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
     labels = ops.cast(y_true, "int32")
-    return labels, labels == void_label
+    return labels, ops.zeros_like(labels, "bool") if void_label is None else labels == void_label
 
 
-def labels_of_logits(y_true: Any, shape: Sequence[Any], void_label: int = VOID) -> tuple[Any, Any]:
+def labels_of_logits(y_true: Any, shape: Sequence[Any], void_label: int | None = VOID) -> tuple[Any, Any]:
     """`integer_labels` that fit logits of a shape (B, H, W, C).
 
     Raises:
@@ -55,6 +58,25 @@ def labels_of_logits(y_true: Any, shape: Sequence[Any], void_label: int = VOID) 
             "for the padding and depth of the net: unet_tf.dataset(..., padding=..., depth=...)."
         )
     return labels, void
+
+
+def _class_weights(given: Sequence[float] | Mapping[int, float]) -> list[float]:
+    """Factors of the classes in the order of their ids.
+
+    Raises:
+        InputError: one is negative or not finite, or a mapping has other ids than 0, 1, 2 and so on.
+    """
+    if isinstance(given, Mapping):
+        if {*given} != {*range(len(given))}:
+            raise InputError(
+                f"Class weights by id must have each id from 0 on; received {', '.join(map(repr, given))}. Give a "
+                "factor for each class, 1.0 where nothing is to change."
+            )
+        given = [given[number] for number in range(len(given))]
+    weights = [float(weight) for weight in given]
+    if not all(weight >= 0 and math.isfinite(weight) for weight in weights):
+        raise InputError(f"Class weights must be finite, and 0 or more; received {', '.join(map(str, weights))}.")
+    return weights
 
 
 def _weight_map(sample_weight: Any, shape: Sequence[int | None]) -> Any:
@@ -112,8 +134,8 @@ class WeightedCrossentropy(keras.losses.Loss):
     whole batch: the values of all replicas add up to what one device gives, however unevenly void is spread.
 
     Args:
-        class_weights: one factor a class, or None for 1 each.
-        void_label: integer id of pixels that do not count.
+        class_weights: one factor a class, in their order or by their ids, or None for 1 each.
+        void_label: integer id of pixels that do not count; None where all do.
         reduction: "sum", the paper's energy; "mean", the energy divided by the number of pixels that are not void;
             "weighted_mean", divided by the sum of w. "mean" is 0 for a batch of void alone.
         name: name of the loss.
@@ -124,8 +146,8 @@ class WeightedCrossentropy(keras.losses.Loss):
         or None.
 
     Raises:
-        InputError: the reduction is unknown, there are fewer than two channels, or class weights, label or weights do
-            not fit the logits.
+        InputError: the reduction is unknown, a class weight is negative or not finite, there are fewer than two
+            channels, or class weights, label or weights do not fit the logits.
 
     Example:
         >>> import numpy as np
@@ -140,8 +162,8 @@ class WeightedCrossentropy(keras.losses.Loss):
 
     def __init__(
         self,
-        class_weights: Sequence[float] | None = None,
-        void_label: int = VOID,
+        class_weights: Sequence[float] | Mapping[int, float] | None = None,
+        void_label: int | None = VOID,
         reduction: str = "mean",
         name: str = "weighted_crossentropy",
     ) -> None:
@@ -149,7 +171,7 @@ class WeightedCrossentropy(keras.losses.Loss):
             raise InputError(f"reduction must be one of {', '.join(REDUCTIONS)}; received {reduction!r}.")
         # Class weights and void enter the denominators too, so Keras' own reduction stays unused.
         super().__init__(name=name, reduction=None, dtype="float32")
-        self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+        self.class_weights = None if class_weights is None else _class_weights(class_weights)
         self.void_label = void_label
         self.energy_reduction = reduction
 
@@ -217,8 +239,8 @@ class CrossentropyDice(WeightedCrossentropy):
     share the sums: their values add up to what one device gives.
 
     Args:
-        class_weights: one factor a class, or None for 1 each.
-        void_label: integer id of pixels that do not count.
+        class_weights: one factor a class, in their order or by their ids, or None for 1 each.
+        void_label: integer id of pixels that do not count; None where all do.
         reduction: of the energy, as in `WeightedCrossentropy`; with "sum" the Dice loss is multiplied by N too, the
             number of pixels that are not void.
         name: name of the loss.
@@ -242,8 +264,8 @@ class CrossentropyDice(WeightedCrossentropy):
 
     def __init__(
         self,
-        class_weights: Sequence[float] | None = None,
-        void_label: int = VOID,
+        class_weights: Sequence[float] | Mapping[int, float] | None = None,
+        void_label: int | None = VOID,
         reduction: str = "mean",
         name: str = "crossentropy_dice",
     ) -> None:
