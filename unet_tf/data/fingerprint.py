@@ -16,6 +16,12 @@ from unet_tf.data.normalisation import Normalisation
 from unet_tf.errors import InputError
 from unet_tf.labels import count_classes
 
+FLAT = 1e-5
+"""Deviation, as a share of the mean, below which OpenCV's is mostly rounding."""
+ROUNDING = 1e-12
+"""The same, below which it is that of float64, and the images are constant."""
+STEPS = 4
+"""Of float32 beside the mean that the deviation must have: with fewer, most of what a net sees is rounding."""
 PLACES = 2048
 """Pixels of a class that are remembered of each image, so that a tile can be put on one."""
 
@@ -84,11 +90,18 @@ def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Fingerp
 def _mean_and_deviation(
     image: NDArray, mask: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each channel, (C,) each; OpenCV takes four channels at a time."""
+    """Mean and standard deviation of each channel, (C,) each; OpenCV takes four channels at a time.
+
+    OpenCV takes the square of the mean from the mean of the squares, which leaves hardly a digit where a channel varies
+    by little around a large mean: there NumPy takes the mean of the squared differences.
+    """
     parts = [
         cv2.meanStdDev(np.ascontiguousarray(image[..., c : c + 4]), mask=mask) for c in range(0, image.shape[2], 4)
     ]
     mean, deviation = (np.concatenate([part[which][:, 0] for part in parts]) for which in (0, 1))
+    for channel in np.flatnonzero(deviation < FLAT * abs(mean)):
+        values = image[..., channel] if mask is None else image[..., channel][mask > 0]
+        mean[channel], deviation[channel] = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     return mean.astype(np.float64), deviation.astype(np.float64)
 
 
@@ -112,7 +125,8 @@ def measure_normalisation(fingerprints: Sequence[Fingerprint], channels: int = 1
         channels: of the net, at least.
 
     Raises:
-        InputError: the images vary by less than float32, in which the net computes, can hold.
+        InputError: the images vary by less than float32, in which the net computes, can hold, as numbers or beside
+            their mean.
     """
     channels = max(channels, *(one.channels for one in fingerprints))
     pixels = np.array([one.measured for one in fingerprints], np.float64)[:, None]
@@ -127,6 +141,13 @@ def measure_normalisation(fingerprints: Sequence[Fingerprint], channels: int = 1
             f"The standard deviation of images must be 0, or {least:.1e} at least, as float32 holds it; it is "
             f"{small.min():.1e}. Multiply all images by one number."
         )
-    std = np.where(std > 0, std, 1.0)
+    varies, steps = std > ROUNDING * abs(mean), STEPS * float(np.finfo(np.float32).eps) * abs(mean)
+    for channel in np.flatnonzero(varies & (std < steps)):
+        raise InputError(
+            f"The standard deviation of images must be {steps[channel]:.2g} at least around a mean of "
+            f"{mean[channel]:.6g}, where float32 has a number every {steps[channel] / STEPS:.2g}; it is "
+            f"{std[channel]:.2g}. Subtract one number from all images."
+        )
+    std = np.where(varies, std, 1.0)
     nodata = tuple(sorted({value for one in fingerprints for value in one.nodata}))
     return Normalisation(tuple(mean.tolist()), tuple(std.tolist()), fingerprints[0].dtype, nodata)

@@ -1,0 +1,38 @@
+"""What one look at pairs measures, where float32 or OpenCV has too few digits for it."""
+
+import numpy as np
+import pytest
+
+from unet_tf.data.fingerprint import examine, measure_normalisation
+from unet_tf.data.folder import Decoded
+from unet_tf.errors import InputError
+
+
+def measured(*images, nodata=()):
+    return measure_normalisation(
+        [examine(Decoded(image, np.zeros(image.shape[:2], np.uint8), None, nodata), 2) for image in images]
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_images_that_vary_by_less_than_float32_tells_apart_around_their_mean_are_refused(dtype):
+    values = np.random.default_rng(0).normal(0, 50, (64, 64, 1)).round().astype(dtype)
+    with pytest.raises(InputError, match=r"must be 1e\+03 at least around a mean of 2\.14748e\+09, .*; it is 50. Sub"):
+        measured(values + 2**31)
+    assert measured(values * 100 + 2**31).std == (pytest.approx(100 * values.std()),)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constant_images_are_constant_whatever_their_value_and_size(dtype):
+    for value in (0.1, 1e7 / 3):
+        found = measured(*(np.full((side, side, 1), value, dtype) for side in (30, 177, 400)))
+        assert found.std == (1.0,)
+        assert not found.apply(np.full((5, 5, 1), value, dtype)).any()
+
+
+def test_a_small_deviation_keeps_its_digits_beside_a_large_mean():
+    values = np.random.default_rng(0).integers(0, 6, (50, 60, 1)).astype(np.float64)
+    assert measured(values + 1e6).std[0] == pytest.approx(values.std(), rel=1e-9)
+    values[:9] = -9  # of no measurement
+    found = measured(np.where(values == -9, -9, values + 1e6), nodata=(-9.0,))
+    assert found.std[0] == pytest.approx(values[9:].std(), rel=1e-9)
