@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet_tf.data.augment import Augmentation
 from unet_tf.data.fingerprint import examine
@@ -302,6 +303,17 @@ def test_an_epoch_has_a_length_and_is_another_one_each_time_but_the_same_in_each
     tiles = list(longer)
     assert len(tiles) == len(longer) == len(dataset) + 3
     np.testing.assert_array_equal(tiles[0][0], first[0][0])
+
+
+def test_epochs_are_the_tiles_of_a_run_whatever_the_seed_of_tensorflow():
+    draw = drawer(make((64, 64), (64, 90)), Geometry(2), 84, Augmentation(), 5)
+    expected = take(training_dataset(draw, 2), 4)
+    tf.random.set_seed(1)
+    epoch = epoch_dataset(draw, 2, steps=2)
+    found = [tuple(part.numpy() for part in batch) for batch in itertools.chain(epoch, epoch)]
+    for one, other in zip(found, expected, strict=True):
+        for part, wanted in zip(one, other, strict=True):
+            np.testing.assert_array_equal(part, wanted)
 
 
 def test_tiles_need_not_be_in_order():

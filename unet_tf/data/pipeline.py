@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -156,7 +157,7 @@ def training_dataset(
 def epoch_dataset(
     draw: TileDraw, batch_size: int, deterministic: bool = True, steps: int | None = None
 ) -> tf.data.Dataset:
-    """One epoch of augmented tiles, other ones each time it is iterated, the same in each process.
+    """One epoch of augmented tiles: those of a run, on from where the last iteration ended; the same in each process.
 
     Args:
         draw: makes a tile from its number.
@@ -168,8 +169,13 @@ def epoch_dataset(
         Batches as of `training_dataset`, in a number that `len` knows.
     """
     tiles = (steps or len(draw.draws) // batch_size or 1) * batch_size
-    epochs = tf.data.Dataset.random(draw.seed, rerandomize_each_iteration=True).take(1)
-    numbers = epochs.flat_map(lambda epoch: tf.data.Dataset.range(tiles).map(lambda n: epoch * len(draw.draws) + n))
+    epochs = itertools.count()  # no random dataset, as the seed that is global in TensorFlow would be in it
+
+    def first_tile(_: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(epochs) * tiles), [], tf.int64), ())
+
+    numbers = tf.data.Dataset.range(1).map(first_tile)
+    numbers = numbers.flat_map(lambda first: tf.data.Dataset.range(first, first + tiles))
     numbers = numbers.apply(tf.data.experimental.assert_cardinality(tiles))
     return _batches(numbers, draw, batch_size, deterministic)
 
