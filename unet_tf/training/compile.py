@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from unet_tf.errors import InputError
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.batch_norm import fuse_batch_norm
+from unet_tf.model.loss_scaling import LossScaling
 from unet_tf.model.losses import CrossentropyDice, WeightedCrossentropy
 from unet_tf.model.muon import Muon
 from unet_tf.model.unet import start_at_edges, start_at_shares
@@ -63,7 +64,7 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
     else:
         optimizer = Muon(plan.learning_rate)
     if plan.precision == "float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = LossScaling(optimizer)
     # no XLA, which Keras takes on a GPU: it would compile anew for each size of validation tile
     loss, metrics = LOSS_CLASSES[plan.loss](), [MeanIoU(plan.num_classes)]
     model.compile(optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=False)
