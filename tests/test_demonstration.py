@@ -1,7 +1,13 @@
+import json
 from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
 
 from unet_tf import demonstration
 from unet_tf.data.pictures import read_image
+from unet_tf.errors import InputError
+from unet_tf.utils.signals import Stopped
 
 
 def test_the_demo_goes_the_whole_way(tmp_path, monkeypatch):
@@ -24,3 +30,44 @@ def test_the_demo_goes_the_whole_way(tmp_path, monkeypatch):
     assert parts[-1] == (1, 1)  # the validation picture of the export
     assert read_image(tmp_path / "demo" / "large_mask.png").shape == (300, 420, 1)
     assert (tmp_path / "demo" / "bundle" / "bundle.json").is_file()
+
+
+def stopping(name):
+    if name == "train":
+        raise Stopped
+
+
+def test_a_demo_that_was_stopped_before_its_run_began_is_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(demonstration, "COUNTS", {"train": 1})
+    out = tmp_path / "demo"
+    with pytest.raises(Stopped):
+        demonstration.demo(out, on_step=stopping)
+    (out / "data" / "left").touch()
+    with pytest.raises(InputError, match="is not empty. Choose another --out, or --overwrite an earlier demo"):
+        demonstration.demo(out)
+    with pytest.raises(Stopped):
+        demonstration.demo(out, overwrite=True, on_step=stopping)
+    assert (out / "data" / "train").is_dir() and not (out / "data" / "left").exists()
+    (out / demonstration.MARK).unlink()  # a folder of somebody, with data in it
+    with pytest.raises(InputError, match="is not empty"):
+        demonstration.demo(out, overwrite=True)
+
+
+@pytest.mark.parametrize(("devices", "tiles"), [(1, 2), (2, 2), (3, 3), (8, 8)])
+def test_the_batch_of_a_demo_is_one_that_the_devices_can_share(tmp_path, monkeypatch, devices, tiles):
+    def begun(data, out, config, **watchers):
+        raise InputError(f"{config.batch_size} tiles")
+
+    monkeypatch.setattr(demonstration, "COUNTS", {"train": 1})
+    monkeypatch.setattr(demonstration, "choose_strategy", lambda: SimpleNamespace(num_replicas_in_sync=devices))
+    monkeypatch.setattr(demonstration, "train", begun)
+    with pytest.raises(InputError, match=f"^{tiles} tiles"):
+        demonstration.demo(tmp_path / "demo")
+
+
+def test_a_demo_is_of_one_host(tmp_path, monkeypatch):
+    config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(InputError, match="A demo is done by one host alone; TF_CONFIG names 2. Unset it"):
+        demonstration.demo(tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()

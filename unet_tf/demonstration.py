@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,15 @@ from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
 from unet_tf.synthetic.cells import generate_cells
 from unet_tf.synthetic.write import write_cells
+from unet_tf.training.strategy import check_one_host, choose_strategy
 from unet_tf.training.train import train
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import replacing, write_new
 from unet_tf.utils.progress import Progress, unseen
 
 COUNTS = {"train": 24, "val": 4, "test": 8}
 SEED = 2015
+MARK = ".demo"
+"""A file that is there from the start, by which a demo is known that was stopped before its run began."""
 LARGE_SIZE = (1100, 1500)
 """Height and width of the large image, pixels: several tiles each way."""
 
@@ -59,8 +64,8 @@ def demo(
 
     Args:
         out: folder of the run; also gets `data/`, `large_*.png` and `bundle/`.
-        overwrite: remove an earlier run in `out` first.
-        config: how to train.
+        overwrite: remove an earlier demo in `out` first, whole or stopped.
+        config: how to train; its batch grows to the next that the devices can share.
         callbacks: further Keras callbacks.
         on_step: called with the name of each step as it begins.
         on_part: called with (parts done, parts in all) within a step.
@@ -69,19 +74,25 @@ def demo(
         The report.
 
     Raises:
-        InputError: `out` holds something, and `overwrite` is not set, or what it holds is no run.
+        InputError: `out` holds something, and `overwrite` is not set, or what it holds is no demo; or TF_CONFIG names
+            several hosts.
     """
+    check_one_host("A demo", "Unset it.")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not overwrite or not _is_demo(out):
             raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier demo.")
         shutil.rmtree(out)
+    write_new(out / MARK, "")
 
     on_step("generate touching cells")
     data = out / "data"
     with replacing(data) as temporary:
         write_cells(temporary, COUNTS, seed=SEED, on_image=on_part)
     on_step("train")
+    if config.batch_size is not None:
+        replicas = choose_strategy().num_replicas_in_sync
+        config = replace(config, batch_size=math.ceil(config.batch_size / replicas) * replicas)
     run = train(data, out, config, callbacks=callbacks, on_file=on_part, on_progress=on_part, on_image=on_part)
     on_step(f"predict an image of {LARGE_SIZE[0]}x{LARGE_SIZE[1]} px")
     _predict_large(run, on_part)
@@ -90,7 +101,9 @@ def demo(
 
 
 def _is_demo(folder: Path) -> bool:
-    """Whether a folder is the run of a demo: trained on the data inside it."""
+    """Whether a folder is of a demo: marked as one, or, by an earlier version, a run of the data inside it."""
+    if (folder / MARK).is_file():
+        return True
     try:
         return Run(folder).data == (folder / "data").resolve()
     except InputError:

@@ -15,8 +15,6 @@ from forked import Forked
 from unet_tf import Run, train
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.data.pipeline import training_dataset
-from unet_tf.errors import InputError
-from unet_tf.training.strategy import check_batch, choose_strategy, host_share, is_chief
 
 # SGD: where batch norm makes a true gradient zero, Adam would blow its rounding up. 0.003: with 0.01 and a momentum of
 # 0.99 rounding grows to 1e-5 in nine steps; with this to 1e-6.
@@ -136,29 +134,3 @@ def test_shares_of_hosts_make_up_the_whole_batch(cells):
     whole, first, second = batches((0, 1)), batches((0, 2)), batches((1, 2))
     for one, a, b in zip(whole, first, second, strict=True):
         np.testing.assert_array_equal(one, np.concatenate([a, b]))
-
-
-def test_one_process_is_the_chief_of_all(monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    strategy = choose_strategy()
-    assert (strategy.num_replicas_in_sync, host_share(strategy), is_chief(strategy)) == (1, (0, 1), True)
-    check_batch(3, strategy)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["{", "[]", '{"cluster": {"worker": ["a:1", "b:1"]}}', '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}',
-     '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}'],
-)  # fmt: skip
-def test_a_cluster_that_cannot_be_read_is_said(monkeypatch, text):
-    monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(InputError, match="TF_CONFIG is JSON such as .* received .* Mend it, or unset it"):
-        choose_strategy()
-
-
-def test_a_batch_that_devices_cannot_share_is_refused():
-    class Three:
-        num_replicas_in_sync, cluster_resolver = 3, None
-
-    with pytest.raises(InputError, match="the 3 devices of 1 host.*; received 4 tiles. Choose --batch-size 3 or 6"):
-        check_batch(4, Three())

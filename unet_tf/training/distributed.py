@@ -49,7 +49,7 @@ def fit_workers(
     Args:
         model: a net whose loss is `WeightedCrossentropy`, built and compiled under `strategy.scope()`.
         strategy: of `choose_strategy`.
-        tiles: batches of image, label, weight: the share of this host, `training_dataset(..., share=host_share(...))`.
+        tiles: batches of image, label, weight: the share of this host, `training_dataset(..., share=host_share())`.
         steps_per_epoch: optimizer steps an epoch.
         epochs: number of the epoch to stop before.
         initial_epoch: number of the first epoch.
@@ -133,7 +133,7 @@ class _Steps:
 
     def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy) -> None:
         self.model, self.strategy = model, strategy
-        self.host, self.hosts = host_share(strategy)
+        self.host, self.hosts = host_share()
         self.chief = self.host == 0
         self.replicas = strategy.num_replicas_in_sync // self.hosts
         with strategy.scope():

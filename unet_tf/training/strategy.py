@@ -30,7 +30,7 @@ def choose_strategy() -> tf.distribute.Strategy:
         >>> choose_strategy().num_replicas_in_sync  # on one device
         1
     """
-    if len(_cluster()) > 1:
+    if host_share()[1] > 1:
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
@@ -42,15 +42,17 @@ def choose_strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _cluster() -> list[str]:
-    """Addresses of all hosts in TF_CONFIG, the chief's first; none without it.
+def host_share() -> tuple[int, int]:
+    """(k, n): this process is the k-th of n, from 0; the share of each batch that its tiles are, `training_dataset`.
+
+    The hosts are those of the environment's TF_CONFIG, the chief before the others; without it there is one.
 
     Raises:
         InputError: TF_CONFIG cannot be read.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text.strip():
-        return []
+        return 0, 1
     try:
         config = json.loads(text)
         jobs, kind, index = config["cluster"], config["task"]["type"], config["task"]["index"]
@@ -64,35 +66,44 @@ def _cluster() -> list[str]:
             f'"index": 0}}}}, with an index below the number of workers; received {text!r}. Mend it, or unset it to '
             "train on this host alone."
         )
-    return [host for job in JOBS for host in jobs.get(job, [])]
+    before = len(jobs.get("chief", [])) if kind == "worker" else 0
+    return before + index, sum(map(len, jobs.values()))
 
 
-def host_share(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """(k, n): this process is the k-th of n, from 0; the share of each batch that its tiles are, `training_dataset`."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.cluster_spec():
-        return 0, 1
-    cluster = resolver.cluster_spec()
-    counts = {job: cluster.num_tasks(job) for job in JOBS if job in cluster.jobs}
-    before = counts.get("chief", 0) if resolver.task_type == "worker" else 0
-    return before + resolver.task_id, sum(counts.values())
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
+def is_chief() -> bool:
     """Whether this process is the one that writes files: the first of TF_CONFIG, or the only one."""
-    return host_share(strategy)[0] == 0
+    return host_share()[0] == 0
 
 
-def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Raise InputError if a batch of `batch_size` tiles does not divide by the replicas."""
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        lower = batch_size // replicas * replicas
-        nearest = ", ".join(str(size) for size in (lower, lower + replicas) if size)
-        raise InputError(
-            f"A batch is split into equal parts over the {replicas} devices of {host_share(strategy)[1]} host(s); "
-            f"received {batch_size} tiles. Choose --batch-size {nearest.replace(', ', ' or ')}."
-        )
+def check_one_host(work: str, instead: str) -> None:
+    """Raise InputError where TF_CONFIG names several hosts, for work that one does alone."""
+    if (hosts := host_share()[1]) > 1:
+        raise InputError(f"{work} is done by one host alone; TF_CONFIG names {hosts}. {instead}")
+
+
+def check_batch(batch_size: int, strategy: tf.distribute.Strategy, planned: bool = False) -> None:
+    """Raise InputError if a batch of `batch_size` tiles does not divide by the replicas.
+
+    Args:
+        batch_size: tiles a step.
+        strategy: of `choose_strategy`.
+        planned: the run has its batch already, and other devices are the remedy.
+    """
+    replicas, hosts = strategy.num_replicas_in_sync, host_share()[1]
+    if batch_size % replicas == 0:
+        return
+    lower = batch_size // replicas * replicas
+    remedy = f"Choose --batch-size {' or '.join(str(size) for size in (lower, lower + replicas) if size)}"
+    if planned:
+        few = next((n for n in range(replicas // hosts, 0, -1) if batch_size % (n * hosts) == 0), 0)
+        shown = f"CUDA_VISIBLE_DEVICES={','.join(map(str, range(few)))}"
+        remedy = f"The run has this batch: show it {few} of them a host, such as {shown}"
+        if not few:
+            remedy = f"The run has this batch: give it as many hosts as divide it, and not {hosts}"
+    raise InputError(
+        f"A batch is split into equal parts over the {replicas} devices of {hosts} host(s); received {batch_size} "
+        f"tiles. {remedy}."
+    )
 
 
 def learning_rate(model: keras.Model) -> float:
