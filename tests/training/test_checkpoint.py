@@ -162,7 +162,6 @@ def state(change):
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9),
         lambda path: path.write_text("text"),
-        lambda path: path.unlink() or path.mkdir(),
         lambda path: rewritten(path, lambda name, content: None if name == Run.STATE else content),
         lambda path: rewritten(path, lambda name, content: b"{" if name == Run.STATE else content),
         lambda path: rewritten(path, lambda name, content: content[:99] if name.endswith(".h5") else content),
@@ -184,6 +183,29 @@ def test_a_damaged_checkpoint_is_named(undisturbed, tmp_path, damage):
     with pytest.raises(InputError, match=r"last\.keras is damaged, or no checkpoint") as raised:
         restore_checkpoint(compiled(undisturbed.plan, 1), path)
     assert raised.value.file == path
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected", "words"),
+    [
+        (MemoryError(), MemoryError, None),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), tf.errors.ResourceExhaustedError, "OOM"),
+        (OSError(5, "Input/output error"), InputError, r"Cannot read .*last\.keras: Input/output error. Check"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(undisturbed, monkeypatch, failure, expected, words):
+    def fail(*arguments):
+        raise failure
+
+    net = compiled(undisturbed.plan, 1)
+    monkeypatch.setattr(net, "load_weights", fail)
+    with pytest.raises(expected, match=words):
+        restore_checkpoint(net, undisturbed.path / Run.LAST)
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_said(undisturbed, tmp_path):
+    with pytest.raises(InputError, match="Cannot read .*: Is a directory"):
+        restore_checkpoint(compiled(undisturbed.plan, 1), tmp_path)
 
 
 def test_the_scale_of_the_loss_goes_on_where_it_was(undisturbed, tmp_path):

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.best_epoch import best_row
-from unet_tf.run import Run
+from unet_tf.run import Run, unreadable
 from unet_tf.utils.files import replacing
 
 
@@ -74,7 +75,8 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     """Load net and optimizer into a compiled model, and return the state.
 
     Raises:
-        InputError: the file is damaged, or not of this net.
+        InputError: the file cannot be read, is damaged, or not of this net.
+        MemoryError: the memory does not hold it, nor that of the device (ResourceExhaustedError).
     """
     try:
         state = _read(path)
@@ -85,7 +87,11 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
             model.load_weights(path)
         for generator, value in zip(_generators(model), state.generators, strict=True):
             generator.assign(value)
+    except (MemoryError, tf.errors.ResourceExhaustedError):  # a whole file
+        raise
     except Exception as error:  # Keras and h5py raise whatever they meet in a file that is none
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; those of h5py have no number
+            raise unreadable(path, error) from error
         raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.", path) from error
     return state
 
