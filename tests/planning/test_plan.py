@@ -3,6 +3,7 @@ import tomllib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet_tf import TrainConfig, train
 from unet_tf.config import PRESETS
@@ -336,6 +337,7 @@ def test_memory_is_checked_before_the_start(cells, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="takes about .* GB for 4 tiles of 256 px and 16 base filters .*Lower --batch"):
         check_memory(small, 1, free=int(1e8))
     monkeypatch.setattr("unet_tf.training.train.free_memory", lambda: 1000)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["one that is hidden"])
     with pytest.raises(InputError, match="A training step must fit into the free memory"):
         train(cells, tmp_path / "run", epochs=1, precision="float32")
     assert not (tmp_path / "run").exists()
@@ -352,6 +354,12 @@ def test_instructions_decide_the_precision_and_nothing_is_measured(monkeypatch, 
     monkeypatch.setattr("unet_tf.training.compile.instructions", lambda: frozenset(known.split()))
     monkeypatch.setattr("unet_tf.training.compile._bfloat16_gain", lambda: pytest.fail("measured"))
     assert fastest_precision() == (expected, reason)
+
+
+def test_a_gpu_that_is_hidden_does_not_decide_the_precision(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["one that is hidden"])
+    monkeypatch.setattr("unet_tf.training.compile.instructions", lambda: frozenset({"amx_bf16"}))
+    assert fastest_precision() == ("bfloat16", "this processor has AMX instructions for bfloat16")
 
 
 @pytest.mark.parametrize("known", ["avx512f avx512_bf16", ""])

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tifffile
 import zarr
 
@@ -274,3 +275,8 @@ def test_the_command_says_its_engine(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr()
     assert "engine = onnxruntime float32" in shown.out + shown.err
     assert Run(RUN).network.runtime.name == "tensorflow"
+
+
+def test_a_gpu_that_is_hidden_does_not_choose(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["one that is hidden"])
+    assert "GPU" not in engines._choose(Network(net()))[1]

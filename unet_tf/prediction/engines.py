@@ -101,7 +101,7 @@ def with_engine(network: Network, engine: str) -> Network:
 
 def _choose(network: Network) -> tuple[str, str]:
     """What is measured fastest for such a net on such a processor, of what is installed; and why."""
-    if tf.config.list_physical_devices("GPU"):
+    if tf.config.get_visible_devices("GPU"):
         return TENSORFLOW, "it computes on the GPU"
     if FASTER not in instructions() or network.dtype not in ("float32", "bfloat16"):
         return TENSORFLOW, f"no other is known to be faster for {network.dtype} on this processor"

@@ -121,7 +121,7 @@ def fastest_precision() -> tuple[str, str]:
     (AVX512_BF16) processors differ, and so they do where the system does not list instructions: there a convolution is
     measured.
     """
-    if gpus := tf.config.list_physical_devices("GPU"):
+    if gpus := tf.config.get_visible_devices("GPU"):
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         words = f"a GPU of compute capability {'.'.join(map(str, capability))}"
         if capability >= BFLOAT16_CAPABILITY:

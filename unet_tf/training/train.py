@@ -266,7 +266,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
     choices["learning_rate"] = choose(config.learning_rate, LEARNING_RATES[config.start_from is not None], words)
     measured = config.precision == "auto"
     choices["precision"] = Choice(*fastest_precision()) if measured else Choice(config.precision)
-    channels, on_cpu = prepared.normalisation.channels, not tf.config.list_physical_devices("GPU")
+    channels, on_cpu = prepared.normalisation.channels, not tf.config.get_visible_devices("GPU")
 
     nets: dict[int, keras.Model] = {}
 
