@@ -208,6 +208,17 @@ def test_the_drawn_share_holds_the_rare_class(tmp_path, caplog):
     assert not [text for text in found.warnings if "No validation pixel" in text]
 
 
+def test_settings_of_validation_are_said_to_do_nothing_where_there_is_none(cells, tmp_path, caplog):
+    data = shutil.copytree(cells / "train", tmp_path / "data")
+    config = TrainConfig(**TINY, patience=5, val_tiles=7, val_share=0.0)
+    prepare(data, config)
+    assert "patience = 5 and val_tiles = 7: no epoch is validated, so that this changes nothing." in caplog.messages
+    caplog.clear()
+    prepare(data, replace(config, patience=None, val_tiles=None))
+    prepare(data, replace(config, val_share=None))
+    assert "changes nothing" not in caplog.text
+
+
 def test_a_class_that_validation_lacks_is_said(tmp_path, caplog):
     rare(tmp_path, (4,))
     prepared = prepare(tmp_path, SMALL)

@@ -66,6 +66,8 @@ OF_A_RUN = {
     "patience", "precision", "val_tiles",
 }  # fmt: skip
 """Settings of the net and its training, of which no data set knows."""
+OF_VALIDATION = ("patience", "val_tiles")
+"""Settings that do nothing where no file is held out."""
 LOOKED_AT = 12
 """Training pairs in which the size of objects, where they lie, and values far from all others are looked for."""
 
@@ -241,6 +243,8 @@ def prepare(
             "No file is held out: the net learns from all, its last epoch is kept, and nothing tells how good it is. "
             "Cross-validation of the same settings does (unet-tf crossval)."
         )
+        if unused := [f"{name} = {getattr(config, name)}" for name in OF_VALIDATION if getattr(config, name)]:
+            log.warning(f"{' and '.join(unused)}: no epoch is validated, so that this changes nothing.")
     if words := copies_between({name: samples.seen for name, samples in read.items()}):
         log.warning(words)
     rare_share = plan_sampling(config, train.class_pixels, classes)
@@ -329,7 +333,9 @@ def dataset(
 
     "train" is one epoch of random augmented tiles, other ones each time it is iterated: `steps_per_epoch` batches, or
     as many as one pass over the training pixels fills. "val" and "test" show every pixel once, unaugmented, one tile a
-    batch; pixels that a tile shares with another are void in its label, and tiles of void alone are left out.
+    batch; pixels that a tile shares with another are void in its label, and tiles of void alone are left out. `fit` and
+    `evaluate` under a strategy of several devices give each but one an empty part of such a batch, which Keras cannot
+    add up: judge there by a net on one device, or let `unet_tf.train` train, which does.
 
     Splits that a net learns from and is judged by must be made with the same settings: classes, channels, padding,
     depth and which files are held out all follow from them.
