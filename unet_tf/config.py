@@ -30,6 +30,9 @@ LOSSES = ("crossentropy", "crossentropy_dice")
 REMOVED: dict[str, Any] = {"gamma": 0.0, "noise": 0.0, "void_outside": False}
 """Settings of version 0.1 that are no more and had a value at which they did nothing, with this value."""
 
+AUTO = ("masks", "precision", "cache")
+"""Settings that "auto" leaves open; in others, such as names of folders, it is a word like any."""
+
 NAMING = ("images_dir", "masks_dir", "mask_prefix", "mask_suffix")
 """Settings by which files are paired."""
 
@@ -156,7 +159,8 @@ class Settings:
 class TrainConfig(Settings):
     """Everything that a person may say of a run.
 
-    What is None, or "auto", is chosen when the data is known (`unet_tf.planning.plan`); the reason is said and stored.
+    What is None, or of `masks`, `precision` and `cache` "auto", is chosen when the data is known
+    (`unet_tf.planning.plan`); the reason is said and stored.
 
     Raises:
         InputError: a value is of another type, or outside of its limits.

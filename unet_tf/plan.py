@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from unet_tf.config import PRECISIONS, Settings, TrainConfig
+from unet_tf.config import AUTO, PRECISIONS, Settings, TrainConfig
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 
@@ -76,7 +76,8 @@ class Plan(Settings):
         said: dict[str, Any] = asdict(config)
         filled: dict[str, Any] = {name: UNSAID.get(name) for name, value in said.items() if value is None}
         values = said | filled
-        if still_open := [n for n, value in values.items() if value is None or (value == "auto" and n != "cache")]:
+        chosen = {*AUTO} - {"cache"}  # which is chosen anew each time
+        if still_open := [n for n, value in values.items() if value is None or (value == "auto" and n in chosen)]:
             raise InputError(f"A plan must hold every value; these are open: {', '.join(still_open)}.")
         if values["epochs"] == values["minutes"] == math.inf:
             raise InputError("A plan must come to an end; it has neither epochs nor minutes.")

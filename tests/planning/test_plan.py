@@ -326,6 +326,11 @@ def test_a_plan_with_something_open_is_refused(name):
         Plan.of(TrainConfig(**said), {})
 
 
+def test_names_may_be_auto():
+    named = dict.fromkeys(("images_dir", "masks_dir", "mask_prefix", "mask_suffix", "group", "start_from"), "auto")
+    assert Plan.of(TrainConfig(**WHOLE | named), {}).masks_dir == "auto"
+
+
 def test_a_plan_without_an_end_is_refused():
     with pytest.raises(InputError, match="must come to an end"):
         Plan.of(TrainConfig(**WHOLE | {"epochs": None}), {})

@@ -16,7 +16,7 @@ from unet_tf import Predictor, Run, crossval, evaluate, train
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.training.crossval import summarise
+from unet_tf.training.crossval import _check_alike, summarise
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -290,3 +290,18 @@ def test_what_cannot_be_is_said(four, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         crossval(four, tmp_path / "out", **TINY | settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_several_hosts_are_refused_before_anything_is_written(four, tmp_path, monkeypatch):
+    config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(InputError, match="by one host alone; TF_CONFIG names 2. Unset it, or .* train --fold 1/5"):
+        crossval(four, tmp_path / "out", **TINY)
+    assert not (tmp_path / "out").exists()
+
+
+def test_auto_leaves_open_what_is_chosen_and_is_a_name_elsewhere(seeds):
+    runs = {"seed0": replace(Run(seeds.out / "seed0").config, masks="auto", precision="auto", cache="auto")}
+    _check_alike(seeds.out, runs)
+    with pytest.raises(InputError, match="begun with masks_dir = '', and 'auto' is asked for"):
+        _check_alike(seeds.out, {"seed0": replace(runs["seed0"], masks_dir="auto")})

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.config import TrainConfig, config_changes
+from unet_tf.config import AUTO, TrainConfig, config_changes
 from unet_tf.data.layout import find_named
 from unet_tf.data.splits import split
 from unet_tf.errors import InputError
@@ -187,7 +187,8 @@ def _check_alike(out: Path, runs: dict[str, TrainConfig]) -> None:
         for wanted in (own, replace(first, fold=own.fold, seed=own.seed)):
             for setting in (field.name for field in fields(TrainConfig)):
                 value, found = getattr(wanted, setting), getattr(run.config, setting)
-                if value not in (None, "auto") and value != found:
+                is_open = value is None or (value == "auto" and setting in AUTO)
+                if not is_open and value != found:
                     raise InputError(
                         f"All runs must have the same settings; {run.path} was begun with {setting} = {found!r}, and "
                         f"{value!r} is asked for or what another run has. Choose another --out."
