@@ -133,6 +133,13 @@ def test_classes_of_other_names_are_refused_with_both_lists_and_the_remedy_does(
         read(SAVED, data, classes="a,b,c")
 
 
+def test_the_remedy_is_quoted_where_a_name_has_a_space(tmp_path):
+    spaced = renamed(tmp_path / "spaced", '"foreground",', '"cell wall",')
+    data = write(tmp_path / "data", indexed, ("cell", "rest"), ("rest", "cell"))
+    with pytest.raises(InputError, match="--classes 'background,cell wall'"):
+        read(spaced, data)
+
+
 def test_nets_that_are_compared_have_classes_of_the_same_names(tmp_path):
     cells = renamed(tmp_path / "cells", '"foreground",', '"cell",')
     plain = write(tmp_path / "plain")
