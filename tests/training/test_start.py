@@ -12,6 +12,7 @@ from unet_tf import Run, evaluate, train, unet
 from unet_tf.config import TrainConfig
 from unet_tf.errors import InputError
 from unet_tf.evaluation.verdict import verdict
+from unet_tf.model.ensemble import Member, ensemble
 from unet_tf.planning.ancestors import ancestors
 from unet_tf.training.compile import compiled
 from unet_tf.training.start import Start, read_start, renaming, said_of
@@ -19,7 +20,7 @@ from unet_tf.training.start import Start, read_start, renaming, said_of
 FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1, "epochs": 1, "optimizer": "sgd"}
 
 
-def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run, cells, tmp_path):
+def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run, cells, tmp_path, monkeypatch):
     found = train(cells, tmp_path / "run", start_from=str(run.path), learning_rate=1e-12, **FEW)
     for setting in ("base_filters", "depth", "padding"):
         assert getattr(found.plan, setting) == getattr(run.plan, setting)
@@ -27,7 +28,9 @@ def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run,
     assert max(float(abs(np.array(one) - np.array(other)).max()) for one, other in weights) < 1e-9
     assert f"the net starts from all weights of {run.path}" in (found.path / Run.LOG).read_text()
     assert found.plan.start_from == str(run.path)
-    assert train(cells, tmp_path / "other", start_from=str(run.path), **FEW).plan.learning_rate == 3e-4
+    monkeypatch.chdir(run.path.parent)
+    other = train(cells, tmp_path / "other", start_from=run.path.name, **FEW).plan
+    assert (other.learning_rate, other.start_from) == (3e-4, str(run.path.resolve()))  # found from elsewhere too
 
 
 def test_layers_that_fit_are_taken_and_the_others_named(run, tmp_path):
@@ -89,6 +92,8 @@ def test_logits_are_those_of_the_class_of_their_name(run):
     assert renaming(start, ("a", "b", "c")).endswith("the data has a, b, c, and the logits start anew.")
     rims = replace(start, classes=("background", "cell", "border"))
     assert "--classes background,cell (in the order" in renaming(rims, ("background", "nucleus", "border"))
+    spaced = replace(start, classes=("background", "cell wall"))
+    assert "--classes 'background,cell wall' (in the order" in renaming(spaced, ("a", "b"))
 
 
 def test_pictures_that_the_net_before_learnt_from_are_left_out_of_the_scores_or_said(run, cells, tmp_path, caplog):
@@ -165,3 +170,19 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)]).save(tmp_path / "other.keras")
     with pytest.raises(InputError, match=r"The model must be one that unet_tf\.unet built"):
         read_start(tmp_path / "other.keras")
+
+
+def test_the_mean_of_several_nets_is_refused(tmp_path):
+    nets = [Member(f"fold{number}", unet(base_filters=2, depth=1), (1.0,), (0.0,)) for number in (1, 2)]
+    ensemble(nets).save(tmp_path / "mean.keras")
+    with pytest.raises(InputError, match=r"mean\.keras is the mean of 2. Start from one of the runs"):
+        read_start(tmp_path / "mean.keras")
+
+
+def test_the_net_of_another_program_is_refused_though_it_is_a_u_net(tmp_path):
+    own = unet(base_filters=2, depth=1)
+    keras.models.clone_model(
+        own, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"name": f"their_{layer.name}"})
+    ).save(tmp_path / "theirs.keras")
+    with pytest.raises(InputError, match=r"theirs\.keras has no layer down0_conv1, logits. Start from one of unet_tf"):
+        read_start(tmp_path / "theirs.keras")

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ from unet_tf.data.folder import some
 from unet_tf.data.instances import BORDER_NAME
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
 from unet_tf.errors import InputError
-from unet_tf.model.unet import geometry_of
+from unet_tf.model.unet import geometry_of, nets_of
 from unet_tf.pages.words import many
 from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.run import Run
@@ -130,11 +131,16 @@ def renaming(start: Start, classes: Sequence[str]) -> str:
     )
 
 
+def with_whole_path(config: TrainConfig) -> TrainConfig:
+    """A configuration whose net to start from is found from every folder, as the run may go on in another."""
+    return config if config.start_from is None else replace(config, start_from=str(Path(config.start_from).resolve()))
+
+
 def read_start(path: str | Path) -> Start:
     """Read the net of a run, a bundle or a `.keras` file.
 
     Raises:
-        InputError: there is none, or it is no U-Net of this package.
+        InputError: there is none, or it is no U-Net of this package, or a mean of several.
     """
     path = Path(path)
     if path.suffix == ".keras":
@@ -144,7 +150,17 @@ def read_start(path: str | Path) -> Start:
     else:
         run = Run(path)
         start = Start(path, run.model, run.classes)
+    if nets := nets_of(start.model):
+        raise InputError(
+            f"A run must start from one net; {path} is the mean of {len(nets)}. Start from one of the runs that it was "
+            "made of."
+        )
     geometry_of(start.model)
+    if lacking := {FIRST, "logits"} - {layer.name for layer in start.model.layers}:
+        raise InputError(
+            f"A run must start from a net that unet_tf.unet built; {path} has no layer {', '.join(sorted(lacking))}. "
+            "Start from one of unet_tf, or leave --from out."
+        )
     return start
 
 
