@@ -11,9 +11,11 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import TrainConfig
+from unet_tf.errors import InputError
+from unet_tf.model.loss_scaling import LossScaling
 from unet_tf.model.unet import start_at_edges
 from unet_tf.plan import Plan
-from unet_tf.training.compile import compiled, step_seconds
+from unet_tf.training.compile import compiled, memory_in_words, step_seconds
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.signals import Stopped, stoppable
 
@@ -75,3 +77,17 @@ def test_a_step_that_is_timed_may_be_stopped():
         with pytest.raises(Stopped):
             step_seconds(compiled(PLAN, 1), PLAN, 1)
     assert step_seconds(compiled(PLAN, 1), PLAN, 1) > 0
+
+
+def test_memory_that_does_not_do_is_said_with_a_remedy_that_is_taken():
+    message = "2 base filters at depth 1 with 1 tiles of 16 px"
+    for begun, remedy in (
+        (False, "Lower --batch-size, --tile, --base-filters or --depth."),
+        (True, "The run goes on as it was begun: free memory, .*CUDA_VISIBLE_DEVICES.*, or train anew with less"),
+    ):
+        with pytest.raises(InputError, match=f"{message}. {remedy}"), memory_in_words(PLAN, begun):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+def test_the_scale_of_float16_is_shared_by_replicas():
+    assert type(compiled(replace(PLAN, precision="float16"), 1).optimizer) is LossScaling

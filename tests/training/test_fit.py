@@ -5,6 +5,7 @@ import pytest
 
 from unet_tf import resume, train
 from unet_tf.errors import InputError
+from unet_tf.training.fit import Watchers
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,11 @@ def test_a_callback_that_sets_the_learning_rate_is_refused(callback, cells, tmp_
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match=words):
         resume(tmp_path / "run", callbacks=callbacks)
+
+
+def test_callbacks_are_taken_as_keras_takes_them():
+    one = keras.callbacks.TerminateOnNaN()
+    for given, listed in ((one, [one]), ([one], [one]), (None, [])):
+        assert list(Watchers(given).callbacks) == listed
+    with pytest.raises(InputError, match="received a ReduceLROnPlateau"):
+        Watchers(keras.callbacks.ReduceLROnPlateau())

@@ -244,6 +244,21 @@ def test_memory_that_does_not_do_is_said(cells, tmp_path, monkeypatch):
         train(cells, tmp_path / "run", **TINY)
 
 
+def test_a_run_that_goes_on_is_told_of_no_settings_that_it_cannot_change(own_run, monkeypatch):
+    strategy = SimpleNamespace(num_replicas_in_sync=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "choose_strategy", lambda: strategy)
+        with pytest.raises(InputError, match="received 4 tiles. The run has this batch: show it 2 of them a host"):
+            resume(own_run.path)
+
+    def exhausted(plan, channels):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(Plan, "build", exhausted)
+    with pytest.raises(InputError, match="4 base filters at depth 2 .* The run goes on as it was begun"):
+        resume(own_run.path)
+
+
 def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):
     """A limit on the size of files, set before the second epoch is saved, stands for the disk."""
     code = (
@@ -387,6 +402,13 @@ def test_a_run_that_signals_end_at_every_moment_is_whole_and_goes_on(cells, tmp_
         np.testing.assert_array_equal(a, b)
     assert [row["loss"] for row in run.history()] == [row["loss"] for row in undisturbed.history()]
     assert (run.path / Run.REPORT).is_file()
+
+
+def test_a_run_whose_data_has_moved_is_gone_on_with_where_it_is_now(cells, own_run, tmp_path, caplog):
+    moved = shutil.copytree(cells, tmp_path / "moved here")
+    with pytest.raises(Stopped):
+        resume(own_run.path, moved, on_file=kill)
+    assert caplog.messages[-1] == f"Stopped. Go on with: unet-tf train --resume {own_run.path} '{moved}'"
 
 
 @pytest.mark.parametrize(

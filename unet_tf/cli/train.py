@@ -72,12 +72,14 @@ def train(
     settings = _settings(preset, config, settings)
     quiet_tensorflow()
     import unet_tf
+    from unet_tf.training.strategy import is_chief
 
     with show_log(), working("") as bars:  # the log says how to go on
         shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
         run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
-    print_scores(run.path)
-    console.print(f"Report: {literal(str(run.path / run.REPORT))}")
+    if is_chief():  # which has judged; of several hosts the others are done before
+        print_scores(run.path)
+        console.print(f"Report: {literal(str(run.path / run.REPORT))}")
 
 
 @app.command(

@@ -173,13 +173,16 @@ def _convolution(dtype: str) -> Callable[[], float]:
 
 
 @contextmanager
-def memory_in_words(plan: Plan) -> Iterator[None]:
-    """Say what to lower where the memory of the device does not do."""
+def memory_in_words(plan: Plan, begun: bool = False) -> Iterator[None]:
+    """Say what to lower where the memory of the device does not do; of a run that has begun, what else to do."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
+        remedy = "Lower --batch-size, --tile, --base-filters or --depth."
+        if begun:
+            remedy = "The run goes on as it was begun: free memory, show it more or other devices "
+            remedy += "(CUDA_VISIBLE_DEVICES=0,1), or train anew with less of these."
         raise InputError(
             f"The memory must hold a training step, and it does not hold {plan.base_filters} base filters at depth "
-            f"{plan.depth} with {plan.batch_size} tiles of {plan.tile} px. Lower --batch-size, --tile, --base-filters "
-            "or --depth."
+            f"{plan.depth} with {plan.batch_size} tiles of {plan.tile} px. {remedy}"
         ) from error

@@ -32,6 +32,8 @@ from unet_tf.prediction.folds import SUMMARY
 from unet_tf.run import Run
 from unet_tf.training.fit import Watchers
 from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.start import with_whole_path
+from unet_tf.training.strategy import check_one_host
 from unet_tf.training.train import begin_run, go_on
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import replacing
@@ -90,7 +92,8 @@ def crossval(
         0.91
     """
     data, out = Path(data), Path(out)
-    config = replace(config or TrainConfig(), **config_changes(overrides))
+    check_one_host("A cross-validation", "Unset it, or give each host folds of its own: unet-tf train --fold 1/5.")
+    config = with_whole_path(replace(config or TrainConfig(), **config_changes(overrides)))
     runs = _runs(config, folds, seeds)
     named = find_named(data, config.naming, config.source).check()
     for one in runs.values():

@@ -20,6 +20,7 @@ from unet_tf.data.pipeline import training_dataset
 from unet_tf.errors import InputError
 from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
+from unet_tf.run import Run
 from unet_tf.training.callbacks import BEFORE, Guard, Looking, RunClock, RunFiles, SamplePredictions
 from unet_tf.training.checkpoint import State
 from unet_tf.training.compile import compiled, memory_in_words
@@ -52,7 +53,10 @@ class Watchers:
     on_image: Progress = unseen
 
     def __post_init__(self) -> None:
-        for one in self.callbacks:
+        given: Any = self.callbacks  # as Keras takes them: one by itself too, and None for none
+        listed = [given] if isinstance(given, keras.callbacks.Callback) else given or ()
+        object.__setattr__(self, "callbacks", listed)
+        for one in listed:
             if isinstance(one, SCHEDULES):
                 raise InputError(
                     "A run has its own schedule of the learning rate, a warm-up and a cosine to zero; received a "
@@ -86,8 +90,9 @@ def fit(
         InputError: the memory does not hold a step, a file was changed or has gone, or the loss is not finite.
         Stopped: a signal has told to stop.
     """
-    check_batch(plan.batch_size, strategy)
-    with memory_in_words(plan), _data_in_words(prepared):
+    check_batch(plan.batch_size, strategy, planned=True)
+    begun = (writer.path / Run.LAST).exists()
+    with memory_in_words(plan, begun), _data_in_words(prepared):
         with strategy.scope():
             model = timed or compiled(plan, prepared.normalisation.channels, prepared.class_shares)
             state = writer.restore(model)
@@ -99,7 +104,7 @@ def fit(
         done = len(state.history)
         if done:
             log.info(f"going on after epoch {done}")
-            if is_chief(strategy):
+            if is_chief():
                 writer.save_derived(state)
         if state.finished:
             return
@@ -108,7 +113,7 @@ def fit(
         absent = 0 if looked_at is None else int((looked_at.class_pixels == 0).sum())
         along = _callbacks(writer, plan, prepared, strategy, state, start, watchers, absent)
         first = done * plan.steps_per_epoch * plan.batch_size
-        tiles = training_dataset(prepared.tiles(), plan.batch_size, first_tile=first, share=host_share(strategy))
+        tiles = training_dataset(prepared.tiles(), plan.batch_size, first_tile=first, share=host_share())
         course: dict[str, Any] = {
             "steps_per_epoch": plan.steps_per_epoch,
             "initial_epoch": done,

@@ -29,7 +29,7 @@ from unet_tf.training.calibrate import calibrate
 from unet_tf.training.compile import compiled, fastest_precision, step_seconds
 from unet_tf.training.fit import Watchers, fit
 from unet_tf.training.run_writer import RunWriter
-from unet_tf.training.start import read_start
+from unet_tf.training.start import read_start, with_whole_path
 from unet_tf.training.strategy import check_batch, choose_strategy, is_chief
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.memory import free_memory
@@ -94,7 +94,7 @@ def train(
         >>> run = train("cells", out="runs/cells", base_filters=16, minutes=5)  # doctest: +SKIP
         >>> unet_tf.predict(run, image)  # doctest: +SKIP
     """
-    config = replace(config or TrainConfig(), **config_changes(overrides))
+    config = with_whole_path(replace(config or TrainConfig(), **config_changes(overrides)))
     watchers = Watchers(callbacks, on_file, on_progress, on_image)
     with own_chance(), RunWriter(Path(out)) as writer, _saying_how_to_go_on(writer):
         begin_run(writer, Path(data), config, watchers)
@@ -134,7 +134,7 @@ def resume(
         >>> unet_tf.resume("runs/cells", data="moved/cells")  # doctest: +SKIP
     """
     watchers = Watchers(callbacks, on_file, on_progress, on_image)
-    with own_chance(), RunWriter(Path(run)) as writer, _saying_how_to_go_on(writer):
+    with own_chance(), RunWriter(Path(run)) as writer, _saying_how_to_go_on(writer, data):
         go_on(writer, None if data is None else Path(data), watchers)
     return Run(run)
 
@@ -164,7 +164,7 @@ def begin_run(
     """
     start = time.monotonic()
     strategy = choose_strategy()
-    if not is_chief(strategy):
+    if not is_chief():
         _take_part(writer, data, strategy, watchers.on_file)
         return None
     writer.check_free()
@@ -207,7 +207,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers, judged: str 
         )
     data = run.data if data is None else data
     strategy = choose_strategy()
-    if not is_chief(strategy):
+    if not is_chief():
         _take_part(writer, data, strategy, watchers.on_file)
         return None
     with writer.locked():
@@ -312,15 +312,21 @@ def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress, split: 
 
 
 @contextmanager
-def _saying_how_to_go_on(writer: RunWriter) -> Iterator[None]:
-    """Let signals end the block between two units of its work, and say in one line how to go on."""
+def _saying_how_to_go_on(writer: RunWriter, data: str | Path | None = None) -> Iterator[None]:
+    """Let signals end the block between two units of its work, and say in one line how to go on.
+
+    Args:
+        writer: of the run.
+        data: where its data is now, if that was said.
+    """
     try:
         with stoppable():
             look()
             yield
     except KeyboardInterrupt:
         if writer.begun:
-            log.warning(f"Stopped. Go on with: unet-tf train --resume {argument(writer.path)}")
+            said = " ".join(argument(path) for path in (writer.path, data) if path is not None)
+            log.warning(f"Stopped. Go on with: unet-tf train --resume {said}")
         else:
             log.warning(f"Stopped before the run in {writer.path} had begun; there is nothing to go on with.")
         raise
