@@ -380,7 +380,8 @@ def memory_needed(plan: Plan, channels: int) -> int:
     """Estimate the bytes that a training step takes, within about a third (measured on CPU).
 
     Kept for the way back are, at each level, what convolutions, normalisations and ReLUs put out; weights have a
-    gradient and the optimizer's two moments beside them.
+    gradient and the optimizer's two moments beside them. Muon has one of them for kernels, and its matrices take as
+    much as the other.
     """
     pixels = plan.batch_size * plan.tile**2
     maps = 6 if plan.batch_norm else 4

@@ -333,9 +333,9 @@ def dataset(
 
     "train" is one epoch of random augmented tiles, other ones each time it is iterated: `steps_per_epoch` batches, or
     as many as one pass over the training pixels fills. "val" and "test" show every pixel once, unaugmented, one tile a
-    batch; pixels that a tile shares with another are void in its label, and tiles of void alone are left out. `fit` and
-    `evaluate` under a strategy of several devices give each but one an empty part of such a batch, which Keras cannot
-    add up: judge there by a net on one device, or let `unet_tf.train` train, which does.
+    batch; pixels that a tile shares with another are void in its label, and tiles of void alone are left out. Under a
+    strategy of several devices (`tf.distribute`) Keras gives all but one of them an empty part of such a batch, and
+    fails: there `fit` without validation data, and `evaluate` the weights in a net outside of the strategy.
 
     Splits that a net learns from and is judged by must be made with the same settings: classes, channels, padding,
     depth and which files are held out all follow from them.
