@@ -25,7 +25,8 @@ def write_bundle(folder, versions=(1,)):
     model = folded(run.model)
     about = Description(run.classes, run.masks, run.normalisation, run.geometry, 256)
     folder.mkdir()
-    (folder / "bundle.json").write_text(json.dumps(about.to_json() | {"sha256": {}}))
+    said = json.dumps(about.to_json() | {"sha256": {}})
+    (folder / "bundle.json").write_text(said)
     for number in sorted(versions):
         if number == 2:
             kernel, bias = model.layers[-1].get_weights()
@@ -34,6 +35,8 @@ def write_bundle(folder, versions=(1,)):
         functions = signatures(model, run.normalisation, run.geometry, 256)
         write_saved_model(model, functions, str(path))
         write_warmup(path, picture(side=64), functions)
+        if number == 2:
+            (path / "assets.extra" / "bundle.json").write_text(said)
     return folder
 
 

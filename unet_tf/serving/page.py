@@ -126,8 +126,7 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
     except InputError as error:
         raise ServingError("INTERNAL", str(error)) from error
     if about is None:
-        words = f"Version {number} does not say what its net is. Add it by unet-tf export --add-version."
-        raise ServingError("INTERNAL", words)
+        raise invalid(f"Version {number} does not say what its net is: add it by unet-tf export --add-version.")
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
         image = _read(Path(folder, "picture.png"), body, about, calls.limits)
         answer = calls.predict(Asked(name, number, signature="probabilities"), lambda _: {"image": image[None]})
