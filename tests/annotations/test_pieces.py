@@ -18,6 +18,7 @@ THREE[0, 7] = THREE[6:8, 5:8] = 255
 IDS = np.zeros((8, 8), int)
 IDS[0, 7], IDS[1:3, 1:3], IDS[3, 3], IDS[6:8, 5:8] = 1, 2, 2, 3  # in reading order
 EMPTY = np.zeros((8, 8), np.uint8)
+SLICE = np.kron(np.array([[0, 57], [130, 201]]), np.ones((4, 4), int))  # of ids of a volume
 
 
 def write(folder, **masks):
@@ -71,8 +72,20 @@ def test_soft_edges_and_other_values_of_two(tmp_path):
     assert number(tmp_path / "jpeg", tmp_path / "jpeg_out").shapes == 3
 
 
+DOT = cv2.GaussianBlur(cv2.circle(np.zeros((48, 48), np.uint8), (24, 24), 2, 255, -1), (0, 0), 1.5)
+LINE = cv2.line(np.zeros((384, 384), np.uint8), (5, 50), (350, 300), 255, 5)
+CRACK = cv2.resize(LINE, (48, 48), interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize(("mask", "objects"), [(DOT, 1), (255 - DOT, 1), (CRACK, 1), (DOT // 2, 0)])
+def test_a_soft_mask_need_not_reach_both_values(tmp_path, mask, objects):
+    """A small blurred object, one that leaves no background, a thin one that was scaled, and a faint one."""
+    assert not {0, 255} <= {*mask.flat}
+    assert number(write(tmp_path / "data", a=THREE, bb=mask), tmp_path / "out").shapes >= 3 + objects
+
+
 @pytest.mark.parametrize("high", [1, 255])
-@pytest.mark.parametrize("other", [np.arange(64, dtype=np.uint8).reshape(8, 8) // 2, np.where(EMPTY + IDS, 30, 0)])
+@pytest.mark.parametrize("other", [np.arange(64, dtype=np.uint8).reshape(8, 8) // 2, np.where(EMPTY + IDS, 30, 0), SLICE])
 def test_a_mask_of_object_ids_among_binary_ones_is_refused(tmp_path, high, other):
     """It is the one of 33 that is not looked at first."""
     masks = {f"m{number:02d}": THREE // 255 * np.uint8(high) for number in range(33)}

@@ -17,8 +17,8 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.folder import Found, Pair, read_pair
 from unet_tf.data.instances import find_instances
 from unet_tf.data.layout import find_named, match
-from unet_tf.data.mask_kind import MaskSettings, are_soft, recognise
-from unet_tf.data.mask_values import value_counts, whole_numbers
+from unet_tf.data.mask_kind import MaskSettings, is_soft, recognise
+from unet_tf.data.mask_values import whole_numbers
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette
 from unet_tf.data.pictures import read_mask, write_picture, write_stack
@@ -142,8 +142,8 @@ def _numbered(pair: Pair, masks: MaskFormat) -> NDArray[np.int32]:
     except UnknownValues as error:
         raise _not_two(pair, masks) from error
     if masks.tolerance:
-        counts = value_counts(whole_numbers(read_mask(pair.mask, pair.page, allow_jpeg=True)))
-        if not counts.keys() <= {*masks.values} and not are_soft([counts], {*counts}):
+        mask = whole_numbers(read_mask(pair.mask, pair.page, allow_jpeg=True))
+        if not np.isin(mask, masks.values).all() and not is_soft(mask, *masks.values):
             raise _not_two(pair, masks)
     return find_instances(np.where(label == VOID, np.uint8(0), label))
 

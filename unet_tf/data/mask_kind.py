@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from unet_tf.data.folder import Pair, some
 from unet_tf.data.instances import BORDER_NAME, label_from_instances
@@ -26,6 +27,8 @@ MOST_IDS, FEW_IDS = 192, 16
 """Class ids that masks are believed to hold, and where they may as well be soft edges."""
 RIM = 1
 """Pixels of the rim that parts objects, where nothing is said of it (docs/objects.md has what others give)."""
+NOISE = 8
+"""Distance from the two values of binary masks to which JPEG moves whole areas."""
 HIGHS = {1, 255, 65535}
 """What programs write for the upper of two classes."""
 
@@ -146,7 +149,7 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
         return "instance", f"{seen} number connected objects from 1, up to {most} in one"
     if number == 2 and len(rest - {VOID}) == 2:
         return "index", f"{said}{table}, and there are 2 classes"
-    if settings.tolerance >= 127 and are_soft([look.counts for look in looks], rest):
+    if settings.tolerance >= 127 and _are_soft([look.counts for look in looks], rest):
         return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
     raise _Open(f"It is open what the masks mean: {said}{table}. {_ways_out(looks, settings, not coloured)}")
 
@@ -156,17 +159,41 @@ def _top(values: set[int]) -> int:
     return 65535 if max(values, default=0) > 255 else 255
 
 
-def are_soft(masks: Sequence[Mapping[int, int]], values: set[int]) -> bool:
+def _are_soft(masks: Sequence[Mapping[int, int]], values: set[int]) -> bool:
     """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or values with gaps.
 
     Args:
         masks: pixels of each value.
         values: that may mean something.
     """
-    ends, between = {0, _top(values)}, values - {VOID, _top(values)}
+    ends = {0, _top(values)}
     pixels = sum(counts.get(value, 0) for counts in masks for value in ends)
     mostly = pixels > 0.8 * sum(sum(counts.values()) for counts in masks)
-    return ends <= values and (mostly or max(between, default=0) > min(2 * len(between) + 1, MOST_IDS))
+    return ends <= values and (mostly or have_gaps(values))
+
+
+def have_gaps(values: set[int]) -> bool:
+    """Whether values leave so many out that they are soft edges rather than ids, which follow each other."""
+    between = values - {VOID, _top(values)}
+    return max(between, default=0) > min(2 * len(between) + 1, MOST_IDS)
+
+
+def is_soft(mask: NDArray, low: int, high: int) -> bool:
+    """Whether one mask may have soft edges, of which neither end need be there: it may show a small object, or no other.
+
+    Its values have gaps, none of those between fills an area of 3x3 px as ids do, and one is nearer to `high`, or there
+    are several.
+
+    Args:
+        mask: (H, W) or (H, W, 3), integers.
+        low: value of the background.
+        high: that of the foreground.
+    """
+    between = (np.abs(mask.astype(np.int64) - low) > NOISE) & (np.abs(mask.astype(np.int64) - high) > NOISE)
+    grey = mask.astype(np.float32)
+    filled = np.equal(cv2.erode(grey, np.ones((3, 3))), cv2.dilate(grey, np.ones((3, 3)))) & between
+    several = len(np.unique(mask[between])) > 1 or mask.max(initial=0) > (low + high) / 2
+    return have_gaps({*np.unique(mask).tolist()}) and several and not filled[1:-1, 1:-1].any()
 
 
 def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) -> str:
@@ -174,7 +201,7 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     void = _void_values(settings)
     shown = {value for look in looks for value in look.counts} - void
     stored = {value for look in looks for value in look.ids} - void
-    ids, soft, remedies = stored - {VOID}, grey and are_soft([look.counts for look in looks], shown), []
+    ids, soft, remedies = stored - {VOID}, grey and _are_soft([look.counts for look in looks], shown), []
     exact = " --mask-tolerance 0" if settings.tolerance else ""
     highs = sorted(HIGHS & shown)
     if len(highs) > 1 and shown <= {0, *highs}:
