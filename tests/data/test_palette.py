@@ -34,6 +34,9 @@ def test_palettes_are_read_however_they_are_written(tmp_path, text, encoding):
         ("#000000 1 Zone\n#ff0000 2 Zone\n", ("1 Zone", "2 Zone")),
         ("Zone 1 #000000\nZone 2 #ff0000\n", ("Zone 1", "Zone 2")),
         ("Zone 1:0,0,0::\nZone 2:255,0,0::\n", ("Zone 1", "Zone 2")),
+        ("#000000 void 0\n#ff0000 car 1\n", ("void 0", "car 1")),
+        ("0 0 0 void\n255 0 0 car 1\n", ("void", "car 1")),
+        ("0 0 0 Street 3\n255 0 0 Lane 7\n", ("Street 3", "Lane 7")),
     ],
 )
 def test_numbers_that_can_be_of_no_colour_are_part_of_the_name(tmp_path, text, names):
@@ -52,6 +55,9 @@ def test_numbers_that_can_be_of_no_colour_are_part_of_the_name(tmp_path, text, n
         ("0 0 0 1\n255 0 0 2\n", "line 1: .* can be read in more than one way"),
         ("0 128 64 128 road\n1 0 0 0 sky\n", "more than one way. Leave out numbers that are no part of the colour"),
         ("road 128 64 128 255\nsky 0 0 0 255\n", "more than one way"),
+        ("0 void 0 0 0\n1 car 128 0 0\n", "more than one way"),
+        ("0 0 0 void 0\n128 0 0 car 1\n", "if they are a part of the name, write the colour as #RRGGBB"),
+        ("128 0 0, car, 2\n0 0 0, void, 1\n", "more than one way"),
         ("", "lists 0 classes"),
         ("# nothing\n0 0 0 road\n", "lists 1 class,"),
     ],
@@ -61,6 +67,13 @@ def test_a_palette_that_is_none_names_its_line(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         read_palette(tmp_path / "p.txt")
     assert caught.value.file == tmp_path / "p.txt"
+
+
+@pytest.mark.parametrize("names", [("void 0", "car 1"), ("0 void", "1 car"), ("a 1", "b 2"), ("Zone 1", "Zone 2")])
+def test_a_palette_that_is_written_is_read_again(tmp_path, names):
+    palette = Palette(names, ((0, 0, 0), (255, 0, 0)))
+    (tmp_path / "p.txt").write_text("\n".join(palette.lines))
+    assert read_palette(tmp_path / "p.txt") == palette
 
 
 def test_a_palette_in_another_encoding_names_its_line(tmp_path):

@@ -179,7 +179,7 @@ def have_gaps(values: set[int]) -> bool:
 
 
 def is_soft(mask: NDArray, low: int, high: int) -> bool:
-    """Whether one mask may have soft edges, of which neither end need be there: it may show a small object, or no other.
+    """Whether one mask may have soft edges, of which neither end need be there: a small object may be all it shows.
 
     Its values have gaps, none of those between fills an area of 3x3 px as ids do, and one is nearer to `high`, or there
     are several.

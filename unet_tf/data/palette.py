@@ -27,6 +27,11 @@ ORDERS = {
 _COMMENT = re.compile(rf"\s*(#(?![0-9a-fA-F]{{6}}{_PARTED}).*)?")
 _FOURTH = {"R G B name": re.compile(r"\d+[\s,;]"), "name R G B": re.compile(r".*[\s,;]\d+$")}
 """A name with a number between it and those of the colour: an id or alpha, if each line has one."""
+_FAR = {
+    "R G B name": re.compile(r"(?P<rest>.*?)[\s,;]+(?P<id>\d{1,6})"),
+    "name R G B": re.compile(r"(?P<id>\d{1,6})[\s,;]+(?P<rest>.*)"),
+}
+"""A name with a number at its other end: an id, if the lines count so and need no number to tell their names apart."""
 _HEADER = re.compile(rf"(name{_PARTED})?r(ed)?{_PARTED}g(reen)?{_PARTED}b(lue)?({_PARTED}name)?", re.IGNORECASE)
 Colour = tuple[int, int, int]
 MOST_COLOURS, BLURRED = 64, 48
@@ -41,11 +46,18 @@ class Palette(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """The lines of such a file, with #RRGGBB before a name that begins with a digit, so that the two are parted."""
+        """The lines of such a file, with #RRGGBB before a name that begins with a digit, or ends in a number.
+
+        So neither is taken for a part of the colour, or for an id.
+        """
         return [
-            f"#{red:02x}{green:02x}{blue:02x} {name}" if name[:1].isdecimal() else f"{red} {green} {blue} {name}"
+            f"#{red:02x}{green:02x}{blue:02x} {name}" if _has_number(name) else f"{red} {green} {blue} {name}"
             for name, (red, green, blue) in zip(*self, strict=True)
         ]
+
+
+def _has_number(name: str) -> bool:
+    return name[:1].isdecimal() or bool(_FAR["R G B name"].fullmatch(name))
 
 
 def read_palette(path: str | Path) -> Palette:
@@ -111,15 +123,27 @@ def _matches(path: Path, lines: dict[int, str]) -> dict[int, re.Match[str]]:
             path,
         )
     chosen = {number: match for number, match in read[fitting[0]].items() if match}
-    fourth = _FOURTH.get(fitting[0])
-    if len(fitting) > 1 or (fourth and all(match["red"] and fourth.match(match["name"]) for match in chosen.values())):
+    if len(fitting) > 1 or _has_fourth(fitting[0], [*chosen.values()]):
         number = min(lines)
         raise InputError(
             f"{path}, line {number}: three numbers and a name must stand on a line; {lines[number]!r} can be read in "
-            "more than one way. Leave out numbers that are no part of the colour (an id, alpha).",
+            "more than one way. Leave out numbers that are no part of the colour (an id, alpha); if they are a part of "
+            "the name, write the colour as #RRGGBB.",
             path,
         )
     return chosen
+
+
+def _has_fourth(order: str, matches: list[re.Match[str]]) -> bool:
+    """Whether each line has a fourth number that may be none of the name: an id, or alpha."""
+    if order not in _FOURTH or not all(match["red"] for match in matches):
+        return False
+    names = [match["name"] for match in matches]
+    if all(_FOURTH[order].match(name) for name in names):
+        return True
+    found = [far for name in names if (far := _FAR[order].fullmatch(name))]
+    ids, count = {int(far["id"]) for far in found}, len(names)
+    return len({far["rest"] for far in found}) == count and ids in ({*range(count)}, {*range(1, count + 1)})
 
 
 def find_palette(folder: Path) -> Palette | None:
