@@ -7,7 +7,7 @@ from kinds_of_annotations import truth, voc, write_image
 from PIL import Image
 
 from unet_tf import InputError, import_annotations
-from unet_tf.annotations.read_voc import read_voc
+from unet_tf.annotations.read_voc import NAMES, read_voc
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.data.structure import Damage
 
@@ -44,6 +44,17 @@ def test_what_labelme_exports_so_is_read(tmp_path, name):
     assert (read_mask(tmp_path / "data/masks/a.png", ids=True) == expected).all()
     (tmp_path / "source/class_names.txt").write_text("__ignore__\n_background_\nx\n")
     assert {shape.name for shape in read_voc(tmp_path / "source", Counter())[0].shapes} == {"void", "x", "class2"}
+
+
+@pytest.mark.parametrize("ignored", ["", "__ignore__\n"])
+def test_a_list_of_classes_without_the_background_is_no_table_of_indices(tmp_path, ignored):
+    voc(tmp_path)
+    (tmp_path / "labelmap.txt").unlink()
+    write_picture(tmp_path / "SegmentationClass/a.png", np.minimum(truth() * 15, 20), np.zeros((256, 3), np.uint8))
+    (tmp_path / "class_names.txt").write_text(ignored + "\n".join(NAMES[1:]))
+    assert {shape.name for shape in read_voc(tmp_path, Counter())[0].shapes} == {"person", "tvmonitor"}
+    (tmp_path / "class_names.txt").write_text(ignored + "background\ncell")
+    assert {shape.name for shape in read_voc(tmp_path, Counter())[0].shapes} == {"class15", "class20"}
 
 
 def test_masks_in_jpeg_are_refused_with_what_can_be_done(tmp_path):

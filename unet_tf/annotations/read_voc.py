@@ -46,10 +46,12 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
 
 
 def _listed(path: Path) -> dict[int, str]:
-    """The classes that a file lists by index, one a line; none where it is not there."""
+    """The classes that a file lists by index, one a line; none where it does not begin with that of index 0."""
     lines = [line.strip() for line in read_lines(path)] if path.is_file() else []
     known = {"_background_": BACKGROUND, IGNORED: VOID_NAME}
     first = -1 if lines[:1] == [IGNORED] else 0
+    if lines[-first : 1 - first] not in (["_background_"], [BACKGROUND]):
+        return {}
     return {number: known.get(line, clean(line)) for number, line in enumerate(lines, first) if line}
 
 
