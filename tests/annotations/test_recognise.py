@@ -91,11 +91,19 @@ def test_files_that_are_not_understood_are_named(tmp_path):
 def test_notes_of_gis_beside_rasters_and_vectors_are_no_annotations(tmp_path):
     KINDS["labelme"](tmp_path)
     for name in ("a.tif.xml", "a.TIF.XML", "a.shp.xml", "a.jp2.aux.xml", "b.vrt.xml"):
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("" if name[2:] == "tif.xml" else "no XML" if "vrt" in name else "<metadata/>")
     found = read_source(tmp_path)
     assert (found.notes, found.unknown) == ([], [])
     (tmp_path / "a.xml").write_text("<metadata/>")
     assert "a.xml (XML of <metadata>)" in read_source(tmp_path).notes[0]
+
+
+def test_annotations_that_are_called_like_notes_of_gis_are_read(tmp_path):
+    KINDS["cvat"](tmp_path)
+    (file,) = tmp_path.rglob("*.xml")
+    file.rename(tmp_path / "a.png.xml")
+    (found,) = {one.file for one in read_source(tmp_path).pictures}
+    assert found == tmp_path / "a.png.xml"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")

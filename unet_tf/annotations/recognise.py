@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -58,8 +59,9 @@ SUFFIXES = (".json", ".geojson", ".xml", ".csv", ".txt", ".roi", ".zip", *VECTOR
 """What file names of annotations end in, in lower case."""
 
 
-EMPTY, OTHER = "empty", "of "
-"""Words for a file without a sign, and, before its name, for one of a program that is not wanted."""
+EMPTY, NOTE, OTHER = "empty", "a note beside a raster or vectors", "of "
+"""Words for a file without a sign, for what GIS write, and, before a name, for a program that is not wanted."""
+_ROOT = re.compile(rb"<([A-Za-z_][^\s/>]*)")
 
 
 @dataclass
@@ -152,7 +154,8 @@ def _may_hold(folder: Path, program: str) -> bool:
     try:
         if (folder / RECORD).is_file():
             return False
-        return any(_should_be_told(path, "", program) and not is_of_predict(path) for path in _files(folder, []))
+        files = (path for path in _files(folder, []) if not is_of_predict(path) and not _is_note(path))
+        return any(_should_be_told(path, "", program) for path in files)
     except (InputError, OSError):  # what may not be looked at may hold anything
         return True
 
@@ -178,14 +181,23 @@ def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
             links.append(path)
         elif path.is_dir():
             yield from _files(path, links) if not (path / RECORD).is_file() else ()
-        elif path.suffix.lower() in SUFFIXES and not _is_note(path.name):
+        elif path.suffix.lower() in SUFFIXES:
             yield path
 
 
-def _is_note(name: str) -> bool:
-    """Whether a file is what GDAL and ArcGIS note beside a raster or vectors: a.tif.aux.xml, a.tif.xml, a.shp.xml."""
-    of, _, kind = name.lower().rpartition(".")
-    return kind == "xml" and Path(of).suffix in (".aux", *PICTURES, *UNREAD_SUFFIXES, *VECTORS)
+def _is_note(path: Path) -> bool:
+    """Whether a file is what GDAL and ArcGIS note beside a raster or vectors: a.tif.aux.xml, a.tif.xml, a.shp.xml.
+
+    CVAT's annotations may be called so, too, and are told by the root of their XML.
+    """
+    of, _, kind = path.name.lower().rpartition(".")
+    if kind != "xml" or Path(of).suffix not in (".aux", *PICTURES, *UNREAD_SUFFIXES, *VECTORS):
+        return False
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        root = _ROOT.search(file.read(1 << 16).replace(b"\0", b""))
+    return root is None or root[1] != b"annotations"
 
 
 def _reader(
@@ -201,6 +213,8 @@ def _reader(
 def _told(
     path: Path, wanted: str | None, source: Path, names: dict[Path, dict[int, str]]
 ) -> tuple[str, Callable[[Skipped], list[Annotated]]]:
+    if _is_note(path):
+        raise _Unknown(NOTE)
     if path.is_dir():
         return "voc", lambda skipped: read_voc(path.parent, skipped)
     if path.suffix.lower() in VECTORS:
@@ -260,7 +274,7 @@ def _read(path: Path, function: Callable[[], Any]) -> Any:
 def _should_be_told(path: Path, what: str, program: str) -> bool:
     """Whether a file that is not used may have been meant: text files are many things, but beside those of YOLO."""
     if path.suffix.lower() != ".txt":
-        return True
+        return what != NOTE
     return program == "yolo" and what != EMPTY and path.name.lower() not in (*LISTS, "readme.txt")
 
 
