@@ -112,7 +112,7 @@ def test_a_group_that_is_said_must_fit_the_files_and_one_of_the_run_is_left_out(
     (run / Run.CONFIG).write_text(config.replace("[train]", f'[train]\ngroup = "{group}"'))
     result = evaluate(run, data)
     (said,) = [text for text in caplog.messages if "That is the group" in text]
-    assert said.endswith(f"That is the group of {run}, not used here: --group REGEX says another.")
+    assert said.endswith(f"of {run}, not used here; evaluate and compare take another, --group REGEX.")
     assert [one["group"] for one in result.to_json()["per_file"]] == [pair.name for pair, _ in result.per_file]
     both = compare(run, data / "masks", data, group="^(.)").to_json()
     assert [one["group"] for one in both["images"]] == [*"abcdef"]

@@ -97,7 +97,10 @@ class Subject(ABC):
         except InputError as error:
             if self.group_said:
                 raise
-            log.warning(f"{error} That is the group of {self.path}, not used here: --group REGEX says another.")
+            log.warning(
+                f"{error} That is the group of {self.path}, not used here; evaluate and compare take another, --group "
+                "REGEX."
+            )
             return None
         return self.group
 

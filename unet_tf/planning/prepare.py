@@ -198,9 +198,9 @@ def prepare(
     for note in found.notes:
         log.warning(note)
     pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
-    if held is None:
-        parts_of(pairs["train"], config.group)  # raises where a name has no group, though the folder says the splits
     planned = masks is not None
+    if held is None and not planned:
+        parts_of(pairs["train"], config.group)  # raises where a name has no group, though the folder says the splits
     if masks is not None and config.classes is not None:
         classes = config.classes
     else:
