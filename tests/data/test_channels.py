@@ -138,6 +138,8 @@ def of_ome(path, blocks, order="XYCZT", sizes='SizeC="2" SizeT="1" SizeZ="3"', p
         ('<TiffData IFD="0"/>', "XYCZT", PAIRS),
         ('<TiffData IFD="0" PlaneCount="999999999"/>', "XYCZT", PAIRS),
         (BY_PLANE.replace('"/>', '"><UUID>urn:uuid:2</UUID></TiffData>'), "XYCZT", PAIRS),
+        ("".join(f'<TiffData IFD="{at}"/>' for at in range(6)), "XYCZT", PAIRS),
+        ("".join(f'<TiffData IFD="{at}" PlaneCount="1"/>' for at in range(6)), "XYZCT", [(0, 3), (1, 4), (2, 5)]),
         ("", "XY", PAIRS),
     ],
 )  # fmt: skip
@@ -162,12 +164,34 @@ def test_a_file_of_an_ome_set_may_hold_one_time_of_several(tmp_path):
         (BY_PLANE.replace('IFD="5"', 'IFD="4"'), 'SizeC="2" SizeT="1" SizeZ="3"', "1 image of C=2 Z=3 T=1 planes"),
         (BY_PLANE.replace('FirstZ="1"', 'FirstZ="0"'), 'SizeC="2" SizeT="1" SizeZ="3"', "6 pages, of which it is not"),
         ('<TiffData FirstC="1" IFD="0"/>', 'SizeC="2" SizeT="1" SizeZ="3"', "with an element TiffData for each page"),
+        ("".join(f'<TiffData IFD="{5 - at}"/>' for at in range(6)), 'SizeC="2" SizeT="1" SizeZ="3"', "it is not plain"),
         ("", 'SizeC="2" SizeT="1" SizeZ="5"', "has 1 image of C=2 Z=5 T=1 planes in OME's metadata, and 6 pages"),
     ],
 )  # fmt: skip
 def test_pages_of_an_ome_file_that_may_be_channels_or_pictures_are_refused(tmp_path, blocks, sizes, words):
     with pytest.raises(InputError, match=words):
         read_image(of_ome(tmp_path / "a.tif", blocks, sizes=sizes))
+
+
+@pytest.mark.parametrize("block", ["", "<TiffData/>", '<TiffData IFD="0" PlaneCount="6"/>'])
+def test_blocks_that_are_alike_in_each_image_leave_the_order_of_the_planes(tmp_path, block):
+    image = f'<Image><Pixels DimensionOrder="XYCZT" SizeC="2" SizeT="1" SizeZ="3">{block}</Pixels></Image>'
+    planes, xml = np.concatenate([PLANES, 100 + PLANES]), f'<?xml version="1.0"?><OME>{2 * image}</OME>'
+    tifffile.imwrite(tmp_path / "a.tif", planes, description=xml, metadata=None, photometric="minisblack")
+    opened = open_pictures(tmp_path / "a.tif")
+    assert opened.tiff.axes == (("p", 2), ("z", 3))
+    assert [opened.read(z)[0, 0].tolist() for z in range(6)] == planes[:, 0, 0].reshape(6, 2).tolist()
+
+
+def test_blocks_count_the_directories_of_smaller_versions_too(tmp_path):
+    blocks = "".join(f'<TiffData FirstC="{c}" FirstZ="{z}" IFD="{2 * (3 * c + z)}"/>' for c in (0, 1) for z in range(3))
+    whole = of_ome(tmp_path / "whole.tif", blocks)
+    with tifffile.TiffFile(whole) as file, tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for number, plane in enumerate(PLANES):
+            writer.write(plane, description=None if number else file.pages[0].description, metadata=None)
+            writer.write(plane[::2, ::2], metadata=None, subfiletype=1)
+    opened = open_pictures(tmp_path / "a.tif")
+    assert [opened.read(z)[0, 0].tolist() for z in range(3)] == PLANES[:, 0, 0].reshape(2, 3).T.tolist()
 
 
 def test_pages_of_which_another_file_tells_are_refused_and_one_is_a_picture(tmp_path):

@@ -636,6 +636,25 @@ def test_pages_are_turned_alike_and_in_one_way(tmp_path, orientations, words):
         open_pictures(tmp_path / "a.tif")
 
 
+def test_an_orientation_that_there_is_not_turns_nothing(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for one in (0, 1, 9):
+            writer.write(GREY, metadata=None, extratags=[(274, "H", 1, one, True)])
+    assert open_pictures(tmp_path / "a.tif").orientation == 1
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 2)[..., 0], GREY)
+
+
+def test_directories_below_a_page_may_be_damaged(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(GREY, metadata=None, subifds=2)
+        for _ in range(2):
+            writer.write(GREY[::2, ::2], metadata=None, subfiletype=1)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.filehandle.seek(file.pages[0].tags[330].offset + 8)
+        file.filehandle.write(struct.pack("<I", 1 << 31))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)
+
+
 @pytest.mark.parametrize("suffix", [".btf", ".tf2", ".TF8"])
 def test_a_folder_of_bigtiff_files_is_one_of_pictures(suffix, tmp_path):
     (tmp_path / f"a{suffix}").write_bytes(tiff(GREY, bigtiff=True))

@@ -76,7 +76,7 @@ class Pictures:
     def orientation(self) -> int:
         """How the file says that its pictures are to be turned, as `read` has turned them: 1 to 8 as in EXIF."""
         if self.tiff is not None:
-            return self.tiff.pages[0][0].number(Tag.ORIENTATION, 1)
+            return self.tiff.pages[0][0].orientation
         head = _bytes(self.path, 8)
         if head == SIGNATURE:
             return parse_png(_bytes(self.path)).orientation

@@ -18,7 +18,7 @@ from unet_tf.data.structure import TURNS, Damage, Unread, turned
 from unet_tf.data.tiff_axes import Pages, pictures_of
 from unet_tf.data.tiff_colours import TABLE, alpha_samples, nodata_shown, shown
 from unet_tf.data.tiff_names import channel_names
-from unet_tf.data.tiff_pages import Tag, read_pages
+from unet_tf.data.tiff_pages import read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -97,7 +97,7 @@ class TiffPictures:
 
     @property
     def _turns(self) -> str:
-        return TURNS.get(self.pages[0][0].number(Tag.ORIENTATION, 1), "")
+        return TURNS.get(self.pages[0][0].orientation, "")
 
     def read(self, number: int, ids: bool = False) -> NDArray:
         """Decode a picture.
@@ -144,7 +144,7 @@ class TiffPictures:
             own = self.pages[number]  # what colours a channel among several is no part of its numbers
             parts = [shown(read_window(file, page, rows, columns), page, ids or len(own) > 1) for page in own]
         image = parts[0] if len(parts) == 1 else np.dstack(parts)
-        return turned(image, self.pages[number][0].number(Tag.ORIENTATION, 1))
+        return turned(image, self.pages[number][0].orientation)
 
 
 def open_tiff(path: Path) -> TiffPictures:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,6 +22,22 @@ Pages = tuple[tuple[TiffPage, ...], ...]
 Axes = tuple[tuple[str, int], ...]
 Plane = tuple[int, int, int]
 """In OME's metadata: number of the image, of the plane whose channels make a picture, of the channel."""
+
+
+class Block(NamedTuple):
+    """An element TiffData of OME's metadata: planes of an image that lie in directories which follow each other.
+
+    Attributes:
+        image: its number.
+        first: number of the first plane among those of its image.
+        directory: number of the first one.
+        count: how many there are.
+    """
+
+    image: int
+    first: int
+    directory: int
+    count: int
 
 
 class Told(NamedTuple):
@@ -57,12 +74,13 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
             "holds a preview alone in its pages, and its picture in directories below them, which are not read: so do "
             "camera RAW and DNG. Develop it, and save it as TIFF of 8 or 16 bits"
         )
-    pages = [page for page in pages if not page.accessory] or pages
+    kept = [number for number, page in enumerate(pages) if not page.accessory] or [*range(len(pages))]
+    pages = [pages[number] for number in kept]
     shapes = list(dict.fromkeys((page.height, page.width, page.samples, page.bits, page.kind) for page in pages))
     if len(shapes) > 1:
         told = " and ".join(f"{h}x{w}x{samples} of {kind}{bits}" for h, w, samples, bits, kind in shapes[:3])
         raise Unread(f"has pages of {told}, and the pages of a stack must have one size and type. Save each as a file")
-    if len(turns := sorted({page.number(Tag.ORIENTATION, 1) for page in pages})) > 1:
+    if len(turns := sorted({page.orientation for page in pages})) > 1:
         raise Unread(
             f"has pages of the orientations {', '.join(map(str, turns))}, and the pages of a stack must be turned "
             "alike. Save each as a file"
@@ -76,7 +94,7 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
     if first.planar and first.photometric == RGB and first.samples == 4 and first.description.startswith('{"shape":'):
         # what tifffile makes by default of a stack of four pages
         raise channels_refused(4, "RGB and alpha one after the other, or four pages")
-    planes, channels, inner, axes, order = _told(first.description, len(pages), first.samples)
+    planes, channels, inner, axes, order = _told(first.description, kept, first.samples)
     if planes > len(pages) == 1:
         pages = _virtual(first, planes, size)
     elif planes > len(pages):
@@ -98,7 +116,9 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
     return tuple(tuple(pages[first : first + channels * inner : inner]) for first in firsts), axes
 
 
-def _told(description: str, pages: int, samples: int) -> Told:
+def _told(description: str, kept: Sequence[int], samples: int) -> Told:
+    """What a description tells of the pages that are kept, by the numbers of their directories."""
+    pages = len(kept)
     if description.startswith("ImageJ="):
         found = {key: int(value) for key, value in re.findall(r"^(\w+)=(\d{1,9})\s*$", description, re.MULTILINE)}
         # the three samples of a pixel are told as channels too
@@ -107,7 +127,7 @@ def _told(description: str, pages: int, samples: int) -> Told:
     if description.startswith('{"shape":'):
         return _told_by_tifffile(description, pages, samples)
     if "<OME" in description[:2000] or ":OME" in description[:2000]:
-        return _told_by_ome(description, pages, samples)
+        return _told_by_ome(description, kept, samples)
     return Told(pages)
 
 
@@ -128,8 +148,9 @@ def _told_by_tifffile(description: str, pages: int, samples: int) -> Told:
     return Told(planes, axes=tuple(zip(names, shape[:outer], strict=True)))
 
 
-def _told_by_ome(description: str, pages: int, samples: int) -> Told:
+def _told_by_ome(description: str, kept: Sequence[int], samples: int) -> Told:
     """Channels among the pages of this file in OME's metadata, which may tell of the other files of a set too."""
+    pages = len(kept)
     heads = re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", description)  # one an image, such as a position of the stage
     if samples > 1 or pages == 1:
         return Told(pages)
@@ -141,7 +162,7 @@ def _told_by_ome(description: str, pages: int, samples: int) -> Told:
     if not heads:
         return Told(pages)
     sizes = [_sizes(dict(re.findall(r'(\w+)="([^"]*)"', head))) for head in heads]
-    planes = _planes(description, sizes, pages)
+    planes = _planes(description, sizes, kept)
     if planes is None or (len({image for image, _, _ in planes}) > 1 and len({*sizes}) > 1):
         counts = [dict(one) for one in sizes]
         if all(one["C"] == 1 for one in counts):
@@ -172,13 +193,13 @@ def _natural(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
-def _planes(description: str, sizes: list[Axes], pages: int) -> list[Plane] | None:
+def _planes(description: str, sizes: list[Axes], kept: Sequence[int]) -> list[Plane] | None:
     """The plane of each page by OME's metadata; by the order of the planes where no block tells otherwise.
 
     Args:
         description: the metadata.
         sizes: of the axes of each image.
-        pages: how many there are.
+        kept: numbers of the directories of the pages; blocks count those of smaller versions too.
 
     Returns:
         None where blocks tell of some pages alone, or of several files, or of one plane in several pages.
@@ -187,7 +208,8 @@ def _planes(description: str, sizes: list[Axes], pages: int) -> list[Plane] | No
         OME-TIFF specification, "The TiffData element".
     """
     own = re.search(r'<(?:\w+:)?OME\b[^>]*\bUUID="([^"]*)"', description)
-    told: list[tuple[int, Plane]] = []
+    pages, at = len(kept), {number: page for page, number in enumerate(kept)}
+    blocks: list[Block] = []
     for image, body in enumerate(re.split(r"<(?:\w+:)?Pixels\b[^>]*>", description)[1:]):
         for head, uuid in re.findall(r"<(?:\w+:)?TiffData\b([^>]*)>(?:\s*<(?:\w+:)?UUID\b[^>]*>([^<]*)<)?", body):
             if uuid and (own is None or uuid.strip() != own[1]):
@@ -199,8 +221,13 @@ def _planes(description: str, sizes: list[Axes], pages: int) -> list[Plane] | No
                 step *= size
             start = said.get("IFD", 0)
             count = said.get("PlaneCount", said.get("NumPlanes", 1 if "IFD" in said else pages))  # of 2007 and before
-            stop = min(start + count, pages)
-            told += [(page, _plane(image, first + page - start, sizes[image])) for page in range(start, stop)]
+            blocks.append(Block(image, first, start, count))
+    told: list[tuple[int, Plane]] = []
+    for block in [] if _tell_nothing(blocks) else blocks:
+        if (start := at.get(block.directory, pages)) < pages:
+            stop = min(start + block.count, pages)
+            of_image = sizes[block.image]
+            told += [(page, _plane(block.image, block.first + page - start, of_image)) for page in range(start, stop)]
     planes = dict(told)
     if len(told) == len(planes) == len({*planes.values()}) == pages:
         return [planes[page] for page in range(pages)]
@@ -209,6 +236,18 @@ def _planes(description: str, sizes: list[Axes], pages: int) -> list[Plane] | No
         return None
     assumed = [_plane(page // each, page % each, sizes[0]) for page in range(pages)]
     return assumed if all(assumed[page] == plane for page, plane in told) else None
+
+
+def _tell_nothing(blocks: list[Block]) -> bool:
+    """Whether blocks tell of first planes alone, several in each image, or all from the first directory on.
+
+    Writers that leave FirstC, FirstZ and FirstT out, or count the directories of each image from 0, mean the order of
+    the planes.
+    """
+    directories, times = [block.directory for block in blocks], Counter(block.image for block in blocks)
+    if len(blocks) < 2 or any(block.first for block in blocks) or directories != sorted(directories):
+        return False
+    return not any(directories) or min(times.values()) > 1
 
 
 def _plane(image: int, number: int, sizes: Axes) -> Plane:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.structure import Damage, Unread
+from unet_tf.data.structure import TURNS, Damage, Unread
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value of each type of tag."""
@@ -44,7 +44,7 @@ class Tag(IntEnum):
 
 KNOWN = frozenset(Tag)
 BYTES = (
-    Tag.DESCRIPTION, Tag.SUB_DIRECTORIES, Tag.JPEG_TABLES, Tag.NODATA, Tag.GDAL_METADATA, Tag.IMAGEJ, Tag.METAMORPH,
+    Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA, Tag.GDAL_METADATA, Tag.IMAGEJ, Tag.METAMORPH,
 )  # fmt: skip
 RATIONAL = (Tag.YCBCR_FACTORS, Tag.YCBCR_REFERENCE)
 SEGMENTS = (Tag.TILES, Tag.STRIPS), (Tag.TILE_BYTES, Tag.STRIP_BYTES)
@@ -91,6 +91,12 @@ class TiffPage:
     def compression(self) -> int:
         """The tag Compression; 1 is none."""
         return self.number(Tag.COMPRESSION, 1)
+
+    @property
+    def orientation(self) -> int:
+        """The tag Orientation, 1 to 8; any other number turns nothing, as 1 does."""
+        said = self.number(Tag.ORIENTATION, 1)
+        return said if said in TURNS else 1
 
     @property
     def description(self) -> str:
@@ -190,6 +196,9 @@ def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> 
     tags: Tags = {}
     for tag, kind, count, inline in entries:
         if tag not in KNOWN or not count:
+            continue
+        if tag == Tag.SUB_DIRECTORIES:  # what is below is not read, so that it may be damaged
+            tags[tag] = np.frombuffer(inline, np.uint8)
             continue
         if kind not in SIZES:
             raise Damage(f"its tag {tag} is of type {kind}")
