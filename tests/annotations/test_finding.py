@@ -125,6 +125,16 @@ def test_originals_beside_pictures_make_nothing_ambiguous(tmp_path):
     assert index.unread({tmp_path / "b.svs"}) == []
 
 
+def test_names_that_keep_the_suffix_of_an_original_are_of_what_can_be_read(tmp_path):
+    """As QuPath exports them of p.nd2; of BigTIFF, which can be read, they are."""
+    for name in ("a.nd2", "a.tif", "b.svs", "c.btf", "c.tif"):
+        (tmp_path / name).touch()
+    for stem, picture in (("a.nd2", "a.tif"), ("b.svs", "b.svs"), ("c", "c.tif"), ("c.btf", "c.btf")):
+        assert find(tmp_path, stem, stem=True) == picture
+    index = PictureIndex(tmp_path)
+    assert index.left({tmp_path / "a.tif"})[0] == [tmp_path / "c.tif"]
+
+
 def test_one_picture_with_its_original_and_one_file_belong_together(tmp_path):
     for name in ("a.tif", "original.nd2"):
         (tmp_path / name).touch()

@@ -56,6 +56,16 @@ def test_only_pictures_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize("given", ["scans", "scans/*"])
+def test_originals_in_bigtiff_beside_pictures_are_named(tmp_path, monkeypatch, caplog, given):
+    put(tmp_path / "scans", "a.png", "a.btf", "b.TF8", "b.tif", "c.tf2", "d.png")
+    monkeypatch.chdir(tmp_path)
+    assert [Path(path).name for path in find_pictures([given])] == ["a.png", "b.tif", "c.tf2", "d.png"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Not read, as of another kind, or beside a picture called alike: 1 .btf, 1 .tf8 (a.btf, b.TF8)."
+    ]
+
+
+@pytest.mark.parametrize("given", ["scans", "scans/*"])
 def test_files_of_another_kind_are_named(tmp_path, monkeypatch, caplog, given):
     put(tmp_path / "scans", "a.png", "b.heic", "c.SVS", "d.svs", "notes.txt", ".e.svs", "Thumbs.db")
     (tmp_path / "scans" / "f.zarr").mkdir()

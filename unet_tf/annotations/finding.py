@@ -55,6 +55,7 @@ class PictureIndex:
         self.faults: dict[Path, InputError] = {}
         self._named: dict[str, dict[Path, None]] = defaultdict(dict)  # in the order of the paths, each once
         self._alike: dict[str, _Alike] = {}
+        self._unread: set[Path] = set()
         paths: list[Path] = []
         made: set[Path] = set()  # by earlier imports, and folders in them
         for folder, listing in scan_all(root):
@@ -62,6 +63,7 @@ class PictureIndex:
                 made.add(folder)
             elif not any(part.lower() in MASKS for part in folder.relative_to(root).parts):
                 here = [*listing.pictures, *filter(Path.is_file, listing.unread)]
+                self._unread |= {*listing.unread}
                 paths += _given(folder, here) if (folder / PREDICTED).is_file() else here
         for path in sorted(paths):
             first, stem = path, path.stem
@@ -74,7 +76,7 @@ class PictureIndex:
             for key in (path.name, path.stem + "/", stem + "/"):  # no file name has a slash
                 self._named[folded(key)][first] = None
         for key, called in self._named.items():  # the original of a picture, such as a.nd2, may lie beside it
-            self._named[key] = dict.fromkeys(filter(_is_read, called)) or called
+            self._named[key] = dict.fromkeys(filter(self._is_read, called)) or called
 
     def find(self, one: Annotated, alone: bool) -> Path:
         """The picture of some annotations.
@@ -93,11 +95,14 @@ class PictureIndex:
         if one.stem and parts:
             parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
         names = (parts[-1], unquote(parts[-1]).rpartition("/")[2]) if parts else ()  # as a part of an address, too
-        key = next((key for name in names for key in _keys(name, one.stem) if key in self._named), "")
+        known = (key for name in names for key in _keys(name, one.stem) if key in self._named)
+        keys = [*itertools.islice(known, None if one.stem else 1)]
+        read = (key for key in keys if any(path.suffix.lower() in SUFFIXES for path in self._named[key]))
+        key = next(read, keys[0] if keys else "")
         found = list(itertools.islice(self._named.get(key, ()), 2))
         if not found and one.stem and (alone or not parts):
-            read = [*filter(_is_read, self.files)] or [*self.files]
-            found = read if len(read) == 1 else []
+            there = [*filter(self._is_read, self.files)] or [*self.files]
+            found = there if len(there) == 1 else []
         if len(found) > 1:
             if key not in self._alike:
                 self._alike[key] = _Alike(self._named[key])
@@ -119,7 +124,7 @@ class PictureIndex:
         Masks lie in a folder that is called so and holds no known picture, or are called like a picture beside them,
         and "_mask".
         """
-        others = [path for path in self.files if path not in known and _is_read(path)]
+        others = [path for path in self.files if path not in known and self._is_read(path)]
         annotated = {path.parent for path in known if path is not None}
         stems = {(path.parent, path.stem) for path in self.files}
 
@@ -135,8 +140,11 @@ class PictureIndex:
 
     def unread(self, known: Collection[Path | None]) -> list[Path]:
         """Files of kinds that are not read, but those that annotations are of, or that a picture is called like."""
-        files = (path for path in self.files if path not in known and not _is_read(path))
+        files = (path for path in self.files if path not in known and not self._is_read(path))
         return [path for path in files if path in self._named[folded(path.stem + "/")]]
+
+    def _is_read(self, path: Path) -> bool:
+        return path not in self._unread
 
     def target(self, path: Path) -> Path:
         """Where a picture belongs below `images/`: as below the root, without folders called "images".
@@ -241,10 +249,6 @@ def parse_suffixes(suffixes: str | Sequence[str], annotated: Iterable[Annotated]
                 folder,
             )
     return Channels(suffixes=listed)
-
-
-def _is_read(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
 
 
 def _keys(name: str, stem: bool) -> list[str]:

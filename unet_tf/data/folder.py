@@ -21,7 +21,7 @@ from unet_tf.data.georeference import check_places
 from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
+from unet_tf.data.pictures import BIG_TIFF, SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -196,7 +196,8 @@ class Listing(NamedTuple):
 
     Attributes:
         pictures: files that are read.
-        unread: files of kinds of picture that are not read, and zarr arrays, which are no file.
+        unread: files of kinds of picture that are not read, zarr arrays, which are no file, and originals in BigTIFF,
+            beside which a picture is called alike.
         folders: all other folders.
     """
 
@@ -225,7 +226,17 @@ def scan(folder: Path) -> Listing:
             found.pictures.append(folder / name)
         elif _is_unread(name):
             found.unread.append(folder / name)
-    return found
+    pictures, originals = _parted(found.pictures)
+    return Listing(pictures, sorted([*found.unread, *originals]), found.folders) if originals else found
+
+
+def _parted(pictures: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Pictures, and originals in BigTIFF beside those that are called alike."""
+    if not (big := {path for path in pictures if path.suffix.lower() in BIG_TIFF}):
+        return pictures, []
+    called = {path.with_suffix("") for path in pictures if path not in big}
+    originals = {path for path in big if path.with_suffix("") in called}
+    return [path for path in pictures if path not in originals], sorted(originals)
 
 
 def has_pictures(folder: Path) -> bool:
@@ -273,8 +284,9 @@ def unread_note(files: Sequence[Path]) -> str:
     """Say which files are of kinds that are not read: how many of each suffix, the first names, the remedy."""
     counts = Counter(_kind(file.name) for file in files)
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-    note = f"Not read, as of another kind: {kinds} ({some((file.name for file in files), 5)})."
-    if set(counts) - {".zarr"}:
+    beside = ", or beside a picture called alike" * (not counts.keys().isdisjoint(BIG_TIFF))
+    note = f"Not read, as of another kind{beside}: {kinds} ({some((file.name for file in files), 5)})."
+    if set(counts) - {".zarr", *BIG_TIFF}:
         note += " Save them as PNG or TIFF."
     if ".zarr" in counts:
         note += " A zarr array is predicted by itself, with --out NAME.zarr."
@@ -316,8 +328,9 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
             files, left, _ = scan(path)
         elif not path.exists() and glob.has_magic(str(one)):
             matches = [Path(match) for match in sorted(glob.glob(str(one), recursive=True))]  # noqa: PTH207 - patterns may be absolute
-            files = [match for match in matches if match.suffix.lower() in SUFFIXES and not match.is_dir()]
-            left = [match for match in matches if _is_unread(match.name)]
+            shown = [match for match in matches if match.suffix.lower() in SUFFIXES and not match.is_dir()]
+            files, left = _parted(shown)
+            left += [match for match in matches if _is_unread(match.name)]
         else:
             files, left = [path], []  # one that is missing is reported with the others that cannot be read
         if not files:

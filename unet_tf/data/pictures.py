@@ -22,8 +22,8 @@ from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
 
-TIFF = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
-"""The last three are of BigTIFF."""
+BIG_TIFF = (".btf", ".tf2", ".tf8")
+TIFF = (".tif", ".tiff", *BIG_TIFF)
 ARRAYS = (".npy", ".npz")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *ARRAYS, *TIFF)
 """What file names of pictures that are read end in, in lower case."""
