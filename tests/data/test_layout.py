@@ -320,18 +320,31 @@ def test_predicted_masks_are_not_taken_for_the_truth_that_lies_beside_them(tmp_p
 
 
 @pytest.mark.parametrize(
-    "files",
+    ("files", "whose", "ids"),
     [
-        "{0}/images/{0}.png {0}/masks/{0}{1}.png",
-        "images/{0}.png masks/{0}/{1}.png",
-        "{0}/images/a.png {0}/masks/m{1}.png",
+        ("{0}/images/{0}.png {0}/masks/{0}{1}.png", "each object", "object ids"),
+        ("images/{0}.png masks/{0}/{0}{1}.png", "each object", "object ids"),
+        ("images/{0}.png masks/{0}/organ{1}.png", "a class, or an object,", "ids of classes or objects"),
+        ("{0}/images/a.png {0}/masks/organ{1}.png", "a class, or an object,", "ids of classes or objects"),
     ],
 )
-def test_a_mask_file_for_each_object_is_told_as_such(tmp_path, files):
+def test_a_mask_file_for_each_object_or_class_is_told_as_such(tmp_path, files, whose, ids):
     put(tmp_path, *{one.format(image, number) for one in files.split() for image in "abcdefgh" for number in (1, 2)})
     problems = find_named(tmp_path).problems
-    assert "each object has a file of its own. Join those of an image into one of object ids" in problems[0]
+    assert f"{whose} has a file of its own. Join those of an image into one of {ids}: 0 is background" in problems[0]
     assert not any("--masks-dir" in problem for problem in problems)
+
+
+def test_a_folder_of_masks_that_is_called_like_an_image_may_be_one_of_several_people(tmp_path):
+    put(tmp_path, "images/a.png", "images/b.png", *(f"masks/{who}/{one}.png" for who in ("a", "eve") for one in "ab"))
+    assert "Choose one: --masks-dir masks/a or --masks-dir masks/eve." in find_named(tmp_path).problems[0]
+
+
+def test_originals_in_bigtiff_beside_images_are_noted(data):
+    put(data, "images/3.btf")
+    found = find_named(data)
+    assert names(found) == {"": [*map(str, range(10))]}
+    assert found.notes == ["Not read, as of another kind, or beside a picture called alike: 1 .btf (3.btf)."]
 
 
 def test_of_many_folders_that_may_be_meant_some_are_named_in_quotes(tmp_path):

@@ -280,7 +280,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     shown = keys.masks if keys.plain else masks
     there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
     if not of_image.keys() & of_mask.keys() and are_of_objects(images, masks):
-        found.problems.append(a_file_per_object(place.masks or place.images))
+        found.problems.append(a_file_per_object(place.masks or place.images, masks))
         return []
     if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
         found.problems.append(f"{many(len(lone), 'image')} without a mask {there}: {some(lone)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,11 +112,15 @@ def which(role: str, folder: Path, paths: list[Path]) -> str:
     return f"The {role} may lie in {' or in '.join(few)}{more} in {folder}. Choose one: {options}."
 
 
-def a_file_per_object(folder: Path) -> str:
-    """Say that each image has many files of masks, as DSB2018 has them."""
+def a_file_per_object(folder: Path, files: Iterable[Path]) -> str:
+    """Say that each image has many files of masks, as DSB2018 has them; names that come again may be of classes."""
+    names = [path.name for path in files]
+    whose, ids = "each object", "object ids"
+    if len({*names}) < len(names):
+        whose, ids = "a class, or an object,", "ids of classes or objects"
     return (
-        f"An image must have one mask; in {folder} each object has a file of its own. Join those of an image into one "
-        "of object ids: 0 is background, and 1, 2, .. an object each."
+        f"An image must have one mask; in {folder} {whose} has a file of its own. Join those of an image into one of "
+        f"{ids}: 0 is background, and 1, 2, .. one each."
     )
 
 
@@ -143,8 +148,9 @@ def settle(place: Place, found: Found) -> Place:
                 break
             if len(below) > 1:
                 stems = {path.stem for path in scan(folders[1 - number]).pictures}
-                if role == "masks" and stems.intersection(path.name for path in below):
-                    found.problems.append(a_file_per_object(folders[number]))
+                if role == "masks" and stems.issuperset(path.name for path in below):
+                    files = [file for path in below for file in scan(path).pictures]
+                    found.problems.append(a_file_per_object(folders[number], files))
                 elif stems:
                     found.problems.append(which(role, folders[number].parent, below))
                 break
