@@ -49,9 +49,11 @@ def test_the_first_line_that_is_not_blank_tells(text, is_one, tmp_path):
         ("data.yaml", "names: [cell, vessel]", {0: "cell", 1: "vessel"}),
         ("my.yml", "names: {0: cell, 7: vessel}", {0: "cell", 7: "vessel"}),
         ("classes.txt", "cell\nvessel\n", {0: "cell", 1: "vessel"}),
-        ("data.yaml", "names: [0, 1.5, yes]", {0: "0", 1: "1.5", 2: "True"}),
+        ("data.yaml", "names: [0, 1.5, yes, no]", {0: "0", 1: "1.5", 2: "yes", 3: "no"}),
+        ("data.yaml", "names: [1.10, 1.1, 010, 1e3]", {0: "1.10", 1: "1.1", 2: "010", 3: "1e3"}),
         ("data.yaml", "names: {'0': cell, \"7\": 3}", {0: "cell", 7: "3"}),
         ("other.yaml", "path: x", {}),
+        ("other.yaml", "!!python/object/apply:os.abort []", {}),
     ],
 )
 def test_names_of_classes(file, text, names, tmp_path):
@@ -60,8 +62,10 @@ def test_names_of_classes(file, text, names, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["names: 3", "names: [a, []]", "names: {a: b}", "names: [", "&a [*a]: {", "!!python/x y"]
-)
+    "text",
+    ["names: 3", "names: [a, []]", "names: {a: b}", "names: {010: a}", "names: {0: }", "names: {yes: a}", "names: [",
+     "&a [*a]: {"],
+)  # fmt: skip
 def test_damaged_lists_of_names_are_refused_by_name(text, tmp_path):
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(InputError) as caught:

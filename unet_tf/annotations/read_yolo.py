@@ -84,7 +84,7 @@ def yolo_names(folder: Path) -> dict[int, str]:
 def _yaml_names(path: Path) -> dict[int, str] | None:
     yaml = import_extra(f"{path} is read by PyYAML: pip install 'unet-tf[annotations]'.", "yaml", path)
     try:
-        content: Any = yaml.safe_load(path.read_bytes())
+        content: Any = yaml.load(path.read_bytes(), yaml.BaseLoader)  # text alone: no, 1.10 and 010 are names
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} must be YAML: {str(error).splitlines()[0]}.", path) from error
     if not isinstance(content, dict) or "names" not in content:
@@ -97,8 +97,8 @@ def _yaml_names(path: Path) -> dict[int, str] | None:
     names = content["names"]
     try:
         listed = enumerate(names) if isinstance(names, list) else typed(names, dict, "names").items()
-        # YAML reads names without quotes as numbers, and numbers within them as text
-        named = {int(str(number)): str(name) if isinstance(name, int | float) else name for number, name in listed}
-        return {number: clean(typed(name, str, "a name")) for number, name in named.items()}
+        # 010 is 8 in YAML, and 10 to people
+        named = {int(key) if str(key).isdecimal() and str(int(key)) == key else key: name for key, name in listed}
+        return {typed(key, int, "a number"): clean(typed(name or None, str, "a name")) for key, name in named.items()}
     except ValueError as error:
         raise InputError(f"{path}: {error}. Give names as a list, or as NUMBER: NAME.", path) from error
