@@ -375,6 +375,24 @@ def test_import_makes_a_data_folder_checks_it_and_says_how_to_train(call, tmp_pa
     assert code == 1 and "Looked for: labelme JSON" in err and "Found: labels.json: JSON, an object with a." in err
 
 
+def test_import_says_how_to_train_on_masks_of_objects_and_pictures_of_several_files(call, tmp_path):
+    from kinds_of_annotations import KINDS, write_image
+
+    source = tmp_path / "source"
+    text = KINDS["labelme"](source).read_text()
+    (source / "a.png").unlink()
+    for seed, name in enumerate("ab"):
+        (source / f"{name}.json").write_text(text.replace("a.png", f"{name}_dapi.png"))
+        for end in ("_dapi", "_gfp"):
+            write_image(source, f"{name}{end}.png", seed=seed)
+    suffixes = ("--channel-suffix", "_dapi,_gfp")
+    code, out, _ = call("import", source, "--out", tmp_path / "cells", "--instances", *suffixes)
+    train = f"Train:  unet-tf train {tmp_path / 'cells'} --out runs/cells"
+    assert (code, out.splitlines()[-1]) == (0, f"{train} --channel-suffix _dapi,_gfp --masks instance")
+    code, out, _ = call("import", source, "--out", tmp_path / "cells", "--overwrite", *suffixes)
+    assert (code, out.splitlines()[-1]) == (0, f"{train} --channel-suffix _dapi,_gfp")
+
+
 def test_corrected_predictions_are_imported_with_the_run_to_go_on_from(call, tmp_path, monkeypatch):
     from kinds_of_annotations import KINDS, write_image
 
