@@ -295,7 +295,8 @@ def test_names_of_a_and_b_tell_them_apart(data, tmp_path):
     shutil.copytree(tmp_path / "b", tmp_path / "y" / "masks")
     assert compare(tmp_path / "a", tmp_path / "b", data).names == ("a", "b")
     both = tmp_path / "x" / "masks", tmp_path / "y" / "masks"
-    assert compare(*both, data).names == tuple(map(str, both))
+    assert compare(*both, data).names == ("x/masks", "y/masks")
+    assert compare(both[0], both[0], data).names == ("masks", "masks")
 
 
 def test_nets_may_see_other_channels_of_the_same_files(data, tmp_path):

@@ -294,6 +294,11 @@ def test_scores_of_somebody_else_that_are_replaced_are_said(own_run, cells, tmp_
     of, files, paths = Path("out") / "report.html", f"2 files of {cells / 'test'}", (own_run.path, other)
     before, now = (f"{files}; judged: {path.resolve()}" for path in paths)
     assert said == f"{of} was of {before} and is now of {now}. --out FOLDER keeps scores elsewhere."
+    (tmp_path / "elsewhere").mkdir()
+    evaluate(Path("other"), cells, out="out")
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where no "other" lies
+    evaluate(other, cells, out=tmp_path / "out")
+    assert len([text for text in caplog.messages if "was of" in text]) == 1
     moved = own_run.path.rename(tmp_path / "moved")
     evaluate(moved, cells)  # its own, wherever it lies
     assert len([text for text in caplog.messages if "was of" in text]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,10 +93,14 @@ class Comparison:
     def names(self) -> tuple[str, str]:
         """What to call A and B: their folders, with those above where both are called the same."""
         paths = [
-            Path(one.who["path"]) if one.who else Path(name) for one, name in zip((self.a, self.b), NAMES, strict=True)
+            Path(one.who["path"] if one.who else name).resolve()
+            for one, name in zip((self.a, self.b), NAMES, strict=True)
         ]
-        alike = paths[0].resolve().name == paths[1].resolve().name
-        first, second = (str(path) if alike else path.resolve().name for path in paths)
+        first, second = (path.name for path in paths)
+        if first == second:  # without the folders above both, which are nobody else's business
+            both = zip(*(path.parts[:-1] for path in paths), strict=False)
+            shared = sum(1 for _ in itertools.takewhile(lambda parts: parts[0] == parts[1], both))
+            first, second = (Path(*path.parts[shared:]).as_posix() for path in paths)
         return first, second
 
     @property

@@ -104,7 +104,9 @@ def compare(
             seen = _after(on_image, before, total)
             truth = Truth(chosen.pairs, first.masks, first.classes, group, reading=masks)
             judged.append(judge_answers(answer, truth, seen))
-        of: list[JudgedTable] = [{"kind": one.kind, "path": str(one.path), "command": command} for one in subjects]
+        of: list[JudgedTable] = [
+            {"kind": one.kind, "path": str(one.path.absolute()), "command": command} for one in subjects
+        ]
         both = [replace(one, files=chosen.words, who=who) for one, who in zip(judged, of, strict=True)]
         words = [f"{name}: {one.words}" for name, one in zip(NAMES, subjects, strict=True) if one.words]
         files = "; ".join([chosen.words, *words])

@@ -193,7 +193,7 @@ def judge_subject(
     truth = Truth(pairs, subject.masks, subject.classes, group, fields, counts, choice.nothing, reading)
     result = judge_answers(subject.answer, truth, on_image, sums)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
-    judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path), "command": command}
+    judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path.absolute()), "command": command}
     return replace(result, files=files, who=judged, learnt=len(found & subject.known()))
 
 

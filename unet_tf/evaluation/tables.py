@@ -87,7 +87,7 @@ class JudgedTable(TypedDict):
 
     Attributes:
         kind: "run", "bundle", "runs" (of a cross-validation) or "masks".
-        path: where it lay.
+        path: where it lay, absolute.
         command: that judges it again.
     """
 
