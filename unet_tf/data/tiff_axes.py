@@ -31,13 +31,13 @@ class Block(NamedTuple):
         image: its number.
         first: number of the first plane among those of its image.
         directory: number of the first one.
-        count: how many there are.
+        planes: how many there are.
     """
 
     image: int
     first: int
     directory: int
-    count: int
+    planes: int
 
 
 class Told(NamedTuple):
@@ -225,7 +225,7 @@ def _planes(description: str, sizes: list[Axes], kept: Sequence[int]) -> list[Pl
     told: list[tuple[int, Plane]] = []
     for block in [] if _tell_nothing(blocks) else blocks:
         if (start := at.get(block.directory, pages)) < pages:
-            stop = min(start + block.count, pages)
+            stop = min(start + block.planes, pages)
             of_image = sizes[block.image]
             told += [(page, _plane(block.image, block.first + page - start, of_image)) for page in range(start, stop)]
     planes = dict(told)
