@@ -221,6 +221,20 @@ def test_a_picture_that_fails_does_not_make_later_ones_fail(net_here, ask, code)
     assert same_labels(own.predict(as_png(image)), net_here("grey", image))
 
 
+@pytest.mark.parametrize("given", [as_png, lambda image: image], ids=["file", "pixels"])
+def test_a_body_that_was_slow_once_does_not_cut_later_pictures(net_here, ask, given):
+    own, image = ask("grey"), picture("grey", 20, 30)
+    limit, predict = own.max_pixels, own._transport.predict
+
+    def refuse(*_):
+        own._transport.predict = predict
+        raise RequestError("DEADLINE_EXCEEDED", "The body comes too slowly.", too_large=True)
+
+    own._transport.predict = refuse
+    assert same_labels(own.predict(given(image)), net_here("grey", image))
+    assert own.max_pixels == limit
+
+
 def test_a_picture_that_is_late_is_not_asked_for_again(ask):
     own = ask("grey")
     asked, limit = [], own.max_pixels

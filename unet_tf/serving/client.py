@@ -63,7 +63,7 @@ class Client:
     Attributes:
         url: the address, without a password.
         which: model, version and label.
-        max_pixels: of one request; becomes less where the server takes less.
+        max_pixels: of one request; becomes less where the server takes less, not where a body was too slow for it.
         description: of the net of version 1 of the bundle, whose classes, channels and kind of masks all versions have;
             None without one.
         about: description of the net of the version that answered when the server was asked what it has, and
@@ -139,7 +139,7 @@ class Client:
             except RequestError as error:
                 if error.too_large:
                     # perhaps for its bytes, as a PNG of noise: pictures as small as a part can be go on to be sent
-                    self.max_pixels = min(self.max_pixels, max(pixels // 2, self._geometry.min_tile**2))
+                    self._take_less(error, max(pixels // 2, self._geometry.min_tile**2))
                 elif error.code != "INVALID_ARGUMENT" or NOT_FINITE in str(error):
                     raise
                 # Our own readers know more kinds of these files, or say better what is wrong with this one.
@@ -248,7 +248,12 @@ class Client:
                 if not error.too_large or most <= smallest:
                     raise
                 most = max(min(most, image.shape[0] * image.shape[1]) // 2, smallest)
-                self.max_pixels = min(self.max_pixels, most)
+                self._take_less(error, most)
+
+    def _take_less(self, error: RequestError, most: int) -> None:
+        """Ask for so many pixels at most from now on, unless the body was slow alone: the next one may be faster."""
+        if error.code != "DEADLINE_EXCEEDED":
+            self.max_pixels = min(self.max_pixels, most)
 
     def _of_parts(self, image: Picture, most: int, metadata: Metadata, signature: str, name: str) -> NDArray[Any]:
         if self.which.version is None:  # all parts of one picture by one version
