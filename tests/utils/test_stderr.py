@@ -1,4 +1,6 @@
+import io
 import os
+import subprocess
 import sys
 import threading
 
@@ -68,6 +70,51 @@ def test_a_program_that_has_closed_its_standard_error_goes_on():
         os.dup2(kept, 2)
         os.close(kept)
     assert quiet_stderr.kept is None
+
+
+def test_a_file_that_has_the_number_of_a_closed_standard_error_keeps_what_is_written(tmp_path):
+    code = (
+        "import os\n"
+        "from unet_tf.utils.stderr import quiet_stderr\n"
+        "with open('a.txt', 'wb', buffering=0) as file, quiet_stderr:\n"
+        "    assert file.fileno() == 2\n"
+        "    file.write(b'kept')\n"
+    )
+    subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert (tmp_path / "a.txt").read_bytes() == b"kept"
+
+
+def test_standard_error_that_waits_for_a_thread_keeps_no_lock(monkeypatch):
+    """A net may be freed in a thread that holds the lock behind sys.stderr, as rich's has one."""
+
+    class Shared(io.StringIO):
+        def flush(self):
+            thread = threading.Thread(target=enter, daemon=True)
+            monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+            thread.start()
+            thread.join(9)
+            assert not thread.is_alive()
+
+    def enter():
+        with quiet_stderr:
+            pass
+
+    monkeypatch.setattr(sys, "stderr", Shared())
+    enter()
+    assert sys.stderr is sys.__stderr__
+
+
+def test_a_process_without_a_file_to_spare_is_heard_and_goes_on(monkeypatch):
+    before, files = place(), len(os.listdir("/dev/fd"))
+
+    def full(*_):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("unet_tf.utils.stderr.Path.open", full)
+        with quiet_stderr:
+            assert place() == before
+    assert (quiet_stderr.inside, quiet_stderr.kept, len(os.listdir("/dev/fd"))) == (0, None, files)
 
 
 def test_what_the_block_raises_comes_out():

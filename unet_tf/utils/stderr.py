@@ -18,6 +18,10 @@ class _Quiet:
         self.kept: int | None = None
 
     def __enter__(self) -> None:
+        if not self.inside:
+            # not while the lock is held: what stands for sys.stderr may have a lock of its own, as rich's has
+            with suppress(AttributeError, OSError, ValueError):
+                sys.stderr.flush()
         with self.lock:
             self.inside += 1
             if self.inside == 1:
@@ -37,17 +41,18 @@ quiet_stderr = _Quiet()
 
 
 def _turned_away() -> int | None:
-    """Let what is written to standard error go nowhere; what it was, None where there is none."""
-    with suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:
+    """Let what is written to standard error go nowhere; what it was, None where there is none, or no more files."""
+    if sys.__stderr__ is None or sys.__stderr__.closed:  # descriptor 2 may be any file that was opened since
         return None
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    return kept
+    with suppress(OSError):
+        kept = os.dup(2)
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            return kept
+        except OSError:
+            os.close(kept)
+    return None
 
 
 def on_terminal() -> bool:
