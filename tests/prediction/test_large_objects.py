@@ -82,6 +82,9 @@ def test_a_mask_that_is_not_complete_is_refused(tmp_path):
     zarr.open_array(f"{path}/0", mode="r+")[:4, :4] = 1
     with pytest.raises(InputError, match="must be complete; 3 of 4 chunks are left"):
         number_objects(path)
+    (path / "0" / "c" / "0" / "0").write_bytes(b"")  # as a machine that stops may leave it
+    with pytest.raises(InputError, match="must be complete; 4 of 4 chunks are left"):
+        number_objects(path)
     for other in (tmp_path / "none.zarr", tmp_path):
         with pytest.raises(InputError, match="must be a mask that predict wrote"):
             number_objects(other)
@@ -90,12 +93,11 @@ def test_a_mask_that_is_not_complete_is_refused(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["m.zarr"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 20], ids=["empty", "zeros"])
-def test_a_chunk_that_cannot_be_decoded_is_named(tmp_path, content):
+def test_a_chunk_that_cannot_be_decoded_is_named(tmp_path):
     path = mask(tmp_path / "m.zarr", np.ones((3, 8, 8), np.uint8), (4, 4))
     file = path / "0" / "c" / "2" / "1" / "0"
     assert file.is_file()
-    file.write_bytes(content)
+    file.write_bytes(b"\0" * 20)
     with pytest.raises(InputError, match=rf"{file} cannot be read: .*\. Remove it, and predict what is left\."):
         number_objects(path)
     assert [one.name for one in tmp_path.iterdir()] == ["m.zarr"]

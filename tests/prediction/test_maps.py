@@ -225,12 +225,23 @@ def test_a_chunk_of_another_job_that_cannot_be_decoded_is_named_and_predicted_an
     path, out = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif"
     predict_map(RUN, path, out, chunk=128, shard="2/2")
     file = tmp_path / "map.tif.parts.zarr" / "0" / "c" / "1" / "0"
-    file.write_bytes(b"")
+    file.write_bytes(b"\0" * 20)
     with pytest.raises(InputError, match=rf"{file} cannot be read: .*\. Remove it, and predict what is left\."):
         predict_map(RUN, path, out, chunk=128, shard="1/2")
     assert not out.exists()
     file.unlink()
     predict_map(RUN, path, out, chunk=128)
+    with opened(out) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene()))
+
+
+def test_an_empty_chunk_of_another_job_is_left_to_it(tmp_path):
+    path, out = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif"
+    predict_map(RUN, path, out, chunk=128, shard="2/2")
+    (tmp_path / "map.tif.parts.zarr" / "0" / "c" / "1" / "0").write_bytes(b"")  # as a machine that stops may leave it
+    predict_map(RUN, path, out, chunk=128, shard="1/2")
+    assert not out.exists()
+    predict_map(RUN, path, out, chunk=128, shard="2/2")
     with opened(out) as found:
         np.testing.assert_array_equal(found.read(1), predict(RUN, scene()))
 

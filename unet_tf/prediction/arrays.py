@@ -8,7 +8,7 @@ import math
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,21 @@ def check_tile(out: Path, predictor: Predictor, tile: tuple[int, int], budget: f
             f"{out} was begun with tiles of {tile[0]}x{tile[1]} px, which take about {needed / 1e6:.0f} MB; allowed "
             f"are {budget / 1e6:.0f} MB. Give it more (--memory), or begin anew (--overwrite)."
         )
+
+
+def is_chunk(out: str | Path, array: Any, index: tuple[int, ...]) -> bool:
+    """Say whether a chunk of an array in the folder `out` lies there; one of background alone is written too.
+
+    A machine that stopped may leave the name of a chunk with nothing in it.
+    """
+    with suppress(OSError):
+        return Path(out, LEVEL, array.metadata.encode_chunk_key(index)).stat().st_size > 0
+    return False
+
+
+def chunks_left(out: Path, array: Any) -> int:
+    """Count the chunks of an array in the folder `out` that do not lie there."""
+    return sum(not is_chunk(out, array, index) for index in np.ndindex(*array.cdata_shape))
 
 
 def read_part(out: Path, array: Any, window: tuple[Any, ...]) -> NDArray[np.uint8]:

@@ -6,7 +6,6 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.maps import open_map
 from unet_tf.data.volumes import import_zarr, open_volume
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import LEVEL
+from unet_tf.prediction.arrays import LEVEL, is_chunk
 from unet_tf.prediction.calls import rest
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.predict import predictor_for
@@ -115,16 +114,10 @@ class Opened:
         return math.prod(part.stop - part.start for part in self.grid.place(number % len(self.grid)))
 
     def is_done(self, number: int) -> bool:
-        """Say whether a chunk lies there; one of background alone is written too.
-
-        A machine that stopped may leave the name of a chunk with nothing in it.
-        """
+        """Say whether a chunk lies there."""
         plane, tile = divmod(number, len(self.grid))
         row, column = divmod(tile, len(self.grid.columns.origins))
-        key = self.target.metadata.encode_chunk_key((*self._index(plane), row, column))
-        with suppress(OSError):
-            return Path(self.job.out, LEVEL, key).stat().st_size > 0
-        return False
+        return is_chunk(self.job.out, self.target, (*self._index(plane), row, column))
 
     def write(self, number: int, label: NDArray[np.uint8]) -> int:
         """Write one chunk.

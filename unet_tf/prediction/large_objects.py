@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.instances import BORDER
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import LEVEL, read_part
+from unet_tf.prediction.arrays import LEVEL, chunks_left, read_part
 from unet_tf.prediction.objects import check_min_area, find_objects
 from unet_tf.prediction.outputs import COLUMNS
 from unet_tf.prediction.source import CUT
@@ -223,8 +223,7 @@ def open_mask(masks: Path) -> tuple[Any, dict[int, tuple[str, tuple[int, int, in
         classes = {one["label-value"]: (one["class"], colours[one["label-value"]]) for one in labels["properties"]}
     except Exception as error:  # a class of errors of its own for each thing that may be missing
         raise InputError(f"{masks} must be a mask that predict wrote, NAME.zarr, and is not.", masks) from error
-    if array.nchunks_initialized < array.nchunks:
-        left = array.nchunks - array.nchunks_initialized
+    if left := chunks_left(masks, array):
         raise InputError(f"{masks} must be complete; {left} of {array.nchunks} chunks are left. Predict them.", masks)
     return array, classes
 

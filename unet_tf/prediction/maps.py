@@ -18,7 +18,7 @@ from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.prediction.arrays import ANEW, LEVEL, nodata_values, read_part, stored_settings
+from unet_tf.prediction.arrays import ANEW, LEVEL, chunks_left, nodata_values, read_part, stored_settings
 from unet_tf.prediction.calls import rest
 from unet_tf.prediction.drawn import shades_of
 from unet_tf.prediction.engines import TENSORFLOW
@@ -196,7 +196,7 @@ def _left(parts: Path) -> int:
         array = import_zarr().open_array(f"{parts}/{LEVEL}", mode="r")
     except FileNotFoundError as error:
         raise InputError(f"{parts} must stay while it is in use, and was removed. {AGAIN}") from error
-    return int(array.nchunks - array.nchunks_initialized)
+    return chunks_left(parts, array)
 
 
 def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
