@@ -312,6 +312,19 @@ def test_single_tiff_pictures_of_any_folder_are_no_masks_of_another(tmp_path):
         assert predict_files(RUN, str(tmp_path / "*" / "*.tif"), tmp_path / "masks").skipped == expected
 
 
+def test_stacks_whose_masks_the_same_pattern_would_find_are_refused_before_the_first(tmp_path):
+    given, out = str(tmp_path / "*" / "*.tif"), tmp_path / "masks"
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "b.tif").write_bytes(b"II*")  # what cannot be read fails, and is not written
+    tifffile.imwrite(tmp_path / "x" / "a.tif", noise(0, (2, 40, 48)), photometric="minisblack")
+    with pytest.raises(InputError, match=r"masks/a\.tif, which .* would write, would be one of the pictures when"):
+        predict_files(RUN, given, out)
+    assert not out.exists()
+    tifffile.imwrite(tmp_path / "x" / "a.tif", noise(0))
+    outcome = predict_files(RUN, given, out)
+    assert (outcome.written, len(outcome.failed)) == (1, 1)
+
+
 def test_import_knows_every_picture_that_is_written():
     names = Wanted(probabilities=True, overlay=True, instances=True).names(Path("a.tiff"))
     drawn = {f"a{kind}" for kinds in DRAWN.values() for kind in kinds}

@@ -1,6 +1,7 @@
 """What is said of the files of earlier settings where all is done again."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,24 @@ def test_a_failure_that_another_job_noted_before_does_not_undo_what_is_done(scan
     (scans / "a.png").write_bytes(picture)
     assert predict_files(RUN, scans, out, shard="1/2").written == 1
     assert predict_files(RUN, scans, out).skipped == 2
+
+
+def test_a_picture_that_is_put_back_with_its_former_time_is_predicted_again(scans, tmp_path):
+    """As `cp -p` puts it back, while several jobs have noted what lay there."""
+    out, file = tmp_path / "out", scans / "a.png"
+    content, time = file.read_bytes(), file.stat().st_mtime_ns
+    for shard in ("1/2", "2/2"):
+        predict_files(RUN, scans, out, shard=shard)
+    first = (out / "a.png").read_bytes()
+    file.write_bytes((scans / "c.png").read_bytes())
+    os.utime(file, ns=(time, time + 10**9))
+    for manifest in out.glob("manifest*"):
+        os.utime(manifest, ns=(time, time))
+    assert predict_files(RUN, scans, out).written == 1
+    file.write_bytes(content)
+    os.utime(file, ns=(time, time))
+    assert predict_files(RUN, scans, out).written == 1
+    assert (out / "a.png").read_bytes() == first
 
 
 def test_a_setting_of_a_later_version_is_named(scans, tmp_path):

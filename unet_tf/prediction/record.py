@@ -8,15 +8,15 @@ import json
 import logging
 import os
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from unet_tf.data.folder import NET, PREDICTED, finding, some
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.pictures import SUFFIXES
+from unet_tf.data.pictures import SUFFIXES, count_pages
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.calls import FORMATS, Call, Result, Wanted
@@ -167,7 +167,7 @@ def _begin(
             f"{out} holds predictions with other settings: {words}. Choose another --out, or do all again "
             "(--overwrite)."
         )
-    return {one for one, states in done.items() if states & {"", call.state(Path(one))}}
+    return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
 
 
 def _say_former(call: Call, pictures: Sequence[str]) -> None:
@@ -259,14 +259,24 @@ def _check_apart(call: Call, pictures: Sequence[str], inputs: Iterable[str | Pat
     """Raise InputError where the same inputs would find a file that is written as one more picture of the next call."""
     is_found = finding(inputs)
     for picture in pictures:
-        choices = call.wanted.choices(call.named(Path(picture)))
-        found = [next(filter(is_found, (Path(call.out, name) for name in names)), None) for names in choices]
-        if None not in found:  # a file may be a stack, of which another file is written
+        if found := _found(call, picture, is_found):
             raise InputError(
-                f"{found[0]}, which {picture} would write, would be one of the pictures when the same call is given "
+                f"{found}, which {picture} would write, would be one of the pictures when the same call is given "
                 "again. Choose another --out.",
                 picture,
             )
+
+
+def _found(call: Call, picture: str, is_found: Callable[[Path], bool]) -> Path | None:
+    """The first file that a picture becomes, of one page or of several as it has them, and that would be found."""
+    choices = call.wanted.choices(call.named(Path(picture)))
+    found = [next(filter(is_found, (Path(call.out, name) for name in names)), None) for names in choices]
+    if all(found) or not any(found):
+        return found[0]
+    try:
+        return found[count_pages(picture) > 1]
+    except (InputError, MemoryError):  # it will fail, and write nothing
+        return None
 
 
 def _files(call: Call, picture: str) -> Iterator[Path]:
@@ -300,23 +310,23 @@ def _manifests(out: Path) -> list[Path]:
     return sorted(file for file in out.glob("*.csv") if re.fullmatch(pattern, file.name))
 
 
-def _noted(out: Path) -> dict[str, set[str]]:
+def _noted(out: Path) -> dict[str, str]:
     """Picture -> its state when it was predicted ("" where that was not noted), of those that are done.
 
-    The last word of each manifest counts: nobody knows which of several was written later.
+    The last word of each manifest counts and, where several tell different states, that of the one written last: by
+    another, a picture that was put back with its former time would keep the mask of what lay there meanwhile.
     """
-    done = defaultdict[str, set[str]](set)
+    read: list[tuple[int, dict[str, list[str]]]] = []
     for file in _manifests(out):
         try:
             with file.open(newline="", encoding="utf-8", errors="surrogateescape") as rows:
                 # the last one may be of a process that was killed while it wrote
                 last = {row[0]: row for row in csv.reader(rows) if len(row) > 1}
+                read.append((os.fstat(rows.fileno()).st_mtime_ns, last))
         except (OSError, csv.Error) as error:
             raise InputError(f"{file} is damaged: {error}. Use --overwrite, or choose another --out.", file) from error
-        for picture, row in last.items():
-            if row[1:2] == ["done"]:
-                done[picture].add(row[4] if len(row) > 4 else "")
-    return dict(done)
+    lines = (line for _, last in sorted(read, key=itemgetter(0)) for line in last.items())
+    return {picture: row[4] if len(row) > 4 else "" for picture, row in lines if row[1] == "done"}
 
 
 def _manifest(call: Call, number: int, of: int) -> Callable[[Result], None]:
