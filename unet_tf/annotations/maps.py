@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,9 +167,16 @@ def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Pa
         InputError: the raster does not say where it lies, a shape has no rings, or the file cannot be written.
     """
     path, frame = Path(path), open_frame(raster)
-    shapely, pyogrio = import_geo("shapely"), import_geo("pyogrio")
     if path.suffix.lower() not in DRIVERS:
         raise InputError(f"Vectors are written as {', '.join(DRIVERS)}; received {path.name!r}.")
+    with replacing(path) as temporary:
+        _write(temporary, path, shapes, frame, degrees)
+    return path
+
+
+def _write(temporary: Path, path: Path, shapes: Sequence[Shape], frame: Frame, degrees: bool = False) -> None:
+    """Write a file that is to be `path`, under another name, as `write_vector_map` says."""
+    shapely, pyogrio = import_geo("shapely"), import_geo("pyogrio")
     if bare := [shape for shape in shapes if not shape.rings]:
         raise InputError(
             f"Each shape must have rings to be written into {path}; {len(bare)} of {len(shapes)} have not."
@@ -181,26 +190,43 @@ def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Pa
     areas = [even_odd([next(placed) for _ in shape.rings]) for shape in shapes]
     options = {"COORDINATE_PRECISION": str(DIGITS), "RFC7946": "YES"} if driver == "GeoJSON" else {}
     probabilities = [np.nan if shape.probability is None else shape.probability for shape in shapes]
-    with replacing(path) as temporary:
-        try:
-            pyogrio.raw.write(
-                temporary, shapely.to_wkb(np.array(areas, object)),
-                [np.array([shape.name for shape in shapes], object), np.array(probabilities, np.float64)],
-                ["class", "probability"], layer=path.stem, driver=driver, geometry_type="MultiPolygon",
-                crs=WGS84 if degrees else frame.crs, nan_as_null=True, promote_to_multi=True, **options,
-            )  # fmt: skip
-            # GDAL is silent about what it cannot write when it closes the file
-            found = pyogrio.read_info(temporary, force_feature_count=True)["features"]
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise InputError(f"Cannot write {path}: {error}. Free space or choose another place.", path) from error
-        if found != len(shapes):
-            raise InputError(f"Cannot write {path}: not all of it came to the disk. Free space.", path)
-    return path
+    try:
+        pyogrio.raw.write(
+            temporary, shapely.to_wkb(np.array(areas, object)),
+            [np.array([shape.name for shape in shapes], object), np.array(probabilities, np.float64)],
+            ["class", "probability"], layer=path.stem, driver=driver, geometry_type="MultiPolygon",
+            crs=WGS84 if degrees else frame.crs, nan_as_null=True, promote_to_multi=True, **options,
+        )  # fmt: skip
+        # GDAL is silent about what it cannot write when it closes the file, the index of a GeoPackage last
+        info = pyogrio.read_info(temporary, force_feature_count=True)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(f"Cannot write {path}: {error}. Free space or choose another place.", path) from error
+    is_whole = driver != "GPKG" or _is_indexed(info) or not _makes_indices()
+    if info["features"] != len(shapes) or not is_whole:
+        raise InputError(f"Cannot write {path}: not all of it came to the disk. Free space.", path)
+
+
+def _is_indexed(info: dict[str, Any]) -> bool:
+    """Whether a file, as pyogrio tells of it, has an index of its places."""
+    return bool(info["capabilities"]["fast_spatial_filter"])
+
+
+def _makes_indices() -> bool:
+    """Whether GDAL makes an index in a GeoPackage here; it cannot where it took an SQLite without R-trees for its own.
+
+    One in memory tells, which no disk is too full for.
+    """
+    pyogrio, shapely, content = import_geo("pyogrio"), import_geo("shapely"), io.BytesIO()
+    places = shapely.to_wkb(np.array([shapely.Point(0, 0)], object))
+    pyogrio.raw.write(content, places, [], [], layer="a", driver="GPKG", geometry_type="Point", crs=WGS84)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of its name, which has no suffix
+        return _is_indexed(pyogrio.read_info(content.getvalue()))
 
 
 @contextmanager
 def map_writer(path: Path, picture: Picture) -> Iterator[Add]:
-    """Yield a function that adds the objects of a GeoTIFF file; the file is there, whole, when the block ends well.
+    """Yield a function that writes the objects of a GeoTIFF file; the file is there, whole, when the block ends well.
 
     Args:
         path: NAME.gpkg, in the coordinate system of the picture, or NAME.geojson, in longitude and latitude (WGS84).
@@ -217,14 +243,13 @@ def map_writer(path: Path, picture: Picture) -> Iterator[Add]:
             f"A map is one picture; {picture.path} has {picture.pages} pages. Take another format of --polygons.",
             picture.path,
         )
-    open_frame(picture.path)  # so that one that lies nowhere is refused before it is predicted
-    shapes: list[Shape] = []
+    frame = open_frame(picture.path)  # so that one that lies nowhere is refused before it is predicted
+    with replacing(path) as temporary:
 
-    def add(more: Sequence[Shape]) -> None:
-        shapes.extend(more)
+        def add(shapes: Sequence[Shape]) -> None:
+            _write(temporary, path, shapes, frame)
 
-    yield add
-    write_vector_map(path, shapes, picture.path)
+        yield add
 
 
 def even_odd(rings: Sequence[Points]) -> Any:
