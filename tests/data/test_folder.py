@@ -112,11 +112,24 @@ def test_a_zarr_array_is_no_folder_of_pictures(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["*", "*.png", "[ab].png", "**", "**/*.png", "a/**", "a/**/?.png", "*/*", "a/*/*.png", "./a/../a/*"]
+    "pattern",
+    ["*", "*.png", "[ab].png", "**", "**/*.png", "a/**", "a/**/?.png", "*/*", "a/*/*", "./a/../a/*", ".*/*", "**/.*"],
 )
 def test_what_inputs_would_find_is_what_they_find(tmp_path, pattern):
     put(tmp_path, "a.png", "c.png", "a.txt", "a/a.png", "a/b/a.png", "a/b/c.tif", "a/b/cc.png", "b/a.png")
+    put(tmp_path, ".a.png", "a/.a.png", ".c/a.png", ".c/.a.png", "a/.c/a.png", "a/b/.c/b/a.png")
     files = [path for path in tmp_path.rglob("*.*") if path.is_file()]
     for one in (f"{tmp_path}/{pattern}", tmp_path / "a", tmp_path / "a.png"):
         found = [] if one == tmp_path / "a.png" else [Path(path).resolve() for path in find_pictures([one])]
         assert sorted(filter(finding([one]), files)) == sorted(found)
+
+
+@pytest.mark.parametrize("pattern", ["*/*.png", "**/*.png", "**", "l[i]nk/*.png"])
+def test_what_a_link_leads_to_is_found_by_patterns_that_go_through_it(tmp_path, pattern):
+    put(tmp_path, "a.png", "b/c[1]/a.png", "d/a.png")
+    folder = tmp_path / "b" / "c[1]"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "link").symlink_to(folder)
+    is_found = finding([tmp_path / "a" / pattern])
+    found = [path for path in (folder / "a.png", folder / "b.png", tmp_path / "d" / "a.png") if is_found(path)]
+    assert found == [folder / "a.png", folder / "b.png"]

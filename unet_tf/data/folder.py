@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import itertools
 import logging
 import os
 import re
@@ -355,15 +356,22 @@ def finding(inputs: Iterable[str | Path]) -> Callable[[Path], bool]:
     Args:
         inputs: as `find_pictures` takes them; files that are named one by one find no other.
     """
-    folders, patterns = set[Path](), list[tuple[str, ...]]()
+    names, patterns = defaultdict[Path, set[str]](set), set[tuple[str, ...]]()
     for path in map(Path, inputs):
         if path.is_dir():
-            folders.add(path.resolve())
+            names[path.resolve()].add("*")
         elif not path.exists() and glob.has_magic(str(path)):
-            patterns.append(path.resolve().parts)
+            patterns.add(path.resolve().parts)
+            # folders that are there, too: a link may lead to one by another name
+            above, name = (path, "*") if path.name == "**" else (path.parent, path.name)
+            for one in glob.glob(f"{above}/", recursive=True):  # noqa: PTH207 - as in `find_pictures`
+                names[Path(one).resolve()].add(name)
     return lambda file: (
         file.suffix.lower() in SUFFIXES
-        and (file.parent in folders or any(_matches(file.parts, pattern) for pattern in patterns))
+        and (
+            any(_matches((file.name,), (name,)) for name in names.get(file.parent, ()))
+            or any(_matches(file.parts, pattern) for pattern in patterns)
+        )
     )
 
 
@@ -372,8 +380,10 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     if not parts or not pattern:
         return not parts and set(pattern) <= {"**"}
     if pattern[0] == "**":
-        return any(_matches(parts[count:], pattern[1:]) for count in range(len(parts) + 1))
-    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+        shown = list(itertools.takewhile(lambda part: not part.startswith("."), parts))
+        return any(_matches(parts[count:], pattern[1:]) for count in range(len(shown) + 1))
+    is_shown = parts[0][:1] != "." or pattern[0][:1] == "."
+    return is_shown and fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
 def pictures_of(files: Sequence[str], channels: Channels) -> list[str]:
