@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_standard_error_that_waits_for_a_thread_keeps_no_lock(monkeypatch):
 
 
 def test_a_process_without_a_file_to_spare_is_heard_and_goes_on(monkeypatch):
-    before, files = place(), len(os.listdir("/dev/fd"))
+    before, files = place(), len([*Path("/dev/fd").iterdir()])
 
     def full(*_):
         raise OSError(24, "Too many open files")
@@ -114,7 +115,7 @@ def test_a_process_without_a_file_to_spare_is_heard_and_goes_on(monkeypatch):
         patched.setattr("unet_tf.utils.stderr.Path.open", full)
         with quiet_stderr:
             assert place() == before
-    assert (quiet_stderr.inside, quiet_stderr.kept, len(os.listdir("/dev/fd"))) == (0, None, files)
+    assert (quiet_stderr.inside, quiet_stderr.kept, len([*Path("/dev/fd").iterdir()])) == (0, None, files)
 
 
 def test_what_the_block_raises_comes_out():
