@@ -269,6 +269,24 @@ def test_a_mask_that_cannot_be_written_leaves_what_lay_beside_the_former_one(sca
     assert not any(before[path.name] == path.read_bytes() for path in out.glob("a*"))
 
 
+def test_a_table_whose_end_the_disk_does_not_hold_leaves_what_lay_there(tmp_path, monkeypatch):
+    """What a file holds back is written when it is closed: before any other has its name."""
+    file, out, settings = tmp_path / "a.png", tmp_path / "out", {"instances": True, "uncertainty": True, "min_area": 60}
+    write_picture(file, noise(0, (20, 24)))
+    predict_files(RUN, file, out, **settings)
+    before = {path.name: path.read_bytes() for path in out.glob("a*")}
+    write_picture(file, noise(1, (20, 24)))
+    monkeypatch.setattr(outputs, "COLUMNS", ("x" * 7000,))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limit[1]))
+    try:
+        (failed,) = predict_files(RUN, file, out, **settings).failed
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "File too large" in failed
+    assert {path.name: path.read_bytes() for path in out.glob("a*")} == before
+
+
 def test_what_a_picture_became_before_it_was_a_stack_is_named_and_stays(tmp_path, caplog):
     file, out = tmp_path / "a.tif", tmp_path / "out"
     tifffile.imwrite(file, noise(0))

@@ -47,6 +47,10 @@ class Page(NamedTuple):
 class Output:
     """The files of one picture: all of them, or, after an error, none, and those of an earlier call stay as they were.
 
+    A disk that is full for the last bytes alone, such as the end of a TIFF file or of a list of outlines, may refuse
+    them when other files have their names already: each is whole, and the mask, which gets its name last, is missing or
+    as it was, so that the same call does the picture again.
+
     Args:
         call: what is wanted, and where.
         masks: how masks are drawn.
@@ -121,17 +125,12 @@ class Output:
         self.add_mask = self._pictures(wanted.mask_name(self.named, self.pages), self.colours)
         if wanted.probabilities:
             shape = ((self.pages,) if self.pages > 1 else ()) + (*page.label.shape, len(self.classes))
-            path = self.files.enter_context(replacing(self.out / f"{stem}.npy"))
-            self.probabilities = self.files.enter_context(path.open("wb"))
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(self.probabilities, header)
+            array = self.files.enter_context(replacing(self.out / f"{stem}.npy"))
         if wanted.overlay:
             self.add_overlay = self._pictures(f"{stem}_overlay.{kind}")
         if wanted.instances:
             self.add_instances = self._pictures(f"{stem}_instances.tif")
-            path = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
-            self.table = csv.writer(self.files.enter_context(path.open("w", newline="", encoding="utf-8")))
-            self.table.writerow(COLUMNS)
+            table = self.files.enter_context(replacing(self.out / f"{stem}_objects.csv"))
         self.add_unsure = [self._pictures(stem + suffix) for suffix in (UNCERTAINTY, SPREAD)[: len(page.unsure)]]
         real = self.classes[: self.masks.real_classes]  # without that of the borders
         shades = {name: tuple(self.shades[i].tolist()) for i, name in enumerate(real) if i}
@@ -140,6 +139,14 @@ class Output:
             self.files.enter_context(writer(self.out / (stem + suffix), picture))
             for suffix, writer in map(WRITERS.__getitem__, wanted.polygons)
         ]
+        # last, so that what they hold back is on the disk before the first file gets its name
+        if wanted.probabilities:
+            self.probabilities = self.files.enter_context(array.open("wb"))
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(self.probabilities, header)
+        if wanted.instances:
+            self.table = csv.writer(self.files.enter_context(table.open("w", newline="", encoding="utf-8")))
+            self.table.writerow(COLUMNS)
 
     def _pictures(self, name: str, colours: NDArray | None = None) -> Callable[[NDArray], None]:
         """A function that writes the picture, or the next page of the stack; the file gets its name at the end."""
