@@ -97,6 +97,20 @@ def test_options_that_are_wrong_are_said(bundle, options, words):
     assert found.exit_code == 1 and words in str(found.exception)
 
 
+def test_a_missing_package_is_named_with_the_command_that_installs_it(bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    found = RUN.invoke(app, ["serve", str(bundle)])
+    assert str(found.exception) == "unet-tf serve needs the package orjson: pip install 'unet-tf[serve]'."
+
+
+def test_a_package_that_lacks_another_is_not_said_to_be_missing(bundle, monkeypatch, tmp_path):
+    (tmp_path / "orjson.py").write_text("import no_such_package")
+    monkeypatch.delitem(sys.modules, "orjson")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = RUN.invoke(app, ["serve", str(bundle)])
+    assert isinstance(found.exception, ModuleNotFoundError) and found.exception.name == "no_such_package"
+
+
 def test_what_is_no_bundle_is_said_and_an_open_address_warned_of(tmp_path):
     found = RUN.invoke(app, ["serve", str(tmp_path), "--host", "0.0.0.0"])
     assert "is no bundle: it has no bundle.json" in str(found.exception)

@@ -78,8 +78,17 @@ def test_schedulers_that_cannot_be_used_are_refused(monkeypatch):
         list(run_tasks(abs, [1], "tcp://127.0.0.1:9"))
     with pytest.raises(InputError, match='scheduler "slurm" cannot be used'):
         list(run_tasks(abs, [1], "slurm"))
-    monkeypatch.setitem(__import__("sys").modules, "dask.distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'unet-tf\[dask\]'"):
+        list(run_tasks(abs, [1], "local:2"))
+
+
+def test_a_dask_that_lacks_another_package_is_not_said_to_be_missing(monkeypatch, tmp_path):
+    pytest.importorskip("distributed")
+    (tmp_path / "distributed.py").write_text("import no_such_package")
+    monkeypatch.delitem(sys.modules, "distributed")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         list(run_tasks(abs, [1], "local:2"))
 
 

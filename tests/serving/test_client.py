@@ -546,6 +546,15 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         Client(url)
 
 
+@pytest.mark.parametrize("package, url", [("httpx", "http://a"), ("httpx", "v2+http://a"), ("grpc", "grpc://a")])
+def test_a_package_that_lacks_another_is_not_said_to_be_missing(monkeypatch, tmp_path, package, url):
+    (tmp_path / f"{package}.py").write_text("import no_such_package")
+    monkeypatch.delitem(sys.modules, package)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        Client(url)
+
+
 def test_no_tensorflow_is_loaded(nets, tmp_path):
     write_picture(tmp_path / "a.png", picture("grey", 20, 20))
     code = (

@@ -14,9 +14,13 @@ import typer
 from unet_tf.cli.app import app
 from unet_tf.cli.console import errors, literal, say, show_log
 from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 from unet_tf.utils.stderr import quiet_tensorflow
 
-INSTALL = "unet-tf serve needs packages that are not installed ({}): pip install 'unet-tf[serve]'"
+PACKAGES = (
+    "grpc", "grpc_health", "orjson", "prometheus_client", "starlette", "tensorflow_serving", "uvicorn",
+)  # fmt: skip
+"""That it takes beside those of every installation."""
 
 
 @app.command(
@@ -53,12 +57,11 @@ def serve(
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     quiet_tensorflow()
     say("Starting: TensorFlow, then the versions that are to be served. It answers once all are warmed up.")
-    try:
-        from unet_tf.serving.limits import Limits
-        from unet_tf.serving.server import is_local
-        from unet_tf.serving.server import serve as run
-    except ImportError as error:
-        raise InputError(INSTALL.format(error.name)) from error
+    for package in PACKAGES:
+        import_extra(f"unet-tf serve needs the package {package}: pip install 'unet-tf[serve]'.", package)
+    from unet_tf.serving.limits import Limits
+    from unet_tf.serving.server import is_local
+    from unet_tf.serving.server import serve as run
 
     for name, value in (("--max-pixels", max_pixels), ("--max-bytes", max_bytes), ("--timeout", timeout)):
         if value <= 0:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unet_tf.errors import InputError
+from unet_tf.utils.extras import import_extra
 from unet_tf.utils.signals import STOPPING, Stopped, look, tell
 from unet_tf.utils.stderr import quiet_tensorflow
 from unet_tf.utils.threads import cores
@@ -146,8 +147,9 @@ def _done(function: Callable[[Task], Iterable[Result]], task: Task) -> list[Resu
 def _needs_no_main() -> bool:
     """Whether processes can be started from where the program is: they import the main script once more.
 
-    From a script they can, where it guards what it does by `if __name__ == "__main__"`; from a module that is run by
-    `python -m`, a notebook and an interactive session, which have no script, anywhere.
+    From a script, or a module that is run by `python -m`, they can where it guards what it does by
+    `if __name__ == "__main__"`; from a package that is run by `python -m`, whose `__main__` is not imported again, a
+    notebook and an interactive session, which have no script, anywhere.
     """
     main = sys.modules["__main__"]
     if str(getattr(main.__spec__, "name", "")).endswith("__main__") or not getattr(main, "__file__", None):
@@ -162,10 +164,9 @@ def _needs_no_main() -> bool:
 @contextmanager
 def _client(scheduler: str, local: int) -> Iterator[Any]:
     """A client of the scheduler, once it has a worker."""
-    try:
-        from dask.distributed import Client, LocalCluster
-    except ImportError as error:
-        raise InputError("Schedulers need Dask: pip install 'unet-tf[dask]'.") from error
+    for name in ("dask", "distributed"):
+        import_extra("Schedulers need Dask: pip install 'unet-tf[dask]'.", name)
+    from dask.distributed import Client, LocalCluster
 
     if local:
         threads = str(max(1, cores() // local))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.serving.transport import Transport
+from unet_tf.utils.extras import import_extra
 
 REST, GRPC, V2 = ("http", "https"), ("grpc", "grpcs"), ("v2+http", "v2+https")
 
@@ -35,17 +36,16 @@ def connect(url: str, timeout: float, ca: str | Path | None = None, about: Descr
             "The address of a server is http://HOST:8501 or grpc://HOST:8500, https:// or grpcs:// with TLS, or "
             f"v2+http://HOST:8080 for V2; received {url!r}."
         )
-    try:
-        if parts.scheme in REST:
-            from unet_tf.serving.rest_client import RestTransport
+    for name in ("grpc", "google.protobuf") if parts.scheme in GRPC else ("httpx",):
+        import_extra(f"A client needs the package {name}: pip install 'unet-tf[client]'.", name)
+    if parts.scheme in REST:
+        from unet_tf.serving.rest_client import RestTransport
 
-            return RestTransport(url, timeout, ca)
-        if parts.scheme in V2:
-            from unet_tf.serving.v2_client import V2Transport
+        return RestTransport(url, timeout, ca)
+    if parts.scheme in V2:
+        from unet_tf.serving.v2_client import V2Transport
 
-            return V2Transport(url.removeprefix("v2+"), timeout, ca, about)
-        from unet_tf.serving.grpc_client import GrpcTransport
+        return V2Transport(url.removeprefix("v2+"), timeout, ca, about)
+    from unet_tf.serving.grpc_client import GrpcTransport
 
-        return GrpcTransport(url, timeout, ca)
-    except ImportError as error:
-        raise InputError(f"A client needs {error.name}: pip install 'unet-tf[client]'.") from error
+    return GrpcTransport(url, timeout, ca)
