@@ -305,3 +305,20 @@ def test_auto_leaves_open_what_is_chosen_and_is_a_name_elsewhere(seeds):
     _check_alike(seeds.out, runs)
     with pytest.raises(InputError, match="begun with masks_dir = '', and 'auto' is asked for"):
         _check_alike(seeds.out, {"seed0": replace(runs["seed0"], masks_dir="auto")})
+
+
+def test_a_net_to_start_from_is_the_same_by_its_relative_path(seeds, tmp_path, monkeypatch):
+    """Which versions wrote that did not make it whole."""
+    out = shutil.copytree(seeds.out, tmp_path / "seeds")
+    for name in ("seed0", "seed1"):
+        config = out / name / Run.CONFIG
+        config.write_text(config.read_text().replace("[train]\n", '[train]\nstart_from = "net.keras"\n'))
+    runs = {
+        name: replace(Run(out / name).config, start_from=str(tmp_path / "net.keras")) for name in ("seed0", "seed1")
+    }
+    assert Run(out / "seed0").config.start_from == "net.keras"
+    monkeypatch.chdir(tmp_path)
+    _check_alike(out, runs)
+    monkeypatch.chdir(out)
+    with pytest.raises(InputError, match=r"begun with start_from = '.*seeds/net\.keras', and '.*/net\.keras' is asked"):
+        _check_alike(out, runs)

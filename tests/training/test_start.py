@@ -15,7 +15,7 @@ from unet_tf.evaluation.verdict import verdict
 from unet_tf.model.ensemble import Member, ensemble
 from unet_tf.planning.ancestors import ancestors
 from unet_tf.training.compile import compiled
-from unet_tf.training.start import Start, read_start, renaming, said_of
+from unet_tf.training.start import Start, read_start, renaming, said_of, with_whole_path
 
 FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1, "epochs": 1, "optimizer": "sgd"}
 
@@ -31,6 +31,17 @@ def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run,
     monkeypatch.chdir(run.path.parent)
     other = train(cells, tmp_path / "other", start_from=run.path.name, **FEW).plan
     assert (other.learning_rate, other.start_from) == (3e-4, str(run.path.resolve()))  # found from elsewhere too
+
+
+def test_a_net_behind_a_link_keeps_the_name_that_says_what_it_is(tmp_path, monkeypatch):
+    (tmp_path / "blobs").mkdir()
+    unet((None, None, 1), base_filters=2, depth=1).save(tmp_path / "net.keras")
+    blob = (tmp_path / "net.keras").rename(tmp_path / "blobs" / "4f7a")  # as caches of a hub store it
+    (tmp_path / "net.keras").symlink_to(blob)
+    monkeypatch.chdir(tmp_path)
+    path = with_whole_path(TrainConfig(start_from="net.keras")).start_from
+    assert path == str(tmp_path / "net.keras")
+    assert read_start(path).model.get_layer("logits").filters == 2
 
 
 def test_layers_that_fit_are_taken_and_the_others_named(run, tmp_path):

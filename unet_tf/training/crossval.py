@@ -186,10 +186,11 @@ def _check_alike(out: Path, runs: dict[str, TrainConfig]) -> None:
     """Raise InputError where a run has begun that does other things than is said now, or than another run."""
     there = _begun(out, runs)
     for name, run in there.items():
-        own, first = runs[name], next(iter(there.values())).config
+        own, first = with_whole_path(runs[name]), with_whole_path(next(iter(there.values())).config)
+        begun = with_whole_path(run.config)  # of an earlier version it may be relative
         for wanted in (own, replace(first, fold=own.fold, seed=own.seed)):
             for setting in (field.name for field in fields(TrainConfig)):
-                value, found = getattr(wanted, setting), getattr(run.config, setting)
+                value, found = getattr(wanted, setting), getattr(begun, setting)
                 is_open = value is None or (value == "auto" and setting in AUTO)
                 if not is_open and value != found:
                     raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -132,7 +133,10 @@ def renaming(start: Start, classes: Sequence[str]) -> str:
 
 def with_whole_path(config: TrainConfig) -> TrainConfig:
     """A configuration whose net to start from is found from every folder, as the run may go on in another."""
-    return config if config.start_from is None else replace(config, start_from=str(Path(config.start_from).resolve()))
+    if config.start_from is None:
+        return config
+    whole = os.path.abspath(config.start_from)  # noqa: PTH100 (resolve() follows a link, whose name says what it is)
+    return replace(config, start_from=whole)
 
 
 def read_start(path: str | Path) -> Start:
