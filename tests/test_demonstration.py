@@ -1,10 +1,11 @@
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from unet_tf import demonstration
+from unet_tf import Run, demonstration
 from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 from unet_tf.utils.signals import Stopped
@@ -51,6 +52,22 @@ def test_a_demo_that_was_stopped_before_its_run_began_is_overwritten(tmp_path, m
     (out / demonstration.MARK).unlink()  # a folder of somebody, with data in it
     with pytest.raises(InputError, match="is not empty"):
         demonstration.demo(out, overwrite=True)
+
+
+def test_a_run_on_other_data_in_the_folder_of_a_stopped_demo_is_not_removed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(demonstration, "COUNTS", {"train": 1})
+    out = tmp_path / "demo"
+    with pytest.raises(Stopped):
+        demonstration.demo(out, on_step=stopping)
+    config = out / Run.CONFIG
+    shutil.copy(run.path / Run.CONFIG, config)
+    with pytest.raises(InputError, match="is not empty"):
+        demonstration.demo(out, overwrite=True)
+    assert config.exists()
+    config.write_text(config.read_text().replace(str(run.data), str((out / "data").resolve())))
+    with pytest.raises(Stopped):
+        demonstration.demo(out, overwrite=True, on_step=stopping)
+    assert not config.exists()
 
 
 @pytest.mark.parametrize(("devices", "tiles"), [(1, 2), (2, 2), (3, 3), (8, 8)])

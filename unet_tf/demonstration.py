@@ -101,9 +101,9 @@ def demo(
 
 
 def _is_demo(folder: Path) -> bool:
-    """Whether a folder is of a demo: marked as one, or, by an earlier version, a run of the data inside it."""
-    if (folder / MARK).is_file():
-        return True
+    """Whether a folder is of a demo: its run is of the data inside it, or where none has begun, it is marked as one."""
+    if not (folder / Run.CONFIG).exists():
+        return (folder / MARK).is_file()
     try:
         return Run(folder).data == (folder / "data").resolve()
     except InputError:
