@@ -1,9 +1,11 @@
 """What one look at pairs measures, where float32 or OpenCV has too few digits for it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from unet_tf.data.fingerprint import examine, measure_normalisation
+from unet_tf.data.fingerprint import _mean_and_deviation, examine, measure_normalisation
 from unet_tf.data.folder import Decoded
 from unet_tf.errors import InputError
 
@@ -20,6 +22,31 @@ def test_images_that_vary_by_less_than_float32_tells_apart_around_their_mean_are
     with pytest.raises(InputError, match=r"must be 1e\+03 at least around a mean of 2\.14748e\+09, .*; it is 50. Sub"):
         measured(values + 2**31)
     assert measured(values * 100 + 2**31).std == (pytest.approx(100 * values.std()),)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "other", "pixels"),
+    [(65535, np.uint16, 65534, 30), (2_000_000, np.int32, 2_000_001, 32768)],
+)
+def test_whole_numbers_that_float32_holds_may_vary_by_little(value, dtype, other, pixels):
+    image = np.full((256, 256, 1), value, dtype)
+    image.ravel()[:pixels] = other
+    with pytest.raises(InputError, match=rf"a number every {np.spacing(np.float32(value)):.2g}; it is"):
+        measured(image.astype(np.float64) + 1 / 3)
+    found = measured(image)
+    assert found.std == (pytest.approx(image.std(dtype=np.float64), rel=1e-9),)
+    assert len(np.unique(found.apply(image))) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_memory_of_a_constant_channel_is_not_multiplied(dtype):
+    image = np.full((1000, 1000, 1), 200, dtype)
+    tracemalloc.start()
+    try:
+        assert _mean_and_deviation(image, None) == (200, 0)
+        assert tracemalloc.get_traced_memory()[1] < image.size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

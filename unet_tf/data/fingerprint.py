@@ -22,6 +22,8 @@ ROUNDING = 1e-12
 """The same, below which it is that of float64, and the images are constant."""
 STEPS = 4
 """Of float32 beside the mean that the deviation must have: with fewer, most of what a net sees is rounding."""
+WHOLE = 2**24
+"""Up to which float32 holds every whole number, so that nothing of them is rounded."""
 PLACES = 2048
 """Pixels of a class that are remembered of each image, so that a tile can be put on one."""
 
@@ -101,7 +103,10 @@ def _mean_and_deviation(
     mean, deviation = (np.concatenate([part[which][:, 0] for part in parts]) for which in (0, 1))
     for channel in np.flatnonzero(deviation < FLAT * abs(mean)):
         values = image[..., channel] if mask is None else image[..., channel][mask > 0]
-        mean[channel], deviation[channel] = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+        if (lowest := values.min()) == values.max():  # without the float64 of each pixel that `std` takes
+            mean[channel], deviation[channel] = lowest, 0
+        else:
+            mean[channel], deviation[channel] = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     return mean.astype(np.float64), deviation.astype(np.float64)
 
 
@@ -142,11 +147,13 @@ def measure_normalisation(fingerprints: Sequence[Fingerprint], channels: int = 1
             f"{small.min():.1e}. Multiply all images by one number."
         )
     varies, steps = std > ROUNDING * abs(mean), STEPS * float(np.finfo(np.float32).eps) * abs(mean)
-    for channel in np.flatnonzero(varies & (std < steps)):
+    furthest = abs(mean) + std * np.sqrt(total)  # from 0 that one value can lie
+    whole = all(np.issubdtype(one.dtype, np.integer) for one in fingerprints) & (furthest <= WHOLE)
+    for channel in np.flatnonzero(varies & (std < steps) & ~whole):
         raise InputError(
             f"The standard deviation of images must be {steps[channel]:.2g} at least around a mean of "
-            f"{mean[channel]:.6g}, where float32 has a number every {steps[channel] / STEPS:.2g}; it is "
-            f"{std[channel]:.2g}. Subtract one number from all images."
+            f"{mean[channel]:.6g}, where float32 has a number every {np.spacing(np.float32(abs(mean[channel]))):.2g}; "
+            f"it is {std[channel]:.2g}. Subtract one number from all images."
         )
     std = np.where(varies, std, 1.0)
     nodata = tuple(sorted({value for one in fingerprints for value in one.nodata}))
