@@ -14,7 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 if hasattr(sys.modules.get("keras"), "ops"):  # Keras 3
     from unet_tf.evaluation.metrics import MeanIoU as MeanIoU
-    from unet_tf.model.loss_scaling import LossScaling as _LossScaling  # noqa: F401 (a name in files of float16)
     from unet_tf.model.losses import CrossentropyDice as CrossentropyDice
     from unet_tf.model.losses import WeightedCrossentropy as WeightedCrossentropy
     from unet_tf.model.muon import Muon as Muon

@@ -1,4 +1,5 @@
 import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -44,6 +45,12 @@ def test_on_one_device_it_is_that_of_keras(gradient, scale, stepped):
     optimizer.apply([keras.ops.full((3,), gradient)], [weight])
     assert float(optimizer.dynamic_scale) == scale
     assert bool((weight.numpy() != 1).all()) == stepped
+
+
+def test_it_is_registered_by_the_loss_whatever_is_imported_first():
+    code = "import unet_tf\nfrom unet_tf import WeightedCrossentropy\nimport keras\n"
+    code += "print(keras.saving.get_registered_object('unet_tf>LossScaling').__name__)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()[-1] == "LossScaling"
 
 
 def test_it_comes_back_from_its_config():

@@ -129,7 +129,7 @@ class MeanIoU(keras.metrics.Metric):
 
     Args:
         num_classes: number of classes, 2 or more.
-        void_label: integer id of pixels that do not count; None where all do.
+        void_label: integer id of pixels that do not count; None where no id is void.
         name: name in the logs.
 
     Call:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+import unet_tf.model.loss_scaling  # noqa: F401 (files of float16 name it beside their loss)
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.model.replicas import replicas_in_step, sum_over_replicas
@@ -135,7 +136,7 @@ class WeightedCrossentropy(keras.losses.Loss):
 
     Args:
         class_weights: one factor a class, in their order or by their ids, or None for 1 each.
-        void_label: integer id of pixels that do not count; None where all do.
+        void_label: integer id of pixels that do not count; None where no id is void.
         reduction: "sum", the paper's energy; "mean", the energy divided by the number of pixels that are not void;
             "weighted_mean", divided by the sum of w. "mean" is 0 for a batch of void alone.
         name: name of the loss.
@@ -240,7 +241,7 @@ class CrossentropyDice(WeightedCrossentropy):
 
     Args:
         class_weights: one factor a class, in their order or by their ids, or None for 1 each.
-        void_label: integer id of pixels that do not count; None where all do.
+        void_label: integer id of pixels that do not count; None where no id is void.
         reduction: of the energy, as in `WeightedCrossentropy`; with "sum" the Dice loss is multiplied by N too, the
             number of pixels that are not void.
         name: name of the loss.
