@@ -190,6 +190,12 @@ def test_the_mean_of_several_nets_is_refused(tmp_path):
         read_start(tmp_path / "mean.keras")
 
 
+def test_a_net_inside_another_model_is_not_called_a_mean(tmp_path):
+    keras.Sequential([keras.Input((None, None, 1)), unet(base_filters=2, depth=1)]).save(tmp_path / "around.keras")
+    with pytest.raises(InputError, match=r"in .*around\.keras a net lies inside another model. Save the net by itself"):
+        read_start(tmp_path / "around.keras")
+
+
 def test_the_net_of_another_program_is_refused_though_it_is_a_u_net(tmp_path):
     own = unet(base_filters=2, depth=1)
     keras.models.clone_model(

@@ -143,7 +143,7 @@ def read_start(path: str | Path) -> Start:
     """Read the net of a run, a bundle or a `.keras` file.
 
     Raises:
-        InputError: there is none, or it is no U-Net of this package, or a mean of several.
+        InputError: there is none, or it is no U-Net of this package, a mean of several, or one inside another model.
     """
     path = Path(path)
     if path.suffix == ".keras":
@@ -153,10 +153,16 @@ def read_start(path: str | Path) -> Start:
     else:
         run = Run(path)
         start = Start(path, run.model, run.classes)
-    if nets := nets_of(start.model):
+    nets = nets_of(start.model)
+    if len(nets) > 1:
         raise InputError(
             f"A run must start from one net; {path} is the mean of {len(nets)}. Start from one of the runs that it was "
             "made of."
+        )
+    if nets:
+        raise InputError(
+            f"A run must start from a net that unet_tf.unet built; in {path} a net lies inside another model. Save the "
+            "net by itself, and start from that."
         )
     geometry_of(start.model)
     if lacking := {FIRST, "logits"} - {layer.name for layer in start.model.layers}:
