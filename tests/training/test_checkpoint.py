@@ -145,6 +145,15 @@ def rewritten(path, change):
                 archive.writestr(name, content)
 
 
+def directory_moved(path):
+    """Let the end of the archive say that its directory lies further on, so that its members lie before the file."""
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"PK\5\6") + 16
+    place = int.from_bytes(content[end : end + 4], "little") + 1_000_000
+    content[end : end + 4] = place.to_bytes(4, "little")
+    path.write_bytes(content)
+
+
 def state(change):
     """Change the state that is stored in the checkpoint."""
 
@@ -162,6 +171,7 @@ def state(change):
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9),
         lambda path: path.write_text("text"),
+        directory_moved,
         lambda path: rewritten(path, lambda name, content: None if name == Run.STATE else content),
         lambda path: rewritten(path, lambda name, content: b"{" if name == Run.STATE else content),
         lambda path: rewritten(path, lambda name, content: content[:99] if name.endswith(".h5") else content),

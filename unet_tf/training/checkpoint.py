@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import warnings
 import zipfile
@@ -90,7 +91,8 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     except (MemoryError, tf.errors.ResourceExhaustedError):  # a whole file
         raise
     except Exception as error:  # Keras and h5py raise whatever they meet in a file that is none
-        if isinstance(error, OSError) and error.errno is not None:  # of the system; those of h5py have no number
+        # of the system; those of h5py have no number, and a place before the begin of a file is of a damaged one
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise unreadable(path, error) from error
         raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.", path) from error
     return state
