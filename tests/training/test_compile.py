@@ -85,8 +85,9 @@ def test_memory_that_does_not_do_is_said_with_a_remedy_that_is_taken():
         (False, "Lower --batch-size, --tile, --base-filters or --depth."),
         (True, "The run goes on as it was begun: free memory, .*CUDA_VISIBLE_DEVICES.*, or train anew with less"),
     ):
-        with pytest.raises(InputError, match=f"{message}. {remedy}"), memory_in_words(PLAN, begun):
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        for failure in (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), MemoryError()):
+            with pytest.raises(InputError, match=f"{message}. {remedy}"), memory_in_words(PLAN, begun):
+                raise failure
 
 
 def test_the_scale_of_float16_is_shared_by_replicas():

@@ -28,6 +28,9 @@ from unet_tf.planning import prepare as plan_module
 from unet_tf.training import compile as compile_module
 from unet_tf.training import run_writer
 from unet_tf.training import train as train_module
+from unet_tf.training.fit import Watchers
+from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.train import begin_run
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -255,8 +258,19 @@ def test_a_run_that_goes_on_is_told_of_no_settings_that_it_cannot_change(own_run
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(Plan, "build", exhausted)
-    with pytest.raises(InputError, match="4 base filters at depth 2 .* The run goes on as it was begun"):
-        resume(own_run.path)
+    for _ in range(2):
+        with pytest.raises(InputError, match="4 base filters at depth 2 .* The run goes on as it was begun"):
+            resume(own_run.path)
+        (own_run.path / Run.LAST).unlink(missing_ok=True)  # as of one that has no epoch yet
+
+
+def test_a_run_by_the_plan_of_another_is_told_of_no_settings_that_it_cannot_change(run, cells, tmp_path, monkeypatch):
+    def exhausted(plan, channels):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(Plan, "build", exhausted)
+    with pytest.raises(InputError, match="The run goes on as it was begun"):  # a fold after the first
+        begin_run(RunWriter(tmp_path / "fold2"), cells, run.config, Watchers(), (run.plan, run.masks))
 
 
 def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):

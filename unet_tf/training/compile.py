@@ -174,10 +174,10 @@ def _convolution(dtype: str) -> Callable[[], float]:
 
 @contextmanager
 def memory_in_words(plan: Plan, begun: bool = False) -> Iterator[None]:
-    """Say what to lower where the memory of the device does not do; of a run that has begun, what else to do."""
+    """Say what to lower where the memory, or that of the device, does not do; of a run that has begun, what else."""
     try:
         yield
-    except tf.errors.ResourceExhaustedError as error:
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         remedy = "Lower --batch-size, --tile, --base-filters or --depth."
         if begun:
             remedy = "The run goes on as it was begun: free memory, show it more or other devices "

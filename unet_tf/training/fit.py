@@ -20,7 +20,6 @@ from unet_tf.data.pipeline import training_dataset
 from unet_tf.errors import InputError
 from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
-from unet_tf.run import Run
 from unet_tf.training.callbacks import BEFORE, Guard, Looking, RunClock, RunFiles, SamplePredictions
 from unet_tf.training.checkpoint import State
 from unet_tf.training.compile import compiled, memory_in_words
@@ -73,6 +72,7 @@ def fit(
     start: float,
     watchers: Watchers,
     timed: keras.Model | None = None,
+    begun: bool = False,
 ) -> None:
     """Build the net, restore it where there is a checkpoint, and train it to the end of the run.
 
@@ -85,13 +85,13 @@ def fit(
         watchers: of the run.
         timed: the net whose steps were timed for the plan, at its start; it is taken, where there is one, for what it
             has traced.
+        begun: whether the plan is one that was made before, of this run or of another that it must equal.
 
     Raises:
         InputError: the memory does not hold a step, a file was changed or has gone, or the loss is not finite.
         Stopped: a signal has told to stop.
     """
     check_batch(plan.batch_size, strategy, planned=True)
-    begun = (writer.path / Run.LAST).exists()
     with memory_in_words(plan, begun), _data_in_words(prepared):
         with strategy.scope():
             model = timed or compiled(plan, prepared.normalisation.channels, prepared.class_shares)

@@ -181,7 +181,7 @@ def begin_run(
         writer.check_free()
         writer.open_log()
         writer.begin(plan, prepared, data)
-        fit(writer, plan, prepared, strategy, start, watchers, timed)
+        fit(writer, plan, prepared, strategy, start, watchers, timed, begun=planned is not None)
         return _judge(Run(writer.path), prepared, data, watchers.on_image, judged)
 
 
@@ -214,13 +214,14 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers, judged: str 
         writer.open_log()
         prepared = prepare(data, run.config, watchers.on_file, masks=run.masks, held=run.names("val"))
         writer.check_pairs(prepared.splits)
-        fit(writer, run.plan, prepared, strategy, start, watchers)
+        fit(writer, run.plan, prepared, strategy, start, watchers, begun=True)
         return _judge(Run(writer.path), prepared, data, watchers.on_image, judged)
 
 
 def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, on_file: Progress) -> None:
     """Train on one of several hosts that is not the chief: with the chief's plan, writing nothing."""
-    if not writer.begun:
+    begun = writer.begun
+    if not begun:
         log.info(
             f"waiting for the chief, which plans the run in {writer.path}, for {PATIENCE / 60:.0f} minutes at most"
         )
@@ -236,7 +237,7 @@ def _take_part(writer: RunWriter, data: Path, strategy: tf.distribute.Strategy, 
     run = Run(writer.path)
     prepared = prepare(data, run.config, on_file, masks=run.masks, held=run.names("val"))
     writer.check_pairs(prepared.splits)
-    fit(writer, run.plan, prepared, strategy, time.monotonic(), Watchers())
+    fit(writer, run.plan, prepared, strategy, time.monotonic(), Watchers(), begun=begun)
 
 
 def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) -> tuple[Plan, keras.Model | None]:
