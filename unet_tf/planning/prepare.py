@@ -332,10 +332,12 @@ def dataset(
     """A folder of images and masks as a `tf.data.Dataset` of (image, label, weight), for your own `model.fit`.
 
     "train" is one epoch of random augmented tiles, other ones each time it is iterated: `steps_per_epoch` batches, or
-    as many as one pass over the training pixels fills. "val" and "test" show every pixel once, unaugmented, one tile a
-    batch; pixels that a tile shares with another are void in its label, and tiles of void alone are left out. Under a
-    strategy of several devices (`tf.distribute`) Keras gives all but one of them an empty part of such a batch, and
-    fails: there `fit` without validation data, and `evaluate` the weights in a net outside of the strategy.
+    as many as one pass over the training pixels fills. On JAX, and under a strategy of several devices
+    (`tf.distribute`), the first `fit` begins with the tiles of the second epoch: Keras asks for those of the first to
+    build the net, and drops them. "val" and "test" show every pixel once, unaugmented, one tile a batch; pixels that a
+    tile shares with another are void in its label, and tiles of void alone are left out. Under such a strategy Keras
+    gives all devices but one an empty part of such a batch, and fails: there `fit` without validation data, and
+    `evaluate` the weights in a net outside of the strategy.
 
     Splits that a net learns from and is judged by must be made with the same settings: classes, channels, padding,
     depth and which files are held out all follow from them.
