@@ -320,12 +320,12 @@ WITH_PYTHON = [page for page in PAGES if any(language == "python" for language, 
 
 
 @pytest.mark.parametrize("page", [page for page in WITH_PYTHON if page not in RUN_ELSEWHERE])
-def test_python_blocks_run(page, cells, run, tmp_path, monkeypatch):
+def test_python_blocks_run(page, cells, own_run, tmp_path, monkeypatch):
     """Those of a page one after the other. `train` and `export`, which take long, are held to their signatures."""
 
     def trained(*arguments, **settings):
         inspect.signature(unet_tf.training.train.train).bind(*arguments, **settings)
-        return run
+        return own_run
 
     def exported(*arguments, **settings):
         inspect.signature(unet_tf.exporting.export.export).bind(*arguments, **settings)
@@ -336,7 +336,7 @@ def test_python_blocks_run(page, cells, run, tmp_path, monkeypatch):
     (tmp_path / "DATA").symlink_to(cells)
     (tmp_path / "runs").mkdir()
     for place in ("RUN", "runs/cells"):
-        (tmp_path / place).symlink_to(run.path)
+        (tmp_path / place).symlink_to(own_run.path)
     image, instances = unet_tf.generate_cells(96, 128, seed=1)
     for place in ("a.png", "image.png"):
         cv2.imwrite(place, image)
