@@ -75,6 +75,8 @@ def test_soft_edges_and_other_values_of_two(tmp_path):
 DOT = cv2.GaussianBlur(cv2.circle(np.zeros((48, 48), np.uint8), (24, 24), 2, 255, -1), (0, 0), 1.5)
 LINE = cv2.line(np.zeros((384, 384), np.uint8), (5, 50), (350, 300), 255, 5)
 CRACK = cv2.resize(LINE, (48, 48), interpolation=cv2.INTER_AREA)
+CELL = cv2.GaussianBlur(cv2.circle(np.zeros((48, 48), np.uint8), (24, 24), 14, 255, -1), (0, 0), 1.5)
+LEVELS = np.kron(np.array([[0, 85], [170, 255]], np.uint8), np.ones((8, 8), np.uint8))
 
 
 @pytest.mark.parametrize(("mask", "objects"), [(DOT, 1), (255 - DOT, 1), (CRACK, 1), (DOT // 2, 0)])
@@ -84,8 +86,14 @@ def test_a_soft_mask_need_not_reach_both_values(tmp_path, mask, objects):
     assert number(write(tmp_path / "data", a=THREE, bb=mask), tmp_path / "out").shapes >= 3 + objects
 
 
+def test_a_soft_mask_may_be_enlarged_by_whole_pixels(tmp_path):
+    large = np.kron(CELL, np.ones((4, 4), np.uint8))
+    assert {0, 255} <= {*large.flat}
+    assert number(write(tmp_path / "data", a=THREE, bb=large), tmp_path / "out").shapes == 4
+
+
 @pytest.mark.parametrize("high", [1, 255])
-@pytest.mark.parametrize("other", [np.arange(64).reshape(8, 8) // 2, np.where(IDS, 30, 0), SLICE])
+@pytest.mark.parametrize("other", [np.arange(64).reshape(8, 8) // 2, np.where(IDS, 30, 0), SLICE, LEVELS])
 def test_a_mask_of_object_ids_among_binary_ones_is_refused(tmp_path, high, other):
     """It is the one of 33 that is not looked at first."""
     masks = {f"m{number:02d}": THREE // 255 * np.uint8(high) for number in range(33)}

@@ -53,8 +53,11 @@ def test_a_list_of_classes_without_the_background_is_no_table_of_indices(tmp_pat
     write_picture(tmp_path / "SegmentationClass/a.png", np.minimum(truth() * 15, 20), np.zeros((256, 3), np.uint8))
     (tmp_path / "class_names.txt").write_text(ignored + "\n".join(NAMES[1:]))
     assert {shape.name for shape in read_voc(tmp_path, Counter())[0].shapes} == {"person", "tvmonitor"}
-    (tmp_path / "class_names.txt").write_text(ignored + "background\ncell")
+    (tmp_path / "class_names.txt").write_text(ignored + "Background\ncell")
     assert {shape.name for shape in read_voc(tmp_path, Counter())[0].shapes} == {"class15", "class20"}
+    (tmp_path / "class_names.txt").write_text(ignored + "nucleus\ncytoplasm")
+    with pytest.raises(InputError, match=r"that of 0, the background; received 'nucleus'. Put _background_ there"):
+        read_voc(tmp_path, Counter())
 
 
 def test_masks_in_jpeg_are_refused_with_what_can_be_done(tmp_path):

@@ -58,6 +58,8 @@ def test_numbers_that_can_be_of_no_colour_are_part_of_the_name(tmp_path, text, n
         ("0 void 0 0 0\n1 car 128 0 0\n", "more than one way"),
         ("0 0 0 void 0\n128 0 0 car 1\n", "if they are a part of the name, write the colour as #RRGGBB"),
         ("128 0 0, car, 2\n0 0 0, void, 1\n", "more than one way"),
+        ("0 0 0 road 0\n128 0 0 car 1\n255 255 255 unknown 255\n", "more than one way"),
+        ("0 0 0 void 0\n128 0 0 road 7\n128 0 1 car 26\n", "more than one way"),
         ("", "lists 0 classes"),
         ("# nothing\n0 0 0 road\n", "lists 1 class,"),
     ],

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -222,16 +223,23 @@ def test_a_picture_that_fails_does_not_make_later_ones_fail(net_here, ask, code)
 
 
 @pytest.mark.parametrize("given", [as_png, lambda image: image], ids=["file", "pixels"])
-def test_a_body_that_was_slow_once_does_not_cut_later_pictures(net_here, ask, given):
-    own, image = ask("grey"), picture("grey", 20, 30)
-    limit, predict = own.max_pixels, own._transport.predict
+def test_a_body_that_was_slow_once_does_not_cut_later_pictures(nets, net_here, ask, given):
+    own, image = ask("grey", bundle=nets.bundles["grey"], version=1), picture("grey", 300, 400)
+    limit, predict, sizes = own.max_pixels, own._transport.predict, []
+
+    def after(*arguments):
+        sent = arguments[3]  # pixels, or by REST a file of PNG
+        sent = sent if isinstance(sent, np.ndarray) else cv2.imdecode(np.frombuffer(sent[0], np.uint8), 0)
+        sizes.append(sent.size)
+        return predict(*arguments)
 
     def refuse(*_):
-        own._transport.predict = predict
+        own._transport.predict = after
         raise RequestError("DEADLINE_EXCEEDED", "The body comes too slowly.", too_large=True)
 
     own._transport.predict = refuse
     assert same_labels(own.predict(given(image)), net_here("grey", image))
+    assert max(sizes) < image.size  # this one is cut
     assert own.max_pixels == limit
 
 

@@ -85,6 +85,18 @@ def test_a_file_that_has_the_number_of_a_closed_standard_error_keeps_what_is_wri
     assert (tmp_path / "a.txt").read_bytes() == b"kept"
 
 
+def test_a_standard_error_that_was_wrapped_anew_is_silenced():
+    code = (
+        "import io, os, sys\n"
+        "sys.stderr = io.TextIOWrapper(sys.stderr.detach(), encoding='utf-8')\n"
+        "from unet_tf.utils.stderr import quiet_stderr\n"
+        "with quiet_stderr:\n"
+        "    os.write(2, b'nobody reads this')\n"
+        "os.write(2, b'heard')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.PIPE).stderr == b"heard"
+
+
 def test_standard_error_that_waits_for_a_thread_keeps_no_lock(monkeypatch):
     """A net may be freed in a thread that holds the lock behind sys.stderr, as rich's has one."""
 

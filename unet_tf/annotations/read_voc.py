@@ -38,7 +38,7 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
 
     Raises:
         Damage: a mask has a colour that nothing names, or the two masks of a picture differ in size.
-        InputError: a mask cannot be read.
+        InputError: a mask cannot be read, or the list of classes does not begin with the background.
     """
     palette, listed = find_palette(folder), _listed(folder / CLASS_NAMES)
     objects = {path.stem: path for path in list_pictures(folder / OBJECTS)} if (folder / OBJECTS).is_dir() else {}
@@ -46,13 +46,20 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
 
 
 def _listed(path: Path) -> dict[int, str]:
-    """The classes that a file lists by index, one a line; none where it does not begin with that of index 0."""
+    """The classes that a file lists by index, one a line; none where it lists the challenge's, which are known."""
     lines = [line.strip() for line in read_lines(path)] if path.is_file() else []
     known = {"_background_": BACKGROUND, IGNORED: VOID_NAME}
     first = -1 if lines[:1] == [IGNORED] else 0
-    if lines[-first : 1 - first] not in (["_background_"], [BACKGROUND]):
+    named = {number: known.get(line, clean(line)) for number, line in enumerate(lines, first) if line}
+    if not named or named.get(0) == BACKGROUND:
+        return named
+    if {*named.values()} <= {*NAMES, VOID_NAME}:
         return {}
-    return {number: known.get(line, clean(line)) for number, line in enumerate(lines, first) if line}
+    raise InputError(
+        f"A line of {path} for each index of the masks must begin with that of 0, the background; received "
+        f"{named.get(0, '')!r}. Put _background_ there, or list the classes by colour in {LABEL_MAP}.",
+        path,
+    )
 
 
 def _annotated(path: Path, other: Path | None, palette: Palette | None, listed: dict[int, str]) -> Annotated:

@@ -181,8 +181,8 @@ def have_gaps(values: set[int]) -> bool:
 def is_soft(mask: NDArray, low: int, high: int) -> bool:
     """Whether one mask may have soft edges, of which neither end need be there: a small object may be all it shows.
 
-    Its values have gaps, none of those between fills an area of 3x3 px as ids do, and one is nearer to `high`, or there
-    are several.
+    Its values have gaps. None of those between fills an area of 3x3 px as ids do, and one is nearer to `high`, or there
+    are several; or both ends are there and more between them than ids of classes, as where soft edges were enlarged.
 
     Args:
         mask: (H, W) or (H, W, 3), integers.
@@ -192,8 +192,12 @@ def is_soft(mask: NDArray, low: int, high: int) -> bool:
     between = (np.abs(mask.astype(np.int64) - low) > NOISE) & (np.abs(mask.astype(np.int64) - high) > NOISE)
     grey = mask.astype(np.float32)
     filled = np.equal(cv2.erode(grey, np.ones((3, 3))), cv2.dilate(grey, np.ones((3, 3)))) & between
-    several = len(np.unique(mask[between])) > 1 or mask.max(initial=0) > (low + high) / 2
-    return have_gaps({*np.unique(mask).tolist()}) and several and not filled[1:-1, 1:-1].any()
+    values, greys = {*np.unique(mask).tolist()}, len(np.unique(mask[between]))
+    if not have_gaps(values):
+        return False
+    if {low, high} <= values and greys > FEW_IDS:
+        return True
+    return (greys > 1 or max(values) > (low + high) / 2) and not filled[1:-1, 1:-1].any()
 
 
 def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unet_tf.errors import InputError
+from unet_tf.labels import VOID
 from unet_tf.pages.words import many
 from unet_tf.utils.text import read_lines, shown
 
@@ -142,8 +143,9 @@ def _has_fourth(order: str, matches: list[re.Match[str]]) -> bool:
     if all(_FOURTH[order].match(name) for name in names):
         return True
     found = [far for name in names if (far := _FAR[order].fullmatch(name))]
-    ids, count = {int(far["id"]) for far in found}, len(names)
-    return len({far["rest"] for far in found}) == count and ids in ({*range(count)}, {*range(1, count + 1)})
+    ids, rests = {int(far["id"]) for far in found} - {VOID}, {far["rest"].strip().lower() for far in found}
+    counted = ids in ({*range(len(ids))}, {*range(1, len(ids) + 1)}) or bool(rests & {"background", "void"})
+    return len(rests) == len(names) and counted
 
 
 def find_palette(folder: Path) -> Palette | None:

@@ -132,18 +132,19 @@ class Client:
     def segment(self, given: Given) -> NDArray[np.uint8]:
         """Do as `predict` does, with a picture that was opened already."""
         metadata = self.metadata()
-        pixels = given.as_file(metadata)
+        pixels, most = given.as_file(metadata), self.max_pixels
         if 0 < pixels <= self.max_pixels and given.content is not None:
             try:
                 return self._of_file(given.content)
             except RequestError as error:
                 if error.too_large:
                     # perhaps for its bytes, as a PNG of noise: pictures as small as a part can be go on to be sent
-                    self._take_less(error, max(pixels // 2, self._geometry.min_tile**2))
+                    most = max(pixels // 2, self._geometry.min_tile**2)
+                    self._take_less(error, most)
                 elif error.code != "INVALID_ARGUMENT" or NOT_FINITE in str(error):
                     raise
                 # Our own readers know more kinds of these files, or say better what is wrong with this one.
-        return self._of_pixels(given, metadata, MASK)
+        return self._of_pixels(given, metadata, MASK, most)
 
     def probabilities(self, picture: str | Path | bytes | Picture) -> NDArray[np.float32]:
         """Give the probability of each class at each pixel.
@@ -162,7 +163,7 @@ class Client:
 
     def soft(self, given: Given) -> NDArray[np.float32]:
         """Do as `probabilities` does, with a picture that was opened already."""
-        return self._of_pixels(given, self.metadata(), PROBABILITIES)
+        return self._of_pixels(given, self.metadata(), PROBABILITIES, self.max_pixels)
 
     def metadata(self) -> Metadata:
         """Give what the server says of the net; it is asked once.
@@ -230,15 +231,15 @@ class Client:
         found = self._ask(ENCODED, [content])
         return of_png(found.flat[0] if found.size == 1 else b"", self.url)
 
-    def _of_pixels(self, given: Given, metadata: Metadata, signature: str) -> NDArray[Any]:
-        """Read a picture, and ask for it whole or in parts that are as large as the server takes them."""
+    def _of_pixels(self, given: Given, metadata: Metadata, signature: str, most: int) -> NDArray[Any]:
+        """Read a picture, and ask for it whole or in parts of so many pixels at most that the server takes."""
         image, nodata = given.read()
         # pixels without a measurement get the mean of the version that answers, and each version has its own
         own = self.pinned() if nodata and self._bundle and self.which.version is None else self
         image = own._measured(image, nodata, given.name, metadata)
         values = max(metadata.channels, metadata.num_classes if signature == PROBABILITIES else 1)
         smallest = own._geometry.min_tile**2
-        most = min(self.max_pixels, max(smallest, self._transport.most_values // values))
+        most = min(most, max(smallest, self._transport.most_values // values))
         while True:
             try:
                 if image.shape[0] * image.shape[1] <= most:

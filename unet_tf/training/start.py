@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -135,8 +134,9 @@ def with_whole_path(config: TrainConfig) -> TrainConfig:
     """A configuration whose net to start from is found from every folder, as the run may go on in another."""
     if config.start_from is None:
         return config
-    whole = os.path.abspath(config.start_from)  # noqa: PTH100 (resolve() follows a link, whose name says what it is)
-    return replace(config, start_from=whole)
+    return replace(
+        config, start_from=str(Path(config.start_from).absolute())
+    )  # of a link the name, which says its kind
 
 
 def read_start(path: str | Path) -> Start:

@@ -25,7 +25,7 @@ class _Quiet:
         with self.lock:
             self.inside += 1
             if self.inside == 1:
-                self.kept = _turned_away()
+                self.kept = _turned_away() if _is_there() else None
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
@@ -40,10 +40,16 @@ quiet_stderr = _Quiet()
 """Where the process has no standard error, as a program with a window has none, nothing is done."""
 
 
+def _is_there() -> bool:
+    """Whether descriptor 2 is standard error, and no file that was opened since that was closed."""
+    try:
+        return sys.__stderr__ is not None and not sys.__stderr__.closed
+    except ValueError:  # detached, as by who wraps it to write in another encoding
+        return True
+
+
 def _turned_away() -> int | None:
-    """Let what is written to standard error go nowhere; what it was, None where there is none, or no more files."""
-    if sys.__stderr__ is None or sys.__stderr__.closed:  # descriptor 2 may be any file that was opened since
-        return None
+    """Let what is written to standard error go nowhere; what it was, None where there are no more files."""
     with suppress(OSError):
         kept = os.dup(2)
         try:
