@@ -189,14 +189,15 @@ def is_soft(mask: NDArray, low: int, high: int) -> bool:
         low: value of the background.
         high: that of the foreground.
     """
-    between = (np.abs(mask.astype(np.int64) - low) > NOISE) & (np.abs(mask.astype(np.int64) - high) > NOISE)
-    grey = mask.astype(np.float32)
-    filled = np.equal(cv2.erode(grey, np.ones((3, 3))), cv2.dilate(grey, np.ones((3, 3)))) & between
-    values, greys = {*np.unique(mask).tolist()}, len(np.unique(mask[between]))
+    values = {*np.unique(mask).tolist()}
+    greys = sum(min(abs(value - low), abs(value - high)) > NOISE for value in values)
     if not have_gaps(values):
         return False
     if {low, high} <= values and greys > FEW_IDS:
         return True
+    grey, area = mask.astype(np.float32), np.ones((3, 3))
+    between = (np.abs(grey - low) > NOISE) & (np.abs(grey - high) > NOISE)
+    filled = np.equal(cv2.erode(grey, area), cv2.dilate(grey, area)) & between
     return (greys > 1 or max(values) > (low + high) / 2) and not filled[1:-1, 1:-1].any()
 
 

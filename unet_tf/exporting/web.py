@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from unet_tf.exporting.saved_model import why_not_encoded
 from unet_tf.exporting.web_runtime import VERSION, fetch_runtime, write_runtime
 from unet_tf.pages.page import render, shared
 from unet_tf.prediction.drawn import colour_table, drawn_mask, shades_of
+from unet_tf.utils.files import sha256_of
 from unet_tf.utils.stderr import quiet_stderr
 from unet_tf.version import __version__
 
@@ -183,7 +183,7 @@ def _file(folder: Path, name: str, path: Path) -> dict[str, Any]:
     return {
         "file": path.name,
         "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": sha256_of(content),
         "exact": name == "float32",
         "step": probabilities.scale or 1.0,  # 0 of floats
         "zero": probabilities.zero,
@@ -203,8 +203,8 @@ def _loss(folder: Path, path: Path) -> str:
 def _service_worker(web: Path) -> str:
     """The script that keeps the page, and knows which files it consists of."""
     large = (f"{RUNTIME}/", "model_")
-    hashes = {path.relative_to(web).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in _tree(web)}
-    version = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+    hashes = {path.relative_to(web).as_posix(): sha256_of(path) for path in _tree(web)}
+    version = sha256_of(json.dumps(hashes, sort_keys=True).encode())[:16]
     return _filled(
         "sw.js",
         version=version,

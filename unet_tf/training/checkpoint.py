@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.best_epoch import best_row
-from unet_tf.run import Run, unreadable
-from unet_tf.utils.files import replacing
+from unet_tf.run import Run
+from unet_tf.utils.files import replacing, unreadable
 
 
 @dataclass

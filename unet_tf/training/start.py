@@ -134,9 +134,8 @@ def with_whole_path(config: TrainConfig) -> TrainConfig:
     """A configuration whose net to start from is found from every folder, as the run may go on in another."""
     if config.start_from is None:
         return config
-    return replace(
-        config, start_from=str(Path(config.start_from).absolute())
-    )  # of a link the name, which says its kind
+    whole = Path(config.start_from).absolute()  # not resolved: the name of a link says what lies behind it
+    return replace(config, start_from=str(whole))
 
 
 def read_start(path: str | Path) -> Start:
