@@ -7,7 +7,7 @@ import pytest
 from made_pages import NAMES, discs, evaluation, later, run_folder
 
 from unet_tf.data.masks import MaskFormat
-from unet_tf.evaluation.comparison_page import BothCase, Point, write_comparison
+from unet_tf.evaluation.comparison_page import BothCase, write_comparison
 from unet_tf.evaluation.crossval_page import write_crossval_page
 from unet_tf.evaluation.report import write_report
 from unet_tf.planning.doctor import check
@@ -32,17 +32,15 @@ def crossval_result():
 
 
 def comparison():
-    rows = [
-        {"name": "mean IoU", "a": 0.81, "b": 0.84, "difference": 0.03, "low": 0.01, "high": 0.05, "p": 0.0004},
-        {"name": "IoU 细胞", "a": 0.7, "b": None, "difference": None, "low": None, "high": None, "p": None},
-    ]
+    scores = [(f"image {n}", n / 20, (n + 1) / 21) for n in range(20)] + [("void", None, None)]
     return {
-        "verdict": "B is better: mean IoU +0.030, on 17 of 20 images.", "a": "runs/one", "b": "runs/<two>",
-        "files": "20 files of cells/test", "notes": ["Both learnt from the same images."], "score": "mean IoU",
-        "rows": rows,
-        "points": [Point(f"image {n}", n / 20, (n + 1) / 21) for n in range(20)] + [Point("void", None, None)],
-        "cases": [BothCase(NAMES[0], *discs(0), discs(1)[1], 0.6, 0.8)], "classes": ("background", "cell"),
-        "masks": MaskFormat("binary", 2), "commands": ["unet-tf compare runs/one runs/two cells"],
+        "verdict": "B is better: mean IoU +0.030, on 17 of 20 images.", "files": "20 files of cells/test",
+        "classes": ["background", "cell"], "command": "unet-tf compare runs/one runs/two cells",
+        "differences": {
+            "mean IoU": {"a": 0.81, "b": 0.84, "difference": 0.03, "interval": [0.01, 0.05], "images": 20, "p": 0.0004},
+            "IoU 细胞": {"a": 0.7, "b": 0.7, "difference": 0.0, "interval": None, "images": 1, "p": 1.0},
+        },
+        "images": [{"name": name, "a": {"mean IoU": a}, "b": {"mean IoU": b}} for name, a, b in scores],
     }  # fmt: skip
 
 
@@ -58,7 +56,14 @@ def pages(tmp_path_factory, cells):
         "begun": write_report(run_folder(folder / "begun")),
         "check": write_overview(check(cells), folder / "check"),
         "crossval": write_crossval_page(folder, ["fold1", "fold2", "fold3"], crossval_result(), rows),
-        "comparison": write_comparison(folder, comparison()),
+        "comparison": write_comparison(
+            folder,
+            comparison(),
+            ("runs/one", "runs/<two>"),
+            ["Both learnt from the same images."],
+            [BothCase(NAMES[0], *discs(0), discs(1)[1], 0.6, 0.8)],
+            MaskFormat("binary", 2),
+        ),
     }
 
 

@@ -2,17 +2,21 @@ import numpy as np
 import pytest
 from made_pages import discs
 
-from unet_tf.evaluation.comparison_page import BothCase, Point, write_comparison
+from unet_tf.evaluation.comparison_page import BothCase, write_comparison
 
-ROW = {"name": "mean IoU", "a": 0.8, "b": 0.83, "difference": 0.03, "low": -0.01, "high": 0.07, "p": 0.0}
-PAGE = {
-    "verdict": "B is better.", "a": "one", "b": "<two>", "files": "", "notes": [], "score": "mean IoU", "rows": [ROW],
-    "points": [], "cases": [], "classes": ("background", "cell"), "masks": None, "commands": [],
+ROW = {"a": 0.8, "b": 0.83, "difference": 0.03, "interval": [-0.01, 0.07], "images": 9, "p": 0.0}
+TABLE = {
+    "verdict": "B is better.", "files": "", "differences": {"mean IoU": ROW}, "images": [],
+    "classes": ["background", "cell"], "command": "",
 }  # fmt: skip
 
 
-def written(tmp_path, **more):
-    return write_comparison(tmp_path, PAGE | more).read_text(encoding="utf-8")
+def written(tmp_path, cases=(), **more):
+    return write_comparison(tmp_path, TABLE | more, ("one", "<two>"), cases=cases).read_text(encoding="utf-8")
+
+
+def images(*scores):
+    return [{"name": name, "a": {"mean IoU": a}, "b": {"mean IoU": b}} for name, a, b in scores]
 
 
 def test_a_comparison_without_points_and_pictures_is_a_page(tmp_path):
@@ -30,23 +34,29 @@ def test_a_comparison_without_points_and_pictures_is_a_page(tmp_path):
     assert [one for one in ("images", "cases", "again") if f'id="{one}"' in page] == []
 
 
-@pytest.mark.parametrize("difference", [0.0, 1.0, -1.0, 1e-9, None])
-def test_any_difference_fits_its_axis(tmp_path, difference):
-    row = ROW | {"difference": difference, "low": difference, "high": difference, "p": None}
-    assert "mean IoU" in written(tmp_path, rows=[row])
-    assert "nan" not in written(tmp_path, rows=[])
+@pytest.mark.parametrize("difference", [0.0, 1.0, -1.0, 1e-9])
+@pytest.mark.parametrize("ends", [2, 0])
+def test_any_difference_fits_its_axis(tmp_path, difference, ends):
+    row = ROW | {"difference": difference, "interval": [difference] * ends or None}
+    assert ">mean IoU<" in written(tmp_path, differences={"mean IoU": row})
+
+
+def test_a_score_that_no_image_has_is_no_row(tmp_path):
+    row = ROW | {"a": None, "b": None, "difference": None, "interval": None, "images": 0}
+    page = written(tmp_path, differences={"mean IoU": row})
+    assert ">mean IoU<" not in page
+    assert "nan" not in page
 
 
 def test_images_are_dots_and_those_without_a_score_are_left_out(tmp_path):
-    points = [Point("a", 0.2, 0.4), Point("b", 0.5, 0.5), Point("c", 0.9, 0.1), Point("void", None, 0.3)]
-    page = written(tmp_path, points=points)
+    page = written(tmp_path, images=images(("a", 0.2, 0.4), ("b", 0.5, 0.5), ("c", 0.9, 0.1), ("void", None, 0.3)))
     assert page.count("<circle") == 3
     assert "mean IoU is higher with B on 1 of 3 images, with A on 1." in page
     assert page.index(">c</th>") < page.index(">b</th>") < page.index(">a</th>")
 
 
 def test_very_many_images_are_bounded(tmp_path):
-    page = written(tmp_path, points=[Point(f"image {n}", n / 1e5, 0.5) for n in range(100_000)])
+    page = written(tmp_path, images=images(*((f"image {n}", n / 1e5, 0.5) for n in range(100_000))))
     assert page.count("<circle") <= 1000
     assert "a dot for one in 100 of 100,000 images" in page.replace("\N{NO-BREAK SPACE}", " ")
     assert "99,500 more are not shown" in page

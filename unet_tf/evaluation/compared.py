@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unet_tf.data.masks import MaskFormat
-from unet_tf.evaluation.comparison_page import BothCase, ComparisonPage, Point
-from unet_tf.evaluation.comparison_page import Difference as DifferenceRow
+from unet_tf.evaluation.comparison_page import BothCase
 from unet_tf.evaluation.comparison_table import ComparisonTable, DifferenceTable, ImageTable, verdict
 from unet_tf.evaluation.fair import NAMES
 from unet_tf.evaluation.metrics import scores_of
@@ -115,29 +114,6 @@ class Comparison:
                 f"{', '.join(lone)}."
             )
         return found
-
-    def page(self, table: ComparisonTable) -> ComparisonPage:
-        """What `comparison_page.write_comparison` shows, of what `to_json` gives: plain data, and the pictures."""
-        rows: list[DifferenceRow] = []
-        for name, one in table["differences"].items():
-            low, high = one["interval"] or (None, None)
-            if one["images"]:
-                rows.append({"name": name, "a": one["a"], "b": one["b"], "difference": one["difference"], "low": low,
-                             "high": high, "p": one["p"]})  # fmt: skip
-        return {
-            "verdict": self.verdict,
-            "a": self.names[0],
-            "b": self.names[1],
-            "files": self.files,
-            "notes": self.notes,
-            "score": "mean IoU",
-            "rows": rows,
-            "points": [Point(one["name"], one["a"]["mean IoU"], one["b"]["mean IoU"]) for one in table["images"]],
-            "cases": self.cases,
-            "classes": self.a.classes,
-            "masks": self.masks,
-            "commands": [self.command],
-        }
 
 
 def _table(one: Difference) -> DifferenceTable:

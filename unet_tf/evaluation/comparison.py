@@ -155,6 +155,6 @@ def _store(folder: Path, result: Comparison) -> None:
     try:
         with replacing(folder / COMPARED) as temporary:
             temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
-        write_comparison(folder, result.page(stored))
+        write_comparison(folder, stored, result.names, result.notes, result.cases, result.masks)
     except InputError as error:
         raise NotKept(f"The comparison cannot be stored in {folder}. {error}", result) from error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import colour, displayable, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.evaluation.cases import layer
+from unet_tf.evaluation.comparison_table import ComparisonTable, DifferenceTable
 from unet_tf.evaluation.mistakes import COLOURS, draw_mistakes
-from unet_tf.evaluation.panels import DRAWN
 from unet_tf.labels import VOID
 from unet_tf.pages.charts import Tick, ticks
 from unet_tf.pages.page import write_page
@@ -22,28 +22,8 @@ from unet_tf.pages.words import many, number, percent
 PAGE = "compare.html"
 MOST_POINTS = 1000
 """Images that are drawn, and half as many are listed."""
-
-
-class Difference(TypedDict):
-    """A score of both nets; what does not exist is None.
-
-    Attributes:
-        name: of the score.
-        a: of the first net.
-        b: of the second net.
-        difference: b - a, paired by image where it is one of images.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        p: of a test that there is none.
-    """
-
-    name: str
-    a: float | None
-    b: float | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    p: float | None
+SCORE = "mean IoU"
+"""The score of the points."""
 
 
 class Point(NamedTuple):
@@ -55,7 +35,7 @@ class Point(NamedTuple):
 
 
 class BothCase(NamedTuple):
-    """An image that both have predicted, of at most about `DRAWN` pixels a side.
+    """An image that both have predicted, of at most about `unet_tf.evaluation.panels.DRAWN` pixels a side.
 
     Attributes:
         title: its name.
@@ -76,83 +56,69 @@ class BothCase(NamedTuple):
     b: float | None = None
 
 
-class ComparisonPage(TypedDict):
-    """What the page shows.
-
-    Attributes:
-        verdict: one sentence.
-        a: name of the first net.
-        b: name of the second net.
-        files: which images, in words; may be empty.
-        notes: further sentences.
-        score: name of the score of the points.
-        rows: scores with their differences.
-        points: a score of each image.
-        cases: images on which they differ most.
-        classes: names of the classes.
-        masks: in whose colours to draw, where they have some.
-        commands: that made the comparison.
-    """
-
-    verdict: str
-    a: str
-    b: str
-    files: str
-    notes: Sequence[str]
-    score: str
-    rows: Sequence[Difference]
-    points: Sequence[tuple[str, float | None, float | None]]
-    cases: Sequence[BothCase]
-    classes: Sequence[str]
-    masks: MaskFormat | None
-    commands: Sequence[str]
-
-
-def write_comparison(folder: Path, page: ComparisonPage) -> Path:
+def write_comparison(
+    folder: Path,
+    table: ComparisonTable,
+    names: tuple[str, str],
+    notes: Sequence[str] = (),
+    cases: Sequence[BothCase] = (),
+    masks: MaskFormat | None = None,
+) -> Path:
     """Write `compare.html` into a folder: one page, no other file needed to read it.
 
     Args:
         folder: gets it.
-        page: what it shows.
+        table: what `compare.json` holds.
+        names: what to call A and B.
+        notes: further sentences.
+        cases: images on which they differ most.
+        masks: in whose colours to draw, where they have some.
 
     Returns:
         The page.
     """
-    points = [one for one in (Point(*one) for one in page["points"]) if one.a is not None and one.b is not None]
+    points = [Point(one["name"], one["a"][SCORE], one["b"][SCORE]) for one in table["images"]]
+    points = [one for one in points if one.a is not None and one.b is not None]
     listed = sorted(points, key=lambda one: (one.b or 0) - (one.a or 0))
     half = MOST_POINTS // 4
     shown = listed if len(listed) <= 2 * half else listed[:half] + listed[-half:]  # where A is better, and B
-    cases = [_case(one, page["masks"]) for one in page["cases"]]
-    drawn = (label for one in page["cases"] for label in (one.label, one.prediction_a, one.prediction_b))
+    rows = {name: one for name, one in table["differences"].items() if one["images"]}
+    drawn = (label for one in cases for label in (one.label, one.prediction_a, one.prediction_b))
     void = any((label == VOID).any() for label in drawn)
     sections = (("scores", "Scores", True), ("images", "Image by image", points), ("cases", "Pictures", cases))
     return write_page(
         folder / PAGE,
         "comparison.html",
-        heading=f"{page['a']} and {page['b']}",
-        **{key: page[key] for key in ("verdict", "a", "b", "files", "notes", "rows", "commands")},
+        heading=" and ".join(names),
+        verdict=table["verdict"],
+        a=names[0],
+        b=names[1],
+        files=table["files"],
+        notes=notes,
+        rows=rows,
+        command=table["command"],
         sections=[(name, words) for name, words, there in sections if there],
-        reach=_reach(page["rows"]),
-        scatter=_scatter(points, page["score"]) if points else None,
-        scatter_words=_scatter_words(points, page["score"]),
+        reach=_reach(rows.values()),
+        scatter=_scatter(points) if points else None,
+        scatter_words=_scatter_words(points),
         points=[_point_row(one) for one in shown],
         not_shown=len(listed) - len(shown),
-        cases=cases,
-        colours=legend(list(page["classes"]), page["masks"], void) if cases else [],
+        cases=[_case(one, masks) for one in cases],
+        colours=legend(table["classes"], masks, void) if cases else [],
     )
 
 
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def _reach(rows: Sequence[Difference]) -> float:
+def _reach(rows: Iterable[DifferenceTable]) -> float:
     """The largest number on the axis of differences, a round one."""
-    values = [value for row in rows for value in (row["difference"], row["low"], row["high"]) if value is not None]
+    values = [value for row in rows for value in (row["difference"] or 0.0, *(row["interval"] or ()))]
     most = max(map(abs, values), default=0.0)
     return next((step for step in STEPS if step >= most), most)
 
 
-def _scatter(points: Sequence[Point], score: str) -> Mapping[str, Any]:
+def _scatter(points: Sequence[Point]) -> Mapping[str, Any]:
     left, top, side = 40, 10, 310
 
     def at(value: float) -> float:
@@ -161,7 +127,7 @@ def _scatter(points: Sequence[Point], score: str) -> Mapping[str, Any]:
     step = -(-len(points) // MOST_POINTS)
     marks = ticks(0, 1)
     return {
-        "title": f"{score} of A and of B, a dot for {'each' if step == 1 else f'one in {step}'} of "
+        "title": f"{SCORE} of A and of B, a dot for {'each' if step == 1 else f'one in {step}'} of "
         f"{many(len(points), 'image')}",
         "box": (left, top, side, side),
         "dots": [(left + at(one.a or 0), top + side - at(one.b or 0), one.name) for one in points[::step]],
@@ -170,10 +136,10 @@ def _scatter(points: Sequence[Point], score: str) -> Mapping[str, Any]:
     }
 
 
-def _scatter_words(points: Sequence[Point], score: str) -> str:
+def _scatter_words(points: Sequence[Point]) -> str:
     above = sum((one.b or 0) > (one.a or 0) for one in points)
     below = sum((one.b or 0) < (one.a or 0) for one in points)
-    return f"{score} is higher with B on {above} of {many(len(points), 'image')}, with A on {below}."
+    return f"{SCORE} is higher with B on {above} of {many(len(points), 'image')}, with A on {below}."
 
 
 def _point_row(one: Point) -> tuple[str, str, str, str]:
@@ -186,11 +152,7 @@ BETTER: tuple[tuple[str, int], ...] = (("A alone is right", 1), ("B alone is rig
 
 def _case(one: BothCase, masks: MaskFormat | None) -> dict[str, Any]:
     """Image, truth, both predictions, and who is right where they are not both."""
-    step = -(-max(one.label.shape) // DRAWN)
-    image, label, a, b = (
-        np.ascontiguousarray(whole[::step, ::step])
-        for whole in (one.image, one.label, one.prediction_a, one.prediction_b)
-    )
+    image, label, a, b = one.image, one.label, one.prediction_a, one.prediction_b
     counted = np.all([one != VOID for one in (label, a, b)], axis=0)
     wrong_a, wrong_b = ((found != label) & counted for found in (a, b))
     who = (wrong_b & ~wrong_a) * np.uint8(1) + (wrong_a & ~wrong_b) * np.uint8(2) + (wrong_a & wrong_b) * np.uint8(3)
