@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
+from unet_tf.model.calibration import HALF
 from unet_tf.model.ensemble import ensemble, members_of, parts_of
 from unet_tf.model.unet import geometry_of, nets_of, unet
 from unet_tf.utils.chance import own_chance
@@ -72,12 +73,14 @@ class Network:
         count: number of nets.
         runtime: what computes it: TensorFlow, or another one (`unet_tf.prediction.engines`).
         only: what alone can compute it, in words, of a net in a file made for that; None, as here, for any engine.
+        threshold: at which its labels part two classes.
 
     Raises:
         InputError: the model is not such a U-Net.
     """
 
     only: str | None = None
+    threshold = HALF
 
     def __init__(self, model: keras.Model, temperature: float = 1.0) -> None:
         self.temperature = temperature

@@ -18,7 +18,7 @@ from unet_tf.data.nodata import Measured
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
 from unet_tf.errors import InputError
-from unet_tf.model.calibration import HALF, PLAIN, check_threshold, label_of
+from unet_tf.model.calibration import PLAIN, check_threshold, label_of
 from unet_tf.model.inference import Network
 from unet_tf.prediction.engines import TENSORFLOW, resolve, with_engine
 from unet_tf.prediction.folds import Folds, opened
@@ -361,7 +361,7 @@ class Predictor:
                 'Leave tta at "none".'
             )
         for number, windows in ahead(lambda tile: (tile[1], self._windows(*tile, grid, turns)), tiles):
-            if len(windows) == 1 and not probabilities and threshold == HALF:
+            if len(windows) == 1 and not probabilities and threshold == self.network.threshold:
                 yield grid.own(self.network.label(windows[0]), number)
                 continue
             mean: NDArray = np.float32(0)  # type: ignore[assignment]

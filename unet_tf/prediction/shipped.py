@@ -14,7 +14,6 @@ from unet_tf.edge.description import Description
 from unet_tf.edge.tiles import NOT_FINITE, TiledNet
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
-from unet_tf.model.calibration import label_of
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.tiling import Grid, Picture
 
@@ -40,6 +39,7 @@ class ShippedNet(ABC):
         num_classes: of its labels.
         count: of nets whose predictions can be told apart.
         temperature: of its probabilities, which is in the graph.
+        threshold: at which its labels part two classes, likewise.
         dtype: that it computes in, which the file decides.
     """
 
@@ -50,7 +50,7 @@ class ShippedNet(ABC):
         self.about, self.only, self.geometry = about, only, about.geometry
         self.sizes: list[int | None] = [None, None]
         self.channels, self.num_classes = about.normalisation.channels, len(about.classes)
-        self.temperature = about.calibration.temperature
+        self.temperature, self.threshold = about.calibration.temperature, about.calibration.threshold
 
     @abstractmethod
     def label(self, window: NDArray) -> NDArray[np.uint8]:
@@ -200,25 +200,6 @@ class ShippedPredictor(Predictor):
         self.network: Any = network
         self.normalisation, self.masks = about.normalisation, about.masks
         self.classes, self.channels, self.calibration = about.classes, about.channels, about.calibration
-
-    def predict_tiles(
-        self,
-        tiles: Iterable[tuple[Picture, int]],
-        grid: Grid,
-        probabilities: bool = False,
-        tta: str = "none",
-        with_entropy: bool = False,
-    ) -> Iterator[NDArray]:
-        """Predict tiles as `Predictor.predict_tiles` does; labels at the graph's threshold are those of the graph."""
-        if probabilities or tta != "none":
-            yield from super().predict_tiles(tiles, grid, probabilities, tta, with_entropy)
-            return
-        network, threshold = self.network, self.calibration.threshold
-        its_own = threshold == network.about.calibration.threshold
-        for image, number in tiles:
-            (window,) = self._windows(image, number, grid, (0,))
-            found = network.label(window) if its_own else label_of(network.probabilities(window), threshold)
-            yield grid.own(found, number)
 
     def _windows(self, image: Picture, number: int, grid: Grid, turns: Iterable[int]) -> list[NDArray]:
         """What the graph reads for a tile, (h, w, C) raw pixels, once a turn."""
