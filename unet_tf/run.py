@@ -25,7 +25,6 @@ from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import HALF, Calibration, check_threshold
 from unet_tf.pages.words import number
 from unet_tf.plan import Plan
-from unet_tf.utils.chance import own_chance
 from unet_tf.utils.files import identity, sha256_of, tuples, unreadable
 from unet_tf.utils.text import argument
 from unet_tf.utils.typed_json import read_json
@@ -332,17 +331,12 @@ def load_model(path: Path, plan: Plan, channels: int) -> keras.Model:
     Raises:
         InputError: the file is missing, damaged, not one of ours, or not the net of this plan.
     """
-    import keras
-
+    from unet_tf.model.reading import read_model
     from unet_tf.model.unet import geometry_of
 
     if not path.is_file():
         raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
-    try:
-        with own_chance():  # Keras draws seeds for layers that it makes
-            model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever its readers meet in a file that is none
-        raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error
+    model = read_model(path)
     expected = plan.geometry, channels, plan.num_classes
     if (found := (geometry_of(model), model.input_shape[-1], model.output_shape[-1])) != expected:
         raise InputError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
+from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import PLAIN, Calibration, check_threshold
 from unet_tf.utils.files import tuples
@@ -252,6 +255,19 @@ class Description:
             if stored[name] != again[name]:
                 raise ValueError(f"{name} must be {again[name]} by the other values; received {stored[name]}")
         return found
+
+
+def read_bundle(path: Path) -> Description:
+    """Read what a bundle says of its nets.
+
+    Raises:
+        InputError: its file is damaged or of another version.
+    """
+    file = path / BUNDLE_DESCRIPTION
+    try:
+        return Description.restore(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file} is damaged or of another version: {error!r}. Export again.", file) from error
 
 
 def _listed(value: object) -> object:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from unet_tf.config import NAMING, TrainConfig, config_changes, naming_changes
 from unet_tf.data.folder import scan_all
-from unet_tf.edge.description import BUNDLE_DESCRIPTION
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, read_bundle
 from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
@@ -18,7 +18,6 @@ from unet_tf.model.calibration import check_threshold
 from unet_tf.prediction.folds import Folds, holds_folds
 from unet_tf.prediction.load import EXTRA, FILES, GRAPH, about_file
 from unet_tf.prediction.predict import located
-from unet_tf.prediction.reading import read_bundle
 from unet_tf.run import Run
 from unet_tf.utils.hub import Address
 from unet_tf.utils.typed_json import read_json

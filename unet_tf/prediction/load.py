@@ -5,20 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, SAVED_MODEL, SAVED_MODEL_BFLOAT16, Description
+from unet_tf.edge.description import (
+    BUNDLE_DESCRIPTION,
+    BUNDLE_NET,
+    SAVED_MODEL,
+    SAVED_MODEL_BFLOAT16,
+    Description,
+    read_bundle,
+)
 from unet_tf.edge.net import ONNX_SUFFIX, EdgeNet, read_description
 from unet_tf.edge.onnx_net import OnnxNet
 from unet_tf.edge.tiles import TiledNet
 from unet_tf.errors import InputError
+from unet_tf.model.reading import read_model
 from unet_tf.prediction.engines import threads
 from unet_tf.prediction.folds import SUMMARY, Folds, holds_folds
 from unet_tf.prediction.hub import KERAS_FILES, fetch
 from unet_tf.prediction.predictor import Predictor
-from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.prediction.shipped import FileNet, SavedNet, ShippedPredictor
 from unet_tf.run import Run
 from unet_tf.utils.files import above
@@ -85,7 +91,7 @@ def _folder(path: Path) -> Predictor:
     if (path / GRAPH).is_file():
         return ShippedPredictor(SavedNet(path, _about(path)))
     if all((path / name).is_file() for name in KERAS_FILES[1:]):
-        return _bare(read_keras_folder(path))
+        return _bare(read_model(path))
     raise refused(path)
 
 
@@ -162,15 +168,3 @@ def _bare(model: Path | keras.Model) -> Predictor:
         "images have to be normalised already. Predictor(model, Normalisation(...)) says how raw ones are."
     )
     return found
-
-
-def read_keras_folder(path: Path) -> Any:
-    """Load a model that Keras saved as a folder.
-
-    Raises:
-        InputError: it is damaged, or none.
-    """
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever its readers meet in a file that is none
-        raise InputError(f"{path} is not a Keras model that can be loaded: {error}", path) from error

@@ -16,13 +16,13 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import Measured
 from unet_tf.data.normalisation import Normalisation
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, Description, read_bundle
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN, check_threshold, label_of
 from unet_tf.model.inference import Network
+from unet_tf.model.reading import read_model
 from unet_tf.prediction.engines import TENSORFLOW, resolve, with_engine
 from unet_tf.prediction.folds import Folds, opened
-from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.prediction.tile_settings import MOST_PIXELS, memory_budget, turns_of
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run

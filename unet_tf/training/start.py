@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from unet_tf.config import TrainConfig
 from unet_tf.data.folder import some
 from unet_tf.data.instances import BORDER_NAME
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, read_bundle
 from unet_tf.errors import InputError
+from unet_tf.model.reading import read_model
 from unet_tf.model.unet import geometry_of, nets_of
 from unet_tf.pages.words import many
-from unet_tf.prediction.reading import read_bundle, read_model
 from unet_tf.run import Run
 
 FIRST = "down0_conv1"
