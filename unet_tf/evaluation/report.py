@@ -41,64 +41,55 @@ def write_report(run: str | Path, masks: MaskFormat | None = None) -> Path:
         InputError: a file of the run is damaged.
     """
     folder = Path(run)
-    if not (folder / Run.CONFIG).is_file() and (folder / Run.EVALUATION).is_file():
-        return _write_scores(folder, masks)
-    opened, stored = Run(folder), _stored(folder)
-    history = opened.history()
-    evaluation = read_evaluation(folder / Run.EVALUATION) if (folder / Run.EVALUATION).is_file() else None
-    classes = tuple(evaluation["classes"]) if evaluation else opened.classes
+    file = folder / Run.EVALUATION
+    evaluation = read_evaluation(file) if file.is_file() else None
+    judged: Mapping[str, Any] = dict(evaluation or {}).get("judged") or {}  # type: ignore[assignment]
+    if evaluation and not (folder / Run.CONFIG).is_file():
+        classes = tuple(evaluation["classes"])
+        masks = masks or MaskFormat("index", len(classes))
+        heading = f"Scores of {Path(judged['path']).resolve().name}" if judged else "Scores"
+        own: dict[str, Any] = {"heading": heading, "verdict": verdict(evaluation), "commands": []}
+    else:
+        opened = Run(folder)
+        classes = tuple(evaluation["classes"]) if evaluation else opened.classes
+        masks, own = opened.masks, _of_run(opened, evaluation)
     cases, strips = cases_of(folder / Run.PANELS)
     data = {
-        "heading": f"Run {folder.resolve().name}",
-        "verdict": _verdict(opened, history, evaluation),
+        **dict.fromkeys(key for _, _, there in SECTIONS for key in there),
+        "settings": [],
+        "versions": [],
         "notes": [lacking(evaluation)] if evaluation and lacking(evaluation) else [],
         "scores": evaluation and scores_section(evaluation),
         "cases": cases,
         "strips": strips,
-        "classes": _legend(cases, classes, opened.masks),
-        "large": _picture(folder / Run.LARGE, "The whole image"),
+        "classes": _legend(cases, classes, masks),
         "confusion": evaluation and confusion_table(classes, evaluation["confusion"]),
         **calibration_section(evaluation or {}),
-        "curves": training_curves(history, _kept(opened, history)) if history else [],
-        "training_words": _training_words(opened, history),
-        "progress": progress_of(folder / Run.PROGRESS),
         "objects": objects_section(evaluation or {}),
+        **own,
+        "commands": [*own["commands"], *filter(None, [judged.get("command")])],
+    }
+    data["sections"] = [(name, words) for name, words, there in SECTIONS if any(data[key] for key in there)]
+    return write_page(folder / Run.REPORT, "run.html", **data)
+
+
+def _of_run(run: Run, evaluation: EvaluationTable | None) -> dict[str, Any]:
+    """What the page shows of a run beside its scores."""
+    folder, stored, history = run.path, _stored(run.path), run.history()
+    return {
+        "heading": f"Run {folder.resolve().name}",
+        "verdict": _verdict(run, history, evaluation),
+        "commands": [stored["command"]],
+        "large": _picture(folder / Run.LARGE, "The whole image"),
+        "curves": training_curves(history, int(run.best_row["epoch"]) + 1) if history else [],
+        "training_words": _training_words(run, history),
+        "progress": progress_of(folder / Run.PROGRESS),
         "weights": _picture(folder / Run.WEIGHTS, "A training image", 2),
         "samples": _samples(folder / Run.SAMPLES),
-        "data": _data(opened, stored),
+        "data": _data(run, stored),
         "bundle": _bundle(folder / Run.BUNDLE_REPORT),
         **stored["page"],
     }
-    judged: Mapping[str, Any] = dict(evaluation or {}).get("judged") or {}  # type: ignore[assignment]
-    data["commands"] = [stored["command"], *filter(None, [judged.get("command")])]
-    data["sections"] = [(name, words) for name, words, there in SECTIONS if any(data[key] for key in there)]
-    return write_page(folder / Run.REPORT, "run.html", **data)
-
-
-def _write_scores(folder: Path, masks: MaskFormat | None) -> Path:
-    """The page of scores that are of no run: its parts that are made of them."""
-    evaluation = read_evaluation(folder / Run.EVALUATION)
-    classes = tuple(evaluation["classes"])
-    cases, strips = cases_of(folder / Run.PANELS)
-    judged: Mapping[str, Any] = dict(evaluation).get("judged") or {}  # type: ignore[assignment]
-    data: dict[str, Any] = dict.fromkeys({key for _, _, there in SECTIONS for key in there})
-    data |= {
-        "heading": f"Scores of {Path(judged['path']).resolve().name}" if judged else "Scores",
-        "verdict": verdict(evaluation),
-        "notes": [lacking(evaluation)] if lacking(evaluation) else [],
-        "scores": scores_section(evaluation),
-        "cases": cases,
-        "strips": strips,
-        "classes": _legend(cases, classes, masks or MaskFormat("index", len(classes))),
-        "confusion": confusion_table(classes, evaluation["confusion"]),
-        **calibration_section(evaluation),
-        "objects": objects_section(evaluation),
-        "commands": [*filter(None, [judged.get("command")])],
-        "settings": [],
-        "versions": [],
-    }
-    data["sections"] = [(name, words) for name, words, there in SECTIONS if any(data[key] for key in there)]
-    return write_page(folder / Run.REPORT, "run.html", **data)
 
 
 SECTIONS = (
@@ -130,10 +121,6 @@ def _verdict(run: Run, history: Sequence[Mapping[str, Any]], evaluation: Evaluat
         return "No epoch is complete."
     score = run.best_row.get("val_mean_iou")
     return without_evaluation(len(run.files("train")), None if score in (None, "") else float(score))
-
-
-def _kept(run: Run, history: Sequence[Mapping[str, Any]]) -> int | None:
-    return int(run.best_row["epoch"]) + 1 if history else None
 
 
 def _training_words(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
