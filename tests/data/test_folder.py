@@ -5,18 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from folders import put
 
 from unet_tf.data.folder import Pair, find_pictures, finding, list_pictures, read_pair, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
-
-
-def put(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
 
 
 def pair_of(folder, image, mask):

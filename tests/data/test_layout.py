@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import names, put
 
 from unet_tf.data.folder import Found, Pair, read_pair, title
 from unet_tf.data.layout import Place, find_named, match
@@ -16,30 +17,11 @@ from unet_tf.data.splits import split
 from unet_tf.errors import InputError
 
 
-def put(folder, *names):
-    """Files that are there."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
-
-
 def pair_up(folder, *places):
     """In each place, a folder of images and one of masks, two pairs."""
     for number, place in enumerate(places):
         images, masks = place
         put(folder, *(f"{one}/{'abcdef'[number]}{n}.png" for one in (images, masks) for n in (0, 1)))
-
-
-def names(found):
-    assert found.problems == []
-    return {split: [pair.name for pair in pairs] for split, pairs in found.splits.items()}
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Ten pairs."""
-    put(tmp_path, *(f"{role}/{i}.png" for role in ("images", "masks") for i in range(10)))
-    return tmp_path
 
 
 def test_pairs_match_by_stem_whatever_the_suffix(data):

@@ -2,29 +2,12 @@
 
 import numpy as np
 import pytest
+from folders import names, put
 
 from unet_tf.data.channels import Channels
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_stack
 from unet_tf.errors import InputError
-
-
-def put(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
-
-
-def names(found):
-    assert found.problems == []
-    return {split: [pair.name for pair in pairs] for split, pairs in found.splits.items()}
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Ten pairs."""
-    put(tmp_path, *(f"{role}/{i}.png" for role in ("images", "masks") for i in range(10)))
-    return tmp_path
 
 
 def test_lines_name_pairs_or_paths(data):

@@ -5,16 +5,11 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from folders import put
 
 from unet_tf.data.layout import find_named
 from unet_tf.data.naming import Affix, Naming
 from unet_tf.errors import InputError
-
-
-def put(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
 
 
 def pairs(folder, naming=None):

@@ -6,24 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import put
 
 from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.splits import Part, hold_out, may_be_held, parts_of, split, spread, usual_share
 from unet_tf.errors import InputError
-
-
-def put(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Ten pairs."""
-    put(tmp_path, *(f"{role}/{i}.png" for role in ("images", "masks") for i in range(10)))
-    return tmp_path
 
 
 def test_the_split_is_seeded_disjoint_and_complete(data):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import put
 
 from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
@@ -12,12 +13,6 @@ from unet_tf.data.naming import Naming
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_pairs import foreign_predictions, pair_masks
-
-
-def touch(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
 
 
 def paired(folder, data, naming=Naming(), split=None):  # noqa: B008 - frozen
@@ -30,7 +25,7 @@ def paired(folder, data, naming=Naming(), split=None):  # noqa: B008 - frozen
 
 @pytest.fixture
 def data(tmp_path):
-    touch(tmp_path / "data", *(f"{role}/{name}.png" for role in ("images", "masks") for name in ("a1", "b2", "c3")))
+    put(tmp_path / "data", *(f"{role}/{name}.png" for role in ("images", "masks") for name in ("a1", "b2", "c3")))
     return tmp_path / "data"
 
 
@@ -40,32 +35,32 @@ def data(tmp_path):
 )  # fmt: skip
 def test_masks_of_other_programs_find_their_pictures(data, tmp_path, name):
     names = {one: name.format(one) for one in ("a1", "b2", "c3")}
-    touch(tmp_path / "theirs", *names.values())
+    put(tmp_path / "theirs", *names.values())
     assert paired(tmp_path / "theirs", data) == names
 
 
 def test_masks_may_be_called_as_those_of_the_truth(tmp_path):
-    touch(tmp_path, "data/images/x_1.png", "data/images/x_2.png", "data/masks/gt_1.png", "data/masks/gt_2.png")
-    touch(tmp_path, "theirs/gt_1.png", "theirs/gt_2.png")
+    put(tmp_path, "data/images/x_1.png", "data/images/x_2.png", "data/masks/gt_1.png", "data/masks/gt_2.png")
+    put(tmp_path, "theirs/gt_1.png", "theirs/gt_2.png")
     assert paired(tmp_path / "theirs", tmp_path / "data") == {"x_1": "gt_1.png", "x_2": "gt_2.png"}
 
 
 def test_pictures_in_folders_find_masks_in_folders_or_in_one(tmp_path):
     names = ("p1/a", "p1/b", "p2/c")
-    touch(tmp_path / "data", *(f"{role}/{name}.png" for role in ("images", "masks") for name in names))
-    touch(tmp_path / "deep", *(f"{name}.png" for name in names))
-    touch(tmp_path / "flat", "a.png", "b.png", "c.png")
+    put(tmp_path / "data", *(f"{role}/{name}.png" for role in ("images", "masks") for name in names))
+    put(tmp_path / "deep", *(f"{name}.png" for name in names))
+    put(tmp_path / "flat", "a.png", "b.png", "c.png")
     assert paired(tmp_path / "deep", tmp_path / "data") == {name: f"{name}.png" for name in names}
     assert paired(tmp_path / "flat", tmp_path / "data") == {name: f"{name[3:]}.png" for name in names}
-    touch(tmp_path, "data/images/p2/a.png", "data/masks/p2/a.png")  # of two a.png nobody knows which is meant
+    put(tmp_path, "data/images/p2/a.png", "data/masks/p2/a.png")  # of two a.png nobody knows which is meant
     with pytest.raises(InputError, match="4 of 4 have none|1 of 4 have none"):
         paired(tmp_path / "flat", tmp_path / "data")
 
 
 def test_the_masks_of_a_split_are_those_of_that_split(tmp_path):
     splits = ("train", "test")
-    touch(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))
-    touch(tmp_path / "theirs", *(f"{split}/a.png" for split in splits))
+    put(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))
+    put(tmp_path / "theirs", *(f"{split}/a.png" for split in splits))
     assert paired(tmp_path / "theirs", tmp_path / "data", split="test") == {"a": "test/a.png"}
     with pytest.raises(InputError, match=r"1 of 1 have several, such as test/a.png, train/a.png. Give the folder"):
         paired(tmp_path / "theirs", tmp_path / "data" / "test")
@@ -77,8 +72,8 @@ def test_the_masks_of_a_split_are_those_of_that_split(tmp_path):
 
 def test_one_mask_answers_for_one_picture(tmp_path):
     splits = ("train", "test")
-    touch(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))
-    touch(tmp_path / "theirs", "a.png")
+    put(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))
+    put(tmp_path / "theirs", "a.png")
     assert paired(tmp_path / "theirs", tmp_path / "data", split="test") == {"a": "a.png"}
     with pytest.raises(InputError, match=r"theirs/a\.png may be that of train/a and of test/a. Judge .* \(--split\)"):
         paired(tmp_path / "theirs", tmp_path / "data")
@@ -86,15 +81,15 @@ def test_one_mask_answers_for_one_picture(tmp_path):
 
 def test_the_second_annotator_beside_the_first(tmp_path):
     names = [f"{number}_{eye}" for number in ("01", "02") for eye in "LR"]
-    touch(tmp_path, *(f"{name}{end}" for name in names for end in (".jpg", "_1stHO.png", "_2ndHO.png")))
+    put(tmp_path, *(f"{name}{end}" for name in names for end in (".jpg", "_1stHO.png", "_2ndHO.png")))
     found = paired(tmp_path, tmp_path, Naming(mask_suffix="_1stHO"))
     assert found == {name: f"{name}_2ndHO.png" for name in names}
 
 
 def test_of_what_predict_wrote_the_masks_alone_count(data, tmp_path):
-    touch(tmp_path / "out", "predict.json")
+    put(tmp_path / "out", "predict.json")
     for name in ("a1", "b2", "c3"):
-        touch(tmp_path / "out", *(name + end for end in (".png", ".npy", "_overlay.png", "_instances.tif")))
+        put(tmp_path / "out", *(name + end for end in (".png", ".npy", "_overlay.png", "_instances.tif")))
     assert paired(tmp_path / "out", data) == {name: f"{name}.png" for name in ("a1", "b2", "c3")}
     (tmp_path / "out" / "predict.json").unlink()  # then nobody says which are the masks
     with pytest.raises(InputError, match="3 of 3 have several"):
@@ -109,7 +104,7 @@ def test_images_are_no_masks(data, tmp_path):
 
 
 def test_missing_masks_are_counted_and_the_first_ones_named(data, tmp_path):
-    touch(tmp_path / "theirs", "b2.png")
+    put(tmp_path / "theirs", "b2.png")
     with pytest.raises(InputError, match=r"2 of 3 have none: a1, c3\. Add them, .* or judge .* \(--split\)"):
         paired(tmp_path / "theirs", data)
     (tmp_path / "empty").mkdir()
@@ -118,7 +113,7 @@ def test_missing_masks_are_counted_and_the_first_ones_named(data, tmp_path):
 
 
 def test_more_masks_than_pictures_do_no_harm(data, tmp_path):
-    touch(tmp_path / "theirs", *(f"{name}.png" for name in ("a1", "b2", "c3", "d4", "e5")))
+    put(tmp_path / "theirs", *(f"{name}.png" for name in ("a1", "b2", "c3", "d4", "e5")))
     assert len(paired(tmp_path / "theirs", data)) == 3
 
 
@@ -126,7 +121,7 @@ def test_pages_of_a_stack_are_pages_of_its_mask(tmp_path):
     pages = np.zeros((3, 4, 5), np.uint8)
     for place in ("data/images/s.tif", "data/masks/s.tif", "theirs/s.tif", "theirs/unused/t.png"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        write_stack(tmp_path / place, pages) if place.endswith("tif") else touch(tmp_path, place)
+        write_stack(tmp_path / place, pages) if place.endswith("tif") else put(tmp_path, place)
     found = paired(tmp_path / "theirs", tmp_path / "data")
     assert found == {f"s_{page}": "s.tif" for page in range(3)}
     write_stack(tmp_path / "theirs" / "s.tif", pages[:2])
@@ -135,14 +130,14 @@ def test_pages_of_a_stack_are_pages_of_its_mask(tmp_path):
 
 
 def test_names_are_equal_in_any_unicode_form(tmp_path):
-    touch(tmp_path, "data/images/Zelle ä.png", "data/masks/Zelle ä.png", "theirs/Zelle a\u0308.png")
+    put(tmp_path, "data/images/Zelle ä.png", "data/masks/Zelle ä.png", "theirs/Zelle a\u0308.png")
     assert [*paired(tmp_path / "theirs", tmp_path / "data").values()] == ["Zelle a\u0308.png"]
 
 
 def test_predictions_of_other_pictures_of_the_same_names_are_said(tmp_path):
     for split in ("train", "test"):
         write_picture(tmp_path / split / "a.png", np.full((4, 4), len(split), np.uint8))
-    touch(tmp_path / "out", "predict.json", "a.png")
+    put(tmp_path / "out", "predict.json", "a.png")
     manifest = tmp_path / "out" / "manifest.csv"
     manifest.write_text(f"{tmp_path / 'train' / 'a.png'},done,16,,\n")
     pairs = {split: Pair("a", tmp_path / split / "a.png", Path("m.png")) for split in ("train", "test")}
@@ -160,8 +155,8 @@ def test_the_second_annotator_of_drive(tmp_path, caplog):
     for split, first in (("training", 21), ("test", 1)):
         for n in range(first, first + 3):
             ends = ("images/{}_{s}.tif", "1st_manual/{}_manual1.gif", "mask/{}_{s}_mask.gif")
-            touch(tmp_path / split, *(end.format(f"{n:02d}", s=split) for end in ends))
-    touch(tmp_path / "test" / "2nd_manual", *(f"{n:02d}_manual2.gif" for n in (1, 2, 3)))
+            put(tmp_path / split, *(end.format(f"{n:02d}", s=split) for end in ends))
+    put(tmp_path / "test" / "2nd_manual", *(f"{n:02d}_manual2.gif" for n in (1, 2, 3)))
     naming = Naming(masks="1st_manual")
     found = paired(tmp_path / "test" / "2nd_manual", tmp_path, naming, "test")
     assert found == {f"{n:02d}_test": f"{n:02d}_manual2.gif" for n in (1, 2, 3)}
