@@ -86,12 +86,15 @@ def packed(numbers, bits):
     return np.packbits(digits.reshape(len(numbers), -1), axis=1)
 
 
+def png_of(width, height, bits=8, colour=0, data=b"\0", before=b"", after=b""):
+    """A PNG file that declares what it likes, whatever it holds."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + before + chunk(b"IDAT", zlib.compress(data)) + after + chunk(b"IEND", b"")
+
+
 def raw_png(rows, width, bits, colour, before=b"", after=b""):
     """A PNG file of (H, bytes) rows, with any header and chunks."""
-    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour, 0, 0, 0)
-    body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    chunks = chunk(b"IHDR", header) + before + chunk(b"IDAT", body) + after + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    return png_of(width, len(rows), bits, colour, b"".join(b"\0" + row.tobytes() for row in rows), before, after)
 
 
 def raw_tiff(content, order="<", big=False, **tags):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from kinds_of_files import png_of
 from servers import b64, picture, png
 
 V1, V2, PAGE = "/v1/models/unet:predict", "/v2/models/unet/infer", "/page/models/unet/segment"
@@ -32,16 +33,6 @@ def http(method, path, body=b"", headers=()):
 
 def post(path, body, headers=()):
     return http("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
-
-
-def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png_of(width, height, bits=8, colour=0, data=b"\0"):
-    """A PNG file of few bytes that declares what it likes."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
 def jpeg_of(width, height):

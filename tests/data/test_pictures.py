@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 import tifffile
 from kinds_of_files import GREY as FULL
-from kinds_of_files import HEIGHT, kinds, lzw, raw_tiff
+from kinds_of_files import HEIGHT, kinds, lzw, pil, png_of, raw_tiff, tiff, with_table
 from PIL import Image
 
 from unet_tf.data import pictures as pictures_module
@@ -46,37 +45,6 @@ RGB = RNG.integers(0, 256, (7, 5, 3), dtype=np.uint8)
 DEEP = RGB.astype(np.uint16) * 256
 TABLE = np.arange(1, 10, dtype=np.uint8).reshape(3, 3)
 COLORMAP = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
-
-
-def pil(array, format, mode=None, **options):
-    file = io.BytesIO()
-    picture = Image.fromarray(array) if mode is None else Image.fromarray(array, mode)
-    picture.save(file, format, **options)
-    return file.getvalue()
-
-
-def tiff(array, **options):
-    file = io.BytesIO()
-    tifffile.imwrite(file, array, **options)
-    return file.getvalue()
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(width, height, depth=8, colour=0, data=b""):
-    """A PNG file with any header."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
-
-
-def table_png(indices, colours):
-    picture = Image.fromarray(indices)
-    picture.putpalette(np.array(colours, np.uint8).ravel().tolist())
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
 
 
 def exif(orientation):
@@ -158,7 +126,7 @@ RIGHT = {
     "one bit png": (pil(GREY > 99, "PNG"), (GREY > 99) * np.uint8(255)),
     "16 bit png": (pil(GREY.astype(np.uint16) * 256, "PNG"), GREY.astype(np.uint16) * 256),
     "16 bit rgb png": (cv2.imencode(".png", DEEP[..., ::-1])[1].tobytes(), DEEP),
-    "colour table png": (table_png(GREY % 3, TABLE), TABLE[GREY % 3]),
+    "colour table png": (with_table(GREY % 3, "PNG", TABLE), TABLE[GREY % 3]),
     "interlaced 1x1 png": (pil(GREY[:1, :1], "PNG"), GREY[:1, :1]),
     "grey bmp": (pil(GREY, "BMP"), GREY),
     "rgb bmp": (pil(RGB, "BMP"), RGB),
@@ -218,7 +186,7 @@ def test_image_and_mask_turn_alike_whatever_their_format(tmp_path, orientation):
 
 
 def test_indices_of_a_colour_table_are_the_ids(tmp_path):
-    (tmp_path / "a.png").write_bytes(table_png(GREY % 3, [(0, 0, 0), (128, 0, 0), (0, 128, 0)]))
+    (tmp_path / "a.png").write_bytes(with_table(GREY % 3, "PNG", [(0, 0, 0), (128, 0, 0), (0, 128, 0)]))
     np.testing.assert_array_equal(read_mask(tmp_path / "a.png", ids=True), GREY % 3)
     assert read_mask(tmp_path / "a.png").shape == (7, 5, 3)
     colormap = RNG.integers(0, 65535, (3, 256)).astype(np.uint16)
@@ -291,13 +259,13 @@ BROKEN = {
     "zip.png": (b"PK\x03\x04" + bytes(60), "not a complete PNG"),
     "webp.png": (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "not a complete PNG"),
     "zeros.png": (bytes(1000), "not a complete PNG"),
-    "huge.png": (png(30_000, 30_000), r"declares 30000x30000 px in \d+ bytes, which cannot hold them"),
-    "huger.png": (png(65_535, 65_535), "declares 65535x65535 px"),
-    "wide.png": (png(2**31 - 1, 1), "declares 1x2147483647 px"),
-    "no_width.png": (png(0, 5), "not a complete PNG"),
-    "bad_depth.png": (png(4, 4, depth=3, data=bytes(20)), "not a complete PNG"),
-    "bad_colour.png": (png(4, 4, colour=5, data=bytes(20)), "not a complete PNG"),
-    "table_without_table.png": (png(4, 4, colour=3, data=bytes(20)), "not a complete PNG"),
+    "huge.png": (png_of(30_000, 30_000), r"declares 30000x30000 px in \d+ bytes, which cannot hold them"),
+    "huger.png": (png_of(65_535, 65_535), "declares 65535x65535 px"),
+    "wide.png": (png_of(2**31 - 1, 1), "declares 1x2147483647 px"),
+    "no_width.png": (png_of(0, 5), "not a complete PNG"),
+    "bad_depth.png": (png_of(4, 4, bits=3, data=bytes(20)), "not a complete PNG"),
+    "bad_colour.png": (png_of(4, 4, colour=5, data=bytes(20)), "not a complete PNG"),
+    "table_without_table.png": (png_of(4, 4, colour=3, data=bytes(20)), "not a complete PNG"),
     "bad_checksum.png": (pil(NOISE, "PNG").replace(b"IDAT", b"IDAX"), "not a complete PNG"),
     "huge.tif": (wide_tiff(100_000_000, metadata=None), r"declares 7x100000000 px .* in \d+ bytes, which cannot"),
     "wide.tif": (wide_tiff(1000), "not a complete TIFF"),
@@ -431,7 +399,7 @@ def test_a_damaged_file_is_read_as_others_read_it_or_refused_by_name(tmp_path):
 
 def lying_chunk(colour):
     """A PNG file whose pixels are 2 GB long, it says."""
-    data = bytearray(png(64, 64, colour=colour, data=bytes(64 * 65)))
+    data = bytearray(png_of(64, 64, colour=colour, data=bytes(64 * 65)))
     at = data.index(b"IDAT") - 4
     data[at : at + 4] = b"\x7f\xff\xff\xf0"
     return bytes(data)

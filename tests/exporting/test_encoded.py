@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from fuzz_readers import mutated
+from kinds_of_files import chunk
 from PIL import Image
 
 from unet_tf import read_image
@@ -55,10 +56,6 @@ def bmp(bits, table=None, compression=0, top=False, core=False, used=0):
     )  # fmt: skip
     offset = 14 + len(head) + len(colours)
     return b"BM" + struct.pack("<IHHI", offset + len(data), 0, 0, offset) + head + colours + data
-
-
-def chunk(name, content):
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def interlaced():

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from malformed import bmp_of, jpeg_of, png_of, tiff_of
+from kinds_of_files import png_of
+from malformed import bmp_of, jpeg_of, tiff_of
 
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.limits import READERS, Limits, declared
