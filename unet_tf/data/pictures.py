@@ -305,34 +305,29 @@ def as_image(image: NDArray, path: Path, nodata: Sequence[float] = ()) -> NDArra
     return image[..., None] if image.ndim == 2 else image
 
 
-def write_picture(
-    path: str | Path, picture: NDArray, colours: NDArray | None = None, tags: Sequence[tuple] = ()
-) -> None:
+def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = None) -> None:
     """Encode a picture into a file whose name says the format, whole or not at all.
 
     Args:
         path: a name that ends in .png, .bmp, .tif or another suffix of TIFF, which lose nothing.
         picture: (H, W) or (H, W, 1) grey, or (H, W, 3) RGB; uint8, or uint16 but for .bmp.
         colours: (N, 3) uint8 RGB, N up to 256: makes a PNG or TIFF file of (H, W) uint8 indices with this colour table.
-        tags: of a TIFF file, as tifffile takes them; other formats have no place for them.
 
     Raises:
         InputError: the file cannot be written, its name ends otherwise, or the format does not hold the type.
     """
-    with picture_writer(path, colours, tags) as write:
+    with picture_writer(path, colours) as write:
         write(picture)
 
 
 @contextmanager
-def picture_writer(
-    path: str | Path, colours: NDArray | None = None, tags: Sequence[tuple] = ()
-) -> Iterator[Callable[[NDArray], None]]:
+def picture_writer(path: str | Path, colours: NDArray | None = None) -> Iterator[Callable[[NDArray], None]]:
     """Yield a function that writes a picture as `write_picture` does; the file is there when the block ends well."""
     path = Path(path)
     if path.suffix.lower() not in LOSSLESS:
         raise InputError(f"Pictures are written as {', '.join(LOSSLESS)}, which lose nothing; received {path.name!r}.")
     if path.suffix.lower() in TIFF:
-        with stack_writer(path, colours, tags) as add:
+        with stack_writer(path, colours) as add:
             yield lambda picture: add(picture[..., 0] if picture.shape[2:] == (1,) else picture)
         return
     with replacing(path) as temporary:
@@ -365,11 +360,9 @@ def _encoded(path: Path, picture: NDArray, colours: NDArray | None) -> bytes:
     return data.tobytes()
 
 
-def write_stack(
-    path: str | Path, pictures: Sequence[NDArray], colours: NDArray | None = None, tags: Sequence[tuple] = ()
-) -> None:
+def write_stack(path: str | Path, pictures: Sequence[NDArray]) -> None:
     """Write (H, W) or (H, W, 3) RGB pictures of one size and type as the pages of a TIFF file, as `stack_writer`."""
-    with stack_writer(path, colours, tags, len(pictures)) as add:
+    with stack_writer(path, pages=len(pictures)) as add:
         for picture in pictures:
             add(picture)
 

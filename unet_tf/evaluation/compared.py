@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.evaluation.comparison_page import BothCase
-from unet_tf.evaluation.comparison_table import ComparisonTable, DifferenceTable, ImageTable, verdict
+from unet_tf.evaluation.comparison_table import SCORE, ComparisonTable, DifferenceTable, ImageTable, verdict
 from unet_tf.evaluation.fair import NAMES
 from unet_tf.evaluation.metrics import scores_of
 from unet_tf.evaluation.paired import Difference, compare_all
@@ -61,7 +61,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """Which of the two is better, and how sure that is, in a sentence."""
-        return verdict(self.differences["mean IoU"])
+        return verdict(self.differences[SCORE])
 
     def to_json(self) -> ComparisonTable:
         """Give everything as JSON types; a score that does not exist is null."""
@@ -134,7 +134,7 @@ def _table(one: Difference) -> DifferenceTable:
 def image_scores(one: Judged, classes: Sequence[str]) -> dict[str, float]:
     """The scores of one image by name, mean IoU first; NaN where one does not exist."""
     found = scores_of(one.counts)
-    named = {"mean IoU": found["mean_iou"], "mean Dice": found["mean_dice"], "pixel accuracy": found["pixel_accuracy"]}
+    named = {SCORE: found["mean_iou"], "mean Dice": found["mean_dice"], "pixel accuracy": found["pixel_accuracy"]}
     for score, values in (("IoU", found["iou"]), ("Dice", found["dice"])):
         named |= {f"{score} {name}": value for name, value in zip(classes, values, strict=True)}
     if one.objects is not None:

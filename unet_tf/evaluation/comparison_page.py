@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import colour, displayable, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.evaluation.cases import layer
-from unet_tf.evaluation.comparison_table import ComparisonTable, DifferenceTable
+from unet_tf.evaluation.comparison_table import SCORE, ComparisonTable, DifferenceTable
 from unet_tf.evaluation.mistakes import COLOURS, draw_mistakes
 from unet_tf.labels import VOID
 from unet_tf.pages.charts import Tick, ticks
@@ -22,8 +22,6 @@ from unet_tf.pages.words import many, number, percent
 PAGE = "compare.html"
 MOST_POINTS = 1000
 """Images that are drawn, and half as many are listed."""
-SCORE = "mean IoU"
-"""The score of the points."""
 
 
 class Point(NamedTuple):

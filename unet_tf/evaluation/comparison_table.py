@@ -9,6 +9,9 @@ from unet_tf.evaluation.paired import Difference
 from unet_tf.evaluation.tables import EvaluationTable, number
 from unet_tf.pages.words import many
 
+SCORE = "mean IoU"
+"""By which two are told apart."""
+
 
 class DifferenceTable(TypedDict):
     """How a score of B differs from that of A (`paired.Difference`); what does not exist is null.
@@ -80,8 +83,8 @@ class ComparisonTable(TypedDict):
     images: list[ImageTable]
 
 
-def verdict(found: Difference, score: str = "mean IoU") -> str:
-    """Say which of the two is better by a score, and how sure that is.
+def verdict(found: Difference) -> str:
+    """Say which of the two is better by `SCORE`, and how sure that is.
 
     Example:
         >>> verdict(Difference(0.8, 0.825, 20, 20, 17, 2, 1, (0.0078125, 0.03125)))
@@ -91,13 +94,13 @@ def verdict(found: Difference, score: str = "mean IoU") -> str:
     each = many(found.groups, "group" if of else "image") + of
     these = f"this {each[2:]}" if found.groups == 1 else f"these {each}"
     if not found.groups:
-        return f"A and B cannot be told apart: no image has a {score}."
+        return f"A and B cannot be told apart: no image has a {SCORE}."
     if found.ties == found.groups:
-        return f"A and B have the same {score} on {'each of ' * (found.groups > 1)}{these}."
+        return f"A and B have the same {SCORE} on {'each of ' * (found.groups > 1)}{these}."
     sign = 1 if found.difference >= 0 else -1
     leader = "B" if sign > 0 else "A"
     gained = found.better if sign > 0 else found.worse
-    figures = f"{score} {signed(sign * found.difference)}"
+    figures = f"{SCORE} {signed(sign * found.difference)}"
     if found.interval is not None:
         low, high = sorted(sign * end for end in found.interval)
         figures += f" (95 % {signed(low)} to {signed(high)})"
