@@ -2,7 +2,6 @@ import json
 import os
 import shutil
 import signal
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -274,12 +273,10 @@ def test_classes_in_another_order_are_the_same(data, tmp_path):
 def test_a_comparison_that_cannot_be_kept_is_not_lost(data, tmp_path, monkeypatch):
     from unet_tf.evaluation import comparison
 
-    @contextmanager
-    def read_only(path):
+    def read_only(path, stored):
         raise InputError(f"Cannot write {path}: Read-only file system.")
-        yield
 
-    monkeypatch.setattr(comparison, "replacing", read_only)
+    monkeypatch.setattr(comparison, "write_json", read_only)
     with pytest.raises(NotKept, match=r"cannot be stored in .*out\. Cannot write") as caught:
         compare(tmp_path / "a", tmp_path / "b", data, out=tmp_path / "out")
     assert caught.value.comparison.differences["mean IoU"].better == 5

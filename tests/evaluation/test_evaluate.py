@@ -3,7 +3,6 @@ import json
 import os
 import shutil
 import signal
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -391,12 +390,10 @@ def test_the_worst_few_and_the_best_are_drawn_and_no_other_is_kept(tmp_path):
 def test_scores_that_cannot_be_stored_are_not_lost(own_run, cells, monkeypatch):
     from unet_tf.evaluation import evaluate as evaluation
 
-    @contextmanager
-    def read_only(path):
+    def read_only(path, stored):
         raise InputError(f"Cannot write {path}: Read-only file system.")
-        yield
 
-    monkeypatch.setattr(evaluation, "replacing", read_only)
+    monkeypatch.setattr(evaluation, "write_json", read_only)
     with pytest.raises(NotStored, match=r"cannot be stored in .*own_run\. Cannot write .*Read-only") as caught:
         evaluate(own_run, cells)
     assert 0 <= caught.value.evaluation.mean_iou <= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +24,9 @@ from unet_tf.evaluation.panels import DRAWN
 from unet_tf.evaluation.subject import Answer
 from unet_tf.evaluation.tables import JudgedTable
 from unet_tf.evaluation.truth import truth_of
-from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
+from unet_tf.utils.typed_json import write_json
 
 log = logging.getLogger("unet_tf")
 
@@ -153,8 +152,7 @@ def _store(folder: Path, result: Comparison) -> None:
     if note := replaced(folder / COMPARED, PAGE, stored, _terms):
         log.warning(note)
     try:
-        with replacing(folder / COMPARED) as temporary:
-            temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+        write_json(folder / COMPARED, stored)
         write_comparison(folder, stored, result.names, result.notes, result.cases, result.masks)
     except InputError as error:
         raise NotKept(f"The comparison cannot be stored in {folder}. {error}", result) from error

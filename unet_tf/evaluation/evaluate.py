@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -28,9 +27,9 @@ from unet_tf.evaluation.tables import EvaluationTable, JudgedTable
 from unet_tf.evaluation.truth import truth_of
 from unet_tf.model.calibration import HALF
 from unet_tf.run import Run
-from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
+from unet_tf.utils.typed_json import write_json
 
 log = logging.getLogger("unet_tf")
 
@@ -218,7 +217,6 @@ def _terms(stored: Mapping[str, Any], its_own: bool) -> str:
 
 def _store(folder: Path, result: Evaluation, stored: EvaluationTable, masks: MaskFormat) -> None:
     """Write scores, panels and page into a folder."""
-    with replacing(folder / Run.EVALUATION) as temporary:
-        temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+    write_json(folder / Run.EVALUATION, stored)
     write_panels(folder / Run.PANELS, result.cases, masks)
     write_report(folder, masks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -17,8 +16,8 @@ from unet_tf.edge.description import (
     StoredDescription,
 )
 from unet_tf.errors import InputError
-from unet_tf.utils.files import LITTER, above, replacing, sha256_of
-from unet_tf.utils.typed_json import read_json
+from unet_tf.utils.files import LITTER, above, sha256_of
+from unet_tf.utils.typed_json import read_json, write_json
 
 KERAS = BUNDLE_NET
 TFLITE = {name: f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "uint8")}
@@ -161,9 +160,7 @@ class Bundle:
         Raises:
             InputError: the system refuses to write.
         """
-        with replacing(self.path / DESCRIPTION) as temporary:
-            stored = {**self.stored, "highest_version": version}
-            temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+        write_json(self.path / DESCRIPTION, {**self.stored, "highest_version": version})
 
     def artefacts(self) -> list[str]:
         """Name the nets in it, in the order of the report."""

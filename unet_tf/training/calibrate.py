@@ -7,7 +7,6 @@ of its own.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -40,8 +39,8 @@ from unet_tf.pages.words import many
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.training.checkpoint import replace_net
-from unet_tf.utils.files import replacing
 from unet_tf.utils.signals import look
+from unet_tf.utils.typed_json import write_json
 
 log = logging.getLogger("unet_tf")
 
@@ -119,8 +118,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
         "calibration": of,
         "thresholds": thresholds,
     }
-    with replacing(run.path / Run.CALIBRATION) as temporary:
-        temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
+    write_json(run.path / Run.CALIBRATION, stored)
     seconds = time.monotonic() - start
     log.info(
         f"temperature = {temperature:.4g}: fitted on {len(seen.labels):,} pixels of "

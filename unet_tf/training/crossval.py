@@ -36,9 +36,9 @@ from unet_tf.training.start import with_whole_path
 from unet_tf.training.strategy import check_one_host
 from unet_tf.training.train import begin_run, go_on
 from unet_tf.utils.chance import own_chance
-from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
+from unet_tf.utils.typed_json import write_json
 
 log = logging.getLogger("unet_tf")
 
@@ -140,8 +140,7 @@ def _together(judged: Sequence[Evaluation], data: Path, run: Run) -> Evaluation:
 
 
 def _write(out: Path, result: dict[str, Any]) -> None:
-    with replacing(out / SUMMARY) as temporary:
-        temporary.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
+    write_json(out / SUMMARY, result)
 
 
 def _do(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import logging
 import platform
 import shlex
@@ -33,6 +32,7 @@ from unet_tf.run import Run
 from unet_tf.training.checkpoint import State, kept_state, restore_checkpoint, save_checkpoint
 from unet_tf.utils.files import replacing
 from unet_tf.utils.text import argument
+from unet_tf.utils.typed_json import write_json
 from unet_tf.version import __version__
 
 
@@ -152,8 +152,7 @@ class RunWriter:
         Where that is, a run has begun, and can be gone on with.
         """
         self._save_pairs(prepared.splits)
-        with replacing(self.path / Run.DATA) as temporary:
-            temporary.write_text(json.dumps(data_table(prepared.splits), indent=2), encoding="utf-8")
+        write_json(self.path / Run.DATA, data_table(prepared.splits))
         if plan.start_from:
             self._save_ancestors(prepared.before)
         write_samples(self.path / Run.SAMPLES, prepared.tiles(), prepared.masks)
@@ -198,8 +197,7 @@ class RunWriter:
     def _save_ancestors(self, before: Ancestors) -> None:
         """Write what the nets before this one learnt from, by which nothing it predicts can be judged."""
         stored: StoredAncestors = {"files": sorted(before.files), "unknown": list(before.unknown)}
-        with replacing(self.path / Run.ANCESTORS) as temporary:
-            temporary.write_text(json.dumps(stored, indent=2), encoding="utf-8")
+        write_json(self.path / Run.ANCESTORS, stored)
 
     def check_pairs(self, splits: dict[str, Samples]) -> None:
         """Raise InputError where the data is no longer what the run began with."""

@@ -1,4 +1,4 @@
-"""JSON files of a known form: given as the types that say it, or refused by the name of the field that is wrong."""
+"""JSON files of a known form: read as the types that say it, or refused by the name of a wrong field; and written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from unet_tf.errors import InputError
+from unet_tf.utils.files import replacing
 
 Form = TypeVar("Form")
 
@@ -34,6 +35,12 @@ def read_json(path: Path, form: type[Form], remedy: str) -> Form:
         raise InputError(f"{path} cannot be read: {error.strerror}. {remedy}", path) from error
     except ValueError as error:
         raise InputError(f"{path} is damaged or of another version: {error}. {remedy}", path) from error
+
+
+def write_json(path: Path, stored: object) -> None:
+    """Write a JSON file, whole or not at all, of finite numbers alone; raises InputError as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
 
 
 def parsed(content: bytes | bytearray, form: type[Form]) -> Form:
