@@ -2,10 +2,10 @@
 
 import json
 import shutil
-import subprocess
 from dataclasses import dataclass, replace
 
 import numpy as np
+import servers
 from forked import Forked
 
 KINDS = {
@@ -17,14 +17,6 @@ KINDS = {
 """Nets by name."""
 PIXELS = 200_000
 """Of a request, at most."""
-CODE = """
-import json, sys
-from unet_tf.serving.limits import Limits
-from unet_tf.serving.server import serve
-bundles, ports, labels, limits = map(json.loads, sys.argv[1:])
-limits = Limits(**limits)
-serve(bundles, "127.0.0.1", *ports, labels, limits, on_ready=lambda known: print(json.dumps(known), flush=True))
-"""
 
 
 def write_net(folder, channels, dtype, padding, nodata=(), versions=(1,)):
@@ -90,17 +82,11 @@ class Nets:
         return self.http if protocol == "rest" else self.grpc
 
 
-def start(bundles, ports=(0, 0), labels=(), limits=None):
+def start(log, bundles, **options):
     """Start a server of bundles by name, and wait until it answers."""
-    given = [f"{name}={folder}" for name, folder in bundles.items()], ports, labels, limits or {}
-    process = Forked(CODE, *map(json.dumps, given), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with process.stdout:
-        line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(process.stderr.read())
-    process.stderr.close()
-    known = json.loads(line)
-    return Nets(process, f"http://127.0.0.1:{known['http']}", f"grpc://127.0.0.1:{known['grpc']}", bundles)
+    given = [f"{name}={folder}" for name, folder in bundles.items()]
+    process, http, grpc = servers.start(log, given, **options)
+    return Nets(process, http, f"grpc://{grpc}", bundles)
 
 
 def same_labels(label, probabilities):

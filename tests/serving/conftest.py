@@ -67,9 +67,10 @@ def net_bundles(once):
 
 
 @pytest.fixture(scope="session")
-def nets(net_bundles):
+def nets(net_bundles, tmp_path_factory):
     """The server of all of them, in a process of its own, which all tests share."""
-    found = start_nets(net_bundles, labels=["grey:stable=1"], limits={"pixels": PIXELS})
+    log = tmp_path_factory.mktemp("nets") / "log"
+    found = start_nets(log, net_bundles, labels=["grey:stable=1"], limits={"pixels": PIXELS})
     yield found
     found.process.terminate()
     assert found.process.wait() == 0

@@ -214,8 +214,9 @@ def test_a_stack_whose_server_leaves_between_two_pages_is_not_there(own, scans, 
 
 
 def test_a_server_that_is_killed_and_comes_back_is_asked_again(net_bundles, tmp_path):
-    server = start({"unet": net_bundles["grey"]})
-    ports = [int(url.rpartition(":")[2]) for url in (server.http, server.grpc)]
+    bundles, log = {"unet": net_bundles["grey"]}, tmp_path / "log"
+    server = start(log, bundles)
+    port, grpc_port = (int(url.rpartition(":")[2]) for url in (server.http, server.grpc))
     for number in range(20):
         write_picture(tmp_path / f"scans/{number:02}.png", picture("grey", 30, 30, number))
     both, found = threading.Barrier(3), {}
@@ -235,7 +236,7 @@ def test_a_server_that_is_killed_and_comes_back_is_asked_again(net_bundles, tmp_
     both.wait()
     server.process.kill()
     server.process.wait()
-    again = start({"unet": net_bundles["grey"]}, ports)
+    again = start(log, bundles, port=port, grpc_port=grpc_port)
     for one in threads:
         one.join()
     again.process.terminate()
