@@ -87,11 +87,3 @@ def start(log, bundles, **options):
     given = [f"{name}={folder}" for name, folder in bundles.items()]
     process, http, grpc = servers.start(log, given, **options)
     return Nets(process, http, f"grpc://{grpc}", bundles)
-
-
-def same_labels(label, probabilities):
-    """Whether labels are those of probabilities wherever two of these are further apart than 1e-5."""
-    ordered = np.sort(probabilities, -1)
-    clear = ordered[..., -1] - ordered[..., -2] > 1e-5
-    assert clear.mean() > 0.99
-    return bool((label == probabilities.argmax(-1))[clear].all())

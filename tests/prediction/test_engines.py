@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 import zarr
+from agreement import same_labels
 
 from unet_tf import InputError, Predictor, Run, predict, predict_files, predict_large, unet
 from unet_tf.cli.commands import main
@@ -40,14 +41,6 @@ def several(padding="same"):
     return ensemble(nets)
 
 
-def agree(labels, expected, close=CLOSE, share=0.9):
-    """Labels are those of probabilities wherever two of these are further apart than the bound, on each side."""
-    best = np.sort(expected, axis=-1)
-    sure = best[..., -1] - best[..., -2] > 2 * close
-    assert sure.mean() > share
-    np.testing.assert_array_equal(labels[sure], expected.argmax(-1)[sure])
-
-
 @pytest.mark.parametrize(("make", "padding"), [(net, "valid"), (net, "same"), (several, "same")])
 def test_they_give_what_tensorflow_gives_whatever_is_asked(make, padding):
     image = np.random.default_rng(1).normal(size=(60, 90)).astype(np.float32)
@@ -59,7 +52,7 @@ def test_they_give_what_tensorflow_gives_whatever_is_asked(make, padding):
             assert other.network.runtime.name == f"{engine} float32"
             np.testing.assert_allclose(other.probabilities(image, tta=tta), expected[..., :-1], rtol=0, atol=CLOSE)
             np.testing.assert_allclose(other.with_entropy(image, tta=tta), expected, rtol=0, atol=1e-4)
-            agree(other.predict(image, tta=tta), expected[..., :-1])
+            assert same_labels(other.predict(image, tta=tta), expected[..., :-1], 2 * CLOSE, 0.9)
     np.testing.assert_array_equal(other.features(image), ours.features(image))
 
 
@@ -73,7 +66,7 @@ def test_the_result_does_not_depend_on_the_tiles_and_is_the_same_each_time(engin
         found = predictor.probabilities(image, tile=tile)
         np.testing.assert_allclose(found, whole, rtol=0, atol=CLOSE)
         np.testing.assert_array_equal(predictor.probabilities(image, tile=tile), found)
-        agree(predictor.predict(image, tile=tile), whole)
+        assert same_labels(predictor.predict(image, tile=tile), whole, 2 * CLOSE, 0.9)
     predictor.network.runtime.__init__(predictor.network.model, "float32")  # as another process loads it
     np.testing.assert_array_equal(predictor.probabilities(image, tile=tile), found)
 
@@ -121,7 +114,7 @@ def test_nets_of_bfloat16_compute_in_it_where_the_processor_multiplies_matrices_
     window = np.random.default_rng(1).normal(size=(100, 100, 1)).astype(np.float32)
     expected, other = network.probabilities(window), with_engine(network, engine)
     np.testing.assert_allclose(other.probabilities(window), expected, rtol=0, atol=BFLOAT16)
-    agree(other.label(window), expected, BFLOAT16, 0.8)
+    assert same_labels(other.label(window), expected, 2 * BFLOAT16, 0.8)
     assert resolve("openvino", Network(net())) == "openvino float32"
 
 
@@ -254,7 +247,7 @@ def test_an_array_is_what_predict_gives_and_all_its_jobs_take_one_engine(tmp_pat
     predict_large(RUN, tmp_path / "a.tif", out, chunk=32, shard="2/2", engine=engine)
     found = zarr.open_array(f"{out}/0", mode="r")
     assert found.attrs["unet_tf"]["engine"] == f"{engine} float32"
-    agree(found[...], predict(RUN, IMAGE, probabilities=True))
+    assert same_labels(found[...], predict(RUN, IMAGE, probabilities=True), 2 * CLOSE, 0.9)
 
 
 def test_processes_that_share_the_machine_take_as_many_threads_as_they_are_told(monkeypatch):

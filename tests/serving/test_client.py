@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from agreement import same_labels
 from PIL import Image
-from served_nets import KINDS, PIXELS, picture, same_labels, say_version
+from served_nets import KINDS, PIXELS, picture, say_version
 
 from unet_tf import Geometry, InputError, Predictor, read_image
 from unet_tf.data.pictures import write_picture, write_stack

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-from served_nets import picture, same_labels, say_version, start
+from agreement import same_labels
+from served_nets import picture, say_version, start
 
 from unet_tf import InputError, predict, predict_files, read_image, read_mask
 from unet_tf.data.pictures import write_picture, write_stack

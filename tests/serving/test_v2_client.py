@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from served_nets import KINDS, picture, same_labels
+from agreement import same_labels
+from served_nets import KINDS, picture
 
 from unet_tf import InputError, predict
 from unet_tf.data.pictures import write_picture
