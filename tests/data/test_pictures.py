@@ -21,6 +21,7 @@ from kinds_of_files import GREY as FULL
 from kinds_of_files import HEIGHT, kinds, lzw, pil, png_of, raw_tiff, tiff, with_table
 from PIL import Image
 
+from unet_tf.data import decode as decode_module
 from unet_tf.data import pictures as pictures_module
 from unet_tf.data import png as png_module
 from unet_tf.data import tiff as tiff_module
@@ -283,6 +284,22 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, name, capfd):
     with pytest.raises(InputError, match=message) as raised:
         read_image(tmp_path / name)
     assert name in str(raised.value)
+
+
+DECODERS = {"a.png": (decode_module, "read_png"), "a.tif": (tiff_module, "read_pages")}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_whole_picture_beyond_memory_is_not_told_as_damage(tmp_path, name, monkeypatch):
+    def full(*_):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    write_picture(tmp_path / name, NOISE)
+    monkeypatch.setattr(*DECODERS[name], full)
+    said = r"\(\d+ bytes\) takes more memory than there is \(Unable to allocate 9 GiB\).* store it as zarr"
+    with pytest.raises(InputError, match=said) as raised:
+        read_image(tmp_path / name)
+    assert name in str(raised.value) and "damaged" not in str(raised.value)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])

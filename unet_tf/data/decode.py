@@ -70,12 +70,24 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
         raise InputError(f"{path} {error}.", path) from error
     except InputError:
         raise
-    except (ValueError, MemoryError) as error:
+    except MemoryError as error:
+        raise beyond_memory(path, len(data), error) from error
+    except ValueError as error:
         raise InputError(
             f"{path} ({len(data)} bytes) is not a complete PNG, JPEG, BMP or TIFF picture: truncated, damaged or of "
-            f"another type ({error or 'it takes more memory than there is'}). Copy it again or remove it.",
+            f"another type ({error}). Copy it again or remove it.",
             path,
         ) from error
+
+
+def beyond_memory(path: Path, size: int, error: MemoryError) -> InputError:
+    """What to say of a file of `size` bytes whose pixels do not fit, or that says so of itself and is damaged."""
+    detail = f" ({error})" if str(error) else ""
+    return InputError(
+        f"{path} ({size} bytes) takes more memory than there is{detail}. If the picture is as large as that, store it "
+        "as zarr or as a TIFF file with tiles, which are read part by part, or cut it; if it is not, copy it again.",
+        path,
+    )
 
 
 class Lossy(InputError):

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.decode import beyond_memory
 from unet_tf.data.structure import TURNS, Damage, Unread, turned
 from unet_tf.data.tiff_axes import Pages, pictures_of
 from unet_tf.data.tiff_colours import TABLE, alpha_samples, nodata_shown, shown
@@ -190,9 +191,11 @@ def _named(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path} cannot be read: {error.strerror}. Check the path and its permissions.", path
         ) from error
-    except (Damage, MemoryError) as error:
+    except MemoryError as error:
+        raise beyond_memory(path, path.stat().st_size, error) from error
+    except Damage as error:
         raise InputError(
             f"{path} ({path.stat().st_size} bytes) is not a complete TIFF picture: truncated, damaged or of another "
-            f"type ({error or 'it takes more memory than there is'}). Copy it again or remove it.",
+            f"type ({error}). Copy it again or remove it.",
             path,
         ) from error
