@@ -12,7 +12,11 @@ from unet_tf.data.splits import FEW, hold_out, may_be_held, usual_share
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.planning.ancestors import Ancestors
+from unet_tf.planning.checks import validation_lacks
 from unet_tf.planning.plan import Choice, choose
+
+OF_VALIDATION = ("patience", "val_tiles")
+"""Settings that do nothing where no file is held out."""
 
 
 class Drawn(NamedTuple):
@@ -96,6 +100,26 @@ def plan_share(config: TrainConfig, splits: Mapping[str, Samples], among: int | 
     which = many(count, "file") if among == count else f"the {among} files that {config.start_from} did not learn from"
     words = f"{held} of {which}: a fifth, and of fewer than {FEW} a tenth, or two where a fifth is as many"
     return choose(config.val_share, usual_share(among), words)
+
+
+def said_of_validation(config: TrainConfig, splits: Mapping[str, Samples], classes: Sequence[str]) -> list[str]:
+    """What is to be said of the held-out files, or of there being none, a sentence each.
+
+    Args:
+        config: what a person said.
+        splits: the samples, parted.
+        classes: their names.
+    """
+    if "val" in splits:
+        words = validation_lacks(splits["val"].class_pixels, classes)
+        return [words] if words else []
+    notes = [
+        "No file is held out: the net learns from all, its last epoch is kept, and nothing tells how good it is. "
+        "Cross-validation of the same settings does (unet-tf crossval)."
+    ]
+    if unused := [f"{name} = {getattr(config, name)}" for name in OF_VALIDATION if getattr(config, name)]:
+        notes.append(f"{' and '.join(unused)}: no epoch is validated, so that this changes nothing.")
+    return notes
 
 
 def said_of_known(before: Ancestors, start: str | None, splits: Mapping[str, Samples]) -> list[str]:

@@ -52,6 +52,8 @@ USUAL_TILE = 256
 """Pixels along the largest tile of a "same" net that is used."""
 LOOKED_AT_SIDE = 1024
 """Pixels along the shorter side of a label that are looked at, or up to twice as many: of a larger one every n-th."""
+PAPER_W0 = 10.0
+"""Of the separation borders (the paper, section 3)."""
 LOGIT_MAPS = 6
 """float32 values for each class and pixel that loss and metric take."""
 
@@ -273,6 +275,14 @@ def plan_border(config: TrainConfig, masks: MaskFormat) -> Choice[int]:
     elif not masks.border:
         words = "the masks hold no background, or objects with less inside than rim"
     return choose(config.border_class, masks.border, words)
+
+
+def plan_border_weight(config: TrainConfig, masks: MaskFormat) -> Choice[float]:
+    """Choose w0 of the paper's weight map: where masks tell objects apart, and no class does so."""
+    words = f"the paper's where masks tell objects apart; these are {masks.kind} masks"
+    if masks.border:
+        words += ", with a border class"
+    return choose(config.border_weight, PAPER_W0 if masks.kind == "instance" and not masks.border else 0.0, words)
 
 
 def plan_loss(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[str]:

@@ -31,8 +31,8 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import BEST, check_threshold
 from unet_tf.pages.words import many
 from unet_tf.planning.ancestors import Ancestors, ancestors_from
-from unet_tf.planning.checks import check_classes, check_tile, copies_between, validation_lacks
-from unet_tf.planning.holding_out import check_folds, draw_validation, plan_share, said_of_known
+from unet_tf.planning.checks import check_classes, check_tile, copies_between
+from unet_tf.planning.holding_out import check_folds, draw_validation, plan_share, said_of_known, said_of_validation
 from unet_tf.planning.inspection import BENDING, SEEN_THROUGH, Outlier, outliers
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
@@ -42,6 +42,7 @@ from unet_tf.planning.plan import (
     choose,
     object_size,
     plan_border,
+    plan_border_weight,
     plan_flips,
     plan_loss,
     plan_sampling,
@@ -59,15 +60,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("unet_tf")
 
-INSTANCE_BORDER_WEIGHT = 10.0
-"""w0 where masks tell objects apart and nothing else was said: the paper's."""
 OF_A_RUN = {
     "base_filters", "batch_norm", "dropout", "epochs", "learning_rate", "logits_scale", "loss", "minutes", "optimizer",
     "patience", "precision", "val_tiles",
 }  # fmt: skip
 """Settings of the net and its training, of which no data set knows."""
-OF_VALIDATION = ("patience", "val_tiles")
-"""Settings that do nothing where no file is held out."""
 LOOKED_AT = 12
 """Training pairs in which the size of objects, where they lie, and values far from all others are looked for."""
 
@@ -192,13 +189,9 @@ def prepare(
         Stopped: a signal has told to stop.
     """
     before = ancestors_from(config.start_from) if held is None else Ancestors()
-    found = find_named(data, config.naming, config.source)
-    named = found.check()
-    log.info(f"pairs: {'; '.join(found.rules or ['as the lists say'])}")
-    for note in found.notes:
-        log.warning(note)
-    pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
     planned = masks is not None
+    named = _named(data, config)
+    pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
     if held is None and not planned:
         parts_of(pairs["train"], config.group)  # raises where a name has no group, though the folder says the splits
     if masks is not None and config.classes is not None:
@@ -219,11 +212,7 @@ def prepare(
             "0.4), or hold files out."
         )
     border_class = plan_border(config, masks)
-    w0 = INSTANCE_BORDER_WEIGHT if masks.kind == "instance" and not masks.border else 0.0
-    words = f"the paper's where masks tell objects apart; these are {masks.kind} masks" + ", with a border class" * (
-        masks.border > 0
-    )
-    border_weight = choose(config.border_weight, w0, words)
+    border_weight = plan_border_weight(config, masks)
 
     read = _read(pairs, masks, config, border_weight.value, only_checked, on_file)
     among = None if "val" in named else 0
@@ -236,17 +225,10 @@ def prepare(
     read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
     masks = masks if planned else plan_objects(train.pairs, masks)
     check_classes(train.class_pixels, classes)
-    if "val" in read and (words := validation_lacks(read["val"].class_pixels, classes)):
-        log.warning(words)
-    if "val" not in read and "val" in splits:
-        log.warning(
-            "No file is held out: the net learns from all, its last epoch is kept, and nothing tells how good it is. "
-            "Cross-validation of the same settings does (unet-tf crossval)."
-        )
-        if unused := [f"{name} = {getattr(config, name)}" for name in OF_VALIDATION if getattr(config, name)]:
-            log.warning(f"{' and '.join(unused)}: no epoch is validated, so that this changes nothing.")
-    if words := copies_between({name: samples.seen for name, samples in read.items()}):
-        log.warning(words)
+    notes = said_of_validation(config, read, classes) if "val" in splits else []
+    copies = copies_between({name: samples.seen for name, samples in read.items()})
+    for note in (*notes, *filter(None, [copies]), *said_of_known(before, config.start_from, read)):
+        log.warning(note)
     rare_share = plan_sampling(config, train.class_pixels, classes)
     held_out = read["val"].class_pixels if "val" in read else None
     if config.threshold == BEST and not planned and held_out is not None and not held_out[1]:
@@ -257,8 +239,6 @@ def prepare(
     threshold = plan_threshold(config, train.class_pixels, classes, held_out)
     loss = plan_loss(config, train.class_pixels, classes)
     val_share = plan_share(config, read, among)
-    for note in said_of_known(before, config.start_from, read):
-        log.warning(note)
     few = np.unique(np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)).tolist()
     labels = [] if planned and config.upright is not None and config.depth is not None else _labels(train, few)
     parts = parts_of([train.pairs[i] for i in few], config.group) if labels else []
@@ -273,6 +253,16 @@ def prepare(
         log.info(f"channels: {listed(channels.taken)} of {listed(channels.names)}, each normalised by itself")
     choices = border_class, border_weight, rare_share, threshold, loss, val_share, upright
     return Prepared(config, masks, read, normalisation, classes, *choices, sizes, channels, before)
+
+
+def _named(data: str | Path, config: TrainConfig) -> dict[str, list[Pair]]:
+    """The pairs of each split of a folder, and what is to be said of them."""
+    found = find_named(data, config.naming, config.source)
+    named = found.check()
+    log.info(f"pairs: {'; '.join(found.rules or ['as the lists say'])}")
+    for note in found.notes:
+        log.warning(note)
+    return named
 
 
 def _labels(train: Samples, numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
