@@ -7,10 +7,10 @@ import org.json.JSONObject
 
 /**
  * A net of a bundle on a picture of any size. Assets: bundle.json, and model_uint8.tflite for the CPU or
- * model_float16.tflite for the GPU.
+ * model_float16.tflite for the GPU. Threads may share it: their pictures are segmented in turn.
  */
 class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, threads: Int = 2) : AutoCloseable {
-    private val about = JSONObject(context.assets.open("bundle.json").bufferedReader().readText())
+    private val about = JSONObject(context.assets.open("bundle.json").bufferedReader().use { it.readText() })
     private val channels = about.getInt("channels")
     private val tile = about.getInt("tile") // side of the input
     private val output = about.getInt("output") // side of the outputs
@@ -61,6 +61,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     private val found = outputs.associateWith { model.createOutputBuffer(it, signature) }
 
     /** Class ids of 8-bit pixels, row by row, the channels in the order of the net: grey, R G B, or what it takes. */
+    @Synchronized
     fun segment(pixels: ByteArray, height: Int, width: Int): ByteArray {
         require(height > 0 && width > 0 && pixels.size == height * width * channels) {
             "A picture must be $height x $width x $channels bytes; received ${pixels.size}."
@@ -86,11 +87,17 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
                 "(channels_of_files in bundle.json). Give their bytes: segment(pixels, height, width)."
         }
         require(channels == 1 || channels == 3) { "A Bitmap is grey or R G B; the net takes $channels channels." }
-        val colours = IntArray(picture.width * picture.height)
-        picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
-        val grey = colours.all { Color.red(it) == Color.green(it) && Color.green(it) == Color.blue(it) }
-        require(channels == 3 || grey) { "The net takes grey pictures; this one has colours." }
-        val pixels = ByteArray(colours.size * channels) { (colours[it / channels] shr (16 - 8 * (it % channels))).toByte() }
+        val row = IntArray(picture.width) // whose whole numbers of a whole picture would be larger than its bytes
+        val pixels = ByteArray(picture.height * picture.width * channels)
+        for (y in 0 until picture.height) {
+            picture.getPixels(row, 0, row.size, 0, y, row.size, 1)
+            val grey = row.all { Color.red(it) == Color.green(it) && Color.green(it) == Color.blue(it) }
+            require(channels == 3 || grey) { "The net takes grey pictures; this one has colours." }
+            val start = y * row.size * channels
+            for (i in 0 until row.size * channels) {
+                pixels[start + i] = (row[i / channels] shr (16 - 8 * (i % channels))).toByte()
+            }
+        }
         return segment(pixels, picture.height, picture.width)
     }
 
@@ -147,6 +154,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
         return minOf(index, period - index)
     }
 
+    @Synchronized
     override fun close() {
         image.close()
         found.values.forEach { it.close() }

@@ -1,6 +1,7 @@
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -69,6 +70,18 @@ def test_a_file_without_a_hash_of_its_own_is_held_to_its_bundle(bundle, content,
     shutil.copy(bundle / "bundle.json", tmp_path)
     with pytest.raises(InputError, match="is damaged: its SHA-256 must be"):
         read_description(tmp_path / name)
+
+
+@pytest.mark.parametrize("variant", ["float32", "uint8"])
+@pytest.mark.parametrize("runtime", ["interpreter", "compiled"])
+def test_threads_that_share_a_net_get_the_masks_of_their_own_pictures(tflite_files, variant, runtime):
+    net = EdgeNet(tflite_files / TFLITE[variant], threads=1, runtime=runtime)
+    images = np.random.default_rng(0).integers(0, 256, (4, 96, 96), np.uint8)
+    masks = [net.label(image) for image in images]
+    assert (masks[0] != masks[1]).any()
+    with ThreadPoolExecutor(len(images)) as pool:
+        found = list(pool.map(net.label, [*images] * 25))
+    assert [(mask == masks[number % 4]).all() for number, mask in enumerate(found)] == [True] * 100
 
 
 def test_a_litert_that_is_missing_is_named(bundle, monkeypatch):

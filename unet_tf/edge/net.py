@@ -6,6 +6,7 @@ import hashlib
 import json
 import mmap
 import struct
+import threading
 from pathlib import Path
 from typing import get_type_hints
 
@@ -42,7 +43,7 @@ class StoredInFile(StoredDescription, total=False):
 
 
 class EdgeNet(TiledNet):
-    """A net in a TFLite file that `export` wrote.
+    """A net in a TFLite file that `export` wrote. Threads may share it: their tiles are run in turn.
 
     Args:
         path: the file.
@@ -84,6 +85,7 @@ class EdgeNet(TiledNet):
             raise
         except (ValueError, RuntimeError, KeyError) as error:
             raise InputError(f"{path} cannot be loaded: {error}. Copy it again.", path) from error
+        self._lock = threading.Lock()  # what a runtime reads and writes, it has once
         self.where, self._labelled = self._runtime.where, not on_gpu
         self.scales = {name: (one.scale, one.zero) for name, one in self.tensors.items()}
 
@@ -104,7 +106,10 @@ class EdgeNet(TiledNet):
 
     def run(self, window: NDArray) -> dict[str, NDArray]:
         """Run one tile: (tile, tile, C) raw pixels -> the outputs as they come, by name."""
-        found = {name: output[0] for name, output in self._runtime.run(self._quantised(window)[None]).items()}
+        image = self._quantised(window)[None]
+        with self._lock:
+            outputs = self._runtime.run(image)
+        found = {name: output[0] for name, output in outputs.items()}
         if not self._labelled:
             threshold = self.description.calibration.threshold
             found["mask"] = label_of(self.real("probabilities", found["probabilities"]), threshold)
