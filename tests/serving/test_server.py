@@ -9,6 +9,7 @@ import threading
 
 import grpc
 import httpx
+import numpy as np
 import pytest
 from forked import Forked
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -39,12 +40,45 @@ def test_bundles_and_labels_by_name(bundle, tmp_path):
     assert one.labels == {"stable": 1, "canary": 2}
 
 
+def test_an_equals_sign_may_stand_in_the_name_of_a_folder(bundle, tmp_path, monkeypatch):
+    (tmp_path / "lr=0.1").mkdir()
+    for name in ("lr=0.1/bundle", "cells=b"):
+        shutil.copytree(bundle, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    given = ["lr=0.1/bundle", str(tmp_path / "lr=0.1" / "bundle"), "cells=b", "a=lr=0.1/bundle", "a=cells=b"]
+    found = [next(iter(models_of([one]))) for one in given]
+    assert [one.name for one in found] == ["unet", "unet", "unet", "a", "a"]
+    folders = ["lr=0.1/bundle", "lr=0.1/bundle", "cells=b", "lr=0.1/bundle", "cells=b"]
+    assert [one.folder for one in found] == [tmp_path / one / "saved_model" for one in folders]
+    with pytest.raises(InputError, match=r"^\./none=1 is no bundle"):
+        models_of(["./none=1"])
+
+
+def test_a_link_to_a_bundle_may_be_switched(small_bundle, tmp_path):
+    for number in "12":
+        (tmp_path / number / "saved_model").mkdir(parents=True)
+        shutil.copy(small_bundle / "bundle.json", tmp_path / number)
+        shutil.copytree(small_bundle / "saved_model" / number, tmp_path / number / "saved_model" / "1")
+    link = tmp_path / "current"
+    link.symlink_to("1")
+    (model,) = models_of([str(link)])
+    masks = []
+    for number in "12":
+        link.unlink()
+        link.symlink_to(number)
+        for _ in range(2):
+            model.refresh()
+        _, version = model.find()
+        masks.append(version.signature("")({"image": picture(side=16)[None]})["mask"])
+    assert [np.unique(mask).tolist() for mask in masks] == [[1], [2]]
+
+
 @pytest.mark.parametrize(
     "bundles, labels, words",
     [
         ([], [], "needs a bundle at least"),
         (["{0}/none"], [], "is no bundle"),
-        (["a/b={0}"], [], "takes letters, digits and"),
+        (["a/b={0}"], [], "a/b=.* is no bundle"),
         (["..={0}"], [], "takes letters, digits and"),
         (["={0}"], [], "takes letters, digits and"),
         (["a:b={0}"], [], "takes letters, digits and"),

@@ -33,7 +33,8 @@ def serve(
     bundles: Annotated[
         list[str],
         typer.Argument(
-            help="Folders that export filled, or NAME=BUNDLE. One without a name is unet, several have their folders'.",
+            help="Folders that export filled, or NAME=BUNDLE. One without a name is unet, several have their folders'. "
+            "A folder whose own name has an = is taken as such.",
             metavar="BUNDLE...",
         ),
     ],

@@ -92,7 +92,7 @@ def models_of(bundles: Sequence[str], labels: Sequence[str] = ()) -> Models:
 
     Args:
         bundles: folders of bundles, each BUNDLE or NAME=BUNDLE. One without a name is `unet`, several are called by
-            their folders.
+            their folders. What is a folder as a whole, or has a separator of folders before its first "=", has no name.
         labels: NAME:LABEL=VERSION each, or LABEL=VERSION where there is one model.
 
     Raises:
@@ -103,13 +103,13 @@ def models_of(bundles: Sequence[str], labels: Sequence[str] = ()) -> Models:
     found: dict[str, Model] = {}
     for given in bundles:
         name, separator, folder = given.partition("=")
-        if not separator:
+        if not separator or Path(given).is_dir() or Path(name).name != name:
             folder, name = given, NAME if len(bundles) == 1 else Path(given).resolve().name
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise InputError(f"The name of a model takes letters, digits and . _ -; received {name!r}.")
         if name in found:
             raise InputError(f"Two models are called {name}. Give them names: unet-tf serve a=BUNDLE b=BUNDLE.")
-        found[name] = Model(name, Bundle(folder).path.resolve() / VERSIONS)
+        found[name] = Model(name, Bundle(folder).path.absolute() / VERSIONS)  # not resolved: a link may be switched
     for one in labels:
         match = re.fullmatch(r"(?:([^:=]+):)?([A-Za-z][A-Za-z0-9._-]*)=(\d{1,18})", one)
         names = [match[1]] if match and match[1] else list(found)
