@@ -18,12 +18,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from unet_tf.serving.calls import Calls
+from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.grpc_service import GrpcServer
 from unet_tf.serving.http_app import Bodies, make_app
 from unet_tf.serving.limits import Limits
 from unet_tf.serving.models import Status
+from unet_tf.serving.transport import RequestError
 
 PREDICT = "/v1/models/unet:predict"
 
@@ -150,6 +151,25 @@ def test_who_is_too_late_is_told_so_and_the_turn_comes_back(waiting):
         assert (await client.post(PREDICT, json=body(3))).json() == {"predictions": [3]}
 
     run(main())
+
+
+def test_an_answer_that_no_message_holds_is_refused_before_it_is_computed(waiting):
+    import tensorflow as tf
+
+    from unet_tf.serving.versions import Tensor
+
+    calls, image = Calls(Models(waiting), Limits()), np.broadcast_to(np.uint8(0), (1, 1 << 13, 1 << 13, 1))
+    waiting.may_go.set()
+    for classes, size in ((8, "2,147,483,648"), (9, "2,415,919,104")):
+        waiting.outputs["y"] = Tensor(tf.float32, (None, None, None, classes), "y:0")
+        with pytest.raises(ServingError, match=f"may have 2,147,418,112 bytes; this one would have {size}") as caught:
+            calls.predict(Asked("unet"), lambda _: {"x": image})
+        assert caught.value.status == 413
+        assert RequestError(caught.value.code, str(caught.value)).too_large  # and so the client cuts it
+    assert not waiting.begun.acquire(blocking=False)
+    for dtype, shape in ((tf.float32, (None, None, None, 7)), (tf.uint8, (None, None, None)), (tf.string, (None,))):
+        waiting.outputs["y"] = Tensor(dtype, shape, "y:0")
+        assert calls.predict(Asked("unet"), lambda _: {"x": image}).outputs["y"] is image
 
 
 def test_a_body_that_is_too_large_or_too_slow_is_refused_and_not_held(waiting):

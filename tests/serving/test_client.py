@@ -351,6 +351,7 @@ def answers():
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             seen.append(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, body = given.pop(0)
             if status is None:  # hangs up
                 return
@@ -358,6 +359,8 @@ def answers():
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, *_):
             pass
@@ -471,6 +474,18 @@ def test_probabilities_that_are_not_finite_are_refused(ask):
     own._transport.predict = lambda *asked: np.full((1, 20, 20, 3), np.nan, np.float32)
     with pytest.raises(InputError, match="A net must give finite probabilities"):
         own.probabilities(picture("many", 20, 20))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(b"null", "A net must give finite probabilities"), (b"NaN", "A net must give finite probabilities"),
+     (b'"a"', "must answer as TF Serving does"), (b"{}", "must answer as TF Serving does")],
+)  # fmt: skip
+def test_numbers_that_are_not_finite_are_told_from_those_of_another_server(answers, number, words, connect):
+    given, _, url = answers
+    given += [(200, metadata()), (200, b'{"outputs": [[[[%s, 0.5]]]]}' % number)]
+    with pytest.raises(InputError, match=words):
+        connect(url, retries=0).probabilities(np.zeros((1, 1), np.uint8))
 
 
 def test_one_pixel_has_a_class(net_here, ask):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from unet_tf.serving.errors import ServingError
-from unet_tf.serving.limits import Limits
+from unet_tf.serving.limits import Limits, check_answer
 from unet_tf.serving.models import Models
 from unet_tf.serving.versions import Signature
 
@@ -159,6 +159,7 @@ class Calls:
         values = inputs(signature)
         signature.check(values)
         pixels = self.limits.count_pixels(values)
+        check_answer(pixels * sum(one.bytes_a_pixel for one in signature.outputs.values()))
         found = signature(values)
         self._pixels.labels(asked.model).inc(pixels)
         return Answer(number, asked.signature or "serving_default", signature, found)

@@ -26,6 +26,9 @@ ENCODED = ("PNG", "JPEG", "BMP")
 FILES = "image_bytes"
 """Input of that signature."""
 
+ANSWER = (1 << 31) - (1 << 16)
+"""Bytes of an answer's numbers: a message of gRPC has less than 2^31, its names among them."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -66,6 +69,12 @@ class Limits:
         """Raise ServingError where a request has too many pixels."""
         if pixels > self.pixels:
             raise too_large(f"A request may have {self.pixels:,} pixels; this one has {pixels:,}. Send a part of it.")
+
+
+def check_answer(size: int) -> None:
+    """Raise ServingError where an answer would have more bytes than a message holds."""
+    if size > ANSWER:
+        raise too_large(f"An answer may have {ANSWER:,} bytes; this one would have {size:,}. Send a smaller picture.")
 
 
 def declared(number: int, content: bytes, formats: Sequence[str] = ENCODED) -> int:

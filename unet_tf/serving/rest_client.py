@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
+from unet_tf.exporting.bundle import PROBABILITIES
 from unet_tf.serving.errors import STATUS
 from unet_tf.serving.transport import (
     Metadata,
@@ -89,7 +90,7 @@ class RestTransport:
             values = values[output] if isinstance(values, dict) and values.keys() != {"b64"} else values
             if not isinstance(value, np.ndarray):
                 return _strings(values)
-            return np.asarray(values)
+            return np.asarray(values, np.float32 if signature == PROBABILITIES else None)  # JSON's null becomes NaN
         except (KeyError, TypeError, ValueError) as error:
             raise unreadable(self.url, f"other outputs ({error!r})") from error
 

@@ -37,6 +37,12 @@ class Tensor:
         return len(shape) == len(self.shape) and all(a in (None, b) for a, b in zip(self.shape, shape, strict=True))
 
     @property
+    def bytes_a_pixel(self) -> int:
+        """Of an output (B, H, W) or (B, H, W, n); 0 of byte strings, whose length nobody knows before."""
+        values = self.shape[3] or 1 if len(self.shape) == 4 else 1
+        return 0 if self.dtype == tf.string else values * self.dtype.size
+
+    @property
     def words(self) -> str:
         """Type and shape, such as uint8 (?, ?, ?, 1)."""
         return f"{self.dtype.name} ({', '.join('?' if size is None else str(size) for size in self.shape)})"
