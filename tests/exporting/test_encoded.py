@@ -101,6 +101,18 @@ READ = {
     "24_from_the_top.bmp": bmp(24, top=True),
     "32.bmp": bmp(32),
 }
+
+
+def animated(pictures):
+    """A PNG file that says it holds so many pictures."""
+    return READ["grey.png"][:33] + chunk(b"acTL", struct.pack(">II", pictures, 0)) + READ["grey.png"][33:]
+
+
+READ |= {
+    "and_more.png": READ["grey.png"] + b"what a program keeps behind the picture",
+    "animated_of_one.png": animated(1),
+    "animated_of_none.png": animated(0),
+}
 INCOMPLETE, OTHER_BMP = "is not a complete PNG, JPEG or BMP picture", "is a BMP of another kind"
 
 
@@ -133,7 +145,9 @@ REFUSED = {
             "head": READ[name][:30],
         }.items()
     },
-    "garbage.png": (READ["grey.png"] + b"garbage", INCOMPLETE),
+    "cut_and_more.png": (READ["grey.png"][:-1] + b"garbage", INCOMPLETE),
+    "animated.png": (animated(2), "is an animated PNG; send its pictures one by one"),
+    "animated_often.png": (animated(1 << 16), "is an animated PNG"),
     "broken.png": (changed(READ["grey.png"], 60, b"xxxxxxxxxx"), INCOMPLETE),
     "huge.png": (changed(READ["grey.png"], 16, struct.pack(">II", HUGE, HUGE)), "declares 30000x30000 px in"),
     "wide.png": (changed(READ["grey.png"], 16, struct.pack(">II", 0x7FFFFFFF, 1)), "declares 1x2147483647 px in"),

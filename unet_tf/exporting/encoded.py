@@ -17,7 +17,7 @@ DEFLATE = 1040
 """Bytes that a byte of a PNG file may unpack to: 1032 at most, and some for what is no row."""
 MOST_SEGMENTS = 4096
 """Of a JPEG file before its scan: cameras write some dozens."""
-PNG_HEAD, PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
+PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 SAMPLES = (1, 0, 3, 1, 2, 0, 4)
 """Values a pixel, by the colour type of PNG."""
 EXIF_HEAD = b"Exif\0\0"
@@ -151,20 +151,22 @@ def declared(height: tf.Tensor, width: tf.Tensor, size: tf.Tensor) -> tuple[tf.T
 
 
 def png(data: tf.Tensor) -> Header:
-    """Read the header of a PNG file."""
+    """Read the header of a PNG file; that it is cut off, its decoder finds, and what comes after its end is let be."""
     size = length_of(data)
     width, height = (number_at(data, at, 4, little=False) for at in (16, 20))
     depth, colour = number_at(data, 24, 1), bytes_at(data, 25, 1)[0]
     samples = tf.gather(tf.constant(SAMPLES, tf.int64), tf.minimum(colour, len(SAMPLES) - 1))
     rows = (-(-width * samples * depth // 8) + 1) * height
-    whole = begins(data, PNG_HEAD) & begins(data, PNG_END, tf.cast(size, tf.int32) - len(PNG_END))
-    whole &= (width > 0) & (height > 0) & (width < 1 << 31) & (height < 1 << 31)
+    whole = begins(data, PNG_HEAD) & (width > 0) & (height > 0) & (width < 1 << 31) & (height < 1 << 31)
     # a chunk of that name, and the first bytes of what it must hold
     content = places_of(data, b"eXIf") + 4
     headed = those_at(data, content, EXIF_HEAD) + len(EXIF_HEAD)  # some files have the head of a JPEG's segment too
     places = those_at(data, tf.concat([content, headed], axis=0), b"II*\0", b"MM\0*")
     control = those_at(data, places_of(data, b"acTL") - 4, b"\0\0\0\x08acTL")
-    animated = tf.size(control) > 0, "is an animated PNG; send its pictures one by one."
+    pictures = tf.cond(  # of one alone, many programs write that it is animated
+        tf.size(control) > 0, lambda: number_at(data, control[0] + 8, 4, little=False), lambda: tf.constant(0, tf.int64)
+    )
+    animated = pictures > 1, "is an animated PNG; send its pictures one by one."
     lies = declared(height, width, size), (rows > DEFLATE * size, INCOMPLETE)
     problem = first([(~whole, INCOMPLETE), *lies, animated])
     return Header(problem, depth == 16, tf.cond(tf.size(places) > 0, lambda: places[0], lambda: 0))
