@@ -2,7 +2,11 @@
 
 import base64
 import json
+import os
 import re
+import runpy
+import shutil
+import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,15 +17,18 @@ from threading import Thread
 import check_jsonschema
 import kubernetes_validate
 import numpy as np
+import pytest
 import tensorflow as tf
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from jsonschema.validators import validator_for
+from PIL import Image
 from tensorflow.python.tools.saved_model_utils import get_meta_graph_def
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from unet_tf import generate_cells, predict
 from unet_tf.data.pictures import write_picture
+from unet_tf.exporting.card import ENCODED_CALL
 
 SERVING = Path(__file__).parents[1] / "export" / "serving"
 
@@ -67,9 +74,75 @@ def test_the_client_sends_what_the_signature_takes_and_writes_what_it_gives(bund
     assert "No server answers at" in gone.stderr
 
 
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"predictions": []}', b'{"predictions": [{"b64": "a"}]}'])
+def test_the_client_says_what_is_no_answer_of_tf_serving(tmp_path, body):
+    class Stub(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "image.png").write_bytes(b"a")
+    with HTTPServer(("127.0.0.1", 0), Stub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        command = [sys.executable, str(SERVING / "client.py"), "image.png", "mask.png"]
+        url = f"http://127.0.0.1:{server.server_port}"
+        told = subprocess.run([*command, "--url", url], cwd=tmp_path, capture_output=True, text=True)
+        server.shutdown()
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"Error: {url} must answer as TF Serving does; it does not (")
+    assert not (tmp_path / "mask.png").exists()
+
+
+def test_the_client_waits_for_an_answer_so_long_and_no_longer():
+    client = runpy.run_path(str(SERVING / "client.py"))
+    client["segment"].__globals__["SECONDS"] = 0.05
+    words = r"must answer within 0\.05 s, and did not"
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(RuntimeError, match=words):
+        client["segment"](b"a", f"http://127.0.0.1:{silent.getsockname()[1]}/v1/models/unet")
+
+
+def test_the_client_writes_no_mask_over_its_picture(tmp_path):
+    (tmp_path / "image.png").write_bytes(b"a")
+    (tmp_path / "link.png").symlink_to("image.png")
+    for mask in ("image.png", "link.png"):
+        command = [sys.executable, str(SERVING / "client.py"), "image.png", mask, "--url", "http://127.0.0.1:9"]
+        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert told.stderr == f"Error: {mask} would be written over by its mask. Choose another name for the mask.\n"
+        assert (told.returncode, (tmp_path / "image.png").read_bytes()) == (1, b"a")
+
+
+REQUESTS = {
+    "the kit": (SERVING / "README.md").read_text(),
+    "docs/serving.md": (SERVING.parents[1] / "docs" / "serving.md").read_text(),
+    "docs/deploying.md": (SERVING.parents[1] / "docs" / "deploying.md").read_text(),
+    "a model card": ENCODED_CALL,
+}
+
+
+@pytest.mark.parametrize("where", REQUESTS)
+def test_the_request_with_a_file_is_json_where_base64_knows_no_options(where, tmp_path):
+    (line,) = re.findall(r"^(echo '.*encoded.*) \|$", REQUESTS[where], re.M)
+    content = bytes(range(256))  # of more than a line of base64
+    for name in ("image.png", "cell.png"):
+        (tmp_path / name).write_bytes(content)
+    program = tmp_path / "base64"  # as on macOS, which has no -w
+    program.write_text(f"#!/bin/sh\ntest $# = 0 && exec {shutil.which('base64')}\n")
+    program.chmod(0o755)
+    found = {"cwd": tmp_path, "env": os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}}
+    said = json.loads(subprocess.run(["bash", "-c", line], capture_output=True, check=True, **found).stdout)
+    assert [base64.b64decode(one["b64"]) for one in said["instances"]] == [content]
+
+
 def test_the_request_of_the_serving_recipe_fits(run, bundle, tmp_path):
     image = generate_cells(40, 52, seed=2)[0]
-    write_picture(tmp_path / "image.png", image)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned to the right
+    Image.fromarray(np.rot90(image)).save(tmp_path / "image.png", exif=exif)
     readme = (SERVING / "README.md").read_text()
     code = re.search(r'python -c "(.+?)" \|', readme)[1]
     request = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
@@ -89,6 +162,7 @@ def test_compose_files_are_valid_and_mount_what_export_writes(bundle):
     assert service["image"] == "tensorflow/serving:2.20.0"  # and not latest
     assert service["volumes"][0].endswith("/saved_model:/models/unet:ro")
     assert (bundle / "saved_model" / "1" / "saved_model.pb").is_file()
+    assert service["deploy"]["resources"]["limits"] == {"memory": "4G"}  # more cpus than there are is an error
     for command in service["command"], two["services"]["unet"]["command"]:
         for path in re.findall(r"=/config/(\S+)", " ".join(command)):
             assert (SERVING / path).is_file()

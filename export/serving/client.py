@@ -5,28 +5,36 @@ Usage: python client.py image.png mask.png [--url http://localhost:8501/v1/model
 
 import argparse
 import base64
+import http.client
 import json
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+SECONDS = 120
+"""Within which the server must take the picture, and answer."""
+
 
 def segment(picture: bytes, url: str) -> bytes:
     """PNG, JPEG or BMP file -> PNG file of class ids.
 
     Raises:
-        RuntimeError: the server is not there, or refuses the picture; with its words.
+        RuntimeError: the server is not there, refuses the picture, with its words, or gives no mask.
     """
     body = {"signature_name": "encoded", "instances": [{"b64": base64.b64encode(picture).decode()}]}
     try:
-        with urllib.request.urlopen(f"{url}:predict", json.dumps(body).encode()) as answer:
+        with urllib.request.urlopen(f"{url}:predict", json.dumps(body).encode(), timeout=SECONDS) as answer:
             (prediction,) = json.load(answer)["predictions"]
+        return base64.b64decode(prediction["b64"], validate=True)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"The server refuses: {error.read().decode(errors='replace')}") from error
     except urllib.error.URLError as error:
         raise RuntimeError(f"No server answers at {url}: {error.reason}. Start it with docker compose up.") from error
-    return base64.b64decode(prediction["b64"])
+    except TimeoutError as error:
+        raise RuntimeError(f"{url} must answer within {SECONDS} s, and did not. Send a smaller picture.") from error
+    except (ValueError, LookupError, TypeError, http.client.HTTPException) as error:
+        raise RuntimeError(f"{url} must answer as TF Serving does; it does not ({error!r}). Check --url.") from error
 
 
 if __name__ == "__main__":
@@ -36,6 +44,8 @@ if __name__ == "__main__":
     parser.add_argument("--url", default="http://localhost:8501/v1/models/unet", help="of the model")
     arguments = parser.parse_args()
     try:
+        if arguments.mask.exists() and arguments.mask.samefile(arguments.image):
+            raise RuntimeError(f"{arguments.mask} would be written over by its mask. Choose another name for the mask.")
         arguments.mask.write_bytes(segment(arguments.image.read_bytes(), arguments.url))
     except (OSError, RuntimeError) as error:
         sys.exit(f"Error: {error}")

@@ -28,7 +28,7 @@ ENCODED_CALL = """\
 TF Serving, a picture file in, a PNG of class ids out:
 
 ```
-echo '{"signature_name": "encoded", "instances": [{"b64": "'$(base64 -w0 image.png)'"}]}' |
+echo '{"signature_name": "encoded", "instances": [{"b64": "'$(base64 < image.png | tr -d '\\n')'"}]}' |
   curl -s -d @- localhost:8501/v1/models/unet:predict
 ```"""
 ENCODED_LIMITS = (
