@@ -1,5 +1,8 @@
 import json
+import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +103,35 @@ def test_what_file_managers_and_git_leave_is_no_fault(folder):
         (folder / name).touch()
     came = [said for said in Bundle(folder).faults() if not said.endswith(" is missing.")]
     assert came == [f"{name} came in after the export." for name in ("git", "virus.so", "web/.git")]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing: apt install git")
+def test_a_clone_is_whole_on_windows_as_the_page_on_the_hub_says(folder, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("clones")
+    (place / "config").write_text("[core]\n\tautocrlf = true\n[user]\n\tname = a\n\temail = a@b\n")  # as on Windows
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "config"))
+    pushed = place / "pushed"
+
+    def git(*words):
+        subprocess.run(["git", *map(str, words)], check=True, capture_output=True)
+
+    def changed(clone):
+        return [said for said in Bundle(clone).faults() if said.endswith(" was changed after the export.")]
+
+    git("init", folder)
+    for words in (["config", "core.autocrlf", "false"], ["add", "."], ["commit", "-m", "as it was published"]):
+        git("-C", folder, *words)
+    git("clone", "--bare", folder, pushed)
+    git("clone", pushed, place / "plain")
+    assert changed(place / "plain") == ["report.json was changed after the export."]
+    page = (Path(__file__).parents[2] / "docs" / "hub.md").read_text()
+    git("clone", *re.search(r"^git clone (-.+) https://", page, re.M)[1].split(), pushed, place / "said")
+    assert changed(place / "said") == []
+    (folder / ".gitattributes").write_text(re.search(r"the line `(.+)` in a file `.gitattributes`", page)[1] + "\n")
+    for words in (["add", "."], ["commit", "-m", "with its attributes"], ["push", pushed, "HEAD"]):
+        git("-C", folder, *words)
+    git("clone", pushed, place / "own")
+    assert changed(place / "own") == []
 
 
 def test_such_a_file_that_was_exported_counts(folder):
