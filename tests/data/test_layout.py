@@ -341,3 +341,114 @@ def test_masks_that_were_predicted_beside_their_images_are_said(tmp_path):
     found = find_named(tmp_path)
     said = [one for one in found.notes if f"The masks in {tmp_path} were written by predict" in one]
     assert (len(found.splits[""]), len(said)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "split"),
+    [
+        ("train2017", "val2017", "val"),
+        ("training_set", "test_set", "test"),
+        ("train_1", "test_1", "test"),
+        ("trainA", "testA", "test"),
+        ("TrainSet", "DevSet", "val"),
+        ("traindata", "validdata", "val"),
+        ("uavid_train", "uavid_val", "val"),
+    ],
+)
+@pytest.mark.parametrize(
+    "layout",
+    [("images/{}", "masks/{}"), ("{}/images", "{}/masks"), ("{}", "masks/{}"), ("{}/seq/Images", "{}/seq/Labels")],
+)
+def test_a_split_may_be_one_of_several_words(tmp_path, first, second, split, layout):
+    pair_up(tmp_path / "archive", *(tuple(part.format(name) for part in layout) for name in (first, second)))
+    found = find_named(tmp_path)
+    seq = "seq/" * ("seq" in layout[0])
+    assert {name: [pair.name.removeprefix(seq) for pair in pairs] for name, pairs in found.splits.items()} == {
+        "train": ["a0", "a1"],
+        split: ["b0", "b1"],
+    }
+    assert found.problems == [] and found.notes == []
+
+
+def test_masks_beside_images_in_splits_of_several_words(tmp_path):
+    for place in ("top", "below/images"):
+        put(tmp_path / place, *(f"my {name}/a{gt}.png" for name in ("train", "val") for gt in ("", "_gt")))
+    for place in ("top", "below"):
+        assert names(find_named(tmp_path / place)) == {"train": ["a"], "val": ["a"]}
+
+
+def test_lists_name_pictures_by_folders_of_such_splits(tmp_path):
+    pair_up(tmp_path, *((f"images/{name}", f"masks/{name}") for name in ("train2017", "val2017")))
+    (tmp_path / "train.txt").write_text("val2017/b0\nval2017/b1\ntrain2017/a0\n")
+    assert names(find_named(tmp_path)) == {"train": ["val2017/b0", "val2017/b1", "train2017/a0"]}
+
+
+TOGETHER = {
+    # folders of images and of masks, or files; what is said of them
+    "other words differ too": (("train_a", "val_b"), "images/train_a, images/val_b"),
+    "two of one split": (("train_1", "train_2", "test_1"), "images/train_1, images/test_1"),
+    "one more folder": (("site_train", "site_test", "site_a"), "images/site_train, images/site_test"),
+    "short words": (("tr", "te"), "images/tr, images/te"),
+    "patients first": (("p1/train", "p1/val", "p2/train"), "images/p1/train, images/p1/val"),
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+def test_what_is_called_like_splits_and_is_none_for_sure_is_noted(tmp_path, case):
+    folders, named = TOGETHER[case]
+    pair_up(tmp_path, *((f"images/{one}", f"masks/{one}") for one in folders))
+    found = find_named(tmp_path)
+    assert list(names(found)) == [""] and len(found.splits[""]) == 2 * len(folders)
+    assert found.notes == [
+        f"Called like splits, and taken together: {named}. If they are splits, lay them into folders train/, val/ and "
+        "test/, or list their names in train.txt, val.txt and test.txt."
+    ]
+
+
+def test_files_that_are_called_like_splits_are_noted(tmp_path):
+    put(tmp_path, *(f"{name}{anno}.bmp" for name in ("train_1", "train_2", "testA_1") for anno in ("", "_anno")))
+    found = find_named(tmp_path)
+    assert names(found) == {"": ["testA_1", "train_1", "train_2"]}
+    assert "Called like splits, and taken together: train_1.bmp, testA_1.bmp. If" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train_station", "bus_station"),
+        ("patient_test1", "patient_test2"),
+        ("pre_test", "post_test"),
+        ("tr", "de", "fr"),
+        ("latest", "trained", "value"),
+        ("p1", "p2"),
+    ],
+)
+def test_classes_and_patients_are_no_splits(tmp_path, folders):
+    pair_up(tmp_path, *((f"images/{one}", f"masks/{one}") for one in folders))
+    pair_up(tmp_path / "first", *((f"{one}/images", f"{one}/masks") for one in folders))
+    for place in (tmp_path, tmp_path / "first"):
+        found = find_named(place)
+        assert sorted(name for name in names(found)[""]) == sorted(
+            f"{one}/{'abcdef'[number]}{n}" for number, one in enumerate(folders) for n in (0, 1)
+        )
+        assert [note for note in found.notes if "splits" in note] == []
+
+
+def test_files_called_test_and_a_folder_of_images_called_training_stay(tmp_path):
+    put(tmp_path, *(f"pool/{role}/test{n}.png" for role in ("images", "masks") for n in range(3)))
+    found = find_named(tmp_path / "pool")
+    assert names(found) == {"": ["test0", "test1", "test2"]} and found.notes == []
+    put(tmp_path, *(f"own/{folder}/{n}.png" for folder in ("training", "training_masks") for n in "ab"))
+    found = find_named(tmp_path / "own")
+    assert names(found) == {"train": ["a", "b"]} and found.notes == []
+
+
+def test_exact_names_of_splits_come_first_and_pairs_outside_stay(tmp_path):
+    pair_up(tmp_path, *((f"images/{one}", f"masks/{one}") for one in ("train", "val", "train_extra")))
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a0", "a1"], "val": ["b0", "b1"]}
+    unused = "2 in images/train_extra, 2 in masks/train_extra."
+    assert found.notes == [f"Pictures in {tmp_path} that are not used: {unused}"]
+    pair_up(tmp_path / "half", ("images/train2017", "masks/train2017"))
+    put(tmp_path, "half/images/val2017/x.png")  # as archives have pictures without masks
+    assert names(find_named(tmp_path / "half")) == {"": ["train2017/a0", "train2017/a1"]}

@@ -70,6 +70,15 @@ def test_the_masks_of_a_split_are_those_of_that_split(tmp_path):
     assert paired(own, tmp_path / "data", split="test") == {"a": "a.png"}
 
 
+def test_masks_lie_in_folders_called_as_those_of_the_pictures_of_a_split_in_several_words(tmp_path):
+    splits = ("train2017", "val2017")
+    touch(tmp_path / "data", *(f"{role}/{split}/a.png" for split in splits for role in ("images", "masks")))
+    touch(tmp_path / "theirs", *(f"{split}/a.png" for split in splits))
+    assert paired(tmp_path / "theirs", tmp_path / "data", split="val") == {"a": "val2017/a.png"}
+    touch(tmp_path / "flat", "test_1/a.png")  # a folder that is none of the data's says no split
+    assert paired(tmp_path / "flat", tmp_path / "data", split="val") == {"a": "test_1/a.png"}
+
+
 def test_one_mask_answers_for_one_picture(tmp_path):
     splits = ("train", "test")
     put(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))

@@ -41,9 +41,11 @@ from unet_tf.data.roles import (
     holds_pictures,
     look_for_predicted,
     look_for_rivals,
+    mixed_note,
     only_folder,
     said_folders,
     settle,
+    told_apart,
 )
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -89,7 +91,7 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
     channels = channels or Channels()
     found, layout = Found(channels=channels), Found(channels=channels)
     if lists := find_lists(folder, found):
-        for split, place in _places(folder, layout, naming).items():
+        for split, place in _places(folder, layout, naming, worded=False).items():  # lists say paths, and the splits
             layout.splits[split] = match(place, split, layout, naming)
         read_pairs(folder, lists, layout.splits, found)
         found.rules.append(f"as {', '.join(path.name for path in lists.values())} says")
@@ -114,6 +116,8 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
         if not any(found.splits.values()) and (inside := only_folder(folder, naming)):
             below = find_named(inside, naming, channels)
             found = below if any(below.splits.values()) or len(below.problems) > 1 else found
+        pool = [pair for split in ("", "train") for pair in found.splits.get(split, ())]
+        found.notes += filter(None, [mixed_note(folder, pool)])
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
     if lists:  # which may name a picture by any of its files
         look_over(lists, found)
@@ -153,9 +157,11 @@ def _joined(names: dict[Path, str], found: Found) -> tuple[dict[Path, str], dict
     return {files[0]: name for name, files in groups.items()}, {files[0]: files[1:] for files in groups.values()}
 
 
-def _places(folder: Path, found: Found, naming: Naming) -> dict[str, Place]:
-    """Where the pairs of each split lie; of "" where nothing says a split."""
+def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> dict[str, Place]:
+    """Where the pairs of each split lie; of "" where nothing says a split, or words alone and these do not count."""
     named = _roles(folder, found, naming)
+    if worded and not named and not has_pictures(folder):
+        named = {(split, ""): path for split, path in told_apart(scan(folder).folders).items()}
     places: dict[str, Place] = {}
     for split in SPLITS if not said_folders(folder, naming) else ():
         whole, images, masks = (named.get((split, role)) for role in ("", "images", "masks"))
@@ -168,11 +174,13 @@ def _places(folder: Path, found: Found, naming: Naming) -> dict[str, Place]:
         return places
     own = _inside(folder, named, naming)
     below = {} if own.images == folder else _splits(own.images, found)
+    of_masks = _splits(own.masks, found) if below and own.masks else {}
+    if worded and not below and not places:
+        below, of_masks = _told_apart(own)
     if not below:
         return {"train" if places else "": own, **places}
     if "train" not in below:
         found.problems.append(f"{own.images} must hold train/ beside {', '.join(p.name for p in below.values())}/.")
-    of_masks = _splits(own.masks, found) if own.masks else {}
     lone = sorted(below.keys() ^ of_masks.keys()) if own.masks else []
     if lone := [split for split in lone if split != "test" or split in of_masks]:  # test/ may have no masks
         found.problems.append(
@@ -182,11 +190,20 @@ def _places(folder: Path, found: Found, naming: Naming) -> dict[str, Place]:
     return places | {split: Place(below[split], of_masks.get(split)) for split in there}
 
 
+def _told_apart(place: Place) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Folders of images and those of masks, by split, that are called alike and hold all the images of a place."""
+    images, masks = place
+    if has_pictures(images):
+        return {}, {}
+    below = told_apart(path for path in scan(images).folders if masks is None or (masks / path.name).is_dir())
+    return below, {split: masks / path.name for split, path in below.items()} if masks else {}
+
+
 def _bare(place: Place, naming: Naming) -> dict[Path, str]:
     """Names of the pictures of a place without a single mask, as archives of challenges have them in test/."""
     if place.masks is not None and holds_pictures(place.masks):
         return {}
-    images, masks = _beside(place.images, naming)
+    images, masks = _beside(place.images, naming, "test")
     return {} if masks else images
 
 
@@ -249,7 +266,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     leaves no doubt, whatever their case.
     """
     place = settle(place, found)
-    images, masks = _beside(place.images, naming) if place.masks is None else _apart(place.images, place.masks)
+    images, masks = _beside(place.images, naming, split) if place.masks is None else _apart(place.images, place.masks)
     if place.masks is None and not masks and ROLES["images"].count(place.images.name.lower()):
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
         found.problems.append(f"{place.images.parent} has {place.images.name}/ and no pictures in any of {names}.")
@@ -312,7 +329,7 @@ def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]
     return found
 
 
-def _beside(folder: Path, naming: Naming) -> tuple[dict[Path, str], dict[Path, str]]:
+def _beside(folder: Path, naming: Naming, split: str = "") -> tuple[dict[Path, str], dict[Path, str]]:
     """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself.
 
     Folders of a split, such as val/, are no part of what lies beside them.
@@ -321,7 +338,7 @@ def _beside(folder: Path, naming: Naming) -> tuple[dict[Path, str], dict[Path, s
     own = [(one.relative_to(folder), listing) for one, listing in below]
     own = [(path, listing) for path, listing in own if not path.parts or path.parts[0].lower() not in SPLIT_OF]
     names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
-    return by_folders(names) or part(names, naming)
+    return by_folders(names, 1 if split else 2) or part(names, naming)  # a split may have one patient
 
 
 def _names(listing: Listing, below: Path) -> dict[Path, str]:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from unet_tf.data.folder import MASK_SUFFIX, PREDICTED, SPLIT_OF, Found, has_pictures, scan, scan_all, some
+from unet_tf.data.folder import (
+    MASK_SUFFIX,
+    PREDICTED,
+    SPLIT_OF,
+    SPLITS,
+    Found,
+    Pair,
+    has_pictures,
+    scan,
+    scan_all,
+    some,
+)
 from unet_tf.data.matching import Names
-from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, words
+from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, tokens, words
 from unet_tf.errors import InputError
 
 ROLES = {
@@ -20,6 +32,15 @@ ROLES = {
 """What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
 WORDS = {"images": IMAGE_WORDS, "masks": MASK_WORDS}
 FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
+GLUED = re.compile(r"(?<=\w)(set|data)$")
+"""What may stand behind the word of a split without a seam: trainset, testdata."""
+SHORT = {
+    "tr": "train", "trn": "train", "va": "val", "eval": "val", "te": "test", "ts": "test", "tst": "test",
+    "holdout": "test", "heldout": "test",
+}  # fmt: skip
+"""Words that may stand for a split in the name of a folder, in lower case, and for other things."""
+LIKELY = re.compile("train|val|dev|test", re.IGNORECASE)
+"""What the name of a file holds in which a word of a split may stand."""
 MOST_NAMED = 5
 """Folders that are named of those that may be meant."""
 Roles = dict[tuple[str, str], Path]
@@ -104,6 +125,52 @@ def guess(folder: Path, named: Roles, found: Found) -> Roles:
     return {(split, role): path for (split, role), path in guessed.items() if split in whole}
 
 
+def split_in(name: str, known: Mapping[str, str] = SPLIT_OF) -> tuple[str, str]:
+    """The split that a word in a name says, and the name with "*" in its place; ("", "") where none or two say one.
+
+    Args:
+        name: of a folder or a file.
+        known: the split of each word, in lower case.
+
+    Example:
+        >>> split_in("uavid_Train2017"), split_in("testset"), split_in("test-dev"), split_in("trainer")
+        (('train', 'uavid_*2017'), ('test', '*'), ('', ''), ('', ''))
+    """
+    parts = tokens(name)
+    said = [known.get(part.lower()) or known.get(GLUED.sub("", part.lower()), "") for part in parts]
+    rest = "".join("*" if split else part.lower() for part, split in zip(parts, said, strict=True))
+    found = [split for split in said if split]
+    return (found[0], rest) if len(found) == 1 else ("", "")
+
+
+def told_apart(folders: Iterable[Path]) -> dict[str, Path]:
+    """Folders by split where the word of a split is all that tells them apart, as train2017 and val2017.
+
+    None where one of them says none, two say the same, or none is for training: these may be patients or classes.
+    """
+    filled = [path for path in folders if not says(path.name, DERIVED) and holds_pictures(path)]
+    read = [split_in(path.name) for path in filled]
+    named = {split: path for (split, _), path in zip(read, filled, strict=True)}
+    alike = len(named) == len(filled) > 1 and len({rest for _, rest in read}) == 1
+    return {split: named[split] for split in SPLITS if split in named} if alike and "train" in named else {}
+
+
+def mixed_note(folder: Path, pairs: Iterable[Pair]) -> str:
+    """Say that folders or files called like several splits are taken together; "" where none are."""
+    images = {pair.image.relative_to(folder) for pair in pairs}
+    folders = {above for image in images for above in image.parents}
+    read = [(split_in(one.name, SHORT | SPLIT_OF)[0], one) for one in folders]
+    read += [(split_in(image.stem)[0], image) for image in images if LIKELY.search(image.stem)]
+    called = {split: path for split, path in sorted(read, reverse=True) if split}  # the first of each
+    if "train" not in called or len(called) == 1:
+        return ""
+    named = ", ".join(called[split].as_posix() for split in SPLITS if split in called)
+    return (
+        f"Called like splits, and taken together: {named}. If they are splits, lay them into folders train/, val/ and "
+        "test/, or list their names in train.txt, val.txt and test.txt."
+    )
+
+
 def which(role: str, folder: Path, paths: list[Path]) -> str:
     """Say that several folders may hold the images, or the masks, and the options that choose."""
     below = [path.relative_to(folder).as_posix() for path in paths]
@@ -158,11 +225,12 @@ def settle(place: Place, found: Found) -> Place:
     return Place(*folders)
 
 
-def by_folders(names: dict[Path, str]) -> tuple[dict[Path, str], dict[Path, str]] | None:
+def by_folders(names: dict[Path, str], least: int = 2) -> tuple[dict[Path, str], dict[Path, str]] | None:
     """Images and masks of p1/images/NAME and p1/masks/NAME, by their path without this folder; None where it is not so.
 
     Args:
         names: file -> its path below a folder, without the suffix.
+        least: how many such as p1 there are.
     """
     found: dict[str, dict[Path, str]] = {role: {} for role in ROLES}
     for path, name in names.items():
@@ -171,7 +239,7 @@ def by_folders(names: dict[Path, str]) -> tuple[dict[Path, str], dict[Path, str]
             left = [one for one in folders if one.lower() not in called]
             if len(left) == len(folders) - 1:
                 found[role][path] = "/".join([*left, stem])
-    several = len({name.split("/")[0] for name in names.values()}) > 1
+    several = len({name.split("/")[0] for name in names.values()}) >= least
     whole = several and found["masks"] and sum(map(len, found.values())) == len(names)
     return (found["images"], found["masks"]) if whole else None
 
@@ -193,7 +261,7 @@ def look_for_predicted(place: Place, masks: set[Path], found: Found, naming: Nam
         naming: where a person says which masks are meant.
     """
     for folder in sorted(path for path in masks if (path / PREDICTED).is_file()):
-        own = folder.parent if folder.name.lower() in SPLIT_OF else folder  # masks/train
+        own = folder.parent if split_in(folder.name)[0] and not _read(folder.name)[1] else folder  # masks/train
         like = (_read(own.name)[0], "masks")
         there = scan(own.parent).folders if place.masks else []  # else the folder above is another's
         beside = [path for path in there if path != own and _read(path.name) == like and not says(path.name, DERIVED)]

@@ -17,7 +17,7 @@ from unet_tf.data.layout import ANY
 from unet_tf.data.matching import folding, keyed
 from unet_tf.data.naming import DERIVED
 from unet_tf.data.pictures import ARRAYS, TIFF, count_pages
-from unet_tf.data.roles import ROLES
+from unet_tf.data.roles import ROLES, split_in
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 
@@ -122,8 +122,10 @@ def find_masks(folder: Path, data: Sequence[Pair]) -> list[MaskFile]:
         InputError: there is none.
     """
     images = {file.resolve() for pair in data for file in pair.files}
+    places = {(pair.image.parent, pair.split) for pair in data if pair.split}
+    worded = {one.lower(): split for place, split in places for one in place.parts if split_in(one)[0] == split}
     files = [
-        MaskFile(path, *_placed(path.relative_to(folder)))
+        MaskFile(path, *_placed(path.relative_to(folder), SPLIT_OF | worded))
         for place, listing in scan_all(folder)
         for path in _masks_in(place, listing)
         if path.resolve() not in images
@@ -181,11 +183,11 @@ def _masks_in(place: Path, listing: Listing) -> Iterator[Path]:
             yield path
 
 
-def _placed(path: Path) -> tuple[str, str]:
+def _placed(path: Path, split_of: Mapping[str, str]) -> tuple[str, str]:
     """The split that the folders of a path say, and the path without it and without folders called masks."""
     folders = [one for one in path.parts[:-1] if one.lower() not in ROLES["masks"]]
-    splits = [SPLIT_OF[one.lower()] for one in folders if one.lower() in SPLIT_OF]
-    left = [one for one in folders if one.lower() not in SPLIT_OF]
+    splits = [split_of[one.lower()] for one in folders if one.lower() in split_of]
+    left = [one for one in folders if one.lower() not in split_of]
     return splits[0] if splits else "", "/".join([*left, path.stem])
 
 
