@@ -196,3 +196,55 @@ def test_a_picture_is_one_whichever_of_its_files_a_list_names(tmp_path, train, v
     ]
     others = ", ".join(str(tmp_path / f"images/s3_{dye}.tif") for dye in ("dapi", "gfp"))
     assert found.notes == [f"2 pictures are not used, as no list names them: {others}."]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train.csv",
+        "VAL.tsv",
+        "test.lst",
+        "splits/train.txt",
+        "split/1/val.txt",
+        "train_list.txt",
+        "trainlist01.txt",
+        "testIds.txt",
+        "ImageSets/train.txt",
+        "ImageSets/Main/trainval.txt",
+        "annotations/trainval.txt",
+        "data_split.csv",
+        "folds.json",
+        "lists/validation.xlsx",
+    ],
+)
+def test_lists_of_other_names_and_places_are_noted(data, name):
+    put(data, name, name.replace(".", "_predictions."))
+    expected = [
+        f"Called like lists of splits, and not used: {name}. Lists are called train.txt, val.txt and test.txt, lie in "
+        f"{data} and have a line for each pair."
+    ]
+    found = find_named(data)
+    assert names(found) == {"": [*"0123456789"]} and found.notes == expected
+    (data / "train.txt").write_text("\n".join("0123456789"))
+    assert find_named(data).notes == expected
+
+
+def test_such_lists_beside_the_only_folder_are_noted_once(tmp_path):
+    put(tmp_path, *(f"archive/{role}/{i}.png" for role in ("images", "masks") for i in range(3)))
+    put(tmp_path, "archive/splits/a/train.txt", "train.csv", "lists/val.csv")
+    inner, outer = find_named(tmp_path).notes
+    assert "not used: splits/a/train.txt. Lists" in inner and "not used: lists/val.csv, train.csv. Lists" in outer
+
+
+def test_files_that_are_called_like_images_or_otherwise_are_no_lists(tmp_path):
+    put(tmp_path, *(f"{role}/train_{i}.{end}" for role, end in (("images", "png"), ("masks", "png"), ("yolo", "txt"))
+                    for i in range(3)))  # fmt: skip
+    put(tmp_path, "notes.txt", "trainer.json", "valley.csv", "testimony.txt", "contest.csv", "train.log", "data.yaml")
+    assert find_named(tmp_path).notes == []
+
+
+def test_a_heading_is_named_as_one(data):
+    lines = ["image,mask", *(f"images/{n}.png,masks/{n}.png" for n in range(10))]
+    (data / "train.txt").write_text("\n".join(lines))
+    (problem,) = find_named(data).problems
+    assert problem.endswith("these name no files: image,mask. Remove it if it is a heading.")

@@ -25,7 +25,7 @@ from unet_tf.data.folder import (
     some,
     unread_note,
 )
-from unet_tf.data.lists import find_lists, look_over, read_pairs
+from unet_tf.data.lists import find_lists, look_over, read_pairs, unused_note
 from unet_tf.data.matching import folding, keyed, part
 from unet_tf.data.naming import Affix, Naming
 from unet_tf.data.pictures import SUFFIXES
@@ -89,7 +89,7 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
         )
     check_said(folder, naming)
     channels = channels or Channels()
-    found, layout = Found(channels=channels), Found(channels=channels)
+    found, layout, looked = Found(channels=channels), Found(channels=channels), None
     if lists := find_lists(folder, found):
         for split, place in _places(folder, layout, naming, worded=False).items():  # lists say paths, and the splits
             layout.splits[split] = match(place, split, layout, naming)
@@ -115,7 +115,8 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
                 found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
         if not any(found.splits.values()) and (inside := only_folder(folder, naming)):
             below = find_named(inside, naming, channels)
-            found = below if any(below.splits.values()) or len(below.problems) > 1 else found
+            if any(below.splits.values()) or len(below.problems) > 1:
+                found, looked = below, inside
         pool = [pair for split in ("", "train") for pair in found.splits.get(split, ())]
         found.notes += filter(None, [mixed_note(folder, pool)])
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
@@ -125,7 +126,7 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
         if twice := [name for name, count in counts.items() if count > 1]:
             found.problems.append(f"{split or folder}: more than one pair is called {some(twice)}. Rename one of them.")
-    found.notes += _unused(folder, found.used)
+    found.notes += [*filter(None, [unused_note(folder, looked, found)]), *_unused(folder, found.used)]
     return found
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alike, list_pictures, pages, some
+from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alike, list_pictures, pages, scan, some
+from unet_tf.data.naming import DERIVED, says, words
 from unet_tf.data.pictures import without_suffix
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -18,6 +19,13 @@ VOC = Path("ImageSets", "Segmentation")
 """Where the lists of a Pascal VOC folder lie."""
 PARTED = re.compile(r"\s*[,;\t]\s*|\s+")
 """What may part the two paths of a line; blanks and commas may stand in names too."""
+TABLES = (".csv", ".json", ".list", ".lst", ".tsv", ".txt", ".xls", ".xlsx", ".yaml", ".yml")
+"""What the names of files end in by which people list splits, in lower case."""
+LISTED = re.compile(
+    r"(train(ing)?|val(id(ation)?)?|dev|test(ing)?|splits?|folds?|partitions?)"
+    r"(val|test|lists?|sets?|data|ids?|files?|images?|names?)?"
+)
+"""Words, in lower case, of the names of such files."""
 NOTES = (".json", ".txt", ".xml")
 """What the names of annotations end in, by which lists may name pairs too, in lower case."""
 
@@ -49,6 +57,33 @@ def find_lists(folder: Path, found: Found) -> dict[str, Path]:
     return {split: lists[split] for split in (*SPLITS, "") if split in lists}
 
 
+def unused_note(folder: Path, inside: Path | None, found: Found) -> str:
+    """Say which files here, or up to two folders below, are called like lists and are none; "" where none is.
+
+    Args:
+        folder: the data folder, whose `find_lists` has spoken of `train.txt` in it and of those of VOC's layout.
+        inside: a folder in which this was looked for before; None for none.
+        found: the pairs; a file that is called like one of their images belongs to it.
+    """
+    stems = {pair.image.stem for pairs in found.splits.values() for pair in pairs}
+    below = [one for one in scan(folder).folders if one != inside]
+    places = [folder, *below, *(deeper for one in below for deeper in scan(one).folders if deeper != folder / VOC)]
+    left = [
+        path.relative_to(folder).as_posix()
+        for place in places
+        for path in place.iterdir()
+        if path.suffix.lower() in TABLES
+        and any(map(LISTED.fullmatch, words(path.stem)))
+        and not (says(path.stem, DERIVED) or path.stem in stems or path.name.startswith("."))
+        and not (place == folder and path.suffix.lower() == ".txt" and path.stem.lower() in SPLIT_OF)
+        and path.is_file()
+    ]
+    if not left:
+        return ""
+    rule = f"Lists are called train.txt, val.txt and test.txt, lie in {folder} and have a line for each pair."
+    return f"Called like lists of splits, and not used: {some(left, 5)}. {rule}"
+
+
 def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]], found: Found) -> None:
     """Read the pairs that list files name.
 
@@ -68,7 +103,8 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
         others = [pair for of, pairs in known.items() if of != split for pair in pairs]
         names = _Names(folder, [*others, *known.get(split, ())])  # of two that share a name the split's own one counts
         wrong, pairs = [], []
-        for line in filter(None, map(str.strip, read_lines(path))):
+        lines = [line for line in map(str.strip, read_lines(path)) if line]
+        for line in lines:
             before = len(faults)
             named = names.read(line, split, faults)
             pairs += named
@@ -77,7 +113,7 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
         if wrong:
             found.problems.append(
                 f"A line of {path} must be the NAME of a pair, or IMAGE MASK as paths from {folder}; these name no "
-                f"files: {some(wrong)}."
+                f"files: {some(wrong)}." + " Remove it if it is a heading." * (wrong == lines[:1] and len(lines) > 1)
             )
         if not pairs:
             found.problems.append(f"{path} names no pair.")
