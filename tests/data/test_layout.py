@@ -452,3 +452,42 @@ def test_exact_names_of_splits_come_first_and_pairs_outside_stay(tmp_path):
     pair_up(tmp_path / "half", ("images/train2017", "masks/train2017"))
     put(tmp_path, "half/images/val2017/x.png")  # as archives have pictures without masks
     assert names(find_named(tmp_path / "half")) == {"": ["train2017/a0", "train2017/a1"]}
+
+
+@pytest.mark.parametrize("name", ["val", "test", "Validation"])
+@pytest.mark.parametrize(
+    ("images", "masks", "noted"),
+    [
+        ("{}/images", "{}/masks", "{}"),
+        ("images/{}", "masks/{}", "images/{}"),
+        ("{}_images", "{}_masks", "{}_images"),
+        ("{}", "{}_masks", "{}"),
+    ],
+)
+def test_a_split_without_a_picture_is_noted_and_taken_as_if_it_were_not_there(tmp_path, name, images, masks, noted):
+    pair_up(tmp_path, (images.format("train"), masks.format("train")))
+    for folder in (images, masks):
+        (tmp_path / folder.format(name)).mkdir(parents=True)
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a0", "a1"]}
+    assert found.notes == [f"{tmp_path / noted.format(name)} holds no picture, and is taken as if it were not there."]
+    put(tmp_path, f"{masks.format(name)}/x.png")  # then something is lost
+    assert find_named(tmp_path).problems != []
+
+
+def test_half_of_a_split_that_is_empty_stays_a_problem(tmp_path):
+    pair_up(tmp_path, ("images/train", "masks/train"), ("images/val", "masks/val"))
+    for path in (tmp_path / "masks" / "val").iterdir():
+        path.unlink()
+    assert find_named(tmp_path).problems == [f"2 images without a mask in {tmp_path / 'masks' / 'val'}: b0, b1."]
+
+
+def test_an_empty_folder_of_training_files_trains_nothing_and_is_said(tmp_path):
+    pair_up(tmp_path, ("val/images", "val/masks"))
+    (tmp_path / "train" / "images").mkdir(parents=True)
+    found = find_named(tmp_path)
+    assert f"{tmp_path / 'train'} holds no picture" in found.notes[0]
+    with pytest.raises(InputError, match="Training needs pairs of its own; the data has val alone. Add train/"):
+        split(found.check())
+    pair_up(tmp_path, ("images", "masks"))
+    assert names(find_named(tmp_path)) == {"train": ["a0", "a1"], "val": ["a0", "a1"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +161,8 @@ def _joined(names: dict[Path, str], found: Found) -> tuple[dict[Path, str], dict
 def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> dict[str, Place]:
     """Where the pairs of each split lie; of "" where nothing says a split, or words alone and these do not count."""
     named = _roles(folder, found, naming)
+    for split in _empty(((split, path) for (split, _), path in named.items()), found):
+        named = {key: path for key, path in named.items() if key[0] != split}
     if worded and not named and not has_pictures(folder):
         named = {(split, ""): path for split, path in told_apart(scan(folder).folders).items()}
     places: dict[str, Place] = {}
@@ -176,6 +178,9 @@ def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> 
     own = _inside(folder, named, naming)
     below = {} if own.images == folder else _splits(own.images, found)
     of_masks = _splits(own.masks, found) if below and own.masks else {}
+    for split in _empty((*below.items(), *of_masks.items()), found):
+        below.pop(split, None)
+        of_masks.pop(split, None)
     if worded and not below and not places:
         below, of_masks = _told_apart(own)
     if not below:
@@ -189,6 +194,16 @@ def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> 
         )
     there = [split for split in SPLITS if split in below and split not in lone]
     return places | {split: Place(below[split], of_masks.get(split)) for split in there}
+
+
+def _empty(folders: Iterable[tuple[str, Path]], found: Found) -> list[str]:
+    """The splits of which no folder holds a picture, each of which is noted."""
+    of: dict[str, list[Path]] = {}
+    for split, path in folders:
+        of.setdefault(split, []).append(path)
+    empty = [split for split, paths in of.items() if split and not any(map(holds_pictures, paths))]
+    found.notes += [f"{of[split][0]} holds no picture, and is taken as if it were not there." for split in empty]
+    return empty
 
 
 def _told_apart(place: Place) -> tuple[dict[str, Path], dict[str, Path]]:
