@@ -1,5 +1,6 @@
 """Masks of one meaning in many codings, judged by nets that learnt from one of them."""
 
+import re
 import shutil
 from dataclasses import replace
 from itertools import permutations
@@ -216,3 +217,74 @@ def test_objects_are_whole_to_all_where_one_net_has_rims_whichever_comes_first()
     )
     assert judge_of((net, rims)) is judge_of((rims, net)) is rims
     assert judge_of((net, replace(net))) is net
+
+
+def softened(path, label, colours):
+    """0 and 255 with what lies between them."""
+    write_picture(path, np.clip(label * 255.0 + np.array([0, 30, -30])[np.indices(label.shape).sum(0) % 3], 0, 255)
+                  .astype(np.uint8))  # fmt: skip
+
+
+def jpeg(path, label, colours):
+    """Blocks of 8x8 pixels, in which JPEG loses next to nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(label * 255).save(path.with_suffix(".jpg"), quality=100)
+
+
+def strangers(path, label, colours):
+    """0 and 255, and 128 in a row."""
+    write_picture(path, np.where(np.indices(label.shape)[0] == 3, 128, label * 255).astype(np.uint8))
+
+
+@pytest.fixture
+def of_values(tmp_path):
+    """The saved run as if it had learnt from 0 and 255 alone."""
+    return renamed(tmp_path / "of_values", "tolerance = 0.0\n\n", "tolerance = 0.0\nvalues = [0, 255]\n\n")
+
+
+@pytest.mark.parametrize("coding", [softened, jpeg])
+def test_the_tolerance_that_an_error_proposes_is_taken_of_the_truth(tmp_path, of_values, coding):
+    data = write(tmp_path / "data", coding)
+    with pytest.raises(InputError, match=r"--mask-tolerance (\d+)") as caught:
+        read(of_values, data)
+    tolerance = float(re.search(r"--mask-tolerance (\d+)", str(caught.value))[1])
+    assert are_equal(read(of_values, data, mask_tolerance=tolerance), labels())
+    result = evaluate(of_values, data, mask_tolerance=tolerance)
+    assert f"--mask-tolerance {tolerance}" in result.who["command"]
+    both = compare(of_values, write(tmp_path / "hard") / "masks", data, mask_tolerance=tolerance)
+    np.testing.assert_array_equal(both.a.confusion, result.confusion)
+
+
+def test_a_value_of_the_truth_may_be_void_where_a_net_is_judged(tmp_path, of_values):
+    data = write(tmp_path / "data", strangers)
+    with pytest.raises(InputError, match=r"also holds 128 .* --void"):
+        read(of_values, data)
+    wanted = [np.where(np.indices(label.shape)[0] == 3, VOID, label) for label in labels()]
+    assert are_equal(read(of_values, data, void=128), wanted)
+    assert are_equal(read(of_values, data, void=["128"]), wanted)
+    for void in ("foreground", "1,2,3"):
+        with pytest.raises(InputError, match=f"void must be a value of masks .*; received {void}. Call the colour or"):
+            read(of_values, data, void=void)
+    with pytest.raises(InputError, match="must have a value of its own"):
+        read(of_values, data, void=255)
+
+
+def test_void_of_colours_is_said_in_their_list(tmp_path, of_colours):
+    data = write(tmp_path / "data", colour, ("void", *NAMES))
+    for net in (SAVED, of_colours):
+        with pytest.raises(InputError, match="Call the colour or the class void in a label_colors.txt of the data"):
+            read(net, data, void="0")
+
+
+def test_ids_are_not_proposed_to_be_background(tmp_path, of_values):
+    def numbered(path, label, colours):
+        write_picture(path, label)
+
+    data = write(tmp_path / "data", numbered, order=("background", "one", "two", "three"))
+    with pytest.raises(InputError) as caught:
+        read(of_values, data)
+    assert str(caught.value).endswith(
+        "Say what they are (--classes, --void, label_colors.txt). Values that follow each other from 1 are ids, and no "
+        "soft edges: where they number objects, write one value for all. If they count nowhere: --void 1 --void 2 "
+        "--void 3."
+    )

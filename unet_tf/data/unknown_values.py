@@ -17,6 +17,8 @@ from unet_tf.labels import VOID
 Known = tuple[int, int]
 """A value that means something, as a number (a grey value, or 0xRRGGBB), and its label id."""
 SAY_WHAT = "Say what they are (--classes, --void, label_colors.txt)"
+FEW = 4
+"""Values up to which each may be void."""
 NEAR, FAR = (range(-2, 3), range(-16, 17, 4))
 """Rows and columns around a pixel where classes touch: anti-aliasing; blurs, and JPEG, whose colours bleed 16 px."""
 CLOSE = 16
@@ -43,7 +45,15 @@ class Stranger(NamedTuple):
 
 
 def take_nearest(strangers: Sequence[Stranger]) -> str:
-    """Say what may be done about such values where near ones mean the same."""
+    """Say what may be done about such values where near ones mean the same, and of ids, where they do not."""
+    values = sorted({stranger.value for stranger in strangers if isinstance(stranger.value, int)})
+    # the nearest of ids is the class of 0, which would swallow them
+    if values[:1] == [1] and values[-1] <= 2 * len(values) + 1 and len({one.nearest for one in strangers}) == 1:
+        void = f" If they count nowhere: {' '.join(f'--void {value}' for value in values)}." * (len(values) <= FEW)
+        return (
+            f"{SAY_WHAT}. Values that follow each other from 1 are ids, and no soft edges: where they number objects, "
+            f"write one value for all.{void}"
+        )
     farthest = max(stranger.distance for stranger in strangers)
     return (
         f"{SAY_WHAT}, or take the nearest class (soft edges, JPEG); the farthest is {farthest:.0f} away: "

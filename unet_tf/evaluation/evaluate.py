@@ -82,8 +82,9 @@ def evaluate(
             that is chosen by these scores is to be judged on other files.
         **settings: of the data: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` where they differ from what
             a run was told of its own; `group` for the intervals; `classes`, what the masks of the data call theirs, in
-            their order, where a net calls them otherwise; where masks are judged `masks`, `void`, `inverted`,
-            `mask_tolerance`, `channels`, `channel_suffix` and `context` too, as `unet_tf.TrainConfig` has them.
+            their order, where a net calls them otherwise; `void`, values of the masks that count nowhere, and
+            `mask_tolerance`, as of soft edges and JPEG, where a net has learnt from other masks; where masks are judged
+            `masks`, `inverted`, `channels`, `channel_suffix` and `context` too, as `unet_tf.TrainConfig` has them.
 
     Returns:
         The scores. What lies in the folder and is not used is said on the logger "unet_tf".

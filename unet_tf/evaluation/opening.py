@@ -11,6 +11,8 @@ from typing import Any, TypedDict
 from unet_tf.config import NAMING, TrainConfig, config_changes, naming_changes
 from unet_tf.data.folder import scan_all
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, read_bundle
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.palette import find_palette
 from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
@@ -24,9 +26,12 @@ from unet_tf.utils.typed_json import read_json
 
 log = logging.getLogger("unet_tf")
 
-OF_NETS = (*NAMING, "group", "classes")
-OF_MASKS = ("masks", "void", "inverted", "mask_tolerance", "channels", "channel_suffix", "context")
+OF_NETS = (*NAMING, "group", "classes", "void", "mask_tolerance")
+OF_MASKS = ("masks", "inverted", "channels", "channel_suffix", "context")
 """Settings of the data where a net is judged, and those beside them where masks are, which know nothing of it."""
+OF_TRUTH = ("void", "mask_tolerance")
+"""Those of them that a net knows of its own masks, and that may be others in those that it is judged by."""
+VOID_HERE = "Call the colour or the class void in a label_colors.txt of the data, and leave --void out."
 Whom = Run | str | Path
 
 
@@ -63,6 +68,8 @@ def subjects_of(whom: Sequence[Whom], data: str | Path, settings: Mapping[str, A
         InputError: as `subject_of` does.
     """
     opened = [_net(one, settings) for one in whom]
+    if settings.get("void") and any(isinstance(one, Net) for one in opened) and find_palette(Path(data)) is not None:
+        raise InputError(f"Where a net is judged, a label_colors.txt alone says what is void. {VOID_HERE}")
     first: Subject | None = next((one for one in opened if isinstance(one, Net)), None)
     subjects: list[Subject] = []
     for one in opened:
@@ -81,7 +88,7 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
     of_bundle = path.suffix.lower() in FILES or (path / GRAPH).is_file()
     if (path / BUNDLE_DESCRIPTION).is_file() or of_bundle:
         found, config = about_file(path) if of_bundle else read_bundle(path), _of_net(settings)
-        known = found.classes, found.masks, config.naming, found.channels, config.group
+        known = found.classes, _read_as(found.masks, settings), config.naming, found.channels, config.group
         of = found.origin.data
         net = Net("bundle", path, *known, net=path, fingerprint=of["fingerprint"], held_out=of["val"])
         listed = _learnt(path)
@@ -113,7 +120,7 @@ def _learnt(path: Path) -> _Listed:
 
 def _run(run: Run, settings: Mapping[str, Any]) -> Net:
     config = _of_net(settings, run.config)
-    known = run.classes, run.masks, config.naming, run.channels, config.group
+    known = run.classes, _read_as(run.masks, settings), config.naming, run.channels, config.group
     return Net("run", run.path, *known, net=run, said=_names(settings))
 
 
@@ -121,13 +128,30 @@ def _runs(path: Path, settings: Mapping[str, Any]) -> Net:
     folds = Folds(path)
     log.info(folds.cost)
     config = _of_net(settings, folds.config)
-    known = folds.classes, folds.masks, config.naming, folds.channels, config.group
+    known = folds.classes, _read_as(folds.masks, settings), config.naming, folds.channels, config.group
     return Net("runs", path, *known, net=folds, said=_names(settings))
 
 
 def _names(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
     """What a person calls the classes of the truth."""
     return TrainConfig(**config_changes({"classes": settings.get("classes")})).classes
+
+
+def _read_as(masks: MaskFormat, settings: Mapping[str, Any]) -> MaskFormat:
+    """How a net's masks are read, with what is said of those of the truth.
+
+    Raises:
+        InputError: void is no value, or one of a class, or these masks have no tolerance.
+    """
+    said = TrainConfig(**config_changes({name: settings[name] for name in OF_TRUTH if name in settings}))
+    if said.void and (masks.kind == "palette" or not all(map(str.isdecimal, said.void))):
+        raise InputError(
+            "Where a net is judged, void must be a value of masks that are not in colours; received "
+            f"{', '.join(said.void)}. {VOID_HERE}"
+        )
+    void = dict.fromkeys((*masks.void, *map(int, said.void)))
+    tolerance = said.mask_tolerance if "mask_tolerance" in settings else masks.tolerance
+    return replace(masks, void=tuple(void), tolerance=tolerance)
 
 
 def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> TrainConfig:
@@ -141,7 +165,7 @@ def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> T
             f"A net knows of its masks and channels; {', '.join(OF_MASKS)} are said where masks are judged. Leave "
             f"{', '.join(known)} out."
         )
-    naming_changes({name: value for name, value in settings.items() if name not in ("group", "classes")})
+    naming_changes({name: value for name, value in settings.items() if name not in ("group", "classes", *OF_TRUTH)})
     return replace(config or TrainConfig(), **config_changes(dict(settings)))
 
 
