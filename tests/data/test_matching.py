@@ -281,3 +281,63 @@ def test_several_images_of_a_mask_may_be_channels(tmp_path):
     (problem,) = find_named(tmp_path, Naming()).problems
     assert "each mask has several images: NAME_dapi, NAME_gfp. Give each kind a folder of its own" in problem
     assert problem.endswith("say --channel-suffix _dapi,_gfp.")
+
+
+NUMBERED = {
+    # files, parted by commas; which images have several masks; the masks
+    "BUSI": (
+        "b (1), b (1)_mask, b (3), b (3)_mask, b (3)_mask_1", "1 image has", "b (3)_mask, b (3)_mask_1",
+    ),
+    "no plain one": ("a, a_mask_1, a_mask_2, b, b_mask_1, b_mask_2", "2 images have",
+                     "a_mask_1, a_mask_2, b_mask_1, b_mask_2"),
+    "no separator": ("a, a_seg, b, b_seg, b_seg2", "1 image has", "b_seg, b_seg2"),
+    "in brackets": ("a, a_mask, a_mask (2), b, b_mask", "1 image has", "a_mask, a_mask (2)"),
+    "folders": ("images/a, images/b, masks/a_label, masks/b_label, masks/b_label_2", "1 image has",
+                "b_label, b_label_2"),
+    "numbered ones alone": ("images/a, images/b, masks/a_mask1, masks/a_mask2, masks/b", "1 image has",
+                            "a_mask1, a_mask2"),
+    "a folder of images alone": ("images/a, images/a_mask_1, images/a_mask_2", "1 image has", "a_mask_1, a_mask_2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NUMBERED)
+def test_several_masks_of_an_image_are_to_be_joined(tmp_path, case):
+    files, have, masks = NUMBERED[case]
+    put(tmp_path, *(f"{file}.png" for file in files.split(", ")))
+    (problem,) = find_named(tmp_path).problems
+    assert re.search(rf"^An image must have one mask; in \S+ {have} several: {re.escape(masks)}\. Join those", problem)
+
+
+def test_further_masks_are_left_out_where_a_person_says_which_count(tmp_path):
+    put(tmp_path, "a (1).png", "a (1)_mask.png", "a (3).png", "a (3)_mask.png", "a (3)_mask_1.png", "a (3)_mask_2.png")
+    naming = Naming(mask_suffix="_mask")
+    assert pairs(tmp_path, naming)["", "a (3)"] == ("a (3).png", "a (3)_mask.png")
+    (note,) = find_named(tmp_path, naming).notes
+    assert note.endswith("that are neither image nor mask: a (3)_mask_1.png, a (3)_mask_2.png.")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        "images/{0}.png masks/left/{0}.png masks/right/{0}.png",
+        "CXR/{0}.png leftMask/{0}.png rightMask/{0}.png",
+        "images/{0}.png masks/{0}_left_mask.png masks/{0}_right_mask.png",
+    ],
+)
+def test_masks_of_several_parts_are_chosen_or_joined(tmp_path, files):
+    put(tmp_path, *each(files, ("p1", "p2")))
+    (problem, *_) = find_named(tmp_path).problems
+    assert re.search(r"Choose one: .*\. Where each shows some of the objects, join those of an image into one", problem)
+
+
+def test_numbers_that_tell_pictures_apart_are_no_further_masks(tmp_path):
+    put(tmp_path, *each("one/scan_image_{}.png one/scan_mask_{}.png", "123"))
+    assert set(pairs(tmp_path / "one").values()) == {(f"scan_image_{n}.png", f"scan_mask_{n}.png") for n in "123"}
+    put(tmp_path, *each("two/images/{0}.png two/masks/{0}.png", ("a", "a_label_1", "a_label_2")))
+    assert len(pairs(tmp_path / "two")) == 3
+
+
+def test_where_pictures_lie_that_are_not_used_is_said_by_folder(tmp_path):
+    put(tmp_path, "Slide_01/1.png", "Slide_01/2.png", "Slide_02/deep/1.png", "Rural/a.png")
+    (note,) = find_named(tmp_path).notes
+    assert note == f"Pictures in {tmp_path} that are not used: 1 in Rural, 1 in Slide_02, 2 in Slide_01."

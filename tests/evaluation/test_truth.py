@@ -255,6 +255,11 @@ def test_the_tolerance_that_an_error_proposes_is_taken_of_the_truth(tmp_path, of
     np.testing.assert_array_equal(both.a.confusion, result.confusion)
 
 
+def test_a_tolerance_does_not_make_background_of_ones(tmp_path, of_values):
+    data = write(tmp_path / "data", ones)
+    assert are_equal(read(of_values, data, mask_tolerance=442), labels())
+
+
 def test_a_value_of_the_truth_may_be_void_where_a_net_is_judged(tmp_path, of_values):
     data = write(tmp_path / "data", strangers)
     with pytest.raises(InputError, match=r"also holds 128 .* --void"):

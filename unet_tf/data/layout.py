@@ -26,7 +26,7 @@ from unet_tf.data.folder import (
     unread_note,
 )
 from unet_tf.data.lists import find_lists, look_over, read_pairs, unused_note
-from unet_tf.data.matching import folding, keyed, part
+from unet_tf.data.matching import folding, keyed, part, several_masks
 from unet_tf.data.naming import Affix, Naming
 from unet_tf.data.pictures import SUFFIXES
 from unet_tf.data.roles import (
@@ -283,6 +283,10 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     """
     place = settle(place, found)
     images, masks = _beside(place.images, naming, split) if place.masks is None else _apart(place.images, place.masks)
+    several = {} if naming.says_mask else several_masks(images, masks)
+    if several and not masks:
+        found.problems.append(_have_several(several, place.images))
+        return []
     if place.masks is None and not masks and ROLES["images"].count(place.images.name.lower()):
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
         found.problems.append(f"{place.images.parent} has {place.images.name}/ and no pictures in any of {names}.")
@@ -315,9 +319,15 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     if not of_image.keys() & of_mask.keys() and are_of_objects(images, masks):
         found.problems.append(a_file_per_object(place.masks or place.images, masks))
         return []
-    if lone := [images[of_image[key]] for key in of_image.keys() - of_mask.keys()]:
+    bare, left = of_image.keys() - of_mask.keys(), of_mask.keys() - of_image.keys()
+    further = {path for paths in several.values() for path in paths}
+    if not further.isdisjoint([*(of_image[key] for key in bare), *(of_mask[key] for key in left)]):
+        found.problems.append(_have_several(several, place.masks or place.images))
+        bare = {key for key in bare if of_image[key] not in further and images[of_image[key]] not in several}
+        left = {key for key in left if of_mask[key] not in further}
+    if lone := [images[of_image[key]] for key in bare]:
         found.problems.append(f"{many(len(lone), 'image')} without a mask {there}: {some(lone)}.")
-    if lone := [shown[of_mask[key]] for key in of_mask.keys() - of_image.keys()]:
+    if lone := [shown[of_mask[key]] for key in left]:
         which = of_image.keys() <= of_mask.keys() and not naming.says_mask
         flags = " --mask-suffix and --mask-prefix say which files are masks." if which else ""
         found.problems.append(f"{many(len(lone), 'mask')} without an image in {place.images}: {some(lone)}.{flags}")
@@ -332,6 +342,16 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     if pairs and (rule := f"{keys.rule} in {where}") not in found.rules:
         found.rules.append(rule)
     return pairs
+
+
+def _have_several(several: dict[str, list[Path]], folder: Path) -> str:
+    """Say that images have several masks, which number their objects or pieces."""
+    files = some((path.stem for paths in several.values() for path in paths), 5)
+    count = many(len(several), "image has", "images have")
+    return (
+        f"An image must have one mask; in {folder} {count} several: {files}. Join those of an image into one: what is "
+        "in none is background. --mask-suffix takes those of one name alone."
+    )
 
 
 def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]:
@@ -378,7 +398,7 @@ def _unused(folder: Path, used: set[Path]) -> list[str]:
         if path.resolve() in real:
             unread += listing.unread
             continue
-        whole = [one for one in (path, *path.parents) if one.is_relative_to(folder) and one not in above]
+        whole = [one for one in (path, *path.parents) if folder in one.parents and one not in above]
         pictures[whole[-1] if whole else path] += len(listing.pictures) + len(listing.unread)  # the highest of these
     counted = {path.relative_to(folder).as_posix(): count for path, count in pictures.items() if count}
     where = some(f"{count} in {'the folder itself' if path == '.' else path}" for path, count in counted.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,6 +14,8 @@ from unet_tf.data.pictures import SUFFIXES
 from unet_tf.utils.text import folded, form
 
 JPEG = (".jpg", ".jpeg")
+NUMBER = re.compile(r"[ _.-]?\(?\d+\)?$")
+"""What tells further masks of an image from the first one."""
 Names = dict[Path, str]
 """File -> its path below a folder, without the suffix."""
 
@@ -111,6 +114,16 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
     return plain
 
 
+def several_masks(images: Names, masks: Names) -> dict[str, list[Path]]:
+    """Files by the NAME of an image to which several seem to belong: NAME_mask and NAME_mask_1, of an object each."""
+    found: dict[str, list[Path]] = {name: [] for name in images.values()}
+    for path, name in (images | masks).items():
+        bare = name if MASK_SUFFIX.search(name) else NUMBER.sub("", name)
+        if (own := MASK_SUFFIX.sub("", bare)) != bare and own in found:
+            found[own].append(path)
+    return {own: paths for own, paths in found.items() if len(paths) > 1}
+
+
 def said_masks(names: Names, naming: Naming) -> Names:
     """The masks, by what a person says of their names: file -> name without that."""
     suffix = naming.mask_suffix
@@ -136,6 +149,10 @@ def _said(images: Names, masks: Names, naming: Naming) -> Keys:
     said = Affix(naming.mask_prefix, naming.mask_suffix)
     if not keys:
         return Keys(images, {}, str(said), f"no file is called {said}. Correct {said.flags}.", unused, False)
+    bare = {path: NUMBER.sub("", name) for path, name in images.items() if NUMBER.search(name)}
+    known = {*keys.values()}
+    further = {path: "" for path, key in said_masks(bare, naming).items() if key in known}
+    images, unused = _without(images, further), (*unused, *further)
     own = Keys(images, keys, f"NAME and {said}", "", unused, False)
     if own.one_to_one:
         return own

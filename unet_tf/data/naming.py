@@ -34,6 +34,8 @@ DERIVED = frozenset((
 ANNOTATOR = re.compile(
     r"\d(st|nd|rd|th)|(annotator|expert|rater|observer|reader|grader|manual)[ _.-]?\d|^[ _.-]?(ah|vk)$", re.IGNORECASE
 )
+OR_JOIN = " Where each shows some of the objects, join those of an image into one: what is in none is background."
+"""What may be done with several masks of an image but to choose one."""
 SEAM = re.compile(r"(?<=[^\W\d_])(?=[\W\d_])|(?<=\d)(?=[\D])|(?<=[\W_])|(?=[\W_])|(?<=[a-z])(?=[A-Z])")
 """Where a name may be cut: never within a word, and never within a number."""
 MOST_CUTS = 12
@@ -249,4 +251,5 @@ def choices(masks: Sequence[Affix]) -> str:
     differ = ["".join(part) for part in masks]
     who = " by different annotators" if all(map(ANNOTATOR.search, differ)) else ""
     said = " or ".join(mask.flags or "equal names" for mask in masks)
-    return f"each image has {len(masks)} masks{who}: {', '.join(map(str, masks))}. Choose one: {said}."
+    join = "" if who else OR_JOIN
+    return f"each image has {len(masks)} masks{who}: {', '.join(map(str, masks))}. Choose one: {said}.{join}"

@@ -21,7 +21,7 @@ from unet_tf.data.folder import (
     some,
 )
 from unet_tf.data.matching import Names
-from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, Naming, says, tokens, words
+from unet_tf.data.naming import DERIVED, IMAGE_WORDS, MASK_WORDS, OR_JOIN, Naming, says, tokens, words
 from unet_tf.errors import InputError
 
 ROLES = {
@@ -120,7 +120,7 @@ def guess(folder: Path, named: Roles, found: Found) -> Roles:
             if len(paths) == 1:
                 guessed[split, role] = paths[0]
             elif paths:
-                found.problems.append(which(role, folder, paths))
+                found.problems.append(which(role, folder, paths, OR_JOIN * (role == "masks")))
     whole = [split for split in {split for split, _ in guessed} if here or (split, "images") in {**named, **guessed}]
     return {(split, role): path for (split, role), path in guessed.items() if split in whole}
 
@@ -171,12 +171,12 @@ def mixed_note(folder: Path, pairs: Iterable[Pair]) -> str:
     )
 
 
-def which(role: str, folder: Path, paths: list[Path]) -> str:
-    """Say that several folders may hold the images, or the masks, and the options that choose."""
+def which(role: str, folder: Path, paths: list[Path], or_join: str = "") -> str:
+    """Say that several folders may hold the images, or the masks, and the options that choose, and what else may be."""
     below = [path.relative_to(folder).as_posix() for path in paths]
     few, more = below[:MOST_NAMED], f" or in {len(below) - MOST_NAMED} more" * (len(below) > MOST_NAMED)
     options = " or ".join(f"{FLAGS[role]} {shlex.quote(one)}" for one in few)
-    return f"The {role} may lie in {' or in '.join(few)}{more} in {folder}. Choose one: {options}."
+    return f"The {role} may lie in {' or in '.join(few)}{more} in {folder}. Choose one: {options}.{or_join}"
 
 
 def a_file_per_object(folder: Path, files: Iterable[Path]) -> str:
@@ -219,7 +219,7 @@ def settle(place: Place, found: Found) -> Place:
                     files = [file for path in below for file in scan(path).pictures]
                     found.problems.append(a_file_per_object(folders[number], files))
                 elif stems:
-                    found.problems.append(which(role, folders[number].parent, below))
+                    found.problems.append(which(role, folders[number].parent, below, OR_JOIN * (role == "masks")))
                 break
             folders[number] = below[0]
     return Place(*folders)
