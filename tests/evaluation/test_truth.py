@@ -194,6 +194,12 @@ def test_void_stays_void(tmp_path):
     assert are_equal(read(SAVED, data), [np.full((20, 24), VOID), *labels()[1:]])
 
 
+def test_a_class_of_the_truth_that_a_person_calls_void_stays_void(tmp_path):
+    data = write(tmp_path / "data", ones, order=("background", "foreground", "third"))
+    found = read(SAVED, data, classes="background,foreground,void")
+    assert are_equal(found, [np.where(label == 2, VOID, label) for label in labels(3, 3)])
+
+
 def test_what_is_wrong_with_a_value_is_said_as_ever(tmp_path):
     data = write(tmp_path / "data")
     label = labels(1)[0] * 255

@@ -272,7 +272,14 @@ def _format(
     names = settings.classes
     if names is None and kind == "index" and palette is not None:
         names = palette.names
-        settings = replace(settings, void=settings.void or _void_names(palette))
+        settings = replace(settings, void=settings.void or _void_names(palette.names))
+    elif names is not None and (void_names := _void_names(names)):
+        if kind != "index":
+            raise InputError(
+                f"A class called void counts nowhere, and of {kind} masks a value says it; received --classes "
+                f"{','.join(names)}. Leave {', '.join(void_names)} out, and say which value it is: --void VALUE."
+            )
+        settings = replace(settings, void=tuple(dict.fromkeys((*settings.void, *void_names))))
     if names is None:
         names = {"binary": ("background", "foreground"), "instance": ("background", "cell")}.get(kind)
         if names is None:
@@ -343,7 +350,7 @@ def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[Ma
         raise InputError(f"Masks in colours must have a file that says which is which. {LIST_COLOURS}")
     colour_of = dict(zip(palette.names, palette.colours, strict=True))
     void: list[Colour] = []
-    for text in settings.void or _void_names(palette):
+    for text in settings.void or _void_names(palette.names):
         if text in colour_of:
             void.append(colour_of[text])
         elif text.isdecimal() and int(text) < len(palette.names):
@@ -363,8 +370,9 @@ def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[Ma
     return MaskFormat("palette", len(names), colours, tuple(void), settings.inverted, settings.tolerance), names
 
 
-def _void_names(palette: Palette) -> tuple[str, ...]:
-    return tuple(name for name in palette.names if name.lower() == "void")
+def _void_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of what counts nowhere."""
+    return tuple(name for name in names if name.lower() == "void")
 
 
 def _parse_colour(text: str, palette: Palette) -> Colour:

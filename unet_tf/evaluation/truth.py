@@ -79,7 +79,7 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
         if net.said is not None:
             raise
         return None
-    if net.said is None:
+    if net.said is None or (palette is None and found.masks.kind == "index"):  # the names are said, but for void
         return found
     if len(net.said) != len(found.classes):
         raise InputError(
