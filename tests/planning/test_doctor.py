@@ -539,3 +539,15 @@ def test_alpha_of_masks_that_is_not_the_same_all_over_is_said(tmp_path):
     cv2.imwrite(str(tmp_path / "masks/2.png"), layer)
     (words,) = check(tmp_path).problems
     assert "1286 of 1295 have another than the first, 0 and not 255" in words
+
+
+def test_images_that_are_the_masks_are_said(tmp_path):
+    (warning,) = (
+        one
+        for one in check(write_pairs(tmp_path, (HALF, HALF), (noise(1), HALF), (HALF.T, HALF.T))).warnings
+        if "nothing but their masks" in one
+    )
+    assert warning.startswith(
+        "2 images that show nothing but their masks: all pixels of one value in the mask have one"
+    )
+    assert "/00" in warning and "/02" in warning and "/01" not in warning

@@ -75,3 +75,39 @@ def test_pixels_without_a_measurement_are_void_and_bend_nothing(tmp_path, value)
     assert (look.unmeasured, look.outliers, look.fingerprint.measured) == (12, [], 40 * 40 - 12)
     assert look.fingerprint.class_pixels.sum() == 40 * 40 - 12
     assert abs(look.fingerprint.mean[0]) < 200
+
+
+@pytest.mark.parametrize(
+    ("image", "copied"),
+    [
+        (HALF, True),
+        (HALF // 255, True),
+        (255 - HALF, True),
+        (np.stack([HALF, HALF // 2, 9 + HALF // 255], -1), True),
+        (HALF.astype(np.uint16) * 257, True),
+        (np.zeros_like(HALF), False),
+        (np.where(np.indices(HALF.shape).sum(0) == 60, np.uint8(77), HALF), False),
+        (noise(0), False),
+    ],
+)
+def test_an_image_that_is_its_mask_whatever_its_colours_is_told(tmp_path, image, copied):
+    suffix = ".tif" if image.dtype == np.uint16 else ".png"
+    assert look_at(pair_of(tmp_path, image, suffix=suffix), MaskFormat(), False, False).copied == copied
+
+
+def test_images_that_are_masks_of_objects_or_of_colours_are_told(tmp_path):
+    ids = np.arange(1600, dtype=np.uint16).reshape(40, 40) // 7
+    assert look_at(pair_of(tmp_path, ids), MaskFormat("instance"), False, False).error is None
+    assert look_at(pair_of(tmp_path, ids, ids), MaskFormat("instance"), False, False).copied
+    colours = np.array([(9, 9, 9), (9, 8, 9)], np.uint8)[HALF // 255]
+    palette = MaskFormat("palette", 2, ((9, 9, 9), (9, 8, 9)))
+    assert look_at(pair_of(tmp_path, colours, colours), palette, False, False).copied
+    assert not look_at(pair_of(tmp_path, noise(0), colours), palette, False, False).copied
+
+
+def test_one_pixel_of_many_tells_that_an_image_is_no_copy(tmp_path):
+    mask = np.tile(HALF, (4, 4))
+    image = mask.copy()
+    image[1, 1] = 7  # which the first look does not see
+    assert look_at(pair_of(tmp_path, mask, mask), MaskFormat(), False, False).copied
+    assert not look_at(pair_of(tmp_path, image, mask), MaskFormat(), False, False).copied

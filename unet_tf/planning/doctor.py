@@ -27,7 +27,7 @@ from unet_tf.planning.channel_facts import channel_facts
 from unet_tf.planning.checks import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
-from unet_tf.planning.inspection import BENDING, SEEN_THROUGH, Case, Look, look_at
+from unet_tf.planning.inspection import BENDING, COPIED, SEEN_THROUGH, Case, Look, look_at
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.utils.progress import Progress, unseen
@@ -249,6 +249,7 @@ def _warn_of_images(findings: Findings, usable: list[Case]) -> None:
     middle = float(np.median([case.spread for case in varied])) if varied else 0.0
     marked = [case for case in usable if case.known.class_pixels.size]
     _warn(findings, [case for case in usable if case.spread == 0], "of one value all over")
+    _warn(findings, [case for case in usable if case.look.copied], COPIED)
     _warn(
         findings, [case for case in varied if case.look.saturated > SATURATED],
         f"with more than {SATURATED:.0%} of the pixels at the highest value: saturated or clipped",

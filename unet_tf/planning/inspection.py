@@ -41,6 +41,15 @@ SEEN_THROUGH = (
 """Which pairs have a mask whose `Pictures.alpha` is varied, and what to do."""
 
 
+COPIED = (
+    "that show nothing but their masks: all pixels of one value in the mask have one value there; where both folders "
+    "hold masks, put the images themselves into the one for images"
+)
+"""Which images are `copied`, and what to do."""
+FIRST_LOOK = 4096
+"""Pixels that mostly tell that an image shows more than its mask."""
+
+
 class Outlier(NamedTuple):
     """A value far from all others of its image, and the share of the pixels that hold it."""
 
@@ -71,6 +80,7 @@ class Look:
         turned: the image is turned as its file says, and the mask, whose file does not say so, is not.
         alpha: a file of the image has alpha that is not the same all over.
         mask_alpha: the mask has.
+        copied: the image shows nothing but its mask.
         thumbnail: (THUMBNAIL, THUMBNAIL) float32, to recognise copies; None for a constant image, or where none is
             wanted.
         picture: overlay, where one is wanted.
@@ -92,6 +102,7 @@ class Look:
     turned: bool = False
     alpha: bool = False
     mask_alpha: bool = False
+    copied: bool = False
     thumbnail: NDArray[np.float32] | None = None
     picture: NDArray[np.uint8] | None = None
     lows: NDArray = field(default_factory=lambda: np.zeros(0))
@@ -141,7 +152,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             named = () if mask.ndim == 3 else opened.nodata_ids if ids else declared_nodata(pair.mask)
     except InputError as error:
         return Look(error=error)
-    look = Look(turned=turned, alpha=alpha, mask_alpha=mask_alpha)
+    look = Look(turned=turned, alpha=alpha, mask_alpha=mask_alpha, copied=is_copied(image, mask))
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
@@ -168,6 +179,25 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     if with_picture:
         look.picture = overlay(image, shown, masks)
     return look
+
+
+def is_copied(image: NDArray, mask: NDArray) -> bool:
+    """Whether an image, (H, W, C), that is not the same all over shows nothing but its mask, (H, W) or (H, W, 3).
+
+    Example:
+        >>> mask = np.array([[0, 1, 2]], np.uint8)
+        >>> is_copied(mask[..., None] * 80, mask), is_copied(np.array([[[5], [9], [7]]]), mask // 2)
+        (True, False)
+    """
+    pixels = image.reshape(-1, image.shape[2])  # (N, C)
+    if (pixels == pixels[0]).all():
+        return False
+    values = (mask if mask.ndim == 2 else mask.astype(np.int64) @ np.array([1 << 32, 1 << 16, 1])).ravel()  # (N,)
+    for step in (max(1, len(pixels) // FIRST_LOOK), 1):
+        _, first, same = np.unique(values[::step], return_index=True, return_inverse=True)
+        if not np.array_equal(pixels[::step], pixels[::step][first][same]):
+            return False
+    return True
 
 
 def outliers(image: NDArray) -> list[Outlier]:
