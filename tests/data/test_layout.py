@@ -390,14 +390,15 @@ TOGETHER = {
     "one more folder": (("site_train", "site_test", "site_a"), "images/site_train, images/site_test"),
     "short words": (("tr", "te"), "images/tr, images/te"),
     "patients first": (("p1/train", "p1/val", "p2/train"), "images/p1/train, images/p1/val"),
+    "none for training": (("val2017", "test2017"), "images/val2017, images/test2017"),
 }
 
 
 @pytest.mark.parametrize("case", TOGETHER)
 def test_what_is_called_like_splits_and_is_none_for_sure_is_noted(tmp_path, case):
     folders, named = TOGETHER[case]
-    pair_up(tmp_path, *((f"images/{one}", f"masks/{one}") for one in folders))
-    found = find_named(tmp_path)
+    pair_up(tmp_path / "archive", *((f"images/{one}", f"masks/{one}") for one in folders))
+    found = find_named(tmp_path)  # in the only folder of an archive
     assert list(names(found)) == [""] and len(found.splits[""]) == 2 * len(folders)
     assert found.notes == [
         f"Called like splits, and taken together: {named}. If they are splits, lay them into folders train/, val/ and "

@@ -117,8 +117,9 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
             below = find_named(inside, naming, channels)
             if any(below.splits.values()) or len(below.problems) > 1:
                 found, looked = below, inside
-        pool = [pair for split in ("", "train") for pair in found.splits.get(split, ())]
-        found.notes += filter(None, [mixed_note(folder, pool)])
+        if looked is None:
+            pool = [pair for split in ("", "train") for pair in found.splits.get(split, ())]
+            found.notes += filter(None, [mixed_note(folder, pool)])
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
     if lists:  # which may name a picture by any of its files
         look_over(lists, found)

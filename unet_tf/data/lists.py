@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -71,17 +72,21 @@ def unused_note(folder: Path, inside: Path | None, found: Found) -> str:
     left = [
         path.relative_to(folder).as_posix()
         for place in places
-        for path in place.iterdir()
-        if path.suffix.lower() in TABLES
-        and any(map(LISTED.fullmatch, words(path.stem)))
-        and not (says(path.stem, DERIVED) or path.stem in stems or path.name.startswith("."))
+        for path in _tables(place)
+        if any(map(LISTED.fullmatch, words(path.stem)))
+        and not (says(path.stem, DERIVED) or path.stem in stems)
         and not (place == folder and path.suffix.lower() == ".txt" and path.stem.lower() in SPLIT_OF)
-        and path.is_file()
     ]
     if not left:
         return ""
     rule = f"Lists are called train.txt, val.txt and test.txt, lie in {folder} and have a line for each pair."
     return f"Called like lists of splits, and not used: {some(left, 5)}. {rule}"
+
+
+def _tables(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        files = (one for one in entries if one.name.lower().endswith(TABLES) and not one.name.startswith("."))
+        return [Path(one) for one in files if one.is_file()]
 
 
 def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]], found: Found) -> None:

@@ -156,17 +156,31 @@ def told_apart(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 def mixed_note(folder: Path, pairs: Iterable[Pair]) -> str:
-    """Say that folders or files called like several splits are taken together; "" where none are."""
-    images = {pair.image.relative_to(folder) for pair in pairs}
-    folders = {above for image in images for above in image.parents}
-    read = [(split_in(one.name, SHORT | SPLIT_OF)[0], one) for one in folders]
-    read += [(split_in(image.stem)[0], image) for image in images if LIKELY.search(image.stem)]
-    called = {split: path for split, path in sorted(read, reverse=True) if split}  # the first of each
-    if "train" not in called or len(called) == 1:
+    """Say that folders or files called like several splits are taken together; "" where none are.
+
+    Args:
+        folder: the data folder.
+        pairs: those that are taken together, in the order of their names.
+    """
+    shapes: dict[str, Path] = {}  # of names without numbers, which are few
+    parents: dict[Path, None] = {}
+    for pair in pairs:
+        parents.setdefault(pair.image.parent)
+        if LIKELY.search(pair.image.name):
+            shapes.setdefault(re.sub(r"\d+", "0", pair.image.stem), pair.image)
+    folders = dict.fromkeys(
+        above for parent in parents for above in (parent, *parent.parents) if folder in above.parents
+    )
+    named = [(one.name, SHORT | SPLIT_OF, one) for one in folders]
+    named += [(shape, SPLIT_OF, image) for shape, image in shapes.items()]
+    called: dict[str, Path] = {}  # the first of each split
+    for name, known, path in named:
+        called.setdefault(split_in(name, known)[0], path)
+    if len(called.keys() - {""}) < 2:
         return ""
-    named = ", ".join(called[split].as_posix() for split in SPLITS if split in called)
+    listed = ", ".join(called[split].relative_to(folder).as_posix() for split in SPLITS if split in called)
     return (
-        f"Called like splits, and taken together: {named}. If they are splits, lay them into folders train/, val/ and "
+        f"Called like splits, and taken together: {listed}. If they are splits, lay them into folders train/, val/ and "
         "test/, or list their names in train.txt, val.txt and test.txt."
     )
 
