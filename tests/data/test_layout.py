@@ -439,6 +439,8 @@ def test_files_called_test_and_a_folder_of_images_called_training_stay(tmp_path)
     put(tmp_path, *(f"pool/{role}/test{n}.png" for role in ("images", "masks") for n in range(3)))
     found = find_named(tmp_path / "pool")
     assert names(found) == {"": ["test0", "test1", "test2"]} and found.notes == []
+    put(tmp_path, *(f"said/train/{role}/test{n}.png" for role in ("images", "masks") for n in range(3)))
+    assert find_named(tmp_path / "said").notes == []
     put(tmp_path, *(f"own/{folder}/{n}.png" for folder in ("training", "training_masks") for n in "ab"))
     found = find_named(tmp_path / "own")
     assert names(found) == {"train": ["a", "b"]} and found.notes == []

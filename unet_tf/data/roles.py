@@ -171,11 +171,11 @@ def mixed_note(folder: Path, pairs: Iterable[Pair]) -> str:
     folders = dict.fromkeys(
         above for parent in parents for above in (parent, *parent.parents) if folder in above.parents
     )
-    named = [(one.name, SHORT | SPLIT_OF, one) for one in folders]
-    named += [(shape, SPLIT_OF, image) for shape, image in shapes.items()]
+    read = {one: split_in(one.name, SHORT | SPLIT_OF)[0] for one in folders}
     called: dict[str, Path] = {}  # the first of each split
-    for name, known, path in named:
-        called.setdefault(split_in(name, known)[0], path)
+    for path, split in [*read.items(), *((image, split_in(shape)[0]) for shape, image in shapes.items())]:
+        if not any(read.get(above) for above in path.parents):  # what lies in train/ is said to be
+            called.setdefault(split, path)
     if len(called.keys() - {""}) < 2:
         return ""
     listed = ", ".join(called[split].relative_to(folder).as_posix() for split in SPLITS if split in called)
