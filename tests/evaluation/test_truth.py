@@ -134,6 +134,29 @@ def test_classes_of_other_names_are_refused_with_both_lists_and_the_remedy_does(
         read(SAVED, data, classes="a,b,c")
 
 
+def test_colour_tables_that_contradict_each_other_or_those_of_training_are_refused(tmp_path):
+    def moved(path, label, colours):
+        indexed(path, 1 - label, colours[1::-1])
+
+    def mixed(path, label, colours):
+        (moved if path.stem == "0" else indexed)(path, label, colours)
+
+    learnt = write(tmp_path / "learnt", indexed)
+    of_ids = renamed(tmp_path / "ids", 'kind = "binary"', 'kind = "index"')
+    config = of_ids / Run.CONFIG
+    before = config.read_text()
+    said = next(line for line in before.splitlines() if line.startswith("path = "))
+    config.write_text(before.replace(said, f'path = "{learnt}"'))
+    assert are_equal(read(of_ids, write(tmp_path / "same", indexed)), labels())
+    with pytest.raises(InputError, match="one class in all masks; by the colour tables 0 is .* list them in label_col"):
+        read(of_ids, write(tmp_path / "mixed", mixed))
+    data = write(tmp_path / "moved", moved)
+    with pytest.raises(InputError, match=r"what the net learnt and in what .* 0 is \(0, 0, 0\) in .*learnt/masks and"):
+        read(of_ids, data)
+    shutil.rmtree(learnt)  # where nothing tells, ids are ids
+    assert are_equal(read(of_ids, data), [1 - label for label in labels()])
+
+
 def test_the_remedy_is_quoted_where_a_name_has_a_space(tmp_path):
     spaced = renamed(tmp_path / "spaced", '"foreground",', '"cell wall",')
     data = write(tmp_path / "data", indexed, ("cell", "rest"), ("rest", "cell"))

@@ -138,6 +138,18 @@ def test_a_palette_is_suggested_for_colours_and_taken_when_written(tmp_path):
     assert findings.masks.void == ((200, 0, 0),)
 
 
+def test_a_colour_table_of_another_order_is_found_among_all_masks(tmp_path):
+    """Training looks at 32 masks, and this is none of them."""
+    write_pairs(tmp_path, *[(noise(number), HALF // 255) for number in range(64)])
+    table = np.array([(0, 0, 0), (255, 0, 0)], np.uint8)
+    for number in range(64):
+        write_picture(tmp_path / "masks" / f"{number:02d}.png", HALF // 255, table)
+    write_picture(tmp_path / "masks" / "01.png", 1 - HALF // 255, table[::-1])
+    (problem,) = check(tmp_path, masks="index", classes=2).problems
+    assert "An id must mean one class in all masks; by the colour tables 0 is (0, 0, 0)" in problem
+    assert "01.png" in problem
+
+
 def test_blurred_colours_count_as_one(tmp_path):
     colours = np.array([(0, 0, 0), (200, 0, 0), (0, 90, 200)], np.uint8)
     for number in range(4):

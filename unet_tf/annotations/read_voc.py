@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, Annotated, Skipped, clean
 from unet_tf.annotations.shapes import NO_OBJECT, Shape
 from unet_tf.data.decode import Lossy
-from unet_tf.data.folder import list_pictures
+from unet_tf.data.folder import Pair, list_pictures
+from unet_tf.data.mask_looks import look_at_masks
+from unet_tf.data.mask_tables import table_conflict
 from unet_tf.data.mask_values import value_counts
 from unet_tf.data.palette import LABEL_MAP, PALETTE_FILE, Palette, find_palette
-from unet_tf.data.pictures import read_mask
+from unet_tf.data.pictures import ARRAYS, read_mask
 from unet_tf.data.structure import Damage
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
@@ -37,12 +39,33 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
         skipped: nothing is.
 
     Raises:
-        Damage: a mask has a colour that nothing names, or the two masks of a picture differ in size.
+        Damage: a mask has a colour that nothing names, colour tables give an index several colours, or the two masks of
+            a picture differ in size.
         InputError: a mask cannot be read, or the list of classes does not begin with the background.
     """
     palette, listed = find_palette(folder), _listed(folder / CLASS_NAMES)
     objects = {path.stem: path for path in list_pictures(folder / OBJECTS)} if (folder / OBJECTS).is_dir() else {}
-    return [_annotated(path, objects.get(path.stem), palette, listed) for path in list_pictures(folder / CLASSES)]
+    paths = list_pictures(folder / CLASSES)
+    found = [_annotated(path, objects.get(path.stem), palette, listed) for path in paths]
+    if palette is None and (pictures := [path for path in paths if path.suffix.lower() not in ARRAYS]):
+        _check_tables(pictures, bool(listed))
+    return found
+
+
+def _check_tables(paths: list[Path], listed: bool) -> None:
+    """Raise Damage where colour tables say that an index is not of the class that the list of classes gives it."""
+    looks, _ = next(look_at_masks([Pair(path.stem, path, path) for path in paths], False))
+    conflict = table_conflict(looks)
+    if not conflict and not listed:
+        black = [number for look in looks for number, one in look.table.items() if one == (0, 0, 0) and number != VOID]
+        others = [look for look in looks if look.table.get(0, (0, 0, 0)) != (0, 0, 0)]
+        if black and others:
+            conflict = f"black, the background of the challenge, is {black[0]}, and 0 is another in {others[0].name}"
+    if conflict:
+        raise Damage(
+            f"an index must be of one class in all masks; {conflict}. If the colours tell the class, list them in "
+            f"{LABEL_MAP} or {PALETTE_FILE}; if the indices do, write all masks with one table, or without"
+        )
 
 
 def _listed(path: Path) -> dict[int, str]:

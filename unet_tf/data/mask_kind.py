@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import Pair, some
 from unet_tf.data.instances import BORDER_NAME, label_from_instances
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
+from unet_tf.data.mask_tables import table_conflict
 from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
 from unet_tf.errors import InputError
@@ -112,6 +113,8 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
     for looks, complete in look_at_masks(pairs, settings.tolerance > 0):
         try:
             told, because = (kind, why) if kind != "auto" else _tell(looks, settings, palette, complete)
+            if told == "index":
+                check_tables(looks, _void_values(settings), palette)
             if told == "instance" and settings.border is None:
                 settings = replace(settings, border=_rim(looks, settings))
             return Recognition(*_format(told, settings, palette, looks, complete), because)
@@ -214,14 +217,39 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
         remedies.append(f"If they stand for one class, write one value in all files ({files}).")
     if soft:
         remedies.append(f"If 0 and {_top(shown)} are meant, take the nearer one: --masks binary --mask-tolerance 128.")
-    if 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):
+    if conflict := table_conflict(looks, void):
+        remedies.append(f"They are no class ids as they stand: {conflict}. {_by_colours(looks)}")
+    elif 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):
         where = ", where 255 is void" if VOID in stored else ""
         remedies.append(f"If they are class ids, say so: --masks index --classes {len(ids)}{exact}{where}.")
         if where and max(ids) >= len(ids):
             remedies.append(f"If 255 is a class, too: --masks index --classes {len(stored)}{exact}.")
-    if grey:
+    if grey and not conflict:
         remedies.append(f"If objects are numbered: --masks instance{exact}.")
     return " ".join([*remedies, "A value that counts nowhere is named with --void."])
+
+
+def check_tables(looks: Sequence[MaskLook], void: Collection[int], palette: Palette | None = None) -> None:
+    """Raise InputError where the colour tables of masks that are read as class ids contradict each other.
+
+    Args:
+        looks: what the masks show.
+        void: ids that count nowhere.
+        palette: the `label_colors.txt` of the data, where there is one.
+    """
+    if conflict := table_conflict(looks, void):
+        raise InputError(f"An id must mean one class in all masks; {conflict}. {_by_colours(looks, palette)}")
+
+
+def _by_colours(looks: Sequence[MaskLook], palette: Palette | None = None) -> str:
+    """What may be done where the ids of masks and their colours do not say the same."""
+    colours = LIST_COLOURS if any(look.coloured for look in looks) else f"{LIST_COLOURS.partition(':')[0]}."
+    if palette is not None:
+        colours = "Say --masks palette."
+    return (
+        f"If the colours tell the class: {colours} If the ids do: write all masks with one table, or without. If they "
+        "number objects: --masks instance."
+    )
 
 
 def _files_with(value: int, looks: list[MaskLook]) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from unet_tf.data.folder import Pair
+from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import HIGHS, MaskSettings, Recognition, recognise
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.errors import InputError
-from unet_tf.evaluation.mask_kinds import in_words, renumbered
+from unet_tf.evaluation.mask_kinds import check_agreeing, check_tables, in_words, renumbered
 from unet_tf.evaluation.subject import Net, Subject
 from unet_tf.labels import VOID
 
@@ -46,6 +48,8 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
     are_named = found is not None and (palette is not None or first.said is not None)
     if not are_named and (fitting := [one for one in nets if _fits(one.masks, pairs)]):
         _check_agreed(fitting, data)
+        if fitting[0].masks.kind == "index":
+            _check_tables(fitting[0], pairs)
         return renumbered(fitting[0].masks, fitting[0].real_classes, wanted)
     if found is None:  # who reads them says what is wrong
         return first.masks
@@ -118,6 +122,19 @@ def _holds(masks: MaskFormat, look: MaskLook) -> bool:
     known_values = {*masks.values, *masks.void} if masks.values else usual
     values = look.ids if masks.ids else look.counts
     return set(values) <= known_values | ({VOID} if masks.kind == "index" else set())
+
+
+def _check_tables(net: Net, pairs: Sequence[Pair]) -> None:
+    """Raise InputError where colour tables say that an id means several classes, here or where the net learnt."""
+    listed = check_agreeing(pairs, [value for value in net.masks.void if isinstance(value, int)])
+    learnt, known = net.trained_on, list[Pair]()
+    if not listed or learnt is None or not learnt.is_dir():
+        return
+    with suppress(InputError):  # it may have changed since
+        found = find_named(learnt, net.naming, net.channels)
+        known += [pair for some_pairs in found.splits.values() for pair in some_pairs]
+    if known:
+        check_tables(pairs, known, "what the net learnt and in what it is judged on")
 
 
 def _check_agreed(nets: Sequence[Net], data: Path) -> None:

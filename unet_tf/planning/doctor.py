@@ -16,7 +16,7 @@ from unet_tf.data.drawing import drawn_channels
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
-from unet_tf.data.mask_kind import recognise
+from unet_tf.data.mask_kind import check_tables, recognise
 from unet_tf.data.palette import find_palette, suggest_palette
 from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import parts_of, split
@@ -214,11 +214,14 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         check_alike(train)
         measure_normalisation([known for _, known in train])
 
+    void = [] if findings.masks is None else [value for value in findings.masks.void if isinstance(value, int)]
     trials: list[Callable[[], Any]] = [try_sizes, try_normalisation]
     pool = train + seen.get("val", []) if findings.drawn else train  # all in colour may be held out
     trials += [partial(check_alike, one, None if name == "train" else pool) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
+    if shown_by := [case.look.mask for case in usable if case.look.mask is not None]:
+        trials.append(lambda: check_tables(shown_by, void, find_palette(findings.data)))
     if findings.masks is not None and findings.masks.kind == "instance":
         ids = [case.look.ids for case in usable if case.split == "train"]
         trials.append(lambda: findings.warnings.extend(filter(None, [doubt_of_ids(ids)])))

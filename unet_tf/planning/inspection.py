@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import overlay
 from unet_tf.data.fingerprint import Fingerprint, examine
 from unet_tf.data.folder import Decoded, Pair, check_sizes
-from unet_tf.data.mask_values import value_counts
+from unet_tf.data.mask_looks import MaskLook, look_of
+from unet_tf.data.mask_values import value_counts, whole_numbers
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_samples, nodata_values
 from unet_tf.data.pictures import is_varied, open_pictures, read_mask
@@ -76,6 +77,7 @@ class Look:
         unmeasured: number of pixels that hold no measurement.
         partly: of an 8-bit picture of colour, number of pixels of which some channels alone hold the value that its
             file names as "no measurement".
+        mask: what the mask shows, where it holds class ids; without its pixels.
         counted: values that the mask's file names as nodata, and that are classes here.
         turned: the image is turned as its file says, and the mask, whose file does not say so, is not.
         alpha: a file of the image has alpha that is not the same all over.
@@ -98,6 +100,7 @@ class Look:
     outliers: Sequence[Outlier] = ()
     unmeasured: int = 0
     partly: int = 0
+    mask: MaskLook | None = None
     counted: Sequence[float] = ()
     turned: bool = False
     alpha: bool = False
@@ -149,10 +152,12 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             mask_alpha = is_varied(opened.alpha(pair.page))
             turned = open_pictures(pair.image).orientation != 1 and opened.orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
+            of_ids = masks is not None and masks.kind == "index"
+            shown_by = look_of(pair, whole_numbers(mask), lossy)._replace(mask=None) if of_ids else None
             named = () if mask.ndim == 3 else opened.nodata_ids if ids else declared_nodata(pair.mask)
     except InputError as error:
         return Look(error=error)
-    look = Look(turned=turned, alpha=alpha, mask_alpha=mask_alpha, copied=is_copied(image, mask))
+    look = Look(turned=turned, alpha=alpha, mask_alpha=mask_alpha, copied=is_copied(image, mask), mask=shown_by)
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))

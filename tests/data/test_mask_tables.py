@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from unet_tf.data.layout import find_named
+from unet_tf.data.mask_kind import MaskSettings, recognise
+from unet_tf.data.mask_looks import look_at_masks
+from unet_tf.data.mask_tables import table_conflict
+from unet_tf.data.palette import Palette
+from unet_tf.data.pictures import write_picture
+from unet_tf.errors import InputError
+
+LABEL = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((4, 4), np.uint8))
+BLACK, RED, GREEN = (0, 0, 0), (255, 0, 0), (0, 255, 0)
+NAMES = ("rest", "a", "b")
+
+
+def folder(tmp_path, *masks, suffix=".png"):
+    """A folder of masks, each given by its values and, unless it has none, its colour table."""
+    for number, (values, table) in enumerate(masks):
+        write_picture(tmp_path / "images" / f"{number}.png", np.zeros(values.shape, np.uint8))
+        picture = Image.fromarray(values)
+        if table:
+            picture.putpalette(sum(table, ()))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        picture.save(tmp_path / "masks" / f"{number}{suffix}")
+    return find_named(tmp_path).splits[""]
+
+
+def grey(*values):
+    return [(value,) * 3 for value in values]
+
+
+def conflict(pairs, void=()):
+    ((looks, complete),) = look_at_masks(pairs, False)
+    assert complete
+    return table_conflict(looks, void)
+
+
+def moved(order):
+    """The label and its three colours, numbered in another order."""
+    return np.argsort(order).astype(np.uint8)[LABEL], [(BLACK, RED, GREEN)[number] for number in order]
+
+
+CONFLICTS = {
+    "another order": [moved([0, 1, 2]), moved([0, 2, 1])],
+    "one class fewer": [moved([0, 1, 2]), (LABEL // 2, [BLACK, GREEN])],
+    "gaps": [(LABEL, [BLACK, RED, GREEN]), (LABEL * 3, [BLACK, *grey(9, 9), RED, *grey(9, 9), GREEN])],
+    "greys": [(LABEL, grey(0, 127, 255)), (LABEL, grey(0, 255, 127))],
+    "greys beside a file without a table": [((2 - LABEL).astype(np.uint8), grey(2, 1, 0)), (LABEL, None)],
+    "ids beside greys": [(LABEL, grey(0, 127, 255)), (np.uint8([0, 127, 255])[LABEL], None)],
+}
+AGREEING = {
+    "one table": [moved([0, 1, 2])] * 2,
+    "entries that nothing holds": [(LABEL, [BLACK, RED, GREEN, RED]), (LABEL, [BLACK, RED, GREEN, GREEN])],
+    "a class fewer": [moved([0, 1, 2]), (LABEL * (LABEL < 2), [BLACK, RED])],
+    "no table beside one": [moved([0, 1, 2]), (LABEL, None)],
+    "greys of the ids beside a table": [moved([0, 1, 2]), (LABEL, grey(0, 1, 2))],
+    "tables that are black": [(LABEL, [BLACK] * 3), (LABEL * 2, [BLACK] * 5), moved([0, 1, 2])],
+    "greys by an order that no other file holds": [(LABEL, grey(0, 100, 200)), (LABEL, None)],
+    "void in any colour": [
+        (np.uint8([0, 1, 255])[LABEL], [BLACK, RED, *grey(*range(253)), GREEN]),
+        (np.uint8([0, 1, 255])[LABEL], [BLACK, RED, *grey(*range(253)), (9, 9, 9)]),
+    ],
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("case", CONFLICTS)
+def test_tables_that_contradict_each_other_are_told_and_no_ids(tmp_path, case, suffix):
+    pairs = folder(tmp_path, *CONFLICTS[case], suffix=suffix)
+    assert conflict(pairs)
+    for settings in ({"classes": NAMES}, {"classes": NAMES, "kind": "index"}, {"kind": "index"}):
+        with pytest.raises(InputError, match="An id must mean one class in all masks; .*List the colours .*one table"):
+            recognise(pairs, MaskSettings(**settings))
+    with pytest.raises(InputError) as raised:
+        recognise(pairs, MaskSettings())
+    assert "--masks index" not in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("case", AGREEING)
+def test_tables_that_agree_are_of_ids_as_before(tmp_path, case, suffix):
+    pairs = folder(tmp_path, *AGREEING[case], suffix=suffix)
+    assert not conflict(pairs)
+    assert recognise(pairs, MaskSettings("index", NAMES)).masks.kind == "index"
+
+
+def test_the_files_and_colours_are_named(tmp_path):
+    words = conflict(folder(tmp_path, *CONFLICTS["another order"]))
+    assert words == (
+        f"by the colour tables 1 is (255, 0, 0) in {tmp_path}/masks/0.png and (0, 255, 0) in {tmp_path}/masks/1.png"
+    )
+
+
+def test_void_that_is_said_may_have_several_colours(tmp_path):
+    pairs = folder(tmp_path, (LABEL, [BLACK, RED, GREEN]), (LABEL, [BLACK, RED, (9, 9, 9)]))
+    assert conflict(pairs) and not conflict(pairs, [2])
+    assert recognise(pairs, MaskSettings("index", ("rest", "a"), ("2",))).masks.void == (2,)
+
+
+def test_colours_that_are_listed_tell_the_class_whatever_the_order(tmp_path):
+    pairs = folder(tmp_path, *CONFLICTS["another order"])
+    assert recognise(pairs, MaskSettings(), Palette(NAMES, (BLACK, RED, GREEN))).masks.kind == "palette"
+    with pytest.raises(InputError, match="If the colours tell the class: Say --masks palette"):
+        recognise(pairs, MaskSettings("index"), Palette(NAMES, (BLACK, RED, GREEN)))
+
+
+def test_masks_of_objects_may_have_a_table_each(tmp_path):
+    pairs = folder(tmp_path, *CONFLICTS["another order"])
+    assert recognise(pairs, MaskSettings("instance")).masks.kind == "instance"

@@ -1,0 +1,47 @@
+"""Whether the colour tables of a folder's masks agree, so that an id means one class in all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from unet_tf.data.mask_looks import MaskLook
+from unet_tf.data.palette import Colour
+from unet_tf.labels import VOID
+
+
+def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str:
+    """Where masks show one id in several colours, or one colour by several ids, in words; "" where they do not.
+
+    Programs that make a table for each file number its colours in an order of its own. A colour that a table gives to
+    several ids, as one that is black all over does, tells nothing. Files that show each id as the grey of its number,
+    or have no table, agree with all others, but for those that show the same greys by other ids.
+
+    Args:
+        looks: what masks show that are read as class ids.
+        void: ids that count nowhere.
+    """
+    doubled = {colour for look in looks for colour, times in Counter(look.table.values()).items() if times > 1}
+    plain = {_grey(number) for look in looks if _is_plain(look) for number in look.ids.keys() - {VOID, *void}}
+    first: dict[int, tuple[Colour, str]] = {}
+    for look in looks:
+        telling = {n: colour for n, colour in look.table.items() if n not in (VOID, *void) and colour not in doubled}
+        for number, colour in telling.items() if not _is_plain(look) else ():
+            other, name = first.setdefault(number, (colour, look.name))
+            if other != colour:
+                return f"by the colour tables {number} is {other} in {name} and {colour} in {look.name}"
+            if colour != _grey(number) and plain.issuperset(telling.values()):
+                return f"by its table {number} is the grey {colour[0]} in {look.name}, and an id in files without one"
+    ids = {number for look in looks for number in look.ids if look.table.get(number) not in doubled}
+    shown = {colour for look in looks for colour in look.table.values() or map(_grey, look.counts)} - doubled
+    if len(shown) < len(ids):
+        return f"{looks[0].name} and others show {len(shown)} colours by {len(ids)} ids"
+    return ""
+
+
+def _is_plain(look: MaskLook) -> bool:
+    return all(colour == _grey(number) for number, colour in look.table.items())
+
+
+def _grey(value: int) -> Colour:
+    return value, value, value
