@@ -87,6 +87,60 @@ def test_the_order_of_what_overlaps(order, overlap, pixels, tmp_path):
     assert any("No pixel is of small" in note for note in done.notes) == (not pixels)
 
 
+COVERED = "Shapes that others cover whole (--overlap small draws the smaller ones last): 1."
+
+
+@pytest.mark.parametrize("others", [[], [("small", 6)]])
+def test_shapes_that_others_cover_whole_are_counted(others, tmp_path):
+    """Whether their class has pixels elsewhere or none."""
+    squares = [("small", 2), ("large", 0), *others]
+    corners = [(low, low + (8 if name == "large" else 2)) for name, low in squares]
+    shapes = [
+        {"label": name, "points": [[low, low], [high, low], [high, high], [low, high]]}
+        for (name, _), (low, high) in zip(squares, corners, strict=True)
+    ]
+    change(tmp_path / "source", shapes=shapes)
+    assert COVERED in import_annotations(tmp_path / "source", tmp_path / "a").notes
+    assert not any(
+        "cover" in note for note in import_annotations(tmp_path / "source", tmp_path / "b", overlap="small").notes
+    )
+    change(tmp_path / "source", shapes=[one | {"label": "cell"} for one in shapes])  # their class covers them
+    assert not any("cover" in note for note in import_annotations(tmp_path / "source", tmp_path / "c").notes)
+
+
+def test_shapes_without_a_class_in_others_are_said_to_be_one_area(tmp_path):
+    write_image(tmp_path / "source")
+    rings = [[[low, low], [high, low], [high, high], [low, high]] for low, high in ((0, 9), (1, 4), (5, 7), (12, 15))]
+    objects = [
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}}
+        for ring in rings
+    ]
+    (tmp_path / "source/a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": objects}))
+    done = import_annotations(tmp_path / "source", tmp_path / "classes")
+    assert done.notes == ["Shapes without a class in others without one, which are one area in masks of classes: 2."]
+    assert import_annotations(tmp_path / "source", tmp_path / "objects", instances=True).notes == []
+
+
+def test_regions_in_which_nothing_was_found_are_doubted(tmp_path):
+    qupath(tmp_path / "source")
+    file = tmp_path / "source/a.geojson"
+    content = json.loads(file.read_text())
+    for one in content["features"]:
+        one["properties"]["objectType"] = "detection"
+    region = {"type": "Polygon", "coordinates": [[[1, 1], [20, 1], [20, 19], [1, 19], [1, 1]]]}
+    region = {"type": "Feature", "properties": {"objectType": "annotation"}, "geometry": region}
+    file.write_text(json.dumps(content | {"features": [*content["features"], region]}))
+    done = import_annotations(tmp_path / "source", tmp_path / "one")
+    assert done.notes == ["Left out: 1 annotations without a class around detections, which are regions."]
+    assert (ids(tmp_path / "one/masks/a.png") == truth()).all()
+    write_image(tmp_path / "source", "b.png", seed=1)
+    file.with_name("b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [region]}))
+    notes = import_annotations(tmp_path / "source", tmp_path / "two").notes
+    assert any(
+        note.startswith("Annotations without a class around no detection, taken for objects: 1.") for note in notes
+    )
+
+
 def test_the_smaller_object_counts_by_all_of_its_parts(tmp_path):
     """Two parts of 16 and 4 px: together more than the square of 9 px that the small part meets."""
     parts = [[[0, 0], [4, 0], [4, 4], [0, 4]], [[6, 6], [8, 6], [8, 8], [6, 8]]]

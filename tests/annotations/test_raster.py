@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from unet_tf.annotations.raster import areas, paint, rasterise, spans_of
+from unet_tf.annotations.raster import areas, kept, paint, rasterise, spans_of
 from unet_tf.annotations.shapes import Shape
 from unet_tf.utils import signals
 
@@ -16,6 +16,17 @@ def drawn(rings, height, width):
     mask = np.zeros((height, width), np.uint8)
     paint(mask, rasterise([Shape("cell", tuple(np.asarray(ring, float) for ring in rings))], height, width), np.ones(1))
     return mask
+
+
+def test_the_pixels_that_shapes_keep(monkeypatch):
+    squares = [((0, 0), (4, 0), (4, 4), (0, 4)), ((2, 2), (6, 2), (6, 6), (2, 6)), ((3, 3), (4, 3), (4, 4), (3, 4))]
+    spans = rasterise([Shape("cell", (np.array(square, float),)) for square in squares], 8, 8)
+    for pixels in (1, 1 << 20):  # of runs at a time
+        monkeypatch.setattr("unet_tf.annotations.raster.PIXELS", pixels)
+        canvas = np.zeros((8, 8), np.uint8)
+        paint(canvas, spans, np.array([1, 2, 1], np.uint8))
+        assert kept(canvas, spans, np.array([1, 2, 1])).tolist() == [13, 15, 1]
+        assert kept(canvas, spans, np.array([1, 2, 3])).tolist() == [13, 15, 0]
 
 
 def exact(rings, height, width):

@@ -45,6 +45,47 @@ def test_classes_of_qupath(properties, name):
     assert read({"type": "Polygon", "coordinates": [square(0, 1)]}, properties=properties)[0].shapes[0].name == name
 
 
+def feature(kind, low, high, name=None, old=False):
+    properties = {} if old else {"objectType": kind}
+    return {
+        "type": "Feature", "id": f"Path{kind.title()}Object" if old else "0d5f6c0e",
+        "geometry": {"type": "Polygon", "coordinates": [square(low, high)]},
+        "properties": properties | ({} if name is None else {"classification": {"name": name}}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("outer", "inner", "left"),
+    [
+        (("annotation",), ("detection",), True),
+        (("annotation",), ("cell", "Tumor"), True),
+        (("annotation", "Region*"), ("cell", "Tumor"), True),
+        (("tma_core",), ("tile",), True),
+        (("annotation",), ("annotation", "Tumor"), False),
+        (("annotation", "Stroma"), ("detection", "Tumor"), False),
+        (("detection",), ("detection",), False),
+    ],
+)
+def test_an_annotation_without_a_class_around_detections_is_a_region(outer, inner, left, order, old):
+    skipped = Counter()
+    objects = [feature(outer[0], 0, 80, *outer[1:], old=old)]
+    objects += [feature(inner[0], low, low + 9, *inner[1:], old=old) for low in (5, 40)]
+    (found,) = read_geojson(Path("a.geojson"), objects[::order], skipped)
+    assert len(found.shapes) == 3 - left
+    assert skipped == ({"annotations without a class around detections, which are regions": 1} if left else {})
+    assert found.regions[0] == left
+
+
+def test_an_annotation_beside_detections_is_an_object():
+    skipped = Counter()
+    corner = {"type": "Polygon", "coordinates": [[[0, 0], [80, 0], [0, 80], [0, 0]]]}  # its box holds the other
+    objects = [feature("annotation", 0, 0) | {"geometry": corner}, feature("detection", 60, 70)]
+    (found,) = read_geojson(Path("a.geojson"), objects, skipped)
+    assert (len(found.shapes), found.regions, skipped) == (2, (0, 1), {})
+
+
 def test_third_coordinates_are_left_out_and_lines_counted():
     ring = [[x, y, 7] for x, y in square(0, 2)]
     found, skipped = read({"type": "Polygon", "coordinates": [ring]}, {"type": "LineString", "coordinates": []}, None)

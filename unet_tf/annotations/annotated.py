@@ -50,6 +50,7 @@ class Annotated:
             picture; False where it shows the pixels as they are stored.
         apart: shapes tell objects of one class apart.
         loose: classes and their pixels that are of no object, where shapes tell objects apart.
+        regions: how many annotations without a class lie around detections, and are left out, and how many around none.
         shares: coordinates are shares of the sides of the picture, and not pixels.
         on: gives the shapes as soon as the picture is known, whose place on the earth says where they are, by the field
             that names the class, or None; `shapes` is empty then.
@@ -64,6 +65,7 @@ class Annotated:
     shown: bool = True
     apart: bool = True
     loose: tuple[tuple[str, int], ...] = ()
+    regions: tuple[int, int] = (0, 0)
     shares: bool = False
     on: Callable[[Path, str | None], Sequence[Shape]] | None = None
     embedded: Callable[[], bytes] | None = None

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.annotations.annotated import Annotated
+from unet_tf.annotations.annotated import NAMELESS, Annotated
 from unet_tf.annotations.classes import Classes
 from unet_tf.annotations.finding import frame
-from unet_tf.annotations.raster import areas, paint, rasterise
+from unet_tf.annotations.raster import areas, kept, paint, rasterise
 from unet_tf.annotations.shapes import NO_OBJECT, Shape
 from unet_tf.data.pictures import open_pictures, write_picture, write_stack
 from unet_tf.data.structure import turned
@@ -96,6 +96,11 @@ def draw(
     if colours is None:
         _write_objects(mask, shapes, spans, ids, label, turn if not shown else 1, counts)
     else:
+        covered = "Shapes that others cover whole" + " (--overlap small draws the smaller ones last)" * (not small)
+        counts[covered] = int(((kept(label, spans, ids) == 0) & (area > 0)).sum())
+        counts["Shapes without a class in others without one, which are one area in masks of classes"] = _nested(
+            spans, np.array([shape.name == NAMELESS for shape in shapes], bool), area, label.shape
+        )
         mask.parent.mkdir(parents=True, exist_ok=True)
         write_picture(mask, np.ascontiguousarray(label if shown else turned(label, turn)), colours)
     return Drawn(np.bincount(label.ravel(), minlength=VOID + 1), counts)
@@ -128,6 +133,20 @@ def _pinholes(label: NDArray[np.uint8]) -> int:
     around = np.pad(label != 0, 1)
     sides = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
     return int((sides & (label == 0)).sum())
+
+
+def _nested(
+    spans: NDArray[np.int32], nameless: NDArray[np.bool_], area: NDArray[np.int64], size: tuple[int, ...]
+) -> int:
+    """Shapes without a class each pixel of which is of another one, too."""
+    if not nameless.any():
+        return 0
+    spans = spans[nameless[spans[:, 0]]]
+    edges = np.zeros((size[0], size[1] + 1), np.int32)
+    for column, step in ((2, 1), (3, -1)):
+        np.add.at(edges, (spans[:, 1], spans[:, column]), step)
+    twice = np.ascontiguousarray(edges.cumsum(axis=1)[:, :-1] > 1)
+    return int(((kept(twice, spans, np.ones(len(area), bool)) == area) & nameless & (area > 0)).sum())
 
 
 def _outside(shapes: Sequence[Shape], rows: int, columns: int) -> int:

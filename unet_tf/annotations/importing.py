@@ -267,6 +267,12 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
             f"Masks, by their names or that of their folder, and no pictures: {len(masks)}, left out: {names}. If they "
             "are pictures, say --images with their folder."
         )
+    around, bare = (sum(column) for column in zip((0, 0), *(task.one.regions for task in tasks), strict=True))
+    if around and bare:
+        notes.append(
+            f"Annotations without a class around no detection, taken for objects: {bare}. If they are regions, as the "
+            "others, delete them, or give them a class and leave it out (--classes)."
+        )
     if lone or others:
         done = {"skip": "left out", "background": "background all over", "void": "void all over"}[empty]
         names = some([task.one.picture for task in lone] + [path.name for path in others], 3)

@@ -71,7 +71,28 @@ def paint(canvas: NDArray, spans: NDArray[np.int32], values: NDArray) -> None:
         spans: (N, 4) as `rasterise` gives them, in the order in which they are written.
         values: (shapes,) what a pixel of each shape becomes.
     """
-    flat, lengths = canvas.reshape(-1), (spans[:, 3] - spans[:, 2]).astype(np.int64)
+    flat = canvas.reshape(-1)
+    for owners, pixels in _pixels(spans, canvas.shape[1]):
+        flat[pixels] = values[owners]  # of a pixel that comes twice the last value stays
+
+
+def kept(canvas: NDArray, spans: NDArray[np.int32], values: NDArray) -> NDArray[np.int64]:
+    """Pixels of each shape, (shapes,), that hold its value in a picture: those that `paint` wrote and nothing covered.
+
+    Args:
+        canvas: (H, W), contiguous.
+        spans: (N, 4) as `rasterise` gives them.
+        values: (shapes,) those that were painted.
+    """
+    flat, found = canvas.reshape(-1), np.zeros(len(values), np.int64)
+    for owners, pixels in _pixels(spans, canvas.shape[1]):
+        found += np.bincount(owners[flat[pixels] == values[owners]], minlength=len(values))
+    return found
+
+
+def _pixels(spans: NDArray[np.int32], width: int) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """The number of the shape and the place in the raveled picture of each pixel of runs, some runs at a time."""
+    lengths = (spans[:, 3] - spans[:, 2]).astype(np.int64)
     ends = np.cumsum(lengths)
     at = 0
     while at < len(spans):
@@ -79,9 +100,9 @@ def paint(canvas: NDArray, spans: NDArray[np.int32], values: NDArray) -> None:
         before = ends[at - 1] if at else 0
         end = max(at + 1, int(np.searchsorted(ends, before + PIXELS, "right")))
         part, count = spans[at:end], lengths[at:end]
-        first = part[:, 1].astype(np.int64) * canvas.shape[1] + part[:, 2]
+        first = part[:, 1].astype(np.int64) * width + part[:, 2]
         pixels = np.repeat(first - (ends[at:end] - before - count), count) + np.arange(count.sum())
-        flat[pixels] = np.repeat(values[part[:, 0]], count)  # of a pixel that comes twice the last value stays
+        yield np.repeat(part[:, 0], count), pixels
         at = end
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,10 @@ from unet_tf.data.structure import Damage
 
 IGNORED = "Ignore*"
 """QuPath's class for what is not to be learnt from."""
+REGION = "Region*"
+"""QuPath's class for what other objects are looked for in."""
+OUTER, INNER = ("annotation", "core"), ("detection", "cell", "tile")
+"""What kinds of QuPath's objects are called in which others are looked for, and what these are called."""
 _WGS84 = Path(SUFFIXES["wgs84"]).stem
 
 
@@ -54,6 +59,8 @@ def is_geojson_of_pixels(content: Any) -> bool:
 def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     """Read the objects of a picture, which is called like the file; of cells the outline, not the nucleus.
 
+    An annotation without a class, or of "Region*", around detections is where QuPath looked for them, and no object.
+
     Args:
         path: of the file.
         content: what it holds, parsed.
@@ -63,6 +70,8 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
         Damage: a field is missing or of another type, or objects lie in several planes of a stack.
     """
     shapes: list[Shape] = []
+    regions: list[list[Shape]] = []  # the shapes of each annotation that may be one
+    inner: list[Shape] = []
     planes: dict[str, set[int]] = {"z": set(), "t": set()}
     for number, one in enumerate(features_of(content) or []):
         where = f"feature {number}"
@@ -71,16 +80,35 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
         if geometry is None:
             skipped["features without a geometry"] += 1
             continue
-        before = len(shapes)
+        own: list[Shape] = []
         for rings in polygons(geometry, where, skipped):
-            shapes += region(
-                _name(properties, where), rings, skipped, number if geometry["type"] != "Polygon" else None
-            )
-        for axis, numbers in planes.items() if len(shapes) > before else ():
+            own += region(_name(properties, where), rings, skipped, number if geometry["type"] != "Polygon" else None)
+        shapes += own
+        kind = str(properties.get("objectType", one.get("id"))).lower()  # of QuPath 0.2 the id says it
+        if any(word in kind for word in INNER):
+            inner += own
+        elif any(word in kind for word in OUTER) and {shape.name for shape in own} <= {NAMELESS, REGION}:
+            regions.append(own)
+        for axis, numbers in planes.items() if own else ():
             plane = typed(geometry.get("plane") or {}, dict, where)  # QuPath leaves out the first one
             numbers.add(int(field(plane | {axis: plane.get(axis, 0)}, axis, float, f"the plane of {where}")))
     check_planes(planes, "take the planes out of the file")
-    return [Annotated(path, path.stem, tuple(shapes), stem=True, shown=False)]
+    boxes = np.array([(*shape.rings[0].min(0), *shape.rings[0].max(0)) for shape in inner]).reshape(-1, 4)
+    held = [own for own in regions if any(_holds(shape, boxes) for shape in own)]
+    if held:
+        skipped["annotations without a class around detections, which are regions"] += len(held)
+    left = {id(shape) for own in held for shape in own}
+    shapes = [shape for shape in shapes if id(shape) not in left]
+    counts = len(held), len(regions) - len(held)
+    return [Annotated(path, path.stem, tuple(shapes), stem=True, shown=False, regions=counts)]
+
+
+def _holds(shape: Shape, boxes: NDArray[np.float64]) -> bool:
+    """Whether the box of a shape holds one of others, (N, 4) left, top, right, bottom, and the shape its centre."""
+    outline = shape.rings[0]
+    inside = (boxes[:, :2] >= outline.min(0)).all(1) & (boxes[:, 2:] <= outline.max(0)).all(1)
+    centres = (boxes[inside, :2] + boxes[inside, 2:]) / 2
+    return any(cv2.pointPolygonTest(outline.astype(np.float32), centre, False) >= 0 for centre in centres.tolist())
 
 
 def polygons(geometry: Any, where: str, skipped: Skipped) -> list[list[NDArray[np.float64]]]:
