@@ -693,8 +693,54 @@ def test_names_that_are_no_utf_8_are_overwritten(tmp_path):
 
 def test_a_field_of_a_class_is_of_maps(tmp_path):
     labelme(tmp_path / "source")
-    with pytest.raises(InputError, match="--class-field is of vectors over a map; these are annotations of labelme"):
+    with pytest.raises(InputError, match="is of GeoJSON and of vectors over a map; these are annotations of labelme"):
         import_annotations(tmp_path / "source", tmp_path / "data", class_field="kind")
+
+
+def geojson(folder, *properties):
+    write_image(folder)
+    outlines = [[*points, points[0]] for points in SHAPES.values()]
+    features = [
+        {"type": "Feature", "properties": one, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        for one, ring in zip(properties, outlines, strict=True)
+    ]
+    (folder / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return folder
+
+
+def test_geojson_that_names_no_class_says_its_fields_and_takes_one(tmp_path):
+    source = geojson(tmp_path / "source", {"kind": "cell", "area": 3}, {"kind": "vessel", "area": 4.0})
+    done = import_annotations(source, tmp_path / "one")
+    assert done.classes == ("background", "object")
+    assert done.notes == [
+        "Features that name no class, which are called object: in 1 file. They have area, kind; if one of these names "
+        "the class, say --class-field."
+    ]
+    done = import_annotations(source, tmp_path / "two", class_field="kind")
+    assert done.classes == ("background", "cell", "vessel") and done.notes == []
+    assert (ids(tmp_path / "two/masks/a.png") == truth()).all()
+    assert import_annotations(source, tmp_path / "three", class_field="area").classes == ("background", "3", "4")
+    with pytest.raises(InputError, match=r'a\.geojson has no field "sort"; it has: kind, area'):
+        import_annotations(source, tmp_path / "four", class_field="sort")
+    geojson(source, {"kind": ["cell"]}, {"kind": "vessel"})
+    with pytest.raises(InputError, match=r"'kind' of feature 0 must name one class; .* Name another field"):
+        import_annotations(source, tmp_path / "four", class_field="kind")
+
+
+def test_objects_of_qupath_without_a_class_have_no_field_to_name_it(tmp_path):
+    own = {"objectType": "annotation", "name": "3", "isLocked": False, "measurements": {}}
+    assert import_annotations(geojson(tmp_path / "a", own, own), tmp_path / "b").notes == []
+
+
+def test_geojson_in_degrees_is_said_to_be_a_map(tmp_path):
+    source = geojson(tmp_path / "source", {"class": "roof"}, {"class": "roof"})
+    file = source / "a.geojson"
+    content = json.loads(file.read_text())
+    for one in content["features"]:
+        one["geometry"]["coordinates"] = [[[13.1, 52.1], [13.2, 52.1], [13.2, 52.2], [13.1, 52.1]]]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"no shape covers one\. If they are in degrees or metres, say --from map"):
+        import_annotations(source, tmp_path / "data")
 
 
 def test_names_of_classes_are_compared_in_one_unicode_form(tmp_path):

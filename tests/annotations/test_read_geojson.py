@@ -45,6 +45,35 @@ def test_classes_of_qupath(properties, name):
     assert read({"type": "Polygon", "coordinates": [square(0, 1)]}, properties=properties)[0].shapes[0].name == name
 
 
+@pytest.mark.parametrize(
+    ("properties", "names"),
+    [
+        (({"class": "tumor", "area": 3}, {"class": "stroma"}), ["tumor", "stroma"]),
+        (({"label": "tumor"}, {"label": 2}), ["tumor", "2"]),
+        (({"category": 1, "category_name": "tumor"}, {"category": 2, "category_name": "stroma"}), ["tumor", "stroma"]),
+        (({"Class_Name": "tumor"}, {"Class_Name": None}), ["tumor", "object"]),
+        (({"class": "", "label": "tumor"}, {"class": None, "label": "stroma"}), ["tumor", "stroma"]),
+        (({"class": {"name": "tumor", "color": [1, 2, 3]}}, {"class": 2.0}), ["tumor", "2"]),
+        (({"name": "tumor"}, {"name": "stroma"}), ["object", "object"]),
+        (({"classification": {"name": "tumor"}, "class": "a"}, {"class": "b"}), ["tumor", "object"]),
+        (({"classification": None, "class": "a"}, {"class": "b"}), ["a", "b"]),
+    ],
+)
+def test_classes_of_other_programs(properties, names):
+    features = [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [square(0, 1)]}, "properties": one}
+        for one in properties
+    ]
+    (found,) = read_geojson(Path("a.geojson"), features, Counter())
+    assert [shape.name for shape in found.shapes] == names
+    assert bool(found.fields) == ("object" in names)
+
+
+def test_several_classes_of_a_feature_are_damaged():
+    with pytest.raises(Damage, match="'class' of feature 0 must name one class; received"):
+        read({"type": "Polygon", "coordinates": [square(0, 1)]}, properties={"class": ["a", "b"]})
+
+
 def feature(kind, low, high, name=None, old=False):
     properties = {} if old else {"objectType": kind}
     return {

@@ -51,9 +51,10 @@ class Annotated:
         apart: shapes tell objects of one class apart.
         loose: classes and their pixels that are of no object, where shapes tell objects apart.
         regions: how many annotations without a class lie around detections, and are left out, and how many around none.
+        fields: of features that name no class: what else may name it.
         shares: coordinates are shares of the sides of the picture, and not pixels.
-        on: gives the shapes as soon as the picture is known, whose place on the earth says where they are, by the field
-            that names the class, or None; `shapes` is empty then.
+        on: gives the shapes by the field that names the class, or None, as soon as the picture is known; `shapes` is
+            empty where the picture's place on the earth says where they are.
         embedded: gives the picture file that lies in the annotations, if one does.
     """
 
@@ -66,6 +67,7 @@ class Annotated:
     apart: bool = True
     loose: tuple[tuple[str, int], ...] = ()
     regions: tuple[int, int] = (0, 0)
+    fields: tuple[str, ...] = ()
     shares: bool = False
     on: Callable[[Path, str | None], Sequence[Shape]] | None = None
     embedded: Callable[[], bytes] | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.annotations.annotated import VOID_NAME, Annotated
+from unet_tf.annotations.annotated import NAMELESS, VOID_NAME, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes, predicted_by
@@ -130,8 +130,9 @@ def import_annotations(
         overwrite: replace what an earlier import made in `out`.
         channel_suffix: what the names of the files of one picture end in, in a sequence or parted by commas:
             "_dapi,_gfp" where a_dapi.tif and a_gfp.tif are the picture of the mask a.png.
-        class_field: of vectors over a map, the field that names the class; None for the first of class, class_name,
-            label, category, name and type that there is.
+        class_field: of vectors over a map, and of GeoJSON, the field that names the class; None for the first of class,
+            class_name, label, category, name and type that there is; of GeoJSON in pixels for the classification of
+            QuPath, or else the first of class, class_name, classname, label, category_name and category.
         on_file: called with (files of annotations read, files in all).
         on_picture: called with (masks written, masks in all).
 
@@ -164,8 +165,8 @@ def import_annotations(
     channels = parse_suffixes(channel_suffix, found.pictures)
     if class_field is not None and not any(one.on for one in found.pictures):
         raise InputError(
-            f"--class-field is of vectors over a map; these are annotations of {found.program}. Leave it out"
-            f"{', or say --from map' * (found.program == 'qupath')}.",
+            "--class-field is of GeoJSON and of vectors over a map; these are annotations of "
+            f"{found.program}. Leave it out.",
             source,
         )
     tasks, notes = _tasks(found, PictureIndex(root, channels), empty, class_field)
@@ -192,7 +193,8 @@ def import_annotations(
             on_picture(number, len(tasks))
             look()
         if not pixels[1:VOID].any():
-            raise InputError(f"{source} must annotate pixels of pictures in {root}; no shape covers one.", source)
+            hint = " If they are in degrees or metres, say --from map." * (found.program == "qupath")
+            raise InputError(f"{source} must annotate pixels of pictures in {root}; no shape covers one.{hint}", source)
         used = np.flatnonzero(pixels[:VOID])
         names = chosen.names if instances else tuple(chosen.names[number] for number in used)
         result = Imported(
@@ -272,6 +274,12 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
         notes.append(
             f"Annotations without a class around no detection, taken for objects: {bare}. If they are regions, as the "
             "others, delete them, or give them a class and leave it out (--classes)."
+        )
+    if unnamed := [task.one for task in tasks if class_field is None and task.one.fields]:
+        fields = some(dict.fromkeys(name for one in unnamed for name in one.fields), 5)
+        notes.append(
+            f"Features that name no class, which are called {NAMELESS}: in {many(len(unnamed), 'file')}. They have "
+            f"{fields}; if one of these names the class, say --class-field."
         )
     if lone or others:
         done = {"skip": "left out", "background": "background all over", "void": "void all over"}[empty]

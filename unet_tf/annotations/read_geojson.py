@@ -1,7 +1,10 @@
-"""GeoJSON of QuPath: a file a picture, in pixels."""
+"""GeoJSON of QuPath, and of others in pixels: a file a picture."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,14 @@ from unet_tf.annotations.annotated import (
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.suffixes import SUFFIXES
 from unet_tf.data.structure import Damage
+from unet_tf.errors import InputError
 
 IGNORED = "Ignore*"
 """QuPath's class for what is not to be learnt from."""
+CLASS_FIELDS = ("class", "class_name", "classname", "label", "category_name", "category")
+"""Properties that name the class where no feature has a classification, in this order, in lower case."""
+QUPATH = ("objectType", "name", "color", "isLocked", "measurements", "metadata")
+"""Properties of QuPath's objects that name no class."""
 REGION = "Region*"
 """QuPath's class for what other objects are looked for in."""
 OUTER, INNER = ("annotation", "core"), ("detection", "cell", "tile")
@@ -59,7 +67,9 @@ def is_geojson_of_pixels(content: Any) -> bool:
 def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     """Read the objects of a picture, which is called like the file; of cells the outline, not the nucleus.
 
-    An annotation without a class, or of "Region*", around detections is where QuPath looked for them, and no object.
+    The class is the classification of QuPath; where no feature of the file has one, the first of `CLASS_FIELDS` that
+    one has. An annotation without a class, or of "Region*", around detections is where QuPath looked for them, and no
+    object.
 
     Args:
         path: of the file.
@@ -69,21 +79,22 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     Raises:
         Damage: a field is missing or of another type, or objects lie in several planes of a stack.
     """
-    shapes: list[Shape] = []
+    features = features_of(content) or []
+    every = [typed(one.get("properties") or {}, dict, f"feature {number}") for number, one in enumerate(features)]
+    class_field = _class_field(every)
+    shapes: dict[int, list[Shape]] = {}  # by the number of the feature
     regions: list[list[Shape]] = []  # the shapes of each annotation that may be one
     inner: list[Shape] = []
     planes: dict[str, set[int]] = {"z": set(), "t": set()}
-    for number, one in enumerate(features_of(content) or []):
-        where = f"feature {number}"
-        properties = typed(one.get("properties") or {}, dict, where)
-        geometry = one.get("geometry")
+    for number, (one, properties) in enumerate(zip(features, every, strict=True)):
+        where, geometry = f"feature {number}", one.get("geometry")
         if geometry is None:
             skipped["features without a geometry"] += 1
             continue
-        own: list[Shape] = []
+        name = _name(properties, where) if class_field is None else _named(properties, class_field, where)
+        own = shapes[number] = []
         for rings in polygons(geometry, where, skipped):
-            own += region(_name(properties, where), rings, skipped, number if geometry["type"] != "Polygon" else None)
-        shapes += own
+            own += region(name, rings, skipped, number if geometry["type"] != "Polygon" else None)
         kind = str(properties.get("objectType", one.get("id"))).lower()  # of QuPath 0.2 the id says it
         if any(word in kind for word in INNER):
             inner += own
@@ -97,10 +108,31 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     held = [own for own in regions if any(_holds(shape, boxes) for shape in own)]
     if held:
         skipped["annotations without a class around detections, which are regions"] += len(held)
-    left = {id(shape) for own in held for shape in own}
-    shapes = [shape for shape in shapes if id(shape) not in left]
-    counts = len(held), len(regions) - len(held)
-    return [Annotated(path, path.stem, tuple(shapes), stem=True, shown=False, regions=counts)]
+    held_shapes = {id(shape) for own in held for shape in own}
+    kept = [(number, one) for number, own in shapes.items() for one in own if id(one) not in held_shapes]
+    nameless = [every[number] for number, one in kept if one.name == NAMELESS]
+    others = dict.fromkeys(key for one in nameless for key in one if "objectType" not in one or key not in QUPATH)
+    return [
+        Annotated(
+            path, path.stem, tuple(one for _, one in kept), stem=True, shown=False, fields=tuple(others),
+            regions=(len(held), len(regions) - len(held)), on=partial(_by_field, path, every, kept),
+        )
+    ]  # fmt: skip
+
+
+def _by_field(
+    path: Path, every: Sequence[dict[str, Any]], shapes: Sequence[tuple[int, Shape]], picture: Path, wanted: str | None
+) -> list[Shape]:
+    """The shapes of features, by their number, of the classes that a field names."""
+    if wanted is None:
+        return [one for _, one in shapes]
+    known = dict.fromkeys(key for properties in every for key in properties)
+    if wanted not in known and shapes:
+        raise InputError(f'{path} has no field "{wanted}"; it has: {", ".join(known) or "none"}.', path)
+    try:
+        return [replace(one, name=_named(every[number], wanted, f"feature {number}")) for number, one in shapes]
+    except Damage as error:
+        raise InputError(f"{path}: {error}. Name another field (--class-field).", path) from error
 
 
 def _holds(shape: Shape, boxes: NDArray[np.float64]) -> bool:
@@ -149,3 +181,23 @@ def _name(properties: dict[str, Any], where: str) -> str:
     else:
         name = field(classification, "name", str, where)
     return VOID_NAME if name == IGNORED else clean(name)
+
+
+def _class_field(every: Sequence[dict[str, Any]]) -> str | None:
+    """The property that names the class where no feature has a classification; else, or where there is none, None."""
+    if any(properties.get("classification") is not None for properties in every):
+        return None
+    used = {key.lower(): key for properties in every for key, value in properties.items() if value not in (None, "")}
+    return next((used[name] for name in CLASS_FIELDS if name in used), None)
+
+
+def _named(properties: dict[str, Any], class_field: str, where: str) -> str:
+    """The class that a property names."""
+    value = properties.get(class_field)
+    if isinstance(value, dict) and "name" in value:
+        value = value["name"]
+    if value is None or value != value:
+        return NAMELESS
+    if not isinstance(value, str | int | float):
+        raise Damage(f"{class_field!r} of {where} must name one class; received {str(value)[:60]}")
+    return clean(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -87,7 +87,7 @@ def import_(
     ] = "",
     class_field: Annotated[
         str | None,
-        typer.Option(help="Of vectors over a map: the field that names the class.", show_default="class, label, ..."),
+        typer.Option(help="Of GeoJSON and vectors: the field that names the class.", show_default="class, label, ..."),
     ] = None,
 ) -> None:
     """Make a data folder of annotations, masks of outlines, and check it. Exit code 1 where training would fail."""
