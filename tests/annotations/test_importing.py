@@ -691,6 +691,20 @@ def test_names_that_are_no_utf_8_are_overwritten(tmp_path):
         assert done.pictures == 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.split()[0] not in ("imagej", "voc", "map")])
+def test_texts_may_be_in_any_encoding_of_unicode(kind, encoding, tmp_path):
+    source = tmp_path / "source"
+    KINDS[kind](source)
+    for path in source.rglob("*"):
+        is_xml = path.suffix == ".xml"  # which says its encoding by a mark, and is read in two
+        if path.is_file() and path.suffix != ".png" and not (is_xml and encoding in ("utf-16-be", "utf-32")):
+            text = path.read_text(encoding="utf-8").replace('encoding="utf-8"', f'encoding="{encoding}"')
+            path.write_bytes(text.encode(encoding))
+    import_annotations(source, tmp_path / "data")
+    assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
+
+
 def test_a_field_of_a_class_is_of_maps(tmp_path):
     labelme(tmp_path / "source")
     with pytest.raises(InputError, match="is of GeoJSON and of vectors over a map; these are annotations of labelme"):

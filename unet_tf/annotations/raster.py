@@ -97,11 +97,11 @@ def _pixels(spans: NDArray[np.int32], width: int) -> Iterator[tuple[NDArray[np.i
     at = 0
     while at < len(spans):
         look()
-        before = ends[at - 1] if at else 0
+        before = int(ends[at - 1]) if at else 0
         end = max(at + 1, int(np.searchsorted(ends, before + PIXELS, "right")))
         part, count = spans[at:end], lengths[at:end]
         first = part[:, 1].astype(np.int64) * width + part[:, 2]
-        pixels: NDArray[np.int64] = np.repeat(first - (ends[at:end] - before - count), count) + np.arange(count.sum())
+        pixels = np.repeat(first - (ends[at:end] - before - count), count) + np.arange(int(count.sum()))
         yield np.repeat(part[:, 0], count), pixels
         at = end
 

@@ -25,7 +25,7 @@ from unet_tf.annotations.annotated import (
 from unet_tf.annotations.read_via_3 import is_via_3, is_via_3_csv, read_via_3, read_via_3_csv
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
-from unet_tf.utils.text import read_lines
+from unet_tf.utils.text import as_ascii, read_lines
 
 COLUMNS = ("region_shape_attributes", "region_attributes")
 
@@ -83,7 +83,7 @@ def is_via_csv(path: Path) -> bool:
     if is_via_3_csv(path):
         return True
     with path.open("rb") as file:
-        head = file.readline(4096)
+        head = as_ascii(file.readline(4096))
     return all(name.encode() in head for name in COLUMNS)
 
 

@@ -27,7 +27,7 @@ from unet_tf.annotations.annotated import (
 )
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
-from unet_tf.utils.text import read_lines
+from unet_tf.utils.text import as_ascii, read_lines
 
 PARTS = ("project", "attribute", "file", "view", "metadata")
 HEADER = "metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata"
@@ -81,8 +81,8 @@ def read_via_3(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
 def is_via_3_csv(path: Path) -> bool:
     """Whether the comments in which a text file begins name the columns of version 3."""
     with path.open("rb") as file:
-        head = file.read(1 << 20).replace(b"\0", b"")  # so that UTF-16 is read, too
-    return head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"#") and HEADER.encode() in head
+        head = as_ascii(file.read(1 << 20))
+    return head.lstrip().startswith(b"#") and HEADER.encode() in head
 
 
 def read_via_3_csv(path: Path, skipped: Skipped) -> list[Annotated]:

@@ -13,7 +13,7 @@ from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
 from unet_tf.errors import InputError
 from unet_tf.utils.extras import import_extra
-from unet_tf.utils.text import read_lines
+from unet_tf.utils.text import as_ascii, read_lines
 
 _LINE = re.compile(rb"\s*\d+(\s+[-+0-9.eE]+){4,}\s*")
 LISTS = ("classes.txt", "obj.names")
@@ -26,7 +26,8 @@ MOST_BLANK = 100
 def is_yolo(path: Path) -> bool:
     """Whether a text file begins with a line of YOLO: a class and at least four numbers."""
     with path.open("rb") as file:
-        first = next((line for _ in range(MOST_BLANK) if (line := file.readline(1 << 24)).strip() or not line), b"")
+        lines = (file.readline(1 << 24) for _ in range(MOST_BLANK))
+        first = next((text for line in lines if (text := as_ascii(line)).strip() or not line), b"")
     return bool(_LINE.fullmatch(first))
 
 
@@ -84,7 +85,8 @@ def yolo_names(folder: Path) -> dict[int, str]:
 def _yaml_names(path: Path) -> dict[int, str] | None:
     yaml = import_extra(f"{path} is read by PyYAML: pip install 'unet-tf[annotations]'.", "yaml", path)
     try:
-        content: Any = yaml.load(path.read_bytes(), yaml.BaseLoader)  # text alone: no, 1.10 and 010 are names
+        text = "\n".join(read_lines(path))
+        content: Any = yaml.load(text, yaml.BaseLoader)  # text alone: no, 1.10 and 010 are names
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} must be YAML: {str(error).splitlines()[0]}.", path) from error
     if not isinstance(content, dict) or "names" not in content:

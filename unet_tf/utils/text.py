@@ -52,6 +52,17 @@ def folded(name: str) -> str:
     return form(name).casefold()
 
 
+def as_ascii(start: bytes) -> bytes:
+    """The first bytes of a text, in whatever encoding `read_lines` takes, without its mark: ASCII in it stands as such.
+
+    Example:
+        >>> [as_ascii("a b".encode(encoding)) for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32-be")]
+        [b'a b', b'a b', b'a b', b'a b']
+    """
+    mark = next((mark for mark, _ in MARKS if start.startswith(mark)), b"")
+    return start.removeprefix(mark).replace(b"\0", b"")
+
+
 def read_lines(path: str | Path) -> list[str]:
     """Read the lines of a text file: UTF-8, UTF-16 or UTF-32, with or without a mark, lines ended in any system's way.
 
