@@ -105,6 +105,18 @@ def test_of_what_predict_wrote_the_masks_alone_count(data, tmp_path):
         paired(tmp_path / "out", data)
 
 
+@pytest.mark.parametrize("mask", ["{}_mask.png", "mask_{}.png", "{}_gt.png"])
+def test_what_predict_made_of_the_masks_of_the_truth_is_none(tmp_path, mask):
+    """Masks lie beside the images, and the whole folder was predicted."""
+    names = [file for one in ("a1", "b2", "c3") for file in (f"{one}.png", mask.format(one))]
+    touch(tmp_path / "data", *names)
+    touch(tmp_path / "out", "predict.json", *names)
+    assert paired(tmp_path / "out", tmp_path / "data") == {one: f"{one}.png" for one in ("a1", "b2", "c3")}
+    for one in ("a1", "b2", "c3"):
+        (tmp_path / "out" / f"{one}.png").unlink()  # as where somebody named them so
+    assert paired(tmp_path / "out", tmp_path / "data") == {one: mask.format(one) for one in ("a1", "b2", "c3")}
+
+
 def test_images_are_no_masks(data, tmp_path):
     shutil.copytree(data, tmp_path / "second")  # the folder of a second annotator, images and all
     assert paired(tmp_path / "second", data) == {name: f"masks/{name}.png" for name in ("a1", "b2", "c3")}

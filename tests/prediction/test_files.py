@@ -50,6 +50,20 @@ def test_the_net_is_noted_by_its_place_and_a_moved_one_goes_on(run, scans, tmp_p
     assert predict_files(nets[1], scans, tmp_path / "out").skipped == 1
 
 
+def test_pictures_that_are_called_like_masks_of_others_are_said(run, scans, tmp_path, caplog):
+    for number in range(2):
+        shutil.copy(scans / f"{number}.png", scans / f"{number}_mask.png")
+    assert predict_files(run, scans, tmp_path / "out").written == 8
+    (text,) = caplog.messages
+    assert text == (
+        "2 of 8 pictures are called like masks of others, and predicted like them: 0_mask.png, 1_mask.png. If they are "
+        "masks, give the pictures alone."
+    )
+    caplog.clear()
+    predict_files(run, [scans / "0_mask.png", scans / "1.png"], tmp_path / "others")
+    assert caplog.messages == []
+
+
 def test_masks_are_what_predict_says_and_are_not_made_twice(run, scans, tmp_path):
     out, seen, pixels = tmp_path / "out", [], []
     first = predict_files(run, scans, out, on_file=lambda *at: seen.append(at), on_pixels=pixels.append)

@@ -124,10 +124,12 @@ def find_masks(folder: Path, data: Sequence[Pair]) -> list[MaskFile]:
     images = {file.resolve() for pair in data for file in pair.files}
     places = {(pair.image.parent, pair.split) for pair in data if pair.split}
     worded = {one.lower(): split for place, split in places for one in place.parts if split_in(one)[0] == split}
+    named = {path.stem for path in images}
+    image_of = {pair.mask.stem: pair.image.stem for pair in data if pair.mask.stem not in named}
     files = [
         MaskFile(path, *_placed(path.relative_to(folder), SPLIT_OF | worded))
         for place, listing in scan_all(folder)
-        for path in _masks_in(place, listing)
+        for path in _masks_in(place, listing, image_of)
         if path.resolve() not in images
     ]
     beside = [file for file in files if not ROLES["images"].count(file.path.parent.name.lower())]
@@ -173,13 +175,22 @@ def _differ(one: Path, other: Path) -> bool:
         return False
 
 
-def _masks_in(place: Path, listing: Listing) -> Iterator[Path]:
-    """The pictures of a folder; of one that `predict` wrote without overlays, ids of objects and probabilities."""
+def _masks_in(place: Path, listing: Listing, image_of: Mapping[str, str]) -> Iterator[Path]:
+    """The pictures of a folder; of one that `predict` wrote without overlays, ids of objects and probabilities.
+
+    Nor without what it made of the mask of a picture, where it was given those too.
+
+    Args:
+        place: the folder.
+        listing: what it holds.
+        image_of: name of a mask of the truth -> that of its picture, without suffixes.
+    """
     names = {path.stem for path in listing.pictures if path.suffix.lower() not in ARRAYS}
     written = (place / PREDICTED).is_file()
     for path in listing.pictures:
         bare = path.stem if path.suffix.lower() in ARRAYS else re.sub(f"(_overlay|{INSTANCES})$", "", path.stem)
-        if not (written and bare in names and (bare != path.stem or path.suffix.lower() in ARRAYS)):
+        beside = bare in names and (bare != path.stem or path.suffix.lower() in ARRAYS)
+        if not (written and (beside or image_of.get(path.stem) in names)):
             yield path
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unet_tf.data.folder import find_pictures, pictures_of
+from unet_tf.data.folder import MASK_SUFFIX, find_pictures, pictures_of, some
 from unet_tf.errors import InputError
+from unet_tf.pages.words import many
 from unet_tf.prediction.calls import Call, Result, Wanted
 from unet_tf.prediction.engines import TENSORFLOW, resolve
 from unet_tf.prediction.pictures import predict_pictures
@@ -20,6 +22,8 @@ from unet_tf.prediction.tile_settings import memory_budget, turns_of
 from unet_tf.run import Run
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable
+
+log = logging.getLogger("unet_tf")
 
 BATCH, TASKS, WORKERS = 64, 4, 64
 """Most pictures of a task; tasks for each process at least, where there are as many pictures; processes that a
@@ -118,11 +122,24 @@ def predict_files(
         call = _call(run, Path(out), wanted, memory, processes, engine)
         inputs = [inputs] if isinstance(inputs, str | Path) else [*inputs]
         pictures = pictures_of(find_pictures(inputs), call.channels)
+        _warn_of_masks(pictures)
         mine = pictures[number - 1 :: of]
         results = functools.partial(_results, call, scheduler=scheduler, on_tile=on_tile)
         predictor = predictor_for(call.net, call.model)
         kind = predictor.masks, predictor.calibration.temperature
         return fill(call, kind, pictures, mine, results, overwrite, (number, of), on_file, on_pixels, inputs)
+
+
+def _warn_of_masks(pictures: Sequence[str]) -> None:
+    """Say which pictures are called like the mask of another one beside them: they are predicted as any picture."""
+    paths = [Path(one) for one in pictures]
+    stems = {(path.parent, path.stem) for path in paths}
+    bare = {path: MASK_SUFFIX.sub("", path.stem) for path in paths}
+    if masks := [path.name for path, stem in bare.items() if stem != path.stem and (path.parent, stem) in stems]:
+        log.warning(
+            f"{len(masks)} of {many(len(paths), 'picture')} are called like masks of others, and predicted like them: "
+            f"{some(masks, 3)}. If they are masks, give the pictures alone."
+        )
 
 
 def _call(
