@@ -705,6 +705,20 @@ def test_texts_may_be_in_any_encoding_of_unicode(kind, encoding, tmp_path):
     assert (ids(tmp_path / "data/masks/a.png") == truth()).all()
 
 
+def test_classes_in_several_spellings_are_said_with_what_makes_one_of_them(tmp_path):
+    file = labelme(tmp_path / "source")
+    shapes = json.loads(file.read_text())["shapes"]
+    names = ("Background", "background", "Red_cell", "red cell", "vessel")
+    change(tmp_path / "source", shapes=[one | {"label": name} for one in shapes for name in names])
+    done = import_annotations(tmp_path / "source", tmp_path / "a")
+    said = "red cell=Red_cell+red cell,vessel"
+    note = "Classes that differ in their spelling alone: Red_cell, red cell. Where they mean one, say so: --classes "
+    assert f"{note}'{said}'." in done.notes
+    for settings in ({"classes": said}, {"classes": "vessel"}, {"instances": True}):
+        done = import_annotations(tmp_path / "source", tmp_path / "a", overwrite=True, **settings)
+        assert not any("spelling" in one for one in done.notes)
+
+
 def test_a_field_of_a_class_is_of_maps(tmp_path):
     labelme(tmp_path / "source")
     with pytest.raises(InputError, match="is of GeoJSON and of vectors over a map; these are annotations of labelme"):

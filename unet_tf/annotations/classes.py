@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
@@ -12,8 +14,11 @@ from unet_tf.data.drawing import PALETTE, VOID_GREY
 from unet_tf.data.palette import Colour, Palette
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+from unet_tf.utils.text import folded
 
 MOST_CLASSES = 253
+SEAM = re.compile(r"(?<=[^\W_])[ _-]+(?=[^\W_])")
+"""What may part two words of a name."""
 Chosen = str | Sequence[str] | Mapping[str, Sequence[str]]
 
 
@@ -64,6 +69,19 @@ def choose_classes(there: Iterable[str], chosen: Chosen | None = None) -> Classe
         raise InputError(f"There must be 1 to {MOST_CLASSES} classes beside the background; there are {len(names)}.")
     number = {name: place for place, name in enumerate(names, start=1)} | {BACKGROUND: 0, VOID_NAME: VOID}
     return Classes((BACKGROUND, *names), {part: number[name] for name, some in made.items() for part in some})
+
+
+def spelt_apart(names: Iterable[str]) -> list[list[str]]:
+    """Names, in order, those together that differ in nothing but capitals and what parts their words.
+
+    Example:
+        >>> spelt_apart(["red cell", "Red_cell", "CD3", "CD3-"])
+        [['CD3'], ['CD3-'], ['Red_cell', 'red cell']]
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        groups[SEAM.sub(" ", folded(name))].append(name)
+    return list(groups.values())
 
 
 def _parsed(chosen: Chosen, known: set[str]) -> dict[str, list[str]]:

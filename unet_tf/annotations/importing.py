@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.annotations.annotated import NAMELESS, VOID_NAME, Annotated
-from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines
+from unet_tf.annotations.annotated import BACKGROUND, NAMELESS, VOID_NAME, Annotated
+from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines, spelt_apart
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes, predicted_by
 from unet_tf.annotations.pieces import MASKS, number_pieces
@@ -178,6 +179,8 @@ def import_annotations(
         raise InputError(f"{source} must annotate areas of pictures in {root}; it has none. {left}".strip(), source)
     with about(source):
         chosen = choose_classes(there, classes)
+    if classes is None and not instances:
+        notes += _spelt_apart(there)
     if instances:
         notes += _of_no_object(tasks, chosen)
     counts: Counter[str] = Counter()
@@ -328,6 +331,19 @@ def _check_apart(tasks: list[_Task]) -> None:
             "Add it, or take the other away.",
             wrong[0].file,
         )
+
+
+def _spelt_apart(there: set[str]) -> list[str]:
+    """What is said of classes that may be one in several spellings."""
+    groups = spelt_apart(there - {BACKGROUND, VOID_NAME})
+    if all(len(group) == 1 for group in groups):
+        return []
+    listed = ",".join(group[-1] if len(group) == 1 else f"{group[-1]}={'+'.join(group)}" for group in groups)
+    named = "; ".join(", ".join(group) for group in groups if len(group) > 1)
+    return [
+        f"Classes that differ in their spelling alone: {named}. Where they mean one, say so: --classes "
+        f"{shlex.quote(listed)}."
+    ]
 
 
 def _of_no_object(tasks: list[_Task], chosen: Classes) -> list[str]:
