@@ -150,6 +150,20 @@ def test_a_colour_table_of_another_order_is_found_among_all_masks(tmp_path):
     assert "01.png" in problem
 
 
+def test_images_in_which_white_is_zero_are_said_where_others_are_not(tmp_path):
+    write_pairs(tmp_path, *[(noise(number), HALF) for number in range(4)])
+    for number, photometric in enumerate(("miniswhite", "minisblack")):
+        (tmp_path / "images" / f"{number:02d}.png").unlink()
+        tifffile.imwrite(tmp_path / "images" / f"{number:02d}.tif", noise(number), photometric=photometric)
+    (words,) = check(tmp_path).warnings
+    assert words.startswith('1 image whose TIFF file says that "white is zero", beside others that do not; numbers are')
+    assert words.endswith("save them alike: train/00.") or words.endswith("save them alike: val/00.")
+    for number in range(1, 4):
+        tifffile.imwrite(tmp_path / "images" / f"{number:02d}.tif", noise(number), photometric="miniswhite")
+        (tmp_path / "images" / f"{number:02d}.png").unlink(missing_ok=True)
+    assert check(tmp_path).warnings == []
+
+
 def test_blurred_colours_count_as_one(tmp_path):
     colours = np.array([(0, 0, 0), (200, 0, 0), (0, 90, 200)], np.uint8)
     for number in range(4):

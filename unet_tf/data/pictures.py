@@ -73,6 +73,11 @@ class Pictures:
         return () if self.tiff is None else self.tiff.nodata_ids
 
     @property
+    def white_is_zero(self) -> bool:
+        """Whether a TIFF file says that it shows 0 as white (PhotometricInterpretation 0), and is read as it stores."""
+        return self.tiff is not None and self.tiff.pages[0][0].photometric == 0
+
+    @property
     def orientation(self) -> int:
         """How the file says that its pictures are to be turned, as `read` has turned them: 1 to 8 as in EXIF."""
         if self.tiff is not None:

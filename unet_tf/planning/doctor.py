@@ -289,6 +289,12 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "turned as the file says (orientation of EXIF or TIFF), and its mask not, which must have been drawn on the "
         "picture as it is shown",
     )  # fmt: skip
+    if not all(white := [case.look.white_is_zero for case in usable]):
+        _warn(
+            findings, [case for case, is_white in zip(usable, white, strict=True) if is_white],
+            'whose TIFF file says that "white is zero", beside others that do not; numbers are read as they are '
+            "stored, so if other programs show all alike, these are negatives: save them alike",
+        )  # fmt: skip
     _warn(
         findings, [case for case in usable if case.look.alpha],
         "with alpha that is not the same all over, which is left out; if it is a channel, save it as one, in TIFF "

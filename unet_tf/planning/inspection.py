@@ -80,6 +80,7 @@ class Look:
         mask: what the mask shows, where it holds class ids; without its pixels.
         counted: values that the mask's file names as nodata, and that are classes here.
         turned: the image is turned as its file says, and the mask, whose file does not say so, is not.
+        white_is_zero: a file of the image is shown by others as the negative of what is read.
         alpha: a file of the image has alpha that is not the same all over.
         mask_alpha: the mask has.
         copied: the image shows nothing but its mask.
@@ -103,6 +104,7 @@ class Look:
     mask: MaskLook | None = None
     counted: Sequence[float] = ()
     turned: bool = False
+    white_is_zero: bool = False
     alpha: bool = False
     mask_alpha: bool = False
     copied: bool = False
@@ -143,21 +145,24 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
         image, names, declared = pair.read()
         nodata = nodata_values(image, declared)
         with about(pair.image):
-            alpha = any(is_varied(open_pictures(file).alpha(pair.page)) for file in pair.files)
+            opened_images = [open_pictures(file) for file in pair.files]
+            alpha = any(is_varied(one.alpha(pair.page)) for one in opened_images)
+            white = any(one.white_is_zero for one in opened_images)
         with about(pair.mask):
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             mask = read_mask(pair.mask, pair.page, ids, lossy)
             check_sizes(pair, image, mask)
             opened = open_pictures(pair.mask)
             mask_alpha = is_varied(opened.alpha(pair.page))
-            turned = open_pictures(pair.image).orientation != 1 and opened.orientation == 1
+            turned = opened_images[0].orientation != 1 and opened.orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
             of_ids = masks is not None and masks.kind == "index"
             shown_by = look_of(pair, whole_numbers(mask), lossy)._replace(mask=None) if of_ids else None
             named = () if mask.ndim == 3 else opened.nodata_ids if ids else declared_nodata(pair.mask)
     except InputError as error:
         return Look(error=error)
-    look = Look(turned=turned, alpha=alpha, mask_alpha=mask_alpha, copied=is_copied(image, mask), mask=shown_by)
+    look = Look(turned=turned, white_is_zero=white, alpha=alpha, mask_alpha=mask_alpha, mask=shown_by)
+    look.copied = is_copied(image, mask)
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
         look.colours = value_counts(colours.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
