@@ -247,8 +247,8 @@ def _by_colours(looks: Sequence[MaskLook], palette: Palette | None = None) -> st
     if palette is not None:
         colours = "Say --masks palette."
     return (
-        f"If the colours tell the class: {colours} If the ids do: write all masks with one table, or without. If they "
-        "number objects: --masks instance."
+        f"If the colours tell the class: {colours} If the ids do: write all masks in 8 bits, with one table or none. "
+        "If they number objects: --masks instance."
     )
 
 

@@ -17,6 +17,7 @@ from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import check_tables, recognise
+from unet_tf.data.mask_looks import MaskLook
 from unet_tf.data.palette import find_palette, suggest_palette
 from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import parts_of, split
@@ -224,7 +225,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
     if shown_by := [case.look.mask for case in usable if case.look.mask is not None]:
-        trials.append(lambda: check_tables(shown_by, void, find_palette(findings.data)))
+        trials.append(lambda: _check_tables(findings, shown_by, void))
     if findings.masks is not None and findings.masks.kind == "instance":
         ids = [case.look.ids for case in usable if case.split == "train"]
         trials.append(lambda: findings.warnings.extend(filter(None, [doubt_of_ids(ids)])))
@@ -236,6 +237,20 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         except InputError as error:
             if str(error) not in findings.problems:
                 findings.problems.append(str(error))
+
+
+def _check_tables(findings: Findings, looks: Sequence[MaskLook], void: Sequence[int]) -> None:
+    """Raise InputError where colour tables contradict each other, and suggest a list of their colours."""
+    palette = find_palette(findings.data)
+    try:
+        check_tables(looks, void, palette)
+    except InputError:
+        colours: Counter[int] = Counter()
+        for look in looks if palette is None else ():
+            for number, (red, green, blue) in look.table.items():
+                colours[red << 16 | green << 8 | blue] += look.ids[number]
+        findings.palette = suggest_palette(colours)
+        raise
 
 
 def _check_classes(findings: Findings) -> None:
