@@ -103,8 +103,17 @@ def test_an_annotation_without_a_class_around_detections_is_a_region(outer, inne
     objects += [feature(inner[0], low, low + 9, *inner[1:], old=old) for low in (5, 40)]
     (found,) = read_geojson(Path("a.geojson"), objects[::order], skipped)
     assert len(found.shapes) == 3 - left
-    assert skipped == ({"annotations without a class around detections, which are regions": 1} if left else {})
+    assert skipped == ({"annotations without a class around several detections, which are regions": 1} if left else {})
     assert found.regions[0] == left
+
+
+def test_annotations_around_one_detection_may_be_cells_around_nuclei():
+    cells = [feature("annotation", 0, 20), feature("annotation", 40, 60)]
+    nuclei = [feature("detection", 5, 9), feature("detection", 45, 49)]
+    (found,) = read_geojson(Path("a.geojson"), [*cells, *nuclei], Counter())
+    assert (len(found.shapes), found.regions) == (4, (0, 2, 0))
+    (found,) = read_geojson(Path("a.geojson"), [*cells, *nuclei, feature("annotation", 0, 90)], Counter())
+    assert (len(found.shapes), found.regions) == (4, (1, 2, 0))
 
 
 def test_an_annotation_beside_detections_is_an_object():
@@ -112,7 +121,7 @@ def test_an_annotation_beside_detections_is_an_object():
     corner = {"type": "Polygon", "coordinates": [[[0, 0], [80, 0], [0, 80], [0, 0]]]}  # its box holds the other
     objects = [feature("annotation", 0, 0) | {"geometry": corner}, feature("detection", 60, 70)]
     (found,) = read_geojson(Path("a.geojson"), objects, skipped)
-    assert (len(found.shapes), found.regions, skipped) == (2, (0, 1), {})
+    assert (len(found.shapes), found.regions, skipped) == (2, (0, 0, 1), {})
 
 
 def test_third_coordinates_are_left_out_and_lines_counted():

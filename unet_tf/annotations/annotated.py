@@ -50,7 +50,8 @@ class Annotated:
             picture; False where it shows the pixels as they are stored.
         apart: shapes tell objects of one class apart.
         loose: classes and their pixels that are of no object, where shapes tell objects apart.
-        regions: how many annotations without a class lie around detections, and are left out, and how many around none.
+        regions: how many annotations without a class lie around several detections, and are left out, around one, and
+            around none.
         fields: of features that name no class: what else may name it.
         shares: coordinates are shares of the sides of the picture, and not pixels.
         on: gives the shapes by the field that names the class, or None, as soon as the picture is known; `shapes` is
@@ -66,7 +67,7 @@ class Annotated:
     shown: bool = True
     apart: bool = True
     loose: tuple[tuple[str, int], ...] = ()
-    regions: tuple[int, int] = (0, 0)
+    regions: tuple[int, int, int] = (0, 0, 0)
     fields: tuple[str, ...] = ()
     shares: bool = False
     on: Callable[[Path, str | None], Sequence[Shape]] | None = None

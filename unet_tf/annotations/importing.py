@@ -272,11 +272,11 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
             f"Masks, by their names or that of their folder, and no pictures: {len(masks)}, left out: {names}. If they "
             "are pictures, say --images with their folder."
         )
-    around, bare = (sum(column) for column in zip((0, 0), *(task.one.regions for task in tasks), strict=True))
-    if around and bare:
+    several, one, none = (sum(column) for column in zip((0, 0, 0), *(t.one.regions for t in tasks), strict=True))
+    if doubtful := one + none * (several > 0):
         notes.append(
-            f"Annotations without a class around no detection, taken for objects: {bare}. If they are regions, as the "
-            "others, delete them, or give them a class and leave it out (--classes)."
+            "Annotations without a class that may be regions, around one detection or none, and are taken for objects: "
+            f"{doubtful}. If they are regions, delete them, or give them a class and leave it out (--classes)."
         )
     if unnamed := [task.one for task in tasks if class_field is None and task.one.fields]:
         fields = some(dict.fromkeys(name for one in unnamed for name in one.fields), 5)

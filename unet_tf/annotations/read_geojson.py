@@ -105,9 +105,10 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
             numbers.add(int(field(plane | {axis: plane.get(axis, 0)}, axis, float, f"the plane of {where}")))
     check_planes(planes, "take the planes out of the file")
     boxes = np.array([(*shape.rings[0].min(0), *shape.rings[0].max(0)) for shape in inner]).reshape(-1, 4)
-    held = [own for own in regions if any(_holds(shape, boxes) for shape in own)]
+    around = [sum(_held(shape, boxes) for shape in own) for own in regions]
+    held = [own for own, number in zip(regions, around, strict=True) if number > 1]
     if held:
-        skipped["annotations without a class around detections, which are regions"] += len(held)
+        skipped["annotations without a class around several detections, which are regions"] += len(held)
     held_shapes = {id(shape) for own in held for shape in own}
     kept = [(number, one) for number, own in shapes.items() for one in own if id(one) not in held_shapes]
     nameless = [every[number] for number, one in kept if one.name == NAMELESS]
@@ -115,7 +116,7 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     return [
         Annotated(
             path, path.stem, tuple(one for _, one in kept), stem=True, shown=False, fields=tuple(others),
-            regions=(len(held), len(regions) - len(held)), on=partial(_by_field, path, every, kept),
+            regions=(len(held), around.count(1), around.count(0)), on=partial(_by_field, path, every, kept),
         )
     ]  # fmt: skip
 
@@ -135,12 +136,13 @@ def _by_field(
         raise InputError(f"{path}: {error}. Name another field (--class-field).", path) from error
 
 
-def _holds(shape: Shape, boxes: NDArray[np.float64]) -> bool:
-    """Whether the box of a shape holds one of others, (N, 4) left, top, right, bottom, and the shape its centre."""
+def _held(shape: Shape, boxes: NDArray[np.float64]) -> int:
+    """How many boxes, (N, 4) left, top, right, bottom, lie in that of a shape and have their centre in the shape."""
     outline = shape.rings[0]
     inside = (boxes[:, :2] >= outline.min(0)).all(1) & (boxes[:, 2:] <= outline.max(0)).all(1)
-    centres = (boxes[inside, :2] + boxes[inside, 2:]) / 2
-    return any(cv2.pointPolygonTest(outline.astype(np.float32), centre, False) >= 0 for centre in centres.tolist())
+    centres = ((boxes[inside, :2] + boxes[inside, 2:]) / 2).tolist()
+    ring = outline.astype(np.float32)
+    return sum(cv2.pointPolygonTest(ring, centre, False) >= 0 for centre in centres)
 
 
 def polygons(geometry: Any, where: str, skipped: Skipped) -> list[list[NDArray[np.float64]]]:
