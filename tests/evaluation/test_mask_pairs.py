@@ -72,10 +72,10 @@ def test_the_masks_of_a_split_are_those_of_that_split(tmp_path):
 
 def test_masks_lie_in_folders_called_as_those_of_the_pictures_of_a_split_in_several_words(tmp_path):
     splits = ("train2017", "val2017")
-    touch(tmp_path / "data", *(f"{role}/{split}/a.png" for split in splits for role in ("images", "masks")))
-    touch(tmp_path / "theirs", *(f"{split}/a.png" for split in splits))
+    put(tmp_path / "data", *(f"{role}/{split}/a.png" for split in splits for role in ("images", "masks")))
+    put(tmp_path / "theirs", *(f"{split}/a.png" for split in splits))
     assert paired(tmp_path / "theirs", tmp_path / "data", split="val") == {"a": "val2017/a.png"}
-    touch(tmp_path / "flat", "test_1/a.png")  # a folder that is none of the data's says no split
+    put(tmp_path / "flat", "test_1/a.png")  # a folder that is none of the data's says no split
     assert paired(tmp_path / "flat", tmp_path / "data", split="val") == {"a": "test_1/a.png"}
 
 
@@ -109,8 +109,8 @@ def test_of_what_predict_wrote_the_masks_alone_count(data, tmp_path):
 def test_what_predict_made_of_the_masks_of_the_truth_is_none(tmp_path, mask):
     """Masks lie beside the images, and the whole folder was predicted."""
     names = [file for one in ("a1", "b2", "c3") for file in (f"{one}.png", mask.format(one))]
-    touch(tmp_path / "data", *names)
-    touch(tmp_path / "out", "predict.json", *names)
+    put(tmp_path / "data", *names)
+    put(tmp_path / "out", "predict.json", *names)
     assert paired(tmp_path / "out", tmp_path / "data") == {one: f"{one}.png" for one in ("a1", "b2", "c3")}
     for one in ("a1", "b2", "c3"):
         (tmp_path / "out" / f"{one}.png").unlink()  # as where somebody named them so

@@ -10,9 +10,9 @@ from typing import Any, TypedDict
 
 from unet_tf.config import NAMING, TrainConfig, config_changes, naming_changes
 from unet_tf.data.folder import scan_all
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, read_bundle
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, read_bundle
 from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
