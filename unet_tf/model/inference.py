@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import HALF
+from unet_tf.model.changed import check_unchanged
 from unet_tf.model.ensemble import ensemble, members_of, parts_of
 from unet_tf.model.unet import geometry_of, nets_of, unet
 from unet_tf.utils.chance import own_chance
@@ -259,9 +260,15 @@ def first_convolution(model: keras.Model) -> keras.Layer:
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """A copy without dropout, and with each batch normalisation folded into the convolution before it."""
+    """A copy without dropout, and with each batch normalisation folded into the convolution before it.
+
+    Raises:
+        InputError: as `fold_weights`.
+    """
     if several := members_of(model):
-        return ensemble([one._replace(model=folded(one.model)) for one in several])
+        mean = ensemble([one._replace(model=folded(one.model)) for one in several])
+        check_unchanged(model, mean)
+        return mean
     geometry = geometry_of(model)
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
     policy = keras.config.dtype_policy()
@@ -282,15 +289,17 @@ def fold_weights(model: keras.Model, copy: keras.Model) -> None:
     """Copy the weights of a model into its folded copy.
 
     scale = gamma / sqrt(variance + epsilon) multiplies the kernel; beta - mean * scale is the bias.
+
+    Raises:
+        InputError: the model computes something else than `unet_tf.unet` builds, which the copy would not.
     """
+    check_unchanged(model, copy)
     for net, net_copy in zip(nets_of(model), nets_of(copy), strict=True):
         fold_weights(net, net_copy)
     layers = {layer.name: layer for layer in model.layers}
     for layer in copy.layers:
         if not layer.weights or isinstance(layer, keras.Model):
             continue
-        if layer.name not in layers:
-            raise InputError(f"{model.name!r} has no layer {layer.name!r}. Build it with unet_tf.unet.")
         weights, norm = layers[layer.name].get_weights(), layers.get(f"{layer.name}_norm")
         if norm is not None:
             gamma, beta, mean, variance = (np.array(weight, np.float64) for weight in norm.get_weights())

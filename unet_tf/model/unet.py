@@ -161,6 +161,13 @@ def geometry_of(model: keras.Model) -> Geometry:
     Raises:
         InputError: the model is not such a U-Net.
     """
+    if not isinstance(model, keras.Model) or not all(
+        len(getattr(model, ends, None) or ()) == 1 for ends in ("inputs", "outputs")
+    ):
+        raise InputError(
+            "A net must be a model of Keras with one input and one output, as unet_tf.unet builds it; received "
+            f"{getattr(model, 'name', model)!r} of class {type(model).__name__}. Build it with unet_tf.unet."
+        )
     if nets := nets_of(model):
         return geometry_of(nets[0])
     poolings = [layer for layer in model.layers if isinstance(layer, layers.MaxPooling2D)]

@@ -68,8 +68,9 @@ def predict(
         (H, W) uint8 class ids, or (H, W, num_classes) float32 probabilities.
 
     Raises:
-        InputError: the image is empty or does not fit the net, the tile is not legal, the memory holds no tile, or
-            a threshold is given and there are more than two classes.
+        InputError: the image is empty or does not fit the net, the tile is not legal, the memory holds no tile, a
+            threshold is given and there are more than two classes, or a layer of a model is not as `unet_tf.unet`
+            builds it.
 
     Example:
         >>> import numpy as np

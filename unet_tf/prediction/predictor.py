@@ -40,8 +40,8 @@ class Predictor:
 
     Args:
         model: a run folder or a `Run`; the folder of a cross-validation, whose nets' probabilities are averaged; the
-            folder of a bundle; a `.keras` file or a `keras.Model`, built by `unet_tf.unet`. Weights are copied: what
-            the model learns later does not count.
+            folder of a bundle; a `.keras` file or a `keras.Model`, built by `unet_tf.unet` and unchanged but for its
+            weights and its dropout. Weights are copied: what the model learns later does not count.
         normalisation: of raw pixels, for a `.keras` file or a model alone; None where its images are normalised.
             Runs and bundles bring theirs.
         masks: how masks are drawn, for a `.keras` file or a model alone; None draws class ids. Runs and bundles bring

@@ -1,0 +1,109 @@
+"""Whether a model is still the U-Net that `unet` built: what is folded by the names of its layers must be no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from unet_tf.errors import InputError
+
+IDLE = layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.GaussianNoise
+"""Layers that do nothing where a net predicts."""
+OF_TRAINING = "name", "trainable", "dtype", "initializer", "regularizer", "constraint"
+"""Ends of the names of settings that change nothing that a layer computes but its rounding."""
+
+
+def check_unchanged(model: keras.Model, copy: keras.Model) -> None:
+    """Raise InputError where a model computes something else than its copy does with the weights of the model.
+
+    Layers must be of the same class and settings, and take what those of their names take in the copy. Batch
+    normalisation after a convolution, dropout, and a softmax of the logits at the end may lie between them.
+
+    Args:
+        model: a U-Net, or an ensemble of some.
+        copy: built for it by `unet_tf.unet`, without batch normalisation and dropout, or by
+            `unet_tf.model.ensemble.ensemble`.
+    """
+    if type(model).call is not type(copy).call:
+        raise _refusal(model, f"{type(model).__name__} computes by a method of its own")
+    model = keras.Model(model.inputs, model.outputs, name=model.name)  # of a subclass too, the graph can be read
+    known = {type(one) for one in copy.operations} | {*IDLE, layers.BatchNormalization, layers.Softmax}
+    for one in model.operations:
+        if type(one) not in known:
+            raise _refusal(model, f"{one.name!r} is a {type(one).__name__}")
+    found, expected = _computing(model), _computing(copy)
+    for name in [*found, *expected]:
+        if name not in expected:
+            raise _refusal(model, f"there is a layer {name!r} where unet_tf.unet builds none")
+        if name not in found:
+            raise _refusal(model, f"there is no layer {name!r}")
+        for what in {**found[name], **expected[name]}:
+            there, wanted = found[name].get(what), expected[name].get(what)
+            if there != wanted:
+                raise _refusal(model, f"{name!r} has {what} = {there!r}, and not {wanted!r}")
+
+
+def _refusal(model: keras.Model, what: str) -> InputError:
+    return InputError(
+        f"A U-Net must be as unet_tf.unet builds it, for its tiles to be predicted; in {model.name!r} {what}. Build it "
+        "with unet_tf.unet, or predict by the model's own method."
+    )
+
+
+def _computing(model: keras.Model) -> dict[str, dict[str, Any]]:
+    """What each layer of a functional model is and takes, by its name; what changes no prediction is left out."""
+    operations = {one.name: one for one in model.operations}
+    stored = model.get_config()["layers"]  # each after those whose outputs it takes
+    passed: dict[str, str] = {}  # of what is left out, the layer before it
+    found: dict[str, dict[str, Any]] = {}
+    for one in stored:
+        name, layer = one["name"], operations[one["name"]]
+        if isinstance(layer, layers.InputLayer):
+            passed[name] = "the image"
+            continue
+        takes = [passed.get(source, source) for node in one["inbound_nodes"] for source in _sources(node)]
+        before = found.get(takes[0], {}) if len(takes) == 1 else {}
+        if type(layer) in IDLE and len(takes) == 1:
+            passed[name] = takes[0]
+        elif _normalises(layer, takes) and before.get("class") == "Conv2D" and not before["use_bias"]:
+            passed[name], before["use_bias"] = takes[0], True  # it becomes the bias
+        elif _of_logits(layer, before) and one is stored[-1]:
+            passed[name] = takes[0]  # which prediction takes too
+        else:
+            found[name] = {"class": type(layer).__name__, "input": takes, **_settings(layer)}
+    return found
+
+
+def _sources(node: dict[str, Any]) -> list[str]:
+    """Names of the layers whose outputs a call of a layer takes, and of other arguments that change what it gives."""
+    given = node["args"][0] if len(node["args"]) == 1 and isinstance(node["args"][0], list) else node["args"]
+    names = [one["config"]["keras_history"][0] if isinstance(one, dict) else repr(one) for one in given]
+    return names + [f"{name}={value}" for name, value in node["kwargs"].items() if value]
+
+
+def _normalises(layer: keras.Layer, takes: list[str]) -> bool:
+    """Whether a layer is a batch normalisation that can be folded into the layer of its name."""
+    return (
+        type(layer) is layers.BatchNormalization
+        and [layer.name] == [f"{name}_norm" for name in takes]
+        and layer.axis in (-1, 3)
+        and layer.center
+        and layer.scale
+    )
+
+
+def _of_logits(layer: keras.Layer, before: dict[str, Any]) -> bool:
+    """Whether a layer is the softmax over the classes of what a convolution gives."""
+    return type(layer) is layers.Softmax and layer.axis in (-1, 3) and before.get("class") == "Conv2D"
+
+
+def _settings(layer: keras.Layer) -> dict[str, Any]:
+    """All that changes what a layer computes; scales of an ensemble are read off it, and its nets looked at alone."""
+    if isinstance(layer, keras.Model):
+        return {}
+    settings = {name: value for name, value in layer.get_config().items() if not name.endswith(OF_TRAINING)}
+    if isinstance(layer, layers.Rescaling):
+        del settings["scale"]
+    return settings
