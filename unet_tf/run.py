@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 import tomllib
 import zipfile
@@ -13,7 +12,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.config import TrainConfig, without_removed
@@ -114,7 +112,7 @@ class Run:
             self.plan = Plan.of(said, {name: str(reason) for name, reason in stored["plan"].items()})
             self.config, self.classes = self.plan.config, self.plan.classes
             self.masks = MaskFormat.restore(stored["masks"])
-            self.normalisation = _checked(Normalisation.restore(stored["normalisation"]))
+            self.normalisation = Normalisation.restore(stored["normalisation"])
             self.channels = Channels.restore(stored.get("channels", {}))
             self.data = Path(stored["data"]["path"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -309,20 +307,6 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         if None in row or None in row.values():
             raise InputError(f"{path} is damaged: line {line} is no full row. Restore it, or train again.", path)
     return rows
-
-
-def _checked(found: Normalisation) -> Normalisation:
-    """What was stored, if a net can be fed by it.
-
-    Raises:
-        ValueError: it holds other than a finite mean and a positive deviation for each channel, and a pixel type.
-    """
-    np.dtype(found.dtype)
-    means, deviations = ([float(value) for value in values] for values in (found.mean, found.std))
-    whole = len(means) == len(deviations) > 0 and all(map(math.isfinite, means + deviations))
-    if not whole or min(deviations) <= 0:
-        raise ValueError(f"a normalisation must have a mean and a positive std for each channel; received {found}")
-    return found
 
 
 def load_model(path: Path, plan: Plan, channels: int) -> keras.Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +21,33 @@ class Normalisation:
     """Per channel (x - mean) / std of raw pixel values, measured on the training images.
 
     Attributes:
-        mean: raw pixel value of each channel.
-        std: the same; 1 where a channel is constant.
-        dtype: pixel type of the files, which predicted images share.
+        mean: raw pixel value of each channel, finite.
+        std: the same, above 0; 1 where a channel is constant.
+        dtype: pixel type of the files, which predicted images share, by its name in NumPy.
         nodata: values of the training images that stand for "no measurement"; a channel becomes its mean where it
             holds one.
+
+    Raises:
+        InputError: there is not such a mean and deviation for each channel, or no such pixel type.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     dtype: str
     nodata: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            for name in ("mean", "std"):
+                object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+            object.__setattr__(self, "nodata", tuple(self.nodata))
+            kind = np.dtype(self.dtype)
+        except (TypeError, ValueError) as error:
+            raise _refusal(self) from error
+        object.__setattr__(self, "dtype", kind.name)
+        whole = len(self.mean) == len(self.std) > 0 and all(map(math.isfinite, self.mean + self.std))
+        if not whole or min(self.std) <= 0 or kind.kind not in "buif":
+            raise _refusal(self)
 
     @classmethod
     def restore(cls, stored: dict[str, Any]) -> Normalisation:
@@ -56,7 +73,7 @@ class Normalisation:
 
         Grey images are taken by nets of colour.
         """
-        if str(image.dtype) != self.dtype:
+        if np.dtype(image.dtype).newbyteorder("=") != np.dtype(self.dtype):
             raise InputError(
                 f"{name} holds {image.dtype} pixels, and the net was trained on {self.dtype}, whose range it expects. "
                 f"Rescale it to the range of the training images, as {self.dtype}."
@@ -95,3 +112,10 @@ class Normalisation:
         if self.nodata:
             scaled[np.broadcast_to(nodata_samples(image, self.nodata), scaled.shape)] = 0
         return scaled
+
+
+def _refusal(found: Normalisation) -> InputError:
+    return InputError(
+        "A normalisation must have a finite mean and a std above 0 for each channel, as in Normalisation((120.0,), "
+        f'(40.0,), "uint8"), and a type of numbers; received {found.mean}, {found.std}, {found.dtype!r}.'
+    )

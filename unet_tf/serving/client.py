@@ -311,7 +311,7 @@ class Client:
         if (about := self.about) is not None:
             about.normalisation.check(image, name)
             return about.normalisation.measured(image, nodata)
-        unknown = (0.0,) * metadata.channels
+        unknown = (1.0,) * metadata.channels
         Normalisation(unknown, unknown, metadata.pixel_type).check(image, name)
         if nodata and nodata_samples(np.asarray(image[:, :]), nodata).any():
             log.warning(
