@@ -9,6 +9,8 @@ import pytest
 import unet_tf
 from unet_tf import Run
 from unet_tf.errors import InputError
+from unet_tf.exporting.source import model_of
+from unet_tf.prediction.folds import Folds
 
 SAVED = Path(__file__).parent / "saved" / "run_0_1"
 
@@ -23,6 +25,30 @@ def test_a_run_of_version_0_1_says_how_it_was_trained():
     run = unet_tf.Run(SAVED)
     assert (run.config.base_filters, run.config.border_weight, run.classes) == (2, 10, ("background", "foreground"))
     assert len(run.files("train")) == 3
+
+
+def test_a_run_is_its_file_whatever_its_model_learns_in_memory(own_run):
+    image = np.random.default_rng(0).integers(0, 256, (60, 60)).astype(np.uint8)
+    model, fresh = own_run.model, Run(own_run.path)
+    for weight in model.weights:  # as fit does
+        weight.assign(weight * 0.5)
+    expected = unet_tf.predict(fresh, image, probabilities=True)
+    for _ in range(2):
+        np.testing.assert_array_equal(unet_tf.predict(own_run, image, probabilities=True), expected)
+    for precision in ("float32", "bfloat16"):
+        both = (model_of(one, precision).get_weights() for one in (own_run, fresh))
+        assert all((mine == theirs).all() for mine, theirs in zip(*both, strict=True))
+    assert own_run.model is model
+    learnt = unet_tf.Predictor(model, own_run.normalisation).probabilities(image)
+    assert np.abs(learnt - expected).max() > 0.01
+
+
+def test_so_are_several(folds):
+    several = Folds(folds)
+    expected = several.model.get_weights()
+    for weight in several.first.model.weights:
+        weight.assign(weight * 0.5)
+    assert all((mine == theirs).all() for mine, theirs in zip(several.model.get_weights(), expected, strict=True))
 
 
 @pytest.fixture

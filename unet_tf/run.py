@@ -91,7 +91,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._model: tuple[tuple[int, ...] | None, keras.Model] | None = None
-        self._network: Network | None = None
+        self._network: tuple[tuple[int, ...] | None, Network] | None = None
         self._calibration: tuple[Any, Calibration] | None = None
         config = self.path / self.CONFIG
         try:
@@ -126,27 +126,41 @@ class Run:
 
     @property
     def model(self) -> keras.Model:
-        """The net that training kept, of the last epoch that is as good as the best.
+        """The net that training kept, of the last epoch that is as good as the best: yours, as one object.
+
+        What it learns or becomes in memory is its own: the run is its file, and `unet_tf.predict(run, ...)`,
+        `unet_tf.evaluate` and `unet_tf.export` read that. `unet_tf.Predictor(model, run.normalisation, run.masks)`
+        predicts with it.
 
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.
         """
         state = identity(self.path / self.BEST)
         if self._model is None or self._model[0] != state:  # training may have gone on
-            found = load_model(self.path / self.BEST, self.plan, self.normalisation.channels)
-            self._model, self._network = (state, found), None
+            self._model = state, self.read()
         return self._model[1]
+
+    def read(self, compile: bool = False) -> keras.Model:
+        """Read the net that training kept from its file.
+
+        Args:
+            compile: with its optimizer, loss and metrics.
+
+        Raises:
+            InputError: the file is missing, damaged, or holds another net than the configuration says.
+        """
+        return load_model(self.path / self.BEST, self.plan, self.normalisation.channels, compile)
 
     @property
     def network(self) -> Network:
-        """The same net, ready to predict."""
+        """The net of the file, ready to predict; kept until the file changes."""
         from unet_tf.model.inference import Network
 
-        model = self.model
-        if self._network is None:
-            self._network = Network(model)
-        self._network.temperature = self.calibration.temperature
-        return self._network
+        state = identity(self.path / self.BEST)
+        if self._network is None or self._network[0] != state:
+            self._network = state, Network(self.read())
+        self._network[1].temperature = self.calibration.temperature
+        return self._network[1]
 
     @property
     def calibration(self) -> Calibration:
@@ -309,8 +323,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def load_model(path: Path, plan: Plan, channels: int) -> keras.Model:
-    """Load a net for prediction, without its optimizer.
+def load_model(path: Path, plan: Plan, channels: int, compile: bool = False) -> keras.Model:
+    """Load a net, with its optimizer where that is asked for.
 
     Raises:
         InputError: the file is missing, damaged, not one of ours, or not the net of this plan.
@@ -320,7 +334,7 @@ def load_model(path: Path, plan: Plan, channels: int) -> keras.Model:
 
     if not path.is_file():
         raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
-    model = read_model(path)
+    model = read_model(path, compile)
     expected = plan.geometry, channels, plan.num_classes
     if (found := (geometry_of(model), model.input_shape[-1], model.output_shape[-1])) != expected:
         raise InputError(

@@ -143,8 +143,9 @@ def rims(_rims, tmp_path):
     run, splits = Run(shutil.copytree(_rims[0], tmp_path / "run")), _rims[1]
 
     def background(change):
-        run.model.get_layer("logits").bias.assign_add([change, 0, 0])
-        replace_net(run.path / Run.BEST, run.model)
+        model = run.read(compile=True)
+        model.get_layer("logits").bias.assign_add([change, 0, 0])
+        replace_net(run.path / Run.BEST, model)
         return (run.path / Run.BEST).read_bytes()
 
     return run, splits, background
@@ -168,6 +169,8 @@ def test_rims_that_are_too_wide_get_their_width_once(rims):
     *same, biases = zip(run.model.get_weights(), last.get_weights(), strict=True)
     assert all((one == other).all() for one, other in same)
     assert (biases[0] == biases[1]).tolist() == [False, True, True]
+    steps = [int(keras.saving.load_model(run.path / file).optimizer.iterations) for file in (Run.BEST, Run.LAST)]
+    assert steps == [2, 2]  # with the optimizer: it can be fitted on
     before = (run.path / Run.BEST).read_bytes()
     calibrate(run, splits)
     assert (run.path / Run.BEST).read_bytes() == before

@@ -34,9 +34,9 @@ def model_of(run: Run | Folds, precision: str) -> keras.Model:
     if isinstance(run, Folds):
         return run.averaged({name: model_of(one, precision) for name, one in run.runs.items()})
     if run.plan.precision == precision:
-        return run.model
+        return run.read()
     model = replace(run.plan, precision=precision).build(run.normalisation.channels)
-    model.set_weights(run.model.get_weights())
+    model.set_weights(run.read().get_weights())
     return model
 
 

@@ -121,7 +121,7 @@ class Folds:
         Raises:
             InputError: the file of a net is missing, damaged, or holds another net than its configuration says.
         """
-        return self.averaged({name: run.model for name, run in self.runs.items()})
+        return self.averaged({name: run.read() for name, run in self.runs.items()})
 
     def averaged(self, models: dict[str, keras.Model]) -> keras.Model:
         """The mean of other nets of these runs, by name."""

@@ -150,9 +150,10 @@ def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
     elif shift <= 0:  # not what soft Dice does; and more objects everywhere are no remedy for a net that hardly learnt
         log.info("rims: not too wide, and left as the net draws them")
     elif shift > LEAST_SHIFT:
-        bias = run.model.get_layer("logits").bias
+        model = run.read(compile=True)
+        bias = model.get_layer("logits").bias
         bias.assign(bias + np.eye(len(run.classes), dtype=np.float32)[0] * shift)
-        replace_net(run.path / Run.BEST, run.model)
+        replace_net(run.path / Run.BEST, model)
         log.info(
             f"rims: soft Dice draws them too wide; {shift:+.3g} on the logit of {run.classes[0]} gives the background "
             f"its share beside them, by {many(seen.files, f'{ROLES[role]} file')}"

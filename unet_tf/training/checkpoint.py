@@ -53,7 +53,7 @@ def save_checkpoint(model: keras.Model, path: Path, state: State) -> None:
 
 
 def replace_net(path: Path, model: keras.Model) -> None:
-    """Put a changed net, without its optimizer, in the place of that in `best.keras`, whole or not at all.
+    """Put a changed net in the place of that in `best.keras`, whole or not at all.
 
     Raises:
         InputError: the file is damaged, or of no training.
