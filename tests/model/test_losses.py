@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from unet_tf.errors import InputError
+from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.losses import VOID, CrossentropyDice, WeightedCrossentropy
 
 C = 3
@@ -96,6 +97,19 @@ def test_a_label_out_of_range_is_not_left_out_in_silence(batch):
         labels = labels.astype(int)
         labels[1, 0, 0] = wrong
         assert np.isnan(float(WeightedCrossentropy()(labels, logits, weights)))
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("void", [255, -1, None])
+def test_a_label_that_is_no_whole_number_is_no_class(kind, void):
+    logits, metric = np.zeros((1, 1, 2, 2), np.float32), MeanIoU(2, void)
+    for wrong in (0.5, 0.875, 1.5, -0.5, 254.5, np.nan, np.inf):
+        label = tf.cast([[[1.0, wrong]]], kind)
+        assert np.isnan(float(WeightedCrossentropy(void_label=void)(label, logits))), wrong
+        metric.update_state(label, logits)
+    assert metric.confusion.numpy().tolist() == [[0, 0], [7, 0]]
+    whole = tf.cast([[[1.0, 0.0]]], kind)
+    assert float(WeightedCrossentropy(void_label=void)(whole, logits)) == pytest.approx(np.log(2))
 
 
 def test_the_void_label_can_be_another_id():

@@ -123,9 +123,11 @@ def scores_of(counts: NDArray) -> Scores:
 class MeanIoU(keras.metrics.Metric):
     """Mean intersection over union of the arg-max of logits, from one confusion matrix over the whole epoch.
 
-    Not the mean of batch means: any split into batches gives the same value. Void pixels do not count, absent classes
-    are left out of the mean, and `sample_weight` is ignored: a weight map is for training, not for judging. On JAX,
-    which has no 64-bit integers by default, it counts to 2**31 pixels between two resets.
+    Not the mean of batch means: any split into batches gives the same value. Void pixels do not count, nor labels that
+    are no class, for which the loss is NaN; absent classes are left out of the mean, and `sample_weight` is ignored: a
+    weight map is for training, not for judging. Of masks that are drawn 0 and 255, 255 is void: the classes 0 and 1 are
+    made of them first, by `MaskFormat().label(mask)`. On JAX, which has no 64-bit integers by default, it counts to
+    2**31 pixels between two resets.
 
     Args:
         num_classes: number of classes, 2 or more.

@@ -15,6 +15,8 @@ from unet_tf.labels import VOID
 from unet_tf.model.replicas import replicas_in_step, sum_over_replicas
 
 REDUCTIONS = ("sum", "mean", "weighted_mean")
+NO_CLASS = -(2**31)
+"""What a label becomes that is no whole number: neither a class nor void, whichever id that is."""
 
 
 def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID) -> tuple[Any, Any]:
@@ -22,7 +24,8 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID)
 
     Args:
         y_true: (B, H, W) or (B, H, W, 1) integer label ids, or (B, H, W, num_classes) one-hot; the last dimension
-            decides. A one-hot pixel without any class is void. Both may be bool.
+            decides. A one-hot pixel without any class is void. Both may be bool. Of ids that are floats, as 1.0, one
+            that is no whole number becomes `NO_CLASS`.
         num_classes: number of classes, 2 or more.
         void_label: the id of void among integer labels; None where there is none.
 
@@ -37,6 +40,8 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID)
     if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
     labels = ops.cast(y_true, "int32")
+    if keras.backend.is_float_dtype(y_true.dtype):
+        labels = ops.where(ops.round(y_true) == y_true, labels, NO_CLASS)
     return labels, ops.zeros_like(labels, "bool") if void_label is None else labels == void_label
 
 
@@ -129,10 +134,14 @@ class WeightedCrossentropy(keras.losses.Loss):
 
     E = - sum over pixels x of w(x) log p_l(x)(x), with p = softmax of the logits over the channels and l the label.
     w is the product of the weight map (`sample_weight`, (B, H, W)), the class weight of l(x), and 0 where void.
-    A label that is neither a class nor void makes the loss NaN rather than being left out in silence.
+    A label that is neither a class nor void, as 2 of two classes or 0.5, makes the loss NaN rather than being left out
+    in silence. Of masks that are drawn 0 and 255, 255 is void, and background alone is left to learn: the classes 0 and
+    1 are made of them first, by `MaskFormat().label(mask)`.
 
     Where replicas of `tf.distribute` each see a part of a batch, the value is the share of the part in the loss of the
-    whole batch: the values of all replicas add up to what one device gives, however unevenly void is spread.
+    whole batch: the values of all replicas add up to what one device gives, however unevenly void is spread. The mean
+    over batches that `fit` shows is that of one device where all batches are of one size, by `drop_remainder=True`;
+    else Keras weighs replicas by their tiles, and it is a little off, though the net learns the same.
 
     Args:
         class_weights: one factor a class, in their order or by their ids, or None for 1 each.
