@@ -50,9 +50,14 @@ def label_from_one_hot(channels: NDArray) -> NDArray[np.uint8]:
     """The inverse of `one_hot`: (H, W, num_classes) of 0 and one other value to (H, W) label ids.
 
     Raises:
-        InputError: a pixel is set in two channels.
+        InputError: there are not two channels at least, or a pixel is set in two.
     """
     there = np.asarray(channels) != 0
+    if there.ndim < 3 or there.shape[-1] < 2:
+        raise InputError(
+            f"Channels must be (H, W, num_classes), 2 or more, the background too; received {there.shape}. Of a mask "
+            "of one kind of thing MaskFormat().label(mask) makes a label."
+        )
     count = there.sum(-1)
     if (count > 1).any():
         pixels = int((count > 1).sum())

@@ -235,6 +235,9 @@ def test_one_hot_refuses_what_it_cannot_say():
         one_hot(np.array([[0, 3]]), 3)
     with pytest.raises(InputError, match="1 of 2 are set in several channels"):
         label_from_one_hot(np.array([[[1, 1], [0, 1]]]))
+    for shape in ((4, 4, 1), (4, 4), (4,), (4, 4, 0)):  # none says what is background
+        with pytest.raises(InputError, match=rf"must be \(H, W, num_classes\), 2 or more.*received \({shape[0]},"):
+            label_from_one_hot(np.ones(shape, np.uint8))
 
 
 def test_instance_masks_with_a_border_have_a_class_more_and_are_drawn_whole():
