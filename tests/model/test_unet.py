@@ -56,6 +56,17 @@ def test_logits_are_float32_linear_and_unbounded_under_mixed_precision():
     assert model.get_layer("down0_conv1").compute_dtype == "bfloat16"
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_channels_come_last_whatever_keras_was_told(padding):
+    expected = unet((None, None, 3), base_filters=2, depth=1, padding=padding).get_config()["layers"]
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = unet((None, None, 3), base_filters=2, depth=1, padding=padding)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert [one["config"] for one in model.get_config()["layers"]] == [one["config"] for one in expected]
+
+
 def test_dropout_sits_at_the_end_of_the_contracting_path():
     names = [layer.name for layer in unet(base_filters=2, depth=3, dropout=0.5).layers if "dropout" in layer.name]
     assert names == ["down2_dropout", "down3_dropout"]

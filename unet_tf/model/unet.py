@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 
+LAST: dict[str, Any] = {"data_format": "channels_last"}
+"""Said to each layer that has a choice, as the settings of Keras on a machine may say otherwise."""
+
 
 def unet(
     input_shape: tuple[int | None, int | None, int] = (None, None, 1),
@@ -60,9 +63,8 @@ def unet(
     def conv_block(x: Any, filters: int, level: int, side: str) -> Any:
         for i in (1, 2):
             prefix = f"{side}{level}_conv{i}"
-            x = layers.Conv2D(
-                filters, 3, padding=padding, use_bias=not batch_norm, kernel_initializer="he_normal", name=prefix
-            )(x)
+            kernel = {"use_bias": not batch_norm, "kernel_initializer": "he_normal"}
+            x = layers.Conv2D(filters, 3, padding=padding, name=prefix, **kernel, **LAST)(x)
             if batch_norm:
                 # The default momentum 0.99 lags behind the weights in runs of a few hundred steps.
                 x = layers.BatchNormalization(momentum=0.9, name=f"{prefix}_norm")(x)
@@ -77,20 +79,22 @@ def unet(
     for level in range(depth):
         x = conv_block(x, base_filters * 2**level, level, "down")  # paper: 568, 280, 136, 64 px; 64 .. 512 filters
         skips.append(x)
-        x = layers.MaxPooling2D(2, strides=2, name=f"down{level}_pool")(x)
+        x = layers.MaxPooling2D(2, strides=2, name=f"down{level}_pool", **LAST)(x)
     x = conv_block(x, base_filters * 2**depth, depth, "down")  # paper: 32 -> 28 px; 1024 filters
     for level, margin in zip(reversed(range(depth)), geometry.crop_margins, strict=True):
         filters = base_filters * 2**level
         # No ReLU follows (figure 1). For a 2x2 stride-2 kernel Keras counts twice the incoming nodes, so
         # he_normal has the variance 1 / N here, which a linear layer needs to keep the variance of its input.
-        x = layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer="he_normal", name=f"up{level}_upconv")(x)
+        x = layers.Conv2DTranspose(
+            filters, 2, strides=2, kernel_initializer="he_normal", name=f"up{level}_upconv", **LAST
+        )(x)
         skip = skips[level]
         if margin:
-            skip = layers.Cropping2D(margin, name=f"up{level}_crop")(skip)
+            skip = layers.Cropping2D(margin, name=f"up{level}_crop", **LAST)(skip)
         x = layers.Concatenate(name=f"up{level}_concat")([skip, x])
         x = conv_block(x, filters, level, "up")  # paper: 52, 100, 196, 388 px; 512 .. 64 filters
     # Logits are float32 under every precision policy: the loss needs their digits.
-    logits = layers.Conv2D(num_classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
+    logits = layers.Conv2D(num_classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits", **LAST)(x)
     return keras.Model(inputs, logits, name=name)
 
 
