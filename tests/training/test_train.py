@@ -167,6 +167,20 @@ def test_a_run_is_not_begun_in_the_folder_of_its_data(cells, tmp_path):
     assert sorted(data.rglob("*")) == before
 
 
+def test_another_backend_of_keras_is_refused_before_anything_is_done(run, cells, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    for call in (
+        lambda: train(cells, tmp_path / "run", **TINY),
+        lambda: resume(run),
+        lambda: export(run, tmp_path / "bundle"),
+        lambda: predict(Run(run.path), np.zeros((30, 30), np.uint8)),
+        lambda: Predictor(run.model),
+    ):
+        with pytest.raises(InputError, match="must run on Keras' TensorFlow backend; KERAS_BACKEND, .* says jax. Set"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_that_exists_is_not_touched(run, cells):
     before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
     with pytest.raises(

@@ -18,7 +18,7 @@ from unet_tf.exporting.onnx import needs_onnx
 from unet_tf.exporting.parity import bundled_net
 from unet_tf.exporting.source import describe, first_of, learnt_by, material_of, model_of
 from unet_tf.exporting.web import check_web
-from unet_tf.model.inference import folded
+from unet_tf.model.inference import check_backend, folded
 from unet_tf.prediction.folds import Folds, opened
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
@@ -96,6 +96,7 @@ def export(
         >>> export("runs/cells", "bundles/cells")["keras"]["mean_iou"]  # doctest: +SKIP
         0.91
     """
+    check_backend()
     if not isinstance(run, Run | Folds | str | Path):
         raise InputError(
             f"A run must be given, or its folder: it knows pixels and classes; received {type(run).__name__}. Train "

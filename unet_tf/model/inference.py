@@ -77,13 +77,14 @@ class Network:
         threshold: at which its labels part two classes.
 
     Raises:
-        InputError: the model is not such a U-Net.
+        InputError: the model is not such a U-Net, or Keras does not compute by TensorFlow.
     """
 
     only: str | None = None
     threshold = HALF
 
     def __init__(self, model: keras.Model, temperature: float = 1.0) -> None:
+        check_backend()
         self.temperature = temperature
         self.geometry = geometry_of(model)
         *self.sizes, self.channels = model.input_shape[1:]
@@ -252,6 +253,16 @@ def _graph(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Call
         return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
     return lambda *given: made()(*given)
+
+
+def check_backend() -> None:
+    """Raise InputError where Keras computes by another library than TensorFlow, which is all that the parts need."""
+    if (found := keras.backend.backend()) != "tensorflow":
+        raise InputError(
+            f"Training, prediction and export must run on Keras' TensorFlow backend; KERAS_BACKEND, or keras.json in "
+            f"the folder .keras, says {found}. Set KERAS_BACKEND=tensorflow. The parts alone (unet, the losses, "
+            "MeanIoU, Muon) run on it in a loop of your own."
+        )
 
 
 def first_convolution(model: keras.Model) -> keras.Layer:

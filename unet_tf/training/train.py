@@ -19,6 +19,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.result import Evaluation
+from unet_tf.model.inference import check_backend
 from unet_tf.plan import Plan
 from unet_tf.planning.ancestors import learnt
 from unet_tf.planning.checks import check_unseen
@@ -162,6 +163,7 @@ def begin_run(
     Returns:
         What it scored; None on a host that is not the first.
     """
+    check_backend()
     start = time.monotonic()
     strategy = choose_strategy()
     if not is_chief():
@@ -197,6 +199,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers, judged: str 
     Returns:
         What it scored; None on a host that is not the first.
     """
+    check_backend()
     start = time.monotonic()
     run = Run(writer.path)
     if run.removed:
