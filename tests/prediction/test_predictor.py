@@ -57,6 +57,21 @@ def test_a_run_its_file_and_its_model_predict_alike():
         Predictor(run, run.normalisation)
 
 
+def test_tensors_lists_and_other_byte_orders_are_images():
+    net, image = unet(base_filters=2, depth=1, padding="same"), IMAGE.astype(np.uint16)
+    predictor, wide = (Predictor(net, Normalisation((100.0,), (50.0,), kind)) for kind in ("uint16", "int64"))
+    expected = predictor.probabilities(image)
+    for form in (tf.constant, tf.Variable, lambda image: image.astype(">u2")):
+        np.testing.assert_array_equal(predictor.probabilities(form(image)), expected)
+    np.testing.assert_array_equal(wide.probabilities(image.tolist()), expected)
+
+
+def test_the_path_of_a_picture_is_no_image():
+    for path in ("cells.png", Path("cells.png")):
+        with pytest.raises(InputError, match="received the path cells.png. unet_tf.read_image reads a picture"):
+            predict(RUN, path)
+
+
 def test_an_image_that_was_replaced_is_predicted_anew(tmp_path):
     for number in (0, 1):
         image = np.random.default_rng(number).integers(0, 256, (40, 48), dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -282,7 +283,12 @@ class Predictor:
         Raises:
             InputError: it has another number of axes or channels than the net takes, or another pixel type.
         """
-        image = image if hasattr(image, "shape") else np.asarray(image)
+        if isinstance(image, str | os.PathLike):
+            raise InputError(
+                f"An image must be an array; received the path {os.fspath(image)}. unet_tf.read_image reads a picture, "
+                "and unet_tf.predict_files predicts files."
+            )
+        image = image if isinstance(getattr(image, "dtype", None), np.dtype) else np.asarray(image)  # a tensor, a list
         if len(image.shape) not in (2, 3) or not all(image.shape):
             raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
         image = with_channels(image)
