@@ -8,6 +8,7 @@ import pytest
 
 import unet_tf
 from unet_tf import Run
+from unet_tf.config import config_changes
 from unet_tf.errors import InputError
 from unet_tf.exporting.source import model_of
 from unet_tf.prediction.folds import Folds
@@ -239,3 +240,9 @@ def test_a_run_keeps_how_its_files_pair(copy, tmp_path):
     assert pair.mask.name == "a_1stHO.png"
     with pytest.raises(InputError, match="Files are paired by images_dir, masks_dir, mask_prefix, mask_suffix; rec"):
         unet_tf.evaluate(run, tmp_path, suffix="_1stHO")
+
+
+def test_whatever_takes_a_path_takes_a_run():
+    run = Run(SAVED)
+    assert (Path(run), Run(run).path, (run.path / Run.BEST).is_file()) == (SAVED, SAVED, True)
+    assert [config_changes({"start_from": one}) for one in (run, SAVED, str(SAVED))] == [{"start_from": str(SAVED)}] * 3

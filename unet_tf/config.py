@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 import tomllib
 import types
 from collections.abc import Callable, Sequence
@@ -301,6 +302,8 @@ def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
             raise InputError(f"classes must be their number, or their names; received {classes!r}.")
         classes = int(classes) if isinstance(classes, numbers.Integral) else classes
         overrides = overrides | {"classes": class_names(classes)}
+    if isinstance(start := overrides.get("start_from"), os.PathLike):
+        overrides = overrides | {"start_from": os.fspath(start)}
     for name in ("channels", "channel_suffix"):
         if name in overrides:
             overrides = overrides | {name: _texts(name, overrides[name])}

@@ -61,6 +61,8 @@ class StoredCalibration(TypedDict):
 class Run:
     """A run folder, opened to use its model.
 
+    Whatever takes a path takes a run, and means its folder.
+
     Args:
         path: the folder that `train` filled.
 
@@ -88,7 +90,7 @@ class Run:
     BUNDLE, BUNDLE_REPORT = "bundle", "bundle/report.json"
     LOG, LOCK, PROGRESS = "log.txt", ".lock", "progress"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: Run | str | Path) -> None:
         self.path = Path(path)
         self._model: tuple[tuple[int, ...] | None, keras.Model] | None = None
         self._network: tuple[tuple[int, ...] | None, Network] | None = None
@@ -118,6 +120,9 @@ class Run:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             words = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise InputError(f"{config} is damaged or of another version: {words}. Train again.", config) from error
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def geometry(self) -> Geometry:
@@ -247,7 +252,7 @@ class Run:
         return {(row["split"], row["name"], row["sha256"], row["label_sha256"]) for row in rows}
 
     def history(self) -> list[dict[str, str]]:
-        """One row an epoch, as `history.csv` has it; none before the first.
+        """One row an epoch, as `history.csv` has it, its numbers as texts; none before the first.
 
         Raises:
             InputError: the file is damaged.

@@ -53,6 +53,28 @@ def test_a_run_and_a_bundle_give_what_a_predictor_of_them_gives(image, small):
             assert found.calibration == expected.calibration
 
 
+def test_a_predictor_is_given_back(image, small):
+    for found in (load(RUN), load(small / "model_float32.tflite")):
+        assert load(found) is found
+        np.testing.assert_array_equal(unet_tf.predict(found, image), found.predict(image))
+        np.testing.assert_array_equal(unet_tf.predict(found, image, threshold=0.9), found.at(0.9).predict(image))
+        with pytest.raises(InputError, match="must be a model of Keras.*Predictor"):
+            Predictor(found)
+
+
+def test_a_net_in_memory_is_refused_where_files_are_predicted_or_judged(cells, tmp_path):
+    pictures, calls = cells / "test" / "images", (unet_tf.predict_files, unet_tf.predict_large, unet_tf.suggest)
+    for net in (load(RUN), unet_tf.unet(base_filters=2, depth=1), None):
+        words = f"A run must be given, or its folder, .* received {type(net).__name__}. With a model in memory"
+        for call in (*calls, unet_tf.predict_map):
+            with pytest.raises(InputError, match=words):
+                call(net, pictures, out=tmp_path / "out")
+        for arguments in ((net, cells), (net, net, cells)):
+            with pytest.raises(InputError, match=words):
+                (unet_tf.evaluate if len(arguments) == 2 else unet_tf.compare)(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_runs_of_a_cross_validation_are_averaged(tmp_path, said, image):
     for name in ("seed0", "seed1"):
         shutil.copytree(RUN, tmp_path / "runs" / name)

@@ -21,7 +21,7 @@ FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1
 
 
 def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run, cells, tmp_path, monkeypatch):
-    found = train(cells, tmp_path / "run", start_from=str(run.path), learning_rate=1e-12, **FEW)
+    found = train(cells, tmp_path / "run", start_from=run, learning_rate=1e-12, **FEW)
     for setting in ("base_filters", "depth", "padding"):
         assert getattr(found.plan, setting) == getattr(run.plan, setting)
     weights = zip(found.model.trainable_weights, run.model.trainable_weights, strict=True)

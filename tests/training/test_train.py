@@ -156,7 +156,7 @@ def test_minutes_end_a_run_cleanly(cells, tmp_path):
     assert run.plan.epochs == math.inf
     assert (run.path / "report.html").is_file()
     before = run.history()
-    assert resume(run.path).history() == before  # it has come to its end
+    assert resume(run).history() == before  # it has come to its end
 
 
 def test_a_run_is_not_begun_in_the_folder_of_its_data(cells, tmp_path):

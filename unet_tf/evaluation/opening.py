@@ -17,7 +17,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_folder import MaskFolder
 from unet_tf.evaluation.subject import Net, Subject
 from unet_tf.model.calibration import check_threshold
-from unet_tf.prediction.folds import Folds, holds_folds
+from unet_tf.prediction.folds import Folds, check_stored, holds_folds
 from unet_tf.prediction.load import EXTRA, FILES, GRAPH, about_file
 from unet_tf.prediction.predict import located
 from unet_tf.run import Run
@@ -82,7 +82,7 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
     """Open whatever has a net; of masks give the folder."""
     if isinstance(what, Run):
         return _run(what, settings)
-    path = located(what) if Address.parse(what) else Path(what)
+    path = located(what) if Address.parse(check_stored(what)) else Path(what)
     if (path / Run.CONFIG).is_file():
         return _run(Run(path), settings)
     of_bundle = path.suffix.lower() in FILES or (path / GRAPH).is_file()

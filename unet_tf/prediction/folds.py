@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import statistics
 from collections import Counter
@@ -91,6 +92,9 @@ class Folds:
         self._trained: dict[str, set[str]] | None = None
         self._some: dict[tuple[str, ...], Folds] = {tuple(self.runs): self}
         self._network: tuple[list[tuple[int, ...] | None], Network] | None = None
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def geometry(self) -> Geometry:
@@ -207,13 +211,27 @@ def holds_folds(path: str | Path) -> bool:
     return (path / SUMMARY).is_file() or bool(_begun(path))
 
 
+def check_stored(net: Run | Folds | str | Path) -> str:
+    """Give the path or address of a net, and see that it is one: a model in memory has none.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(net, str | os.PathLike):
+        return os.fspath(net)
+    raise InputError(
+        "A run must be given, or its folder, or what else knows pixels and classes in a file; received "
+        f"{type(net).__name__}. With a model in memory unet_tf.predict and unet_tf.Predictor predict arrays."
+    )
+
+
 def opened(path: str | Path) -> Run | Folds:
     """Open the folder of a run or of a cross-validation, whose cost is said on the logger "unet_tf".
 
     Raises:
         InputError: it is neither, or damaged.
     """
-    if not holds_folds(path):
+    if not holds_folds(check_stored(path)):
         return Run(path)
     found = Folds(path)
     log.info(found.cost)

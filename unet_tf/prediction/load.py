@@ -39,7 +39,7 @@ GRAPH, EXTRA = "saved_model.pb", "assets.extra"
 was added to a bundle says what it is."""
 
 
-def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
+def load(where: str | Path | Run | Folds | keras.Model | Predictor) -> Predictor:
     """Open whatever holds a net, to predict with it.
 
     Args:
@@ -47,7 +47,7 @@ def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
             `.onnx` file, the folder of a SavedModel such as `BUNDLE/saved_model/1`; `best.keras` or `last.keras` of a
             run; any other `.keras` file of a `unet_tf.unet`, or such a model, whose images have to be normalised
             already, which is said; or `hf://USER/NAME`, a repository of the Hugging Face Hub, at a revision where
-            `@REVISION` follows.
+            `@REVISION` follows. A `Predictor` is given back.
 
     Returns:
         A `Predictor`. Where it runs a TFLite or ONNX file or a SavedModel, these compute: it has the same methods but
@@ -62,6 +62,8 @@ def load(where: str | Path | Run | Folds | keras.Model) -> Predictor:
         >>> predictor.classes, predictor.normalisation.dtype
         (('background', 'foreground'), 'uint8')
     """
+    if isinstance(where, Predictor):
+        return where
     if not isinstance(where, str | Path):
         return Predictor(where)
     if (address := Address.parse(where)) is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unet_tf.edge.description import BUNDLE_DESCRIPTION, BUNDLE_NET, SAVED_WEIGHTS
 from unet_tf.errors import InputError
 from unet_tf.prediction.engines import TENSORFLOW
-from unet_tf.prediction.folds import Folds, files_of_nets, holds_folds
+from unet_tf.prediction.folds import Folds, check_stored, files_of_nets, holds_folds
 from unet_tf.prediction.hub import fetch
 from unet_tf.prediction.load import FILES, GRAPH, load, refused
 from unet_tf.prediction.predictor import Predictor
@@ -24,7 +24,7 @@ from unet_tf.utils.progress import Progress, unseen
 
 
 def predict(
-    model_or_run: keras.Model | Run | Folds | str | Path,
+    model_or_run: Predictor | keras.Model | Run | Folds | str | Path,
     image: Picture,
     tile: int | None = None,
     probabilities: bool = False,
@@ -47,7 +47,7 @@ def predict(
     Args:
         model_or_run: a run folder or a `Run`, the folder of a cross-validation, whose nets' probabilities are averaged,
             the folder of a bundle, a TFLite file or SavedModel of one, `hf://USER/NAME` (`unet_tf.load`), a `.keras`
-            file of these or any other, or a bare model built by `unet_tf.unet`.
+            file of these or any other, a bare model built by `unet_tf.unet`, or a `Predictor`.
         image: (H, W) or (H, W, C). For runs and bundles: raw pixels, as in its training files. For a bare model:
             normalised (`unet_tf.Predictor` takes a normalisation). It may be anything that can be sliced, such as a
             `numpy.memmap`.
@@ -87,12 +87,12 @@ def predict(
     return predictor.predict(image, tile, memory, tta, on_tile)
 
 
-def predictor_of(model: keras.Model | Run | Folds | str | Path) -> Predictor:
+def predictor_of(model: Predictor | keras.Model | Run | Folds | str | Path) -> Predictor:
     """Give the predictor of a net: kept for the last path until its files change, and for each model that lives.
 
     Args:
         model: a run folder or a `Run`, the folder of a cross-validation, the folder of a bundle, a file of one, an
-            address of the Hub (`unet_tf.load`), a `.keras` file or a `keras.Model`.
+            address of the Hub (`unet_tf.load`), a `.keras` file or a `keras.Model`; a `Predictor` is given back.
 
     Raises:
         InputError: there is no such net, or it is damaged.
@@ -103,8 +103,8 @@ def predictor_of(model: keras.Model | Run | Folds | str | Path) -> Predictor:
         files = [path / name for name in names if name or path.is_file()]
         files += files_of_nets(path) if holds_folds(path) else []
         return _last(str(path), tuple(map(identity, files)))
-    if isinstance(model, Run | Folds):
-        return Predictor(model)  # which keeps its net
+    if not isinstance(model, keras.Model):
+        return load(model)  # a run keeps its net
     found = _of_models.get(model)
     if found is None:
         found = _of_models[model] = Predictor(model)
@@ -121,16 +121,14 @@ def _last(path: str, state: tuple[tuple[int, ...] | None, ...]) -> Predictor:
     return load(path)
 
 
-def located(net: Run | str | Path) -> Path:
+def located(net: Run | Folds | str | Path) -> Path:
     """Give the absolute path of a run, or of whatever `unet_tf.load` opens; an address is fetched once a process.
 
     Raises:
-        InputError: the Hub has no such net.
+        InputError: it is none of these, or the Hub has no such net.
     """
-    address = None if isinstance(net, Run) else Address.parse(net)
-    if address is not None:
-        return _fetched(address)
-    return (net.path if isinstance(net, Run) else Path(net)).resolve()
+    address = Address.parse(check_stored(net))
+    return Path(net).resolve() if address is None else _fetched(address)
 
 
 _fetched = functools.cache(fetch)

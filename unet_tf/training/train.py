@@ -103,7 +103,7 @@ def train(
 
 
 def resume(
-    run: str | Path,
+    run: Run | str | Path,
     data: str | Path | None = None,
     *,
     callbacks: Sequence[Any] = (),
@@ -117,7 +117,7 @@ def resume(
     been stopped. A run limited by minutes has those left that it had not used. A run that is complete is judged anew.
 
     Args:
-        run: the run folder.
+        run: the run, or its folder.
         data: where its data is now; None for where it was.
         callbacks: further Keras callbacks; none that sets the learning rate, which has the schedule of the run.
         on_file: called with (files read, files in all) while reading.
