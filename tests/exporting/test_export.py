@@ -238,6 +238,7 @@ def test_a_net_that_gives_nan_is_never_exported(own_run, tmp_path):
     weights = model.get_weights()
     weights[-1][0] = np.nan
     model.set_weights(weights)
+    model.save(own_run.path / Run.BEST)
     with pytest.raises(
         InputError, match=r"model\.keras must give finite .*saved_model/1 must give finite .* Nothing was"
     ):
