@@ -285,8 +285,8 @@ class Predictor:
         """
         if isinstance(image, str | os.PathLike):
             raise InputError(
-                f"An image must be an array; received the path {os.fspath(image)}. unet_tf.read_image reads a picture, "
-                "and unet_tf.predict_files predicts files."
+                "An image must be (H, W) or (H, W, C) with a pixel at least; received the path "
+                f"{os.fspath(image)}. unet_tf.read_image reads a picture, and unet_tf.predict_files predicts files."
             )
         image = image if isinstance(getattr(image, "dtype", None), np.dtype) else np.asarray(image)  # a tensor, a list
         if len(image.shape) not in (2, 3) or not all(image.shape):
