@@ -10,7 +10,7 @@ import pytest
 from servers import picture
 
 from unet_tf.serving.errors import ServingError
-from unet_tf.serving.models import Model, Models, Status
+from unet_tf.serving.models import REPLACED, Model, Models, Status
 
 IMAGE = picture(side=16)[None]
 
@@ -159,55 +159,33 @@ def test_what_is_removed_is_served_no_more_but_never_the_last(copy, tmp_path):
     assert model.find()[0] == 1
 
 
-def test_another_net_in_the_place_of_a_version_is_taken_up_once_its_files_rest(copy, tmp_path, masks, caplog):
-    copy(1)
-    copy(1, "5")
-    model = Model("unet", tmp_path, {"stable": 1})
-    model.refresh()
-    for number in ("1", "5"):
-        shutil.rmtree(tmp_path / number)
-        copy(2, number)
-    assert not model.refresh() and (answer(model)[1] == masks[1]).all()
-    caplog.set_level(logging.INFO, "unet_tf.serving")
-    assert model.refresh() and not model.refresh()
-    for label, number in ((None, 5), ("stable", 1)):
-        found = answer(model, label=label)
-        assert found[0] == number and (found[1] == masks[2]).all()
-    assert states(model) == {5: ("AVAILABLE", "OK"), 1: ("AVAILABLE", "OK")}
-    assert [one.getMessage() for one in caplog.records[1::2]] == [
-        f"unet: version {number} is served, with again, serving_default." for number in (5, 1)
-    ]
-
-
-def test_the_same_files_written_again_are_not_loaded_again(copy, tmp_path):
-    copy(1)
-    model = Model("unet", tmp_path)
-    model.refresh()
-    shutil.rmtree(tmp_path / "1")
-    copy(1)
-    (tmp_path / "1" / "saved_model.pb").touch()
-    assert not any(model.refresh() for _ in range(3)) and model.loads == 1
-
-
-def test_what_lies_broken_in_the_place_of_a_version_is_said_once_and_the_one_before_serves_on(
-    copy, tmp_path, masks, caplog
-):
+def test_another_net_in_the_place_of_a_version_is_said_and_not_served_by_its_number(copy, tmp_path, masks, caplog):
     copy(1)
     model = Model("unet", tmp_path)
     model.refresh()
     (tmp_path / "1").rename(tmp_path / "aside")
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "saved_model.pb").write_bytes(b"no SavedModel")
-    for _ in range(3):
-        model.refresh()
-    assert (answer(model)[1] == masks[1]).all() and states(model) == {1: ("AVAILABLE", "OK")}
-    assert "is no SavedModel that can be served" in model.statuses()[0].message
-    said = [one.getMessage() for one in caplog.records if "is refused" in one.getMessage()]
-    assert len(said) == 1 and "version 1 is refused, the one that lay there before serves on. " in said[0]
-    shutil.rmtree(tmp_path / "1")
-    (tmp_path / "aside").rename(tmp_path / "1")
+    copy(2, "1")
     assert not any(model.refresh() for _ in range(3))
-    assert model.loads == 1 and model.statuses()[0].message == ""
+    assert (answer(model)[1] == masks[1]).all() and states(model) == {1: ("AVAILABLE", "OK")}
+    assert [one.getMessage() for one in caplog.records] == [f"unet: version 1. {REPLACED}"]
+    assert model.statuses()[0].message == REPLACED
+    copy(2)
+    assert model.refresh() and (answer(model)[1] == masks[2]).all()
+    assert model.statuses(2)[0].message == ""
+
+
+def test_what_lies_beside_the_files_of_a_version_is_no_other_net(copy, tmp_path, caplog):
+    copy(1)
+    model = Model("unet", tmp_path)
+    model.refresh()
+    (tmp_path / "1" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "1").rename(tmp_path / "aside")
+    (tmp_path / "1").mkdir()
+    model.refresh()
+    (tmp_path / "1").rmdir()
+    (tmp_path / "aside").rename(tmp_path / "1")
+    model.refresh()
+    assert model.statuses()[0].message == "" and not caplog.records
 
 
 def test_a_request_that_runs_keeps_its_version(copy, tmp_path, masks):

@@ -1,14 +1,11 @@
 """The page in a headless Chromium: what it shows is what `unet-tf predict` writes."""
 
-import asyncio
 import base64
 import functools
 import json
 import re
-import shutil
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -24,11 +21,8 @@ from unet_tf.data.channels import Channels
 from unet_tf.edge.description import Description
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.prediction.predictor import Predictor
-from unet_tf.serving.calls import Calls
 from unet_tf.serving.errors import ServingError
-from unet_tf.serving.http_app import make_app
 from unet_tf.serving.limits import Limits
-from unet_tf.serving.models import Model, Models
 from unet_tf.serving.page import _read, _segmented
 
 give = pytest.importorskip("browsing", reason="playwright and axe are not installed: pip install 'unet-tf[test]'").give
@@ -53,33 +47,6 @@ def written(tmp_path_factory):
     (folder / "cell.png").write_bytes(png(IMAGE))
     predict_files(RUN, [folder / "cell.png"], folder / "out", polygons=("geojson",))
     return folder
-
-
-def test_another_bundle_in_its_place_is_described_once_its_net_answers(small_bundle, tmp_path):
-    def take_up(number, *classes):
-        shutil.rmtree(tmp_path / "saved_model", ignore_errors=True)
-        shutil.copytree(small_bundle / "saved_model" / number, tmp_path / "saved_model" / "1")
-        stored = json.loads((small_bundle / "bundle.json").read_bytes()) | {"classes": classes}
-        (tmp_path / "bundle.json").write_text(json.dumps(stored))
-
-    def described():
-        async def main():
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-                (found,) = (await client.get("/page/models")).json()
-                return [one["name"] for one in found["classes"]]
-
-        with ThreadPoolExecutor(1) as pool:  # a browser may have a loop in this thread
-            return pool.submit(asyncio.run, main()).result()
-
-    take_up("1", "background", "cell")
-    model = Model("unet", tmp_path / "saved_model")
-    model.refresh()
-    app = make_app(Calls(Models([model]), Limits()))
-    take_up("2", "ground", "road")
-    model.refresh()
-    assert described() == ["background", "cell"]
-    model.refresh()
-    assert described() == ["ground", "road"]
 
 
 @pytest.fixture

@@ -151,7 +151,10 @@ def declared(height: tf.Tensor, width: tf.Tensor, size: tf.Tensor) -> tuple[tf.T
 
 
 def png(data: tf.Tensor) -> Header:
-    """Read the header of a PNG file; that it is cut off, its decoder finds, and what comes after its end is let be."""
+    """Read the header of a PNG file; that it is cut off, its decoder finds, and bytes after its end are let be.
+
+    EXIF data in another PNG file behind it would count, if it has none of its own.
+    """
     size = length_of(data)
     width, height = (number_at(data, at, 4, little=False) for at in (16, 20))
     depth, colour = number_at(data, 24, 1), bytes_at(data, 25, 1)[0]

@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unet_tf.errors import InputError
-from unet_tf.exporting.bundle import hashes
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.versions import Version
 from unet_tf.utils.files import identity
 
 log = logging.getLogger("unet_tf.serving")
+
+WRITTEN = ("saved_model.pb", "variables/variables.index")
+"""Files of a version that every export writes: the graph, and the checksums of the weights."""
+REPLACED = (
+    "Its files were written anew since it was loaded, and the net that was loaded answers: a number means one net as "
+    "long as a server runs. Add a new net as another version (unet-tf export --add-version), or start the server again."
+)
+"""What is said of a version in whose place lies another."""
 
 
 class Status(NamedTuple):
@@ -33,18 +40,6 @@ class Status(NamedTuple):
     message: str = ""
 
 
-class _Read(NamedTuple):
-    """What a version was loaded from.
-
-    Attributes:
-        looks: of its files, `identity` by name.
-        sha256: of its files, by name.
-    """
-
-    looks: object
-    sha256: dict[str, str]
-
-
 class Model:
     """A model with its versions: folders of the names 1, 2, ... of which the newest is served, and those with a label.
 
@@ -57,16 +52,14 @@ class Model:
         name: by which requests ask for it.
         folder: holds the versions.
         labels: number of the version by label.
-        loads: how often a version was loaded: with each, another bundle may lie around it.
     """
 
     def __init__(self, name: str, folder: Path, labels: Mapping[str, int] | None = None) -> None:
         self.name, self.folder, self.labels = name, folder, dict(labels or {})
-        self.loads = 0
         self._served: dict[int, Version] = {}
-        self._read: dict[int, _Read] = {}
-        self._seen: dict[int, object] = {}  # what the folder of a version that is served looked like a moment ago
         self._broken: dict[int, tuple[object, str]] = {}  # what its folder looked like, and what was wrong with it
+        self._loaded: dict[int, list[tuple[int, int]]] = {}  # what the files of a version looked like
+        self._replaced: set[int] = set()
         self._loading: set[int] = set()
         self._ended: set[int] = set()
         self._lock = threading.Lock()
@@ -74,7 +67,7 @@ class Model:
     def refresh(self) -> bool:
         """Load what is new and wanted, then let go of what is not wanted any more; a broken version is said once.
 
-        Of a version that is served, other files in its place are new too, once they look the same in two calls.
+        So is one in whose place lies another: what callers and folders of predictions know of a net is its number.
 
         Returns:
             Whether something has changed.
@@ -83,10 +76,10 @@ class Model:
         changed = False
         for number in sorted(there, reverse=True):
             newest = max((one for one in self._served if one in there), default=None)  # one may have been taken back
-            if number not in self.labels.values() and newest is not None and number < newest:
+            if number not in self.labels.values() and newest is not None and number <= newest:
                 continue
-            if number not in self._served or self._replaced(number):
-                changed |= self._load(number)
+            changed |= number not in self._served and self._load(number)
+        self._look_for_others(there)
         wanted = {number for number in self.labels.values() if number in there}
         if (newest := max((number for number in self._served if number in there), default=None)) is not None:
             wanted.add(newest)
@@ -141,7 +134,8 @@ class Model:
         found = {number: Status(number, "END") for number in tuple(self._ended)}
         found |= {number: Status(number, "LOADING") for number in tuple(self._loading)}
         found |= {number: Status(number, "END", "INTERNAL", said) for number, (_, said) in dict(self._broken).items()}
-        found |= {number: Status(number, "AVAILABLE", "OK", self._refused(number)) for number in self._served}
+        replaced = tuple(self._replaced)
+        found |= {one: Status(one, "AVAILABLE", "OK", REPLACED if one in replaced else "") for one in self._served}
         wanted = self._wanted(version, label)
         if wanted is None:
             return [found[number] for number in sorted(found, reverse=True)]
@@ -171,44 +165,39 @@ class Model:
             raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}. Labels: {known}.")
         return self.labels[label]
 
-    def _refused(self, number: int) -> str:
-        """What is wrong with the files of a version, in words; "" where nothing is."""
-        return self._broken.get(number, (None, ""))[1]
+    def _looks(self, number: int) -> list[tuple[int, int]]:
+        """Time and size of the files of a version; none where they are away."""
+        try:
+            found = [(self.folder / str(number) / name).stat() for name in WRITTEN]
+        except OSError:
+            return []
+        return [(one.st_mtime_ns, one.st_size) for one in found]
 
-    def _looks(self, number: int) -> object:
-        return tuple(sorted((str(file), identity(file)) for file in (self.folder / str(number)).rglob("*")))
-
-    def _replaced(self, number: int) -> bool:
-        """Whether the files of a version that is served are others than it was loaded from, and rest."""
-        looks = self._looks(number)
-        rest, self._seen[number] = looks == self._seen.get(number), looks
-        if looks == self._read[number].looks:
-            self._broken.pop(number, None)  # of others, which lay there meanwhile
-            return False
-        return rest
+    def _look_for_others(self, there: set[int]) -> None:
+        """Say once where the files of a version that is served are others than it was loaded from."""
+        looks = {number: self._looks(number) for number in self._served.keys() & there}
+        replaced = {number for number, found in looks.items() if found and found != self._loaded[number]}
+        for number in sorted(replaced - self._replaced):
+            log.error(f"{self.name}: version {number}. {REPLACED}")
+        self._replaced = replaced
 
     def _load(self, number: int) -> bool:
-        path, looks = self.folder / str(number), self._looks(number)
+        path = self.folder / str(number)
+        looks = tuple(sorted((str(file), identity(file)) for file in path.rglob("*")))
         if self._broken.get(number, (None, ""))[0] == looks:
             return False
-        try:
-            read = _Read(looks, hashes(path, but=""))
-            if number in self._served and read.sha256 == self._read[number].sha256:  # copied, or touched
-                self._read[number] = read
-                return False
-            self._loading.add(number)
-            log.info(f"{self.name}: version {number} is being loaded and warmed up.")
+        self._loading.add(number)
+        self._loaded[number] = self._looks(number)
+        log.info(f"{self.name}: version {number} is being loaded and warmed up.")
+        try:  # it is told of as loading until it is told of otherwise
             version = Version(path)
-            with self._lock:  # it is told of as loading until it is told of otherwise
+            with self._lock:
                 self._served = self._served | {number: version}  # readers hold the one before, whole
-                self._read[number] = read
                 self._broken.pop(number, None)
                 self._ended.discard(number)
-                self.loads += 1
         except (InputError, OSError) as error:  # OSError: of a folder that may not be read
             self._broken[number] = looks, str(error)
-            before = f"version {self.newest}" if number not in self._served else "the one that lay there before"
-            others = f"{before} serves on" if self.ready else "no other is served"
+            others = f"version {self.newest} serves on" if self.ready else "no other is served"
             log.error(f"{self.name}: version {number} is refused, {others}. {error}")
             return True
         finally:

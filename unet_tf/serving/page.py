@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import math
 import tempfile
 import time
@@ -36,7 +35,6 @@ from unet_tf.prediction.polygons import shapes_of
 from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import ServingError, invalid
 from unet_tf.serving.limits import READERS, Limits, declared
-from unet_tf.serving.models import Model
 from unet_tf.serving.rest import OPTIONS
 
 SCRIPT, HERE = "text/javascript", Path(__file__).parent
@@ -53,19 +51,7 @@ EXTRA = 4
 
 def routes(calls: Calls) -> list[Route]:
     """The page, its files, and what it asks for."""
-
-    @functools.cache
-    def read(name: str, loads: int) -> Bundle:
-        return Bundle(calls.models.get(name).folder.parent)
-
-    def bundle_of(model: Model) -> Bundle:  # as it was when the last version was loaded
-        try:
-            return read(model.name, model.loads)
-        except InputError as error:
-            raise ServingError("INTERNAL", str(error)) from error
-
-    for model in calls.models:
-        bundle_of(model)
+    bundles = {model.name: Bundle(model.folder.parent) for model in calls.models}
 
     page = render(
         "segment.html",
@@ -90,7 +76,7 @@ def routes(calls: Calls) -> list[Route]:
         return Response(static[name], media_type=FILES[name], headers=HEADERS)
 
     async def models(request: Request) -> Response:
-        return JSONResponse([_described(calls, model.name, bundle_of(model)) for model in calls.models])
+        return JSONResponse([_described(calls, name, one) for name, one in bundles.items()])
 
     async def example(request: Request) -> Response:
         _, version = calls.models.get(request.path_params["model"]).find()
@@ -101,9 +87,9 @@ def routes(calls: Calls) -> list[Route]:
     async def segment(request: Request) -> Response:
         name = request.path_params["model"]
         with calls.counted("page", name) as line:
-            model = calls.models.get(name)
+            calls.models.get(name)
             body = await request.body()
-            content, line["version"] = await calls.run(lambda: _segmented(calls, name, bundle_of(model), body))
+            content, line["version"] = await calls.run(lambda: _segmented(calls, name, bundles[name], body))
         return Response(content, media_type="application/json")
 
     return [
