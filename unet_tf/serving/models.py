@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -91,6 +92,8 @@ class Model:
             self._served = {number: one for number, one in self._served.items() if number in wanted}
         for number in sorted(gone):
             log.info(f"{self.name}: version {number} is served no more.")
+        if gone:
+            gc.collect()  # what TensorFlow loads holds itself in circles, and would keep its memory for a while
         return changed or bool(gone)
 
     def numbers(self) -> set[int]:
