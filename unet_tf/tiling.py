@@ -36,6 +36,14 @@ class Picture(Protocol):
         """An array of the pixels in slices of rows and columns."""
 
 
+def is_sliceable(image: Any) -> bool:
+    """Whether NumPy knows the type of the pixels, as of all that gives arrays; not of a tensor or a list."""
+    try:
+        return np.dtype(image.dtype) is not None
+    except (AttributeError, TypeError):
+        return False
+
+
 class Grey:
     """An (H, W) image that can be sliced alone, as a zarr array, with the axis of its one channel.
 

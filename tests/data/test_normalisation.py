@@ -29,6 +29,9 @@ def test_it_takes_sequences_and_types_of_numpy():
         ((1.0,), (1.0,), 8),
         ((1.0,), (1.0,), object),
         ((1.0,), (1.0,), "uint8", 7),
+        ((1.0,), (1.0,), "uint8", "7"),
+        ((1.0,), (1.0,), None),
+        ((10**400,), (1.0,), "uint8"),
     ],
 )
 def test_what_feeds_no_net_is_refused(arguments):

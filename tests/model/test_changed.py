@@ -96,10 +96,10 @@ def tuned():
 
 CHANGED = {
     "'rescaling' is a Rescaling": on_top(layers.Rescaling(3.0, name="rescaling")),
-    "'tanh' is a Activation": on_top(layers.Activation("tanh", name="tanh")),
+    "there is a layer 'tanh'": on_top(layers.Activation("tanh", name="tanh")),
     "is a Tanh": on_top(keras.ops.tanh),
     "'my_softmax'": on_top(layers.Softmax(name="my_softmax"), layers.Softmax()),
-    "layer 'columns'": on_top(layers.Softmax(axis=1, name="columns")),
+    "'columns' is a Softmax": on_top(layers.Softmax(axis=1, name="columns")),
     "layer 'norm'": on_top(layers.BatchNormalization(name="norm")),
     "layer 'logits_norm'": on_top(layers.BatchNormalization(center=False, name="logits_norm")),
     "'up0_conv1_relu' is a LeakyReLU": lambda: swapped(
@@ -140,6 +140,33 @@ def test_what_changes_no_probability_is_predicted(batch_norm):
     quiet = layers.GaussianNoise(1.0)(layers.SpatialDropout2D(0.5)(model.output))
     for one in (model, keras.Model(model.input, quiet), keras.Model(model.input, layers.Softmax()(quiet))):
         np.testing.assert_allclose(Network(one).probabilities(IMAGE), probabilities(model), atol=1e-5)
+
+
+AT_THE_END = {
+    "of Keras' guide": on_top(layers.Activation("softmax", dtype="float32")),
+    "of ops": on_top(keras.ops.softmax),
+    "of activations": on_top(keras.activations.softmax),
+    "in the logits": configured("logits", activation="softmax"),
+    "before a linear activation": on_top(layers.Softmax(), layers.Activation("linear", dtype="float32")),
+    "before an identity": on_top(layers.Softmax(), layers.Identity()),
+}
+
+
+@pytest.mark.parametrize("where", AT_THE_END)
+def test_a_softmax_at_the_end_is_understood_however_it_is_written(where):
+    found = Network(AT_THE_END[where]()).probabilities(IMAGE)
+    np.testing.assert_allclose(found, probabilities(net()), atol=1e-6)
+
+
+def test_augmentation_in_front_does_nothing_to_a_prediction():
+    model = net()
+    image = keras.Input((None, None, 1))
+    turned = keras.Model(image, model(layers.RandomFlip()(image)))
+    with pytest.raises(InputError):  # a net within a net
+        Network(turned)
+    flat = keras.models.clone_model(model, input_tensors=layers.RandomFlip()(image))
+    flat.set_weights(model.get_weights())
+    np.testing.assert_allclose(Network(flat).probabilities(IMAGE), probabilities(model), atol=1e-6)
 
 
 def test_a_frozen_net_of_a_class_of_its_own_is_predicted():

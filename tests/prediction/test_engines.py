@@ -81,6 +81,9 @@ def test_temperature_and_threshold_are_those_of_the_run(engine, calibrated):
     sure = abs(probabilities[..., 1] - 0.35) > CLOSE
     np.testing.assert_array_equal(found.predict(IMAGE)[sure], expected.predict(IMAGE)[sure])
     np.testing.assert_array_equal(predict(folder, IMAGE, engine=engine), found.predict(IMAGE))
+    by_its_own = predict(found, IMAGE, probabilities=True)
+    np.testing.assert_array_equal(by_its_own, found.probabilities(IMAGE))
+    assert (by_its_own != probabilities).any()  # TensorFlow rounds otherwise
     np.testing.assert_array_equal(predict(folder, IMAGE, threshold=0.9, engine=engine), found.at(0.9).predict(IMAGE))
 
 

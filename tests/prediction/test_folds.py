@@ -208,6 +208,13 @@ def test_who_has_not_learnt_from_an_image(folds):
             assert found.unseen(sha256) is found.unseen(sha256)
 
 
+def test_some_of_the_runs_are_not_taken_for_all_of_them(folds):
+    image = np.random.default_rng(3).integers(0, 256, (40, 40), np.uint8)
+    assert predict(Folds(folds, ["fold2"]), image).shape == (40, 40)
+    with pytest.raises(InputError, match=r"of all its runs, fold1, fold2, fold3; these are fold2 alone.*fold2\.$"):
+        predict_files(Folds(folds, ["fold2"]), [], "out")
+
+
 def test_what_the_net_before_learnt_from_is_known_to_all_of_them(own_folds):
     for name in NAMES:
         config = own_folds / name / Run.CONFIG

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -64,6 +65,8 @@ def test_tensors_lists_and_other_byte_orders_are_images():
     for form in (tf.constant, tf.Variable, lambda image: image.astype(">u2")):
         np.testing.assert_array_equal(predictor.probabilities(form(image)), expected)
     np.testing.assert_array_equal(wide.probabilities(image.tolist()), expected)
+    lazy = SimpleNamespace(shape=image.shape, dtype="uint16")  # a type that NumPy knows by its name
+    assert predictor.checked(lazy).dtype == "uint16"
 
 
 def test_the_path_of_a_picture_is_no_image():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.nodata import Measured, nodata_samples
 from unet_tf.errors import InputError
-from unet_tf.tiling import Picture
+from unet_tf.tiling import Picture, is_sliceable
 from unet_tf.utils.files import tuples
 
 
@@ -40,9 +40,12 @@ class Normalisation:
         try:
             for name in ("mean", "std"):
                 object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-            object.__setattr__(self, "nodata", tuple(self.nodata))
-            kind = np.dtype(self.dtype)
-        except (TypeError, ValueError) as error:
+            nodata = np.asarray(tuple(self.nodata))
+            if nodata.dtype.kind not in "iuf":
+                raise TypeError
+            object.__setattr__(self, "nodata", tuple(nodata.tolist()))
+            kind = np.dtype(self.dtype or "none")  # None would be float64
+        except (TypeError, ValueError, OverflowError) as error:
             raise _refusal(self) from error
         object.__setattr__(self, "dtype", kind.name)
         whole = len(self.mean) == len(self.std) > 0 and all(map(math.isfinite, self.mean + self.std))
@@ -65,6 +68,7 @@ class Normalisation:
         Raises:
             InputError: as `check` does.
         """
+        image = image if is_sliceable(image) else np.asarray(image)
         self.check(image, name)
         return self.scale(image)
 

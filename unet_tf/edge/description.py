@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypedDict
-
-import numpy as np
 
 from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
@@ -283,10 +280,6 @@ def _calibration(stored: StoredDescription) -> Calibration:
 
 
 def _normalisation(stored: StoredDescription) -> Normalisation:
-    mean, std = (tuple(map(float, stored["normalisation"][name])) for name in ("mean", "std"))
-    if not mean or len(mean) != len(std) or not all(math.isfinite(one) and one > 0 for one in std):
-        raise ValueError(f"mean and std must be of equal number, std above 0; received {mean} and {std}")
-    kind = np.dtype(stored["pixel_type"]).kind if stored["pixel_type"] in np.sctypeDict else ""
-    if kind not in ("u", "i", "f"):
-        raise ValueError(f"pixel_type must be a type of numbers; received {stored['pixel_type']!r}")
-    return Normalisation(mean, std, stored["pixel_type"], tuple(stored["normalisation"].get("nodata", ())))
+    known = stored["normalisation"]
+    mean, std, nodata = tuple(known["mean"]), tuple(known["std"]), tuple(known.get("nodata", ()))
+    return Normalisation(mean, std, stored["pixel_type"], nodata)

@@ -28,7 +28,7 @@ from unet_tf.exporting.material import Material, judged_on_words, static_tile
 from unet_tf.exporting.parity import bundled_net
 from unet_tf.exporting.shelves import write_version
 from unet_tf.exporting.source import describe, first_of, learnt_by, material_of, model_of
-from unet_tf.model.inference import folded
+from unet_tf.model.inference import check_backend, folded
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.folds import opened as open_nets
 from unet_tf.run import Run
@@ -75,6 +75,7 @@ def add_version(
     Example:
         >>> add_version("runs/cells_longer", "bundles/cells")  # doctest: +SKIP
     """
+    check_backend()
     run, opened = run if isinstance(run, Run | Folds) else open_nets(run), Bundle(bundle)
     with stoppable():
         material = material_of(first_of(run), data, None, needed=False)

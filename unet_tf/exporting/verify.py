@@ -35,6 +35,7 @@ from unet_tf.exporting.parity import (
     read_picture,
     worse,
 )
+from unet_tf.model.inference import check_backend
 from unet_tf.model.unet import geometry_of
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable
@@ -89,6 +90,7 @@ def verify(
         >>> verify("bundles/cells", "cells").faults  # doctest: +SKIP
         []
     """
+    check_backend()
     opened = Bundle(bundle)
     description = opened.description
     faults = opened.faults() or [

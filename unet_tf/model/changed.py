@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import keras
@@ -9,7 +10,11 @@ from keras import layers
 
 from unet_tf.errors import InputError
 
-IDLE = layers.Dropout, layers.SpatialDropout2D, layers.GaussianDropout, layers.GaussianNoise
+IDLE = (
+    layers.ActivityRegularization, layers.AlphaDropout, layers.Dropout, layers.GaussianDropout, layers.GaussianNoise,
+    layers.Identity, layers.RandomBrightness, layers.RandomContrast, layers.RandomFlip, layers.RandomRotation,
+    layers.RandomTranslation, layers.RandomZoom, layers.SpatialDropout2D,
+)  # fmt: skip
 """Layers that do nothing where a net predicts."""
 OF_TRAINING = "name", "trainable", "dtype", "initializer", "regularizer", "constraint"
 """Ends of the names of settings that change nothing that a layer computes but its rounding."""
@@ -28,12 +33,14 @@ def check_unchanged(model: keras.Model, copy: keras.Model) -> None:
     """
     if type(model).call is not type(copy).call:
         raise _refusal(model, f"{type(model).__name__} computes by a method of its own")
-    model = keras.Model(model.inputs, model.outputs, name=model.name)  # of a subclass too, the graph can be read
-    known = {type(one) for one in copy.operations} | {*IDLE, layers.BatchNormalization, layers.Softmax}
+    if type(model) is not type(copy):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)  # of a subclass too, the graph can be read
+    known = {type(one) for one in copy.operations} | {*IDLE, layers.Activation, layers.BatchNormalization}
     for one in model.operations:
-        if type(one) not in known:
+        if type(one) not in known and not _is_softmax(one):
             raise _refusal(model, f"{one.name!r} is a {type(one).__name__}")
-    found, expected = _computing(model), _computing(copy)
+    found, expected = _computing(model), _of_copies.get(copy) or _computing(copy)
+    _of_copies[copy] = expected
     for name in [*found, *expected]:
         if name not in expected:
             raise _refusal(model, f"there is a layer {name!r} where unet_tf.unet builds none")
@@ -43,6 +50,10 @@ def check_unchanged(model: keras.Model, copy: keras.Model) -> None:
             there, wanted = found[name].get(what), expected[name].get(what)
             if there != wanted:
                 raise _refusal(model, f"{name!r} has {what} = {there!r}, and not {wanted!r}")
+
+
+_of_copies: weakref.WeakKeyDictionary[keras.Model, dict[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
+"""What copies compute, which are compared with again whenever their nets have learnt."""
 
 
 def _refusal(model: keras.Model, what: str) -> InputError:
@@ -56,6 +67,7 @@ def _computing(model: keras.Model) -> dict[str, dict[str, Any]]:
     """What each layer of a functional model is and takes, by its name; what changes no prediction is left out."""
     operations = {one.name: one for one in model.operations}
     stored = model.get_config()["layers"]  # each after those whose outputs it takes
+    last = next(one for one in reversed(stored) if not _is_idle(operations[one["name"]]))
     passed: dict[str, str] = {}  # of what is left out, the layer before it
     found: dict[str, dict[str, Any]] = {}
     for one in stored:
@@ -65,14 +77,16 @@ def _computing(model: keras.Model) -> dict[str, dict[str, Any]]:
             continue
         takes = [passed.get(source, source) for node in one["inbound_nodes"] for source in _sources(node)]
         before = found.get(takes[0], {}) if len(takes) == 1 else {}
-        if type(layer) in IDLE and len(takes) == 1:
+        if _is_idle(layer) and len(takes) == 1:
             passed[name] = takes[0]
         elif _normalises(layer, takes) and before.get("class") == "Conv2D" and not before["use_bias"]:
             passed[name], before["use_bias"] = takes[0], True  # it becomes the bias
-        elif _of_logits(layer, before) and one is stored[-1]:
+        elif _is_softmax(layer) and before.get("class") == "Conv2D" and one is last:
             passed[name] = takes[0]  # which prediction takes too
         else:
             found[name] = {"class": type(layer).__name__, "input": takes, **_settings(layer)}
+            if one is last and found[name].get("activation") == "softmax":
+                found[name]["activation"] = "linear"
     return found
 
 
@@ -94,9 +108,16 @@ def _normalises(layer: keras.Layer, takes: list[str]) -> bool:
     )
 
 
-def _of_logits(layer: keras.Layer, before: dict[str, Any]) -> bool:
-    """Whether a layer is the softmax over the classes of what a convolution gives."""
-    return type(layer) is layers.Softmax and layer.axis in (-1, 3) and before.get("class") == "Conv2D"
+def _is_idle(layer: keras.Layer) -> bool:
+    """Whether a layer gives what it takes where a net predicts."""
+    return type(layer) in IDLE or (type(layer) is layers.Activation and layer.activation is keras.activations.linear)
+
+
+def _is_softmax(layer: keras.Operation) -> bool:
+    """Whether a layer, or a function of `keras.ops`, is the softmax over the classes."""
+    if type(layer) is layers.Activation:
+        return layer.activation is keras.activations.softmax
+    return type(layer).__name__ == "Softmax" and layer.axis in (-1, 3)
 
 
 def _settings(layer: keras.Layer) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class Folds:
         self._network: tuple[list[tuple[int, ...] | None], Network] | None = None
 
     def __fspath__(self) -> str:
+        if list(self.runs) != (there := _names(self.path)):
+            raise InputError(
+                f"A folder is of all its runs, {', '.join(there)}; these are {', '.join(self.runs)} alone. Give arrays "
+                f"to unet_tf.predict, or the folder of a run, such as {self.path / next(iter(self.runs))}."
+            )
         return str(self.path)
 
     @property

@@ -32,7 +32,7 @@ def predict(
     tta: str = "none",
     on_tile: Progress = unseen,
     threshold: float | None = None,
-    engine: str = TENSORFLOW,
+    engine: str | None = None,
 ) -> NDArray:
     """Segment one image of any size by the paper's overlap-tile strategy.
 
@@ -62,7 +62,8 @@ def predict(
         threshold: of two classes: a pixel is class 1 where its probability is larger; None for that of the run, 0.5
             if nothing else was said.
         engine: what computes: "tensorflow", "openvino", "onnxruntime" (extras of these names), or "auto", what was
-            measured fastest on such a processor, of what is installed (`docs/engines.md`).
+            measured fastest on such a processor, of what is installed (`docs/engines.md`); None for that of a
+            `Predictor`, and TensorFlow for others.
 
     Returns:
         (H, W) uint8 class ids, or (H, W, num_classes) float32 probabilities.
@@ -81,7 +82,9 @@ def predict(
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 2.
     """
-    predictor = predictor_of(model_or_run).by(engine).at(threshold)
+    predictor = predictor_of(model_or_run).at(threshold)
+    if engine is not None or not isinstance(model_or_run, Predictor):
+        predictor = predictor.by(engine or TENSORFLOW)
     if probabilities:
         return predictor.probabilities(image, tile, memory, tta, on_tile)
     return predictor.predict(image, tile, memory, tta, on_tile)

@@ -27,7 +27,7 @@ from unet_tf.prediction.folds import Folds, opened
 from unet_tf.prediction.tile_settings import MOST_PIXELS, memory_budget, turns_of
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
-from unet_tf.tiling import Grid, Picture, default_tile, fit, with_channels
+from unet_tf.tiling import Grid, Picture, default_tile, fit, is_sliceable, with_channels
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
@@ -288,7 +288,7 @@ class Predictor:
                 "An image must be (H, W) or (H, W, C) with a pixel at least; received the path "
                 f"{os.fspath(image)}. unet_tf.read_image reads a picture, and unet_tf.predict_files predicts files."
             )
-        image = image if isinstance(getattr(image, "dtype", None), np.dtype) else np.asarray(image)  # a tensor, a list
+        image = image if is_sliceable(image) else np.asarray(image)
         if len(image.shape) not in (2, 3) or not all(image.shape):
             raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
         image = with_channels(image)
