@@ -217,10 +217,15 @@ def test_void_stays_void(tmp_path):
     assert are_equal(read(SAVED, data), [np.full((20, 24), VOID), *labels()[1:]])
 
 
-def test_a_class_of_the_truth_that_a_person_calls_void_stays_void(tmp_path):
-    data = write(tmp_path / "data", ones, order=("background", "foreground", "third"))
-    found = read(SAVED, data, classes="background,foreground,void")
-    assert are_equal(found, [np.where(label == 2, VOID, label) for label in labels(3, 3)])
+def test_void_of_the_truth_is_said_by_its_value_whatever_the_net_has_learnt(tmp_path):
+    data = write(tmp_path / "data", ones, order=("background", "third", "foreground"))
+    net = replace(subject_of(SAVED, tmp_path, {}), masks=MaskFormat("index", 2, void=(1,), values=(0, 2)))
+    pairs = find_named(data).check()[""]
+    with pytest.raises(InputError, match=r"--classes background,void,foreground\. Leave void out, .*--void VAL"):
+        truth_of(replace(net, said=("background", "void", "foreground")), [], pairs, data)
+    for said in (None, NAMES):
+        truth = truth_of(replace(net, said=said), [], pairs, data)
+        assert truth.label(np.array([[0, 1, 2]], np.uint8)).tolist() == [[0, VOID, 1]]
 
 
 def test_what_is_wrong_with_a_value_is_said_as_ever(tmp_path):

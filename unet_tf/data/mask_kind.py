@@ -302,12 +302,10 @@ def _format(
         names = palette.names
         settings = replace(settings, void=settings.void or _void_names(palette.names))
     elif names is not None and (void_names := _void_names(names)):
-        if kind != "index":
-            raise InputError(
-                f"A class called void counts nowhere, and of {kind} masks a value says it; received --classes "
-                f"{','.join(names)}. Leave {', '.join(void_names)} out, and say which value it is: --void VALUE."
-            )
-        settings = replace(settings, void=tuple(dict.fromkeys((*settings.void, *void_names))))
+        raise InputError(
+            f"A class called void counts nowhere, and of {kind} masks a value says it; received --classes "
+            f"{','.join(names)}. Leave {', '.join(void_names)} out, and say which value it is: --void VALUE."
+        )
     if names is None:
         names = {"binary": ("background", "foreground"), "instance": ("background", "cell")}.get(kind)
         if names is None:

@@ -83,7 +83,7 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
         if net.said is not None:
             raise
         return None
-    if net.said is None or (palette is None and found.masks.kind == "index"):  # the names are said, but for void
+    if net.said is None:
         return found
     if len(net.said) != len(found.classes):
         raise InputError(
