@@ -79,6 +79,27 @@ def test_masks_lie_in_folders_called_as_those_of_the_pictures_of_a_split_in_seve
     assert paired(tmp_path / "flat", tmp_path / "data", split="val") == {"a": "test_1/a.png"}
 
 
+def test_folders_of_patients_in_a_split_say_no_split(tmp_path):
+    names = ("test_01/0", "test_02/0")
+    put(tmp_path / "data", *(f"{split}/{role}/{name}.png" for split in ("train", "test") for role in ("images", "masks")
+                             for name in names))  # fmt: skip
+    put(tmp_path / "theirs", *(f"{name}.png" for name in names))
+    wanted = {name: f"{name}.png" for name in names}
+    assert paired(tmp_path / "theirs", tmp_path / "data", split="test") == wanted
+    listed = tmp_path / "listed"
+    put(listed, *(f"{role}/{name}.png" for name in (*names, "a/0") for role in ("images", "masks")))
+    (listed / "train.txt").write_text("a/0\n")
+    (listed / "test.txt").write_text("\n".join(names))
+    assert paired(tmp_path / "theirs", listed, split="test") == wanted
+
+
+def test_folders_above_the_data_say_no_split(tmp_path):
+    data = tmp_path / "my_test" / "data"
+    put(data, *(f"{role}/{split}2017/0.png" for split in ("train", "test") for role in ("images", "masks")))
+    put(tmp_path / "theirs", "my_test/0.png", "test2017/0.png")
+    assert paired(tmp_path / "theirs", data, split="test") == {"0": "test2017/0.png"}
+
+
 def test_one_mask_answers_for_one_picture(tmp_path):
     splits = ("train", "test")
     put(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import filecmp
+import itertools
 import logging
 import re
 from collections import Counter, defaultdict
@@ -122,8 +123,7 @@ def find_masks(folder: Path, data: Sequence[Pair]) -> list[MaskFile]:
         InputError: there is none.
     """
     images = {file.resolve() for pair in data for file in pair.files}
-    places = {(pair.image.parent, pair.split) for pair in data if pair.split}
-    worded = {one.lower(): split for place, split in places for one in place.parts if split_in(one)[0] == split}
+    worded = _worded(data)
     named = {path.stem for path in images}
     image_of = {pair.mask.stem: pair.image.stem for pair in data if pair.mask.stem not in named}
     files = [
@@ -136,6 +136,21 @@ def find_masks(folder: Path, data: Sequence[Pair]) -> list[MaskFile]:
     if not files:
         raise InputError(f"A folder of masks must hold some; {folder} has no picture but images of the data.", folder)
     return beside or files
+
+
+def _worded(data: Sequence[Pair]) -> dict[str, str]:
+    """The split of the one folder, in lower case, in which all images of it lie, where a word in its name says it.
+
+    There is none of a split that has a folder called by the word alone: what it holds may be `test_01` too.
+    """
+    places = [pair.image.absolute().parent.parts for pair in data]
+    shared = itertools.takewhile(lambda parts: len({*parts}) == 1, zip(*places, strict=False))
+    above = sum(1 for _ in shared)  # folders that all have, and that say nothing
+    said = defaultdict[str, set[str]](set)
+    for pair, parts in zip(data, places, strict=True):
+        names = [one.lower() for one in parts[above:] if pair.split and split_in(one)[0] == pair.split]
+        said[pair.split].add(next((one for one in names if one in SPLIT_OF), names[0] if names else ""))
+    return {name: split for split, (name, *others) in said.items() if not others and name}
 
 
 def foreign_predictions(files: Mapping[Pair, Path]) -> list[str]:
