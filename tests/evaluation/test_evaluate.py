@@ -238,7 +238,7 @@ def test_scores_of_the_validation_files_lie_beside_those_of_a_run(own_run, cells
     assert f"{own_run.path / 'report.html'} was of others and is now of" in caplog.text
 
 
-def test_scores_at_another_threshold_or_in_fields_of_view_leave_those_of_a_run_as_they_are(own_run, cells, tmp_path):
+def test_scores_on_other_terms_leave_those_of_a_run_as_they_are(own_run, cells, tmp_path):
     evaluate(own_run, cells)
     before = {name: (own_run.path / name).read_bytes() for name in (Run.EVALUATION, Run.REPORT)}
     for number in (0, 1):
@@ -246,12 +246,14 @@ def test_scores_at_another_threshold_or_in_fields_of_view_leave_those_of_a_run_a
     for split in (None, "val"):
         assert evaluate(own_run, cells, split, threshold=0.2).folder is None
     assert evaluate(own_run, cells, roi=tmp_path / "fov").folder is None
-    for how in ({"threshold": 0.2}, {"roi": tmp_path / "fov"}):
+    others = ({"threshold": 0.2}, {"void": 9}, {"mask_tolerance": 9})
+    assert [evaluate(own_run, cells, **how).folder for how in others] == [None] * 3
+    for how in (*others, {"roi": tmp_path / "fov"}):
         with pytest.raises(InputError, match=r"Scores must go into a folder of their own; .* holds config\.toml"):
             evaluate(own_run, cells, out=own_run.path, **how)
     assert {name: (own_run.path / name).read_bytes() for name in before} == before
     assert not (own_run.path / "evaluation_val").exists()
-    assert evaluate(own_run, cells, threshold=0.5).folder == own_run.path  # its own
+    assert evaluate(own_run, cells, threshold=0.5, mask_tolerance=0).folder == own_run.path  # its own
 
 
 def test_what_was_chosen_by_the_files_of_a_folder_is_said_where_none_was_learnt_from(own_run, cells):

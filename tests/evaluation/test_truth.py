@@ -294,6 +294,18 @@ def test_a_tolerance_does_not_make_background_of_ones(tmp_path, of_values):
     assert are_equal(read(of_values, data, mask_tolerance=442), labels())
 
 
+@pytest.mark.parametrize("coding", [binary, softened, jpeg])
+def test_a_tolerance_does_not_make_foreground_of_edges_where_a_net_has_learnt_ones(tmp_path, coding):
+    net = renamed(tmp_path / "of_ones", "tolerance = 0.0\n\n", "tolerance = 0.0\nvalues = [0, 1]\n\n")
+    data = write(tmp_path / "data", coding)
+    for tolerance in (128, 254):
+        assert are_equal(read(net, data, mask_tolerance=tolerance), labels())
+    marked = write(tmp_path / "marked", lambda path, label, colours: write_picture(path, np.where(
+        np.indices(label.shape)[0] == 3, 255, label).astype(np.uint8)))  # fmt: skip
+    wanted = [np.where(np.indices(label.shape)[0] == 3, VOID, label) for label in labels()]
+    assert are_equal(read(net, marked, void=255, mask_tolerance=1), wanted)  # void is no upper value
+
+
 def test_a_value_of_the_truth_may_be_void_where_a_net_is_judged(tmp_path, of_values):
     data = write(tmp_path / "data", strangers)
     with pytest.raises(InputError, match=r"also holds 128 .* --void"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ def evaluate(
         typer.Option(
             help="Folder for scores, panels and report.html.",
             show_default="the run, evaluation_val/ there for --split val; none for its own training files, another "
-            "--threshold, --roi, and others than runs",
+            "--threshold, --void or --mask-tolerance, --roi, and others than runs",
         ),
     ] = None,
     roi: Annotated[
@@ -72,18 +73,28 @@ def evaluate(
         raise
     print_table_of_scores(result.to_json())
     if result.folder is None:
-        console.print(f"Kept nowhere{_why_not_kept(result, roi)}: --out FOLDER keeps scores, panels and page.")
+        others = [name for name in ("void", "mask_tolerance") if name in settings]
+        why = _why_not_kept(result, roi, others if threshold is None else ["threshold", *others])
+        console.print(f"Kept nowhere{why}: --out FOLDER keeps scores, panels and page.")
     else:
         console.print(f"Report: {literal(str(result.folder / Run.REPORT))}")
 
 
-def _why_not_kept(result: Evaluation, roi: Path | None) -> str:
-    """Why a run does not keep scores; "" of others, which keep none."""
+def _why_not_kept(result: Evaluation, roi: Path | None, others: Sequence[str]) -> str:
+    """Why a run does not keep scores; "" of others, which keep none.
+
+    Args:
+        result: the scores.
+        roi: where pixels count.
+        others: names of settings that were said, of which one at least is none of the run.
+    """
     if result.who is None or result.who["kind"] != "run":
         return ""
     if result.learnt:
         return f", for the net learnt from {result.learnt} of these files"
-    return ", for with --roi not all pixels count" if roi else ", for --threshold is not that of the run"
+    if roi:
+        return ", for with --roi not all pixels count"
+    return f", for {' or '.join(f'--{one}'.replace('_', '-') for one in others)} is not that of the run"
 
 
 @app.command(

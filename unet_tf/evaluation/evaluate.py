@@ -61,8 +61,9 @@ def evaluate(
 
     Of a run `evaluation.json`, panels and `report.html` go into its folder; those of its validation files alone
     (`split="val"`) into `evaluation_val/` there, beside the report that it has. Not so where it learnt from some of the
-    files, or is judged on other terms than its own, at another threshold or in fields of view alone: these, and those
-    of others, which are left as they are, go into `out`, where it is given.
+    files, or is judged on other terms than its own, at another threshold, by masks with another `void` or
+    `mask_tolerance`, or in fields of view alone: these, and those of others, which are left as they are, go into `out`,
+    where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by

@@ -253,10 +253,10 @@ class Net(Subject):
 
     @property
     def home(self) -> Path | None:
-        """The folder of a run, unless it is judged at another threshold than its own."""
+        """The folder of a run, unless its threshold, or void or tolerance of the masks, are others than its own."""
         if not isinstance(self.net, Run) or self.threshold not in (None, self.net.calibration.threshold):
             return None
-        return self.path
+        return self.path if self.masks == self.net.masks else None
 
 
 def said(predict: Callable[[], NDArray], pair: Pair, threshold: float = HALF) -> Answer:

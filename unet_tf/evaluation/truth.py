@@ -104,8 +104,9 @@ def _is_void(number: int, name: str, palette: Palette, net: Net) -> bool:
 def _fits(masks: MaskFormat, pairs: Sequence[Pair]) -> bool:
     """Whether masks hold what a convention knows, as far as some of them show."""
     for looks, _ in look_at_masks(pairs, masks.tolerance > 0):
-        top = max((value for look in looks for value in look.counts), default=0)
-        far = masks.kind == "binary" and masks.values and 0 < 2 * top <= max(masks.values)  # 0 and 1, for 0 and 255
+        top = max((value for look in looks for value in look.counts if value not in masks.void), default=0)
+        high = max(masks.values, default=0)
+        far = masks.kind == "binary" and high and (0 < 2 * top <= high or top > 2 * high)  # 0 and 1, for 0 and 255
         return not far and all(_holds(masks, look) for look in looks)
     return True
 
