@@ -388,6 +388,7 @@ TOGETHER = {
     "other words differ too": (("train_a", "val_b"), "images/train_a, images/val_b"),
     "two of one split": (("train_1", "train_2", "test_1"), "images/train_1, images/test_1"),
     "one more folder": (("site_train", "site_test", "site_a"), "images/site_train, images/site_test"),
+    "two splits in one": (("trainval2012", "test2012"), "images/trainval2012, images/test2012"),
     "short words": (("tr", "te"), "images/tr, images/te"),
     "patients first": (("p1/train", "p1/val", "p2/train"), "images/p1/train, images/p1/val"),
     "none for training": (("val2017", "test2017"), "images/val2017, images/test2017"),

@@ -1,11 +1,16 @@
 """Lists of pairs, as people and other programs write them; files hold a byte, as no test here decodes a picture."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from folders import names, put
 
 from unet_tf.data.channels import Channels
+from unet_tf.data.folder import Found
 from unet_tf.data.layout import find_named
+from unet_tf.data.lists import unused_note
 from unet_tf.data.pictures import write_stack
 from unet_tf.errors import InputError
 
@@ -211,10 +216,9 @@ def test_a_picture_is_one_whichever_of_its_files_a_list_names(tmp_path, train, v
         "testIds.txt",
         "ImageSets/train.txt",
         "ImageSets/Main/trainval.txt",
-        "annotations/trainval.txt",
         "data_split.csv",
-        "folds.json",
-        "lists/validation.xlsx",
+        "folds.list",
+        "lists/validation.csv",
     ],
 )
 def test_lists_of_other_names_and_places_are_noted(data, name):
@@ -226,7 +230,7 @@ def test_lists_of_other_names_and_places_are_noted(data, name):
     found = find_named(data)
     assert names(found) == {"": [*"0123456789"]} and found.notes == expected
     (data / "train.txt").write_text("\n".join("0123456789"))
-    assert find_named(data).notes == expected
+    assert find_named(data).notes == []
 
 
 def test_such_lists_beside_the_only_folder_are_noted_once(tmp_path):
@@ -240,7 +244,36 @@ def test_files_that_are_called_like_images_or_otherwise_are_no_lists(tmp_path):
     put(tmp_path, *(f"{role}/train_{i}.{end}" for role, end in (("images", "png"), ("masks", "png"), ("yolo", "txt"))
                     for i in range(3)))  # fmt: skip
     put(tmp_path, "notes.txt", "trainer.json", "valley.csv", "testimony.txt", "contest.csv", "train.log", "data.yaml")
+    put(tmp_path, "train_masks.csv", "instances_train2017.json", "training_set_pixel_size_and_HC.csv", "images.txt",
+        "ISIC_Training_GroundTruth.csv", "stage1_train_labels.csv", "training_log.txt", "requirements-dev.txt", "1.csv",
+        "test plan.xlsx", "yolo/train_9.txt", "labels_json/train_0.png.json")  # fmt: skip
     assert find_named(tmp_path).notes == []
+
+
+def test_where_folders_say_splits_no_list_is_missing(tmp_path):
+    put(tmp_path, *(f"{split}/{role}/0.png" for split in ("train", "val") for role in ("images", "masks")))
+    put(tmp_path, "train.csv", "splits/val.txt")
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["0"], "val": ["0"]} and found.notes == []
+
+
+def test_of_many_files_that_are_called_like_lists_five_are_named(data):
+    put(data, *(f"splits/fold_{n}.txt" for n in range(9)))
+    (note,) = find_named(data).notes
+    assert "splits/fold_0.txt, splits/fold_1.txt, " in note and "splits/fold_4.txt and 4 more. Lists" in note
+
+
+def test_folders_for_lists_that_cannot_be_read_hold_none(data, monkeypatch):
+    put(data, "splits/train.txt")
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path).name == "splits":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    assert unused_note(data, None, Found()) == ""
 
 
 def test_a_heading_is_named_as_one(data):

@@ -127,7 +127,9 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
         counts = Counter(name for name, *_ in {(pair.name, pair.image, pair.page) for pair in pairs})
         if twice := [name for name, count in counts.items() if count > 1]:
             found.problems.append(f"{split or folder}: more than one pair is called {some(twice)}. Rename one of them.")
-    found.notes += [*filter(None, [unused_note(folder, looked, found)]), *_unused(folder, found.used)]
+    if not lists and len(found.splits) < 2:  # else the splits are said
+        found.notes += filter(None, [unused_note(folder, looked, found)])
+    found.notes += _unused(folder, found.used)
     return found
 
 

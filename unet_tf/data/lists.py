@@ -6,11 +6,11 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alike, list_pictures, pages, scan, some
-from unet_tf.data.naming import DERIVED, says, words
 from unet_tf.data.pictures import without_suffix
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -20,13 +20,14 @@ VOC = Path("ImageSets", "Segmentation")
 """Where the lists of a Pascal VOC folder lie."""
 PARTED = re.compile(r"\s*[,;\t]\s*|\s+")
 """What may part the two paths of a line; blanks and commas may stand in names too."""
-TABLES = (".csv", ".json", ".list", ".lst", ".tsv", ".txt", ".xls", ".xlsx", ".yaml", ".yml")
+TABLES = (".csv", ".list", ".lst", ".tsv", ".txt")
 """What the names of files end in by which people list splits, in lower case."""
-LISTED = re.compile(
-    r"(train(ing)?|val(id(ation)?)?|dev|test(ing)?|splits?|folds?|partitions?)"
-    r"(val|test|lists?|sets?|data|ids?|files?|images?|names?)?"
-)
-"""Words, in lower case, of the names of such files."""
+SPLITTING = "train(ing)?|val(idation)?|dev|test(ing)?|splits?|folds?|partitions?"
+"""Words, in lower case, of which the names of such files have one at least."""
+LISTED = re.compile(rf"({SPLITTING}|lists?|sets?|data|ids?|files?|names?|images?|\d|[\W_])+")
+"""All that they hold, which reads a name in one way alone: "valid" is val and id."""
+OF_LISTS = re.compile(r"(image)?sets?|splits?|lists?|folds?", re.IGNORECASE)
+"""What folders of such files are called."""
 NOTES = (".json", ".txt", ".xml")
 """What the names of annotations end in, by which lists may name pairs too, in lower case."""
 
@@ -59,22 +60,22 @@ def find_lists(folder: Path, found: Found) -> dict[str, Path]:
 
 
 def unused_note(folder: Path, inside: Path | None, found: Found) -> str:
-    """Say which files here, or up to two folders below, are called like lists and are none; "" where none is.
+    """Say which files of a data folder, or of folders in it for lists, are called like lists; "" where none is.
 
     Args:
-        folder: the data folder, whose `find_lists` has spoken of `train.txt` in it and of those of VOC's layout.
+        folder: the data folder, none of whose files is taken as a list.
         inside: a folder in which this was looked for before; None for none.
         found: the pairs; a file that is called like one of their images belongs to it.
     """
     stems = {pair.image.stem for pairs in found.splits.values() for pair in pairs}
-    below = [one for one in scan(folder).folders if one != inside]
-    places = [folder, *below, *(deeper for one in below for deeper in scan(one).folders if deeper != folder / VOC)]
+    of_lists = [one for one in scan(folder).folders if one != inside and OF_LISTS.fullmatch(one.name)]
     left = [
         path.relative_to(folder).as_posix()
-        for place in places
+        for place in (folder, *of_lists, *(deeper for one in of_lists for deeper in _folders(one)))
         for path in _tables(place)
-        if any(map(LISTED.fullmatch, words(path.stem)))
-        and not (says(path.stem, DERIVED) or path.stem in stems)
+        if LISTED.fullmatch(path.stem.lower())
+        and re.search(SPLITTING, path.stem.lower())
+        and path.stem not in stems
         and not (place == folder and path.suffix.lower() == ".txt" and path.stem.lower() in SPLIT_OF)
     ]
     if not left:
@@ -83,10 +84,18 @@ def unused_note(folder: Path, inside: Path | None, found: Found) -> str:
     return f"Called like lists of splits, and not used: {some(left, 5)}. {rule}"
 
 
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder, but for that of VOC's lists; none of one that cannot be read."""
+    with suppress(InputError):
+        return [one for one in scan(folder).folders if one != folder.parent / VOC]
+    return []
+
+
 def _tables(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         files = (one for one in entries if one.name.lower().endswith(TABLES) and not one.name.startswith("."))
         return [Path(one) for one in files if one.is_file()]
+    return []
 
 
 def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]], found: Found) -> None:

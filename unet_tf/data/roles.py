@@ -35,7 +35,7 @@ FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
 GLUED = re.compile(r"(?<=\w)(set|data)$")
 """What may stand behind the word of a split without a seam: trainset, testdata."""
 SHORT = {
-    "tr": "train", "trn": "train", "va": "val", "eval": "val", "te": "test", "ts": "test", "tst": "test",
+    "tr": "train", "trn": "train", "trainval": "train", "va": "val", "eval": "val", "te": "test", "ts": "test", "tst": "test",
     "holdout": "test", "heldout": "test",
 }  # fmt: skip
 """Words that may stand for a split in the name of a folder, in lower case, and for other things."""
@@ -148,10 +148,13 @@ def told_apart(folders: Iterable[Path]) -> dict[str, Path]:
 
     None where one of them says none, two say the same, or none is for training: these may be patients or classes.
     """
-    filled = [path for path in folders if not says(path.name, DERIVED) and holds_pictures(path)]
-    read = [split_in(path.name) for path in filled]
-    named = {split: path for (split, _), path in zip(read, filled, strict=True)}
-    alike = len(named) == len(filled) > 1 and len({rest for _, rest in read}) == 1
+    read = {path: split_in(path.name) for path in folders if not says(path.name, DERIVED)}
+    said = {path: split for path, (split, _) in read.items() if split}
+    if "train" not in said.values() or any(path not in said and holds_pictures(path) for path in read):
+        return {}  # names are looked at first, as there may be many folders
+    filled = {path: split for path, split in said.items() if holds_pictures(path)}
+    named = {split: path for path, split in filled.items()}
+    alike = len(named) == len(filled) > 1 and len({read[path][1] for path in filled}) == 1
     return {split: named[split] for split in SPLITS if split in named} if alike and "train" in named else {}
 
 
