@@ -130,6 +130,12 @@ def test_reading_a_mask_is_the_same_inside_a_dataset():
             "the farthest is 17 away: --mask-tolerance 17",
         ),
         (BINARY, [[0, 1, 255]], r"also holds 1 \(1 from class 0\) in 1 of 3 .*Say what they are \(--classes, --void"),
+        (
+            MaskFormat("binary", 2, values=(0, 255)),
+            [[0, 1, 2]],
+            r"are ids, .* If they count nowhere: --void 1 --void 2\.$",
+        ),
+        (MaskFormat("binary", 2, values=(0, 255)), [[0, 1, 2, 255]], r"2 away: --mask-tolerance 2\.$"),  # noise
         (BINARY, [[0, 255, 65535]], r"also holds 255 \(1 from class 0\) in 1 of 3 pixels"),
         (BINARY, [[[0, 0, 255]]], "is colour-coded, and binary masks must be grey. List the colours in a file"),
         (MaskFormat("instance"), [[[0, 0, 255]]], r"masks must be grey. Write each id as one number.*R \+ 256 G"),

@@ -188,7 +188,8 @@ class MaskFormat:
                     map(Stranger, shown, pixels.tolist(), nearest.tolist(), distances.tolist()),
                     key=lambda stranger: -stranger.pixels,
                 )
-                raise UnknownValues(self._refusal(strangers, mask, name), strangers, set(np.unique(label).tolist()))
+                others = set(np.unique(label).tolist())
+                raise UnknownValues(self._refusal(strangers, others, mask, name), strangers, others)
             label[unknown] = nearest[inverse]
             if self.kind == "palette":
                 unknown[unknown] = distances[inverse] > CLOSE
@@ -321,12 +322,12 @@ class MaskFormat:
         packed = cv2.cvtColor(np.ascontiguousarray(mask), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]  # (H, W)
         return packed & 0xFFFFFF
 
-    def _refusal(self, strangers: Sequence[Stranger], mask: NDArray, name: str) -> str:
+    def _refusal(self, strangers: Sequence[Stranger], others: set[int], mask: NDArray, name: str) -> str:
         pixels, size = sum(s.pixels for s in strangers), mask.shape[0] * mask.shape[1]
         values = ", ".join(map(str, self._values(255)[:8])) + ", ..." * (self.num_classes > 8)
         rule = f"the {self.num_classes} colours of its palette" if self.kind == "palette" else values
         found = ", ".join(map(str, strangers[:5])) + ", ..." * (len(strangers) > 5)
-        remedy = SAY_WHAT + "." if self.ids else take_nearest(strangers)
+        remedy = SAY_WHAT + "." if self.ids else take_nearest(strangers, others & {*range(self.num_classes)})
         return (
             f"{name} must hold {rule} and void alone; it also holds {found} in {pixels} of {size} pixels "
             f"({pixels / size:.2%}). {remedy}"

@@ -35,8 +35,8 @@ FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
 GLUED = re.compile(r"(?<=\w)(set|data)$")
 """What may stand behind the word of a split without a seam: trainset, testdata."""
 SHORT = {
-    "tr": "train", "trn": "train", "trainval": "train", "va": "val", "eval": "val", "te": "test", "ts": "test", "tst": "test",
-    "holdout": "test", "heldout": "test",
+    "tr": "train", "trn": "train", "trainval": "train", "va": "val", "eval": "val", "te": "test", "ts": "test",
+    "tst": "test", "holdout": "test", "heldout": "test",
 }  # fmt: skip
 """Words that may stand for a split in the name of a folder, in lower case, and for other things."""
 LIKELY = re.compile("train|val|dev|test", re.IGNORECASE)

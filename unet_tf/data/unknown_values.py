@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -44,11 +44,17 @@ class Stranger(NamedTuple):
         return f"{self.value} ({self.distance:.0f} from {nearest})"
 
 
-def take_nearest(strangers: Sequence[Stranger]) -> str:
-    """Say what may be done about such values where near ones mean the same, and of ids, where they do not."""
+def take_nearest(strangers: Sequence[Stranger], classes: Collection[int]) -> str:
+    """Say what may be done about such values where near ones mean the same, and of ids, where they do not.
+
+    Args:
+        strangers: the values.
+        classes: label ids of those that other pixels have.
+    """
     values = sorted({stranger.value for stranger in strangers if isinstance(stranger.value, int)})
-    # the nearest of ids is the class of 0, which would swallow them
-    if values[:1] == [1] and values[-1] <= 2 * len(values) + 1 and len({one.nearest for one in strangers}) == 1:
+    # the nearest of ids is the class of 0, which would swallow them; beside another class, they may be noise
+    follow = values[:1] == [1] and values[-1] <= 2 * len(values) + 1
+    if follow and len({*classes, *(one.nearest for one in strangers)}) == 1:
         void = f" If they count nowhere: {' '.join(f'--void {value}' for value in values)}." * (len(values) <= FEW)
         return (
             f"{SAY_WHAT}. Values that follow each other from 1 are ids, and no soft edges: where they number objects, "

@@ -191,10 +191,10 @@ def _unknown_values(findings: Findings, unknown: list[tuple[str, UnknownValues]]
     more = f", and {len(pixels) - 8} more values" if len(pixels) > 8 else ""
     said = f"Masks hold values that no class has: {'; '.join(listed)}{more}."
     masks = findings.masks
-    if masks is None or not masks.ids:
-        return f"{said} {take_nearest([stranger for _, error in unknown for stranger in error.strangers])}"
     seen = set(np.flatnonzero(sum(facts.class_pixels for facts in findings.splits.values())).tolist())
-    seen |= {number for _, error in unknown for number in error.known if number < masks.num_classes}
+    seen |= {number for _, error in unknown for number in error.known if masks and number < masks.num_classes}
+    if masks is None or not masks.ids:
+        return f"{said} {take_nearest([stranger for _, error in unknown for stranger in error.strangers], seen)}"
     said += f" If they are class ids: --classes {len(seen) + len(pixels)}."
     if len(seen) == masks.num_classes and len(pixels) <= 8 and not masks.void:
         said += f" If they count nowhere: {' '.join(f'--void {value}' for value in sorted(pixels))}."
