@@ -306,6 +306,17 @@ def test_several_masks_of_an_image_are_to_be_joined(tmp_path, case):
     put(tmp_path, *(f"{file}.png" for file in files.split(", ")))
     (problem,) = find_named(tmp_path).problems
     assert re.search(rf"^An image must have one mask; in \S+ {have} several: {re.escape(masks)}\. Join those", problem)
+    plain = case not in ("no plain one", "numbered ones alone", "a folder of images alone")
+    assert problem.endswith("--mask-suffix takes those of one name alone.") == plain
+    if plain:
+        end = re.search("_(mask|seg|label)", masks)[0]
+        assert len(pairs(tmp_path, Naming(mask_suffix=end))) == 2
+
+
+def test_an_image_that_is_called_like_a_mask_is_none_of_several(tmp_path):
+    put(tmp_path, "images/a.png", "images/a_mask_1.png", "masks/a_mask_1.png", "masks/a_mask_2.png")
+    (problem,) = find_named(tmp_path).problems
+    assert "1 image has several: a_mask_1, a_mask_2. Join" in problem
 
 
 def test_further_masks_are_left_out_where_a_person_says_which_count(tmp_path):

@@ -294,6 +294,17 @@ def test_a_tolerance_does_not_make_background_of_ones(tmp_path, of_values):
     assert are_equal(read(of_values, data, mask_tolerance=442), labels())
 
 
+def test_masks_are_read_as_the_net_does_where_a_person_says_its_names(tmp_path, of_values):
+    data = write(tmp_path / "data", softened)
+    assert are_equal(read(of_values, data, classes=NAMES, mask_tolerance=40), labels())
+    with pytest.raises(InputError, match=r"--mask-tolerance 30"):
+        read(of_values, data, classes=NAMES, mask_tolerance=8)
+    inverted = renamed(tmp_path / "inverted", "inverted = false", "inverted = true")
+    for net, names in ((of_values, NAMES[::-1]), (inverted, NAMES)):  # in the order of the values
+        with pytest.raises(InputError, match="It is open what the masks mean"):
+            read(net, data, classes=names, mask_tolerance=40)
+
+
 @pytest.mark.parametrize("coding", [binary, softened, jpeg])
 def test_a_tolerance_does_not_make_foreground_of_edges_where_a_net_has_learnt_ones(tmp_path, coding):
     net = renamed(tmp_path / "of_ones", "tolerance = 0.0\n\n", "tolerance = 0.0\nvalues = [0, 1]\n\n")

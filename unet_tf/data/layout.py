@@ -286,7 +286,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     """
     place = settle(place, found)
     images, masks = _beside(place.images, naming, split) if place.masks is None else _apart(place.images, place.masks)
-    several = {} if naming.says_mask else several_masks(images, masks)
+    several = {} if naming.says_mask else several_masks(images, masks if place.masks else images | masks)
     if several and not masks:
         found.problems.append(_have_several(several, place.images))
         return []
@@ -351,9 +351,10 @@ def _have_several(several: dict[str, list[Path]], folder: Path) -> str:
     """Say that images have several masks, which number their objects or pieces."""
     files = some((path.stem for paths in several.values() for path in paths), 5)
     count = many(len(several), "image has", "images have")
+    plain = all(any(MASK_SUFFIX.search(path.stem) for path in paths) for paths in several.values())
     return (
         f"An image must have one mask; in {folder} {count} several: {files}. Join those of an image into one: what is "
-        "in none is background. --mask-suffix takes those of one name alone."
+        "in none is background." + " --mask-suffix takes those of one name alone." * plain
     )
 
 

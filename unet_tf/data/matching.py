@@ -114,10 +114,15 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
     return plain
 
 
-def several_masks(images: Names, masks: Names) -> dict[str, list[Path]]:
-    """Files by the NAME of an image to which several seem to belong: NAME_mask and NAME_mask_1, of an object each."""
+def several_masks(images: Names, files: Names) -> dict[str, list[Path]]:
+    """Files by the NAME of an image to which several seem to belong: NAME_mask and NAME_mask_1, of an object each.
+
+    Args:
+        images: of one place.
+        files: that may be masks of them: those in the folder of masks, or all of a folder that holds both.
+    """
     found: dict[str, list[Path]] = {name: [] for name in images.values()}
-    for path, name in (images | masks).items():
+    for path, name in files.items():
         bare = name if MASK_SUFFIX.search(name) else NUMBER.sub("", name)
         if (own := MASK_SUFFIX.sub("", bare)) != bare and own in found:
             found[own].append(path)

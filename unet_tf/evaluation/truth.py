@@ -68,6 +68,8 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
 def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Recognition | None:
     """What masks tell by themselves, by the names that a person says; None where they leave it open.
 
+    Where a person says the names of the net, it may read them.
+
     Raises:
         InputError: a person says another number of names than there are classes, or names that do not do.
     """
@@ -80,7 +82,7 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
     try:
         found = recognise(pairs, MaskSettings("auto", names, tuple(void), inverted, own.tolerance), palette)
     except InputError:
-        if net.said is not None:
+        if net.said is not None and (net.said != net.real_classes or own.inverted):
             raise
         return None
     if net.said is None:
