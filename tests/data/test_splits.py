@@ -124,7 +124,7 @@ def test_bad_ways_to_split_are_refused(settings, message):
 
 def test_a_split_that_is_there_is_not_folded(data):
     put(data, "val/images/x.png", "val/masks/x.png")
-    with pytest.raises(InputError, match="nothing is left to fold; received fold 1/5"):
+    with pytest.raises(InputError, match="nothing is left to fold; received fold 1/5. Train by this split, or put its"):
         split(find_named(data).check(), fold="1/5")
 
 

@@ -1,5 +1,7 @@
 """What one pair shows, and which show the same."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.unknown_values import UnknownValues
-from unet_tf.planning.inspection import look_at
+from unet_tf.planning.inspection import is_copied, look_at
 
 HALF = np.tile(np.uint8([0, 255]), (40, 20))
 
@@ -103,6 +105,26 @@ def test_images_that_are_masks_of_objects_or_of_colours_are_told(tmp_path):
     palette = MaskFormat("palette", 2, ((9, 9, 9), (9, 8, 9)))
     assert look_at(pair_of(tmp_path, colours, colours), palette, False, False).copied
     assert not look_at(pair_of(tmp_path, noise(0), colours), palette, False, False).copied
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_are_equal_where_all_their_channels_are(dtype):
+    high = np.iinfo(dtype).max
+    mask = np.array([[[0, 0, high], [0, 1, high], [1, 0, high], [high, high, high], [0, 1, high]]], dtype)
+    assert is_copied(np.array([[[7], [8], [9], [1], [8]]]), mask)
+    assert not is_copied(np.array([[[7], [8], [9], [1], [7]]]), mask)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_image_that_is_no_mask_is_told_by_some_pixels(channels):
+    image = np.arange(1_000_000, dtype=np.uint32).reshape(1000, 1000, 1)
+    mask = np.zeros((1000, 1000, channels), np.uint8).squeeze()
+    tracemalloc.start()
+    try:
+        assert not is_copied(image, mask)
+        assert tracemalloc.get_traced_memory()[1] < 500_000  # bytes: nothing of the size of the picture
+    finally:
+        tracemalloc.stop()
 
 
 def test_one_pixel_of_many_tells_that_an_image_is_no_copy(tmp_path):

@@ -71,3 +71,24 @@ def test_names_that_are_no_utf8_are_kept_in_their_bytes_and_shown_as_escapes(tmp
         # straight to the handler: pytest keeps what loggers say, and xdist cannot send such a name
         kept.emit(logging.makeLogRecord({"levelno": logging.INFO, "levelname": "INFO", "msg": "on caf\udce9"}))
     assert (tmp_path / "log.txt").read_text().endswith("INFO on caf\\udce9\n")
+
+
+def test_files_that_are_in_other_splits_than_when_a_run_began_are_told_as_such(tmp_path):
+    shutil.copy(Path(__file__).parents[1] / "saved" / "run_0_1" / "config.toml", tmp_path)
+
+    def samples(*names):
+        """Samples by names; the last part says the pixels."""
+        facts = [SimpleNamespace(sha256=name[-1], label_sha256="0") for name in names]
+        return SimpleNamespace(pairs=[Pair(name, tmp_path, tmp_path) for name in names], fingerprints=facts)
+
+    writer, why = RunWriter(tmp_path), "The files are the same, in other splits or under other names: folders that a word"
+    writer._save_pairs({"train": samples("a_train/1", "a_val/2", "a_test/3"), "val": samples("a_train/4")})
+    for train, val, same in (
+        (("1", "4"), ("2",), True),  # 3 is for tests
+        (("a_train/1", "a_val/2", "a_train/4"), ("a_test/3",), True),
+        (("1", "4"), ("5",), False),
+        (("a_train/1", "a_val/2"), ("a_train/4",), False),  # one is gone
+    ):
+        with pytest.raises(InputError, match="goes on with the data that it began with") as caught:
+            writer.check_pairs({"train": samples(*train), "val": samples(*val)})
+        assert (why in str(caught.value)) == same

@@ -55,7 +55,10 @@ def split(
             there = ", ".join(name for name, pairs in named.items() if pairs)
             raise InputError(f"Training needs pairs of its own; the data has {there} alone. Add train/ to it.")
         if fold is not None:
-            raise InputError(f"The data has a val split, so nothing is left to fold; received fold {fold}.")
+            raise InputError(
+                f"The data has a val split, so nothing is left to fold; received fold {fold}. Train by this split, or "
+                "put its pairs into the folder, or the list, of those for training."
+            )
         return {"train": train, "val": named["val"], "test": named.get("test", [])}
     of_pairs = None if holds is None else [holds.get(pair, ()) for pair in train]
     train, val = hold_out(train, val_share, seed, group, fold, of_pairs)

@@ -205,14 +205,24 @@ def is_copied(image: NDArray, mask: NDArray) -> bool:
         (True, False)
     """
     pixels = image.reshape(-1, image.shape[2])  # (N, C)
-    if (pixels == pixels[0]).all():
-        return False
-    values = (mask if mask.ndim == 2 else mask.astype(np.int64) @ np.array([1 << 32, 1 << 16, 1])).ravel()  # (N,)
-    for step in (max(1, len(pixels) // FIRST_LOOK), 1):
-        _, first, same = np.unique(values[::step], return_index=True, return_inverse=True)
-        if not np.array_equal(pixels[::step], pixels[::step][first][same]):
+    values = mask.reshape(len(pixels), -1)  # (N, 1) or (N, 3)
+    for step in (max(1, len(pixels) // FIRST_LOOK), 1):  # most images show in few pixels that they are none
+        if step == 1 and (pixels == pixels[0]).all():
+            return False
+        some, shown = pixels[::step], _codes(values[::step])
+        _, first, same = np.unique(shown, return_index=True, return_inverse=True)
+        if not np.array_equal(some, some[first][same]):
             return False
     return True
+
+
+def _codes(values: NDArray) -> NDArray:
+    """One number for each row of one or three numbers, (N, 1) or (N, 3), where they are equal: (N,)."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    bits = 8 if values.dtype == np.uint8 else 16
+    red, green, blue = (values[:, channel].astype(np.uint32 if bits == 8 else np.int64) for channel in range(3))
+    return (red << 2 * bits) | (green << bits) | blue
 
 
 def outliers(image: NDArray) -> list[Outlier]:

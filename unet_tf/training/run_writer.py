@@ -201,12 +201,18 @@ class RunWriter:
 
     def check_pairs(self, splits: dict[str, Samples]) -> None:
         """Raise InputError where the data is no longer what the run began with."""
-        changed = Run(self.path).pairs() ^ set(_rows(splits))
-        if changed:
+        before, now = Run(self.path).pairs(), set(_rows(splits))
+        if changed := before ^ now:
             names = sorted({name for _, name, *_ in changed})
+            gone, new = ({row[2:] for row in rows} for rows in (before - now, now - before))
+            why = (
+                " The files are the same, in other splits or under other names: folders that a word of a split tells "
+                "apart, as uavid_train and uavid_val, are read as splits now, and were not by earlier versions."
+            )
             raise InputError(
                 f"A run goes on with the data that it began with; changed, gone or new since then: "
-                f"{', '.join(names[:5])}{' and others' * (len(names) > 5)}. Restore them, or train anew."
+                f"{', '.join(names[:5])}{' and others' * (len(names) > 5)}.{why * (bool(new) and new <= gone)} Restore "
+                "them, or train anew."
             )
 
     def restore(self, model: keras.Model) -> State:
