@@ -81,14 +81,14 @@ def test_files_that_are_in_other_splits_than_when_a_run_began_are_told_as_such(t
         facts = [SimpleNamespace(sha256=name[-1], label_sha256="0") for name in names]
         return SimpleNamespace(pairs=[Pair(name, tmp_path, tmp_path) for name in names], fingerprints=facts)
 
-    writer, why = RunWriter(tmp_path), "The files are the same, in other splits or under other names: folders that a word"
+    writer, why = RunWriter(tmp_path), "The files are the same, in other splits or under other names: folders that a"
     writer._save_pairs({"train": samples("a_train/1", "a_val/2", "a_test/3"), "val": samples("a_train/4")})
-    for train, val, same in (
+    for trained, held, same in (
         (("1", "4"), ("2",), True),  # 3 is for tests
         (("a_train/1", "a_val/2", "a_train/4"), ("a_test/3",), True),
         (("1", "4"), ("5",), False),
         (("a_train/1", "a_val/2"), ("a_train/4",), False),  # one is gone
     ):
         with pytest.raises(InputError, match="goes on with the data that it began with") as caught:
-            writer.check_pairs({"train": samples(*train), "val": samples(*val)})
+            writer.check_pairs({"train": samples(*trained), "val": samples(*held)})
         assert (why in str(caught.value)) == same

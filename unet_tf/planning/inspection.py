@@ -220,8 +220,8 @@ def _codes(values: NDArray) -> NDArray:
     """One number for each row of one or three numbers, (N, 1) or (N, 3), where they are equal: (N,)."""
     if values.shape[1] == 1:
         return values[:, 0]
-    bits = 8 if values.dtype == np.uint8 else 16
-    red, green, blue = (values[:, channel].astype(np.uint32 if bits == 8 else np.int64) for channel in range(3))
+    bits, kind = (8, np.dtype(np.uint32)) if values.dtype == np.uint8 else (16, np.dtype(np.int64))
+    red, green, blue = (values[:, channel].astype(kind) for channel in range(3))
     return (red << 2 * bits) | (green << bits) | blue
 
 
