@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -220,9 +220,11 @@ def _codes(values: NDArray) -> NDArray:
     """One number for each row of one or three numbers, (N, 1) or (N, 3), where they are equal: (N,)."""
     if values.shape[1] == 1:
         return values[:, 0]
-    bits, kind = (8, np.dtype(np.uint32)) if values.dtype == np.uint8 else (16, np.dtype(np.int64))
-    red, green, blue = (values[:, channel].astype(kind) for channel in range(3))
-    return (red << 2 * bits) | (green << bits) | blue
+    bits, kind = (8, np.uint32) if values.dtype == np.uint8 else (16, np.int64)
+    codes: NDArray[Any] = values[:, 0].astype(kind)
+    for channel in (1, 2):
+        codes = codes << bits | values[:, channel].astype(kind)
+    return codes
 
 
 def outliers(image: NDArray) -> list[Outlier]:
