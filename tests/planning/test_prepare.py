@@ -138,6 +138,20 @@ def test_a_palette_trains_and_void_counts_nowhere(tmp_path):
     assert [places.size > 0 for places in prepared.splits["train"].fingerprints[0].places] == [True, True]
 
 
+def test_a_class_of_ids_that_is_void_by_its_name_is_planned_by_its_value(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        write_picture(tmp_path / "images" / f"{number}.png", rng.integers(0, 256, (40, 40), np.uint8))
+        write_picture(tmp_path / "masks" / f"{number}.png", np.resize(np.uint8([0, 1, 2]), (40, 40)))
+    config = TrainConfig(classes=("sky", "dirt", "road"), void=("dirt",), depth=1)
+    first = prepare(tmp_path, config)
+    chosen = {name: first.choices[name].value for name in ("classes", "void", "masks")}
+    assert chosen == {"classes": ("sky", "road"), "void": ("1",), "masks": "index"}
+    again = prepare(tmp_path, replace(config, **chosen))
+    assert (again.masks, again.classes) == (first.masks, first.classes)
+    assert {name: again.choices[name].value for name in chosen} == chosen
+
+
 def test_folds_and_groups_reach_the_split(nuclei):
     configs = [replace(INSTANCES, fold=f"{i}/4") for i in range(1, 5)]
     held = [prepare(nuclei, config).splits["val"].pairs[0].name for config in configs]

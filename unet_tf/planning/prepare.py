@@ -112,6 +112,8 @@ class Prepared:
     def choices(self) -> dict[str, Choice[Any]]:
         """The settings that the data decides, by name."""
         read: dict[str, Choice[Any]] = {"classes": Choice(self.classes), "masks": Choice(self.masks.kind)}
+        if self.config.classes is not None and self.masks.kind == "index":  # of which void may be one by name
+            read["void"] = Choice(tuple(map(str, self.masks.void)))
         for name in ("border_class", "border_weight", "rare_share", "threshold", "loss", "val_share", "upright"):
             read[name] = getattr(self, name)
         return read | self.sizes._asdict()
