@@ -31,7 +31,6 @@ from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import BENDING, COPIED, SEEN_THROUGH, Case, Look, look_at
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
-from unet_tf.planning.rims import doubt_of_rims
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import ahead, cores
 
@@ -116,8 +115,6 @@ def check(
     _try_training(findings, usable, config)
     _warn_of_images(findings, usable)
     _warn_of_values(findings, usable)
-    if rims := [case.look.rims for case in usable if case.look.rims is not None]:
-        findings.warnings += filter(None, [doubt_of_rims(rims, findings.classes)])
     if (val := findings.splits.get("val")) is not None and val.pairs and findings.masks is not None:
         learnt = findings.splits["train"].class_pixels > 0  # a class that training lacks is a problem
         names = [name for name, there in zip(findings.classes, learnt, strict=True) if there]

@@ -21,7 +21,6 @@ from unet_tf.data.pictures import is_varied, open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 from unet_tf.planning.object_ids import IdFacts, id_facts
-from unet_tf.planning.rims import Rims, rims_of
 
 THUMBNAIL = 64
 """Side of the pictures by which copies are recognised, pixels."""
@@ -79,7 +78,6 @@ class Look:
         partly: of an 8-bit picture of colour, number of pixels of which some channels alone hold the value that its
             file names as "no measurement".
         mask: what the mask shows, where it holds class ids; without its pixels.
-        rims: whether it may have been interpolated; None where it has no ids, or two classes.
         counted: values that the mask's file names as nodata, and that are classes here.
         turned: the image is turned as its file says, and the mask, whose file does not say so, is not.
         white_is_zero: a file of the image is shown by others as the negative of what is read.
@@ -104,7 +102,6 @@ class Look:
     unmeasured: int = 0
     partly: int = 0
     mask: MaskLook | None = None
-    rims: Rims | None = None
     counted: Sequence[float] = ()
     turned: bool = False
     white_is_zero: bool = False
@@ -172,8 +169,6 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
     if masks is not None and masks.kind == "instance":
         look.objects = len(value_counts(mask).keys() - {0, *masks.void})
         look.ids = id_facts(mask, masks.void)
-    if masks is not None and masks.kind == "index" and masks.num_classes > 2 and label is not None:
-        look.rims = rims_of(label, masks.num_classes)
     if label is not None:
         look.counted = [value for value in named if (label[mask == value] != VOID).any()]
     shown = np.zeros(image.shape[:2], np.uint8) if label is None else label
