@@ -45,10 +45,8 @@ def moved(order):
 CONFLICTS = {
     "another order": [moved([0, 1, 2]), moved([0, 2, 1])],
     "one class fewer": [moved([0, 1, 2]), (LABEL // 2, [BLACK, GREEN])],
-    "gaps": [(LABEL, [BLACK, RED, GREEN]), (LABEL * 3, [BLACK, *grey(9, 9), RED, *grey(9, 9), GREEN])],
     "greys": [(LABEL, grey(0, 127, 255)), (LABEL, grey(0, 255, 127))],
     "greys beside a file without a table": [((2 - LABEL).astype(np.uint8), grey(2, 1, 0)), (LABEL, None)],
-    "ids beside greys": [(LABEL, grey(0, 127, 255)), (np.uint8([0, 127, 255])[LABEL], None)],
 }
 AGREEING = {
     "one table": [moved([0, 1, 2])] * 2,
@@ -58,6 +56,10 @@ AGREEING = {
     "greys of the ids beside a table": [moved([0, 1, 2]), (LABEL, grey(0, 1, 2))],
     "tables that are black": [(LABEL, [BLACK] * 3), (LABEL * 2, [BLACK] * 5), moved([0, 1, 2])],
     "greys by an order that no other file holds": [(LABEL, grey(0, 100, 200)), (LABEL, None)],
+    "a colour of two ids that never meet": [
+        (np.uint8([0, 1, 2])[LABEL], [BLACK, RED, GREEN, RED]),
+        (np.uint8([0, 2, 3])[LABEL], [BLACK, RED, GREEN, RED]),
+    ],
     "void in any colour": [
         (np.uint8([0, 1, 255])[LABEL], [BLACK, RED, *grey(*range(253)), GREEN]),
         (np.uint8([0, 1, 255])[LABEL], [BLACK, RED, *grey(*range(253)), (9, 9, 9)]),

@@ -11,7 +11,7 @@ from unet_tf.labels import VOID
 
 
 def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str:
-    """Where masks show one id in several colours, or one colour by several ids, in words; "" where they do not.
+    """Where masks show one id in several colours, in words; "" where they do not.
 
     Programs that make a table for each file number its colours in an order of its own. A colour that a table gives to
     several ids, as one that is black all over does, tells nothing. Files that show each id as the grey of its number,
@@ -32,10 +32,6 @@ def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str
                 return f"by the colour tables {number} is {other} in {name} and {colour} in {look.name}"
             if colour != _grey(number) and plain.issuperset(telling.values()):
                 return f"by its table {number} is the grey {colour[0]} in {look.name}, and an id in files without one"
-    ids = {number for look in looks for number in look.ids if look.table.get(number) not in doubled}
-    shown = {colour for look in looks for colour in look.table.values() or map(_grey, look.counts)} - doubled
-    if len(shown) < len(ids):
-        return f"{looks[0].name} and others show {len(shown)} colours by {len(ids)} ids"
     return ""
 
 
