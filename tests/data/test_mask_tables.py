@@ -56,6 +56,11 @@ AGREEING = {
     "greys of the ids beside a table": [moved([0, 1, 2]), (LABEL, grey(0, 1, 2))],
     "tables that are black": [(LABEL, [BLACK] * 3), (LABEL * 2, [BLACK] * 5), moved([0, 1, 2])],
     "greys by an order that no other file holds": [(LABEL, grey(0, 100, 200)), (LABEL, None)],
+    "greys that rise to the brightest of each file": [
+        (LABEL, grey(0, 127, 255)),
+        (LABEL // 2, grey(0, 255)),
+        (LABEL, None),
+    ],
     "a colour of two ids that never meet": [
         (np.uint8([0, 1, 2])[LABEL], [BLACK, RED, GREEN, RED]),
         (np.uint8([0, 2, 3])[LABEL], [BLACK, RED, GREEN, RED]),
@@ -72,12 +77,19 @@ AGREEING = {
 def test_tables_that_contradict_each_other_are_told_and_no_ids(tmp_path, case, suffix):
     pairs = folder(tmp_path, *CONFLICTS[case], suffix=suffix)
     assert conflict(pairs)
-    for settings in ({"classes": NAMES}, {"classes": NAMES, "kind": "index"}, {"kind": "index"}):
-        with pytest.raises(InputError, match="An id must mean one class in all masks; .*List the colours .*one table"):
-            recognise(pairs, MaskSettings(**settings))
-    with pytest.raises(InputError) as raised:
-        recognise(pairs, MaskSettings())
-    assert "--masks index" not in str(raised.value)
+    with pytest.raises(InputError, match="An id must mean one class in all masks; .*List the colours .*--masks index"):
+        recognise(pairs, MaskSettings(classes=NAMES))
+    for kind in ("auto", "index"):
+        with pytest.raises(InputError, match=r"ids of one class seem to differ: .*say so: --masks index --classes 3\."):
+            recognise(pairs, MaskSettings(kind))
+
+
+@pytest.mark.parametrize("case", CONFLICTS)
+def test_who_says_that_the_ids_tell_the_class_is_warned(tmp_path, case, caplog):
+    masks = recognise(folder(tmp_path, *CONFLICTS[case]), MaskSettings("index", NAMES)).masks
+    assert (masks.kind, masks.values) == ("index", (0, 1, 2))
+    (record,) = caplog.records
+    assert "The ids of masks tell the class, as said, and their colours others: by " in record.getMessage()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -85,7 +97,7 @@ def test_tables_that_contradict_each_other_are_told_and_no_ids(tmp_path, case, s
 def test_tables_that_agree_are_of_ids_as_before(tmp_path, case, suffix):
     pairs = folder(tmp_path, *AGREEING[case], suffix=suffix)
     assert not conflict(pairs)
-    assert recognise(pairs, MaskSettings("index", NAMES)).masks.kind == "index"
+    assert recognise(pairs, MaskSettings(classes=NAMES)).masks.kind == "index"
 
 
 def test_the_files_and_colours_are_named(tmp_path):
@@ -98,14 +110,23 @@ def test_the_files_and_colours_are_named(tmp_path):
 def test_void_that_is_said_may_have_several_colours(tmp_path):
     pairs = folder(tmp_path, (LABEL, [BLACK, RED, GREEN]), (LABEL, [BLACK, RED, (9, 9, 9)]))
     assert conflict(pairs) and not conflict(pairs, [2])
-    assert recognise(pairs, MaskSettings("index", ("rest", "a"), ("2",))).masks.void == (2,)
+    for said in ((("rest", "a"), ("2",)), (NAMES, ("b",)), (("rest", "a", "void"), ())):
+        assert recognise(pairs, MaskSettings("auto", *said)).masks.void == (2,)
 
 
-def test_colours_that_are_listed_tell_the_class_whatever_the_order(tmp_path):
+def test_of_two_classes_one_that_agrees_tells_both(tmp_path):
+    pairs = folder(tmp_path, (LABEL // 2, [BLACK, RED]), (LABEL // 2, [BLACK, GREEN]))
+    assert recognise(pairs, MaskSettings(classes=NAMES[:2])).masks.values == (0, 1)
+    pairs = folder(tmp_path, (LABEL // 2, [BLACK, RED]), (LABEL // 2, [RED, BLACK]))
+    with pytest.raises(InputError, match=r"by the colour tables 0 is \(0, 0, 0\) in"):
+        recognise(pairs, MaskSettings(classes=NAMES[:2]))
+
+
+def test_colours_that_are_listed_tell_the_class_whatever_the_order(tmp_path, caplog):
     pairs = folder(tmp_path, *CONFLICTS["another order"])
     assert recognise(pairs, MaskSettings(), Palette(NAMES, (BLACK, RED, GREEN))).masks.kind == "palette"
-    with pytest.raises(InputError, match="If the colours tell the class: Say --masks palette"):
-        recognise(pairs, MaskSettings("index"), Palette(NAMES, (BLACK, RED, GREEN)))
+    recognise(pairs, MaskSettings("index"), Palette(NAMES, (BLACK, RED, GREEN)))
+    assert "If the colours tell the class: Say --masks palette" in caplog.text
 
 
 def test_masks_of_objects_may_have_a_table_each(tmp_path):

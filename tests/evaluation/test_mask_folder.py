@@ -166,6 +166,9 @@ def test_colour_tables_in_another_order_are_refused(tmp_path):
         evaluate(tmp_path / "theirs", tmp_path, classes="a,b,c", masks="index", masks_dir="masks")
     result = evaluate(tmp_path / "ours", tmp_path, classes="a,b,c", masks="index", masks_dir="masks")
     assert result.mean_iou == 1  # colours of their own say nothing
+    write_picture(tmp_path / "ours" / "b.png", TRUTH + MISSED, table + np.uint8([[5], [5], [6]]))
+    result = evaluate(tmp_path / "ours", tmp_path, classes="a,b,c", void="c", masks="index", masks_dir="masks")
+    assert result.mean_iou == 1
     write_picture(tmp_path / "ours" / "b.png", 2 - TRUTH - MISSED, (table + 5)[::-1])
     with pytest.raises(InputError, match=r"one class in all masks; .* 0 is \(5, 5, 5\) in .*a.png and \(5, 4, 5\)"):
         evaluate(tmp_path / "ours", tmp_path, classes="a,b,c", masks="index", masks_dir="masks")

@@ -134,7 +134,7 @@ def test_classes_of_other_names_are_refused_with_both_lists_and_the_remedy_does(
         read(SAVED, data, classes="a,b,c")
 
 
-def test_colour_tables_that_contradict_each_other_or_those_of_training_are_refused(tmp_path):
+def test_colour_tables_that_contradict_each_other_or_those_of_training_are_refused(tmp_path, caplog):
     def moved(path, label, colours):
         indexed(path, 1 - label, colours[1::-1])
 
@@ -150,10 +150,18 @@ def test_colour_tables_that_contradict_each_other_or_those_of_training_are_refus
     assert are_equal(read(of_ids, write(tmp_path / "same", indexed)), labels())
     with pytest.raises(InputError, match="one class in all masks; by the colour tables 0 is .* list them in label_col"):
         read(of_ids, write(tmp_path / "mixed", mixed))
+    config.write_text(config.read_text().replace('masks = "binary"', 'masks = "index"'))
+    assert read(of_ids, tmp_path / "mixed")
+    assert "The ids of masks tell the class, as was said" in caplog.text
     data = write(tmp_path / "moved", moved)
     with pytest.raises(InputError, match=r"what the net learnt and in what .* 0 is \(0, 0, 0\) in .*learnt/masks and"):
         read(of_ids, data)
-    shutil.rmtree(learnt)  # where nothing tells, ids are ids
+    write(learnt, mixed)  # where nothing tells, ids are ids
+    assert are_equal(read(of_ids, data), [1 - label for label in labels()])
+    for mask in (learnt / "masks").iterdir():
+        mask.write_bytes(b"no picture")
+    assert are_equal(read(of_ids, data), [1 - label for label in labels()])
+    shutil.rmtree(learnt)
     assert are_equal(read(of_ids, data), [1 - label for label in labels()])
 
 

@@ -145,11 +145,14 @@ def test_a_colour_table_of_another_order_is_found_among_all_masks(tmp_path):
     for number in range(64):
         write_picture(tmp_path / "masks" / f"{number:02d}.png", HALF // 255, table)
     write_picture(tmp_path / "masks" / "01.png", 1 - HALF // 255, table[::-1])
-    findings = check(tmp_path, masks="index", classes=2)
+    findings = check(tmp_path, classes=2)
     (problem,) = findings.problems
     assert "An id must mean one class in all masks; by the colour tables 0 is (0, 0, 0)" in problem
     assert "01.png" in problem
     assert set(findings.palette.colours) == {(0, 0, 0), (255, 0, 0)}
+    said = check(tmp_path, masks="index", classes=2)
+    assert (said.problems, said.palette) == ([], None)
+    assert any("The ids of masks tell the class, as said, and their colours others" in one for one in said.warnings)
 
 
 def test_images_in_which_white_is_zero_are_said_where_others_are_not(tmp_path):

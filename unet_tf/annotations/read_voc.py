@@ -55,16 +55,17 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
 def _check_tables(paths: list[Path], listed: bool) -> None:
     """Raise Damage where colour tables say that an index is not of the class that the list of classes gives it."""
     looks, _ = next(look_at_masks([Pair(path.stem, path, path) for path in paths], False))
-    conflict = table_conflict(looks)
+    conflict, remedy = table_conflict(looks), "write all masks with one table, or without"
     if not conflict and not listed:
         black = [number for look in looks for number, one in look.table.items() if one == (0, 0, 0) and number != VOID]
         others = [look for look in looks if look.table.get(0, (0, 0, 0)) != (0, 0, 0)]
         if black and others:
             conflict = f"black, the background of the challenge, is {black[0]}, and 0 is another in {others[0].name}"
+            remedy = f"list them in {CLASS_NAMES}, _background_ first"
     if conflict:
         raise Damage(
             f"an index must be of one class in all masks; {conflict}. If the colours tell the class, list them in "
-            f"{LABEL_MAP} or {PALETTE_FILE}; if the indices do, write all masks with one table, or without"
+            f"{LABEL_MAP} or {PALETTE_FILE}; if the indices do, {remedy}"
         )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import Pair, some
 from unet_tf.data.instances import BORDER_NAME, label_from_instances
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
-from unet_tf.data.mask_tables import table_conflict
+from unet_tf.data.mask_tables import table_conflict, untold
 from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
+
+log = logging.getLogger("unet_tf")
 
 MANY_OBJECTS = 20
 """Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
@@ -94,6 +97,8 @@ def class_names(classes: Classes) -> tuple[str, ...] | None:
 def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | None = None) -> Recognition:
     """Tell the convention of masks from what was said and, where that leaves it open, from some of the masks.
 
+    Colour tables that contradict each other are logged as a warning where it was said that masks are of kind "index".
+
     Args:
         pairs: whose masks.
         settings: what the user said.
@@ -113,11 +118,12 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
     for looks, complete in look_at_masks(pairs, settings.tolerance > 0):
         try:
             told, because = (kind, why) if kind != "auto" else _tell(looks, settings, palette, complete)
-            if told == "index":
-                check_tables(looks, _void_values(settings), palette)
             if told == "instance" and settings.border is None:
                 settings = replace(settings, border=_rim(looks, settings))
-            return Recognition(*_format(told, settings, palette, looks, complete), because)
+            found = Recognition(*_format(told, settings, palette, looks, complete), because)
+            if told == "index":
+                check_tables(looks, found.masks, palette, log.warning if kind == "index" else None)
+            return found
         except _Open:
             if complete:
                 raise
@@ -218,7 +224,8 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     if soft:
         remedies.append(f"If 0 and {_top(shown)} are meant, take the nearer one: --masks binary --mask-tolerance 128.")
     if conflict := table_conflict(looks, void):
-        remedies.append(f"They are no class ids as they stand: {conflict}. {_by_colours(looks)}")
+        count = f" --classes {len(ids)}" * (2 <= len(ids) <= MOST_IDS)
+        remedies.append(f"The ids of one class seem to differ: {conflict}. {_by_colours(looks)} {_by_ids(count)}")
     elif 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):
         where = ", where 255 is void" if VOID in stored else ""
         remedies.append(f"If they are class ids, say so: --masks index --classes {len(ids)}{exact}{where}.")
@@ -229,27 +236,33 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     return " ".join([*remedies, "A value that counts nowhere is named with --void."])
 
 
-def check_tables(looks: Sequence[MaskLook], void: Collection[int], palette: Palette | None = None) -> None:
+def check_tables(
+    looks: Sequence[MaskLook], masks: MaskFormat, palette: Palette | None, warn: Callable[[str], object] | None
+) -> None:
     """Raise InputError where the colour tables of masks that are read as class ids contradict each other.
 
     Args:
         looks: what the masks show.
-        void: ids that count nowhere.
+        masks: how they are read.
         palette: the `label_colors.txt` of the data, where there is one.
+        warn: takes the words instead, where a person says that the ids tell the class.
     """
-    if conflict := table_conflict(looks, void):
-        raise InputError(f"An id must mean one class in all masks; {conflict}. {_by_colours(looks, palette)}")
+    conflict, colours = table_conflict(looks, untold(masks)), _by_colours(looks, palette)
+    if conflict and warn is not None:
+        warn(f"The ids of masks tell the class, as said, and their colours others: {conflict}. {colours}")
+    elif conflict:
+        raise InputError(f"An id must mean one class in all masks; {conflict}. {colours} {_by_ids()}")
 
 
 def _by_colours(looks: Sequence[MaskLook], palette: Palette | None = None) -> str:
-    """What may be done where the ids of masks and their colours do not say the same."""
+    """What may be done where the colours of masks tell the class, and not their ids."""
     colours = LIST_COLOURS if any(look.coloured for look in looks) else f"{LIST_COLOURS.partition(':')[0]}."
-    if palette is not None:
-        colours = "Say --masks palette."
-    return (
-        f"If the colours tell the class: {colours} If the ids do: write all masks in 8 bits, with one table or none. "
-        "If they number objects: --masks instance."
-    )
+    return f"If the colours tell the class: {colours if palette is None else 'Say --masks palette.'}"
+
+
+def _by_ids(count: str = "") -> str:
+    """What may be done where their ids tell it all the same."""
+    return f"If the ids do, say so: --masks index{count}. If they number objects: --masks instance."
 
 
 def _files_with(value: int, looks: list[MaskLook]) -> str:

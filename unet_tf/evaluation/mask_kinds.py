@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import PREDICTED, Pair
 from unet_tf.data.mask_kind import MaskSettings, recognise
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
-from unet_tf.data.mask_tables import table_conflict
+from unet_tf.data.mask_tables import table_conflict, untold
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.data.pictures import read_mask
@@ -169,40 +170,43 @@ def in_words(masks: MaskFormat, classes: Sequence[str]) -> str:
     return ", ".join([masks.kind, *named[:4], *["..."] * (len(named) > 4)])
 
 
-def check_tables(pairs: Sequence[Pair], truths: Sequence[Pair], what: str = "the truth and in what is judged") -> None:
-    """Raise InputError where masks have the colours of the truth in another order, so that ids mean other classes.
+def check_order(pairs: Sequence[Pair], others: Sequence[Pair], masks: MaskFormat, what: str) -> None:
+    """Raise InputError where masks have the colours of others in another order, so that ids mean other classes.
 
     Args:
         pairs: pictures with the masks that are judged, which are read as ids.
-        truths: the same with the masks of the truth.
+        others: pictures with the others, such as the truth.
+        masks: how both are read.
         what: where an id must mean one class.
     """
-    for some_pairs in (pairs, truths):
-        check_agreeing(some_pairs)
-    own, others = _table(pairs), _table(truths)
-    moved = [number for number in own if others.get(number, own[number]) != own[number]]
-    if moved and set(own.values()) <= set(others.values()):
+    own, theirs = _table(pairs, masks), _table(others, masks)
+    moved = [number for number in own if theirs.get(number, own[number]) != own[number]]
+    if moved and set(own.values()) <= set(theirs.values()):
         number = min(moved)
         raise InputError(
             f"An id must mean one class in {what}: by the colour tables {number} is "
-            f"{_shown(others[number])} in {truths[0].mask.parent} and {_shown(own[number])} in "
+            f"{_shown(theirs[number])} in {others[0].mask.parent} and {_shown(own[number])} in "
             f"{pairs[0].mask.parent}. Write both with one table.",
             pairs[0].mask,
         )
 
 
-def check_agreeing(pairs: Sequence[Pair], void: Collection[int] = ()) -> bool:
+def check_agreeing(pairs: Sequence[Pair], masks: MaskFormat, warn: Callable[[str], object] | None = None) -> bool:
     """Raise InputError where the colour tables of masks that are read as ids contradict each other.
 
     Args:
         pairs: pictures with these masks.
-        void: ids that count nowhere.
+        masks: how they are read.
+        warn: takes the words instead, where a person says that the ids tell the class.
 
     Returns:
         Whether masks that were looked at have tables.
     """
     looks, _ = next(look_at_masks(pairs, True))
-    if conflict := table_conflict(looks, void):
+    conflict = table_conflict(looks, untold(masks))
+    if conflict and warn is not None:
+        warn(f"The ids of masks tell the class, as was said, and their colours others: {conflict}.")
+    elif conflict:
         raise InputError(
             f"An id must mean one class in all masks; {conflict}. Write all with one table, or without; if the colours "
             "tell the class, list them in label_colors.txt.",
@@ -211,17 +215,22 @@ def check_agreeing(pairs: Sequence[Pair], void: Collection[int] = ()) -> bool:
     return any(look.table for look in looks)
 
 
-def _table(pairs: Sequence[Pair]) -> dict[int, tuple[int, ...]]:
-    """The colour of each id that some masks hold, where their files have a table; whoever judges says what is wrong."""
-    found: dict[int, tuple[int, ...]] = {}
+def _table(pairs: Sequence[Pair], masks: MaskFormat) -> dict[int, tuple[int, ...]]:
+    """The colour of each id that some masks show by this colour alone, and by it no other; void left out.
+
+    Masks that cannot be read are left to whoever judges.
+    """
+    found: defaultdict[int, set[tuple[int, ...]]] = defaultdict(set)
     for pair in pairs[:: -(-len(pairs) // TABLES)]:
         with suppress(InputError):
             ids, shown = (read_mask(pair.mask, pair.page, stored, allow_jpeg=True) for stored in (True, False))
             if ids.ndim == 2 and shown.ndim == 3:
                 numbers, places = np.unique(ids, return_index=True)
-                colours = shown.reshape(-1, 3)[places].tolist()
-                found |= dict(zip(numbers.tolist(), map(tuple, colours), strict=True))
-    return found
+                for number, colour in zip(numbers.tolist(), shown.reshape(-1, 3)[places].tolist(), strict=True):
+                    found[number].add(tuple(colour))
+    times = Counter(colour for colours in found.values() for colour in colours)
+    single = {number: min(colours) for number, colours in found.items() if len(colours) == 1}
+    return {n: one for n, one in single.items() if times[one] == 1 and n not in (VOID, *masks.void)}
 
 
 def _are_alike(truth: MaskFormat, pairs: Sequence[Pair]) -> bool:

@@ -15,7 +15,7 @@ from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.errors import InputError
-from unet_tf.evaluation.mask_kinds import check_agreeing, check_tables, in_words, renumbered
+from unet_tf.evaluation.mask_kinds import check_agreeing, check_order, in_words, renumbered
 from unet_tf.evaluation.subject import Net, Subject
 from unet_tf.labels import VOID
 
@@ -128,8 +128,12 @@ def _holds(masks: MaskFormat, look: MaskLook) -> bool:
 
 
 def _check_tables(net: Net, pairs: Sequence[Pair]) -> None:
-    """Raise InputError where colour tables say that an id means several classes, here or where the net learnt."""
-    listed = check_agreeing(pairs, [value for value in net.masks.void if isinstance(value, int)])
+    """Raise InputError where colour tables say that an id means several classes, here or where the net learnt.
+
+    Those here are a warning where training was told that the ids tell the class.
+    """
+    told = not isinstance(net.net, Path) and net.net.config.masks == "index"
+    listed = check_agreeing(pairs, net.masks, log.warning if told else None)
     learnt, known = net.trained_on, list[Pair]()
     if not listed or learnt is None or not learnt.is_dir():
         return
@@ -137,7 +141,7 @@ def _check_tables(net: Net, pairs: Sequence[Pair]) -> None:
         found = find_named(learnt, net.naming, net.channels)
         known += [pair for some_pairs in found.splits.values() for pair in some_pairs]
     if known:
-        check_tables(pairs, known, "what the net learnt and in what it is judged on")
+        check_order(pairs, known, net.masks, "what the net learnt and in what it is judged on")
 
 
 def _check_agreed(nets: Sequence[Net], data: Path) -> None:

@@ -18,6 +18,7 @@ from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import check_tables, recognise
 from unet_tf.data.mask_looks import MaskLook
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette, suggest_palette
 from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import parts_of, split
@@ -215,14 +216,15 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         check_alike(train)
         measure_normalisation([known for _, known in train])
 
-    void = [] if findings.masks is None else [value for value in findings.masks.void if isinstance(value, int)]
     trials: list[Callable[[], Any]] = [try_sizes, try_normalisation]
     pool = train + seen.get("val", []) if findings.drawn else train  # all in colour may be held out
     trials += [partial(check_alike, one, None if name == "train" else pool) for name, one in seen.items()]
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
-    if shown_by := [case.look.mask for case in usable if case.look.mask is not None]:
-        trials.append(lambda: _check_tables(findings, shown_by, void))
+    if (masks := findings.masks) is not None and masks.kind == "index":
+        warn = findings.warnings.append if config.masks == "index" else None
+        shown_by = [case.look.mask for case in usable if case.look.mask is not None]
+        trials.append(lambda: _check_tables(findings, masks, shown_by, warn))
     if findings.masks is not None and findings.masks.kind == "instance":
         ids = [case.look.ids for case in usable if case.split == "train"]
         trials.append(lambda: findings.warnings.extend(filter(None, [doubt_of_ids(ids)])))
@@ -236,11 +238,13 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
                 findings.problems.append(str(error))
 
 
-def _check_tables(findings: Findings, looks: Sequence[MaskLook], void: Sequence[int]) -> None:
-    """Raise InputError where colour tables contradict each other, and suggest a list of their colours."""
+def _check_tables(
+    findings: Findings, masks: MaskFormat, looks: Sequence[MaskLook], warn: Callable[[str], object] | None
+) -> None:
+    """Raise InputError, or warn, where colour tables contradict each other; with the error suggest their colours."""
     palette = find_palette(findings.data)
     try:
-        check_tables(looks, void, palette)
+        check_tables(looks, masks, palette, warn)
     except InputError:
         colours: Counter[int] = Counter()
         for look in looks if palette is None else ():
