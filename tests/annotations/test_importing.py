@@ -131,7 +131,10 @@ def test_regions_in_which_nothing_was_found_are_doubted(tmp_path):
     region = {"type": "Feature", "properties": {"objectType": "annotation"}, "geometry": region}
     file.write_text(json.dumps(content | {"features": [*content["features"], region]}))
     done = import_annotations(tmp_path / "source", tmp_path / "one")
-    assert done.notes == ["Left out: 1 annotations without a class around several detections, which are regions."]
+    assert done.notes == [
+        "Left out: 1 annotations without a class or of Region* around several detections, which are regions unless "
+        "--classes names object or Region*."
+    ]
     assert (ids(tmp_path / "one/masks/a.png") == truth()).all()
     write_image(tmp_path / "source", "b.png", seed=1)
     file.with_name("b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [region]}))
@@ -746,7 +749,7 @@ def test_geojson_that_names_no_class_says_its_fields_and_takes_one(tmp_path):
     assert done.classes == ("background", "cell", "vessel") and done.notes == []
     assert (ids(tmp_path / "two/masks/a.png") == truth()).all()
     assert import_annotations(source, tmp_path / "three", class_field="area").classes == ("background", "3", "4")
-    with pytest.raises(InputError, match=r'a\.geojson has no field "sort"; it has: kind, area'):
+    with pytest.raises(InputError, match=r'no field "sort" in .*a\.geojson; there is: kind, area'):
         import_annotations(source, tmp_path / "four", class_field="sort")
     geojson(source, {"kind": ["cell"]}, {"kind": "vessel"})
     with pytest.raises(InputError, match=r"'kind' of feature 0 must name one class; .* Name another field"):

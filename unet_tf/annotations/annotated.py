@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,20 @@ Skipped = Counter[str]
 csv.field_size_limit(MOST)  # an outline of ten thousand points has more than the 131,072 characters that are usual
 
 
+class Feature(NamedTuple):
+    """What GeoJSON says of a shape beside its outline.
+
+    Attributes:
+        number: of the feature in the file; shapes may be parts of one.
+        properties: of the feature.
+        around: how many detections lie in it, where it is an annotation without a class; None of what is none.
+    """
+
+    number: int
+    properties: dict[str, Any]
+    around: int | None
+
+
 @dataclass(frozen=True)
 class Annotated:
     """The annotations of one picture.
@@ -50,9 +64,7 @@ class Annotated:
             picture; False where it shows the pixels as they are stored.
         apart: shapes tell objects of one class apart.
         loose: classes and their pixels that are of no object, where shapes tell objects apart.
-        regions: how many annotations without a class lie around several detections, and are left out, around one, and
-            around none.
-        fields: of features that name no class: what else may name it.
+        features: of each shape of GeoJSON, whose class other files may tell; empty of other annotations.
         shares: coordinates are shares of the sides of the picture, and not pixels.
         on: gives the shapes by the field that names the class, or None, as soon as the picture is known; `shapes` is
             empty where the picture's place on the earth says where they are.
@@ -67,8 +79,7 @@ class Annotated:
     shown: bool = True
     apart: bool = True
     loose: tuple[tuple[str, int], ...] = ()
-    regions: tuple[int, int, int] = (0, 0, 0)
-    fields: tuple[str, ...] = ()
+    features: tuple[Feature, ...] = ()
     shares: bool = False
     on: Callable[[Path, str | None], Sequence[Shape]] | None = None
     embedded: Callable[[], bytes] | None = None

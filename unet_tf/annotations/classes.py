@@ -71,6 +71,12 @@ def choose_classes(there: Iterable[str], chosen: Chosen | None = None) -> Classe
     return Classes((BACKGROUND, *names), {part: number[name] for name, some in made.items() for part in some})
 
 
+def asked_for(there: Iterable[str], chosen: Chosen | None) -> set[str]:
+    """The classes of annotations of which a person makes classes of masks; none where all are taken unasked."""
+    made = {} if chosen is None else _parsed(chosen, set(there))
+    return {part for name, parts in made.items() if name not in (BACKGROUND, VOID_NAME) for part in parts}
+
+
 def spelt_apart(names: Iterable[str]) -> list[list[str]]:
     """Names, in order, those together that differ in nothing but capitals and what parts their words.
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.annotations.annotated import BACKGROUND, NAMELESS, VOID_NAME, Annotated
+from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines, spelt_apart
 from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
+from unet_tf.annotations.features import name_features
 from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes, predicted_by
 from unet_tf.annotations.pieces import MASKS, number_pieces
 from unet_tf.annotations.recognise import Source, read_source
@@ -133,7 +134,8 @@ def import_annotations(
             "_dapi,_gfp" where a_dapi.tif and a_gfp.tif are the picture of the mask a.png.
         class_field: of vectors over a map, and of GeoJSON, the field that names the class; None for the first of class,
             class_name, label, category, name and type that there is; of GeoJSON in pixels for the classification of
-            QuPath, or else the first of class, class_name, classname, label, category_name and category.
+            QuPath, or else the first of class, class_name, classname, label, category_name and category whose values
+            are all words that repeat.
         on_file: called with (files of annotations read, files in all).
         on_picture: called with (masks written, masks in all).
 
@@ -164,13 +166,18 @@ def import_annotations(
         raise InputError(f"There is no folder {root}. Give the folder of the pictures with --images.", root)
     check_out(out, overwrite, (source, root))
     channels = parse_suffixes(channel_suffix, found.pictures)
-    if class_field is not None and not any(one.on for one in found.pictures):
+    if class_field is not None and found.program not in ("qupath", "map"):
         raise InputError(
             "--class-field is of GeoJSON and of vectors over a map; these are annotations of "
             f"{found.program}. Leave it out.",
             source,
         )
+    of_features: list[str] = []
+    if found.program == "qupath":
+        with about(source):
+            found.pictures, of_features = name_features(found.pictures, found.skipped, class_field, classes)
     tasks, notes = _tasks(found, PictureIndex(root, channels), empty, class_field)
+    notes = [*of_features, *notes]
     if instances:
         _check_apart(tasks)
     there = {shape.name for task in tasks for shape in task.one.shapes}
@@ -271,18 +278,6 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
         notes.append(
             f"Masks, by their names or that of their folder, and no pictures: {len(masks)}, left out: {names}. If they "
             "are pictures, say --images with their folder."
-        )
-    several, one, none = (sum(column) for column in zip((0, 0, 0), *(t.one.regions for t in tasks), strict=True))
-    if doubtful := one + none * (several > 0):
-        notes.append(
-            "Annotations without a class that may be regions, around one detection or none, and are taken for objects: "
-            f"{doubtful}. If they are regions, delete them, or give them a class and leave it out (--classes)."
-        )
-    if unnamed := [task.one for task in tasks if class_field is None and task.one.fields]:
-        fields = some(dict.fromkeys(name for one in unnamed for name in one.fields), 5)
-        notes.append(
-            f"Features that name no class, which are called {NAMELESS}: in {many(len(unnamed), 'file')}. They have "
-            f"{fields}; if one of these names the class, say --class-field."
         )
     if lone or others:
         done = {"skip": "left out", "background": "background all over", "void": "void all over"}[empty]
