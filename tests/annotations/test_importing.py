@@ -720,6 +720,16 @@ def test_classes_in_several_spellings_are_said_with_what_makes_one_of_them(tmp_p
         assert not any("spelling" in one for one in done.notes)
 
 
+@pytest.mark.parametrize("other", ["CD4+ t cell", "other, unclear", "a=b"])
+def test_classes_with_signs_of_the_option_are_said_without_a_command(tmp_path, other):
+    file = labelme(tmp_path / "source")
+    shapes = json.loads(file.read_text())["shapes"]
+    names = ("red cell", "red_cell", other)
+    change(tmp_path / "source", shapes=[one | {"label": name} for one in shapes for name in names])
+    done = import_annotations(tmp_path / "source", tmp_path / "a")
+    assert "Classes that differ in their spelling alone: red cell, red_cell." in done.notes
+
+
 def test_a_field_of_a_class_is_of_maps(tmp_path):
     labelme(tmp_path / "source")
     with pytest.raises(InputError, match="is of GeoJSON and of vectors over a map; these are annotations of labelme"):

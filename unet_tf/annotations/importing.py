@@ -335,10 +335,9 @@ def _spelt_apart(there: set[str]) -> list[str]:
         return []
     listed = ",".join(group[-1] if len(group) == 1 else f"{group[-1]}={'+'.join(group)}" for group in groups)
     named = "; ".join(", ".join(group) for group in groups if len(group) > 1)
-    return [
-        f"Classes that differ in their spelling alone: {named}. Where they mean one, say so: --classes "
-        f"{shlex.quote(listed)}."
-    ]
+    said = f" Where they mean one, say so: --classes {shlex.quote(listed)}."
+    has_signs = any(sign in name for group in groups for name in group for sign in "=+,")  # of the option itself
+    return [f"Classes that differ in their spelling alone: {named}.{said * (not has_signs)}"]
 
 
 def _of_no_object(tasks: list[_Task], chosen: Classes) -> list[str]:
