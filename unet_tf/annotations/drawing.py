@@ -24,6 +24,8 @@ VOID_OBJECT = 65_535
 """Value of pixels in masks of objects that count nowhere."""
 OUTSIDE = 1.0
 """Pixels beyond the border from which a shape counts as one that reaches outside."""
+ROWS = 256
+"""Of a picture, in which shapes are counted at a time, as the counts take several bytes a pixel."""
 
 
 class Drawn(NamedTuple):
@@ -139,13 +141,17 @@ def _nested(
     spans: NDArray[np.int32], nameless: NDArray[np.bool_], area: NDArray[np.int64], size: tuple[int, ...]
 ) -> int:
     """Shapes without a class each pixel of which is of another one, too."""
-    if not nameless.any():
+    if nameless.sum() < 2:
         return 0
     spans = spans[nameless[spans[:, 0]]]
-    edges = np.zeros((size[0], size[1] + 1), np.int32)
-    for column, step in ((2, 1), (3, -1)):
-        np.add.at(edges, (spans[:, 1], spans[:, column]), step)
-    twice = np.ascontiguousarray(edges.cumsum(axis=1)[:, :-1] > 1)
+    spans = spans[np.argsort(spans[:, 1], kind="stable")]
+    twice = np.zeros(size, bool)
+    for top in range(0, size[0], ROWS):
+        some = spans[slice(*np.searchsorted(spans[:, 1], (top, top + ROWS)))]
+        edges = np.zeros((len(twice[top : top + ROWS]), size[1] + 1), np.int32)
+        for column, step in ((2, 1), (3, -1)):
+            np.add.at(edges, (some[:, 1] - top, some[:, column]), step)
+        twice[top : top + ROWS] = edges.cumsum(axis=1)[:, :-1] > 1
     return int(((kept(twice, spans, np.ones(len(area), bool)) == area) & nameless & (area > 0)).sum())
 
 

@@ -104,14 +104,15 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
 
 def _held(shape: Shape, boxes: NDArray[np.float64]) -> int:
     """How many boxes, (N, 4) left, top, right, bottom, lie in that of a shape and have their centre in the shape."""
-    outline, *holes = shape.rings
+    outline = shape.rings[0]
     inside = (boxes[:, :2] >= outline.min(0)).all(1) & (boxes[:, 2:] <= outline.max(0)).all(1)
     centres = ((boxes[inside, :2] + boxes[inside, 2:]) / 2).tolist()
-    return sum(_is_in(outline, centre) and not any(_is_in(hole, centre) for hole in holes) for centre in centres)
+    first, *holes = (ring.astype(np.float32) for ring in shape.rings)
 
+    def is_in(ring: NDArray[np.float32], point: list[float]) -> bool:
+        return cv2.pointPolygonTest(ring, point, False) >= 0
 
-def _is_in(ring: NDArray[np.float64], point: list[float]) -> bool:
-    return cv2.pointPolygonTest(ring.astype(np.float32), point, False) >= 0
+    return sum(is_in(first, centre) and not any(is_in(hole, centre) for hole in holes) for centre in centres)
 
 
 def polygons(geometry: Any, where: str, skipped: Skipped) -> list[list[NDArray[np.float64]]]:

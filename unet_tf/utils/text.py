@@ -64,7 +64,7 @@ def as_ascii(start: bytes) -> bytes:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text file: UTF-8, UTF-16 or UTF-32, with or without a mark, lines ended in any system's way.
+    """Read the lines of a text file: UTF-8 or UTF-16 with a mark or without, UTF-32 with one, lines ended in any way.
 
     Bytes that are no UTF-8 are kept as lone surrogates, as Python keeps them in file names, so that a list can name
     such files.
