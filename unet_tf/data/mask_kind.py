@@ -94,15 +94,19 @@ def class_names(classes: Classes) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in text.split(","))
 
 
-def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | None = None) -> Recognition:
+def recognise(
+    pairs: Sequence[Pair],
+    settings: MaskSettings,
+    palette: Palette | None = None,
+    warn: Callable[[str], object] = log.warning,
+) -> Recognition:
     """Tell the convention of masks from what was said and, where that leaves it open, from some of the masks.
-
-    Colour tables that contradict each other are logged as a warning where it was said that masks are of kind "index".
 
     Args:
         pairs: whose masks.
         settings: what the user said.
         palette: the `label_colors.txt` of the data, where there is one.
+        warn: takes what is to be said of colour tables that contradict each other, where "index" was said.
 
     Raises:
         InputError: what was said does not fit together, or the masks leave open what they mean; the message says what
@@ -122,7 +126,7 @@ def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | 
                 settings = replace(settings, border=_rim(looks, settings))
             found = Recognition(*_format(told, settings, palette, looks, complete), because)
             if told == "index":
-                check_tables(looks, found.masks, palette, log.warning if kind == "index" else None)
+                check_tables(looks, found.masks, palette, warn if kind == "index" else None)
             return found
         except _Open:
             if complete:

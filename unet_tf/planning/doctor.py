@@ -86,7 +86,8 @@ def check(
     if pairs:
         try:
             palette = find_palette(findings.data)
-            findings.masks, findings.classes, findings.why = recognise(pairs, config.mask_settings, palette)
+            told = recognise(pairs, config.mask_settings, palette, warn=lambda words: None)  # it is said of all below
+            findings.masks, findings.classes, findings.why = told
         except InputError as error:
             findings.problems.append(str(error))
     if not (compared := len(pairs) <= COMPARED):
