@@ -110,7 +110,7 @@ def test_the_files_and_colours_are_named(tmp_path):
 def test_void_that_is_said_may_have_several_colours(tmp_path):
     pairs = folder(tmp_path, (LABEL, [BLACK, RED, GREEN]), (LABEL, [BLACK, RED, (9, 9, 9)]))
     assert conflict(pairs) and not conflict(pairs, [2])
-    for said in ((("rest", "a"), ("2",)), (NAMES, ("b",)), (("rest", "a", "void"), ())):
+    for said in ((("rest", "a"), ("2",)), (NAMES, ("b",))):
         assert recognise(pairs, MaskSettings("auto", *said)).masks.void == (2,)
 
 
