@@ -154,6 +154,11 @@ def test_void_has_a_value_and_is_no_class(tmp_path, kind, classes, void):
         recognised(tmp_path, grey(0, 255), kind=kind, classes=classes, void=void)
 
 
+def test_a_class_of_ids_that_is_said_to_be_void_may_be_called_so(tmp_path):
+    found = recognised(tmp_path, grey(0, 1, 2), classes=("sky", "road", "void"), void=("void",))
+    assert (found.masks.values, found.masks.void, found.classes) == ((0, 1), (2,), ("sky", "road"))
+
+
 @pytest.mark.parametrize(
     ("ids", "void", "values"),
     [((0, 1, 2), "1", (0, 2)), ((0, 1, 2), "0", (1, 2)), ((0, 7, 11), "11", (0, 7)), ((0, 1, 255), "2", (0, 1))],

@@ -100,6 +100,14 @@ def test_folders_above_the_data_say_no_split(tmp_path):
     assert paired(tmp_path / "theirs", data, split="test") == {"0": "test2017/0.png"}
 
 
+def test_the_word_of_the_one_split_with_masks_counts_though_all_pictures_share_its_folder(tmp_path):
+    scenes = ("uavid_train/seq1", "uavid_train/seq2")
+    put(tmp_path / "data", *(f"{scene}/{role}/0.png" for scene in scenes for role in ("Images", "Labels")))
+    put(tmp_path / "data", "uavid_test/seq1/Images/0.png")
+    put(tmp_path / "theirs", *(f"{scene}/0.png" for scene in (*scenes, "uavid_test/seq1")))
+    assert paired(tmp_path / "theirs", tmp_path / "data") == {f"seq{n}/0": f"uavid_train/seq{n}/0.png" for n in "12"}
+
+
 def test_one_mask_answers_for_one_picture(tmp_path):
     splits = ("train", "test")
     put(tmp_path / "data", *(f"{split}/{role}/a.png" for split in splits for role in ("images", "masks")))

@@ -134,7 +134,7 @@ def test_classes_of_other_names_are_refused_with_both_lists_and_the_remedy_does(
         read(SAVED, data, classes="a,b,c")
 
 
-def test_colour_tables_that_contradict_each_other_or_those_of_training_are_refused(tmp_path, caplog):
+def test_colour_tables_that_contradict_each_other_or_those_of_training_are_told(tmp_path, caplog):
     def moved(path, label, colours):
         indexed(path, 1 - label, colours[1::-1])
 
@@ -148,16 +148,16 @@ def test_colour_tables_that_contradict_each_other_or_those_of_training_are_refus
     said = next(line for line in before.splitlines() if line.startswith("path = "))
     config.write_text(before.replace(said, f'path = "{learnt}"'))
     assert are_equal(read(of_ids, write(tmp_path / "same", indexed)), labels())
-    with pytest.raises(InputError, match="one class in all masks; by the colour tables 0 is .* list them in label_col"):
-        read(of_ids, write(tmp_path / "mixed", mixed))
-    config.write_text(config.read_text().replace('masks = "binary"', 'masks = "index"'))
-    assert read(of_ids, tmp_path / "mixed")
-    assert "The ids of masks tell the class, as was said" in caplog.text
+    assert "colour" not in caplog.text
+    assert read(of_ids, write(tmp_path / "mixed", mixed))
+    assert "The ids of masks tell the class, and their colours another: by the colour tables 0 is" in caplog.text
     data = write(tmp_path / "moved", moved)
-    with pytest.raises(InputError, match=r"what the net learnt and in what .* 0 is \(0, 0, 0\) in .*learnt/masks and"):
-        read(of_ids, data)
+    assert are_equal(read(of_ids, data), [1 - label for label in labels()])
+    assert "what the net learnt and in what it is judged on: by the colour tables 0 is (0, 0, 0) in" in caplog.text
+    caplog.clear()
     write(learnt, mixed)  # where nothing tells, ids are ids
     assert are_equal(read(of_ids, data), [1 - label for label in labels()])
+    assert "what the net learnt" not in caplog.text
     for mask in (learnt / "masks").iterdir():
         mask.write_bytes(b"no picture")
     assert are_equal(read(of_ids, data), [1 - label for label in labels()])
@@ -300,6 +300,21 @@ def test_the_tolerance_that_an_error_proposes_is_taken_of_the_truth(tmp_path, of
 def test_a_tolerance_does_not_make_background_of_ones(tmp_path, of_values):
     data = write(tmp_path / "data", ones)
     assert are_equal(read(of_values, data, mask_tolerance=442), labels())
+
+
+def test_a_tolerance_makes_no_class_of_masks_of_another_kind(tmp_path, of_values):
+    of_ones = renamed(tmp_path / "of_ones", "tolerance = 0.0\n\n", "tolerance = 0.0\nvalues = [0, 1]\n\n")
+
+    def dim(path, label, colours):
+        write_picture(path, np.where(np.indices(label.shape)[0] == 3, 90, label * 254).astype(np.uint8))
+
+    def three(path, label, colours):
+        write_picture(path, label + (np.indices(label.shape)[0] % 2).astype(np.uint8))
+
+    ids, soft = write(tmp_path / "ids", three), write(tmp_path / "soft", dim)
+    for net, data, said in ((of_values, ids, {"classes": NAMES}), (of_values, ids, {}), (of_ones, soft, {})):
+        with pytest.raises(InputError, match="A tolerance takes values for those near them .* are of another kind"):
+            read(net, data, mask_tolerance=253, **said)
 
 
 def test_masks_are_read_as_the_net_does_where_a_person_says_its_names(tmp_path, of_values):

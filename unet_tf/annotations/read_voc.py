@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from unet_tf.data.structure import Damage
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.utils.text import read_lines
+
+log = logging.getLogger("unet_tf")
 
 CLASSES, OBJECTS = "SegmentationClass", "SegmentationObject"
 NAMES = (
@@ -53,19 +56,20 @@ def read_voc(folder: Path, skipped: Skipped) -> list[Annotated]:
 
 
 def _check_tables(paths: list[Path], listed: bool) -> None:
-    """Raise Damage where colour tables say that an index is not of the class that the list of classes gives it."""
+    """Say where colour tables give an index several classes; raise Damage where 0 may not be the background."""
     looks, _ = next(look_at_masks([Pair(path.stem, path, path) for path in paths], False))
-    conflict, remedy = table_conflict(looks), "write all masks with one table, or without"
-    if not conflict and not listed:
-        black = [number for look in looks for number, one in look.table.items() if one == (0, 0, 0) and number != VOID]
-        others = [look for look in looks if look.table.get(0, (0, 0, 0)) != (0, 0, 0)]
-        if black and others:
-            conflict = f"black, the background of the challenge, is {black[0]}, and 0 is another in {others[0].name}"
-            remedy = f"list them in {CLASS_NAMES}, _background_ first"
-    if conflict:
+    if conflict := table_conflict(looks):
+        log.warning(
+            f"The indices of masks tell the class, and their colours another: {conflict}. If the colours tell it, list "
+            f"them in {LABEL_MAP} or {PALETTE_FILE}."
+        )
+    black = [number for look in looks for number, one in look.table.items() if one == (0, 0, 0) and number != VOID]
+    others = [look for look in looks if look.table.get(0, (0, 0, 0)) != (0, 0, 0)]
+    if black and others and not listed:
         raise Damage(
-            f"an index must be of one class in all masks; {conflict}. If the colours tell the class, list them in "
-            f"{LABEL_MAP} or {PALETTE_FILE}; if the indices do, {remedy}"
+            f"black, the background of the challenge, is index {black[0]}, and 0 is another in {others[0].name}. If "
+            f"the colours tell the class, list them in {LABEL_MAP} or {PALETTE_FILE}; if the indices do, list them in "
+            f"{CLASS_NAMES}, _background_ first"
         )
 
 

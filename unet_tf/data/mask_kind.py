@@ -106,7 +106,7 @@ def recognise(
         pairs: whose masks.
         settings: what the user said.
         palette: the `label_colors.txt` of the data, where there is one.
-        warn: takes what is to be said of colour tables that contradict each other, where "index" was said.
+        warn: takes what is to be said of colour tables that contradict each other.
 
     Raises:
         InputError: what was said does not fit together, or the masks leave open what they mean; the message says what
@@ -125,8 +125,8 @@ def recognise(
             if told == "instance" and settings.border is None:
                 settings = replace(settings, border=_rim(looks, settings))
             found = Recognition(*_format(told, settings, palette, looks, complete), because)
-            if told == "index":
-                check_tables(looks, found.masks, palette, warn if kind == "index" else None)
+            if told == "index" and (words := doubt_of_tables(looks, found.masks, palette)):
+                warn(words)
             return found
         except _Open:
             if complete:
@@ -240,22 +240,17 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     return " ".join([*remedies, "A value that counts nowhere is named with --void."])
 
 
-def check_tables(
-    looks: Sequence[MaskLook], masks: MaskFormat, palette: Palette | None, warn: Callable[[str], object] | None
-) -> None:
-    """Raise InputError where the colour tables of masks that are read as class ids contradict each other.
+def doubt_of_tables(looks: Sequence[MaskLook], masks: MaskFormat, palette: Palette | None) -> str:
+    """Say where the colour tables of masks that are read as class ids contradict each other; "" where they do not.
 
     Args:
         looks: what the masks show.
         masks: how they are read.
         palette: the `label_colors.txt` of the data, where there is one.
-        warn: takes the words instead, where a person says that the ids tell the class.
     """
-    conflict, colours = table_conflict(looks, untold(masks)), _by_colours(looks, palette)
-    if conflict and warn is not None:
-        warn(f"The ids of masks tell the class, as said, and their colours others: {conflict}. {colours}")
-    elif conflict:
-        raise InputError(f"An id must mean one class in all masks; {conflict}. {colours} {_by_ids()}")
+    if conflict := table_conflict(looks, untold(masks)):
+        return f"The ids of masks tell the class, and their colours another: {conflict}. {_by_colours(looks, palette)}"
+    return ""
 
 
 def _by_colours(looks: Sequence[MaskLook], palette: Palette | None = None) -> str:
@@ -318,10 +313,11 @@ def _format(
     if names is None and kind == "index" and palette is not None:
         names = palette.names
         settings = replace(settings, void=settings.void or _void_names(palette.names))
-    elif names is not None and (void_names := _void_names(names)):
+    void_names = [one for one in _void_names(settings.classes or ()) if kind != "index" or one not in settings.void]
+    if void_names:
         raise InputError(
             f"A class called void counts nowhere, and of {kind} masks a value says it; received --classes "
-            f"{','.join(names)}. Leave {', '.join(void_names)} out, and say which value it is: --void VALUE."
+            f"{','.join(names or ())}. Leave {', '.join(void_names)} out, and say which value it is: --void VALUE."
         )
     if names is None:
         names = {"binary": ("background", "foreground"), "instance": ("background", "cell")}.get(kind)

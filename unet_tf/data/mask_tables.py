@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Sequence
 
 from unet_tf.data.mask_looks import MaskLook
 from unet_tf.data.masks import MaskFormat
@@ -17,8 +16,7 @@ def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str
 
     Programs that make a table for each file number its colours in an order of its own. A colour that a table gives to
     several ids, as one that is black all over does, tells nothing. Files that show each id as the grey of its number,
-    or have no table, agree with all others, but for those that show the same greys by other ids; and greys that rise
-    with the id, as where each file is stretched to its brightest, agree with each other.
+    or have no table, agree with all others, but for those that show the same greys by other ids.
 
     Args:
         looks: what masks show that are read as class ids.
@@ -26,13 +24,12 @@ def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str
     """
     doubled = {colour for look in looks for colour, times in Counter(look.table.values()).items() if times > 1}
     plain = {_grey(number) for look in looks if _is_plain(look) for number in look.ids.keys() - {VOID, *void}}
-    first: dict[int, tuple[Colour, str, bool]] = {}
+    first: dict[int, tuple[Colour, str]] = {}
     for look in looks:
         telling = {n: colour for n, colour in look.table.items() if n not in (VOID, *void) and colour not in doubled}
-        rises = rising(telling)
         for number, colour in telling.items() if not _is_plain(look) else ():
-            other, name, both = first.setdefault(number, (colour, look.name, rises))
-            if other != colour and not (rises and both):
+            other, name = first.setdefault(number, (colour, look.name))
+            if other != colour:
                 return f"by the colour tables {number} is {other} in {name} and {colour} in {look.name}"
             if colour != _grey(number) and plain.issuperset(telling.values()):
                 return f"by its table {number} is the grey {colour[0]} in {look.name}, and an id in files without one"
@@ -44,12 +41,6 @@ def untold(masks: MaskFormat) -> set[int]:
     void = {value for value in masks.void if isinstance(value, int)}
     ids = masks.values or [number for number in range(VOID) if number not in void]
     return void | ({ids[1]} if masks.num_classes == 2 else set())
-
-
-def rising(table: Mapping[int, Colour]) -> bool:
-    """Whether ids are shown by greys that rise with them."""
-    colours = [colour for _, colour in sorted(table.items())]
-    return all(len(set(one)) == 1 for one in colours) and all(low < high for low, high in pairwise(colours))
 
 
 def _is_plain(look: MaskLook) -> bool:

@@ -20,7 +20,7 @@ from unet_tf.data.palette import find_palette
 from unet_tf.data.pictures import read_mask
 from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.errors import InputError, about
-from unet_tf.evaluation.mask_kinds import Reading, check_agreeing, check_order, in_words, read_as
+from unet_tf.evaluation.mask_kinds import Reading, check_order, doubt_of_colours, in_words, read_as
 from unet_tf.evaluation.mask_pairs import INSTANCES, foreign_predictions, pair_masks
 from unet_tf.evaluation.subject import Answer, Subject
 from unet_tf.labels import VOID
@@ -81,9 +81,9 @@ class MaskFolder(Subject):
         own = [replace(pair, mask=file) for pair, file in self.files.items()]
         self.reading = read_as(self.path, own, self.masks, self.real_classes, find_palette(self.data), self.others)
         if self.reading.masks.kind == self.masks.kind == "index":
-            check_agreeing(own, self.reading.masks)
-            check_agreeing(pairs, self.masks)
             check_order(own, pairs, self.masks, "the truth and in what is judged")
+            if words := doubt_of_colours(own, self.reading.masks):
+                log.warning(words)
         log.info(f"masks of {self.path}: {self.reading.words}")
         for note in foreign_predictions(self.files):
             log.warning(note)

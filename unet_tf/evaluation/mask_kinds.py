@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.folder import PREDICTED, Pair
-from unet_tf.data.mask_kind import MaskSettings, recognise
+from unet_tf.data.mask_kind import MaskSettings, doubt_of_tables, recognise
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
-from unet_tf.data.mask_tables import table_conflict, untold
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.data.pictures import read_mask
@@ -191,28 +190,15 @@ def check_order(pairs: Sequence[Pair], others: Sequence[Pair], masks: MaskFormat
         )
 
 
-def check_agreeing(pairs: Sequence[Pair], masks: MaskFormat, warn: Callable[[str], object] | None = None) -> bool:
-    """Raise InputError where the colour tables of masks that are read as ids contradict each other.
+def doubt_of_colours(pairs: Sequence[Pair], masks: MaskFormat) -> str:
+    """Say where the colour tables of masks that are read as ids contradict each other; "" where they do not.
 
     Args:
         pairs: pictures with these masks.
         masks: how they are read.
-        warn: takes the words instead, where a person says that the ids tell the class.
-
-    Returns:
-        Whether masks that were looked at have tables.
     """
     looks, _ = next(look_at_masks(pairs, True))
-    conflict = table_conflict(looks, untold(masks))
-    if conflict and warn is not None:
-        warn(f"The ids of masks tell the class, as was said, and their colours others: {conflict}.")
-    elif conflict:
-        raise InputError(
-            f"An id must mean one class in all masks; {conflict}. Write all with one table, or without; if the colours "
-            "tell the class, list them in label_colors.txt.",
-            pairs[0].mask.parent,
-        )
-    return any(look.table for look in looks)
+    return doubt_of_tables(looks, masks, None)
 
 
 def _table(pairs: Sequence[Pair], masks: MaskFormat) -> dict[int, tuple[int, ...]]:

@@ -141,14 +141,16 @@ def find_masks(folder: Path, data: Sequence[Pair]) -> list[MaskFile]:
 def _worded(data: Sequence[Pair]) -> dict[str, str]:
     """The split of the one folder, in lower case, in which all images of it lie, where a word in its name says it.
 
-    There is none of a split that has a folder called by the word alone: what it holds may be `test_01` too.
+    There is none of a split that has a folder called by the word alone: what it holds may be `test_01` too. Of folders
+    that all images share, which may lie above the data, the nearest is taken where none below says the split.
     """
     places = [pair.image.absolute().parent.parts for pair in data]
     shared = itertools.takewhile(lambda parts: len({*parts}) == 1, zip(*places, strict=False))
-    above = sum(1 for _ in shared)  # folders that all have, and that say nothing
+    above = sum(1 for _ in shared)
     said = defaultdict[str, set[str]](set)
     for pair, parts in zip(data, places, strict=True):
-        names = [one.lower() for one in parts[above:] if pair.split and split_in(one)[0] == pair.split]
+        nearest = (*parts[above:], *reversed(parts[:above]))
+        names = [one.lower() for one in nearest if pair.split and split_in(one)[0] == pair.split]
         said[pair.split].add(next((one for one in names if one in SPLIT_OF), names[0] if names else ""))
     return {name: split for split, (name, *others) in said.items() if not others and name}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from unet_tf.data.folder import Pair
@@ -15,7 +14,7 @@ from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.errors import InputError
-from unet_tf.evaluation.mask_kinds import check_agreeing, check_order, in_words, renumbered
+from unet_tf.evaluation.mask_kinds import check_order, doubt_of_colours, in_words, renumbered
 from unet_tf.evaluation.subject import Net, Subject
 from unet_tf.labels import VOID
 
@@ -49,10 +48,17 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
     if not are_named and (fitting := [one for one in nets if _fits(one.masks, pairs)]):
         _check_agreed(fitting, data)
         if fitting[0].masks.kind == "index":
-            _check_tables(fitting[0], pairs)
+            _look_at_tables(fitting[0], pairs)
         return renumbered(fitting[0].masks, fitting[0].real_classes, wanted)
-    if found is None:  # who reads them says what is wrong
-        return first.masks
+    if found is None:
+        if first.masks.tolerance:
+            raise InputError(
+                f"A tolerance takes values for those near them that a net has learnt, {in_words(first.masks, wanted)}; "
+                f"the masks of {data} are of another kind, so that it would make one class of them. Write them as "
+                "those that the net learnt from.",
+                data,
+            )
+        return first.masks  # who reads them says what is wrong
     if not set(found.classes) <= set(wanted):
         same = len(found.classes) == len(wanted)
         raise InputError(
@@ -68,7 +74,7 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
 def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Recognition | None:
     """What masks tell by themselves, by the names that a person says; None where they leave it open.
 
-    Where a person says the names of the net, it may read them.
+    Where a person says the names of a net of binary masks, it may read them.
 
     Raises:
         InputError: a person says another number of names than there are classes, or names that do not do.
@@ -82,7 +88,7 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
     try:
         found = recognise(pairs, MaskSettings("auto", names, tuple(void), inverted, own.tolerance), palette)
     except InputError:
-        if net.said is not None and (net.said != net.real_classes or own.inverted):
+        if net.said is not None and (net.said != net.real_classes or own.inverted or own.kind != "binary"):
             raise
         return None
     if net.said is None:
@@ -127,21 +133,20 @@ def _holds(masks: MaskFormat, look: MaskLook) -> bool:
     return set(values) <= known_values | ({VOID} if masks.kind == "index" else set())
 
 
-def _check_tables(net: Net, pairs: Sequence[Pair]) -> None:
-    """Raise InputError where colour tables say that an id means several classes, here or where the net learnt.
-
-    Those here are a warning where training was told that the ids tell the class.
-    """
-    told = not isinstance(net.net, Path) and net.net.config.masks == "index"
-    listed = check_agreeing(pairs, net.masks, log.warning if told else None)
-    learnt, known = net.trained_on, list[Pair]()
-    if not listed or learnt is None or not learnt.is_dir():
+def _look_at_tables(net: Net, pairs: Sequence[Pair]) -> None:
+    """Say where colour tables tell that an id means several classes, here or beside those that the net learnt from."""
+    if words := doubt_of_colours(pairs, net.masks):
+        log.warning(words)
+    learnt = net.trained_on
+    if learnt is None or not learnt.is_dir():
         return
-    with suppress(InputError):  # it may have changed since
+    try:
         found = find_named(learnt, net.naming, net.channels)
-        known += [pair for some_pairs in found.splits.values() for pair in some_pairs]
-    if known:
-        check_order(pairs, known, net.masks, "what the net learnt and in what it is judged on")
+        known = [pair for some_pairs in found.splits.values() for pair in some_pairs]
+        if known:
+            check_order(pairs, known, net.masks, "what the net learnt and in what it is judged on")
+    except InputError as error:  # the folder may have changed since
+        log.warning(str(error))
 
 
 def _check_agreed(nets: Sequence[Net], data: Path) -> None:

@@ -16,7 +16,7 @@ from unet_tf.data.drawing import drawn_channels
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
-from unet_tf.data.mask_kind import check_tables, recognise
+from unet_tf.data.mask_kind import doubt_of_tables, recognise
 from unet_tf.data.mask_looks import MaskLook
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette, suggest_palette
@@ -191,9 +191,11 @@ def _unknown_values(findings: Findings, unknown: list[tuple[str, UnknownValues]]
     said = f"Masks hold values that no class has: {'; '.join(listed)}{more}."
     masks = findings.masks
     seen = set(np.flatnonzero(sum(facts.class_pixels for facts in findings.splits.values())).tolist())
-    seen |= {number for _, error in unknown for number in error.known if masks and number < masks.num_classes}
+    of_each = [{number for number in error.known if masks and number < masks.num_classes} for _, error in unknown]
+    seen = seen.union(*of_each)
     if masks is None or not masks.ids:
-        return f"{said} {take_nearest([stranger for _, error in unknown for stranger in error.strangers], seen)}"
+        fewest = min(of_each, key=len)  # one mask alone may be of ids
+        return f"{said} {take_nearest([stranger for _, error in unknown for stranger in error.strangers], fewest)}"
     said += f" If they are class ids: --classes {len(seen) + len(pixels)}."
     if len(seen) == masks.num_classes and len(pixels) <= 8 and not masks.void:
         said += f" If they count nowhere: {' '.join(f'--void {value}' for value in sorted(pixels))}."
@@ -223,9 +225,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
     if findings.masks is not None:
         trials.append(lambda: _check_classes(findings))
     if (masks := findings.masks) is not None and masks.kind == "index":
-        warn = findings.warnings.append if config.masks == "index" else None
-        shown_by = [case.look.mask for case in usable if case.look.mask is not None]
-        trials.append(lambda: _check_tables(findings, masks, shown_by, warn))
+        _look_at_tables(findings, masks, [case.look.mask for case in usable if case.look.mask is not None])
     if findings.masks is not None and findings.masks.kind == "instance":
         ids = [case.look.ids for case in usable if case.split == "train"]
         trials.append(lambda: findings.warnings.extend(filter(None, [doubt_of_ids(ids)])))
@@ -239,20 +239,18 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
                 findings.problems.append(str(error))
 
 
-def _check_tables(
-    findings: Findings, masks: MaskFormat, looks: Sequence[MaskLook], warn: Callable[[str], object] | None
-) -> None:
-    """Raise InputError, or warn, where colour tables contradict each other; with the error suggest their colours."""
+def _look_at_tables(findings: Findings, masks: MaskFormat, looks: Sequence[MaskLook]) -> None:
+    """Warn where colour tables contradict each other, and suggest a list of their colours."""
     palette = find_palette(findings.data)
-    try:
-        check_tables(looks, masks, palette, warn)
-    except InputError:
-        colours: Counter[int] = Counter()
-        for look in looks if palette is None else ():
-            for number, (red, green, blue) in look.table.items():
-                colours[red << 16 | green << 8 | blue] += look.ids[number]
-        findings.palette = suggest_palette(colours)
-        raise
+    words = doubt_of_tables(looks, masks, palette)
+    if not words:
+        return
+    findings.warnings.append(words)
+    colours: Counter[int] = Counter()
+    for look in looks if palette is None else ():
+        for number, (red, green, blue) in look.table.items():
+            colours[red << 16 | green << 8 | blue] += look.ids[number]
+    findings.palette = suggest_palette(colours)
 
 
 def _check_classes(findings: Findings) -> None:
