@@ -196,14 +196,6 @@ def test_a_class_without_pixels_is_a_problem(cells):
     assert "Every class must have pixels in the training masks; none has class1, class2" in problems[0]
 
 
-def test_low_values_are_noise_where_other_files_hold_the_upper_class(tmp_path):
-    low = np.resize(np.uint8([0, 1, 2]), HALF.shape)
-    write_pairs(tmp_path, *((noise(n), low if n in (1, 3) else HALF) for n in range(6)))
-    problem = check(tmp_path, masks="binary").problems[0]
-    assert problem.startswith("Masks hold values that no class has: ")
-    assert problem.endswith("the farthest is 2 away: --mask-tolerance 2.")
-
-
 def test_a_tile_larger_than_most_images_is_a_problem(data):
     for role in ("images", "masks"):
         write_picture(data / "train" / role / "cells_000.png", np.zeros((1, 7), np.uint8))
