@@ -1,7 +1,7 @@
 import pytest
 
 from unet_tf import InputError
-from unet_tf.annotations.classes import choose_classes, colours_of, palette_lines
+from unet_tf.annotations.classes import asked_for, choose_classes, colours_of, palette_lines
 from unet_tf.data.drawing import VOID_GREY
 from unet_tf.data.palette import read_palette
 
@@ -30,6 +30,12 @@ def test_names_with_signs_are_taken_as_they_are_written():
 
 def test_void_and_background_need_not_be_chosen():
     assert choose_classes(["a", "void", "background"], "a").ids == {"a": 1, "void": 255, "background": 0}
+
+
+def test_what_becomes_background_or_void_is_asked_for():
+    assert asked_for(["a", "b", "c"], "x=a,void=b") == {"a", "b"}
+    assert asked_for(["a", "b", "c"], {"x": ["a"], "background": ["b", "c"]}) == {"a", "b", "c"}
+    assert asked_for(["a"], None) == set()
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,13 @@ def test_a_region_whose_class_is_asked_for_is_an_object(name):
     for settings in (
         {"chosen": f"Tumor,gland={called}"},
         {"chosen": {"gland": [called]}},
+        {"chosen": f"Tumor,void={called}"},
+        {"chosen": f"Tumor,background={called}"},
         {"class_field": "objectType"},
     ):
         names, _, skipped = named(objects, **settings)
         assert len(names[0]) == 3 and not skipped
-    for chosen in ("Tumor", f"Tumor,void={called}", None):
+    for chosen in ("Tumor", None):
         assert named(objects, chosen=chosen)[0] == [["Tumor", "Tumor"]]
 
 

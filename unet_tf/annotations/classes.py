@@ -72,9 +72,9 @@ def choose_classes(there: Iterable[str], chosen: Chosen | None = None) -> Classe
 
 
 def asked_for(there: Iterable[str], chosen: Chosen | None) -> set[str]:
-    """The classes of annotations of which a person makes classes of masks; none where all are taken unasked."""
+    """The classes of annotations that a person names, whatever becomes of them; none where all are taken unasked."""
     made = {} if chosen is None else _parsed(chosen, set(there))
-    return {part for name, parts in made.items() if name not in (BACKGROUND, VOID_NAME) for part in parts}
+    return {part for parts in made.values() for part in parts}
 
 
 def spelt_apart(names: Iterable[str]) -> list[list[str]]:
