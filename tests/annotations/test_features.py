@@ -11,6 +11,9 @@ LEFT = (
     "annotations without a class or of Region* around several detections, which are regions unless --classes names "
     "object or Region*"
 )
+LEFT_OF_SHARED = LEFT.replace(
+    "object or Region*", "Region* (others are called object, too; give a class to those that are no regions)"
+)
 
 
 def square(low, high):
@@ -118,7 +121,7 @@ def test_an_annotation_without_a_class_around_detections_is_a_region(outer, inne
     objects += [feature(inner[0], low, low + 9, *inner[1:], old=old) for low in (5, 40)]
     (names,), notes, skipped = named(objects[::order])
     assert (len(names), notes) == (3 - left, [])
-    assert skipped == ({LEFT: 1} if left else {})
+    assert skipped == ({LEFT if inner[1:] else LEFT_OF_SHARED: 1} if left else {})
 
 
 def test_a_ring_around_detections_in_its_hole_is_an_object():
@@ -142,6 +145,18 @@ def test_a_region_whose_class_is_asked_for_is_an_object(name):
         assert len(names[0]) == 3 and not skipped
     for chosen in ("Tumor", None):
         assert named(objects, chosen=chosen)[0] == [["Tumor", "Tumor"]]
+
+
+@pytest.mark.parametrize("chosen", ["cell=object", "object", "Tumor,other=object", "Tumor,void=object", None])
+def test_object_asks_for_no_region_where_detections_are_called_so_too(chosen):
+    region = feature("annotation", 0, 80)
+    first = [region, *(feature("detection", low, low + 9, "Tumor") for low in (5, 40))]
+    second = [region, *(feature("detection", low, low + 9) for low in (5, 40))]
+    names, notes, skipped = named(first, second, chosen=chosen)
+    assert (names, notes) == ([["Tumor", "Tumor"], ["object", "object"]], [])
+    assert skipped == {LEFT_OF_SHARED: 2}
+    second[0] = feature("annotation", 0, 80, "Region*")
+    assert named(second, chosen="object,gland=Region*")[0] == [["Region*", "object", "object"]]
 
 
 def test_annotations_around_one_detection_may_be_cells_around_nuclei():

@@ -32,7 +32,8 @@ def name_features(
 
     The class is what `class_field` names, or else the classification of QuPath. Where no feature has one, it is the
     first of `CLASS_FIELDS` whose values are all texts, no numbers, that repeat. An annotation without a class, or of
-    "Region*", around several detections is where QuPath looked for them; it stays where a field or its class is said.
+    "Region*", around several detections is where QuPath looked for them; it stays where a field is said, or its class
+    and no detection is called so too.
 
     Args:
         pictures: with the shapes of all features.
@@ -114,6 +115,9 @@ def _without_regions(
 ) -> tuple[list[Annotated], list[str]]:
     """The pictures without annotations in which others were looked for, and what is said of such as may be some."""
     kept, held, doubtful = list[Annotated](), 0, Counter[int]()
+    every = [pair for one in pictures for pair in zip(one.shapes, one.features, strict=True)]
+    is_shared = any(shape.name == NAMELESS and feature.around is None for shape, feature in every)
+    asked = asked - {NAMELESS} if is_shared else asked  # it may be asked for as the class of detections
     for picture in pictures:
         both = [*zip(picture.shapes, picture.features, strict=True)]
         may_be = {
@@ -127,9 +131,12 @@ def _without_regions(
         left = [(shape, feature) for shape, feature in both if feature.number not in regions]
         kept.append(replace(picture, shapes=tuple(s for s, _ in left), features=tuple(f for _, f in left)))
     if held:
+        names = f"{NAMELESS} or {REGION}"
+        if is_shared:
+            names = f"{REGION} (others are called {NAMELESS}, too; give a class to those that are no regions)"
         skipped[
             f"annotations without a class or of {REGION} around several detections, which are regions unless --classes "
-            f"names {NAMELESS} or {REGION}"
+            f"names {names}"
         ] += held
     if not (count := doubtful[1] + doubtful[0] * (held > 0)):
         return kept, []
