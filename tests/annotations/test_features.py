@@ -79,6 +79,25 @@ def test_a_field_that_tells_every_object_apart_names_no_class():
     assert {*named(parts)[0][0]} == {"object"}  # the parts of an object do not repeat it
 
 
+@pytest.mark.parametrize(
+    ("labels", "chosen", "names"),
+    [
+        (("a", "b"), "object", ["object", "object"]),
+        (("a", "b"), "cell=object", ["object", "object"]),
+        (("a", "b", None), {"cell": ["object"]}, ["object"] * 3),
+        (("a", "b"), "a", ["a", "b"]),
+        (("a", None), "a,other=object", ["a", "object"]),
+        (("a", None), "a,void=object", ["a", "object"]),
+        (("object", "b"), "object", ["object", "b"]),
+        (("a, b", "c"), "a, b", ["a, b", "c"]),
+    ],
+)
+def test_no_field_names_the_class_where_object_is_chosen_and_no_word_of_it(labels, chosen, names):
+    (found,), notes, _ = named(plain(*({"label": one} for one in labels)), chosen=chosen)
+    assert found == names
+    assert notes[0].startswith("Features that name no class" if {*names} == {"object"} else "The class is what the")
+
+
 def test_the_field_is_one_for_all_files():
     files = plain({"class": "a", "label": "x"}), plain({"label": "y"})
     assert named(*files)[0] == [["a"], ["object"]]

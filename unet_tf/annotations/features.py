@@ -31,9 +31,10 @@ def name_features(
     """Name the shapes of GeoJSON files, and leave out annotations in which others were looked for.
 
     The class is what `class_field` names, or else the classification of QuPath. Where no feature has one, it is the
-    first of `CLASS_FIELDS` whose values are all texts, no numbers, that repeat. An annotation without a class, or of
-    "Region*", around several detections is where QuPath looked for them; it stays where a field is said, or its class
-    and no detection is called so too.
+    first of `CLASS_FIELDS` whose values are all texts, no numbers, that repeat where there are more than `FEW`; none
+    where "object" is chosen and none of the values. An annotation without a class, or of "Region*", around several
+    detections is where QuPath looked for them; it stays where a field is said, or its class and no detection is called
+    so too.
 
     Args:
         pictures: with the shapes of all features.
@@ -49,7 +50,7 @@ def name_features(
     """
     notes = []
     features = [one for picture in pictures for one in picture.features]
-    fields = _guessed(features) if class_field is None else (class_field,)
+    fields = _guessed(features, chosen) if class_field is None else (class_field,)
     if class_field is None and fields:
         notes.append(f'The class is what the field "{fields[0]}" names; --class-field says another.')
     known = dict.fromkeys(key for one in features for key in one.properties)
@@ -65,7 +66,7 @@ def name_features(
     return list(pictures), notes + _nameless(pictures, fields, class_field is not None)
 
 
-def _guessed(features: Sequence[Feature]) -> tuple[str, ...]:
+def _guessed(features: Sequence[Feature], chosen: Chosen | None) -> tuple[str, ...]:
     """The property that names the class where no feature has a classification, in all its spellings; else none."""
     if any(one.properties.get("classification") is not None for one in features):
         return ()
@@ -75,7 +76,9 @@ def _guessed(features: Sequence[Feature]) -> tuple[str, ...]:
         values = [value for one in whole if (value := _value(one, fields)) is not None]
         are_words = values and all(isinstance(value, str) and not _is_number(value) for value in values)
         if are_words and len(set(values)) <= max(FEW, len(values) / 2):
-            return fields
+            names = set(map(clean, values))
+            asked = asked_for({NAMELESS, *names}, chosen)
+            return () if NAMELESS in asked and not names & asked else fields
     return ()
 
 
