@@ -98,6 +98,18 @@ def test_no_field_names_the_class_where_object_is_chosen_and_no_word_of_it(label
     assert notes[0].startswith("Features that name no class" if {*names} == {"object"} else "The class is what the")
 
 
+def test_the_field_that_is_taken_is_no_other_that_may_name_the_class():
+    _, note = named(plain({"Label": "a"}, {"label": None, "area": 3}))[1]
+    assert note == (
+        "Features that name no class, which are called object: in 1 file. They have area; if one of these names the "
+        "class, say --class-field."
+    )
+    for nameless in ({"label": None}, {}):
+        _, note = named(plain({"label": "a"}, nameless))[1]
+        assert note == "Features that name no class, which are called object: in 1 file."
+    assert len(named(plain({"label": "a"}))[1]) == 1
+
+
 def test_the_field_is_one_for_all_files():
     files = plain({"class": "a", "label": "x"}), plain({"label": "y"})
     assert named(*files)[0] == [["a"], ["object"]]

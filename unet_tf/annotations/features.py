@@ -154,14 +154,14 @@ def _nameless(pictures: Sequence[Annotated], fields: Sequence[str], said: bool) 
     per_file = [[one for one in picture.features if _value(one, fields) is None] for picture in pictures]
     if not said:
         per_file = [[one for one in held if one.properties.get("classification") is None] for held in per_file]
-    others = dict.fromkeys(key for held in per_file for one in held for key in _others(one.properties))
+    keys = dict.fromkeys(key for held in per_file for one in held for key in _others(one.properties))
+    others = [key for key in keys if key not in fields]
     files = f"in {many(sum(map(bool, per_file)), 'file')}"
     if said:
         return [f'Features without the field "{fields[0]}", which are called {NAMELESS}: {files}.'] * any(per_file)
-    return [
-        f"Features that name no class, which are called {NAMELESS}: {files}. They have {some(others, 5)}; if one of "
-        "these names the class, say --class-field."
-    ] * bool(others)
+    hint = f" They have {some(others, 5)}; if one of these names the class, say --class-field." if others else ""
+    are_said = any(per_file) and bool(fields or others)
+    return [f"Features that name no class, which are called {NAMELESS}: {files}.{hint}"] * are_said
 
 
 def _others(properties: dict[str, Any]) -> list[str]:
