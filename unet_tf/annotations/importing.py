@@ -135,7 +135,7 @@ def import_annotations(
         class_field: of vectors over a map, and of GeoJSON, the field that names the class; None for the first of class,
             class_name, label, category, name and type that there is; of GeoJSON in pixels for the classification of
             QuPath, or else the first of class, class_name, classname, label, category_name and category whose values
-            are all words that repeat.
+            are all words, which repeat where there are more than 20.
         on_file: called with (files of annotations read, files in all).
         on_picture: called with (masks written, masks in all).
 
