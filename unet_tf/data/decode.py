@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.arrays import NPY, ZIP, read_npy, read_npz
-from unet_tf.data.png import SIGNATURE, read_png
+from unet_tf.data.png import SIGNATURE, read_png, table_of_png
 from unet_tf.data.raster import decoded, read_bmp, read_gif, read_jp2, read_pnm, read_webp
 from unet_tf.data.structure import Damage, Unread, check_jpeg
 from unet_tf.errors import InputError
@@ -20,6 +21,7 @@ OTHERS = {
     b"DICM": "a DICOM",
 }  # fmt: skip
 """First bytes of well-known kinds that are not read (HEIC: bytes 4 on, DICOM: 128 on) -> "an X file"."""
+GIF = (b"GIF87a", b"GIF89a")
 
 
 def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False) -> NDArray:
@@ -41,10 +43,9 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
     try:
         if data[:8] == SIGNATURE:
             return read_png(data, ids, alpha)
-        if data[:2] == b"BM":
-            return read_bmp(data, ids)
-        if data[:6] in (b"GIF87a", b"GIF89a"):
-            return read_gif(data, ids)
+        if data[:2] == b"BM" or data[:6] in GIF:
+            stored, table = read_gif(data) if data[:6] in GIF else read_bmp(data)
+            return stored if ids or table is None else table[stored]
         if data[:2] in (b"P2", b"P3", b"P5", b"P6") and data[2:3].isspace():
             return read_pnm(data)
         if data[:2] == b"\xff\xd8":
@@ -78,6 +79,15 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
             f"another type ({error}). Copy it again or remove it.",
             path,
         ) from error
+
+
+def table_of(data: bytes) -> NDArray[np.uint8] | None:
+    """What the stored numbers of a file show: as `table_of_png` says it."""
+    if data[:8] == SIGNATURE:
+        return table_of_png(data)
+    if data[:2] == b"BM":
+        return read_bmp(data)[1]
+    return read_gif(data)[1] if data[:6] in GIF else None
 
 
 def beyond_memory(path: Path, size: int, error: MemoryError) -> InputError:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.mask_values import value_counts, whole_numbers
 from unet_tf.data.palette import Colour
 from unet_tf.data.pictures import open_pictures, read_mask
-from unet_tf.data.tiff_colours import TABLE
 from unet_tf.errors import InputError, about
 from unet_tf.utils.threads import ahead, cores
 
@@ -80,54 +79,25 @@ def _look(pair: Pair, lossy: bool) -> MaskLook | InputError:
     try:
         with about(pair.mask):
             stored = read_mask(pair.mask, pair.page, ids=True, allow_jpeg=lossy)
-            return look_of(pair, whole_numbers(stored, str(pair.mask)), lossy)
+            return look_of(pair, whole_numbers(stored, str(pair.mask)))
     except InputError as error:
         return error
 
 
-def look_of(pair: Pair, stored: NDArray, lossy: bool) -> MaskLook:
+def look_of(pair: Pair, stored: NDArray) -> MaskLook:
     """What a mask shows whose values as stored, (H, W) or (H, W, 3), are known.
 
     Raises:
-        InputError: it cannot be read again, for what these values show.
+        InputError: its file cannot be opened again, for what these values show.
     """
-    name, shown = str(pair.mask), stored
     if stored.ndim == 3:
-        return MaskLook(name, True, False, {}, {}, {}, None)
-    if stored.dtype == np.uint8 and _may_show_others(pair.mask):
-        shown = whole_numbers(read_mask(pair.mask, pair.page, allow_jpeg=lossy), name)
-    ids, coloured = value_counts(stored), shown.ndim == 3
-    table = _table(stored, shown) if coloured or (shown is not stored and _has_table(pair.mask)) else {}
+        return MaskLook(str(pair.mask), True, False, {}, {}, {}, None)
+    ids, counts = value_counts(stored), Counter[int]()
+    table = open_pictures(pair.mask).table(pair.page) if stored.dtype == np.uint8 else None
+    shown: dict[int, Colour] = {} if table is None else {n: tuple(np.broadcast_to(table[n], 3).tolist()) for n in ids}
+    coloured = any(len(set(colour)) > 1 for colour in shown.values())
+    for number, count in ids.items():
+        counts[number if coloured or not shown else shown[number][0]] += count
+    of_colours = shown if table is not None and table.ndim == 2 else {}
     mask = stored if ids.keys() - {0} else None
-    return MaskLook(name, coloured, coloured, ids if coloured else value_counts(shown), ids, table, mask)
-
-
-def _may_show_others(file: Path) -> bool:
-    """Whether a file may show other values than it stores: by a colour table, or in less than 8 bits."""
-    head = _head(file)
-    if head[1:4] == b"PNG":
-        return head[24] < 8 or head[25] == 3  # depth, colour type
-    return head[28] <= 8 if head[:2] == b"BM" else head[:2] in (b"II", b"MM", b"GI")
-
-
-def _has_table(file: Path) -> bool:
-    """Whether a file that may show other values than it stores has a table of colours or greys."""
-    head = _head(file)
-    if head[1:4] == b"PNG":
-        return head[25] == 3
-    tiff = open_pictures(file).tiff
-    return tiff is None or tiff.pages[0][0].photometric == TABLE
-
-
-def _head(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(29)
-
-
-def _table(stored: NDArray, shown: NDArray) -> dict[int, Colour]:
-    """The colour of each value of a mask, (H, W), that shows (H, W) or (H, W, 3)."""
-    flat = stored.ravel()
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if flat.size else np.zeros(0, np.intp)
-    values, places = np.unique(flat[starts], return_index=True)
-    colours = np.atleast_3d(shown).reshape(flat.size, -1)[starts[places]]
-    return dict(zip(values.tolist(), map(tuple, np.broadcast_to(colours, (len(values), 3)).tolist()), strict=True))
+    return MaskLook(str(pair.mask), coloured, coloured, counts, ids, of_colours, mask)

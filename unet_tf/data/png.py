@@ -72,13 +72,23 @@ def read_png(data: bytes, ids: bool, alpha: bool = False) -> NDArray:
     """
     png = parse_png(data)
     stored = _stored(png)
-    if png.colour == 3 and not ids:
-        image = np.pad(png.table, ((0, 256 - len(png.table)), (0, 0)))[stored[..., 0]]
+    if not ids and (table := _table(png)) is not None:
+        image = table[stored[..., 0]]
     else:
         image = stored if alpha else stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[-1])]
         image = image[..., 0] if image.shape[2] == 1 else image
-        image = image if ids or png.bits > 4 else image * np.uint8(255 // ((1 << png.bits) - 1))
     return turned(image, png.orientation)
+
+
+def table_of_png(data: bytes) -> NDArray[np.uint8] | None:
+    """What stored numbers show: (256, 3) RGB of a colour table, (N,) grey of 1, 2 or 4 bits; None: what they are."""
+    return _table(parse_png(data))
+
+
+def _table(png: Png) -> NDArray[np.uint8] | None:
+    if png.colour == 3:
+        return np.pad(png.table, ((0, 256 - len(png.table)), (0, 0)))
+    return None if png.bits > 4 else np.linspace(0, 255, 1 << png.bits, dtype=np.uint8)
 
 
 def alpha_of_png(data: bytes) -> NDArray:

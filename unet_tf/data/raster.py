@@ -28,15 +28,12 @@ def decoded(data: bytes) -> NDArray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.dtype.kind == "u" else image[..., ::-1]
 
 
-def read_bmp(data: bytes, ids: bool) -> NDArray:
+def read_bmp(data: bytes) -> tuple[NDArray, NDArray[np.uint8] | None]:
     """Decode a BMP file.
 
-    Args:
-        data: the file.
-        ids: of a picture with a colour table (up to 8 bits), give the indices and not the colours.
-
     Returns:
-        (H, W) or (H, W, 3) uint8.
+        Of a picture with a colour table (up to 8 bits) its (H, W) indices and the table, (256, 3) RGB; of another
+        (H, W) or (H, W, 3) uint8 and None.
 
     Raises:
         Damage: pixels or colour table reach beyond the end of the file.
@@ -65,25 +62,23 @@ def read_bmp(data: bytes, ids: bool) -> NDArray:
     if packing in (0, 3, 6) and offset + stride * rows > len(data):
         raise Damage(f"its {rows}x{width} px take {stride * rows} bytes from {offset}, and it has {len(data)}")
     if bits > 8:
-        return decoded(data)
+        return decoded(data), None
     entry, start = (3 if old else 4), 14 + header
     colours = colours or min(1 << bits, (offset - start) // entry)
     if not 0 < colours <= 1 << bits or start + colours * entry > min(offset, len(data)):
         raise Damage(f"its colour table of {colours} colours does not lie before its pixels")
     if packing:
-        indices = _by_pillow(data)
+        indices, _ = _by_pillow(data)
     else:
         stored = np.frombuffer(data, np.uint8, stride * rows, offset).reshape(rows, stride)
         indices = unpacked(stored, width, bits) if bits < 8 else stored[:, :width]
         indices = indices[::-1] if height > 0 else indices
-    if ids:
-        return indices
     table = np.frombuffer(data, np.uint8, colours * entry, start).reshape(colours, entry)[:, 2::-1]  # BGR
-    return np.pad(table, ((0, 256 - colours), (0, 0)))[indices]
+    return indices, np.pad(table, ((0, 256 - colours), (0, 0)))
 
 
-def read_gif(data: bytes, ids: bool) -> NDArray:
-    """Decode a GIF file of one picture: indices if `ids`, else the colours that they show.
+def read_gif(data: bytes) -> tuple[NDArray, NDArray[np.uint8]]:
+    """Decode a GIF file of one picture: (H, W) indices, and the table of the colours that they show, (256, 3) RGB.
 
     Raises:
         Damage: the file is cut or contradicts itself.
@@ -94,11 +89,11 @@ def read_gif(data: bytes, ids: bool) -> NDArray:
     width, height = struct.unpack_from("<HH", data, 6)
     if not 0 < width * height <= PIXELS_PER_BYTE * len(data):
         raise Damage(f"it declares {height}x{width} px in {len(data)} bytes, which cannot hold them")
-    return _by_pillow(data) if ids else _by_pillow(data, "RGB")
+    return _by_pillow(data)
 
 
-def _by_pillow(data: bytes, mode: str | None = None) -> NDArray:
-    """Indices of a BMP or GIF file, or what they show in another mode."""
+def _by_pillow(data: bytes) -> tuple[NDArray, NDArray[np.uint8]]:
+    """Indices of a BMP or GIF file, and the table of the colours that they show, (256, 3) RGB."""
     try:
         from PIL import BmpImagePlugin, GifImagePlugin
     except ImportError as error:
@@ -109,12 +104,13 @@ def _by_pillow(data: bytes, mode: str | None = None) -> NDArray:
             if getattr(picture, "n_frames", 1) > 1:
                 raise Unread(f"has {picture.n_frames} pictures, and GIF is read with one. Save them as pages of TIFF")
             picture.load()
-            found = np.array(picture.convert(mode) if mode else picture)
+            indices = np.array(picture, np.uint8)
+            table = np.array(picture.getpalette() or np.arange(256).repeat(3), np.uint8).reshape(-1, 3)
     except Unread:
         raise
     except Exception as error:  # Pillow raises whatever its parsers meet in a damaged file
         raise Damage(f"it cannot be decoded ({error})") from error
-    return found.astype(np.uint8, copy=False)
+    return indices, np.pad(table, ((0, 256 - len(table)), (0, 0)))
 
 
 def read_webp(data: bytes) -> tuple[NDArray, bool]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from unet_tf.data.decode import beyond_memory
 from unet_tf.data.structure import TURNS, Damage, Unread, turned
 from unet_tf.data.tiff_axes import Pages, pictures_of
-from unet_tf.data.tiff_colours import TABLE, alpha_samples, nodata_shown, shown
+from unet_tf.data.tiff_colours import TABLE, alpha_samples, nodata_shown, shown, table_of
 from unet_tf.data.tiff_names import channel_names
 from unet_tf.data.tiff_pages import read_pages
 from unet_tf.data.tiff_segments import JPEG, read_window
@@ -116,6 +116,11 @@ class TiffPictures:
         """
         height, width = self.size
         return self.window(number, slice(0, height), slice(0, width), ids)
+
+    def table(self, number: int) -> NDArray[np.uint8] | None:
+        """What the stored numbers of a picture show, as `table_of` says it; None of channels that are pages each."""
+        own = self.pages[number]  # what colours a channel among several is no part of its numbers
+        return table_of(own[0]) if len(own) == 1 else None
 
     def alpha(self, number: int) -> NDArray:
         """(H, W, K) the samples of a picture that are said to be alpha, as stored; K is 0 where there are none."""

@@ -107,10 +107,9 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
     """
     if (kept := kept_samples(page)) != [*range(stored.shape[-1])]:
         stored = stored[..., kept]
-    if page.photometric == TABLE and not ids:
-        colours = _table(page)
-        grey = (colours == colours[:, :1]).all()
-        return colours[stored[..., 0], 0] if grey else colours[stored[..., 0]]
+    if not ids and (table := table_of(page)) is not None:
+        grey = table.ndim == 2 and (table == table[:, :1]).all()
+        return (table[:, 0] if grey else table)[stored[..., 0]]
     if page.photometric == CMYK:
         most = np.uint32((1 << page.bits) - 1)
         light = most - stored.astype(np.uint32)
@@ -118,9 +117,14 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
         return np.dstack([colours, stored[..., SHOWN[CMYK] :]])
     if page.photometric == YCBCR and page.compression != JPEG:
         return _rgb_of_ycbcr(stored, page)
-    if stored.shape[2] == 1:
-        return stored[..., 0] if ids or page.bits > 4 else stored[..., 0] * np.uint8(step_of(page.bits))
-    return stored
+    return stored[..., 0] if stored.shape[2] == 1 else stored
+
+
+def table_of(page: TiffPage) -> NDArray[np.uint8] | None:
+    """What stored numbers show: (N, 3) RGB of a colour table, (N,) grey of 1, 2 or 4 bits; None: what they are."""
+    if page.photometric == TABLE:
+        return _table(page)
+    return None if page.bits not in (1, 2, 4) else np.linspace(0, 255, 1 << page.bits, dtype=np.uint8)
 
 
 def nodata_shown(page: TiffPage) -> tuple[float, ...]:

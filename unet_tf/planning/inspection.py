@@ -157,7 +157,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             turned = opened_images[0].orientation != 1 and opened.orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
             of_ids = masks is not None and masks.kind == "index"
-            shown_by = look_of(pair, whole_numbers(mask), lossy)._replace(mask=None) if of_ids else None
+            shown_by = look_of(pair, whole_numbers(mask))._replace(mask=None) if of_ids else None
             named = () if mask.ndim == 3 else opened.nodata_ids if ids else declared_nodata(pair.mask)
     except InputError as error:
         return Look(error=error)
