@@ -65,7 +65,7 @@ def lay_out(source: Path, is_test: Callable[[int, Pair], bool], folder: Path) ->
     """
     named = find_named(source).check()
     pairs = sorted((pair for some in named.values() for pair in some), key=lambda pair: (pair.split, pair.name))
-    masks = recognise(pairs, replace(TrainConfig().mask_settings, border=0), find_palette(source))[0]
+    masks = recognise(pairs, replace(TrainConfig().mask_settings, border=0), find_palette(source)).masks
     tests = []
     for number, pair in enumerate(pairs):
         split = "test" if is_test(number, pair) else "train"

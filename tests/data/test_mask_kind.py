@@ -39,13 +39,13 @@ def objects(count):
 
 @pytest.mark.parametrize("high", [1, 255])
 def test_two_values_are_binary(tmp_path, high):
-    masks, classes, why = recognised(tmp_path, grey(0, high), grey(0))
+    masks, classes, why, _ = recognised(tmp_path, grey(0, high), grey(0))
     assert (masks.kind, classes) == ("binary", ("background", "foreground"))
     assert why == f"the 2 masks looked at hold 0, {high} and nothing else"
 
 
 def test_numbered_objects_are_instances(tmp_path):
-    masks, classes, why = recognised(tmp_path, objects(4), objects(20), objects(0))
+    masks, classes, why, _ = recognised(tmp_path, objects(4), objects(20), objects(0))
     assert (masks.kind, classes) == ("instance", ("background", "cell"))
     assert why == "the 3 masks looked at number connected objects from 1, up to 20 in one"
 
@@ -73,7 +73,7 @@ def test_few_numbered_pieces_may_be_classes_and_are_left_open(tmp_path, most):
 
 
 def test_ids_are_an_index_once_the_classes_are_said(tmp_path):
-    masks, classes, why = recognised(tmp_path, grey(0, 1, 2, 255), classes=("a", "b", "c"))
+    masks, classes, why, _ = recognised(tmp_path, grey(0, 1, 2, 255), classes=("a", "b", "c"))
     assert (masks.kind, masks.num_classes, classes) == ("index", 3, ("a", "b", "c"))
     assert "hold 0, 1, 2, 255, and there are 3 classes" in why
 
@@ -87,7 +87,7 @@ def test_ids_alone_are_left_open_with_what_would_do(tmp_path):
 
 
 def test_void_is_left_out_of_what_tells_the_kind(tmp_path):
-    masks, _, _ = recognised(tmp_path, grey(0, 128, 255), void=("128",))
+    masks, _, _, _ = recognised(tmp_path, grey(0, 128, 255), void=("128",))
     assert (masks.kind, masks.void) == ("binary", (128,))
 
 
@@ -105,9 +105,9 @@ def test_whole_numbers_kept_as_float_are_read(tmp_path):
 
 def test_a_palette_tells_colours_and_ids_and_its_void(tmp_path):
     colours = np.array(CAMVID.colours, np.uint8)[grey(0, 1, 2)]
-    masks, classes, _ = recognised(tmp_path / "a", colours, palette=CAMVID)
+    masks, classes, _, _ = recognised(tmp_path / "a", colours, palette=CAMVID)
     assert (masks.kind, classes, masks.void) == ("palette", ("sky", "road"), ((0, 0, 0),))
-    masks, classes, why = recognised(tmp_path / "b", grey(0, 1, 2), palette=CAMVID)
+    masks, classes, why, _ = recognised(tmp_path / "b", grey(0, 1, 2), palette=CAMVID)
     assert (masks.kind, classes, masks.void) == ("index", ("sky", "road"), (2,))
     assert "number the lines of label_colors.txt" in why
 
@@ -120,7 +120,7 @@ def test_what_ids_cannot_have_is_refused_and_not_dropped(tmp_path, setting):
 
 def test_a_palette_of_grey_colours_is_one(tmp_path):
     greys = Palette(("membrane", "cell"), ((0, 0, 0), (255, 255, 255)))
-    masks, classes, _ = recognised(tmp_path, grey(0, 255), palette=greys)
+    masks, classes, _, _ = recognised(tmp_path, grey(0, 255), palette=greys)
     assert (masks.kind, classes) == ("palette", ("membrane", "cell"))
     assert masks.label(grey(0, 255, shape=(1, 2))).tolist() == [[0, 1]]
 
@@ -128,12 +128,12 @@ def test_a_palette_of_grey_colours_is_one(tmp_path):
 @pytest.mark.parametrize("void", ["road", "1", "128,64,128", "#804080"])
 def test_void_is_said_by_name_number_or_colour(tmp_path, void):
     colours = np.array(CAMVID.colours, np.uint8)[grey(0, 1, 2)]
-    masks, classes, _ = recognised(tmp_path, colours, palette=CAMVID, void=(void,))
+    masks, classes, _, _ = recognised(tmp_path, colours, palette=CAMVID, void=(void,))
     assert (classes, masks.void) == (("sky", "void"), ((128, 64, 128),))
 
 
 def test_void_by_name_takes_a_class_out_of_an_index(tmp_path):
-    masks, classes, _ = recognised(tmp_path, grey(0, 1, 2), classes=("sky", "dirt", "road"), void=("dirt",))
+    masks, classes, _, _ = recognised(tmp_path, grey(0, 1, 2), classes=("sky", "dirt", "road"), void=("dirt",))
     assert (masks.num_classes, masks.void, classes) == (2, (1,), ("sky", "road"))
     assert masks.label(grey(0, 1, 2, shape=(1, 3))).tolist() == [[0, 255, 1]]
 
@@ -164,7 +164,7 @@ def test_a_class_of_ids_that_is_said_to_be_void_may_be_called_so(tmp_path):
     [((0, 1, 2), "1", (0, 2)), ((0, 1, 2), "0", (1, 2)), ((0, 7, 11), "11", (0, 7)), ((0, 1, 255), "2", (0, 1))],
 )
 def test_classes_without_void_are_those_of_the_other_values(tmp_path, ids, void, values):
-    masks, _, _ = recognised(tmp_path, grey(*ids), kind="index", classes=("sky", "road"), void=(void,))
+    masks, _, _, _ = recognised(tmp_path, grey(*ids), kind="index", classes=("sky", "road"), void=(void,))
     assert (masks.values, masks.void) == (values, (int(void),))
 
 
@@ -173,7 +173,7 @@ def test_a_colour_table_counts_by_its_indices(tmp_path):
     picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
     pairs = pairs_of(tmp_path, grey(0))
     picture.save(pairs[0].mask)
-    masks, _, why = recognise(pairs, MaskSettings(classes=("a", "b", "c")))
+    masks, _, why, _ = recognise(pairs, MaskSettings(classes=("a", "b", "c")))
     assert masks.kind == "index"
     assert "into a colour table" in why
 
@@ -226,7 +226,7 @@ def test_jpeg_masks_are_refused_unless_asked_for(tmp_path):
     mask = np.kron(np.array([[0, 255], [255, 0]], np.uint8), np.ones((20, 20), np.uint8))
     with pytest.raises(InputError, match="is a JPEG file, and JPEG changes values at every edge"):
         recognised(tmp_path / "a", mask, suffix=".jpg")
-    masks, _, _ = recognised(tmp_path / "b", mask, suffix=".jpg", tolerance=128)
+    masks, _, _, _ = recognised(tmp_path / "b", mask, suffix=".jpg", tolerance=128)
     assert masks.kind == "binary"
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,8 +21,6 @@ from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-
-log = logging.getLogger("unet_tf")
 
 MANY_OBJECTS = 20
 """Different ids from which they number objects: few organs, one piece of each, are numbered alike and are classes."""
@@ -68,11 +65,13 @@ class Recognition(NamedTuple):
         masks: how to read and draw them.
         classes: names of the classes.
         why: what shows it, in words.
+        doubt: where the colour tables of class ids contradict each other, in words; "" where they do not.
     """
 
     masks: MaskFormat
     classes: tuple[str, ...]
     why: str
+    doubt: str = ""
 
 
 class _Open(InputError):
@@ -94,19 +93,13 @@ def class_names(classes: Classes) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in text.split(","))
 
 
-def recognise(
-    pairs: Sequence[Pair],
-    settings: MaskSettings,
-    palette: Palette | None = None,
-    warn: Callable[[str], object] = log.warning,
-) -> Recognition:
+def recognise(pairs: Sequence[Pair], settings: MaskSettings, palette: Palette | None = None) -> Recognition:
     """Tell the convention of masks from what was said and, where that leaves it open, from some of the masks.
 
     Args:
         pairs: whose masks.
         settings: what the user said.
         palette: the `label_colors.txt` of the data, where there is one.
-        warn: takes what is to be said of colour tables that contradict each other.
 
     Raises:
         InputError: what was said does not fit together, or the masks leave open what they mean; the message says what
@@ -124,10 +117,9 @@ def recognise(
             told, because = (kind, why) if kind != "auto" else _tell(looks, settings, palette, complete)
             if told == "instance" and settings.border is None:
                 settings = replace(settings, border=_rim(looks, settings))
-            found = Recognition(*_format(told, settings, palette, looks, complete), because)
-            if told == "index" and (words := doubt_of_tables(looks, found.masks, palette)):
-                warn(words)
-            return found
+            masks, classes = _format(told, settings, palette, looks, complete)
+            doubt = doubt_of_tables(looks, masks, palette) if told == "index" else ""
+            return Recognition(masks, classes, because, doubt)
         except _Open:
             if complete:
                 raise
@@ -162,7 +154,7 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
         return "instance", f"{seen} number connected objects from 1, up to {most} in one"
     if number == 2 and len(rest - {VOID}) == 2:
         return "index", f"{said}{table}, and there are 2 classes"
-    if settings.tolerance >= 127 and _are_soft([look.counts for look in looks], rest):
+    if settings.tolerance >= 127 and _are_soft(looks, rest):
         return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
     raise _Open(f"It is open what the masks mean: {said}{table}. {_ways_out(looks, settings, not coloured)}")
 
@@ -172,16 +164,11 @@ def _top(values: set[int]) -> int:
     return 65535 if max(values, default=0) > 255 else 255
 
 
-def _are_soft(masks: Sequence[Mapping[int, int]], values: set[int]) -> bool:
-    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or values with gaps.
-
-    Args:
-        masks: pixels of each value.
-        values: that may mean something.
-    """
+def _are_soft(looks: list[MaskLook], values: set[int]) -> bool:
+    """Whether masks may be binary ones with soft edges: they hold both ends, and mostly these or values with gaps."""
     ends = {0, _top(values)}
-    pixels = sum(counts.get(value, 0) for counts in masks for value in ends)
-    mostly = pixels > 0.8 * sum(sum(counts.values()) for counts in masks)
+    pixels = sum(look.counts.get(value, 0) for look in looks for value in ends)
+    mostly = pixels > 0.8 * sum(sum(look.counts.values()) for look in looks)
     return ends <= values and (mostly or have_gaps(values))
 
 
@@ -219,12 +206,11 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     void = _void_values(settings)
     shown = {value for look in looks for value in look.counts} - void
     stored = {value for look in looks for value in look.ids} - void
-    ids, soft, remedies = stored - {VOID}, grey and _are_soft([look.counts for look in looks], shown), []
+    ids, soft, remedies = stored - {VOID}, grey and _are_soft(looks, shown), []
     exact = " --mask-tolerance 0" if settings.tolerance else ""
     highs = sorted(HIGHS & shown)
     if len(highs) > 1 and shown <= {0, *highs}:
-        files = "; ".join(f"{value} in {_files_with(value, looks)}" for value in highs)
-        remedies.append(f"If they stand for one class, write one value in all files ({files}).")
+        remedies.append(f"If they stand for one class, write one value in all files ({_files_with(highs, looks)}).")
     if soft:
         remedies.append(f"If 0 and {_top(shown)} are meant, take the nearer one: --masks binary --mask-tolerance 128.")
     if conflict := table_conflict(looks, void):
@@ -264,8 +250,9 @@ def _by_ids(count: str = "") -> str:
     return f"If the ids do, say so: --masks index{count}. If they number objects: --masks instance."
 
 
-def _files_with(value: int, looks: list[MaskLook]) -> str:
-    return some((look.name for look in looks if value in look.counts), 3)
+def _files_with(values: Iterable[int], looks: list[MaskLook]) -> str:
+    files = ((value, some((look.name for look in looks if value in look.counts), 3)) for value in values)
+    return "; ".join(f"{value} in {names}" for value, names in files)
 
 
 def _are_objects(looks: list[MaskLook]) -> bool:
@@ -370,10 +357,9 @@ def _two_values(void: set[int], looks: list[MaskLook], settings: MaskSettings, c
         pixels.update({value: count for value, count in look.counts.items() if value not in void})
     found = sorted(pixels)
     if not settings.tolerance and len(HIGHS.intersection(found)) > 1 and set(found) <= {0, *HIGHS}:
-        files = "; ".join(f"{value} in {_files_with(value, looks)}" for value in found if value)
         raise _Open(
-            f"The upper value of binary masks must be one in all files; found {files}. Write one in all, or name the "
-            f"one that counts nowhere: --void {found[-1]}."
+            f"The upper value of binary masks must be one in all files; found {_files_with(filter(None, found), looks)}"
+            f". Write one in all, or name the one that counts nowhere: --void {found[-1]}."
         )
     above = [value for value in found if 2 * value > found[-1]]
     if not complete and not settings.tolerance and not HIGHS.intersection(found):

@@ -40,16 +40,13 @@ class Normalisation:
         try:
             for name in ("mean", "std"):
                 object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-            nodata = np.asarray(tuple(self.nodata))
-            if nodata.dtype.kind not in "iuf":
-                raise TypeError
-            object.__setattr__(self, "nodata", tuple(nodata.tolist()))
-            kind = np.dtype(self.dtype or "none")  # None would be float64
+            nodata, kind = np.asarray(tuple(self.nodata)), np.dtype(self.dtype or "none")  # None would be float64
         except (TypeError, ValueError, OverflowError) as error:
             raise _refusal(self) from error
+        object.__setattr__(self, "nodata", tuple(nodata.tolist()))
         object.__setattr__(self, "dtype", kind.name)
         whole = len(self.mean) == len(self.std) > 0 and all(map(math.isfinite, self.mean + self.std))
-        if not whole or min(self.std) <= 0 or kind.kind not in "buif":
+        if not whole or min(self.std) <= 0 or kind.kind not in "buif" or nodata.dtype.kind not in "iuf":
             raise _refusal(self)
 
     @classmethod

@@ -68,7 +68,9 @@ class MaskFolder(Subject):
         everything = tuple(pair for pairs in find_named(data, naming, channels).check().values() for pair in pairs)
         if like is None:
             said = replace(config.mask_settings, border=config.border_class or 0)  # masks have objects, and no rims
-            masks, classes, why = recognise(everything, said, find_palette(data))
+            masks, classes, why, doubt = recognise(everything, said, find_palette(data))
+            if doubt:
+                log.warning(doubt)
             log.info(f"masks of the truth: {in_words(masks, classes)}; {why}")
         else:
             masks, classes = like.masks, like.classes
@@ -80,8 +82,9 @@ class MaskFolder(Subject):
         self.pixels = {}
         own = [replace(pair, mask=file) for pair, file in self.files.items()]
         self.reading = read_as(self.path, own, self.masks, self.real_classes, find_palette(self.data), self.others)
-        if self.reading.masks.kind == self.masks.kind == "index":
-            check_order(own, pairs, self.masks, "the truth and in what is judged")
+        if self.reading.masks.kind == "index":
+            if self.masks.kind == "index":
+                check_order(own, pairs, self.masks, "the truth and in what is judged")
             if words := doubt_of_colours(own, self.reading.masks):
                 log.warning(words)
         log.info(f"masks of {self.path}: {self.reading.words}")

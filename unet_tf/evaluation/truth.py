@@ -67,6 +67,8 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
             f"--classes {shlex.quote(','.join(wanted)) if same else 'A,B,..'}.",
             data,
         )
+    if found.doubt:
+        log.warning(found.doubt)
     log.info(f"masks of {data}: {in_words(found.masks, found.classes)}; {found.why}")
     return renumbered(found.masks, found.classes, wanted)
 

@@ -86,8 +86,7 @@ def check(
     if pairs:
         try:
             palette = find_palette(findings.data)
-            told = recognise(pairs, config.mask_settings, palette, warn=lambda words: None)  # it is said of all below
-            findings.masks, findings.classes, findings.why = told
+            findings.masks, findings.classes, findings.why, _ = recognise(pairs, config.mask_settings, palette)
         except InputError as error:
             findings.problems.append(str(error))
     if not (compared := len(pairs) <= COMPARED):

@@ -200,7 +200,9 @@ def prepare(
         classes = config.classes
     else:
         everything = [pair for of_split in pairs.values() for pair in of_split]
-        masks, classes, why = recognise(everything, config.mask_settings, find_palette(Path(data)))
+        masks, classes, why, doubt = recognise(everything, config.mask_settings, find_palette(Path(data)))
+        if doubt:
+            log.warning(doubt)
         log.info(f"masks: {masks.kind}, {masks.num_classes} classes ({', '.join(classes)}); {why}")
     look()
     learns_from_all = config.val_share == 0 and config.fold is None
