@@ -88,9 +88,9 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
             else f"There is no folder {folder}. Give the folder that holds images/ and masks/."
         )
     check_said(folder, naming)
-    channels = channels or Channels()
-    found, layout, looked = Found(channels=channels), Found(channels=channels), None
+    found, looked = Found(channels=channels or Channels()), None
     if lists := find_lists(folder, found):
+        layout = Found(channels=found.channels)
         for split, place in _places(folder, layout, naming, worded=False).items():  # lists say paths, and the splits
             layout.splits[split] = match(place, split, layout, naming)
         read_pairs(folder, lists, layout.splits, found)
@@ -98,28 +98,11 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
         if not all(found.splits.values()):
             found.problems += layout.problems  # may be why names are not known
     else:
-        places = _places(folder, found, naming)
-        for split, place in places.items():
-            if split == "test" and any(found.splits.values()) and (bare := _bare(place, naming)):
-                found.used |= {path.parent for path in bare}
-                found.notes.append(
-                    f"{place.images} holds {many(len(bare), 'picture')} and no masks: nothing is judged by them. "
-                    "predict segments them."
-                )
-                continue
-            before = len(found.problems)
-            found.splits[split] = match(place, split, found, naming)
-            said = len(found.problems) > before
-            # val/ alone can be judged by
-            if not found.splits[split] and not said and not (place == Place(folder) and len(places) > 1):
-                found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
+        _match_all(folder, found, naming)
         if not any(found.splits.values()) and (inside := only_folder(folder, naming)):
             below = find_named(inside, naming, channels)
             if any(below.splits.values()) or len(below.problems) > 1:
                 found, looked = below, inside
-        if looked is None:
-            pool = [pair for split in ("", "train") for pair in found.splits.get(split, ())]
-            found.notes += filter(None, [mixed_note(folder, pool)])
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
     if lists:  # which may name a picture by any of its files
         look_over(lists, found)
@@ -131,6 +114,27 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
         found.notes += filter(None, [unused_note(folder, looked, found)])
     found.notes += _unused(folder, found.used)
     return found
+
+
+def _match_all(folder: Path, found: Found, naming: Naming) -> None:
+    """Pair the pictures of each split by the folders in which they lie; of those for test none need have masks."""
+    places = _places(folder, found, naming)
+    for split, place in places.items():
+        if split == "test" and any(found.splits.values()) and (bare := _bare(place, naming)):
+            found.used |= {path.parent for path in bare}
+            found.notes.append(
+                f"{place.images} holds {many(len(bare), 'picture')} and no masks: nothing is judged by them. "
+                "predict segments them."
+            )
+            continue
+        before = len(found.problems)
+        found.splits[split] = match(place, split, found, naming)
+        said = len(found.problems) > before
+        # val/ alone can be judged by
+        if not found.splits[split] and not said and not (place == Place(folder) and len(places) > 1):
+            found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
+    pool = [pair for split in ("", "train") for pair in found.splits.get(split, ())]
+    found.notes += filter(None, [mixed_note(folder, pool)])
 
 
 def _with_channels(pairs: list[Pair], found: Found) -> list[Pair]:
@@ -179,24 +183,33 @@ def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> 
     if "train" in places:
         return places
     own = _inside(folder, named, naming)
-    below = {} if own.images == folder else _splits(own.images, found)
-    of_masks = _splits(own.masks, found) if below and own.masks else {}
-    for split in _empty((*below.items(), *of_masks.items()), found):
-        below.pop(split, None)
-        of_masks.pop(split, None)
-    if worded and not below and not places:
-        below, of_masks = _told_apart(own)
+    below, of_masks = _below(own, found, own.images != folder, worded and not places)
     if not below:
         return {"train" if places else "": own, **places}
     if "train" not in below:
         found.problems.append(f"{own.images} must hold train/ beside {', '.join(p.name for p in below.values())}/.")
-    lone = sorted(below.keys() ^ of_masks.keys()) if own.masks else []
-    if lone := [split for split in lone if split != "test" or split in of_masks]:  # test/ may have no masks
+    lone = below.keys() ^ of_masks.keys() if own.masks else set[str]()
+    lone -= {"test"} - of_masks.keys()  # test/ may have no masks
+    if lone:
         found.problems.append(
             f"{own.images} and {own.masks} must hold the same splits; one of them lacks {some(lone)}."
         )
     there = [split for split in SPLITS if split in below and split not in lone]
     return places | {split: Place(below[split], of_masks.get(split)) for split in there}
+
+
+def _below(place: Place, found: Found, named: bool, worded: bool) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Folders of images and those of masks in a place, by split, as their names say or, called alike, words in them."""
+    images, masks = place
+    below = _splits(images, found) if named else {}
+    of_masks = _splits(masks, found) if below and masks else {}
+    for split in _empty((*below.items(), *of_masks.items()), found):
+        below.pop(split, None)
+        of_masks.pop(split, None)
+    if worded and not below and not has_pictures(images):
+        below = told_apart(path for path in scan(images).folders if masks is None or (masks / path.name).is_dir())
+        of_masks = {split: masks / path.name for split, path in below.items()} if masks else {}
+    return below, of_masks
 
 
 def _empty(folders: Iterable[tuple[str, Path]], found: Found) -> list[str]:
@@ -207,15 +220,6 @@ def _empty(folders: Iterable[tuple[str, Path]], found: Found) -> list[str]:
     empty = [split for split, paths in of.items() if split and not any(map(holds_pictures, paths))]
     found.notes += [f"{of[split][0]} holds no picture, and is taken as if it were not there." for split in empty]
     return empty
-
-
-def _told_apart(place: Place) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Folders of images and those of masks, by split, that are called alike and hold all the images of a place."""
-    images, masks = place
-    if has_pictures(images):
-        return {}, {}
-    below = told_apart(path for path in scan(images).folders if masks is None or (masks / path.name).is_dir())
-    return below, {split: masks / path.name for split, path in below.items()} if masks else {}
 
 
 def _bare(place: Place, naming: Naming) -> dict[Path, str]:
@@ -285,21 +289,15 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     leaves no doubt, whatever their case.
     """
     place = settle(place, found)
+    of_masks = place.masks or place.images
     images, masks = _beside(place.images, naming, split) if place.masks is None else _apart(place.images, place.masks)
     several = {} if naming.says_mask else several_masks(images, masks if place.masks else images | masks)
     if several and not masks:
         found.problems.append(_have_several(several, place.images))
         return []
-    if place.masks is None and not masks and ROLES["images"].count(place.images.name.lower()):
-        names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
-        found.problems.append(f"{place.images.parent} has {place.images.name}/ and no pictures in any of {names}.")
-        found.problems.append(f"The masks of {place.images} must lie in one of these, or where --masks-dir says.")
-        return []
     if place.masks is None and not masks:
-        if naming.says_mask and images:
-            said = Affix(naming.mask_prefix, naming.mask_suffix)
-            found.problems.append(f"{place.images} holds no mask {said}. Correct {said.flags}.")
-        return []  # what lies there is said by who looks for folders that are not used
+        found.problems += _no_masks(place.images, images, naming)
+        return []
     found.used |= {path.parent for path in (*images, *masks)} | {folder for folder in place if folder}
     look_for_predicted(place, {path.parent for path in masks}, found, naming)
     spare = _spare(images, found.channels) if naming.says_mask and place.masks is None else ()
@@ -309,42 +307,57 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
         found.problems.append(f"Images and masks must be other files; both roles have {some(map(str, both_roles))}.")
         return []
     if keys.problem:
-        found.problems.append(f"{place.masks or place.images}: {keys.problem}")
+        found.problems.append(f"{of_masks}: {keys.problem}")
         return []
     if unused := (*keys.unused, *spare):
         names = some(path.name for path in unused)
-        found.notes.append(f"Pictures in {place.masks or place.images} that are neither image nor mask: {names}.")
+        found.notes.append(f"Pictures in {of_masks} that are neither image nor mask: {names}.")
     fold = folding(keys.images.values(), keys.masks.values())
     of_image = _by_name(keys.images, fold, place.images, found)
-    of_mask = _by_name(keys.masks, fold, place.masks or place.images, found)
-    shown = keys.masks if keys.plain else masks
-    there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
-    if not of_image.keys() & of_mask.keys() and are_of_objects(images, masks):
-        found.problems.append(a_file_per_object(place.masks or place.images, masks))
+    of_mask = _by_name(keys.masks, fold, of_masks, found)
+    both = of_image.keys() & of_mask.keys()
+    if not both and are_of_objects(images, masks):
+        found.problems.append(a_file_per_object(of_masks, masks))
         return []
-    bare, left = of_image.keys() - of_mask.keys(), of_mask.keys() - of_image.keys()
+    bare, left = ({path for key, path in one.items() if key not in both} for one in (of_image, of_mask))
+    flags = " --mask-suffix and --mask-prefix say which files are masks." * (not bare and not naming.says_mask)
     further = {path for paths in several.values() for path in paths}
-    if not further.isdisjoint([*(of_image[key] for key in bare), *(of_mask[key] for key in left)]):
-        found.problems.append(_have_several(several, place.masks or place.images))
-        bare = {key for key in bare if of_image[key] not in further and images[of_image[key]] not in several}
-        left = {key for key in left if of_mask[key] not in further}
-    if lone := [images[of_image[key]] for key in bare]:
+    if further & (bare | left):
+        found.problems.append(_have_several(several, of_masks))
+        bare = {path for path in bare - further if images[path] not in several}
+        left -= further
+    if lone := [images[path] for path in bare]:
+        there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
         found.problems.append(f"{many(len(lone), 'image')} without a mask {there}: {some(lone)}.")
-    if lone := [shown[of_mask[key]] for key in left]:
-        which = of_image.keys() <= of_mask.keys() and not naming.says_mask
-        flags = " --mask-suffix and --mask-prefix say which files are masks." if which else ""
+    if lone := [(keys.masks if keys.plain else masks)[path] for path in left]:
         found.problems.append(f"{many(len(lone), 'mask')} without an image in {place.images}: {some(lone)}.{flags}")
-    both = sorted((images[of_image[key]], key) for key in of_image.keys() & of_mask.keys())
     faults: list[InputError] = []
-    pairs = [pair for name, key in both for pair in pages(name, of_image[key], of_mask[key], split, faults)]
+    named = sorted((images[of_image[key]], key) for key in both)
+    pairs = [pair for name, key in named for pair in pages(name, of_image[key], of_mask[key], split, faults)]
     found.problems += alike(faults)
-    pairs = [replace(pair, others=others.get(pair.image, ())) for pair in pairs]
-    depth = 2 if place.masks and place.masks.name == place.images.name else 1  # images/train and masks/train
-    folders = [f"{'/'.join(path.parts[-depth:])}/" for path in place if path]
-    where = " and ".join(folders) if place.masks else "one folder"
-    if pairs and (rule := f"{keys.rule} in {where}") not in found.rules:
+    if pairs and (rule := f"{keys.rule} in {_in_words(place)}") not in found.rules:
         found.rules.append(rule)
-    return pairs
+    return [replace(pair, others=others.get(pair.image, ())) for pair in pairs]
+
+
+def _no_masks(folder: Path, images: dict[Path, str], naming: Naming) -> list[str]:
+    """What is wrong with a folder without masks; nothing where who looks for folders that are not used says it."""
+    if folder.name.lower() in ROLES["images"]:
+        names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
+        return [
+            f"{folder.parent} has {folder.name}/ and no pictures in any of {names}.",
+            f"The masks of {folder} must lie in one of these, or where --masks-dir says.",
+        ]
+    said = Affix(naming.mask_prefix, naming.mask_suffix)
+    return [f"{folder} holds no mask {said}. Correct {said.flags}."] if naming.says_mask and images else []
+
+
+def _in_words(place: Place) -> str:
+    """Where pairs lie: the names of the folders, with those above where they are called alike."""
+    if place.masks is None:
+        return "one folder"
+    depth = 2 if place.masks.name == place.images.name else 1  # images/train and masks/train
+    return " and ".join(f"{'/'.join(path.parts[-depth:])}/" for path in (place.images, place.masks))
 
 
 def _have_several(several: dict[str, list[Path]], folder: Path) -> str:
