@@ -48,18 +48,18 @@ def name_features(
     Raises:
         InputError: no feature has the field that is said, or one does not name a class there.
     """
-    notes = []
     features = [one for picture in pictures for one in picture.features]
-    fields = _guessed(features, chosen) if class_field is None else (class_field,)
-    if class_field is None and fields:
-        notes.append(f'The class is what the field "{fields[0]}" names; --class-field says another.')
     known = dict.fromkeys(key for one in features for key in one.properties)
     if class_field is not None and features and class_field not in known:
         files = some((str(picture.file) for picture in pictures), 3)
         raise InputError(f'There is no field "{class_field}" in {files}; there is: {", ".join(known) or "none"}.')
+    fields = _guessed(features, chosen) if class_field is None else (class_field,)
     if fields:
         pictures = [replace(one, shapes=_renamed(one, fields)) for one in pictures]
+    notes = []
     if class_field is None:
+        if fields:
+            notes.append(f'The class is what the field "{fields[0]}" names; --class-field says another.')
         asked = asked_for({shape.name for one in pictures for shape in one.shapes}, chosen)
         pictures, of_regions = _without_regions(pictures, skipped, fields, asked)
         notes += of_regions
@@ -154,14 +154,15 @@ def _nameless(pictures: Sequence[Annotated], fields: Sequence[str], said: bool) 
     per_file = [[one for one in picture.features if _value(one, fields) is None] for picture in pictures]
     if not said:
         per_file = [[one for one in held if one.properties.get("classification") is None] for held in per_file]
-    keys = dict.fromkeys(key for held in per_file for one in held for key in _others(one.properties))
-    others = [key for key in keys if key not in fields]
+    if not any(per_file):
+        return []
     files = f"in {many(sum(map(bool, per_file)), 'file')}"
     if said:
-        return [f'Features without the field "{fields[0]}", which are called {NAMELESS}: {files}.'] * any(per_file)
+        return [f'Features without the field "{fields[0]}", which are called {NAMELESS}: {files}.']
+    keys = dict.fromkeys(key for held in per_file for one in held for key in _others(one.properties))
+    others = [key for key in keys if key not in fields]
     hint = f" They have {some(others, 5)}; if one of these names the class, say --class-field." if others else ""
-    are_said = any(per_file) and bool(fields or others)
-    return [f"Features that name no class, which are called {NAMELESS}: {files}.{hint}"] * are_said
+    return [f"Features that name no class, which are called {NAMELESS}: {files}.{hint}"] * bool(fields or others)
 
 
 def _others(properties: dict[str, Any]) -> list[str]:

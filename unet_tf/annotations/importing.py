@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -172,12 +172,12 @@ def import_annotations(
             f"{found.program}. Leave it out.",
             source,
         )
-    of_features: list[str] = []
+    notes: list[str] = []
     if found.program == "qupath":
         with about(source):
-            found.pictures, of_features = name_features(found.pictures, found.skipped, class_field, classes)
-    tasks, notes = _tasks(found, PictureIndex(root, channels), empty, class_field)
-    notes = [*of_features, *notes]
+            found.pictures, notes = name_features(found.pictures, found.skipped, class_field, classes)
+    tasks, of_tasks = _tasks(found, PictureIndex(root, channels), empty, class_field)
+    notes += of_tasks
     if instances:
         _check_apart(tasks)
     there = {shape.name for task in tasks for shape in task.one.shapes}
@@ -190,32 +190,25 @@ def import_annotations(
         notes += _spelt_apart(there)
     if instances:
         notes += _of_no_object(tasks, chosen)
-    counts: Counter[str] = Counter()
-    pixels = np.zeros(VOID + 1, np.int64)
     colours = np.full((VOID + 1, 3), VOID_GREY, np.uint8)
     colours[: len(chosen.names)] = colours_of(len(chosen.names))
     with replacing(out) as temporary:
         temporary.mkdir()
-        work = partial(_write, temporary, chosen, colours, instances, overlap == "small", empty == "void")
-        for number, drawn in enumerate(ahead(work, tasks, cores()), start=1):
-            counts += drawn.counts
-            pixels += drawn.pixels
-            on_picture(number, len(tasks))
-            look()
+        write = partial(_write, temporary, chosen, colours, instances, overlap == "small", empty == "void")
+        pixels, counts = _write_all(tasks, write, on_picture)
         if not pixels[1:VOID].any():
             hint = " If they are in degrees or metres, say --from map." * (found.program == "qupath")
             raise InputError(f"{source} must annotate pixels of pictures in {root}; no shape covers one.{hint}", source)
-        used = np.flatnonzero(pixels[:VOID])
-        names = chosen.names if instances else tuple(chosen.names[number] for number in used)
+        names = tuple(one for one, count in zip(chosen.names, pixels, strict=False) if instances or count)
         result = Imported(
             out, found.program, len(tasks), counts.pop("shapes", 0), names, instances, bool(pixels[VOID]),
             [*notes, *_notes(found, counts, chosen, pixels, instances, overlap)], channels.suffixes,
             predicted_by(found.pictures),
         )  # fmt: skip
         if not instances:
-            lines = [*zip(names, map(tuple, colours[used].tolist()), strict=True)]
-            lines += [("void", VOID_GREY)] if pixels[VOID] else []
-            (temporary / PALETTE_FILE).write_text(palette_lines(*zip(*lines, strict=True)), encoding="utf-8")
+            drawn = [(red, green, blue) for red, green, blue in colours[np.flatnonzero(pixels)].tolist()]
+            lines = palette_lines([*names, *["void"] * result.void], drawn)
+            (temporary / PALETTE_FILE).write_text(lines, encoding="utf-8")
         write_record(temporary, asdict(result), source)
     return result
 
@@ -245,24 +238,7 @@ def _import_masks(
 
 def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | None) -> tuple[list[_Task], list[str]]:
     """What is to be drawn, and what is said about the rest."""
-    faults: list[InputError] = []
-    tasks: list[_Task] = []
-    files = {one.file for one in found.pictures}
-    for one in found.pictures:
-        look()
-        try:
-            picture = index.find(one, len(files) == 1)
-            one = one if one.on is None else replace(one, shapes=tuple(one.on(picture, class_field)))
-            tasks.append(_Task(one, picture, index.target(picture), index.files[picture][1:]))
-        except InputError as error:
-            if one.embedded is None or index.channels.suffixes:  # it is one file, and would lack channels
-                faults.append(error)
-            else:
-                name = PurePosixPath(one.picture.replace("\\", "/")).name.replace("\0", "")
-                name = name.encode("utf-8", "replace").decode()  # JSON may hold halves of signs
-                tasks.append(_Task(one, None, Path(name if name not in ("", ".", "..") else one.file.stem)))
-    if faults:
-        raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
+    tasks = _with_pictures(found, index, class_field)
     known = {task.picture for task in tasks}
     others, masks = index.left(known)
     _check_understood(found, index, others, empty)
@@ -288,13 +264,38 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
     if empty == "skip":
         tasks = [task for task in tasks if task.one.shapes]
     else:
-        tasks += [
-            _Task(Annotated(path, path.name, ()), path, index.target(path), index.files[path][1:]) for path in others
-        ]
+        tasks += [_task(Annotated(path, path.name, ()), path, index) for path in others]
     common = len(Path(os.path.commonpath([task.target.parent for task in tasks])).parts) if tasks else 0
     tasks = [replace(task, target=Path(*task.target.parts[common:])) for task in tasks]
     _check_targets(tasks)
     return tasks, notes
+
+
+def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) -> list[_Task]:
+    """The annotations with their pictures; one that is not there may lie in the annotations."""
+    faults: list[InputError] = []
+    tasks: list[_Task] = []
+    files = {one.file for one in found.pictures}
+    for one in found.pictures:
+        look()
+        try:
+            picture = index.find(one, len(files) == 1)
+            one = one if one.on is None else replace(one, shapes=tuple(one.on(picture, class_field)))
+            tasks.append(_task(one, picture, index))
+        except InputError as error:
+            if one.embedded is None or index.channels.suffixes:  # it is one file, and would lack channels
+                faults.append(error)
+            else:
+                name = PurePosixPath(one.picture.replace("\\", "/")).name.replace("\0", "")
+                name = name.encode("utf-8", "replace").decode()  # JSON may hold halves of signs
+                tasks.append(_Task(one, None, Path(name if name not in ("", ".", "..") else one.file.stem)))
+    if faults:
+        raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
+    return tasks
+
+
+def _task(one: Annotated, picture: Path, index: PictureIndex) -> _Task:
+    return _Task(one, picture, index.target(picture), index.files[picture][1:])
 
 
 def _check_understood(found: Source, index: PictureIndex, others: list[Path], empty: str) -> None:
@@ -363,6 +364,19 @@ def _check_targets(tasks: list[_Task]) -> None:
                 f"{first.picture!r} in {first.file} and {second.picture!r} in {second.file} have one. Take one away.",
                 second.file,
             )
+
+
+def _write_all(
+    tasks: list[_Task], write: Callable[[_Task], Drawn], on_picture: Progress
+) -> tuple[np.ndarray, Counter[str]]:
+    """Write all pictures and masks: the pixels of each class id, and what is counted of shapes."""
+    pixels, counts = np.zeros(VOID + 1, np.int64), Counter[str]()
+    for number, drawn in enumerate(ahead(write, tasks, cores()), start=1):
+        pixels += drawn.pixels
+        counts += drawn.counts
+        on_picture(number, len(tasks))
+        look()
+    return pixels, counts
 
 
 def _write(

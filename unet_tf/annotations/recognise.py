@@ -115,8 +115,10 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
     for number, path in enumerate(files, start=1):
         look()
         try:
-            name, read = _reader(path, program, source, names)
-            found[name] += _read(path, lambda read=read, name=name: read(skipped[name]))  # type: ignore[misc]
+            name, read = _read(path, _told, path, program, source, names)
+            if program not in (None, name):
+                raise _Unknown(f"{OTHER}{name}")
+            found[name] += _read(path, read, skipped[name])
             holders[name].append(path)
         except _Unknown as error:
             if is_of_predict(path) or path.name == RECORD:
@@ -124,17 +126,15 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
             else:
                 unknown[path] = str(error)
         on_file(number, len(files))
-    if program is not None and program not in found:
-        raise InputError(_nothing(source, [program], unknown, ours), source)
     if not found:
-        raise InputError(_nothing(source, list(MARKS), unknown, ours), source)
-    if len(found) > 1 and program is None:
+        raise InputError(_nothing(source, [program] if program else list(MARKS), unknown, ours), source)
+    if len(found) > 1:
         held = "; ".join(f"{name} in {some((str(path) for path in paths), 2)}" for name, paths in holders.items())
         raise InputError(
             f"Annotations must be of one program; {source} holds {held}. Say which with --from, or give its folder.",
             source,
         )
-    name = program or next(iter(found))
+    name = next(iter(found))
     result = Source(name, found[name], skipped[name])
     telling = [path for path, what in unknown.items() if _should_be_told(path, what, name)]
     if telling:
@@ -200,19 +200,10 @@ def _is_note(path: Path) -> bool:
     return root is None or root[1] != b"annotations"
 
 
-def _reader(
-    path: Path, wanted: str | None, source: Path, names: dict[Path, dict[int, str]]
-) -> tuple[str, Callable[[Skipped], list[Annotated]]]:
-    """The program of a file, and a function that reads it."""
-    name, read = _read(path, lambda: _told(path, wanted, source, names))
-    if wanted not in (None, name):
-        raise _Unknown(f"{OTHER}{name}")
-    return name, read
-
-
 def _told(
     path: Path, wanted: str | None, source: Path, names: dict[Path, dict[int, str]]
 ) -> tuple[str, Callable[[Skipped], list[Annotated]]]:
+    """The program of a file, the wanted one if its content may be of several, and a function that reads it."""
     if _is_note(path):
         raise _Unknown(NOTE)
     if path.is_dir():
@@ -254,10 +245,10 @@ def _names(folder: Path, source: Path, known: dict[Path, dict[int, str]]) -> dic
     return known[folder]
 
 
-def _read(path: Path, function: Callable[[], Any]) -> Any:
+def _read(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function that reads a file; what is wrong with the file, as an InputError that names it."""
     try:
-        return function()
+        return function(*arguments)
     except InputError:
         raise
     except OSError as error:
