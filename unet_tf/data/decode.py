@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.arrays import NPY, ZIP, read_npy, read_npz
-from unet_tf.data.png import SIGNATURE, read_png, table_of_png
+from unet_tf.data.png import SIGNATURE, parse_png, read_png
 from unet_tf.data.raster import decoded, read_bmp, read_gif, read_jp2, read_pnm, read_webp
 from unet_tf.data.structure import Damage, Unread, check_jpeg
 from unet_tf.errors import InputError
@@ -82,9 +82,9 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
 
 
 def table_of(data: bytes) -> NDArray[np.uint8] | None:
-    """What the stored numbers of a file show: as `table_of_png` says it."""
+    """What the stored numbers of a file show: as `Png.shown` says it."""
     if data[:8] == SIGNATURE:
-        return table_of_png(data)
+        return parse_png(data).shown
     if data[:2] == b"BM":
         return read_bmp(data)[1]
     return read_gif(data)[1] if data[:6] in GIF else None

@@ -136,7 +136,7 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
     of_grey = {(value, value, value) for value in rest} <= set(palette.colours) if palette else False
     if palette and (coloured or of_grey or not rest <= {*range(len(palette.names)), VOID}):
         return "palette", f"label_colors.txt lists {len(palette.names)} colours"
-    if coloured and not all(look.has_table for look in coloured):
+    if coloured and not all(look.table for look in coloured):
         raise InputError(
             f"{coloured[0].name} is colour-coded, and nothing says which colour is which class. {LIST_COLOURS}",
             coloured[0].name,
@@ -215,7 +215,8 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
         remedies.append(f"If 0 and {_top(shown)} are meant, take the nearer one: --masks binary --mask-tolerance 128.")
     if conflict := table_conflict(looks, void):
         count = f" --classes {len(ids)}" * (2 <= len(ids) <= MOST_IDS)
-        remedies.append(f"The ids of one class seem to differ: {conflict}. {_by_colours(looks)} {_by_ids(count)}")
+        remedies.append(f"The ids of one class seem to differ: {conflict}. {_by_colours(looks)}")
+        remedies.append(f"If the ids do, say so: --masks index{count}. If they number objects: --masks instance.")
     elif 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):
         where = ", where 255 is void" if VOID in stored else ""
         remedies.append(f"If they are class ids, say so: --masks index --classes {len(ids)}{exact}{where}.")
@@ -243,11 +244,6 @@ def _by_colours(looks: Sequence[MaskLook], palette: Palette | None = None) -> st
     """What may be done where the colours of masks tell the class, and not their ids."""
     colours = LIST_COLOURS if any(look.coloured for look in looks) else f"{LIST_COLOURS.partition(':')[0]}."
     return f"If the colours tell the class: {colours if palette is None else 'Say --masks palette.'}"
-
-
-def _by_ids(count: str = "") -> str:
-    """What may be done where their ids tell it all the same."""
-    return f"If the ids do, say so: --masks index{count}. If they number objects: --masks instance."
 
 
 def _files_with(values: Iterable[int], looks: list[MaskLook]) -> str:
@@ -357,9 +353,10 @@ def _two_values(void: set[int], looks: list[MaskLook], settings: MaskSettings, c
         pixels.update({value: count for value, count in look.counts.items() if value not in void})
     found = sorted(pixels)
     if not settings.tolerance and len(HIGHS.intersection(found)) > 1 and set(found) <= {0, *HIGHS}:
+        files = _files_with(filter(None, found), looks)
         raise _Open(
-            f"The upper value of binary masks must be one in all files; found {_files_with(filter(None, found), looks)}"
-            f". Write one in all, or name the one that counts nowhere: --void {found[-1]}."
+            f"The upper value of binary masks must be one in all files; found {files}. Write one in all, or name the "
+            f"one that counts nowhere: --void {found[-1]}."
         )
     above = [value for value in found if 2 * value > found[-1]]
     if not complete and not settings.tolerance and not HIGHS.intersection(found):

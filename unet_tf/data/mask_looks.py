@@ -28,7 +28,6 @@ class MaskLook(NamedTuple):
     Attributes:
         name: of the file.
         coloured: whether it shows colours, its own or those of a table.
-        has_table: whether its values number the colours of a table.
         counts: pixels of each grey value that it shows, or of each id where it shows colours by a table.
         ids: pixels of each value as stored: indices of a table, grey of few bits that is not stretched to 0..255.
         table: colour that each of these values shows by a table, of colours or greys; empty where the file has none.
@@ -37,7 +36,6 @@ class MaskLook(NamedTuple):
 
     name: str
     coloured: bool
-    has_table: bool
     counts: dict[int, int]
     ids: dict[int, int]
     table: dict[int, Colour]
@@ -91,13 +89,13 @@ def look_of(pair: Pair, stored: NDArray) -> MaskLook:
         InputError: its file cannot be opened again, for what these values show.
     """
     if stored.ndim == 3:
-        return MaskLook(str(pair.mask), True, False, {}, {}, {}, None)
+        return MaskLook(str(pair.mask), True, {}, {}, {}, None)
     ids, counts = value_counts(stored), Counter[int]()
     table = open_pictures(pair.mask).table(pair.page) if stored.dtype == np.uint8 else None
     shown: dict[int, Colour] = {} if table is None else {n: tuple(np.broadcast_to(table[n], 3).tolist()) for n in ids}
     coloured = any(len(set(colour)) > 1 for colour in shown.values())
     for number, count in ids.items():
         counts[number if coloured or not shown else shown[number][0]] += count
-    of_colours = shown if table is not None and table.ndim == 2 else {}
     mask = stored if ids.keys() - {0} else None
-    return MaskLook(str(pair.mask), coloured, coloured, counts, ids, of_colours, mask)
+    has_table = table is not None and table.ndim == 2
+    return MaskLook(str(pair.mask), coloured, counts, ids, shown if has_table else {}, mask)

@@ -50,6 +50,13 @@ class Png:
     orientation: int
     packed: list[memoryview]
 
+    @property
+    def shown(self) -> NDArray[np.uint8] | None:
+        """What stored numbers show: (256, 3) RGB of a table, (N,) grey of 1, 2 or 4 bits; None: what they are."""
+        if self.colour == 3:
+            return np.pad(self.table, ((0, 256 - len(self.table)), (0, 0)))
+        return None if self.bits > 4 else np.linspace(0, 255, 1 << self.bits, dtype=np.uint8)
+
 
 def read_png(data: bytes, ids: bool, alpha: bool = False) -> NDArray:
     """Decode a PNG file of any size, turned as its EXIF orientation says.
@@ -72,23 +79,12 @@ def read_png(data: bytes, ids: bool, alpha: bool = False) -> NDArray:
     """
     png = parse_png(data)
     stored = _stored(png)
-    if not ids and (table := _table(png)) is not None:
+    if not ids and (table := png.shown) is not None:
         image = table[stored[..., 0]]
     else:
         image = stored if alpha else stored[..., : {4: 1, 6: 3}.get(png.colour, stored.shape[-1])]
         image = image[..., 0] if image.shape[2] == 1 else image
     return turned(image, png.orientation)
-
-
-def table_of_png(data: bytes) -> NDArray[np.uint8] | None:
-    """What stored numbers show: (256, 3) RGB of a colour table, (N,) grey of 1, 2 or 4 bits; None: what they are."""
-    return _table(parse_png(data))
-
-
-def _table(png: Png) -> NDArray[np.uint8] | None:
-    if png.colour == 3:
-        return np.pad(png.table, ((0, 256 - len(png.table)), (0, 0)))
-    return None if png.bits > 4 else np.linspace(0, 255, 1 << png.bits, dtype=np.uint8)
 
 
 def alpha_of_png(data: bytes) -> NDArray:

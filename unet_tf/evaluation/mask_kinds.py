@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.folder import PREDICTED, Pair
 from unet_tf.data.mask_kind import MaskSettings, doubt_of_tables, recognise
-from unet_tf.data.mask_looks import MaskLook, look_at_masks
+from unet_tf.data.mask_looks import MaskLook, look_at_masks, look_of
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.data.pictures import read_mask
@@ -209,11 +209,9 @@ def _table(pairs: Sequence[Pair], masks: MaskFormat) -> dict[int, tuple[int, ...
     found: defaultdict[int, set[tuple[int, ...]]] = defaultdict(set)
     for pair in pairs[:: -(-len(pairs) // TABLES)]:
         with suppress(InputError):
-            ids, shown = (read_mask(pair.mask, pair.page, stored, allow_jpeg=True) for stored in (True, False))
-            if ids.ndim == 2 and shown.ndim == 3:
-                numbers, places = np.unique(ids, return_index=True)
-                for number, colour in zip(numbers.tolist(), shown.reshape(-1, 3)[places].tolist(), strict=True):
-                    found[number].add(tuple(colour))
+            look = look_of(pair, read_mask(pair.mask, pair.page, ids=True, allow_jpeg=True))
+            for number, colour in look.table.items() if look.coloured else ():
+                found[number].add(colour)
     times = Counter(colour for colours in found.values() for colour in colours)
     single = {number: min(colours) for number, colours in found.items() if len(colours) == 1}
     return {n: one for n, one in single.items() if times[one] == 1 and n not in (VOID, *masks.void)}
@@ -224,7 +222,7 @@ def _are_alike(truth: MaskFormat, pairs: Sequence[Pair]) -> bool:
     void = {value for value in truth.void if isinstance(value, int)} | ({VOID} if truth.kind == "index" else set())
     known = set(truth.values) - void
     for looks, complete in look_at_masks(pairs, truth.tolerance > 0):
-        tables = [look.has_table for look in looks if look.coloured]
+        tables = [bool(look.table) for look in looks if look.coloured]
         if truth.kind == "palette":
             return any(not has_table for has_table in tables)
         if not all(tables) or (tables and not truth.ids):

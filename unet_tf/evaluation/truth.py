@@ -125,7 +125,7 @@ def _holds(masks: MaskFormat, look: MaskLook) -> bool:
     if masks.kind == "palette":
         known = {*masks.colours, *masks.void}
         return look.coloured or masks.tolerance > 0 or all((value,) * 3 in known for value in look.counts)
-    if look.coloured and not (look.has_table and masks.ids):
+    if look.coloured and not (look.table and masks.ids):
         return False
     if masks.kind == "instance" or masks.tolerance > 0:
         return True
