@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 
 from unet_tf.annotations.maps import Frame, even_odd, map_writer, open_frame, reproject, write_vector_map
 from unet_tf.annotations.read_vector_map import read_vector_map
@@ -201,6 +202,21 @@ def test_a_map_of_a_picture_is_written_before_it_gets_its_name(tmp_path):
     assert [path.name for path in tmp_path.glob("*m*")] == ["m.gpkg"]
     assert (tmp_path / "m.gpkg").stat().st_size == size
     assert len(read_vector_map(tmp_path / "m.gpkg", raster)) == 1
+
+
+def test_a_map_of_a_picture_that_is_shown_otherwise_than_it_is_stored_is_refused(tmp_path):
+    """Outlines are then of the turned picture, and the transform is of the stored one."""
+    keys = (34735, "H", 12, (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 25832), True)
+    place = (33550, "d", 3, (0.5, 0.5, 0), True), (33922, "d", 6, (0, 0, 0, 500_000, 5_400_000, 0), True), keys
+    raster = tmp_path / "a.tif"
+    tifffile.imwrite(raster, np.zeros((60, 80), np.uint8), extratags=[*place, (274, "H", 1, 6, True)])
+    with (
+        pytest.raises(InputError, match=r"as it is shown; .*a\.tif has orientation 6\. Save it so") as caught,
+        map_writer(tmp_path / "m.gpkg", Picture(raster, 80, 60, 1, {})),
+    ):
+        pass
+    assert caught.value.file == raster
+    assert open_frame(raster).size == (60, 80)  # outlines of vectors are read in the stored picture
 
 
 def test_a_missing_package_is_said_with_the_line_that_installs_it(tmp_path, monkeypatch):

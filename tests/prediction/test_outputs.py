@@ -17,6 +17,7 @@ from unet_tf import predict, predict_files, read_image
 from unet_tf.annotations.suffixes import DRAWN
 from unet_tf.data import pictures as pictures_module
 from unet_tf.data.channels import Channels
+from unet_tf.data.georeference import read_georeference
 from unet_tf.data.pictures import SUFFIXES, read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction import outputs, pictures
@@ -247,6 +248,19 @@ def test_a_stack_whose_files_32_bits_do_not_count_is_written(scans, tmp_path, mo
         with tifffile.TiffFile(file) as opened:
             big[file.stem] = opened.is_bigtiff
     assert big == {"b": False, "b_overlay": True, "b_instances": True, "b_uncertainty": True}
+
+
+def test_a_mask_lies_where_its_picture_does_unless_that_is_turned(tmp_path, caplog):
+    """The tags of GeoTIFF are of the stored pixels, and the mask is of the shown ones."""
+    place = (33550, "d", 3, (0.5, 0.5, 0), True), (33922, "d", 6, (0, 0, 0, 500_000, 5_400_000, 0), True)
+    for name, turn in (("stored", 1), ("turned", 6)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", noise(0), extratags=[*place, (274, "H", 1, turn, True)])
+    assert predict_files(RUN, tmp_path / "*.tif", tmp_path / "out", format="tif").failed == ()
+    assert str(read_georeference(tmp_path / "out" / "stored.tif")) == "x 500000 to 500024, y 5399980 to 5400000"
+    assert read_georeference(tmp_path / "out" / "turned.tif") is None
+    assert read_mask(tmp_path / "out" / "turned.tif").shape == (48, 40)
+    assert f"{tmp_path / 'turned.tif'} has orientation 6: its mask is turned as it is shown" in caplog.text
+    assert "stored.tif has orientation" not in caplog.text
 
 
 @pytest.mark.parametrize("format", ["png", "tif"])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.writing import Add, Picture
 from unet_tf.data.maps import import_geo, quiet_rasterio
+from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
@@ -236,11 +237,18 @@ def map_writer(path: Path, picture: Picture) -> Iterator[Add]:
         The function.
 
     Raises:
-        InputError: the picture is a stack, or does not say where it lies; or as `write_vector_map`.
+        InputError: the picture is a stack, is shown otherwise than it is stored, or does not say where it lies; or as
+            `write_vector_map`.
     """
     if picture.pages > 1:
         raise InputError(
             f"A map is one picture; {picture.path} has {picture.pages} pages. Take another format of --polygons.",
+            picture.path,
+        )
+    if (turn := open_pictures(picture.path).orientation) != 1:
+        raise InputError(
+            f"A map must be stored as it is shown; {picture.path} has orientation {turn}. Save it so, or take another "
+            "format of --polygons.",
             picture.path,
         )
     frame = open_frame(picture.path)  # so that one that lies nowhere is refused before it is predicted

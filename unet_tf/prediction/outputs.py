@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from unet_tf.annotations.writing import Picture
 from unet_tf.data.drawing import overlay
 from unet_tf.data.georeference import read_georeference
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.pictures import picture_writer, stack_writer
+from unet_tf.data.pictures import open_pictures, picture_writer, stack_writer
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import HALF, weighed
 from unet_tf.prediction.calls import SPREAD, UNCERTAINTY, Call, Result
@@ -25,6 +26,8 @@ from unet_tf.prediction.objects import Object, find_objects
 from unet_tf.prediction.polygons import WRITERS, shapes_of
 from unet_tf.prediction.sizes import Sizes
 from unet_tf.utils.files import refusal, replacing
+
+log = logging.getLogger("unet_tf")
 
 COLUMNS = (
     "page", "id", "class", "area", "centroid_row", "centroid_column", "top", "left", "bottom", "right",
@@ -157,9 +160,17 @@ class Output:
 
     @functools.cached_property
     def _tags(self) -> Sequence[tuple]:
-        """What says in a TIFF file of a single picture where that lies; none of stacks."""
+        """What says in a TIFF file of a single picture where that lies; none of stacks and of what is turned."""
         place = read_georeference(self.file) if self.pages == 1 else None
-        return () if place is None else place.tags
+        if place is None:
+            return ()
+        if (turn := open_pictures(self.file).orientation) != 1:
+            log.warning(
+                f"{self.file} has orientation {turn}: its mask is turned as it is shown, and does not say where it "
+                "lies. Save the picture as it is shown."
+            )
+            return ()
+        return place.tags
 
     def _add(self, page: Page) -> None:
         wanted, label, probabilities = self.wanted, page.label, page.probabilities
