@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 import tomli_w
 from forked import Forked
 
@@ -183,6 +184,14 @@ def test_planes_and_background_alone_are_written(run, tmp_path):
         np.testing.assert_array_equal(found[index], predict(run, stack[index], tta="rotations"))
     assert len(chunks(out)) == 4 * 4
     assert len(np.unique(found[1, 0])) == 1
+
+
+def test_a_tiff_file_that_is_a_link_to_one_without_a_suffix_is_predicted(run, tmp_path):
+    slide = np.random.default_rng(1).integers(0, 256, (70, 90), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "c0ffee", slide)
+    (tmp_path / "slide.tif").symlink_to("c0ffee")
+    out = predict_large(run, tmp_path / "slide.tif", tmp_path / "out.zarr")
+    np.testing.assert_array_equal(labels(out), predict(run, slide))
 
 
 def test_a_chunk_is_made_again_to_the_bit(run, image, alone):

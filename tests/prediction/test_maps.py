@@ -153,6 +153,13 @@ def test_an_image_that_lies_nowhere_is_predicted_and_said(tmp_path, caplog):
         assert found.crs is None
 
 
+def test_a_scene_that_is_a_link_to_a_file_without_a_suffix_is_predicted(tmp_path):
+    write(tmp_path / "c0ffee", scene(40, 50))
+    (tmp_path / "a.tif").symlink_to("c0ffee")
+    with opened(predict_map(RUN, tmp_path / "a.tif", tmp_path / "map.tif")) as found:
+        np.testing.assert_array_equal(found.read(1), predict(RUN, scene(40, 50)))
+
+
 def test_pixels_of_the_nodata_value_are_the_mean_and_255_in_the_map(tmp_path):
     image = scene()
     image[100:150, 200:300] = 0

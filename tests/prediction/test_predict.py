@@ -1,4 +1,5 @@
 import functools
+import shutil
 
 import keras
 import numpy as np
@@ -191,6 +192,15 @@ def test_a_run_normalises_raw_pixels_and_a_bare_model_does_not(run):
     np.testing.assert_allclose(found, tempered(bare, run.calibration.temperature), atol=1e-6)
     np.testing.assert_array_equal(found.argmax(-1), bare.argmax(-1))
     np.testing.assert_array_equal(predict(str(run.path), raw, probabilities=True), found)
+
+
+@pytest.mark.parametrize("content", ["best_v3.keras", "c0ffee"])
+def test_a_net_that_is_a_link_is_that_of_the_run_in_which_the_link_lies(run, tmp_path, content):
+    net = shutil.copytree(run.path, tmp_path / "run") / "best.keras"
+    net.rename(tmp_path / content)
+    net.symlink_to(tmp_path / content)
+    raw = np.random.default_rng(0).integers(0, 256, (50, 60), dtype=np.uint8)
+    np.testing.assert_array_equal(predict(net, raw, probabilities=True), predict(run, raw, probabilities=True))
 
 
 def test_progress_counts_tiles():

@@ -1,7 +1,7 @@
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.utils.files import is_one_file, replacing, sha256_of
+from unet_tf.utils.files import is_one_file, placed, replacing, sha256_of
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -34,6 +34,18 @@ def test_the_hash_of_a_file_is_that_of_its_bytes_and_what_cannot_be_read_is_said
     with pytest.raises(InputError, match=r"Cannot read .*/b: No such file or directory\. Check the path") as caught:
         sha256_of(tmp_path / "b")
     assert caught.value.file == tmp_path / "b"
+
+
+def test_a_link_to_a_file_keeps_its_name_and_one_to_a_folder_does_not(tmp_path, monkeypatch):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "c0ffee").write_text("")
+    (tmp_path / "run").symlink_to("store")
+    (tmp_path / "store" / "a.tif").symlink_to("c0ffee")
+    monkeypatch.chdir(tmp_path / "store")
+    for name in ("a.tif", "../run/a.tif", tmp_path / "run" / "a.tif"):
+        assert placed(name) == tmp_path.resolve() / "store" / "a.tif"
+    for name in (".", "../run", tmp_path / "store" / ".." / "run"):
+        assert placed(name) == tmp_path.resolve() / "store"
 
 
 def test_two_names_of_one_file_are_told(tmp_path):

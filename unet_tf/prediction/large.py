@@ -18,7 +18,7 @@ from unet_tf.prediction.source import Source
 from unet_tf.prediction.tasks import parse_shard, run_tasks, workers_of
 from unet_tf.prediction.tile_settings import memory_budget, turns_of
 from unet_tf.run import Run
-from unet_tf.utils.files import held
+from unet_tf.utils.files import held, placed
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import stoppable
 
@@ -114,7 +114,7 @@ def predict_large(
     with stoppable():
         turns_of(tta)
         budget = memory_budget(memory) / workers_of(scheduler)
-        source = Source(net, model_hash(net), Path(image).resolve(), axes, tta, is_map, threshold).by(engine)
+        source = Source(net, model_hash(net), placed(image), axes, tta, is_map, threshold).by(engine)
         begin(source, target, chunk, budget, overwrite)
         if overwrite and (stay := objects_beside(target)):
             log.warning(

@@ -26,7 +26,7 @@ from unet_tf.prediction.large import predict_large
 from unet_tf.prediction.predict import located, model_hash
 from unet_tf.prediction.source import Source
 from unet_tf.run import Run
-from unet_tf.utils.files import held, identity, is_one_file, replacing
+from unet_tf.utils.files import held, identity, is_one_file, placed, replacing
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 
@@ -96,7 +96,7 @@ def predict_map(
     Reference:
         OGC GeoTIFF standard 1.1; GDAL, "GTiff -- GeoTIFF File Format".
     """
-    image, out = Path(image).resolve(), Path(out).resolve()
+    image, out = placed(image), Path(out).resolve()
     net = located(run)
     if out.suffix.lower() not in TIFF:
         raise InputError(f"A map is written into NAME.tif; received {out.name!r}.", out)

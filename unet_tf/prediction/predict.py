@@ -18,7 +18,7 @@ from unet_tf.prediction.load import FILES, GRAPH, load, refused
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.tiling import Picture
-from unet_tf.utils.files import identity, sha256_of
+from unet_tf.utils.files import identity, placed, sha256_of
 from unet_tf.utils.hub import Address
 from unet_tf.utils.progress import Progress, unseen
 
@@ -131,7 +131,7 @@ def located(net: Run | Folds | str | Path) -> Path:
         InputError: it is none of these, or the Hub has no such net.
     """
     address = Address.parse(check_stored(net))
-    return Path(net).resolve() if address is None else _fetched(address)
+    return placed(Path(net)) if address is None else _fetched(address)
 
 
 _fetched = functools.cache(fetch)

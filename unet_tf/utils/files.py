@@ -177,6 +177,15 @@ def identity(path: str | Path) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
+def placed(path: str | Path) -> Path:
+    """Give a path without links, but for one to a file: its name says what the file is, that of its content may not.
+
+    Stores of contents (DVC, git-annex, the cache of the Hugging Face Hub) lay links to files that are named otherwise.
+    """
+    path = Path(path)
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
 def is_one_file(one: Path, other: Path) -> bool:
     """Whether two names are of one file that is there, as scan.BMP and scan.bmp are where the disk tells no case."""
     try:
