@@ -37,6 +37,14 @@ def write_ome(path, array, version, axes, scale=None):
     return path
 
 
+def scale(*sizes):
+    return {"type": "scale", "scale": sizes}
+
+
+def moved(*steps):
+    return {"type": "translation", "translation": steps}
+
+
 def test_planes_of_a_plain_array(tmp_path):
     array = array_of(2, 3, 5, 7)
     volume = open_volume(write_zarr(tmp_path / "a.zarr", array))
@@ -104,6 +112,22 @@ def test_level_0_of_ome_zarr(tmp_path, version):
     assert (volume.axes, volume.planes) == (("t", "c", "y", "x"), (2,))
     assert (volume.scale, volume.units[-1]) == ((1.0, 1.0, 0.5, 0.25), "micrometer")
     np.testing.assert_array_equal(volume.plane(1)[0:5, 0:7], array[1, 0, ..., None])
+
+
+def test_transforms_of_level_0_and_of_all_levels_are_applied_one_after_another(tmp_path):
+    path = write_ome(tmp_path / "a.zarr", array_of(5, 7), 3, "yx")
+    group = zarr.open_group(str(path), mode="r+")
+    ome = dict(group.attrs["ome"])
+    of_level, of_all = (scale(0.5, 0.25), moved(100, 200)), (scale(2, 4), moved(1, 0))
+    ome["multiscales"][0] |= {"coordinateTransformations": of_all}
+    ome["multiscales"][0]["datasets"][0] |= {"coordinateTransformations": of_level}
+    group.attrs["ome"] = ome
+    volume = open_volume(path)
+    assert (volume.scale, volume.translation) == ((1.0, 1.0), (201.0, 800.0))
+    ome["multiscales"][0] |= {"coordinateTransformations": [scale(2)]}
+    group.attrs["ome"] = ome
+    with pytest.raises(InputError, match="names 2 axes with 2 and 2 and 1 scales, and its level 0 has 2"):
+        open_volume(path)
 
 
 def test_a_tiff_is_mapped_and_not_read(tmp_path):

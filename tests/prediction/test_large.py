@@ -75,6 +75,26 @@ def test_the_output_is_an_ome_zarr_of_labels(run, alone):
     assert (group["0"].shape, group["0"].chunks, group["0"].dtype) == ((SIDE, SIDE), (CHUNK, CHUNK), np.uint8)
 
 
+def test_a_mask_and_its_ids_lie_where_the_image_does(run, tmp_path):
+    path = tmp_path / "a.zarr"
+    image = np.random.default_rng(1).integers(0, 256, (1, 40, 50), dtype=np.uint8)
+    transforms = [
+        {"type": "scale", "scale": [1, 0.5, 0.5]}, {"type": "translation", "translation": [0, 100, 200]},
+        {"type": "scale", "scale": [1, 2, 2]},
+    ]  # fmt: skip
+    level = {"path": "0", "coordinateTransformations": transforms[:2]}
+    told = {"axes": list("cyx"), "datasets": [level], "coordinateTransformations": transforms[2:]}
+    group = zarr.create_group(str(path), attributes={"ome": {"version": "0.5", "multiscales": [told]}})
+    group.create_array("0", data=image, chunks=image.shape)
+    out = predict_large(run, path, tmp_path / "out.zarr")
+    number_objects(out, 1)
+    for name in ("out.zarr", "out_instances.zarr"):
+        (found,) = zarr.open_group(str(tmp_path / name), mode="r").attrs["ome"]["multiscales"]
+        assert found["datasets"][0]["coordinateTransformations"] == [
+            {"type": "scale", "scale": [1, 1]}, {"type": "translation", "translation": [200, 400]},
+        ]  # fmt: skip
+
+
 @pytest.mark.parametrize("planes", [1, 2])
 def test_a_job_keeps_what_another_filled_while_it_looked_for_nodata(run, tmp_path, monkeypatch, planes):
     cells, out, looked = generate_cells(64, 64)[0], tmp_path / "out.zarr", []

@@ -25,6 +25,8 @@ ARRAY = ("zarr.json", ".zarray")
 """Files that say what a zarr array holds."""
 METADATA = (*ARRAY, ".zgroup", ".zattrs")
 """Files that make a folder a zarr array or group."""
+TRANSFORMS = "coordinateTransformations"
+"""In OME-Zarr: scales and translations from the pixels of a level to `units`, one applied after another."""
 LETTERS = "ztabdefghijklmnopqrsuvw"
 """Letters for axes without one, from the last to the first."""
 
@@ -41,6 +43,7 @@ class Volume:
         units: of each axis, "" where there is none.
         nodata: the value that the file itself names as "no measurement", or none.
         names: of the channels, "" for each that the file does not name; empty where it names none.
+        translation: where the first pixel lies along each axis, in `units`; 0 where the file does not say.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class Volume:
     units: tuple[str, ...]
     nodata: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
+    translation: tuple[float, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -277,19 +281,31 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
     level, axes = image["datasets"][0], image.get("axes", "tczyx")  # which versions before 0.3 do not name
     names = tuple(str(axis if isinstance(axis, str) else axis["name"]) for axis in axes)
     units = tuple("" if isinstance(axis, str) else str(axis.get("unit", "")) for axis in axes)
-    scales = (one["scale"] for one in level.get("coordinateTransformations", ()) if one["type"] == "scale")
-    scale = tuple(float(size) for size in next(scales, (1.0,) * len(axes)))
+    transforms = [  # of the level, then of all levels
+        (one["type"], one[one["type"]])
+        for one in (*level.get(TRANSFORMS, ()), *image.get(TRANSFORMS, ()))
+        if one["type"] in ("scale", "translation")
+    ]
     wanted = level["path"]
     if wanted not in group or not isinstance(group[wanted], kind):
         raise InputError(f'{path} names its level 0 "{wanted}", and there is no such array. Copy it again.', path)
     array = group[wanted]
-    if not len(names) == len(scale) == len(array.shape):
+    told = [len(names), *(len(numbers) for _, numbers in transforms)]
+    if set(told) != {len(array.shape)}:
+        words = " and ".join(map(str, told[1:])) or "no"
         raise InputError(
-            f"{path} names {len(names)} axes with {len(scale)} scales, and its level 0 has {len(array.shape)}. "
+            f"{path} names {told[0]} axes with {words} scales, and its level 0 has {len(array.shape)}. "
             "Name them (--axes).",
             path,
         )
-    return Volume(path, array, names, scale, units, names=_channel_names(attributes))
+    scale, translation = np.ones(len(names)), np.zeros(len(names))
+    for kind, numbers in transforms:
+        if kind == "scale":
+            scale, translation = scale * numbers, translation * numbers
+        else:
+            translation = translation + numbers
+    channels, start = _channel_names(attributes), tuple(translation.tolist())
+    return Volume(path, array, names, tuple(scale.tolist()), units, names=channels, translation=start)
 
 
 def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
-from unet_tf.data.volumes import Volume, import_zarr
+from unet_tf.data.volumes import TRANSFORMS, Volume, import_zarr
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.drawn import shades_of
@@ -236,7 +236,10 @@ def _make(path: Path, volume: Volume, grid: Grid, predictor: Predictor, settings
         {"name": name} | ({"type": kinds[name]} if name in kinds else {}) | ({"unit": unit} if unit else {})
         for name, unit in zip(axes, (volume.units[i] for i in kept), strict=True)
     ]
-    level = {"path": LEVEL, "coordinateTransformations": [{"type": "scale", "scale": [volume.scale[i] for i in kept]}]}
+    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": [volume.scale[i] for i in kept]}]
+    if any(place := [volume.translation[i] for i in kept if volume.translation]):
+        transforms.append({"type": "translation", "translation": place})
+    level = {"path": LEVEL, TRANSFORMS: transforms}
     colours = shades_of(predictor.masks, len(predictor.classes))
     labels = {
         "colors": [{"label-value": i, "rgba": [*map(int, rgb), 255]} for i, rgb in enumerate(colours)],
