@@ -180,8 +180,7 @@ class Run:
         path = self.path / self.CALIBRATION
         state = identity(path), identity(self.path / self.BEST)
         if self._calibration is None or self._calibration[0] != state:
-            told = self.plan.threshold
-            found = Calibration(threshold=HALF if isinstance(told, str) else told)
+            found = self.uncalibrated
             if path.is_file():
                 again = f"Going on with the run (--resume {argument(self.path)}) writes it."
                 stored = read_json(path, StoredCalibration, again)
@@ -190,6 +189,12 @@ class Run:
                     found = Calibration(stored["temperature"], stored["threshold"])
             self._calibration = state, found
         return self._calibration[1]
+
+    @property
+    def uncalibrated(self) -> Calibration:
+        """That of any other net of the run: temperature 1, and the threshold that training was told, if a number."""
+        told = self.plan.threshold
+        return Calibration(threshold=HALF if isinstance(told, str) else told)
 
     @property
     def best_row(self) -> dict[str, Any]:

@@ -93,6 +93,16 @@ def test_the_last_net_of_a_run_has_the_pixels_of_the_run(tmp_path, image):
     assert (found.classes, found.channels, found.masks) == (run.classes, run.channels, run.masks)
 
 
+@pytest.mark.parametrize(("told", "expected"), [("0.9", 0.9), ('"best"', 0.5)])
+def test_the_last_net_of_a_run_parts_classes_at_the_threshold_that_training_was_told(tmp_path, told, expected):
+    """What was found on the validation files was found for the other net."""
+    run = shutil.copytree(RUN, tmp_path / "run")
+    shutil.copy(RUN / "best.keras", run / "last.keras")
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace("[train]", f"[train]\nthreshold = {told}", 1))
+    assert load(run / "last.keras").calibration == Calibration(1.0, expected)
+
+
 def test_a_keras_file_alone_takes_normalised_pixels_and_that_is_said(tmp_path, said):
     model = unet_tf.unet(base_filters=2, depth=1)
     model.save(tmp_path / "net.keras")

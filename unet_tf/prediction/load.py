@@ -158,7 +158,7 @@ def _keras(path: Path) -> Predictor:
         if path.name == Run.BEST:
             return Predictor(run)
         found = Predictor(read_model(path), run.normalisation, run.masks)
-        found.classes, found.channels = run.classes, run.channels
+        found.classes, found.channels, found.calibration = run.classes, run.channels, run.uncalibrated
         return found
     return _bare(path)
 
