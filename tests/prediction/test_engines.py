@@ -1,10 +1,10 @@
 """Prediction by OpenVINO and ONNX Runtime: what TensorFlow gives, within the bounds that are said."""
 
-import importlib.metadata
 import json
 import logging
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -39,6 +39,13 @@ def net(padding="same", classes=2, channels=1, seed=0):
 def several(padding="same"):
     nets = [Member(f"fold{n}", net(padding, 3, 1, n), (1.0 + n / 10,), (n / 10,), 1.3 + n) for n in range(3)]
     return ensemble(nets)
+
+
+def install(monkeypatch, versions):
+    """Modules of these versions, and none else of those that engines need; which package brought them, nobody asks."""
+    for name in ("onnx", *OTHERS):
+        module = SimpleNamespace(__version__=versions[name]) if name in versions else None
+        monkeypatch.setitem(sys.modules, name, module)
 
 
 @pytest.mark.parametrize(("make", "padding"), [(net, "valid"), (net, "same"), (several, "same")])
@@ -134,14 +141,9 @@ def test_nets_of_bfloat16_compute_in_it_where_the_processor_multiplies_matrices_
 def test_auto_is_decided_by_instructions_and_what_is_installed_and_said(
     monkeypatch, caplog, known, installed, expected
 ):
-    def version(name):
-        if name not in installed:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return installed[name]
-
     engines._check_installed.cache_clear()
     monkeypatch.setattr(engines, "instructions", lambda: frozenset(known))
-    monkeypatch.setattr(importlib.metadata, "version", version)
+    install(monkeypatch, installed)
     caplog.set_level(logging.INFO, "unet_tf")
     assert resolve("auto", Network(net())) == expected
     assert [record.message.startswith(f"engine = {expected}: ") for record in caplog.records] == [True]
@@ -155,18 +157,16 @@ def test_a_missing_package_an_unknown_name_and_an_untested_version_are_said(monk
     versions = {"onnx": "1.23.2", "openvino": "2024.6.0", "onnxruntime": "2.0.0rc1"}
     for missing in ("openvino", "onnxruntime", "onnx"):
         engines._check_installed.cache_clear()
-
-        def version(name, missing=missing):
-            if name == missing:
-                raise importlib.metadata.PackageNotFoundError(name)
-            return versions[name]
-
-        monkeypatch.setattr(importlib.metadata, "version", version)
+        install(monkeypatch, {name: version for name, version in versions.items() if name != missing})
         for engine in OTHERS if missing == "onnx" else [missing]:
             for ask in (resolve, lambda engine, network: with_engine(network, f"{engine} float32")):
                 with pytest.raises(InputError, match=rf"pip install 'unet-tf\[{engine}\]'"):
                     ask(engine, network)
-    monkeypatch.setattr(importlib.metadata, "version", versions.get)
+    monkeypatch.setitem(sys.modules, "onnx", SimpleNamespace(__version__="1.23.2"))
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace())  # a folder of that name, without the package
+    with pytest.raises(InputError, match="needs the packages onnx and openvino"):
+        resolve("openvino", network)
+    install(monkeypatch, versions)
     for engine in OTHERS:
         resolve(engine, network)
         last = ".".join(map(str, TESTED[engine][1]))

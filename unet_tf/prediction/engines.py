@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
+import importlib
 import logging
 import os
 import threading
@@ -117,11 +117,14 @@ def _type(engine: str, network: Network) -> str:
 
 
 def _version(engine: str) -> str | None:
-    """Of the package, and None unless it and onnx, in whose format nets are handed over, are installed."""
+    """Of the module, and None unless it and onnx, in whose format nets are handed over, are installed.
+
+    Packages of several names install one module, as onnxruntime and onnxruntime-gpu do.
+    """
     try:
-        importlib.metadata.version("onnx")
-        return importlib.metadata.version(engine)
-    except importlib.metadata.PackageNotFoundError:
+        importlib.import_module("onnx")
+        return str(importlib.import_module(engine).__version__)
+    except (ImportError, AttributeError):  # the latter of a folder of that name, which is imported too
         return None
 
 
