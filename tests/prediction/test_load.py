@@ -263,8 +263,14 @@ def test_files_are_predicted_by_each_file_of_a_bundle(small, tmp_path, image):
         assert again.skipped == 1
         stored = json.loads((out / "predict.json").read_text())
         assert (stored["engine"], stored["temperature"], stored["threshold"]) == (ENGINES[name], 1.5, 0.3)
-    with pytest.raises(InputError, match="does not say how pixels are normalised"):
-        unet_tf.predict_files(small / "model.keras", tmp_path / "in", tmp_path / "keras")
+    shutil.copy(small / "model.keras", tmp_path / "alone.keras")
+    for net, give in (
+        (small / "model.keras", small),
+        (RUN / "best.keras", RUN),
+        (tmp_path / "alone.keras", "that folder"),
+    ):
+        with pytest.raises(InputError, match=f"by the folder of its run.*; received {net}. Give {give}; arrays are"):
+            unet_tf.predict_files(net, tmp_path / "in", tmp_path / "keras")
 
 
 def test_an_array_is_predicted_by_a_bundle_and_by_a_saved_model(small, image, tmp_path):

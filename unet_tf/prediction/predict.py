@@ -18,7 +18,7 @@ from unet_tf.prediction.load import FILES, GRAPH, load, refused
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
 from unet_tf.tiling import Picture
-from unet_tf.utils.files import identity, placed, sha256_of
+from unet_tf.utils.files import above, identity, placed, sha256_of
 from unet_tf.utils.hub import Address
 from unet_tf.utils.progress import Progress, unseen
 
@@ -141,15 +141,16 @@ def model_hash(path: str | Path) -> str:
     """Give the SHA-256 of the file of the net of a run or bundle; of a cross-validation, that of those of its nets.
 
     Raises:
-        InputError: there is none, it cannot be read, or it is one that does not know its pixels.
+        InputError: there is none, it cannot be read, or it is given by a `.keras` file.
     """
     if holds_folds(path):
         return Folds(path).model_hash
     path = Path(path)
     if path.suffix == ".keras" and path.is_file():
         raise InputError(
-            f"{path} does not say how pixels are normalised, nor how masks are drawn. Give the folder of its run or "
-            "bundle; of a net alone, unet_tf.Predictor predicts arrays.",
+            f"A net of Keras must be given by the folder of its run, whose {Run.BEST} is taken, or bundle; received "
+            f"{path}. Give {above(path, BUNDLE_DESCRIPTION, Run.CONFIG) or 'that folder'}; arrays are predicted by the "
+            "file too (unet_tf.predict).",
             path,
         )
     bundle = (path / BUNDLE_DESCRIPTION).is_file()
