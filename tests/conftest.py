@@ -1,14 +1,12 @@
 """Shared data: generated cells and one small run trained on them."""
 
 import functools
-import io
 import json
 import os
 import shutil
 import signal
 import sys
-import warnings
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext
 from multiprocessing import forkserver
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -126,21 +124,6 @@ def own_run(run, tmp_path):
     return Run(shutil.copytree(run.path, tmp_path / "own_run"))
 
 
-class _Lines(io.TextIOBase):
-    """Tells of each line that is written, and stops where the work is told to stop."""
-
-    def __init__(self, on_line):
-        self.on_line, self.before = on_line, sys.stdout
-
-    def write(self, text):
-        from unet_tf.utils.signals import look
-
-        for line in text.splitlines():
-            with redirect_stdout(self.before):
-                self.on_line(line)
-            look()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def converter_apart():
     """A context in which the TFLite converter has a process of its own, as elsewhere.
@@ -150,15 +133,11 @@ def converter_apart():
     if "tensorflow" not in sys.modules:  # no test converts
         yield nullcontext
         return
+    from converting import convert_here
+
     from unet_tf.exporting import tflite
 
     apart = tflite._follow
-
-    def here(command, folder, on_line):
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), redirect_stdout(_Lines(on_line)):
-            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
-            patch.setattr(sys, "argv", command[2:])
-            tflite.main()
 
     @contextmanager
     def in_its_process():
@@ -167,7 +146,7 @@ def converter_apart():
             yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tflite, "_follow", here)
+        patch.setattr(tflite, "_follow", convert_here)
         yield in_its_process
 
 
