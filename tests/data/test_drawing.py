@@ -17,6 +17,8 @@ def test_an_overlay_of_every_pixel_type(dtype, channels):
     picture = overlay(image, label, side=30)
     assert (picture.shape, picture.dtype) == ((30, 20, 3), np.uint8)
     np.testing.assert_array_equal(overlay(image, 0 * label, side=60), displayable(image))
+    swapped = image.astype(image.dtype.newbyteorder())
+    np.testing.assert_array_equal(overlay(swapped, label, side=30), picture)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

@@ -107,7 +107,8 @@ def overlay(image: NDArray, label: NDArray, masks: MaskFormat | None = None, sid
     """
     factor = side / max(label.shape)
     size = max(1, round(label.shape[1] * factor)), max(1, round(label.shape[0] * factor))
-    few = np.ascontiguousarray(image[..., :3])  # (H, W, 1 to 3), all that is drawn
+    # (H, W, 1 to 3), all that is drawn; OpenCV looks at no order of bytes
+    few = np.ascontiguousarray(image[..., :3], image.dtype.newbyteorder("="))
     shrunk = cv2.resize(few, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
     shrunk = shrunk.reshape(*shrunk.shape[:2], -1)  # OpenCV drops an axis of one channel
     picture = displayable(shrunk) if image.shape[2] in (1, 3) else _each(shrunk)

@@ -129,7 +129,8 @@ class Given:
 
 def as_png(image: NDArray) -> bytes:
     """Encode (H, W, 1) grey or (H, W, 3) RGB of 8 or 16 bits, quickly."""
-    done, found = cv2.imencode(".png", image[..., ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 1))
+    own = np.ascontiguousarray(image[..., ::-1], image.dtype.newbyteorder("="))  # OpenCV looks at no order of bytes
+    done, found = cv2.imencode(".png", own, (cv2.IMWRITE_PNG_COMPRESSION, 1))
     if not done:
         raise InputError(f"{image.dtype} {image.shape} cannot be encoded as PNG.")
     return found.tobytes()
