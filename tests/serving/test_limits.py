@@ -7,26 +7,18 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import tifffile
 from kinds_of_files import png_of
-from malformed import bmp_of, jpeg_of, tiff_of
+from malformed import bmp_of, jpeg_of
 
 from unet_tf.serving.errors import ServingError
-from unet_tf.serving.limits import READERS, Limits, declared
+from unet_tf.serving.limits import Limits, declared
 
 IMAGE = np.zeros((31, 47), np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif", "big-endian tif"])
-def test_a_header_says_its_pixels(kind, tmp_path):
-    if kind.endswith("tif"):
-        tifffile.imwrite(tmp_path / "a.tif", IMAGE, byteorder=">" if kind != "tif" else "<")
-        content = (tmp_path / "a.tif").read_bytes()
-        with pytest.raises(ServingError, match=r"image_bytes\[3\] is not a complete PNG, JPEG or BMP picture\."):
-            declared(3, content)
-    else:
-        content = cv2.imencode(f".{kind}", IMAGE)[1].tobytes()
-    assert declared(0, content, tuple(READERS)) == 31 * 47
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp"])
+def test_a_header_says_its_pixels(kind):
+    assert declared(0, cv2.imencode(f".{kind}", IMAGE)[1].tobytes()) == 31 * 47
 
 
 @pytest.mark.parametrize(
@@ -36,11 +28,10 @@ def test_a_header_says_its_pixels(kind, tmp_path):
         (png_of(2**31 - 1, 2**31 - 1, 16, 6), (2**31 - 1) ** 2),
         (jpeg_of(65_535, 65_535), 65_535**2),
         (bmp_of(30_000, -30_000), 900_000_000),
-        (tiff_of(40_000, 30_000), 1_200_000_000),
     ],
 )
 def test_a_bomb_is_counted_and_refused(content, pixels, recwarn):
-    assert declared(0, content, tuple(READERS)) == pixels
+    assert declared(0, content) == pixels
     assert not recwarn.list  # Pillow has a limit of its own, which is no part of this
     with pytest.raises(ServingError, match="A request may have") as caught:
         Limits().check(pixels)
@@ -49,8 +40,8 @@ def test_a_bomb_is_counted_and_refused(content, pixels, recwarn):
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"\xff\xd8\xff", b"GIF89a", b"a" * 99])
 def test_what_declares_nothing_is_refused(content):
-    with pytest.raises(ServingError, match="is not a complete PNG, JPEG, BMP or TIFF picture"):
-        declared(0, content, tuple(READERS))
+    with pytest.raises(ServingError, match=r"image_bytes\[3\] is not a complete PNG, JPEG or BMP picture\."):
+        declared(3, content)
 
 
 def test_pixels_of_a_request_are_those_of_all_its_pictures():

@@ -14,10 +14,13 @@ import httpx
 import numpy as np
 import pytest
 import tifffile
+from malformed import tiff_of
 from servers import RUN, picture, png, start
 
 from unet_tf import Geometry, MaskFormat, Normalisation, predict_files
 from unet_tf.data.channels import Channels
+from unet_tf.data.drawing import displayable
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.edge.description import Description
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.prediction.predictor import Predictor
@@ -357,6 +360,32 @@ def test_what_is_no_picture_of_the_net_is_refused_before_it_is_decoded(read, tif
         assert told.value.status == 400
 
 
+def segment_by(net, body):
+    """What the page gets of a file where the net is not sure of anything."""
+    even = SimpleNamespace(version=1, outputs={"probabilities": np.full((1, 7, 9, 2), 0.5, np.float32)})
+    models = {"cells": SimpleNamespace(find=lambda: (1, None))}
+    calls = SimpleNamespace(limits=Limits(), models=models, predict=lambda *asked: even)
+    return json.loads(_segmented(calls, "cells", SimpleNamespace(describe=lambda number: net), body)[0])
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind"), [(5, "uint8"), (4, "uint16"), (3, "uint8"), (3, "float32"), (3, "float64")]
+)
+def test_a_tiff_that_pillow_does_not_know_is_segmented(tiff, channels, kind):
+    image = np.random.default_rng(0).integers(0, 200, (7, 9, channels)).astype(kind)
+    body = tiff(image, photometric="minisblack", planarconfig="contig")
+    assert segment_by(about(channels, kind), body)["height"] == 7
+
+
+def test_a_tiff_is_shown_with_the_median_where_nothing_was_measured(tiff):
+    heights = np.random.default_rng(0).random((7, 9, 1), np.float32)
+    heights[:3] = -7
+    trained = replace(about(1, "float32"), normalisation=Normalisation((100.0,), (50.0,), "float32", (-7.0,)))
+    found = base64.b64decode(segment_by(trained, tiff(heights[..., 0]))["picture"])
+    shown = cv2.imdecode(np.frombuffer(found, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(shown, displayable(fill_nodata(heights, (-7.0,))))
+
+
 def test_pixels_are_those_of_the_picture_and_not_of_a_small_one_before_it(read, tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(np.zeros((4, 4), np.uint8), subfiletype=1)
@@ -365,3 +394,5 @@ def test_pixels_are_those_of_the_picture_and_not_of_a_small_one_before_it(read, 
     assert read(body, about(1)).shape == (40, 40, 1)
     with pytest.raises(ServingError, match="A request may have 1,000 pixels; this one has 1,600"):
         read(body, about(1), pixels=1000)
+    with pytest.raises(ServingError, match="in 122 bytes, which cannot hold them"):
+        read(tiff_of(40_000, 30_000), about(1))

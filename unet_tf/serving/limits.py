@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 
 from unet_tf.serving.errors import invalid, too_large
 from unet_tf.utils.threads import cores
@@ -17,12 +17,8 @@ READERS = {
     "PNG": (b"\x89PNG", PngImagePlugin.PngImageFile),
     "JPEG": (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
     "BMP": (b"BM", BmpImagePlugin.BmpImageFile),
-    "TIFF": (b"II", TiffImagePlugin.TiffImageFile),
-    "TIFF, of large numbers first": (b"MM", TiffImagePlugin.TiffImageFile),
 }
-"""Formats of picture files, how they begin, and Pillow's readers: `Image.open` has a limit of its own."""
-ENCODED = ("PNG", "JPEG", "BMP")
-"""Formats that the signature `encoded` takes."""
+"""Formats that the signature `encoded` takes, how they begin, Pillow's readers: `Image.open` has a limit of its own."""
 FILES = "image_bytes"
 """Input of that signature."""
 
@@ -77,24 +73,22 @@ def check_answer(size: int) -> None:
         raise too_large(f"An answer may have {ANSWER:,} bytes; this one would have {size:,}. Send a smaller picture.")
 
 
-def declared(number: int, content: bytes, formats: Sequence[str] = ENCODED) -> int:
+def declared(number: int, content: bytes, formats: str = "PNG, JPEG or BMP") -> int:
     """Pixels that the header of a picture file declares; nothing is decoded.
 
     Args:
         number: of the file in its request.
         content: its bytes.
-        formats: that it may be of, keys of `READERS`.
+        formats: what else would do, in words.
 
     Raises:
-        ServingError: it is of none of these formats.
+        ServingError: it is of none of `READERS`.
     """
-    for name in formats:
-        begin, reader = READERS[name]
+    for begin, reader in READERS.values():
         if content.startswith(begin):
             try:
                 with reader(io.BytesIO(content)) as picture:
                     return picture.width * picture.height
             except Exception:  # Pillow's readers raise whatever they meet in a file that is none
                 break
-    names = [name for name in formats if "," not in name]
-    raise invalid(f"{FILES}[{number}] is not a complete {', '.join(names[:-1])} or {names[-1]} picture.")
+    raise invalid(f"{FILES}[{number}] is not a complete {formats} picture.")

@@ -20,8 +20,9 @@ from starlette.routing import Route
 from unet_tf.annotations.write_geojson import feature_of
 from unet_tf.annotations.writing import Picture, numbered
 from unet_tf.data.drawing import displayable
-from unet_tf.data.nodata import nodata_of
+from unet_tf.data.nodata import fill_nodata, nodata_of
 from unet_tf.data.pictures import Pictures, open_pictures, write_picture
+from unet_tf.data.tiff import is_tiff
 from unet_tf.edge.description import Description
 from unet_tf.edge.tiles import NOT_FINITE
 from unet_tf.errors import InputError
@@ -34,7 +35,7 @@ from unet_tf.prediction.objects import find_objects
 from unet_tf.prediction.polygons import shapes_of
 from unet_tf.serving.calls import Asked, Calls
 from unet_tf.serving.errors import ServingError, invalid
-from unet_tf.serving.limits import READERS, Limits, declared
+from unet_tf.serving.limits import Limits, declared
 from unet_tf.serving.rest import OPTIONS
 
 SCRIPT, HERE = "text/javascript", Path(__file__).parent
@@ -44,7 +45,6 @@ OWN = {"page.js": HERE / "static" / "page.js", "png.js": HERE.parent / "exportin
 """Where those lie that are not shared by all pages; the exported page reads PNG by the same script."""
 HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'"}
 """The page asks nobody else for anything."""
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 EXTRA = 4
 """Numbers of a pixel beside the channels that a net knows: CMYK and alpha may turn out to be grey."""
 
@@ -119,7 +119,8 @@ def _described(calls: Calls, name: str, bundle: Bundle) -> dict[str, Any]:
 def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[bytes, int]:
     """A picture file -> the mask, how sure it is, its classes and objects as JSON, and the version that gave them."""
     start = time.monotonic()
-    calls.limits.check(declared(0, body, tuple(READERS)))
+    if not is_tiff(body):  # of which Pillow knows few kinds, and `_check_kind` counts the pixels
+        calls.limits.check(declared(0, body, "PNG, JPEG, BMP or TIFF"))
     number, _ = calls.models.get(name).find()
     try:
         about = bundle.describe(number)  # a version has a mean, a threshold, objects of its own
@@ -161,8 +162,8 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
                 "features": [feature_of(number, one, picture, "annotation", 0) for number, one in numbered(shapes)],
             },
         }
-        if body[:4] in TIFF:  # which browsers do not show
-            found["picture"] = png(displayable(image))
+        if is_tiff(body):  # which browsers do not show
+            found["picture"] = png(displayable(fill_nodata(image, about.normalisation.nodata)))
     found["seconds"] = time.monotonic() - start
     return orjson.dumps(found, option=OPTIONS, default=float), answer.version
 
