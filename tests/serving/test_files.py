@@ -87,9 +87,13 @@ def test_masks_alone_are_asked_for_as_files(own, nets, scans, tmp_path):
     assert len(differ) <= 1  # where two probabilities are equal but for rounding
 
 
-def test_without_a_bundle_masks_are_class_ids_with_a_colour_table(nets, scans, tmp_path):
+def test_without_a_bundle_masks_are_class_ids_with_a_colour_table(nets, scans, tmp_path, caplog):
     with Client(nets.http, "grey", retries=0) as own:
         predict_served(own, scans / "0.png", tmp_path / "out", probabilities=True)
+        assert caplog.messages == []
+        for number, wanted in enumerate(({"instances": True}, {"polygons": "geojson"})):
+            predict_served(own, scans / "0.png", tmp_path / f"{number}", **wanted)
+    assert ["the pieces of every class, that of the rims too" in one for one in caplog.messages] == [True, True]
     probabilities = np.load(tmp_path / "out/0.npy")
     assert probabilities.shape == (40, 50, 3)
     assert (read_mask(tmp_path / "out/0.png", ids=True) == probabilities.argmax(-1)).all()

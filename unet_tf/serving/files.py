@@ -102,7 +102,12 @@ def predict_served(
         inputs = [inputs] if isinstance(inputs, str | Path) else [*inputs]
         pictures = pictures_of(find_pictures(inputs), pinned.channels)
         masks, classes = _classes(pinned)
-        if pinned.about is None and pinned.description is not None and (instances or polygons):
+        if pinned.description is None and (instances or polygons):
+            log.warning(
+                "Objects are the pieces of every class, that of the rims too where the net learnt object ids: what its "
+                "classes are, only its bundle says. Give the bundle as it is served."
+            )
+        elif pinned.about is None and (instances or polygons):
             log.warning(
                 f"The bundle does not hold version {pinned.which.version}, which answers: objects are cut by the "
                 "measures of version 1. Give the bundle as it is served."
