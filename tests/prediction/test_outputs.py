@@ -17,6 +17,7 @@ from unet_tf import predict, predict_files, read_image
 from unet_tf.annotations.suffixes import DRAWN
 from unet_tf.data import pictures as pictures_module
 from unet_tf.data.channels import Channels
+from unet_tf.data.drawing import overlay
 from unet_tf.data.georeference import read_georeference
 from unet_tf.data.pictures import SUFFIXES, read_mask, write_picture
 from unet_tf.errors import InputError
@@ -261,6 +262,18 @@ def test_a_mask_lies_where_its_picture_does_unless_that_is_turned(tmp_path, capl
     assert read_mask(tmp_path / "out" / "turned.tif").shape == (48, 40)
     assert f"{tmp_path / 'turned.tif'} has orientation 6: its mask is turned as it is shown" in caplog.text
     assert "stored.tif has orientation" not in caplog.text
+
+
+def test_an_overlay_shows_pixels_without_a_measurement_as_the_median(tmp_path, monkeypatch):
+    image, drawn = 200 + noise(0) // 8, []
+    image[:9] = 0
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(42113, "s", 0, "0", True)])
+    monkeypatch.setattr(outputs, "overlay", lambda image, *rest: drawn.append(image) or overlay(image, *rest))
+    assert predict_files(RUN, tmp_path / "a.tif", tmp_path / "out", overlay=True).nodata == {
+        str(tmp_path / "a.tif"): (0.0,)
+    }
+    assert set(drawn[0][:9].flat) == {int(np.median(image[9:]))}
+    np.testing.assert_array_equal(drawn[0][9:, :, 0], image[9:])
 
 
 @pytest.mark.parametrize("format", ["png", "tif"])

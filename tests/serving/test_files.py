@@ -12,8 +12,10 @@ from agreement import same_labels
 from served_nets import picture, say_version, start
 
 from unet_tf import InputError, predict, predict_files, read_image, read_mask
+from unet_tf.data.drawing import overlay
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.exporting.bundle import Bundle
+from unet_tf.prediction import outputs
 from unet_tf.prediction.predict import model_hash
 from unet_tf.serving import Client, files
 from unet_tf.serving.backoff import Backoff
@@ -98,6 +100,16 @@ def test_without_a_bundle_masks_are_class_ids_with_a_colour_table(nets, scans, t
     assert probabilities.shape == (40, 50, 3)
     assert (read_mask(tmp_path / "out/0.png", ids=True) == probabilities.argmax(-1)).all()
     assert b"PLTE" in (tmp_path / "out/0.png").read_bytes()
+
+
+def test_an_overlay_shows_pixels_without_a_measurement_as_the_median(nets, tmp_path, monkeypatch):
+    image, drawn = 200 + picture("grey", 30, 31)[..., 0] // 8, []
+    image[:9] = 0
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(42113, "s", 0, "0", True)])
+    monkeypatch.setattr(outputs, "overlay", lambda image, *rest: drawn.append(image) or overlay(image, *rest))
+    with Client(nets.http, "grey", retries=0) as own:
+        predict_served(own, tmp_path / "a.tif", tmp_path / "out", overlay=True)
+    assert set(drawn[0][:9].flat) == {int(np.median(image[9:]))}
 
 
 def test_what_is_done_is_not_done_again(own, nets, scans, tmp_path):

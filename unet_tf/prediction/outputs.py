@@ -17,6 +17,7 @@ from unet_tf.annotations.writing import Picture
 from unet_tf.data.drawing import overlay
 from unet_tf.data.georeference import read_georeference
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.pictures import open_pictures, picture_writer, stack_writer
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import HALF, weighed
@@ -45,6 +46,7 @@ class Page(NamedTuple):
     label: NDArray[np.uint8]  # (H, W)
     probabilities: NDArray[np.float32] | None  # (H, W, num_classes), where they are needed
     unsure: tuple[NDArray[np.float32], ...] = ()  # (H, W), uncertainty and spread, as far as they are wanted
+    nodata: tuple[float, ...] = ()  # values of the image that stand for "no measurement"
 
 
 class Output:
@@ -180,7 +182,8 @@ class Output:
             add(unsure)
         if wanted.overlay:
             real = self.masks.real_label(label)
-            self.add_overlay(overlay(page.image, real, self.masks, min(OVERLAY_SIDE, max(label.shape))))
+            image = fill_nodata(page.image, page.nodata)
+            self.add_overlay(overlay(image, real, self.masks, min(OVERLAY_SIDE, max(label.shape))))
         if wanted.instances or wanted.polygons:
             ids, objects = find_objects(label, probabilities, wanted.min_area, self.masks)
             self.sizes.add(one.area for one in objects)

@@ -77,7 +77,7 @@ def _steps(
                 output.nodata.update(nodata)
                 settings = {"memory": call.memory, "tta": wanted.tta, "on_tile": on_tile}
                 found = method(image, **settings, name=name, nodata=nodata)
-                yield functools.partial(output.add, _page(image, found, wanted, threshold))
+                yield functools.partial(output.add, _page(image, found, wanted, threshold)._replace(nodata=nodata))
         except (InputError, MemoryError) as error:
             yield functools.partial(output.fail, error)
         yield output.end

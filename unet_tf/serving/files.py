@@ -187,4 +187,4 @@ def _page(call: Call, client: Client, file: Path, number: int, pages: int) -> tu
         label = client.segment(given)
     else:
         label = label_of(probabilities, client.about.calibration.threshold)
-    return Page(image, label, probabilities), nodata if client.about is not None else ()
+    return Page(image, label, probabilities, nodata=nodata), nodata if client.about is not None else ()
