@@ -9,7 +9,15 @@ import tifffile
 from unet_tf.data.fingerprint import examine, measure_normalisation
 from unet_tf.data.folder import Pair, read_pair
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import Measured, declared_nodata, fill_nodata, nodata_of, nodata_pixels, nodata_values
+from unet_tf.data.nodata import (
+    Measured,
+    declared_nodata,
+    fill_nodata,
+    nodata_of,
+    nodata_pixels,
+    nodata_values,
+    occurring,
+)
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.pictures import write_picture
 
@@ -149,6 +157,13 @@ def test_what_is_declared_need_not_be_found_and_is_no_part_of_the_rest():
     assert nodata_of(image, (-9999, np.nan)) == (-9999, -5.0)
     assert nodata_of(np.zeros((2, 2, 1), np.uint8), (255,)) == (255,)
     assert nodata_of(np.zeros((2, 2, 1), np.uint8), (-9999, 256)) == ()
+
+
+def test_values_that_occur_are_found_in_the_last_window_too(monkeypatch):
+    monkeypatch.setattr("unet_tf.data.nodata.AREA", 64)
+    image = np.ones((40, 30, 2), np.uint8)
+    image[39, 29, 1] = 0
+    assert occurring(image, (0.0, 5.0, -9999.0)) == (0.0,)
 
 
 def test_what_is_not_finite_is_no_sentinel_of_an_array():

@@ -128,11 +128,18 @@ def test_what_cannot_run_a_file_is_said_before_the_picture_is_decoded(bundle, tm
 
 
 def test_a_program_without_a_terminal_gets_its_mask(model, net, tmp_path, monkeypatch):
-    np.save(tmp_path / "image.npy", np.zeros((30, 30), np.uint8))
+    np.save(tmp_path / "image.npy", np.full((30, 30), 7, np.uint8))
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setattr(edge, "nodata_of", lambda *given: (7.0,))  # which is said too
     edge.segment(model, tmp_path / "image.npy", tmp_path / "mask.npy")
     assert np.load(tmp_path / "mask.npy").shape == (30, 30)
+
+
+def test_values_of_no_measurement_are_said_where_they_occur(model, tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "image.npy", np.full((30, 30), 7, np.uint8))
+    monkeypatch.setattr(edge, "nodata_of", lambda *given: (7.0, 9.0))
+    edge.segment(model, tmp_path / "image.npy", tmp_path / "mask.npy")
+    assert "\npixels of 7 hold no measurement" in capsys.readouterr().err
 
 
 def test_whoever_stops_it_is_told_that_nothing_was_written(monkeypatch, capsys):

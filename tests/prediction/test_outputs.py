@@ -269,9 +269,9 @@ def test_an_overlay_shows_pixels_without_a_measurement_as_the_median(tmp_path, m
     image[:9] = 0
     tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(42113, "s", 0, "0", True)])
     monkeypatch.setattr(outputs, "overlay", lambda image, *rest: drawn.append(image) or overlay(image, *rest))
-    assert predict_files(RUN, tmp_path / "a.tif", tmp_path / "out", overlay=True).nodata == {
-        str(tmp_path / "a.tif"): (0.0,)
-    }
+    tifffile.imwrite(tmp_path / "b.tif", image[9:], extratags=[(42113, "s", 0, "0", True)])  # which holds no 0
+    found = predict_files(RUN, [tmp_path / "a.tif", tmp_path / "b.tif"], tmp_path / "out", overlay=True)
+    assert found.nodata == {str(tmp_path / "a.tif"): (0.0,)}
     assert set(drawn[0][:9].flat) == {int(np.median(image[9:]))}
     np.testing.assert_array_equal(drawn[0][9:, :, 0], image[9:])
 

@@ -106,9 +106,11 @@ def test_an_overlay_shows_pixels_without_a_measurement_as_the_median(nets, tmp_p
     image, drawn = 200 + picture("grey", 30, 31)[..., 0] // 8, []
     image[:9] = 0
     tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(42113, "s", 0, "0", True)])
+    tifffile.imwrite(tmp_path / "b.tif", image[9:], extratags=[(42113, "s", 0, "0", True)])  # which holds no 0
     monkeypatch.setattr(outputs, "overlay", lambda image, *rest: drawn.append(image) or overlay(image, *rest))
-    with Client(nets.http, "grey", retries=0) as own:
-        predict_served(own, tmp_path / "a.tif", tmp_path / "out", overlay=True)
+    given, wanted = [tmp_path / "a.tif", tmp_path / "b.tif"], {"overlay": True, "in_flight": 1}
+    with Client(nets.http, "grey", bundle=nets.bundles["grey"], retries=0) as own:
+        assert predict_served(own, given, tmp_path / "out", **wanted).nodata == {str(given[0]): (0.0,)}
     assert set(drawn[0][:9].flat) == {int(np.median(image[9:]))}
 
 

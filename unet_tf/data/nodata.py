@@ -92,16 +92,28 @@ def nodata_of(
     if kind.kind not in "if":
         return declared
     few: dict[int, NDArray] = {}  # by group of channels
-    height, width = picture.shape[:2]
-    rows, columns = _window(block, height, width)
-    corners = list(itertools.product(range(0, height, rows), range(0, width, columns)))
-    for done, (top, left) in enumerate(corners, start=1):
-        window = np.asarray(picture[top : min(top + rows, height), left : min(left + columns, width)])
+    places = _places(picture, block)
+    for done, place in enumerate(places, start=1):
+        window = np.asarray(picture[place])
         for group, part in enumerate(_groups(window)):
             part = part[~nodata_samples(part, declared) & np.isfinite(part)]
             few[group] = _extremes(np.concatenate([few.get(group, np.zeros((0, 1), kind)), part[:, None]]))
-        on_window(done, len(corners))
+        on_window(done, len(places))
     return tuple(dict.fromkeys([*declared, *(value for one in few.values() for value in nodata_values(one))]))
+
+
+def occurring(picture: Picture, values: Sequence[float]) -> tuple[float, ...]:
+    """Give those of these values that a picture of any size, (H, W, C), holds anywhere."""
+    places = _places(picture) if values else []
+    return tuple(one for one in values if any(_equal(np.asarray(picture[place]), one).any() for place in places))
+
+
+def _places(picture: Picture, block: tuple[int, int] = (1, 1)) -> list[tuple[slice, slice]]:
+    """The windows of a picture, one after another."""
+    height, width = picture.shape[:2]
+    rows, columns = _window(block, height, width)
+    corners = itertools.product(range(0, height, rows), range(0, width, columns))
+    return [(slice(top, min(top + rows, height)), slice(left, min(left + columns, width))) for top, left in corners]
 
 
 def _window(block: tuple[int, int], height: int, width: int) -> tuple[int, int]:

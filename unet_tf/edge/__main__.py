@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.arrays import check_shape
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import nodata_of
+from unet_tf.data.nodata import nodata_of, occurring
 from unet_tf.data.pictures import LOSSLESS, TIFF, count_pages, image_type, write_picture
 from unet_tf.data.tiff import import_tifffile
 from unet_tf.edge.description import Description
@@ -78,7 +78,7 @@ def segment(
     with stoppable(), replacing(mask_file) as written, _folder_beside(mask_file) as folder:
         array, declared = _as_array(about, files, page, folder)
         image = MappedArray(array)
-        nodata = nodata_of(image, declared)
+        nodata = occurring(image, nodata_of(image, declared))
         label_file = written if mask_file.suffix.lower() == ".npy" else folder / "label.npy"
         masks = _label(lambda: opened(model, threads, runtime, accelerator), image, label_file, nodata)
         look()

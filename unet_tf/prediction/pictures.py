@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.channels import Channelled
 from unet_tf.data.georeference import check_places
-from unet_tf.data.nodata import nodata_of
+from unet_tf.data.nodata import nodata_of, occurring
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import label_of
@@ -73,7 +73,7 @@ def _steps(
                 if output.error:
                     break  # its files cannot be written: the pages that are left are for nothing
                 name = str(file) if pages == 1 else f"{file}, page {number},"
-                nodata = nodata_of(image, declared)
+                nodata = occurring(image, nodata_of(image, declared))
                 output.nodata.update(nodata)
                 settings = {"memory": call.memory, "tta": wanted.tta, "on_tile": on_tile}
                 found = method(image, **settings, name=name, nodata=nodata)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import find_pictures, pictures_of
 from unet_tf.data.georeference import check_places
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import nodata_of
+from unet_tf.data.nodata import nodata_of, occurring
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import label_of
@@ -179,7 +179,7 @@ def _page(call: Call, client: Client, file: Path, number: int, pages: int) -> tu
             given = None
     if given is None or wanted.overlay:
         image, _, declared = call.channels.read(call.channels.files(file), number)
-        nodata = nodata_of(image, declared)
+        nodata = occurring(image, nodata_of(image, declared))
     if given is None:
         given = Given(str(file) if pages == 1 else f"{file}, page {number},", image=image, nodata=nodata)
     probabilities = client.soft(given) if several else None
