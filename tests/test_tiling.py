@@ -1,9 +1,23 @@
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from unet_tf.errors import InputError
 from unet_tf.geometry import PADDINGS, Geometry
-from unet_tf.tiling import TURNS, cut, fit, fixed, mirror_index, read_window, run_tiles, turned, turned_back
+from unet_tf.tiling import (
+    TURNS,
+    cut,
+    fit,
+    fixed,
+    mirror_index,
+    read_window,
+    run_tiles,
+    turned,
+    turned_back,
+    with_channels,
+)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 64])
@@ -105,3 +119,22 @@ def test_read_window_reads_the_window_alone():
     image = Sliced()
     assert read_window(image, (-20, 500), (100, 50), 8).shape == (100, 50, 1)
     assert [(part.start, part.stop) for part in image.seen] == [(0, 72), (492, 542)]
+
+
+def test_lists_tensors_and_arrays_that_can_be_sliced_are_images():
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    tensor = type("Tensor", (), {"shape": (3, 4), "dtype": "tf.uint8!", "__array__": lambda *_, **__: image})()
+    for given in (image, image.tolist(), tensor, np.asarray(image)[..., None]):
+        np.testing.assert_array_equal(with_channels(given), image[..., None])
+    lazy = SimpleNamespace(shape=(3, 4), dtype="uint8")  # a type that NumPy knows by its name
+    assert with_channels(lazy).shape == (3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [("a.png", "received the path a.png. unet_tf.read_image"), (Path("a.png"), "received the path a.png"),
+     ([], r"received \(0,\)"), (np.zeros((2, 0)), r"received \(2, 0\)"), (np.zeros((1, 2, 3, 4)), "received")],
+)  # fmt: skip
+def test_what_is_no_image_is_refused_in_words(image, words):
+    with pytest.raises(InputError, match="An image must be .H, W. or .H, W, C. with a pixel at least; " + words):
+        with_channels(image)

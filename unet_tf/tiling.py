@@ -5,6 +5,7 @@ NumPy only, for runtimes without TensorFlow too.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -62,8 +63,20 @@ class Grey:
         return np.asarray(self.image[window])[..., None]
 
 
-def with_channels(image: Picture) -> Picture:
-    """(H, W, C) of an image that is that, or (H, W)."""
+def with_channels(image: Any) -> Picture:
+    """(H, W, C) of an image that is that, or (H, W): what can be sliced, or a tensor or list, which becomes an array.
+
+    Raises:
+        InputError: it has another number of axes, or no pixel; or is a path.
+    """
+    if isinstance(image, str | os.PathLike):
+        raise InputError(
+            "An image must be (H, W) or (H, W, C) with a pixel at least; received the path "
+            f"{os.fspath(image)}. unet_tf.read_image reads a picture, and unet_tf.predict_files predicts files."
+        )
+    image = image if is_sliceable(image) else np.asarray(image)
+    if len(image.shape) not in (2, 3) or not all(image.shape):
+        raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
     if len(image.shape) == 3:
         return image
     return image[..., None] if isinstance(image, np.ndarray) else Grey(image)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
@@ -124,10 +125,22 @@ def test_pixels_without_a_measurement_count_as_the_mean_in_a_file(heights, varia
     filled = image.copy()
     image[5:40, 7:30], filled[5:40, 7:30] = value, 120
     np.testing.assert_array_equal(net.label(image, nodata=(float(value),)), net.label(filled))
+    np.testing.assert_array_equal(net.probabilities(image, (float(value),)), net.probabilities(filled))
     if value == -9999:
         np.testing.assert_array_equal(net.probabilities(image), net.probabilities(filled))
     else:
         assert (net.probabilities(image) != net.probabilities(filled)).any()
+
+
+def test_tensors_are_images_and_paths_are_none(heights):
+    net = EdgeNet(heights / TFLITE["float32"])
+    image = np.random.default_rng(0).integers(0, 255, (70, 60)).astype(np.int16)
+    for method in (net.label, net.probabilities):
+        np.testing.assert_array_equal(method(tf.constant(image)), method(image))
+        with pytest.raises(InputError, match="received the path a.png. unet_tf.read_image reads a picture"):
+            method("a.png")
+        with pytest.raises(InputError, match="holds int64 pixels, and the net was trained on int16"):
+            method([[1, 2], [3, 4]])
 
 
 @pytest.mark.parametrize(

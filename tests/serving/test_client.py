@@ -12,16 +12,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 import tifffile
 from agreement import same_labels
 from PIL import Image
 from served_nets import KINDS, PIXELS, picture, say_version
 
 from unet_tf import Geometry, InputError, Predictor, read_image
+from unet_tf.data.channels import ALL
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.serving import Client, client
 from unet_tf.serving.backoff import Backoff
-from unet_tf.serving.sending import as_png
+from unet_tf.serving.sending import Given, as_png
 from unet_tf.serving.transport import RequestError, TensorSpec, Which
 
 PROTOCOLS = ("rest", "grpc")
@@ -608,6 +610,12 @@ def test_threads_share_a_client(net_here, ask):
         one.join()
     for image, label in zip(images, found, strict=True):
         assert same_labels(label, net_here("grey", image))
+
+
+def test_a_tensor_is_an_image():
+    image = picture("grey", 5, 7)
+    for given in (tf.constant(image[..., 0]), image.tolist()):
+        np.testing.assert_array_equal(Given.of(given, ALL).read()[0], image)
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgb", "deep"])

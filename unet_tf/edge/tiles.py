@@ -80,13 +80,15 @@ class TiledNet(ABC):
             InputError: the image has another pixel type or number of channels than the net takes, or values that
                 are not finite; or the net gives such.
         """
+        image = with_channels(image)
         return self._fill(image, "mask", np.empty(image.shape[:2], np.uint8) if out is None else out, on_tile, nodata)
 
-    def probabilities(self, image: Picture) -> NDArray[np.float32]:
+    def probabilities(self, image: Picture, nodata: Sequence[float] = ()) -> NDArray[np.float32]:
         """Give the probabilities of an image, as they come.
 
         Args:
             image: (H, W) or (H, W, C) raw pixels.
+            nodata: values of this image that stand for "no measurement", as of `label`.
 
         Returns:
             (H, W, num_classes) float32; of a uint8 file, steps of its scale (1 / 256 of one net). A broken net gives
@@ -95,8 +97,9 @@ class TiledNet(ABC):
         Raises:
             InputError: the image is not one that the net takes.
         """
+        image = with_channels(image)
         out = np.empty((*image.shape[:2], len(self.description.classes)), np.float32)
-        return self._fill(image, "probabilities", out)
+        return self._fill(image, "probabilities", out, nodata=nodata)
 
     def _fill(
         self,
@@ -107,7 +110,7 @@ class TiledNet(ABC):
         nodata: Sequence[float] = (),
     ) -> Any:
         normalisation = self.description.normalisation
-        image = normalisation.measured(with_channels(image), nodata)
+        image = normalisation.measured(image, nodata)
         normalisation.check(image)
         height, width = image.shape[:2]
         grid = self.grid((height, width))

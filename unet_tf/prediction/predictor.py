@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -27,7 +26,7 @@ from unet_tf.prediction.folds import Folds, opened
 from unet_tf.prediction.tile_settings import MOST_PIXELS, memory_budget, turns_of
 from unet_tf.prediction.uncertainty import entropy
 from unet_tf.run import Run
-from unet_tf.tiling import Grid, Picture, default_tile, fit, is_sliceable, with_channels
+from unet_tf.tiling import Grid, Picture, default_tile, fit, with_channels
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
@@ -283,14 +282,6 @@ class Predictor:
         Raises:
             InputError: it has another number of axes or channels than the net takes, or another pixel type.
         """
-        if isinstance(image, str | os.PathLike):
-            raise InputError(
-                "An image must be (H, W) or (H, W, C) with a pixel at least; received the path "
-                f"{os.fspath(image)}. unet_tf.read_image reads a picture, and unet_tf.predict_files predicts files."
-            )
-        image = image if is_sliceable(image) else np.asarray(image)
-        if len(image.shape) not in (2, 3) or not all(image.shape):
-            raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
         image = with_channels(image)
         if self.normalisation is not None:
             self.normalisation.check(image, name)

@@ -19,7 +19,7 @@ from unet_tf.data.nodata import nodata_of
 from unet_tf.data.pictures import count_pages
 from unet_tf.errors import InputError
 from unet_tf.serving.transport import Metadata
-from unet_tf.tiling import Picture
+from unet_tf.tiling import Picture, with_channels
 
 FORMATS = ("PNG", "JPEG", "BMP")
 """Of picture files, as the signature `encoded` takes them."""
@@ -37,7 +37,7 @@ class Given:
         name: what to call it in an error.
         content: of a picture file that might be sent as it is; None of other things.
         path: of a picture file; None of other things.
-        image: (H, W) or (H, W, C) raw pixels; None of files.
+        image: (H, W, C) raw pixels; None of files.
         nodata: values of the image that stand for "no measurement".
         channels: how the channels of the net come from files.
     """
@@ -54,7 +54,7 @@ class Given:
         """Take a path, the bytes of a file, or an array.
 
         Raises:
-            InputError: the file cannot be read, or is one of several that make a picture.
+            InputError: the file cannot be read, or is one of several that make a picture; the array is no image.
         """
         if isinstance(picture, bytes | bytearray | memoryview):
             if channels.suffixes:
@@ -64,8 +64,7 @@ class Given:
                 )
             return cls("the picture", bytes(picture), channels=channels)
         if not isinstance(picture, str | Path):
-            image = picture if hasattr(picture, "shape") and hasattr(picture, "dtype") else np.asarray(picture)
-            return cls("the image", image=image)
+            return cls("the image", image=with_channels(picture))
         path = Path(picture)
         if not channels.plain:
             return cls(str(path), path=path, channels=channels)
@@ -101,10 +100,7 @@ class Given:
             InputError: the file cannot be read, or holds several pictures.
         """
         if self.image is not None:
-            image = self.image
-            if len(image.shape) not in (2, 3) or not all(image.shape):
-                raise InputError(f"An image must be (H, W) or (H, W, C) with a pixel at least; received {image.shape}.")
-            return image[:, :, None] if len(image.shape) == 2 else image, self.nodata
+            return self.image, self.nodata
         if self.path is not None:
             return self._read(self.path)
         with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
