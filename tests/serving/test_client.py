@@ -615,7 +615,9 @@ def test_threads_share_a_client(net_here, ask):
 def test_a_tensor_is_an_image():
     image = picture("grey", 5, 7)
     for given in (tf.constant(image[..., 0]), image.tolist()):
-        np.testing.assert_array_equal(Given.of(given, ALL).read()[0], image)
+        found, _ = Given.of(given, ALL).read()
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, image)
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgb", "deep"])

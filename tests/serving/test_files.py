@@ -109,7 +109,7 @@ def test_an_overlay_shows_pixels_without_a_measurement_as_the_median(nets, tmp_p
     tifffile.imwrite(tmp_path / "b.tif", image[9:], extratags=[(42113, "s", 0, "0", True)])  # which holds no 0
     monkeypatch.setattr(outputs, "overlay", lambda image, *rest: drawn.append(image) or overlay(image, *rest))
     given, wanted = [tmp_path / "a.tif", tmp_path / "b.tif"], {"overlay": True, "in_flight": 1}
-    with Client(nets.http, "grey", bundle=nets.bundles["grey"], retries=0) as own:
+    with Client(nets.http, "grey", 1, bundle=nets.bundles["grey"], retries=0) as own:
         assert predict_served(own, given, tmp_path / "out", **wanted).nodata == {str(given[0]): (0.0,)}
     assert set(drawn[0][:9].flat) == {int(np.median(image[9:]))}
 
