@@ -80,8 +80,8 @@ def renumbered(masks: MaskFormat, names: tuple[str, ...], wanted: tuple[str, ...
     """Let masks give the ids of other classes of the same names.
 
     Args:
-        masks: their convention.
-        names: of their classes, each of which is wanted; without that of borders, which go to their objects.
+        masks: their convention; none with a border class, unless the names are those that are wanted.
+        names: of their classes, each of which is wanted; without that of borders.
         wanted: names of the classes by their ids.
 
     Example:
@@ -91,9 +91,8 @@ def renumbered(masks: MaskFormat, names: tuple[str, ...], wanted: tuple[str, ...
     """
     if names == wanted:
         return masks
-    to = [wanted.index(name) for name in names]
     settings = {one.name: getattr(masks, one.name) for one in fields(MaskFormat)}
-    return Renumbered(**settings, to=(*to, *to[1:2] * (masks.border > 0)), count=len(wanted))
+    return Renumbered(**settings, to=tuple(map(wanted.index, names)), count=len(wanted))
 
 
 def read_as(
