@@ -219,6 +219,77 @@ def test_data_may_lack_classes_of_the_net_and_have_none_that_it_lacks(tmp_path):
         truth_of(net, [], find_named(more).check()[""], more)
 
 
+def learnt(data, path, *changes):
+    """The saved run as if it had learnt from a folder, with other texts in its configuration."""
+    run = renamed(path, 'path = "cells"', f'path = "{data}"')
+    config = (run / Run.CONFIG).read_text()
+    for old, new in changes:
+        assert old in config
+        config = config.replace(old, new)
+    (run / Run.CONFIG).write_text(config)
+    return run
+
+
+def opened(data, names=NAMES, said=None, path=SAVED, **masks):
+    """A net as if it had learnt classes of these names from such masks."""
+    return replace(subject_of(path, data, {}), classes=names, said=said, masks=MaskFormat(**masks))
+
+
+def labelled(net, data, others=()):
+    pairs = find_named(data).check()[""]
+    truth = truth_of(net, others, pairs, data)
+    return truth, [truth.real_label(read_pair(pair, truth).label) for pair in pairs]
+
+
+def written(folder, *masks):
+    for number, mask in enumerate(masks):
+        write_picture(folder / "images" / f"{number}.png", np.full(mask.shape, number, np.uint8))
+        write_picture(folder / "masks" / f"{number}.png", mask)
+    return folder
+
+
+def squares(*values):
+    """(20, 24) uint8, a square of each value, apart."""
+    mask = np.zeros((20, 24), np.uint8)
+    for number, value in enumerate(values):
+        mask[2:6, 5 * number : 5 * number + 3] = value
+    return mask
+
+
+def test_names_of_a_list_that_are_said_in_another_order_stay_with_their_colours(tmp_path, of_colours):
+    for coding in (colour, indexed):
+        data = write(tmp_path / coding.__name__, coding, NAMES[::-1])
+        for net in (SAVED, of_colours):
+            assert are_equal(read(net, data, classes=NAMES), labels())
+
+
+@pytest.mark.parametrize("said", [None, ("soil", "crop", "weed")])
+def test_ids_with_gaps_are_those_of_the_net_where_a_class_lacks(tmp_path, said):
+    data, names = written(tmp_path, squares(2), squares(2, 2)), ("soil", "crop", "weed")
+    net = opened(data, names, said, kind="index", num_classes=3, values=(0, 2, 4))
+    assert are_equal(labelled(net, data)[1], [squares(1), squares(1, 1)])
+    others = written(tmp_path / "others", squares(1, 2))  # which the net does not know
+    if said:
+        assert are_equal(labelled(net, others)[1], [squares(1, 2)])
+
+
+@pytest.mark.parametrize("border", [0, 1])
+def test_a_few_objects_are_objects_where_a_person_says_the_names_of_the_net(tmp_path, border):
+    data, names = written(tmp_path, squares(1, 2, 3), squares(1)), (*NAMES, "border")[: 2 + border]
+    for said in (None, NAMES, names):
+        net = opened(data, names, said, kind="instance", num_classes=2 + border, border=border)
+        truth, found = labelled(net, data)
+        assert truth.kind == "instance"
+        assert are_equal(found, [squares(1, 1, 1), squares(1)])
+
+
+def test_a_run_reads_its_own_data_as_it_learnt_it_where_a_person_says_the_same_names(tmp_path):
+    data = write(tmp_path / "data")
+    run = learnt(data, tmp_path / "run", ("inverted = false", "inverted = true"))
+    for said in ({}, {"classes": NAMES}):
+        assert are_equal(read(run, data, **said), [1 - label for label in labels()])
+
+
 def test_void_stays_void(tmp_path):
     data = write(tmp_path / "data", indexed, ("void", *NAMES[::-1]))
     indexed(data / "masks" / "0.png", np.zeros((20, 24), np.uint8), COLOURS)

@@ -40,10 +40,14 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
         return first.masks
     wanted, nets = first.real_classes, [first, *(one for one in others if isinstance(one, Net))]
     own = next((one for one in nets if one.trained_on == data.resolve()), None)
-    if first.said is None and own is not None:
+    if own is not None and first.said in (None, own.real_classes, own.classes):
         return renumbered(own.masks, own.real_classes, wanted)
     palette = find_palette(data)
-    found = _recognised(first, pairs, palette)
+    as_learnt = palette is None and first.masks.ids and first.said in (wanted, first.classes)
+    if as_learnt and _fits(first.masks, pairs):  # ids may lack one, and objects be few: alone they would tell otherwise
+        nets, found = [first], None
+    else:
+        found = _recognised(first, pairs, palette)
     are_named = found is not None and (palette is not None or first.said is not None)
     if not are_named and (fitting := [one for one in nets if _fits(one.masks, pairs)]):
         _check_agreed(fitting, data)
@@ -93,8 +97,8 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
         if net.said is not None and (net.said != net.real_classes or own.inverted or own.kind != "binary"):
             raise
         return None
-    if net.said is None:
-        return found
+    if net.said is None or sorted(net.said) == sorted(found.classes):
+        return found  # a list of colours tells which is which
     if len(net.said) != len(found.classes):
         raise InputError(
             f"--classes must name each class of the masks in their order: {', '.join(found.classes)}; received "
