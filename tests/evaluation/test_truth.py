@@ -290,6 +290,26 @@ def test_a_run_reads_its_own_data_as_it_learnt_it_where_a_person_says_the_same_n
         assert are_equal(read(run, data, **said), [1 - label for label in labels()])
 
 
+def test_255_beside_0_alone_is_a_class_to_a_net_of_ids_unless_it_is_said_to_be_void(tmp_path, caplog):
+    data = write(tmp_path / "data")
+    run = renamed(tmp_path / "run", 'kind = "binary"', 'kind = "index"')
+    assert are_equal(read(run, data), labels())
+    assert "255 is foreground here, and not void" in caplog.text
+    caplog.clear()
+    hidden = [np.where(label == 1, VOID, 0) for label in labels()]
+    assert are_equal(read(run, data, void=255), hidden)
+    (data / "masks" / "0.png").unlink()
+    write_picture(data / "masks" / "0.png", np.where(labels(1)[0] == 1, 1, VOID).astype(np.uint8))  # ids show
+    assert are_equal(read(run, data)[1:], hidden[1:])
+    table = written(tmp_path / "table", squares(0))
+    indexed(table / "masks" / "0.png", squares(255), (*COLOURS, *[(9, 9, 9)] * 252, (224, 224, 192)))
+    for said in ({}, {"classes": NAMES}):
+        assert are_equal(read(run, table, **said), [squares(255)])
+    assert "255 is" not in caplog.text
+    net = opened(data, NAMES, kind="index", values=(0, 255))
+    assert are_equal(labelled(net, written(tmp_path / "class", squares(255)))[1], [squares(1)])
+
+
 def test_void_stays_void(tmp_path):
     data = write(tmp_path / "data", indexed, ("void", *NAMES[::-1]))
     indexed(data / "masks" / "0.png", np.zeros((20, 24), np.uint8), COLOURS)

@@ -63,6 +63,11 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
                 data,
             )
         return first.masks  # who reads them says what is wrong
+    if first.said is None and first.masks.kind == "index" and found.masks.values == (0, VOID):
+        log.warning(
+            f"The masks of {data} hold 0 and 255 alone, so that 255 is {found.classes[1]} here, and not void as beside "
+            "the ids that the net learnt. If it counts nowhere: --void 255."
+        )
     if not set(found.classes) <= set(wanted):
         same = len(found.classes) == len(wanted)
         raise InputError(
@@ -121,7 +126,10 @@ def _fits(masks: MaskFormat, pairs: Sequence[Pair]) -> bool:
         top = max((value for look in looks for value in look.counts if value not in masks.void), default=0)
         high = max(masks.values, default=0)
         far = masks.kind == "binary" and high and (0 < 2 * top <= high or top > 2 * high)  # 0 and 1, for 0 and 255
-        return not far and all(_holds(masks, look) for look in looks)
+        stored = {value for look in looks for value in look.ids}
+        is_upper = stored == {0, VOID} and masks.kind == "index" and VOID not in {*masks.values, *masks.void}
+        is_upper = is_upper and not any(look.coloured for look in looks)  # by a table 255 is told apart
+        return not far and not is_upper and all(_holds(masks, look) for look in looks)
     return True
 
 
