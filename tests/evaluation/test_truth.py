@@ -310,6 +310,16 @@ def test_255_beside_0_alone_is_a_class_to_a_net_of_ids_unless_it_is_said_to_be_v
     assert are_equal(labelled(net, written(tmp_path / "class", squares(255)))[1], [squares(1)])
 
 
+def test_an_own_folder_is_read_with_whole_objects_for_a_net_with_a_border_class(tmp_path):
+    data = written(tmp_path / "data", np.repeat([[0, 1, 2, 9]], 4, axis=0).astype(np.uint8))
+    own = opened(data, path=learnt(data, tmp_path / "own"), kind="instance", void=(9,))
+    rims = opened(data, (*NAMES, "border"), kind="instance", num_classes=3, border=1)
+    for said in (None, NAMES):
+        first, other = replace(rims, said=said), replace(own, said=said)
+        assert labelled(first, data, [other])[1][0][0].tolist() == [0, 1, 1, VOID]
+        assert labelled(other, data)[1][0][0].tolist() == [0, 0, 0, VOID]
+
+
 def test_void_stays_void(tmp_path):
     data = write(tmp_path / "data", indexed, ("void", *NAMES[::-1]))
     indexed(data / "masks" / "0.png", np.zeros((20, 24), np.uint8), COLOURS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unet_tf.data.folder import Pair
@@ -41,7 +42,7 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
     wanted, nets = first.real_classes, [first, *(one for one in others if isinstance(one, Net))]
     own = next((one for one in nets if one.trained_on == data.resolve()), None)
     if own is not None and first.said in (None, own.real_classes, own.classes):
-        return renumbered(own.masks, own.real_classes, wanted)
+        return _reading(own, first)
     palette = find_palette(data)
     as_learnt = palette is None and first.masks.ids and first.said in (wanted, first.classes)
     if as_learnt and _fits(first.masks, pairs):  # ids may lack one, and objects be few: alone they would tell otherwise
@@ -53,7 +54,7 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
         _check_agreed(fitting, data)
         if fitting[0].masks.kind == "index":
             _look_at_tables(fitting[0], pairs)
-        return renumbered(fitting[0].masks, fitting[0].real_classes, wanted)
+        return _reading(fitting[0], first)
     if found is None:
         if first.masks.tolerance:
             raise InputError(
@@ -80,6 +81,14 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
         log.warning(found.doubt)
     log.info(f"masks of {data}: {in_words(found.masks, found.classes)}; {found.why}")
     return renumbered(found.masks, found.classes, wanted)
+
+
+def _reading(net: Net, first: Net) -> MaskFormat:
+    """How a net reads masks, in the ids of who is judged first: to one with a border class objects are whole."""
+    masks = net.masks
+    if masks.kind == "instance" and first.masks.border and not masks.border:
+        return replace(first.masks, void=masks.void)
+    return renumbered(masks, net.real_classes, first.real_classes)
 
 
 def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Recognition | None:
