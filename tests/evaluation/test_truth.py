@@ -320,6 +320,25 @@ def test_an_own_folder_is_read_with_whole_objects_for_a_net_with_a_border_class(
         assert labelled(other, data)[1][0][0].tolist() == [0, 0, 0, VOID]
 
 
+def test_binary_masks_in_the_place_of_object_ids_are_judged_as_such(tmp_path, caplog):
+    data = written(tmp_path / "data", squares(255, 255, 255), squares(), squares(255))
+    for said, border in ((None, 0), (None, 1), (NAMES, 1)):
+        caplog.clear()
+        net = opened(
+            data, (*NAMES, "border")[: 2 + border], said, kind="instance", num_classes=2 + border, border=border
+        )
+        truth, found = labelled(net, data)
+        assert truth.kind == "binary"
+        assert are_equal(found, [squares(1, 1, 1), squares(), squares(1)])
+        assert "255 is the only id, in 4 pieces of 2 masks. They are judged as such, without objects." in caplog.text
+    own = opened(data, path=learnt(data, tmp_path / "own"), kind="instance")
+    assert labelled(own, data)[0].kind == "binary"  # such as a test/ of its own folder
+    caplog.clear()
+    for mask in (squares(1), squares(255)):  # an object a picture
+        assert labelled(net, written(tmp_path / str(mask.max()), mask, mask))[0].kind == "instance"
+    assert not caplog.text
+
+
 def test_void_stays_void(tmp_path):
     data = write(tmp_path / "data", indexed, ("void", *NAMES[::-1]))
     indexed(data / "masks" / "0.png", np.zeros((20, 24), np.uint8), COLOURS)

@@ -18,6 +18,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.mask_kinds import check_order, doubt_of_colours, in_words, renumbered
 from unet_tf.evaluation.subject import Net, Subject
 from unet_tf.labels import VOID
+from unet_tf.planning.object_ids import doubt_of_ids, id_facts
 
 log = logging.getLogger("unet_tf")
 
@@ -42,7 +43,7 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
     wanted, nets = first.real_classes, [first, *(one for one in others if isinstance(one, Net))]
     own = next((one for one in nets if one.trained_on == data.resolve()), None)
     if own is not None and first.said in (None, own.real_classes, own.classes):
-        return _reading(own, first)
+        return _reading(own, first, pairs)
     palette = find_palette(data)
     as_learnt = palette is None and first.masks.ids and first.said in (wanted, first.classes)
     if as_learnt and _fits(first.masks, pairs):  # ids may lack one, and objects be few: alone they would tell otherwise
@@ -54,7 +55,7 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
         _check_agreed(fitting, data)
         if fitting[0].masks.kind == "index":
             _look_at_tables(fitting[0], pairs)
-        return _reading(fitting[0], first)
+        return _reading(fitting[0], first, pairs)
     if found is None:
         if first.masks.tolerance:
             raise InputError(
@@ -83,11 +84,23 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
     return renumbered(found.masks, found.classes, wanted)
 
 
-def _reading(net: Net, first: Net) -> MaskFormat:
-    """How a net reads masks, in the ids of who is judged first: to one with a border class objects are whole."""
+def _reading(net: Net, first: Net, pairs: Sequence[Pair]) -> MaskFormat:
+    """How a net reads masks, in the ids of who is judged first: to one with a border class objects are whole.
+
+    Binary masks in the place of its object ids are read as such, which is said.
+    """
     masks = net.masks
-    if masks.kind == "instance" and first.masks.border and not masks.border:
-        return replace(first.masks, void=masks.void)
+    if masks.kind == "instance":
+        looks, _ = next(look_at_masks(pairs, False))
+        try:
+            doubt_of_ids([id_facts(look.mask, masks.void) for look in looks if look.mask is not None])
+        except InputError as error:
+            why, _, _ = str(error).partition(". ")
+            log.warning(f"{why}. They are judged as such, without objects.")
+            masks = recognise(pairs, MaskSettings("binary", net.real_classes, tuple(map(str, masks.void)))).masks
+        else:
+            if first.masks.border and not masks.border:
+                return replace(first.masks, void=masks.void)
     return renumbered(masks, net.real_classes, first.real_classes)
 
 
