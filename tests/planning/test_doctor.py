@@ -57,6 +57,23 @@ def test_a_folder_of_validation_files_alone_is_a_problem_that_is_said(tmp_path):
     assert findings.splits["val"].pairs == 1
 
 
+def test_binary_masks_beside_object_ids_of_training_are_a_warning(tmp_path):
+    numbered = np.zeros((40, 40), np.uint8)
+    numbered[2:12, 2:12], numbered[20:30, 20:35] = 1, 2
+    for split, mask in (
+        ("train", numbered),
+        ("val", (numbered > 0) * np.uint8(255)),
+        ("test", (numbered > 1) * numbered),
+    ):
+        write_pairs(tmp_path / split, *((noise(len(split) + number), mask) for number in range(2)))
+    findings = check(tmp_path, masks="instance")
+    assert findings.problems == []
+    assert [one for one in findings.warnings if "only id" in one or "alone" in one] == [
+        "val: Object ids must tell objects apart; these are binary masks: 255 is the only id, in 4 pieces of 2 masks. "
+        "They are judged as such, without objects."
+    ]
+
+
 def test_every_problem_is_listed(data):
     images, masks = data / "train" / "images", data / "train" / "masks"
     write_picture(masks / "cells_000.png", np.full((96, 96), 128, np.uint8))

@@ -30,7 +30,7 @@ from unet_tf.planning.checks import check_classes, check_tile, check_unseen, val
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import BENDING, COPIED, SEEN_THROUGH, Case, Look, look_at
-from unet_tf.planning.object_ids import doubt_of_ids
+from unet_tf.planning.object_ids import IdFacts, doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import ahead, cores
@@ -226,8 +226,9 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
     if (masks := findings.masks) is not None and masks.kind == "index":
         _look_at_tables(findings, masks, [case.look.mask for case in usable if case.look.mask is not None])
     if findings.masks is not None and findings.masks.kind == "instance":
-        ids = [case.look.ids for case in usable if case.split == "train"]
-        trials.append(lambda: findings.warnings.extend(filter(None, [doubt_of_ids(ids)])))
+        for name in seen:
+            ids = [case.look.ids for case in usable if case.split == name]
+            trials.append(partial(_look_at_ids, findings, name, ids))
     if "val" in seen:
         trials.append(lambda: check_unseen(seen))
     for trial in trials:
@@ -250,6 +251,20 @@ def _look_at_tables(findings: Findings, masks: MaskFormat, looks: Sequence[MaskL
         for number, (red, green, blue) in look.table.items():
             colours[red << 16 | green << 8 | blue] += look.ids[number]
     findings.palette = suggest_palette(colours)
+
+
+def _look_at_ids(findings: Findings, split: str, ids: Sequence[IdFacts]) -> None:
+    """Warn where masks may hold no object ids; raise InputError where training refuses them."""
+    try:
+        words = doubt_of_ids(ids)
+    except InputError as error:
+        if split == "train":
+            raise
+        why, _, _ = str(error).partition(". ")
+        findings.warnings.append(f"{split}: {why}. They are judged as such, without objects.")
+    else:
+        if words and split == "train":  # a few files may all hold one object
+            findings.warnings.append(words)
 
 
 def _check_classes(findings: Findings) -> None:
