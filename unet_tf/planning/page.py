@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import legend
-from unet_tf.data.palette import PALETTE_FILE
+from unet_tf.data.palette import PALETTE_FILE, Palette, read_palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.pages.page import write_page
@@ -20,9 +22,13 @@ from unet_tf.planning.channel_facts import channel_rows
 from unet_tf.planning.findings import Findings, class_rows, split_rows, verdict
 from unet_tf.utils.files import replacing
 
+log = logging.getLogger("unet_tf")
+
 PAGE, FACTS, SHEET = "check.html", "check.json", "overlays.png"
 COLUMNS, GAP = 6, 8
 """Overlays beside each other on the contact sheet, and pixels between them."""
+UNNAMED = r"(\d+ \d+ \d+ class\d+\n)*"
+"""A palette as `check` writes it."""
 
 
 def write_overview(findings: Findings, out: str | Path) -> Path:
@@ -30,7 +36,7 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
 
     Args:
         findings: of `unet_tf.check`.
-        out: folder to write into; files of an earlier check are replaced.
+        out: folder to write into; files of an earlier check are replaced, but for colours that have names by now.
 
     Returns:
         The page.
@@ -43,11 +49,24 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
     with replacing(out / FACTS) as temporary:
         temporary.write_text(json.dumps(findings.to_json(), indent=2), encoding="utf-8")
     if findings.palette is not None:
-        with replacing(out / PALETTE_FILE) as temporary:
-            temporary.write_text("\n".join(findings.palette.lines) + "\n", encoding="utf-8")
+        _write_palette(out / PALETTE_FILE, findings.palette)
     if findings.overlays:
         write_picture(out / SHEET, contact_sheet([picture for _, picture in findings.overlays]))
     return write_page(out / PAGE, "check.html", **_page(findings))
+
+
+def _write_palette(file: Path, palette: Palette) -> None:
+    """Write a first palette, unless somebody has changed the one that is there; say so where its colours are others."""
+    if file.is_file() and not re.fullmatch(UNNAMED, file.read_text(encoding="utf-8", errors="replace")):
+        try:
+            same = {*read_palette(file).colours} == {*palette.colours}
+        except InputError:
+            same = False
+        if not same:
+            log.warning(f"{file} stays as it is, though the masks have other colours. Remove it to get those by check.")
+        return
+    with replacing(file) as temporary:
+        temporary.write_text("\n".join(palette.lines) + "\n", encoding="utf-8")
 
 
 def _page(findings: Findings) -> dict[str, Any]:
