@@ -23,6 +23,12 @@ def test_two_classes():
     )
 
 
+def test_images_of_void_alone_are_not_counted():
+    values = {"a": 0.9, "b": None, "c": 0.5}
+    assert words(per_file_mean_iou=values).endswith("on 2 images it never saw.")
+    assert words(per_file_mean_iou={"a": None}, confusion=((0, 0), (0, 0))).startswith("No pixel of 1 image it")
+
+
 def test_no_share_is_rounded_to_all_or_nothing():
     assert "Finds over 99.9 % of" in words(confusion=((10**6, 0), (1, 10**6)))
     assert "invents under 0.1 % of" in words(confusion=((10**6, 1), (0, 10**6)))

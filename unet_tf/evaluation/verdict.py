@@ -138,7 +138,8 @@ BASELINES = {"majority class": "calling every pixel the commonest class", "Otsu 
 
 
 def _images(stored: Mapping[str, Any]) -> str:
-    words = many(len(stored["per_file_mean_iou"]), "image")
+    values = stored["per_file_mean_iou"].values()
+    words = many(sum(one is not None for one in values) or len(values), "image")  # those of void alone tell nothing
     judged = stored.get("judged") or {}
     return words if judged.get("kind") == "masks" else f"{words} {seen(stored['files'])}"  # masks have seen nothing
 
