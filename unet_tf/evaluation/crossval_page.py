@@ -30,7 +30,7 @@ def write_crossval_page(
     """
     together = result["out_of_fold"]
     objects, sure = objects_section(together), calibration_section(together)
-    sections = [("together", "All files", together), ("objects", "Objects", objects)]
+    sections = [("together", "Together", together), ("objects", "Objects", objects)]
     sections += [("calibration", "Calibration", sure["calibration"]), ("runs", "Run by run", runs)]
     sections += [("confusion", "Confusion", runs)]
     of_folds = "All files, each by the net that held it out"  # a net before it may have learnt from them, as of seeds
@@ -42,7 +42,7 @@ def write_crossval_page(
         notes=[*filter(None, [lacking(together)])],
         sections=[(name, words) for name, words, there in sections if there],
         together=scores_section(together),
-        together_heading=of_folds if runs[0].startswith("fold") else "All files together",
+        together_heading=of_folds if runs[0].startswith("fold") else "The files that no run learnt from",
         objects=objects,
         **sure,
         spread=spread_chart(result),
