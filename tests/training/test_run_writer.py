@@ -11,7 +11,7 @@ from unet_tf import Run, train
 from unet_tf.data.folder import Pair
 from unet_tf.errors import InputError
 from unet_tf.training.checkpoint import State
-from unet_tf.training.run_writer import LogFile, RunWriter
+from unet_tf.training.run_writer import WRITTEN, LogFile, RunWriter
 
 
 def test_the_log_holds_what_was_said_before_it_was_opened_and_keeps_no_line_after(tmp_path):
@@ -49,6 +49,24 @@ def test_one_at_a_time_trains_in_a_folder(cells, tmp_path):
     with RunWriter(tmp_path).locked(), pytest.raises(InputError, match="One process at a time must .*another does in"):
         train(cells, tmp_path, base_filters=2, depth=1, padding="same", epochs=1, precision="float32")
     assert {p.name for p in tmp_path.iterdir()} == {Run.LOCK}
+
+
+def test_files_that_no_run_wrote_are_not_replaced(tmp_path):
+    writer = RunWriter(tmp_path)
+    for name in (".git", "log.txt", "images"):
+        (tmp_path / name).touch()
+        writer.check_free()
+    for name in ("data.json", "panels"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"must not replace files of others; .* holds data\.json, panels\. Choose"):
+        writer.check_free()
+    (tmp_path / Run.LOCK).touch()  # a run that was killed before it had begun
+    writer.check_free()
+
+
+def test_a_run_writes_nothing_that_is_not_looked_for_before_it_begins(run):
+    known = {*WRITTEN, Run.CONFIG, Run.HISTORY, Run.BEST, Run.LAST, Run.REPORT, Run.LOG, Run.LOCK}
+    assert {path.name for path in run.path.iterdir()} <= known
 
 
 def test_what_a_killed_process_left_under_a_temporary_name_goes(tmp_path):

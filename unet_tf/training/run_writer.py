@@ -35,6 +35,12 @@ from unet_tf.utils.text import argument
 from unet_tf.utils.typed_json import write_json
 from unet_tf.version import __version__
 
+WRITTEN = (
+    Run.FILES, Run.DATA, Run.ANCESTORS, Run.SAMPLES, Run.WEIGHTS, Run.PROGRESS, Run.CALIBRATION, Run.EVALUATION,
+    Run.PANELS,
+)  # fmt: skip
+"""What training writes beside what tells a run; the log is no such file, as lines are added to its end."""
+
 
 class LogFile(logging.Handler):
     """Keeps what the library says, from INFO on, until a file is opened; then it appends each line there."""
@@ -105,12 +111,18 @@ class RunWriter:
         return (self.path / Run.CONFIG).exists()
 
     def check_free(self) -> None:
-        """Raise InputError if the folder holds a run or is a file."""
+        """Raise InputError if the folder holds a run or files that a run would replace, or is a file."""
         names = Run.CONFIG, Run.HISTORY, Run.BEST, Run.LAST, Run.REPORT
         if taken := [name for name in names if (self.path / name).exists()]:
             raise InputError(
                 f"{self.path} already holds a run ({', '.join(taken)}). Go on with it by --resume "
                 f"{argument(self.path)}, choose another --out, or remove it first."
+            )
+        others = [name for name in WRITTEN if (self.path / name).exists()]
+        if others and not (self.path / Run.LOCK).exists():  # which a run has that was killed before it had begun
+            raise InputError(
+                f"A run must not replace files of others; {self.path} holds {', '.join(others)}. Choose another --out, "
+                "or move them."
             )
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file. Choose another --out for the folder of the run.")
