@@ -16,7 +16,7 @@ def test_cases_are_named_by_their_places_the_best_first(tmp_path):
     cases = gallery.ranked(11)
     cases.insert(-1, cases[0]._replace(title="m", rank=6))
     write_panels(tmp_path / "panels", cases)
-    found, whole = cases_of(tmp_path / "panels")
+    found = cases_of(tmp_path / "panels")
     assert [(one["place"], one["title"]) for one in found] == [
         ("Best", "5"),
         ("Median", "m"),
@@ -25,20 +25,17 @@ def test_cases_are_named_by_their_places_the_best_first(tmp_path):
         ("Third worst", "2"),
         ("Fourth worst", "3"),
     ]
-    assert whole == []
     assert [name for name, *_ in found[0]["counts"]] == ["missed", "invented", "merged"]
     assert [layer["exact"] for layer in found[0]["layers"]] == [False, True, True, True]
 
 
-def test_pictures_of_an_earlier_version_are_shown_whole(tmp_path):
+def test_pictures_that_no_run_draws_are_left_out_and_said(tmp_path, caplog):
     run_folder(tmp_path, evaluation())
     Image.new("RGB", (40, 10)).save(tmp_path / "panels" / "9.png")
     Image.new("RGB", (40, 10)).save(tmp_path / "progress" / "epoch_00004.png")
-    cases, whole = cases_of(tmp_path / "panels")
-    assert (len(cases), [(one.width, one.height) for one in whole]) == (5, [(40, 10)])
-    assert [(words, wide) for _, words, wide in progress_of(tmp_path / "progress")] == [
-        ("after epoch 1", False), ("after epoch 2", False), ("after epoch 4", True), ("truth", False),
-    ]  # fmt: skip
+    assert len(cases_of(tmp_path / "panels")) == 5
+    assert "9.png is left out of the page: it is no picture of layers that can be read" in caplog.text
+    assert [words for _, words in progress_of(tmp_path / "progress")] == ["after epoch 1", "after epoch 2", "truth"]
 
 
 def test_a_prediction_without_a_mistake_has_no_legend_and_one_without_a_score_no_value(tmp_path):
@@ -46,7 +43,7 @@ def test_a_prediction_without_a_mistake_has_no_legend_and_one_without_a_score_no
     gallery = Gallery(("background", "cell"))
     gallery.add("a", 1.0, image, label, label)
     write_panels(tmp_path / "panels", [gallery.ranked(1)[0]._replace(value=math.nan)])
-    ((one,), _) = cases_of(tmp_path / "panels")
+    (one,) = cases_of(tmp_path / "panels")
     assert (one["place"], one["counts"], one["value"]) == ("The only image", [], "")
 
 
@@ -59,7 +56,7 @@ def test_a_case_says_whether_void_is_drawn_and_the_legend_names_it(tmp_path):
         gallery = Gallery(("background", "cell"))
         gallery.add("a", 0.5, image, label, prediction)
         write_panels(folder / "panels", gallery.ranked(1))
-        ((one,), _) = cases_of(folder / "panels")
+        (one,) = cases_of(folder / "panels")
         assert one["void"] == bool(void)
         assert ("<bdi>void</bdi>" in write_report(folder).read_text()) == bool(void)
     (folder / "config.toml").unlink()  # scores alone
@@ -71,10 +68,10 @@ def test_which_channels_are_drawn_is_said(tmp_path):
     gallery = Gallery(("background", "cell"))
     gallery.add("a", 0.5, np.repeat(image, 5, axis=2), label, prediction)
     write_panels(tmp_path / "panels", gallery.ranked(1))
-    ((one,), _) = cases_of(tmp_path / "panels")
+    (one,) = cases_of(tmp_path / "panels")
     assert one["title"] == "a (channels 0, 1, 2 of 5 as red, green, blue)"
 
 
 def test_folders_that_are_not_there_hold_nothing(tmp_path):
-    assert cases_of(tmp_path / "none") == ([], [])
+    assert cases_of(tmp_path / "none") == []
     assert progress_of(tmp_path / "none") == []

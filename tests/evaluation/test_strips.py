@@ -16,12 +16,6 @@ def test_layers_and_words_come_back(tmp_path):
         np.testing.assert_array_equal(strip.layers[name], picture)
 
 
-def test_any_other_picture_is_one_layer(tmp_path):
-    Image.new("RGBA", (7, 4)).save(tmp_path / "a.png")
-    strip = read_strip(tmp_path / "a.png")
-    assert ({name: picture.shape for name, picture in strip.layers.items()}, strip.words) == ({"": (4, 7, 3)}, {})
-
-
 @pytest.mark.parametrize("cut", [0, 1, 40, 200])
 def test_a_file_that_is_cut_off_is_left_out_and_said(tmp_path, caplog, cut):
     write_strip(tmp_path / "a.png", {"a": np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)})
@@ -31,7 +25,9 @@ def test_a_file_that_is_cut_off_is_left_out_and_said(tmp_path, caplog, cut):
     assert f"{tmp_path / 'a.png'} is left out of the page" in caplog.text
 
 
-@pytest.mark.parametrize("words", ["[]", "3", "{", '{"layers": ["a", "b"]}', '{"layers": 3}', '{"layers": []}', "null"])
+@pytest.mark.parametrize(
+    "words", ["[]", "3", "{", '{"layers": ["a", "b"]}', '{"layers": 3}', '{"layers": []}', "null", "{}"]
+)
 def test_words_that_do_not_fit_are_said(tmp_path, caplog, words):
     from PIL import PngImagePlugin
 

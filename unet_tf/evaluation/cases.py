@@ -20,14 +20,14 @@ from unet_tf.pages.words import number, percent
 ORDER = ("Best", "Median", "Worst")
 
 
-def cases_of(folder: Path) -> tuple[list[dict[str, Any]], list[Picture]]:
-    """The panels of a run: cases for the macro `case`, the best first, and whole pictures of earlier versions."""
+def cases_of(folder: Path) -> list[dict[str, Any]]:
+    """The panels of a run: cases for the macro `case`, the best first."""
     strips = [one for path in sorted(folder.glob("*.png")) if (one := read_strip(path)) is not None]
     known = [one for one in strips if ERROR in one.layers and "rank" in one.words]
     ranks = [(int(one.words["rank"]), int(one.words["of"])) for one in known]
     found = [case(one, place) for one, place in zip(known, places(ranks), strict=True)]
     found.sort(key=lambda one: ORDER.index(one["place"]) if one["place"] in ORDER else len(ORDER))
-    return found, [photo(one.layers[""]) for one in strips if "" in one.layers]
+    return found
 
 
 def case(strip: Strip, place: str, start: int | None = None) -> dict[str, Any]:
@@ -76,20 +76,13 @@ def kinds_legend(counts: Mapping[str, int]) -> list[tuple[str, Shade, str]]:
     ]
 
 
-def progress_of(folder: Path) -> list[tuple[Picture, str, bool]]:
-    """The prediction of one image after some epochs, and at the end its truth.
-
-    Returns:
-        Picture, words, and whether the picture is of an earlier version, in which all layers are one.
-    """
+def progress_of(folder: Path) -> list[tuple[Picture, str]]:
+    """The prediction of one image after some epochs, and at the end its truth: pictures, and words to each."""
     found, truth = [], None
     for path in sorted(folder.glob("*.png")):
-        if (strip := read_strip(path)) is None:
-            continue
-        words = f"after epoch {path.stem.removeprefix('epoch_').lstrip('0')}"
-        if PREDICTION in strip.layers:
-            found.append((drawing(strip.layers[PREDICTION]), words, False))
+        strip = read_strip(path)
+        if strip is not None and PREDICTION in strip.layers:
+            words = f"after epoch {path.stem.removeprefix('epoch_').lstrip('0')}"
+            found.append((drawing(strip.layers[PREDICTION]), words))
             truth = strip.layers.get(TRUTH, truth)
-        else:
-            found.append((photo(next(iter(strip.layers.values()))), words, True))
-    return [*found, (drawing(truth), "truth", False)] if truth is not None else found
+    return [*found, (drawing(truth), "truth")] if truth is not None else found

@@ -21,7 +21,6 @@ from unet_tf.evaluation.tables import EvaluationTable, lacking, read_evaluation
 from unet_tf.evaluation.verdict import verdict, without_evaluation
 from unet_tf.pages.charts import training_curves
 from unet_tf.pages.page import write_page
-from unet_tf.pages.pictures import photo
 from unet_tf.pages.words import count, many
 from unet_tf.run import Run
 
@@ -53,7 +52,7 @@ def write_report(run: str | Path, masks: MaskFormat | None = None) -> Path:
         opened = Run(folder)
         classes = tuple(evaluation["classes"]) if evaluation else opened.classes
         masks, own = opened.masks, _of_run(opened, evaluation)
-    cases, strips = cases_of(folder / Run.PANELS)
+    cases = cases_of(folder / Run.PANELS)
     data = {
         **dict.fromkeys(key for _, _, there in SECTIONS for key in there),
         "settings": [],
@@ -61,7 +60,6 @@ def write_report(run: str | Path, masks: MaskFormat | None = None) -> Path:
         "notes": [lacking(evaluation)] if evaluation and lacking(evaluation) else [],
         "scores": evaluation and scores_section(evaluation),
         "cases": cases,
-        "strips": strips,
         "classes": _legend(cases, classes, masks),
         "confusion": evaluation and confusion_table(classes, evaluation["confusion"]),
         **calibration_section(evaluation or {}),
@@ -95,7 +93,7 @@ def _of_run(run: Run, evaluation: EvaluationTable | None) -> dict[str, Any]:
 SECTIONS = (
     ("objects", "Objects", ("objects",)),
     ("scores", "Scores", ("scores",)),
-    ("predictions", "Predictions", ("cases", "strips")),
+    ("predictions", "Predictions", ("cases",)),
     ("large", "Large image", ("large",)),
     ("confusion", "Confusion", ("confusion",)),
     ("calibration", "Calibration", ("calibration", "thresholds")),
@@ -213,11 +211,9 @@ NAMES = {"train": "to learn from", "val": "held out"}
 
 
 def _picture(path: Path, place: str, start: int | None = None) -> dict[str, Any] | None:
-    """A picture of layers, or of an earlier version the whole of it; None where there is none."""
+    """A picture of layers; None where there is none."""
     if not path.is_file() or (strip := read_strip(path)) is None:
         return None
-    if "" in strip.layers:
-        return {"picture": photo(strip.layers[""]), "layers": [], "most": None}
     return case(strip, place, start) | {"most": strip.words.get("most")}
 
 

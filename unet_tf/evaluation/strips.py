@@ -24,7 +24,7 @@ class Strip(NamedTuple):
     """A file of pictures side by side.
 
     Attributes:
-        layers: (H, W, 3) uint8 RGB by name; of a file that says no names the whole, by the name "".
+        layers: (H, W, 3) uint8 RGB by name.
         words: what else the file says.
     """
 
@@ -41,13 +41,13 @@ def write_strip(path: Path, layers: Mapping[str, NDArray[np.uint8]], **words: An
 
 
 def read_strip(path: Path) -> Strip | None:
-    """Read what `write_strip` wrote, or any picture; None for a file that is none, which is said."""
+    """Read what `write_strip` wrote; None for any other file, which is said."""
     try:
         with Image.open(path) as file:
             whole = np.asarray(file.convert("RGB"))
             words = json.loads(file.info.get(KEY, "{}"))  # texts are read with the pixels
-        names = words.pop("layers", [""])
+        names = words.pop("layers", [])
         return Strip(dict(zip(names, np.hsplit(whole, max(1, len(names))), strict=True)), words)
     except (OSError, ValueError, SyntaxError, TypeError, AttributeError, Image.DecompressionBombError) as error:
-        log.warning(f"{path} is left out of the page: it is no picture that can be read ({error}).")
+        log.warning(f"{path} is left out of the page: it is no picture of layers that can be read ({error}).")
         return None
