@@ -209,13 +209,13 @@ def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path,
     crossval(four, out, folds=2, callbacks=[once], **settings)  # goes on, and begins the second fold
     second = Run(out / "fold2").plan
     assert clock.asked == asked
-    assert replace(second, fold="1/2") == planned
+    assert replace(second, fold="1/2", reasons=planned.reasons) == planned
     assert second.reasons["base_filters"] == planned.reasons["base_filters"]
     assert planned.precision == "float32"
 
     shutil.rmtree(out / "fold1")  # what is missing follows those that are there
     crossval(four, out, folds=2, callbacks=[once], **settings)
-    assert Run(out / "fold1").plan == planned
+    assert replace(Run(out / "fold1").plan, reasons=planned.reasons) == planned
     assert clock.asked == asked
 
     path = out / "fold2" / Run.CONFIG  # as version 0.1 planned each fold anew
@@ -224,10 +224,10 @@ def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path,
         crossval(four, out, folds=2, **settings)
 
 
-def test_a_tile_that_was_planned_serves_every_fold(tmp_path):
+def test_a_tile_that_was_planned_serves_every_fold_and_each_says_what_it_holds_out(tmp_path):
     """The training images of the second fold alone are smaller than the tile that the first fold chose."""
     rng = np.random.default_rng(0)
-    for number, side in enumerate((96, 96, 40, 40)):
+    for number, side in enumerate((96, 96, 40, 40, 40)):
         label = np.kron(rng.integers(0, 2, (side // 8, side // 8)), np.ones((8, 8), int)).astype(np.uint8) * 255
         group = "ab"[side == 40]
         write_picture(
@@ -236,9 +236,16 @@ def test_a_tile_that_was_planned_serves_every_fold(tmp_path):
         )
         write_picture(tmp_path / "data" / "masks" / f"{group}{number}.png", label)
     settings = {name: value for name, value in TINY.items() if name not in ("tile", "padding")}
-    crossval(tmp_path / "data", tmp_path / "folds", folds=2, group="^.", **settings)
-    tiles = [Run(tmp_path / "folds" / f"fold{number}").plan.tile for number in (1, 2)]
-    assert tiles[0] == tiles[1]
+    settings["steps_per_epoch"] = 4  # beside which it takes little to look at all tiles
+    result = crossval(tmp_path / "data", tmp_path / "folds", folds=2, group="^.", **settings)
+    plans = {name: Run(tmp_path / "folds" / name).plan for name in ("fold1", "fold2")}
+    assert plans["fold1"].tile == plans["fold2"].tile
+    for name, plan in plans.items():
+        held = len(Run(tmp_path / "folds" / name).files("val"))
+        assert (plan.val_share, plan.reasons["val_share"]) == (held / 5, f"fold {plan.fold} holds {held} of 5 files")
+        assert (plan.val_tiles, plan.reasons["val_tiles"][:11]) == (held, "all of them")  # an image is one tile
+    assert {plan.val_tiles for plan in plans.values()} == {2, 3}
+    assert crossval(tmp_path / "data", tmp_path / "folds", folds=2, group="^.", **settings) == result
 
 
 def test_a_signal_ends_all_with_one_line_of_its_own(seeds, tmp_path, caplog):

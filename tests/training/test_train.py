@@ -10,6 +10,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -30,7 +31,7 @@ from unet_tf.training import run_writer
 from unet_tf.training import train as train_module
 from unet_tf.training.fit import Watchers
 from unet_tf.training.run_writer import RunWriter
-from unet_tf.training.train import begin_run
+from unet_tf.training.train import _of_its_fold, begin_run
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -179,6 +180,18 @@ def test_another_backend_of_keras_is_refused_before_anything_is_done(run, cells,
         with pytest.raises(InputError, match="must run on Keras' TensorFlow backend; KERAS_BACKEND, .* says jax. Set"):
             call()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fold_looks_at_as_many_tiles_as_the_first_where_that_looks_at_some(run):
+    reasons = {"val_tiles": "of 9, always the same ones: to look at all would take about 50% of the time"}
+    plan = replace(run.plan, fold="2/3", val_tiles=5, reasons=reasons)
+    for tiles, wanted in ((7, (5, "of 7, always the same ones")), (4, (4, "all of them"))):
+        prepared = SimpleNamespace(config=plan.config, splits={"train": "ab", "val": "c"})
+        prepared.work = {plan.batch_size: SimpleNamespace(tiles=tiles)}.get
+        own = _of_its_fold(plan, prepared)
+        assert (own.val_tiles, own.reasons["val_tiles"], own.val_share) == (*wanted, plan.val_share)
+    seed = replace(plan, fold="")
+    assert _of_its_fold(seed, None) == seed
 
 
 def test_a_run_that_exists_is_not_touched(run, cells):

@@ -34,7 +34,7 @@ from unet_tf.training.fit import Watchers
 from unet_tf.training.run_writer import RunWriter
 from unet_tf.training.start import with_whole_path
 from unet_tf.training.strategy import check_one_host
-from unet_tf.training.train import begin_run, go_on
+from unet_tf.training.train import OF_ITS_FOLD, begin_run, go_on
 from unet_tf.utils.chance import own_chance
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
@@ -187,7 +187,8 @@ def _check_alike(out: Path, runs: dict[str, TrainConfig]) -> None:
     for name, run in there.items():
         own, first = with_whole_path(runs[name]), with_whole_path(next(iter(there.values())).config)
         begun = with_whole_path(run.config)  # of an earlier version it may be relative
-        for wanted in (own, replace(first, fold=own.fold, seed=own.seed)):
+        held = {name: getattr(begun, name) for name in OF_ITS_FOLD if name in run.plan.reasons}
+        for wanted in (own, replace(first, fold=own.fold, seed=own.seed, **held)):
             for setting in (field.name for field in fields(TrainConfig)):
                 value, found = getattr(wanted, setting), getattr(begun, setting)
                 is_open = value is None or (value == "auto" and setting in AUTO)

@@ -23,6 +23,7 @@ from unet_tf.model.inference import check_backend
 from unet_tf.plan import Plan
 from unet_tf.planning.ancestors import learnt
 from unet_tf.planning.checks import check_unseen
+from unet_tf.planning.holding_out import plan_share
 from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_course
 from unet_tf.planning.prepare import Prepared, prepare
 from unet_tf.run import Run
@@ -43,6 +44,8 @@ log = logging.getLogger("unet_tf")
 DEFAULT_MINUTES = 15.0
 LEARNING_RATES = 1e-3, 3e-4
 """At its peak, of a net that starts anew, and of one that has learnt."""
+OF_ITS_FOLD = ("val_share", "val_tiles")
+"""Settings that a fold has by what it holds out, though all follow one plan, where nobody said them."""
 PATIENCE = 3600.0
 """Seconds that a host waits for what the chief writes first."""
 
@@ -178,13 +181,29 @@ def begin_run(
         config = read_start(config.start_from).sizes_for(config)
     prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None, folds=folds)
     check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
-    plan, timed = (planned[0], None) if planned else _plan(prepared, start, strategy)
+    plan, timed = (_of_its_fold(planned[0], prepared), None) if planned else _plan(prepared, start, strategy)
     with writer.locked():
         writer.check_free()
         writer.open_log()
         writer.begin(plan, prepared, data)
         fit(writer, plan, prepared, strategy, start, watchers, timed, begun=planned is not None)
         return _judge(Run(writer.path), prepared, data, watchers.on_image, judged)
+
+
+def _of_its_fold(plan: Plan, prepared: Prepared) -> Plan:
+    """A plan that was made for another fold, with share and tiles of what its own holds out; of no fold as it is."""
+    if not plan.fold:
+        return plan
+    tiles = prepared.work(plan.batch_size).tiles
+    own: dict[str, Choice[Any]] = {
+        "val_share": plan_share(replace(prepared.config, val_share=None), prepared.splits, 0),
+        "val_tiles": Choice(tiles, "all of them"),
+    }
+    if plan.reasons.get("val_tiles", "").startswith("of ") and plan.val_tiles < tiles:
+        own["val_tiles"] = Choice(plan.val_tiles, f"of {tiles}, always the same ones")
+    own = {name: one for name, one in own.items() if name in plan.reasons}
+    reasons = {**plan.reasons, **{name: one.reason for name, one in own.items()}}
+    return replace(plan, **{name: one.value for name, one in own.items()}, reasons=reasons)
 
 
 def go_on(writer: RunWriter, data: Path | None, watchers: Watchers, judged: str | None = None) -> Evaluation | None:
