@@ -16,7 +16,7 @@ from unet_tf import Predictor, Run, crossval, evaluate, train
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.training.crossval import _check_alike, summarise
+from unet_tf.training.crossval import _check_alike, _check_out, summarise
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -297,6 +297,24 @@ def test_what_cannot_be_is_said(four, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         crossval(four, tmp_path / "out", **TINY | settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_runs_begin_in_no_folder_of_a_run_the_data_or_another_report(four, tmp_path):
+    out = tmp_path / "out"
+    _check_out(out, four)
+    out.mkdir()
+    (out / ".hidden").touch()
+    _check_out(out, four)
+    (out / "report.html").touch()
+    for folder, what in ((out, "one with a report.html of other things"), (four, "that of the data")):
+        with pytest.raises(InputError, match=f"must have a folder of their own; .* is {what}. Choose another --out"):
+            crossval(four, folder, folds=2, **TINY)
+        (folder / "fold1").mkdir()  # of earlier versions or of other numbers of runs: it goes on
+        _check_out(folder, four)
+    (out / Run.CONFIG).touch()
+    with pytest.raises(InputError, match="must have a folder of their own; .* is that of a run"):
+        crossval(four, out, folds=2, **TINY)
+    assert sorted(path.name for path in out.iterdir()) == [".hidden", Run.CONFIG, "fold1", "report.html"]
 
 
 def test_several_hosts_are_refused_before_anything_is_written(four, tmp_path, monkeypatch):

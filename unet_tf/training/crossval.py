@@ -28,7 +28,7 @@ from unet_tf.model.calibration import BEST
 from unet_tf.pages.words import many
 from unet_tf.plan import Plan
 from unet_tf.planning.ancestors import ancestors
-from unet_tf.prediction.folds import SUMMARY
+from unet_tf.prediction.folds import NAME, SUMMARY
 from unet_tf.run import Run
 from unet_tf.training.fit import Watchers
 from unet_tf.training.run_writer import RunWriter
@@ -83,8 +83,8 @@ def crossval(
         standard deviation) of each score over the runs; "pooled": the scores of the sum of all confusion matrices.
 
     Raises:
-        InputError: the data, a setting or the folder cannot be used, a loss is not finite, or `out` holds runs of other
-            settings.
+        InputError: the data, a setting or the folder cannot be used, a loss is not finite, or `out` is a run or the
+            data folder, or holds runs of other settings or another report.
         Stopped: a signal has told to stop; it is a KeyboardInterrupt.
 
     Example:
@@ -95,6 +95,7 @@ def crossval(
     check_one_host("A cross-validation", "Unset it, or give each host folds of its own: unet-tf train --fold 1/5.")
     config = with_whole_path(replace(config or TrainConfig(), **config_changes(overrides)))
     runs = _runs(config, folds, seeds)
+    _check_out(out, data)
     named = find_named(data, config.naming, config.source).check()
     for one in runs.values():
         split(named, one.val_share, one.split_seed, one.group, one.fold)  # raises before the first run
@@ -179,6 +180,18 @@ def _runs(config: TrainConfig, folds: int | None, seeds: int | None) -> dict[str
     if seeds is None:
         return {f"fold{i}": replace(config, fold=f"{i}/{count}") for i in range(1, count + 1)}
     return {f"seed{i}": replace(config, seed=config.seed + i) for i in range(count)}
+
+
+def _check_out(out: Path, data: Path) -> None:
+    """Raise InputError where runs would begin in the folder of a run, of the data, or of another report."""
+    begun = (out / SUMMARY).exists() or any(NAME.fullmatch(path.name) for path in out.glob("*/"))
+    what = "that of a run" if (out / Run.CONFIG).exists() else ""
+    if not what and not begun and out.resolve() == data.resolve():
+        what = "that of the data"
+    elif not what and not begun and (out / Run.REPORT).exists():
+        what = f"one with a {Run.REPORT} of other things"
+    if what:
+        raise InputError(f"Runs must have a folder of their own; {out} is {what}. Choose another --out.")
 
 
 def _check_alike(out: Path, runs: dict[str, TrainConfig]) -> None:
