@@ -142,7 +142,7 @@ def signatures(
 
     def one(item: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         image = decoded(*item, channels, normalisation.dtype)
-        return tf.io.encode_png(tiled(label, image[None], geometry, max_tile, tf.uint8)[0])
+        return tf.io.encode_png(mask(image[None])["mask"][0, ..., None])  # whose graph is traced and stored once
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")], autograph=False)
     def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
