@@ -37,6 +37,13 @@ def longer(own_run):
     return Run(own_run.path)
 
 
+@pytest.fixture
+def written_before(stands, monkeypatch):
+    """The SavedModel of the shared run is not written anew, for seconds, but that of its bundle taken."""
+    first = stands / "saved_model/1"
+    monkeypatch.setattr(module, "write_version", lambda net, about, path: shutil.copytree(first, path))
+
+
 def versions(bundle):
     return sorted(path.name for path in (bundle / "saved_model").iterdir())
 
@@ -66,12 +73,14 @@ def test_a_version_is_added_and_verified_against_its_own_net(own, longer, cells)
     assert opened.describe(1) == opened.description
     assert opened.describe(3) is None
 
-    add_version(longer, own)
-    assert versions(own) == ["1", "2", "3"]
-    shutil.rmtree(own / "saved_model/3")  # taken back
-    assert Bundle(own).faults() == []
-    add_version(longer, own)
-    assert versions(own) == ["1", "2", "4"]  # 3 was another net, to whoever asked a server for it
+
+@pytest.mark.usefixtures("written_before")
+def test_the_number_of_a_version_that_was_taken_back_is_not_given_again(own, run):
+    for number in (2, 3):
+        add_version(run, own)
+        assert versions(own) == ["1", str(number)]
+        shutil.rmtree(own / "saved_model" / str(number))  # 2 was another net than 3, to whoever asked a server for it
+        assert Bundle(own).faults() == []
 
 
 def test_no_number_is_given_twice_whatever_is_there(own):
@@ -90,6 +99,7 @@ def test_the_weights_of_each_version_are_known(own):
     assert Bundle(own).weights(2) is None
 
 
+@pytest.mark.usefixtures("written_before")
 @pytest.mark.parametrize("moment", ["SavedModel", "comparing with Keras", "timing", "the end"])
 def test_a_process_killed_at_any_moment_leaves_a_bundle_that_is_right(own, run, monkeypatch, moment):
     class Killed(BaseException):
@@ -117,6 +127,7 @@ def test_a_process_killed_at_any_moment_leaves_a_bundle_that_is_right(own, run, 
         assert Bundle(own).describe(2) is not None
 
 
+@pytest.mark.usefixtures("written_before")
 def test_a_version_of_which_a_file_was_changed_is_faulty(own, run):
     add_version(run, own)
     two = own / "saved_model/2"
@@ -153,6 +164,7 @@ def test_what_must_be_alike_is_named(own):
     assert [words.split()[0] for words in unlike(about, masks)] == ["masks"]
 
 
+@pytest.mark.usefixtures("written_before")
 def test_a_version_that_another_call_added_meanwhile_is_said(own, run):
     def step(name):
         if name == "timing":
@@ -169,6 +181,7 @@ def test_what_is_no_bundle_is_refused(run, tmp_path, wrong):
         add_version(run, run.path if wrong == "run" else tmp_path / "none")
 
 
+@pytest.mark.usefixtures("written_before")
 def test_a_server_takes_a_version_up_and_goes_back_where_its_folder_is_removed(own, run):
     served = Model("unet", own / "saved_model")
     served.refresh()

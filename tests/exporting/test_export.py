@@ -24,7 +24,7 @@ from unet_tf.exporting import shelves, tflite
 from unet_tf.exporting.bundle import ONNX, TFLITE
 from unet_tf.exporting.card import model_card
 from unet_tf.exporting.judging import refusals_in_words
-from unet_tf.exporting.source import describe, learnt_by
+from unet_tf.exporting.source import describe, learnt_by, model_of
 from unet_tf.model.calibration import Calibration
 from unet_tf.training.start import read_start
 from unet_tf.utils.signals import Stopped
@@ -226,6 +226,17 @@ def test_tflite_files_have_the_names_of_the_saved_model(bundle, saved_model):
         assert list(whole.inputs) == ["image"]
 
 
+@pytest.fixture
+def written_before(bundle, monkeypatch):
+    """The SavedModel of the shared run is not written anew, for seconds, but that of its bundle taken."""
+
+    def copied(work):
+        shutil.copytree(bundle / "saved_model" / "1", work.folder / "saved_model" / "1")
+
+    monkeypatch.setattr(shelves, "saved_model", copied)
+
+
+@pytest.mark.usefixtures("written_before")
 def test_a_difference_to_keras_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setitem(comparison.EXACT, "saved_model/1", -1.0)
     with pytest.raises(RuntimeError, match=r"saved_model/1 differs from Keras by .* Nothing was exported"):
@@ -246,6 +257,7 @@ def test_a_net_that_gives_nan_is_never_exported(own_run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["own_run"]
 
 
+@pytest.mark.usefixtures("written_before")
 def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path, converter_apart, monkeypatch):
     def tell(name):
         if name == "TFLite float32":
@@ -271,6 +283,7 @@ def test_a_loss_of_iou_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
         return comparison.BundledNet(lambda image: net(image)[..., ::-1], lambda image: 1 - net.label(image))
 
     monkeypatch.setattr(exporting, "bundled_net", wrong)
+    monkeypatch.setattr(shelves, "saved_model", lambda work: work.folder.mkdir())
     with pytest.raises(
         InputError, match=r"model_float16\.tflite loses 0\.\d+ mean IoU .* Nothing was exported.*--variants"
     ):
@@ -278,15 +291,15 @@ def test_a_loss_of_iou_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_float32_needs_no_data(cells, tmp_path):
-    from unet_tf import train
-
-    data = tmp_path / "data"
-    shutil.copytree(cells, data)
-    settings = {"padding": "same", "precision": "bfloat16", "base_filters": 2, "depth": 1, "tile": 32, "epochs": 1}
-    run = train(data, tmp_path / "run", steps_per_epoch=2, **settings)
-    shutil.rmtree(data)
-    with pytest.raises(InputError, match=r"data is not there. Say where they are now \(--data\)"):
+def test_float32_needs_no_data(calibrated, tmp_path):
+    run = Run(calibrated())  # whose data is not there
+    assert not run.data.exists()
+    config = run.path / Run.CONFIG
+    config.write_text(config.read_text().replace('precision = "float32"', 'precision = "bfloat16"'))
+    model_of(run, "bfloat16").save(run.path / Run.BEST)
+    run = Run(run.path)
+    assert run.model.layers[1].compute_dtype == "bfloat16"
+    with pytest.raises(InputError, match=r"cells is not there. Say where they are now \(--data\)"):
         export(run, tmp_path / "bundle")
     report = export(run, tmp_path / "bundle", variants=["float32"])
     assert report["pictures"] == "noise, for want of files"
@@ -360,7 +373,7 @@ def test_a_run_without_weights_and_data_of_another_kind_are_refused(run, cells, 
 def bundle_of_folds(folds, tmp_path_factory):
     """The bundle of a cross-validation."""
     out = tmp_path_factory.mktemp("bundles") / "folds"
-    export(folds, out, variants=["float32", "uint8"], onnx=True, max_iou_drop=0.1)
+    export(folds, out, variants=["float32", "uint8"], max_iou_drop=0.1)
     return out
 
 
@@ -424,7 +437,7 @@ def test_all_nets_of_a_bundle_have_the_temperature_and_part_at_the_threshold(own
         assert (net.label(image) == (own[..., 1] > np.float32(0.35))).all()
         assert net.description.calibration == Calibration(1.7, 0.35)
     assert report["artefacts"][TFLITE["uint8"]]["label_agreement"] > 0.95
-    assert verify(out, cells).faults == []
+    assert verify(out, cells / "val").faults == []
     card = (out / "MODEL_CARD.md").read_text()
     assert "softmax(logits / 1.7)" in card
     assert "A pixel is of foreground where its probability is above 0.35." in card

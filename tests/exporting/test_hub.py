@@ -27,6 +27,12 @@ def made(tmp_path_factory):
     return make_bundle(tmp_path_factory.mktemp("bundles") / "cells", variants=["float32"], license="MIT")
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Another one, without both."""
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "other", padding="same")
+
+
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     with served() as found:
@@ -148,9 +154,8 @@ def test_a_bundle_of_before_gets_a_head(hub, made, tmp_path):
     assert hub.holds(NAME)["MODEL_CARD.md"].decode() == card
 
 
-def test_a_second_bundle_takes_the_place_of_the_first_in_one_commit(hub, made, tmp_path, image):
+def test_a_second_bundle_takes_the_place_of_the_first_in_one_commit(hub, made, other, image):
     publish(made, NAME)
-    other = make_bundle(tmp_path / "other", padding="same")
     publish(other, NAME)
     commits = hub.repositories[NAME].commits
     assert len(commits) == 3  # the first is the Hub's own
@@ -273,8 +278,8 @@ def test_a_bundle_that_was_changed_is_not_published(hub, made, tmp_path):
     assert not hub.repositories
 
 
-def test_a_licence_that_is_missing_is_said(hub, tmp_path, caplog):
-    publish(make_bundle(tmp_path / "mine"), NAME)
+def test_a_licence_that_is_missing_is_said(hub, other, caplog):
+    publish(other, NAME)
     assert "The model card names no licence" in caplog.text
 
 
