@@ -433,7 +433,7 @@ def test_parts_of_an_object_have_one_id(tmp_path):
 
 
 def test_more_objects_than_16_bits_number(tmp_path):
-    side = 300
+    side = 257
     image = np.zeros((side, side), np.uint8)
     (tmp_path / "source").mkdir()
     cv2.imwrite(str(tmp_path / "source/a.png"), image)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from forked import Forked
 
 from unet_tf.annotations.maps import Frame, even_odd, map_writer, open_frame, reproject, write_vector_map
 from unet_tf.annotations.read_vector_map import read_vector_map
@@ -237,10 +238,16 @@ def test_a_geopackage_has_its_index_though_tensorflow_brings_an_sqlite_of_its_ow
         "write_vector_map('a.gpkg', [Shape('a', (square,))], 'a.tif')\n"
     )
     write_raster(tmp_path / "a.tif")
-    environment = os.environ | ({"LD_PRELOAD": "libm.so.6"} if preloaded else {})
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert ("rtree" in done.stderr) <= preloaded
+    environment = os.environ | {"LD_PRELOAD": "libm.so.6"}
+    if preloaded:
+        command = [sys.executable, "-c", code]
+        done = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
+    else:
+        done = Forked(code, stderr=subprocess.PIPE, folder=tmp_path)
+    with done:
+        errors = done.communicate()[1]
+    assert done.returncode == 0, errors
+    assert ("rtree" in errors) <= preloaded
     with sqlite3.connect(tmp_path / "a.gpkg") as file:
         assert file.execute("SELECT count(*) FROM a").fetchone() == (1,)
         if not preloaded:

@@ -53,9 +53,12 @@ def test_local_workers_do_all_tasks_and_take_few_ahead():
 
 
 def test_what_a_task_raises_is_raised():
-    pytest.importorskip("distributed")
-    with pytest.raises(ValueError, match="arg 3 must not be zero"):
-        list(run_tasks(functools.partial(range, 0, 5), [1, 0], "local:1"))
+    distributed = pytest.importorskip("distributed")
+    settings = {"processes": False, "threads_per_worker": 1, "dashboard_address": None, "protocol": "tcp"}
+    with distributed.LocalCluster(n_workers=1, **settings) as cluster:
+        assert cluster.scheduler_address.startswith("tcp://")  # what is raised travels
+        with pytest.raises(ValueError, match="arg 3 must not be zero"):
+            list(run_tasks(functools.partial(range, 0, 5), [1, 0], cluster.scheduler_address))
 
 
 def test_a_scheduler_that_goes_away_is_said():
