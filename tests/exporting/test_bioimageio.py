@@ -306,6 +306,7 @@ def test_a_damaged_package_is_said(package, tmp_path):
     assert any("weights.onnx" in said for said in faults(tmp_path / "other.zip"))
 
 
+@pytest.mark.usefixtures("no_saved_model")
 def test_a_bundle_holds_it_with_its_hash(tmp_path):
     out = tmp_path / ("細胞 " * 20)
     export(SAVED, out, variants=[], bioimageio=True, authors=["Ada, Society"], license="MIT")

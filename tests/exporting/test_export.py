@@ -273,6 +273,7 @@ def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path, convert
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_saved_model")
 def test_a_loss_of_iou_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
     from unet_tf.exporting import export as exporting
 
@@ -283,7 +284,6 @@ def test_a_loss_of_iou_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
         return comparison.BundledNet(lambda image: net(image)[..., ::-1], lambda image: 1 - net.label(image))
 
     monkeypatch.setattr(exporting, "bundled_net", wrong)
-    monkeypatch.setattr(shelves, "saved_model", lambda work: work.folder.mkdir())
     with pytest.raises(
         InputError, match=r"model_float16\.tflite loses 0\.\d+ mean IoU .* Nothing was exported.*--variants"
     ):

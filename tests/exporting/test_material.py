@@ -36,6 +36,7 @@ def one_folder(cells, to):
     return to
 
 
+@pytest.mark.usefixtures("no_saved_model")
 def test_an_export_decodes_each_picture_once_and_compares_the_validation_files(run, cells, decodings, tmp_path):
     data = one_folder(cells, tmp_path / "data")
     report = export(run, tmp_path / "bundle", data=data, variants=["uint8"], max_iou_drop=1)

@@ -121,6 +121,7 @@ def test_a_net_that_differs_is_named(bundle, monkeypatch):
     assert verify(bundle).faults[0].startswith("saved_model/1 differs from Keras by ")
 
 
+@pytest.mark.usefixtures("one_net")
 def test_a_damaged_keras_model_is_named_even_where_its_hash_was_mended(copy):
     before = hashes(copy)["model.keras"]
     (copy / "model.keras").write_bytes((copy / "model.keras").read_bytes()[:-100])
@@ -130,6 +131,7 @@ def test_a_damaged_keras_model_is_named_even_where_its_hash_was_mended(copy):
         verify(copy)
 
 
+@pytest.mark.usefixtures("one_net")
 def test_images_without_masks_beside_others_are_not_taken_for_pictures_alone(bundle, cells, tmp_path):
     shutil.copytree(cells / "val", tmp_path / "data")
     (tmp_path / "data" / "masks" / "cells_000.png").unlink()
