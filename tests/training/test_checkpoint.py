@@ -31,7 +31,7 @@ KILLS = int(os.environ.get("UNET_TF_KILLS", "3"))
 """SIGKILLs, each when the process says that it has come to a moment; 10 in the long form of the test."""
 # Dropout, batch norm, rare tiles and Adam's moments: all that has a memory.
 SETTINGS = {
-    "base_filters": 4, "depth": 2, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
+    "base_filters": 2, "depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
     "dropout": 0.3, "rare_share": 0.5, "epochs": 3 * KILLS, "steps_per_epoch": 4,
 }  # fmt: skip
 # The n-th call of a function says so and waits to be killed: a step, a tile of validation, a file that is whole but has
@@ -94,7 +94,7 @@ def test_a_run_killed_again_and_again_ends_equal_to_the_bit(cells, undisturbed, 
 def test_a_signal_ends_a_process_with_the_line_that_resumes_it(cells, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", cells, "--out", out, "--base-filters", 2, "--depth", 1, "--tile", 32, "--epochs", 100000]
-    arguments += ["--batch-size", 2, "--steps-per-epoch", 4, "--precision", "float32"]
+    arguments += ["--batch-size", 2, "--steps-per-epoch", 4, "--precision", "float32", "--optimizer", "sgd"]
     code = (
         "import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # ignored in a shell's background
         "runpy.run_module('unet_tf', run_name='__main__')"
@@ -133,6 +133,12 @@ def test_a_run_does_not_go_on_with_other_data(cells, undisturbed, tmp_path):
     shutil.copy(data / "train" / "masks" / "cells_002.png", mask)
     with pytest.raises(InputError, match="changed, gone or new since then: cells_001. Restore them"):
         resume(undisturbed.path, data)
+
+
+@pytest.fixture(scope="module")
+def net(undisturbed):
+    """A net of the plan of that run, into which checkpoints are read that are none."""
+    return compiled(undisturbed.plan, 1)
 
 
 def rewritten(path, change):
@@ -187,11 +193,11 @@ def state(change):
         state(lambda found: found | {"finished": "no"}),
     ],
 )
-def test_a_damaged_checkpoint_is_named(undisturbed, tmp_path, damage):
+def test_a_damaged_checkpoint_is_named(undisturbed, net, tmp_path, damage):
     path = Path(shutil.copy(undisturbed.path / Run.LAST, tmp_path))
     damage(path)
     with pytest.raises(InputError, match=r"last\.keras is damaged, or no checkpoint") as raised:
-        restore_checkpoint(compiled(undisturbed.plan, 1), path)
+        restore_checkpoint(net, path)
     assert raised.value.file == path
 
 
@@ -203,19 +209,20 @@ def test_a_damaged_checkpoint_is_named(undisturbed, tmp_path, damage):
         (OSError(5, "Input/output error"), InputError, r"Cannot read .*last\.keras: Input/output error. Check"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(undisturbed, monkeypatch, failure, expected, words):
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(
+    undisturbed, net, monkeypatch, failure, expected, words
+):
     def fail(*arguments):
         raise failure
 
-    net = compiled(undisturbed.plan, 1)
     monkeypatch.setattr(net, "load_weights", fail)
     with pytest.raises(expected, match=words):
         restore_checkpoint(net, undisturbed.path / Run.LAST)
 
 
-def test_a_folder_in_the_place_of_a_checkpoint_is_said(undisturbed, tmp_path):
+def test_a_folder_in_the_place_of_a_checkpoint_is_said(net, tmp_path):
     with pytest.raises(InputError, match="Cannot read .*: Is a directory"):
-        restore_checkpoint(compiled(undisturbed.plan, 1), tmp_path)
+        restore_checkpoint(net, tmp_path)
 
 
 def test_the_scale_of_the_loss_goes_on_where_it_was(undisturbed, tmp_path):
@@ -232,12 +239,12 @@ def test_the_scale_of_the_loss_goes_on_where_it_was(undisturbed, tmp_path):
     assert len(again.optimizer.variables) == len(model.optimizer.variables)
 
 
-def test_an_optimizer_that_its_file_does_not_fit_does_not_begin_anew(undisturbed, tmp_path):
+def test_an_optimizer_that_its_file_does_not_fit_does_not_begin_anew(undisturbed, net, tmp_path):
     save_checkpoint(compiled(replace(undisturbed.plan, optimizer="sgd"), 1), tmp_path / Run.LAST, State())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras only warns
         with pytest.raises(InputError, match="(?s)no checkpoint of this run: .*Skipping variable loading"):
-            restore_checkpoint(compiled(undisturbed.plan, 1), tmp_path / Run.LAST)
+            restore_checkpoint(net, tmp_path / Run.LAST)
 
 
 def test_a_process_killed_before_its_run_has_begun_leaves_the_folder_free(undisturbed, tmp_path):
