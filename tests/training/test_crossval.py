@@ -96,13 +96,21 @@ def test_folds_hold_out_every_file_once_and_go_on_where_they_stopped(four, tmp_p
         crossval(four, out, folds=2, **TINY | {"epochs": 3})
 
 
-def test_folds_are_judged_on_what_they_held_out_where_there_are_test_files(four, cells, tmp_path):
-    data = tmp_path / "both"
-    shutil.copytree(four, data / "train")
-    shutil.copytree(cells / "test", data / "test")
-    result = crossval(data, tmp_path / "folds", folds=2, **TINY)
+@pytest.fixture(scope="module")
+def chosen(cells, tmp_path_factory):
+    """Two folds of data with test files, whose threshold is the best one, which is 0.3: their folder, what it gave."""
+    folder = tmp_path_factory.mktemp("chosen")
+    copied(cells, folder / "data" / "train")
+    shutil.copytree(cells / "test", folder / "data" / "test")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unet_tf.evaluation.calibration.Curve.best", lambda curve: 0.3)
+        return folder / "folds", crossval(folder / "data", folder / "folds", folds=2, threshold="best", **TINY)
+
+
+def test_folds_are_judged_on_what_they_held_out_where_there_are_test_files(chosen):
+    folds, result = chosen
     assert np.sum(result["confusion"]) == 4 * 96 * 96
-    for fold in (tmp_path / "folds" / name for name in ("fold1", "fold2")):
+    for fold in (folds / name for name in ("fold1", "fold2")):
         judged = json.loads((fold / Run.EVALUATION).read_text())["per_file_mean_iou"]
         assert {name.removeprefix("train/") for name in judged} == Run(fold).names("val")
 
@@ -118,15 +126,14 @@ def test_a_copy_of_what_a_fold_learnt_from_is_not_scored(four, tmp_path):
     assert set(result["out_of_fold"]["per_file_mean_iou"]) == together < held[0] | held[1]
 
 
-def test_folds_that_chose_their_threshold_say_so(four, tmp_path, monkeypatch):
-    monkeypatch.setattr("unet_tf.evaluation.calibration.Curve.best", lambda curve: 0.3)
-    result = crossval(four, tmp_path / "folds", folds=2, threshold="best", **TINY)
+def test_folds_that_chose_their_threshold_say_so(chosen):
+    folds, result = chosen
     together = result["out_of_fold"]
     assert together["files"].endswith("which chose its epoch and the threshold by such files too")
-    temperatures = {Run(tmp_path / "folds" / name).calibration.temperature for name in ("fold1", "fold2")}
+    temperatures = {Run(folds / name).calibration.temperature for name in ("fold1", "fold2")}
     assert (len(temperatures), together["calibration"]["temperature"]) == (2, None)
     assert together["thresholds"]["chosen"] == 0.3  # which both have, though their temperatures differ
-    page = (tmp_path / "folds" / "report.html").read_text()
+    page = (folds / "report.html").read_text()
     assert "0.3 is used" in page and "nets have their own" not in page
     assert "All files, each by the net that held it out" in page
     assert "its best epoch and threshold were chosen by such" in page
@@ -135,7 +142,8 @@ def test_folds_that_chose_their_threshold_say_so(four, tmp_path, monkeypatch):
 def test_groups_stay_in_one_fold(four, tmp_path):
     for path in four.glob("*/*"):
         path.rename(path.with_name(path.name.replace("cells_00", "ab"[int(path.stem[-1]) % 2])))
-    crossval(four, tmp_path / "folds", folds=2, group="^.", **TINY)
+    with pytest.raises(Stopped):
+        crossval(four, tmp_path / "folds", folds=2, group="^.", callbacks=[EndOf(1)], **TINY)
     names = {pair.name for pair in find_named(four).splits[""]}
     rows = (tmp_path / "folds" / "fold1" / "files.csv").read_text().splitlines()
     held = {name for split, name, *_ in (row.split(",") for row in rows) if split == "val"}
@@ -171,6 +179,21 @@ def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(seeds, cells
         crossval(cells, shutil.copytree(seeds.out, tmp_path / "seeds"), seeds=2, **TINY)
 
 
+class EndOf(keras.callbacks.Callback):
+    """Stops all in the first step of the n-th run, which is planned by then."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.left = number
+
+    def on_train_begin(self, logs=None):
+        self.left -= 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.left:
+            raise Stopped
+
+
 class Clock:
     """A step timer of a machine that gets busy: each measurement takes ten times as long as the one before."""
 
@@ -194,19 +217,18 @@ def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path,
     monkeypatch.setattr("unet_tf.training.train.step_seconds", clock)
     monkeypatch.setattr("unet_tf.training.train.fastest_precision", lambda: next(precisions))
     monkeypatch.setattr("unet_tf.planning.plan.WIDTHS", (2, 4, 8))
-    once = Once()
-    settings = {"depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "minutes": 5}
+    settings = {"depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "minutes": 5, "optimizer": "sgd"}
     out = tmp_path / "folds"
 
-    def stop(epoch, logs):
-        os.kill(os.getpid(), signal.SIGINT)
+    def until_stopped():
+        stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Stopped):
+            crossval(four, out, folds=2, callbacks=[Once(), stop], **settings)
 
-    stopping = keras.callbacks.LambdaCallback(on_epoch_end=stop)
-    with pytest.raises(Stopped):
-        crossval(four, out, folds=2, callbacks=[once, stopping], **settings)
+    until_stopped()
     planned, asked = Run(out / "fold1").plan, list(clock.asked)
     assert asked
-    crossval(four, out, folds=2, callbacks=[once], **settings)  # goes on, and begins the second fold
+    until_stopped()  # in the second fold; the first had one epoch to train, and has been judged
     second = Run(out / "fold2").plan
     assert clock.asked == asked
     assert replace(second, fold="1/2", reasons=planned.reasons) == planned
@@ -214,7 +236,7 @@ def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path,
     assert planned.precision == "float32"
 
     shutil.rmtree(out / "fold1")  # what is missing follows those that are there
-    crossval(four, out, folds=2, callbacks=[once], **settings)
+    until_stopped()
     assert replace(Run(out / "fold1").plan, reasons=planned.reasons) == planned
     assert clock.asked == asked
 
