@@ -92,13 +92,7 @@ def test_two_devices_train_as_one_does(patchy, alone, tmp_path):
     assert (out / Run.REPORT).is_file()
 
 
-def test_two_hosts_train_as_one_does(patchy, alone, tmp_path):
-    out = tmp_path / "run"
-    end(start_hosts(f"import unet_tf; unet_tf.train({str(patchy)!r}, {str(out)!r}, **{SETTINGS})"))
-    check_equal(out, alone)
-
-
-def test_a_host_that_dies_ends_the_others_and_all_go_on_together(patchy, alone, tmp_path):
+def test_two_hosts_train_as_one_does_and_where_one_dies_the_other_ends_and_both_go_on(patchy, alone, tmp_path):
     out = tmp_path / "run"
     # After the first epoch the chief waits until the other host is gone.
     wait = (
