@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 SERVER = """
-import json, os, socket, sys
+import gc, json, os, socket, sys
 from contextlib import suppress
 import keras, tensorflow, unet_tf
 import unet_tf.evaluation.evaluate, unet_tf.prediction.files, unet_tf.prediction.large, unet_tf.serving.server
@@ -57,6 +57,8 @@ def next_one(line):
         sys.argv[1:] = asked['arguments']
         return asked['code']
 
+gc.collect()
+gc.freeze()  # memory that no collection of garbage looks at is not copied
 exec(next_one(socket.socket(fileno=int(sys.argv[1]))), {'__name__': '__main__'})
 """
 

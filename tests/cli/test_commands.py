@@ -96,6 +96,7 @@ def test_the_way_from_check_to_export(call, cells, tmp_path):
 
     run = tmp_path / "run"
     settings = "--base-filters 2 --depth 1 --tile 52 --batch-size 2 --epochs 2 --steps-per-epoch 4".split()
+    settings += ["--optimizer", "sgd"]
     code, out, err = call("train", cells, "--out", run, *settings, "--classes", "background,cell")
     assert (code, err) == (0, "")
     assert "epoch    2" in out

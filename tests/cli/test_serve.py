@@ -11,6 +11,7 @@ import time
 
 import httpx
 import pytest
+from forked import Forked
 from servers import b64, picture, png, write_bundle
 from typer.testing import CliRunner
 
@@ -56,9 +57,10 @@ def test_it_says_where_it_answers_logs_requests_and_ends_at_ctrl_c(bundle, tmp_p
 
 def test_it_serves_on_where_nobody_reads_what_it_says(bundle, tmp_path):
     folder = shutil.copytree(bundle, tmp_path / "cells")
-    command = [sys.executable, "-m", "unet_tf", "serve", str(folder), "--port", "0", "--grpc-port", "-1"]
+    code = "import runpy; runpy.run_module('unet_tf', run_name='__main__')"
+    arguments = ["serve", folder, "--port", 0, "--grpc-port", -1]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = Forked(code, *arguments, stdout=subprocess.PIPE, stderr=log)
     said = ""
     while "Ctrl-C stops it." not in said:
         line = process.stdout.readline()

@@ -19,7 +19,7 @@ OWN = [
 
 def net(seed=0, **settings):
     keras.utils.set_random_seed(seed)
-    return unet((None, None, 2), 3, 4, 2, **{"padding": "same", "batch_norm": True, **settings})
+    return unet((None, None, 2), 3, 2, 1, **{"padding": "same", "batch_norm": True, **settings})
 
 
 @pytest.fixture(scope="module")

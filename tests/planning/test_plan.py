@@ -1,11 +1,12 @@
 import math
 import tomllib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet_tf import TrainConfig, train
+from unet_tf import Run, TrainConfig, train
 from unet_tf.config import PRESETS
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
@@ -27,6 +28,7 @@ from unet_tf.planning.plan import (
     plan_threshold,
 )
 from unet_tf.training.compile import fastest_precision, instructions
+from unet_tf.utils.signals import Stopped
 
 
 def sizes(shapes, object_size=0.0, **settings):
@@ -388,7 +390,13 @@ def test_instructions_are_those_that_the_system_lists(tmp_path):
 
 
 def test_a_run_that_plans_itself_stores_every_value_and_why(cells, tmp_path):
-    run = train(cells, tmp_path / "run", epochs=1, steps_per_epoch=1, base_filters=2)
+    def stop(logs):
+        raise Stopped
+
+    begun = keras.callbacks.LambdaCallback(on_train_begin=stop)
+    with pytest.raises(Stopped):
+        train(cells, tmp_path / "run", callbacks=[begun], epochs=1, steps_per_epoch=1, base_filters=2)
+    run = Run(tmp_path / "run")
     stored = tomllib.loads((run.path / "config.toml").read_text())
     assert stored["train"]["masks"] == "binary"
     assert stored["plan"] == run.plan.reasons

@@ -133,7 +133,7 @@ def _rims(cells, tmp_path_factory):
     shutil.copytree(cells / "train" / "images", data / "images")
     shutil.copytree(cells / "train" / "instances", data / "masks")
     sizes = {"base_filters": 2, "depth": 1, "tile": 52, "batch_size": 2, "steps_per_epoch": 2, "epochs": 1}
-    run = train(data, data / "run", masks="instance", precision="float32", **sizes)
+    run = train(data, data / "run", masks="instance", precision="float32", optimizer="sgd", **sizes)
     return run.path, prepare(data, run.config).splits
 
 

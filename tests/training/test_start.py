@@ -16,6 +16,7 @@ from unet_tf.model.ensemble import Member, ensemble
 from unet_tf.planning.ancestors import ancestors
 from unet_tf.training.compile import compiled
 from unet_tf.training.start import Start, read_start, renaming, said_of, with_whole_path
+from unet_tf.utils.signals import Stopped
 
 FEW = {"tile": 52, "batch_size": 1, "precision": "float32", "steps_per_epoch": 1, "epochs": 1, "optimizer": "sgd"}
 
@@ -29,7 +30,14 @@ def test_a_run_starts_from_another_with_its_sizes_and_a_lower_learning_rate(run,
     assert f"the net starts from all weights of {run.path}" in (found.path / Run.LOG).read_text()
     assert found.plan.start_from == str(run.path)
     monkeypatch.chdir(run.path.parent)
-    other = train(cells, tmp_path / "other", start_from=run.path.name, **FEW).plan
+
+    def stop(logs):
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        begun = keras.callbacks.LambdaCallback(on_train_begin=stop)
+        train(cells, tmp_path / "other", start_from=run.path.name, callbacks=[begun], **FEW)
+    other = Run(tmp_path / "other").plan
     assert (other.learning_rate, other.start_from) == (3e-4, str(run.path.resolve()))  # found from elsewhere too
 
 
