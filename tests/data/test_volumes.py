@@ -124,9 +124,16 @@ def test_transforms_of_level_0_and_of_all_levels_are_applied_one_after_another(t
     group.attrs["ome"] = ome
     volume = open_volume(path)
     assert (volume.scale, volume.translation) == ((1.0, 1.0), (201.0, 800.0))
+    ome["multiscales"][0] |= {"coordinateTransformations": None}
+    ome["multiscales"][0]["datasets"][0] |= {
+        "coordinateTransformations": [scale(0.5, 0.25), {"type": "translation", "path": "place"}]
+    }
+    group.attrs["ome"] = ome
+    volume = open_volume(path)
+    assert (volume.scale, volume.translation) == ((0.5, 0.25), (0, 0))
     ome["multiscales"][0] |= {"coordinateTransformations": [scale(2)]}
     group.attrs["ome"] = ome
-    with pytest.raises(InputError, match="names 2 axes with 2 and 2 and 1 scales, and its level 0 has 2"):
+    with pytest.raises(InputError, match="names 2 axes with 2 and 1 scales, and its level 0 has 2"):
         open_volume(path)
 
 

@@ -121,13 +121,14 @@ def test_colours_that_were_given_names_stay_so(tmp_path, caplog):
         ("7 7 7 class0\n0 0 0 class1\n", first, False),
         (first.replace("class0", "soil"), None, False),
         (first.replace("class0", "soil").replace("230", "231"), None, True),
+        (first.replace("class0", "soil") + "0 0 255 rare\n", None, False),  # too few pixels to be proposed
         ("half 1\n", None, True),
     ):
         file.write_text(text)
         caplog.clear()
         write_overview(check(data), tmp_path / "out")
         assert file.read_text() == (wanted or text)
-        assert (f"{file} stays as it is, though the masks have other colours. Remove it" in caplog.text) == said
+        assert (f"{file} stays as it is, though the masks have colours that it lacks." in caplog.text) == said
 
 
 def test_names_that_are_no_utf_8_are_shown_as_escapes(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from unet_tf import Normalisation, Predictor, predict, predict_large, predict_map, unet
 from unet_tf.data.maps import MapArray
+from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction import chunks, maps, source
 from unet_tf.prediction.maps import map_nodata, map_settings
@@ -158,6 +159,15 @@ def test_a_scene_that_is_a_link_to_a_file_without_a_suffix_is_predicted(tmp_path
     (tmp_path / "a.tif").symlink_to("c0ffee")
     with opened(predict_map(RUN, tmp_path / "a.tif", tmp_path / "map.tif")) as found:
         np.testing.assert_array_equal(found.read(1), predict(RUN, scene(40, 50)))
+
+
+def test_a_link_to_a_scene_lies_where_the_files_beside_that_say(tmp_path):
+    (tmp_path / "archive").mkdir()
+    write_picture(tmp_path / "archive" / "a.tif", scene(40, 50))
+    (tmp_path / "archive" / "a.tfw").write_text("0.5\n0\n0\n-0.5\n1000\n2000\n")
+    (tmp_path / "b.tif").symlink_to(tmp_path / "archive" / "a.tif")
+    with opened(predict_map(RUN, tmp_path / "b.tif", tmp_path / "map.tif")) as found:
+        assert tuple(found.transform)[:6] == (0.5, 0, 999.75, 0, -0.5, 2000.25)
 
 
 def test_pixels_of_the_nodata_value_are_the_mean_and_255_in_the_map(tmp_path):

@@ -203,6 +203,13 @@ def test_a_net_that_is_a_link_is_that_of_the_run_in_which_the_link_lies(run, tmp
     np.testing.assert_array_equal(predict(net, raw, probabilities=True), predict(run, raw, probabilities=True))
 
 
+def test_a_link_elsewhere_to_the_net_of_a_run_is_that_of_the_run(run, tmp_path):
+    (tmp_path / "latest.keras").symlink_to(run.path / "best.keras")
+    raw = np.random.default_rng(0).integers(0, 256, (50, 60), dtype=np.uint8)
+    found = predict(tmp_path / "latest.keras", raw, probabilities=True)
+    np.testing.assert_array_equal(found, predict(run, raw, probabilities=True))
+
+
 def test_progress_counts_tiles():
     seen = []
     predict(shared_net(), image_of(100, 100), tile=84, on_tile=lambda done, total: seen.append((done, total)))

@@ -269,7 +269,7 @@ def about(channels, kind="uint8", **of_files):
 @pytest.fixture
 def read(tmp_path):
     """A function that reads the bytes of a file for a net."""
-    return lambda body, net, **limits: _read(tmp_path / "picture.png", body, net, Limits(**limits))
+    return lambda body, net, **limits: _read(tmp_path / "picture.png", body, net, Limits(**limits))[0]
 
 
 @pytest.fixture
@@ -377,13 +377,14 @@ def test_a_tiff_that_pillow_does_not_know_is_segmented(tiff, channels, kind):
     assert segment_by(about(channels, kind), body)["height"] == 7
 
 
-def test_a_tiff_is_shown_with_the_median_where_nothing_was_measured(tiff):
+@pytest.mark.parametrize(("value", "known"), [(-7.0, (-7.0,)), (-9999.0, ())])
+def test_a_tiff_is_shown_with_the_median_where_nothing_was_measured(tiff, value, known):
     heights = np.random.default_rng(0).random((7, 9, 1), np.float32)
-    heights[:3] = -7
-    trained = replace(about(1, "float32"), normalisation=Normalisation((100.0,), (50.0,), "float32", (-7.0,)))
+    heights[:3] = value
+    trained = replace(about(1, "float32"), normalisation=Normalisation((100.0,), (50.0,), "float32", known))
     found = base64.b64decode(segment_by(trained, tiff(heights[..., 0]))["picture"])
     shown = cv2.imdecode(np.frombuffer(found, np.uint8), cv2.IMREAD_COLOR)
-    np.testing.assert_array_equal(shown, displayable(fill_nodata(heights, (-7.0,))))
+    np.testing.assert_array_equal(shown, displayable(fill_nodata(heights, (value,))))
 
 
 def test_pixels_are_those_of_the_picture_and_not_of_a_small_one_before_it(read, tmp_path):

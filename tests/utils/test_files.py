@@ -36,16 +36,20 @@ def test_the_hash_of_a_file_is_that_of_its_bytes_and_what_cannot_be_read_is_said
     assert caught.value.file == tmp_path / "b"
 
 
-def test_a_link_to_a_file_keeps_its_name_and_one_to_a_folder_does_not(tmp_path, monkeypatch):
+def test_a_link_keeps_its_name_where_it_leads_to_a_file_whose_name_says_nothing(tmp_path, monkeypatch):
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "c0ffee").write_text("")
+    for name in ("c0ffee", "b.TIF"):
+        (tmp_path / "store" / name).write_text("")
     (tmp_path / "run").symlink_to("store")
-    (tmp_path / "store" / "a.tif").symlink_to("c0ffee")
+    for name, target in {"a.tif": "c0ffee", "c.tif": "b.TIF", "d": "b.TIF"}.items():
+        (tmp_path / "store" / name).symlink_to(target)
     monkeypatch.chdir(tmp_path / "store")
     for name in ("a.tif", "../run/a.tif", tmp_path / "run" / "a.tif"):
-        assert placed(name) == tmp_path.resolve() / "store" / "a.tif"
+        assert placed(name, [".tif"]) == tmp_path.resolve() / "store" / "a.tif"
+    for name in ("b.TIF", "c.tif", "d", "../run/c.tif"):
+        assert placed(name, [".tif"]) == tmp_path.resolve() / "store" / "b.TIF"
     for name in (".", "../run", tmp_path / "store" / ".." / "run"):
-        assert placed(name) == tmp_path.resolve() / "store"
+        assert placed(name, [".tif"]) == tmp_path.resolve() / "store"
 
 
 def test_two_names_of_one_file_are_told(tmp_path):

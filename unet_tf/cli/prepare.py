@@ -49,7 +49,9 @@ def check(
         console.print(f"Page: {literal(str(write_overview(findings, out)))}")
         if findings.palette is not None:
             file = literal(str(out / PALETTE_FILE))
-            console.print(f"Give the classes in {file} names and copy it into {literal(str(data))}.")
+            console.print(
+                f"Give the classes in {file} names, where they have none, and copy it into {literal(str(data))}."
+            )
     if findings.problems:
         raise typer.Exit(1)
     console.print("[green]Nothing stands in the way of training.[/]")

@@ -22,6 +22,8 @@ OTHERS = {
 }  # fmt: skip
 """First bytes of well-known kinds that are not read (HEIC: bytes 4 on, DICOM: 128 on) -> "an X file"."""
 GIF = (b"GIF87a", b"GIF89a")
+HEAD = 26
+"""Bytes of a file that tell whether it may have a table."""
 
 
 def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False) -> NDArray:
@@ -79,6 +81,13 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
             f"another type ({error}). Copy it again or remove it.",
             path,
         ) from error
+
+
+def may_have_table(head: bytes) -> bool:
+    """Whether a file that begins with these `HEAD` bytes may have numbers that show others."""
+    if head[:8] == SIGNATURE:
+        return head[24:25] < b"\x08" or head[25:26] == b"\x03"  # bits, colour type
+    return head[:2] == b"BM" or head[:6] in GIF
 
 
 def table_of(data: bytes) -> NDArray[np.uint8] | None:

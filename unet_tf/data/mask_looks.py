@@ -1,4 +1,4 @@
-"""What some masks of a folder show, each read once."""
+"""What some masks of a folder show."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.decode import decode, lossy_refused, table_of
+from unet_tf.data.decode import HEAD, decode, lossy_refused, may_have_table, table_of
 from unet_tf.data.png import ALPHA, SIGNATURE, alpha_of_png, parse_png
 from unet_tf.data.structure import turned
 from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
@@ -121,7 +121,9 @@ class Pictures:
 
     def table(self, page: int = 0) -> NDArray[np.uint8] | None:
         """What the stored numbers of a picture show: (N, 3) RGB of a colour table, (N,) grey; None: what they are."""
-        return table_of(_bytes(self.path)) if self.tiff is None else self.tiff.table(page)
+        if self.tiff is not None:
+            return self.tiff.table(page)
+        return table_of(_bytes(self.path)) if may_have_table(_bytes(self.path, HEAD)) else None
 
     @property
     def _is_png_with_alpha(self) -> bool:

@@ -283,8 +283,8 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
     units = tuple("" if isinstance(axis, str) else str(axis.get("unit", "")) for axis in axes)
     transforms = [  # of the level, then of all levels
         (one["type"], one[one["type"]])
-        for one in (*level.get(TRANSFORMS, ()), *image.get(TRANSFORMS, ()))
-        if one["type"] in ("scale", "translation")
+        for one in (*(level.get(TRANSFORMS) or ()), *(image.get(TRANSFORMS) or ()))
+        if one["type"] in one and one["type"] in ("scale", "translation")
     ]
     wanted = level["path"]
     if wanted not in group or not isinstance(group[wanted], kind):

@@ -59,11 +59,14 @@ def _write_palette(file: Path, palette: Palette) -> None:
     """Write a first palette, unless somebody has changed the one that is there; say so where its colours are others."""
     if file.is_file() and not re.fullmatch(UNNAMED, file.read_text(encoding="utf-8", errors="replace")):
         try:
-            same = {*read_palette(file).colours} == {*palette.colours}
+            known = {*palette.colours} <= {*read_palette(file).colours}  # rare ones are not proposed
         except InputError:
-            same = False
-        if not same:
-            log.warning(f"{file} stays as it is, though the masks have other colours. Remove it to get those by check.")
+            known = False
+        if not known:
+            log.warning(
+                f"{file} stays as it is, though the masks have colours that it lacks. Add them: it is made anew "
+                "where there is none."
+            )
         return
     with replacing(file) as temporary:
         temporary.write_text("\n".join(palette.lines) + "\n", encoding="utf-8")

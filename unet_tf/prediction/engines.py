@@ -122,8 +122,7 @@ def _version(engine: str) -> str | None:
     Packages of several names install one module, as onnxruntime and onnxruntime-gpu do.
     """
     try:
-        importlib.import_module("onnx")
-        return str(importlib.import_module(engine).__version__)
+        return [str(importlib.import_module(name).__version__) for name in ("onnx", engine)][-1]
     except (ImportError, AttributeError):  # the latter of a folder of that name, which is imported too
         return None
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from unet_tf.data.pictures import TIFF
 from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import begin, check_tile, renew_cut, stored_settings
 from unet_tf.prediction.chunks import Job, open_job, predict_chunks
@@ -114,7 +115,7 @@ def predict_large(
     with stoppable():
         turns_of(tta)
         budget = memory_budget(memory) / workers_of(scheduler)
-        source = Source(net, model_hash(net), placed(image), axes, tta, is_map, threshold).by(engine)
+        source = Source(net, model_hash(net), placed(image, TIFF), axes, tta, is_map, threshold).by(engine)
         begin(source, target, chunk, budget, overwrite)
         if overwrite and (stay := objects_beside(target)):
             log.warning(

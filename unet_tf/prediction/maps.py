@@ -96,7 +96,7 @@ def predict_map(
     Reference:
         OGC GeoTIFF standard 1.1; GDAL, "GTiff -- GeoTIFF File Format".
     """
-    image, out = placed(image), Path(out).resolve()
+    image, out = placed(image, TIFF), Path(out).resolve()
     net = located(run)
     if out.suffix.lower() not in TIFF:
         raise InputError(f"A map is written into NAME.tif; received {out.name!r}.", out)

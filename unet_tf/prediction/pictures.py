@@ -58,6 +58,7 @@ def _steps(
 ) -> Iterator[Callable[[], Result | None]]:
     """What is left to do with each picture once its pages are predicted, for the thread that writes."""
     wanted, channels, threshold = call.wanted, call.channels, predictor.calibration.threshold
+    known = () if predictor.normalisation is None else predictor.normalisation.nodata
     several = wanted.probabilities or wanted.instances or bool(wanted.polygons)
     methods: list[Callable[..., NDArray[Any]]] = [predictor.predict, predictor.probabilities, predictor.with_entropy]
     method = methods[2 if wanted.uncertainty else several]
@@ -77,7 +78,8 @@ def _steps(
                 output.nodata.update(nodata)
                 settings = {"memory": call.memory, "tta": wanted.tta, "on_tile": on_tile}
                 found = method(image, **settings, name=name, nodata=nodata)
-                yield functools.partial(output.add, _page(image, found, wanted, threshold)._replace(nodata=nodata))
+                page = _page(image, found, wanted, threshold)
+                yield functools.partial(output.add, page._replace(nodata=(*nodata, *known)))
         except (InputError, MemoryError) as error:
             yield functools.partial(output.fail, error)
         yield output.end

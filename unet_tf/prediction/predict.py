@@ -131,7 +131,12 @@ def located(net: Run | Folds | str | Path) -> Path:
         InputError: it is none of these, or the Hub has no such net.
     """
     address = Address.parse(check_stored(net))
-    return placed(Path(net)) if address is None else _fetched(address)
+    if address is not None:
+        return _fetched(address)
+    path = Path(net)
+    # a link in a run or bundle is a file of that, wherever it leads
+    belongs = any((path.parent / name).is_file() for name in (Run.CONFIG, BUNDLE_DESCRIPTION))
+    return placed(path, () if belongs else (".keras", *FILES))
 
 
 _fetched = functools.cache(fetch)

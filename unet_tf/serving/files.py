@@ -187,4 +187,6 @@ def _page(call: Call, client: Client, file: Path, number: int, pages: int) -> tu
         label = client.segment(given)
     else:
         label = label_of(probabilities, client.about.calibration.threshold)
-    return Page(image, label, probabilities, nodata=nodata), nodata if client.about is not None else ()
+    if client.about is None:
+        return Page(image, label, probabilities, nodata=nodata), ()
+    return Page(image, label, probabilities, nodata=(*nodata, *client.about.normalisation.nodata)), nodata

@@ -129,7 +129,7 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
     if about is None:
         raise invalid(f"Version {number} does not say what its net is: add it by unet-tf export --add-version.")
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
-        image = _read(Path(folder, "picture.png"), body, about, calls.limits)
+        image, shown = _read(Path(folder, "picture.png"), body, about, calls.limits)
         answer = calls.predict(Asked(name, number, signature="probabilities"), lambda _: {"image": image[None]})
         probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
         if not np.isfinite(probabilities).all():
@@ -163,13 +163,15 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
             },
         }
         if is_tiff(body):  # which browsers do not show
-            found["picture"] = png(displayable(fill_nodata(image, about.normalisation.nodata)))
+            found["picture"] = png(displayable(shown))
     found["seconds"] = time.monotonic() - start
     return orjson.dumps(found, option=OPTIONS, default=float), answer.version
 
 
-def _read(file: Path, body: bytes, about: Description, limits: Limits) -> NDArray:
-    """The pixels of a picture file as the net takes them, (H, W, C); where nothing was measured, the mean.
+def _read(file: Path, body: bytes, about: Description, limits: Limits) -> tuple[NDArray, NDArray]:
+    """The pixels of a picture file, (H, W, C), as the net takes them and as they are shown.
+
+    Where nothing was measured, the former hold the mean of the training images, and the latter the picture's median.
 
     Raises:
         ServingError: the file is no single picture such as the net takes, or too large.
@@ -179,10 +181,12 @@ def _read(file: Path, body: bytes, about: Description, limits: Limits) -> NDArra
         _check_kind(open_pictures(file), about, limits)  # what it is, its content says
         image, _, nodata = about.channels.read((file,))
         about.normalisation.check(image, str(file))
-        image = np.asarray(about.normalisation.measured(image, nodata_of(image, nodata))[:, :])
+        nodata = nodata_of(image, nodata)
+        shown = fill_nodata(image, (*nodata, *about.normalisation.nodata))
+        image = np.asarray(about.normalisation.measured(image, nodata)[:, :])
     except InputError as error:
         raise invalid(str(error).replace(str(file), "The picture")) from None
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], about.normalisation.channels)))
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], about.normalisation.channels))), shown
 
 
 def _check_kind(pictures: Pictures, about: Description, limits: Limits) -> None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -177,13 +177,17 @@ def identity(path: str | Path) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def placed(path: str | Path) -> Path:
-    """Give a path without links, but for one to a file: its name says what the file is, that of its content may not.
+def placed(path: str | Path, suffixes: Collection[str]) -> Path:
+    """Give a path without links, but for one to a file whose name there says no more what it is.
 
     Stores of contents (DVC, git-annex, the cache of the Hugging Face Hub) lay links to files that are named otherwise.
+
+    Args:
+        path: of a file or folder.
+        suffixes: of names that say what a file is.
     """
-    path = Path(path)
-    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    path, there = Path(path), Path(path).resolve()
+    return there if there.is_dir() or there.suffix.lower() in suffixes else path.parent.resolve() / path.name
 
 
 def is_one_file(one: Path, other: Path) -> bool:
