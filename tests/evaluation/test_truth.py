@@ -310,6 +310,48 @@ def test_255_beside_0_alone_is_a_class_to_a_net_of_ids_unless_it_is_said_to_be_v
     assert are_equal(labelled(net, written(tmp_path / "class", squares(255)))[1], [squares(1)])
 
 
+def test_255_is_void_to_a_net_of_ids_where_one_of_all_masks_or_other_names_tell(tmp_path, caplog):
+    alone = written(tmp_path / "alone", squares(255), squares())
+    for names in (("soil", "crop", "weed"), ("soil", "crop"), (*NAMES, "weed")):
+        net = opened(alone, names, kind="index", num_classes=len(names), values=tuple(range(len(names))))
+        assert are_equal(labelled(net, alone)[1], [squares(VOID), squares()])
+    sparse = [squares(255)] * 40
+    sparse[12] = squares(1, 255)  # the fifth by name, none of the 32 that are looked at first
+    data, net = written(tmp_path / "sparse", *sparse), opened(alone, kind="index", values=(0, 1))
+    wanted = [sparse[number] for number in sorted(range(40), key=str)]
+    for said in (None, NAMES):
+        assert are_equal(labelled(replace(net, said=said), data)[1], wanted)
+    assert not caplog.text
+
+
+def test_a_net_of_objects_asks_what_soft_edges_and_classes_mean_where_its_names_are_said(tmp_path):
+    soft, stripes = squares(77, 128, 255), np.tile(np.arange(3, dtype=np.uint8), (20, 8))
+    for number, mask in enumerate((soft, stripes)):
+        data = written(tmp_path / str(number), mask, mask)
+        net = opened(data, ("background", "cell"), kind="instance")
+        assert labelled(net, data)[0].kind == "instance"
+        with pytest.raises(InputError, match="It is open what the masks mean"):
+            labelled(replace(net, said=("background", "cell")), data)
+    data = written(tmp_path / "rims", squares(1, 2), squares(1))
+    names = (*NAMES, "border")
+    net = opened(data, names, names, kind="instance", num_classes=3, border=1)
+    with pytest.raises(InputError, match="has background, foreground, border, and .* has background, foreground"):
+        labelled(net, data)
+
+
+def test_one_id_in_pieces_is_an_object_unless_it_is_255_in_all_masks(tmp_path, caplog):
+    many = [squares(255, 255)] * 40
+    many[12] = squares(1, 2)
+    void = squares(255, 255, 9)
+    for number, masks in enumerate(([squares(5, 5)], [squares(1, 1), squares(1, 1)], many, [void, void])):
+        data = written(tmp_path / str(number), *masks)
+        net = opened(data, kind="instance", void=(9,) if masks[0] is void else ())
+        assert labelled(net, data)[0].kind == "instance"
+    assert not caplog.text
+    data = written(tmp_path / "alone", squares(255, 255))
+    assert labelled(opened(data, kind="instance"), data)[0].kind == "binary"
+
+
 def test_an_own_folder_is_read_with_whole_objects_for_a_net_with_a_border_class(tmp_path):
     data = written(tmp_path / "data", np.repeat([[0, 1, 2, 9]], 4, axis=0).astype(np.uint8))
     own = opened(data, path=learnt(data, tmp_path / "own"), kind="instance", void=(9,))
@@ -330,12 +372,14 @@ def test_binary_masks_in_the_place_of_object_ids_are_judged_as_such(tmp_path, ca
         truth, found = labelled(net, data)
         assert truth.kind == "binary"
         assert are_equal(found, [squares(1, 1, 1), squares(), squares(1)])
-        assert "255 is the only id, in 4 pieces of 2 masks. They are judged as such, without objects." in caplog.text
+        words = "255 is the only id, in 4 pieces of 2 masks. They are judged as such, without objects."
+        assert (words in caplog.text) == (said is None)  # by names that are said they are two classes
     own = opened(data, path=learnt(data, tmp_path / "own"), kind="instance")
     assert labelled(own, data)[0].kind == "binary"  # such as a test/ of its own folder
     caplog.clear()
     for mask in (squares(1), squares(255)):  # an object a picture
-        assert labelled(net, written(tmp_path / str(mask.max()), mask, mask))[0].kind == "instance"
+        one = written(tmp_path / str(mask.max()), mask, mask)
+        assert labelled(replace(net, said=None), one)[0].kind == "instance"
     assert not caplog.text
 
 

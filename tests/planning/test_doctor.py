@@ -74,6 +74,15 @@ def test_binary_masks_beside_object_ids_of_training_are_a_warning(tmp_path):
     ]
 
 
+def test_an_object_in_pieces_among_validation_files_is_no_warning(tmp_path):
+    numbered = np.zeros((40, 40), np.uint8)
+    numbered[2:12, 2:12], numbered[20:30, 20:35] = 1, 2
+    for split, mask in (("train", numbered), ("val", (numbered > 0) * np.uint8(5))):
+        write_pairs(tmp_path / split, *((noise(len(split) + number), mask) for number in range(2)))
+    findings = check(tmp_path, masks="instance")
+    assert findings.problems == [] and not [one for one in findings.warnings if "id" in one]
+
+
 def test_every_problem_is_listed(data):
     images, masks = data / "train" / "images", data / "train" / "masks"
     write_picture(masks / "cells_000.png", np.full((96, 96), 128, np.uint8))

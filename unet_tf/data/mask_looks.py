@@ -15,6 +15,7 @@ from unet_tf.data.mask_values import value_counts, whole_numbers
 from unet_tf.data.palette import Colour
 from unet_tf.data.pictures import open_pictures, read_mask
 from unet_tf.errors import InputError, about
+from unet_tf.labels import VOID
 from unet_tf.utils.threads import ahead, cores
 
 LOOKED_AT, MOST_LOOKED_AT = 32, 2048
@@ -71,6 +72,23 @@ def look_at_masks(pairs: Sequence[Pair], lossy: bool) -> Iterator[tuple[list[Mas
             yield looks, start >= len(order)
     if failures and not looks:
         raise failures[0]
+
+
+def looks_of_two(pairs: Sequence[Pair], lossy: bool) -> list[MaskLook]:
+    """What masks show that are all grey and hold nothing but 0 and 255, and not 0 alone; [] where they do not.
+
+    Args:
+        pairs: whose masks; [] where they are too many to look at all.
+        lossy: whether to read JPEG files too.
+
+    Raises:
+        InputError: none can be read.
+    """
+    looks: list[MaskLook] = []
+    for looks, _ in look_at_masks(pairs, lossy):
+        if any(look.coloured or not look.ids.keys() <= {0, VOID} for look in looks):
+            return []
+    return looks if len(looks) == len(pairs) and any(VOID in look.ids for look in looks) else []
 
 
 def _look(pair: Pair, lossy: bool) -> MaskLook | InputError:

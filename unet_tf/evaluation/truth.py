@@ -10,8 +10,8 @@ from pathlib import Path
 
 from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
-from unet_tf.data.mask_kind import HIGHS, MaskSettings, Recognition, recognise
-from unet_tf.data.mask_looks import MaskLook, look_at_masks
+from unet_tf.data.mask_kind import HIGHS, MaskSettings, Recognition, have_gaps, recognise
+from unet_tf.data.mask_looks import MaskLook, look_at_masks, looks_of_two
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.errors import InputError
@@ -46,12 +46,12 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
         return _reading(own, first, pairs)
     palette = find_palette(data)
     as_learnt = palette is None and first.masks.ids and first.said in (wanted, first.classes)
-    if as_learnt and _fits(first.masks, pairs):  # ids may lack one, and objects be few: alone they would tell otherwise
-        nets, found = [first], None
+    if as_learnt and _fits(first, pairs) and (first.masks.kind != "instance" or _are_a_few_objects(first, pairs)):
+        nets, found = [first], None  # ids may lack one: alone they would tell otherwise
     else:
         found = _recognised(first, pairs, palette)
     are_named = found is not None and (palette is not None or first.said is not None)
-    if not are_named and (fitting := [one for one in nets if _fits(one.masks, pairs)]):
+    if not are_named and (fitting := [one for one in nets if _fits(one, pairs)]):
         _check_agreed(fitting, data)
         if fitting[0].masks.kind == "index":
             _look_at_tables(fitting[0], pairs)
@@ -65,11 +65,6 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
                 data,
             )
         return first.masks  # who reads them says what is wrong
-    if first.said is None and first.masks.kind == "index" and found.masks.values == (0, VOID):
-        log.warning(
-            f"The masks of {data} hold 0 and 255 alone, so that 255 is {found.classes[1]} here, and not void as beside "
-            "the ids that the net learnt. If it counts nowhere: --void 255."
-        )
     if not set(found.classes) <= set(wanted):
         same = len(found.classes) == len(wanted)
         raise InputError(
@@ -77,6 +72,11 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
             f"has {', '.join(wanted)}. Where they mean the same, call them so, in the order of the data: "
             f"--classes {shlex.quote(','.join(wanted)) if same else 'A,B,..'}.",
             data,
+        )
+    if first.said is None and first.masks.kind == "index" and found.masks.values == (0, VOID):
+        log.warning(
+            f"The masks of {data} hold 0 and 255 alone, so that 255 is {found.classes[1]} here, and not void as beside "
+            "the ids that the net learnt. If it counts nowhere: --void 255."
         )
     if found.doubt:
         log.warning(found.doubt)
@@ -87,13 +87,13 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
 def _reading(net: Net, first: Net, pairs: Sequence[Pair]) -> MaskFormat:
     """How a net reads masks, in the ids of who is judged first: to one with a border class objects are whole.
 
-    Binary masks in the place of its object ids are read as such, which is said.
+    Masks of 0 and 255 alone in the place of its object ids are read as binary ones, which is said.
     """
     masks = net.masks
     if masks.kind == "instance":
-        looks, _ = next(look_at_masks(pairs, False))
+        looks = [] if VOID in masks.void else looks_of_two(pairs, False)
         try:
-            doubt_of_ids([id_facts(look.mask, masks.void) for look in looks if look.mask is not None])
+            doubt_of_ids([id_facts(look.mask) for look in looks if look.mask is not None])
         except InputError as error:
             why, _, _ = str(error).partition(". ")
             log.warning(f"{why}. They are judged as such, without objects.")
@@ -142,16 +142,29 @@ def _is_void(number: int, name: str, palette: Palette, net: Net) -> bool:
     return name.lower() == "void" or palette.colours[number] in void or (net.masks.kind == "index" and number in void)
 
 
-def _fits(masks: MaskFormat, pairs: Sequence[Pair]) -> bool:
-    """Whether masks hold what a convention knows, as far as some of them show."""
+def _are_a_few_objects(net: Net, pairs: Sequence[Pair]) -> bool:
+    """Whether masks number more than the classes that a person says, and show neither classes nor soft edges."""
+    looks, _ = next(look_at_masks(pairs, False))
+    facts = [id_facts(look.mask, net.masks.void) for look in looks if look.mask is not None]
+    ids = {value for one in facts for value in one.ids}
+    return len(ids) >= len(net.said or ()) and not have_gaps(ids) and not doubt_of_ids(facts)
+
+
+def _is_upper(net: Net, pairs: Sequence[Pair]) -> bool:
+    """Whether 255 is a class, and not void, to a net of two ids: all masks hold 0 and 255 alone."""
+    masks, names = net.masks, net.said or ("background", "foreground")
+    is_open = masks.kind == "index" and VOID not in {*masks.values, *masks.void}
+    return is_open and len(names) == 2 and net.real_classes == names and bool(looks_of_two(pairs, masks.tolerance > 0))
+
+
+def _fits(net: Net, pairs: Sequence[Pair]) -> bool:
+    """Whether masks hold what a net knows, as far as some of them show."""
+    masks = net.masks
     for looks, _ in look_at_masks(pairs, masks.tolerance > 0):
         top = max((value for look in looks for value in look.counts if value not in masks.void), default=0)
         high = max(masks.values, default=0)
         far = masks.kind == "binary" and high and (0 < 2 * top <= high or top > 2 * high)  # 0 and 1, for 0 and 255
-        stored = {value for look in looks for value in look.ids}
-        is_upper = stored == {0, VOID} and masks.kind == "index" and VOID not in {*masks.values, *masks.void}
-        is_upper = is_upper and not any(look.coloured for look in looks)  # by a table 255 is told apart
-        return not far and not is_upper and all(_holds(masks, look) for look in looks)
+        return not far and all(_holds(masks, look) for look in looks) and not _is_upper(net, pairs)
     return True
 
 

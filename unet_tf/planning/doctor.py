@@ -17,20 +17,21 @@ from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import doubt_of_tables, recognise
-from unet_tf.data.mask_looks import MaskLook
+from unet_tf.data.mask_looks import MaskLook, looks_of_two
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette, suggest_palette
 from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import parts_of, split
 from unet_tf.data.unknown_values import UnknownValues, take_nearest
 from unet_tf.errors import InputError
+from unet_tf.labels import VOID
 from unet_tf.pages.words import many
 from unet_tf.planning.channel_facts import channel_facts
 from unet_tf.planning.checks import check_classes, check_tile, check_unseen, validation_lacks
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import BENDING, COPIED, SEEN_THROUGH, Case, Look, look_at
-from unet_tf.planning.object_ids import IdFacts, doubt_of_ids
+from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.threads import ahead, cores
@@ -225,10 +226,10 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         trials.append(lambda: _check_classes(findings))
     if (masks := findings.masks) is not None and masks.kind == "index":
         _look_at_tables(findings, masks, [case.look.mask for case in usable if case.look.mask is not None])
-    if findings.masks is not None and findings.masks.kind == "instance":
+    if masks is not None and masks.kind == "instance":
         for name in seen:
-            ids = [case.look.ids for case in usable if case.split == name]
-            trials.append(partial(_look_at_ids, findings, name, ids))
+            cases = [case for case in usable if case.split == name]
+            trials.append(partial(_look_at_ids, findings, masks, name, cases))
     if "val" in seen:
         trials.append(lambda: check_unseen(seen))
     for trial in trials:
@@ -253,13 +254,15 @@ def _look_at_tables(findings: Findings, masks: MaskFormat, looks: Sequence[MaskL
     findings.palette = suggest_palette(colours)
 
 
-def _look_at_ids(findings: Findings, split: str, ids: Sequence[IdFacts]) -> None:
+def _look_at_ids(findings: Findings, masks: MaskFormat, split: str, cases: Sequence[Case]) -> None:
     """Warn where masks may hold no object ids; raise InputError where training refuses them."""
     try:
-        words = doubt_of_ids(ids)
+        words = doubt_of_ids([case.look.ids for case in cases])
     except InputError as error:
         if split == "train":
             raise
+        if VOID in masks.void or not looks_of_two([case.pair for case in cases], False):
+            return  # of another value they may be objects in pieces
         why, _, _ = str(error).partition(". ")
         findings.warnings.append(f"{split}: {why}. They are judged as such, without objects.")
     else:
