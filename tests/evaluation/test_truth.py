@@ -308,12 +308,15 @@ def test_255_beside_0_alone_is_a_class_to_a_net_of_ids_unless_it_is_said_to_be_v
     assert "255 is" not in caplog.text
     net = opened(data, NAMES, kind="index", values=(0, 255))
     assert are_equal(labelled(net, written(tmp_path / "class", squares(255)))[1], [squares(1)])
+    net = opened(data, ("soil", "crop"), kind="index", values=(0, 1))
+    assert are_equal(labelled(net, written(tmp_path / "crop", squares(255)))[1], [squares(1)])
+    assert "255 is crop here, and not void" in caplog.text
 
 
-def test_255_is_void_to_a_net_of_ids_where_one_of_all_masks_or_other_names_tell(tmp_path, caplog):
+def test_255_is_void_to_a_net_of_ids_where_one_of_all_masks_or_a_third_class_tells(tmp_path, caplog):
     alone = written(tmp_path / "alone", squares(255), squares())
-    for names in (("soil", "crop", "weed"), ("soil", "crop"), (*NAMES, "weed")):
-        net = opened(alone, names, kind="index", num_classes=len(names), values=tuple(range(len(names))))
+    for names in (("soil", "crop", "weed"), (*NAMES, "weed")):
+        net = opened(alone, names, kind="index", num_classes=3, values=(0, 1, 2))
         assert are_equal(labelled(net, alone)[1], [squares(VOID), squares()])
     sparse = [squares(255)] * 40
     sparse[12] = squares(1, 255)  # the fifth by name, none of the 32 that are looked at first
@@ -332,6 +335,8 @@ def test_a_net_of_objects_asks_what_soft_edges_and_classes_mean_where_its_names_
         assert labelled(net, data)[0].kind == "instance"
         with pytest.raises(InputError, match="It is open what the masks mean"):
             labelled(replace(net, said=("background", "cell")), data)
+    numbered = opened(data, ("background", "cell"), ("background", "cell"), kind="instance")
+    assert labelled(numbered, written(tmp_path / "far", squares(3, 17, 40), squares(9)))[0].kind == "instance"
     data = written(tmp_path / "rims", squares(1, 2), squares(1))
     names = (*NAMES, "border")
     net = opened(data, names, names, kind="instance", num_classes=3, border=1)

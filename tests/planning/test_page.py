@@ -111,24 +111,21 @@ def test_colours_that_nothing_names_are_shown_with_a_remedy(tmp_path):
     assert suggestions(findings)[-1][1] == "0 0 0 class0; 230 159 0 class1"
 
 
-def test_colours_that_were_given_names_stay_so(tmp_path, caplog):
+def test_colours_that_were_given_names_stay_so(tmp_path):
     mask = np.zeros((40, 40, 3), np.uint8)
     mask[:, 20:] = 230, 159, 0
     data, file = write(tmp_path / "data", *range(4), mask=mask), tmp_path / "out" / "label_colors.txt"
     write_overview(check(data), tmp_path / "out")
     first = file.read_text()
-    for text, wanted, said in (
-        ("7 7 7 class0\n0 0 0 class1\n", first, False),
-        (first.replace("class0", "soil"), None, False),
-        (first.replace("class0", "soil").replace("230", "231"), None, True),
-        (first.replace("class0", "soil") + "0 0 255 rare\n", None, False),  # too few pixels to be proposed
-        ("half 1\n", None, True),
+    for text, wanted in (
+        ("7 7 7 class0\n0 0 0 class1\n", first),
+        (first.replace("class0", "soil"), None),
+        (first.replace("class0", "soil") + "0 0 255 rare\n", None),
+        ("half 1\n", None),
     ):
         file.write_text(text)
-        caplog.clear()
         write_overview(check(data), tmp_path / "out")
         assert file.read_text() == (wanted or text)
-        assert (f"{file} stays as it is, though the masks have colours that it lacks." in caplog.text) == said
 
 
 def test_names_that_are_no_utf_8_are_shown_as_escapes(tmp_path):

@@ -78,7 +78,7 @@ def looks_of_two(pairs: Sequence[Pair], lossy: bool) -> list[MaskLook]:
     """What masks show that are all grey and hold nothing but 0 and 255, and not 0 alone; [] where they do not.
 
     Args:
-        pairs: whose masks; [] where they are too many to look at all.
+        pairs: whose masks; of more than some two thousand, as many.
         lossy: whether to read JPEG files too.
 
     Raises:
@@ -88,7 +88,7 @@ def looks_of_two(pairs: Sequence[Pair], lossy: bool) -> list[MaskLook]:
     for looks, _ in look_at_masks(pairs, lossy):
         if any(look.coloured or not look.ids.keys() <= {0, VOID} for look in looks):
             return []
-    return looks if len(looks) == len(pairs) and any(VOID in look.ids for look in looks) else []
+    return looks if any(VOID in look.ids for look in looks) else []
 
 
 def _look(pair: Pair, lossy: bool) -> MaskLook | InputError:

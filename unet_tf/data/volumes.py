@@ -284,7 +284,7 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
     transforms = [  # of the level, then of all levels
         (one["type"], one[one["type"]])
         for one in (*(level.get(TRANSFORMS) or ()), *(image.get(TRANSFORMS) or ()))
-        if one["type"] in one and one["type"] in ("scale", "translation")
+        if one["type"] == "scale" or (one["type"] == "translation" and "translation" in one)
     ]
     wanted = level["path"]
     if wanted not in group or not isinstance(group[wanted], kind):

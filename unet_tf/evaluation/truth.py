@@ -65,6 +65,12 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
                 data,
             )
         return first.masks  # who reads them says what is wrong
+    if first.said is None and first.masks.kind == "index" and found.masks.values == (0, VOID) and len(wanted) == 2:
+        log.warning(
+            f"The masks of {data} hold 0 and 255 alone, so that 255 is {wanted[1]} here, and not void as beside the "
+            "ids that the net learnt. If it counts nowhere: --void 255."
+        )
+        found = found._replace(classes=wanted)
     if not set(found.classes) <= set(wanted):
         same = len(found.classes) == len(wanted)
         raise InputError(
@@ -72,11 +78,6 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
             f"has {', '.join(wanted)}. Where they mean the same, call them so, in the order of the data: "
             f"--classes {shlex.quote(','.join(wanted)) if same else 'A,B,..'}.",
             data,
-        )
-    if first.said is None and first.masks.kind == "index" and found.masks.values == (0, VOID):
-        log.warning(
-            f"The masks of {data} hold 0 and 255 alone, so that 255 is {found.classes[1]} here, and not void as beside "
-            "the ids that the net learnt. If it counts nowhere: --void 255."
         )
     if found.doubt:
         log.warning(found.doubt)
@@ -147,14 +148,15 @@ def _are_a_few_objects(net: Net, pairs: Sequence[Pair]) -> bool:
     looks, _ = next(look_at_masks(pairs, False))
     facts = [id_facts(look.mask, net.masks.void) for look in looks if look.mask is not None]
     ids = {value for one in facts for value in one.ids}
-    return len(ids) >= len(net.said or ()) and not have_gaps(ids) and not doubt_of_ids(facts)
+    soft = max(ids, default=0) in HIGHS and have_gaps(ids)
+    return len(ids) >= len(net.said or ()) and not soft and not doubt_of_ids(facts)
 
 
 def _is_upper(net: Net, pairs: Sequence[Pair]) -> bool:
     """Whether 255 is a class, and not void, to a net of two ids: all masks hold 0 and 255 alone."""
-    masks, names = net.masks, net.said or ("background", "foreground")
-    is_open = masks.kind == "index" and VOID not in {*masks.values, *masks.void}
-    return is_open and len(names) == 2 and net.real_classes == names and bool(looks_of_two(pairs, masks.tolerance > 0))
+    masks = net.masks
+    is_open = masks.kind == "index" and masks.real_classes == 2 and VOID not in {*masks.values, *masks.void}
+    return is_open and bool(looks_of_two(pairs, masks.tolerance > 0))
 
 
 def _fits(net: Net, pairs: Sequence[Pair]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import legend
-from unet_tf.data.palette import PALETTE_FILE, Palette, read_palette
+from unet_tf.data.palette import PALETTE_FILE, Palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.pages.page import write_page
@@ -21,8 +20,6 @@ from unet_tf.pages.pictures import photo
 from unet_tf.planning.channel_facts import channel_rows
 from unet_tf.planning.findings import Findings, class_rows, split_rows, verdict
 from unet_tf.utils.files import replacing
-
-log = logging.getLogger("unet_tf")
 
 PAGE, FACTS, SHEET = "check.html", "check.json", "overlays.png"
 COLUMNS, GAP = 6, 8
@@ -56,17 +53,8 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
 
 
 def _write_palette(file: Path, palette: Palette) -> None:
-    """Write a first palette, unless somebody has changed the one that is there; say so where its colours are others."""
+    """Write a first palette, unless somebody has changed the one that is there."""
     if file.is_file() and not re.fullmatch(UNNAMED, file.read_text(encoding="utf-8", errors="replace")):
-        try:
-            known = {*palette.colours} <= {*read_palette(file).colours}  # rare ones are not proposed
-        except InputError:
-            known = False
-        if not known:
-            log.warning(
-                f"{file} stays as it is, though the masks have colours that it lacks. Add them: it is made anew "
-                "where there is none."
-            )
         return
     with replacing(file) as temporary:
         temporary.write_text("\n".join(palette.lines) + "\n", encoding="utf-8")

@@ -134,9 +134,11 @@ def located(net: Run | Folds | str | Path) -> Path:
     if address is not None:
         return _fetched(address)
     path = Path(net)
-    # a link in a run or bundle is a file of that, wherever it leads
-    belongs = any((path.parent / name).is_file() for name in (Run.CONFIG, BUNDLE_DESCRIPTION))
-    return placed(path, () if belongs else (".keras", *FILES))
+    # a link to a net in a run or bundle is the net of that, wherever it leads
+    of_run = path.name in (Run.BEST, Run.LAST) and (path.parent / Run.CONFIG).is_file()
+    of_bundle = path.name == BUNDLE_NET or path.suffix in FILES
+    of_bundle = of_bundle and (path.parent / BUNDLE_DESCRIPTION).is_file()
+    return placed(path, () if of_run or of_bundle else (".keras", *FILES))
 
 
 _fetched = functools.cache(fetch)

@@ -180,13 +180,13 @@ def identity(path: str | Path) -> tuple[int, ...] | None:
 def placed(path: str | Path, suffixes: Collection[str]) -> Path:
     """Give a path without links, but for one to a file whose name there says no more what it is.
 
-    Stores of contents (DVC, git-annex, the cache of the Hugging Face Hub) lay links to files that are named otherwise.
+    Stores of contents (DVC, the cache of the Hugging Face Hub) lay links to files that are named otherwise.
 
     Args:
         path: of a file or folder.
         suffixes: of names that say what a file is.
     """
-    path, there = Path(path), Path(path).resolve()
+    path, there = Path(path), Path(os.path.realpath(path))  # where a link leads to itself, resolve fails
     return there if there.is_dir() or there.suffix.lower() in suffixes else path.parent.resolve() / path.name
 
 
