@@ -329,7 +329,9 @@ def test_255_is_void_to_a_net_of_ids_where_one_of_all_masks_or_a_third_class_tel
 
 def test_a_net_of_objects_asks_what_soft_edges_and_classes_mean_where_its_names_are_said(tmp_path):
     soft, stripes = squares(77, 128, 255), np.tile(np.arange(3, dtype=np.uint8), (20, 8))
-    for number, mask in enumerate((soft, stripes)):
+    softer = squares(0)
+    softer[2:17, 2:22] = np.resize(np.arange(105, 256, 5), (15, 20))
+    for number, mask in enumerate((soft, stripes, softer)):
         data = written(tmp_path / str(number), mask, mask)
         net = opened(data, ("background", "cell"), kind="instance")
         assert labelled(net, data)[0].kind == "instance"

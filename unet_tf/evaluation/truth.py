@@ -147,7 +147,7 @@ def _are_a_few_objects(net: Net, pairs: Sequence[Pair]) -> bool:
     """Whether masks number more than the classes that a person says, and show neither classes nor soft edges."""
     looks, _ = next(look_at_masks(pairs, False))
     facts = [id_facts(look.mask, net.masks.void) for look in looks if look.mask is not None]
-    ids = {value for one in facts for value in one.ids}
+    ids = {value for look in looks for value in look.ids} - {0, *net.masks.void}
     soft = max(ids, default=0) in HIGHS and have_gaps(ids)
     return len(ids) >= len(net.said or ()) and not soft and not doubt_of_ids(facts)
 

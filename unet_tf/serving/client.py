@@ -50,7 +50,7 @@ class Client:
         model: its name.
         version: its number; None for the newest.
         label: of a version, such as "stable"; instead of `version`.
-        timeout: seconds for each answer; a connection over HTTP has 10 of them.
+        timeout: seconds for each answer, at most 10 of them to connect over HTTP.
         retries: how often a request is sent again after no connection, 429, 503, UNAVAILABLE or RESOURCE_EXHAUSTED,
             later and later.
         bundle: folder of the bundle that is served. It says the geometry of the net, so that large pictures are cut
