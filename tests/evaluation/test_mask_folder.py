@@ -172,6 +172,11 @@ def test_colour_tables_in_another_order_are_refused(tmp_path, caplog):
     write_picture(tmp_path / "ours" / "b.png", 2 - TRUTH - MISSED, (table + 5)[::-1])
     evaluate(tmp_path / "ours", tmp_path, classes="a,b,c", masks="index", masks_dir="masks")
     assert "0 is (5, 5, 5) in" in caplog.text and "their colours another" in caplog.text
+    write(tmp_path / "plain", [TRUTH + MISSED] * 2)
+    write_picture(tmp_path / "masks" / "b.png", 2 - TRUTH - MISSED, table[::-1])
+    caplog.clear()
+    evaluate(tmp_path / "plain", tmp_path, classes="a,b,c", masks="index", masks_dir="masks")
+    assert "0 is (0, 0, 0) in" in caplog.text and "their colours another" in caplog.text  # of the truth
 
 
 def test_colours_that_nothing_explains_are_refused(data, tmp_path):

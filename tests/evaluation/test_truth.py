@@ -151,6 +151,9 @@ def test_colour_tables_that_contradict_each_other_or_those_of_training_are_told(
     assert "colour" not in caplog.text
     assert read(of_ids, write(tmp_path / "mixed", mixed))
     assert "The ids of masks tell the class, and their colours another: by the colour tables 0 is" in caplog.text
+    caplog.clear()
+    assert read(SAVED, tmp_path / "mixed", classes=NAMES)  # by a net of binary masks
+    assert "their colours another" in caplog.text
     data = write(tmp_path / "moved", moved)
     assert are_equal(read(of_ids, data), [1 - label for label in labels()])
     assert "what the net learnt and in what it is judged on: by the colour tables 0 is (0, 0, 0) in" in caplog.text

@@ -76,18 +76,20 @@ def test_a_version_is_added_and_verified_against_its_own_net(own, longer, cells)
 
 @pytest.mark.usefixtures("written_before")
 def test_the_number_of_a_version_that_was_taken_back_is_not_given_again(own, run):
-    for number in (2, 3):
-        add_version(run, own)
-        assert versions(own) == ["1", str(number)]
-        shutil.rmtree(own / "saved_model" / str(number))  # 2 was another net than 3, to whoever asked a server for it
-        assert Bundle(own).faults() == []
+    add_version(run, own)
+    add_version(run, own)
+    shutil.rmtree(own / "saved_model/3")  # a server may have been asked for it
+    assert Bundle(own).faults() == []
+    add_version(run, own)
+    assert versions(own) == ["1", "2", "4"]
 
 
 def test_no_number_is_given_twice_whatever_is_there(own):
     assert Bundle(own).next_version() == 2
     (own / "saved_model/7").mkdir()
     assert Bundle(own).next_version() == 8
-    Bundle(own).remember(11)
+    for number in (9, 11):
+        Bundle(own).remember(number)
     for folder in (own / "saved_model").iterdir():
         shutil.rmtree(folder)
     assert Bundle(own).next_version() == 12

@@ -226,17 +226,6 @@ def test_tflite_files_have_the_names_of_the_saved_model(bundle, saved_model):
         assert list(whole.inputs) == ["image"]
 
 
-@pytest.fixture
-def written_before(bundle, monkeypatch):
-    """The SavedModel of the shared run is not written anew, for seconds, but that of its bundle taken."""
-
-    def copied(work):
-        shutil.copytree(bundle / "saved_model" / "1", work.folder / "saved_model" / "1")
-
-    monkeypatch.setattr(shelves, "saved_model", copied)
-
-
-@pytest.mark.usefixtures("written_before")
 def test_a_difference_to_keras_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setitem(comparison.EXACT, "saved_model/1", -1.0)
     with pytest.raises(RuntimeError, match=r"saved_model/1 differs from Keras by .* Nothing was exported"):
@@ -257,7 +246,7 @@ def test_a_net_that_gives_nan_is_never_exported(own_run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["own_run"]
 
 
-@pytest.mark.usefixtures("written_before")
+@pytest.mark.usefixtures("no_saved_model")
 def test_export_ends_between_two_steps_when_it_is_told_to(run, tmp_path, converter_apart, monkeypatch):
     def tell(name):
         if name == "TFLite float32":
@@ -291,7 +280,8 @@ def test_a_loss_of_iou_fails_and_leaves_nothing(run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_float32_needs_no_data(calibrated, tmp_path):
+def test_float32_needs_no_data(calibrated, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = Run(calibrated())  # whose data is not there
     assert not run.data.exists()
     config = run.path / Run.CONFIG
@@ -373,7 +363,7 @@ def test_a_run_without_weights_and_data_of_another_kind_are_refused(run, cells, 
 def bundle_of_folds(folds, tmp_path_factory):
     """The bundle of a cross-validation."""
     out = tmp_path_factory.mktemp("bundles") / "folds"
-    export(folds, out, variants=["float32", "uint8"], max_iou_drop=0.1)
+    export(folds, out, variants=["float32", "uint8"], onnx=True, max_iou_drop=0.1)
     return out
 
 

@@ -211,6 +211,17 @@ def rare(folder, holding, count=10):
 SMALL = TrainConfig(depth=1, padding="same", tile=16)
 
 
+def test_colour_tables_that_contradict_each_other_are_said(tmp_path, caplog):
+    table, rng = np.array([(0, 0, 0), (255, 0, 0)], np.uint8), np.random.default_rng(0)
+    for number in range(4):
+        label = rng.integers(0, 2, (16, 16), np.uint8)
+        write_picture(tmp_path / "images" / f"{number}.png", rng.integers(0, 256, (16, 16), np.uint8))
+        mask = (1 - label, table[::-1]) if number == 1 else (label, table)
+        write_picture(tmp_path / "masks" / f"{number}.png", *mask)
+    prepare(tmp_path, replace(SMALL, masks="index", classes=("a", "b")))
+    assert "their colours another: by the colour tables 0 is" in caplog.text
+
+
 def test_the_drawn_share_holds_the_rare_class(tmp_path, caplog):
     rare(tmp_path, (2, 5))
     assert not {"2", "5"} & {pair.name for pair in hold_out(find_named(tmp_path).splits[""])[1]}  # by names alone

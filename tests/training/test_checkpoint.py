@@ -29,7 +29,7 @@ from unet_tf.training.run_writer import RunWriter
 
 KILLS = int(os.environ.get("UNET_TF_KILLS", "3"))
 """SIGKILLs, each when the process says that it has come to a moment; 10 in the long form of the test."""
-# Dropout, batch norm, rare tiles and Adam's moments: all that has a memory.
+# Dropout, batch norm, rare tiles and the optimizer's moments: all that has a memory.
 SETTINGS = {
     "base_filters": 2, "depth": 1, "padding": "same", "tile": 32, "batch_size": 2, "precision": "float32",
     "dropout": 0.3, "rare_share": 0.5, "epochs": 3 * KILLS, "steps_per_epoch": 4,

@@ -17,6 +17,7 @@ from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
 from unet_tf.training.crossval import _check_alike, _check_out, summarise
+from unet_tf.training.train import OF_ITS_FOLD
 from unet_tf.utils.signals import Stopped
 
 TINY = {
@@ -140,16 +141,18 @@ def test_folds_that_chose_their_threshold_say_so(chosen):
 
 
 def test_groups_stay_in_one_fold(four, tmp_path):
-    for path in four.glob("*/*"):
-        path.rename(path.with_name(path.name.replace("cells_00", "ab"[int(path.stem[-1]) % 2])))
-    with pytest.raises(Stopped):
-        crossval(four, tmp_path / "folds", folds=2, group="^.", callbacks=[EndOf(1)], **TINY)
+    for path in sorted(four.glob("*/*")):
+        number = int(path.stem[-1])
+        path.rename(path.with_name("ab"[number % 2] + "xy"[number // 2] + path.suffix))
     names = {pair.name for pair in find_named(four).splits[""]}
-    rows = (tmp_path / "folds" / "fold1" / "files.csv").read_text().splitlines()
-    held = {name for split, name, *_ in (row.split(",") for row in rows) if split == "val"}
-    assert len(held) == 2
-    assert len({name[0] for name in held}) == 1
-    assert held < names
+    for place, group in enumerate(("^.", ".$")):  # no draw of single files keeps both
+        out = tmp_path / f"folds{place}"
+        with pytest.raises(Stopped):
+            crossval(four, out, folds=2, group=group, callbacks=[AtOnce()], **TINY)
+        rows = (out / "fold1" / "files.csv").read_text().splitlines()
+        held = {name for split, name, *_ in (row.split(",") for row in rows) if split == "val"}
+        assert len(held) == 2 and held < names
+        assert len({name[place] for name in held}) == 1
 
 
 def test_a_call_that_goes_on_judges_as_the_first_one_said(four, tmp_path):
@@ -179,19 +182,11 @@ def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(seeds, cells
         crossval(cells, shutil.copytree(seeds.out, tmp_path / "seeds"), seeds=2, **TINY)
 
 
-class EndOf(keras.callbacks.Callback):
-    """Stops all in the first step of the n-th run, which is planned by then."""
-
-    def __init__(self, number):
-        super().__init__()
-        self.left = number
-
-    def on_train_begin(self, logs=None):
-        self.left -= 1
+class AtOnce(keras.callbacks.Callback):
+    """Stops all in the first step, when the run is planned."""
 
     def on_train_batch_end(self, batch, logs=None):
-        if not self.left:
-            raise Stopped
+        raise Stopped
 
 
 class Clock:
@@ -225,6 +220,9 @@ def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path,
         with pytest.raises(Stopped):
             crossval(four, out, folds=2, callbacks=[Once(), stop], **settings)
 
+    def shared(plan):
+        return {name: why for name, why in plan.reasons.items() if name not in OF_ITS_FOLD}
+
     until_stopped()
     planned, asked = Run(out / "fold1").plan, list(clock.asked)
     assert asked
@@ -232,12 +230,14 @@ def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path,
     second = Run(out / "fold2").plan
     assert clock.asked == asked
     assert replace(second, fold="1/2", reasons=planned.reasons) == planned
-    assert second.reasons["base_filters"] == planned.reasons["base_filters"]
+    assert shared(second) == shared(planned)
     assert planned.precision == "float32"
 
     shutil.rmtree(out / "fold1")  # what is missing follows those that are there
     until_stopped()
-    assert replace(Run(out / "fold1").plan, reasons=planned.reasons) == planned
+    again = Run(out / "fold1").plan
+    assert replace(again, reasons=planned.reasons) == planned
+    assert shared(again) == shared(second)
     assert clock.asked == asked
 
     path = out / "fold2" / Run.CONFIG  # as version 0.1 planned each fold anew
@@ -268,6 +268,14 @@ def test_a_tile_that_was_planned_serves_every_fold_and_each_says_what_it_holds_o
         assert (plan.val_tiles, plan.reasons["val_tiles"][:11]) == (held, "all of them")  # an image is one tile
     assert {plan.val_tiles for plan in plans.values()} == {2, 3}
     assert crossval(tmp_path / "data", tmp_path / "folds", folds=2, group="^.", **settings) == result
+
+
+def test_a_fold_without_a_class_to_learn_is_found_before_the_first_begins(four, tmp_path):
+    for path in sorted((four / "masks").iterdir())[1:]:
+        write_picture(path, np.zeros((96, 96), np.uint8))
+    with pytest.raises(InputError, match=r"fold \d/2 holds out all of foreground"):
+        crossval(four, tmp_path / "folds", folds=2, **TINY)
+    assert not (tmp_path / "folds" / "fold1" / Run.CONFIG).exists()
 
 
 def test_a_signal_ends_all_with_one_line_of_its_own(seeds, tmp_path, caplog):

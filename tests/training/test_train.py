@@ -545,7 +545,7 @@ def test_a_class_that_validation_lacks_is_said_and_the_epoch_chosen_by_loss(tmp_
     assert "has predicted" not in caplog.text
 
 
-def test_where_the_tiles_that_validation_looks_at_lack_a_class_the_loss_chooses(tmp_path):
+def test_where_the_tiles_that_validation_looks_at_lack_a_class_the_history_says_so(tmp_path):
     rng = np.random.default_rng(0)
     for split, number in itertools.product(("train", "val"), range(4)):
         image, mask = rng.integers(0, 256, (32, 32), dtype=np.uint8), np.full((32, 32), 255 * (number == 2), np.uint8)
