@@ -299,8 +299,8 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
             path,
         )
     scale, translation = np.ones(len(names)), np.zeros(len(names))
-    for kind, numbers in transforms:
-        if kind == "scale":
+    for name, numbers in transforms:
+        if name == "scale":
             scale, translation = scale * numbers, translation * numbers
         else:
             translation = translation + numbers
