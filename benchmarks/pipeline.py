@@ -243,9 +243,9 @@ def on_image(build: Build, label: NDArray) -> float:
 
 def tiles(folder: str, used: list) -> Callable[[], int]:
     """One epoch of `unet_tf.dataset`, 32 tiles of 572 px; nothing runs on after it, and its iterator goes to `used`."""
-    from unet_tf.synthetic.write import write_cells
+    from unet_tf.synthetic.write import write_synthetic
 
-    write_cells(folder, {"train": 16, "val": 1}, size=SIDE)
+    write_synthetic(folder, "cells", {"train": 16, "val": 1}, size=SIDE)
     dataset = unet_tf.dataset(
         folder,
         tile=572,

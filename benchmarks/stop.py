@@ -164,14 +164,14 @@ def main() -> None:
     tries, seed = int(sys.argv[1]) if len(sys.argv) > 1 else 60, int(sys.argv[2]) if len(sys.argv) > 2 else 0
     import unet_tf.cli.commands
     import unet_tf.training.train  # noqa: F401
-    from unet_tf.synthetic.write import write_cells
+    from unet_tf.synthetic.write import write_synthetic
 
     rng = random.Random(seed)
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     good: collections.Counter[str] = collections.Counter()
     all_of: collections.Counter[str] = collections.Counter()
     folder = Path(tempfile.mkdtemp())  # not TemporaryDirectory, which a forked process would remove at its end
-    data = write_cells(folder / "cells", {"train": 6, "val": 4, "test": 4}, size=128, seed=1)
+    data = write_synthetic(folder / "cells", "cells", {"train": 6, "val": 4, "test": 4}, size=128, seed=1)
     try:
         for number in range(tries):
             phase, own = list(PHASES)[number % len(PHASES)], folder / str(number)

@@ -69,9 +69,9 @@ def once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cells(once):
     """A data folder with train/ (4), val/ (2) and test/ (2), 96x96 px."""
-    from unet_tf.synthetic.write import write_cells
+    from unet_tf.synthetic.write import write_synthetic
 
-    return once("cells", lambda out: write_cells(out, {"train": 4, "val": 2, "test": 2}, size=96, seed=1))
+    return once("cells", lambda out: write_synthetic(out, "cells", {"train": 4, "val": 2, "test": 2}, size=96, seed=1))
 
 
 @pytest.fixture(scope="session")

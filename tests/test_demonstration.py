@@ -65,6 +65,10 @@ def test_a_run_on_other_data_in_the_folder_of_a_stopped_demo_is_not_removed(run,
         demonstration.demo(out, overwrite=True)
     assert config.exists()
     config.write_text(config.read_text().replace(str(run.data), str((out / "data").resolve())))
+    mark = (out / demonstration.MARK).rename(tmp_path / "mark")  # a project of somebody, trained beside its data
+    with pytest.raises(InputError, match="is not empty"):
+        demonstration.demo(out, overwrite=True)
+    mark.rename(out / demonstration.MARK)
     with pytest.raises(Stopped):
         demonstration.demo(out, overwrite=True, on_step=stopping)
     assert not config.exists()

@@ -8,7 +8,7 @@ import pytest
 
 import unet_tf
 from unet_tf import Run
-from unet_tf.config import config_changes
+from unet_tf.config import TrainConfig
 from unet_tf.errors import InputError
 from unet_tf.exporting.source import model_of
 from unet_tf.prediction.folds import Folds
@@ -245,4 +245,4 @@ def test_a_run_keeps_how_its_files_pair(copy, tmp_path):
 def test_whatever_takes_a_path_takes_a_run():
     run = Run(SAVED)
     assert (Path(run), Run(run).path, (run.path / Run.BEST).is_file()) == (SAVED, SAVED, True)
-    assert [config_changes({"start_from": one}) for one in (run, SAVED, str(SAVED))] == [{"start_from": str(SAVED)}] * 3
+    assert [TrainConfig(start_from=one).start_from for one in (run, SAVED, str(SAVED))] == [str(SAVED)] * 3

@@ -8,8 +8,8 @@ import numbers
 import os
 import tomllib
 import types
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -226,7 +226,8 @@ class TrainConfig(Settings):
     def __post_init__(self) -> None:
         kinds = get_type_hints(TrainConfig)
         for one in fields(self):
-            name, rule, value = one.name, one.metadata["rule"], getattr(self, one.name)
+            name, rule = one.name, one.metadata["rule"]
+            value = _in_form(name, getattr(self, name))
             plain = _plain(value, kinds[name])
             if plain is _WRONG:
                 raise InputError(f"{name} must be {_in_words(kinds[name])}; received {value!r}.")
@@ -267,7 +268,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise InputError(f"{path}: train must be a table of settings; received {table!r}.")
     preset = table.pop("preset", "default")
-    return preset_settings(preset) | config_changes(without_removed(table))
+    check_names(kept := without_removed(table))
+    return preset_settings(preset) | kept
 
 
 def without_removed(table: dict[str, Any]) -> dict[str, Any]:
@@ -286,35 +288,48 @@ def preset_settings(name: str) -> dict[str, Any]:
     return dict(PRESETS[name])
 
 
-def config_changes(overrides: dict[str, Any]) -> dict[str, Any]:
-    """Check names of configuration fields, and bring the values of classes and void to their form.
+def changed(config: TrainConfig | None, changes: Mapping[str, Any]) -> TrainConfig:
+    """A configuration, or the default one, with some settings said.
+
+    Raises:
+        InputError: as of `check_names` and `TrainConfig`.
+    """
+    check_names(changes)
+    return replace(config or TrainConfig(), **changes)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Check names of configuration fields.
 
     Raises:
         InputError: a name is none; the message has the nearest ones.
     """
     known = [f.name for f in fields(TrainConfig)]
-    for name in overrides:
+    for name in names:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=3, cutoff=0)
             raise InputError(f"A run has no setting {name!r}; nearest: {', '.join(nearest)}.")
-    if (classes := overrides.get("classes")) is not None:
-        if isinstance(classes, bool) or not isinstance(classes, (numbers.Integral, str, list, tuple)):
-            raise InputError(f"classes must be their number, or their names; received {classes!r}.")
-        classes = int(classes) if isinstance(classes, numbers.Integral) else classes
-        overrides = overrides | {"classes": class_names(classes)}
-    if isinstance(start := overrides.get("start_from"), os.PathLike):
-        overrides = overrides | {"start_from": os.fspath(start)}
-    for name in ("channels", "channel_suffix"):
-        if name in overrides:
-            overrides = overrides | {name: _texts(name, overrides[name])}
-    if isinstance(overrides.get("threshold"), str):
-        overrides = overrides | {"threshold": parse_threshold(overrides["threshold"])}
-    if "void" in overrides:
-        void = overrides["void"]
-        if isinstance(void, bool) or not isinstance(void, (numbers.Integral, str, list, tuple)):
-            raise InputError(f"void must be a class, a mask value or a colour, or a list of these; received {void!r}.")
-        overrides = overrides | {"void": tuple(map(str, void)) if isinstance(void, (list, tuple)) else (str(void),)}
-    return overrides
+
+
+def _in_form(name: str, value: Any) -> Any:
+    """A setting that may be said in several ways in the one in which it is kept; others as they are.
+
+    Raises:
+        InputError: classes, void or channels are of no type that says them.
+    """
+    if name == "classes" and value is not None:
+        if isinstance(value, bool) or not isinstance(value, (numbers.Integral, str, list, tuple)):
+            raise InputError(f"classes must be their number, or their names; received {value!r}.")
+        return class_names(int(value) if isinstance(value, numbers.Integral) else value)
+    if name == "void":
+        if isinstance(value, bool) or not isinstance(value, (numbers.Integral, str, list, tuple)):
+            raise InputError(f"void must be a class, a mask value or a colour, or a list of these; received {value!r}.")
+        return tuple(map(str, value)) if isinstance(value, (list, tuple)) else (str(value),)
+    if name in ("channels", "channel_suffix"):
+        return _texts(name, value)
+    if name == "threshold" and isinstance(value, str):
+        return parse_threshold(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

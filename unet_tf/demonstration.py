@@ -21,7 +21,7 @@ from unet_tf.exporting.export import export
 from unet_tf.prediction.predict import predict
 from unet_tf.run import Run
 from unet_tf.synthetic.cells import generate_cells
-from unet_tf.synthetic.write import write_cells
+from unet_tf.synthetic.write import write_synthetic
 from unet_tf.training.strategy import check_one_host, choose_strategy
 from unet_tf.training.train import train
 from unet_tf.utils.files import replacing, write_new
@@ -88,7 +88,7 @@ def demo(
     on_step("generate touching cells")
     data = out / "data"
     with replacing(data) as temporary:
-        write_cells(temporary, COUNTS, seed=SEED, on_image=on_part)
+        write_synthetic(temporary, "cells", COUNTS, seed=SEED, on_image=on_part)
     on_step("train")
     if config.batch_size is not None:
         replicas = choose_strategy().num_replicas_in_sync
@@ -101,11 +101,11 @@ def demo(
 
 
 def _is_demo(folder: Path) -> bool:
-    """Whether a folder is of a demo: its run is of the data inside it, or where none has begun, it is marked as one."""
-    if not (folder / Run.CONFIG).exists():
-        return (folder / MARK).is_file()
+    """Whether a folder is of a demo: marked as one, and its run, where that has begun, is of the data inside it."""
+    if not (folder / MARK).is_file():
+        return False
     try:
-        return Run(folder).data == (folder / "data").resolve()
+        return not (folder / Run.CONFIG).exists() or Run(folder).data == (folder / "data").resolve()
     except InputError:
         return False
 

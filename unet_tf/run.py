@@ -145,16 +145,13 @@ class Run:
             self._model = state, self.read()
         return self._model[1]
 
-    def read(self, compile: bool = False) -> keras.Model:
+    def read(self) -> keras.Model:
         """Read the net that training kept from its file.
-
-        Args:
-            compile: with its optimizer, loss and metrics.
 
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.
         """
-        return load_model(self.path / self.BEST, self.plan, self.normalisation.channels, compile)
+        return load_model(self.path / self.BEST, self.plan, self.normalisation.channels)
 
     @property
     def network(self) -> Network:
@@ -333,8 +330,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def load_model(path: Path, plan: Plan, channels: int, compile: bool = False) -> keras.Model:
-    """Load a net, with its optimizer where that is asked for.
+def load_model(path: Path, plan: Plan, channels: int) -> keras.Model:
+    """Load a net.
 
     Raises:
         InputError: the file is missing, damaged, not one of ours, or not the net of this plan.
@@ -344,7 +341,7 @@ def load_model(path: Path, plan: Plan, channels: int, compile: bool = False) -> 
 
     if not path.is_file():
         raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
-    model = read_model(path, compile)
+    model = read_model(path)
     expected = plan.geometry, channels, plan.num_classes
     if (found := (geometry_of(model), model.input_shape[-1], model.output_shape[-1])) != expected:
         raise InputError(

@@ -73,8 +73,9 @@ def test_objects_are_counted_and_specks_advised_against(capsys):
     assert out.splitlines() == [
         "1 of 1 mask written to out; 1.0 Mpx, 2 Mpx/s",
         "Objects: 2,500",
-        "Worth a look: 1,300 of them have fewer than 16 pixels: --min-area 16 --overwrite leaves them out.",
+        "Worth a look: 1,300 of them have fewer than 16 pixels: --min-area 16 with --overwrite, or into another "
+        "--out, leaves them out.",
         "3 of 3 masks written to out (1 were there)",
-        "Objects: 0",
+        "Objects in the 2 new masks: 0",
         "1 of 1 mask written to out",
     ]

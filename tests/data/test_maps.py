@@ -153,7 +153,7 @@ def test_pixels_without_a_measurement_are_known_and_hold_the_mean(tmp_path, kind
                     target.write_mask(np.where(gone, 0, 255).astype(np.uint8))
             assert (tmp_path / "b.tif.msk").is_file()
             volume = open_map(other, (10.4, 20.0, 30.0))
-    found = volume.array.unmeasured(slice(5, 40), slice(15, 90), values)
+    found = volume.array.unmeasured(slice(5, 40), slice(15, 90), values, [*range(volume.array.shape[2])])
     np.testing.assert_array_equal(found, gone[5:40, 15:90])
     if kind in ("mask", "beside", "alpha", "palette"):
         assert np.unique(whole(volume)[gone], axis=0).tolist() == [[10, 20, 30]]

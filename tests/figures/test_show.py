@@ -59,10 +59,8 @@ def test_a_history_is_that_of_a_run_or_of_keras():
     assert [line.get_ydata().tolist() for line in loss.lines + mean_iou.lines] == [[1.5], [0.2]]
     loss, _ = show_history({"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]})
     assert [line.get_label() for line in loss.lines] == ["training (augmented)", "validation"]
-    loss, _ = show_history({"loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [2.5, 1.5]})  # validation_freq=2
-    assert [line.get_xdata().tolist() for line in loss.lines] == [[1, 2, 3, 4], [2, 4]]
-    for every, epochs in ((1, 7), (2, 3), (3, 8), (3, 9)):
-        loss, _ = show_history({"loss": [1.0] * epochs, "val_loss": [1.0] * (epochs // every)})
+    for every, epochs in ((1, 7), (2, 3), (2, 4), (3, 8), (3, 9), (5, 10)):
+        loss, _ = show_history({"loss": [1.0] * epochs, "val_loss": [1.0] * (epochs // every)}, every)
         assert loss.lines[1].get_xdata().tolist() == list(range(every, epochs + 1, every))
 
 
@@ -78,6 +76,7 @@ def test_a_history_is_that_of_a_run_or_of_keras():
         (lambda: show(np.zeros((2, 2)), np.full((2, 2), 0.5), threshold=1), "number between 0 and 1; received 1"),
         (lambda: show(np.zeros((2, 2)), np.full((2, 2, 3), 0.5), threshold=0.4), "parts two classes; .* of 3"),
         (lambda: show_history([]), "one epoch at least"),
+        (lambda: show_history({"loss": [1.0] * 10, "val_loss": [1.0] * 2}), "10 values of val_loss; received 2"),
     ],
 )
 def test_what_cannot_be_shown_is_said(call, words):

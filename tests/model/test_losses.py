@@ -112,6 +112,23 @@ def test_a_label_that_is_no_whole_number_is_no_class(kind, void):
     assert float(WeightedCrossentropy(void_label=void)(whole, logits)) == pytest.approx(np.log(2))
 
 
+@pytest.mark.parametrize("pixel", [[1, 1, 0], [0.4, 0.3, 0.3], [0.0, 0.5, 0.5]])
+def test_a_pixel_of_several_classes_is_no_class(pixel):
+    label, metric = np.array([[[[0, 0, 1], pixel]]]), MeanIoU(3)  # (1, 1, 2, 3)
+    for loss in (WeightedCrossentropy(), CrossentropyDice()):
+        assert np.isnan(float(loss(label, np.zeros((1, 1, 2, 3), np.float32))))
+    metric.update_state(label, np.zeros((1, 1, 2, 3), np.float32))
+    assert metric.confusion.numpy().sum() == 1
+
+
+@pytest.mark.parametrize("shape", [(2, 35), (1, 2, 5, 7), (70,)])
+def test_any_number_of_axes_may_count_pixels(batch, shape):
+    labels, logits, weights = batch
+    for loss in (WeightedCrossentropy(), CrossentropyDice()):
+        found = loss(labels.reshape(shape), logits.reshape(*shape, C), weights.reshape(shape))
+        assert float(found) == pytest.approx(float(loss(labels, logits, weights)), rel=1e-6)
+
+
 def test_the_void_label_can_be_another_id():
     logits = np.zeros((1, 1, 2, 2), np.float32)
     assert float(WeightedCrossentropy(void_label=9, reduction="sum")(np.array([[[9, 1]]]), logits)) == pytest.approx(

@@ -254,6 +254,21 @@ def test_validation_takes_a_twentieth_of_the_time_at_most(tiles, epochs):
     assert 12_000 / (found.steps_per_epoch.value + takes) == pytest.approx(epochs, rel=0.01)
 
 
+@pytest.mark.parametrize("said", [600, 10_000, 10**9])
+def test_a_run_that_is_told_many_tiles_of_validation_learns_for_half_of_its_time_at_least(said):
+    found = course(1200.0, lambda width: 0.1, minutes=1, base_filters=16, tiles=10_000, val_tiles=said)
+    takes = planning.VALIDATION_COST * 50 / 100 * min(said, 10_000)  # in steps
+    assert found.val_tiles == Choice(said)
+    epochs = 12_000 / planning.FEWEST_EPOCHS
+    assert found.steps_per_epoch.value == round(max(epochs - takes, epochs / 2))
+
+
+def test_more_tiles_of_validation_than_there_are_are_all():
+    arguments = {"minutes": 1, "base_filters": 16, "tiles": 100}
+    found = course(1200.0, lambda width: 0.1, **arguments, val_tiles=10**9)
+    assert found.steps_per_epoch == course(1200.0, lambda width: 0.1, **arguments).steps_per_epoch
+
+
 def test_validation_of_a_few_long_epochs_takes_no_more():
     found = course(math.inf, pytest.fail, epochs=1, steps_per_epoch=100, tiles=1000)
     assert found.val_tiles.value == int(planning.VALIDATION_SHARE * 100 / (planning.VALIDATION_COST * 0.5))

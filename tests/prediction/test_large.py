@@ -251,6 +251,8 @@ def test_what_does_not_fit_is_refused_and_nothing_is_lost(run, image, alone, tmp
         predict_large(run, colour, tmp_path / "new.zarr")
     with pytest.raises(InputError, match="Chunks of this net must have 4 px a side or more; received 3"):
         predict_large(run, image, tmp_path / "new.zarr", chunk=3)
+    with pytest.raises(InputError, match="4 px a side or more; received 0"):
+        predict_large(run, image, tmp_path / "new.zarr", chunk=0)
     assert not (tmp_path / "new.zarr").exists()
     assert chunks(alone) == kept
 
@@ -401,6 +403,23 @@ def test_no_space_left_is_said_and_what_is_done_stays(run, tmp_path, monkeypatch
     left = []
     predict_large(run, image, out, chunk=16, on_pixels=left.append)
     assert len(left) == len(chunks(out)) - 2 > 0
+
+
+def test_a_call_whose_array_was_begun_anew_writes_nothing_into_the_new_one(run, tmp_path):
+    image, out = write_image(tmp_path / "a.zarr", np.zeros((64, 60), np.uint8)), tmp_path / "out.zarr"
+
+    def anew(pixels):
+        if not begun:
+            begun.append(predict_large(run, image, tmp_path / "new.zarr", chunk=16))
+            out.rename(tmp_path / "old.zarr")
+            (tmp_path / "new.zarr").rename(out)
+            for chunk in chunks(out):
+                chunk.unlink()
+
+    begun = []
+    with pytest.raises(InputError, match=r"out\.zarr must stay while it is in use, and was begun anew"):
+        predict_large(run, image, out, chunk=16, on_pixels=anew)
+    assert chunks(out) == {}
 
 
 def test_chunks_part_at_the_threshold_and_another_one_is_another_array(calibrated, tmp_path):

@@ -109,7 +109,11 @@ def test_a_keras_file_alone_takes_normalised_pixels_and_that_is_said(tmp_path, s
     for where in (tmp_path / "net.keras", str(tmp_path / "net.keras")):
         found = load(where)
         assert found.normalisation is None
-        assert f"Nobody knows the pixels that {tmp_path / 'net.keras'} learnt from" in said()[-1]
+        assert said()[-1].startswith(f"{tmp_path / 'net.keras'} does not say which pixels it learnt from: ")
+    Predictor(tmp_path / "net.keras")
+    assert [line.startswith(f"{tmp_path / 'net.keras'} does not say") for line in said()] == [True] * 3
+    Predictor(tmp_path / "net.keras", unet_tf.Normalisation((1.0,), (2.0,), "uint8"))
+    assert len(said()) == 3
     pixels = np.random.default_rng(0).normal(size=(30, 40, 1)).astype(np.float32)
     np.testing.assert_array_equal(found.probabilities(pixels), Predictor(model).probabilities(pixels))
     keras.saving.save_model(model, tmp_path / "folder", zipped=False)

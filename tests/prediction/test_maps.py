@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from unet_tf import Normalisation, Predictor, predict, predict_large, predict_map, unet
+from unet_tf.data.channels import Channels
 from unet_tf.data.maps import MapArray
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
@@ -115,6 +116,22 @@ def test_three_bands_are_three_channels(tmp_path, monkeypatch, options):
     with opened(predict_map(RUN, tmp_path / "a.tif", tmp_path / "map.tif", chunk=128)) as found:
         np.testing.assert_array_equal(found.read(1), expected)
     assert 0.05 < expected.mean() < 0.95
+
+
+def test_where_the_channels_of_the_net_have_no_measurement_there_is_no_class(tmp_path, monkeypatch):
+    predictor = Predictor(unet((None, None, 1), base_filters=2, depth=1), Normalisation((120.0,), (50.0,), "uint8"))
+    predictor.channels = Channels(("2",), names=("", "", ""))
+    for module in (source, chunks):
+        monkeypatch.setattr(module, "predictor_for", lambda net, model: predictor)
+    image = np.stack([scene(), scene(), scene()])
+    image[2, 100:150, 200:300] = 0
+    image[0, 10:20] = 0  # which says nothing of the third
+    shape = {"count": 3, "height": 300, "width": 350, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **PLACE | shape) as target:
+        target.write(image)
+    expected = predictor.predict(image[2, ..., None], nodata=(0,))
+    with opened(predict_map(RUN, tmp_path / "a.tif", tmp_path / "map.tif", chunk=128)) as found:
+        np.testing.assert_array_equal(found.read(1), np.where(image[2] == 0, 255, expected))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 from unet_tf.evaluation.sums import otsu_label
-from unet_tf.synthetic.write import KINDS, write_cells, write_synthetic
+from unet_tf.synthetic.write import KINDS, write_synthetic
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,7 +44,8 @@ def test_the_same_seed_gives_the_same_files(tmp_path):
         return [(str(p.relative_to(folder)), hashlib.sha256(p.read_bytes()).hexdigest()) for p in files]
 
     a, b, c = (
-        digest(write_cells(tmp_path / n, {"train": 2, "test": 1}, 64, s)) for n, s in (("a", 1), ("b", 1), ("c", 2))
+        digest(write_synthetic(tmp_path / n, "cells", {"train": 2, "test": 1}, 64, s))
+        for n, s in (("a", 1), ("b", 1), ("c", 2))
     )
     assert a == b != c
     assert len(a) == 9
@@ -52,7 +53,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path):
 
 
 def test_the_folder_is_one_that_training_reads(tmp_path):
-    splits = find_named(write_cells(tmp_path, {"train": 2, "val": 1, "test": 1}, 64)).check()
+    splits = find_named(write_synthetic(tmp_path, "cells", {"train": 2, "val": 1, "test": 1}, 64)).check()
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 2, "val": 1, "test": 1}
     pair = splits["train"][0]
     instances = read_image(tmp_path / "train" / "instances" / f"{pair.name}.png")[..., 0]

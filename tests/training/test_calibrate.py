@@ -21,6 +21,7 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.calibration import Curve
 from unet_tf.labels import VOID
 from unet_tf.model.calibration import PLAIN, Calibration, fit_temperature, tempered
+from unet_tf.model.reading import read_model
 from unet_tf.planning.prepare import prepare
 from unet_tf.training import calibrate as module
 from unet_tf.training.calibrate import Seen, calibrate, observe, outline
@@ -143,7 +144,7 @@ def rims(_rims, tmp_path):
     run, splits = Run(shutil.copytree(_rims[0], tmp_path / "run")), _rims[1]
 
     def background(change):
-        model = run.read(compile=True)
+        model = read_model(run.path / Run.BEST, compile=True)
         model.get_layer("logits").bias.assign_add([change, 0, 0])
         replace_net(run.path / Run.BEST, model)
         return (run.path / Run.BEST).read_bytes()

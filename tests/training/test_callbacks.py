@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 
 from unet_tf import TrainConfig
+from unet_tf.data.samples import Sample
 from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.plan import Plan
-from unet_tf.training.callbacks import BEFORE, Guard, RunClock, RunFiles, as_number
+from unet_tf.prediction import predictor
+from unet_tf.training.callbacks import BEFORE, Guard, RunClock, RunFiles, SamplePredictions, as_number
 from unet_tf.training.checkpoint import State
 from unet_tf.training.run_writer import RunWriter
 
@@ -37,6 +39,15 @@ def model():
     net.compile("adam")
     net.stop_training = False
     return net
+
+
+def test_a_picture_of_the_progress_is_drawn_however_little_memory_is_free(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(predictor, "memory_budget", lambda memory: 1.0)
+    sample = Sample("a", np.zeros((40, 50, run.normalisation.channels), np.uint8), np.zeros((40, 50), np.uint8), None)
+    draws = SamplePredictions(RunWriter(tmp_path), sample, run.normalisation.apply, run.classes, run.masks)
+    draws.set_model(run.read())
+    draws.on_epoch_end(0, {})
+    assert (tmp_path / "progress" / "epoch_00001.png").is_file()
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from bundles import make_bundle
 
 from unet_tf import Run, evaluate, train, unet
 from unet_tf.config import TrainConfig
@@ -89,6 +90,14 @@ def test_logits_of_other_classes_start_anew(run):
     net = compiled(run.plan, run.normalisation.channels, [0.5, 0.5])
     assert read_start(run.path).give(net, run.classes) == []
     assert read_start(run.path).give(net, ("a", "b")) == [f"logits (classes {', '.join(run.classes)} there, a, b here)"]
+
+
+def test_a_file_of_a_run_or_a_bundle_has_its_classes(run, tmp_path):
+    for name in (Run.BEST, Run.LAST):
+        assert read_start(run.path / name).classes == run.classes
+    assert read_start(make_bundle(tmp_path / "bundle") / "model.keras").classes == ("background", "cell")
+    shutil.copy(run.path / Run.BEST, tmp_path / Run.BEST)
+    assert read_start(tmp_path / Run.BEST).classes is None
 
 
 def test_logits_are_those_of_the_class_of_their_name(run):

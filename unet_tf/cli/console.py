@@ -255,19 +255,19 @@ def print_outcome(outcome: Outcome, out: Path, speed: str) -> None:
     console.print(f"{there} of {of} written to {literal(str(out))}{before}{rate}")
     print_nodata(list(outcome.nodata), list(itertools.chain.from_iterable(outcome.nodata.values())))
     if outcome.sizes is not None and outcome.written:
-        _print_objects(outcome.sizes)
+        _print_objects(outcome.sizes, f" in the {many(outcome.written, 'new mask')}" if outcome.skipped else "")
     for message in outcome.failed:
         errors.print(f"[bold red]Error:[/] {literal(message)}")
 
 
-def _print_objects(sizes: Sizes) -> None:
+def _print_objects(sizes: Sizes, where: str) -> None:
     """Print how many objects there are, and what to do where many of them are specks."""
-    console.print(f"Objects: {count(sizes.total)}")
+    console.print(f"Objects{where}: {count(sizes.total)}")
     number, area = sizes.specks
     if number:
         console.print(
             f"[yellow]Worth a look:[/] {many(number, 'of them has', 'of them have')} fewer than {area} pixels: "
-            f"--min-area {area} --overwrite leaves them out."
+            f"--min-area {area} with --overwrite, or into another --out, leaves them out."
         )
 
 

@@ -85,12 +85,21 @@ class MapArray:
             image[gone] = self._stand_in
         return image
 
-    def unmeasured(self, rows: slice, columns: slice, values: Sequence[float]) -> NDArray[np.bool_]:
-        """Where a window has no measurement, (h, w): by alpha or mask, or since all channels hold one of the values."""
+    def unmeasured(
+        self, rows: slice, columns: slice, values: Sequence[float], channels: Sequence[int]
+    ) -> NDArray[np.bool_]:
+        """Where a window has no measurement, (h, w): by alpha or mask, or since all of some channels hold such a value.
+
+        Args:
+            rows: of the window.
+            columns: likewise.
+            values: those that stand for no measurement.
+            channels: numbers of those that count.
+        """
         if not values and not self._alpha and not self._masked and self._index is None:
             return np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
         stored, gone = self._stored(rows, columns)
-        found = nodata_pixels(self._shown(stored), values)
+        found = nodata_pixels(self._shown(stored)[..., channels], values)
         return found if gone is None else found | gone
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from unet_tf.config import NAMING, TrainConfig, config_changes, naming_changes
+from unet_tf.config import NAMING, TrainConfig, changed, naming_changes
 from unet_tf.data.folder import scan_all
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette
@@ -134,7 +134,7 @@ def _runs(path: Path, settings: Mapping[str, Any]) -> Net:
 
 def _names(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
     """What a person calls the classes of the truth."""
-    return TrainConfig(**config_changes({"classes": settings.get("classes")})).classes
+    return TrainConfig(classes=settings.get("classes")).classes
 
 
 def _read_as(masks: MaskFormat, settings: Mapping[str, Any]) -> MaskFormat:
@@ -143,7 +143,7 @@ def _read_as(masks: MaskFormat, settings: Mapping[str, Any]) -> MaskFormat:
     Raises:
         InputError: void is no value, or one of a class, or these masks have no tolerance.
     """
-    said = TrainConfig(**config_changes({name: settings[name] for name in OF_TRUTH if name in settings}))
+    said = changed(None, {name: settings[name] for name in OF_TRUTH if name in settings})
     if said.void and (masks.kind == "palette" or not all(map(str.isdecimal, said.void))):
         raise InputError(
             "Where a net is judged, void must be a value of masks that are not in colours; received "
@@ -166,7 +166,7 @@ def _of_net(settings: Mapping[str, Any], config: TrainConfig | None = None) -> T
             f"{', '.join(known)} out."
         )
     naming_changes({name: value for name, value in settings.items() if name not in ("group", "classes", *OF_TRUTH)})
-    return replace(config or TrainConfig(), **config_changes(dict(settings)))
+    return changed(config, settings)
 
 
 def _masks(path: Path, data: Path, settings: Mapping[str, Any], like: Subject | None) -> MaskFolder:
@@ -175,5 +175,5 @@ def _masks(path: Path, data: Path, settings: Mapping[str, Any], like: Subject | 
             f"Where masks are judged {', '.join((*OF_NETS, *OF_MASKS))} are said of the data; received "
             f"{', '.join(sorted(others))}."
         )
-    config = replace(TrainConfig(), **config_changes(dict(settings)))
+    config = changed(None, settings)
     return MaskFolder.open(path, data, config, like)

@@ -115,17 +115,20 @@ def show_errors(
     return axes
 
 
-def show_history(history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[float]]) -> NDArray[Any]:
+def show_history(
+    history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[float]], validation_freq: int = 1
+) -> NDArray[Any]:
     """Plot loss and mean IoU by epoch.
 
     Args:
         history: `Run.history()`, a row an epoch; or the `history` of what `model.fit` returns, a list a name.
+        validation_freq: epochs from one validation to the next, as `fit` was told.
 
     Returns:
         (2,) matplotlib axes: loss, mean IoU.
 
     Raises:
-        InputError: there is no epoch.
+        InputError: there is no epoch, or another number of validations than one every `validation_freq` epochs.
 
     Example:
         >>> [axes.get_ylabel() for axes in show_history({"loss": [1, 0.5], "mean_iou": [0.4, 0.6]})]
@@ -137,11 +140,18 @@ def show_history(history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[fl
         raise InputError("A history must have one epoch at least, with its loss; this one has none.")
     row = _row(2, (3, 5))
     for axes, name in zip(row, ("loss", "mean_iou"), strict=True):
-        for key, shade, who in (name, LEARNT, "training (augmented)"), (f"val_{name}", HELD_OUT, "validation"):
+        for key, shade, who, every in (
+            (name, LEARNT, "training (augmented)", 1),
+            (f"val_{name}", HELD_OUT, "validation", validation_freq),
+        ):
             if len(columns.get(key, ())):
                 values = np.asarray(columns[key], float)
-                every = epochs // (len(values) + 1) + 1  # the least `validation_freq` of so many values
-                numbers = np.arange(1, len(values) + 1) * every
+                numbers = np.arange(every, epochs + 1, every)
+                if len(numbers) != len(values):
+                    raise InputError(
+                        f"Validation must come every validation_freq epochs: {epochs} epochs with one every {every} "
+                        f"have {len(numbers)} values of {key}; received {len(values)}. Say it as fit was told."
+                    )
                 axes.plot(numbers, values, color=shade, label=who, marker="." if len(values) < 3 else "")
         axes.set(xlabel="epoch", ylabel=name.replace("_iou", " IoU"))
         axes.spines[["top", "right"]].set_visible(False)

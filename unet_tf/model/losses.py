@@ -16,7 +16,7 @@ from unet_tf.model.replicas import replicas_in_step, sum_over_replicas
 
 REDUCTIONS = ("sum", "mean", "weighted_mean")
 NO_CLASS = -(2**31)
-"""What a label becomes that is no whole number: neither a class nor void, whichever id that is."""
+"""What a label becomes that is no whole number, or is of several classes: neither a class nor void, whatever its id."""
 
 
 def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID) -> tuple[Any, Any]:
@@ -24,8 +24,8 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID)
 
     Args:
         y_true: (B, H, W) or (B, H, W, 1) integer label ids, or (B, H, W, num_classes) one-hot; the last dimension
-            decides. A one-hot pixel without any class is void. Both may be bool. Of ids that are floats, as 1.0, one
-            that is no whole number becomes `NO_CLASS`.
+            decides. A one-hot pixel without any class is void, and one of several becomes `NO_CLASS`. Both may be
+            bool. Of ids that are floats, as 1.0, one that is no whole number becomes `NO_CLASS`.
         num_classes: number of classes, 2 or more.
         void_label: the id of void among integer labels; None where there is none.
 
@@ -36,7 +36,8 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID)
     if keras.backend.standardize_dtype(y_true.dtype) == "bool":
         y_true = ops.cast(y_true, "uint8")
     if len(y_true.shape) == 4 and y_true.shape[-1] == num_classes:
-        return ops.cast(ops.argmax(y_true, axis=-1), "int32"), ops.logical_not(ops.any(y_true != 0, axis=-1))
+        classes = ops.count_nonzero(y_true, axis=-1)
+        return ops.where(classes > 1, NO_CLASS, ops.cast(ops.argmax(y_true, axis=-1), "int32")), classes == 0
     if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
     labels = ops.cast(y_true, "int32")
@@ -134,9 +135,9 @@ class WeightedCrossentropy(keras.losses.Loss):
 
     E = - sum over pixels x of w(x) log p_l(x)(x), with p = softmax of the logits over the channels and l the label.
     w is the product of the weight map (`sample_weight`, (B, H, W)), the class weight of l(x), and 0 where void.
-    A label that is neither a class nor void, as 2 of two classes or 0.5, makes the loss NaN rather than being left out
-    in silence. Of masks that are drawn 0 and 255, 255 is void, and background alone is left to learn: the classes 0 and
-    1 are made of them first, by `MaskFormat().label(mask)`.
+    A label that is neither a class nor void, as 2 of two classes, 0.5, or shares of several classes, makes the loss NaN
+    rather than being left out in silence. Of masks that are drawn 0 and 255, 255 is void, and background alone is left
+    to learn: the classes 0 and 1 are made of them first, by `MaskFormat().label(mask)`.
 
     Where replicas of `tf.distribute` each see a part of a batch, the value is the share of the part in the loss of the
     whole batch: the values of all replicas add up to what one device gives, however unevenly void is spread. The mean
@@ -293,7 +294,8 @@ class CrossentropyDice(WeightedCrossentropy):
         """Sums (3, C) of w p g, w p and w g over the pixels of this replica."""
         weight = ops.expand_dims(terms.weight, -1)
         share = ops.softmax(terms.logits, axis=-1) * weight
-        sums = [ops.sum(values, axis=(0, 1, 2)) for values in (share * terms.one_hot, share, weight * terms.one_hot)]
+        pixels = tuple(range(len(terms.weight.shape)))  # all axes but that of the classes
+        sums = [ops.sum(values, axis=pixels) for values in (share * terms.one_hot, share, weight * terms.one_hot)]
         return ops.stack(sums)
 
     def _dice(self, sums: Any) -> Any:

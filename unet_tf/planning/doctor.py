@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unet_tf.config import TrainConfig, config_changes
+from unet_tf.config import TrainConfig, changed
 from unet_tf.data.drawing import drawn_channels
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import Pair, alike, some
@@ -70,11 +69,11 @@ def check(
 
     Example:
         >>> import tempfile
-        >>> from unet_tf.synthetic.write import write_cells
-        >>> check(write_cells(tempfile.mkdtemp(), {"train": 2, "val": 1}, size=64)).problems
+        >>> from unet_tf.synthetic.write import write_synthetic
+        >>> check(write_synthetic(tempfile.mkdtemp(), "cells", {"train": 2, "val": 1}, size=64)).problems
         []
     """
-    config = replace(config or TrainConfig(), **config_changes(overrides))
+    config = changed(config, overrides)
     findings = Findings(Path(data))
     named = find_named(findings.data, config.naming, config.source)
     findings.problems += named.problems

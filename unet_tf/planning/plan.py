@@ -105,10 +105,10 @@ class Work(NamedTuple):
     tiles: int
     tile_pixels: int
 
-    @property
-    def validation(self) -> float:
-        """Time that it takes to validate on all tiles, in training steps."""
-        return VALIDATION_COST * self.tile_pixels / self.step_pixels
+    def validation_of(self, tiles: int | None) -> float:
+        """Time that it takes to validate on so many tiles, or on all, in training steps."""
+        share = 1.0 if tiles is None or tiles >= self.tiles else tiles / self.tiles
+        return share * VALIDATION_COST * self.tile_pixels / self.step_pixels
 
 
 def choose(said: Value | None, value: Value, reason: str) -> Choice[Value]:
@@ -285,16 +285,6 @@ def plan_border_weight(config: TrainConfig, masks: MaskFormat) -> Choice[float]:
     return choose(config.border_weight, PAPER_W0 if masks.kind == "instance" and not masks.border else 0.0, words)
 
 
-def plan_loss(config: TrainConfig, class_pixels: NDArray[np.int64], classes: Sequence[str]) -> Choice[str]:
-    """Choose the loss by what the foreground is."""
-    shares = class_pixels / max(1, class_pixels.sum())
-    rarest = int(shares.argmin())
-    words = (
-        f"thin and rare things are learnt sooner than by the energy alone; {classes[rarest]} has {shares[rarest]:.2%}"
-    )
-    return choose(config.loss, "crossentropy_dice", words)
-
-
 def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_seconds: Callable[[int], float]) -> Course:
     """Choose width, steps of an epoch and tiles of a validation, after precision and sizes.
 
@@ -315,12 +305,12 @@ def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_secon
         return Course(width, Choice(config.steps_per_epoch), _validated(config, work, config.steps_per_epoch))
     in_all = seconds_left / seconds(width.value)  # steps
     epochs = min(max(EPOCHS, seconds_left / LONGEST_EPOCH), max(1, seconds_left / SHORTEST_EPOCH))
-    if work.tiles and config.val_tiles is None:  # fewer where each is dear
+    if work.tiles:  # fewer where each is dear
         fewest = max(FEWEST_EPOCHS, seconds_left / LONGEST_EPOCH)
-        epochs = min(epochs, max(fewest, VALIDATION_SHARE * in_all / work.validation))
+        epochs = min(epochs, max(fewest, VALIDATION_SHARE * in_all / work.validation_of(config.val_tiles or None)))
     val_tiles = _validated(config, work, in_all / epochs)
-    of_validation = work.validation * val_tiles.value / work.tiles if work.tiles else 0.0
-    steps = max(1, round(in_all / epochs - of_validation))
+    takes = min(work.validation_of(val_tiles.value), in_all / epochs / 2)  # however many tiles were said, it learns
+    steps = max(1, round(in_all / epochs - takes))
     words = f"about {epochs:.0f} validations; a step takes {seconds(width.value):.2f} s"
     return Course(width, Choice(steps, words), val_tiles)
 
@@ -332,7 +322,7 @@ def _validated(config: TrainConfig, work: Work, steps: float) -> Choice[int]:
             "A validation must look at a tile at least; received val_tiles 0. To learn from all files say --val-share "
             "0, and have no val/."
         )
-    takes = work.validation / steps
+    takes = work.validation_of(None) / steps
     some = max(1, int(work.tiles * VALIDATION_SHARE / takes)) if takes else 0
     if takes <= VALIDATION_SHARE or some == work.tiles:
         words = (

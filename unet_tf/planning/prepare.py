@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.config import TrainConfig, config_changes
+from unet_tf.config import TrainConfig, changed
 from unet_tf.data.channels import Channels, listed
 from unet_tf.data.fingerprint import measure_normalisation
 from unet_tf.data.folder import SPLITS, Pair, some
@@ -44,7 +44,6 @@ from unet_tf.planning.plan import (
     plan_border,
     plan_border_weight,
     plan_flips,
-    plan_loss,
     plan_sampling,
     plan_sizes,
     plan_threshold,
@@ -241,7 +240,7 @@ def prepare(
             "a number (--threshold 0.4), or hold files out that show some."
         )
     threshold = plan_threshold(config, train.class_pixels, classes, held_out)
-    loss = plan_loss(config, train.class_pixels, classes)
+    loss = choose(config.loss, "crossentropy_dice", "thin and rare things are learnt sooner than by the energy alone")
     val_share = plan_share(config, read, among)
     few = np.unique(np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)).tolist()
     labels = [] if planned and config.upright is not None and config.depth is not None else _labels(train, few)
@@ -365,7 +364,7 @@ def dataset(
 
     if split not in SPLITS:
         raise InputError(f"A split must be one of {', '.join(SPLITS)}; received {split!r}.")
-    config = replace(config or TrainConfig(), **config_changes(overrides))
+    config = changed(config, overrides)
     if unused := sorted(OF_A_RUN & overrides.keys()):
         raise InputError(
             f"A data set has settings of data, tile, epoch, weight map and augmentation; received {', '.join(unused)}, "

@@ -57,7 +57,8 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
         return
     predictor = source.predictor
     predictor.checked(volume.picture(0, predictor.channels), str(source.image))
-    grid = cut(predictor.network.geometry, volume.shape, _largest_tile(predictor, chunk or CHUNK, budget))
+    most = _largest_tile(predictor, CHUNK if chunk is None else chunk, budget)
+    grid = cut(predictor.network.geometry, volume.shape, most)
     nodata: dict[str, list[float]] = {}
     if volume.array.dtype.kind in "if":
         log.info(f"{source.image} is read once before the first chunk, for values that stand for no measurement.")

@@ -90,6 +90,7 @@ class Opened:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.folder = Path(job.out).stat().st_ino  # which another one may come in the place of
         self.predictor = predictor_for(job.net, job.model).by(job.engine).at(job.threshold)
         if job.is_map:
             self.volume = open_map(job.image, means_of_file(self.predictor))
@@ -129,6 +130,8 @@ class Opened:
         for path in (self.job.image, f"{self.job.out}/{LEVEL}/zarr.json"):
             if not Path(path).exists():  # zarr reads what is missing as background, and makes folders as it likes
                 raise InputError(f"{path} must stay while it is in use, and was removed. Put it back and start again.")
+        if Path(self.job.out).stat().st_ino != self.folder:  # a worker that its call has left behind
+            raise InputError(f"{self.job.out} must stay while it is in use, and was begun anew. This call is over.")
         try:
             self.target[(*self._index(plane), *self.grid.place(tile))] = label
         except OSError as error:

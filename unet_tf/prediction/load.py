@@ -24,7 +24,7 @@ from unet_tf.model.reading import read_model
 from unet_tf.prediction.engines import threads
 from unet_tf.prediction.folds import SUMMARY, Folds, holds_folds
 from unet_tf.prediction.hub import KERAS_FILES, fetch
-from unet_tf.prediction.predictor import Predictor
+from unet_tf.prediction.predictor import OF_UNKNOWN_PIXELS, Predictor
 from unet_tf.prediction.shipped import FileNet, SavedNet, ShippedPredictor
 from unet_tf.run import Run
 from unet_tf.utils.files import above
@@ -45,8 +45,8 @@ def load(where: str | Path | Run | Folds | keras.Model | Predictor) -> Predictor
     Args:
         where: a run, a cross-validation or a bundle, by the folder; a file of a bundle: `model.keras`, a `.tflite` or
             `.onnx` file, the folder of a SavedModel such as `BUNDLE/saved_model/1`; `best.keras` or `last.keras` of a
-            run; any other `.keras` file of a `unet_tf.unet`, or such a model, whose images have to be normalised
-            already, which is said; or `hf://USER/NAME`, a repository of the Hugging Face Hub, at a revision where
+            run; any other `.keras` file of a `unet_tf.unet`, which is said, or such a model: their images have to be
+            normalised already; or `hf://USER/NAME`, a repository of the Hugging Face Hub, at a revision where
             `@REVISION` follows. A `Predictor` is given back.
 
     Returns:
@@ -93,7 +93,8 @@ def _folder(path: Path) -> Predictor:
     if (path / GRAPH).is_file():
         return ShippedPredictor(SavedNet(path, _about(path)))
     if all((path / name).is_file() for name in KERAS_FILES[1:]):
-        return _bare(read_model(path))
+        log.warning(f"{path} {OF_UNKNOWN_PIXELS}")
+        return Predictor(read_model(path))
     raise refused(path)
 
 
@@ -160,13 +161,4 @@ def _keras(path: Path) -> Predictor:
         found = Predictor(read_model(path), run.normalisation, run.masks)
         found.classes, found.channels, found.calibration = run.classes, run.channels, run.uncalibrated
         return found
-    return _bare(path)
-
-
-def _bare(model: Path | keras.Model) -> Predictor:
-    found = Predictor(model)
-    log.warning(
-        f"Nobody knows the pixels that {model if isinstance(model, Path) else 'this model of Keras'} learnt from: its "
-        "images have to be normalised already. Predictor(model, Normalisation(...)) says how raw ones are."
-    )
-    return found
+    return Predictor(path)

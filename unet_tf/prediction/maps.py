@@ -206,6 +206,9 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
     settings = stored_settings(parts, source.settings())
     settings.pop(ANEW, None)
     values = nodata_values(settings)
+    count = raster.shape[2]  # of one band a colour table makes three
+    names = raster.band_names if len(raster.band_names) == count else ("",) * count
+    channels = predictor.channels.numbers(names, source.image)
     rasterio = import_geo("rasterio")
     height, width = raster.shape[:2]
     colours = shades_of(predictor.masks, len(predictor.classes))
@@ -214,6 +217,7 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
         "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "bigtiff": "if_safer",
     }  # fmt: skip
     labels = import_zarr().open_array(f"{parts}/{LEVEL}", mode="r")
+    log.info(f"All chunks are there: {out} is written from them, with its overviews.")
     with replacing(out) as temporary, rasterio.Env(GDAL_CACHEMAX=CACHE), quiet_rasterio():
         try:
             with rasterio.open(temporary, "w", driver="GTiff", **options) as target:
@@ -224,10 +228,11 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
                 for rows, columns in _windows(height, width):
                     look()
                     part = read_part(parts, labels, (rows, columns))
-                    part[raster.unmeasured(rows, columns, values)] = VOID
+                    part[raster.unmeasured(rows, columns, values, channels)] = VOID
                     target.write(part, 1, window=rasterio.windows.Window.from_slices(rows, columns))
             with rasterio.open(temporary, "r+", driver="GTiff") as target:
                 target.build_overviews(_factors(height, width), rasterio.enums.Resampling.mode)
+            look()
         except (rasterio.errors.RasterioError, rasterio._err.CPLE_BaseError) as error:
             raise _refusal(out, error.__cause__ or error, overwrite) from error
         _check_written(temporary, out, overwrite)

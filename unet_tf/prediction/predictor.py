@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -31,6 +32,13 @@ from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead
 
+log = logging.getLogger("unet_tf")
+
+OF_UNKNOWN_PIXELS = (
+    "does not say which pixels it learnt from: its images have to be normalised already. Predictor(model, "
+    "Normalisation(...)) says how raw ones are."
+)
+"""What is said of a net that is neither a run nor a bundle."""
 FEATURES_SIDE = 1024
 """Side of the part of an image by which two images are said to be alike, pixels."""
 
@@ -82,6 +90,8 @@ class Predictor:
             path = Path(model)
             if path.suffix == ".keras":
                 model = read_model(path)
+                if normalisation is None:
+                    log.warning(f"{path} {OF_UNKNOWN_PIXELS}")
             elif (path / BUNDLE_DESCRIPTION).is_file():
                 own, model = read_bundle(path), read_model(path / BUNDLE_NET)
             else:
@@ -325,7 +335,7 @@ class Predictor:
         if budget < needed:
             raise InputError(
                 f"A tile of {smallest}x{smallest} px, the smallest of this net, takes about {needed / 1e6:.0f} MB; "
-                f"allowed are {budget / 1e6:.0f} MB. Give it more (--memory)."
+                f"allowed are {budget / 1e6:.0f} MB. Free some, or allow more of what is free (predict --memory)."
             )
         return self.network.pixels_within(budget)
 

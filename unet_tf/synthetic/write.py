@@ -97,10 +97,3 @@ def write_synthetic(
         with replacing(folder / PALETTE_FILE) as temporary:
             temporary.write_text("\n".join(palette.lines) + "\n", encoding="utf-8")
     return folder
-
-
-def write_cells(
-    folder: str | Path, counts: dict[str, int], size: int = 256, seed: int = 0, on_image: Progress = unseen
-) -> Path:
-    """`write_synthetic` of cells."""
-    return write_synthetic(folder, "cells", counts, size, seed, on_image)

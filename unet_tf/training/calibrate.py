@@ -35,6 +35,7 @@ from unet_tf.model.calibration import (
     fit_temperature,
     tempered,
 )
+from unet_tf.model.reading import read_model
 from unet_tf.pages.words import many
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.run import Run
@@ -150,7 +151,7 @@ def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
     elif shift <= 0:  # not what soft Dice does; and more objects everywhere are no remedy for a net that hardly learnt
         log.info("rims: not too wide, and left as the net draws them")
     elif shift > LEAST_SHIFT:
-        model = run.read(compile=True)
+        model = read_model(run.path / Run.BEST, compile=True)
         bias = model.get_layer("logits").bias
         bias.assign(bias + np.eye(len(run.classes), dtype=np.float32)[0] * shift)
         replace_net(run.path / Run.BEST, model)

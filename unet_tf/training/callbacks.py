@@ -20,8 +20,10 @@ from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS, peak_row
 from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.evaluation.panels import write_panel
 from unet_tf.model.calibration import BEST
+from unet_tf.model.unet import geometry_of
 from unet_tf.plan import Plan
 from unet_tf.prediction.predict import predict
+from unet_tf.tiling import default_tile
 from unet_tf.training.checkpoint import State
 from unet_tf.training.run_writer import RunWriter
 from unet_tf.training.strategy import learning_rate
@@ -274,7 +276,8 @@ class SamplePredictions(keras.callbacks.Callback):
         title = f"{self.name} after epoch {number}"
         if "val_mean_iou" in logs:
             title += f": validation mean IoU {logs['val_mean_iou']:.3f}{_lacks(logs)}"
-        prediction = predict(self.model, self.normalise(self.raw))
+        tile = default_tile(geometry_of(self.model))  # as validation has them, whatever memory is free now
+        prediction = predict(self.model, self.normalise(self.raw), tile=tile)
         write_panel(self.writer.panel(number), title, self.image, self.label, prediction, self.classes, self.masks)
 
 

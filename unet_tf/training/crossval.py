@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unet_tf.config import AUTO, TrainConfig, config_changes
+from unet_tf.config import AUTO, TrainConfig, changed
 from unet_tf.data.layout import find_named
 from unet_tf.data.splits import split
 from unet_tf.errors import InputError
@@ -93,7 +93,7 @@ def crossval(
     """
     data, out = Path(data), Path(out)
     check_one_host("A cross-validation", "Unset it, or give each host folds of its own: unet-tf train --fold 1/5.")
-    config = with_whole_path(replace(config or TrainConfig(), **config_changes(overrides)))
+    config = with_whole_path(changed(config, overrides))
     runs = _runs(config, folds, seeds)
     _check_out(out, data)
     named = find_named(data, config.naming, config.source).check()
@@ -121,7 +121,7 @@ def crossval(
                 together = evaluate_run(out, data, held_out, on_image)
             result = {"out_of_fold": together.to_json(), **result}
             _write(out, result)
-            _write_report(out, stored, result)
+            write_crossval_page(out, list(stored), result, summary_rows(result))
     except KeyboardInterrupt:
         log.warning("Stopped. Go on with all that is left by the same crossval command.")
         raise
@@ -176,7 +176,9 @@ def _runs(config: TrainConfig, folds: int | None, seeds: int | None) -> dict[str
     if count is None or count < 2:
         raise InputError(f"A spread needs 2 runs at least; received {count}.")
     if config.fold is not None:
-        raise InputError(f"Cross-validation chooses the folds itself; received fold {config.fold}.")
+        raise InputError(
+            f"Cross-validation chooses the folds itself; received fold {config.fold}. Leave fold out of the settings."
+        )
     if seeds is None:
         return {f"fold{i}": replace(config, fold=f"{i}/{count}") for i in range(1, count + 1)}
     return {f"seed{i}": replace(config, seed=config.seed + i) for i in range(count)}
@@ -249,8 +251,3 @@ def summary_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
         values = [*found, *(run[key] for run in result["runs"].values())]
         rows.append((score_name(key), *("" if value is None else f"{value:.4f}" for value in values)))
     return rows
-
-
-def _write_report(out: Path, stored: dict[str, Any], result: dict[str, Any]) -> None:
-    """Write the page: first each file by the nets that have not seen it, where that is known, then run by run."""
-    write_crossval_page(out, list(stored), result, summary_rows(result))

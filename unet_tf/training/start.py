@@ -146,7 +146,7 @@ def read_start(path: str | Path) -> Start:
     """
     path = Path(path)
     if path.suffix == ".keras":
-        start = Start(path, read_model(path), None)
+        start = Start(path, read_model(path), _classes_beside(path))
     elif (path / BUNDLE_DESCRIPTION).is_file():
         start = Start(path, read_model(path / BUNDLE_NET), read_bundle(path).classes)
     else:
@@ -170,6 +170,14 @@ def read_start(path: str | Path) -> Start:
             "Start from one of unet_tf, or leave --from out."
         )
     return start
+
+
+def _classes_beside(path: Path) -> tuple[str, ...] | None:
+    """The classes of the run or bundle whose net a `.keras` file is, by its name in their folder; None of others."""
+    folder = path.parent
+    if path.name == BUNDLE_NET and (folder / BUNDLE_DESCRIPTION).is_file():
+        return read_bundle(folder).classes
+    return Run(folder).classes if path.name in (Run.BEST, Run.LAST) and (folder / Run.CONFIG).is_file() else None
 
 
 def said_of(left: Sequence[str], start: Start, model: keras.Model) -> str:

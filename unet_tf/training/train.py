@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unet_tf.config import TrainConfig, config_changes
+from unet_tf.config import TrainConfig, changed
 from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate_run
@@ -98,7 +98,7 @@ def train(
         >>> run = train("cells", out="runs/cells", base_filters=16, minutes=5)  # doctest: +SKIP
         >>> unet_tf.predict(run, image)  # doctest: +SKIP
     """
-    config = with_whole_path(replace(config or TrainConfig(), **config_changes(overrides)))
+    config = with_whole_path(changed(config, overrides))
     watchers = Watchers(callbacks, on_file, on_progress, on_image)
     with own_chance(), RunWriter(Path(out)) as writer, _saying_how_to_go_on(writer):
         begin_run(writer, Path(data), config, watchers)
