@@ -315,7 +315,7 @@ def _in_form(name: str, value: Any) -> Any:
     """A setting that may be said in several ways in the one in which it is kept; others as they are.
 
     Raises:
-        InputError: classes, void or channels are of no type that says them.
+        InputError: classes, void or channels are of no type that says them, or a threshold is no number.
     """
     if name == "classes" and value is not None:
         if isinstance(value, bool) or not isinstance(value, (numbers.Integral, str, list, tuple)):
@@ -329,7 +329,7 @@ def _in_form(name: str, value: Any) -> Any:
         return _texts(name, value)
     if name == "threshold" and isinstance(value, str):
         return parse_threshold(value)
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    return os.fspath(value) if name == "start_from" and isinstance(value, os.PathLike) else value
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from unet_tf.utils.progress import Progress, unseen
 COUNTS = {"train": 24, "val": 4, "test": 8}
 SEED = 2015
 MARK = ".demo"
-"""A file that is there from the start, by which a demo is known that was stopped before its run began."""
+"""A file that is there from the start, by which a demo is known."""
 LARGE_SIZE = (1100, 1500)
 """Height and width of the large image, pixels: several tiles each way."""
 
@@ -81,7 +81,9 @@ def demo(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not overwrite or not _is_demo(out):
-            raise InputError(f"{out} is not empty. Choose another --out, or --overwrite an earlier demo.")
+            raise InputError(
+                f"{out} is not empty. Choose another --out, or --overwrite an earlier demo, which has a file {MARK}."
+            )
         shutil.rmtree(out)
     write_new(out / MARK, "")
 

@@ -112,9 +112,12 @@ def test_a_label_that_is_no_whole_number_is_no_class(kind, void):
     assert float(WeightedCrossentropy(void_label=void)(whole, logits)) == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize("pixel", [[1, 1, 0], [0.4, 0.3, 0.3], [0.0, 0.5, 0.5]])
-def test_a_pixel_of_several_classes_is_no_class(pixel):
-    label, metric = np.array([[[[0, 0, 1], pixel]]]), MeanIoU(3)  # (1, 1, 2, 3)
+@pytest.mark.parametrize(
+    ("pixel", "kind"),
+    [([1, 1, 0], "bool"), ([1, 1, 0], "uint8"), ([0.4, 0.3, 0.3], "float16"), ([0.0, 0.5, 0.5], "float64")],
+)
+def test_a_pixel_of_several_classes_is_no_class(pixel, kind):
+    label, metric = np.array([[[[0, 0, 1], pixel]]]).astype(kind), MeanIoU(3)  # (1, 1, 2, 3)
     for loss in (WeightedCrossentropy(), CrossentropyDice()):
         assert np.isnan(float(loss(label, np.zeros((1, 1, 2, 3), np.float32))))
     metric.update_state(label, np.zeros((1, 1, 2, 3), np.float32))
@@ -127,6 +130,10 @@ def test_any_number_of_axes_may_count_pixels(batch, shape):
     for loss in (WeightedCrossentropy(), CrossentropyDice()):
         found = loss(labels.reshape(shape), logits.reshape(*shape, C), weights.reshape(shape))
         assert float(found) == pytest.approx(float(loss(labels, logits, weights)), rel=1e-6)
+        each = np.arange(1.0, 1 + shape[0])  # one number a tile
+        as_map = np.broadcast_to(each.reshape(-1, *[1] * (len(shape) - 1)), shape)
+        found, wanted = (loss(labels.reshape(shape), logits.reshape(*shape, C), one) for one in (each, as_map))
+        assert float(found) == pytest.approx(float(wanted), rel=1e-6)
 
 
 def test_the_void_label_can_be_another_id():

@@ -18,6 +18,7 @@ from forked import Forked
 from unet_tf import Predictor, generate_cells, predict, predict_large
 from unet_tf.errors import InputError
 from unet_tf.prediction import arrays
+from unet_tf.prediction.arrays import begun
 from unet_tf.prediction.chunks import Job, Opened, predict_chunks
 from unet_tf.prediction.large_objects import number_objects
 from unet_tf.prediction.large_polygons import outline_objects
@@ -218,7 +219,8 @@ def test_a_chunk_is_made_again_to_the_bit(run, image, alone):
     file = alone / "0" / "c" / "0" / "5"
     before = file.read_bytes()
     file.unlink()
-    job = Job(str(run.path), run.model_hash, str(image), None, str(alone), "none", (296, 296), "call")
+    array = begun(zarr.open_array(f"{alone}/0", mode="r"))
+    job = Job(str(run.path), run.model_hash, str(image), None, str(alone), "none", (296, 296), "call", begun=array)
     assert list(predict_chunks(job, [5])) == [5]
     assert file.read_bytes() == before
 
@@ -409,14 +411,14 @@ def test_a_call_whose_array_was_begun_anew_writes_nothing_into_the_new_one(run, 
     image, out = write_image(tmp_path / "a.zarr", np.zeros((64, 60), np.uint8)), tmp_path / "out.zarr"
 
     def anew(pixels):
-        if not begun:
-            begun.append(predict_large(run, image, tmp_path / "new.zarr", chunk=16))
+        if not calls:
+            calls.append(predict_large(run, image, tmp_path / "new.zarr", chunk=16))
             out.rename(tmp_path / "old.zarr")
             (tmp_path / "new.zarr").rename(out)
             for chunk in chunks(out):
                 chunk.unlink()
 
-    begun = []
+    calls = []
     with pytest.raises(InputError, match=r"out\.zarr must stay while it is in use, and was begun anew"):
         predict_large(run, image, out, chunk=16, on_pixels=anew)
     assert chunks(out) == {}

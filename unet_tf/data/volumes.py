@@ -94,9 +94,13 @@ class Volume:
             )
         sizes = [(self.axes[axis], self.array.shape[axis]) for axis in self.plane_axes]
         planes = [self.plane(at) for at in channels.planes(number, sizes, self.path)]
+        return channels.of(planes, self.channel_names, self.path)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What each channel is called; "" for all where names are not theirs, as of one band with a colour table."""
         count = self._size("c")
-        names = self.names if len(self.names) == count else ("",) * count
-        return channels.of(planes, names, self.path)
+        return self.names if len(self.names) == count else ("",) * count
 
     def _size(self, name: str) -> int:
         return self.array.shape[self.axes.index(name)] if name in self.axes else 1

@@ -138,20 +138,24 @@ def show_history(
     epochs = len(columns.get("loss", ()))
     if not epochs:
         raise InputError("A history must have one epoch at least, with its loss; this one has none.")
+    if validation_freq < 1:
+        raise InputError(f"Validation must come every 1 epochs or more; received validation_freq {validation_freq}.")
+    validated = np.arange(validation_freq, epochs + 1, validation_freq)
+    for key in ("val_loss", "val_mean_iou"):
+        if len(columns.get(key, ())) not in (0, len(validated)):
+            raise InputError(
+                f"Validation must come every validation_freq epochs: {epochs} epochs with one every {validation_freq} "
+                f"have {len(validated)} values of {key}; received {len(columns[key])}. Say it as fit was told, or "
+                f"leave {key} out."
+            )
     row = _row(2, (3, 5))
     for axes, name in zip(row, ("loss", "mean_iou"), strict=True):
-        for key, shade, who, every in (
-            (name, LEARNT, "training (augmented)", 1),
-            (f"val_{name}", HELD_OUT, "validation", validation_freq),
+        for key, shade, who, numbers in (
+            (name, LEARNT, "training (augmented)", np.arange(1, epochs + 1)),
+            (f"val_{name}", HELD_OUT, "validation", validated),
         ):
             if len(columns.get(key, ())):
                 values = np.asarray(columns[key], float)
-                numbers = np.arange(every, epochs + 1, every)
-                if len(numbers) != len(values):
-                    raise InputError(
-                        f"Validation must come every validation_freq epochs: {epochs} epochs with one every {every} "
-                        f"have {len(numbers)} values of {key}; received {len(values)}. Say it as fit was told."
-                    )
                 axes.plot(numbers, values, color=shade, label=who, marker="." if len(values) < 3 else "")
         axes.set(xlabel="epoch", ylabel=name.replace("_iou", " IoU"))
         axes.spines[["top", "right"]].set_visible(False)

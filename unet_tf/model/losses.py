@@ -36,7 +36,7 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID)
     if keras.backend.standardize_dtype(y_true.dtype) == "bool":
         y_true = ops.cast(y_true, "uint8")
     if len(y_true.shape) == 4 and y_true.shape[-1] == num_classes:
-        classes = ops.count_nonzero(y_true, axis=-1)
+        classes = ops.sum(ops.cast(y_true != 0, "int32"), axis=-1)
         return ops.where(classes > 1, NO_CLASS, ops.cast(ops.argmax(y_true, axis=-1), "int32")), classes == 0
     if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
@@ -95,10 +95,11 @@ def _weight_map(sample_weight: Any, shape: Sequence[int | None]) -> Any:
     weight = ops.cast(sample_weight, "float32")
     if len(weight.shape) == 4 and weight.shape[-1] == 1:
         weight = ops.squeeze(weight, axis=-1)
-    if _fits(weight.shape, shape) or _fits(weight.shape, (shape[0], 1, 1)):
+    ones = (1,) * (len(shape) - 1)
+    if _fits(weight.shape, shape) or _fits(weight.shape, (shape[0], *ones)):
         return weight
     if _fits(weight.shape, shape[:1]):
-        return ops.reshape(weight, (-1, 1, 1))
+        return ops.reshape(weight, (-1, *ones))
     raise InputError(
         f"Weights must be a map as large as the logits, {_in_words(shape)}, or one number a tile; received "
         f"{_in_words(weight.shape)}. Cut the map as the label is cut."

@@ -309,9 +309,10 @@ def plan_course(config: TrainConfig, work: Work, seconds_left: float, step_secon
         fewest = max(FEWEST_EPOCHS, seconds_left / LONGEST_EPOCH)
         epochs = min(epochs, max(fewest, VALIDATION_SHARE * in_all / work.validation_of(config.val_tiles or None)))
     val_tiles = _validated(config, work, in_all / epochs)
-    takes = min(work.validation_of(val_tiles.value), in_all / epochs / 2)  # however many tiles were said, it learns
-    steps = max(1, round(in_all / epochs - takes))
-    words = f"about {epochs:.0f} validations; a step takes {seconds(width.value):.2f} s"
+    takes = work.validation_of(val_tiles.value)
+    # however many tiles were said, it learns for as long as it validates
+    steps = max(1, round(max(in_all / epochs - takes, min(takes, in_all / 2))))
+    words = f"about {max(1, in_all / (steps + takes)):.0f} validations; a step takes {seconds(width.value):.2f} s"
     return Course(width, Choice(steps, words), val_tiles)
 
 

@@ -39,6 +39,8 @@ OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN), "engine": TENSORFLOW}
 """Settings of arrays that were begun before there were these."""
 ANEW = "overwrite"
 """Among the settings of an array that was begun to replace an earlier prediction."""
+BEGUN = "begun"
+"""Among the settings of an array: a name that no other has, as one may be begun in the place of another."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -70,9 +72,14 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
             nodata[str(plane)] = list(found)
     settings = source.settings() | source.cut
     settings |= {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
-    settings |= {ANEW: True} if overwrite else {}
+    settings |= {BEGUN: uuid.uuid4().hex} | ({ANEW: True} if overwrite else {})
     with held(out, alone=True) if there else nullcontext():
         _create(out, there, volume, grid, predictor, settings)
+
+
+def begun(array: Any) -> str:
+    """Which array of zarr it is (`BEGUN`); "" of one that an earlier version began."""
+    return dict(array.attrs["unet_tf"]).get(BEGUN, "")
 
 
 def stored_settings(out: Path, settings: dict[str, Any], chunk: int | None = None) -> dict[str, Any]:

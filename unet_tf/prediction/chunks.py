@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unet_tf.data.maps import open_map
 from unet_tf.data.volumes import import_zarr, open_volume
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import LEVEL, is_chunk
+from unet_tf.prediction.arrays import LEVEL, begun, is_chunk
 from unet_tf.prediction.calls import rest
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.predict import predictor_for
@@ -42,6 +42,7 @@ class Job:
         threshold: of two classes; None for that of the run.
         engine: that computes, as `unet_tf.prediction.engines.resolve` gives it.
         overwrite: the call began anew where an earlier prediction was.
+        begun: which array it is, of those that may come one in the place of the other.
     """
 
     net: str
@@ -56,6 +57,7 @@ class Job:
     threshold: float | None = None
     engine: str = TENSORFLOW
     overwrite: bool = False
+    begun: str = ""
 
 
 def predict_chunks(job: Job, numbers: Iterable[int]) -> Iterator[int]:
@@ -90,7 +92,6 @@ class Opened:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.folder = Path(job.out).stat().st_ino  # which another one may come in the place of
         self.predictor = predictor_for(job.net, job.model).by(job.engine).at(job.threshold)
         if job.is_map:
             self.volume = open_map(job.image, means_of_file(self.predictor))
@@ -130,8 +131,10 @@ class Opened:
         for path in (self.job.image, f"{self.job.out}/{LEVEL}/zarr.json"):
             if not Path(path).exists():  # zarr reads what is missing as background, and makes folders as it likes
                 raise InputError(f"{path} must stay while it is in use, and was removed. Put it back and start again.")
-        if Path(self.job.out).stat().st_ino != self.folder:  # a worker that its call has left behind
-            raise InputError(f"{self.job.out} must stay while it is in use, and was begun anew. This call is over.")
+        if begun(import_zarr().open_array(f"{self.job.out}/{LEVEL}", mode="r")) != self.job.begun:
+            raise InputError(  # a worker that its call has left behind
+                f"{self.job.out} must stay while it is in use, and was begun anew. Give the same command again."
+            )
         try:
             self.target[(*self._index(plane), *self.grid.place(tile))] = label
         except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unet_tf.data.pictures import TIFF
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import begin, check_tile, renew_cut, stored_settings
+from unet_tf.prediction.arrays import BEGUN, begin, check_tile, renew_cut, stored_settings
 from unet_tf.prediction.chunks import Job, open_job, predict_chunks
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.large_polygons import objects_beside
@@ -127,7 +127,8 @@ def predict_large(
             renew_cut(target, source.cut)
             tile, call = tuple(stored["tile"]), uuid.uuid4().hex
             files = str(net), source.model, str(source.image), axes, str(target)
-            job = Job(*files, tta, tile, call, is_map, source.calibration["threshold"], source.engine, overwrite)
+            tells = source.calibration["threshold"], source.engine, overwrite, stored.get(BEGUN, "")
+            job = Job(*files, tta, tile, call, is_map, *tells)
             array = open_job(job)
             mine = range(number - 1, len(array), of)
             if scheduler is None:

@@ -18,7 +18,7 @@ from unet_tf.data.tiff import open_tiff
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.prediction.arrays import ANEW, LEVEL, chunks_left, nodata_values, read_part, stored_settings
+from unet_tf.prediction.arrays import ANEW, BEGUN, LEVEL, chunks_left, nodata_values, read_part, stored_settings
 from unet_tf.prediction.calls import rest
 from unet_tf.prediction.drawn import shades_of
 from unet_tf.prediction.engines import TENSORFLOW
@@ -61,8 +61,9 @@ def predict_map(
     """Predict a GeoTIFF file of any size and compression into a GeoTIFF of class ids that lies on it.
 
     The classes are those of `predict`, whatever the chunks; 255, the nodata value of the map, stands where the image
-    has no measurement: where all channels hold its nodata value or a sentinel (`unet_tf.data.nodata`), and where its
-    alpha or its mask says so. For the net such pixels are the mean of the training images.
+    has no measurement: where all channels that the net takes hold its nodata value or a sentinel
+    (`unet_tf.data.nodata`), and where its alpha or its mask says so. For the net such pixels are the mean of the
+    training images.
 
     The map has tiles of 512 px in deflate, overviews, the colours of the classes, their names as tags and, in
     NAME.tif.aux.xml, as GDAL's categories, and coordinate system, transform, ground control points, tags and names of
@@ -202,13 +203,13 @@ def _left(parts: Path) -> int:
 def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
     """Put the chunks together."""
     predictor = source.predictor
-    raster = open_map(source.image).array
+    scene = open_map(source.image)
+    raster = scene.array
     settings = stored_settings(parts, source.settings())
-    settings.pop(ANEW, None)
+    for name in (ANEW, BEGUN):
+        settings.pop(name, None)
     values = nodata_values(settings)
-    count = raster.shape[2]  # of one band a colour table makes three
-    names = raster.band_names if len(raster.band_names) == count else ("",) * count
-    channels = predictor.channels.numbers(names, source.image)
+    channels = predictor.channels.numbers(scene.channel_names, source.image)
     rasterio = import_geo("rasterio")
     height, width = raster.shape[:2]
     colours = shades_of(predictor.masks, len(predictor.classes))

@@ -20,7 +20,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.reading import read_model
 from unet_tf.model.unet import geometry_of, nets_of
 from unet_tf.pages.words import many
-from unet_tf.run import Run
+from unet_tf.run import Run, load_model
 
 FIRST = "down0_conv1"
 """The layer that sees the channels of a picture."""
@@ -144,14 +144,17 @@ def read_start(path: str | Path) -> Start:
     Raises:
         InputError: there is none, or it is no U-Net of this package, a mean of several, or one inside another model.
     """
-    path = Path(path)
-    if path.suffix == ".keras":
-        start = Start(path, read_model(path), _classes_beside(path))
-    elif (path / BUNDLE_DESCRIPTION).is_file():
-        start = Start(path, read_model(path / BUNDLE_NET), read_bundle(path).classes)
+    path = file = Path(path)
+    if path.suffix != ".keras":
+        file = path / (BUNDLE_NET if (path / BUNDLE_DESCRIPTION).is_file() else Run.BEST)
+    folder = file.parent
+    if file.name == BUNDLE_NET and (folder / BUNDLE_DESCRIPTION).is_file():
+        start = Start(path, read_model(file), read_bundle(folder).classes)
+    elif folder == path or (file.name in (Run.BEST, Run.LAST) and (folder / Run.CONFIG).is_file()):
+        run = Run(folder)
+        start = Start(path, load_model(file, run.plan, run.normalisation.channels), run.classes)
     else:
-        run = Run(path)
-        start = Start(path, run.model, run.classes)
+        start = Start(path, read_model(file), None)
     nets = nets_of(start.model)
     if len(nets) > 1:
         raise InputError(
@@ -170,14 +173,6 @@ def read_start(path: str | Path) -> Start:
             "Start from one of unet_tf, or leave --from out."
         )
     return start
-
-
-def _classes_beside(path: Path) -> tuple[str, ...] | None:
-    """The classes of the run or bundle whose net a `.keras` file is, by its name in their folder; None of others."""
-    folder = path.parent
-    if path.name == BUNDLE_NET and (folder / BUNDLE_DESCRIPTION).is_file():
-        return read_bundle(folder).classes
-    return Run(folder).classes if path.name in (Run.BEST, Run.LAST) and (folder / Run.CONFIG).is_file() else None
 
 
 def said_of(left: Sequence[str], start: Start, model: keras.Model) -> str:
