@@ -114,6 +114,54 @@ def test_a_stack_stays_a_stack(tmp_path):
     assert [read_mask(mask, page, ids=True).max() for page in (0, 1)] == [3, 0]
 
 
+@pytest.fixture
+def stacks(tmp_path):
+    """Three pages of one, two and no pieces, and another stack of two."""
+    two = np.where(IDS == 3, 0, THREE)
+    pages = {"s": [np.where(IDS == 1, THREE, 0), two, EMPTY], "t": [EMPTY, THREE]}
+    for name, masks in pages.items():
+        for role, pictures in (("images", [EMPTY] * len(masks)), ("masks", masks)):
+            (tmp_path / "data" / role).mkdir(parents=True, exist_ok=True)
+            write_stack(tmp_path / "data" / role / f"{name}.tif", [one.astype(np.uint8) for one in pictures])
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("listed", ["s_2 s_0 s_1 t", "s_1 t_1 s_0 t_0 s_2", "t s"])
+def test_pages_of_a_stack_stay_in_its_order_whatever_that_of_a_list(stacks, listed, tmp_path):
+    (stacks / "train.txt").write_text(listed.replace(" ", "\n"))
+    assert number(stacks, tmp_path / "out").pictures == 5
+    for name, objects in (("s", [1, 2, 0]), ("t", [0, 3])):
+        mask = tmp_path / "out" / "train" / "masks" / f"{name}.tif"
+        assert [read_mask(mask, page, ids=True).max() for page in range(len(objects))] == objects
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "said"),
+    [
+        ("s_0 s_2", "t", "2 of them in train"),
+        ("s_0", "s_1 s_2", "1 of them in train"),
+        ("s t_1", "t_0", "1 of them in train"),
+    ],
+)
+def test_stacks_of_which_a_list_names_some_pages_are_refused(stacks, train, val, said, tmp_path):
+    for split, names in (("train", train), ("val", val)):
+        (stacks / f"{split}.txt").write_text(names.replace(" ", "\n"))
+    with pytest.raises(InputError, match=rf"all of its pages must be in one split; .*\.tif has \d, {said}"):
+        number(stacks, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"), [(".mha", r"is read\. Not read, as of another kind: 2 \.mha \(a"), (".txt", "is read.$")]
+)
+def test_folders_without_a_picture_that_is_read_are_said_to_have_none(suffix, said, tmp_path):
+    for role in ("images", "masks"):
+        (tmp_path / role).mkdir()
+        (tmp_path / role / f"a{suffix}").write_bytes(b"x")
+    with pytest.raises(InputError, match=f"must hold masks of pictures in .*; it holds none that {said}"):
+        number(tmp_path / "masks", tmp_path / "out", images=tmp_path / "images")
+
+
 def test_channels_of_several_files(tmp_path):
     for end in ("_dapi", "_gfp"):
         write_picture(tmp_path / "data" / "images" / f"a{end}.png", EMPTY)

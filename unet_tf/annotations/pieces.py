@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.channels import Channels
-from unet_tf.data.folder import Found, Pair, read_pair
+from unet_tf.data.folder import Found, Pair, read_pair, scan_all, unread_note
 from unet_tf.data.instances import find_instances
 from unet_tf.data.layout import find_named, match
 from unet_tf.data.mask_kind import MaskSettings, is_soft, recognise
 from unet_tf.data.mask_values import whole_numbers
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette
-from unet_tf.data.pictures import read_mask, write_picture, write_stack
+from unet_tf.data.pictures import count_pages, read_mask, write_picture, write_stack
 from unet_tf.data.roles import Place
 from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.errors import InputError
@@ -66,12 +66,13 @@ def number_pieces(source: Path, images: Path | None, out: Path, channels: Channe
         on_picture: called with (pictures done, pictures in all).
 
     Raises:
-        InputError: pictures and masks do not pair or cannot be read, masks are not binary, or no pixel is foreground.
+        InputError: pictures and masks do not pair or cannot be read, a list names a stack in part, masks are not
+            binary, or no pixel is foreground.
     """
     found = _pairs(source, images, channels)
     pairs = [pair for some in found.check().values() for pair in some]
     masks = _binary(pairs, source)
-    files = [[*pages] for _, pages in itertools.groupby(pairs, key=lambda pair: (pair.split, pair.image))]
+    files = _by_file(pairs)
     objects = 0
     for done, count in enumerate(ahead(partial(_write, out, masks), files, cores()), start=1):
         objects += count
@@ -90,6 +91,10 @@ def _pairs(source: Path, images: Path | None, channels: Channels) -> Found:
             raise InputError(f"There is no folder {folder}. Give that of the masks, and with --images the pictures.")
     found = Found(channels=channels)
     found.splits[""] = match(Place(images, source), "", found)
+    if not (found.splits[""] or found.problems):
+        unread = [file for folder in (source, images) for _, listing in scan_all(folder) for file in listing.unread]
+        note = f" {unread_note(unread)}" if unread else ""
+        found.problems.append(f"{source} must hold masks of pictures in {images}; it holds none that is read.{note}")
     return found
 
 
@@ -114,6 +119,26 @@ def _binary(pairs: Sequence[Pair], source: Path) -> MaskFormat:
             source,
         )
     return replace(masks, tolerance=MIDDLE if max(masks.values) >= TOP else 0)
+
+
+def _by_file(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs of each image, by page, whatever the order in which a list names them.
+
+    Raises:
+        InputError: some pages of a stack are not in the split of the others.
+    """
+    files = defaultdict[tuple[str, Path], list[Pair]](list)
+    for pair in pairs:
+        files[pair.split, pair.image].append(pair)
+    for (split, image), pages in files.items():
+        if len(pages) != (there := count_pages(image)):
+            raise InputError(
+                f"A stack is numbered whole, so that all of its pages must be in one split; {image} has {there}, "
+                f"{len(pages)} of them {f'in {split}' if split else 'listed'}. Name the stack in one list, or lay each "
+                "page as a file.",
+                image,
+            )
+    return [sorted(pages, key=lambda pair: pair.page) for pages in files.values()]
 
 
 def _write(out: Path, masks: MaskFormat, pages: Sequence[Pair]) -> int:
