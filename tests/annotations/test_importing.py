@@ -344,6 +344,34 @@ def test_the_picture_in_a_labelme_file_serves_where_it_is_missing(tmp_path):
         import_annotations(tmp_path / "source", tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("beside", "taken"),
+    [("p2/a.json", {"p1/a.png": 0, "p2/a.png": 1}), ("p1/b.png", {"a.png": 0}), (None, {"a.png": 1})],
+)
+def test_the_picture_in_a_labelme_file_is_nearer_than_one_of_its_name_elsewhere(beside, taken, tmp_path):
+    """Where pictures lie beside such files; a folder of files alone is about the pictures in another one."""
+    source = tmp_path / "source"
+    file = change(source / "p1", imageData=EMBEDDED)
+    (source / "p1/a.png").unlink()
+    write_image(source, "p2/a.png", seed=1)
+    if beside:
+        shutil.copy(file if beside.endswith("json") else source / "p2/a.png", source / beside)
+    import_annotations(source, tmp_path / "data")
+    images = tmp_path / "data/images"
+    assert {path.relative_to(images).as_posix() for path in images.rglob("*.png")} == taken.keys()
+    assert all((read_image(images / name)[..., 0] == picture(seed)).all() for name, seed in taken.items())
+
+
+def test_the_picture_where_a_labelme_file_says_comes_before_the_one_in_it(tmp_path):
+    source = tmp_path / "source"
+    change(source, imagePath="..\\source\\p1\\a.png", imageData=EMBEDDED)
+    (source / "a.png").unlink()
+    for name in ("p1/a.png", "b.png"):
+        write_image(source, name, seed=1)
+    import_annotations(source, tmp_path / "data")
+    assert (read_image(tmp_path / "data/images/a.png")[..., 0] == picture(1)).all()
+
+
 def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
     for number, folder in enumerate(("p1", "p2")):
         write_image(tmp_path / "source", f"{folder}/a.png", seed=number)

@@ -276,26 +276,53 @@ def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) 
     faults: list[InputError] = []
     tasks: list[_Task] = []
     files = {one.file for one in found.pictures}
+    beside = {path.parent for path in files}, {path.parent for path in index.files}
     for one in found.pictures:
         look()
+        held = one.embedded is not None and not index.channels.suffixes  # it is one file, and would lack channels
         try:
             picture = index.find(one, len(files) == 1)
+            if held and _is_of_others(one, picture, *beside):
+                tasks.append(_task_of_held(one, index))
+                continue
             one = one if one.on is None else replace(one, shapes=tuple(one.on(picture, class_field)))
             tasks.append(_task(one, picture, index))
         except InputError as error:
-            if one.embedded is None or index.channels.suffixes:  # it is one file, and would lack channels
-                faults.append(error)
+            if held:
+                tasks.append(_task_of_held(one, index))
             else:
-                name = PurePosixPath(one.picture.replace("\\", "/")).name.replace("\0", "")
-                name = name.encode("utf-8", "replace").decode()  # JSON may hold halves of signs
-                tasks.append(_Task(one, None, Path(name if name not in ("", ".", "..") else one.file.stem)))
+                faults.append(error)
     if faults:
         raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
     return tasks
 
 
+def _is_of_others(one: Annotated, picture: Path, annotated: set[Path], pictured: set[Path]) -> bool:
+    """Whether a picture that bears the right name may be another than the one that the annotations hold.
+
+    It lies neither beside them nor where they say, though here or there pictures lie beside annotations.
+
+    Args:
+        one: the annotations.
+        picture: what was found by its name.
+        annotated: folders that hold annotations.
+        pictured: folders that hold pictures.
+    """
+    here, there = one.file.parent, picture.parent
+    led = os.path.normpath(here / one.picture.replace("\\", "/")) == os.path.normpath(picture)
+    return here != there and not led and (there in annotated or here in pictured)
+
+
 def _task(one: Annotated, picture: Path, index: PictureIndex) -> _Task:
     return _Task(one, picture, index.target(picture), index.files[picture][1:])
+
+
+def _task_of_held(one: Annotated, index: PictureIndex) -> _Task:
+    """Annotations with the picture in them, which goes where it would lie beside them."""
+    name = PurePosixPath(one.picture.replace("\\", "/")).name.replace("\0", "")
+    name = name.encode("utf-8", "replace").decode()  # JSON may hold halves of signs
+    file = one.file.with_name(name if name not in ("", ".", "..") else one.file.stem)
+    return _Task(one, None, index.target(file) if file.is_relative_to(index.root) else Path(file.name))
 
 
 def _check_understood(found: Source, index: PictureIndex, others: list[Path], empty: str) -> None:
