@@ -152,6 +152,20 @@ def test_names_are_read_as_parts_of_addresses_where_no_picture_bears_them(tmp_pa
         find(tmp_path, "b c%2F")
 
 
+def test_the_name_before_an_upload_counts_where_no_picture_bears_that_behind_it(tmp_path):
+    for name in ("0a1b2c3d-cell.png", "9f8e7d6c-cell.png", "cell.png", "dish.png"):
+        write_image(tmp_path, name)
+
+    def found(original, letters):
+        picture = f"/data/upload/1/{letters}-{original}"
+        return PictureIndex(tmp_path).find(Annotated(tmp_path / "p.json", picture, (), original=original), False).name
+
+    assert found("cell.png", "0a1b2c3d") == "0a1b2c3d-cell.png" and found("cell.png", "12345678") == "cell.png"
+    assert found("dish.png", "0a1b2c3d") == "dish.png"
+    with pytest.raises(InputError, match=r"about the picture '/data/upload/1/0a1b2c3d-cup\.png', .* there is none"):
+        found("cup.png", "0a1b2c3d")
+
+
 def test_one_picture_and_one_file_belong_together(tmp_path):
     write_image(tmp_path, "a.png")
     assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"
@@ -160,6 +174,17 @@ def test_one_picture_and_one_file_belong_together(tmp_path):
         find(tmp_path, "annotations", stem=True)
     with pytest.raises(InputError):
         find(tmp_path, "b.png", alone=True)
+
+
+def test_a_file_without_a_name_is_of_the_one_picture_in_its_folder(tmp_path):
+    for name in ("p1/a.tif", "p1/a.nd2", "p2/b.tif", "p3/c.nd2", "p4/d.tif", "p4/e.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for folder, picture in (("p1", "a.tif"), ("p2", "b.tif"), ("p3", "c.nd2")):
+        assert find(tmp_path, "", f"{folder}/RoiSet.zip", stem=True) == f"{folder}/{picture}"
+    for folder in ("p4", "p5"):
+        with pytest.raises(InputError, match=r"about the picture '\(of no name\)'"):
+            find(tmp_path, "", f"{folder}/RoiSet.zip", stem=True)
 
 
 def test_the_size_that_annotations_state_tells_whether_the_picture_was_turned():

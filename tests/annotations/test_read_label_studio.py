@@ -71,35 +71,37 @@ def test_tasks_without_annotations_have_no_shapes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "name"),
+    ("data", "name", "original"),
     [
-        ("/data/upload/3/0a1b2c3d-a%20b.png", "/data/upload/3/a b.png"),
-        ("/data/local-files/?d=sets/cells/a.png", "sets/cells/a.png"),
-        ("https://host.org/x/a.jpg?key=1", "/x/a.jpg"),
-        ("s3://bucket/x/a.tif", "/x/a.tif"),
-        ("x/a.png", "x/a.png"),
-        ("20240101-a.png", "20240101-a.png"),
-        ("/data/local-files/?d=sets/20240101-a.png", "sets/20240101-a.png"),
-        ("s3://bucket/0a1b2c3d-1111-4222-8333-444455556666.png", "/0a1b2c3d-1111-4222-8333-444455556666.png"),
-        ("https://host.org/data/upload/12/0a1b2c3d-20240101-a.png", "/data/upload/12/20240101-a.png"),
-        ("upload/3/0a1b2c3d-a.png", "upload/3/a.png"),
+        ("/data/upload/3/0a1b2c3d-a%20b.png", "/data/upload/3/0a1b2c3d-a b.png", "a b.png"),
+        ("/data/local-files/?d=sets/cells/a.png", "sets/cells/a.png", "a.png"),
+        ("https://host.org/x/a.jpg?key=1", "/x/a.jpg", "a.jpg"),
+        ("s3://bucket/x/a.tif", "/x/a.tif", "a.tif"),
+        ("x/a.png", "x/a.png", "a.png"),
+        ("20240101-a.png", "20240101-a.png", "20240101-a.png"),
+        ("/data/local-files/?d=sets/20240101-a.png", "sets/20240101-a.png", "20240101-a.png"),
+        ("s3://bucket/0a1b2c3d-1111-4222.png", "/0a1b2c3d-1111-4222.png", "0a1b2c3d-1111-4222.png"),
+        ("https://host.org/upload/12/0a1b2c3d-20240101-a.png", "/upload/12/0a1b2c3d-20240101-a.png", "20240101-a.png"),
+        ("upload/3/0a1b2c3d-a.png", "upload/3/0a1b2c3d-a.png", "a.png"),
     ],
 )
-def test_names_of_pictures_wherever_they_lay(data, name, tmp_path):
-    assert read(tmp_path, change=lambda task: task.update(data={"text": "hello", "image": data}))[0].picture == name
+def test_names_of_pictures_wherever_they_lay(data, name, original, tmp_path):
+    found, _ = read(tmp_path, change=lambda task: task.update(data={"text": "hello", "image": data}))
+    assert (found.picture, found.original) == (name, original)
 
 
 @pytest.mark.parametrize(
-    ("data", "uploaded", "name"),
+    ("data", "uploaded", "name", "original"),
     [
-        ({"image": "0a1b2c3d-a.png"}, "0a1b2c3d-a.png", "a.png"),
-        ({"image": "https://cdn.org/x/0a1b2c3d-a.png"}, "0a1b2c3d-a.png", "/x/a.png"),
-        ({"text": "hello"}, "0a1b2c3d-a.png", "a.png"),
-        ({"image": "20240101-a.png"}, "0a1b2c3d-tasks.json", "20240101-a.png"),
+        ({"image": "0a1b2c3d-a.png"}, "0a1b2c3d-a.png", "0a1b2c3d-a.png", "a.png"),
+        ({"image": "https://cdn.org/x/0a1b2c3d-a.png"}, "0a1b2c3d-a.png", "/x/0a1b2c3d-a.png", "a.png"),
+        ({"text": "hello"}, "0a1b2c3d-a.png", "0a1b2c3d-a.png", "a.png"),
+        ({"image": "20240101-a.png"}, "0a1b2c3d-tasks.json", "20240101-a.png", "20240101-a.png"),
     ],
 )
-def test_what_was_uploaded_is_known_by_the_field_too(data, uploaded, name, tmp_path):
-    assert read(tmp_path, change=lambda task: task.update(data=data, file_upload=uploaded))[0].picture == name
+def test_what_was_uploaded_is_known_by_the_field_too(data, uploaded, name, original, tmp_path):
+    found, _ = read(tmp_path, change=lambda task: task.update(data=data, file_upload=uploaded))
+    assert (found.picture, found.original) == (name, original)
 
 
 CHANGES = {
@@ -135,7 +137,7 @@ BOX = {"x": 0, "y": 0, "width": 50, "height": 50}
         ({"before": "/data/upload/1/0123abcd-a.png", "after": "b.png"}, ["after"], [("b.png", 1)]),
         ({"before": "a.png", "after": "b.png"}, ["after", "before", "after"], [("b.png", 2), ("a.png", 1)]),
         ({"image": "a.png", "thumbnail": "https://h/a_small.jpg", "text": "none"}, ["image"], [("a.png", 1)]),
-        ({"image": "/data/upload/1/0123abcd-a.png", "filename": "a.png"}, ["img"], [("/data/upload/1/a.png", 1)]),
+        ({"image": "/upload/1/0123abcd-a.png", "filename": "a.png"}, ["img"], [("/upload/1/0123abcd-a.png", 1)]),
         ({"image": "a.png"}, ["img", "img"], [("a.png", 2)]),
         ({"image": "a.png"}, [None], [("a.png", 1)]),
         ({"before": "a.png", "after": "b.png"}, [], [("a.png", 0)]),

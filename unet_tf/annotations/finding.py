@@ -54,6 +54,7 @@ class PictureIndex:
         self.files: dict[Path, tuple[Path, ...]] = {}
         self.faults: dict[Path, InputError] = {}
         self._named: dict[str, dict[Path, None]] = defaultdict(dict)  # in the order of the paths, each once
+        self._in: dict[Path, list[Path]] = defaultdict(list)  # by folder
         self._alike: dict[str, _Alike] = {}
         self._unread: set[Path] = set()
         paths: list[Path] = []
@@ -75,6 +76,8 @@ class PictureIndex:
                 self.faults[path] = error
             for key in (path.name, path.stem + "/", stem + "/"):  # no file name has a slash
                 self._named[folded(key)][first] = None
+        for path in self.files:
+            self._in[path.parent].append(path)
         for key, called in self._named.items():  # the original of a picture, such as a.nd2, may lie beside it
             self._named[key] = dict.fromkeys(filter(self._is_read, called)) or called
 
@@ -94,14 +97,15 @@ class PictureIndex:
         parts = [part for part in one.picture.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if one.stem and parts:
             parts = [*one.file.relative_to(one.file.anchor).parts[:-1], *parts[-1:]]
-        names = (parts[-1], unquote(parts[-1]).rpartition("/")[2]) if parts else ()  # as a part of an address, too
+        names = (parts[-1], unquote(parts[-1]).rpartition("/")[2], one.original) if parts else ()  # of an address, too
         known = (key for name in names for key in _keys(name, one.stem) if key in self._named)
         keys = [*itertools.islice(known, None if one.stem else 1)]
         read = (key for key in keys if any(path.suffix.lower() in SUFFIXES for path in self._named[key]))
         key = next(read, keys[0] if keys else "")
         found = list(itertools.islice(self._named.get(key, ()), 2))
         if not found and one.stem and (alone or not parts):
-            there = [*filter(self._is_read, self.files)] or [*self.files]
+            every = (not parts and self._in.get(one.file.parent)) or self.files
+            there = [*filter(self._is_read, every)] or [*every]
             found = there if len(there) == 1 else []
         if len(found) > 1:
             if key not in self._alike:

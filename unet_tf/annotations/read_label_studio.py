@@ -65,37 +65,42 @@ def read_label_studio(path: Path, content: Any, skipped: Skipped) -> list[Annota
         if not done and task.get("predictions"):
             skipped["tasks with predictions alone"] += 1
         results = [typed(one, dict, where) for one in field(done[0], "result", list, where)] if done else []
-        for picture, some in _by_picture(_pictures(task, where), results, where):
+        for (picture, original), some in _by_picture(_pictures(task, where), results, where):
             shapes, size = _shapes(some, where, skipped)
-            found.append(Annotated(path, picture, tuple(shapes), size))
+            found.append(Annotated(path, picture, tuple(shapes), size, original=original))
     return found
 
 
-def _pictures(task: dict[str, Any], where: str) -> dict[str, str]:
-    """The pictures of a task by their field in its data, without what an upload puts before their names."""
+def _pictures(task: dict[str, Any], where: str) -> dict[str, tuple[str, str]]:
+    """The pictures of a task by their field in its data: the name of each, and that without what an upload added."""
     given = task.get("file_upload")
-    found = {key: name for key, value in task["data"].items() if (name := _picture(value, given))}
-    if not found and (name := _picture(given, given)):
+    found = {key: name for key, value in task["data"].items() if (name := _picture(value))}
+    if not found and (name := _picture(given)):
         found = {"file_upload": name}
     if not found:
         raise Damage(f"data of {where} must name a picture that ends in {', '.join(SUFFIXES)}")
-    return found
+    return {key: (name, _original(name, given)) for key, name in found.items()}
 
 
-def _picture(value: Any, uploaded: Any) -> str:
+def _picture(value: Any) -> str:
     """The name of a picture, where a value is the name or the address of one; else ""."""
     if not isinstance(value, str):
         return ""
     parts = urlsplit(value) if "://" in value or value.startswith("/") else None
     name = value if parts is None else (parse_qs(parts.query).get("d") or [unquote(parts.path)])[0]
-    if not name.lower().endswith(SUFFIXES):
-        return ""
-    folder, slash, last = name.rpartition("/")
+    return name if name.lower().endswith(SUFFIXES) else ""
+
+
+def _original(name: str, uploaded: Any) -> str:
+    """The name of a picture without its folders, and without what an upload puts before it."""
+    folder, _, last = name.rpartition("/")
     # elsewhere eight digits are a date, or the beginning of a UUID
-    return folder + slash + (UPLOADED.sub("", last) if uploaded in (value, last) or UPLOADS.search(folder) else last)
+    return UPLOADED.sub("", last) if uploaded in (name, last) or UPLOADS.search(folder) else last
 
 
-def _by_picture(pictures: dict[str, str], results: list[Any], where: str) -> list[tuple[str, list[Any]]]:
+def _by_picture(
+    pictures: dict[str, tuple[str, str]], results: list[Any], where: str
+) -> list[tuple[tuple[str, str], list[Any]]]:
     """The pictures of a task that areas are drawn on, and all results on each.
 
     Those of several pictures are of the one whose field is called like their tag (`to_name`).
@@ -104,11 +109,11 @@ def _by_picture(pictures: dict[str, str], results: list[Any], where: str) -> lis
         Damage: there are several pictures or tags, and which is whose is not said.
     """
     tags = {str(one.get("to_name", "")) for one in results if _kind(one, where) in KINDS}
-    files = {re.split(r"[/\\]", name)[-1] for name in pictures.values()}  # one may be named twice
+    files = {re.split(r"[/\\]", original)[-1] for _, original in pictures.values()}  # one may be named twice
     if len(tags) < 2 and (len(files) == 1 or not tags):
         return [(next(iter(pictures.values())), results)]
     if strange := sorted(tags - pictures.keys()):
-        listed = ", ".join(f"{key} ({name})" for key, name in pictures.items())
+        listed = ", ".join(f"{key} ({name})" for key, (name, _) in pictures.items())
         raise Damage(
             f"results of {where} must say of which picture they are, by a tag (to_name) that is called like its field "
             f"in data; there are the pictures {listed}, and the tags {', '.join(map(repr, strange))}. Rename the "
