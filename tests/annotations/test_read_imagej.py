@@ -46,6 +46,19 @@ def test_polygons_of_whole_pixels_and_between_them(tmp_path):
     assert found.shapes[1].rings[0].tolist() == (points + 0.25).tolist()
 
 
+@pytest.mark.parametrize("kind", [KIND.POLYGON, KIND.FREEHAND, KIND.TRACED])
+@pytest.mark.parametrize("shift", [0, 0.25])
+def test_splines_are_read_as_straight_lines_and_counted(kind, shift, tmp_path):
+    rois = [roifile.ImagejRoi.frompoints(np.array([[2, 3], [10, 3], [10, 9]]) + shift) for _ in range(3)]
+    for roi in rois:
+        roi.roitype = kind
+    for roi in rois[1:]:
+        roi.options |= roifile.ROI_OPTIONS.SPLINE_FIT
+    found, skipped = read(tmp_path, *rois)
+    assert len({shape.rings[0].tobytes() for shape in found.shapes}) == 1
+    assert skipped == {"fitted splines, which are read as straight lines": 2}
+
+
 def composite(path):
     roi = roifile.ImagejRoi(roitype=KIND.RECT, left=0, top=0, right=9, bottom=9)
     roi.multi_coordinates = np.array(path, np.float32)

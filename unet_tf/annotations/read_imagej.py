@@ -35,6 +35,8 @@ LARGEST, SWELLING = 1 << 26, 200
 _SET = re.compile(r"[ _.-]*roi[ _.-]?set[ _.-]*", re.IGNORECASE)
 CURVE = np.linspace(0, 1, 33)[1:, None]
 """Where a Bezier curve of a composite region is cut into lines."""
+SPLINE = 1
+"""Option of a polygon whose points ImageJ joins by a smooth curve."""
 
 
 def is_imagej(path: Path) -> bool:
@@ -145,6 +147,8 @@ def _shapes(roi: Any, skipped: Skipped) -> list[Shape]:
             skipped["round corners of rectangles, which are read as corners"] += 1
     elif kind in ("POLYGON", "FREEHAND", "TRACED"):
         rings = [checked(roi.coordinates(), "a region")]
+        if roi.options & SPLINE:
+            skipped["fitted splines, which are read as straight lines"] += 1
     else:
         skipped[f"regions of type {kind.lower()}, which are no areas"] += 1
         return []
