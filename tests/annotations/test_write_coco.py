@@ -1,6 +1,8 @@
 """COCO files give the pixels back by pycocotools, and can be put together."""
 
 import json
+import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -116,3 +118,45 @@ def test_what_is_not_to_be_put_together_is_said(tmp_path):
         with pytest.raises(InputError, match=r"a.coco.json must be a COCO file"):
             merge_coco(tmp_path, tmp_path / "out.json")
     assert [path.name for path in tmp_path.iterdir()] == ["a.coco.json"]
+
+
+def test_files_are_put_together_one_after_the_other(tmp_path):
+    """Ten times as many take no more memory."""
+    write(coco_writer, tmp_path / "whole", [np.tile([[1, 0], [0, 0]], (16, 16))])
+    peaks = []
+    for number in (2, 20):
+        for name in range(number):
+            shutil.copy(tmp_path / "whole", tmp_path / f"{name}.coco.json")
+        tracemalloc.start()
+        merge_coco(tmp_path, tmp_path / "all.json")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_what_was_put_together_is_no_part_of_its_folder(tmp_path):
+    for name in "ab":
+        write(coco_writer, tmp_path / f"{name}.coco.json", [picture(["101"])])
+    for _ in range(2):
+        assert merge_coco(tmp_path, tmp_path / "all.coco.json") == 4
+    assert len(COCO(tmp_path / "all.coco.json").imgs) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        ({"annotations": [{"image_id": 7, "category_id": 1}]}, "7"),
+        ({"annotations": [{"image_id": 1, "category_id": 9}]}, "9"),
+        ({"annotations": [{"category_id": 1}]}, "'image_id'"),
+        ({"categories": [{"id": 1}]}, "'name'"),
+        ({"images": [{}]}, "'id'"),
+    ],
+)
+def test_a_damaged_file_among_others_is_named(change, lacks, tmp_path):
+    for name in "ab":
+        write(coco_writer, tmp_path / f"{name}.coco.json", [picture(["101"])])
+    damaged = tmp_path / "b.coco.json"
+    damaged.write_text(json.dumps(json.loads(damaged.read_text()) | change))
+    with pytest.raises(InputError, match=rf"b\.coco\.json must be a COCO file .*: it lacks {lacks}\."):
+        merge_coco(tmp_path, tmp_path / "all.coco.json")
+    assert not (tmp_path / "all.coco.json").exists()

@@ -62,49 +62,59 @@ def merge_coco(files: str | Path | Iterable[str | Path], out: str | Path) -> int
     """Put COCO files together into one: images and annotations numbered anew, categories by their names.
 
     Args:
-        files: the files, or a folder: all of its files *.coco.json, in order of their names.
+        files: the files, or a folder: all of its files *.coco.json but `out`, in order of their names.
         out: the file to be; its directory is made.
 
     Returns:
         How many annotations it holds.
 
     Raises:
-        InputError: there are no files, one is not of `coco_writer`, or the system refuses to write.
+        InputError: there are no files, one is no COCO file or damaged, or the system refuses to write.
     """
     if isinstance(files, str | Path):
         folder = Path(files)
-        files = sorted(folder.glob("*" + SUFFIX)) if folder.is_dir() else [folder]
+        there = (path for path in folder.glob("*" + SUFFIX) if path.resolve() != Path(out).resolve())
+        files = sorted(there) if folder.is_dir() else [folder]
         if not files:
             raise InputError(f"{folder} must hold files *{SUFFIX}; it has none. Predict with --polygons coco.", folder)
+    paths = [Path(file) for file in files]
     names: dict[str, int] = {}
     images: list[dict[str, Any]] = []
-    parts = [_parts(Path(file)) for file in files]
-    for found in parts:
-        for one in found["categories"]:
-            names.setdefault(one["name"], len(names) + 1)
+    for path in paths:
+        images += _renumbered(path, names, len(images))[0]
     categories = [{"id": number, "name": name} for name, number in names.items()]
-    for found in parts:
-        images += [one | {"id": len(images) + i} for i, one in enumerate(found["images"], start=1)]
     head = {"info": {"description": "unet-tf predict"}, "images": images, "categories": categories}
     with json_list(Path(out), head, "annotations", {}) as annotations:
         before = 0
-        for found in parts:
-            numbers = {one["id"]: before + i for i, one in enumerate(found["images"], start=1)}
-            of = {one["id"]: names[one["name"]] for one in found["categories"]}
-            before += len(numbers)
-            for one in found["annotations"]:
-                new = {"image_id": numbers[one["image_id"]], "category_id": of[one["category_id"]]}
-                annotations.append(one | {"id": annotations.length + 1} | new)
+        for path in paths:  # again, as all of them may not fit into the memory
+            own, found = _renumbered(path, names, before)
+            before += len(own)
+            for one in found:
+                annotations.append(one | {"id": annotations.length + 1})
     return annotations.length
 
 
-def _parts(file: Path) -> dict[str, Any]:
+def _renumbered(file: Path, names: dict[str, int], before: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The images and the annotations of a COCO file, with the numbers that they have among those of other files.
+
+    Args:
+        file: to read.
+        names: numbers of the categories; gets those that are new.
+        before: images of the files before it.
+    """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {name: found[name] for name in ("images", "categories", "annotations")}
+        of = {one["id"]: names.setdefault(one["name"], len(names) + 1) for one in found["categories"]}
+        numbers = {one["id"]: before + i for i, one in enumerate(found["images"], start=1)}
+        images = [one | {"id": numbers[one["id"]]} for one in found["images"]]
+        return images, [
+            one | {"image_id": numbers[one["image_id"]], "category_id": of[one["category_id"]]}
+            for one in found["annotations"]
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise InputError(
-            f"{file} must be a COCO file with images, categories and annotations: {error}.", file
+            f"{file} must be a COCO file with images, categories and annotations of these: {what}.", file
         ) from error
 
 
