@@ -45,6 +45,13 @@ def test_classes_of_qupath(properties, name):
     assert read({"type": "Polygon", "coordinates": [square(0, 1)]}, properties=properties)[0].shapes[0].name == name
 
 
+@pytest.mark.parametrize("measurements", [{"Area": 3.5, "Mean": 7}, [{"name": "Area", "value": 3.5}]])
+def test_of_measurements_the_name_is_kept_and_not_the_numbers(measurements):
+    of_cell = {"objectType": "cell", "measurements": measurements, "kind": "a"}
+    (told,) = read({"type": "Polygon", "coordinates": [square(0, 1)]}, properties=of_cell)[0].features
+    assert told.properties == of_cell | {"measurements": {}}
+
+
 def test_third_coordinates_are_left_out_and_lines_counted():
     ring = [[x, y, 7] for x, y in square(0, 2)]
     found, skipped = read({"type": "Polygon", "coordinates": [ring]}, {"type": "LineString", "coordinates": []}, None)

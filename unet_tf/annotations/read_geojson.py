@@ -73,6 +73,8 @@ def read_geojson(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     """
     features = features_of(content) or []
     every = [typed(one.get("properties") or {}, dict, f"feature {number}") for number, one in enumerate(features)]
+    # a cell has dozens of measurements, none of which is asked for
+    every = [one | {"measurements": {}} if "measurements" in one else one for one in every]
     shapes: dict[int, list[Shape]] = {}  # by the number of the feature
     outer: list[int] = []
     inner: list[Shape] = []
