@@ -80,9 +80,9 @@ def draw(
     counts: Counter[str] = Counter()
     if turn != 1 and one.shapes:
         counts[f"Pictures that EXIF turns, annotated {'as turned' if shown else 'as stored'}"] = 1
-    shapes = (
-        _scaled(_kept(one.shapes, classes, counts), rows, columns) if one.shares else _kept(one.shapes, classes, counts)
-    )
+    shapes = _kept(one.shapes, classes, counts)
+    if one.shares:
+        shapes = _scaled(shapes, rows, columns)
     spans = rasterise(shapes, rows, columns)
     area = areas(spans, len(shapes))
     counts["shapes"] = len(shapes)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from unet_tf.data.nodata import nodata_pixels, stand_in
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import import_tifffile
-from unet_tf.data.tiff_colours import step_of
+from unet_tf.data.tiff_colours import colours_of_table, step_of
 from unet_tf.data.volumes import PICTURE, Volume
 from unet_tf.errors import InputError
 from unet_tf.utils.extras import import_extra
@@ -251,6 +251,5 @@ def _first_page(path: Path) -> Any:
 
 def _colours(page: Any) -> NDArray[np.uint8]:
     """(N, 3) RGB of a colour table, (N, 1) where all are grey: as `read_image` takes it."""
-    table = np.asarray(page.colormap)  # (3, N) uint16
-    colours = (table >> 8 if table.max() > 255 else table).astype(np.uint8).T
+    colours = colours_of_table(page.colormap)
     return colours[:, :1] if (colours == colours[:, :1]).all() else colours

@@ -119,7 +119,7 @@ class TiffPictures:
 
     def table(self, number: int) -> NDArray[np.uint8] | None:
         """What the stored numbers of a picture show, as `table_of` says it; None of channels that are pages each."""
-        own = self.pages[number]  # what colours a channel among several is no part of its numbers
+        own = self.pages[number]
         return table_of(own[0]) if len(own) == 1 else None
 
     def alpha(self, number: int) -> NDArray:

@@ -123,7 +123,7 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
 def table_of(page: TiffPage) -> NDArray[np.uint8] | None:
     """What stored numbers show: (N, 3) RGB of a colour table, (N,) grey of 1, 2 or 4 bits; None: what they are."""
     if page.photometric == TABLE:
-        return _table(page)
+        return colours_of_table(page.tags[Tag.TABLE])
     return None if page.bits not in (1, 2, 4) else np.linspace(0, 255, 1 << page.bits, dtype=np.uint8)
 
 
@@ -134,14 +134,14 @@ def nodata_shown(page: TiffPage) -> tuple[float, ...]:
     """
     if page.photometric != TABLE:
         return tuple(value * step_of(page.bits) for value in page.nodata)
-    colours = _table(page)
+    colours = colours_of_table(page.tags[Tag.TABLE])
     own, others = (colours[np.isin(np.arange(len(colours)), page.nodata, invert=other)] for other in (False, True))
     return tuple(float(one[0]) for one in own if (one == one[0]).all() and not (others == one[0]).any())
 
 
-def _table(page: TiffPage) -> NDArray[np.uint8]:
-    """(N, 3) RGB of the indices of a page with a colour table."""
-    table = page.tags[Tag.TABLE].reshape(3, -1)
+def colours_of_table(values: NDArray) -> NDArray[np.uint8]:
+    """(N, 3) RGB of the 3 x N values of a colour table, the red ones first."""
+    table = np.asarray(values).reshape(3, -1)
     # a table has 16 bits, unless all of it is below 256: some programs write 8 bits
     return (table >> 8 if table.max() > 255 else table).astype(np.uint8).T
 
