@@ -1,13 +1,16 @@
 """What one pair shows, and which show the same."""
 
 import tracemalloc
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from unet_tf.data.folder import Pair
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.pictures import write_picture
+from unet_tf.data.pictures import Pictures, write_picture
 from unet_tf.data.unknown_values import UnknownValues
 from unet_tf.planning.inspection import is_copied, look_at
 
@@ -32,6 +35,17 @@ def test_an_error_knows_which_of_the_two_files_it_is_about(tmp_path, at_fault):
     look = look_at(pair, MaskFormat(), False, False)
     assert look.error.file == getattr(pair, at_fault)
     assert look.fingerprint is None
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("varied", [False, True])
+def test_a_mask_with_alpha_is_not_decoded_again_for_it(tmp_path, suffix, varied, monkeypatch):
+    layer, asked, alpha = np.dstack([HALF] * 3 + [HALF if varied else HALF | 255]), [], Pictures.alpha
+    pair = replace(pair_of(tmp_path, noise(0)), mask=tmp_path / f"layer{suffix}")
+    tifffile.imwrite(pair.mask, layer) if suffix == ".tif" else cv2.imwrite(str(pair.mask), layer)
+    monkeypatch.setattr(Pictures, "alpha", lambda self, page: asked.append(self.path) or alpha(self, page))
+    look = look_at(pair, MaskFormat(), False, False)
+    assert (look.error, look.mask_alpha, asked) == (None, varied, [pair.image])
 
 
 def test_a_size_or_a_value_at_fault_is_the_masks(tmp_path):

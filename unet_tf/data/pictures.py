@@ -134,8 +134,8 @@ class Pictures:
         """The names of so many channels, each "" where the file does not say it."""
         return ("",) * channels if self.tiff is None else self.tiff.channel_names(channels)
 
-    def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> NDArray:
-        """Decode one picture as a mask: see the function `read_mask`."""
+    def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> tuple[NDArray, bool]:
+        """Decode one picture as a mask, see the function `read_mask`; and whether `is_varied` is true of its alpha."""
         mask = self._stored(page, ids, lossy=allow_jpeg, alpha=True)
         alpha = np.zeros((0, 0, 0), np.uint8)
         if self.tiff is not None:
@@ -151,16 +151,15 @@ class Pictures:
                 f"A mask must be grey or RGB; {self.path} has {mask.shape[2]} channels. Save class ids in one channel.",
                 self.path,
             )
-        self._check_transparent(mask, alpha)
-        return mask
+        if varied := is_varied(alpha):
+            self._check_transparent(mask, alpha)
+        return mask, varied
 
     def _check_transparent(self, mask: NDArray, alpha: NDArray) -> None:
         """Raise InputError where transparent pixels of a mask hold several values: what was erased may be among them.
 
         Programs keep the colours of pixels that are erased; where nothing was, all hold one.
         """
-        if not is_varied(alpha):
-            return
         unseen = np.atleast_3d(mask)[(alpha == 0).any(-1)]  # (N, C)
         if (others := unseen[(unseen != unseen[:1]).any(-1)]).size:
             first, second = (", ".join(map(str, values.tolist())) for values in (unseen[0], others[0]))
@@ -266,7 +265,7 @@ def read_mask(path: str | Path, page: int = 0, ids: bool = False, allow_jpeg: bo
         InputError: as `read_image` for files, colours and channels; or the compression changes values, or transparent
             pixels hold several.
     """
-    return open_pictures(path).read_mask(page, ids, allow_jpeg)
+    return open_pictures(path).read_mask(page, ids, allow_jpeg)[0]
 
 
 def count_pages(path: str | Path) -> int:

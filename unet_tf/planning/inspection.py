@@ -17,7 +17,7 @@ from unet_tf.data.mask_looks import MaskLook, look_of
 from unet_tf.data.mask_values import value_counts, whole_numbers
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_samples, nodata_values
-from unet_tf.data.pictures import is_varied, open_pictures, read_mask
+from unet_tf.data.pictures import is_varied, open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 from unet_tf.planning.object_ids import IdFacts, id_facts
@@ -150,10 +150,9 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             white = any(one.white_is_zero for one in opened_images)
         with about(pair.mask):
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
-            mask = read_mask(pair.mask, pair.page, ids, lossy)
-            check_sizes(pair, image, mask)
             opened = open_pictures(pair.mask)
-            mask_alpha = is_varied(opened.alpha(pair.page))
+            mask, mask_alpha = opened.read_mask(pair.page, ids, lossy)
+            check_sizes(pair, image, mask)
             turned = opened_images[0].orientation != 1 and opened.orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
             of_ids = masks is not None and masks.kind == "index"
