@@ -1,8 +1,5 @@
 """Which channels a net takes of which files, and what is refused."""
 
-import os
-from collections import Counter
-
 import numpy as np
 import pytest
 import tifffile
@@ -14,12 +11,11 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
-from unet_tf.data.pictures import Pictures, count_pages, open_pictures, read_image, write_picture
+from unet_tf.data.pictures import count_pages, open_pictures, read_image, write_picture
 from unet_tf.data.samples import read_samples
 from unet_tf.data.volumes import open_volume
 from unet_tf.errors import InputError
 from unet_tf.planning.inspection import look_at
-from unet_tf.tiling import mirror_index
 
 RNG = np.random.default_rng(0)
 FIVE = RNG.integers(0, 256, (9, 11, 5), dtype=np.uint8)
@@ -293,23 +289,6 @@ def test_neighbours_are_channels_mirrored_at_the_ends_of_z(tmp_path, page):
     picture = open_volume(file).picture(page, channels)
     np.testing.assert_array_equal(picture[0:9, 0:11], expected)
     assert Channels(context=1, names=("",)).taken == ("z-1 0", "z+0 0", "z+1 0")
-
-
-@pytest.mark.parametrize("suffixes", [(), ("_a", "_b")])
-def test_planes_are_decoded_once_where_pictures_follow_each_other(tmp_path, suffixes, monkeypatch):
-    """A stack of 12 pages, and another one that is written in its place."""
-    channels, counts, read = Channels(suffixes=suffixes, context=2), Counter(), Pictures.read
-    files = [tmp_path / f"x{suffix}.tif" for suffix in suffixes or ("",)]
-    monkeypatch.setattr(Pictures, "read", lambda self, page, **k: counts.update([page]) or read(self, page, **k))
-    for time in (1, 2):
-        planes = RNG.integers(0, 256, (12, 9, 11), dtype=np.uint8)
-        for file in files:
-            os.utime(stack(file, planes, "ZYX"), (time, time))
-        for page in range(12):
-            near = planes[mirror_index(page - 2, page + 3, 12)]
-            expected = np.dstack([plane for plane in near for _ in files])
-            np.testing.assert_array_equal(channels.read(files, page).image, expected)
-        assert counts == {page: time * len(files) for page in range(12)}
 
 
 def test_neighbours_of_several_channels_come_plane_by_plane(tmp_path):

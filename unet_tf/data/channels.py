@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,6 @@ from unet_tf.pages.words import many
 from unet_tf.tiling import Picture, mirror_index
 from unet_tf.utils.files import tuples
 from unet_tf.utils.text import form
-from unet_tf.utils.threads import cores
 
 Axes = Sequence[tuple[str, int]]
 """Names and sizes of the axes that count planes, slowest first."""
@@ -270,8 +268,7 @@ class Channels:
 
     def _joined(self, opened: Sequence[Pictures], page: int) -> tuple[NDArray, tuple[str, ...], tuple[int, ...]]:
         """All channels of all files of a picture, (H, W, C), their names, and the number of the file of each."""
-        read = _keeping(len(opened) * (2 * self.context + 1 + cores())) if self.context else _plane
-        parts = [read(one, page) for one in opened]
+        parts = [one.read(page, all_channels=True) for one in opened]
         if len({(part.shape[:2], part.dtype) for part in parts}) > 1:
             told = ", ".join(
                 f"{o.path} is {p.shape[0]}x{p.shape[1]} {p.dtype}" for o, p in zip(opened, parts, strict=True)
@@ -287,16 +284,6 @@ class Channels:
             names += own
             holders += [number] * len(own)
         return np.concatenate(parts, axis=2), tuple(names), tuple(holders)
-
-
-def _plane(pictures: Pictures, page: int) -> NDArray:
-    return pictures.read(page, all_channels=True)
-
-
-@functools.cache
-def _keeping(most: int) -> Callable[[Pictures, int], NDArray]:
-    """A `_plane` that keeps the planes which it read last, so many of them: each is a neighbour of several."""
-    return functools.lru_cache(most)(_plane)
 
 
 def _nodata(opened: Sequence[Pictures], image: NDArray, of_file: NDArray[np.int64]) -> tuple[float, ...]:

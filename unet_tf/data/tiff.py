@@ -43,11 +43,11 @@ def import_tifffile(path: Path) -> Any:
     return import_extra(f"{path} is written by the package tifffile: pip install tifffile.", "tifffile", path)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class TiffPictures:
     """The pictures of a TIFF file, whose directories are parsed once; pixels are read when they are asked for.
 
-    Nothing stays open, so that threads and processes may share it. Two are equal if they are of one parse.
+    Nothing stays open, so that threads and processes may share it.
 
     Attributes:
         path: of the file.
