@@ -346,7 +346,12 @@ def test_the_picture_in_a_labelme_file_serves_where_it_is_missing(tmp_path):
 
 @pytest.mark.parametrize(
     ("beside", "taken"),
-    [("p2/a.json", {"p1/a.png": 0, "p2/a.png": 1}), ("p1/b.png", {"a.png": 0}), (None, {"a.png": 1})],
+    [
+        (["p2/a.json"], {"p1/a.png": 0, "p2/a.png": 1}),
+        (["p1/b.png", "p1/b.json"], {"a.png": 0, "b.png": 1}),
+        (["p1/b.png", "p2/b.json"], {"p2/a.png": 1, "p1/b.png": 1}),
+        ([], {"a.png": 1}),
+    ],
 )
 def test_the_picture_in_a_labelme_file_is_nearer_than_one_of_its_name_elsewhere(beside, taken, tmp_path):
     """Where pictures lie beside such files; a folder of files alone is about the pictures in another one."""
@@ -354,8 +359,11 @@ def test_the_picture_in_a_labelme_file_is_nearer_than_one_of_its_name_elsewhere(
     file = change(source / "p1", imageData=EMBEDDED)
     (source / "p1/a.png").unlink()
     write_image(source, "p2/a.png", seed=1)
-    if beside:
-        shutil.copy(file if beside.endswith("json") else source / "p2/a.png", source / beside)
+    for name in beside:
+        if name.endswith("json"):
+            (source / name).write_text(file.read_text().replace("a.png", f"{Path(name).stem}.png"))
+        else:
+            shutil.copy(source / "p2/a.png", source / name)
     import_annotations(source, tmp_path / "data")
     images = tmp_path / "data/images"
     assert {path.relative_to(images).as_posix() for path in images.rglob("*.png")} == taken.keys()
@@ -364,12 +372,13 @@ def test_the_picture_in_a_labelme_file_is_nearer_than_one_of_its_name_elsewhere(
 
 def test_the_picture_where_a_labelme_file_says_comes_before_the_one_in_it(tmp_path):
     source = tmp_path / "source"
-    change(source, imagePath="..\\source\\p1\\a.png", imageData=EMBEDDED)
+    change(source, imagePath="p1\\a.png", imageData=EMBEDDED)
     (source / "a.png").unlink()
     for name in ("p1/a.png", "b.png"):
         write_image(source, name, seed=1)
+    (source / "b.json").write_text((source / "a.json").read_text().replace("a.png", "b.png"))
     import_annotations(source, tmp_path / "data")
-    assert (read_image(tmp_path / "data/images/a.png")[..., 0] == picture(1)).all()
+    assert (read_image(tmp_path / "data/images/p1/a.png")[..., 0] == picture(1)).all()
 
 
 def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):

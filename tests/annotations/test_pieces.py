@@ -152,7 +152,8 @@ def test_stacks_of_which_a_list_names_some_pages_are_refused(stacks, train, val,
 
 
 @pytest.mark.parametrize(
-    ("suffix", "said"), [(".mha", r"is read\. Not read, as of another kind: 2 \.mha \(a"), (".txt", "is read.$")]
+    ("suffix", "said"),
+    [(".mha", r"is read\. Not read, as of another kind: 2 \.mha \(a"), (".txt", "is read. Give the folder")],
 )
 def test_folders_without_a_picture_that_is_read_are_said_to_have_none(suffix, said, tmp_path):
     for role in ("images", "masks"):

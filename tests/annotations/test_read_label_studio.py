@@ -139,6 +139,7 @@ BOX = {"x": 0, "y": 0, "width": 50, "height": 50}
         ({"image": "a.png", "thumbnail": "https://h/a_small.jpg", "text": "none"}, ["image"], [("a.png", 1)]),
         ({"image": "/upload/1/0123abcd-a.png", "filename": "a.png"}, ["img"], [("/upload/1/0123abcd-a.png", 1)]),
         ({"image": "a.png"}, ["img", "img"], [("a.png", 2)]),
+        ({"x": "/upload/1/0123abcd-a.png", "y": "/upload/1/3210abcd-a.png"}, ["y"], [("/upload/1/3210abcd-a.png", 1)]),
         ({"image": "a.png"}, [None], [("a.png", 1)]),
         ({"before": "a.png", "after": "b.png"}, [], [("a.png", 0)]),
         ({"before": "a.png", "after": "b.png"}, ["img"], "a.png.*b.png.*tags 'img'"),

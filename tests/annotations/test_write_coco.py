@@ -134,12 +134,14 @@ def test_files_are_put_together_one_after_the_other(tmp_path):
     assert peaks[1] < 1.5 * peaks[0]
 
 
-def test_what_was_put_together_is_no_part_of_its_folder(tmp_path):
+def test_what_is_put_together_is_called_like_no_part_of_its_folder(tmp_path):
     for name in "ab":
         write(coco_writer, tmp_path / f"{name}.coco.json", [picture(["101"])])
+    with pytest.raises(InputError, match=r"all\.coco\.json for all of them, .* Call it annotations\.json"):
+        merge_coco(tmp_path, tmp_path / "all.coco.json")
     for _ in range(2):
-        assert merge_coco(tmp_path, tmp_path / "all.coco.json") == 4
-    assert len(COCO(tmp_path / "all.coco.json").imgs) == 2
+        assert merge_coco(tmp_path, tmp_path / "annotations.json") == 4
+    assert merge_coco([tmp_path / "a.coco.json"], tmp_path / "all.coco.json") == 2  # as is said
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,6 @@ def test_a_damaged_file_among_others_is_named(change, lacks, tmp_path):
         write(coco_writer, tmp_path / f"{name}.coco.json", [picture(["101"])])
     damaged = tmp_path / "b.coco.json"
     damaged.write_text(json.dumps(json.loads(damaged.read_text()) | change))
-    with pytest.raises(InputError, match=rf"b\.coco\.json must be a COCO file .*: it lacks {lacks}\."):
-        merge_coco(tmp_path, tmp_path / "all.coco.json")
-    assert not (tmp_path / "all.coco.json").exists()
+    with pytest.raises(InputError, match=rf"b\.coco\.json must be a COCO file .*is missing: {lacks}\. Predict"):
+        merge_coco(tmp_path, tmp_path / "all.json")
+    assert not (tmp_path / "all.json").exists()

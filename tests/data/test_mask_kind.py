@@ -288,11 +288,13 @@ def test_masks_are_asked_until_one_tells_and_no_further(tmp_path, monkeypatch):
 
 def test_empty_masks_leave_open_whether_others_hold_ids_or_colours(tmp_path):
     """The 32 that are asked first are empty, and black is a colour of the list."""
-    lines = Palette(("background", "crack", "hole"), ((0, 0, 0), (255, 0, 0), (0, 255, 0)))
-    pairs = pairs_of(tmp_path, *[EMPTY] * 100)
-    for mask, kind in ((EMPTY, "palette"), (grey(0, 2), "index"), (np.uint8(lines.colours)[grey(0, 2)], "palette")):
-        Image.fromarray(mask).save(pairs[40].mask)
-        assert recognise(pairs, MaskSettings(), lines).masks.kind == kind
+    lines = Palette(("background", "crack", "void"), ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
+    for number, empty in enumerate((EMPTY, grey(0, 255))):
+        (tmp_path / str(number)).mkdir()
+        pairs = pairs_of(tmp_path / str(number), *[empty] * 100)
+        for mask, kind in ((empty, "palette"), (grey(0, 1), "index"), (np.uint8(lines.colours)[grey(0, 1)], "palette")):
+            Image.fromarray(mask).save(pairs[40].mask)
+            assert recognise(pairs, MaskSettings(), lines).masks.kind == kind
 
 
 def test_the_pixels_of_no_more_masks_are_kept_than_are_asked_first(tmp_path):

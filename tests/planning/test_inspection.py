@@ -39,7 +39,7 @@ def test_an_error_knows_which_of_the_two_files_it_is_about(tmp_path, at_fault):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("varied", [False, True])
-def test_a_mask_with_alpha_is_not_decoded_again_for_it(tmp_path, suffix, varied, monkeypatch):
+def test_a_mask_with_alpha_is_asked_for_it_where_it_is_read(tmp_path, suffix, varied, monkeypatch):
     layer, asked, alpha = np.dstack([HALF] * 3 + [HALF if varied else HALF | 255]), [], Pictures.alpha
     pair = replace(pair_of(tmp_path, noise(0)), mask=tmp_path / f"layer{suffix}")
     tifffile.imwrite(pair.mask, layer) if suffix == ".tif" else cv2.imwrite(str(pair.mask), layer)

@@ -104,8 +104,10 @@ class PictureIndex:
         key = next(read, keys[0] if keys else "")
         found = list(itertools.islice(self._named.get(key, ()), 2))
         if not found and one.stem and (alone or not parts):
-            every = (not parts and self._in.get(one.file.parent)) or self.files
-            there = [*filter(self._is_read, every)] or [*every]
+            here = [] if parts else self._in.get(one.file.parent, [])
+            every = [*self.files]
+            wanted = [[*filter(self._is_read, here)], [*filter(self._is_read, every)], here, every]
+            there = next(filter(None, wanted), [])
             found = there if len(there) == 1 else []
         if len(found) > 1:
             if key not in self._alike:

@@ -276,13 +276,14 @@ def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) 
     faults: list[InputError] = []
     tasks: list[_Task] = []
     files = {one.file for one in found.pictures}
-    beside = {path.parent for path in files}, {path.parent for path in index.files}
+    paired = {path for path in index.files if path.with_suffix(".json") in files}
+    folders = {path.parent for path in paired}
     for one in found.pictures:
         look()
         held = one.embedded is not None and not index.channels.suffixes  # it is one file, and would lack channels
         try:
             picture = index.find(one, len(files) == 1)
-            if held and _is_of_others(one, picture, *beside):
+            if held and _is_of_others(one, picture, paired, folders):
                 tasks.append(_task_of_held(one, index))
                 continue
             one = one if one.on is None else replace(one, shapes=tuple(one.on(picture, class_field)))
@@ -297,20 +298,20 @@ def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) 
     return tasks
 
 
-def _is_of_others(one: Annotated, picture: Path, annotated: set[Path], pictured: set[Path]) -> bool:
+def _is_of_others(one: Annotated, picture: Path, paired: set[Path], folders: set[Path]) -> bool:
     """Whether a picture that bears the right name may be another than the one that the annotations hold.
 
-    It lies neither beside them nor where they say, though here or there pictures lie beside annotations.
+    It lies neither beside them nor where they say, and it has annotations beside it, or other pictures here have.
 
     Args:
         one: the annotations.
         picture: what was found by its name.
-        annotated: folders that hold annotations.
-        pictured: folders that hold pictures.
+        paired: pictures that have annotations of their name beside them.
+        folders: of these.
     """
-    here, there = one.file.parent, picture.parent
+    here = one.file.parent
     led = os.path.normpath(here / one.picture.replace("\\", "/")) == os.path.normpath(picture)
-    return here != there and not led and (there in annotated or here in pictured)
+    return picture.parent != here and not led and (picture in paired or here in folders)
 
 
 def _task(one: Annotated, picture: Path, index: PictureIndex) -> _Task:

@@ -71,8 +71,8 @@ def number_pieces(source: Path, images: Path | None, out: Path, channels: Channe
     """
     found = _pairs(source, images, channels)
     pairs = [pair for some in found.check().values() for pair in some]
-    masks = _binary(pairs, source)
     files = _by_file(pairs)
+    masks = _binary(pairs, source)
     objects = 0
     for done, count in enumerate(ahead(partial(_write, out, masks), files, cores()), start=1):
         objects += count
@@ -92,9 +92,12 @@ def _pairs(source: Path, images: Path | None, channels: Channels) -> Found:
     found = Found(channels=channels)
     found.splits[""] = match(Place(images, source), "", found)
     if not (found.splits[""] or found.problems):
-        unread = [file for folder in (source, images) for _, listing in scan_all(folder) for file in listing.unread]
-        note = f" {unread_note(unread)}" if unread else ""
-        found.problems.append(f"{source} must hold masks of pictures in {images}; it holds none that is read.{note}")
+        unread = {file for folder in (source, images) for _, listing in scan_all(folder) for file in listing.unread}
+        note = f" {unread_note(sorted(unread))}" if unread else ""
+        found.problems.append(
+            f"{source} must hold masks of pictures in {images}; it holds none that is read.{note} Give the folder of "
+            "the masks, and with --images that of the pictures, as PNG or TIFF files."
+        )
     return found
 
 

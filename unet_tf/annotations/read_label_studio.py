@@ -111,7 +111,7 @@ def _by_picture(
     tags = {str(one.get("to_name", "")) for one in results if _kind(one, where) in KINDS}
     files = {re.split(r"[/\\]", original)[-1] for _, original in pictures.values()}  # one may be named twice
     if len(tags) < 2 and (len(files) == 1 or not tags):
-        return [(next(iter(pictures.values())), results)]
+        return [(pictures.get("".join(tags), next(iter(pictures.values()))), results)]
     if strange := sorted(tags - pictures.keys()):
         listed = ", ".join(f"{key} ({name})" for key, (name, _) in pictures.items())
         raise Damage(

@@ -62,19 +62,25 @@ def merge_coco(files: str | Path | Iterable[str | Path], out: str | Path) -> int
     """Put COCO files together into one: images and annotations numbered anew, categories by their names.
 
     Args:
-        files: the files, or a folder: all of its files *.coco.json but `out`, in order of their names.
+        files: the files, or a folder: all of its files *.coco.json, in order of their names.
         out: the file to be; its directory is made.
 
     Returns:
         How many annotations it holds.
 
     Raises:
-        InputError: there are no files, one is no COCO file or damaged, or the system refuses to write.
+        InputError: there are no files, one is no COCO file or damaged, `out` would be one of the folder's, or the
+            system refuses to write.
     """
     if isinstance(files, str | Path):
         folder = Path(files)
-        there = (path for path in folder.glob("*" + SUFFIX) if path.resolve() != Path(out).resolve())
-        files = sorted(there) if folder.is_dir() else [folder]
+        if folder.is_dir() and Path(out).name.endswith(SUFFIX) and Path(out).resolve().parent == folder.resolve():
+            raise InputError(
+                f"Files that end in {SUFFIX} in {folder} are those that are put together; received {out} for all of "
+                f"them, which the next call would take for one. Call it annotations.json.",
+                Path(out),
+            )
+        files = sorted(folder.glob("*" + SUFFIX)) if folder.is_dir() else [folder]
         if not files:
             raise InputError(f"{folder} must hold files *{SUFFIX}; it has none. Predict with --polygons coco.", folder)
     paths = [Path(file) for file in files]
@@ -112,9 +118,13 @@ def _renumbered(file: Path, names: dict[str, int], before: int) -> tuple[list[di
             for one in found["annotations"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"it lacks {error}" if isinstance(error, KeyError) else error
+        what = (
+            f"a key, or an image or category of that id, is missing: {error}" if isinstance(error, KeyError) else error
+        )
         raise InputError(
-            f"{file} must be a COCO file with images, categories and annotations of these: {what}.", file
+            f"{file} must be a COCO file with images, categories and annotations of these; {what}. Predict it again, "
+            "or leave it out.",
+            file,
         ) from error
 
 
