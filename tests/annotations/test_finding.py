@@ -182,12 +182,12 @@ def test_a_file_without_a_name_is_of_the_one_picture_in_its_folder(tmp_path):
         (tmp_path / name).touch()
     for folder, picture in (("p1", "a.tif"), ("p2", "b.tif")):
         assert find(tmp_path, "", f"{folder}/RoiSet.zip", stem=True) == f"{folder}/{picture}"
-    for folder in ("p3", "p4", "p5"):
+    assert find(tmp_path, "", "p3/RoiSet.zip", stem=True) == "p3/c.nd2"
+    for folder in ("p4", "p5"):
         with pytest.raises(InputError, match=r"about the picture '\(of no name\)'"):
             find(tmp_path, "", f"{folder}/RoiSet.zip", stem=True)
-    for name in ("p1/a.tif", "p4/d.tif", "p4/e.tif"):
-        (tmp_path / name).unlink()
-    assert find(tmp_path, "", "p3/RoiSet.zip", stem=True) == "p2/b.tif"  # the only one that is read
+    (tmp_path / "p4/d.tif").rename(tmp_path / "p4/c.tif")
+    assert find(tmp_path, "", "p3/RoiSet.zip", stem=True) == "p4/c.tif"  # of which that one is the original
 
 
 def test_the_size_that_annotations_state_tells_whether_the_picture_was_turned():

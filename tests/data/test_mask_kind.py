@@ -288,8 +288,9 @@ def test_masks_are_asked_until_one_tells_and_no_further(tmp_path, monkeypatch):
 
 def test_empty_masks_leave_open_whether_others_hold_ids_or_colours(tmp_path):
     """The 32 that are asked first are empty, and black is a colour of the list."""
-    lines = Palette(("background", "crack", "void"), ((0, 0, 0), (255, 0, 0), (255, 255, 255)))
-    for number, empty in enumerate((EMPTY, grey(0, 255))):
+    names, colours = ("background", "crack", "void"), ((0, 0, 0), (255, 0, 0), (255, 255, 255))
+    for number, empty, count in (0, EMPTY, 2), (1, EMPTY, 3), (2, grey(0, 255), 3):
+        lines = Palette(names[:count], colours[:count])
         (tmp_path / str(number)).mkdir()
         pairs = pairs_of(tmp_path / str(number), *[empty] * 100)
         for mask, kind in ((empty, "palette"), (grey(0, 1), "index"), (np.uint8(lines.colours)[grey(0, 1)], "palette")):

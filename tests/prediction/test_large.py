@@ -419,7 +419,9 @@ def test_a_call_whose_array_was_begun_anew_writes_nothing_into_the_new_one(run, 
                 chunk.unlink()
 
     calls = []
-    with pytest.raises(InputError, match=r"out\.zarr must stay while it is in use, and was begun anew"):
+    with pytest.raises(
+        InputError, match=r"out\.zarr must stay while it is in use, and was begun anew\. The same command does"
+    ):
         predict_large(run, image, out, chunk=16, on_pixels=anew)
     assert chunks(out) == {}
 

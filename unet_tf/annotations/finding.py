@@ -105,9 +105,11 @@ class PictureIndex:
         found = list(itertools.islice(self._named.get(key, ()), 2))
         if not found and one.stem and (alone or not parts):
             here = [] if parts else self._in.get(one.file.parent, [])
-            every = [*self.files]
-            wanted = [[*filter(self._is_read, here)], [*filter(self._is_read, every)], here, every]
-            there = next(filter(None, wanted), [])
+            there = [*filter(self._is_read, here)]
+            if not there:  # what lies here may be the original of a picture elsewhere, and be called like it
+                called = {folded(path.stem) for path in here}
+                every = [path for path in self.files if not here or folded(path.stem) in called]
+                there = [*filter(self._is_read, every)] or here or every
             found = there if len(there) == 1 else []
         if len(found) > 1:
             if key not in self._alike:

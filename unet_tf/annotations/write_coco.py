@@ -77,7 +77,8 @@ def merge_coco(files: str | Path | Iterable[str | Path], out: str | Path) -> int
         if folder.is_dir() and Path(out).name.endswith(SUFFIX) and Path(out).resolve().parent == folder.resolve():
             raise InputError(
                 f"Files that end in {SUFFIX} in {folder} are those that are put together; received {out} for all of "
-                f"them, which the next call would take for one. Call it annotations.json.",
+                "them, which the next call would take for one, as it would what an earlier call wrote there. Call it "
+                "annotations.json.",
                 Path(out),
             )
         files = sorted(folder.glob("*" + SUFFIX)) if folder.is_dir() else [folder]

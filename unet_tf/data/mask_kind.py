@@ -134,8 +134,9 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
     coloured = [look for look in looks if look.coloured]
     seen = f"the {len(looks)} masks looked at" if len(looks) > 1 else looks[0].name
     of_grey = {(value, value, value) for value in rest} <= set(palette.colours) if palette else False
-    if palette and of_grey and rest <= {0, VOID} and len(palette.names) > 2 and not (coloured or complete):
-        raise _Open("Others may hold the rest.")  # 0 is black and the first class, 255 white and void
+    either = {0, VOID} if palette and len(palette.names) > 2 else {0}  # black and the first class; white and void
+    if of_grey and rest <= either and not (coloured or complete):
+        raise _Open("Others may hold the rest.")
     if palette and (coloured or of_grey or not rest <= {*range(len(palette.names)), VOID}):
         return "palette", f"label_colors.txt lists {len(palette.names)} colours"
     if coloured and not all(look.table for look in coloured):

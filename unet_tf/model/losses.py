@@ -19,7 +19,7 @@ NO_CLASS = -(2**31)
 """What a label becomes that is no whole number, or is of several classes: neither a class nor void, whatever its id."""
 
 
-def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID) -> tuple[Any, Any]:
+def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID, rank: int = 3) -> tuple[Any, Any]:
     """Bring integer or one-hot labels into one form.
 
     Args:
@@ -28,6 +28,7 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID)
             bool. Of ids that are floats, as 1.0, one that is no whole number becomes `NO_CLASS`.
         num_classes: number of classes, 2 or more.
         void_label: the id of void among integer labels; None where there is none.
+        rank: axes of a label of ids.
 
     Returns:
         (B, H, W) int32 label ids, and (B, H, W) bool, True where void.
@@ -35,10 +36,10 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID)
     y_true = ops.convert_to_tensor(y_true)
     if keras.backend.standardize_dtype(y_true.dtype) == "bool":
         y_true = ops.cast(y_true, "uint8")
-    if len(y_true.shape) == 4 and y_true.shape[-1] == num_classes:
+    if len(y_true.shape) == rank + 1 and y_true.shape[-1] == num_classes:
         classes = ops.sum(ops.cast(y_true != 0, "int32"), axis=-1)
         return ops.where(classes > 1, NO_CLASS, ops.cast(ops.argmax(y_true, axis=-1), "int32")), classes == 0
-    if len(y_true.shape) == 4 and y_true.shape[-1] == 1:
+    if len(y_true.shape) == rank + 1 and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
     labels = ops.cast(y_true, "int32")
     if keras.backend.is_float_dtype(y_true.dtype):
@@ -58,7 +59,7 @@ def labels_of_logits(y_true: Any, shape: Sequence[Any], void_label: int | None =
             f"Logits must have a channel for each class, background too: 2 or more; received {num_classes}. Build the "
             "net with num_classes=2 for one kind of thing; the softmax is in the loss, and no activation in the net."
         )
-    labels, void = integer_labels(y_true, num_classes, void_label)
+    labels, void = integer_labels(y_true, num_classes, void_label, len(size))
     if not _fits(labels.shape, size):
         raise InputError(
             f"A label must be as large as the logits, {_in_words(size)}; received {_in_words(labels.shape)}. Cut tiles "
@@ -93,7 +94,7 @@ def _weight_map(sample_weight: Any, shape: Sequence[int | None]) -> Any:
         InputError: they are of another size.
     """
     weight = ops.cast(sample_weight, "float32")
-    if len(weight.shape) == 4 and weight.shape[-1] == 1:
+    if len(weight.shape) == len(shape) + 1 and weight.shape[-1] == 1:
         weight = ops.squeeze(weight, axis=-1)
     ones = (1,) * (len(shape) - 1)
     if _fits(weight.shape, shape) or _fits(weight.shape, (shape[0], *ones)):

@@ -133,7 +133,7 @@ class Opened:
                 raise InputError(f"{path} must stay while it is in use, and was removed. Put it back and start again.")
         if begun(import_zarr().open_array(f"{self.job.out}/{LEVEL}", mode="r")) != self.job.begun:
             raise InputError(  # a worker that its call has left behind
-                f"{self.job.out} must stay while it is in use, and was begun anew. Give the same command again."
+                f"{self.job.out} must stay while it is in use, and was begun anew. {rest(self.job.overwrite)}"
             )
         try:
             self.target[(*self._index(plane), *self.grid.place(tile))] = label
