@@ -217,6 +217,14 @@ def test_turned_tiles_are_averaged_as_elsewhere(tmp_path):
         np.testing.assert_array_equal(found.read(1), predict(RUN, scene(), tta="rotations"))
 
 
+def test_of_a_large_scene_it_is_said_that_its_map_is_written(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "unet_tf")
+    for stride, said in ((512, 0), (256, 1)):
+        monkeypatch.setattr(maps, "STRIDE", stride)
+        predict_map(RUN, write(tmp_path / "a.tif", scene()), tmp_path / f"{stride}.tif", chunk=512)
+        assert sum("All chunks are there" in record.getMessage() for record in caplog.records) == said
+
+
 def test_the_last_of_the_jobs_that_share_chunks_writes_the_map(tmp_path):
     path, out = write(tmp_path / "a.tif", scene()), tmp_path / "map.tif"
     predict_map(RUN, path, out, chunk=128, shard="2/2")

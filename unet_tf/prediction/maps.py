@@ -218,7 +218,9 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
         "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "bigtiff": "if_safer",
     }  # fmt: skip
     labels = import_zarr().open_array(f"{parts}/{LEVEL}", mode="r")
-    log.info(f"All chunks are there: {out} is written from them, with its overviews.")
+    windows = [*_windows(height, width)]
+    if len(windows) > 1:  # which may take minutes
+        log.info(f"All chunks are there: {out} is written from them, with its overviews.")
     with replacing(out) as temporary, rasterio.Env(GDAL_CACHEMAX=CACHE), quiet_rasterio():
         try:
             with rasterio.open(temporary, "w", driver="GTiff", **options) as target:
@@ -226,7 +228,7 @@ def _write(parts: Path, source: Source, out: Path, overwrite: bool) -> None:
                 target.update_tags(**_tags(raster), **{TAG: json.dumps(settings)})
                 target.update_tags(1, **{f"CLASS_{number}": name for number, name in enumerate(predictor.classes)})
                 target.set_band_description(1, "class")
-                for rows, columns in _windows(height, width):
+                for rows, columns in windows:
                     look()
                     part = read_part(parts, labels, (rows, columns))
                     part[raster.unmeasured(rows, columns, values, channels)] = VOID
