@@ -77,7 +77,7 @@ def test_a_history_is_that_of_a_run_or_of_keras():
         (lambda: show(np.zeros((2, 2)), np.full((2, 2, 3), 0.5), threshold=0.4), "parts two classes; .* of 3"),
         (lambda: show_history([]), "one epoch at least"),
         (lambda: show_history({"loss": [1.0] * 9, "val_loss": [1.0] * 2}), "9 values of val_loss; received 2"),
-        (lambda: show_history({"loss": [1.0] * 9}, 0), "every 1 epochs or more; received validation_freq 0"),
+        (lambda: show_history({"loss": [1.0] * 9}, 0), "1 epoch or more, as fit was told; received 0"),
     ],
 )
 def test_what_cannot_be_shown_is_said(call, words):

@@ -139,7 +139,7 @@ def show_history(
     if not epochs:
         raise InputError("A history must have one epoch at least, with its loss; this one has none.")
     if validation_freq < 1:
-        raise InputError(f"Validation must come every 1 epochs or more; received validation_freq {validation_freq}.")
+        raise InputError(f"validation_freq must be 1 epoch or more, as fit was told; received {validation_freq}.")
     validated = np.arange(validation_freq, epochs + 1, validation_freq)
     for key in ("val_loss", "val_mean_iou"):
         if len(columns.get(key, ())) not in (0, len(validated)):
