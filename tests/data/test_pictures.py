@@ -36,6 +36,7 @@ from unet_tf.data.pictures import (
     write_picture,
     write_stack,
 )
+from unet_tf.data.structure import turned
 from unet_tf.data.tiff_pages import read_pages
 from unet_tf.data.volumes import open_volume
 from unet_tf.errors import InputError
@@ -184,6 +185,29 @@ def test_image_and_mask_turn_alike_whatever_their_format(tmp_path, orientation):
     for name in ("a.jpg", "a.png", "a.tif", "t.png"):
         assert open_pictures(tmp_path / name).orientation == orientation
     assert sorted(png_read.ravel()) == sorted(upright.ravel())
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize(
+    ("written", "turn"),
+    [
+        ({"xmp": XMP}, 1),  # EXIF alone turns
+        ({"xmp": XMP, "exif": exif(3)}, 3),
+        # of 32 bits OpenCV takes the first 16
+        ({"exif": b"Exif\0\0II*\0" + struct.pack("<IHHHII4x", 8, 1, 274, 4, 1, 6)}, 6),
+        ({"exif": b"Exif\0\0MM\0*" + struct.pack(">IHHHII4x", 8, 1, 274, 4, 1, 6)}, 1),
+    ],
+)
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "PNG"])
+def test_a_picture_is_turned_as_it_is_said_to_be(tmp_path, form, written, turn):
+    picture = np.kron(np.uint8([[50, 100], [150, 250]]), np.ones((16, 32), np.uint8))
+    path = tmp_path / f"a.{form.lower()}"
+    path.write_bytes(pil(picture, form, **written))
+    assert open_pictures(path).orientation == turn
+    assert np.abs(turned(picture, turn).astype(int) - read_image(path)[..., 0]).max() < 20
 
 
 def test_indices_of_a_colour_table_are_the_ids(tmp_path):

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from unet_tf.data.decode import HEAD, decode, lossy_refused, may_have_table, table_of
 from unet_tf.data.png import ALPHA, SIGNATURE, alpha_of_png, parse_png
-from unet_tf.data.structure import turned
+from unet_tf.data.structure import orientation_of, turned
 from unet_tf.data.tiff import TiffPictures, import_tifffile, is_tiff, open_tiff
-from unet_tf.data.tiff_pages import Tag
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
@@ -88,11 +87,10 @@ class Pictures:
         from PIL import JpegImagePlugin, WebPImagePlugin
 
         reader: Any = {b"\xff\xd8": JpegImagePlugin.JpegImageFile, b"RI": WebPImagePlugin.WebPImageFile}.get(head[:2])
-        try:  # an array, which says nothing, is not read for this
-            found = reader(io.BytesIO(_bytes(self.path))).getexif().get(Tag.ORIENTATION, 1) if reader else 1
-        except Exception:  # Pillow raises whatever it meets in damaged EXIF, which then turns nothing
+        try:  # an array, which says nothing, is not read for this; nor is XMP, which OpenCV does not know
+            return orientation_of(reader(io.BytesIO(_bytes(self.path))).info.get("exif", b"")) if reader else 1
+        except Exception:  # Pillow raises whatever it meets in damaged files, which then turn nothing
             return 1
-        return found if isinstance(found, int) and found in range(1, 9) else 1
 
     def read(self, page: int = 0, all_channels: bool = False) -> NDArray:
         """Decode one picture as an image: see `read_image`; with all channels, colour whose channels are equal too."""

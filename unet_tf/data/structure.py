@@ -59,7 +59,7 @@ TURNS = {2: "h", 3: "hv", 4: "v", 5: "t", 6: "th", 7: "thv", 8: "tv"}
 
 
 def orientation_of(exif: bytes) -> int:
-    """The orientation in a block of EXIF, 1 where it says none or is damaged."""
+    """The orientation in a block of EXIF, read as OpenCV reads it; 1 where it says none or is damaged."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None or len(exif) < 10:
@@ -68,8 +68,8 @@ def orientation_of(exif: bytes) -> int:
     entries = exif[at + 2 :]
     count = struct.unpack(order + "H", exif[at : at + 2])[0] if at + 2 <= len(exif) else 0
     for start in range(0, min(count * 12, len(entries) - 11), 12):
-        tag, kind, _, value = struct.unpack_from(order + "HHIH", entries, start)
-        if (tag, kind) == (274, 3):
+        tag, value = struct.unpack_from(order + "H6xH", entries, start)
+        if tag == 274:
             return value if value in range(1, 9) else 1
     return 1
 
