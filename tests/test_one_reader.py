@@ -12,7 +12,8 @@ from unet_tf import predict_files, predict_large, read_image
 from unet_tf.data.channels import Channels
 from unet_tf.data.maps import open_map
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import declared_nodata, nodata_of
+from unet_tf.data.nodata import nodata_of
+from unet_tf.data.pictures import open_pictures
 from unet_tf.edge import __main__ as edge
 from unet_tf.errors import InputError
 from unet_tf.exporting.encoded import decoded
@@ -83,7 +84,9 @@ def test_into_a_folder(seen, file, expected, tmp_path):
     assert (outcome.failed, outcome.written) == ((), 1)
     assert_same(seen.image, image)
     assert read_image(tmp_path / "masks" / "a.png").shape == (*image.shape[:2], 1)
-    assert set(outcome.nodata.get(str(file), ())) == set(seen.nodata) == set(nodata_of(image, declared_nodata(file)))
+    assert (
+        set(outcome.nodata.get(str(file), ())) == set(seen.nodata) == set(nodata_of(image, open_pictures(file).nodata))
+    )
 
 
 def test_into_zarr(seen, file, expected, tmp_path):
@@ -98,7 +101,7 @@ def test_into_zarr(seen, file, expected, tmp_path):
         return
     assert_same(seen.image, image)
     assert zarr.open_array(f"{out}/0").shape == image.shape[:2]
-    assert set(stored_nodata(out)) == set(seen.nodata) == set(nodata_of(image, declared_nodata(file)))
+    assert set(stored_nodata(out)) == set(seen.nodata) == set(nodata_of(image, open_pictures(file).nodata))
 
 
 def test_into_a_map(kind, file, expected):
@@ -137,7 +140,7 @@ def test_on_the_edge(file, expected, tmp_path, monkeypatch):
         return
     edge.segment(tmp_path / "model.tflite", file, tmp_path / "mask.png")
     assert_same(found["image"], image)
-    assert set(found["nodata"]) == set(nodata_of(image, declared_nodata(file)))
+    assert set(found["nodata"]) == set(nodata_of(image, open_pictures(file).nodata))
     np.testing.assert_array_equal(read_image(tmp_path / "mask.png"), np.ones((*image.shape[:2], 1), np.uint8))
 
 

@@ -9,17 +9,9 @@ import tifffile
 from unet_tf.data.fingerprint import examine, measure_normalisation
 from unet_tf.data.folder import Pair, read_pair
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import (
-    Measured,
-    declared_nodata,
-    fill_nodata,
-    nodata_of,
-    nodata_pixels,
-    nodata_values,
-    occurring,
-)
+from unet_tf.data.nodata import Measured, fill_nodata, nodata_of, nodata_pixels, nodata_values, occurring
 from unet_tf.data.normalisation import Normalisation
-from unet_tf.data.pictures import write_picture
+from unet_tf.data.pictures import open_pictures, write_picture
 
 LOWEST = float(np.finfo(np.float32).min)
 
@@ -66,10 +58,10 @@ def test_the_tag_of_gdal_is_read(tmp_path):
     for text, expected in (("-9999", (-9999.0,)), ("nan ", None), ("none", ())):
         tag = [(42113, "s", 0, text, True)]
         tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 9), np.float32), extratags=tag)
-        found = declared_nodata(tmp_path / "a.tif")
+        found = open_pictures(tmp_path / "a.tif").nodata
         assert found == expected if expected is not None else np.isnan(found).tolist() == [True]
     write_picture(tmp_path / "b.png", np.zeros((9, 9), np.uint8))
-    assert declared_nodata(tmp_path / "b.png") == ()
+    assert open_pictures(tmp_path / "b.png").nodata == ()
 
 
 def test_a_pixel_without_a_channel_is_filled_and_one_without_all_is_void():

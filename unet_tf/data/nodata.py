@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.pictures import open_pictures
 from unet_tf.tiling import Picture
 from unet_tf.utils.progress import Progress, unseen
 
@@ -24,15 +22,6 @@ AREA, MOST = 1 << 22, 4
 """Pixels of the largest window of a picture that is looked at at once, and sentinels that it may hold."""
 
 
-def declared_nodata(path: str | Path) -> tuple[float, ...]:
-    """The value that a TIFF file itself names as nodata by GDAL's tag; none for every other file.
-
-    Args:
-        path: a picture that can be read.
-    """
-    return open_pictures(path).nodata
-
-
 def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float, ...]:
     """The values of an image that stand for "no measurement".
 
@@ -44,7 +33,7 @@ def nodata_values(image: NDArray, declared: Sequence[float] = ()) -> tuple[float
 
     Args:
         image: (H, W, C) raw pixels.
-        declared: what the file names, as of `declared_nodata`.
+        declared: what the file names, as of `Pictures.nodata`.
 
     Example:
         >>> nodata_values(np.array([[[0.5], [-9999], [0.2]]]))

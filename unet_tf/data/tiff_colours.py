@@ -64,7 +64,7 @@ def kept_samples(page: TiffPage) -> list[int]:
     said = page.tags.get(Tag.EXTRA_SAMPLES, np.zeros(0, int)).tolist()
     colour = SHOWN[page.photometric]
     further = range(colour, page.samples)
-    return [*range(colour), *(n for n in further if said[n - colour : n - colour + 1] not in ([1], [2]))]
+    return [*range(colour), *(n for n in further if not {*said[n - colour : n - colour + 1]} & {*ALPHA})]
 
 
 def alpha_samples(page: TiffPage) -> list[int]:

@@ -16,7 +16,7 @@ from unet_tf.data.folder import Decoded, Pair, check_sizes
 from unet_tf.data.mask_looks import MaskLook, look_of
 from unet_tf.data.mask_values import value_counts, whole_numbers
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.nodata import declared_nodata, fill_nodata, nodata_pixels, nodata_samples, nodata_values
+from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_samples, nodata_values
 from unet_tf.data.pictures import is_varied, open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
@@ -157,7 +157,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             label = None if masks is None else masks.label(mask, str(pair.mask))
             of_ids = masks is not None and masks.kind == "index"
             shown_by = look_of(pair, whole_numbers(mask))._replace(mask=None) if of_ids else None
-            named = () if mask.ndim == 3 else opened.nodata_ids if ids else declared_nodata(pair.mask)
+            named = () if mask.ndim == 3 else opened.nodata_ids if ids else opened.nodata
     except InputError as error:
         return Look(error=error)
     look = Look(turned=turned, white_is_zero=white, alpha=alpha, mask_alpha=mask_alpha, mask=shown_by)
