@@ -133,8 +133,10 @@ def test_transforms_of_level_0_and_of_all_levels_are_applied_one_after_another(t
     assert (volume.scale, volume.translation) == ((0.5, 0.25), (0, 0))
     ome["multiscales"][0] |= {"coordinateTransformations": [scale(2)]}
     group.attrs["ome"] = ome
-    with pytest.raises(InputError, match="names 2 axes with 2 and 1 scales, and its level 0 has 2"):
+    words = r"names 2 axes with 2 and 1 scales, and its level 0 has 2\. Name .*a\.zarr/full --axes yx, if they are"
+    with pytest.raises(InputError, match=words):
         open_volume(path)
+    assert open_volume(path / "full", "yx").scale == (1, 1)
 
 
 def test_a_tiff_is_mapped_and_not_read(tmp_path):
@@ -231,6 +233,34 @@ def test_ome_zarr_of_versions_that_do_not_name_axes(tmp_path):
     volume = open_volume(path)
     assert (volume.axes, volume.planes) == (("t", "c", "z", "y", "x"), (2, 3))
     np.testing.assert_array_equal(volume.plane(4)[0:5, 0:7], array[1, 0, 1, ..., None])
+
+
+def test_units_and_labels_of_null_are_none(tmp_path):
+    path = write_ome(tmp_path / "a.zarr", array_of(2, 5, 7), 3, "cyx")
+    group = zarr.open_group(str(path), mode="r+")
+    ome = dict(group.attrs["ome"]) | {"omero": {"channels": [{"label": None}, {"label": "GFP"}]}}
+    ome["multiscales"][0]["axes"] = [{"name": name, "unit": None} for name in "cyx"]
+    group.attrs["ome"] = ome
+    volume = open_volume(path)
+    assert (volume.units, volume.channel_names) == (("", "", ""), ("", "GFP"))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", ">i2", "int32", "uint32", "float16", ">f4", "float64"])
+def test_a_plane_has_the_type_of_an_image_of_a_file(tmp_path, dtype):
+    array = array_of(5, 7).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    expected = read_image(tmp_path / "a.npy")
+    plane = open_volume(write_zarr(tmp_path / "a.zarr", array)).plane(0)
+    assert plane.dtype == plane[0:5, 0:7].dtype == expected.dtype
+    np.testing.assert_array_equal(plane[0:5, 0:7], expected)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "complex64"])
+def test_a_plane_of_a_type_that_no_image_has_is_refused_by_name(tmp_path, dtype):
+    path = write_zarr(tmp_path / "a.zarr", array_of(5, 7).astype(dtype))
+    with pytest.raises(InputError, match=rf"a\.zarr holds {dtype}\. Save it as uint8, uint16 or float32") as refused:
+        open_volume(path).plane(0)
+    assert refused.value.file == path
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -19,6 +19,8 @@ from unet_tf.utils.extras import import_extra
 
 PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
+TCZYX = "tczyx"
+"""Axes of OME-Zarr before version 0.3."""
 COLOUR = (1, 3)
 """Channels that the last axis of an array without names is taken for."""
 ARRAY = ("zarr.json", ".zarray")
@@ -112,7 +114,7 @@ class Plane:
     def __init__(self, volume: Volume, index: dict[int, int]) -> None:
         self.volume, self.index = volume, index
         self.shape = (*volume.shape, volume._size("c"))
-        self.dtype = np.dtype(volume.array.dtype).newbyteorder("=")
+        self.dtype = image_type(np.dtype(volume.array.dtype), volume.path)
         self.ndim = 3
 
     def __getitem__(self, window: tuple[slice, slice]) -> NDArray:
@@ -282,9 +284,9 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
             path,
         )
     image = attributes["multiscales"][0]
-    level, axes = image["datasets"][0], image.get("axes", "tczyx")  # which versions before 0.3 do not name
+    level, axes = image["datasets"][0], image.get("axes", TCZYX)  # which versions before 0.3 do not name
     names = tuple(str(axis if isinstance(axis, str) else axis["name"]) for axis in axes)
-    units = tuple("" if isinstance(axis, str) else str(axis.get("unit", "")) for axis in axes)
+    units = tuple("" if isinstance(axis, str) else str(axis.get("unit") or "") for axis in axes)
     transforms = [  # of the level, then of all levels
         (one["type"], one[one["type"]])
         for one in (*(level.get(TRANSFORMS) or ()), *(image.get(TRANSFORMS) or ()))
@@ -298,8 +300,8 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
     if set(told) != {len(array.shape)}:
         words = " and ".join(map(str, told[1:])) or "no"
         raise InputError(
-            f"{path} names {told[0]} axes with {words} scales, and its level 0 has {len(array.shape)}. "
-            "Name them (--axes).",
+            f"{path} names {told[0]} axes with {words} scales, and its level 0 has {len(array.shape)}. Name that one "
+            f"and its axes: {path}/{wanted} --axes {TCZYX[-len(array.shape) :]}, if they are these.",
             path,
         )
     scale, translation = np.ones(len(names)), np.zeros(len(names))
@@ -316,7 +318,7 @@ def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     """The labels of channels in OME-Zarr's "omero" metadata, which may be there or not."""
     omero = attributes.get("omero")
     listed = omero.get("channels") if isinstance(omero, Mapping) else None
-    return tuple(str(one.get("label", "")) for one in listed or () if isinstance(one, Mapping))
+    return tuple(str(one.get("label") or "") for one in listed or () if isinstance(one, Mapping))
 
 
 def import_zarr() -> Any:

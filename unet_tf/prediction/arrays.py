@@ -58,11 +58,12 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
     if there and not overwrite:
         return
     predictor = source.predictor
-    predictor.checked(volume.picture(0, predictor.channels), str(source.image))
+    first = volume.picture(0, predictor.channels)
+    predictor.checked(first, str(source.image))
     most = _largest_tile(predictor, CHUNK if chunk is None else chunk, budget)
     grid = cut(predictor.network.geometry, volume.shape, most)
     nodata: dict[str, list[float]] = {}
-    if volume.array.dtype.kind in "if":
+    if first.dtype.kind in "if":
         log.info(f"{source.image} is read once before the first chunk, for values that stand for no measurement.")
     for plane in range(math.prod(volume.planes)):
         if not there and out.exists():  # another job was faster, and may have filled chunks already
