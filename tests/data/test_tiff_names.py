@@ -55,3 +55,15 @@ def test_descriptions_of_bands(tmp_path, xml, found):
     bands = np.moveaxis(PLANES, 0, -1)
     tags = [(42112, "s", 0, xml, True)]
     assert names(tmp_path / "a.tif", bands, planarconfig="contig", metadata=None, extratags=tags) == found
+
+
+def test_a_band_keeps_its_description_behind_alpha(tmp_path):
+    """Samples red, green, blue, alpha, near infrared, as rasterio writes them."""
+    bands = np.concatenate([PLANES, PLANES[:1]]).transpose(1, 2, 0)
+    items = (
+        f'<Item sample="{n}" role="description">{name}</Item>' for n, name in enumerate(("r", "g", "b", "valid", "NIR"))
+    )
+    tags = [(42112, "s", 0, f"<GDALMetadata>{''.join(items)}</GDALMetadata>", True)]
+    options = {"photometric": "rgb", "planarconfig": "contig", "extrasamples": [2, 0]}
+    assert names(tmp_path / "a.tif", bands, metadata=None, extratags=tags, **options) == ("r", "g", "b", "NIR")
+    np.testing.assert_array_equal(open_pictures(tmp_path / "a.tif").read(), bands[..., [0, 1, 2, 4]])

@@ -8,6 +8,7 @@ import struct
 
 import numpy as np
 
+from unet_tf.data.tiff_colours import kept_samples
 from unet_tf.data.tiff_pages import Tag, TiffPage
 
 LONGEST = 100
@@ -25,7 +26,7 @@ def channel_names(page: TiffPage, channels: int) -> tuple[str, ...]:
         page: the first one of a file.
         channels: how many a picture has.
     """
-    for found in (_of_ome(page), _of_gdal(page, channels), _of_imagej(page, channels)):
+    for found in (_of_ome(page), _of_gdal(page), _of_imagej(page, channels)):
         if len(found) == channels and any(found):
             return tuple(_plain(name) for name in found)
     return ("",) * channels
@@ -44,15 +45,15 @@ def _of_ome(page: TiffPage) -> list[str]:
     return [html.unescape(name.group(1)) if name else "" for name in found]
 
 
-def _of_gdal(page: TiffPage, channels: int) -> list[str]:
-    """Descriptions of the bands of a GeoTIFF file, which GDAL keeps as XML in a tag of its own."""
-    names = [""] * channels
+def _of_gdal(page: TiffPage) -> list[str]:
+    """Descriptions of the bands of a GeoTIFF file but for alpha, which GDAL keeps as XML in a tag of its own."""
+    names = [""] * page.samples
     for head, text in re.findall(r"<Item\b([^>]*)>([^<]*)</Item>", page.text(Tag.GDAL_METADATA)):
         said = dict(re.findall(r'(\w+)="([^"]*)"', head))
         band = said.get("sample", "")
-        if said.get("role", "").lower() == "description" and band.isdecimal() and int(band[:9]) < channels:
+        if said.get("role", "").lower() == "description" and band.isdecimal() and int(band[:9]) < page.samples:
             names[int(band[:9])] = html.unescape(text)
-    return names
+    return [names[sample] for sample in kept_samples(page)]
 
 
 def _of_imagej(page: TiffPage, channels: int) -> list[str]:
