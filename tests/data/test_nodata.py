@@ -54,6 +54,17 @@ def test_gdal_writes_the_lowest_float_with_fewer_digits():
     assert nodata_pixels(image, values).sum() == 7
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_lowest_float64_is_no_overflow(dtype):
+    """R and ArcGIS write it; where a file of float32 names it, no pixel holds it."""
+    lowest, image = float(np.finfo(np.float64).min), image_of(np.float64, 0, 1)
+    image[0, :7] = lowest if dtype == np.float64 else 0.5
+    values = nodata_values(image.astype(dtype), (lowest,))
+    assert values == ((lowest,) if dtype == np.float64 else ())
+    scaled = Normalisation((0.5,), (2.0,), np.dtype(dtype).name, values).scale(image.astype(dtype))
+    assert (scaled[0, :7] == 0).all() and (scaled[1:] != 0).all()
+
+
 def test_the_tag_of_gdal_is_read(tmp_path):
     for text, expected in (("-9999", (-9999.0,)), ("nan ", None), ("none", ())):
         tag = [(42113, "s", 0, text, True)]

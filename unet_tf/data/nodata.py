@@ -202,5 +202,6 @@ def _equal(image: NDArray, value: float) -> NDArray[np.bool_]:
     if np.isnan(value):
         return np.isnan(image) if image.dtype.kind == "f" else np.zeros(image.shape, bool)
     # in the image's own type: GDAL writes the lowest float32 with fewer digits than it has
-    own = np.float64(value).astype(image.dtype) if image.dtype.kind == "f" else value
+    with np.errstate(over="ignore"):  # the lowest float64, which float32 has not
+        own = np.float64(value).astype(image.dtype) if image.dtype.kind == "f" else value
     return image == own

@@ -109,7 +109,8 @@ class Normalisation:
     def scale(self, image: NDArray) -> NDArray[np.float32]:
         """(x - mean) / std of a (..., C) or (..., 1) image of the right type; 0 where a channel has no measurement."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        scaled = (image.astype(np.float32) - mean) / std
+        with np.errstate(over="ignore"):  # what is nodata may be beyond float32
+            scaled = (image.astype(np.float32) - mean) / std
         if self.nodata:
             scaled[np.broadcast_to(nodata_samples(image, self.nodata), scaled.shape)] = 0
         return scaled
