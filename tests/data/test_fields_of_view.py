@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kinds_of_files import pil, tiff
 
 from unet_tf.data.fields_of_view import FieldsOfView
 from unet_tf.data.folder import Pair
@@ -105,6 +106,24 @@ def test_a_field_that_says_nothing_of_its_image_is_refused_by_name(field, words,
     with pytest.raises(InputError, match=words) as refused:
         FieldsOfView(tmp_path, [pair]).read(pair, (4, 5, 1))
     assert refused.value.file == tmp_path / "a.tif"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_field_whose_shape_is_in_alpha_alone_is_refused(suffix, tmp_path):
+    (pair,) = pairs_of("a")
+    path = tmp_path / f"a{suffix}"
+    for hidden, alpha, count in ((0, FIELD, 6), (255, FIELD * 0 + 255, 20), (255, FIELD, None)):
+        values = np.where(FIELD > 0, np.uint8(255), np.uint8(hidden))
+        pixels = np.dstack([values] * 3 + [alpha])
+        path.write_bytes(pil(pixels, "PNG") if suffix == ".png" else tiff(pixels, photometric="rgb", extrasamples=[2]))
+        if count is None:  # white all over, as a layer with transparent white is saved
+            with pytest.raises(
+                InputError, match=rf"a\{suffix} has no 0, and alpha that .* Save its alpha as grey"
+            ) as no:
+                FieldsOfView(tmp_path, [pair]).read(pair, (4, 5))
+            assert no.value.file == path
+        else:
+            assert FieldsOfView(tmp_path, [pair]).read(pair, (4, 5)).sum() == count
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])

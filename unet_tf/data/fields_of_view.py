@@ -15,7 +15,7 @@ from unet_tf.data.georeference import check_places
 from unet_tf.data.mask_values import whole_numbers
 from unet_tf.data.matching import Names, folding, keyed
 from unet_tf.data.naming import Naming
-from unet_tf.data.pictures import count_pages, read_mask
+from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -67,12 +67,14 @@ class FieldsOfView:
             (H, W), true where a pixel counts.
 
         Raises:
-            InputError: the file cannot be read, has another size than the image, lies elsewhere, or no pixel counts.
+            InputError: the file cannot be read, has another size than the image, lies elsewhere, no pixel counts, or
+                alpha alone says which.
         """
         path = self.files[pair.image]
         with about(path):
             try:
-                mask = read_mask(path, pair.page if count_pages(path) > 1 else 0)
+                opened = open_pictures(path)
+                mask, varied = opened.read_mask(pair.page if len(opened) > 1 else 0)
             except Lossy as error:
                 raise InputError(
                     f"A field of view must be in a file that keeps values, as noise that is not 0 would count; {path} "
@@ -83,6 +85,12 @@ class FieldsOfView:
             if pair.page == 0:
                 check_places(*pair.files, path)
         field = field.any(-1) if field.ndim == 3 else field
+        if varied and field.all():
+            raise InputError(
+                f"A field of view must say by its values which pixels count; {path} has no 0, and alpha that is not "
+                "the same all over. Save its alpha as grey, or save it without alpha if all of it counts.",
+                path,
+            )
         if field.shape != shape[:2]:
             sizes = [f"{height}x{width}" for height, width in (field.shape, shape[:2])]
             raise InputError(
