@@ -49,6 +49,21 @@ def test_the_memory_of_a_constant_channel_is_not_multiplied(dtype):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        ([9, 0, 255, 7], np.uint8, {0, 255}),
+        ([9, 65535, 8], np.uint16, {8, 65535}),
+        ([-9, 0, 8], np.int16, {-9, 0, 8}),
+        ([-9, 3, 8], np.int16, {-9, 8}),
+        ([-9, 0, 8], np.float32, set()),
+    ],
+)
+def test_whole_numbers_that_may_be_nodata_elsewhere_are_noted(values, dtype, expected):
+    image = np.array(values, dtype)[None, :, None]
+    assert {*examine(Decoded(image, np.zeros(image.shape[:2], np.uint8), None), 2).ends} == expected
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_constant_images_are_constant_whatever_their_value_and_size(dtype):
     for value in (0.1, 1e7 / 3):

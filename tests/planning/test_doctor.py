@@ -7,11 +7,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from unet_tf import check
+from unet_tf import TrainConfig, check
 from unet_tf.data.pictures import read_image, write_picture, write_stack
 from unet_tf.errors import InputError
 from unet_tf.planning import doctor
 from unet_tf.planning.page import write_overview
+from unet_tf.planning.prepare import prepare
 from unet_tf.synthetic.cells import generate_cells
 
 
@@ -403,6 +404,33 @@ def test_values_that_stand_for_no_measurement_are_named(tmp_path):
     (warning,) = check(tmp_path).warnings
     assert warning.startswith("3 images with pixels that hold no measurement (-9999), which are void and no part of")
     assert sum(facts.void for facts in check(tmp_path).splits.values()) == 3 * 20
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(np.uint8, 0), (np.uint16, 65535), (np.int16, 0), (np.float32, 0)])
+@pytest.mark.parametrize("named", [1, 3])
+def test_a_value_that_is_nodata_in_some_images_and_held_by_others_is_said(dtype, value, named, tmp_path, caplog):
+    """The net sees it as the mean in all, while labels have it void in the images that name it alone."""
+    for split, count in (("train", 3), ("val", 1)):
+        data = write_pairs(tmp_path / split, *((noise(number), HALF) for number in range(count)))
+        for number in range(count):
+            (data / "images" / f"{number:02d}.png").unlink()
+            image = noise(number).astype(dtype) - dtype(100 if dtype == np.int16 else 0)
+            image[image == value] = 7
+            image[:9] = value if split == "val" or number < 2 else 7
+            tags = [(42113, "s", 0, str(value), True)] if split == "train" and number < named else []
+            tifffile.imwrite(data / "images" / f"{number:02d}.tif", image, extratags=tags)
+    prepare(tmp_path, TrainConfig(depth=1, tile=32))
+    train, val = (tmp_path / split / "images" for split in ("train", "val"))
+    holders = [train / "01.tif", val / "00.tif"][named > 1 :] * (dtype != np.float32)
+    namers = [train / "00.tif", train / "01.tif"][:named]
+    for said in (check(tmp_path).warnings, caplog.messages):
+        words = [one for one in said if "stands for no measurement in" in one]
+        assert len(words) == bool(holders)
+        for one in words:
+            assert one.startswith(
+                f"{value} stands for no measurement in {', '.join(map(str, namers))}, and so counts as the mean in all "
+                f"images, also where these hold it and do not name it: {', '.join(map(str, holders))}. If it is a"
+            )
 
 
 def test_images_that_float32_cannot_tell_apart_are_a_problem(tmp_path):

@@ -72,6 +72,24 @@ def copies_between(splits: Mapping[str, Sequence[Seen]]) -> str:
     )
 
 
+def nodata_of_some(train: Sequence[Seen], seen: Sequence[Seen]) -> list[str]:
+    """Say of each value that stands for no measurement in training images which images hold it and do not name it.
+
+    The net sees the mean there in all images, and labels are void in those alone that name it.
+    """
+    warnings = []
+    for value in sorted({value for _, one in train for value in one.nodata}):
+        namers = {str(pair.image) for pair, one in train if value in one.nodata}
+        if holders := {str(pair.image) for pair, one in seen if value in one.ends and value not in one.nodata}:
+            warnings.append(
+                f"{value:g} stands for no measurement in {some(namers, 3)}, and so counts as the mean in all images, "
+                f"also where these hold it and do not name it: {some(holders, 3)}. If it is a measurement there, give "
+                "the gaps of the others another value; if not, save these as TIFF files that name it (gdal_edit.py "
+                f"-a_nodata {value:g})."
+            )
+    return warnings
+
+
 def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
     """Raise InputError where nothing is left to judge the net on."""
     unseen = "test" if "test" in splits else "val"

@@ -26,7 +26,7 @@ from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 from unet_tf.pages.words import many
 from unet_tf.planning.channel_facts import channel_facts
-from unet_tf.planning.checks import check_classes, check_tile, check_unseen, validation_lacks
+from unet_tf.planning.checks import check_classes, check_tile, check_unseen, nodata_of_some, validation_lacks
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
 from unet_tf.planning.inspection import BENDING, COPIED, SEEN_THROUGH, Case, Look, look_at
@@ -208,6 +208,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
     if "train" not in seen:
         return
     train = seen["train"]
+    findings.warnings += nodata_of_some(train, [one for some_seen in seen.values() for one in some_seen])
 
     def try_sizes() -> None:
         sizes = plan_sizes(config, [known.shape for _, known in train], 0.0)

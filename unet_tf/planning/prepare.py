@@ -31,7 +31,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import BEST, check_threshold
 from unet_tf.pages.words import many
 from unet_tf.planning.ancestors import Ancestors, ancestors_from
-from unet_tf.planning.checks import check_classes, check_tile, copies_between
+from unet_tf.planning.checks import check_classes, check_tile, copies_between, nodata_of_some
 from unet_tf.planning.holding_out import check_folds, draw_validation, plan_share, said_of_known, said_of_validation
 from unet_tf.planning.inspection import BENDING, SEEN_THROUGH, Outlier, outliers
 from unet_tf.planning.objects import plan_objects
@@ -230,7 +230,8 @@ def prepare(
     check_classes(train.class_pixels, classes)
     notes = said_of_validation(config, read, classes) if "val" in splits else []
     copies = copies_between({name: samples.seen for name, samples in read.items()})
-    for note in (*notes, *filter(None, [copies]), *said_of_known(before, config.start_from, read)):
+    gaps = nodata_of_some(train.seen, [one for samples in read.values() for one in samples.seen])
+    for note in (*notes, *filter(None, [copies]), *gaps, *said_of_known(before, config.start_from, read)):
         log.warning(note)
     rare_share = plan_sampling(config, train.class_pixels, classes)
     held_out = read["val"].class_pixels if "val" in read else None
