@@ -210,6 +210,21 @@ def test_a_picture_is_turned_as_it_is_said_to_be(tmp_path, form, written, turn):
     assert np.abs(turned(picture, turn).astype(int) - read_image(path)[..., 0]).max() < 20
 
 
+@pytest.mark.parametrize("tag", [270, 271, 272, 305])
+@pytest.mark.parametrize(
+    ("size", "at", "turn"), [(20, 90_000, 1), (5, 50, 1), (20, 34, 1), (20, 33, 6), (4, 90_000, 6)]
+)
+def test_a_text_beyond_the_end_of_exif_ends_what_opencv_reads_of_it(tmp_path, tag, size, at, turn):
+    """As where a tool cut the block: JPEG and WebP are said to be turned where OpenCV turns them."""
+    ends = struct.pack("<IHHHIIHHIHH4x", 8, 2, tag, 2, size, at, 274, 3, 1, 6, 0) + bytes(15)  # 53 bytes in all
+    picture = np.kron(np.uint8([[50, 100], [150, 250]]), np.ones((16, 32), np.uint8))
+    for form, said in (("WEBP", turn), ("PNG", 6)):  # PNG is read here, as in the browser
+        path = tmp_path / f"a.{form.lower()}"
+        path.write_bytes(pil(picture, form, exif=b"Exif\0\0II*\0" + ends))
+        assert open_pictures(path).orientation == said
+        assert np.abs(turned(picture, said).astype(int) - read_image(path)[..., 0]).max() < 20
+
+
 def test_indices_of_a_colour_table_are_the_ids(tmp_path):
     (tmp_path / "a.png").write_bytes(with_table(GREY % 3, "PNG", [(0, 0, 0), (128, 0, 0), (0, 128, 0)]))
     np.testing.assert_array_equal(read_mask(tmp_path / "a.png", ids=True), GREY % 3)

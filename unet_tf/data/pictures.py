@@ -88,7 +88,8 @@ class Pictures:
 
         reader: Any = {b"\xff\xd8": JpegImagePlugin.JpegImageFile, b"RI": WebPImagePlugin.WebPImageFile}.get(head[:2])
         try:  # an array, which says nothing, is not read for this; nor is XMP, which OpenCV does not know
-            return orientation_of(reader(io.BytesIO(_bytes(self.path))).info.get("exif", b"")) if reader else 1
+            info = reader(io.BytesIO(_bytes(self.path))).info if reader else {}
+            return orientation_of(info.get("exif", b""), like_opencv=True)
         except Exception:  # Pillow raises whatever it meets in damaged files, which then turn nothing
             return 1
 

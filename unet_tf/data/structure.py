@@ -56,10 +56,15 @@ def turned(image: NDArray, orientation: int) -> NDArray:
 
 TURNS = {2: "h", 3: "hv", 4: "v", 5: "t", 6: "th", 7: "thv", 8: "tv"}
 """Orientation -> mirrorings: columns (h), rows (v), rows with columns (t)."""
+TEXTS = (270, 271, 272, 305, 306, 33432)
+"""Tags of EXIF that OpenCV reads as text: description, maker, model, software, date, copyright."""
 
 
-def orientation_of(exif: bytes) -> int:
-    """The orientation in a block of EXIF, read as OpenCV reads it; 1 where it says none or is damaged."""
+def orientation_of(exif: bytes, like_opencv: bool = False) -> int:
+    """The orientation in a block of EXIF; 1 where it says none or is damaged.
+
+    OpenCV, which turns JPEG and WebP, reads no further than a text that is said to lie beyond the end of the block.
+    """
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None or len(exif) < 10:
@@ -68,8 +73,11 @@ def orientation_of(exif: bytes) -> int:
     entries = exif[at + 2 :]
     count = struct.unpack(order + "H", exif[at : at + 2])[0] if at + 2 <= len(exif) else 0
     for start in range(0, min(count * 12, len(entries) - 11), 12):
-        tag, value = struct.unpack_from(order + "H6xH", entries, start)
+        tag, size, place = struct.unpack_from(order + "H2xII", entries, start)
+        if like_opencv and tag in TEXTS and size > 4 and place + size > len(exif):
+            break
         if tag == 274:
+            value = struct.unpack_from(order + "H", entries, start + 8)[0]
             return value if value in range(1, 9) else 1
     return 1
 
