@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kinds_of_files import pil, tiff
+from PIL import Image
 
 from unet_tf.data.fields_of_view import FieldsOfView
 from unet_tf.data.folder import Pair
@@ -117,13 +118,36 @@ def test_a_field_whose_shape_is_in_alpha_alone_is_refused(suffix, tmp_path):
         pixels = np.dstack([values] * 3 + [alpha])
         path.write_bytes(pil(pixels, "PNG") if suffix == ".png" else tiff(pixels, photometric="rgb", extrasamples=[2]))
         if count is None:  # white all over, as a layer with transparent white is saved
-            with pytest.raises(
-                InputError, match=rf"a\{suffix} has no 0, and alpha that .* Save its alpha as grey"
-            ) as no:
+            with pytest.raises(InputError, match=rf"a\{suffix} has pixels that are not 0 and .* Save its alpha") as no:
                 FieldsOfView(tmp_path, [pair]).read(pair, (4, 5))
             assert no.value.file == path
         else:
             assert FieldsOfView(tmp_path, [pair]).read(pair, (4, 5)).sum() == count
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_no_transparent_pixel_counts(suffix, orientation, tmp_path):
+    """A stroke of 0, or a field drawn in black, is no reason to count what alpha of PNG or TIFF hides."""
+    (pair,) = pairs_of("a")
+    path = tmp_path / f"a{suffix}"
+    stroke = FIELD * 0 + 255
+    stroke[1, 1] = 0
+    for values, alpha, count in ((stroke, FIELD, None), (255 - FIELD, FIELD, None), (FIELD, np.maximum(FIELD, 100), 6)):
+        pixels = np.dstack([values] * 3 + [alpha])
+        if suffix == ".png":
+            exif = Image.Exif()
+            exif[274] = orientation
+            path.write_bytes(pil(pixels, "PNG", exif=exif))
+        else:
+            tags = [(274, 3, 1, orientation, True)]
+            path.write_bytes(tiff(pixels, photometric="rgb", extrasamples=[2], extratags=tags))
+        fields, shape = FieldsOfView(tmp_path, [pair]), (4, 5) if orientation == 1 else (5, 4)
+        if count is None:
+            with pytest.raises(InputError, match="pixels that are not 0 and are transparent, in part or as a whole"):
+                fields.read(pair, shape)
+        else:
+            assert fields.read(pair, shape).sum() == count
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])

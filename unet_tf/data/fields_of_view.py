@@ -15,7 +15,7 @@ from unet_tf.data.georeference import check_places
 from unet_tf.data.mask_values import whole_numbers
 from unet_tf.data.matching import Names, folding, keyed
 from unet_tf.data.naming import Naming
-from unet_tf.data.pictures import open_pictures
+from unet_tf.data.pictures import is_varied, open_pictures
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -68,13 +68,13 @@ class FieldsOfView:
 
         Raises:
             InputError: the file cannot be read, has another size than the image, lies elsewhere, no pixel counts, or
-                alpha alone says which.
+                one does that alpha of PNG or TIFF hides.
         """
         path = self.files[pair.image]
         with about(path):
             try:
                 opened = open_pictures(path)
-                mask, varied = opened.read_mask(pair.page if len(opened) > 1 else 0)
+                mask, alpha = opened.read_mask(pair.page if len(opened) > 1 else 0)
             except Lossy as error:
                 raise InputError(
                     f"A field of view must be in a file that keeps values, as noise that is not 0 would count; {path} "
@@ -85,10 +85,11 @@ class FieldsOfView:
             if pair.page == 0:
                 check_places(*pair.files, path)
         field = field.any(-1) if field.ndim == 3 else field
-        if varied and field.all():
+        if is_varied(alpha) and (field.all() or field[(alpha == 0).any(-1)].any()):
             raise InputError(
-                f"A field of view must say by its values which pixels count; {path} has no 0, and alpha that is not "
-                "the same all over. Save its alpha as grey, or save it without alpha if all of it counts.",
+                f"A field of view must say by its values which pixels count; {path} has pixels that are not 0 and are "
+                "transparent, in part or as a whole. Save its alpha as grey, or save it without alpha if its values "
+                "say what counts.",
                 path,
             )
         if field.shape != shape[:2]:

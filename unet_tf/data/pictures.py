@@ -133,8 +133,8 @@ class Pictures:
         """The names of so many channels, each "" where the file does not say it."""
         return ("",) * channels if self.tiff is None else self.tiff.channel_names(channels)
 
-    def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> tuple[NDArray, bool]:
-        """Decode one picture as a mask, see the function `read_mask`; and whether `is_varied` is true of its alpha."""
+    def read_mask(self, page: int = 0, ids: bool = False, allow_jpeg: bool = False) -> tuple[NDArray, NDArray]:
+        """Decode one picture as a mask, see the function `read_mask`; and its `alpha`, turned as the mask is."""
         mask = self._stored(page, ids, lossy=allow_jpeg, alpha=True)
         alpha = np.zeros((0, 0, 0), np.uint8)
         if self.tiff is not None:
@@ -150,9 +150,9 @@ class Pictures:
                 f"A mask must be grey or RGB; {self.path} has {mask.shape[2]} channels. Save class ids in one channel.",
                 self.path,
             )
-        if varied := is_varied(alpha):
+        if is_varied(alpha):
             self._check_transparent(mask, alpha)
-        return mask, varied
+        return mask, alpha
 
     def _check_transparent(self, mask: NDArray, alpha: NDArray) -> None:
         """Raise InputError where transparent pixels of a mask hold several values: what was erased may be among them.

@@ -151,7 +151,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
         with about(pair.mask):
             ids, lossy = (False, True) if masks is None else (masks.ids, masks.tolerance > 0)
             opened = open_pictures(pair.mask)
-            mask, mask_alpha = opened.read_mask(pair.page, ids, lossy)
+            mask, own_alpha = opened.read_mask(pair.page, ids, lossy)
             check_sizes(pair, image, mask)
             turned = opened_images[0].orientation != 1 and opened.orientation == 1
             label = None if masks is None else masks.label(mask, str(pair.mask))
@@ -160,7 +160,7 @@ def look_at(pair: Pair, masks: MaskFormat | None, with_picture: bool, with_thumb
             named = () if mask.ndim == 3 else opened.nodata_ids if ids else opened.nodata
     except InputError as error:
         return Look(error=error)
-    look = Look(turned=turned, white_is_zero=white, alpha=alpha, mask_alpha=mask_alpha, mask=shown_by)
+    look = Look(turned=turned, white_is_zero=white, alpha=alpha, mask_alpha=is_varied(own_alpha), mask=shown_by)
     look.copied = is_copied(image, mask)
     if masks is None and mask.dtype == np.uint8:
         colours = mask if mask.ndim == 3 else np.repeat(mask[..., None], 3, axis=2)
