@@ -139,6 +139,14 @@ def test_transforms_of_level_0_and_of_all_levels_are_applied_one_after_another(t
     assert open_volume(path / "full", "yx").scale == (1, 1)
 
 
+@pytest.mark.parametrize(("axes", "scales", "said"), [("cyx", 2, "cyx"), ("yxc", 4, "yxc"), ("yx", 3, "zyx")])
+def test_where_axes_and_scales_differ_the_axes_of_the_file_are_proposed_if_they_fit(axes, scales, said, tmp_path):
+    path = write_ome(tmp_path / "a.zarr", array_of(3, 5, 7), 3, axes, [1] * scales)
+    words = f"names {len(axes)} axes with {scales} scales, and its level 0 has 3. Name .* --axes {said}, if they are"
+    with pytest.raises(InputError, match=words):
+        open_volume(path)
+
+
 def test_a_tiff_is_mapped_and_not_read(tmp_path):
     array = array_of(3, 5, 7)
     tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
