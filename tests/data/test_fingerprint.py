@@ -56,10 +56,11 @@ def test_the_memory_of_a_constant_channel_is_not_multiplied(dtype):
         ([9, 65535, 8], np.uint16, {8, 65535}),
         ([-9, 0, 8], np.int16, {-9, 0, 8}),
         ([-9, 3, 8], np.int16, {-9, 8}),
-        ([-9, 0, 8], np.float32, set()),
+        ([-9.5, 0, 8], np.float32, {-9.5, 0, 8}),
+        ([7, 2**32 - 1, 8], np.float64, {7, 2**32 - 1}),
     ],
 )
-def test_whole_numbers_that_may_be_nodata_elsewhere_are_noted(values, dtype, expected):
+def test_values_that_may_be_nodata_elsewhere_are_noted(values, dtype, expected):
     image = np.array(values, dtype)[None, :, None]
     assert {*examine(Decoded(image, np.zeros(image.shape[:2], np.uint8), None), 2).ends} == expected
 

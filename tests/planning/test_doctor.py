@@ -406,7 +406,18 @@ def test_values_that_stand_for_no_measurement_are_named(tmp_path):
     assert sum(facts.void for facts in check(tmp_path).splits.values()) == 3 * 20
 
 
-@pytest.mark.parametrize(("dtype", "value"), [(np.uint8, 0), (np.uint16, 65535), (np.int16, 0), (np.float32, 0)])
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (np.uint8, 0),
+        (np.uint16, 65535),
+        (np.int16, 0),
+        (np.float32, 0),
+        (np.float32, -9999),  # of heights that are no lower than a third of it, which is no sentinel
+        (np.int32, -9999),
+        (np.uint32, 2**32 - 1),
+    ],
+)
 @pytest.mark.parametrize("named", [1, 3])
 def test_a_value_that_is_nodata_in_some_images_and_held_by_others_is_said(dtype, value, named, tmp_path, caplog):
     """The net sees it as the mean in all, while labels have it void in the images that name it alone."""
@@ -415,22 +426,24 @@ def test_a_value_that_is_nodata_in_some_images_and_held_by_others_is_said(dtype,
         for number in range(count):
             (data / "images" / f"{number:02d}.png").unlink()
             image = noise(number).astype(dtype) - dtype(100 if dtype == np.int16 else 0)
+            image = image * dtype(20) if value == -9999 else image
             image[image == value] = 7
             image[:9] = value if split == "val" or number < 2 else 7
             tags = [(42113, "s", 0, str(value), True)] if split == "train" and number < named else []
             tifffile.imwrite(data / "images" / f"{number:02d}.tif", image, extratags=tags)
     prepare(tmp_path, TrainConfig(depth=1, tile=32))
     train, val = (tmp_path / split / "images" for split in ("train", "val"))
-    holders = [train / "01.tif", val / "00.tif"][named > 1 :] * (dtype != np.float32)
+    holders = [train / "01.tif", val / "00.tif"][named > 1 :]
     namers = [train / "00.tif", train / "01.tif"][:named]
     for said in (check(tmp_path).warnings, caplog.messages):
-        words = [one for one in said if "stands for no measurement in" in one]
-        assert len(words) == bool(holders)
-        for one in words:
-            assert one.startswith(
-                f"{value} stands for no measurement in {', '.join(map(str, namers))}, and so counts as the mean in all "
-                f"images, also where these hold it and do not name it: {', '.join(map(str, holders))}. If it is a"
-            )
+        (words,) = [one for one in said if "stands for no measurement in" in one]
+        assert words == (
+            f"{value} stands for no measurement in {', '.join(map(str, namers))}, and so counts as the mean in all "
+            f"images, also where these hold it and do not name it: {', '.join(map(str, holders))}. If it is a "
+            "measurement in the first too, take the name away there (gdal_edit.py -unsetnodata); if in the second "
+            "alone, give the gaps of the first another value, as uint16 where 8 bits have none left; if in neither, "
+            f"save the second as TIFF files that name it (gdal_edit.py -a_nodata {value})."
+        )
 
 
 def test_images_that_float32_cannot_tell_apart_are_a_problem(tmp_path):

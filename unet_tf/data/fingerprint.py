@@ -45,8 +45,8 @@ class Fingerprint:
         places: for each class up to `PLACES` of its pixels, as indices into the raveled label; empty if not asked for.
         nodata: values of the image that stand for "no measurement".
         names: of all channels of its files, "" for each that they do not name.
-        ends: of integers, the lowest and the highest value of the image, and 0 where it holds it: what other files may
-            name as "no measurement".
+        ends: the lowest and the highest value of the image, and 0 where it holds it: what other files may name as "no
+            measurement".
     """
 
     shape: tuple[int, int]
@@ -61,7 +61,7 @@ class Fingerprint:
     places: tuple[NDArray[np.uint32], ...] = ()
     nodata: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
-    ends: tuple[int, ...] = ()
+    ends: tuple[float, ...] = ()
 
     @property
     def pixels_by_class(self) -> dict[int, int]:
@@ -89,7 +89,7 @@ def examine(decoded: Decoded, num_classes: int, places: bool = False) -> Fingerp
         tuple(_places(label, number) for number in range(num_classes)) if places else (),
         decoded.nodata,
         decoded.names,
-        () if image.dtype.kind == "f" else (int(image.min()), int(image.max()), *[0] * (not image.all())),
+        (float(image.min()), float(image.max()), *[0.0] * (not image.all())),
     )
 
 

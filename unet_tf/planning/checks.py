@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.folder import some
+from unet_tf.data.folder import Pair, some
 from unet_tf.data.samples import Seen
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
@@ -75,19 +75,26 @@ def copies_between(splits: Mapping[str, Sequence[Seen]]) -> str:
 def nodata_of_some(train: Sequence[Seen], seen: Sequence[Seen]) -> list[str]:
     """Say of each value that stands for no measurement in training images which images hold it and do not name it.
 
-    The net sees the mean there in all images, and labels are void in those alone that name it.
+    It is looked for at the ends of the range of each image, and at 0. The net sees the mean there in all images; in
+    those that do not name it, labels are void only where their masks say so, and the normalisation has the value.
     """
     warnings = []
     for value in sorted({value for _, one in train for value in one.nodata}):
-        namers = {str(pair.image) for pair, one in train if value in one.nodata}
-        if holders := {str(pair.image) for pair, one in seen if value in one.ends and value not in one.nodata}:
+        if holders := [pair for pair, one in seen if value in one.ends and value not in one.nodata]:
+            namers = [pair for pair, one in train if value in one.nodata]
             warnings.append(
-                f"{value:g} stands for no measurement in {some(namers, 3)}, and so counts as the mean in all images, "
-                f"also where these hold it and do not name it: {some(holders, 3)}. If it is a measurement there, give "
-                "the gaps of the others another value; if not, save these as TIFF files that name it (gdal_edit.py "
-                f"-a_nodata {value:g})."
+                f"{value:.10g} stands for no measurement in {_files(namers)}, and so counts as the mean in all images, "
+                f"also where these hold it and do not name it: {_files(holders)}. If it is a measurement in the first "
+                "too, take the name away there (gdal_edit.py -unsetnodata); if in the second alone, give the gaps of "
+                "the first another value, as uint16 where 8 bits have none left; if in neither, save the second as "
+                f"TIFF files that name it (gdal_edit.py -a_nodata {value:.10g})."
             )
     return warnings
+
+
+def _files(pairs: Sequence[Pair]) -> str:
+    """The first files of some images, with the page in a stack."""
+    return some({f"{file}{f' (page {pair.page})' if pair.page else ''}" for pair in pairs for file in pair.files}, 3)
 
 
 def check_unseen(splits: Mapping[str, Sequence[Seen]]) -> None:
