@@ -13,6 +13,7 @@ from unet_tf.data.pictures import read_image, write_picture, write_stack
 from unet_tf.edge.description import Description, Origin
 from unet_tf.errors import InputError
 from unet_tf.evaluation.comparison import NotKept
+from unet_tf.evaluation.verdict import seen
 from unet_tf.utils.signals import Stopped
 
 SAVED = Path(__file__).parents[1] / "saved" / "run_0_1"
@@ -97,6 +98,9 @@ def test_what_is_kept_is_whole(data, tmp_path, caplog):
     assert said.startswith(f"{tmp_path / 'out' / 'compare.html'} was of A: {a}; B: {b}; 6 files of {data}")
     assert f" and is now of A: {b}; B: {a}; 6 files of {data}" in said
     assert json.loads((tmp_path / "out" / "compare.json").read_text())["a"]["judged"]["path"] == str(tmp_path / "b")
+    compare(tmp_path / "b", tmp_path / "a", data, out=tmp_path / "out", masks_dir="masks")
+    (_, said) = [text for text in caplog.messages if "was of" in text]
+    assert f" and is now of A: {b}; B: {a}; 6 files of {data}; paired by --masks-dir masks; " in said
 
 
 def test_files_that_one_of_the_two_learnt_from_are_left_out(data, tmp_path):
@@ -108,6 +112,10 @@ def test_files_that_one_of_the_two_learnt_from_are_left_out(data, tmp_path):
         f"3 files of {data}, without 3 that A or B learnt from; among them validation files of B, by which the best "
         "epoch was chosen"
     )
+    assert [seen(side.files) for side in (result.a, result.b)] == [
+        "it never saw",
+        "it did not learn from, though its best epoch was chosen by such",
+    ]
     assert result.differences["mean IoU"].ties == 3
     result = compare(tmp_path / "b", one, data)
     assert result.left_out == ("a", "b")
@@ -149,9 +157,10 @@ def test_what_is_said_of_a_split_of_the_folder_depends_on_what_both_learnt(data,
     one, other = learnt(tmp_path / "one", data / "val", "a", "b"), learnt(tmp_path / "other", data / "val", "", "c")
     assert compare(one, other, data, "test").files == f"3 files of {data} (test)"
     chosen = "; among them validation files of {}, by which the best epoch was chosen"
-    assert compare(one, other, data, "val").files == (
-        f"3 files of {data} (val), seen in training or not{chosen.format('B')}"
-    )
+    result = compare(one, other, data, "val")
+    assert result.files == f"3 files of {data} (val), seen in training or not{chosen.format('B')}"
+    assert result.a.files == f"3 files of {data} (val), seen in training or not"
+    assert result.b.files == f"3 files of {data} (val){chosen.format('B')}"
 
 
 def test_two_that_see_the_same_channels_read_each_image_once_to_know_it(data, tmp_path, monkeypatch):
@@ -181,7 +190,9 @@ def test_files_that_a_bundle_lists_as_learnt_are_left_out(data, tmp_path):
         "known"
     )
     (bundle / "bundle.json").write_text(json.dumps(said.to_json()))
-    assert compare(run, bundle, data).files.endswith("; of B: which files the bundle learnt from is not known")
+    result = compare(run, bundle, data)
+    assert result.files.endswith("; of B: which files the bundle learnt from is not known")
+    assert [seen(side.files) for side in (result.a, result.b)] == ["it never saw", "that it may have learnt from"]
 
 
 def test_a_run_scores_as_when_it_is_judged_alone(data, tmp_path):

@@ -246,8 +246,8 @@ def test_scores_on_other_terms_leave_those_of_a_run_as_they_are(own_run, cells, 
     for split in (None, "val"):
         assert evaluate(own_run, cells, split, threshold=0.2).folder is None
     assert evaluate(own_run, cells, roi=tmp_path / "fov").folder is None
-    others = ({"threshold": 0.2}, {"void": 9}, {"mask_tolerance": 9})
-    assert [evaluate(own_run, cells, **how).folder for how in others] == [None] * 3
+    others = ({"threshold": 0.2}, {"void": 9}, {"mask_tolerance": 9}, {"masks_dir": "masks"}, {"images_dir": "images"})
+    assert [evaluate(own_run, cells, **how).folder for how in others] == [None] * 5
     for how in (*others, {"roi": tmp_path / "fov"}):
         with pytest.raises(InputError, match=r"Scores must go into a folder of their own; .* holds config\.toml"):
             evaluate(own_run, cells, out=own_run.path, **how)
@@ -274,6 +274,7 @@ def test_what_scores_of_other_terms_replace_is_said(own_run, cells, tmp_path, ca
         f"{files}; at a threshold of 0.2": {"threshold": 0.2},
         f"{files}; with membranes (background)": {"membranes": "background"},
         f"{files}; {inside}": {"roi": tmp_path / "fov"},
+        f"{files}; paired by --masks-dir masks": {"masks_dir": "masks"},
     }
     terms = {f"{words}; judged: {own_run.path.resolve()}": how for words, how in terms.items()}
     for how in terms.values():

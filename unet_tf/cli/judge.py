@@ -46,7 +46,7 @@ def evaluate(
         typer.Option(
             help="Folder for scores, panels and report.html.",
             show_default="the run, evaluation_val/ there for --split val; none for its own training files, another "
-            "--threshold, --void or --mask-tolerance, --roi, and others than runs",
+            "--threshold, pairing, --void or --mask-tolerance, --roi, and others than runs",
         ),
     ] = None,
     roi: Annotated[
@@ -73,7 +73,7 @@ def evaluate(
         raise
     print_table_of_scores(result.to_json())
     if result.folder is None:
-        others = [name for name in ("void", "mask_tolerance") if name in settings]
+        others = [name for name in ("void", "mask_tolerance", *NAMING) if name in settings]
         why = _why_not_kept(result, roi, others if threshold is None else ["threshold", *others])
         console.print(f"Kept nowhere{why}: --out FOLDER keeps scores, panels and page.")
     else:

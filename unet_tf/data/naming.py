@@ -7,7 +7,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 IMAGE_WORDS = frozenset((
@@ -63,6 +63,18 @@ class Naming:
         """Whether the names of masks are said."""
         return bool(self.mask_prefix or self.mask_suffix)
 
+    @property
+    def words(self) -> str:
+        """What is said, by its options; "" for nothing.
+
+        Example:
+            >>> Naming(masks="2nd manual", mask_suffix="-b").words
+            "paired by --masks-dir '2nd manual' --mask-suffix=-b"
+        """
+        flags = "--images-dir", "--masks-dir", "--mask-prefix", "--mask-suffix"
+        said = options(zip(flags, astuple(self), strict=True))
+        return said and f"paired by {said}"
+
 
 class Affix(NamedTuple):
     """The constant parts of names."""
@@ -94,8 +106,12 @@ class Affix(NamedTuple):
     @property
     def flags(self) -> str:
         """The options that say it of masks."""
-        said = (("--mask-prefix", self.before), ("--mask-suffix", self.after))
-        return " ".join(f"{flag}{'=' if text[0] == '-' else ' '}{shlex.quote(text)}" for flag, text in said if text)
+        return options((("--mask-prefix", self.before), ("--mask-suffix", self.after)))
+
+
+def options(said: Iterable[tuple[str, str]]) -> str:
+    """Flags and their texts, as a shell takes them, but for texts that are ""."""
+    return " ".join(f"{flag}{'=' if text[0] == '-' else ' '}{shlex.quote(text)}" for flag, text in said if text)
 
 
 class Rule(NamedTuple):

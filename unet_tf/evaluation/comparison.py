@@ -106,14 +106,21 @@ def compare(
         of: list[JudgedTable] = [
             {"kind": one.kind, "path": str(one.path.absolute()), "command": command} for one in subjects
         ]
-        both = [replace(one, files=chosen.words, who=who) for one, who in zip(judged, of, strict=True)]
+        both = [
+            replace(found, files=_joined(words, first.naming.words, one.words), who=who)
+            for found, words, one, who in zip(judged, chosen.of_each, subjects, of, strict=True)
+        ]
         words = [f"{name}: {one.words}" for name, one in zip(NAMES, subjects, strict=True) if one.words]
-        files = "; ".join([chosen.words, *words])
+        files = _joined(chosen.words, first.naming.words, *words)
         result = Comparison(both[0], both[1], files, chosen.left_out, first.masks, command)
         result = replace(result, cases=tuple(_cases(result, answers, masks)))
         if out is not None:
             _store(Path(out), result)
     return result
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(filter(None, words))
 
 
 def _after(on_image: Progress, before: int, total: int) -> Progress:

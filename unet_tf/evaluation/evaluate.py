@@ -61,9 +61,9 @@ def evaluate(
 
     Of a run `evaluation.json`, panels and `report.html` go into its folder; those of its validation files alone
     (`split="val"`) into `evaluation_val/` there, beside the report that it has. Not so where it learnt from some of the
-    files, or is judged on other terms than its own, at another threshold, by masks with another `void` or
-    `mask_tolerance`, or in fields of view alone: these, and those of others, which are left as they are, go into `out`,
-    where it is given.
+    files, or is judged on other terms than its own, at another threshold, by other files (`images_dir`, `masks_dir`,
+    `mask_prefix`, `mask_suffix`) or masks with another `void` or `mask_tolerance`, or in fields of view alone: these,
+    and those of others, which are left as they are, go into `out`, where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
@@ -193,7 +193,7 @@ def judge_subject(
     group = subject.grouping(pairs)
     truth = Truth(pairs, subject.masks, subject.classes, group, fields, counts, choice.nothing, reading)
     result = judge_answers(subject.answer, truth, on_image, sums)
-    files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.words)))
+    files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.naming.words, subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path.absolute()), "command": command}
     return replace(result, files=files, who=judged, learnt=len(found & subject.known()))
 

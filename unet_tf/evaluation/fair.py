@@ -30,11 +30,13 @@ class SameFiles(NamedTuple):
         pairs: those that count.
         left_out: names of those that one of the two learnt from, or that are none of the split of both.
         words: which they are.
+        of_each: which they are to A, and to B.
     """
 
     pairs: list[Pair]
     left_out: tuple[str, ...]
     words: str
+    of_each: tuple[str, ...]
 
 
 def same_terms(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
@@ -118,16 +120,16 @@ def same_files(
     if left_out:
         gone = "A or B learnt from" if split is None else f"are not among the {split} files of {whose}"
         words += f", without {len(left_out)} that {gone}"
-    seen = [name for name, one in nets.items() if known[name] & one.known()]
-    words += ", seen in training or not" * bool(seen)
+    own, seen = dict.fromkeys(NAMES, ""), ", seen in training or not"
     for name, one in nets.items():
-        if name in seen:
-            continue
-        if doubt := one.doubt(known[name]):
-            words += f"; of {name}: {doubt}"
+        if known[name] & one.known():
+            own[name] = seen
+        elif doubt := one.doubt(known[name]):
+            own[name] = f"; of {name}: {doubt}"
         elif known[name] & (one.learnt("val") or set()):
-            words += f"; among them validation files of {name}, by which {one.chosen} chosen"
-    return SameFiles(pairs, tuple(left_out), words)
+            own[name] = f"; among them validation files of {name}, by which {one.chosen} chosen"
+    of_both = seen * (seen in own.values()) + "".join(said for said in own.values() if said != seen)
+    return SameFiles(pairs, tuple(left_out), words + of_both, tuple(words + said for said in own.values()))
 
 
 def read_alike(subjects: Sequence[Subject], first: Subject, masks: MaskFormat) -> tuple[Subject, ...]:

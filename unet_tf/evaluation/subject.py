@@ -253,10 +253,11 @@ class Net(Subject):
 
     @property
     def home(self) -> Path | None:
-        """The folder of a run, unless its threshold, or void or tolerance of the masks, are others than its own."""
+        """The folder of a run, unless threshold, pairing, or void or tolerance of masks, are others than its own."""
         if not isinstance(self.net, Run) or self.threshold not in (None, self.net.calibration.threshold):
             return None
-        return self.path if self.masks == self.net.masks else None
+        own = self.net.masks, self.net.config.naming
+        return self.path if (self.masks, self.naming) == own else None
 
 
 def said(predict: Callable[[], NDArray], pair: Pair, threshold: float = HALF) -> Answer:

@@ -159,7 +159,7 @@ def seen(files: str) -> str:
     """Whether a net has seen what it was scored on, by the words that say which files were scored.
 
     Args:
-        files: the words of `evaluate.choose_files`.
+        files: these words.
     """
     if any(words in files for words in LEARNT):
         return "that it learnt from"
