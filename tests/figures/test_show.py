@@ -1,3 +1,4 @@
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -34,6 +35,17 @@ def test_probabilities_part_at_the_threshold():
     assert errors.get_title() == "1 px invented"
 
 
+def test_one_channel_is_what_it_is_without_its_axis():
+    ids, p = np.array([[0, 1], [255, 1]]), np.array([[0.1, 0.9], [0.8, 0.2]])
+    for truth, prediction in ((ids, p), (ids.astype(float), ids)):
+        drawn = [
+            [axes.images[0].get_array() for axes in show(p, *of)[1:]]
+            for of in ((truth, prediction), (truth[..., None], prediction[..., None]))
+        ]
+        np.testing.assert_array_equal(*drawn)
+    assert show_errors(p, ids[..., None], p[..., None], threshold=0.3).get_title() == "1 px missed"
+
+
 def test_ids_may_be_floats_and_void_is_drawn_grey():
     row = show(np.zeros((2, 2)), np.array([[0.0, 1.0], [2.0, 255.0]]))
     assert row[1].images[0].get_array()[1, 1].tolist() == [128, 128, 128]
@@ -57,8 +69,11 @@ def test_a_history_is_that_of_a_run_or_of_keras():
     rows = [{"epoch": "0", "loss": "1.5", "mean_iou": "0.2", "val_loss": "", "seconds": "3"}]
     loss, mean_iou = show_history(rows)
     assert [line.get_ydata().tolist() for line in loss.lines + mean_iou.lines] == [[1.5], [0.2]]
-    loss, _ = show_history({"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]})
-    assert [line.get_label() for line in loss.lines] == ["training (augmented)", "validation"]
+    fitted = keras.callbacks.History()  # what fit returns
+    fitted.history = {"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]}
+    for history in (fitted, fitted.history):
+        loss, _ = show_history(history)
+        assert [line.get_label() for line in loss.lines] == ["training (augmented)", "validation"]
     for every, epochs in ((1, 7), (2, 3), (2, 4), (3, 8), (3, 9), (5, 10)):
         loss, _ = show_history({"loss": [1.0] * epochs, "val_loss": [1.0] * (epochs // every)}, every)
         assert loss.lines[1].get_xdata().tolist() == list(range(every, epochs + 1, every))

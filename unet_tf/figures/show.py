@@ -16,6 +16,7 @@ from unet_tf.labels import VOID, check_ids
 from unet_tf.model.calibration import HALF, Calibration, label_of
 
 if TYPE_CHECKING:
+    from keras.callbacks import History
     from matplotlib.axes import Axes
 
 LEARNT, HELD_OUT = "#0072b2", "#d55e00"
@@ -33,8 +34,8 @@ def show(
 
     Args:
         image: (H, W) or (H, W, C) raw or normalised pixels, stretched to be seen.
-        label: (H, W) class ids, or (H, W, num_classes) probabilities.
-        prediction: likewise. Of floats, (H, W) are the probability of class 1 of two.
+        label: (H, W) or (H, W, 1) class ids, or (H, W, num_classes) probabilities.
+        prediction: likewise. Of floats, (H, W) or (H, W, 1) are the probability of class 1 of two.
         masks: whose colours the classes have; None for colours that people of all kinds of sight tell apart.
         titles: above the panels; left out, "image", "truth", "prediction".
         threshold: of two classes with probabilities: a pixel is class 1 where its probability is larger.
@@ -75,9 +76,9 @@ def show_errors(
 
     Args:
         image: (H, W) or (H, W, C) pixels.
-        label: (H, W) class ids; void counts nowhere.
-        prediction: (H, W) class ids, or (H, W, num_classes) probabilities, or, of floats, (H, W) the probability of
-            class 1 of two.
+        label: (H, W) or (H, W, 1) class ids; void counts nowhere.
+        prediction: likewise, or (H, W, num_classes) probabilities, or, of floats, (H, W) or (H, W, 1) the probability
+            of class 1 of two.
         threshold: as of `show`.
         background: whether class 0 is what lies around the others; of classes such as sky, road and car it is not, and
             every mistake is one of the class, as in the report of a net whose first class is not called background.
@@ -116,12 +117,12 @@ def show_errors(
 
 
 def show_history(
-    history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[float]], validation_freq: int = 1
+    history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[float]] | History, validation_freq: int = 1
 ) -> NDArray[Any]:
     """Plot loss and mean IoU by epoch.
 
     Args:
-        history: `Run.history()`, a row an epoch; or the `history` of what `model.fit` returns, a list a name.
+        history: `Run.history()`, a row an epoch; or what `model.fit` returns, or its `history`, a list a name.
         validation_freq: epochs from one validation to the next, as `fit` was told.
 
     Returns:
@@ -134,6 +135,7 @@ def show_history(
         >>> [axes.get_ylabel() for axes in show_history({"loss": [1, 0.5], "mean_iou": [0.4, 0.6]})]
         ['loss', 'mean IoU']
     """
+    history = getattr(history, "history", history)
     columns = dict(history) if isinstance(history, Mapping) else _columns(history)
     epochs = len(columns.get("loss", ()))
     if not epochs:
@@ -181,6 +183,7 @@ def _picture(image: ArrayLike) -> NDArray:
 def _ids(label: ArrayLike, threshold: float = HALF) -> NDArray[np.uint8]:
     """(H, W) class ids of ids or probabilities."""
     found, half = np.asarray(label), Calibration(threshold=threshold).threshold
+    found = found[..., 0] if found.shape[2:] == (1,) else found
     if found.ndim not in (2, 3):
         raise InputError(f"A label is (H, W) ids or (H, W, classes) probabilities; received shape {found.shape}.")
     if found.ndim == 2 and not (found.dtype.kind == "f" and (found % 1).any()):
