@@ -58,8 +58,8 @@ def draw_architecture(model: keras.Model, size: int | None = None, axes: Axes | 
 
     Args:
         model: built by `unet_tf.unet`.
-        size: side of the input, pixels, a legal one; None for that of the model, or 572 (the nearest legal size) where
-            any will do.
+        size: side of the input, pixels, a legal one; None for the sides of the model, or 572 (the nearest legal size)
+            where any will do.
         axes: to draw into; None makes a figure.
 
     Returns:
@@ -78,18 +78,19 @@ def draw_architecture(model: keras.Model, size: int | None = None, axes: Axes | 
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), figure 1.
     """
     geometry = geometry_of(model)
-    own = model.input_shape[1]
+    own = model.input_shape[1:3]
     if size is None:
-        size = own or geometry.nearest_legal(PAPER)[-1]
-    if own not in (None, size):
-        raise InputError(f"The model takes inputs of {own} pixels; received size {size}.")
-    geometry.check(size)
+        size = own[0] or own[1] or geometry.nearest_legal(PAPER)[-1]
+    elif any(side not in (None, size) for side in own):
+        raise InputError(f"The model takes inputs of {own} pixels; received size {size}. Leave size out.")
+    height, width = (side or size for side in own)
+    geometry.check(height, width)
     if axes is None:
         import matplotlib.pyplot as plt
 
         size_of_figure = 3.5 + 2.6 * geometry.depth, 2 + 1.15 * geometry.depth
         axes = plt.subplots(figsize=size_of_figure, layout="constrained")[1]
-    levels = read_maps(model, size)
+    levels = read_maps(model, height, width)
     boxes = _place(levels)
     for level in boxes:
         for box in level:
@@ -101,12 +102,13 @@ def draw_architecture(model: keras.Model, size: int | None = None, axes: Axes | 
     return axes
 
 
-def read_maps(model: keras.Model, size: int) -> list[list[Map]]:
+def read_maps(model: keras.Model, height: int, width: int) -> list[list[Map]]:
     """The feature maps of each level, from the first to the deepest, in the order in which they arise.
 
     Args:
         model: built by `unet_tf.unet`.
-        size: side of the input, pixels.
+        height: of the input, pixels.
+        width: of the input, pixels.
 
     Returns:
         Of each level but the deepest: three of the contracting path, then three of the expansive one; the first level
@@ -114,7 +116,7 @@ def read_maps(model: keras.Model, size: int) -> list[list[Map]]:
 
     Example:
         >>> from unet_tf import unet
-        >>> [one.channels for one in read_maps(unet(base_filters=4, depth=1), 20)[0]]
+        >>> [one.channels for one in read_maps(unet(base_filters=4, depth=1), 20, 20)[0]]
         [1, 4, 4, 8, 4, 4, 2]
     """
     depth = geometry_of(model).depth
@@ -125,14 +127,14 @@ def read_maps(model: keras.Model, size: int) -> list[list[Map]]:
     names[0].append("logits")
     wanted = [name for level in names for name in level]
     shapes = keras.Model(model.input, [model.get_layer(name).output for name in wanted]).compute_output_shape(
-        (1, size, size, model.input_shape[-1])
+        (1, height, width, model.input_shape[-1])
     )
     found = {name: Map(*shape[1:]) for name, shape in zip(wanted, shapes, strict=True)}
     for level in range(depth):
         name = f"up{level}_concat"
         found[name] = found[name]._replace(copied=found[f"down{level}_conv2"].channels)
     levels = [[found[name] for name in level] for level in names]
-    return [[Map(size, size, model.input_shape[-1]), *levels[0]], *levels[1:]]
+    return [[Map(height, width, model.input_shape[-1]), *levels[0]], *levels[1:]]
 
 
 def _place(levels: list[list[Map]]) -> list[list[Box]]:
