@@ -126,7 +126,7 @@ def _find(folder: Path, pairs: Sequence[Pair]) -> dict[Path, Path]:
         unread = [path for _, listing in listings for path in listing.unread]
         raise InputError(
             f"Each image must have a field of view of its name in {folder}; {len(lone)} have none: "
-            f"{some(map(str, lone), 5)}. Add them, or score other files (--split)."
+            f"{some(map(str, lone), 5)}. Add them, or score others (--split, or DATA without these)."
             + (f" {unread_note(unread)}" if unread else ""),
             lone[0],
         )
