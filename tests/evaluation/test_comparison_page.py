@@ -55,6 +55,15 @@ def test_images_are_dots_and_those_without_a_score_are_left_out(tmp_path):
     assert page.index(">c</th>") < page.index(">b</th>") < page.index(">a</th>")
 
 
+def test_no_difference_has_no_sign(tmp_path):
+    label = np.zeros((4, 4), np.uint8)
+    cases = [BothCase("c", label[..., None], label, label, label, 0.5, 0.49999)]
+    page = written(tmp_path, cases, images=images(("a", 0.5, 0.5), ("b", 0.5, 0.49999)))
+    assert page.count("0.000") == 3
+    assert "+0.000" not in page
+    assert "-0.000" not in page
+
+
 def test_very_many_images_are_bounded(tmp_path):
     page = written(tmp_path, images=images(*((f"image {n}", n / 1e5, 0.5) for n in range(100_000))))
     assert page.count("<circle") <= 1000

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import colour, displayable, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.evaluation.cases import layer
-from unet_tf.evaluation.comparison_table import SCORE, ComparisonTable, DifferenceTable
+from unet_tf.evaluation.comparison_table import SCORE, ComparisonTable, DifferenceTable, signed
 from unet_tf.evaluation.mistakes import COLOURS, draw_mistakes
 from unet_tf.labels import VOID
 from unet_tf.pages.charts import Tick, ticks
@@ -141,7 +141,7 @@ def _scatter_words(points: Sequence[Point]) -> str:
 
 
 def _point_row(one: Point) -> tuple[str, str, str, str]:
-    return one.name, number(one.a), number(one.b), f"{(one.b or 0) - (one.a or 0):+.3f}"
+    return one.name, number(one.a), number(one.b), signed((one.b or 0) - (one.a or 0))
 
 
 BETTER: tuple[tuple[str, int], ...] = (("A alone is right", 1), ("B alone is right", 2), ("both are wrong", 3))
@@ -165,7 +165,7 @@ def _case(one: BothCase, masks: MaskFormat | None) -> dict[str, Any]:
     return {
         "place": f"A {number(one.a)}, B {number(one.b)}",
         "title": one.title,
-        "value": "" if one.a is None or one.b is None else f"{one.b - one.a:+.3f}",
+        "value": "" if one.a is None or one.b is None else signed(one.b - one.a),
         "layers": [layer(name, picture, one.title) for name, picture in pictures.items()],
         "counts": [
             (name, COLOURS[kind - 1], percent(counts[kind] / who.size)) for name, kind in BETTER if counts[kind]
