@@ -58,8 +58,9 @@ def test_images_are_dots_and_those_without_a_score_are_left_out(tmp_path):
 def test_no_difference_has_no_sign(tmp_path):
     label = np.zeros((4, 4), np.uint8)
     cases = [BothCase("c", label[..., None], label, label, label, 0.5, 0.49999)]
-    page = written(tmp_path, cases, images=images(("a", 0.5, 0.5), ("b", 0.5, 0.49999)))
-    assert page.count("0.000") == 3
+    rows = {"mean IoU": ROW | {"difference": -0.0001, "interval": [-0.0002, 0.0]}}
+    page = written(tmp_path, cases, images=images(("a", 0.5, 0.5), ("b", 0.5, 0.49999)), differences=rows)
+    assert '0.000<small class="ends">0.000 to 0.000<' in page
     assert "+0.000" not in page
     assert "-0.000" not in page
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from unet_tf.data.drawing import colour, displayable, legend
 from unet_tf.data.masks import MaskFormat
 from unet_tf.evaluation.cases import layer
-from unet_tf.evaluation.comparison_table import SCORE, ComparisonTable, DifferenceTable, signed
+from unet_tf.evaluation.comparison_table import SCORE, ComparisonTable, DifferenceTable
 from unet_tf.evaluation.mistakes import COLOURS, draw_mistakes
 from unet_tf.labels import VOID
 from unet_tf.pages.charts import Tick, ticks
 from unet_tf.pages.page import write_page
-from unet_tf.pages.words import many, number, percent
+from unet_tf.pages.words import many, number, percent, signed
 
 PAGE = "compare.html"
 MOST_POINTS = 1000

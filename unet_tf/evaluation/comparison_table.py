@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from unet_tf.evaluation.paired import Difference
 from unet_tf.evaluation.tables import EvaluationTable, number
-from unet_tf.pages.words import many
+from unet_tf.pages.words import many, signed
 
 SCORE = "mean IoU"
 """By which two are told apart."""
@@ -126,17 +126,6 @@ def difference_rows(differences: Mapping[str, Difference]) -> list[tuple[str, ..
         counts = map(str, (one.better, one.worse, one.ties))
         rows.append((name, number(one.a), number(one.b), signed(one.difference), ends, *counts, probability(one.p)))
     return rows
-
-
-def signed(value: float) -> str:
-    """A difference with three digits and its sign; 0 has none.
-
-    Example:
-        >>> signed(0.0214), signed(-0.0001), signed(0.0)
-        ('+0.021', '0.000', '0.000')
-    """
-    text = f"{value:+.3f}"
-    return text[1:] if float(text) == 0 else text
 
 
 def probability(p: float) -> str:

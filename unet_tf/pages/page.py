@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from unet_tf.pages.words import count, number, percent
+from unet_tf.pages.words import count, number, percent, signed
 from unet_tf.utils.files import replacing
 from unet_tf.version import __version__
 
@@ -19,7 +19,7 @@ _templates = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_templates.filters |= {"count": count, "number": number, "percent": percent}
+_templates.filters |= {"count": count, "number": number, "percent": percent, "signed": signed}
 _templates.globals["version"] = __version__
 
 

@@ -38,6 +38,17 @@ def number(score: float | None) -> str:
     return f"{score:.3f}"
 
 
+def signed(value: float) -> str:
+    """A difference with three digits and its sign; 0 has none.
+
+    Example:
+        >>> signed(0.0214), signed(-0.0001), signed(0.0)
+        ('+0.021', '0.000', '0.000')
+    """
+    text = f"{value:+.3f}"
+    return text[1:] if float(text) == 0 else text
+
+
 def count(found: int) -> str:
     """A whole number, its thousands apart.
 
