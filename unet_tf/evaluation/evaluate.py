@@ -144,7 +144,7 @@ def evaluate_subject(
 ) -> Evaluation:
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
     with stoppable():
-        result = judge_subject(subject, data, split, on_image, say, command, roi, membranes, among)
+        result = _judge(subject, data, split, on_image, say, command, roi, membranes, among)
         home = subject.home and (subject.home / f"{Path(Run.EVALUATION).stem}_val" if split == "val" else subject.home)
         own = not result.learnt and roi is None
         folder = Path(out) if out is not None else home if own else None
@@ -162,17 +162,10 @@ def evaluate_subject(
     return result
 
 
-def judge_subject(
-    subject: Subject,
-    data: Path,
-    split: str | None = None,
-    on_image: Progress = unseen,
-    say: Callable[[str], None] = lambda note: None,
-    command: str = "",
-    roi: str | Path | None = None,
-    membranes: Sequence[str] = (),
-    among: Collection[tuple[Path, int]] | None = None,
-) -> Evaluation:
+def _judge(
+    subject: Subject, data: Path, split: str | None, on_image: Progress, say: Callable[[str], None], command: str,
+    roi: str | Path | None, membranes: Sequence[str], among: Collection[tuple[Path, int]] | None,
+) -> Evaluation:  # fmt: skip
     """Do what `evaluate_subject` does, and store nothing."""
     borders = border_ids(subject.real_classes, membranes)
     choice = choose_files(subject, data, split, say)

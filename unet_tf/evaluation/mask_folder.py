@@ -102,24 +102,23 @@ class MaskFolder(Subject):
         Raises:
             InputError: it cannot be read, has another size than the picture, or holds what is no class.
         """
-        file = self.files[pair]
-        if self.reading is None:
+        file, reading = self.files[pair], self.reading
+        if reading is None:
             raise ValueError("its files must be ready before it answers")
-        mask = self._read(pair, file, decoded.label.shape)
+        mask = self._read(pair, file, decoded.label.shape, reading.masks)
         name = f"{file}{f', page {pair.page}' if pair.page else ''}"
         try:
-            label = self.reading.label(mask, name)
+            label = reading.masks.label(mask, name)
         except UnknownValues as error:
             raise InputError(
                 f"{error} It is judged, and must hold the classes of the truth: {', '.join(self.real_classes)}.", file
             ) from error
         counted = decoded.label != VOID
         self.pixels[pair] = int(counted.sum()), int((label[counted] == VOID).sum())  # the median is asked for twice
-        return Answer(label, None, self._objects(pair, file, mask))
+        return Answer(label, None, self._objects(pair, file, mask, reading.masks))
 
-    def _read(self, pair: Pair, file: Path, shape: tuple[int, ...]) -> NDArray:
+    def _read(self, pair: Pair, file: Path, shape: tuple[int, ...], masks: MaskFormat) -> NDArray:
         """The mask of a picture as it lies in a file, of the picture's size."""
-        masks = self.masks if self.reading is None else self.reading.masks
         with about(file):
             mask = read_mask(file, pair.page, masks.ids, masks.tolerance > 0)
         if mask.shape[:2] != shape:
@@ -131,16 +130,14 @@ class MaskFolder(Subject):
             )
         return mask
 
-    def _objects(self, pair: Pair, file: Path, mask: NDArray) -> NDArray | None:
+    def _objects(self, pair: Pair, file: Path, mask: NDArray, masks: MaskFormat) -> NDArray | None:
         """The ids of objects of masks that hold some, or that `predict` wrote beside the mask."""
         beside = file.with_name(f"{file.stem}{INSTANCES}.tif")
         if self.masks.kind != "instance":
             return None
         if _has_objects(file.parent) and beside.is_file():
-            return self._read(pair, beside, mask.shape[:2])
-        if self.reading is None or self.reading.masks.kind != "instance":
-            return None
-        return np.where(np.isin(mask, self.reading.masks.void), 0, mask)
+            return self._read(pair, beside, mask.shape[:2], masks)
+        return np.where(np.isin(mask, masks.void), 0, mask) if masks.kind == "instance" else None
 
     @property
     def words(self) -> str:

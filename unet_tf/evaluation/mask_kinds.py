@@ -29,22 +29,12 @@ class Reading(NamedTuple):
     """How masks are read.
 
     Attributes:
-        masks: their convention.
-        ids: (256,) uint8, label id of `masks` -> that of the truth.
+        masks: their convention, which gives label ids of the truth.
         words: what stands for which class.
     """
 
     masks: MaskFormat
-    ids: NDArray[np.uint8]
     words: str
-
-    def label(self, mask: NDArray, name: str) -> NDArray[np.uint8]:
-        """Read label ids of the truth out of a mask: (H, W) or (H, W, 3) -> (H, W).
-
-        Raises:
-            InputError: the mask holds another value.
-        """
-        return self.ids[self.masks.label(mask, name)]
 
 
 @dataclass(frozen=True)
@@ -123,7 +113,7 @@ def read_as(
     own = find_palette(folder)
     ways = [*others, truth] if (folder / PREDICTED).is_file() else [truth, *others]
     if own is None and (way := next((one for one in ways if _are_alike(one, pairs)), None)):
-        return Reading(way, np.arange(256, dtype=np.uint8), in_words(way, classes))
+        return Reading(way, in_words(way, classes))
     void = tuple(",".join(map(str, colour)) for colour in truth.void if isinstance(colour, tuple)) if not own else ()
     names = classes if own is None and palette is None else None
     settings = MaskSettings("auto", names, void, truth.inverted, truth.tolerance)
@@ -133,7 +123,7 @@ def read_as(
         if error.file is not None:  # one of them cannot be read, or shows colours that nothing explains
             raise
         if truth.tolerance:
-            return Reading(truth, np.arange(256, dtype=np.uint8), in_words(truth, classes))
+            return Reading(truth, in_words(truth, classes))
         why, _, _ = str(error).partition(". ")
         raise InputError(
             f"The masks of {folder} must say the classes {', '.join(classes)} as the truth does "
@@ -147,9 +137,7 @@ def read_as(
             f"{', '.join(found.classes)}.",
             folder,
         )
-    ids = np.full(256, VOID, np.uint8)
-    ids[: len(classes)] = [classes.index(name) for name in found.classes]
-    return Reading(found.masks, ids, in_words(found.masks, found.classes))
+    return Reading(renumbered(found.masks, found.classes, classes), in_words(found.masks, found.classes))
 
 
 def in_words(masks: MaskFormat, classes: Sequence[str]) -> str:

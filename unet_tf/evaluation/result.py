@@ -100,13 +100,12 @@ class Evaluation:
 
     @classmethod
     def of(
-        cls, classes: tuple[str, ...], sums: Sums, judged: list[Judged], cases: Sequence[Case] = (), files: str = "",
-        roi: str = "",
-    ) -> Evaluation:  # fmt: skip
+        cls, classes: tuple[str, ...], sums: Sums, judged: list[Judged], files: str = "", roi: str = ""
+    ) -> Evaluation:
         """Make an evaluation of what was counted, and of each file."""
         judged = sorted(judged, key=lambda one: (math.isnan(one.mean_iou), one.mean_iou))
         counted = sums.confusion, sums.soft_dice, sums.boundary
-        return cls(classes, *counted, judged, sums.baselines, files, tuple(cases), roi, sums=sums)
+        return cls(classes, *counted, judged, sums.baselines, files, roi=roi, sums=sums)
 
     @property
     def thin(self) -> dict[str, tuple[ClDice, Shape]]:

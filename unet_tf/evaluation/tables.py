@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from unet_tf.evaluation.further_tables import SpecialTables
-from unet_tf.evaluation.verdict import chosen_by
+from unet_tf.evaluation.verdict import absent_classes, chosen_by
 from unet_tf.utils.typed_json import read_json
 
 
@@ -290,8 +290,7 @@ def fitted_words(stored: Mapping[str, Any]) -> str:
 
 def lacking(stored: EvaluationTable) -> str:
     """Say which classes no pixel of the scored files has, from an `evaluation.json`; nothing where they have all."""
-    absent = [name for name, row in zip(stored["classes"], stored["confusion"], strict=True) if not sum(row)]
-    if not absent:
+    if not (absent := absent_classes(stored)):
         return ""
     return (
         f"No pixel of these files is of {', '.join(absent)}: the scores cannot tell how well that is found. The means "
