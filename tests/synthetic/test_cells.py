@@ -26,3 +26,5 @@ def test_a_threshold_does_not_segment_them():
 def test_bad_arguments_are_refused():
     with pytest.raises(InputError, match=r"32x32 px or more.*received 31x64"):
         generate_cells(31, 64)
+    with pytest.raises(InputError, match="radius and a density above 0; received radius 0, density 0.75"):
+        generate_cells(64, 64, radius=0)

@@ -11,6 +11,7 @@ from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import read_image
 from unet_tf.errors import InputError
 from unet_tf.evaluation.sums import otsu_label
+from unet_tf.synthetic.membranes import generate_membranes
 from unet_tf.synthetic.write import KINDS, write_synthetic
 
 
@@ -29,6 +30,24 @@ def test_each_kind_is_what_its_seed_says_and_no_threshold_segments_it(kind):
     bright = otsu_label(grey[..., None]) == 1
     overlaps = [((label > 0) & one).sum() / ((label > 0) | one).sum() for one in (bright, ~bright)]
     assert max(overlaps) < 0.85
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_or_a_seed_that_is_none_is_refused(kind, tmp_path):
+    with pytest.raises(InputError, match="32x32 px or more; received 31x64"):
+        KINDS[kind].generate(31, 64, 0)
+    for seed in (-1, 0.5):
+        with pytest.raises(InputError, match=f"seed must be a whole number, 0 or more; received {seed}"):
+            KINDS[kind].generate(64, 64, seed)
+        with pytest.raises(InputError, match=f"seed must be a whole number, 0 or more; received {seed}"):
+            write_synthetic(tmp_path / kind, kind, {"train": 1}, 64, seed)
+    assert not (tmp_path / kind).exists()
+
+
+@pytest.mark.parametrize("spacing", [0, -1, 1e-3, np.nan])
+def test_membranes_that_no_pixel_parts_are_refused(spacing):
+    with pytest.raises(InputError, match=f"1 px or more; received {spacing}"):
+        generate_membranes(64, 64, spacing=spacing)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,6 +77,26 @@ def test_the_folder_is_one_that_training_reads(tmp_path):
     pair = splits["train"][0]
     instances = read_image(tmp_path / "train" / "instances" / f"{pair.name}.png")[..., 0]
     np.testing.assert_array_equal(read_pair(pair, MaskFormat()).label, label_from_instances(instances))
+
+
+def test_pictures_of_another_call_are_not_mixed_with_those_of_this_one(tmp_path):
+    write_synthetic(tmp_path, "cracks", {"train": 2, "val": 1}, 32)
+    before = sorted(tmp_path.rglob("*.*"))
+    write_synthetic(tmp_path, "cracks", {"train": 2, "val": 1}, 32, seed=1)  # replaces all of them
+    write_synthetic(tmp_path, "cracks", {"test": 1}, 32, seed=2)
+    write_synthetic(tmp_path, "cracks", {"val": 2}, 32, seed=3)
+    assert len(sorted(tmp_path.rglob("*.*"))) == len(before) + 4
+    both = "cracks_000.png, cracks_001.png"
+    for kind, counts, others in (("cracks", {"train": 1}, "cracks_001.png"), ("crops", {"val": 2}, both)):
+        with pytest.raises(InputError, match=rf"of one call alone; .* holds {others}, which .*another folder"):
+            write_synthetic(tmp_path, kind, counts, 32)
+    assert not (tmp_path / "label_colors.txt").exists()
+
+
+def test_a_count_below_none_is_refused(tmp_path):
+    with pytest.raises(InputError, match="0 images or more; received -1 of train"):
+        write_synthetic(tmp_path / "cracks", "cracks", {"val": 2, "train": -1}, 32)
+    assert not (tmp_path / "cracks").exists()
 
 
 def test_an_unknown_kind_is_refused(tmp_path):

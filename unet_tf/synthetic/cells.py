@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.instances import label_from_instances
 from unet_tf.errors import InputError
-from unet_tf.synthetic.texture import clouds
+from unet_tf.synthetic.texture import chance, clouds
 
 
 def generate_cells(
@@ -31,19 +31,16 @@ def generate_cells(
         instances: (height, width) uint16 cell ids, 1 .. n without gaps, 0 for background.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side, or radius or density is not positive.
+        InputError: the image is smaller than 32 pixels a side, the seed below 0, or radius or density not positive.
 
     Example:
         >>> image, instances = generate_cells(128, 160, seed=3)
         >>> image.shape, image.dtype, instances.shape, instances.dtype
         ((128, 160), dtype('uint8'), (128, 160), dtype('uint16'))
     """
-    if min(height, width) < 32 or radius <= 0 or density <= 0:
-        raise InputError(
-            f"Cells need an image of 32x32 px or more, and a radius and a density above 0; received {height}x{width}, "
-            f"radius {radius}, density {density}."
-        )
-    rng = np.random.default_rng(seed)
+    rng = chance(height, width, seed)
+    if not (radius > 0 and density > 0):
+        raise InputError(f"Cells need a radius and a density above 0; received radius {radius}, density {density}.")
     instances = _place_cells(height, width, radius, density, rng)
     return _photograph(instances, rng), instances
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.synthetic.texture import check_size, clouds, develop, draw_lines, walk
+from unet_tf.synthetic.texture import chance, clouds, develop, draw_lines, walk
 
 
 def generate_cracks(height: int = 256, width: int = 256, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -22,15 +22,14 @@ def generate_cracks(height: int = 256, width: int = 256, seed: int = 0) -> tuple
         label: (height, width) uint8; 1 on cracks.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side.
+        InputError: the image is smaller than 32 pixels a side, or the seed below 0.
 
     Example:
         >>> image, label = generate_cracks(64, 96)
         >>> image.shape, sorted(np.unique(label).tolist())
         ((64, 96), [0, 1])
     """
-    check_size(height, width)
-    rng = np.random.default_rng(seed)
+    rng = chance(height, width, seed)
     paths = []
     for _ in range(int(rng.integers(1, 4))):
         start, angle = _entry(height, width, rng)

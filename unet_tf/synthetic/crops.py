@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.synthetic.texture import check_size, clouds, develop, mixed
+from unet_tf.synthetic.texture import chance, clouds, develop, mixed
 
 SOIL, CROP, WEED = range(3)
 """Class ids."""
@@ -27,15 +27,14 @@ def generate_crops(height: int = 256, width: int = 256, seed: int = 0) -> tuple[
         label: (height, width) uint8; 0 soil, 1 crop, 2 weed.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side.
+        InputError: the image is smaller than 32 pixels a side, or the seed below 0.
 
     Example:
         >>> image, label = generate_crops(128, 128)
         >>> image.shape, int(label.max())
         ((128, 128, 3), 2)
     """
-    check_size(height, width)
-    rng = np.random.default_rng(seed)
+    rng = chance(height, width, seed)
     image = _soil(height, width, rng)
     label = np.zeros((height, width), np.uint8)
     gap = rng.uniform(48, 64)

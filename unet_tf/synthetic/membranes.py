@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.synthetic.texture import check_size, clouds, develop
+from unet_tf.errors import InputError
+from unet_tf.synthetic.texture import chance, clouds, develop
 
 
 def generate_membranes(
@@ -21,22 +22,23 @@ def generate_membranes(
         height: pixels, 32 or more.
         width: pixels, 32 or more.
         seed: the same arguments give the same image.
-        spacing: mean distance of neighbouring neurites, pixels.
+        spacing: mean distance of neighbouring neurites, pixels, 1 or more.
 
     Returns:
         image: (height, width) uint8.
         label: (height, width) uint8; 1 inside of neurites, 0 on membranes, as in the ISBI 2012 challenge.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side.
+        InputError: the image is smaller than 32 pixels a side, the spacing than 1 pixel, or the seed below 0.
 
     Example:
         >>> image, label = generate_membranes(64, 96)
         >>> image.shape, sorted(np.unique(label).tolist())
         ((64, 96), [0, 1])
     """
-    check_size(height, width)
-    rng = np.random.default_rng(seed)
+    rng = chance(height, width, seed)
+    if not spacing >= 1:
+        raise InputError(f"Neurites must have a mean distance of 1 px or more; received {spacing}.")
     ids = _cut(height, width, spacing, rng)
     edge = np.zeros((height, width), bool)
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.synthetic.texture import check_size, clouds, develop, draw_lines, mixed, walk
+from unet_tf.synthetic.texture import chance, clouds, develop, draw_lines, mixed, walk
 
 GROUND = np.array(
     [[0.36, 0.42, 0.2], [0.48, 0.45, 0.28], [0.3, 0.36, 0.18], [0.55, 0.5, 0.38], [0.42, 0.47, 0.25]], np.float32
@@ -28,15 +28,14 @@ def generate_roads(height: int = 256, width: int = 256, seed: int = 0) -> tuple[
         label: (height, width) uint8; 1 on roads, also under the trees beside them.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side.
+        InputError: the image is smaller than 32 pixels a side, or the seed below 0.
 
     Example:
         >>> image, label = generate_roads(64, 96)
         >>> image.shape, sorted(np.unique(label).tolist())
         ((64, 96, 3), [0, 1])
     """
-    check_size(height, width)
-    rng = np.random.default_rng(seed)
+    rng = chance(height, width, seed)
     paths = _network(height, width, rng)
     covered = draw_lines(height, width, paths)
     image = _fields(height, width, rng)

@@ -14,10 +14,14 @@ FINE = 4
 """Lines are drawn on a grid so many times finer, and averaged: their borders lie between pixels."""
 
 
-def check_size(height: int, width: int) -> None:
-    """Raise InputError where an image would be too small."""
+def chance(height: int, width: int, seed: int) -> np.random.Generator:
+    """The random numbers of a seed; raises InputError where it is none, or an image would be too small."""
     if min(height, width) < SMALLEST:
         raise InputError(f"Images are generated of {SMALLEST}x{SMALLEST} px or more; received {height}x{width}.")
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"A seed must be a whole number, 0 or more; received {seed!r}.") from error
 
 
 def clouds(height: int, width: int, sigma: float, rng: np.random.Generator) -> NDArray:

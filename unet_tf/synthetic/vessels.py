@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.synthetic.texture import check_size, clouds, develop, draw_lines, mixed, walk
+from unet_tf.synthetic.texture import chance, clouds, develop, draw_lines, mixed, walk
 
 Path = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -26,15 +26,14 @@ def generate_vessels(height: int = 256, width: int = 256, seed: int = 0) -> tupl
         label: (height, width) uint8; 1 on vessels.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side.
+        InputError: the image is smaller than 32 pixels a side, or the seed below 0.
 
     Example:
         >>> image, label = generate_vessels(64, 96)
         >>> image.shape, sorted(np.unique(label).tolist())
         ((64, 96, 3), [0, 1])
     """
-    check_size(height, width)
-    rng = np.random.default_rng(seed)
+    rng = chance(height, width, seed)
     side = min(height, width)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     from_middle = np.hypot(rows - height / 2, columns - width / 2) / (side / 2)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.folder import some
 from unet_tf.data.instances import label_from_instances
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import PALETTE_FILE, Palette
@@ -19,6 +20,7 @@ from unet_tf.synthetic.cracks import generate_cracks
 from unet_tf.synthetic.crops import generate_crops
 from unet_tf.synthetic.membranes import generate_membranes
 from unet_tf.synthetic.roads import generate_roads
+from unet_tf.synthetic.texture import chance
 from unet_tf.synthetic.vessels import generate_vessels
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -60,7 +62,7 @@ def write_synthetic(
     (`label_from_instances`).
 
     Args:
-        folder: where to write.
+        folder: where to write; its splits of these names may hold no picture that is not replaced.
         kind: cells, membranes, roads, vessels, cracks or crops.
         counts: number of images of each split, such as {"train": 24, "val": 4, "test": 8}.
         size: height and width of the images, pixels.
@@ -72,7 +74,8 @@ def write_synthetic(
         `folder` as a path.
 
     Raises:
-        InputError: there is no such kind, or the images are too small.
+        InputError: there is no such kind, the images are too small, seed or a count below 0, or pictures of another
+            call would lie beside these.
 
     Example:
         >>> write_synthetic("vessels", "vessels", {"train": 20, "val": 4})  # doctest: +SKIP
@@ -80,6 +83,17 @@ def write_synthetic(
     if kind not in KINDS:
         raise InputError(f"Pictures are generated of {', '.join(KINDS)}; received {kind!r}.")
     folder, (generate, palette) = Path(folder), KINDS[kind]
+    chance(size, size, seed)
+    for split, count in counts.items():
+        if count < 0:
+            raise InputError(f"A split must have 0 images or more; received {count} of {split}.")
+        own = {f"{kind}_{number:03d}.png" for number in range(count)}
+        if others := sorted(path for path in (folder / split).glob("*/*.png") if path.name not in own):
+            raise InputError(
+                f"A split must hold the pictures of one call alone; {folder / split} holds "
+                f"{some({path.name for path in others}, 3)}, which this call does not replace. Choose another folder.",
+                others[0],
+            )
     total = sum(counts.values())
     streams = np.random.SeedSequence(seed).spawn(total)
     for split, count in counts.items():
