@@ -80,7 +80,9 @@ def test_what_is_missing_or_double_is_refused_by_name(tmp_path):
     pairs = pairs_of("a", "b", "c")
     with pytest.raises(InputError, match="no folder .*nowhere"):
         FieldsOfView(tmp_path / "nowhere", pairs)
-    with pytest.raises(InputError, match=r"3 have none: images/a.png, images/b.png, images/c.png. Add them, .* DATA without these\)"):
+    with pytest.raises(
+        InputError, match=r"3 have none: images/a.png, images/b.png, images/c.png. Add them, .* DATA without these\)"
+    ):
         FieldsOfView(tmp_path, pairs)
     (tmp_path / "b.svs").touch()
     with pytest.raises(InputError, match=r"2 have none: images/b.png, images/c.png.*Not read.*b.svs") as refused:
