@@ -26,5 +26,7 @@ def test_a_threshold_does_not_segment_them():
 def test_bad_arguments_are_refused():
     with pytest.raises(InputError, match=r"32x32 px or more.*received 31x64"):
         generate_cells(31, 64)
-    with pytest.raises(InputError, match="radius and a density above 0; received radius 0, density 0.75"):
-        generate_cells(64, 64, radius=0)
+    for radius, density in ((0, 0.75), (1e-3, 0.75), (65, 0.75), (1e300, 0.75), (16, 0), (16, 11), (16, np.inf)):
+        said = f"48x64 need a radius of 1 to 64 px, and .* 10 at most; received radius {radius}, density {density}."
+        with pytest.raises(InputError, match=said.replace("+", "[+]")):
+            generate_cells(48, 64, radius=radius, density=density)

@@ -23,15 +23,15 @@ def generate_cells(
         height: pixels, 32 or more.
         width: pixels, 32 or more.
         seed: the same arguments give the same image.
-        radius: mean cell radius, pixels.
-        density: cells aimed at, as a share of those that would cover the image.
+        radius: mean cell radius, pixels, from 1 to the longer side.
+        density: cells aimed at, as a share of those that would cover the image; above 0, and 10 at most.
 
     Returns:
         image: (height, width) uint8.
         instances: (height, width) uint16 cell ids, 1 .. n without gaps, 0 for background.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side, the seed below 0, or radius or density not positive.
+        InputError: the image is smaller than 32 pixels a side, the seed below 0, or radius or density out of bounds.
 
     Example:
         >>> image, instances = generate_cells(128, 160, seed=3)
@@ -39,8 +39,12 @@ def generate_cells(
         ((128, 160), dtype('uint8'), (128, 160), dtype('uint16'))
     """
     rng = chance(height, width, seed)
-    if not (radius > 0 and density > 0):
-        raise InputError(f"Cells need a radius and a density above 0; received radius {radius}, density {density}.")
+    most = max(height, width)
+    if not (1 <= radius <= most and 0 < density <= 10):
+        raise InputError(
+            f"Cells in an image of {height}x{width} need a radius of 1 to {most} px, and a density above 0, and 10 at "
+            f"most; received radius {radius}, density {density}."
+        )
     instances = _place_cells(height, width, radius, density, rng)
     return _photograph(instances, rng), instances
 

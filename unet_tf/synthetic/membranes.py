@@ -22,14 +22,14 @@ def generate_membranes(
         height: pixels, 32 or more.
         width: pixels, 32 or more.
         seed: the same arguments give the same image.
-        spacing: mean distance of neighbouring neurites, pixels, 1 or more.
+        spacing: mean distance of neighbouring neurites, pixels, from 1 to twice the longer side.
 
     Returns:
         image: (height, width) uint8.
         label: (height, width) uint8; 1 inside of neurites, 0 on membranes, as in the ISBI 2012 challenge.
 
     Raises:
-        InputError: the image is smaller than 32 pixels a side, the spacing than 1 pixel, or the seed below 0.
+        InputError: the image is smaller than 32 pixels a side, the seed below 0, or the spacing out of bounds.
 
     Example:
         >>> image, label = generate_membranes(64, 96)
@@ -37,8 +37,11 @@ def generate_membranes(
         ((64, 96), [0, 1])
     """
     rng = chance(height, width, seed)
-    if not spacing >= 1:
-        raise InputError(f"Neurites must have a mean distance of 1 px or more; received {spacing}.")
+    most = 2 * max(height, width)
+    if not 1 <= spacing <= most:
+        raise InputError(
+            f"Neurites must have a mean distance of 1 to {most} px in an image of {height}x{width}; received {spacing}."
+        )
     ids = _cut(height, width, spacing, rng)
     edge = np.zeros((height, width), bool)
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]

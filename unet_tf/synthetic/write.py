@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.folder import some
 from unet_tf.data.instances import label_from_instances
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import PALETTE_FILE, Palette
@@ -62,7 +61,7 @@ def write_synthetic(
     (`label_from_instances`).
 
     Args:
-        folder: where to write; its splits of these names may hold no picture that is not replaced.
+        folder: where to write, a new one: pictures of another call that lie there and are not replaced stay there.
         kind: cells, membranes, roads, vessels, cracks or crops.
         counts: number of images of each split, such as {"train": 24, "val": 4, "test": 8}.
         size: height and width of the images, pixels.
@@ -74,8 +73,7 @@ def write_synthetic(
         `folder` as a path.
 
     Raises:
-        InputError: there is no such kind, the images are too small, seed or a count below 0, or pictures of another
-            call would lie beside these.
+        InputError: there is no such kind, the images are too small, or seed or a count below 0.
 
     Example:
         >>> write_synthetic("vessels", "vessels", {"train": 20, "val": 4})  # doctest: +SKIP
@@ -87,13 +85,6 @@ def write_synthetic(
     for split, count in counts.items():
         if count < 0:
             raise InputError(f"A split must have 0 images or more; received {count} of {split}.")
-        own = {f"{kind}_{number:03d}.png" for number in range(count)}
-        if others := sorted(path for path in (folder / split).glob("*/*.png") if path.name not in own):
-            raise InputError(
-                f"A split must hold the pictures of one call alone; {folder / split} holds "
-                f"{some({path.name for path in others}, 3)}, which this call does not replace. Choose another folder.",
-                others[0],
-            )
     total = sum(counts.values())
     streams = np.random.SeedSequence(seed).spawn(total)
     for split, count in counts.items():
