@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from unet_tf import Run
 from unet_tf.errors import InputError
 from unet_tf.figures.show import show, show_errors, show_history
 
@@ -66,9 +69,12 @@ def test_without_a_background_every_mistake_is_one_of_the_class():
 
 
 def test_a_history_is_that_of_a_run_or_of_keras():
+    saved = Run(Path(__file__).parents[1] / "saved" / "run_0_1")
     rows = [{"epoch": "0", "loss": "1.5", "mean_iou": "0.2", "val_loss": "", "seconds": "3"}]
     loss, mean_iou = show_history(rows)
     assert [line.get_ydata().tolist() for line in loss.lines + mean_iou.lines] == [[1.5], [0.2]]
+    drawn = [[line.get_ydata().tolist() for line in show_history(one)[0].lines] for one in (saved, saved.history())]
+    assert drawn[0] == drawn[1] != []
     fitted = keras.callbacks.History()  # what fit returns
     fitted.history = {"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]}
     for history in (fitted, fitted.history):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from keras.callbacks import History
     from matplotlib.axes import Axes
 
+    from unet_tf.run import Run
+
 LEARNT, HELD_OUT = "#0072b2", "#d55e00"
 
 
@@ -117,12 +119,12 @@ def show_errors(
 
 
 def show_history(
-    history: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[float]] | History, validation_freq: int = 1
+    history: Run | History | Sequence[Mapping[str, Any]] | Mapping[str, Sequence[float]], validation_freq: int = 1
 ) -> NDArray[Any]:
     """Plot loss and mean IoU by epoch.
 
     Args:
-        history: `Run.history()`, a row an epoch; or what `model.fit` returns, or its `history`, a list a name.
+        history: what `unet_tf.train` or `model.fit` returns, or the history of it: a row an epoch, or a list a name.
         validation_freq: epochs from one validation to the next, as `fit` was told.
 
     Returns:
@@ -135,8 +137,9 @@ def show_history(
         >>> [axes.get_ylabel() for axes in show_history({"loss": [1, 0.5], "mean_iou": [0.4, 0.6]})]
         ['loss', 'mean IoU']
     """
-    history = getattr(history, "history", history)
-    columns = dict(history) if isinstance(history, Mapping) else _columns(history)
+    found: Any = getattr(history, "history", history)
+    found = found() if callable(found) else found  # that of a run
+    columns = dict(found) if isinstance(found, Mapping) else _columns(found)
     epochs = len(columns.get("loss", ()))
     if not epochs:
         raise InputError("A history must have one epoch at least, with its loss; this one has none.")
