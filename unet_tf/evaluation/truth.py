@@ -188,11 +188,10 @@ def _look_at_tables(net: Net, pairs: Sequence[Pair]) -> None:
     """Say where colour tables tell that an id means several classes, here or beside those that the net learnt from."""
     if words := doubt_of_colours(pairs, net.masks):
         log.warning(words)
-    learnt = net.trained_on
-    if learnt is None or not learnt.is_dir():
+    if isinstance(net.net, Path) or not net.net.data.is_dir():
         return
     try:
-        found = find_named(learnt, net.naming, net.channels)
+        found = find_named(net.net.data, net.net.config.naming, net.channels)
         known = [pair for some_pairs in found.splits.values() for pair in some_pairs]
         if known:
             check_order(pairs, known, net.masks, "what the net learnt and in what it is judged on")
