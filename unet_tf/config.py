@@ -143,7 +143,8 @@ class Settings:
     @property
     def naming(self) -> Naming:
         """Where images and masks lie, and how their names differ, as far as it is said."""
-        return Naming(self.images_dir, self.masks_dir, self.mask_prefix, self.mask_suffix)
+        images, masks = (one and Path(one).as_posix() for one in (self.images_dir, self.masks_dir))  # masks/ is masks
+        return Naming(images, masks, self.mask_prefix, self.mask_suffix)
 
     @property
     def augmentation(self) -> Augmentation:

@@ -28,7 +28,8 @@ def test_why_the_scores_of_a_run_are_kept_nowhere_is_said(call, own_run, cells):
     for option, why in (
         (("--threshold", 0.2), "--threshold is not that of the run"),
         (("--void", 9), "--void is not that of the run"),
-        (("--masks-dir", "masks"), "--masks-dir is not that of the run"),
+        (("--masks-dir", "masks"), "--masks-dir is not that of the run on its own data"),
+        (("--masks-dir", "masks", "--void", 9), "--void or --masks-dir is not that of the run"),
         (("--threshold", 0.5, "--mask-tolerance", 9), "--threshold or --mask-tolerance is not that of the run"),
         (("--split", "train", "--threshold", 0.5), "the net learnt from 4 of these files"),
     ):

@@ -21,6 +21,7 @@ from unet_tf.evaluation.calibration import Reliability
 from unet_tf.evaluation.evaluate import NotStored
 from unet_tf.evaluation.judging import Truth
 from unet_tf.evaluation.metrics import confusion_matrix, marginals
+from unet_tf.evaluation.opening import subject_of
 from unet_tf.evaluation.sums import otsu_label
 from unet_tf.evaluation.tables import certainty_words, read_evaluation
 from unet_tf.evaluation.verdict import seen
@@ -254,6 +255,20 @@ def test_scores_on_other_terms_leave_those_of_a_run_as_they_are(own_run, cells, 
     assert {name: (own_run.path / name).read_bytes() for name in before} == before
     assert not (own_run.path / "evaluation_val").exists()
     assert evaluate(own_run, cells, threshold=0.5, mask_tolerance=0).folder == own_run.path  # its own
+    elsewhere = shutil.copytree(cells / "test", tmp_path / "elsewhere")
+    assert evaluate(own_run, elsewhere, masks_dir="masks").folder == own_run.path
+
+
+def test_a_run_keeps_scores_of_its_own_data_by_its_own_pairing_and_of_others_by_any(own_run, cells, tmp_path):
+    config = own_run.path / Run.CONFIG
+    config.write_text(config.read_text().replace('masks_dir = ""', 'masks_dir = "./instances/"', 1))
+    for said in ({}, {"masks_dir": "instances"}, {"masks_dir": "instances//"}):
+        assert subject_of(own_run.path, cells, said).home(cells) == own_run.path
+    for said in ({"masks_dir": "masks"}, {"masks_dir": ""}, {"mask_suffix": "_b"}, {"images_dir": "images"}):
+        found = subject_of(own_run.path, cells, said)
+        assert [found.home(data) for data in (cells, cells / "test", cells.parent, tmp_path)] == [
+            None, None, own_run.path, own_run.path,
+        ]  # fmt: skip
 
 
 def test_what_was_chosen_by_the_files_of_a_folder_is_said_where_none_was_learnt_from(own_run, cells):

@@ -54,7 +54,7 @@ def test_content_tells_who_is_judged(data, tmp_path):
         (data, "masks", None),
     ):  # fmt: skip
         subject = subject_of(what, data, {})
-        assert (subject.kind, subject.home) == (kind, home)
+        assert (subject.kind, subject.home(data)) == (kind, home)
 
 
 def test_the_folder_of_a_cross_validation_is_opened_as_one_net(data, folds):
@@ -62,7 +62,7 @@ def test_the_folder_of_a_cross_validation_is_opened_as_one_net(data, folds):
     assert (subject.kind, subject.classes) == ("runs", Run(folds / "fold1").classes)
     assert subject.learnt("train") == set()  # there is none that no net can judge
     assert subject.words == "each by the mean of those of the 3 nets that have not learnt from it"
-    assert subject.home is None
+    assert subject.home(data) is None
     assert not subject.certainty().mixed
 
 

@@ -46,7 +46,7 @@ def evaluate(
         typer.Option(
             help="Folder for scores, panels and report.html.",
             show_default="the run, evaluation_val/ there for --split val; none for its own training files, another "
-            "--threshold, pairing, --void or --mask-tolerance, --roi, and others than runs",
+            "--threshold, --void or --mask-tolerance, another pairing of its own data, --roi, and others than runs",
         ),
     ] = None,
     roi: Annotated[
@@ -94,7 +94,8 @@ def _why_not_kept(result: Evaluation, roi: Path | None, others: Sequence[str]) -
         return f", for the net learnt from {result.learnt} of these files"
     if roi:
         return ", for with --roi not all pixels count"
-    return f", for {' or '.join(f'--{one}'.replace('_', '-') for one in others)} is not that of the run"
+    where = "" if {*others} - {*NAMING} else " on its own data"
+    return f", for {' or '.join(f'--{one}'.replace('_', '-') for one in others)} is not that of the run{where}"
 
 
 @app.command(

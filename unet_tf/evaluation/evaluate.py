@@ -61,9 +61,9 @@ def evaluate(
 
     Of a run `evaluation.json`, panels and `report.html` go into its folder; those of its validation files alone
     (`split="val"`) into `evaluation_val/` there, beside the report that it has. Not so where it learnt from some of the
-    files, or is judged on other terms than its own, at another threshold, by other files (`images_dir`, `masks_dir`,
-    `mask_prefix`, `mask_suffix`) or masks with another `void` or `mask_tolerance`, or in fields of view alone: these,
-    and those of others, which are left as they are, go into `out`, where it is given.
+    files, or is judged on other terms than its own, at another threshold, by other files of its own data (`images_dir`,
+    `masks_dir`, `mask_prefix`, `mask_suffix`) or masks with another `void` or `mask_tolerance`, or in fields of view
+    alone: these, and those of others, which are left as they are, go into `out`, where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
@@ -105,7 +105,7 @@ def evaluate(
     with stoppable():
         membranes = [membranes] if isinstance(membranes, str) else membranes
         opened = subject_of(subject, data, settings, threshold)
-        home = opened.home if roi is None else None
+        home = opened.home(Path(data)) if roi is None else None
         if out is not None and (home is None or Path(out).resolve() != home.resolve()):
             check_out(Path(out))
         further = {"roi": roi, "threshold": threshold, "membranes": ",".join(membranes) or None}
@@ -127,7 +127,8 @@ def evaluate_run(
     """
     subject = subject_of(run, data, {})
     command = command_of("evaluate", [subject.path, data], split)
-    return evaluate_subject(subject, Path(data), split, on_image, out=subject.home, command=command, among=among)
+    home = subject.home(Path(data))
+    return evaluate_subject(subject, Path(data), split, on_image, out=home, command=command, among=among)
 
 
 def evaluate_subject(
@@ -145,7 +146,9 @@ def evaluate_subject(
     """Do what `evaluate` does; `say` gets what lies in the folder and is not used; `command` does it again."""
     with stoppable():
         result = _judge(subject, data, split, on_image, say, command, roi, membranes, among)
-        home = subject.home and (subject.home / f"{Path(Run.EVALUATION).stem}_val" if split == "val" else subject.home)
+        home = subject.home(data)
+        if home is not None and split == "val":
+            home /= f"{Path(Run.EVALUATION).stem}_val"
         own = not result.learnt and roi is None
         folder = Path(out) if out is not None else home if own else None
         if folder is None:

@@ -138,9 +138,8 @@ class Subject(ABC):
         """What is to be said of images, by what they are known, where nobody knows from which it learnt."""
         return ""
 
-    @property
-    def home(self) -> Path | None:
-        """The folder that keeps its scores where no other is named; None where none does, or they are not its own."""
+    def home(self, data: Path) -> Path | None:
+        """The folder that keeps its scores on `data` where no other is named; None where none does."""
         return None
 
     @property
@@ -251,13 +250,12 @@ class Net(Subject):
             return f"the {self.kind} learnt from these very files, and the scores flatter it"
         return f"which files the {self.kind} learnt from is not known"
 
-    @property
-    def home(self) -> Path | None:
-        """The folder of a run, unless threshold, pairing, or void or tolerance of masks, are others than its own."""
+    def home(self, data: Path) -> Path | None:
+        """The folder of a run, unless threshold, void, tolerance, or the pairing of its own data, are not its own."""
         if not isinstance(self.net, Run) or self.threshold not in (None, self.net.calibration.threshold):
             return None
-        own = self.net.masks, self.net.config.naming
-        return self.path if (self.masks, self.naming) == own else None
+        paired = self.naming == self.net.config.naming or not data.resolve().is_relative_to(self.net.data)
+        return self.path if paired and self.masks == self.net.masks else None
 
 
 def said(predict: Callable[[], NDArray], pair: Pair, threshold: float = HALF) -> Answer:
