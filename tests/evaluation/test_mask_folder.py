@@ -51,6 +51,7 @@ def test_scores_are_those_of_the_pixels_by_hand_and_nothing_else_is_there(data, 
     assert stored["judged"] == {
         "kind": "masks",
         "path": str(tmp_path / "theirs" / "masks"),
+        "data": str(data.resolve()),
         "command": f"unet-tf evaluate {tmp_path / 'theirs' / 'masks'} {data} --out {tmp_path / 'out'}",
     }
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["evaluation.json", "panels", "report.html"]

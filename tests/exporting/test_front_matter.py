@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import yaml
 from bundles import of_data
@@ -21,7 +23,7 @@ def card(*args, **kwargs):
 
 
 def test_the_card_is_read_by_the_parser_of_the_hub():
-    scores = {"mean_iou": 0.75, "iou": {"background": 0.9, "cell": 0.6}}
+    scores = {"mean_iou": 0.75, "iou": {"background": 0.9, "cell": 0.6}, "pictures": 12}
     data = card("cells", about(of_data(**scores)), REPORT, "CC-BY-4.0", "isbi2012").data
     assert (data.library_name, data.pipeline_tag, data.license) == ("keras", "image-segmentation", "cc-by-4.0")
     assert data.tags == ["unet", "semantic-segmentation", "keras", "tensorflow", "unet-tf", "tflite", "onnx"]
@@ -35,7 +37,7 @@ def test_the_card_is_read_by_the_parser_of_the_hub():
     }
     first = data.eval_results[0]
     assert (first.task_type, first.dataset_type, first.dataset_name, first.metric_type) == (
-        "image-segmentation", "isbi2012", "isbi2012, 6 held out files", "mean_iou",
+        "image-segmentation", "isbi2012", "isbi2012, 12 files that it did not learn from", "mean_iou",
     )  # fmt: skip
 
 
@@ -44,19 +46,27 @@ def test_the_card_is_read_by_the_parser_of_the_hub():
     [
         Origin(),
         of_data(),
-        of_data(mean_iou=None, iou={"background": None, "cell": None}),
-        of_data(val=0, mean_iou=0.9, iou={"background": 0.9, "cell": 0.9}),  # of files that it learnt from
+        of_data(mean_iou=None, iou={"background": None, "cell": None}, pictures=6),
+        of_data(mean_iou=0.9, iou={"background": 0.9, "cell": 0.9}),  # of an earlier version: nobody knows of which
     ],
 )
-def test_without_scores_on_files_that_were_held_out_there_are_none(origin):
+def test_without_scores_on_files_that_are_known_there_are_none(origin):
     found = card("cells", about(origin), REPORT).data
     assert found.eval_results is None
     assert found.metrics is None
     assert found.license is None
 
 
+def test_the_files_that_were_scored_are_counted_and_no_others():
+    scores = {"mean_iou": 0.75, "iou": {}, "pictures": 1}
+    (found,) = card("cells", about(of_data(**scores)), REPORT).data.eval_results
+    assert (found.dataset_type, found.dataset_name) == ("unseen", "1 file that it did not learn from")
+    (found,) = card("cells", replace(about(of_data(**scores)), nets=3), REPORT, dataset="cells").data.eval_results
+    assert found.dataset_name == "cells, 1 file each by the nets that did not learn from it"
+
+
 def test_a_class_that_does_not_occur_has_no_score():
-    scores = {"mean_iou": 0.9, "iou": {"background": 0.9, "cell": None}}
+    scores = {"mean_iou": 0.9, "iou": {"background": 0.9, "cell": None}, "pictures": 6}
     found = card("cells", about(of_data(**scores)), REPORT).data.eval_results
     assert [one.metric_name for one in found] == ["Mean IoU", "Mean Dice", "IoU background"]
 
@@ -82,16 +92,16 @@ def test_a_class_that_does_not_occur_has_no_score():
     ],
 )
 def test_names_are_text_whatever_they_are(word):
-    scores = {"mean_iou": 0.5, "iou": {word: 0.5, "b": 0.5}}
+    scores = {"mean_iou": 0.5, "iou": {word: 0.5, "b": 0.5}, "pictures": 6}
     found = card(word or "x", about(of_data(**scores), (word, "b")), REPORT, dataset=word).data
-    names = [one.metric_name for one in found.eval_results]
+    names, files = [one.metric_name for one in found.eval_results], "6 files that it did not learn from"
     assert names[2:] == [f"IoU {word}", "IoU b"]
     assert found.model_name == (word or "x")
-    assert found.eval_results[0].dataset_name == (f"{word}, 6 held out files" if word else "6 held out files")
+    assert found.eval_results[0].dataset_name == (f"{word}, {files}" if word else files)
 
 
 def test_names_that_are_no_utf8_are_written_as_escapes():
-    text = front_matter("caf\udce9", about(of_data(mean_iou=0.5, iou={})), REPORT)
+    text = front_matter("caf\udce9", about(of_data(mean_iou=0.5, iou={}, pictures=6)), REPORT)
     assert yaml.safe_load(text.split("---")[1])["model-index"][0]["name"] == "caf\\udce9"
     text.encode()
 

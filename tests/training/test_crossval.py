@@ -16,7 +16,7 @@ from unet_tf import Predictor, Run, crossval, evaluate, train
 from unet_tf.data.layout import find_named
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
-from unet_tf.training.crossval import _check_alike, _check_out, summarise
+from unet_tf.training.crossval import _check_alike, _check_out, _together, summarise
 from unet_tf.training.train import OF_ITS_FOLD
 from unet_tf.utils.signals import Stopped
 
@@ -161,6 +161,15 @@ def test_a_call_that_goes_on_judges_as_the_first_one_said(four, tmp_path):
     assert f"; they started from {net}, and which files that learnt from is not known" in first["out_of_fold"]["files"]
     assert {one["group"] for one in first["out_of_fold"]["per_file"]} == {*"0123"}
     assert crossval(four, tmp_path / "folds", folds=2, **TINY) == first
+
+
+def test_of_how_many_files_a_net_before_learnt_is_kept_when_folds_are_put_together(calibrated, cells):
+    run = Run(calibrated())
+    one, other = (evaluate(run, cells, split=name) for name in ("val", "test"))
+    assert "learnt" not in _together([one, other], cells, run).to_json()
+    stored = _together([replace(one, learnt=1), other], cells, run).to_json()
+    assert stored["learnt"] == 1
+    assert "from some of which the net before them learnt" in stored["files"]
 
 
 def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(seeds, cells, tmp_path):

@@ -31,10 +31,12 @@ class TrainedScores(TypedDict, total=False):
     Attributes:
         mean_iou: of the classes that occur, in [0, 1].
         iou: by class.
+        pictures: number of those that were scored, none of which the net that scored them learnt from.
     """
 
     mean_iou: float | None
     iou: dict[str, float | None]
+    pictures: int  # none in files of earlier versions
 
 
 class DataOrigin(TypedDict):

@@ -191,6 +191,7 @@ def _judge(
     result = judge_answers(subject.answer, truth, on_image, sums)
     files = "; ".join(filter(None, (choice.words(len(result.judged), found), subject.naming.words, subject.words)))
     judged: JudgedTable = {"kind": subject.kind, "path": str(subject.path.absolute()), "command": command}
+    judged["data"] = str(data.resolve())
     return replace(result, files=files, who=judged, learnt=len(found & subject.known()))
 
 

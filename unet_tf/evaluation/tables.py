@@ -82,13 +82,18 @@ class IntervalTable(TypedDict):
     pixel_accuracy: list[float | None]
 
 
-class JudgedTable(TypedDict):
+class _JudgedOn(TypedDict, total=False):
+    data: str  # none in comparisons, and in files of earlier versions
+
+
+class JudgedTable(_JudgedOn):
     """Who was judged.
 
     Attributes:
         kind: "run", "bundle", "runs" (of a cross-validation) or "masks".
         path: where it lay, absolute.
         command: that judges it again.
+        data: folder of the files, absolute.
     """
 
     kind: str

@@ -123,7 +123,7 @@ def model_card(name: str, description: Description, report: BundleReport, licens
         description: of its net.
         report: of its files.
         license: of the net, as SPDX names it; "" says none.
-        dataset: what the validation files are called, without where they lie; "" says nothing.
+        dataset: what the folder is called whose files the scores of the run are of; "" says nothing.
 
     Returns:
         The card, with a head for the Hugging Face Hub (`unet_tf.exporting.front_matter`).

@@ -11,6 +11,7 @@ from typing import Any
 from unet_tf.edge.description import Description
 from unet_tf.evaluation.bundle_tables import BundleReport
 from unet_tf.exporting.bundle import TFLITE
+from unet_tf.pages.words import many
 from unet_tf.utils.text import shown
 
 _LICENSES = """
@@ -38,11 +39,12 @@ def front_matter(
         description: of its net.
         report: of its files.
         license: of the net, as SPDX names it; "" leaves it out.
-        dataset: what the files are called that the scores are of; "" for the files of the run.
+        dataset: what the folder is called whose files the scores are of; "" says nothing.
 
     Returns:
-        `library_name`, `pipeline_tag`, `tags`, `license`; and of a run that was judged on files which it held out
-        `metrics` and `model-index`: mean IoU and mean Dice over the classes, and the IoU of each.
+        `library_name`, `pipeline_tag`, `tags`, `license`; and of a run that was judged on files that it did not learn
+        from, and whose number is known, `metrics` and `model-index`: mean IoU and mean Dice over the classes, and the
+        IoU of each.
 
     Reference:
         Hugging Face Hub documentation, "Model cards": metadata UI; the specification in modelcard.md.
@@ -81,10 +83,10 @@ def _formats(report: BundleReport) -> list[str]:
 
 
 def _metrics(description: Description) -> list[dict[str, Any]]:
-    """Scores of the run that the net comes from, on files that it held out."""
+    """Scores of the run that the net comes from, on files that it did not learn from."""
     scores = description.origin.scores
     mean_iou = scores.get("mean_iou")
-    if mean_iou is None or not description.origin.data["val"]:
+    if mean_iou is None or "pictures" not in scores:
         return []
     each = {one: value for one, value in scores.get("iou", {}).items() if value is not None}
     found = [_metric("mean_iou", "Mean IoU", mean_iou)]
@@ -98,10 +100,11 @@ def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
 
 
 def _dataset(description: Description, name: str) -> dict[str, str]:
-    """The validation files: how many, and what they are called."""
-    held_out = f"{description.origin.data['val']} held out files"
-    words = shown(f"{name}, {held_out}" if name else held_out)
-    return {"type": re.sub(r"[^a-z0-9._-]+", "-", (name or "held-out").lower()).strip("-.") or "data", "name": words}
+    """The files that were scored: how many, and what their folder is called."""
+    unseen = "that it did not learn from" if description.nets == 1 else "each by the nets that did not learn from it"
+    files = f"{many(description.origin.scores['pictures'], 'file')} {unseen}"
+    words = shown(f"{name}, {files}" if name else files)
+    return {"type": re.sub(r"[^a-z0-9._-]+", "-", (name or "unseen").lower()).strip("-.") or "data", "name": words}
 
 
 def _yaml(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> Iterator[str]:

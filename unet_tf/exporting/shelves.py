@@ -19,7 +19,7 @@ from unet_tf.exporting.material import Material, calibration
 from unet_tf.exporting.onnx import write_onnx
 from unet_tf.exporting.parity import noise
 from unet_tf.exporting.saved_model import signatures, why_not_encoded, write_saved_model, write_warmup
-from unet_tf.exporting.source import first_of, model_of
+from unet_tf.exporting.source import first_of, judged_on, model_of
 from unet_tf.exporting.tflite import write_tflite
 from unet_tf.exporting.web import write_web
 from unet_tf.model.inference import folded
@@ -101,7 +101,7 @@ def onnx_files(work: Work) -> None:
 
 def card(work: Work, report: BundleReport) -> None:
     """Write the model card."""
-    text = model_card(work.name, work.description, report, work.license, first_of(work.run).data.name)
+    text = model_card(work.name, work.description, report, work.license, judged_on(work.run))
     (work.folder / CARD).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

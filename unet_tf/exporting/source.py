@@ -7,21 +7,27 @@ import logging
 import platform
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import keras
 import tensorflow as tf
 
 from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import read_evaluation
+from unet_tf.evaluation.tables import EvaluationTable, read_evaluation
 from unet_tf.exporting.bundle import KNOWN_BY, Learnt
 from unet_tf.exporting.material import Material, gather
 from unet_tf.planning.ancestors import ancestors, learnt
-from unet_tf.prediction.folds import Folds
+from unet_tf.prediction.folds import AGAIN, SUMMARY, Folds
 from unet_tf.run import Run
+from unet_tf.utils.typed_json import read_json
 from unet_tf.version import __version__
 
 log = logging.getLogger("unet_tf")
+
+
+class _Summary(TypedDict, total=False):
+    out_of_fold: EvaluationTable  # none in files of version 0.1
 
 
 def first_of(run: Run | Folds) -> Run:
@@ -68,7 +74,7 @@ def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
         },
         max_iou_drop=max_iou_drop,
     )
-    if scores := run.scores if isinstance(run, Folds) else _scores(run):
+    if scores := _scores(run):
         origin = replace(origin, scores=scores)
     return Description(
         run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, len(runs)
@@ -82,11 +88,27 @@ def learnt_by(run: Run | Folds) -> Learnt:
     return {"learnt": sorted(known[:KNOWN_BY] for known in trained), "unknown": unknown}
 
 
-def _scores(run: Run) -> TrainedScores:
+def judged_on(run: Run | Folds) -> str:
+    """Name the data folder of a run, where its scores are of files in there; "" where they are of others."""
+    if isinstance(run, Folds):
+        return run.data.name
+    stored = _evaluation(run)
+    own = stored is not None and stored.get("judged", {}).get("data") == str(run.data)
+    return run.data.name if own else ""
+
+
+def _evaluation(run: Run | Folds) -> EvaluationTable | None:
+    """The scores in the folder of a run; of several those of each file by the nets that have not learnt from it."""
+    if isinstance(run, Folds):
+        return read_json(run.path / SUMMARY, _Summary, f"{AGAIN}, and writes it anew.").get("out_of_fold")
     path = run.path / Run.EVALUATION
-    if not path.is_file():
+    return read_evaluation(path) if path.is_file() else None
+
+
+def _scores(run: Run | Folds) -> TrainedScores:
+    stored = _evaluation(run)
+    if stored is None:
         return {}
-    stored = read_evaluation(path)
     chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
     if chosen not in (None, run.calibration.threshold):
         why = "of labels at another threshold"
@@ -95,6 +117,9 @@ def _scores(run: Run) -> TrainedScores:
     elif "roi" in stored.get("field", {}):
         why = "of pixels inside fields of view alone"
     else:
-        return {"mean_iou": stored["mean_iou"], "iou": stored["iou"]}
-    log.warning(f"the scores in {path} are {why}, and the bundle has none: unet-tf evaluate makes others")
+        return {"mean_iou": stored["mean_iou"], "iou": stored["iou"], "pictures": len(stored["per_file_mean_iou"])}
+    file, remedy = Run.EVALUATION, ": unet-tf evaluate makes others"
+    if isinstance(run, Folds):
+        file, remedy = SUMMARY, ""
+    log.warning(f"the scores in {run.path / file} are {why}, and the bundle has none{remedy}")
     return {}

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from unet_tf.edge.description import BUNDLE_DESCRIPTION, TrainedScores
+from unet_tf.edge.description import BUNDLE_DESCRIPTION
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import Calibration
@@ -35,16 +35,11 @@ NAME = re.compile(r"(fold|seed)\d+")
 AGAIN = "The same crossval command does what is left"
 
 
-class _Added(TypedDict, total=False):
-    out_of_fold: TrainedScores  # none in files of version 0.1
-
-
-class Summary(_Added):
+class Summary(TypedDict):
     """What has to be known of a `crossval.json`.
 
     Attributes:
         runs: names of the runs, each with its scores.
-        out_of_fold: scores of each file by the nets that have not learnt from it.
     """
 
     runs: dict[str, dict[str, float | None]]
@@ -163,12 +158,6 @@ class Folds:
         """
         words = (f"{run.model_hash} {run.calibration.temperature!r}" for run in self.runs.values())
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
-
-    @property
-    def scores(self) -> TrainedScores:
-        """Mean IoU and IoU by class of each file by the nets that have not learnt from it; none of version 0.1."""
-        found = _summary(self.path).get("out_of_fold")
-        return {"mean_iou": found["mean_iou"], "iou": found["iou"]} if found else {}
 
     def learnt(self) -> set[str]:
         """SHA-256 of the images that some net, or one before it, has learnt from (`Fingerprint.sha256`)."""

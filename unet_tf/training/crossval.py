@@ -133,11 +133,12 @@ def _together(judged: Sequence[Evaluation], data: Path, run: Run) -> Evaluation:
     count = sum(len(one.judged) for one in judged)
     chose = "its epoch and the threshold" if run.plan.threshold == BEST else "its epoch"
     words = f"{many(count, 'file')} of {data}, each by the net that held it out, which chose {chose} by such files too"
-    if known := sum(one.learnt for one in judged):
+    known = sum(one.learnt for one in judged)
+    if known:
         words += f", from {'all' if known == count else 'some'} of which the net before them learnt"
     if unknown := ancestors(run).unknown:
         words += f"; they started from {', '.join(unknown)}, and which files that learnt from is not known"
-    return merged(judged, words, run.config.group)
+    return replace(merged(judged, words, run.config.group), learnt=known)
 
 
 def _write(out: Path, result: dict[str, Any]) -> None:
