@@ -1,5 +1,6 @@
 import pytest
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import Description
@@ -35,6 +36,22 @@ def test_one_net_without_a_size():
     assert words(None, alone) == "1 net to serve and to ship, which gives 100 % of the pixels Keras' class."
     assert words(0.9, net(mean_iou=0.9)).endswith("of 0.5 MB, which loses no mean IoU beside Keras' 0.900.")
     assert words(0.9, net(mean_iou=0.8)).endswith("which loses 0.100 of mean IoU beside Keras' 0.900.")
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        (Channels(), "RGB pictures"),
+        (Channels(names=("", "", "")), "RGB pictures"),
+        (Channels(names=("NIR", "red", "green")), "3-channel (NIR, red, green) pictures"),
+        (Channels(names=("", "", "DAPI")), "3-channel (0, 1, DAPI) pictures"),
+    ],
+)
+def test_channels_that_the_files_name_are_not_called_rgb(channels, words):
+    three = Normalisation((9.0,) * 3, (2.0,) * 3, "uint8")
+    about = Description(("a", "b"), MaskFormat("index", 2), three, Geometry(1, "same"), 64, channels=channels)
+    report = {"pictures": "a few", "keras": net(), "artefacts": {"model_uint8.tflite": net(milliseconds=1.0)}}
+    assert f'padding "same", {words} of `uint8` pixels' in model_card("cells", about, report)
 
 
 def test_a_name_with_a_bar_stays_in_its_column():

@@ -185,7 +185,7 @@ def _averaged(nets: int) -> str:
 
 def _colours(description: Description) -> str:
     channels, source = description.normalisation.channels, description.channels
-    if source.plain and channels in (1, 3):
+    if source.plain and channels in (1, 3) and not any(source.names):
         return "grey" if channels == 1 else "RGB"
     return f"{channels}-channel ({', '.join(source.taken)})" if source.names else f"{channels}-channel"
 

@@ -135,7 +135,8 @@ def _tensor(name: str, sha256: Mapping[str, str]) -> dict[str, Any]:
 def channel_names(description: Description) -> list[str]:
     """What the channels of the input are called."""
     count, source = description.normalisation.channels, description.channels
-    if len(source.names) and len(source.taken) == count and not (source.plain and count in (1, 3)):
+    said = any(source.names) or not source.plain or count not in (1, 3)
+    if source.names and len(source.taken) == count and said:
         return list(source.taken)
     return {1: ["grey"], 3: ["red", "green", "blue"]}.get(count) or [f"channel {number}" for number in range(count)]
 
