@@ -210,6 +210,7 @@ def test_a_format_of_version_0_1_is_restored_and_reads_as_it_did():
             "must have one value a class, .*; received 3 for 2 classes of kind binary",
         ),
         ({"kind": "instance", "values": (0, 1)}, "other kinds none; received 2 for 2 classes of kind instance"),
+        ({"values": (255,)}, "Binary and index masks must have one value a class, other kinds none; received 1 for 2"),
         ({"values": (255, 0)}, "The lower value must be class 0, or class 1 of inverted masks; received 255, 0"),
         ({"values": (0, 255), "void": (255,)}, "must have a value of its own; received 255, 0, 255"),
         (

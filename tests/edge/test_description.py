@@ -1,10 +1,13 @@
 import json
+from dataclasses import asdict
 
 import pytest
 
+from unet_tf.data.channels import ALL
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
-from unet_tf.edge.description import Description, Origin, StoredDescription
+from unet_tf.edge.description import Description, Origin, StoredDescription, read_bundle
+from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.utils.typed_json import parsed
 
@@ -17,6 +20,9 @@ ONE = Description(
     200,
     Origin(max_iou_drop=0.01, scores={"mean_iou": 0.5}),
 )
+
+
+MASKED = ONE.to_json()["masks"]
 
 
 def restored(stored):
@@ -50,8 +56,29 @@ def test_a_description_goes_through_json():
         ("normalisation", {"mean": [1, 2, float("nan")], "std": [1, 1, 1]}, "must be finite; received NaN"),
         ("max_iou_drop", None, "max_iou_drop must be a finite number; received None"),
         ("masks", {"kind": "binary"}, "masks must have the field"),
+        ("masks", {**MASKED, "newer": 1}, "masks must not have the field 'newer'"),
+        ("masks", {**MASKED, "void": []}, "masks must not have the field 'void'"),
+        ("masks", {**MASKED, "values": 3}, "masks.values must be a list; received 3"),
+        ("masks", {**MASKED, "values": ["a", 2]}, r"masks.values\[0\] must be a whole number; received a"),
+        ("masks", {**MASKED, "values": [1]}, "must have one value a class"),
+        ("channels_of_files", {**asdict(ALL), "newer": 1}, "channels_of_files must not have the field 'newer'"),
     ],
 )
 def test_values_that_no_net_has_are_refused(name, value, message):
     with pytest.raises(ValueError, match=message):
         restored({**ONE.to_json(), name: value})
+
+
+def test_a_bundle_of_another_version_is_refused_by_name(tmp_path):
+    stored = ONE.to_json()
+    (tmp_path / "bundle.json").write_text(json.dumps(stored))
+    assert read_bundle(tmp_path) == ONE
+    for changed, words in (
+        ({"tile": "200"}, "tile must be a whole number; received 200"),
+        ({"masks": {**MASKED, "newer": 1}}, "masks must not have the field 'newer'"),
+    ):
+        (tmp_path / "bundle.json").write_text(json.dumps({**stored, **changed}))
+        with pytest.raises(InputError) as caught:
+            read_bundle(tmp_path)
+        start = f"{tmp_path / 'bundle.json'} is damaged or of another version: "
+        assert str(caught.value) == f"{start}{words}. Export again."

@@ -120,7 +120,7 @@ class MaskFormat:
             ),
             (not self.inverted or kind == "binary", f"Only binary masks can be inverted; received {kind}."),
             (
-                not self.values or kind == "index" or self.inverted == (self.values[0] > self.values[1]),
+                not self.values or kind == "index" or self.inverted == (self.values[:1] > self.values[1:]),
                 f"The lower value must be class 0, or class 1 of inverted masks; received {shown}.",
             ),
             (

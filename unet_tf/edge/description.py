@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, get_type_hints
 
 from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.masks import MaskFormat
@@ -14,6 +13,7 @@ from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import PLAIN, Calibration, check_threshold
 from unet_tf.utils.files import tuples
+from unet_tf.utils.typed_json import read_json
 
 BUNDLE_NET, BUNDLE_DESCRIPTION = "model.keras", "bundle.json"
 """Files of a bundle: the net of Keras, and what the bundle says of it."""
@@ -73,6 +73,7 @@ class Origin:
 
 
 class _Objects(TypedDict, total=False):  # none in files of version 0.1
+    values: list[int]
     border: int
     neck: float
     smallest: int
@@ -113,7 +114,7 @@ class _Added(TypedDict, total=False):
 
 
 class StoredDescription(_Added):
-    """The fields of `bundle.json`, and of the metadata of each TFLite file.
+    """The fields of `bundle.json`, and of the metadata of each TFLite and ONNX file.
 
     Attributes:
         classes: names, by id.
@@ -161,7 +162,7 @@ class StoredDescription(_Added):
 
 @dataclass(frozen=True)
 class Description:
-    """What a runtime has to know of an exported net: `bundle.json`, and the metadata of each TFLite file.
+    """What a runtime has to know of an exported net: `bundle.json`, and the metadata of each TFLite and ONNX file.
 
     Attributes:
         classes: their names, by id.
@@ -233,19 +234,23 @@ class Description:
             )
         if stored.get("nets", 1) < 1:
             raise ValueError(f"nets must be 1 or more; received {stored['nets']}")
+        masks, channels = stored["masks"], stored.get("channels_of_files", {})
+        for where, given, form in (("masks", masks, _Masks), ("channels_of_files", channels, _Channels)):
+            if unknown := given.keys() - get_type_hints(form).keys():
+                raise ValueError(f"{where} must not have the field {min(unknown)!r}")
         found = cls(
             tuple(stored["classes"]),
             MaskFormat(
                 num_classes=len(stored["classes"]),
                 colours=tuples(stored["palette"]),
                 void=tuples(stored["void"]),
-                **{name: tuples(value) for name, value in stored["masks"].items()},
+                **{name: tuples(value) for name, value in masks.items()},
             ),
             _normalisation(stored),
             Geometry(stored["depth"], stored["padding"]),
             stored["tile"],
             Origin(**{name: stored[name] for name in asdict(Origin())}),  # type: ignore[literal-required]
-            Channels.restore(stored.get("channels_of_files", {})),
+            Channels.restore(channels),
             _calibration(stored),
             stored.get("nets", 1),
         )
@@ -263,10 +268,19 @@ def read_bundle(path: Path) -> Description:
         InputError: its file is damaged or of another version.
     """
     file = path / BUNDLE_DESCRIPTION
+    return restored(file, read_json(file, StoredDescription, "Export again."))
+
+
+def restored(file: Path, stored: StoredDescription) -> Description:
+    """Make a description of what a `bundle.json` holds.
+
+    Raises:
+        InputError: its values are no net's.
+    """
     try:
-        return Description.restore(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file} is damaged or of another version: {error!r}. Export again.", file) from error
+        return Description.restore(stored)
+    except ValueError as error:
+        raise InputError(f"{file} is damaged or of another version: {error}. Export again.", file) from error
 
 
 def _listed(value: object) -> object:

@@ -14,6 +14,7 @@ from unet_tf.edge.description import (
     SAVED_WEIGHTS,
     Description,
     StoredDescription,
+    restored,
 )
 from unet_tf.errors import InputError
 from unet_tf.utils.files import LITTER, above, sha256_of
@@ -219,10 +220,7 @@ def unlike(first: Description, second: Description) -> list[str]:
 def _read(file: Path) -> tuple[Description, StoredBundle]:
     """What a net says of itself, and all that the file holds."""
     stored = read_json(file, StoredBundle, "Export again.")
-    try:
-        description = Description.restore(stored)
-    except ValueError as error:
-        raise InputError(f"{file} is damaged or of another version: {error}. Export again.", file) from error
+    description = restored(file, stored)
     if strangers := [name for name in stored["sha256"] if Path(name).is_absolute() or ".." in Path(name).parts]:
         raise InputError(f"{file} is damaged: it must name files of its folder; it names {strangers[0]!r}.", file)
     return description, stored
