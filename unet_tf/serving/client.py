@@ -51,8 +51,8 @@ class Client:
         version: its number; None for the newest.
         label: of a version, such as "stable"; instead of `version`.
         timeout: seconds for each answer, at most 10 of them to connect over HTTP.
-        retries: how often a request is sent again after no connection, 429, 503, UNAVAILABLE or RESOURCE_EXHAUSTED,
-            later and later.
+        retries: how often a request is sent again after no connection, 429, 502, 503, UNAVAILABLE or
+            RESOURCE_EXHAUSTED, later and later.
         bundle: folder of the bundle that is served. It says the geometry of the net, so that large pictures are cut
             with a narrower overlap; which files and channels make a picture; and the mean, of the version that answers,
             that stands for pixels without a measurement. Without it a net of up to 6 poolings is assumed.
