@@ -9,7 +9,9 @@ import pytest
 
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import read_bundle_report
+from unet_tf.exporting import bundle as bundle_module
 from unet_tf.exporting.bundle import Bundle
+from unet_tf.utils import files
 
 
 @pytest.fixture
@@ -103,6 +105,31 @@ def test_what_file_managers_and_git_leave_is_no_fault(folder):
         (folder / name).touch()
     came = [said for said in Bundle(folder).faults() if not said.endswith(" is missing.")]
     assert came == [f"{name} came in after the export." for name in ("git", "virus.so", "web/.git")]
+
+
+def test_versions_that_come_in_and_what_git_writes_meanwhile_are_nothing_to_a_bundle(folder, monkeypatch):
+    """As of `export --add-version` and of a clone that is updated while `verify` reads."""
+    for name in (".git/objects/ab", ".adding-0123abcd/saved_model/2/saved_model.pb", "virus.so"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "saved_model").mkdir()
+    whole = Bundle(folder)
+    versions, read = whole.versions, []
+
+    def meanwhile():
+        shutil.rmtree(folder / ".git")
+        (folder / ".adding-0123abcd" / "saved_model" / "2").rename(folder / "saved_model" / "2")
+        return versions()
+
+    def sha256_of(path):
+        read.append(path.relative_to(folder).as_posix())
+        return files.sha256_of(path)
+
+    monkeypatch.setattr(whole, "versions", meanwhile)
+    monkeypatch.setattr(bundle_module, "sha256_of", sha256_of)
+    came = [said for said in whole.faults() if not said.endswith(" is missing.")]
+    assert came == ["virus.so came in after the export."]
+    assert read == ["report.json", "virus.so"]
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is missing: apt install git")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -105,10 +106,10 @@ class Bundle:
 
     def faults(self) -> list[str]:
         """Say what is not as it was written, a sentence a file; what file managers and git leave is nothing of it."""
+        files = _files(self.path)  # before the versions: none that comes in meanwhile is among them
         versions = self.versions()
-        apart = tuple(f"{one.name}/" for one in versions)
-        apart += (ADDING, *FROM_HUB)
-        found = {name: hash for name, hash in hashes(self.path).items() if not name.startswith(apart)}
+        apart = (*(f"{one.name}/" for one in versions), ADDING, *FROM_HUB)
+        found = {name: sha256_of(path) for name, path in files.items() if not name.startswith(apart)}
         words = _differences(self.sha256, found)
         for one in versions:
             words += [
@@ -238,5 +239,11 @@ def _differences(written: dict[str, str], found: dict[str, str]) -> list[str]:
 
 def hashes(folder: Path, but: str = DESCRIPTION) -> dict[str, str]:
     """SHA-256 of all files below a folder but one, by name."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / but)
-    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+    return {name: sha256_of(path) for name, path in _files(folder, but).items()}
+
+
+def _files(folder: Path, but: str = DESCRIPTION) -> dict[str, Path]:
+    """All files below a folder but one, by name; folders may be removed meanwhile, by which `rglob` would fail."""
+    paths = sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    found = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+    return {name: path for name, path in found.items() if name != but}
