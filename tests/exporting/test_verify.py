@@ -5,9 +5,10 @@ import signal
 
 import numpy as np
 import pytest
+from bundles import make_bundle
 
 from unet_tf import verify
-from unet_tf.data.pictures import stack_writer
+from unet_tf.data.pictures import stack_writer, write_picture
 from unet_tf.errors import InputError
 from unet_tf.exporting import parity
 from unet_tf.exporting.bundle import NETS, TFLITE, Bundle, hashes
@@ -29,6 +30,12 @@ def on_val(bundle, cells):
 def on_noise(bundle):
     """The bundle, verified on noise."""
     return verify(bundle)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A bundle of a net by chance."""
+    return make_bundle(tmp_path / "tiny")
 
 
 @pytest.fixture
@@ -137,6 +144,19 @@ def test_images_without_masks_beside_others_are_not_taken_for_pictures_alone(bun
     (tmp_path / "data" / "masks" / "cells_000.png").unlink()
     with pytest.raises(InputError, match="must have one mask of the same name. 1 images? without a mask"):
         verify(bundle, tmp_path / "data")
+
+
+def test_why_no_mask_fits_is_said_where_there_is_no_picture_beside(tiny, tmp_path):
+    for kind, name in (("images", "img"), ("masks", "label")):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for number, letter in enumerate("abc"):
+            file = tmp_path / "data" / kind / f"{name}_{number if kind == 'images' else f'{letter}x'}.png"
+            write_picture(file, np.full((20, 20), number, np.uint8))
+    with pytest.raises(InputError, match="one mask of the same name. 3 images without a mask"):
+        verify(tiny, tmp_path / "data")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="There is no picture to predict in .*none. Give picture files, or folders"):
+        verify(tiny, tmp_path / "none")
 
 
 def test_a_signal_ends_it_between_two_pictures(bundle, cells, monkeypatch):

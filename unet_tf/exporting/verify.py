@@ -191,6 +191,12 @@ def _examples(
     if pairs:
         readers = [partial(read_example, pair, description) for pair in pairs]
         return readers, f"{len(pairs)} labelled picture{'s' * (len(pairs) > 1)}"
-    files = map(Path, pictures_of(find_pictures([data]), description.channels))
+    try:
+        found = find_pictures([data])
+    except InputError:
+        if named is not None and named.used:  # folders of images and of masks
+            named.check()  # says why none pair
+        raise
+    files = map(Path, pictures_of(found, description.channels))
     readers = [partial(read_picture, file, description, page) for file in files for page in range(count_pages(file))]
     return readers, f"{len(readers)} picture{'s' * (len(readers) > 1)}"
