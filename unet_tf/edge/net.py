@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.nodata import Measured
-from unet_tf.edge.description import Description, StoredDescription
+from unet_tf.edge.description import BUNDLE_DESCRIPTION, Description, StoredDescription
 from unet_tf.edge.onnx_file import onnx_metadata
 from unet_tf.edge.runtimes import BOTH, PROBABILITIES, check_runtime, needs_litert, open_runtime, signatures_of
 from unet_tf.edge.tiles import TiledNet
@@ -217,7 +217,7 @@ def _own_sha256(content: mmap.mmap, digest: str) -> str:
 def _sha256_in_bundle(path: Path) -> str | None:
     """The hash of a file in the `bundle.json` beside it; None where there is none."""
     try:
-        stored = json.loads((path.parent / "bundle.json").read_bytes())
+        stored = json.loads((path.parent / BUNDLE_DESCRIPTION).read_bytes())
         return stored["sha256"].get(path.name)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -42,8 +42,7 @@ class OnnxNet(TiledNet):
         needs_onnxruntime()
         import onnxruntime
 
-        if threads < 1:
-            raise InputError(f"A net must have a thread or more; received {threads}.")
+        check_runtime(threads, "auto", "cpu")
         about = self.description = read_description(Path(path))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

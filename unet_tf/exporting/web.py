@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import EdgeNet
-from unet_tf.edge.runtimes import PROBABILITIES, signatures_of
+from unet_tf.edge.runtimes import BOTH, PROBABILITIES, signatures_of
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting.bundle import REPORT, TFLITE
@@ -23,7 +23,6 @@ from unet_tf.exporting.web_runtime import VERSION, fetch_runtime, write_runtime
 from unet_tf.pages.page import render, shared
 from unet_tf.prediction.drawn import colour_table, drawn_mask, shades_of
 from unet_tf.utils.files import sha256_of
-from unet_tf.utils.stderr import quiet_stderr
 from unet_tf.version import __version__
 
 WEB = "web"
@@ -121,11 +120,8 @@ def _own(name: str) -> bytes:
 
 def _takes_bytes(path: Path, description: Description) -> bool:
     """Whether the input of a quantised file is the bytes of a picture as they are."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet_stderr:
-        details = Interpreter(str(path)).get_input_details()[0]
-    raw = details["dtype"] == np.uint8 and details["quantization"] == (1.0, 0)
+    taken = signatures_of(path)[BOTH].inputs["image"]
+    raw = (taken.dtype, taken.scale, taken.zero) == (np.uint8, 1.0, 0)
     return raw and description.normalisation.dtype == "uint8" and not description.normalisation.nodata
 
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from unet_tf.serving.errors import ServingError
 from unet_tf.serving.limits import Limits, check_answer
 from unet_tf.serving.models import Models
-from unet_tf.serving.versions import Signature
+from unet_tf.serving.versions import DEFAULT, Signature
 
 access = logging.getLogger("unet_tf.serving.access")
 
@@ -162,7 +162,7 @@ class Calls:
         check_answer(pixels * sum(one.bytes_a_pixel for one in signature.outputs.values()))
         found = signature(values)
         self._pixels.labels(asked.model).inc(pixels)
-        return Answer(number, asked.signature or "serving_default", signature, found)
+        return Answer(number, asked.signature or DEFAULT, signature, found)
 
     @property
     def ready(self) -> bool:

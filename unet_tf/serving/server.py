@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unet_tf.errors import InputError
-from unet_tf.exporting.bundle import Bundle
+from unet_tf.exporting.bundle import VERSIONS, Bundle
 from unet_tf.serving.calls import Calls
 from unet_tf.serving.grpc_service import GrpcServer
 from unet_tf.serving.http_app import HEAD, make_app
@@ -30,7 +30,6 @@ log = logging.getLogger("unet_tf.serving")
 
 NAME = "unet"
 """Of the model where one bundle is served and no name is given: that of the kit and of the client."""
-VERSIONS = "saved_model"
 POLL = 1.0
 """Seconds between two looks at the folders of versions."""
 IDLE = 75
