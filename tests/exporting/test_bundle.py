@@ -132,6 +132,20 @@ def test_versions_that_come_in_and_what_git_writes_meanwhile_are_nothing_to_a_bu
     assert read == ["report.json", "virus.so"]
 
 
+def test_a_version_that_is_being_remembered_is_no_fault(folder, monkeypatch):
+    """Nor is what is left of that, where the process is killed."""
+    whole, expected = Bundle(folder), Bundle(folder).faults()
+    with files.replacing(folder / "bundle.json") as temporary:
+        shutil.copy(folder / "bundle.json", temporary)
+        assert whole.faults() == expected
+        monkeypatch.setattr(whole, "versions", lambda: temporary.rename(folder / "bundle.json") and [])
+        assert whole.faults() == expected
+        shutil.copy(folder / "bundle.json", temporary)
+    (folder / "web").mkdir(exist_ok=True)
+    (folder / "web" / ".bundle.0123abcd.json").touch()
+    assert "web/.bundle.0123abcd.json came in after the export." in Bundle(folder).faults()
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is missing: apt install git")
 def test_a_clone_is_whole_on_windows_as_the_page_on_the_hub_says(folder, tmp_path_factory, monkeypatch):
     place = tmp_path_factory.mktemp("clones")

@@ -41,6 +41,8 @@ KNOWN_BY = 16
 """Letters of a SHA-256 by which a training picture is known: by chance two of a million share them once in 10^7."""
 ADDING = ".adding-"
 """What the name of a folder in a bundle begins with in which a version is written that has not its place yet."""
+REMEMBERING = f".{Path(BUNDLE_DESCRIPTION).stem}."
+"""What the name of a file in a bundle begins with that will take the place of `bundle.json`."""
 DESCRIPTION, REPORT, PAGE, CARD = BUNDLE_DESCRIPTION, "report.json", "report.html", "MODEL_CARD.md"
 README = "README.md"
 HUB_FILES = (README, "LICENSE", ".gitattributes")
@@ -108,7 +110,7 @@ class Bundle:
         """Say what is not as it was written, a sentence a file; what file managers and git leave is nothing of it."""
         files = _files(self.path)  # before the versions: none that comes in meanwhile is among them
         versions = self.versions()
-        apart = (*(f"{one.name}/" for one in versions), ADDING, *FROM_HUB)
+        apart = (*(f"{one.name}/" for one in versions), ADDING, REMEMBERING, *FROM_HUB)
         found = {name: sha256_of(path) for name, path in files.items() if not name.startswith(apart)}
         words = _differences(self.sha256, found)
         for one in versions:
