@@ -3,18 +3,19 @@ import logging
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import make_bundle, rehash
+from bundles import make_bundle, of_data, rehash
 from forked import Forked
 from hub_server import READER, WRITER, served, talk_to
 
 import unet_tf
 from unet_tf import InputError, load
 from unet_tf.exporting.bundle import Bundle, hashes
-from unet_tf.exporting.hub import publish
+from unet_tf.exporting.hub import contents, publish
 from unet_tf.utils.signals import Stopped, tell
 
 NAME = "anna/cells"
@@ -152,6 +153,15 @@ def test_a_bundle_of_before_gets_a_head(hub, made, tmp_path):
     publish(copy, NAME)
     assert ModelCard(hub.holds(NAME)["README.md"].decode()).data.library_name == "keras"
     assert hub.holds(NAME)["MODEL_CARD.md"].decode() == card
+
+
+@pytest.mark.parametrize(("scores", "said"), [({}, False), ({"mean_iou": 0.7, "iou": {"background": 0.7}}, True)])
+def test_scores_of_nobody_knows_how_many_files_are_not_published_which_is_said(made, tmp_path, caplog, scores, said):
+    copy = shutil.copytree(made, tmp_path / "copy")
+    (copy / "MODEL_CARD.md").write_text("# cells\n")
+    rehash(copy, replace(Bundle(copy).description, origin=of_data(**scores)), hashes)
+    assert b"model-index" not in contents(Bundle(copy), NAME)["README.md"]
+    assert ("does not say of how many files its scores are: the page has none" in caplog.text) == said
 
 
 def test_a_second_bundle_takes_the_place_of_the_first_in_one_commit(hub, made, other, image):

@@ -146,6 +146,8 @@ def contents(bundle: Bundle, name: str) -> dict[str, Path | bytes]:
         files[f"{version.name}/{OWN}/{DESCRIPTION}"] = _published(version.stored)
     card = (bundle.path / CARD).read_text(encoding="utf-8")
     if not card.startswith("---\n"):  # of a bundle of version 0.1
+        if "pictures" not in (scores := bundle.description.origin.scores) and scores.get("mean_iou") is not None:
+            log.warning("The bundle does not say of how many files its scores are: the page has none. Export again.")
         head = front_matter(name.split("/")[1], bundle.description, read_bundle_report(bundle.path / REPORT))
         card = f"{head}\n\n{card}"
     files[README] = readme(card, name).encode()
