@@ -117,6 +117,8 @@ def test_a_trivial_method_that_is_better_on_the_foreground_alone_is_said():
             "it did not learn from, though its best epoch was chosen by such",
         ),
         ("8 files of /a/validation files/seen in training or not", "it never saw"),
+        ("the train files of the run", "that it learnt from"),  # of version 0.1, which said no more
+        ("8 files of /a/the train files", "it never saw"),
         ("the val files of the run in data", "it did not learn from, though its best epoch was chosen by such"),
         (
             "the val files of the run in data, by which the best epoch and the threshold were chosen",

@@ -161,7 +161,7 @@ def seen(files: str) -> str:
     Args:
         files: these words.
     """
-    if any(words in files for words in LEARNT):
+    if any(words in files for words in LEARNT) or files.startswith("the train files"):
         return "that it learnt from"
     if any(words in files for words in MAY_HAVE_LEARNT):
         return "that it may have learnt from"
