@@ -61,9 +61,9 @@ def rehash(folder, about, hashes, name="bundle.json"):
     (folder / name).write_text(json.dumps(about.to_json() | {"sha256": hashes(folder)}))
 
 
-def of_data(**scores):
-    """Where a net comes from that learnt from 24 files and held out 6, with these scores."""
+def of_data(train=24, val=6, **scores):
+    """Where a net comes from that learnt from so many files, with these scores."""
     from unet_tf.edge.description import Origin
 
-    data = {"fingerprint": "ab" * 32, "train": 24, "val": 6}
+    data = {"fingerprint": "ab" * 32, "train": train, "val": val}
     return replace(Origin(unet_tf="0.1", data=data, max_iou_drop=0.01), scores=scores)

@@ -76,7 +76,7 @@ def fields(package):
 def saved():
     """The saved run: its net, and what is known of it."""
     run = Run(SAVED)
-    return model_of(run, "float32"), describe(run, 52, 0.01)
+    return model_of(run, "float32"), describe(run, 52, 0.01)[0]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ class TrainedScores(TypedDict, total=False):
     Attributes:
         mean_iou: of the classes that occur, in [0, 1].
         iou: by class.
-        pictures: number of those that were scored, none of which the net that scored them learnt from.
+        pictures: number of those with a known pixel that were scored, none of which the net that did so learnt from.
     """
 
     mean_iou: float | None

@@ -80,7 +80,7 @@ def add_version(
     with stoppable():
         material = material_of(first_of(run), data, None, needed=False)
         allowed = opened.description.origin.max_iou_drop
-        description = describe(run, static_tile(first_of(run), material.sides), allowed)
+        description, _ = describe(run, static_tile(first_of(run), material.sides), allowed)
         if differ := unlike(opened.description, description):
             raise InputError(
                 f"Versions of one model must be of the same kind, and {run.path} is not of that of {bundle}: "

@@ -119,10 +119,10 @@ def export(
     with stoppable():
         model = model_of(run, "float32")
         material = material_of(first_of(run), data, tile, bfloat16 or not set(variants) <= {"float32"})
-        description = describe(run, tile or static_tile(first_of(run), material.sides), max_iou_drop)
+        description, dataset = describe(run, tile or static_tile(first_of(run), material.sides), max_iou_drop)
         runtime = check_web(description, variants) if web else []
         with replacing(out) as folder, refusals_in_words(out):
-            net, about = folded(model), (description, material, variants, runtime, credit, license, on_step)
+            net, about = folded(model), (description, material, variants, runtime, credit, license, dataset, on_step)
             work = shelves.Work(folder, out.name, run, model, net, *about)
             for write in nets:
                 write(work)

@@ -19,7 +19,7 @@ from unet_tf.exporting.material import Material, calibration
 from unet_tf.exporting.onnx import write_onnx
 from unet_tf.exporting.parity import noise
 from unet_tf.exporting.saved_model import signatures, why_not_encoded, write_saved_model, write_warmup
-from unet_tf.exporting.source import first_of, judged_on, model_of
+from unet_tf.exporting.source import first_of, model_of
 from unet_tf.exporting.tflite import write_tflite
 from unet_tf.exporting.web import write_web
 from unet_tf.model.inference import folded
@@ -48,6 +48,7 @@ class Work:
         runtime: archives of LiteRT.js, for the page.
         credit: who made the net, for the package of the BioImage Model Zoo.
         license: of the net, as SPDX names it; "" where none was said.
+        dataset: what the folder is called whose files the scores of the run are of; "" says nothing.
         on_step: is told the name of each step as it begins.
     """
 
@@ -62,6 +63,7 @@ class Work:
     runtime: Sequence[Path]
     credit: Credits | None
     license: str
+    dataset: str
     on_step: Callable[[str], None]
 
 
@@ -101,7 +103,7 @@ def onnx_files(work: Work) -> None:
 
 def card(work: Work, report: BundleReport) -> None:
     """Write the model card."""
-    text = model_card(work.name, work.description, report, work.license, judged_on(work.run))
+    text = model_card(work.name, work.description, report, work.license, work.dataset)
     (work.folder / CARD).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

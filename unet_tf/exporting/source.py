@@ -14,7 +14,9 @@ import tensorflow as tf
 
 from unet_tf.edge.description import Description, Origin, TrainedScores
 from unet_tf.errors import InputError
-from unet_tf.evaluation.tables import EvaluationTable, read_evaluation
+from unet_tf.evaluation.further_tables import FieldTable
+from unet_tf.evaluation.tables import JudgedTable, ThresholdTable, read_evaluation
+from unet_tf.evaluation.verdict import seen
 from unet_tf.exporting.bundle import KNOWN_BY, Learnt
 from unet_tf.exporting.material import Material, gather
 from unet_tf.planning.ancestors import ancestors, learnt
@@ -26,8 +28,24 @@ from unet_tf.version import __version__
 log = logging.getLogger("unet_tf")
 
 
+class _Further(TypedDict, total=False):
+    thresholds: ThresholdTable
+    judged: JudgedTable
+    field: FieldTable
+    learnt: int
+
+
+class _Scored(_Further):
+    """What is taken of an `EvaluationTable`."""
+
+    files: str
+    mean_iou: float | None
+    iou: dict[str, float | None]
+    per_file_mean_iou: dict[str, float | None]
+
+
 class _Summary(TypedDict, total=False):
-    out_of_fold: EvaluationTable  # none in files of version 0.1
+    out_of_fold: _Scored  # none in files of version 0.1
 
 
 def first_of(run: Run | Folds) -> Run:
@@ -59,8 +77,12 @@ def material_of(run: Run, data: str | Path | None, tile: int | None, needed: boo
     )
 
 
-def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
-    """Put together what a runtime has to know of the net of a run, or of the mean of several."""
+def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> tuple[Description, str]:
+    """Put together what a runtime has to know of the net of a run, or of the mean of several.
+
+    Returns:
+        That, and what the data folder is called, where its scores are of files that are known to lie in there; else "".
+    """
     runs = list(run.runs.values()) if isinstance(run, Folds) else [run]
     trained = set[str]().union(*(one.files("train") for one in runs))
     training, validation = sorted(trained), run.files("val") - trained
@@ -74,11 +96,9 @@ def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> Description:
         },
         max_iou_drop=max_iou_drop,
     )
-    if scores := _scores(run):
-        origin = replace(origin, scores=scores)
-    return Description(
-        run.classes, run.masks, run.normalisation, run.geometry, tile, origin, run.channels, run.calibration, len(runs)
-    )
+    scores, dataset = _scores(run)
+    about = (run.geometry, tile, replace(origin, scores=scores), run.channels, run.calibration, len(runs))
+    return Description(run.classes, run.masks, run.normalisation, *about), dataset
 
 
 def learnt_by(run: Run | Folds) -> Learnt:
@@ -88,16 +108,7 @@ def learnt_by(run: Run | Folds) -> Learnt:
     return {"learnt": sorted(known[:KNOWN_BY] for known in trained), "unknown": unknown}
 
 
-def judged_on(run: Run | Folds) -> str:
-    """Name the data folder of a run, where its scores are of files in there; "" where they are of others."""
-    if isinstance(run, Folds):
-        return run.data.name
-    stored = _evaluation(run)
-    own = stored is not None and stored.get("judged", {}).get("data") == str(run.data)
-    return run.data.name if own else ""
-
-
-def _evaluation(run: Run | Folds) -> EvaluationTable | None:
+def _evaluation(run: Run | Folds) -> _Scored | None:
     """The scores in the folder of a run; of several those of each file by the nets that have not learnt from it."""
     if isinstance(run, Folds):
         return read_json(run.path / SUMMARY, _Summary, f"{AGAIN}, and writes it anew.").get("out_of_fold")
@@ -105,21 +116,24 @@ def _evaluation(run: Run | Folds) -> EvaluationTable | None:
     return read_evaluation(path) if path.is_file() else None
 
 
-def _scores(run: Run | Folds) -> TrainedScores:
-    stored = _evaluation(run)
+def _scores(run: Run | Folds) -> tuple[TrainedScores, str]:
+    """Scores on files that the net did not learn from; and the name of its data folder, if they lie in there."""
+    stored, several = _evaluation(run), isinstance(run, Folds)
     if stored is None:
-        return {}
+        return {}, ""
     chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
     if chosen not in (None, run.calibration.threshold):
         why = "of labels at another threshold"
-    elif stored.get("learnt"):
-        why = "of files that the net learnt from"
+    elif stored.get("learnt") or seen(stored["files"]).endswith("learnt from"):
+        why = "of files that the net learnt from, or may have learnt from"
     elif "roi" in stored.get("field", {}):
         why = "of pixels inside fields of view alone"
     else:
-        return {"mean_iou": stored["mean_iou"], "iou": stored["iou"], "pictures": len(stored["per_file_mean_iou"])}
-    file, remedy = Run.EVALUATION, ": unet-tf evaluate makes others"
-    if isinstance(run, Folds):
-        file, remedy = SUMMARY, ""
-    log.warning(f"the scores in {run.path / file} are {why}, and the bundle has none{remedy}")
-    return {}
+        data = Path(stored.get("judged", {}).get("data", ""))
+        own = several or data.is_relative_to(run.data.resolve())
+        pictures = sum(one is not None for one in stored["per_file_mean_iou"].values())  # not those of void alone
+        return {"mean_iou": stored["mean_iou"], "iou": stored["iou"], "pictures": pictures}, run.data.name * own
+    file = run.path / (SUMMARY if several else Run.EVALUATION)
+    remedy = ": unet-tf evaluate makes others" * (not several and not ancestors(first_of(run)).unknown)
+    log.warning(f"the scores in {file} are {why}, and the bundle has none{remedy}")
+    return {}, ""
