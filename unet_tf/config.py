@@ -193,7 +193,8 @@ class TrainConfig(Settings):
     patience: int | None = _setting(None, _COUNT,
         "epochs without a better validation score after which training ends")
     start_from: str | None = _setting(None, _ANY,
-        "a run, a bundle or a .keras file, from whose weights the net starts, as far as they fit")
+        "a run, a bundle, a .keras file or hf://USER/NAME of the Hugging Face Hub, from whose weights the net starts, "
+        "as far as they fit")
     learning_rate: float | None = _setting(None, _POSITIVE,
         "at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero; left open 1e-3, and 3e-4 "
         "from a trained net")

@@ -8,13 +8,15 @@ import keras
 import numpy as np
 import pytest
 from bundles import make_bundle
+from hub_server import served, talk_to
 
 from unet_tf import Run, evaluate, train, unet
 from unet_tf.config import TrainConfig
 from unet_tf.errors import InputError
 from unet_tf.evaluation.verdict import verdict
+from unet_tf.exporting.hub import publish
 from unet_tf.model.ensemble import Member, ensemble
-from unet_tf.planning.ancestors import ancestors
+from unet_tf.planning.ancestors import ancestors, ancestors_from
 from unet_tf.training.compile import compiled
 from unet_tf.training.start import Start, read_start, renaming, said_of, with_whole_path
 from unet_tf.utils.signals import Stopped
@@ -51,6 +53,25 @@ def test_a_net_behind_a_link_keeps_the_name_that_says_what_it_is(tmp_path, monke
     path = with_whole_path(TrainConfig(start_from="net.keras")).start_from
     assert path == str(tmp_path / "net.keras")
     assert read_start(path).model.get_layer("logits").filters == 2
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub's own LFS client
+def test_a_repository_of_the_hub_is_taken_at_the_revision_that_it_has_now(tmp_path, monkeypatch):
+    bundle = make_bundle(tmp_path / "cells")
+    with served() as hub:
+        talk_to(monkeypatch, hub.url, tmp_path / "home")
+        address = publish(bundle, "anna/cells").address
+        config = with_whole_path(TrainConfig(start_from="hf://anna/cells"))
+        assert config.start_from == address
+        hub.repositories["anna/cells"].commit({})  # a later one, of nothing
+        assert with_whole_path(config) == config
+        found, expected = read_start(address), read_start(bundle)
+        with pytest.raises(InputError, match="holds neither a bundle"):
+            with_whole_path(TrainConfig(start_from="hf://anna/cells"))
+    assert (str(found.path), found.classes) == (address, expected.classes)
+    for one, other in zip(found.model.weights, expected.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert ancestors_from(address).unknown == (address,)
 
 
 def test_layers_that_fit_are_taken_and_the_others_named(run, tmp_path):

@@ -1,4 +1,4 @@
-"""Where a net starts that has learnt before: the weights of a run, a bundle or a `.keras` file, as far as they fit."""
+"""Where a net starts that has learnt before: the weights of a run, a bundle, a `.keras` file, or one of the Hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from unet_tf.errors import InputError
 from unet_tf.model.reading import read_model
 from unet_tf.model.unet import geometry_of, nets_of
 from unet_tf.pages.words import many
+from unet_tf.prediction.hub import fetch
 from unet_tf.run import Run, load_model
+from unet_tf.utils.hub import Address
 
 FIRST = "down0_conv1"
 """The layer that sees the channels of a picture."""
@@ -31,12 +33,12 @@ class Start:
     """A trained net.
 
     Attributes:
-        path: where it was read from.
+        path: where it was read from; of the Hub, its address.
         model: the net.
         classes: names of its classes; None where nobody knows.
     """
 
-    path: Path
+    path: Path | Address
     model: keras.Model
     classes: tuple[str, ...] | None
 
@@ -131,45 +133,54 @@ def renaming(start: Start, classes: Sequence[str]) -> str:
 
 
 def with_whole_path(config: TrainConfig) -> TrainConfig:
-    """A configuration whose net to start from is found from every folder, as the run may go on in another."""
+    """A configuration whose net to start from is found from every folder, as the run may go on in another.
+
+    Of a repository of the Hub it is the revision of now, which is fetched.
+    """
     if config.start_from is None:
         return config
-    whole = Path(config.start_from).absolute()  # not resolved: the name of a link says what lies behind it
+    whole: Path | Address = Path(config.start_from).absolute()  # not resolved: a link's name says what lies behind it
+    if (address := Address.parse(config.start_from)) is not None:
+        whole = Address(address.name, fetch(address).name)
     return replace(config, start_from=str(whole))
 
 
 def read_start(path: str | Path) -> Start:
-    """Read the net of a run, a bundle or a `.keras` file.
+    """Read the net of a run, a bundle, a `.keras` file or a repository of the Hub (`hf://USER/NAME`).
 
     Raises:
         InputError: there is none, or it is no U-Net of this package, a mean of several, or one inside another model.
     """
-    path = file = Path(path)
+    address = Address.parse(path)
+    path = file = Path(path) if address is None else fetch(address)
+    where = address or path
     if path.suffix != ".keras":
         file = path / (BUNDLE_NET if (path / BUNDLE_DESCRIPTION).is_file() else Run.BEST)
     folder = file.parent
     if file.name == BUNDLE_NET and (folder / BUNDLE_DESCRIPTION).is_file():
-        start = Start(path, read_model(file), read_bundle(folder).classes)
+        start = Start(where, read_model(file), read_bundle(folder).classes)
+    elif address is not None:  # what Keras published there
+        start = Start(where, read_model(path), None)
     elif folder == path or (file.name in (Run.BEST, Run.LAST) and (folder / Run.CONFIG).is_file()):
         run = Run(folder)
-        start = Start(path, load_model(file, run.plan, run.normalisation.channels), run.classes)
+        start = Start(where, load_model(file, run.plan, run.normalisation.channels), run.classes)
     else:
-        start = Start(path, read_model(file), None)
+        start = Start(where, read_model(file), None)
     nets = nets_of(start.model)
     if len(nets) > 1:
         raise InputError(
-            f"A run must start from one net; {path} is the mean of {len(nets)}. Start from one of the runs that it was "
-            "made of."
+            f"A run must start from one net; {where} is the mean of {len(nets)}. Start from one of the runs that it "
+            "was made of."
         )
     if nets:
         raise InputError(
-            f"A run must start from a net that unet_tf.unet built; in {path} a net lies inside another model. Save the "
-            "net by itself, and start from that."
+            f"A run must start from a net that unet_tf.unet built; in {where} a net lies inside another model. Save "
+            "the net by itself, and start from that."
         )
     geometry_of(start.model)
     if lacking := {FIRST, "logits"} - {layer.name for layer in start.model.layers}:
         raise InputError(
-            f"A run must start from a net that unet_tf.unet built; {path} has no layer {', '.join(sorted(lacking))}. "
+            f"A run must start from a net that unet_tf.unet built; {where} has no layer {', '.join(sorted(lacking))}. "
             "Start from one of unet_tf, or leave --from out."
         )
     return start
