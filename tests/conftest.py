@@ -125,6 +125,17 @@ def own_run(run, tmp_path):
     return Run(shutil.copytree(run.path, tmp_path / "own_run"))
 
 
+@pytest.fixture
+def own_data(own_run, cells, tmp_path):
+    """A copy of the data, which `own_run` then takes for its own, with other masks, `second`, beside those."""
+    data = shutil.copytree(cells, tmp_path / "own_data")
+    for split in ("train", "val", "test"):
+        shutil.copytree(data / split / "masks", data / split / "second")
+    config = own_run.path / own_run.CONFIG
+    config.write_text(config.read_text().replace(str(cells), str(data), 1))
+    return data
+
+
 @pytest.fixture(scope="session", autouse=True)
 def converter_apart():
     """A context in which the TFLite converter has a process of its own, as elsewhere.

@@ -24,12 +24,13 @@ def test_fields_of_view_and_membranes_are_options(call, own_run, cells, tmp_path
     assert (code, "There is no folder" in err) == (1, True), err
 
 
-def test_why_the_scores_of_a_run_are_kept_nowhere_is_said(call, own_run, cells):
+def test_why_the_scores_of_a_run_are_kept_nowhere_is_said(call, own_run, own_data):
+    cells = own_data
     for option, why in (
         (("--threshold", 0.2), "--threshold is not that of the run"),
         (("--void", 9), "--void is not that of the run"),
-        (("--masks-dir", "masks"), "--masks-dir is not that of the run on its own data"),
-        (("--masks-dir", "masks", "--void", 9), "--void or --masks-dir is not that of the run"),
+        (("--masks-dir", "second"), "--masks-dir is not that of the run on its own data"),
+        (("--masks-dir", "second", "--void", 9), "--void or --masks-dir is not that of the run"),
         (("--threshold", 0.5, "--mask-tolerance", 9), "--threshold or --mask-tolerance is not that of the run"),
         (("--split", "train", "--threshold", 0.5), "the net learnt from 4 of these files"),
     ):

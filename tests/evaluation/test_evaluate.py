@@ -239,7 +239,8 @@ def test_scores_of_the_validation_files_lie_beside_those_of_a_run(own_run, cells
     assert f"{own_run.path / 'report.html'} was of others and is now of" in caplog.text
 
 
-def test_scores_on_other_terms_leave_those_of_a_run_as_they_are(own_run, cells, tmp_path):
+def test_scores_on_other_terms_leave_those_of_a_run_as_they_are(own_run, own_data, tmp_path):
+    own_run, cells = Run(own_run.path), own_data
     evaluate(own_run, cells)
     before = {name: (own_run.path / name).read_bytes() for name in (Run.EVALUATION, Run.REPORT)}
     for number in (0, 1):
@@ -247,14 +248,15 @@ def test_scores_on_other_terms_leave_those_of_a_run_as_they_are(own_run, cells, 
     for split in (None, "val"):
         assert evaluate(own_run, cells, split, threshold=0.2).folder is None
     assert evaluate(own_run, cells, roi=tmp_path / "fov").folder is None
-    others = ({"threshold": 0.2}, {"void": 9}, {"mask_tolerance": 9}, {"masks_dir": "masks"}, {"images_dir": "images"})
-    assert [evaluate(own_run, cells, **how).folder for how in others] == [None] * 5
+    others = ({"threshold": 0.2}, {"void": 9}, {"mask_tolerance": 9}, {"masks_dir": "second"})
+    assert [evaluate(own_run, cells, **how).folder for how in others] == [None] * 4
     for how in (*others, {"roi": tmp_path / "fov"}):
         with pytest.raises(InputError, match=r"Scores must go into a folder of their own; .* holds config\.toml"):
             evaluate(own_run, cells, out=own_run.path, **how)
     assert {name: (own_run.path / name).read_bytes() for name in before} == before
     assert not (own_run.path / "evaluation_val").exists()
-    assert evaluate(own_run, cells, threshold=0.5, mask_tolerance=0).folder == own_run.path  # its own
+    for own in ({"threshold": 0.5, "mask_tolerance": 0}, {"masks_dir": "masks"}, {"images_dir": "images"}):
+        assert evaluate(own_run, cells, **own).folder == own_run.path
     elsewhere = shutil.copytree(cells / "test", tmp_path / "elsewhere")
     assert evaluate(own_run, elsewhere, masks_dir="masks").folder == own_run.path
 
@@ -262,9 +264,9 @@ def test_scores_on_other_terms_leave_those_of_a_run_as_they_are(own_run, cells, 
 def test_a_run_keeps_scores_of_its_own_data_by_its_own_pairing_and_of_others_by_any(own_run, cells, tmp_path):
     config = own_run.path / Run.CONFIG
     config.write_text(config.read_text().replace('masks_dir = ""', 'masks_dir = "./instances/"', 1))
-    for said in ({}, {"masks_dir": "instances"}, {"masks_dir": "instances//"}):
+    for said in ({}, {"masks_dir": "instances"}, {"masks_dir": "instances//"}, {"images_dir": "images"}):
         assert subject_of(own_run.path, cells, said).home(cells) == own_run.path
-    for said in ({"masks_dir": "masks"}, {"masks_dir": ""}, {"mask_suffix": "_b"}, {"images_dir": "images"}):
+    for said in ({"masks_dir": "masks"}, {"masks_dir": ""}, {"mask_suffix": "_b"}):
         found = subject_of(own_run.path, cells, said)
         assert [found.home(data) for data in (cells, cells / "test", cells.parent, tmp_path)] == [
             None, None, own_run.path, own_run.path,

@@ -9,8 +9,21 @@ from unet_tf.planning.checks import nodata_of_some
 LABEL = np.zeros((1, 3), np.uint8)
 
 
-def seen(pair, values, nodata=()):
-    return pair, examine(Decoded(np.int16(values)[None, :, None], LABEL, None, nodata), 2)
+def seen(pair, values, nodata=(), dtype=np.int16):
+    return pair, examine(Decoded(np.array(values, dtype)[None, :, None], LABEL, None, nodata), 2)
+
+
+def test_a_value_is_the_same_however_many_digits_a_file_gives_it():
+    """GDAL writes the lowest float32 with fewer digits than it has; and float32 has no 0.1."""
+    one, two, three = (Pair(name, Path(f"{name}.tif"), Path("m.png")) for name in "abc")
+    lowest = float(np.finfo(np.float32).min)
+    all_seen = [
+        seen(one, [lowest, 1, 2], (lowest,), np.float32), seen(two, [lowest, 1, 2], (-3.40282346638529e38,), np.float32)
+    ]  # fmt: skip
+    assert nodata_of_some(all_seen, all_seen) == []
+    all_seen = [seen(one, [0.1, 1, 2], (0.1,), np.float32), seen(three, [0.1, 5, 6], (), np.float32)]
+    (words,) = nodata_of_some(all_seen, all_seen)
+    assert words.startswith("0.1 stands for no measurement in a.tif") and "do not name it: c.tif. If" in words
 
 
 def test_the_files_of_a_picture_and_the_page_of_a_stack_are_named():

@@ -299,7 +299,7 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
     told = [len(names), *(len(numbers) for _, numbers in transforms)]
     if set(told) != {len(array.shape)}:
         words = " and ".join(map(str, told[1:])) or "no"
-        letters = TCZYX if told[0] != len(array.shape) or max(map(len, names)) > 1 else "".join(names)
+        letters = TCZYX if told[0] != len(array.shape) or max(map(len, names), default=0) > 1 else "".join(names)
         raise InputError(
             f"{path} names {told[0]} axes with {words} scales, and its level 0 has {len(array.shape)}. Name that one "
             f"and its axes: {path}/{wanted} --axes {letters[-len(array.shape) :]}, if they are these.",

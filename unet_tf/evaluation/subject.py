@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.fingerprint import identity
 from unet_tf.data.folder import Decoded, Pair, title
-from unet_tf.data.layout import ANY
+from unet_tf.data.layout import ANY, find_named
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import Naming
 from unet_tf.data.splits import parts_of
@@ -254,8 +254,17 @@ class Net(Subject):
         """The folder of a run, unless threshold, void, tolerance, or the pairing of its own data, are not its own."""
         if not isinstance(self.net, Run) or self.threshold not in (None, self.net.calibration.threshold):
             return None
-        paired = self.naming == self.net.config.naming or not data.resolve().is_relative_to(self.net.data)
-        return self.path if paired and self.masks == self.net.masks else None
+        own = self.net.config.naming
+        paired = self.naming == own or not data.resolve().is_relative_to(self.net.data) or self._pairs_as(own, data)
+        return self.path if self.masks == self.net.masks and paired else None
+
+    def _pairs_as(self, naming: Naming, data: Path) -> bool:
+        """Whether another way of pairing finds the same files."""
+        try:
+            here, there = (find_named(data, one, self.channels).splits for one in (self.naming, naming))
+        except InputError:  # said where it is judged
+            return False
+        return here == there
 
 
 def said(predict: Callable[[], NDArray], pair: Pair, threshold: float = HALF) -> Answer:

@@ -134,6 +134,6 @@ def _scores(run: Run | Folds) -> tuple[TrainedScores, str]:
         pictures = sum(one is not None for one in stored["per_file_mean_iou"].values())  # not those of void alone
         return {"mean_iou": stored["mean_iou"], "iou": stored["iou"], "pictures": pictures}, run.data.name * own
     file = run.path / (SUMMARY if several else Run.EVALUATION)
-    remedy = ": unet-tf evaluate makes others" * (not several and not ancestors(first_of(run)).unknown)
+    remedy = ": unet-tf evaluate on other files makes some" * (not several and not ancestors(first_of(run)).unknown)
     log.warning(f"the scores in {file} are {why}, and the bundle has none{remedy}")
     return {}, ""

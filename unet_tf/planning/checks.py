@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.fingerprint import Fingerprint
 from unet_tf.data.folder import Pair, some
+from unet_tf.data.nodata import nodata_samples
 from unet_tf.data.samples import Seen
 from unet_tf.errors import InputError
 from unet_tf.geometry import Geometry
@@ -80,16 +82,23 @@ def nodata_of_some(train: Sequence[Seen], seen: Sequence[Seen]) -> list[str]:
     """
     warnings = []
     for value in sorted({value for _, one in train for value in one.nodata}):
-        if holders := [pair for pair, one in seen if value in one.ends and value not in one.nodata]:
+        if holders := [pair for pair, one in seen if _holds(one, value)]:
             namers = [pair for pair, one in train if value in one.nodata]
+            shown = f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else repr(value)
             warnings.append(
-                f"{value:.10g} stands for no measurement in {_files(namers)}, and so counts as the mean in all images, "
+                f"{shown} stands for no measurement in {_files(namers)}, and so counts as the mean in all images, "
                 f"also where these hold it and do not name it: {_files(holders)}. If it is a measurement in the first "
-                "too, take the name away there (gdal_edit.py -unsetnodata); if in the second alone, give the gaps of "
-                "the first another value, as uint16 where 8 bits have none left; if in neither, save the second as "
-                f"TIFF files that name it (gdal_edit.py -a_nodata {value:.10g})."
+                "too, take the name away where a file has it (gdal_edit.py -unsetnodata); if in the second alone, give "
+                "the gaps of the first another value, as uint16 where 8 bits have none left; if in neither, save the "
+                f"second as TIFF files that name it (gdal_edit.py -a_nodata {shown})."
             )
     return warnings
+
+
+def _holds(one: Fingerprint, value: float) -> bool:
+    """Whether an image has a value at an end of its range, or 0, and does not name it; both in its own type."""
+    ends = np.array(one.ends, one.dtype)
+    return bool((nodata_samples(ends, [value]) & ~nodata_samples(ends, one.nodata)).any())
 
 
 def _files(pairs: Sequence[Pair]) -> str:

@@ -211,7 +211,7 @@ def _check_alike(out: Path, runs: dict[str, TrainConfig]) -> None:
                 if not is_open and value != found:
                     raise InputError(
                         f"All runs must have the same settings; {run.path} was begun with {setting} = {found!r}, and "
-                        f"{value!r} is asked for or what another run has. Choose another --out."
+                        f"{value!r} is asked for or what another run has. Ask for the same, or choose another --out."
                     )
 
 

@@ -141,7 +141,7 @@ def with_whole_path(config: TrainConfig) -> TrainConfig:
         return config
     whole: Path | Address = Path(config.start_from).absolute()  # not resolved: a link's name says what lies behind it
     if (address := Address.parse(config.start_from)) is not None:
-        whole = Address(address.name, fetch(address).name)
+        whole = address if address.is_pinned else Address(address.name, fetch(address).name)
     return replace(config, start_from=str(whole))
 
 

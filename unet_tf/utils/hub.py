@@ -32,6 +32,11 @@ class Address:
     def __str__(self) -> str:
         return f"{SCHEME}{self.name}" + (f"@{self.revision}" if self.revision else "")
 
+    @property
+    def is_pinned(self) -> bool:
+        """Whether its revision is a commit, which stays what it is."""
+        return re.fullmatch("[0-9a-f]{40}", self.revision or "") is not None
+
     @classmethod
     def parse(cls, text: object) -> Address | None:
         """Read `hf://USER/NAME` or `hf://USER/NAME@REVISION`; None of what does not begin so.
