@@ -441,8 +441,8 @@ def test_a_value_that_is_nodata_in_some_images_and_held_by_others_is_said(dtype,
             f"{value} stands for no measurement in {', '.join(map(str, namers))}, and so counts as the mean in all "
             f"images, also where these hold it and do not name it: {', '.join(map(str, holders))}. If it is a "
             "measurement in the first too, take the name away where a file has it (gdal_edit.py -unsetnodata); if in "
-            "the second alone, give the gaps of the first another value, as uint16 where 8 bits have none left; if in neither, "
-            f"save the second as TIFF files that name it (gdal_edit.py -a_nodata {value})."
+            "the second alone, give the gaps of the first another value, as uint16 where 8 bits have none left; if in "
+            f"neither, save the second as TIFF files that name it (gdal_edit.py -a_nodata {value})."
         )
 
 
