@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,8 +57,18 @@ SETS: dict[str, Callable[[int, Pair], bool]] = {
 """Which files are for testing."""
 
 
-def lay_out(source: Path, is_test: Callable[[int, Pair], bool], folder: Path) -> tuple[list[str], int]:
+def part(is_test: Callable[[int, Pair], bool]) -> Callable[[Sequence[Pair]], list[str]]:
+    """The split of each pair, of those for testing and all others."""
+    return lambda pairs: ["test" if is_test(number, pair) else "train" for number, pair in enumerate(pairs)]
+
+
+def lay_out(source: Path, split: Callable[[Sequence[Pair]], Sequence[str]], folder: Path) -> tuple[list[str], int]:
     """Copy a set into train/ and test/ as the files are, and write label ids of both for the peers and the scores.
+
+    Args:
+        source: the set.
+        split: gives "train", "test", or "" to leave it out, of each pair.
+        folder: where to write.
 
     Returns:
         Names of the test files and the number of classes.
@@ -67,17 +77,17 @@ def lay_out(source: Path, is_test: Callable[[int, Pair], bool], folder: Path) ->
     pairs = sorted((pair for some in named.values() for pair in some), key=lambda pair: (pair.split, pair.name))
     masks = recognise(pairs, replace(TrainConfig().mask_settings, border=0), find_palette(source)).masks
     tests = []
-    for number, pair in enumerate(pairs):
-        split = "test" if is_test(number, pair) else "train"
+    for pair, own in zip(pairs, split(pairs), strict=True):
+        if not own:
+            continue
         for kind, path in (("images", pair.image), ("masks", pair.mask)):
-            (folder / split / kind).mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder / split / kind / (pair.name.replace("/", "_") + path.suffix))
+            (folder / own / kind).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / own / kind / (pair.name.replace("/", "_") + path.suffix))
         decoded = read_pair(pair, masks)
-        (folder / "arrays" / split).mkdir(parents=True, exist_ok=True)
-        np.savez(
-            folder / "arrays" / split / (pair.name.replace("/", "_") + ".npz"), image=decoded.image, label=decoded.label
-        )
-        tests += [pair.name.replace("/", "_")] * (split == "test")
+        arrays = folder / "arrays" / own
+        arrays.mkdir(parents=True, exist_ok=True)
+        np.savez(arrays / (pair.name.replace("/", "_") + ".npz"), image=decoded.image, label=decoded.label)
+        tests += [pair.name.replace("/", "_")] * (own == "test")
     if (palette := source / "label_colors.txt").exists():
         shutil.copy(palette, folder)
     return tests, masks.num_classes
@@ -114,7 +124,7 @@ def main() -> None:
     for name in given.sets or SETS:
         folder = given.out / "sets" / name
         shutil.rmtree(folder, ignore_errors=True)
-        tests, classes = lay_out(Path(os.environ["UNET_TF_DATA"]) / name, SETS[name], folder)
+        tests, classes = lay_out(Path(os.environ["UNET_TF_DATA"]) / name, part(SETS[name]), folder)
         results: dict[str, list[dict[str, float]]] = {kind: [] for kind in contenders}
         for seed in given.seeds:
             for kind, (_, script) in contenders.items():
