@@ -34,8 +34,8 @@ def fetch(address: Address) -> Path:
 
     Returns:
         A folder of the Hub's cache, of one revision for ever: with `bundle.json` and `model.keras`, or where there is
-        no bundle with the files of Keras. Which revision it is stands in a line of the log. Where the Hub cannot be
-        reached, it is what the cache has.
+        no bundle with the files of Keras. Which revision it is stands in a line of the log, unless the address says
+        the commit. Where the Hub cannot be reached, it is what the cache has.
 
     Raises:
         InputError: `huggingface_hub` is missing, there is no such repository or revision, it holds no net, the net is
@@ -53,7 +53,8 @@ def fetch(address: Address) -> Path:
                 f"{address} holds neither a bundle ({BUNDLE_DESCRIPTION}) nor a model of Keras ({KERAS_FILES[1]}). "
                 "Give a repository that unet-tf export --hub filled."
             )
-    log.info(f"{SCHEME}{address.name} is at revision {folder.name}; {pinned} stays that one")
+    if not address.is_pinned:
+        log.info(f"{SCHEME}{address.name} is at revision {folder.name}; {pinned} stays that one")
     return folder
 
 
