@@ -4,6 +4,7 @@ import functools
 import gc
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -19,6 +20,17 @@ from filelock import FileLock
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 collect_ignore_glob = ["exporting/programs/*"]  # for other interpreters and compilers
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup():
+    """Keras draws the seeds of its layers from `random`: each fixture, and each test below, has the same net always."""
+    random.seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call():
+    random.seed(0)
 
 
 @pytest.fixture(autouse=True)
