@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from unet_tf.cli.commands import app
 from unet_tf.cli.console import console
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
 from unet_tf.prediction.objects import find_objects
+from unet_tf.utils.signals import Stopped
 
 VERBS = ("demo check import train crossval evaluate compare predict suggest export verify").split()
 
@@ -29,6 +31,44 @@ def test_every_verb_shows_an_example(call, verb):
     code, out, _ = call(verb, "--help")
     assert code == 0
     assert f"unet-tf {verb}" in out.split("Example")[1]
+
+
+@pytest.mark.parametrize(
+    ("function", "command"),
+    [
+        ("unet_tf.demo", "demo"),
+        ("unet_tf.planning.doctor.check", "check DATA"),
+        ("unet_tf.import_annotations", "import DATA --out out"),
+        ("unet_tf.train", "train DATA --out out"),
+        ("unet_tf.resume", "train --resume RUN"),
+        ("unet_tf.crossval", "crossval DATA --out out"),
+        ("unet_tf.evaluate", "evaluate RUN DATA"),
+        ("unet_tf.compare", "compare RUN RUN DATA"),
+        ("unet_tf.predict_files", "predict RUN a.png --out out"),
+        ("unet_tf.predict_large", "predict RUN a.zarr --out out.zarr"),
+        ("unet_tf.suggest", "suggest RUN DATA"),
+        ("unet_tf.export", "export RUN --out out"),
+        ("unet_tf.add_version", "export RUN --out out --add-version"),
+        ("unet_tf.verify", "verify BUNDLE"),
+    ],
+)
+def test_every_verb_says_what_the_library_says_and_how_it_stopped(call, tmp_path, monkeypatch, function, command):
+    """On standard output, where whoever reads the results finds it, and once."""
+
+    def warn_and_stop(*arguments, **settings):
+        logging.getLogger("unet_tf").info("The net is that of [fold0].")
+        logging.getLogger("unet_tf").warning("One picture is grey.")
+        raise Stopped
+
+    monkeypatch.setattr(function, warn_and_stop, raising=False)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*command.split())
+    assert (code, err) == (130, "")
+    lines = out.splitlines()
+    assert lines[:2] == ["The net is that of [fold0].", "One picture is grey."]
+    said_in_the_log = function in ("unet_tf.train", "unet_tf.resume", "unet_tf.crossval")
+    assert [line.split(".")[0] for line in lines[2:]] == ["Stopped"] * (not said_in_the_log)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

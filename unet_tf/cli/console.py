@@ -115,13 +115,13 @@ def progress_bars() -> Iterator[Bars]:
 
 @contextmanager
 def working(stopped: str = "Stopped. Nothing half-written is left.") -> Iterator[Bars]:
-    """Show the bars of a block that Ctrl-C and SIGTERM end between two units of its work, with exit code 130.
+    """Show log and bars of a block that Ctrl-C and SIGTERM end between two units of its work, with exit code 130.
 
     Args:
         stopped: what to say then; "" where the log says it.
     """
     try:
-        with stoppable(), progress_bars() as bars:
+        with stoppable(), show_log(), progress_bars() as bars:
             yield bars
     except Stopped:
         if stopped:

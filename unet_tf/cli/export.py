@@ -10,7 +10,7 @@ import typer
 
 from unet_tf.cli import export_options as option
 from unet_tf.cli.app import app, said
-from unet_tf.cli.console import console, errors, literal, print_table, show_log, working
+from unet_tf.cli.console import console, errors, literal, print_table, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.errors import InputError
@@ -77,7 +77,7 @@ def export(
         _add_version(run, out, data, given)
         return
     names = [name.strip() for name in variants.split(",") if name.strip()]
-    with show_log(), working() as bars:
+    with working() as bars:
         report = unet_tf.export(
             run, out, tile, data=data, variants=names, bfloat16=bfloat16, onnx=onnx, web=web, bioimageio=bioimageio,
             authors=author or [], license=license, max_iou_drop=max_iou_drop,
@@ -137,7 +137,7 @@ def _publish(bundle: Path, hub: str, private: bool) -> None:
     from unet_tf.exporting.hub import publish
 
     stopped = f"Stopped. Nothing was published; {_publishing(bundle, hub, private)} goes on."
-    with show_log(), working(literal(stopped)) as bars:
+    with working(literal(stopped)) as bars:
         found = publish(bundle, hub, private=private, on_step=bars.step, on_file=bars.counter("files"))
     console.print(f"Published: {literal(found.address)}; {literal(found.url)}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unet_tf.cli.app import Data, Threshold, app
-from unet_tf.cli.console import console, literal, print_comparison, print_table_of_scores, show_log, working
+from unet_tf.cli.console import console, literal, print_comparison, print_table_of_scores, working
 from unet_tf.cli.options import with_settings
 from unet_tf.config import NAMING
 from unet_tf.run import Run
@@ -64,7 +64,7 @@ def evaluate(
     from unet_tf.evaluation.evaluate import NotStored
 
     try:
-        with show_log(), working() as bars:
+        with working() as bars:
             borders = [name.strip() for name in membranes.split(",") if name.strip()]
             count = bars.counter("judging")
             result = unet_tf.evaluate(subject, data, split, count, out, roi, borders, threshold, **settings)
@@ -121,7 +121,7 @@ def compare(
     from unet_tf.evaluation.comparison import NotKept
 
     try:
-        with show_log(), working() as bars:
+        with working() as bars:
             counters = bars.counter("judging"), bars.counter("looking for files that are known")
             result = unet_tf.compare(a, b, data, split, *counters, out, **settings)
     except NotKept as error:

@@ -18,7 +18,6 @@ from unet_tf.cli.console import (
     print_nodata,
     print_outcome,
     print_suggestions,
-    show_log,
     working,
 )
 from unet_tf.errors import InputError
@@ -122,7 +121,7 @@ def _predicting(overwrite: bool) -> Iterator[Bars]:
     """
     from unet_tf.prediction.calls import rest
 
-    with show_log(), working("") as bars:
+    with working("") as bars:
         try:
             yield bars
         except Stopped:

@@ -15,7 +15,6 @@ from unet_tf.cli.console import (
     print_scores,
     print_table,
     print_table_of_scores,
-    show_log,
     tensorboard_callback,
     working,
 )
@@ -35,7 +34,7 @@ def demo(
     quiet_tensorflow()
     import unet_tf
 
-    with show_log(), working() as bars:
+    with working() as bars:
         report = unet_tf.demo(out, overwrite, on_step=bars.step, on_part=bars.counter("done"))
     print_scores(out)
     console.print(f"Report: {literal(str(report))}")
@@ -74,7 +73,7 @@ def train(
     import unet_tf
     from unet_tf.training.strategy import is_chief
 
-    with show_log(), working("") as bars:  # the log says how to go on
+    with working("") as bars:  # the log says how to go on
         shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
         run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
     if is_chief():  # which has judged; of several hosts the others are done before
@@ -109,7 +108,7 @@ def crossval(
     import unet_tf
     from unet_tf.training.crossval import summary_rows
 
-    with show_log(), working("") as bars:
+    with working("") as bars:
         result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
     print_table_of_scores(result["out_of_fold"])
     print_table(summary_rows(result))
