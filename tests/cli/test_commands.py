@@ -1,7 +1,9 @@
 import io
 import json
 import logging
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from unet_tf.cli import commands
 from unet_tf.cli.commands import app
 from unet_tf.cli.console import console
 from unet_tf.data.pictures import count_pages, read_image, write_picture, write_stack
+from unet_tf.planning.page import write_overview
 from unet_tf.prediction.objects import find_objects
 from unet_tf.utils.signals import Stopped
 
@@ -329,6 +332,18 @@ def test_check_says_first_how_files_pair(call, tmp_path):
     assert call("check", tmp_path)[1].splitlines()[0] == "Pairs: img_NAME and mask_NAME in images/ and masks/"
 
 
+def test_a_signal_lets_the_page_of_a_check_be_written_whole(call, cells, tmp_path, monkeypatch):
+    def told(findings, out):
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL  # which would end the process here
+        os.kill(os.getpid(), signal.SIGTERM)
+        return write_overview(findings, out)
+
+    monkeypatch.setattr("unet_tf.planning.page.write_overview", told)
+    code, out, _ = call("check", cells, "--out", tmp_path / "page")
+    assert (code, f"Page: {tmp_path / 'page' / 'check.html'}" in out.splitlines()) == (0, True)
+    assert {file.name for file in (tmp_path / "page").iterdir()} == {"check.html", "check.json", "overlays.png"}
+
+
 def test_check_lists_problems_and_exits_with_1(call, tmp_path):
     for role in ("images", "masks"):
         (tmp_path / role).mkdir()
@@ -414,6 +429,19 @@ def test_import_makes_a_data_folder_checks_it_and_says_how_to_train(call, tmp_pa
     (tmp_path / "labels.json").write_text('{"a": 1}')
     code, _, err = call("import", tmp_path / "labels.json", "--out", tmp_path / "d")
     assert code == 1 and "Looked for: labelme JSON" in err and "Found: labels.json: JSON, an object with a." in err
+
+
+def test_an_import_that_is_stopped_at_its_check_is_said_to_be_there(call, tmp_path, monkeypatch):
+    from kinds_of_annotations import KINDS
+
+    def stop(*arguments, **settings):
+        raise Stopped
+
+    monkeypatch.setattr("unet_tf.check", stop, raising=False)
+    code, out, err = call("import", KINDS["coco"](tmp_path / "source"), "--out", tmp_path / "a")
+    lines = [f"Imported, and not checked: {tmp_path / 'a'}", "Stopped. Nothing half-written is left."]
+    assert (code, out.splitlines(), err) == (130, lines, "")
+    assert (tmp_path / "a" / "import.json").is_file()
 
 
 def test_import_says_how_to_train_on_masks_of_objects_and_pictures_of_several_files(call, tmp_path):

@@ -9,6 +9,7 @@ from unet_tf.data.mask_looks import look_at_masks
 from unet_tf.data.palette import Palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
+from unet_tf.utils.signals import Stopped, stoppable, tell
 
 CAMVID = Palette(("sky", "road", "void"), ((128, 128, 128), (128, 64, 128), (0, 0, 0)))
 
@@ -322,6 +323,9 @@ def test_each_mask_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(mask_looks, "read_mask", lambda path, *a, **k: read.append(path) or original(path, *a, **k))
     recognise(pairs, MaskSettings())
     assert len(read) == len(set(read)) == 32
+    with pytest.raises(Stopped), stoppable():
+        tell()
+        recognise(pairs, MaskSettings())
 
 
 @pytest.mark.parametrize(

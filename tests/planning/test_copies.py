@@ -9,6 +9,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.data.pictures import write_stack
 from unet_tf.planning.copies import copy_warnings, near_copies
 from unet_tf.planning.inspection import Case, Look
+from unet_tf.utils.signals import Stopped, stoppable, tell
 
 
 def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone():
@@ -18,6 +19,9 @@ def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone
     splits = ["train"] * 1000 + ["val"] * 503
     expected = {(1, n) for n in range(2, 1501)} | {(1000, n) for n in range(1001, 1501)} | {(0, 1502)}
     assert near_copies(looks, splits) == expected
+    with pytest.raises(Stopped), stoppable():
+        tell()
+        near_copies(looks, splits)
 
 
 @pytest.mark.parametrize(

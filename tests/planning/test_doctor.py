@@ -14,6 +14,7 @@ from unet_tf.planning import doctor
 from unet_tf.planning.page import write_overview
 from unet_tf.planning.prepare import prepare
 from unet_tf.synthetic.cells import generate_cells
+from unet_tf.utils.signals import Stopped, stoppable, tell
 
 
 @pytest.fixture
@@ -33,6 +34,13 @@ def noise(seed, shape=(40, 40)):
 
 
 HALF = np.tile(np.uint8([0, 255]), (40, 20))
+
+
+def test_a_signal_ends_it_between_two_pairs(cells):
+    seen = []
+    with pytest.raises(Stopped), stoppable():
+        check(cells, on_file=lambda done, total: seen.append(done) or tell())
+    assert seen == [1]
 
 
 def test_a_clean_folder_has_facts_and_nothing_to_say(cells):

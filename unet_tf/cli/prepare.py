@@ -17,6 +17,7 @@ from unet_tf.config import NAMING
 from unet_tf.edge.description import BUNDLE_DESCRIPTION
 from unet_tf.pages.words import many
 from unet_tf.run import Run
+from unet_tf.utils.signals import Stopped
 from unet_tf.utils.text import argument
 
 
@@ -46,7 +47,9 @@ def check(
         findings = run_check(data, on_file=bars.counter("reading pairs"), **settings)
     print_findings(findings)
     if out is not None:
-        console.print(f"Page: {literal(str(write_overview(findings, out)))}")
+        with working():  # a signal lets it be written whole
+            page = write_overview(findings, out)
+        console.print(f"Page: {literal(str(page))}")
         if findings.palette is not None:
             file = literal(str(out / PALETTE_FILE))
             console.print(
@@ -101,7 +104,11 @@ def import_(
             empty=empty, overwrite=overwrite, channel_suffix=channel_suffix, class_field=class_field,
             on_file=bars.counter("annotations"), on_picture=bars.counter("masks"),
         )  # fmt: skip
-        findings = unet_tf.check(out, on_file=bars.counter("reading pairs"), **done.settings)
+        try:
+            findings = unet_tf.check(out, on_file=bars.counter("reading pairs"), **done.settings)
+        except Stopped:
+            console.print(f"Imported, and not checked: {literal(str(out))}")
+            raise
     drawn = many(done.shapes, "piece" if done.program == MASKS else "shape")
     what = many(done.pictures, "mask") + (" of objects" if instances else " of classes")
     console.print(f"{drawn} of {literal(done.program)} in {what}: {literal(str(out))}")

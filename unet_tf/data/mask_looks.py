@@ -16,6 +16,7 @@ from unet_tf.data.palette import Colour
 from unet_tf.data.pictures import open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
+from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead, cores
 
 LOOKED_AT, MOST_LOOKED_AT = 32, 2048
@@ -61,12 +62,13 @@ def look_at_masks(pairs: Sequence[Pair], lossy: bool) -> Iterator[tuple[list[Mas
     failures: list[InputError] = []
     start, stop = 0, LOOKED_AT
     while start < len(order):
-        for look in ahead(lambda n: _look(pairs[order[n]], lossy), range(start, min(stop, len(order))), cores()):
-            if isinstance(look, InputError):
-                failures.append(look)
+        for seen in ahead(lambda n: _look(pairs[order[n]], lossy), range(start, min(stop, len(order))), cores()):
+            look()
+            if isinstance(seen, InputError):
+                failures.append(seen)
             else:
                 kept = sum(one.mask is not None for one in looks)
-                looks.append(look if kept < LOOKED_AT else look._replace(mask=None))
+                looks.append(seen if kept < LOOKED_AT else seen._replace(mask=None))
         start, stop = stop, 2 * stop
         if looks:
             yield looks, start >= len(order)

@@ -9,6 +9,7 @@ import numpy as np
 
 from unet_tf.data.folder import Pair, some
 from unet_tf.planning.inspection import Case, Look
+from unet_tf.utils.signals import look
 
 COPY = 0.98
 """Correlation of two thumbnails, without their coarse brightness, from which they show the same thing."""
@@ -65,14 +66,15 @@ def near_copies(looks: Sequence[Look], splits: Sequence[str]) -> set[tuple[int, 
     Each image is paired with the first before it in each split alone: a thousand frames that are all alike make a
     thousand pairs, not half a million.
     """
-    numbers = [n for n, look in enumerate(looks) if look.thumbnail is not None]
+    numbers = [n for n, one in enumerate(looks) if one.thumbnail is not None]
     if not numbers:
         return set()
-    pictures = np.stack([look.thumbnail for look in looks if look.thumbnail is not None])
+    pictures = np.stack([one.thumbnail for one in looks if one.thumbnail is not None])
     flat = pictures.reshape(len(pictures), -1)
     of = np.array([splits[n] for n in numbers])
     found = set()
     for start in range(0, len(flat), 1024):
+        look()
         block = pictures[start : start + 1024]
         before = flat[: start + len(block)]
         alike = np.zeros((len(block), len(before)), bool)

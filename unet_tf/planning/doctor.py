@@ -33,6 +33,7 @@ from unet_tf.planning.inspection import BENDING, COPIED, SEEN_THROUGH, Case, Loo
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.utils.progress import Progress, unseen
+from unet_tf.utils.signals import look
 from unet_tf.utils.threads import ahead, cores
 
 SHOWN = 24
@@ -95,11 +96,12 @@ def check(
         )
     wanted = set(np.linspace(0, len(pairs) - 1, SHOWN).astype(int)) if pairs else set()
     looks: dict[Pair, Look] = {}
-    for look in ahead(lambda n: look_at(pairs[n], findings.masks, n in wanted, compared), range(len(pairs)), cores()):
-        looks[pairs[len(looks)]] = look
+    for seen in ahead(lambda n: look_at(pairs[n], findings.masks, n in wanted, compared), range(len(pairs)), cores()):
+        looks[pairs[len(looks)]] = seen
         on_file(len(looks), len(pairs))
+        look()
     if findings.drawn and findings.masks is not None and "val" in splits:  # as training does: by what the pairs hold
-        known = {pair: look.fingerprint for pair, look in looks.items() if look.fingerprint is not None}
+        known = {pair: seen.fingerprint for pair, seen in looks.items() if seen.fingerprint is not None}
         holds = {pair: one.pixels_by_class for pair, one in known.items()}
         splits = _split(findings, named.splits, config, holds)
     cases = [Case(name, pair, looks[pair]) for name, some_pairs in splits.items() for pair in some_pairs]
@@ -248,9 +250,9 @@ def _look_at_tables(findings: Findings, masks: MaskFormat, looks: Sequence[MaskL
         return
     findings.warnings.append(words)
     colours: Counter[int] = Counter()
-    for look in looks if palette is None else ():
-        for number, (red, green, blue) in look.table.items():
-            colours[red << 16 | green << 8 | blue] += look.ids[number]
+    for seen in looks if palette is None else ():
+        for number, (red, green, blue) in seen.table.items():
+            colours[red << 16 | green << 8 | blue] += seen.ids[number]
     findings.palette = suggest_palette(colours)
 
 
