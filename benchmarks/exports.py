@@ -18,7 +18,7 @@ from contenders import machine, print_text
 
 import unet_tf
 from unet_tf.evaluation.bundle_tables import BundleReport, size_of
-from unet_tf.exporting.bundle import ONNX, SAVED_MODEL, SAVED_MODEL_BFLOAT16, TFLITE
+from unet_tf.exporting.bundle import KERAS, ONNX, SAVED_MODEL, SAVED_MODEL_BFLOAT16, TFLITE
 
 COUNTS = {"train": 24, "val": 8}
 SIDE = 384
@@ -48,7 +48,8 @@ ROWS = (
     Row("TFLite dynamic range", "--variants dynamic", TFLITE["dynamic"], TILE, "the same; a quarter of the size"),
     Row("TFLite uint8", "--variants uint8", TFLITE["uint8"], TILE,
         "the same, and processors of integers alone; bytes in and out"),
-    Row("ONNX, any size", "--onnx", ONNX["onnx"], ANY, "ONNX Runtime, OpenVINO, OpenCV 5; `python -m unet_tf.edge`"),
+    Row("ONNX, any legal size", "--onnx", ONNX["onnx"], "any legal size, batches",
+        "ONNX Runtime, OpenVINO, OpenCV 5; `python -m unet_tf.edge`"),
     Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, OpenCV 4, and compilers that want one size"),
 )  # fmt: skip
 SHELVES = (
@@ -107,8 +108,8 @@ def main() -> None:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     print("# What `unet-tf export` writes\n")
     print_text(
-        "One net, every format, each with raw pixels in and classes out. All of one bundle are held against Keras on "
-        "the validation files before they are written, and again by `unet-tf verify BUNDLE [DATA]` on your machine."
+        "One net, each format with raw pixels in and classes out. All of one bundle are held against Keras on the "
+        "validation files before they are written, and again by `unet-tf verify BUNDLE [DATA]` on your machine."
     )
     print("|", " | ".join(HEADER), "|")
     print("|", " | ".join("---:" if 3 <= number <= 5 else "---" for number in range(len(HEADER))), "|")
@@ -116,9 +117,10 @@ def main() -> None:
         print("|", " | ".join(row), "|")
     print()
     print_text(
-        f"A bundle holds `{SAVED_MODEL}` always, the TFLite files of `--variants` (all where nothing is said), and "
-        "what its other arguments add. The last three hold these same files: their sizes, times and losses are of "
-        "the file that runs there. A loss below zero is a gain, by chance."
+        f"A bundle holds `{SAVED_MODEL}` and `{KERAS}` (the net as it was trained: normalised pixels in, logits out) "
+        "always, the TFLite files of `--variants` (all where nothing is said), and what its other arguments add. The "
+        "last three hold these same files: their sizes, times and losses are of the file that runs there. A loss below "
+        "zero is a gain, by chance."
     )
     print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
     geometry = run.geometry
@@ -134,8 +136,8 @@ def main() -> None:
     )
     print_text(
         "A small net that learnt shortly from easy pictures: sizes grow with the square of the base filters, and so do "
-        "times but for those of integers, which grow slower ([runtimes](../benchmarks/runtimes.md) has base 64, "
-        "beside OpenVINO and PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
+        "times in float32; those in bfloat16 and integers grow slower ([runtimes](../benchmarks/runtimes.md) has base "
+        "64, beside OpenVINO and PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
     )
 
 

@@ -18,7 +18,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
     private val halo = about.getInt("halo") // pixels that it reads before them
     private val margin = about.getInt("margin") // pixels of its outputs before them
     private val classes = about.getJSONArray("classes").length()
-    private val calibration = about.optJSONObject("calibration") // none in bundles before November 2026
+    private val calibration = about.optJSONObject("calibration") // none in bundles of earlier builds
     private val threshold = (calibration?.getDouble("threshold") ?: 0.5).toFloat() // of two classes
 
     init {
@@ -39,7 +39,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
 
     /** Whether the channels are others than all those of one picture: picked, of several files, of several planes. */
     private val chosen =
-        about.optJSONObject("channels_of_files")?.let { // none in bundles of version 0.1
+        about.optJSONObject("channels_of_files")?.let { // none in bundles of earlier builds
             it.getJSONArray("picked").length() + it.getJSONArray("suffixes").length() + it.getInt("context") > 0
         } ?: false
 
