@@ -120,7 +120,7 @@ def test_the_code_of_the_page_on_edge_runs(bundle, tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     code, with_litert_alone = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names = {}
-    exec(code, names)
+    exec(code.replace("bundles/cells/", ""), names)
     assert names["label"].shape == image.shape[:2]
     assert capsys.readouterr().out.strip() == re.search(r"print\(net\.where\)  # (.*)", code)[1]
     one = EdgeNet("model_uint8.tflite")
