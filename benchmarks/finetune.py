@@ -1,6 +1,6 @@
 """What `--from` brings: nuclei learnt from 20 pictures, anew and from a net that has learnt generated cells.
 
-Usage: UNET_TF_DATA=DATA python benchmarks/finetune.py [--steps 50 150 450] [--seeds 0 1 2] [--test] --out FOLDER
+Usage: UNET_TF_DATA=SETS python benchmarks/finetune.py [--steps 50 150 450] [--seeds 0 1 2] [--test] --out FOLDER
 
 The first net learns from 64 generated pictures of cells that touch, 450 steps; then each pair of nets learns from the
 same 20 pictures of dsb2018, every sixth of those that objects.py trains with, for as many steps, and is judged on the
