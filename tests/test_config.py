@@ -114,12 +114,19 @@ def test_settings_come_from_presets_and_files(tmp_path):
         (b"train = 3", "train must be a table of settings; received 3"),
         (b'preset = ["paper"]', "A preset must be one of"),
         (b"gamma = 0.2", "no setting 'gamma'"),
+        (b'command = "x"\npreset = "paper"\nepocs = 3\n[train]\n[masks]\n', "received preset, epocs outside of it"),
     ],
 )
 def test_a_bad_file_of_settings_is_refused(tmp_path, content, message):
     (tmp_path / "settings.toml").write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_config(tmp_path / "settings.toml")
+
+
+def test_a_file_of_settings_may_be_that_of_a_run(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('command = "x"\n[train]\nepochs = 3\n[masks]\nkind = "binary"\n[channels]\ncontext = 0\n')
+    assert read_config(path) == {"epochs": 3}
 
 
 def test_settings_that_are_no_more_are_ignored_where_they_did_nothing(tmp_path):

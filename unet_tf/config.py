@@ -254,12 +254,12 @@ class TrainConfig(Settings):
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Settings from a TOML file: fields of `TrainConfig` and `preset`, at the top or in a table `train`.
+    """Settings from a TOML file: fields of `TrainConfig` and `preset`, all at the top or all in a table `train`.
 
     The `config.toml` of a run is such a file.
 
     Raises:
-        InputError: the file cannot be read, or names a setting that does not exist.
+        InputError: the file cannot be read, names a setting that does not exist, or has some outside of the table.
     """
     path = Path(path)
     try:
@@ -269,6 +269,12 @@ def read_config(path: str | Path) -> dict[str, Any]:
     table = stored.get("train", stored)
     if not isinstance(table, dict):
         raise InputError(f"{path}: train must be a table of settings; received {table!r}.")
+    others = [name for name, value in stored.items() if name != "command" and not isinstance(value, dict)]
+    if others and table is not stored:
+        raise InputError(
+            f"{path}: settings must stand in the table train where there is one; received {', '.join(others)} outside "
+            "of it. Move them below [train]."
+        )
     preset = table.pop("preset", "default")
     check_names(kept := without_removed(table))
     return preset_settings(preset) | kept
