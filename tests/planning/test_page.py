@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
+import pytest
 
 from unet_tf import check
 from unet_tf.data.pictures import read_image, write_picture
+from unet_tf.errors import InputError
 from unet_tf.planning.findings import class_rows, verdict
 from unet_tf.planning.page import COLUMNS, GAP, contact_sheet, suggestions, write_overview
 
@@ -32,6 +35,25 @@ def write(folder, *numbers, mask=HALF):
         write_picture(folder / "images" / f"{n}.png", image)
         write_picture(folder / "masks" / f"{n}.png", mask)
     return folder
+
+
+def test_the_page_goes_into_a_folder_of_its_own(tmp_path):
+    data = write(tmp_path / "data", *range(4))
+    findings = check(data)
+    (tmp_path / "other").mkdir()
+    for out in (data / "page", tmp_path / "other", tmp_path / "other"):  # a new one, an empty one, that of a check
+        write_overview(findings, out)
+    shutil.copy(tmp_path / "other" / "check.json", data)
+    (tmp_path / "other" / "check.json").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    for out, names in (
+        (data, "check.json, images, masks and 1 more"),
+        (data / "images", "0.png, 1.png, 2.png and 1 more"),
+        (tmp_path / "other", "check.html, overlays.png"),
+    ):
+        with pytest.raises(InputError, match=f"of its own; {out} holds {names}. Choose another --out"):
+            write_overview(findings, out)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_page_names_files_and_folders_that_are_not_used(tmp_path):

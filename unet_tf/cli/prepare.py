@@ -42,7 +42,7 @@ def check(
     from unet_tf.planning.page import check_folder, write_overview
 
     if out is not None:
-        check_folder(out)
+        check_folder(out, data)
     with working() as bars:
         findings = run_check(data, on_file=bars.counter("reading pairs"), **settings)
     print_findings(findings)

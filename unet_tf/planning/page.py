@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.drawing import legend
+from unet_tf.data.folder import some
 from unet_tf.data.palette import PALETTE_FILE, Palette
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
@@ -39,10 +40,10 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
         The page.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or holds other things.
     """
     out = Path(out)
-    check_folder(out)
+    check_folder(out, findings.data)
     with replacing(out / FACTS) as temporary:
         temporary.write_text(json.dumps(findings.to_json(), indent=2), encoding="utf-8")
     if findings.palette is not None:
@@ -100,10 +101,15 @@ SECTIONS = (
 """Id, words, and what a section shows."""
 
 
-def check_folder(out: Path) -> None:
-    """Raise InputError where a file stands in the place of the page's folder."""
+def check_folder(out: Path, data: Path) -> None:
+    """Raise InputError unless the folder of the page is a new one, an empty one, or that of an earlier check."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose another --out for the folder of the page.")
+    there = sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) if out.is_dir() else []
+    if there and (FACTS not in there or out.resolve() == data.resolve()):
+        raise InputError(
+            f"The page must go into a folder of its own; {out} holds {some(there, 3)}. Choose another --out."
+        )
 
 
 def contact_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
