@@ -129,6 +129,14 @@ def test_wide_objects_get_a_deeper_net():
     assert sizes([(128, 128)], object_size=300).depth.value == 4  # 8 px at the bottom
 
 
+@pytest.mark.parametrize(("padding", "legal", "tile"), [("same", 384, 400), ("valid", 572, 556)])
+def test_a_tile_that_a_deeper_net_does_not_take_gets_the_usual_one(padding, legal, tile):
+    assert sizes([(600, 600)], 400, padding=padding, tile=legal).depth.value == 5
+    found = sizes([(600, 600)], 400, padding=padding, tile=tile)
+    assert (found.depth.value, found.tile) == (4, Choice(tile))
+    assert found.depth.reason.endswith(f"; a tile of {tile} px is not legal at depth 5")
+
+
 def test_one_small_image_among_many_does_not_decide():
     assert values(sizes([(1000, 1000)] * 3 + [(20, 1000)]))[1:] == (4, 256, 4)
 

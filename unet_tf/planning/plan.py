@@ -139,11 +139,13 @@ def plan_sizes(config: TrainConfig, shapes: Sequence[tuple[int, int]], object_si
     padding = choose(config.padding, "same", words)
     fits = max(0, int(math.log2(max(side, 1) / FEWEST_BOTTOM)))
     sees = Geometry(USUAL_DEPTH, "same").halo
-    wanted = MOST_DEPTH if object_size > 2 * sees else USUAL_DEPTH
+    legal = config.tile is None or Geometry(MOST_DEPTH, padding.value).is_legal(config.tile)
+    wanted = MOST_DEPTH if object_size > 2 * sees and legal else USUAL_DEPTH
     shown = f"three quarters of the tiles lie in images with {side} px or more along their shorter side"
     words = f"{shown}, of which the lowest level of a deeper net would have fewer than {FEWEST_BOTTOM}"
     if fits >= wanted:
         words = f"objects are up to {object_size:.0f} px across, and depth {USUAL_DEPTH} sees {sees} px to each side"
+        words += "" if legal else f"; a tile of {config.tile} px is not legal at depth {MOST_DEPTH}"
     depth = choose(config.depth, min(wanted, fits) or min(1, side // 2), words)
     geometry = Geometry(depth.value, padding.value)
     best = training_tile(shapes, geometry)
