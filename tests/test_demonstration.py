@@ -43,12 +43,16 @@ def test_a_demo_that_was_stopped_before_its_run_began_is_overwritten(tmp_path, m
     out = tmp_path / "demo"
     with pytest.raises(Stopped):
         demonstration.demo(out, on_step=stopping)
-    (out / "data" / "left").touch()
-    with pytest.raises(InputError, match="is not empty. Choose another --out, or --overwrite an earlier demo"):
-        demonstration.demo(out)
-    with pytest.raises(Stopped):
-        demonstration.demo(out, overwrite=True, on_step=stopping)
-    assert (out / "data" / "train").is_dir() and not (out / "data" / "left").exists()
+    link = tmp_path / "link"
+    link.symlink_to(out)  # to a larger disk
+    for folder in (out, link):
+        (out / "data" / "left").touch()
+        with pytest.raises(InputError, match="is not empty. Choose another --out, or --overwrite an earlier demo"):
+            demonstration.demo(folder)
+        with pytest.raises(Stopped):
+            demonstration.demo(folder, overwrite=True, on_step=stopping)
+        assert (out / "data" / "train").is_dir() and not (out / "data" / "left").exists()
+    assert link.is_symlink()
     (out / demonstration.MARK).unlink()  # a folder of somebody, with data in it
     with pytest.raises(InputError, match="is not empty"):
         demonstration.demo(out, overwrite=True)

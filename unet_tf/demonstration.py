@@ -64,7 +64,7 @@ def demo(
 
     Args:
         out: folder of the run; also gets `data/`, `large_*.png` and `bundle/`.
-        overwrite: remove an earlier demo in `out` first, whole or stopped.
+        overwrite: remove an earlier demo in `out` first, whole or stopped, that lies where it was made.
         config: how to train; its batch grows to the next that the devices can share.
         callbacks: further Keras callbacks.
         on_step: called with the name of each step as it begins.
@@ -74,17 +74,19 @@ def demo(
         The report.
 
     Raises:
-        InputError: `out` holds something, and `overwrite` is not set, or what it holds is no demo; or TF_CONFIG names
-            several hosts.
+        InputError: `out` holds something, and `overwrite` is not set, or what it holds is no demo, or one that was
+            moved; or TF_CONFIG names several hosts.
     """
     check_one_host("A demo", "Unset it.")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not overwrite or not _is_demo(out):
             raise InputError(
-                f"{out} is not empty. Choose another --out, or --overwrite an earlier demo, which has a file {MARK}."
+                f"{out} is not empty. Choose another --out, or --overwrite an earlier demo, which has a file {MARK} "
+                "and lies where it was made."
             )
-        shutil.rmtree(out)
+        shutil.rmtree(out.resolve())
+        out.resolve().mkdir()  # a link stays, and leads there
     write_new(out / MARK, "")
 
     on_step("generate touching cells")
