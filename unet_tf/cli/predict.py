@@ -20,6 +20,7 @@ from unet_tf.cli.console import (
     print_suggestions,
     working,
 )
+from unet_tf.data.folder import some
 from unet_tf.errors import InputError
 from unet_tf.utils.signals import Stopped
 from unet_tf.utils.stderr import quiet_tensorflow
@@ -108,7 +109,9 @@ def predict(
             raise InputError(f"--format is of masks in a folder, and {out.name} says its own. Leave it out.")
         _predict_large(run, inputs, out, axes, chunk, extras, shared)
     elif axes is not None or chunk is not None:
-        raise InputError("--axes and --chunk are for an array or map of any size: give --out NAME.zarr or NAME.tif.")
+        raise InputError(
+            "--axes and --chunk are for an array or map of any size: give --out NAME.zarr, or without --axes NAME.tif."
+        )
     else:
         _predict_pictures(run, inputs, out, extras | shared)
 
@@ -192,20 +195,21 @@ def _check_large(
     from unet_tf.prediction.polygons import parse_polygons
 
     kinds = tuple(parse_polygons(extras["polygons"], extras["simplify"], extras["subpixel"]))
-    pictures = extras["probabilities"] or extras["overlay"] or extras["uncertainty"]
     objects = extras["instances"] or bool(kinds)
     if is_map and extras["min_area"] != 1:
         raise InputError(
             f"--min-area is of objects, and a map has none; received --min-area {extras['min_area']}. Leave it out, or "
             "predict into a folder, with --instances."
         )
-    if is_map and (len(inputs) > 1 or pictures or objects or axes is not None):
-        raise InputError("A map is made of one GeoTIFF, with --chunk and no other outputs.")
-    if len(inputs) > 1 or pictures or extras["subpixel"] or set(kinds) - KINDS.keys():
-        raise InputError(
-            "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
-            f"and --polygons {' or '.join(KINDS)}."
-        )
+    flags = ["probabilities", "overlay", "uncertainty", "subpixel"] + ["instances", "polygons", "axes"] * is_map
+    others = [*inputs[1:], *(f"--{name}" for name in flags if (extras | {"axes": axes})[name])]
+    rule = "A map is made of one GeoTIFF, with --chunk and no other outputs"
+    if not is_map:
+        others += [f"--polygons {kind}" for kind in kinds if kind not in KINDS]
+        rule = "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
+        rule += f"and --polygons {' or '.join(KINDS)}"
+    if others:
+        raise InputError(f"{rule}; received {some(others, 3)} too. Leave that out, or predict into a folder.")
     if objects and shard is not None:
         raise InputError(
             "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "

@@ -63,9 +63,12 @@ def train(
 
     RUN gets configuration, checkpoints, history, log, sample predictions and report.
     """
-    given = [out, config, preset, *settings]
-    if resume is not None and any(one is not None for one in given):
-        raise InputError("A run goes on as it was begun: --resume RUN takes no --out and no settings beside it.")
+    said = {"out": out, "config": config, "preset": preset} | settings
+    if resume is not None and (given := [name for name, one in said.items() if one is not None]):
+        raise InputError(
+            "A run goes on as it was begun: --resume RUN takes no --out and no settings beside it; received "
+            f"{', '.join(given)}. Leave that out, or begin another run."
+        )
     if resume is None and (data is None or out is None):
         raise InputError("A new run needs DATA and --out RUN; one that was stopped goes on with --resume RUN.")
     settings = _settings(preset, config, settings)
