@@ -33,7 +33,6 @@ ConfigFile = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option(help=f"Named settings below file and flags: {', '.join(PRESETS)}.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train or crossval filled.", metavar="RUN")]
-Tile = Annotated[int | None, typer.Option(help="Input size of a tile, pixels.", show_default="by the images")]
 Threshold = Annotated[
     float | None,
     typer.Option(

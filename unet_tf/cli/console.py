@@ -87,27 +87,17 @@ class Bars:
 
     def step(self, name: str) -> None:
         """Print the name of a step that begins, in the place of all bars."""
-        self.finish()
-        console.print(f"[bold]{name}[/]")
-
-    def finish(self) -> None:
-        """Remove all bars."""
         for task in self.progress.task_ids:
             self.progress.remove_task(task)
+        console.print(f"[bold]{name}[/]")
 
 
 @contextmanager
 def progress_bars() -> Iterator[Bars]:
     """Show the bars that the block counts with; they vanish with it."""
-    columns: tuple[rich_progress.ProgressColumn, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    speed, text = _Speed(), TextColumn("{task.description}")
+    columns = text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), speed
     hidden = not (console.is_terminal or console.is_jupyter)  # a file would get an empty line
-    speed = _Speed()
-    columns += TimeRemainingColumn(), speed
     with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         bars = speed.bars = Bars(progress)
         yield bars

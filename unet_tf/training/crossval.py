@@ -113,14 +113,14 @@ def crossval(
                 judged += [found] if found is not None else []
                 stored[name] = json.loads((out / name / Run.EVALUATION).read_text(encoding="utf-8"))
             result = summarise(stored)
-            _write(out, result)  # from here on the folder can be opened
+            write_json(out / SUMMARY, result)  # from here on the folder can be opened
             if seeds is None:
                 together = _together(judged, data, Run(out / next(iter(runs))))
             else:  # of files that the net before them knows all, too
                 held_out = "val" if any(one.learnt for one in judged) else None
                 together = evaluate_run(out, data, held_out, on_image)
             result = {"out_of_fold": together.to_json(), **result}
-            _write(out, result)
+            write_json(out / SUMMARY, result)
             write_crossval_page(out, list(stored), result, summary_rows(result))
     except KeyboardInterrupt:
         log.warning("Stopped. Go on with all that is left by the same crossval command.")
@@ -139,10 +139,6 @@ def _together(judged: Sequence[Evaluation], data: Path, run: Run) -> Evaluation:
     if unknown := ancestors(run).unknown:
         words += f"; they started from {', '.join(unknown)}, and which files that learnt from is not known"
     return replace(merged(judged, words, run.config.group), learnt=known)
-
-
-def _write(out: Path, result: dict[str, Any]) -> None:
-    write_json(out / SUMMARY, result)
 
 
 def _do(

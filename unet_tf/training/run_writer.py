@@ -18,9 +18,6 @@ from pathlib import Path
 import keras
 import tomli_w
 
-from unet_tf.data.channels import Channels
-from unet_tf.data.masks import MaskFormat
-from unet_tf.data.normalisation import Normalisation
 from unet_tf.data.samples import Samples
 from unet_tf.errors import InputError
 from unet_tf.evaluation.data_table import data_table
@@ -170,20 +167,18 @@ class RunWriter:
         write_samples(self.path / Run.SAMPLES, prepared.tiles(), prepared.masks)
         if plan.border_weight or plan.class_balance:
             write_weights(self.path / Run.WEIGHTS, prepared.splits["train"], prepared.masks)
-        self.save_plan(plan, prepared.masks, prepared.normalisation, data, prepared.channels)
+        self._save_plan(plan, prepared, data)
 
-    def save_plan(
-        self, plan: Plan, masks: MaskFormat, normalisation: Normalisation, data: Path, channels: Channels | None = None
-    ) -> None:
+    def _save_plan(self, plan: Plan, prepared: Prepared, data: Path) -> None:
         """Write every setting of a run and why it is that, the data, the versions and the command that made it."""
         backend = keras.backend.backend()
         stored = {
             "command": shlex.join(sys.argv),
             "train": {name: value for name, value in asdict(plan.config).items() if value is not None},
             "plan": dict(plan.reasons),
-            "masks": asdict(masks),
-            "normalisation": asdict(normalisation),
-            "channels": asdict(channels or Channels()),
+            "masks": asdict(prepared.masks),
+            "normalisation": asdict(prepared.normalisation),
+            "channels": asdict(prepared.channels),
             "data": {"path": str(data.resolve())},
             "versions": {
                 "unet_tf": __version__,

@@ -313,23 +313,18 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
 
 
 def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress, split: str | None = None) -> Evaluation:
-    """Calibrate the best net, score it and write the report, looking after each image whether to stop.
+    """Calibrate the best net, score it and write the report.
 
     Where nothing is held out, the training files are scored, and it is said that they are. So are files all of which
     the net learnt from that it started from. Of a fold that `split` is scored that it held out.
     """
-
-    def count(done: int, total: int) -> None:
-        on_image(done, total)
-        look()
-
     judged = split or next((name for name in ("test", "val") if name in prepared.splits), "train")
     samples = prepared.splits[judged]
     if split is None and learnt(run).issuperset(one.sha256 for one in samples.fingerprints):
         split = judged
     calibrate(run, prepared.splits)
     among = {(pair.image, pair.page) for pair in samples.pairs}
-    found = evaluate_run(run, data, split, count, among)
+    found = evaluate_run(run, data, split, on_image, among)
     look()
     return found
 
