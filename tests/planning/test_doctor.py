@@ -573,6 +573,15 @@ def test_the_facts_are_json(cells):
     assert facts["problems"] == []
 
 
+def test_a_test_split_of_training_images_alone_is_a_problem_as_it_is_for_training(tmp_path):
+    for split in ("train", "test"):
+        write_pairs(tmp_path / split, *((noise(n), HALF) for n in range(4)))
+    problems = check(tmp_path, val_share=0).problems
+    assert [one.partition(". ")[0] for one in problems] == [
+        "A net must be judged on images that it never saw, and every test image is a training image too"
+    ]
+
+
 def test_a_folder_of_nothing_and_none_at_all(tmp_path):
     assert "has no pair of image and mask" in check(tmp_path).problems[0]
     with pytest.raises(InputError, match="There is no folder"):

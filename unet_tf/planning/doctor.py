@@ -232,8 +232,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
         for name in seen:
             cases = [case for case in usable if case.split == name]
             trials.append(partial(_look_at_ids, findings, masks, name, cases))
-    if "val" in seen:
-        trials.append(lambda: check_unseen(seen))
+    trials.append(lambda: check_unseen(seen))
     for trial in trials:
         try:
             trial()
