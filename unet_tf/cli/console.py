@@ -93,26 +93,22 @@ class Bars:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Bars]:
-    """Show the bars that the block counts with; they vanish with it."""
-    speed, text = _Speed(), TextColumn("{task.description}")
-    columns = text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), speed
-    hidden = not (console.is_terminal or console.is_jupyter)  # a file would get an empty line
-    with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        bars = speed.bars = Bars(progress)
-        yield bars
-
-
-@contextmanager
 def working(stopped: str = "Stopped. Nothing half-written is left.") -> Iterator[Bars]:
     """Show log and bars of a block that Ctrl-C and SIGTERM end between two units of its work, with exit code 130.
+
+    The bars vanish with it.
 
     Args:
         stopped: what to say then; "" where the log says it.
     """
+    speed, text = _Speed(), TextColumn("{task.description}")
+    columns = text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), speed
+    hidden = not (console.is_terminal or console.is_jupyter)  # a file would get an empty line
+    progress = rich_progress.Progress(*columns, console=console, transient=True, disable=hidden)
+    speed.bars = Bars(progress)
     try:
-        with stoppable(), show_log(), progress_bars() as bars:
-            yield bars
+        with stoppable(), show_log(), progress:
+            yield speed.bars
     except Stopped:
         if stopped:
             console.print(stopped)
@@ -165,7 +161,7 @@ def show_log(show: Callable[[str], None] = console.print) -> Iterator[None]:
         logger.propagate = propagate
 
 
-def tensorboard_callback(run: Path | None) -> list[Any]:
+def tensorboard_callback(run: Path) -> list[Any]:
     """The Keras callback that writes events for TensorBoard into a run folder.
 
     Raises:
@@ -177,7 +173,7 @@ def tensorboard_callback(run: Path | None) -> list[Any]:
 
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError("Events for TensorBoard need TensorBoard: pip install 'unet-tf[tensorboard]'.")
-    return [keras.callbacks.TensorBoard(str(run and run / "tensorboard"), write_graph=False)]
+    return [keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)]
 
 
 def print_scores(run: Path) -> None:

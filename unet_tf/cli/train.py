@@ -77,7 +77,7 @@ def train(
     from unet_tf.training.strategy import is_chief
 
     with working("") as bars:  # the log says how to go on
-        shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}
+        shown = _shown(bars) | {"callbacks": tensorboard_callback(resume or out) if tensorboard else ()}  # type: ignore[arg-type]
         run = unet_tf.resume(resume, data, **shown) if resume else unet_tf.train(data, out, **shown, **settings)  # type: ignore[arg-type]
     if is_chief():  # which has judged; of several hosts the others are done before
         print_scores(run.path)
