@@ -273,7 +273,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if others and table is not stored:
         raise InputError(
             f"{path}: settings must stand in the table train where there is one; received {', '.join(others)} outside "
-            "of it. Move them below [train]."
+            "of it. Move them below [train], or remove what is no setting."
         )
     preset = table.pop("preset", "default")
     check_names(kept := without_removed(table))

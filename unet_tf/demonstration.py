@@ -85,8 +85,8 @@ def demo(
                 f"{out} is not empty. Choose another --out, or --overwrite an earlier demo, which has a file {MARK} "
                 "and lies where it was made."
             )
-        shutil.rmtree(out.resolve())
-        out.resolve().mkdir()  # a link stays, and leads there
+        for one in sorted(out.iterdir(), key=lambda one: one.name == MARK):  # without its mark a rest would be kept
+            shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
     write_new(out / MARK, "")
 
     on_step("generate touching cells")

@@ -316,7 +316,7 @@ def test_a_geotiff_becomes_a_map(call, tmp_path):
     for more in (["--overlay"], ["--axes", "yx"], [tmp_path / "other.tif"], ["--polygons", "coco"]):
         code, _, err = call(*command, *more)
         assert code == 1
-        assert f"no other outputs; received {more[0]} too. Leave that out, or predict into a folder." in err
+        assert f"no other outputs; received {more[0]} too. Leave that out, or predict into a folder, without" in err
     other = (*command[:-1], tmp_path / "shared.tif", "--chunk", 16, "--shard")
     assert "The jobs that do the other chunks of" in call(*other, "1/2")[1]
     assert "Map of class ids" in call(*other, "2/2")[1]
@@ -364,9 +364,12 @@ def test_a_demo_is_not_overwritten_unless_told(call, tmp_path):
 
 
 def test_train_says_which_arguments_belong_together(call, cells, tmp_path):
-    code, _, err = call("train", "--resume", tmp_path, "--epochs", 3, "--out", tmp_path / "other")
+    code, _, err = call("train", "--resume", tmp_path, "--val-share", 0, "--out", tmp_path, "--from", "a")
     assert code == 1
-    assert "no --out and no settings beside it; received out, epochs. Leave that out, or begin another run." in err
+    assert (
+        "no --out and no settings beside it; received --out, --val-share, --from. Leave that out, or begin another run."
+        in err
+    )
     code, _, err = call("train", cells)
     assert code == 1
     assert "A new run needs DATA and --out RUN" in err

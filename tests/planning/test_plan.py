@@ -135,6 +135,8 @@ def test_a_tile_that_a_deeper_net_does_not_take_gets_the_usual_one(padding, lega
     found = sizes([(600, 600)], 400, padding=padding, tile=tile)
     assert (found.depth.value, found.tile) == (4, Choice(tile))
     assert found.depth.reason.endswith(f"; a tile of {tile} px is not legal at depth 5")
+    for shapes, size in (([(600, 600)], 20), ([(200, 200)], 400)):  # where it does not decide, it is no reason
+        assert "legal" not in sizes(shapes, size, padding=padding, tile=tile).depth.reason
 
 
 def test_one_small_image_among_many_does_not_decide():

@@ -209,7 +209,10 @@ def _check_large(
         rule = "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
         rule += f"and --polygons {' or '.join(KINDS)}"
     if others:
-        raise InputError(f"{rule}; received {some(others, 3)} too. Leave that out, or predict into a folder.")
+        raise InputError(
+            f"{rule}; received {some(others, 3)} too. Leave that out, or predict into a folder, without --axes and "
+            "--chunk."
+        )
     if objects and shard is not None:
         raise InputError(
             "--instances and --polygons need all chunks: give them without --shard, once all jobs are done; what "

@@ -139,8 +139,10 @@ def plan_sizes(config: TrainConfig, shapes: Sequence[tuple[int, int]], object_si
     padding = choose(config.padding, "same", words)
     fits = max(0, int(math.log2(max(side, 1) / FEWEST_BOTTOM)))
     sees = Geometry(USUAL_DEPTH, "same").halo
-    legal = config.tile is None or Geometry(MOST_DEPTH, padding.value).is_legal(config.tile)
-    wanted = MOST_DEPTH if object_size > 2 * sees and legal else USUAL_DEPTH
+    wanted, legal = MOST_DEPTH if object_size > 2 * sees else USUAL_DEPTH, True
+    if config.tile is not None and USUAL_DEPTH < wanted <= fits:
+        legal = Geometry(MOST_DEPTH, padding.value).is_legal(config.tile)
+        wanted = wanted if legal else USUAL_DEPTH
     shown = f"three quarters of the tiles lie in images with {side} px or more along their shorter side"
     words = f"{shown}, of which the lowest level of a deeper net would have fewer than {FEWEST_BOTTOM}"
     if fits >= wanted:
