@@ -5,10 +5,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from rasterise import COLOURS, drawn, write
+from rasterise import COLOURS, PICTURES, drawn, inside, picture, write
 
+from unet_tf.annotations.outlines import polygons_of
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import Picture, json_list
+from unet_tf.annotations.writing import Picture, as_stored, json_list
+from unet_tf.data.structure import turned
 from unet_tf.prediction.polygons import MAPS, WRITERS
 
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
@@ -91,3 +93,16 @@ def test_numbers_that_json_does_not_know_are_no_file(tmp_path):
     ):
         items.append(float("nan"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", PICTURES.values(), ids=PICTURES)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rings_that_are_turned_back_hold_the_stored_pixels(rows, orientation):
+    stored = np.minimum(picture(rows), 2)
+    ids, shapes = drawn(turned(stored, orientation))
+    of = Picture("a.png", *ids.shape, 1, COLOURS, orientation)
+    for shape in shapes:
+        back = as_stored(shape.rings, of)
+        np.testing.assert_array_equal(turned(inside(back, stored.shape), orientation), ids == shape.number)
+        sizes = [[list(map(len, polygon)) for polygon in polygons_of(rings)] for rings in (shape.rings, back)]
+        assert sizes[0] == sizes[1]  # outer rings and their holes

@@ -1,5 +1,6 @@
 """Images beyond memory, by real processes that are really killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 import tifffile
 import tomli_w
 from forked import Forked
+from rasterise import inside
 
 from unet_tf import Predictor, generate_cells, predict, predict_large
 from unet_tf.errors import InputError
@@ -213,6 +215,21 @@ def test_a_tiff_file_that_is_a_link_to_one_without_a_suffix_is_predicted(run, tm
     (tmp_path / "slide.tif").symlink_to("c0ffee")
     out = predict_large(run, tmp_path / "slide.tif", tmp_path / "out.zarr")
     np.testing.assert_array_equal(labels(out), predict(run, slide))
+
+
+def test_outlines_of_a_tiff_file_that_is_turned_lie_on_its_stored_pixels(run, tmp_path):
+    stored, _ = generate_cells(96, 128)
+    tifffile.imwrite(tmp_path / "a.tif", stored, extratags=[(274, "H", 1, 6, True)])
+    out = predict_large(run, tmp_path / "a.tif", tmp_path / "a.zarr", chunk=64)
+    assert number_objects(out) > 0
+    features = json.loads(outline_objects(out).read_text())["features"]
+    ids = np.rot90(labels(tmp_path / "a_instances.zarr"))
+    assert ids.shape == stored.shape[:2]
+    for one in features:
+        geometry = one["geometry"]
+        parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+        rings = [np.array(ring[:-1]) for part in parts for ring in part]
+        np.testing.assert_array_equal(inside(rings, ids.shape), ids == int(one["properties"]["name"]))
 
 
 def test_a_chunk_is_made_again_to_the_bit(run, image, alone):

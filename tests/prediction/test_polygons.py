@@ -12,6 +12,7 @@ import pytest
 import roifile
 import tifffile
 import tomli_w
+from PIL import Image
 from pycocotools.coco import COCO
 from rasterise import inside
 
@@ -319,6 +320,26 @@ def test_outlines_of_a_map_lie_on_the_earth_and_come_back_to_the_pixel(tmp_path)
         done = import_annotations(tmp_path / "out" / name, tmp_path / f"of {name}", images=tmp_path)
         assert (done.program, done.pictures, done.shapes) == ("map", 1, len(rows))
         np.testing.assert_array_equal(read_mask(tmp_path / f"of {name}" / "masks/m.png", ids=True) > 0, ids > 0)
+
+
+@pytest.mark.parametrize("subpixel", [False, True])
+def test_outlines_of_pictures_that_exif_turns_come_back_in_every_format(subpixel, tmp_path):
+    scans, tags = tmp_path / "scans", Image.Exif()
+    scans.mkdir()
+    for tags[0x0112] in range(1, 9):
+        Image.fromarray(noise(tags[0x0112])).save(scans / f"{tags[0x0112]}.png", exif=tags)
+    outcome = predict_files(RUN, scans, tmp_path / "out", polygons=ALL, instances=True, subpixel=subpixel)
+    assert outcome.failed == ()
+    for kind in ALL:
+        (tmp_path / kind).mkdir()
+        for number in range(1, 9):
+            name = f"{number}{WRITERS[kind][0]}"
+            text = (tmp_path / "out" / name).read_bytes().replace(b"../scans/", b"")
+            (tmp_path / kind / name).write_bytes(text)
+        import_annotations(tmp_path / kind, tmp_path / f"of {kind}", images=scans, instances=True)
+        for number in range(1, 9):
+            ids = tifffile.imread(tmp_path / "out" / f"{number}_instances.tif")
+            np.testing.assert_array_equal(read_mask(tmp_path / f"of {kind}/masks/{number}.png", ids=True), ids)
 
 
 def test_detections_come_back_to_their_picture(predicted, tmp_path):

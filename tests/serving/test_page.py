@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from malformed import tiff_of
+from PIL import Image
 from servers import RUN, picture, png, start
 
 from unet_tf import Geometry, MaskFormat, Normalisation, predict_files
@@ -360,11 +361,12 @@ def test_what_is_no_picture_of_the_net_is_refused_before_it_is_decoded(read, tif
         assert told.value.status == 400
 
 
-def segment_by(net, body):
-    """What the page gets of a file where the net is not sure of anything."""
-    even = SimpleNamespace(version=1, outputs={"probabilities": np.full((1, 7, 9, 2), 0.5, np.float32)})
+def segment_by(net, body, foreground=0.5):
+    """What the page gets of a file of 7 x 9 px, by default where the net is not sure of anything."""
+    one = np.broadcast_to(np.float32(foreground), (1, 7, 9))
+    given = SimpleNamespace(version=1, outputs={"probabilities": np.stack([1 - one, one], axis=-1)})
     models = {"cells": SimpleNamespace(find=lambda: (1, None))}
-    calls = SimpleNamespace(limits=Limits(), models=models, predict=lambda *asked: even)
+    calls = SimpleNamespace(limits=Limits(), models=models, predict=lambda *asked: given)
     return json.loads(_segmented(calls, "cells", SimpleNamespace(describe=lambda number: net), body)[0])
 
 
@@ -375,6 +377,19 @@ def test_a_tiff_that_pillow_does_not_know_is_segmented(tiff, channels, kind):
     image = np.random.default_rng(0).integers(0, 200, (7, 9, channels)).astype(kind)
     body = tiff(image, photometric="minisblack", planarconfig="contig")
     assert segment_by(about(channels, kind), body)["height"] == 7
+
+
+def test_outlines_of_a_picture_that_exif_turns_lie_on_its_stored_pixels(tmp_path):
+    tags = Image.Exif()
+    tags[0x0112] = 6  # to be turned to the right
+    Image.fromarray(np.zeros((9, 7), np.uint8)).save(tmp_path / "a.png", exif=tags)
+    foreground = np.zeros((7, 9))
+    foreground[0, :2] = 1
+    found = segment_by(about(1), (tmp_path / "a.png").read_bytes(), foreground)
+    assert (found["height"], found["width"]) == (7, 9)
+    (one,) = found["geojson"]["features"]
+    (ring,) = one["geometry"]["coordinates"]
+    assert {*map(tuple, ring)} == {(0, 7), (1, 7), (1, 9), (0, 9)}
 
 
 @pytest.mark.parametrize(("value", "known"), [(-7.0, (-7.0,)), (-9999.0, ())])

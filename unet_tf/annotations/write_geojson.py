@@ -9,7 +9,7 @@ from typing import Any
 
 from unet_tf.annotations.outlines import Rings, polygons_of
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import Add, Picture, json_list, numbered, numbers_of
+from unet_tf.annotations.writing import Add, Picture, as_stored, json_list, numbered, numbers_of
 
 PROBABILITY = "Mean probability"
 """Name of the measurement."""
@@ -21,7 +21,8 @@ def geojson_writer(path: Path, picture: Picture, kind: str = "annotation") -> It
 
     Each object is a Feature of a FeatureCollection: a Polygon with its holes, or a MultiPolygon of the parts that touch
     at corners. Its properties are QuPath's: `objectType`, `name` (the object's number), `classification` with name and
-    colour, and `measurements`. The objects of a stack's page n (from 0) lie in the plane z = n.
+    colour, and `measurements`. The objects of a stack's page n (from 0) lie in the plane z = n. Of a picture that its
+    file turns they lie on the stored pixels, which QuPath shows.
 
     Args:
         path: of the file.
@@ -60,7 +61,7 @@ def feature_of(number: int, shape: Shape, picture: Picture, kind: str, page: int
     Returns:
         The Feature.
     """
-    geometry = geometry_of(shape.rings)
+    geometry = geometry_of(as_stored(shape.rings, picture))
     if picture.pages > 1:
         geometry["plane"] = {"c": -1, "z": page, "t": 0}
     return {"type": "Feature", "geometry": geometry, "properties": _properties(number, shape, picture, kind)}

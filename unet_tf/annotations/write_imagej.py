@@ -13,7 +13,7 @@ import numpy as np
 
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import DIGITS, Add, Picture, numbered
+from unet_tf.annotations.writing import DIGITS, Add, Picture, as_stored, numbered
 from unet_tf.utils.extras import import_extra
 from unet_tf.utils.files import replacing
 
@@ -42,6 +42,7 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
     An object of one ring is a polygon, in whole pixels or between them; one with holes or several parts is a composite.
     Each is named by its number and class, "0012-cell", of a stack with the page (from 1) ahead, and lies on that page.
     Class and mean probability are properties of it, its colour is that of the class, its group the class's number.
+    Of a picture that its file turns they lie on the stored pixels, which ImageJ shows.
 
     Args:
         path: of the .zip file.
@@ -64,7 +65,7 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
             for number, shape in numbered(shapes):
                 said = UNSAID.sub("_", shape.name)
                 name = f"{number:04d}-{said}"
-                roi = _region(roifile, shape.rings)
+                roi = _region(roifile, as_stored(shape.rings, picture))
                 if picture.pages > 1:
                     name, roi.position = f"{page:04d}-{name}", page
                 roi.name, roi.group = name, groups.get(shape.name, 0)

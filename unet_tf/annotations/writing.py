@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
+from unet_tf.data.structure import TURNS
 from unet_tf.utils.files import replacing
 
 DIGITS = 3
@@ -26,10 +27,11 @@ class Picture(NamedTuple):
 
     Attributes:
         path: its file.
-        height: pixels.
-        width: pixels.
+        height: pixels, of the picture turned as it is meant.
+        width: pixels, of the same.
         pages: more than 1 of a stack.
         colours: class -> R, G, B of 0 to 255; classes in order, the background left out.
+        orientation: how its file says that it is to be turned, 1 to 8 as in EXIF.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Picture(NamedTuple):
     width: int
     pages: int
     colours: dict[str, tuple[int, int, int]]
+    orientation: int = 1
 
 
 Writer = Callable[[Path, Picture], AbstractContextManager[Add]]
@@ -52,6 +55,24 @@ def numbers_of(ring: NDArray[np.float64]) -> list[list[float]]:
     """Points as JSON takes them: whole numbers as such, others of `DIGITS` decimals."""
     whole = ring.astype(np.int64)
     return whole.tolist() if (whole == ring).all() else ring.round(DIGITS).tolist()
+
+
+def as_stored(rings: Rings, picture: Picture) -> Rings:
+    """Turn rings back to the pixels as the file stores them, for programs that show them so; each keeps its direction.
+
+    Example:
+        >>> turned = Picture(Path("a.jpg"), height=4, width=3, pages=1, colours={}, orientation=6)
+        >>> as_stored((np.array([[2, 0], [3, 0], [3, 1], [2, 1]]),), turned)[0].tolist()
+        [[0, 0], [1, 0], [1, 1], [0, 1]]
+    """
+    height, width = picture.height, picture.width
+    for step in reversed(TURNS.get(picture.orientation, "")):
+        if step == "t":
+            rings, height, width = tuple(ring[::-1, ::-1] for ring in rings), width, height
+        else:
+            sign, far = ((-1, 1), (width, 0)) if step == "h" else ((1, -1), (0, height))
+            rings = tuple((ring * sign + far)[::-1] for ring in rings)
+    return rings
 
 
 def box_of(rings: Rings) -> tuple[float, float, float, float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
-from unet_tf.data.volumes import TRANSFORMS, Volume, import_zarr
+from unet_tf.data.volumes import TRANSFORMS, TiffArray, Volume, import_zarr
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.drawn import shades_of
@@ -41,6 +41,8 @@ ANEW = "overwrite"
 """Among the settings of an array that was begun to replace an earlier prediction."""
 BEGUN = "begun"
 """Among the settings of an array: a name that no other has, as one may be begun in the place of another."""
+TURN = "orientation"
+"""Among the settings of an array: how its TIFF file was turned, where it was."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -73,6 +75,8 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
             nodata[str(plane)] = list(found)
     settings = source.settings() | source.cut
     settings |= {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
+    if isinstance(volume.array, TiffArray):
+        settings[TURN] = volume.array.pictures.pages[0][0].orientation
     settings |= {BEGUN: uuid.uuid4().hex} | ({ANEW: True} if overwrite else {})
     with held(out, alone=True) if there else nullcontext():
         _create(out, there, volume, grid, predictor, settings)

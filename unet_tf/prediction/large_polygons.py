@@ -18,7 +18,7 @@ from unet_tf.annotations.write_geojson import feature_of
 from unet_tf.annotations.writing import Picture, json_list
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import LEVEL
+from unet_tf.prediction.arrays import LEVEL, TURN
 from unet_tf.prediction.large_objects import open_mask, outputs_of
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
@@ -33,7 +33,8 @@ def outline_objects(
     """Outline the objects that `number_objects` found, each in the chunk in which it ends.
 
     The outlines are those of the whole array (`find_outlines`), whatever the chunks; the order of the file is that of
-    the chunks. What is held is a chunk, the table of objects, and the borders of objects that go on in chunks to come.
+    the chunks. Of a TIFF file that was turned they lie on the stored pixels, as QuPath shows it. What is held is a
+    chunk, the table of objects, and the borders of objects that go on in chunks to come.
 
     Args:
         masks: NAME.zarr; NAME_instances.zarr and NAME_objects.csv lie beside it.
@@ -55,7 +56,8 @@ def outline_objects(
     planes = list(np.ndindex(*array.shape[:-2]))
     corners = [(top, left) for top in range(0, height, chunk[0]) for left in range(0, width, chunk[1])]
     ids, names, last = _objects(masks, -(-width // chunk[1]), chunk)
-    picture = Picture(masks, height, width, len(planes), {name: rgb for i, (name, rgb) in classes.items() if i})
+    turn = dict(array.attrs.get("unet_tf", {})).get(TURN, 1)
+    picture = Picture(masks, height, width, len(planes), {name: rgb for i, (name, rgb) in classes.items() if i}, turn)
     check_outline(masks, kind)
     out, done = _file_of(masks, kind), 0
     with stoppable(), json_list(out, _head(masks), "features", {}) as features:

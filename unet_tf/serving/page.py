@@ -129,7 +129,8 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
     if about is None:
         raise invalid(f"Version {number} does not say what its net is: add it by unet-tf export --add-version.")
     with tempfile.TemporaryDirectory(prefix="unet_tf-") as folder:
-        image, shown = _read(Path(folder, "picture.png"), body, about, calls.limits)
+        given = Path(folder, "picture.png")
+        image, shown = _read(given, body, about, calls.limits)
         answer = calls.predict(Asked(name, number, signature="probabilities"), lambda _: {"image": image[None]})
         probabilities = answer.outputs["probabilities"][0]  # (H, W, classes)
         if not np.isfinite(probabilities).all():
@@ -141,7 +142,8 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
         ids, objects = find_objects(label, probabilities, 1, about.masks)
         height, width = label.shape
         shades = shades_of(about.masks, len(about.classes)).tolist()
-        picture = Picture(Path("picture"), height, width, 1, dict(zip(about.classes, map(tuple, shades), strict=True)))
+        colours = dict(zip(about.classes, map(tuple, shades), strict=True))
+        picture = Picture(given, height, width, 1, colours, open_pictures(given).orientation)
         shapes = shapes_of(ids, objects, about.classes)
 
         def png(values: NDArray, colours: NDArray | None = None) -> str:
