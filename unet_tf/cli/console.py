@@ -274,12 +274,12 @@ def print_suggestions(found: Suggestions, out: Path | None) -> None:
         errors.print(f"[bold red]Error:[/] {literal(message)}")
 
 
-def print_nodata(pictures: Sequence[str], values: Sequence[float]) -> None:
-    """Print which pictures hold pixels without a measurement, if any do."""
+def print_nodata(pictures: Sequence[str], values: Sequence[float], found: str = "") -> None:
+    """Print which pictures hold pixels without a measurement, if any do, and `found` whether that was looked for."""
     if values:
         said = ", ".join(f"{value:g}" for value in sorted(set(values)))
         console.print(
-            f"Pixels of {said} hold no measurement, and count as the mean of the training images, in "
+            f"Pixels of {said}{found} hold no measurement, and count as the mean of the training images, in "
             f"{literal(some([str(one) for one in pictures]))}"
         )
 

@@ -182,7 +182,8 @@ def _predict_large(
         console.print(f"Ids of {count:,} objects: {beside}, and {literal(out.stem)}_objects.csv")
     for path in outlines:
         console.print(f"Outlines: {literal(str(path))}")
-    print_nodata(inputs[:1], map_nodata(out) if is_map else stored_nodata(out))
+    values = map_nodata(out) if is_map else stored_nodata(out)  # those that the file names are not looked for
+    print_nodata(inputs[:1], values, ", where there are any,")
 
 
 def _check_large(

@@ -186,7 +186,7 @@ def renew_cut(out: Path, told: dict[str, Any]) -> None:
 
 
 def stored_nodata(out: str | Path) -> tuple[float, ...]:
-    """The values for "no measurement" that were found in the image of a prediction, of all its planes.
+    """The values for "no measurement" of the image of a prediction, of all its planes: named by it, or found in it.
 
     Args:
         out: what `predict_large` wrote.

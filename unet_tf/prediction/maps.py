@@ -142,7 +142,7 @@ def map_settings(out: str | Path) -> dict[str, Any]:
 
 
 def map_nodata(out: str | Path) -> tuple[float, ...]:
-    """The values for "no measurement" that were found in the image of a map.
+    """The values for "no measurement" of the image of a map: named by it, or found in it.
 
     Args:
         out: what `predict_map` wrote.
