@@ -505,5 +505,7 @@ def test_suggest_prints_a_table_and_writes_a_list(call, run, cells, tmp_path):
     assert "1 of 2 pictures" in out
     assert len((tmp_path / "next.csv").read_text().splitlines()) == 2
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    code, out, err = call("suggest", run.path, tmp_path / "bad.png", cells / "train" / "images")
+    known = cells / "train" / "images"
+    code, out, err = call("suggest", run.path, tmp_path / "bad.png", known, "--out", tmp_path / "next.csv")
     assert (code, "bad.png" in err, "Left out, as the run knows them" in out) == (1, True, True)
+    assert "0 of 0 pictures: " in out

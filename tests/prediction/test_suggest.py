@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_named_and_pages_are_pictures(run, pictures, tmp_
     assert f"{pictures / 'stack.tif'}, page 1" in [one.name for one in found.chosen]
     only = suggest(run, pictures / "broken.png", 3, tmp_path / "list.txt")
     assert (only.chosen, only.looked, len(only.failed)) == ((), 0, 1)
-    assert not (tmp_path / "list.txt").exists()
+    assert (tmp_path / "list.txt").read_text() == ""
 
 
 def test_a_picture_for_which_there_is_not_enough_memory_is_named_and_the_others_are_looked_at(
@@ -148,6 +148,14 @@ def test_lists_are_written_whole(run, pictures, tmp_path):
     assert [row["picture"] for row in rows] == names(found)
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
     assert float(rows[0]["uncertainty"]) == pytest.approx(found[0].uncertainty, abs=1e-6)
+
+
+def test_a_list_of_no_picture_replaces_the_former_one(run, cells, tmp_path):
+    learnt = sorted((cells / "train" / "images").iterdir())[0]
+    for name, text in (("a.txt", ""), ("a.csv", "rank,picture,page,uncertainty,nearest,distance\n")):
+        (tmp_path / name).write_text("former")
+        assert suggest(run, learnt, 3, tmp_path / name).chosen == ()
+        assert (tmp_path / name).read_text() == text
 
 
 def test_a_signal_leaves_no_list(run, pictures, tmp_path, monkeypatch):

@@ -101,7 +101,8 @@ def suggest(
         run: a run, or its folder, or the folder of a cross-validation.
         inputs: picture files, folders of them, or patterns such as "scans/*.tif". Each page of a stack is a picture.
         count: how many to name.
-        out: NAME.txt, a path a line, or NAME.csv; None to write nothing. It is replaced where it exists.
+        out: NAME.txt, a path a line, or NAME.csv; None to write nothing. It is replaced where it exists, by an empty
+            list where no picture can be named.
         memory: what the tiles may take, bytes or such as "2GB"; None for a quarter of what is free.
         on_file: called with (pictures done, pictures in all).
 
@@ -147,7 +148,7 @@ def suggest(
                 failed.append(f"A picture must fit into memory, and {file} does not. Give parts of it.")
             on_file(done, len(found))
         chosen = tuple(choose(candidates, count))
-        if out is not None and chosen:
+        if out is not None:
             _write(Path(out), chosen)
     return Suggestions(chosen, len(candidates), tuple(left_out), tuple(failed))
 
