@@ -9,6 +9,8 @@ from unet_tf.errors import InputError
 
 VOID = 255
 """Label id of pixels that count nowhere: not in the loss, not in a score."""
+MOST_CLASSES = 254
+"""Most classes of a label map, the background too."""
 
 
 def check_whole(ids: NDArray, name: str = "label") -> None:
@@ -33,15 +35,17 @@ def one_hot(label: NDArray, num_classes: int) -> NDArray[np.uint8]:
 
     Args:
         label: (H, W) label ids.
-        num_classes: number of classes.
+        num_classes: number of classes, 254 at most.
 
     Returns:
         (H, W, num_classes) uint8 of 0 and 1; void pixels are 0 in all channels.
 
     Raises:
-        InputError: an id is neither a class nor void, or no whole number.
+        InputError: an id is neither a class nor void, or no whole number; there are too many classes.
     """
     label = np.asarray(label)
+    if num_classes > MOST_CLASSES:
+        raise InputError(f"There must be {MOST_CLASSES} classes at most; received {num_classes}. Join some.")
     check_ids(label, num_classes)
     return (label[..., None] == np.arange(num_classes)).astype(np.uint8)
 
@@ -50,13 +54,13 @@ def label_from_one_hot(channels: NDArray) -> NDArray[np.uint8]:
     """The inverse of `one_hot`: (H, W, num_classes) of 0 and one other value to (H, W) label ids.
 
     Raises:
-        InputError: there are not two channels at least, or a pixel is set in two.
+        InputError: there are not 2 to 254 channels, or a pixel is set in two.
     """
     there = np.asarray(channels) != 0
-    if there.ndim < 3 or there.shape[-1] < 2:
+    if there.ndim < 3 or not 2 <= there.shape[-1] <= MOST_CLASSES:
         raise InputError(
-            f"Channels must be (H, W, num_classes), 2 or more, the background too; received {there.shape}. Of a mask "
-            "of one kind of thing MaskFormat().label(mask) makes a label."
+            f"Channels must be (H, W, num_classes), 2 to {MOST_CLASSES}, the background too; received {there.shape}. "
+            "Of a mask of one kind of thing MaskFormat().label(mask) makes a label."
         )
     count = there.sum(-1)
     if (count > 1).any():

@@ -242,8 +242,10 @@ def test_one_hot_refuses_what_it_cannot_say():
         one_hot(np.array([[0, 3]]), 3)
     with pytest.raises(InputError, match="1 of 2 are set in several channels"):
         label_from_one_hot(np.array([[[1, 1], [0, 1]]]))
-    for shape in ((4, 4, 1), (4, 4), (4,), (4, 4, 0)):  # none says what is background
-        with pytest.raises(InputError, match=rf"must be \(H, W, num_classes\), 2 or more.*received \({shape[0]},"):
+    with pytest.raises(InputError, match="There must be 254 classes at most; received 256"):
+        one_hot(np.array([[0, VOID]]), 256)  # in whose last channel void would be a class
+    for shape in ((4, 4, 1), (4, 4), (4,), (4, 4, 0), (4, 4, 255)):  # none says what is background; void is no class
+        with pytest.raises(InputError, match=rf"must be \(H, W, num_classes\), 2 to 254.*received \({shape[0]},"):
             label_from_one_hot(np.ones(shape, np.uint8))
 
 
