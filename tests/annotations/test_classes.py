@@ -28,6 +28,10 @@ def test_names_with_signs_are_taken_as_they_are_written():
     assert choose_classes(["x=y", "z"], ["x=y", "all=z"]).ids == {"x=y": 1, "z": 2}
 
 
+def test_a_mapping_may_give_a_class_the_name_of_its_one_part():
+    assert choose_classes(["dirt", "nucleus"], {"cell": "nucleus"}) == (("background", "cell"), {"nucleus": 1})
+
+
 def test_void_and_background_need_not_be_chosen():
     assert choose_classes(["a", "void", "background"], "a").ids == {"a": 1, "void": 255, "background": 0}
 

@@ -93,7 +93,8 @@ def spelt_apart(names: Iterable[str]) -> list[list[str]]:
 def _parsed(chosen: Chosen, known: set[str]) -> dict[str, list[str]]:
     """New names -> what they are made of. A name that is there as it is written is one, whatever signs it has."""
     if isinstance(chosen, Mapping):
-        return {clean(name): [clean(part) for part in parts] for name, parts in chosen.items()}
+        lists = {name: [parts] if isinstance(parts, str) else parts for name, parts in chosen.items()}
+        return {clean(name): [clean(part) for part in parts] for name, parts in lists.items()}
     if isinstance(chosen, str):
         chosen = [chosen] if clean(chosen) in known else chosen.split(",")
     made: dict[str, list[str]] = {}
