@@ -108,7 +108,7 @@ def parse_threshold(threshold: Any) -> float | str:
 
 
 def check_threshold(threshold: float | str | None, classes: tuple[str, ...]) -> None:
-    """Raise InputError where a threshold was given and the net has more than two classes."""
+    """Raise InputError where a threshold other than 0.5 was given and the net has more than two classes."""
     if threshold not in (None, HALF) and len(classes) != 2:
         raise InputError(
             f"A threshold parts two classes; this net has {len(classes)}: {', '.join(classes)}. Leave --threshold out: "

@@ -70,8 +70,8 @@ def predict(
 
     Raises:
         InputError: the image is empty or does not fit the net, the tile is not legal, the memory holds no tile, a
-            threshold is given and there are more than two classes, or a layer of a model is not as `unet_tf.unet`
-            builds it.
+            threshold other than 0.5 is given and there are more than two classes, or a layer of a model is not as
+            `unet_tf.unet` builds it.
 
     Example:
         >>> import numpy as np

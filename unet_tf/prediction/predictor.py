@@ -135,7 +135,7 @@ class Predictor:
         """Give the same predictor with another threshold of two classes; None for its own.
 
         Raises:
-            InputError: it does not lie between 0 and 1, or the net has more classes.
+            InputError: it does not lie between 0 and 1, or is not 0.5 and the net has more classes.
         """
         if threshold in (None, self.calibration.threshold):
             return self
