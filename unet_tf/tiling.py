@@ -141,7 +141,7 @@ class Grid:
         halo, beyond = self.geometry.halo, self._beyond
         origin = [start - halo - more for start, more in zip(self.origin(number), beyond, strict=True)]
         sizes = [size + more for size, more in zip(self.tile, beyond, strict=True)]
-        window = turned(read_window(image, origin, sizes, halo=0), turn)
+        window = turned(read_window(image, origin, sizes), turn)
         first = beyond[::-1] if turn % 2 else beyond
         return window[first[0] :, first[1] :]
 
@@ -235,20 +235,19 @@ def mirror_index(start: int, stop: int, size: int) -> NDArray[np.intp]:
     return np.minimum(index, period - index) if size > 1 else index
 
 
-def read_window(image: Picture, origin: Sequence[int], sizes: Sequence[int], halo: int) -> NDArray:
+def read_window(image: Picture, origin: Sequence[int], sizes: Sequence[int]) -> NDArray:
     """Cut what the net reads for one tile out of an image, mirrored outside of it.
 
     Args:
         image: (H, W, C) or (H, W); anything that can be sliced, of which only the window is read.
-        origin: (row, column) of the tile's first output pixel.
+        origin: (row, column) of the first pixel that is read.
         sizes: (rows, columns) that the net reads, halo included.
-        halo: pixels read before the first output pixel.
 
     Returns:
         (rows, columns, C) or (rows, columns), of the image's type.
     """
     rows, columns = (
-        mirror_index(start - halo, start - halo + size, length)
+        mirror_index(start, start + size, length)
         for start, size, length in zip(origin, sizes, image.shape[:2], strict=True)
     )
     top, left = rows.min(), columns.min()

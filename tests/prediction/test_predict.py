@@ -80,7 +80,7 @@ def test_images_smaller_than_the_halo_work(padding, size):
     image, net = image_of(*size), Geometry(2, padding)
     sizes = [-(-length // net.stride) * net.stride for length in size]
     inputs = [net.input_size(s) if padding == "valid" else s + 2 * net.halo for s in sizes]
-    logits = np.array(model(read_window(image, (0, 0), inputs, net.halo)[None]))[0]
+    logits = np.array(model(read_window(image, (-net.halo, -net.halo), inputs)[None]))[0]
     expected = softmax(logits[net.margin :, net.margin :][: size[0], : size[1]])
     np.testing.assert_allclose(predict(model, image, probabilities=True), expected, atol=1e-5)
 

@@ -219,4 +219,4 @@ def _mirrored(picture: Picture, first: list[int], last: list[int]) -> NDArray:
         edges = before[0], behind[0], before[1], behind[1]
         bordered = cv2.copyMakeBorder(np.ascontiguousarray(inside), *edges, cv2.BORDER_REFLECT_101)
         return bordered.reshape(*bordered.shape[:2], *picture.shape[2:])
-    return read_window(picture, first, [stop - start for start, stop in zip(first, last, strict=True)], halo=0)
+    return read_window(picture, first, [stop - start for start, stop in zip(first, last, strict=True)])

@@ -205,7 +205,7 @@ def _test_pixels(example: Example, description: Description) -> NDArray:
     geometry = description.geometry
     side = max(geometry.min_tile, geometry.nearest_legal(TEST_SIDE)[-1])
     origin = [(length - side) // 2 for length in example.image.shape[:2]]
-    pixels = read_window(example.image, origin, (side, side), halo=0)[None].astype(pixel_type(description))
+    pixels = read_window(example.image, origin, (side, side))[None].astype(pixel_type(description))
     if not np.abs(pixels).max() > LEAST_VALUE:
         raise InputError(
             f"A test picture of the BioImage Model Zoo must have values above {LEAST_VALUE:g}; those of {example.name} "

@@ -159,6 +159,6 @@ def calibration(run: Run, crops: list[NDArray], tile: int) -> NDArray:
     for number in np.resize(rng.permutation(len(crops)), count).tolist():
         image = crops[number]
         origin = [int(rng.integers(-halo, max(1, length + 2 * halo - tile) - halo)) for length in image.shape[:2]]
-        window = read_window(image, origin, (tile, tile), halo=0)
+        window = read_window(image, origin, (tile, tile))
         windows.append(np.broadcast_to(window, (tile, tile, run.normalisation.channels)))
     return np.stack(windows)

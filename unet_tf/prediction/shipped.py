@@ -68,7 +68,7 @@ class ShippedNet(ABC):
             InputError: the net gives what is not finite.
         """
 
-    def by(self, engine: str, make: Any = None) -> ShippedNet:
+    def by(self, engine: str) -> ShippedNet:
         """The same: a file has a runtime of its own.
 
         Raises:
