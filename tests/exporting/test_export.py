@@ -332,8 +332,9 @@ def test_bad_input_is_refused(run, bundle, cells, tmp_path):
         export(tmp_path, tmp_path / "b")
     with pytest.raises(InputError, match="A run must be given, or its folder: .* received Functional"):
         export(run.model, tmp_path / "b")
-    with pytest.raises(InputError, match=r"variants must be of float32, float16, dynamic, uint8; received 'int4'"):
-        export(run, tmp_path / "b", variants=["int4"])
+    for variants in (["int4"], "int4"):
+        with pytest.raises(InputError, match=r"variants must be of float32, float16, dynamic, uint8; received 'int4'"):
+            export(run, tmp_path / "b", variants=variants)
     with pytest.raises(InputError, match="must lie between 0 and 1; received 2"):
         export(run, tmp_path / "b", max_iou_drop=2)
     with pytest.raises(InputError, match="is no bundle"):

@@ -154,6 +154,7 @@ def _reported(work: shelves.Work, on_image: Progress) -> BundleReport:
 
 def _checked(variants: Sequence[str]) -> tuple[str, ...]:
     """Put variants into the order of `TFLITE`."""
+    variants = [variants] if isinstance(variants, str) else variants
     if unknown := [name for name in variants if name not in TFLITE]:
         raise InputError(f"TFLite variants must be of {', '.join(TFLITE)}; received {', '.join(map(repr, unknown))}.")
     return tuple(name for name in TFLITE if name in variants)
