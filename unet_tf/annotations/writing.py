@@ -63,7 +63,7 @@ def as_stored(rings: Rings, picture: Picture) -> Rings:
     Example:
         >>> turned = Picture(Path("a.jpg"), height=4, width=3, pages=1, colours={}, orientation=6)
         >>> as_stored((np.array([[2, 0], [3, 0], [3, 1], [2, 1]]),), turned)[0].tolist()
-        [[0, 0], [1, 0], [1, 1], [0, 1]]
+        [[0, 1], [0, 0], [1, 0], [1, 1]]
     """
     height, width = picture.height, picture.width
     for step in reversed(TURNS.get(picture.orientation, "")):
