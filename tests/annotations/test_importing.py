@@ -420,6 +420,12 @@ def test_an_out_that_holds_something_stays(tmp_path):
     for out in (tmp_path, tmp_path / "source"):
         with pytest.raises(InputError, match="must not hold what is imported"):
             import_annotations(tmp_path / "source", out, overwrite=True)
+    for target in ("data", "nowhere"):  # the link would be replaced, and not what it leads to
+        (tmp_path / f"to_{target}").symlink_to(target)
+        with pytest.raises(
+            InputError, match=f"to_{target} must be no link; it leads to {tmp_path / target}. Give that"
+        ):
+            import_annotations(tmp_path / "source", tmp_path / f"to_{target}", overwrite=True)
     assert (tmp_path / "mine/thesis.txt").exists() and (tmp_path / "source/a.json").exists()
 
 

@@ -27,18 +27,6 @@ def test_a_failed_folder_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_goes_where_the_link_to_it_leads(tmp_path):
-    (tmp_path / "big").mkdir()
-    (tmp_path / "big" / "old.txt").write_text("old")
-    (tmp_path / "data").symlink_to("big")
-    with replacing(tmp_path / "data") as temporary:
-        temporary.mkdir()
-        (temporary / "new.txt").write_text("new")
-    assert (tmp_path / "data").is_symlink()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["big", "data"]
-    assert [path.name for path in (tmp_path / "big").iterdir()] == ["new.txt"]
-
-
 def test_the_hash_of_a_file_is_that_of_its_bytes_and_what_cannot_be_read_is_said(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of FIPS 180-2

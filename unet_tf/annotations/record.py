@@ -39,6 +39,8 @@ def check_out(out: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
         InputError: the folder holds something that must stay.
     """
     real = out.resolve()
+    if out.is_symlink():  # it would be replaced, and not what it leads to
+        raise InputError(f"{out} must be no link; it leads to {real}. Give that for --out.", out)
     for one in inputs:
         if one.resolve() == real or one.resolve().is_relative_to(real):
             raise InputError(f"{out} must not hold what is imported; {one} lies in it. Choose another --out.", out)

@@ -265,7 +265,8 @@ def print_suggestions(found: Suggestions, out: Path | None) -> None:
             near = (Path(one.nearest).name, f"{one.distance:.2f}") if one.nearest else ("", "")
             rows.append((str(rank), one.name, f"{one.uncertainty:.4f}", *near))
         print_table(rows)
-    console.print(f"{len(found.chosen)} of {found.looked} pictures{f': {literal(str(out))}' if out else ''}")
+    written = f": {literal(str(out))}" if out and (found.looked or found.known) else ""
+    console.print(f"{len(found.chosen)} of {found.looked} pictures{written}")
     if found.known:
         console.print(f"Left out, as the run knows them: {literal(some(list(found.known)))}")
     for message in found.failed:

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.nodata import nodata_of
-from unet_tf.data.volumes import TRANSFORMS, TiffArray, Volume, import_zarr
+from unet_tf.data.volumes import TRANSFORMS, Volume, import_zarr
 from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.drawn import shades_of
 from unet_tf.prediction.engines import TENSORFLOW
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.predictor import Predictor
-from unet_tf.prediction.source import CUT, STATE, Source
+from unet_tf.prediction.source import CUT, STATE, TURN, Source
 from unet_tf.tiling import Grid, Picture, cut
 from unet_tf.utils.files import held, refusal
 from unet_tf.utils.signals import look
@@ -35,14 +35,12 @@ log = logging.getLogger("unet_tf")
 
 CHUNK = 2048
 """Largest side of a chunk, pixels, where none is given: the halo is then a fifth of what is computed."""
-OLDER = {CUT: cut_of(MaskFormat()), **asdict(PLAIN), "engine": TENSORFLOW}
+OLDER = {CUT: cut_of(MaskFormat()), TURN: 1, **asdict(PLAIN), "engine": TENSORFLOW}
 """Settings of arrays that were begun before there were these."""
 ANEW = "overwrite"
 """Among the settings of an array that was begun to replace an earlier prediction."""
 BEGUN = "begun"
 """Among the settings of an array: a name that no other has, as one may be begun in the place of another."""
-TURN = "orientation"
-"""Among the settings of an array: how its TIFF file was turned, where it was."""
 LEVEL = "0"
 """Name of the one level of resolution that is written."""
 
@@ -75,8 +73,6 @@ def begin(source: Source, out: Path, chunk: int | None, budget: float, overwrite
             nodata[str(plane)] = list(found)
     settings = source.settings() | source.cut
     settings |= {"chunk": chunk, "tile": list(grid.tile), "nodata": nodata, "unet_tf": __version__}
-    if isinstance(volume.array, TiffArray):
-        settings[TURN] = volume.array.pictures.pages[0][0].orientation
     settings |= {BEGUN: uuid.uuid4().hex} | ({ANEW: True} if overwrite else {})
     with held(out, alone=True) if there else nullcontext():
         _create(out, there, volume, grid, predictor, settings)

@@ -18,8 +18,9 @@ from unet_tf.annotations.write_geojson import feature_of
 from unet_tf.annotations.writing import Picture, json_list
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
-from unet_tf.prediction.arrays import LEVEL, TURN
+from unet_tf.prediction.arrays import LEVEL
 from unet_tf.prediction.large_objects import open_mask, outputs_of
+from unet_tf.prediction.source import TURN
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from unet_tf.data.maps import open_map
-from unet_tf.data.volumes import ARRAY, Volume, open_volume
+from unet_tf.data.volumes import ARRAY, TiffArray, Volume, open_volume
 from unet_tf.prediction.calls import state_of
 from unet_tf.prediction.engines import TENSORFLOW, resolve
 from unet_tf.prediction.objects import cut_of
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.predictor import Predictor
 
-CUT, STATE = "cut", "state"
-"""What an array stores beside its settings, how its run tells objects apart (`unet_tf.prediction.objects.cut_of`); and
-the one of these that says in which state its image was."""
+CUT, TURN, STATE = "cut", "orientation", "state"
+"""What an array stores beside its settings: how its run tells objects apart (`unet_tf.prediction.objects.cut_of`) and
+its file turns its image; and the one of these that says in which state its image was."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,10 @@ class Source:
 
     @property
     def cut(self) -> dict[str, Any]:
-        """What the ids of objects depend on, beside the class ids; a map has none."""
-        return {} if self.is_map else {CUT: cut_of(self.predictor.masks)}
+        """What objects and their outlines depend on, beside the class ids; a map has none."""
+        array = self.volume.array
+        turn = array.pictures.pages[0][0].orientation if isinstance(array, TiffArray) else 1
+        return {} if self.is_map else {CUT: cut_of(self.predictor.masks), TURN: turn}
 
     def _state(self) -> str:
         """In which state the file is, or that which says what the zarr array holds: it is written with the array."""

@@ -102,7 +102,7 @@ def suggest(
         inputs: picture files, folders of them, or patterns such as "scans/*.tif". Each page of a stack is a picture.
         count: how many to name.
         out: NAME.txt, a path a line, or NAME.csv; None to write nothing. It is replaced where it exists, by an empty
-            list where no picture can be named.
+            list where the run knows all pictures; where none can be read, it stays.
         memory: what the tiles may take, bytes or such as "2GB"; None for a quarter of what is free.
         on_file: called with (pictures done, pictures in all).
 
@@ -148,7 +148,7 @@ def suggest(
                 failed.append(f"A picture must fit into memory, and {file} does not. Give parts of it.")
             on_file(done, len(found))
         chosen = tuple(choose(candidates, count))
-        if out is not None:
+        if out is not None and (candidates or left_out):
             _write(Path(out), chosen)
     return Suggestions(chosen, len(candidates), tuple(left_out), tuple(failed))
 

@@ -33,9 +33,9 @@ LITTER = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", re.IGNORECASE)
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, with its suffix; rename it to `path` when the block ends well.
 
-    The block may make a file or a folder of it; a folder replaces one of the same name, or to which a link of that name
-    leads. If the block fails, what it wrote is removed and an existing `path` stays as it was. Nothing that fails while
-    it is removed hides the error of the block.
+    The block may make a file or a folder of it; a folder replaces one of the same name. If the block fails, what it
+    wrote is removed and an existing `path` stays as it was. Nothing that fails while it is removed hides the error of
+    the block.
 
     Args:
         path: the file or folder to be.
@@ -56,7 +56,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ('whole', 1)
     """
     path = Path(path)
-    path = path.resolve() if path.is_symlink() and path.is_dir() else path
     with _temporary(path) as temporary:
         yield temporary
         _to_disk(temporary)
