@@ -13,11 +13,17 @@ from multiprocessing import forkserver
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import hypothesis
 import numpy as np
 import pytest
 from filelock import FileLock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+hypothesis.settings.register_profile(  # the same examples always, however busy the machine is
+    "same", derandomize=True, database=None, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same")
 
 collect_ignore_glob = ["exporting/programs/*"]  # for other interpreters and compilers
 

@@ -53,19 +53,19 @@ def test_the_pixels_come_back(rows):
 
 
 @given(arrays.arrays(np.uint16, SHAPES, elements=st.integers(0, 2)))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_the_pixels_of_any_ids_come_back(ids):
     check(ids)
 
 
 @given(arrays.arrays(np.uint8, SHAPES, elements=st.integers(0, 1)))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_the_pixels_of_any_objects_come_back(label):
     check(find_objects(label)[0])
 
 
 @given(arrays.arrays(np.uint16, SHAPES, elements=st.integers(0, 2)), SHAPES)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_borders_of_windows_make_the_same_outlines(ids, window):
     height, width = ids.shape
     padded = np.pad(ids, 1)

@@ -81,13 +81,13 @@ coordinate = st.integers(-12, 44).map(lambda number: number / 4)
 ring = st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(ring, min_size=1, max_size=3), st.integers(1, 9), st.integers(1, 9))
 def test_quarters_of_pixels_are_decided_as_in_fractions(rings, height, width):
     assert (drawn(rings, height, width) == exact(rings, height, width)).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays(np.float64, st.tuples(st.integers(3, 9), st.just(2)), elements=st.floats(-20, 30)))
 def test_any_numbers_are_decided_as_in_fractions_but_next_to_a_centre(ring):
     wrong = np.argwhere(drawn([ring], 9, 9) != exact([ring], 9, 9))
@@ -98,7 +98,7 @@ def test_any_numbers_are_decided_as_in_fractions_but_next_to_a_centre(ring):
         assert np.abs(x - column - 0.5).min() < 1e-9
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(coordinate, coordinate), min_size=1, max_size=12, unique=True))
 def test_shapes_that_share_edges_share_no_pixel_and_leave_none_out(inner):
     """Triangles of a fan around any points of a square: no centre is in two of them, and none is in none."""

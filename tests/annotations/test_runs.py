@@ -12,7 +12,7 @@ from unet_tf.data.structure import Damage
 masks = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.integers(0, 1))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(masks)
 def test_coco_s_library_packs_what_is_read(mask):
     from pycocotools import mask as library
@@ -60,7 +60,7 @@ def test_damaged_texts_are_damaged(text):
         coco_counts(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(masks)
 def test_a_brush_is_read_as_it_was_packed(mask):
     assert (label_studio_alpha(encode_brush(mask * np.uint8(255)), *mask.shape) == mask * 255).all()

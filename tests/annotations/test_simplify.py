@@ -25,7 +25,7 @@ def distance(point, ring):
     arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 1)),
     st.floats(0.1, 5),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_no_point_moves_further_and_no_ring_is_lost(mask, tolerance):
     rings = find_outlines(mask).get(1, ())
     fewer = simplify(rings, tolerance)

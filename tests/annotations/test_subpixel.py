@@ -18,7 +18,7 @@ def outlines_of(probabilities):
 
 
 @given(arrays.arrays(np.float32, (7, 8, 3), elements=st.floats(0, 1, width=32)))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_the_pixels_come_back_from_rounded_outlines(values):
     probabilities = values / np.maximum(values.sum(-1, keepdims=True), np.float32(1e-6))
     ids, outlines = outlines_of(probabilities)

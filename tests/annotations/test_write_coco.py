@@ -42,7 +42,7 @@ def test_the_pixels_come_back(rows, tmp_path):
 
 
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 2)))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_pixels_of_any_objects_come_back(tmp_path_factory, label):
     check(tmp_path_factory.mktemp("any") / "a.coco.json", [label])
 
@@ -82,7 +82,7 @@ def passes_a_centre(ring, height, width):
 
 
 @given(st.lists(RINGS, min_size=1, max_size=3))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_runs_are_the_pixels_whose_centres_lie_inside(rings):
     """Rings of any form, crossing themselves and leaving the picture."""
     assume(not any(passes_a_centre(ring, 7, 9) for ring in rings))

@@ -37,7 +37,7 @@ def test_the_pixels_come_back(rows, tmp_path):
 
 
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 2)))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_pixels_of_any_objects_come_back(tmp_path_factory, label):
     check(tmp_path_factory.mktemp("any") / "a.json", label)
 

@@ -59,7 +59,9 @@ def test_an_overlay_shrinks_first():
     image, label = np.zeros((1200, 1600, 3), np.uint8), np.zeros((1200, 1600), np.uint8)
     image[::2] = 200
     tracemalloc.start()
-    overlay(image, label, side=256)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    try:
+        overlay(image, label, side=256)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert peak < image.nbytes

@@ -230,6 +230,7 @@ def test_threads_take_turns(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(found) == 8
     for number, parts in found.items():
         np.testing.assert_array_equal(np.concatenate(parts)[..., 0], image[0, :280, number : number + 50])
 

@@ -41,7 +41,7 @@ def formats(draw):
 
 
 @given(formats(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_label_drawn_as_a_mask_reads_back(masks, data):
     has_void = bool(masks.void) or (masks.kind == "index" and 255 not in masks.values)
     ids = st.sampled_from([*range(masks.num_classes), *([VOID] if has_void else [])])
@@ -51,7 +51,6 @@ def test_a_label_drawn_as_a_mask_reads_back(masks, data):
 
 @pytest.mark.parametrize("void", [(9,), (2, 1), (3, 1)])
 @given(label=arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 0, 1, VOID])))
-@settings(deadline=None)
 def test_objects_drawn_as_instances_read_back(void, label):
     masks = MaskFormat("instance", void=void)
     drawn = masks.mask(label)
@@ -60,7 +59,6 @@ def test_objects_drawn_as_instances_read_back(void, label):
 
 
 @given(st.integers(2, 12), st.data())
-@settings(deadline=None)
 def test_one_hot_and_back(number, data):
     label = data.draw(arrays(np.uint8, SHAPES, elements=st.sampled_from([*range(number), VOID])))
     channels = one_hot(label, number)

@@ -398,16 +398,16 @@ def test_the_log_of_opencv_is_as_before_after_reads_at_once(tmp_path, monkeypatc
         """The second read begins within the first, and ends after it."""
         if one_inside.is_set():
             both_inside.set()
-            first.result(10)
+            first.result(300)
         else:
             one_inside.set()
-            assert both_inside.wait(10)
+            assert both_inside.wait(300)
         return decode(*args)
 
     monkeypatch.setattr(cv2, "imdecode", overlapping)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(read_image, tmp_path / "a.png")
-        assert one_inside.wait(10)
+        assert one_inside.wait(300)
         read_image(tmp_path / "a.png")
     assert cv2.utils.logging.getLogLevel() == level != cv2.utils.logging.LOG_LEVEL_SILENT
 

@@ -4,7 +4,7 @@ import csv
 import itertools
 import json
 import shutil
-import time
+import subprocess
 import tomllib
 from dataclasses import asdict
 
@@ -224,21 +224,30 @@ def test_a_killed_call_goes_on(run, scans, tmp_path):
     for number in range(6, 40):
         write_picture(scans / f"{number}.png", grey(number))
     out = tmp_path / "out"
-    code = f"import unet_tf; unet_tf.predict_files({str(run.path)!r}, {str(scans)!r}, {str(out)!r}, probabilities=True)"
-    call = Forked(code)
-    while call.poll() is None and len(list(out.glob("[!.]*"))) < 10:  # names alone: files come and go
-        time.sleep(0.002)
-    call.kill()
-    call.wait()
+    code = f"""
+import os, time, unet_tf
+replace, masks = os.replace, []
+def held(source, target):
+    masks.extend([target] if str(target).endswith(".png") else [])
+    if len(masks) == 11:
+        print("here", flush=True)
+        time.sleep(3600)
+    replace(source, target)
+os.replace = held
+unet_tf.predict_files({str(run.path)!r}, {str(scans)!r}, {str(out)!r}, probabilities=True)
+"""
+    with Forked(code, stdout=subprocess.PIPE) as call:
+        assert call.stdout.readline() == "here\n"
+        call.kill()
     before = times(out)
     outcome = predict_files(run, scans, out, probabilities=True)
-    assert 0 < outcome.written < 40
-    assert outcome.written + outcome.skipped == 40
+    assert (outcome.written, outcome.skipped) == (30, 10)
     predict_files(run, scans, tmp_path / "whole", probabilities=True)
     for name in times(tmp_path / "whole"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     masks = [name for name in before if name.endswith(".png") and not name.startswith(".")]
-    assert sum(times(out)[name] == before[name] for name in masks) >= len(masks) - 1
+    assert len(masks) == 10
+    assert all(times(out)[name] == before[name] for name in masks)
 
 
 @pytest.mark.usefixtures("workers_forked")

@@ -53,7 +53,7 @@ SIDES = st.integers(1, 12)
     st.tuples(SIDES, SIDES),
     st.integers(1, 4),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_chunks_give_the_objects_of_the_whole(tmp_path_factory, label, chunk, min_area):
     check(mask(tmp_path_factory.mktemp("any") / "m.zarr", label, chunk), label, min_area)
 

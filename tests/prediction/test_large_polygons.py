@@ -35,7 +35,7 @@ def outlined(path, min_area=1, **settings):
     st.tuples(SIDES, SIDES),
     st.integers(1, 4),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_chunks_give_the_outlines_of_the_whole(tmp_path_factory, label, chunk, min_area):
     found = outlined(mask(tmp_path_factory.mktemp("any") / "m.zarr", label, chunk), min_area)
     ids, objects = find_objects(label, None, min_area)

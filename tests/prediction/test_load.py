@@ -291,7 +291,7 @@ def test_an_array_is_predicted_by_a_bundle_and_by_a_saved_model(small, image, tm
 def test_a_bundle_and_its_files_are_judged_alike(small, cells):
     files = small, small / "saved_model/1", small / "model_float32.tflite"
     scores = [unet_tf.evaluate(file, cells).scores["mean_iou"] for file in files]
-    assert scores == pytest.approx([scores[0]] * 3, abs=1e-4)
+    assert scores == pytest.approx([scores[0]] * 3, abs=5e-4)  # four pixels
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])

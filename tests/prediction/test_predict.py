@@ -100,7 +100,7 @@ def test_deep_nets_find_a_tile_of_their_own():
 
 def test_the_tile_is_chosen_for_the_image_and_within_the_memory():
     predictor = Predictor(shared_net(depth=4))
-    assert predictor.grid((300, 4000)).tile == (492, 4188)  # one pass
+    assert predictor.grid((300, 4000), memory="1GB").tile == (492, 4188)  # one pass
     small = predictor.grid((3000, 3000), memory="300MB")
     assert predictor.network.memory_needed(small.tile[0] * small.tile[1]) <= 300e6
     assert len(small) * small.tile[0] * small.tile[1] < 1.4 * 3000**2

@@ -127,12 +127,12 @@ def test_what_a_killed_process_left_half_done_is_completed(undisturbed, tmp_path
 
 
 def test_a_run_does_not_go_on_with_other_data(cells, undisturbed, tmp_path):
-    data = shutil.copytree(cells, tmp_path / "data")
-    assert resume(undisturbed.path, data).path == undisturbed.path
+    data, run = shutil.copytree(cells, tmp_path / "data"), shutil.copytree(undisturbed.path, tmp_path / "run")
+    assert resume(run, data).path == run
     mask = data / "train" / "masks" / "cells_001.png"
     shutil.copy(data / "train" / "masks" / "cells_002.png", mask)
     with pytest.raises(InputError, match="changed, gone or new since then: cells_001. Restore them"):
-        resume(undisturbed.path, data)
+        resume(run, data)
 
 
 @pytest.fixture(scope="module")

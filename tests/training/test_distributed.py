@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -53,17 +54,22 @@ def start(code, config=None):
     return Forked(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
 
 
-def start_hosts(code):
-    """Two processes that are told to be hosts of one cluster."""
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return [
-        start(code, {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in (0, 1)
-    ]
+@pytest.fixture
+def start_hosts(monkeypatch):
+    """A function that starts two processes, told to be hosts of one cluster; nobody else gets their ports meanwhile."""
+    monkeypatch.setenv("TF_GRPC_REUSE_PORT", "1")
+    with ExitStack() as held:
+
+        def hosts(code):
+            sockets = [held.enter_context(socket.socket()) for _ in range(2)]
+            for one in sockets:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                one.bind(("127.0.0.1", 0))
+            workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+            tasks = [{"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}} for index in (0, 1)]
+            return [start(code, task) for task in tasks]
+
+        yield hosts
 
 
 def end(processes, seconds=400):
@@ -80,7 +86,8 @@ def check_equal(out, alone):
     assert len(rows) == len(expected)
     for row, other in zip(rows, expected, strict=True):
         for key in ("loss", "mean_iou", "val_loss", "val_mean_iou", "learning_rate"):
-            assert float(row[key]) == pytest.approx(float(other[key]), abs=1e-5), key
+            near = 5e-4 if "iou" in key else 1e-5  # rounding may turn a pixel
+            assert float(row[key]) == pytest.approx(float(other[key]), abs=near), key
     for a, b in zip(Run(out).model.get_weights(), alone.model.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
@@ -92,7 +99,9 @@ def test_two_devices_train_as_one_does(patchy, alone, tmp_path):
     assert (out / Run.REPORT).is_file()
 
 
-def test_two_hosts_train_as_one_does_and_where_one_dies_the_other_ends_and_both_go_on(patchy, alone, tmp_path):
+def test_two_hosts_train_as_one_does_and_where_one_dies_the_other_ends_and_both_go_on(
+    patchy, alone, start_hosts, tmp_path
+):
     out = tmp_path / "run"
     # After the first epoch the chief waits until the other host is gone.
     wait = (
@@ -103,7 +112,7 @@ def test_two_hosts_train_as_one_does_and_where_one_dies_the_other_ends_and_both_
     )
     code = f"{wait}import unet_tf; unet_tf.train({str(patchy)!r}, {str(out)!r}, callbacks=[pause], **{SETTINGS})"
     chief, worker = start_hosts(code)
-    while not (out / Run.HISTORY).exists() and chief.poll() is None:
+    while not (out / Run.HISTORY).exists() and chief.poll() is worker.poll() is None:
         time.sleep(0.05)
     worker.kill()
     worker.communicate()
