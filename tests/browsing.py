@@ -12,6 +12,7 @@ PHONE, DESK = 390, 1280
 def opened(browser, path, width=DESK, **context):
     """Open the file of a page; at the end nothing may have been asked for, and no error said."""
     with browser.new_context(viewport={"width": width, "height": 900}, **context) as own:
+        own.set_default_timeout(120_000)
         page, said, asked = own.new_page(), [], []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -279,6 +279,7 @@ def open_page(browser):
     def opened(url, **options):
         own = ("{0.scheme}://{0.netloc}/".format(urlsplit(url)), "blob:", "data:")
         context = browser.new_context(**options)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)

@@ -249,6 +249,7 @@ def test_a_notebook_becomes_a_page_with_its_outputs_and_without_badges():
 
 def test_search_works_from_a_file_and_nothing_is_asked_of_a_server(site, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
     asked, said = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: said.append(message.text))
@@ -264,6 +265,7 @@ def test_search_works_from_a_file_and_nothing_is_asked_of_a_server(site, browser
 @pytest.mark.parametrize("name", "index failures maths peers commands/train api/net errors gallery".split())
 def test_a_page_fits_a_phone(site, browser, name):
     page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_default_timeout(120_000)
     page.goto((site / f"{name}.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
