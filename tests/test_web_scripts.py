@@ -161,12 +161,11 @@ def test_damaged_png_files_are_read_as_python_reads_them_or_refused(scripts, tmp
             np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("table", [None, [[1, 2, 3], [4, 5, 6]]])
-@pytest.mark.parametrize("values", [(0, 255), (0, 1), (7, 40_000)])
+@pytest.mark.parametrize(
+    ("values", "table"), [((0, 255), None), ((0, 1), None), ((7, 40_000), None), ((0, 1), [[1, 2, 3], [4, 5, 6]])]
+)
 def test_masks_are_written_as_png(scripts, values, table):
     mask = np.random.default_rng(0).choice(values, (5, 13))
-    if table and max(values) > 1:
-        return
     text = scripts.evaluate(
         """async ([values, table]) => {
             const blob = await writePng(5, 13, Uint16Array.from(values), table);
