@@ -148,6 +148,7 @@ def test_who_is_too_late_is_told_so_and_the_turn_comes_back(waiting):
         assert calls._running == 1
         waiting.may_go.set()
         await until(lambda: calls.idle)
+        calls.limits = Limits(running=1)
         assert (await client.post(PREDICT, json=body(3))).json() == {"predictions": [3]}
 
     run(main())

@@ -1,3 +1,4 @@
+import gc
 import io
 import os
 import subprocess
@@ -22,12 +23,12 @@ def test_threads_whose_blocks_overlap_get_their_terminal_back():
     def other():
         with quiet_stderr:
             inside.set()
-            leave.wait(9)
+            leave.wait(60)
 
     before, thread = place(), threading.Thread(target=other)
     with quiet_stderr:
         thread.start()
-        assert inside.wait(9)
+        assert inside.wait(60)
         nowhere = place()
     assert place() == nowhere != before  # the other one is inside still
     leave.set()
@@ -105,7 +106,7 @@ def test_standard_error_that_waits_for_a_thread_keeps_no_lock(monkeypatch):
             thread = threading.Thread(target=enter, daemon=True)
             monkeypatch.setattr(sys, "stderr", sys.__stderr__)
             thread.start()
-            thread.join(9)
+            thread.join(60)
             assert not thread.is_alive()
 
     def enter():
@@ -118,6 +119,7 @@ def test_standard_error_that_waits_for_a_thread_keeps_no_lock(monkeypatch):
 
 
 def test_a_process_without_a_file_to_spare_is_heard_and_goes_on(monkeypatch):
+    gc.collect()  # which closes files of earlier tests
     before, files = place(), len([*Path("/dev/fd").iterdir()])
 
     def full(*_):
