@@ -288,7 +288,15 @@ def test_what_the_net_is_comes_from_the_server_once(ask):
     assert ask("grey").pinned().which == Which("grey", 2)
 
 
-def test_ready_says_whether_the_net_answers(nets, protocol, connect):
+@pytest.fixture
+def nobody(protocol):
+    """An address where nobody listens: nobody else gets the port meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"{'http' if protocol == 'rest' else 'grpc'}://127.0.0.1:{held.getsockname()[1]}"
+
+
+def test_ready_says_whether_the_net_answers(nets, protocol, connect, nobody):
     assert connect(nets.url(protocol), "grey").ready()
     own = connect(nets.url(protocol), "grey", label="stable")
     assert own.ready()
@@ -296,15 +304,7 @@ def test_ready_says_whether_the_net_answers(nets, protocol, connect):
     assert not own.ready()  # closed
     for wrong in ({"model": "no"}, {"model": "grey", "version": 9}, {"model": "grey", "label": "no"}):
         assert not connect(nets.url(protocol), **wrong).ready()
-    assert not connect(free(protocol), "grey").ready()
-
-
-def free(protocol):
-    """An address where nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    return f"{'http' if protocol == 'rest' else 'grpc'}://127.0.0.1:{port}"
+    assert not connect(nobody, "grey").ready()
 
 
 @pytest.mark.parametrize(
@@ -324,9 +324,9 @@ def test_what_the_server_does_not_have_is_said_in_its_words_at_once(nets, protoc
     assert waited == []
 
 
-def test_nobody_there_is_said_after_all_tries(protocol, connect):
+def test_nobody_there_is_said_after_all_tries(nobody, connect):
     waited = []
-    own = connect(free(protocol), backoff=Backoff(3, chance=lambda: 0.0, wait=waited.append))
+    own = connect(nobody, backoff=Backoff(3, chance=lambda: 0.0, wait=waited.append))
     with pytest.raises(RequestError, match=f"{own.url} must be a server that answers; .*unet-tf serve") as told:
         own.metadata()
     assert waited == [0.25, 0.5, 1.0]
