@@ -83,26 +83,32 @@ def test_tritonclient_finds_what_triton_would_tell_it(served, found):
     assert "Servable not found for request: Latest(other)" in one["not found"][1]
 
 
+def answers(client, url):
+    try:
+        return client.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def kserve(net_bundle, tmp_path_factory):
     """kserve's model server of the same SavedModel: its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("kserve") / "log"
-    with log.open("w") as file:
-        command = [PYTHON, HERE / "kserve_model.py", str(net_bundle / "saved_model" / "2"), str(port)]
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment())
-    address = f"http://127.0.0.1:{port}"
-    transport = httpx.HTTPTransport(retries=0)
-    with httpx.Client(transport=transport) as client:
-        while True:
-            assert process.poll() is None, log.read_text()
-            try:
-                if client.get(f"{address}/v2/models/unet/ready").status_code == 200:
-                    break
-            except httpx.ConnectError:
-                pass
-            time.sleep(0.1)  # it starts beside other tests
+    log, end = tmp_path_factory.mktemp("kserve") / "log", time.monotonic() + 300
+    with httpx.Client(timeout=60) as client:
+        for last in (False, False, True):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            with log.open("w") as file:
+                command = [PYTHON, HERE / "kserve_model.py", str(net_bundle / "saved_model" / "2"), str(port)]
+                process = subprocess.Popen(command, stdout=file, stderr=file, env=environment())
+            address = f"http://127.0.0.1:{port}"
+            while process.poll() is None and not answers(client, f"{address}/v2/models/unet/ready"):
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.1)  # it starts beside other tests
+            if process.poll() is None:
+                break
+            words = log.read_text()  # meanwhile another program may have got the port
+            assert not last and "address already in use" in words.lower(), words
     yield address
     process.terminate()
     process.wait(60)
