@@ -6,12 +6,14 @@ import io
 import itertools
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import pytest
 from forked import Forked
 from nbclient import NotebookClient
 from PIL import Image
+from traitlets.config import Config
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -145,7 +147,9 @@ def test_a_notebook_runs_from_top_to_bottom_without_warnings(path, tmp_path, mon
         assert any(old in cell.source for cell in code(notebook))
         for cell in code(notebook):
             cell.source = cell.source.replace(old, new)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    with TemporaryDirectory() as sockets:  # files of short names: a port that is free now may be taken later
+        own = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}, config=own).execute()
     for cell, before in zip(code(notebook), stored, strict=True):
         assert sum(PNG in output.get("data", {}) for output in cell.outputs) == sum(before)
     for output in outputs(notebook):
