@@ -133,6 +133,7 @@ def test_it_takes_the_ink_of_its_page_and_does_not_overflow(browser, tmp_path, s
     page_file = tmp_path / "page.html"
     page_file.write_text(f'<meta charset=utf-8><body style="color:{ink};background:{paper}">' + "".join(parts))
     with browser.new_context(viewport={"width": 390, "height": 900}) as context:
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(page_file.as_uri())
         assert overflow(page) == 0
