@@ -34,7 +34,7 @@ RUN_ELSEWHERE = {
     "docs/onnx.md": "files of a bundle: tests/exporting and tests/edge",
 }
 """Pages whose Python needs more than data, a run and a picture."""
-OF_OTHERS = {"cp", "curl", "docker", "kubectl", "mkdir", "mv", "npm"}
+OF_OTHERS = {"cp", "curl", "docker", "kubectl", "mv", "npm"}
 """Programs whose arguments are not ours to check."""
 
 sys.path.append(str(DOCS / "made"))
