@@ -29,7 +29,7 @@ def test_a_few_steps_on_four_membrane_images_beat_otsu(realdata, tmp_path):
     result = evaluate(run, tmp_path / "data")
     assert len(result.per_file) == 4
     otsu = scores(result.baselines["Otsu threshold"])
-    assert result.scores["iou"][0] > otsu["iou"][0] + 0.1
+    assert result.scores["iou"][0] > otsu["iou"][0] + 0.1  # 0.158 to 0.164 by three seeds
     assert result.mean_iou > otsu["mean_iou"]
 
 
