@@ -28,7 +28,7 @@ def test_pictures_of_any_size_are_as_keras_predicts_them(run, bundle, name, size
     image = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     net, expected = OnnxNet(bundle / name), predict(run, image, probabilities=True)
     found = net.probabilities(image)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     np.testing.assert_array_equal(net.label(image), found.argmax(-1))
 
 

@@ -106,7 +106,7 @@ def test_each_file_of_tflite_and_onnx_says_what_it_is(bundle):
 def test_every_net_is_held_against_keras(report):
     nets = report["artefacts"]
     assert list(nets) == NETS
-    assert nets["saved_model/1"]["max_probability_difference"] <= 2e-5
+    assert nets["saved_model/1"]["max_probability_difference"] <= 1e-5
     assert nets["model_float32.tflite"]["max_probability_difference"] <= 1e-4
     assert report["pictures"] == "2 validation files of the run, which chose its epoch too"
     for own in nets.values():
@@ -167,7 +167,7 @@ def test_the_saved_model_takes_raw_pixels_of_any_size(run, saved_model, size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 1), dtype=np.uint8)
     found = saved_model["probabilities"](image=tf.constant(images))["probabilities"].numpy()
     expected = np.stack([predict(run, image, probabilities=True) for image in images])
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     mask = saved_model["serving_default"](image=tf.constant(images))["mask"].numpy()
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, found.argmax(-1))
@@ -293,7 +293,7 @@ def test_float32_needs_no_data(calibrated, tmp_path, monkeypatch):
         export(run, tmp_path / "bundle")
     report = export(run, tmp_path / "bundle", variants=["float32"])
     assert report["pictures"] == "noise, for want of files"
-    assert report["artefacts"]["saved_model/1"]["max_probability_difference"] <= 2e-5
+    assert report["artefacts"]["saved_model/1"]["max_probability_difference"] <= 1e-5
     assert report["artefacts"]["model_float32.tflite"]["max_probability_difference"] <= 1e-4
     assert not (tmp_path / "bundle" / "model_uint8.tflite").exists()
 
@@ -374,13 +374,13 @@ def test_a_mean_of_nets_is_the_same_in_every_runtime(folds, bundle_of_folds):
     np.testing.assert_allclose(predict(bundle_of_folds, image, probabilities=True), expected, atol=1e-6)
     net = tf.saved_model.load(str(bundle_of_folds / "saved_model" / "1")).signatures
     found = net["probabilities"](image=image[None, ..., None])["probabilities"].numpy()[0]
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     mask = net["serving_default"](image=image[None, ..., None])["mask"].numpy()[0]
     np.testing.assert_array_equal(mask, found.argmax(-1))
     edge = EdgeNet(bundle_of_folds / TFLITE["float32"])
     np.testing.assert_allclose(edge.probabilities(image), expected, atol=1e-4)
     np.testing.assert_array_equal(edge.label(image), edge.probabilities(image).argmax(-1))
-    assert np.abs(EdgeNet(bundle_of_folds / TFLITE["uint8"]).probabilities(image) - expected).mean() < 0.02
+    assert np.abs(EdgeNet(bundle_of_folds / TFLITE["uint8"]).probabilities(image) - expected).max() < 0.1
 
 
 def test_the_bundle_of_a_mean_says_what_it_is_and_is_verified(folds, bundle_of_folds):
@@ -418,13 +418,13 @@ def test_all_nets_of_a_bundle_have_the_temperature_and_part_at_the_threshold(own
     assert theirs.calibration == ours.calibration == Calibration(1.7, 0.35)
     nets = tf.saved_model.load(str(out / "saved_model" / "1")).signatures
     p = nets["probabilities"](image=tf.constant(image[None]))["probabilities"].numpy()[0]
-    np.testing.assert_allclose(p, expected, atol=2e-5)
+    np.testing.assert_allclose(p, expected, atol=1e-5)
     mask = nets["serving_default"](image=tf.constant(image[None]))["mask"].numpy()[0]
     np.testing.assert_array_equal(mask, p[..., 1] > np.float32(0.35))
-    for name, measure, near in ((TFLITE["float32"], np.max, 1e-4), (TFLITE["uint8"], np.mean, 0.02)):
+    for name, near in ((TFLITE["float32"], 1e-4), (TFLITE["uint8"], 0.2)):
         net = EdgeNet(out / name)
         own = net.probabilities(image)
-        assert measure(np.abs(own - expected)) < near
+        assert np.abs(own - expected).max() < near
         assert (net.label(image) == (own[..., 1] > np.float32(0.35))).all()
         assert net.description.calibration == Calibration(1.7, 0.35)
     assert report["artefacts"][TFLITE["uint8"]]["label_agreement"] > 0.95
