@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unet_tf.cli.console import console
+from unet_tf.cli.options import flag
 from unet_tf.config import PRESETS
 from unet_tf.version import __version__
 
@@ -44,7 +45,7 @@ Threshold = Annotated[
 def said(context: typer.Context, names: Sequence[str]) -> list[str]:
     """Those of the options that stand in the command, whatever they say."""
     sources = {name: context.get_parameter_source(name) for name in names}
-    return [f"--{name.replace('_', '-')}" for name, one in sources.items() if one and one.name == "COMMANDLINE"]
+    return [flag(name) for name, one in sources.items() if one and one.name == "COMMANDLINE"]
 
 
 def _version(wanted: bool) -> None:

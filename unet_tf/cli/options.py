@@ -35,6 +35,11 @@ FLAGS = {"start_from": "--from"}
 SETTINGS = tuple(name for names in PANELS.values() for name in names)
 
 
+def flag(name: str) -> str:
+    """The option of a setting, as it is typed."""
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command an option for each of these settings; those that are given arrive in its argument `settings`."""
 

@@ -202,10 +202,13 @@ def _check_large(
             f"--min-area is of objects, and a map has none; received --min-area {extras['min_area']}. Leave it out, or "
             "predict into a folder, with --instances."
         )
-    flags = ["probabilities", "overlay", "uncertainty", "subpixel"] + ["instances", "polygons", "axes"] * is_map
-    others = [*inputs[1:], *(f"--{name}" for name in flags if (extras | {"axes": axes})[name])]
-    rule = "A map is made of one GeoTIFF, with --chunk and no other outputs"
-    if not is_map:
+    others = inputs[1:] + [
+        f"--{name}" for name in ("probabilities", "overlay", "uncertainty", "subpixel") if extras[name]
+    ]
+    if is_map:
+        others += [f"--{name}" for name in ("instances", "polygons") if extras[name]] + ["--axes"] * (axes is not None)
+        rule = "A map is made of one GeoTIFF, with --chunk and no other outputs"
+    else:
         others += [f"--polygons {kind}" for kind in kinds if kind not in KINDS]
         rule = "A zarr array of labels is made of one image, with --chunk, and with no other outputs but --instances "
         rule += f"and --polygons {' or '.join(KINDS)}"

@@ -18,7 +18,7 @@ from unet_tf.cli.console import (
     tensorboard_callback,
     working,
 )
-from unet_tf.cli.options import FLAGS, SETTINGS, with_settings
+from unet_tf.cli.options import SETTINGS, flag, with_settings
 from unet_tf.config import preset_settings, read_config
 from unet_tf.errors import InputError
 from unet_tf.run import Run
@@ -67,8 +67,7 @@ def train(
     if resume is not None and (given := [name for name, one in said.items() if one is not None]):
         raise InputError(
             "A run goes on as it was begun: --resume RUN takes no --out and no settings beside it; received "
-            f"{', '.join(FLAGS.get(name, '--' + name.replace('_', '-')) for name in given)}. Leave that out, or begin "
-            "another run."
+            f"{', '.join(map(flag, given))}. Leave that out, or begin another run."
         )
     if resume is None and (data is None or out is None):
         raise InputError("A new run needs DATA and --out RUN; one that was stopped goes on with --resume RUN.")

@@ -28,7 +28,7 @@ from unet_tf.data.unknown_values import (
     take_nearest,
 )
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID, check_ids
+from unet_tf.labels import MOST_CLASSES, VOID, check_ids
 from unet_tf.utils.files import tuples
 
 KINDS = ("binary", "palette", "index", "instance")
@@ -96,7 +96,7 @@ class MaskFormat:
         shown, of = ", ".join(map(str, meant)), f"received {{}} for {number} classes of kind {kind}".format
         rules = (
             (kind in KINDS, f"The kind of a mask must be one of {', '.join(KINDS)}; received {kind!r}."),
-            (2 <= number <= UNKNOWN, f"There must be 2 to {UNKNOWN} classes; received {number}."),
+            (2 <= number <= MOST_CLASSES, f"There must be 2 to {MOST_CLASSES} classes; received {number}."),
             (
                 kind == "instance" or not self.border,
                 f"Only masks of object ids (--masks instance) have a border of {self.border} px; received {kind}.",
