@@ -142,7 +142,8 @@ def f(sizes, file, least):
     page = errors.page()
     assert "have a border of ‹border› px; received ‹kind›." in page  # of a table of rules
     assert "All masks hold the same ids (‹shown›), each in" in page  # what a function returns
-    assert "There must be 2 to 254 classes; received ‹number›." in page
+    assert "There must be 2 to 254 classes; received ‹number›." in page  # of a number that another module names
+    assert "a region must have 2147483647 bytes at most" in page  # 2**31 - 1, as it is computed
     assert r"nothing says which colour is which class. List the colours in a file label\_colors.txt" in page
     assert "- whose mask is void all over <small>`planning.doctor`" in page
     assert "‹lone› without a mask ‹there›: ‹lone›." in page  # a problem of a folder

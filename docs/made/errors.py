@@ -79,12 +79,12 @@ def page() -> str:
 
 def of_package(paths: list[Path]) -> dict[str, list[tuple[str, str]]]:
     """Module -> its messages; words that stand in other modules are found there."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
-    known = Known(list(trees.values()))
-    return {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): _messages(tree, known)
-        for path, tree in trees.items()
+    trees = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+        for path in paths
     }
+    known = Known(trees)
+    return {module: _messages(tree, known) for module, tree in trees.items()}
 
 
 def messages(source: str) -> list[tuple[str, str]]:
@@ -95,21 +95,22 @@ def messages(source: str) -> list[tuple[str, str]]:
     returns them.
     """
     tree = ast.parse(source)
-    return _messages(tree, Known([tree]))
+    return _messages(tree, Known({"": tree}))
 
 
 class Known:
     """Texts that have a name: constants of modules, and functions.
 
     Args:
-        trees: the modules.
+        trees: module, by its name within the package -> what it says.
     """
 
-    def __init__(self, trees: list[ast.Module]) -> None:
-        self.own: dict[ast.Module, dict[str, ast.expr]] = {tree: {} for tree in trees}
+    def __init__(self, trees: dict[str, ast.Module]) -> None:
+        self.trees = trees
+        self.own: dict[ast.Module, dict[str, ast.expr]] = {tree: {} for tree in trees.values()}
         self.functions: dict[str, list[ast.FunctionDef]] = {}
         self.home: dict[ast.FunctionDef, ast.Module] = {}
-        for tree in trees:
+        for tree in trees.values():
             for node in tree.body:
                 match node:
                     case ast.Assign(
@@ -128,9 +129,13 @@ class Known:
         self.constants = {name: next(iter(some.values())) for name, some in values.items() if len(some) == 1}
 
     def seen_from(self, tree: ast.Module) -> Known:
-        """The same for one module, whose own constants come first; names that modules share for two things are none."""
+        """The same for one module, whose own names and imports come first; other names for two things are none."""
         found = copy(self)
-        found.constants = self.constants | self.own[tree]
+        imported = {}
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and (home := self.trees.get((node.module or "")[len("unet_tf.") :])):
+                imported |= {one.name: self.own[home][one.name] for one in node.names if one.name in self.own[home]}
+        found.constants = self.constants | imported | self.own[tree]
         return found
 
     def called(self, func: ast.expr, within: ast.FunctionDef | None) -> ast.FunctionDef | None:
@@ -229,6 +234,8 @@ def _words(node: ast.expr, known: Known) -> str:
             return _words(known.constants[name], known)
         case ast.FormattedValue(value=value):
             return f"‹{_name(value)}›"
+        case ast.BinOp() if all(isinstance(part, ast.Constant | ast.BinOp | ast.operator) for part in ast.walk(node)):
+            return str(eval(ast.unparse(node)))  # a number such as 1 << 30
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return _words(left, known) + _words(right, known)
         case ast.IfExp(body=one, orelse=other):
