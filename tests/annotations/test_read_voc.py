@@ -179,6 +179,16 @@ def test_indices_that_a_table_of_each_file_numbers_are_told(tmp_path, listed, ca
     }
 
 
+def test_indices_of_one_bit_that_show_the_void_of_other_files_are_told(tmp_path, caplog):
+    voc(tmp_path)
+    (tmp_path / "labelmap.txt").unlink()
+    folder = tmp_path / "SegmentationClass"
+    write_picture(folder / "a.png", np.where(truth() == 2, 255, truth()).astype(np.uint8))
+    Image.fromarray(np.where(truth() == 2, 255, 0).astype(np.uint8)).convert("1").save(folder / "b.png")
+    read_voc(tmp_path, Counter())
+    assert "their greys another: by its few bits 1 is the grey 255 in" in caplog.text and "8 bits." in caplog.text
+
+
 def test_without_a_list_of_colours_black_is_the_background(tmp_path):
     voc(tmp_path)
     (tmp_path / "labelmap.txt").unlink()

@@ -126,11 +126,43 @@ def test_a_palette_of_grey_colours_is_one(tmp_path):
     assert masks.label(grey(0, 255, shape=(1, 2))).tolist() == [[0, 1]]
 
 
+STREET = Palette(("sky", "road", "car", "Void"), ((128, 128, 128), (128, 64, 128), (64, 0, 128), (0, 0, 0)))
+
+
 @pytest.mark.parametrize("void", ["road", "1", "128,64,128", "#804080"])
-def test_void_is_said_by_name_number_or_colour(tmp_path, void):
-    colours = np.array(CAMVID.colours, np.uint8)[grey(0, 1, 2)]
-    masks, classes, _, _ = recognised(tmp_path, colours, palette=CAMVID, void=(void,))
-    assert (classes, masks.void) == (("sky", "void"), ((128, 64, 128),))
+def test_void_is_said_by_name_number_or_colour_beside_the_class_that_is_called_so(tmp_path, void):
+    colours = np.array(STREET.colours, np.uint8)[grey(0, 1, 2, 3)]
+    masks, classes, _, _ = recognised(tmp_path, colours, palette=STREET, void=(void,))
+    assert (classes, masks.void) == (("sky", "car"), ((128, 64, 128), (0, 0, 0)))
+
+
+@pytest.mark.parametrize("void", [(), ("Void",), ("3",), ("0,0,0",), ("Void", "#000000")])
+def test_void_that_is_said_twice_is_one_colour(tmp_path, void):
+    colours = np.array(STREET.colours, np.uint8)[grey(0, 1, 2, 3)]
+    masks, classes, _, _ = recognised(tmp_path, colours, palette=STREET, void=void)
+    assert (classes, masks.void) == (("sky", "road", "car"), ((0, 0, 0),))
+
+
+@pytest.mark.parametrize(
+    ("void", "classes", "values", "left_out"),
+    [
+        (("255",), ("sky", "road", "car"), (0, 1, 2), (255, 3)),
+        (("3",), ("sky", "road", "car"), (0, 1, 2), (3,)),
+        (("1",), ("sky", "car"), (0, 2), (1, 3)),
+        (("road", "Void"), ("sky", "car"), (0, 2), (1, 3)),
+    ],
+)
+def test_void_of_ids_that_number_a_list_is_a_line_or_a_value_beside_the_class_that_is_called_so(
+    tmp_path, void, classes, values, left_out
+):
+    found = recognised(tmp_path, grey(0, 1, 2, 3), palette=STREET, void=void)
+    assert (found.classes, found.masks.values, found.masks.void) == (classes, values, left_out)
+    assert found.masks.label(grey(2, shape=(1, 1))).item() == classes.index("car")
+
+
+def test_a_net_that_has_learnt_a_class_called_void_keeps_it(tmp_path):
+    found = recognised(tmp_path, grey(0, 1, 2, 3), palette=STREET, void=("255",), only=True)
+    assert (found.classes, found.masks.void) == (STREET.names, (255,))
 
 
 def test_void_by_name_takes_a_class_out_of_an_index(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from unet_tf import MaskFormat, Run, evaluate, predict_files
 from unet_tf.config import TrainConfig
@@ -92,9 +93,11 @@ def test_255_beside_0_is_a_class_although_the_truth_has_it_for_void(tmp_path):
     write(tmp_path, [TRUTH] * 2, "images")
     write(tmp_path, [np.array([[0, 0, 1, 1], [0, 0, 1, 255]], np.uint8)] * 2)
     theirs = write(tmp_path / "theirs", [MISSED * 255] * 2)
-    result = evaluate(theirs, tmp_path, classes=2, masks="index")
-    assert result.confusion.tolist() == [[6, 2], [2, 4]]
-    assert "binary, 0 background, 255 foreground" in result.files
+    for bits in ("L", "1"):  # of one file
+        Image.fromarray(MISSED * 255).convert(bits).save(theirs / "b.png")
+        result = evaluate(theirs, tmp_path, classes=2, masks="index")
+        assert result.confusion.tolist() == [[6, 2], [2, 4]]
+        assert "binary, 0 background, 255 foreground" in result.files
 
 
 def test_void_in_the_masks_alone_counts_nowhere_and_is_said(tmp_path):

@@ -321,6 +321,20 @@ def test_255_beside_0_alone_is_a_class_to_a_net_of_ids_unless_it_is_said_to_be_v
     assert "255 is crop here, and not void" in caplog.text
 
 
+def test_0_and_255_are_two_classes_to_a_net_of_ids_where_some_files_have_one_bit(tmp_path, caplog):
+    data = write(tmp_path / "data")
+    Image.fromarray(labels()[1] * 255).convert("1").save(data / "masks" / "1.png")
+    run = renamed(tmp_path / "run", 'kind = "binary"', 'kind = "index"')
+    assert are_equal(read(run, data), labels())
+    assert "255 is foreground here, and not void" in caplog.text
+
+
+def test_a_net_that_has_learnt_a_class_called_void_is_judged_by_it(tmp_path):
+    data = write(tmp_path / "data", colour, ("Void", "soil", "car"), ("soil", "Void", "car"))
+    net = opened(data, ("soil", "Void"), kind="palette", colours=((9, 9, 9), (7, 7, 7)), void=(COLOURS[2],))
+    assert are_equal(labelled(net, data)[1], [np.where(label == 2, VOID, label) for label in labels(3, 3)])
+
+
 def test_255_is_void_to_a_net_of_ids_where_one_of_all_masks_or_a_third_class_tells(tmp_path, caplog):
     alone = written(tmp_path / "alone", squares(255), squares())
     for names in (("soil", "crop", "weed"), (*NAMES, "weed")):

@@ -196,6 +196,14 @@ def test_a_colour_table_of_another_order_is_found_among_all_masks(tmp_path, capl
     assert sum("their colours another" in one for one in said.warnings) == 1 and not caplog.records
 
 
+def test_masks_of_one_bit_beside_void_are_told(tmp_path):
+    write_pairs(tmp_path, *[(noise(number), np.resize(np.uint8([0, 1, 2, 255]), (40, 40))) for number in range(4)])
+    Image.fromarray(HALF).convert("1").save(tmp_path / "masks" / "03.png")
+    findings = check(tmp_path, classes=3)
+    assert sum("their greys another: by its few bits 1 is the grey 255" in one for one in findings.warnings) == 1
+    assert findings.palette is None
+
+
 def test_images_in_which_white_is_zero_are_said_where_others_are_not(tmp_path):
     write_pairs(tmp_path, *[(noise(number), HALF) for number in range(4)])
     for number, photometric in enumerate(("miniswhite", "minisblack")):

@@ -13,7 +13,7 @@ from unet_tf.annotations.shapes import NO_OBJECT, Shape
 from unet_tf.data.decode import Lossy
 from unet_tf.data.folder import Pair, list_pictures
 from unet_tf.data.mask_looks import look_at_masks
-from unet_tf.data.mask_tables import table_conflict
+from unet_tf.data.mask_tables import OF_8_BITS, bits_conflict, table_conflict
 from unet_tf.data.mask_values import value_counts
 from unet_tf.data.palette import LABEL_MAP, PALETTE_FILE, Palette, find_palette
 from unet_tf.data.pictures import ARRAYS, read_mask
@@ -63,6 +63,8 @@ def _check_tables(paths: list[Path], listed: bool) -> None:
             f"The indices of masks tell the class, and their colours another: {conflict}. If the colours tell it, list "
             f"them in {LABEL_MAP} or {PALETTE_FILE}."
         )
+    elif conflict := bits_conflict(looks):
+        log.warning(f"The indices of masks tell the class, and their greys another: {conflict}. {OF_8_BITS}")
     black = [number for look in looks for number, one in look.table.items() if one == (0, 0, 0) and number != VOID]
     others = [look for look in looks if look.table.get(0, (0, 0, 0)) != (0, 0, 0)]
     if black and others and not listed:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unet_tf.data.folder import Pair, some
 from unet_tf.data.instances import BORDER_NAME, label_from_instances
 from unet_tf.data.mask_looks import MaskLook, look_at_masks
-from unet_tf.data.mask_tables import table_conflict, untold
+from unet_tf.data.mask_tables import OF_8_BITS, bits_conflict, table_conflict, untold
 from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
 from unet_tf.errors import InputError
@@ -48,6 +48,8 @@ class MaskSettings:
         tolerance: as in `MaskFormat`.
         border: as in `MaskFormat`; None for `RIM` pixels where "instance" masks show background, and objects with as
             much inside as rim, and for none elsewhere.
+        only: whether `void`, unless it is empty, is all that counts nowhere, as nets say it; else classes of a list of
+            colours that are called void do not count either.
     """
 
     kind: str = "auto"
@@ -56,6 +58,7 @@ class MaskSettings:
     inverted: bool = False
     tolerance: float = 0.0
     border: int | None = 0
+    only: bool = False
 
 
 class Recognition(NamedTuple):
@@ -65,7 +68,7 @@ class Recognition(NamedTuple):
         masks: how to read and draw them.
         classes: names of the classes.
         why: what shows it, in words.
-        doubt: where the colour tables of class ids contradict each other, in words; "" where they do not.
+        doubt: where colour tables, or bits, of class ids contradict each other, in words; "" where they do not.
     """
 
     masks: MaskFormat
@@ -231,7 +234,7 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
 
 
 def doubt_of_tables(looks: Sequence[MaskLook], masks: MaskFormat, palette: Palette | None) -> str:
-    """Say where the colour tables of masks that are read as class ids contradict each other; "" where they do not.
+    """Say where colour tables, or bits, of masks that are read as class ids contradict each other; "" where none do.
 
     Args:
         looks: what the masks show.
@@ -240,6 +243,8 @@ def doubt_of_tables(looks: Sequence[MaskLook], masks: MaskFormat, palette: Palet
     """
     if conflict := table_conflict(looks, untold(masks)):
         return f"The ids of masks tell the class, and their colours another: {conflict}. {_by_colours(looks, palette)}"
+    if conflict := bits_conflict(looks):
+        return f"The ids of masks tell the class, and their greys another: {conflict}. {OF_8_BITS}"
     return ""
 
 
@@ -298,7 +303,7 @@ def _format(
     names = settings.classes
     if names is None and kind == "index" and palette is not None:
         names = palette.names
-        settings = replace(settings, void=settings.void or _void_names(palette.names))
+        settings = replace(settings, void=_void_of_list(settings, palette))
     void_names = [one for one in _void_names(settings.classes or ()) if kind != "index" or one not in settings.void]
     if void_names:
         raise InputError(
@@ -325,7 +330,7 @@ def _format(
     elif kind == "index":
         values = _class_ids(len(names), said, looks, complete)
     of_name = dict(zip(names, values or range(len(names)), strict=True))
-    void = tuple(of_name[text] if text in of_name else int(text) for text in settings.void)
+    void = tuple(dict.fromkeys(of_name[text] if text in of_name else int(text) for text in settings.void))
     if kind == "index":
         values = tuple(value for value in values if value not in void)
     kept = tuple(name for name in names if name not in settings.void)
@@ -374,14 +379,8 @@ def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[Ma
     if palette is None:
         raise InputError(f"Masks in colours must have a file that says which is which. {LIST_COLOURS}")
     colour_of = dict(zip(palette.names, palette.colours, strict=True))
-    void: list[Colour] = []
-    for text in settings.void or _void_names(palette.names):
-        if text in colour_of:
-            void.append(colour_of[text])
-        elif text.isdecimal() and int(text) < len(palette.names):
-            void.append(palette.colours[int(text)])
-        else:
-            void.append(_parse_colour(text, palette))
+    said = _void_of_list(settings, palette)
+    void = dict.fromkeys(colour_of[text] if text in colour_of else _parse_colour(text, palette) for text in said)
     rest = tuple(name for name in palette.names if colour_of[name] not in void)
     names = settings.classes or rest
     if settings.classes == _numbered(len(rest)):
@@ -398,6 +397,13 @@ def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[Ma
 def _void_names(names: Sequence[str]) -> tuple[str, ...]:
     """The names of what counts nowhere."""
     return tuple(name for name in names if name.lower() == "void")
+
+
+def _void_of_list(settings: MaskSettings, palette: Palette) -> tuple[str, ...]:
+    """What counts nowhere, lines by their names: what is said, and what is called void unless that is all."""
+    line, names = dict(enumerate(palette.names)), palette.names
+    said = [line.get(int(one), one) if one.isdecimal() and one not in names else one for one in settings.void]
+    return tuple(dict.fromkeys([*said, *(() if settings.only and said else _void_names(names))]))
 
 
 def _parse_colour(text: str, palette: Palette) -> Colour:

@@ -1,4 +1,4 @@
-"""Whether the colour tables of a folder's masks agree, so that an id means one class in all of them."""
+"""Whether the colour tables and bits of a folder's masks agree, so that an id means one class in all of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from unet_tf.data.mask_looks import MaskLook
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Colour
 from unet_tf.labels import VOID
+
+OF_8_BITS = "If the greys tell the class: Save all masks with 8 bits."
+"""What may be done where bits contradict each other."""
 
 
 def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str:
@@ -23,16 +26,36 @@ def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str
         void: ids that count nowhere, or whose colours tell nothing.
     """
     doubled = {colour for look in looks for colour, times in Counter(look.table.values()).items() if times > 1}
-    plain = {_grey(number) for look in looks if _is_plain(look) for number in look.ids.keys() - {VOID, *void}}
+    untelling = {VOID, *void}
+    plain = [look.ids.keys() - (untelling if look.table else ()) for look in looks if _is_plain(look)]
+    greys = {_grey(number) for ids in plain for number in ids}
     first: dict[int, tuple[Colour, str]] = {}
     for look in looks:
-        telling = {n: colour for n, colour in look.table.items() if n not in (VOID, *void) and colour not in doubled}
+        telling = {n: colour for n, colour in look.table.items() if n not in untelling and colour not in doubled}
         for number, colour in telling.items() if not _is_plain(look) else ():
             other, name = first.setdefault(number, (colour, look.name))
             if other != colour:
                 return f"by the colour tables {number} is {other} in {name} and {colour} in {look.name}"
-            if colour != _grey(number) and plain.issuperset(telling.values()):
+            if colour != _grey(number) and greys.issuperset(telling.values()):
                 return f"by its table {number} is the grey {colour[0]} in {look.name}, and an id in files without one"
+    return ""
+
+
+def bits_conflict(looks: Sequence[MaskLook]) -> str:
+    """Where a mask of few bits shows greys that masks of more bits hold, in words; "" where none does.
+
+    Programs that save a file of 0 and 255 with 1 bit, losing nothing, make an id of what it shows.
+
+    Args:
+        looks: what masks show that are read as class ids.
+    """
+    held = {number for look in looks if list(look.ids) == list(look.counts) for number in look.ids}
+    for look in looks:
+        pairs = () if look.table else zip(look.ids, look.counts, strict=True)
+        moved = {number: grey for number, grey in pairs if number != grey}
+        if moved and held.issuperset(moved.values()):
+            number, grey = next(iter(moved.items()))
+            return f"by its few bits {number} is the grey {grey} in {look.name}, and files of more bits hold {grey}"
     return ""
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.folder import PREDICTED, Pair
 from unet_tf.data.mask_kind import MaskSettings, doubt_of_tables, recognise
-from unet_tf.data.mask_looks import MaskLook, look_at_masks, look_of
+from unet_tf.data.mask_looks import MaskLook, look_at_masks, look_of, looks_of_two
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
 from unet_tf.data.pictures import read_mask
@@ -116,7 +116,7 @@ def read_as(
         return Reading(way, in_words(way, classes))
     void = tuple(",".join(map(str, colour)) for colour in truth.void if isinstance(colour, tuple)) if not own else ()
     names = classes if own is None and palette is None else None
-    settings = MaskSettings("auto", names, void, truth.inverted, truth.tolerance)
+    settings = MaskSettings("auto", names, void, truth.inverted, truth.tolerance, only=True)
     try:
         found = recognise(pairs, settings, own or palette)
     except InputError as error:
@@ -208,6 +208,8 @@ def _are_alike(truth: MaskFormat, pairs: Sequence[Pair]) -> bool:
     """Whether masks are read as the truth is: they hold its values, and in two classes no void in the place of one."""
     void = {value for value in truth.void if isinstance(value, int)} | ({VOID} if truth.kind == "index" else set())
     known = set(truth.values) - void
+    if truth.kind == "index" and truth.num_classes == 2 and VOID not in known and looks_of_two(pairs, False):
+        return False
     for looks, complete in look_at_masks(pairs, truth.tolerance > 0):
         tables = [bool(look.table) for look in looks if look.coloured]
         if truth.kind == "palette":

@@ -120,7 +120,7 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
     inverted = own.inverted and palette is None and net.said is None  # names are said in the order of the values
     names = net.said if palette is None else None
     try:
-        found = recognise(pairs, MaskSettings("auto", names, tuple(void), inverted, own.tolerance), palette)
+        found = recognise(pairs, MaskSettings("auto", names, tuple(void), inverted, own.tolerance, only=True), palette)
     except InputError:
         if net.said is not None and (net.said != net.real_classes or own.inverted or own.kind != "binary"):
             raise

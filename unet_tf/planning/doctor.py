@@ -242,7 +242,7 @@ def _try_training(findings: Findings, usable: list[Case], config: TrainConfig) -
 
 
 def _look_at_tables(findings: Findings, masks: MaskFormat, looks: Sequence[MaskLook]) -> None:
-    """Warn where colour tables contradict each other, and suggest a list of their colours."""
+    """Warn where colour tables or bits contradict each other, and suggest a list of the colours of tables."""
     palette = find_palette(findings.data)
     words = doubt_of_tables(looks, masks, palette)
     if not words:
