@@ -25,8 +25,9 @@ def formats(draw):
     kind = draw(st.sampled_from(["binary", "index", "palette"]))
     if kind == "binary":
         inverted, high = draw(st.booleans()), draw(st.sampled_from([0, 1, 127, 255, 65535]))
+        void = st.sampled_from([(), (128,), (7, 200), *([] if high else [(255,), (1,), (9, 255)])])
         values = () if not high else (high, 0) if inverted else (0, high)
-        return MaskFormat(kind, inverted=inverted, void=draw(st.sampled_from([(), (128,), (7, 200)])), values=values)
+        return MaskFormat(kind, inverted=inverted, void=draw(void), values=values)
     number = draw(st.integers(2, 40))
     if kind == "index":
         void = tuple(draw(st.sets(st.integers(0, 50), max_size=3)))
@@ -211,6 +212,8 @@ def test_a_format_of_version_0_1_is_restored_and_reads_as_it_did():
         ({"values": (255,)}, "Binary and index masks must have one value a class, other kinds none; received 1 for 2"),
         ({"values": (255, 0)}, "The lower value must be class 0, or class 1 of inverted masks; received 255, 0"),
         ({"values": (0, 255), "void": (255,)}, "must have a value of its own; received 255, 0, 255"),
+        ({"void": (0,)}, "must have a value of its own; received 0, 0, 255"),
+        ({"void": (1, 255), "inverted": True}, "must have a value of its own; received 1, 255, 1, 0"),
         (
             {"kind": "index", "tolerance": 3},
             "must be 0 or more, and 0 where values are ids; received 3 for index",

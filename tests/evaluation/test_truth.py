@@ -551,7 +551,7 @@ def test_void_of_colours_is_said_in_their_list(tmp_path, of_colours):
     data = write(tmp_path / "data", colour, ("void", *NAMES))
     for net in (SAVED, of_colours):
         with pytest.raises(InputError, match="Call the colour or the class void in a label_colors.txt of the data"):
-            read(net, data, void="0")
+            read(net, data, void="1")
 
 
 def test_ids_are_not_proposed_to_be_background(tmp_path, of_values):

@@ -92,7 +92,7 @@ class MaskFormat:
 
     def __post_init__(self) -> None:
         kind, number, valued = self.kind, self.num_classes, self.kind in ("binary", "index")
-        meant = [*self.void, *self.colours, *self.values]
+        meant = [*self.void, *self.colours, *(self._values() if kind == "binary" else self.values)]
         shown, of = ", ".join(map(str, meant)), f"received {{}} for {number} classes of kind {kind}".format
         rules = (
             (kind in KINDS, f"The kind of a mask must be one of {', '.join(KINDS)}; received {kind!r}."),
@@ -204,8 +204,9 @@ class MaskFormat:
             label: (H, W) label ids.
 
         Returns:
-            "palette": (H, W, 3) uint8 RGB; "instance": (H, W) uint16 ids, those of `objects`;
-            others: (H, W) uint8 values, or uint16 where one takes it; 0 and 255 for "binary" without values.
+            "palette": (H, W, 3) uint8 RGB; "instance": (H, W) uint16 ids, those of `objects`, uint32 where more;
+            others: (H, W) uint8 values, or uint16 where one takes it; 0 and 255 for "binary" without values, 0 and 1
+            where 255 is void.
 
         Raises:
             InputError: an id is no class, or a pixel is void and no value stands for void.
@@ -221,7 +222,7 @@ class MaskFormat:
             if void is not None:
                 objects[label == VOID] = void
             return objects.astype(np.uint16 if objects.max(initial=0) < 1 << 16 else np.uint32)
-        values = np.array(self._values(high=255))  # (classes,) or (classes, 3)
+        values = np.array(self._values())  # (classes,) or (classes, 3)
         dtype = np.uint8 if max(values.max(), np.max(void or 0)) < 256 else np.uint16
         table = np.zeros((VOID + 1, *values.shape[1:]), dtype)
         table[: len(values)] = values
@@ -292,11 +293,12 @@ class MaskFormat:
             raise InputError(f"{name} is colour-coded, and {self.kind} masks must be grey. {remedy}")
         return mask
 
-    def _values(self, high: int) -> Sequence[int | Colour]:
-        """What stands for each class, by class; `high` for the upper one of binary masks that do not say it."""
+    def _values(self, high: int = 0) -> Sequence[int | Colour]:
+        """What stands for each class, by class; `high`, or what is drawn, for the upper of binary masks without."""
         if self.kind == "palette" or self.values:
             return self.colours or self.values
         if self.kind == "binary":
+            high = high or (1 if 255 in self.void else 255)
             return (high, 0) if self.inverted else (0, high)
         return tuple(
             itertools.islice((value for value in itertools.count() if value not in self.void), self.num_classes)
@@ -324,7 +326,7 @@ class MaskFormat:
 
     def _refusal(self, strangers: Sequence[Stranger], others: set[int], mask: NDArray, name: str) -> str:
         pixels, size = sum(s.pixels for s in strangers), mask.shape[0] * mask.shape[1]
-        values = ", ".join(map(str, self._values(255)[:8])) + ", ..." * (self.num_classes > 8)
+        values = ", ".join(map(str, self._values()[:8])) + ", ..." * (self.num_classes > 8)
         rule = f"the {self.num_classes} colours of its palette" if self.kind == "palette" else values
         found = ", ".join(map(str, strangers[:5])) + ", ..." * (len(strangers) > 5)
         remedy = SAY_WHAT + "." if self.ids else take_nearest(strangers, others & {*range(self.num_classes)})
