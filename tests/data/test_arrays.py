@@ -5,10 +5,12 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
 from fuzz_readers import mutated
 from kinds_of_files import kinds
 
 from unet_tf.data.arrays import NPY, check_shape, read_npy, read_npz
+from unet_tf.data.pictures import read_image
 from unet_tf.data.structure import Damage, Unread
 
 COUNT = int(os.environ.get("UNET_TF_FUZZ", "600"))
@@ -53,3 +55,12 @@ def test_channels_are_the_last_axis_and_no_more_than_rows(shape, refused):
         return
     with pytest.raises(Unread, match=refused):
         check_shape(shape, np.dtype("u1"))
+
+
+def test_more_channels_than_rows_may_be_tiff_as_the_refusal_says(tmp_path):
+    cube = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    with pytest.raises(Unread, match="If the first axis counts channels") as refused:
+        check_shape(cube.shape, cube.dtype)
+    way = str(refused.value).rpartition("TIFF: ")[2]
+    exec(way, {"tifffile": tifffile, "array": cube, "NAME": str(tmp_path / "a.tif")})
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), cube)

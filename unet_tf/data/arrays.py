@@ -69,7 +69,9 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise Unread(
             f"holds an array of shape {shape}, and channels must be the last axis, (H, W, C): these would be "
             f"{shape[2]} channels of {shape[0]}x{shape[1]} px. If the first axis counts channels, save "
-            "numpy.moveaxis(array, 0, -1); if it counts pictures, save each as a file, or all as a TIFF stack"
+            "numpy.moveaxis(array, 0, -1); if it counts pictures, save each as a file, or all as a TIFF stack; if the "
+            "last axis does count channels, save it as TIFF: tifffile.imwrite(NAME, array, photometric='minisblack', "
+            "planarconfig='contig')"
         )
 
 
