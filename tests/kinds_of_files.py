@@ -457,6 +457,7 @@ def _others():
     yield Kind("pgm", ".pgm", b"P5\n# a\n%d %d\n255\n" % (WIDTH, HEIGHT) + GREY.tobytes(), GREY)
     yield Kind("pgm 16 bit", ".pgm", b"P5 %d %d 65535\n" % (WIDTH, HEIGHT) + DEEP.astype(">u2").tobytes(), DEEP)
     yield Kind("pgm of 4 greys", ".pgm", b"P5 %d %d 3\n" % (WIDTH, HEIGHT) + FEW.tobytes(), refused="values up to 3")
+    yield Kind("pgm called pnm", ".pnm", b"P5 %d %d 255\n" % (WIDTH, HEIGHT) + GREY.tobytes(), GREY)
     yield Kind("ppm", ".ppm", b"P6 %d %d 255\n" % (WIDTH, HEIGHT) + RGB.tobytes(), RGB)
     text = " ".join(map(str, RGB.ravel())).encode()
     yield Kind("ppm text", ".ppm", b"P3 %d %d 255\n" % (WIDTH, HEIGHT) + text, RGB)

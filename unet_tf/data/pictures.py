@@ -24,14 +24,16 @@ from unet_tf.utils.files import replacing
 BIG_TIFF = (".btf", ".tf2", ".tf8")
 TIFF = (".tif", ".tiff", *BIG_TIFF)
 ARRAYS = (".npy", ".npz")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", *ARRAYS, *TIFF)
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", ".pnm", *ARRAYS, *TIFF,
+)  # fmt: skip
 """What file names of pictures that are read end in, in lower case."""
 UNREAD_SUFFIXES = (
     ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".dv",
     ".ecw", ".eps", ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".ics", ".ids", ".img",
     ".ims", ".isyntax", ".j2c", ".j2k", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat",
     ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
-    ".pam", ".pbm", ".pcx", ".pdf", ".pfm", ".pnm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".raw", ".rw2",
+    ".pam", ".pbm", ".pcx", ".pdf", ".pfm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".raw", ".rw2",
     ".scn", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tga", ".vms", ".vmu", ".vrt",
     ".vsi", ".xcf", ".zvi",
 )  # fmt: skip
