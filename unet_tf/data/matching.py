@@ -135,7 +135,7 @@ def said_masks(names: Names, naming: Naming) -> Names:
     kind = Path(f"x{suffix}").suffix
     kind = kind if kind.lower() in SUFFIXES else ""
     end = suffix[: len(suffix) - len(kind)]
-    for fold in (form, lambda name: form(name).casefold()):
+    for fold in (form, folded):
         affix = Affix(fold(naming.mask_prefix), fold(end))
         found = {}
         for path, name in names.items():
@@ -188,7 +188,7 @@ def _plain(images: Names, masks: Names) -> Keys:
 
 def _rules(images: Names, masks: Names) -> list[Rule]:
     """The rules for names in one Unicode form, and for those without case where there is none."""
-    for fold in (form, lambda name: form(name).casefold()):
+    for fold in (form, folded):
         names = [[fold(name) for name in some_names.values()] for some_names in (images, masks)]
         if all(len(set(some_names)) == len(some_names) for some_names in names) and (rules := find_rules(*names)):
             return rules
@@ -206,7 +206,7 @@ def _by_rule(images: Names, masks: Names, rule: Rule) -> Keys:
 
 def _keys(names: Names, affix: Affix) -> Names:
     exact = {path: affix.key(form(name)) for path, name in names.items()}
-    found = exact if any(exact.values()) else {p: affix.key(form(name).casefold()) for p, name in names.items()}
+    found = exact if any(exact.values()) else {p: affix.key(folded(name)) for p, name in names.items()}
     return {path: key or f"/{names[path]}" for path, key in found.items()}  # no key begins so
 
 
