@@ -40,9 +40,10 @@ class Picture(Protocol):
 def is_sliceable(image: Any) -> bool:
     """Whether NumPy knows the type of the pixels, as of all that gives arrays; not of a tensor or a list."""
     try:
-        return np.dtype(image.dtype) is not None
+        np.dtype(image.dtype)
     except (AttributeError, TypeError):
         return False
+    return True
 
 
 class Grey:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.channels import Channels
+from unet_tf.data.folder import ZARR
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import TiffPictures, open_tiff
 from unet_tf.errors import InputError
@@ -23,10 +24,6 @@ TCZYX = "tczyx"
 """Axes of OME-Zarr before version 0.3."""
 COLOUR = (1, 3)
 """Channels that the last axis of an array without names is taken for."""
-ARRAY = ("zarr.json", ".zarray")
-"""Files that say what a zarr array holds."""
-METADATA = (*ARRAY, ".zgroup", ".zattrs")
-"""Files that make a folder a zarr array or group."""
 TRANSFORMS = "coordinateTransformations"
 """In OME-Zarr: scales and translations from the pixels of a level to `units`, one applied after another."""
 LETTERS = "ztabdefghijklmnopqrsuvw"
@@ -244,7 +241,7 @@ def _of_tiff(path: Path) -> Volume:
 def _of_zarr(path: Path) -> Volume:
     """The array; its axes are left empty where the file does not name them."""
     zarr = import_zarr()
-    at = next((path / name for name in METADATA if (path / name).is_file()), None)
+    at = next((path / name for name in (*ZARR, ".zattrs") if (path / name).is_file()), None)
     try:
         node = zarr.open(str(path), mode="r")
         if isinstance(node, zarr.Array):

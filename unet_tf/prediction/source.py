@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from unet_tf.data.folder import ZARR
 from unet_tf.data.maps import open_map
-from unet_tf.data.volumes import ARRAY, TiffArray, Volume, open_volume
+from unet_tf.data.volumes import TiffArray, Volume, open_volume
 from unet_tf.prediction.calls import state_of
 from unet_tf.prediction.engines import TENSORFLOW, resolve
 from unet_tf.prediction.objects import cut_of
@@ -94,7 +95,7 @@ class Source:
         if self.image.is_file():
             return state_of(self.image)
         array = self.image / self.volume.array.path
-        return next(filter(None, (state_of(array / name) for name in ARRAY)), "")
+        return next(filter(None, (state_of(array / name) for name in ZARR)), "")
 
 
 def channels_of_files(predictor: Predictor) -> int:
