@@ -160,9 +160,20 @@ def test_void_of_ids_that_number_a_list_is_a_line_or_a_value_beside_the_class_th
     assert found.masks.label(grey(2, shape=(1, 1))).item() == classes.index("car")
 
 
-def test_a_net_that_has_learnt_a_class_called_void_keeps_it(tmp_path):
-    found = recognised(tmp_path, grey(0, 1, 2, 3), palette=STREET, void=("255",), only=True)
-    assert (found.classes, found.masks.void) == (STREET.names, (255,))
+@pytest.mark.parametrize(
+    ("ids", "void", "values"),
+    [((0, 1, 2, 3, 4), "0", (1, 2, 3)), ((0, 1, 7, 11, 12), "1", (0, 7, 11)), ((0, 1, 2, 3, 4), "4", (0, 1, 2))],
+)
+def test_void_of_ids_beyond_a_list_is_an_id(tmp_path, ids, void, values):
+    found = recognised(tmp_path, grey(0), grey(*ids), palette=STREET, void=(void,), kind="index")
+    assert (found.classes, found.masks.values[:3]) == (("sky", "road", "car"), values)
+    assert int(void) in found.masks.void
+
+
+@pytest.mark.parametrize("void", [(), ("255",)])
+def test_a_net_that_has_learnt_a_class_called_void_keeps_it(tmp_path, void):
+    found = recognised(tmp_path, grey(0, 1, 2, 3), palette=STREET, void=void, only=True)
+    assert (found.classes, found.masks.void) == (STREET.names, tuple(map(int, void)))
 
 
 def test_void_by_name_takes_a_class_out_of_an_index(tmp_path):

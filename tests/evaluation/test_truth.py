@@ -329,6 +329,19 @@ def test_0_and_255_are_two_classes_to_a_net_of_ids_where_some_files_have_one_bit
     assert "255 is foreground here, and not void" in caplog.text
 
 
+def test_ids_whose_table_shows_them_in_black_and_white_are_ids_to_a_net_of_ids(tmp_path, caplog):
+    data = written(tmp_path / "data", squares(1, 255), squares(1))
+    table = np.repeat(np.arange(256, dtype=np.uint8), 3)
+    table[3:6] = 255  # class 1 is to be seen
+    for number, mask in enumerate((squares(1, 255), squares(1))):
+        picture = Image.fromarray(mask, "P")
+        picture.putpalette(table.tobytes())
+        picture.save(data / "masks" / f"{number}.png")
+    net = opened(data, ("soil", "crop"), kind="index", values=(0, 1))
+    assert are_equal(labelled(net, data)[1], [squares(1, 255), squares(1)])
+    assert "not void" not in caplog.text
+
+
 def test_a_net_that_has_learnt_a_class_called_void_is_judged_by_it(tmp_path):
     data = write(tmp_path / "data", colour, ("Void", "soil", "car"), ("soil", "Void", "car"))
     net = opened(data, ("soil", "Void"), kind="palette", colours=((9, 9, 9), (7, 7, 7)), void=(COLOURS[2],))

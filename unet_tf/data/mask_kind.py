@@ -48,8 +48,8 @@ class MaskSettings:
         tolerance: as in `MaskFormat`.
         border: as in `MaskFormat`; None for `RIM` pixels where "instance" masks show background, and objects with as
             much inside as rim, and for none elsewhere.
-        only: whether `void`, unless it is empty, is all that counts nowhere, as nets say it; else classes of a list of
-            colours that are called void do not count either.
+        only: whether `void` is all that counts nowhere, as nets say it; else classes of a list that are called void do
+            not count either.
     """
 
     kind: str = "auto"
@@ -303,7 +303,10 @@ def _format(
     names = settings.classes
     if names is None and kind == "index" and palette is not None:
         names = palette.names
-        settings = replace(settings, void=_void_of_list(settings, palette))
+        numbered = {value for look in looks for value in look.ids} <= {*range(len(names)), VOID}
+        if numbered and not complete and any(one.isdecimal() and int(one) < len(names) for one in settings.void):
+            raise _Open("Others may hold ids beyond the list.")
+        settings = replace(settings, void=_void_of_list(settings, names, numbered))
     void_names = [one for one in _void_names(settings.classes or ()) if kind != "index" or one not in settings.void]
     if void_names:
         raise InputError(
@@ -379,7 +382,7 @@ def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[Ma
     if palette is None:
         raise InputError(f"Masks in colours must have a file that says which is which. {LIST_COLOURS}")
     colour_of = dict(zip(palette.names, palette.colours, strict=True))
-    said = _void_of_list(settings, palette)
+    said = _void_of_list(settings, palette.names, True)
     void = dict.fromkeys(colour_of[text] if text in colour_of else _parse_colour(text, palette) for text in said)
     rest = tuple(name for name in palette.names if colour_of[name] not in void)
     names = settings.classes or rest
@@ -399,11 +402,11 @@ def _void_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name.lower() == "void")
 
 
-def _void_of_list(settings: MaskSettings, palette: Palette) -> tuple[str, ...]:
-    """What counts nowhere, lines by their names: what is said, and what is called void unless that is all."""
-    line, names = dict(enumerate(palette.names)), palette.names
+def _void_of_list(settings: MaskSettings, names: Sequence[str], numbered: bool) -> tuple[str, ...]:
+    """What counts nowhere: what is said, and what is called void unless that is all; numbers as lines."""
+    line = dict(enumerate(names)) if numbered else {}
     said = [line.get(int(one), one) if one.isdecimal() and one not in names else one for one in settings.void]
-    return tuple(dict.fromkeys([*said, *(() if settings.only and said else _void_names(names))]))
+    return tuple(dict.fromkeys([*said, *(() if settings.only else _void_names(names))]))
 
 
 def _parse_colour(text: str, palette: Palette) -> Colour:

@@ -88,7 +88,8 @@ def looks_of_two(pairs: Sequence[Pair], lossy: bool) -> list[MaskLook]:
     """
     looks: list[MaskLook] = []
     for looks, _ in look_at_masks(pairs, lossy):
-        if any(look.coloured or not look.counts.keys() <= {0, VOID} for look in looks):
+        # few bits hold what they show; of a table the indices count
+        if any(look.coloured or not (look.ids if look.table else look.counts).keys() <= {0, VOID} for look in looks):
             return []
     return looks if any(VOID in look.ids for look in looks) else []
 

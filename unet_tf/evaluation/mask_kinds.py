@@ -116,7 +116,7 @@ def read_as(
         return Reading(way, in_words(way, classes))
     void = tuple(",".join(map(str, colour)) for colour in truth.void if isinstance(colour, tuple)) if not own else ()
     names = classes if own is None and palette is None else None
-    settings = MaskSettings("auto", names, void, truth.inverted, truth.tolerance, only=True)
+    settings = MaskSettings("auto", names, void, truth.inverted, truth.tolerance, only=bool(void))
     try:
         found = recognise(pairs, settings, own or palette)
     except InputError as error:
