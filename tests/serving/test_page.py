@@ -128,6 +128,15 @@ def test_what_comes_late_of_an_earlier_picture_is_dropped(opened, written, conte
     page.said.clear()
 
 
+def test_a_proxy_that_refuses_a_picture_in_html_is_heard(opened, written):
+    page = opened()
+    page.route("**/segment", lambda route: route.fulfill(status=413, body="<html>", content_type="text/html"))
+    begin(page, "large.png", b"")
+    page.evaluate("window.early")
+    assert page.locator("#status").inner_text().startswith("HTTP 413 ")
+    page.said.clear()
+
+
 def test_an_example_that_comes_late_is_dropped(opened, written):
     page, held = opened(), []
     page.route("**/example", lambda route: held.append(route))

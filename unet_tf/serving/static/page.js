@@ -26,8 +26,8 @@ async function segment(name, read) {
     await loaded;  // a picture may come before what the server said of its models
     const model = chosen(), file = await read(model);
     const answer = await fetch(`page/models/${model.name}/segment`, { method: "POST", body: file });
-    const found = await answer.json();
-    if (!answer.ok) throw new Error(found.error || answer.statusText);
+    const found = await answer.json().catch(() => ({}));  // a proxy says it in HTML
+    if (!answer.ok) throw new Error(found.error || `HTTP ${answer.status} ${answer.statusText}`);
     [found.label, found.sure] = [await values(found.mask), await values(found.probability)];
     const picture = await createImageBitmap(found.picture ? png(found.picture) : file);  // turned as EXIF says
     if (own !== turn) return;
