@@ -354,10 +354,12 @@ def answers():
         def do_GET(self):
             seen.append(self.path)
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, body = given.pop(0)
+            status, body, *leads_to = given.pop(0)
             if status is None:  # hangs up
                 return
             self.send_response(status)
+            for address in leads_to:
+                self.send_header("Location", address)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -401,6 +403,17 @@ def test_what_passes_is_tried_again_and_nothing_else(answers, connect):
         with pytest.raises(RequestError, match=r"refuses the request, [A-Z_]+: No. Not so\. "):
             own.metadata()
         assert (len(seen), len(waited)) == (1, 4)
+
+
+@pytest.mark.parametrize("leads_to", ["https://me:secret@b:8/own/v1/models/unet/metadata", "https://b:8/own"])
+def test_the_address_that_a_proxy_leads_to_is_said(answers, connect, leads_to):
+    given, _, url = answers
+    given.append((301, b"<html>", leads_to))
+    with pytest.raises(InputError, match=f"^{url} must be the address .* it leads to https://b:8/own. Give that one.$"):
+        connect(url, retries=0).metadata()
+    given.append((500, b""))
+    with pytest.raises(RequestError, match=r"INTERNAL: HTTP 500\. Its log says why\.$"):
+        connect(url, retries=0).metadata()
 
 
 @pytest.mark.parametrize(("status", "is_cut"), [(408, True), (413, True), (504, False)])

@@ -20,7 +20,6 @@ from unet_tf.exporting.bundle import PROBABILITIES
 from unet_tf.serving.errors import STATUS
 from unet_tf.serving.transport import (
     Metadata,
-    RequestError,
     SignatureSpec,
     TensorSpec,
     Which,
@@ -141,14 +140,17 @@ class RestTransport:
         except RuntimeError as error:
             raise closed(self.url) from error
         if answer.status_code != 200:
-            raise self._refused(answer)
+            raise self._refused(answer, path)
         return answer
 
-    def _refused(self, answer: httpx.Response) -> RequestError:
+    def _refused(self, answer: httpx.Response, path: str) -> InputError:
+        if answer.has_redirect_location:
+            there = str(answer.request.url.join(answer.headers["Location"])).removesuffix(path)
+            return InputError(f"{self.url} must be the address of a server; it leads to {shown(there)}. Give that one.")
         try:
             words = str(answer.json()["error"])
         except (ValueError, KeyError, TypeError):
-            words = f"HTTP {answer.status_code}, {answer.text[:200]}"
+            words = f"HTTP {answer.status_code}, {answer.text[:200]}".removesuffix(", ")
         too_large = answer.status_code in (408, 413)  # the former of a body that takes too long to arrive
         return refused(self.url, CODES.get(answer.status_code, "INTERNAL"), words, too_large)
 
