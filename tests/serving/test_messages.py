@@ -98,3 +98,8 @@ def test_answers_are_read_as_tensorflow_serving_writes_them():
 
 def test_types_bear_the_numbers_of_tensorflow():
     assert {number: tf.as_dtype(number).name for number in DTYPES} == DTYPES
+
+
+def test_a_type_that_tf_serving_does_not_have_is_no_tensor():
+    with pytest.raises(KeyError, match="complex64"):
+        to_tensor(np.zeros(1, np.complex64))

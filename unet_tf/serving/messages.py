@@ -50,6 +50,7 @@ DTYPES = {
     17: "uint16", 22: "uint32", 23: "uint64",
 }  # fmt: skip
 """Numbers of `DataType`."""
+NUMBERS = {name: number for number, name in DTYPES.items()}
 FIELDS = {
     "float32": "float_val", "float64": "double_val", "string": "string_val", "int64": "int64_val", "bool": "bool_val",
     "uint32": "uint32_val", "uint64": "uint64_val",
@@ -96,7 +97,7 @@ def to_tensor(value: NDArray | Sequence[bytes]) -> Any:
     """
     tensor = CLASSES["Tensor"]()
     if isinstance(value, np.ndarray):
-        tensor.dtype = next(number for number, name in DTYPES.items() if name == value.dtype.name)
+        tensor.dtype = NUMBERS[value.dtype.name]
         tensor.tensor_content = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
         shape: tuple[int, ...] = value.shape
     else:
