@@ -97,6 +97,7 @@ def test_words_of_a_server_are_cut_and_on_one_line():
         ("OOM when allocating tensor with shape[1]", True),
         ("A request may have 200,000 pixels; this one has 208,000. Send a part of it.", True),
         ("The memory does not hold this request. Send a smaller picture.", True),
+        ("declares 5000x5000 px in 9 bytes; from 16777216 px on there must be a byte for 100 of them.", True),
         ("All requests together may have 536,870,912 bytes. Try again later.", False),
         ("64 requests wait already, as many as may. Try again later.", False),
     ],

@@ -15,8 +15,11 @@ from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES
 
 PASSING = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 """Codes of what may go well a little later."""
-TOO_LARGE = re.compile(r"larger than max|OOM when allocating|(A|of a) request may have [\d,]+|Send a smaller picture")
-"""What gRPC says of a message, TensorFlow of its memory, and `unet-tf serve` of its limits."""
+TOO_LARGE = re.compile(
+    r"larger than max|OOM when allocating|(A|of a) request may have [\d,]+|Send a smaller picture|must be a byte for"
+)
+"""What gRPC says of a message, TensorFlow of its memory, `unet-tf serve` of its limits, and `encoded` of a picture of
+many pixels that packs well."""
 REMEDIES = {
     "NOT_FOUND": "Check the name of the model, the version or label, and the port.",
     "UNAVAILABLE": "Start it (unet-tf serve BUNDLE), or check address, port and network.",
