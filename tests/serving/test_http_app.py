@@ -155,6 +155,16 @@ def test_metrics_count_by_protocol_model_and_status(http, good):
         assert name in text
 
 
+def test_what_is_refused_before_it_is_read_is_counted_and_has_its_line(http, served):
+    name = 'unet_tf_requests_total{model="",protocol="http",status="INVALID_ARGUMENT"}'
+    before = len(served.log.read_text())
+    http.post(V1, content=b"", headers={"Content-Encoding": "own"})
+    assert name in http.get("/metrics").text
+    (line,) = [one for one in served.log.read_text()[before:].splitlines() if "own" in one]
+    found = json.loads(line[line.index("{") :])
+    assert (found["protocol"], found["model"], found["status"]) == ("http", "", "INVALID_ARGUMENT")
+
+
 @pytest.mark.parametrize("path", ["/v1/models/unet:predict", "/v2/models/unet/infer", "/page/models/unet/segment"])
 def test_a_body_that_is_compressed_is_refused_in_words(http, path):
     body = gzip.compress(json.dumps({"instances": [[[[0]]]]}).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +51,8 @@ class Bodies:
             parts[:] = [body]  # which is not held a second time, in its parts
             await self._app(scope, _again(body, receive), send)
         except ServingError as error:
+            with suppress(ServingError), self._calls.counted("http", ""):
+                raise error
             await self._drain(receive)
             answer = rest.answer_error(error)
             answer.headers["Connection"] = "close"  # the rest of the body may never come
