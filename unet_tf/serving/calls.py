@@ -47,13 +47,11 @@ class Answer(NamedTuple):
     Attributes:
         version: that was asked in the end.
         name: of its signature.
-        signature: itself.
         outputs: by name.
     """
 
     version: int
     name: str
-    signature: Signature
     outputs: dict[str, NDArray]
 
 
@@ -162,7 +160,7 @@ class Calls:
         check_answer(pixels * sum(one.bytes_a_pixel for one in signature.outputs.values()))
         found = signature(values)
         self._pixels.labels(asked.model).inc(pixels)
-        return Answer(number, asked.signature or DEFAULT, signature, found)
+        return Answer(number, asked.signature or DEFAULT, found)
 
     @property
     def ready(self) -> bool:

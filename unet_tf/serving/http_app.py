@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -146,13 +146,12 @@ def make_app(calls: Calls) -> ASGIApp:
         return JSONResponse(description)
 
     async def refused(request: Request, error: Exception) -> Response:
-        return rest.answer_error(error) if isinstance(error, ServingError) else JSONResponse({"error": ""}, 500)
+        return rest.answer_error(cast(ServingError, error))
 
     async def no_path(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        headers: Any = getattr(error, "headers", None)
-        words = f"{HTTPStatus(status).phrase}: {request.method} {request.url.path[:100]}"
-        return JSONResponse({"error": words}, status, headers)
+        told = cast(HTTPException, error)
+        words = f"{HTTPStatus(told.status_code).phrase}: {request.method} {request.url.path[:100]}"
+        return JSONResponse({"error": words}, told.status_code, told.headers)
 
     async def broken(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": "The server has failed; its log says why."}, 500)

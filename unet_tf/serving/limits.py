@@ -13,12 +13,12 @@ from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 from unet_tf.serving.errors import invalid, too_large
 from unet_tf.utils.threads import cores
 
-READERS = {
-    "PNG": (b"\x89PNG", PngImagePlugin.PngImageFile),
-    "JPEG": (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    "BMP": (b"BM", BmpImagePlugin.BmpImageFile),
-}
-"""Formats that the signature `encoded` takes, how they begin, Pillow's readers: `Image.open` has a limit of its own."""
+READERS = (
+    (b"\x89PNG", PngImagePlugin.PngImageFile),
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+)
+"""How the formats of the signature `encoded` begin, and Pillow's readers: `Image.open` has a limit of its own."""
 FILES = "image_bytes"
 """Input of that signature."""
 
@@ -84,7 +84,7 @@ def declared(number: int, content: bytes, formats: str = "PNG, JPEG or BMP") -> 
     Raises:
         ServingError: it is of none of `READERS`.
     """
-    for begin, reader in READERS.values():
+    for begin, reader in READERS:
         if content.startswith(begin):
             try:
                 with reader(io.BytesIO(content)) as picture:
