@@ -173,16 +173,31 @@ def test_a_version_that_the_bundle_does_not_have_may_be_deeper(nets, ask):
         own.predict(picture("grey", 91, 133))
 
 
+def test_what_travels_as_a_png_is_not_cut_for_the_numbers_that_json_carries(nets, net_here, ask, protocol):
+    own, image = ask("rgb", bundle=nets.bundles["rgb"]), picture("rgb", 91, 133)
+    own._transport.most_values = 3 * 6000
+    here = net_here("rgb", image)
+    assert same_labels(own.predict(image), here)
+    count = len(own._transport.asked)
+    assert (count == 1) == (protocol == "rest")
+    assert np.abs(own.probabilities(image) - here).max() <= 1e-5
+    assert all(value[..., 0].size <= 6000 for _, _, value in own._transport.asked[count:])
+
+
 @pytest.mark.parametrize("kind", ["grey", "rgb"])
-def test_without_a_bundle_it_is_cut_as_for_a_deeper_net_and_said(net_here, ask, kind, monkeypatch, caplog):
+def test_without_a_bundle_it_is_cut_as_for_a_deeper_net_and_said(net_here, ask, protocol, kind, monkeypatch, caplog):
     monkeypatch.setattr(client, "DEEPEST", 3)
     image = picture(kind, 150, 140)
     own = ask(kind, max_pixels=20_000)
     here = net_here(kind, image)
     assert same_labels(own.predict(image), here)
-    assert len(own._transport.asked) > 1
+    sent = [value for _, _, value in own._transport.asked]
+    assert len(sent) > 1
+    images = [one[0] if protocol == "grpc" else cv2.imdecode(np.frombuffer(one[0], np.uint8), -1) for one in sent]
+    times = sum(one.shape[0] * one.shape[1] for one in images) / (150 * 140)
     own.predict(image[:, :134])
-    assert ["up to 3 poolings" in one.getMessage() for one in caplog.records if one.name == "unet_tf"] == [True]
+    words = f"up to 3 poolings, with 56 px around each part: {times:.1f} times the pixels of the image are computed"
+    assert [words in one.getMessage() for one in caplog.records if one.name == "unet_tf"] == [True]
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])

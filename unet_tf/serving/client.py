@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -237,9 +238,10 @@ class Client:
         # pixels without a measurement get the mean of the version that answers, and each version has its own
         own = self.pinned() if nodata and self._bundle and self.which.version is None else self
         image = own._measured(image, nodata, given.name, metadata)
-        values = max(metadata.channels, metadata.num_classes if signature == PROBABILITIES else 1)
         smallest = own._geometry.min_tile**2
-        most = min(most, max(smallest, self._transport.most_values // values))
+        if not own._as_png(metadata, signature):
+            values = max(metadata.channels, metadata.num_classes if signature == PROBABILITIES else 1)
+            most = min(most, max(smallest, self._transport.most_values // values))
         while True:
             try:
                 if image.shape[0] * image.shape[1] <= most:
@@ -267,12 +269,14 @@ class Client:
                 f"net of {geometry.depth} poolings; it may hold {most}. Allow more (max_pixels)"
                 f"{'' if self.about else ', or say the geometry of the net (bundle)'}."
             )
+        grid = fit(geometry, (image.shape[0], image.shape[1]), most)
         if self.about is None and self._said.acquire(blocking=False):
+            times = len(grid) * math.prod(grid.tile) / math.prod(grid.shape)
             log.warning(
                 f"Large pictures are cut as for a net of up to {DEEPEST} poolings, with {geometry.halo} px around each "
-                "part; with the bundle that holds this version it may be less. A deeper net needs it."
+                f"part: {times:.1f} times the pixels of {name} are computed. With the bundle that holds this version "
+                "it may be less. A deeper net needs it."
             )
-        grid = fit(geometry, (image.shape[0], image.shape[1]), most)
         shape = (*grid.shape, metadata.num_classes) if signature == PROBABILITIES else grid.shape
         result = np.empty(shape, np.float32 if signature == PROBABILITIES else np.uint8)
         for number in range(len(grid)):
@@ -295,8 +299,7 @@ class Client:
         if image.dtype.kind == "f" and not np.isfinite(image).all():
             raise InputError(f"{name} holds values that are not finite (NaN or infinite). Replace them.")
         shape = image.shape[:2]
-        # In JSON a pixel takes several bytes, and TF Serving has no numbers of 16 bits there: a PNG file instead.
-        if signature == MASK and self._transport.in_json and metadata.takes_files:
+        if self._as_png(metadata, signature):
             return shaped(self._of_file(as_png(image)), shape, np.uint8, self.url)
         whole = np.broadcast_to(image, (*shape, metadata.channels))[None]
         if signature == MASK:
@@ -305,6 +308,10 @@ class Client:
         if not np.isfinite(found).all():
             raise InputError(NOT_FINITE)
         return found
+
+    def _as_png(self, metadata: Metadata, signature: str) -> bool:
+        """Whether pixels travel as a PNG file: in JSON one takes several bytes, and TF Serving has no 16 bits there."""
+        return signature == MASK and self._transport.in_json and metadata.takes_files
 
     def _measured(self, image: Picture, nodata: Sequence[float], name: str, metadata: Metadata) -> Picture:
         """See that the net takes an image; pixels without a measurement count as the mean where it is known."""
