@@ -223,7 +223,7 @@ class Run:
 
     def normalise(self, image: NDArray, name: str = "the image") -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""
-        return self.normalisation.apply(image if image.ndim == 3 else image[..., None], name)
+        return self.normalisation.apply(image if image.ndim == 3 else image[..., None], name, self.channels.plain)
 
     def files(self, split: str) -> set[str]:
         """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`).

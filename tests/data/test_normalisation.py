@@ -44,3 +44,13 @@ def test_pixels_of_another_byte_order_are_the_same_pixels():
     np.testing.assert_array_equal(known.apply(image.astype(">u2")), known.apply(image))
     with pytest.raises(InputError, match="holds int16 pixels, and the net was trained on uint16"):
         known.apply(image.astype(np.int16))
+
+
+def test_grey_is_taken_for_rgb_and_not_for_other_channels():
+    known = Normalisation((1.0, 2.0, 3.0), (1.0,) * 3, "uint8")
+    grey, three = np.full((1, 1, 1), 5, np.uint8), np.full((1, 1, 3), 5, np.uint8)
+    for given in (grey, three):
+        np.testing.assert_array_equal(known.apply(given), [[[4, 3, 2]]])
+    np.testing.assert_array_equal(known.apply(three, plain=False), [[[4, 3, 2]]])
+    with pytest.raises(InputError, match=r"has 1 channels, .* on 3: an image must have as many\. .*\(channels\.read"):
+        known.apply(grey, plain=False)

@@ -12,6 +12,7 @@ import tifffile
 import zarr
 
 from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_files, predict_large, unet
+from unet_tf.data.channels import Channels
 from unet_tf.model.calibration import tempered
 from unet_tf.model.ensemble import Member, ensemble
 from unet_tf.prediction.uncertainty import entropy, uncertainty_and_spread
@@ -82,6 +83,20 @@ def test_an_image_that_was_replaced_is_predicted_anew(tmp_path):
         predict_large(RUN, tmp_path / "a.tif", tmp_path / "a.zarr", overwrite=bool(number))
         found = zarr.open_array(f"{tmp_path}/a.zarr/0", mode="r")[...]
         np.testing.assert_array_equal(found, predict(RUN, image))
+
+
+@pytest.mark.parametrize(
+    "channels", [Channels(context=1), Channels(("2", "1", "0")), Channels(suffixes=("_dapi", "_gfp", "_rfp"))]
+)
+def test_grey_is_no_array_of_a_net_whose_three_channels_are_not_those_of_a_file(channels):
+    predictor = Predictor(unet((None, None, 3), 2, 4, 1, "same"), Normalisation((1.0,) * 3, (1.0,) * 3, "uint8"))
+    expected = predictor.predict(np.repeat(IMAGE[..., None], 3, axis=2))
+    np.testing.assert_array_equal(predictor.predict(IMAGE), expected)
+    predictor.channels = channels
+    np.testing.assert_array_equal(predictor.predict(np.repeat(IMAGE[..., None], 3, axis=2)), expected)
+    for method in (predictor.predict, predictor.probabilities, predictor.with_entropy, predictor.features):
+        with pytest.raises(InputError, match="the image has 1 channels, and the net was trained on 3"):
+            method(IMAGE)
 
 
 @pytest.mark.parametrize("known", [(), (-1.0,)])

@@ -23,6 +23,7 @@ from unet_tf.data.channels import ALL
 from unet_tf.data.pictures import write_picture, write_stack
 from unet_tf.serving import Client, client
 from unet_tf.serving.backoff import Backoff
+from unet_tf.serving.files import predict_served
 from unet_tf.serving.sending import Given, as_png
 from unet_tf.serving.transport import RequestError, TensorSpec, Which
 
@@ -119,6 +120,76 @@ def test_a_file_that_the_net_takes_travels_as_it_is(net_here, ask, tmp_path, kin
 def write_planes(file, image):
     planes = np.moveaxis(image, -1, 0)
     tifffile.imwrite(file, planes, photometric="minisblack", metadata={"axes": "CYX"})
+
+
+def unencoded(own):
+    """Let a server say of a net what it says of one whose channels are not those of a file: nothing of `encoded`."""
+    metadata = own._transport.metadata
+
+    def said(which):
+        found = metadata(which)
+        return replace(found, signatures={name: one for name, one in found.signatures.items() if name != "encoded"})
+
+    own._transport.metadata = said
+    return own
+
+
+def write_planes_bundle(bundle, folder):
+    """A bundle of a net of RGB, which says that its channels are three neighbouring planes."""
+    file = shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("saved_model")) / "bundle.json"
+    stored = json.loads(file.read_text())
+    stored["channels_of_files"] |= {"context": 1, "names": [""]}
+    file.write_text(json.dumps(stored))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["grey", "rgb", "deep"])
+def test_files_of_a_net_whose_channels_are_not_those_of_a_file_need_its_bundle(net_here, ask, tmp_path, kind):
+    own, image, file = unencoded(ask(kind)), picture(kind, 20, 30), tmp_path / "a.png"
+    write_picture(file, image)
+    for given in (file, file.read_bytes()):
+        for asked in (own.predict, own.probabilities):
+            with pytest.raises(InputError, match=r"are picked, or of several files or planes\. .*--bundle"):
+                asked(given)
+    with pytest.raises(InputError, match=r"are picked, or of several files or planes\. .*--bundle"):
+        predict_served(own, file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert own._transport.asked == []
+    assert same_labels(own.predict(image), net_here(kind, image))  # its channels themselves
+
+
+def test_files_of_types_of_pixels_that_no_server_decodes_need_no_bundle(net_here, ask, tmp_path):
+    image = picture("many", 20, 30)
+    np.save(tmp_path / "a.npy", image)
+    assert same_labels(ask("many").predict(tmp_path / "a.npy"), net_here("many", image))
+
+
+def test_grey_is_taken_for_rgb_where_that_is_what_the_net_learnt(nets, net_here, ask, tmp_path):
+    grey = picture("grey", 20, 30)
+    here = net_here("rgb", np.repeat(grey, 3, axis=2))
+    for options in ({}, {"bundle": nets.bundles["rgb"]}):
+        assert same_labels(ask("rgb", **options).predict(grey), here)
+    planes = write_planes_bundle(nets.bundles["rgb"], tmp_path / "planes")
+    for own, words in (
+        (unencoded(ask("rgb")), "the image is grey, and .* does not say it. Give the bundle"),
+        (unencoded(ask("rgb", bundle=planes)), r"has 1 channels, and the net was trained on 3: .*\(channels\.read"),
+    ):
+        for asked in (own.predict, own.probabilities):
+            with pytest.raises(InputError, match=words):
+                asked(grey)
+        assert own._transport.asked == []
+
+
+def test_the_planes_of_a_stack_are_sent_with_their_neighbours_as_the_message_says(nets, ask, tmp_path):
+    planes = write_planes_bundle(nets.bundles["rgb"], tmp_path / "planes")
+    own, path = unencoded(ask("rgb", bundle=planes)), tmp_path / "s.tif"
+    write_stack(path, [np.full((9, 9), value, np.uint8) for value in (10, 20, 30)])
+    with pytest.raises(InputError, match="s.tif holds 3. Give its pages one by one: client.channels.read") as told:
+        own.predict(path)
+    remedy = str(told.value).partition("one by one: ")[2].removesuffix(".")
+    for page, near in enumerate(([20, 10, 20], [10, 20, 30], [20, 30, 20])):
+        own.predict(eval(remedy, {"client": own, "path": path, "page": page}))
+        assert own._transport.asked[-1][2][0, 0, 0].tolist() == near
 
 
 OTHERS = {

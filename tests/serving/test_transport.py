@@ -12,7 +12,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 
 from unet_tf import InputError
 from unet_tf.serving import Client
-from unet_tf.serving.transport import refused, shown
+from unet_tf.serving.transport import Metadata, SignatureSpec, refused, shown
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,16 @@ def test_words_of_a_server_are_cut_and_on_one_line():
 def test_what_a_smaller_picture_would_mend_is_told_from_what_waiting_does(words, large):
     error = refused("grpc://a", "RESOURCE_EXHAUSTED", words)
     assert (error.too_large, error.passing) == (large, not large)
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind", "encoded", "may_be"),
+    [(3, "uint8", True, True), (1, "uint16", True, True), (3, "uint8", False, False), (1, "uint16", False, False),
+     (2, "uint8", False, True), (3, "float32", False, True), (1, "int16", False, True)],
+)  # fmt: skip
+def test_channels_may_be_those_of_a_file_where_encoded_is_there_or_never_is(channels, kind, encoded, may_be):
+    found = Metadata(1, {"encoded": SignatureSpec({}, {})} if encoded else {}, channels, kind, 2)
+    assert found.may_be_plain == may_be
 
 
 def test_who_is_late_is_not_told_that_the_picture_is_too_large():

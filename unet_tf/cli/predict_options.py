@@ -105,7 +105,8 @@ Label = Annotated[str | None, typer.Option(help="Label of a version, such as sta
 Bundle = Annotated[
     Path | None,
     typer.Option(
-        help="The bundle that is served, to draw masks as it learnt them and to cut large pictures with less overlap.",
+        help="The bundle that is served, to draw masks as it learnt them and to cut large pictures with less overlap. "
+        "A net of --channels, --channel-suffix or --context needs it.",
         show_default="none: class ids with a colour table",
         rich_help_panel=SERVER,
     ),

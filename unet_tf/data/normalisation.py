@@ -59,31 +59,32 @@ class Normalisation:
         """Channels of the net."""
         return len(self.mean)
 
-    def apply(self, image: NDArray, name: str = "the image") -> NDArray[np.float32]:
+    def apply(self, image: NDArray, name: str = "the image", plain: bool = True) -> NDArray[np.float32]:
         """Normalise a raw (H, W, C) image; a grey one is repeated to the three channels of a net of colour.
 
         Raises:
             InputError: as `check` does.
         """
         image = image if is_sliceable(image) else np.asarray(image)
-        self.check(image, name)
+        self.check(image, name, plain)
         return self.scale(image)
 
-    def check(self, image: Picture, name: str = "the image") -> None:
+    def check(self, image: Picture, name: str = "the image", plain: bool = True) -> None:
         """Raise InputError for another number of channels or pixel type than the net learnt from.
 
-        Grey images are taken by nets of colour.
+        Grey images are taken by nets of colour: of three channels that are those of one file as they are (`plain`).
         """
         if np.dtype(image.dtype).newbyteorder("=") != np.dtype(self.dtype):
             raise InputError(
                 f"{name} holds {image.dtype} pixels, and the net was trained on {self.dtype}, whose range it expects. "
                 f"Rescale it to the range of the training images, as {self.dtype}."
             )
-        if image.shape[2] != self.channels and (image.shape[2], self.channels) != (1, 3):
+        if image.shape[2] != self.channels and (image.shape[2], self.channels, plain) != (1, 3, True):
+            joined = "" if plain else " (channels.read(channels.files(path), page).image joins them of files)"
             raise InputError(
                 f"{name} has {image.shape[2]} channels, and the net was trained on {self.channels}: an image must have "
-                f"as many{', or be grey' * (self.channels == 3)}. Give it such images, or train a net on images like "
-                "this."
+                f"as many{', or be grey' * (plain and self.channels == 3)}. Give it such images{joined}, or train a "
+                "net on images like this."
             )
 
     def measured(self, image: Picture, nodata: Sequence[float]) -> Picture:

@@ -111,7 +111,7 @@ class TiledNet(ABC):
     ) -> Any:
         normalisation = self.description.normalisation
         image = normalisation.measured(image, nodata)
-        normalisation.check(image)
+        normalisation.check(image, plain=self.description.channels.plain)
         height, width = image.shape[:2]
         grid = self.grid((height, width))
         for number in range(len(grid)):

@@ -294,7 +294,7 @@ class Predictor:
         """
         image = with_channels(image)
         if self.normalisation is not None:
-            self.normalisation.check(image, name)
+            self.normalisation.check(image, name, self.channels.plain)
         elif image.shape[2] != self.network.channels:
             raise InputError(
                 f"Images of this net must have {self.network.channels} channels; received {image.shape[2]}."

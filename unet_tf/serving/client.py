@@ -56,7 +56,8 @@ class Client:
             RESOURCE_EXHAUSTED, later and later.
         bundle: folder of the bundle that is served. It says the geometry of the net, so that large pictures are cut
             with a narrower overlap; which files and channels make a picture; and the mean, of the version that answers,
-            that stands for pixels without a measurement. Without it a net of up to 6 poolings is assumed.
+            that stands for pixels without a measurement. Without it a net of up to 6 poolings is assumed, whose
+            channels are those of one file as they are; grey is taken for colour where the server says that they are.
         max_pixels: of one request.
         ca: file of certificates that are trusted with TLS; None for those of the system.
         backoff: how to try again, instead of `retries`.
@@ -133,6 +134,8 @@ class Client:
     def segment(self, given: Given) -> NDArray[np.uint8]:
         """Do as `predict` does, with a picture that was opened already."""
         metadata = self.metadata()
+        if given.image is None:
+            self.check_files()
         pixels, most = given.as_file(metadata), self.max_pixels
         if 0 < pixels <= self.max_pixels and given.content is not None:
             try:
@@ -164,6 +167,8 @@ class Client:
 
     def soft(self, given: Given) -> NDArray[np.float32]:
         """Do as `probabilities` does, with a picture that was opened already."""
+        if given.image is None:
+            self.check_files()
         return self._of_pixels(given, self.metadata(), PROBABILITIES, self.max_pixels)
 
     def metadata(self) -> Metadata:
@@ -177,6 +182,15 @@ class Client:
             if self._known is None:
                 self._known = self._learnt()
             return self._known
+
+    def check_files(self) -> None:
+        """Raise InputError where the bundle alone says how files become the channels of the net, and there is none."""
+        if self.description is None and not self.metadata().may_be_plain:
+            raise InputError(
+                "The channels of a net must be those of one picture file as they are, or the bundle must say how files "
+                f"become them; those of {self.which.model} are picked, or of several files or planes. Give the bundle "
+                "that is served (bundle, --bundle), or arrays of its channels."
+            )
 
     def ready(self) -> bool:
         """Say whether the net can be asked now; nothing is tried again."""
@@ -316,10 +330,16 @@ class Client:
     def _measured(self, image: Picture, nodata: Sequence[float], name: str, metadata: Metadata) -> Picture:
         """See that the net takes an image; pixels without a measurement count as the mean where it is known."""
         if (about := self.about) is not None:
-            about.normalisation.check(image, name)
+            about.normalisation.check(image, name, self.channels.plain)
             return about.normalisation.measured(image, nodata)
         unknown = (1.0,) * metadata.channels
-        Normalisation(unknown, unknown, metadata.pixel_type).check(image, name)
+        plain = metadata.takes_files if self.description is None else self.channels.plain
+        if self.description is None and not plain and (image.shape[2], metadata.channels) == (1, 3):
+            raise InputError(
+                f"A grey image is taken for RGB where the server says that its net learnt RGB; {name} is grey, and "
+                f"{self.url} does not say it. Give the bundle that is served (bundle, --bundle), or three channels."
+            )
+        Normalisation(unknown, unknown, metadata.pixel_type).check(image, name, plain)
         if nodata and nodata_samples(np.asarray(image[:, :]), nodata).any():
             log.warning(
                 f"{name} holds pixels of {', '.join(f'{one:g}' for one in nodata)} that stand for no measurement. The "

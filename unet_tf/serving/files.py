@@ -94,6 +94,7 @@ def predict_served(
     check_wanted(wanted, out)
     with stoppable():
         pinned = client.pinned()
+        pinned.check_files()
         how = None if pinned.about is None else pinned.about.calibration
         wanted = replace(wanted, threshold=None if how is None else how.threshold)
         where = f"{pinned.url} {pinned.which.model} version {pinned.which.version}"

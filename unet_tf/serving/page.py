@@ -182,7 +182,7 @@ def _read(file: Path, body: bytes, about: Description, limits: Limits) -> tuple[
     try:
         _check_kind(open_pictures(file), about, limits)  # what it is, its content says
         image, _, nodata = about.channels.read((file,))
-        about.normalisation.check(image, str(file))
+        about.normalisation.check(image, str(file), about.channels.plain)
         nodata = nodata_of(image, nodata)
         shown = fill_nodata(image, (*nodata, *about.normalisation.nodata))
         image = np.asarray(about.normalisation.measured(image, nodata)[:, :])

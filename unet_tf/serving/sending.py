@@ -114,9 +114,11 @@ class Given:
     def _read(self, path: Path) -> tuple[Picture, tuple[float, ...]]:
         files = self.channels.files(path)
         if (pages := count_pages(files[0])) > 1:
+            read = "unet_tf.read_image(path, page)"
+            if not self.channels.plain:
+                read = "client.channels.read(client.channels.files(path), page).image"
             raise InputError(
-                f"One picture must be given; {path} holds {pages}. Give its pages one by one: "
-                "unet_tf.read_image(path, page).",
+                f"One picture must be given; {path} holds {pages}. Give its pages one by one: {read}.",
                 path,
             )
         image, _, declared = self.channels.read(files)

@@ -167,6 +167,14 @@ class Metadata:
         """Whether picture files can be sent as they are."""
         return ENCODED in self.signatures
 
+    @property
+    def may_be_plain(self) -> bool:
+        """Whether the channels may be those of one file as they are: export leaves `encoded` out where they are not.
+
+        It does so for other types and numbers of channels too, where it cannot be told.
+        """
+        return self.takes_files or self.channels not in (1, 3) or self.pixel_type not in ("uint8", "uint16")
+
 
 class Transport(Protocol):
     """A protocol by which a server is asked."""
