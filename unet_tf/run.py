@@ -135,7 +135,7 @@ class Run:
 
         What it learns or becomes in memory is its own: the run is its file, and `unet_tf.predict(run, ...)`,
         `unet_tf.evaluate` and `unet_tf.export` read that. `unet_tf.Predictor(model, run.normalisation, run.masks)`
-        predicts with it.
+        predicts with it; set its `channels = run.channels` where these are picked, or of several files or planes.
 
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.

@@ -149,9 +149,9 @@ def test_files_of_a_net_whose_channels_are_not_those_of_a_file_need_its_bundle(n
     write_picture(file, image)
     for given in (file, file.read_bytes()):
         for asked in (own.predict, own.probabilities):
-            with pytest.raises(InputError, match=r"are picked, or of several files or planes\. .*--bundle"):
+            with pytest.raises(InputError, match=r"are picked, or of several files or planes, or .*--bundle"):
                 asked(given)
-    with pytest.raises(InputError, match=r"are picked, or of several files or planes\. .*--bundle"):
+    with pytest.raises(InputError, match=r"are picked, or of several files or planes, or .*--bundle"):
         predict_served(own, file, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert own._transport.asked == []
@@ -491,11 +491,14 @@ def test_what_passes_is_tried_again_and_nothing_else(answers, connect):
         assert (len(seen), len(waited)) == (1, 4)
 
 
-@pytest.mark.parametrize("leads_to", ["https://me:secret@b:8/own/v1/models/unet/metadata", "https://b:8/own"])
-def test_the_address_that_a_proxy_leads_to_is_said(answers, connect, leads_to):
+@pytest.mark.parametrize(
+    ("leads_to", "remedy"),
+    [("/own/v1/models/unet/metadata", "Give https://b:8/own."), ("/login", "Give what lies behind it.")],
+)
+def test_the_address_that_a_proxy_leads_to_is_said(answers, connect, leads_to, remedy):
     given, _, url = answers
-    given.append((301, b"<html>", leads_to))
-    with pytest.raises(InputError, match=f"^{url} must be the address .* it leads to https://b:8/own. Give that one.$"):
+    given.append((301, b"<html>", f"https://me:secret@b:8{leads_to}"))
+    with pytest.raises(InputError, match=f"^{url} must be the .* it leads to https://b:8{leads_to}. {remedy}$"):
         connect(url, retries=0).metadata()
     given.append((500, b""))
     with pytest.raises(RequestError, match=r"INTERNAL: HTTP 500\. Its log says why\.$"):

@@ -173,9 +173,15 @@ class Calls:
         return not self._running and not self._waiting
 
     @contextmanager
-    def counted(self, protocol: str, model: str) -> Iterator[dict[str, object]]:
-        """Count and time a request, and write its line into the access log; the block adds what it knows to it."""
-        start = time.monotonic()
+    def counted(self, protocol: str, model: str, start: float | None = None) -> Iterator[dict[str, object]]:
+        """Count and time a request, and write its line into the access log; the block adds what it knows to it.
+
+        Args:
+            protocol: by which it came.
+            model: that it names.
+            start: `time.monotonic()` when it came; None for now.
+        """
+        start = time.monotonic() if start is None else start
         line: dict[str, object] = {"protocol": protocol, "model": model, "status": "OK"}
         try:
             yield line

@@ -24,7 +24,7 @@ from unet_tf.geometry import Geometry
 from unet_tf.serving.backoff import Backoff
 from unet_tf.serving.connect import connect
 from unet_tf.serving.sending import Given, as_png, of_png, shaped
-from unet_tf.serving.transport import Metadata, RequestError, Which
+from unet_tf.serving.transport import PACKED, Metadata, RequestError, Which
 from unet_tf.tiling import Picture, fit
 from unet_tf.utils.signals import look
 
@@ -188,8 +188,9 @@ class Client:
         if self.description is None and not self.metadata().may_be_plain:
             raise InputError(
                 "The channels of a net must be those of one picture file as they are, or the bundle must say how files "
-                f"become them; those of {self.which.model} are picked, or of several files or planes. Give the bundle "
-                "that is served (bundle, --bundle), or arrays of its channels."
+                f"become them; those of {self.which.model} are picked, or of several files or planes, or "
+                "unet_tf 0.1.0 has exported it. Give the bundle that is served (bundle, --bundle), or arrays of its "
+                "channels."
             )
 
     def ready(self) -> bool:
@@ -268,8 +269,8 @@ class Client:
                 self._take_less(error, most)
 
     def _take_less(self, error: RequestError, most: int) -> None:
-        """Ask for so many pixels at most from now on, unless the body was slow alone: the next one may be faster."""
-        if error.code != "DEADLINE_EXCEEDED":
+        """Ask for so many pixels at most from now on, unless it is that body alone: slow, or packed too well."""
+        if error.code != "DEADLINE_EXCEEDED" and PACKED not in str(error):
             self.max_pixels = min(self.max_pixels, most)
 
     def _of_parts(self, image: Picture, most: int, metadata: Metadata, signature: str, name: str) -> NDArray[Any]:
@@ -284,19 +285,19 @@ class Client:
                 f"{'' if self.about else ', or say the geometry of the net (bundle)'}."
             )
         grid = fit(geometry, (image.shape[0], image.shape[1]), most)
-        if self.about is None and self._said.acquire(blocking=False):
-            times = len(grid) * math.prod(grid.tile) / math.prod(grid.shape)
-            log.warning(
-                f"Large pictures are cut as for a net of up to {DEEPEST} poolings, with {geometry.halo} px around each "
-                f"part: {times:.1f} times the pixels of {name} are computed. With the bundle that holds this version "
-                "it may be less. A deeper net needs it."
-            )
         shape = (*grid.shape, metadata.num_classes) if signature == PROBABILITIES else grid.shape
         result = np.empty(shape, np.float32 if signature == PROBABILITIES else np.uint8)
         for number in range(len(grid)):
             look()
             found = self._of_window(grid.window(image, number), metadata, signature, name)
             result[grid.place(number)] = grid.own(found, number)
+            if self.about is None and self._said.acquire(blocking=False):  # of parts that the server takes
+                times = len(grid) * math.prod(grid.tile) / math.prod(grid.shape)
+                log.warning(
+                    f"Large pictures are cut as for a net of up to {DEEPEST} poolings, with {geometry.halo} px around "
+                    f"each part: {times:.1f} times the pixels of {name} are computed. With the bundle that holds this "
+                    "version it may be less. A deeper net needs it."
+                )
         return result
 
     @property

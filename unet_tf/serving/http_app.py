@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -42,6 +43,7 @@ class Bodies:
             await self._app(scope, receive, send)
             return
         parts: list[bytes] = []
+        start = time.monotonic()
         try:
             headers = dict(scope["headers"])
             _check_head(scope, headers)
@@ -51,7 +53,7 @@ class Bodies:
             parts[:] = [body]  # which is not held a second time, in its parts
             await self._app(scope, _again(body, receive), send)
         except ServingError as error:
-            with suppress(ServingError), self._calls.counted("http", ""):
+            with suppress(ServingError), self._calls.counted("http", "", start):
                 raise error
             await self._drain(receive)
             answer = rest.answer_error(error)

@@ -145,8 +145,9 @@ class RestTransport:
 
     def _refused(self, answer: httpx.Response, path: str) -> InputError:
         if answer.has_redirect_location:
-            there = str(answer.request.url.join(answer.headers["Location"])).removesuffix(path)
-            return InputError(f"{self.url} must be the address of a server; it leads to {shown(there)}. Give that one.")
+            there = str(answer.request.url.join(answer.headers["Location"]))
+            remedy = f"Give {shown(there.removesuffix(path))}." if there.endswith(path) else "Give what lies behind it."
+            return InputError(f"{self.url} must be the address of a server; it leads to {shown(there)}. {remedy}")
         try:
             words = str(answer.json()["error"])
         except (ValueError, KeyError, TypeError):

@@ -15,15 +15,16 @@ from unet_tf.exporting.bundle import ENCODED, MASK, PROBABILITIES
 
 PASSING = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 """Codes of what may go well a little later."""
+PACKED = "must be a byte for"
+"""What `encoded` says of a picture of many pixels that packs too well."""
 TOO_LARGE = re.compile(
-    r"larger than max|OOM when allocating|(A|of a) request may have [\d,]+|Send a smaller picture|must be a byte for"
+    rf"larger than max|OOM when allocating|(A|of a) request may have [\d,]+|Send a smaller picture|{PACKED}"
 )
-"""What gRPC says of a message, TensorFlow of its memory, `unet-tf serve` of its limits, and `encoded` of a picture of
-many pixels that packs well."""
+"""What gRPC says of a message, TensorFlow of its memory, `unet-tf serve` of its limits."""
 REMEDIES = {
     "NOT_FOUND": "Check the name of the model, the version or label, and the port.",
     "UNAVAILABLE": "Start it (unet-tf serve BUNDLE), or check address, port and network.",
-    "DEADLINE_EXCEEDED": "Send smaller pictures, or wait longer for the answer (timeout).",
+    "DEADLINE_EXCEEDED": "Send smaller pictures or parts (max_pixels), fewer at once, or wait longer (timeout).",
     "RESOURCE_EXHAUSTED": "Send fewer requests at once, or try again later.",
     "UNIMPLEMENTED": "Over REST TF Serving takes no such pixels: use grpc://.",
     "PERMISSION_DENIED": "Ask whoever runs it.",

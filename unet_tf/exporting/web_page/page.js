@@ -34,7 +34,9 @@ async function install() {
 async function begin() {
   if (location.protocol === "file:") throw new Error("A browser opens this page from a web server alone: python -m http.server");
   await install();
-  net = await (await fetch("net.json")).json();
+  const answer = await fetch("net.json");
+  if (!answer.ok) throw new Error(`net.json: HTTP ${answer.status} ${answer.statusText}`);
+  net = await answer.json();
   for (const one of net.files) get("model").add(new Option(one.words));
   get("which").hidden = net.files.length < 2;
   const coloured = net.channels === 3 && net.pixel_type === "uint8";

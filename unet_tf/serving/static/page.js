@@ -26,8 +26,11 @@ async function segment(name, read) {
     await loaded;  // a picture may come before what the server said of its models
     const model = chosen(), file = await read(model);
     const answer = await fetch(`page/models/${model.name}/segment`, { method: "POST", body: file });
-    const found = await answer.json().catch(() => ({}));  // a proxy says it in HTML
-    if (!answer.ok) throw new Error(found.error || `HTTP ${answer.status} ${answer.statusText}`);
+    if (!answer.ok) {
+      const { error } = await answer.json().catch(() => ({}));  // a proxy says it in HTML
+      throw new Error(error || `HTTP ${answer.status} ${answer.statusText}`);
+    }
+    const found = await answer.json();
     [found.label, found.sure] = [await values(found.mask), await values(found.probability)];
     const picture = await createImageBitmap(found.picture ? png(found.picture) : file);  // turned as EXIF says
     if (own !== turn) return;
