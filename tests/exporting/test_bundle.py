@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unet_tf.data.channels import Channels
+from unet_tf.data.masks import MaskFormat
+from unet_tf.data.normalisation import Normalisation
+from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting import bundle as bundle_module
-from unet_tf.exporting.bundle import Bundle
+from unet_tf.exporting.bundle import Bundle, unlike
+from unet_tf.geometry import Geometry
 from unet_tf.utils import files
 
 
@@ -182,3 +187,41 @@ def test_such_a_file_that_was_exported_counts(folder):
     assert Bundle(folder).faults() == ["Thumbs.db is missing."]
     (folder / "Thumbs.db").touch()
     assert Bundle(folder).faults() == ["Thumbs.db was changed after the export."]
+
+
+BANDS, TURNED, UNNAMED = ("blue", "green", "red", "NIR"), ("red", "green", "blue", "NIR"), ("",) * 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        (Channels(names=BANDS), Channels(names=TURNED), False),
+        (Channels(("0", "3"), names=BANDS), Channels(("0", "3"), names=TURNED), False),
+        (Channels(("0", "3"), names=UNNAMED), Channels(("3", "0"), names=UNNAMED), False),
+        (Channels(("0", "3"), names=UNNAMED), Channels(("blue", "red"), names=BANDS), False),
+        (Channels(context=1, names=BANDS), Channels(context=1, names=TURNED), False),
+        (Channels(suffixes=("_r", "_g"), names=UNNAMED), Channels(suffixes=("_g", "_r"), names=UNNAMED), False),
+        (Channels(names=UNNAMED), Channels(names=BANDS), True),
+        (Channels(("NIR", "red"), names=BANDS), Channels(("3", "2"), names=BANDS), True),
+        (Channels(("NIR", "red"), names=BANDS), Channels(names=("NIR", "red")), True),
+        (Channels(("3",)), Channels(("3",)), True),  # of builds that did not keep the names, as the next
+        (Channels(("3",)), Channels(("2",)), False),
+    ],
+)
+def test_nets_that_take_other_channels_are_no_versions_of_one_model(first, second, alike):
+    known = Normalisation((9.0,), (2.0,), "uint8")
+    about = [
+        Description(("a", "b"), MaskFormat(), known, Geometry(1, "same"), 64, channels=channels)
+        for channels in (first, second)
+    ]
+    for there, here in (about, about[::-1]):
+        assert [words.split(" (")[0] for words in unlike(there, here)] == ["channels of files"] * (not alike)
+
+
+def test_other_channels_are_said_by_name():
+    known = Normalisation((9.0,) * 4, (2.0,) * 4, "uint8")
+    about = [
+        Description(("a", "b"), MaskFormat(), known, Geometry(1, "same"), 64, channels=Channels(names=names))
+        for names in (BANDS, TURNED)
+    ]
+    assert unlike(*about) == [f"channels of files {(BANDS, (), 0)} there, {(TURNED, (), 0)} here"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from unet_tf.data.channels import Channels
+from unet_tf.edge import runtimes
 from unet_tf.edge.description import (
     BUNDLE_DESCRIPTION,
     BUNDLE_NET,
@@ -33,8 +35,8 @@ MAX_IOU_DROP = 0.01
 STATIC_TILE = 576
 """Largest side of a static tile, pixels, where nothing else is said: LiteRT takes about 450 bytes a pixel beside the
 activations, which is 150 MB."""
-MASK, PROBABILITIES, ENCODED = "serving_default", "probabilities", "encoded"
-"""Names of the signatures of a SavedModel."""
+MASK, PROBABILITIES, ENCODED = runtimes.BOTH, runtimes.PROBABILITIES, "encoded"
+"""Names of the signatures of a SavedModel, the first two of which a TFLite file has too."""
 VERSIONS, OWN = "saved_model", "assets.extra"
 """The folder of the versions; and, within a version, that of files which TF Serving does not read."""
 KNOWN_BY = 16
@@ -214,10 +216,23 @@ def unlike(first: Description, second: Description) -> list[str]:
         "classes": (first.classes, second.classes),
         "channels": (first.normalisation.channels, second.normalisation.channels),
         "pixel type": (first.normalisation.dtype, second.normalisation.dtype),
-        "channels of files": tuple((c.picked, c.suffixes, c.context) for c in (first.channels, second.channels)),
         "masks": tuple((m.kind, m.values, m.colours, m.inverted, m.border) for m in (first.masks, second.masks)),
     }
+    if _take_others(first.channels, second.channels):
+        said = [(c.taken if c.names else c.picked, c.suffixes, c.context) for c in (first.channels, second.channels)]
+        pairs["channels of files"] = said[0], said[1]
     return [f"{name} {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
+
+
+def _take_others(first: Channels, second: Channels) -> bool:
+    """Whether two nets take other channels of files: others by name, or where one has no name, by their place."""
+    if (first.suffixes, first.context) != (second.suffixes, second.context):
+        return True
+    if not (first.names and second.names):  # of builds between the versions, which did not keep them
+        return first.picked != second.picked
+    taken = [[(c.names[n], n) for n in c.numbers(c.names, Path("a picture"))] for c in (first, second)]
+    pairs = zip(*taken, strict=False)  # their count is compared elsewhere
+    return any(a != b if a and b else number != other for (a, number), (b, other) in pairs)
 
 
 def _read(file: Path) -> tuple[Description, StoredBundle]:
