@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from unet_tf import Run, evaluate
-from unet_tf.exporting.source import describe
+from unet_tf import InputError, Run, evaluate
+from unet_tf.exporting.material import Material
+from unet_tf.exporting.source import describe, material_of
 from unet_tf.planning.ancestors import Ancestors
 from unet_tf.prediction.folds import SUMMARY, Folds
 
@@ -100,3 +101,19 @@ def test_scores_of_a_cross_validation_are_none_if_a_net_before_it_learnt_from_it
         caplog.clear()
         assert describe(own, 32, 0.01)[0].origin.scores == {}
         assert f"the scores in {own.path / SUMMARY} are of files that the net learnt from" in caplog.text
+
+
+@pytest.mark.parametrize(("copied", "why"), [(False, "must have one mask"), (True, "holds none of the")])
+def test_pictures_that_nobody_needs_and_that_cannot_be_used_are_said_once(
+    calibrated, cells, tmp_path, caplog, copied, why
+):
+    run = Run(calibrated())
+    run.data = cells if copied else tmp_path / "empty"
+    (tmp_path / "empty").mkdir()
+    assert material_of(run, None, None, needed=False) == Material([], [], [])
+    (said,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert said.startswith("the pictures of the run cannot be used, and its net is held against Keras on noise: ")
+    assert why in said
+    for data, needed in ((run.data, False), (None, True)):
+        with pytest.raises(InputError, match=why):
+            material_of(run, data, None, needed)

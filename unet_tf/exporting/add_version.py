@@ -59,7 +59,7 @@ def add_version(
             kind of masks as the bundle.
         bundle: the folder that `unet_tf.export` filled.
         data: the folder that the run was trained on, where it is now; None for where it was then. Where it is not
-            there, the version is held against Keras on noise alone.
+            there, or cannot be used, the version is held against Keras on noise alone.
         on_step: called with the name of each step as it begins.
         on_image: called with (pictures compared, pictures in all).
 

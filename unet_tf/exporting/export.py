@@ -55,7 +55,8 @@ def export(
       legal size and as the static tile;
     - `model.keras`: the net as it was trained, in float32;
     - `bundle.json`: what a runtime has to know, and the SHA-256 of every file;
-    - `report.html`, `report.json`: all of them against Keras on the validation files of the run;
+    - `report.html`, `report.json`: all of them against Keras on the validation files of the run, or on its training
+      files where it held none out;
     - `MODEL_CARD.md`;
     - where it is wanted, `web/`: a page that runs the net in browsers (`unet_tf.exporting.web`).
     - with `bioimageio`, `bioimageio.zip`: a package of the BioImage Model Zoo (`unet_tf.exporting.bioimageio`).
@@ -71,7 +72,7 @@ def export(
         data: the folder that the run was trained on, where it is now; None for where it was then. "uint8" is calibrated
             by its training files, all are judged on its validation files.
         variants: which TFLite files, keys of `unet_tf.exporting.bundle.TFLITE`; None for all. "float32" alone needs
-            no data.
+            no data: where the folder of then is gone, or cannot be used, it is held against Keras on noise.
         bfloat16: export `saved_model_bfloat16/1` too, for processors that compute in it.
         onnx: export ONNX files too, which needs the extra `onnxruntime`.
         web: make the page too; npm fetches LiteRT.js for it, once.

@@ -65,16 +65,22 @@ def model_of(run: Run | Folds, precision: str) -> keras.Model:
 
 
 def material_of(run: Run, data: str | Path | None, tile: int | None, needed: bool) -> Material:
-    """What the export takes of the pictures of a run; nothing where they are gone and not needed."""
-    folder = run.data if data is None else Path(data)
+    """What the export takes of the pictures of a run; nothing where they are gone, or no longer its, and not needed."""
+    folder, optional = run.data if data is None else Path(data), not needed and data is None
     if folder.is_dir():
-        return gather(run, folder, tile)
-    if not needed and data is None:
-        return Material([], [], [])
-    raise InputError(
-        "Nets of less than float32 are calibrated and judged on the pictures that the run was trained on, and "
-        f"{folder} is not there. Say where they are now (--data), or make the float32 file alone (--variants float32)."
-    )
+        try:
+            return gather(run, folder, tile)
+        except InputError as error:
+            if not optional:
+                raise
+            log.warning(f"the pictures of the run cannot be used, and its net is held against Keras on noise: {error}")
+    elif not optional:
+        raise InputError(
+            "Nets of less than float32 are calibrated and judged on the pictures that the run was trained on, and "
+            f"{folder} is not there. Say where they are now (--data), or make the float32 file alone (--variants "
+            "float32)."
+        )
+    return Material([], [], [])
 
 
 def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> tuple[Description, str]:
