@@ -62,6 +62,10 @@ def test_a_version_is_added_and_verified_against_its_own_net(own, longer, cells)
     } == before
     assert report["artefacts"]["saved_model/2"]["max_probability_difference"] <= 1e-5
     assert report == json.loads((own / "saved_model/2/assets.extra/report.json").read_text())
+    own_words = {"assets.extra/model.keras", "assets.extra/bundle.json", "assets.extra/report.json"}
+    served = [path for path in (own / "saved_model/2").rglob("*") if path.is_file()]
+    served = [path for path in served if path.relative_to(own / "saved_model/2").as_posix() not in own_words]
+    assert report["artefacts"]["saved_model/2"]["bytes"] == sum(path.stat().st_size for path in served)
     found = verify(own, cells)
     assert found.faults == []
     assert list(found.versions) == ["saved_model/2"]

@@ -120,14 +120,14 @@ def _written(
     on_step("SavedModel")
     write_version(folded(model), description, path)
     look()
-    model.save(path / OWN / KERAS)
-    look()
     on_step("comparing with Keras")
     nets = {name: bundled_net(folder, name, description)}
     tallies = judged(nets, model, description, material.validation, on_image)
     on_step("timing")
     judged_on = judged_on_words(run, len(material.validation))
     report = report_of(folder, description, tallies, milliseconds(nets, description), judged_on)
+    look()
+    model.save(path / OWN / KERAS)  # after its size was taken, which is that of what a server takes
     (path / OWN / REPORT).write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
     stored: StoredBundle = {**description.to_json(), **learnt_by(run), "sha256": hashes(path)}
     (path / OWN / DESCRIPTION).write_text(json.dumps(stored, indent=2, allow_nan=False), encoding="utf-8")
