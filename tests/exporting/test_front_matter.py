@@ -66,6 +66,13 @@ def test_the_files_that_were_scored_are_counted_and_no_others():
     assert found.dataset_name == "cells, 1 file each by the nets that did not learn from it"
 
 
+def test_small_numbers_are_numbers_to_every_reader_of_yaml():
+    scores = {"mean_iou": 0.5, "iou": {"background": 1.0, "cell": 0.00005}, "pictures": 6}
+    text = front_matter("cells", about(of_data(**scores)), REPORT).split("---")[1]
+    metrics = yaml.safe_load(text)["model-index"][0]["results"][0]["metrics"]
+    assert [one["value"] for one in metrics] == [0.5, 0.50005, 1.0, 5e-05]
+
+
 def test_a_class_that_does_not_occur_has_no_score():
     scores = {"mean_iou": 0.9, "iou": {"background": 0.9, "cell": None}, "pictures": 6}
     found = card("cells", about(of_data(**scores)), REPORT).data.eval_results

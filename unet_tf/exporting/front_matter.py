@@ -96,7 +96,7 @@ def _metrics(description: Description) -> list[dict[str, Any]]:
 
 
 def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
-    return {"type": kind, "name": shown(name), "value": round(value, 6)}
+    return {"type": kind, "name": shown(name), "value": value}
 
 
 def _dataset(description: Description, name: str) -> dict[str, str]:
@@ -128,7 +128,7 @@ def _yaml(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> Iterato
 
 def _scalar(value: str | float) -> str:
     if not isinstance(value, str):
-        return repr(value)
+        return f"{value:.6f}"  # YAML 1.1 takes 5e-05 for text
     if ORDINARY.fullmatch(value) and value.lower() not in WORDS:
         return value
     text = json.dumps(value, ensure_ascii=False)
