@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -276,6 +277,14 @@ def test_what_the_format_refuses_leaves_nothing(saved, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=r"bioimageio\.spec refuses the package"):
         written(tmp_path, description, model)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_temperature_below_1_allows_as_much_as_of_the_onnx_file(tmp_path, monkeypatch):
+    description, right = described(["a", "b"], "same", calibration=Calibration(0.1)), bioimageio._run_onnx
+    for by, said in ((5e-4, None), (1.5e-3, r"weights\.onnx differs from the net by 1\.5e-03 .*, and may by 1\.0e-03")):
+        monkeypatch.setattr(bioimageio, "_run_onnx", lambda path, pixels, by=by: right(path, pixels) + by)
+        with nullcontext() if said is None else pytest.raises(RuntimeError, match=said):
+            written(tmp_path, description, net(description))
 
 
 def test_weights_that_differ_leave_nothing(saved, tmp_path, monkeypatch):

@@ -12,8 +12,10 @@ from unet_tf.exporting.bundle import KERAS
 from unet_tf.exporting.parity import (
     BundledNet,
     Example,
+    bound_of,
     broken,
     compare,
+    coolest,
     inexact,
     mislabelled,
     noise_example,
@@ -23,6 +25,8 @@ from unet_tf.exporting.parity import (
 )
 from unet_tf.geometry import Geometry
 from unet_tf.model.calibration import Calibration
+from unet_tf.model.ensemble import Member, ensemble
+from unet_tf.model.unet import unet
 
 LABEL = np.array([[0, 1, 1]], np.uint8)
 RIGHT = np.eye(2, dtype=np.float32)[LABEL]
@@ -141,3 +145,18 @@ def test_borders_that_are_a_class_count_as_their_objects():
     assert tallies["in"].equal == 3  # of the labels that the nets give, borders are one
     assert tallies["out"].to_json(classes)["iou"] == {"background": 2 / 3, "cell": 2 / 3}
     assert [words.split(" loses ")[0] for words in worse(tallies, 0.1)] == ["out"]
+
+
+def test_the_coolest_net_of_several_decides_what_rounding_may_make():
+    about = Description(
+        ("a", "b"), MaskFormat(), Normalisation((9.0,), (2.0,), "uint8"), Geometry(1, "same"), 64,
+        calibration=Calibration(0.5),
+    )  # fmt: skip
+    one = unet(base_filters=2, depth=1, padding="same")
+    assert coolest(one, about) == 0.5
+    nets = [Member(name, one, (1.0,), (0.0,), temperature) for name, temperature in (("a", 0.1), ("b", 2.0))]
+    several = ensemble(nets)
+    assert coolest(several, about) == pytest.approx(0.1)
+    assert bound_of("saved_model/2", coolest(several, about)) == pytest.approx(1e-3)
+    assert bound_of("model.onnx", 2.0) == 1e-4
+    assert bound_of("model_float16.tflite", 0.1) == np.inf

@@ -23,6 +23,7 @@ from unet_tf.exporting.parity import (
     broken,
     compare,
     comparison_report,
+    coolest,
     inexact,
     keras_net,
     mislabelled,
@@ -58,7 +59,7 @@ def judged(
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
                 )
-            if failures := inexact(tallies, description.calibration.temperature):
+            if failures := inexact(tallies, coolest(model, description)):
                 raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")
     if failures := mislabelled(nets, description):
         raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")

@@ -25,7 +25,7 @@ from unet_tf.evaluation.bundle_tables import ComparisonReport, ExportedNet
 from unet_tf.evaluation.metrics import confusion_matrix, scores
 from unet_tf.exporting.bundle import KERAS, MASK, ONNX, PROBABILITIES, SAVED_MODEL, TFLITE, VERSIONS
 from unet_tf.model.calibration import HALF, label_of
-from unet_tf.model.ensemble import probabilities_of
+from unet_tf.model.ensemble import members_of, probabilities_of
 from unet_tf.tiling import cut, default_tile, run_tiles
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look
@@ -39,8 +39,6 @@ Keras itself is 5e-6 from what 64 bits give for the net of the demo. Labels then
 closer than twice that."""
 THREADS = 2
 """Of the processor, for TFLite and ONNX Runtime."""
-
-
 SURE = 0.01
 """A label is another than that of the probabilities only where these are further than this from undecided: quantised
 ones are equal where what the label was made of is not."""
@@ -223,13 +221,18 @@ def broken(tallies: dict[str, Tally]) -> list[str]:
     ]
 
 
-def bound_of(name: str, temperature: float = 1.0) -> float | None:
-    """Largest difference in probability to Keras that a net may have; None of one that is less than float32.
+def bound_of(name: str, temperature: float = 1.0) -> float:
+    """Largest difference in probability to Keras that a net may have; infinite of one that is less than float32.
 
     A temperature below 1 multiplies logits, and with them their rounding: the bounds are divided by it.
     """
-    bound = EXACT.get(SAVED_MODEL if name.startswith(f"{VERSIONS}/") else name)
-    return None if bound is None else bound * max(1.0, 1 / temperature)
+    bound = EXACT.get(SAVED_MODEL if name.startswith(f"{VERSIONS}/") else name, math.inf)
+    return bound * max(1.0, 1 / temperature)
+
+
+def coolest(model: keras.Model, description: Description) -> float:
+    """The temperature of a net as trained; of an ensemble, whose nets have theirs in it, the lowest."""
+    return min((one.temperature for one in members_of(model)), default=description.calibration.temperature)
 
 
 def inexact(tallies: dict[str, Tally], temperature: float = 1.0) -> list[str]:
@@ -237,15 +240,15 @@ def inexact(tallies: dict[str, Tally], temperature: float = 1.0) -> list[str]:
     return [
         f"{name} differs from Keras by {tally.difference:.1e} in probability, and may by {bound:.1e}."
         for name, tally in tallies.items()
-        if (bound := bound_of(name, temperature)) is not None and not tally.difference <= bound
+        if not tally.difference <= (bound := bound_of(name, temperature))
     ]
 
 
-def allowed(name: str, description: Description, scored: bool) -> str:
+def allowed(name: str, temperature: float, max_iou_drop: float | None) -> str:
     """What a net may differ by, in words: in probability where it is exact, in mean IoU where there are scores."""
-    bound = bound_of(name, description.calibration.temperature)
-    words = [] if bound is None else [f"±{bound:.1e}"]
-    return ", ".join(words + [f"IoU {-description.origin.max_iou_drop:+g}"] * scored) or "anything"
+    bound = bound_of(name, temperature)
+    words = [f"±{bound:.1e}"] * math.isfinite(bound) + ([] if max_iou_drop is None else [f"IoU {-max_iou_drop:+g}"])
+    return ", ".join(words) or "anything"
 
 
 def worse(tallies: dict[str, Tally], max_iou_drop: float) -> list[str]:

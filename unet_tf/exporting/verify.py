@@ -27,6 +27,7 @@ from unet_tf.exporting.parity import (
     bundled_net,
     compare,
     comparison_report,
+    coolest,
     inexact,
     keras_net,
     mislabelled,
@@ -104,20 +105,13 @@ def verify(
     with stoppable():
         nets = {name: bundled_net(opened.path, name, description) for name in opened.artefacts()}
         first = opened.path / KERAS, description, opened.stored
-        wrong, report = _compared(nets, *first, data, names, on_image)
-        limits, versions = _limits(report, description), {}
+        (wrong, report, limits), versions = _compared(nets, *first, data, names, on_image), {}
         for one in opened.versions():
             added = {one.name: bundled_net(opened.path, one.name, one.description)}
             own = one.path / OWN / KERAS, one.description, one.stored
-            said, versions[one.name] = _compared(added, *own, data, names, on_image)
-            wrong += said
-            limits |= _limits(versions[one.name], one.description)
+            said, versions[one.name], bounds = _compared(added, *own, data, names, on_image)
+            wrong, limits = wrong + said, limits | bounds
     return Verification(wrong, report, versions, limits)
-
-
-def _limits(report: ComparisonReport, description: Description) -> dict[str, str]:
-    scored = report["keras"].get("mean_iou") is not None
-    return {name: allowed(name, description, scored) for name in report["artefacts"]}
 
 
 def _compared(
@@ -128,8 +122,8 @@ def _compared(
     data: str | Path | None,
     naming: Naming,
     on_image: Progress,
-) -> tuple[list[str], ComparisonReport]:
-    """Hold nets against that of a Keras file: what is wrong, and the figures."""
+) -> tuple[list[str], ComparisonReport, dict[str, str]]:
+    """Hold nets against that of a Keras file: what is wrong, the figures, and what each may differ by."""
     examples, what = _examples(description, data, naming)
     seen: list[str] = []
 
@@ -139,15 +133,16 @@ def _compared(
         return example
 
     examples = [partial(noted, read) for read in examples]
-    reference = keras_net(_keras_model(file, description), description)
-    how = description.calibration
-    tallies = compare(reference, nets, examples, description.masks, on_image, how.threshold)
+    model, threshold = _keras_model(file, description), description.calibration.threshold
+    tallies = compare(keras_net(model, description), nets, examples, description.masks, on_image, threshold)
     finite = {name: net for name, net in nets.items() if not tallies[name].not_finite}
-    wrong = broken(tallies) + mislabelled(finite, description) + inexact(tallies, how.temperature)
-    wrong += worse(tallies, description.origin.max_iou_drop)
+    temperature, drop = coolest(model, description), description.origin.max_iou_drop
+    wrong = broken(tallies) + mislabelled(finite, description) + inexact(tallies, temperature) + worse(tallies, drop)
     if data is not None:
         what += _learnt_words(seen, stored)
-    return wrong, comparison_report(tallies, description.classes, what)
+    scored = tallies[KERAS].mean_iou is not None
+    limits = {name: allowed(name, temperature, drop if scored else None) for name in nets}
+    return wrong, comparison_report(tallies, description.classes, what), limits
 
 
 def _learnt_words(seen: Sequence[str], stored: StoredBundle) -> str:
