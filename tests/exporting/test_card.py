@@ -65,3 +65,27 @@ def test_a_name_with_a_bar_stays_in_its_column():
     lines = model_card("cells", about, report).splitlines()
     assert r"| cell\|rim | 0.7000 | 0.7000 |" in lines
     assert "| ground | 0.9000 | 0.9000 |" in lines
+
+
+@pytest.mark.parametrize(
+    ("files", "tile", "mean"),
+    [
+        (["saved_model/1"], "", False),
+        (["model_float32.tflite"], "A call of `model_float32.tflite` takes one tile of 64x64 px", False),
+        (["model.onnx", "model_tile.onnx"], "A call of `model_tile.onnx` takes one tile of 64x64 px", False),
+        (
+            ["model_float16.tflite", "model_uint8.tflite"],
+            "of `model_float16.tflite` or `model_uint8.tflite` takes",
+            True,
+        ),
+    ],
+)
+def test_limits_are_those_of_the_files_that_are_there(files, tile, mean):
+    known = Normalisation((9.0,), (2.0,), "uint8", (0.0,))
+    about = Description(("a", "b"), MaskFormat("index", 2), known, Geometry(1, "same"), 64)
+    report = {"pictures": "a few", "keras": net(), "artefacts": {name: net(milliseconds=1.0) for name in files}}
+    card = model_card("cells", about, report)
+    assert tile in card
+    assert ("one tile of" in card) == bool(tile)
+    assert "Pixels of 0 hold no measurement" in card
+    assert ("`model_uint8.tflite` wants the mean itself, rounded, in their place." in card) == mean

@@ -45,7 +45,7 @@ EDGE = (
 
 def write_bundle_page(
     path: Path, name: str, description: Description, report: BundleReport, tallies: dict[str, Tally]
-) -> Path:
+) -> None:
     """Write the page of a bundle: the table, and for each net the picture on which it differs most from Keras."""
     differ = [(one, tally.worst) for one, tally in tallies.items() if tally.worst is not None and one != KERAS]
     data = {
@@ -61,7 +61,7 @@ def write_bundle_page(
         "colours": legend(description.classes, description.masks),
         "sections": [("nets", "The nets"), *[("differences", "Differences")] * bool(differ)],
     }
-    return write_page(path, "bundle.html", **data)
+    write_page(path, "bundle.html", **data)
 
 
 def verdict(report: BundleReport) -> str:
@@ -150,7 +150,7 @@ def model_card(name: str, description: Description, report: BundleReport, licens
         "## How to call it",
         _calls(description, report["artefacts"]),
         "## Limits",
-        _limits(description),
+        _limits(description, report["artefacts"]),
         "## Made by",
     ]
     versions = ", ".join(f"{package} {version}" for package, version in origin.versions.items())
@@ -169,8 +169,8 @@ def _purpose(description: Description) -> str:
         rim = f" The last one is the rim of an object of the one before, {many(border, 'pixel')} wide."
     return (
         f"A U-Net that gives each pixel of a picture one of {len(description.classes)} classes: {classes}.{rim} Depth "
-        f'{geometry.depth}, padding "{geometry.padding}", {_colours(description)} pictures of {_pixels(description)}.'
-        + _averaged(description.nets)
+        f'{geometry.depth}, padding "{geometry.padding}", {_colours(description)} pictures of '
+        f"`{description.normalisation.dtype}` pixels.{_averaged(description.nets)}"
     )
 
 
@@ -189,10 +189,6 @@ def _colours(description: Description) -> str:
     if source.plain and channels in (1, 3) and not any(source.names):
         return "grey" if channels == 1 else "RGB"
     return f"{channels}-channel ({', '.join(source.taken)})" if source.names else f"{channels}-channel"
-
-
-def _pixels(description: Description) -> str:
-    return f"`{description.normalisation.dtype}` pixels"
 
 
 def _calls(description: Description, files: Collection[str]) -> str:
@@ -228,22 +224,29 @@ def _reading(description: Description) -> str:
     return f'import tensorflow as tf\n\nimage = tf.io.{decode}(tf.io.read_file("image.png"), {more})'
 
 
-def _limits(description: Description) -> str:
-    geometry = description.geometry
+def _limits(description: Description, files: Collection[str]) -> str:
+    geometry, side = description.geometry, description.tile
+    static = [f"`{name}`" for name in (*TFLITE.values(), ONNX["onnx_tile"]) if name in files]
+    tiles = (
+        f"A call of {' or '.join(static)} takes one tile of {side}x{side} px, of which the inner "
+        f"{geometry.tile_step(side)} px count (`bundle.json`: halo, margin, step)."
+    )
     limits = [
-        f"The net knows pictures like those that it learnt from: {_colours(description)}, {_pixels(description)} of "
-        "their range, objects of their size. It says nothing of how sure it is on others.",
+        f"The net knows pictures like those that it learnt from: {_colours(description)}, "
+        f"`{description.normalisation.dtype}` pixels of their range, objects of their size. It says nothing of how "
+        "sure it is on others.",
         *_certainty(description),
         *[ENCODED_LIMITS] * (not why_not_encoded(description.normalisation, description.channels)),
         f"A pixel is judged by what lies up to {geometry.halo} px around it; beyond the picture it is mirrored.",
-        f"The TFLite files take one tile of {description.tile}x{description.tile} px, of which the inner "
-        f"{geometry.tile_step(description.tile)} px count (`bundle.json`: halo, margin, step).",
+        *[tiles] * bool(static),
         "Numbers above are of the processor that made the bundle; `unet-tf verify` holds it against Keras on yours.",
     ]
     if gone := description.normalisation.nodata:
         limits.append(
             f"Pixels of {_figures(gone)} hold no measurement and count as the mean of the training pictures; what else "
             "stands for that in a picture has to be replaced before. Their class is what the net makes of the mean."
+            + f" `{TFLITE['uint8']}` wants the mean itself, rounded, in their place."
+            * (TFLITE["uint8"] in files)
         )
     return "\n".join(f"- {limit}" for limit in limits)
 
