@@ -263,9 +263,17 @@ def test_the_pods_of_the_kubernetes_job_know_what_host_sh_asks_for():
 
 def test_jobs_of_slurm_and_kubernetes_share_the_chunks(stand_ins):
     places = {"RUN": "run", "IMAGE": "a.zarr", "OUT": "b.zarr"}
-    slurm = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_COUNT": "8"}
-    (line,) = bash(KITS / "cluster" / "predict_slurm.sh", "--tta", "all", **places, **slurm)
+
+    def slurm(number, *array, **more):
+        told = dict(zip(("ID", "MIN", "MAX", "COUNT"), map(str, (number, *array)), strict=True))
+        environment = {f"SLURM_ARRAY_TASK_{name}": value for name, value in told.items()}
+        return bash(KITS / "cluster" / "predict_slurm.sh", "--tta", "all", **places, **environment, **more)
+
+    (line,) = slurm(5, 3, 10, 8)
     assert line.endswith(" predict run a.zarr --out b.zarr --shard 3/8 --tta all")
+    (line,) = slurm(7, 3, 7, 2, SHARDS="8")  # --array=3,7
+    assert line.endswith(" --shard 7/8 --tta all")
+    assert slurm(7, 3, 7, 2) == []  # half of what is left would never be done
 
     job = (KITS / "cluster" / "predict_kubernetes.yaml").read_text()
     assert re.search(r"completions: 8\n +parallelism: 8\n +completionMode: Indexed", job)
