@@ -392,9 +392,14 @@ def test_the_folder_says_its_licences_and_its_size(bundles):
     assert "MIT License" in words
     assert "{{" not in words + (web / "sw.js").read_text()
     net = max(path.stat().st_size for path in web.glob("*.tflite"))
-    threaded = sum(path.stat().st_size for path in (web / "litert-2.5.3").glob("*threaded*"))
-    assert first_visit(bundles / "run") == net + threaded
-    assert f"{(net + threaded) / 1e6:.1f}\N{NO-BREAK SPACE}MB" in (web / "index.html").read_text()
+    runtime = {path.name: path.stat().st_size for path in (web / "litert-2.5.3").iterdir() if "compat" not in path.name}
+    threaded = {f"litert_wasm_threaded_internal.{suffix}" for suffix in ("js", "wasm")}
+    assert {*runtime} == {"litert.js", "wasm-utils.js"} | threaded
+    small = [path.stat().st_size for path in web.iterdir() if path.suffix in (".html", ".css", ".js", ".json", ".txt")]
+    total = net + sum(runtime.values()) + 2 * sum(small)  # by the page, and by the service worker that keeps them
+    assert first_visit(bundles / "run") == total
+    assert f"{total / 1e6:.1f}\N{NO-BREAK SPACE}MB" in (web / "index.html").read_text()
+    assert "sw.js" not in re.search(r"FILES = (\[.*?\])", (web / "sw.js").read_text())[1]
     files = json.loads((web / "net.json").read_text())["files"]
     assert [one["file"] for one in files] == ["model_float32.tflite", "model_uint8.tflite"]
 

@@ -63,12 +63,14 @@ def check_web(description: Description, variants: Sequence[str]) -> list[Path]:
 
 
 def first_visit(bundle: Path) -> int:
-    """The bytes that a first visit of a bundle's page loads at most, before the host compresses them."""
-    return _first_visit(json.loads((bundle / WEB / "net.json").read_bytes()))
+    """The bytes that a first visit of a bundle's page loads at most, before the host compresses them.
 
-
-def _first_visit(about: dict[str, Any]) -> int:
-    return max(one["bytes"] for one in about["files"]) + about["runtime_bytes"]
+    Of the nets and the builds of LiteRT.js these are one each; small files come twice, for the page and to be kept.
+    """
+    about = json.loads((bundle / WEB / "net.json").read_bytes())
+    small = [path for path in (bundle / WEB).iterdir() if path.is_file() and not path.name.startswith("model_")]
+    large = max(one["bytes"] for one in about["files"]) + about["runtime_bytes"]
+    return large + 2 * sum(path.stat().st_size for path in small)
 
 
 def write_web(folder: Path, description: Description, runtime: Sequence[Path]) -> None:
@@ -97,21 +99,22 @@ def write_web(folder: Path, description: Description, runtime: Sequence[Path]) -
     licences = _filled("licences.txt", version=__version__, runtime=VERSION)
     (web / "LICENCES.txt").write_text(licences, encoding="utf-8")
     about = _about(folder, description, nets, web)
-    size = f"{_first_visit(about) / 1e6:.1f}\N{NO-BREAK SPACE}MB"
-    page = render(
-        "segment.html",
-        title="unet_tf: segment a picture",
-        about=f"The picture stays in this browser: nothing is sent to anybody. A first visit loads up to {size}.",
-        choice="Net",
-        accept="image/png" + ",image/jpeg" * (description.normalisation.dtype == "uint8"),
-        files="",
-        without_script="unet-tf predict",
-        local=True,
-        policy=POLICY,
-    )
-    (web / "index.html").write_text(page, encoding="utf-8")
     (web / "net.json").write_text(json.dumps(about, allow_nan=False), encoding="utf-8")
-    (web / "sw.js").write_text(_service_worker(web), encoding="utf-8")
+    for _ in range(2):  # since the page, which says the size of all, is a part of it
+        size = f"{first_visit(folder) / 1e6:.1f}\N{NO-BREAK SPACE}MB"
+        page = render(
+            "segment.html",
+            title="unet_tf: segment a picture",
+            about=f"The picture stays in this browser: nothing is sent to anybody. A first visit loads up to {size}.",
+            choice="Net",
+            accept="image/png" + ",image/jpeg" * (description.normalisation.dtype == "uint8"),
+            files="",
+            without_script="unet-tf predict",
+            local=True,
+            policy=POLICY,
+        )
+        (web / "index.html").write_text(page, encoding="utf-8")
+        (web / "sw.js").write_text(_service_worker(web), encoding="utf-8")
 
 
 def _own(name: str) -> bytes:
@@ -150,7 +153,7 @@ def _about(folder: Path, description: Description, nets: dict[str, Path], web: P
         "check": _check(EdgeNet(nets["float32"]), description),
         "files": [_file(folder, name, path) for name, path in nets.items()],
         "runtime": RUNTIME,
-        "runtime_bytes": sum(path.stat().st_size for path in (web / RUNTIME).glob("*threaded*")),
+        "runtime_bytes": sum(path.stat().st_size for path in (web / RUNTIME).glob("*") if "compat" not in path.name),
     }
 
 
@@ -199,7 +202,7 @@ def _loss(folder: Path, path: Path) -> str:
 def _service_worker(web: Path) -> str:
     """The script that keeps the page, and knows which files it consists of."""
     large = (f"{RUNTIME}/", "model_")
-    hashes = {path.relative_to(web).as_posix(): sha256_of(path) for path in _tree(web)}
+    hashes = {path.relative_to(web).as_posix(): sha256_of(path) for path in _tree(web) if path.name != "sw.js"}
     version = sha256_of(json.dumps(hashes, sort_keys=True).encode())[:16]
     return _filled(
         "sw.js",
