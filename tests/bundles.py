@@ -41,7 +41,7 @@ def make_bundle(folder, padding="valid", calibration=None, variants=(), origin=N
     windows = np.random.default_rng(0).integers(0, 256, (8, 84, 84, 1), dtype=np.uint8)
     write_tflite(net, about, variants, windows, folder)
     report = {
-        "pictures": "noise, for want of files",
+        "pictures": "noise, for want of files that can be used",
         "keras": {"max_probability_difference": 0.0, "label_agreement": 1.0},
         "artefacts": {
             SAVED_MODEL: {"max_probability_difference": 0.0, "label_agreement": 1.0, "bytes": 9, "milliseconds": 1.0}

@@ -203,7 +203,9 @@ BANDS, TURNED, UNNAMED = ("blue", "green", "red", "NIR"), ("red", "green", "blue
         (Channels(suffixes=("_r", "_g"), names=UNNAMED), Channels(suffixes=("_g", "_r"), names=UNNAMED), False),
         (Channels(names=UNNAMED), Channels(names=BANDS), True),
         (Channels(("NIR", "red"), names=BANDS), Channels(("3", "2"), names=BANDS), True),
-        (Channels(("NIR", "red"), names=BANDS), Channels(names=("NIR", "red")), True),
+        (Channels(("NIR", "red"), names=BANDS), Channels(names=("NIR", "red")), False),
+        (Channels(names=("",) * 3), Channels(("0", "1", "2"), names=UNNAMED), False),
+        (Channels(("NIR", "red")), Channels(("3", "0"), names=TURNED), False),
         (Channels(("3",)), Channels(("3",)), True),  # of builds that did not keep the names, as the next
         (Channels(("3",)), Channels(("2",)), False),
     ],
@@ -224,4 +226,4 @@ def test_other_channels_are_said_by_name():
         Description(("a", "b"), MaskFormat(), known, Geometry(1, "same"), 64, channels=Channels(names=names))
         for names in (BANDS, TURNED)
     ]
-    assert unlike(*about) == [f"channels of files {(BANDS, (), 0)} there, {(TURNED, (), 0)} here"]
+    assert unlike(*about) == [f"channels of files {(BANDS, (), (), 0)} there, {(TURNED, (), (), 0)} here"]

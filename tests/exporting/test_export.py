@@ -292,7 +292,7 @@ def test_float32_needs_no_data(calibrated, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"cells is not there. Say where they are now \(--data\)"):
         export(run, tmp_path / "bundle")
     report = export(run, tmp_path / "bundle", variants=["float32"])
-    assert report["pictures"] == "noise, for want of files"
+    assert report["pictures"] == "noise, for want of files that can be used"
     assert report["artefacts"]["saved_model/1"]["max_probability_difference"] <= 1e-5
     assert report["artefacts"]["model_float32.tflite"]["max_probability_difference"] <= 1e-4
     assert not (tmp_path / "bundle" / "model_uint8.tflite").exists()

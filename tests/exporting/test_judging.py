@@ -12,7 +12,7 @@ from unet_tf.model.ensemble import Member, ensemble
 from unet_tf.utils.progress import unseen
 
 
-def test_nets_of_several_may_be_as_far_off_as_the_coolest_of_them():
+def test_nets_of_several_may_be_as_far_off_as_their_temperatures_make_it():
     """Each divides its logits by its own temperature, and multiplies their rounding."""
     net = unet((None, None, 1), 2, base_filters=2, depth=1, padding="same")
     about = Description(

@@ -147,7 +147,7 @@ def test_borders_that_are_a_class_count_as_their_objects():
     assert [words.split(" loses ")[0] for words in worse(tallies, 0.1)] == ["out"]
 
 
-def test_the_coolest_net_of_several_decides_what_rounding_may_make():
+def test_rounding_of_several_nets_may_be_the_mean_of_what_their_temperatures_make_of_it():
     about = Description(
         ("a", "b"), MaskFormat(), Normalisation((9.0,), (2.0,), "uint8"), Geometry(1, "same"), 64,
         calibration=Calibration(0.5),
@@ -156,7 +156,7 @@ def test_the_coolest_net_of_several_decides_what_rounding_may_make():
     assert coolest(one, about) == 0.5
     nets = [Member(name, one, (1.0,), (0.0,), temperature) for name, temperature in (("a", 0.1), ("b", 2.0))]
     several = ensemble(nets)
-    assert coolest(several, about) == pytest.approx(0.1)
-    assert bound_of("saved_model/2", coolest(several, about)) == pytest.approx(1e-3)
+    assert coolest(several, about) == pytest.approx(2 / 11)
+    assert bound_of("saved_model/2", coolest(several, about)) == pytest.approx(5.5e-4)
     assert bound_of("model.onnx", 2.0) == 1e-4
     assert bound_of("model_float16.tflite", 0.1) == np.inf

@@ -112,7 +112,7 @@ def test_pictures_that_nobody_needs_and_that_cannot_be_used_are_said_once(
     (tmp_path / "empty").mkdir()
     assert material_of(run, None, None, needed=False) == Material([], [], [])
     (said,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
-    assert said.startswith("the pictures of the run cannot be used, and its net is held against Keras on noise: ")
+    assert said.startswith("the pictures of the run cannot be used, and noise takes their place: ")
     assert why in said
     for data, needed in ((run.data, False), (None, True)):
         with pytest.raises(InputError, match=why):

@@ -218,15 +218,19 @@ def unlike(first: Description, second: Description) -> list[str]:
         "pixel type": (first.normalisation.dtype, second.normalisation.dtype),
         "masks": tuple((m.kind, m.values, m.colours, m.inverted, m.border) for m in (first.masks, second.masks)),
     }
+    words = [f"{name} {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
     if _take_others(first.channels, second.channels):
-        said = [(c.taken if c.names else c.picked, c.suffixes, c.context) for c in (first.channels, second.channels)]
-        pairs["channels of files"] = said[0], said[1]
-    return [f"{name} {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
+        there, here = ((c.names, c.picked, c.suffixes, c.context) for c in (first.channels, second.channels))
+        words.append(f"channels of files {there} there, {here} here")
+    return words
 
 
 def _take_others(first: Channels, second: Channels) -> bool:
-    """Whether two nets take other channels of files: others by name, or where one has no name, by their place."""
-    if (first.suffixes, first.context) != (second.suffixes, second.context):
+    """Whether two nets take other channels of files: others by name, or where one has no name, by their place.
+
+    Those of a file as they are and those that are picked differ too: the signature `encoded` takes the former alone.
+    """
+    if (first.suffixes, first.context, first.plain) != (second.suffixes, second.context, second.plain):
         return True
     if not (first.names and second.names):  # of builds between the versions, which did not keep them
         return first.picked != second.picked

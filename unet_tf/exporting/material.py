@@ -99,7 +99,7 @@ def judged_on_words(run: Run | Folds, count: int) -> str:
         count: how many files these are.
     """
     if not count:
-        return "noise, for want of files"
+        return "noise, for want of files that can be used"
     first = run.first if isinstance(run, Folds) else run
     if not first.files("val"):
         return f"{many(count, 'training file')} of the run, which held none out"

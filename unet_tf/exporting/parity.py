@@ -231,8 +231,12 @@ def bound_of(name: str, temperature: float = 1.0) -> float:
 
 
 def coolest(model: keras.Model, description: Description) -> float:
-    """The temperature of a net as trained; of an ensemble, whose nets have theirs in it, the lowest."""
-    return min((one.temperature for one in members_of(model)), default=description.calibration.temperature)
+    """The temperature that divides the rounding of a net's logits; of an ensemble, one that does as those of its nets.
+
+    What these make of rounding, where they are below 1, is its mean over the nets, as the difference in probability is.
+    """
+    growth = [max(1.0, 1 / one.temperature) for one in members_of(model)]
+    return len(growth) / sum(growth) if growth else description.calibration.temperature
 
 
 def inexact(tallies: dict[str, Tally], temperature: float = 1.0) -> list[str]:

@@ -73,7 +73,7 @@ def material_of(run: Run, data: str | Path | None, tile: int | None, needed: boo
         except InputError as error:
             if not optional:
                 raise
-            log.warning(f"the pictures of the run cannot be used, and its net is held against Keras on noise: {error}")
+            log.warning(f"the pictures of the run cannot be used, and noise takes their place: {error}")
     elif not optional:
         raise InputError(
             "Nets of less than float32 are calibrated and judged on the pictures that the run was trained on, and "
