@@ -32,6 +32,8 @@ from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
 
+LEVEL = 0.3
+"""Of the peak of the learning rate, at the end of a run whose weights are averaged: they have to differ."""
 WARM_UP = 0.02
 """Share of the run in which the learning rate rises."""
 BEFORE = "seconds_before"
@@ -72,6 +74,7 @@ class RunClock(keras.callbacks.Callback):
         self.absent, self.by_loss = absent, plan.threshold == BEST
         self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
         self.peak, self.start, self.before = plan.learning_rate, start, before
+        self.level = LEVEL if plan.averaged else 0.0
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
         self.used = None if before is None else self.began - start
@@ -87,10 +90,11 @@ class RunClock(keras.callbacks.Callback):
         return min(1.0, max(self.step / self.steps_in_all, by_time))
 
     def learning_rate(self, share: float) -> float:
-        """Linear warm-up, then a cosine from the peak to zero."""
+        """Linear warm-up, then a cosine from the peak to zero, or to `LEVEL` where weights are averaged."""
         if share < WARM_UP:
             return self.peak * max(share, 1e-3) / WARM_UP
-        return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
+        cosine = 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
+        return self.peak * (self.level + (1 - self.level) * cosine)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Note where this process begins."""
@@ -167,6 +171,43 @@ def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
 def _lacks(logs: dict[str, Any]) -> str:
     """How many classes a validation mean IoU cannot judge, where there are some."""
     return f" (no pixel that is looked at is of {logs[ABSENT]} of the classes)" if logs.get(ABSENT) else ""
+
+
+class Averages(keras.callbacks.Callback):
+    """Puts the averages of the weights into the net, to validate and store it, and the weights back to train.
+
+    `last.keras` has the averages in the net, so, and the weights in their place in the optimizer. All hosts need this
+    callback, as all of them validate.
+
+    Args:
+        within: whether the averages are in the net, as they are where a run goes on.
+    """
+
+    def __init__(self, within: bool) -> None:
+        super().__init__()
+        self.within = within
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Train the weights."""
+        self._swap(False)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Validate the averages."""
+        self._swap(True)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Store the averages, without validation too."""
+        self._swap(True)
+
+    def _swap(self, within: bool) -> None:
+        if within == self.within:
+            return
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        for weight, average in zip(self.model.trainable_variables, optimizer.averages, strict=True):
+            value = keras.ops.convert_to_numpy(weight)
+            weight.assign(average)
+            average.assign(value)
+        self.within = within
 
 
 class Guard(keras.callbacks.Callback):
