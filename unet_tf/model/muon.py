@@ -45,7 +45,7 @@ class Muon(keras.optimizers.Adam):
 
     Reference:
         Jordan et al.: Muon, an optimizer for hidden layers in neural networks (2024); for the mean Shamir, Zhang:
-        Stochastic gradient descent for non-smooth optimization (ICML 2013), section 4.
+        Stochastic gradient descent for non-smooth optimization (ICML 2013), polynomial-decay averaging.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Muon(keras.optimizers.Adam):
 
 
 def share_of_step(before: Any) -> Any:
-    """What a step counts in the mean over itself and all steps before: the first all, one after many 13 of their number.
+    """What a step counts in the mean over itself and all steps before: the first all, a later one 13 of their number.
 
     Args:
         before: number of the steps before, a scalar.

@@ -42,10 +42,10 @@ def fit_workers(
 ) -> keras.callbacks.History:
     """Do what `model.fit` does, in step with the other devices and hosts, to the same losses and weights.
 
-    Each process calls it alike. Callbacks but `Averages` run on the chief alone, so files are written once; the learning
-    rate that they set and `model.stop_training` reach every process before the next step, and an exception of theirs
-    ends all. Other changes that they make to the net would stay on the chief: let them make none. The logs of an epoch
-    are exact; those of a step are means over the replicas, as in `fit`.
+    Each process calls it alike. Callbacks but `Averages` run on the chief alone, so files are written once; the
+    learning rate they set and `model.stop_training` reach every process before the next step, and an exception of
+    theirs ends all. Other changes that they make to the net would stay on the chief: let them make none. The logs of an
+    epoch are exact; those of a step are means over the replicas, as in `fit`.
 
     Args:
         model: a net whose loss is `WeightedCrossentropy`, built and compiled under `strategy.scope()`.
