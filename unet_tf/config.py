@@ -119,8 +119,8 @@ class Settings:
         "batch normalisation after each 3x3 convolution: trains small nets from few images much faster")
     dropout: float = _setting(0.0, _RATE, "rate at the end of the contracting path, in [0, 1)")
     optimizer: str = _setting("muon", _one_of(OPTIMIZERS),
-        '"muon", which is Adam but for orthogonal steps of the convolutions\' kernels, "adam", or "sgd" with the '
-        "paper's momentum of 0.99")
+        '"muon", which is Adam but for orthogonal steps of the convolutions\' kernels, and whose nets are means of '
+        'their weights; "adam"; or "sgd" with the paper\'s momentum of 0.99')
     logits_scale: float = _setting(0.3, _POSITIVE,
         "factor of the logits' He-normal start: small, a net begins at the class shares of the training pixels; 1 in "
         "the paper")

@@ -53,8 +53,8 @@ class Muon(keras.optimizers.Adam):
         learning_rate: Any = 1e-3,
         kernel_rate: float = 20.0,
         momentum: float = 0.95,
-        average: bool = False,
         name: str = "muon",
+        average: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__(learning_rate, name=name, **settings)
@@ -83,9 +83,13 @@ class Muon(keras.optimizers.Adam):
         else:
             super().update_step(gradient, variable, learning_rate)
         if self.average:
-            average = self.averages[self._get_variable_index(variable)]
+            average = self.average_of(variable)
             share = ops.cast(share_of_step(self.iterations), variable.dtype)
             self.assign_add(average, share * (variable - average))
+
+    def average_of(self, variable: Any) -> Any:
+        """Give the one of `averages` that goes with a weight."""
+        return self.averages[self._get_variable_index(variable)]
 
     def _step_kernel(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         mean = self._momentums[self._get_variable_index(variable)]

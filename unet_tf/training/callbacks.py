@@ -6,7 +6,7 @@ import logging
 import math
 import numbers
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -48,7 +48,7 @@ SHOWN = 512
 class RunClock(keras.callbacks.Callback):
     """Sets the learning rate by how much of the run is done, and ends the run when its time is up.
 
-    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine reaches zero
+    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine ends
     whichever limit comes first. What the last validation took is kept free at the end.
 
     Args:
@@ -187,6 +187,11 @@ class Averages(keras.callbacks.Callback):
         super().__init__()
         self.within = within
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin at the weights where a run begins, so that those of a layer that does not train yet have a mean."""
+        for weight, average in () if self.within else self._pairs():
+            average.assign(weight)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Train the weights."""
         self._swap(False)
@@ -202,12 +207,16 @@ class Averages(keras.callbacks.Callback):
     def _swap(self, within: bool) -> None:
         if within == self.within:
             return
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        for weight, average in zip(self.model.trainable_variables, optimizer.averages, strict=True):
+        for weight, average in self._pairs():
             value = keras.ops.convert_to_numpy(weight)
             weight.assign(average)
             average.assign(value)
         self.within = within
+
+    def _pairs(self) -> Iterator[tuple[Any, Any]]:
+        """Each weight that trains, with its average."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        return ((weight, optimizer.average_of(weight)) for weight in self.model.trainable_variables)
 
 
 class Guard(keras.callbacks.Callback):
