@@ -119,8 +119,8 @@ class Settings:
         "batch normalisation after each 3x3 convolution: trains small nets from few images much faster")
     dropout: float = _setting(0.0, _RATE, "rate at the end of the contracting path, in [0, 1)")
     optimizer: str = _setting("muon", _one_of(OPTIMIZERS),
-        '"muon", which is Adam but for orthogonal steps of the convolutions\' kernels, and whose nets are means of '
-        'their weights; "adam"; or "sgd" with the paper\'s momentum of 0.99')
+        '"muon", which is Adam but for orthogonal steps of the convolutions\' kernels, "adam", or "sgd" with the '
+        "paper's momentum of 0.99")
     logits_scale: float = _setting(0.3, _POSITIVE,
         "factor of the logits' He-normal start: small, a net begins at the class shares of the training pixels; 1 in "
         "the paper")
@@ -196,8 +196,8 @@ class TrainConfig(Settings):
         "a run, a bundle, a .keras file or hf://USER/NAME of the Hugging Face Hub, from whose weights the net starts, "
         "as far as they fit")
     learning_rate: float | None = _setting(None, _POSITIVE,
-        "at its peak, after a linear warm-up over 2 % of the run and before a cosine, to three tenths of it with muon "
-        "and to zero with adam and sgd; left open 1e-3, and 3e-4 from a trained net")
+        "at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero; left open 1e-3, and 3e-4 "
+        "from a trained net")
     loss: str | None = _setting(None, _one_of(LOSSES),
         '"crossentropy", the paper\'s energy, or "crossentropy_dice", with a soft Dice loss beside it that counts '
         "rare classes most")

@@ -96,11 +96,6 @@ class Plan(Settings):
         return len(self.classes)
 
     @property
-    def averaged(self) -> bool:
-        """Whether the net of a run is the mean of its weights over the steps, of which late ones count more."""
-        return self.optimizer == "muon"
-
-    @property
     def geometry(self) -> Geometry:
         """Sizes of the net."""
         return Geometry(self.depth, self.padding)

@@ -7,7 +7,6 @@ import pytest
 from unet_tf.config import PRECISIONS
 from unet_tf.model.batch_norm import fuse_batch_norm
 from unet_tf.model.losses import WeightedCrossentropy
-from unet_tf.model.muon import LATE
 from unet_tf.model.unet import unet
 
 
@@ -44,18 +43,3 @@ def test_fused_batch_norm_trains_and_predicts_as_keras_own_does(precision, filte
         a, b = (np.array(m.get_layer("down0_conv1_norm").moving_variance) - 0.9 for m in models)
         np.testing.assert_allclose(b / a, 1024 / 1023, rtol=2e-4)
         assert (b > a).all()
-
-
-def test_running_moments_are_means_as_those_of_weights_where_steps_are_counted():
-    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.BatchNormalization()])
-    steps = keras.Variable(0, dtype="int64")
-    fuse_batch_norm(model, steps)
-    images = np.random.default_rng(0).normal(2, 3, (3, 2, 4, 4, 1)).astype(np.float32)
-    for number, batch in enumerate(images):
-        steps.assign(number)
-        model(batch, training=True)
-    counts = [np.prod(range(number, number + LATE), dtype=float) for number in (1, 2, 3)]
-    norm, mean = model.layers[0], np.average([one.mean() for one in images], weights=counts)
-    assert norm.moving_mean.numpy() == pytest.approx(mean, rel=1e-5)
-    variance = np.average([one.var(ddof=1) for one in images], weights=counts)
-    assert norm.moving_variance.numpy() == pytest.approx(variance, rel=1e-4)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from unet_tf.model import muon
 from unet_tf.model.losses import WeightedCrossentropy
-from unet_tf.model.muon import ITERATIONS, LATE, NEWTON_SCHULZ, Muon, orthogonal
+from unet_tf.model.muon import ITERATIONS, NEWTON_SCHULZ, Muon, orthogonal
 from unet_tf.model.unet import unet
 
 
@@ -106,24 +106,11 @@ def test_no_gradient_is_no_step():
     np.testing.assert_array_equal(kernel.numpy(), 1)
 
 
-def test_averages_are_the_mean_of_the_weights_of_which_late_ones_count_more():
-    kernel, bias = (keras.Variable(np.ones(shape)) for shape in ((3, 3, 2, 4), (4,)))
-    optimizer = Muon(0.01, average=True)
-    optimizer.build([kernel, bias])
-    rng, seen = np.random.default_rng(0), []
-    for _ in range(7):
-        optimizer.apply([tf.constant(rng.normal(size=one.shape), tf.float32) for one in (kernel, bias)])
-        seen.append([kernel.numpy(), bias.numpy()])
-    counts = np.array([np.prod(range(number, number + LATE)) for number in range(1, 8)], float)  # number ** LATE or so
-    for average, weights in zip(optimizer.averages, zip(*seen, strict=True), strict=True):
-        np.testing.assert_allclose(average, np.average(weights, 0, counts), rtol=1e-5)
-
-
 def test_a_net_of_keras_learns_and_is_stored_with_it(tmp_path):
     x = np.random.default_rng(0).normal(size=(2, 16, 16, 1)).astype(np.float32)
     y = (x[..., 0] > 0).astype(np.uint8)
     net = unet(base_filters=4, depth=1, padding="same", batch_norm=True)
-    net.compile(Muon(0.003, kernel_rate=15, momentum=0.9, average=True), WeightedCrossentropy())
+    net.compile(Muon(0.003, kernel_rate=15, momentum=0.9), WeightedCrossentropy())
     losses = net.fit(x, y, epochs=40, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
     net.save(tmp_path / "net.keras")
@@ -132,6 +119,5 @@ def test_a_net_of_keras_learns_and_is_stored_with_it(tmp_path):
     assert (again.optimizer.kernel_rate, again.optimizer.momentum) == (15, 0.9)
     for one in (net, again):
         one.fit(x, y, verbose=0, shuffle=False)
-    values = [[*one.get_weights(), *map(np.array, one.optimizer.averages)] for one in (net, again)]
-    for one, other in zip(*values, strict=True):
+    for one, other in zip(net.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

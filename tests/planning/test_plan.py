@@ -369,8 +369,6 @@ def test_a_plan_without_an_end_is_refused():
 def test_memory_is_checked_before_the_start(cells, tmp_path, monkeypatch):
     small = Plan.of(TrainConfig(**WHOLE), {})
     assert memory_needed(small, 1) < 2e9
-    mean = memory_needed(small, 1) - memory_needed(Plan.of(TrainConfig(**WHOLE | {"optimizer": "adam"}), {}), 1)
-    assert mean == pytest.approx(4 * 1.94e6, rel=0.01)  # a float32 a weight
     with pytest.raises(InputError, match="takes about .* GB for 4 tiles of 256 px and 16 base filters .*Lower --batch"):
         check_memory(small, 1, free=int(1e8))
     monkeypatch.setattr("unet_tf.training.train.free_memory", lambda: 1000)

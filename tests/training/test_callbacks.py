@@ -12,10 +12,9 @@ from unet_tf import TrainConfig
 from unet_tf.data.samples import Sample
 from unet_tf.evaluation.best_epoch import ABSENT, BY_LOSS
 from unet_tf.evaluation.metrics import MeanIoU
-from unet_tf.model.muon import Muon
 from unet_tf.plan import Plan
 from unet_tf.prediction import predictor
-from unet_tf.training.callbacks import BEFORE, LEVEL, Averages, Guard, RunClock, RunFiles, SamplePredictions, as_number
+from unet_tf.training.callbacks import BEFORE, Guard, RunClock, RunFiles, SamplePredictions, as_number
 from unet_tf.training.checkpoint import State
 from unet_tf.training.run_writer import RunWriter
 
@@ -51,49 +50,14 @@ def test_a_picture_of_the_progress_is_drawn_however_little_memory_is_free(run, t
     assert (tmp_path / "progress" / "epoch_00001.png").is_file()
 
 
-@pytest.mark.parametrize(("optimizer", "end"), [("muon", LEVEL), ("adam", 0.0), ("sgd", 0.0)])
-def test_the_learning_rate_warms_up_and_falls_to_zero_or_to_a_level_where_weights_are_averaged(optimizer, end):
-    clock = clock_of(epochs=10, learning_rate=1.0, optimizer=optimizer)
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    clock = clock_of(epochs=10, learning_rate=1.0)
     assert clock.learning_rate(0.01) == pytest.approx(0.5)
     assert clock.learning_rate(0.02) == pytest.approx(1.0)
-    assert clock.learning_rate(0.51) == pytest.approx((1 + end) / 2)
-    assert clock.learning_rate(1.0) == pytest.approx(end)
+    assert clock.learning_rate(0.51) == pytest.approx(0.5)
+    assert clock.learning_rate(1.0) == pytest.approx(0.0)
     clock.step = 50
     assert clock.share == 0.5
-
-
-@pytest.mark.parametrize("validated", [["validated"], []])
-def test_averages_are_in_the_net_while_it_is_validated_and_stored_and_not_while_it_trains(validated):
-    net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    net.compile(Muon(0.1, average=True), "mse")
-    net.optimizer.build(net.trainable_variables)
-    seen = []
-
-    class Looks(keras.callbacks.Callback):
-        def look(self, place):
-            seen.append((place, *(float(np.array(one).sum()) for one in (net.weights[0], net.optimizer.averages[0]))))
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.look("step")
-
-        def on_test_end(self, logs=None):
-            self.look("validated")
-
-        def on_epoch_end(self, epoch, logs=None):
-            self.look("stored")
-
-    x = np.ones((2, 1))
-    validation = (x, x) if validated else None
-    net.fit(x, x + 1, epochs=2, validation_data=validation, callbacks=[Averages(within=False), Looks()], verbose=0)
-    one, two = seen[: len(seen) // 2], seen[len(seen) // 2 :]
-    for (_, weight, average), *others in (one, two):
-        assert others == [(place, average, weight) for place in (*validated, "stored")]
-    assert one[0][1] == one[0][2]  # of one step it is the mean
-    assert two[0][1] != two[0][2]
-    gone_on = Averages(within=True)
-    gone_on.set_model(net)
-    gone_on.on_epoch_begin(2)
-    assert float(np.array(net.weights[0]).sum()) == two[0][1]
 
 
 def test_a_run_of_minutes_begins_at_its_first_step():

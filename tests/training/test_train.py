@@ -24,7 +24,6 @@ from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.errors import InputError
 from unet_tf.evaluation import evaluate
 from unet_tf.evaluation.best_epoch import best_row
-from unet_tf.model.muon import LATE
 from unet_tf.plan import Plan
 from unet_tf.planning import prepare as plan_module
 from unet_tf.training import compile as compile_module
@@ -136,41 +135,6 @@ def test_rgb_images_of_three_classes_train_with_weights(tmp_path):
     image = read_image(tmp_path / "data" / "images" / "0.png")
     assert predict(run, image, probabilities=True).shape == (64, 64, 3)
     assert run.files("train").isdisjoint(run.files("val"))
-
-
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_the_net_of_a_run_by_muon_is_the_mean_of_its_weights(cells, tmp_path, precision):
-    noted, steps = [], [0]
-
-    class Notes(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            done = int(getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer).iterations)
-            if done > steps[-1]:  # of float16 steps that overflow are none
-                steps.append(done)
-                noted.append([np.array(one) for one in self.model.trainable_variables])
-
-    settings = TINY | {"optimizer": "muon", "precision": precision, "steps_per_epoch": 12}
-    run = train(cells, tmp_path / "run", **settings, callbacks=[Notes()])
-    assert len(noted) > 3
-    counts = [np.prod(range(number, number + LATE), dtype=float) for number in steps[1:]]
-    last = keras.saving.load_model(run.path / Run.LAST)
-    averages = getattr(last.optimizer, "inner_optimizer", last.optimizer).averages
-    for mean, weight, values in zip(last.trainable_variables, averages, zip(*noted, strict=True), strict=True):
-        np.testing.assert_allclose(mean, np.average(values, 0, counts), atol=1e-5)
-        np.testing.assert_array_equal(weight, values[-1])
-
-
-def test_layers_that_a_callback_freezes_stay(cells, tmp_path):
-    class Freezes(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            layer = self.model.get_layer("down0_conv1")
-            layer.trainable = False
-            self.before = layer.get_weights()
-
-    freezes = Freezes()
-    run = train(cells, tmp_path / "run", **TINY | {"optimizer": "muon"}, callbacks=[freezes])
-    for found, before in zip(run.model.get_layer("down0_conv1").get_weights(), freezes.before, strict=True):
-        np.testing.assert_array_equal(found, before)
 
 
 def test_sixteen_bit_images_train_in_bfloat16_and_padded(cells, tmp_path):

@@ -12,8 +12,6 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 3, 2
 """Of it, before the small matrix is made anew and after: singular values from 0.003 to 1 come out between 0.65 and 1.25
 (measured 0.68 and 1.20, in float32 and where products have the 10 bits of TensorFloat-32)."""
-LATE = 8
-"""In a mean over all steps so far, a step counts as its number to this power: half of it is of the last 7 %."""
 
 
 @keras.saving.register_keras_serializable("unet_tf")
@@ -30,13 +28,8 @@ class Muon(keras.optimizers.Adam):
         kernel_rate: singular values of a kernel's step, over the learning rate. 20 is the 0.02 of the reference at
             Adam's 0.001.
         momentum: of the kernels' gradients, with Nesterov's look ahead.
-        average: whether to keep `averages` of the weights.
         **settings: of `keras.optimizers.Adam`. `weight_decay` shrinks kernels by the learning rate too, and not by
             their own, `kernel_rate` times as high, as the reference does.
-
-    Attributes:
-        averages: where it was built with `average`, the mean of each weight over all steps so far, of which late ones
-            count more (`share_of_step`), in the order of the weights. `unet_tf.train` validates and stores these.
 
     Example:
         >>> from unet_tf import WeightedCrossentropy, unet
@@ -44,8 +37,7 @@ class Muon(keras.optimizers.Adam):
         >>> model.compile(Muon(1e-3), WeightedCrossentropy())
 
     Reference:
-        Jordan et al.: Muon, an optimizer for hidden layers in neural networks (2024); for the mean Shamir, Zhang:
-        Stochastic gradient descent for non-smooth optimization (ICML 2013), polynomial-decay averaging.
+        Jordan et al.: Muon, an optimizer for hidden layers in neural networks (2024).
     """
 
     def __init__(
@@ -54,19 +46,10 @@ class Muon(keras.optimizers.Adam):
         kernel_rate: float = 20.0,
         momentum: float = 0.95,
         name: str = "muon",
-        average: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__(learning_rate, name=name, **settings)
-        self.kernel_rate, self.momentum, self.average = kernel_rate, momentum, average
-        self.averages: list[Any] = []
-
-    def build(self, variables: Any) -> None:
-        """Make the variables that go with the weights."""
-        built = self.built
-        super().build(variables)
-        if self.average and not built:
-            self.averages = self.add_optimizer_variables(variables, "average")
+        self.kernel_rate, self.momentum = kernel_rate, momentum
 
     def add_variable_from_reference(
         self, reference_variable: Any, name: str | None = None, initializer: Any = "zeros"
@@ -77,21 +60,10 @@ class Muon(keras.optimizers.Adam):
         return super().add_variable_from_reference(reference_variable, name, initializer)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Step one weight, and take what it is then into its average."""
-        if _is_kernel(variable):
-            self._step_kernel(gradient, variable, learning_rate)
-        else:
+        """Step one weight."""
+        if not _is_kernel(variable):
             super().update_step(gradient, variable, learning_rate)
-        if self.average:
-            average = self.average_of(variable)
-            share = ops.cast(share_of_step(self.iterations), variable.dtype)
-            self.assign_add(average, share * (variable - average))
-
-    def average_of(self, variable: Any) -> Any:
-        """Give the one of `averages` that goes with a weight."""
-        return self.averages[self._get_variable_index(variable)]
-
-    def _step_kernel(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            return
         mean = self._momentums[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)
         self.assign(mean, self.momentum * mean + (1 - self.momentum) * gradient)
@@ -103,17 +75,7 @@ class Muon(keras.optimizers.Adam):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, for Keras files."""
-        own = {"kernel_rate": self.kernel_rate, "momentum": self.momentum, "average": self.average}
-        return super().get_config() | own
-
-
-def share_of_step(before: Any) -> Any:
-    """What a step counts in the mean over itself and all steps before: the first all, a later one 9 of their number.
-
-    Args:
-        before: number of the steps before, a scalar.
-    """
-    return (LATE + 1) / (ops.cast(before, "float32") + (LATE + 1))
+        return super().get_config() | {"kernel_rate": self.kernel_rate, "momentum": self.momentum}
 
 
 def _is_kernel(variable: Any) -> bool:

@@ -385,8 +385,8 @@ def memory_needed(plan: Plan, channels: int) -> int:
     """Estimate the bytes that a training step takes, within about a third (measured on CPU).
 
     Kept for the way back are, at each level, what convolutions, normalisations and ReLUs put out; weights have a
-    gradient and the optimizer's two moments beside them, and their mean where the net is that. Muon has one moment for
-    kernels, and its matrices take as much as the other.
+    gradient and the optimizer's two moments beside them. Muon has one of them for kernels, and its matrices take as
+    much as the other.
     """
     pixels = plan.batch_size * plan.tile**2
     maps = 6 if plan.batch_norm else 4
@@ -397,7 +397,7 @@ def memory_needed(plan: Plan, channels: int) -> int:
     weights = 2.0 * 31.03e6 * (plan.base_filters / 64) ** 2 * 4.0 ** (plan.depth - 4)
     each = 4 if PRECISIONS[plan.precision] == "float32" else 2
     logits = LOGIT_MAPS * 4 * plan.num_classes * pixels
-    return int(floats * each + logits + (20 if plan.averaged else 16) * weights)
+    return int(floats * each + logits + 16 * weights)
 
 
 def check_memory(plan: Plan, channels: int, free: int) -> str:

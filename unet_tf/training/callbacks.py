@@ -6,7 +6,7 @@ import logging
 import math
 import numbers
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -32,8 +32,6 @@ from unet_tf.utils.signals import look
 
 log = logging.getLogger("unet_tf")
 
-LEVEL = 0.3
-"""Of the peak of the learning rate, at the end of a run whose weights are averaged: they have to differ."""
 WARM_UP = 0.02
 """Share of the run in which the learning rate rises."""
 BEFORE = "seconds_before"
@@ -48,7 +46,7 @@ SHOWN = 512
 class RunClock(keras.callbacks.Callback):
     """Sets the learning rate by how much of the run is done, and ends the run when its time is up.
 
-    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine ends
+    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine reaches zero
     whichever limit comes first. What the last validation took is kept free at the end.
 
     Args:
@@ -74,7 +72,6 @@ class RunClock(keras.callbacks.Callback):
         self.absent, self.by_loss = absent, plan.threshold == BEST
         self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
         self.peak, self.start, self.before = plan.learning_rate, start, before
-        self.level = LEVEL if plan.averaged else 0.0
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
         self.used = None if before is None else self.began - start
@@ -90,11 +87,10 @@ class RunClock(keras.callbacks.Callback):
         return min(1.0, max(self.step / self.steps_in_all, by_time))
 
     def learning_rate(self, share: float) -> float:
-        """Linear warm-up, then a cosine from the peak to zero, or to `LEVEL` where weights are averaged."""
+        """Linear warm-up, then a cosine from the peak to zero."""
         if share < WARM_UP:
             return self.peak * max(share, 1e-3) / WARM_UP
-        cosine = 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
-        return self.peak * (self.level + (1 - self.level) * cosine)
+        return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Note where this process begins."""
@@ -171,52 +167,6 @@ def epoch_line(epoch: int, logs: dict[str, Any]) -> str:
 def _lacks(logs: dict[str, Any]) -> str:
     """How many classes a validation mean IoU cannot judge, where there are some."""
     return f" (no pixel that is looked at is of {logs[ABSENT]} of the classes)" if logs.get(ABSENT) else ""
-
-
-class Averages(keras.callbacks.Callback):
-    """Puts the averages of the weights into the net, to validate and store it, and the weights back to train.
-
-    `last.keras` has the averages in the net, so, and the weights in their place in the optimizer. All hosts need this
-    callback, as all of them validate.
-
-    Args:
-        within: whether the averages are in the net, as they are where a run goes on.
-    """
-
-    def __init__(self, within: bool) -> None:
-        super().__init__()
-        self.within = within
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Begin at the weights where a run begins, so that those of a layer that does not train yet have a mean."""
-        for weight, average in () if self.within else self._pairs():
-            average.assign(weight)
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Train the weights."""
-        self._swap(False)
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Validate the averages."""
-        self._swap(True)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Store the averages, without validation too."""
-        self._swap(True)
-
-    def _swap(self, within: bool) -> None:
-        if within == self.within:
-            return
-        for weight, average in self._pairs():
-            value = keras.ops.convert_to_numpy(weight)
-            weight.assign(average)
-            average.assign(value)
-        self.within = within
-
-    def _pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Each weight that trains, with its average."""
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        return ((weight, optimizer.average_of(weight)) for weight in self.model.trainable_variables)
 
 
 class Guard(keras.callbacks.Callback):

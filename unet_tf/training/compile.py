@@ -55,14 +55,14 @@ def compiled(plan: Plan, channels: int, class_shares: ArrayLike | None = None) -
         start_at_edges(model)
     if class_shares is not None:
         start_at_shares(model, class_shares, plan.logits_scale)
+    fuse_batch_norm(model)
     optimizer: keras.optimizers.Optimizer
     if plan.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(plan.learning_rate, momentum=MOMENTUM)
     elif plan.optimizer == "adam":
         optimizer = keras.optimizers.Adam(plan.learning_rate)
     else:
-        optimizer = Muon(plan.learning_rate, average=plan.averaged)
-    fuse_batch_norm(model, optimizer.iterations if plan.averaged else None)
+        optimizer = Muon(plan.learning_rate)
     if plan.precision == "float16":
         optimizer = LossScaling(optimizer)
     # no XLA, which Keras takes on a GPU: it would compile anew for each size of validation tile

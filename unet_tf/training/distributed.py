@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
-from unet_tf.training.callbacks import Averages
 from unet_tf.training.strategy import host_share, learning_rate
 from unet_tf.utils.signals import look
 
@@ -42,10 +41,10 @@ def fit_workers(
 ) -> keras.callbacks.History:
     """Do what `model.fit` does, in step with the other devices and hosts, to the same losses and weights.
 
-    Each process calls it alike. Callbacks but `Averages` run on the chief alone, so files are written once; the
-    learning rate they set and `model.stop_training` reach every process before the next step, and an exception of
-    theirs ends all. Other changes that they make to the net would stay on the chief: let them make none. The logs of an
-    epoch are exact; those of a step are means over the replicas, as in `fit`.
+    Each process calls it alike. Callbacks run on the chief alone, so files are written once; the learning rate they set
+    and `model.stop_training` reach every process before the next step, and an exception of theirs ends all. Other
+    changes that a callback makes to the net would stay on the chief: let it make none. The logs of an epoch are exact;
+    those of a step are means over the replicas, as in `fit`.
 
     Args:
         model: a net whose loss is `WeightedCrossentropy`, built and compiled under `strategy.scope()`.
@@ -86,11 +85,7 @@ def _fit(
     """The loop of `fit_workers`."""
     model = steps.model
     hooks = keras.callbacks.CallbackList(
-        [one for one in callbacks if steps.chief or isinstance(one, Averages)],
-        add_history=True,
-        model=model,
-        epochs=epochs[1],
-        steps=steps_per_epoch,
+        list(callbacks) if steps.chief else [], add_history=True, model=model, epochs=epochs[1], steps=steps_per_epoch
     )
     batches = iter(_on_replicas(tiles, steps))
     model.stop_training = False

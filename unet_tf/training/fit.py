@@ -20,7 +20,7 @@ from unet_tf.data.pipeline import training_dataset
 from unet_tf.errors import InputError
 from unet_tf.plan import Plan
 from unet_tf.planning.prepare import Prepared
-from unet_tf.training.callbacks import BEFORE, Averages, Guard, Looking, RunClock, RunFiles, SamplePredictions
+from unet_tf.training.callbacks import BEFORE, Guard, Looking, RunClock, RunFiles, SamplePredictions
 from unet_tf.training.checkpoint import State
 from unet_tf.training.compile import compiled, memory_in_words
 from unet_tf.training.distributed import fit_workers
@@ -58,7 +58,7 @@ class Watchers:
         for one in listed:
             if isinstance(one, SCHEDULES):
                 raise InputError(
-                    "A run has its own schedule of the learning rate, a warm-up and a cosine; received a "
+                    "A run has its own schedule of the learning rate, a warm-up and a cosine to zero; received a "
                     f"{type(one).__name__}, which would change nothing. Leave it out, and choose the peak "
                     "(learning_rate, --learning-rate) and the length (epochs, minutes, patience) of the run."
                 )
@@ -144,8 +144,7 @@ def _callbacks(
     before = state.history[-1].get(BEFORE, 0.0) if done else None
     if done:
         start = time.monotonic() - state.history[-1]["seconds"]
-    along = [Averages(within=done > 0)] * plan.averaged
-    along += [RunClock(plan, start, done, watchers.on_progress, absent, before), guard]
+    along = [RunClock(plan, start, done, watchers.on_progress, absent, before), guard]
     along += _samples(writer, plan, prepared, strategy)
     return [*along, *watchers.callbacks, RunFiles(writer, plan.patience, state, lambda: guard.line), Looking()]
 

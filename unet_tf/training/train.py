@@ -81,7 +81,6 @@ def train(
         out: folder of the new run; must not hold one already.
         config: all settings at once; None for the defaults.
         callbacks: further Keras callbacks; none that sets the learning rate, which has the schedule of the run.
-            By Muon the net has the mean of its weights in validation and at the end of an epoch, and at a step these.
         on_file: called with (files read, files in all) while reading.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
         on_image: called with (images judged, images in all) at the end.
@@ -124,7 +123,6 @@ def resume(
         run: the run, or its folder.
         data: where its data is now; None for where it was.
         callbacks: further Keras callbacks; none that sets the learning rate, which has the schedule of the run.
-            By Muon the net has the mean of its weights in validation and at the end of an epoch, and at a step these.
         on_file: called with (files read, files in all) while reading.
         on_progress: called with (done, in all) after each step: seconds of a run limited by time, else steps.
         on_image: called with (images judged, images in all) at the end.
