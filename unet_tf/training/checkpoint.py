@@ -94,12 +94,6 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
         # of the system; those of h5py have no number, and a place before the begin of a file is of a damaged one
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise unreadable(path, error) from error
-        if "Skipping variable loading" in str(error):
-            raise InputError(
-                f"{path} must hold what the optimizer keeps of each weight; it was written by another version, or for "
-                f"another optimizer: {error} Go on with that version, or train anew.",
-                path,
-            ) from error
         raise InputError(f"{path} is damaged, or no checkpoint of this run: {error}. Train anew.", path) from error
     return state
 
