@@ -15,12 +15,12 @@ from unet_tf.exporting.parity import (
     bound_of,
     broken,
     compare,
-    coolest,
     inexact,
     mislabelled,
     noise_example,
     read_example,
     read_picture,
+    rounding_temperature,
     worse,
 )
 from unet_tf.geometry import Geometry
@@ -153,10 +153,10 @@ def test_rounding_of_several_nets_may_be_the_mean_of_what_their_temperatures_mak
         calibration=Calibration(0.5),
     )  # fmt: skip
     one = unet(base_filters=2, depth=1, padding="same")
-    assert coolest(one, about) == 0.5
+    assert rounding_temperature(one, about) == 0.5
     nets = [Member(name, one, (1.0,), (0.0,), temperature) for name, temperature in (("a", 0.1), ("b", 2.0))]
     several = ensemble(nets)
-    assert coolest(several, about) == pytest.approx(2 / 11)
-    assert bound_of("saved_model/2", coolest(several, about)) == pytest.approx(5.5e-4)
+    assert rounding_temperature(several, about) == pytest.approx(2 / 11)
+    assert bound_of("saved_model/2", rounding_temperature(several, about)) == pytest.approx(5.5e-4)
     assert bound_of("model.onnx", 2.0) == 1e-4
     assert bound_of("model_float16.tflite", 0.1) == np.inf

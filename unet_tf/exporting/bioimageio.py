@@ -20,7 +20,7 @@ from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import ONNX
 from unet_tf.exporting.credits import Credits, format_package
-from unet_tf.exporting.parity import Example, all_digits, bound_of, coolest, noise_example, read_example
+from unet_tf.exporting.parity import Example, all_digits, bound_of, noise_example, read_example, rounding_temperature
 from unet_tf.exporting.zoo import (
     COVER,
     RDF,
@@ -94,7 +94,7 @@ def write_bioimageio(
     with replacing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as made:
         folder = Path(made)
         _write_weights(folder, model, description)
-        _hold(folder, pixels, expected, description, bound_of(ONNX["onnx"], coolest(model, description)))
+        _hold(folder, pixels, expected, description, bound_of(ONNX["onnx"], rounding_temperature(model, description)))
         np.save(folder / TENSORS[IMAGE], pixels)
         np.save(folder / TENSORS[PROBABILITIES], expected)
         (folder / COVER).write_bytes(_cover(example, expected[0], description))

@@ -23,13 +23,13 @@ from unet_tf.exporting.parity import (
     broken,
     compare,
     comparison_report,
-    coolest,
     inexact,
     keras_net,
     mislabelled,
     noise,
     noise_example,
     read_example,
+    rounding_temperature,
     worse,
 )
 from unet_tf.utils.progress import Progress
@@ -59,7 +59,7 @@ def judged(
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
                 )
-            if failures := inexact(tallies, coolest(model, description)):
+            if failures := inexact(tallies, rounding_temperature(model, description)):
                 raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")
     if failures := mislabelled(nets, description):
         raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")

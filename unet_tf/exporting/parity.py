@@ -230,7 +230,7 @@ def bound_of(name: str, temperature: float = 1.0) -> float:
     return bound * max(1.0, 1 / temperature)
 
 
-def coolest(model: keras.Model, description: Description) -> float:
+def rounding_temperature(model: keras.Model, description: Description) -> float:
     """The temperature that divides the rounding of a net's logits; of an ensemble, one that does as those of its nets.
 
     What these make of rounding, where they are below 1, is its mean over the nets, as the difference in probability is.

@@ -27,13 +27,13 @@ from unet_tf.exporting.parity import (
     bundled_net,
     compare,
     comparison_report,
-    coolest,
     inexact,
     keras_net,
     mislabelled,
     noise_example,
     read_example,
     read_picture,
+    rounding_temperature,
     worse,
 )
 from unet_tf.model.inference import check_backend
@@ -136,7 +136,7 @@ def _compared(
     model, threshold = _keras_model(file, description), description.calibration.threshold
     tallies = compare(keras_net(model, description), nets, examples, description.masks, on_image, threshold)
     finite = {name: net for name, net in nets.items() if not tallies[name].not_finite}
-    temperature, drop = coolest(model, description), description.origin.max_iou_drop
+    temperature, drop = rounding_temperature(model, description), description.origin.max_iou_drop
     wrong = broken(tallies) + mislabelled(finite, description) + inexact(tallies, temperature) + worse(tallies, drop)
     if data is not None:
         what += _learnt_words(seen, stored)
