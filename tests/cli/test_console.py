@@ -2,12 +2,13 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from unet_tf.cli import console
-from unet_tf.cli.console import print_outcome, print_table, say, show_log
+from unet_tf.cli.console import print_outcome, print_table, say, show_log, working
 from unet_tf.prediction.record import Outcome
 from unet_tf.prediction.sizes import Sizes
 
@@ -53,6 +54,22 @@ def test_what_goes_on_prints_no_more_where_nobody_reads(monkeypatch):
         with os.fdopen(writing, "w", buffering=1) as stdout, show_log():
             monkeypatch.setattr("sys.stdout", stdout)
             logging.getLogger("unet_tf").warning("Nobody.")
+    with console.console.capture():  # takes with it what rich could not print, and would print in the next test
+        pass
+
+
+def test_without_a_terminal_a_line_says_now_and_then_how_far_the_work_is(monkeypatch, capsys):
+    with working() as bars:
+        files = bars.counter("files")
+        files(1, 1200)  # less than a minute after the work began
+        monkeypatch.setattr(console, "EVERY", 0.0)
+        files(2, 1200)
+        bars.count_pixels(10**6)
+        files(3, 1200)
+        files(1200, 1200)  # the outcome says this
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "files: 2 of 1,200"
+    assert re.fullmatch(r"files: 3 of 1,200, \d+\.\d\d Mpx/s", second)
 
 
 def test_a_path_in_a_table_is_whole(capsys):

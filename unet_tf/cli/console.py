@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
+EVERY = 60.0
+"""Seconds between two lines that say how far a work is where no terminal shows bars: in the log of a job."""
+
 
 def literal(text: object) -> str:
     """Text in which rich finds no markup, and which any terminal takes."""
@@ -59,7 +62,7 @@ def say(text: str) -> None:
 
 
 class Bars:
-    """Progress bars that appear when something first counts, one a name."""
+    """Progress bars that appear when something first counts, one a name; without a terminal a line now and then."""
 
     def __init__(self, progress: rich_progress.Progress) -> None:
         self.progress, self.start, self.pixels = progress, time.monotonic(), 0
@@ -75,13 +78,16 @@ class Bars:
 
     def counter(self, name: str) -> Progress:
         """A function (done, total) that draws the bar `name`, hidden while nothing is left."""
-        task = None
+        task, said = None, time.monotonic()
 
         def count(done: int, total: int) -> None:
-            nonlocal task
+            nonlocal task, said
             if task is None or task not in self.progress.task_ids:
                 task = self.progress.add_task(name)
             self.progress.update(task, completed=done, total=total, visible=done < total)
+            if self.progress.disable and done < total and time.monotonic() - said >= EVERY:
+                said = time.monotonic()
+                say(", ".join(filter(None, (f"{name}: {done:,} of {total:,}", self.speed))))
 
         return count
 
