@@ -107,6 +107,18 @@ def test_images_add_up_and_void_and_true_membranes_count_nowhere():
     np.testing.assert_array_equal(changed.wrong, once.wrong)
 
 
+def test_cells_that_void_crosses_are_parted_by_it_in_truth_and_prediction_alike():
+    rng = np.random.default_rng(0)
+    labels = ndimage.zoom(rng.random((9, 9)), 16, order=1)
+    label = (np.abs(labels - 0.5) > 0.02).astype(np.uint8)  # thin membranes
+    probabilities = np.stack([1.0 - label, label], axis=-1)
+    label[:, 40:52] = label[70:80] = VOID
+    sums = MembraneSums((0,))
+    sums.add(label, probabilities)
+    assert (sums.scores.v_rand > 0.999).all()
+    assert (sums.scores.v_info > 0.999).all()
+
+
 def test_true_segments_may_be_said():
     label, chance = np.ones((6, 8), np.uint8), np.zeros((6, 8, 2))
     chance[..., 1] = 1

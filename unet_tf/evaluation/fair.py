@@ -133,9 +133,13 @@ def same_files(
 
 
 def read_alike(subjects: Sequence[Subject], first: Subject, masks: MaskFormat) -> tuple[Subject, ...]:
-    """Let folders of masks take the truth to be read so, and theirs as it is or as the first net draws its own."""
+    """Let folders of masks take the truth to be read so, and theirs as it is or as the first net draws its own.
+
+    Their pieces are their objects: what the net measured on its training objects cuts the net's masks alone.
+    """
     others = () if masks is first.masks else (first.masks,)
-    return tuple(replace(one, masks=masks, others=others) if isinstance(one, MaskFolder) else one for one in subjects)
+    pieces = replace(masks, neck=0.0, smallest=1, filled=False)
+    return tuple(replace(one, masks=pieces, others=others) if isinstance(one, MaskFolder) else one for one in subjects)
 
 
 def answers_of(

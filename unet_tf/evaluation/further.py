@@ -54,8 +54,8 @@ def file_tables(
     columns = {"mean IoU": found["mean_iou"], "mean Dice": found["mean_dice"]}
     for number, name in enumerate(classes):
         columns |= {f"IoU {name}": found["iou"][:, number], f"Dice {name}": found["dice"][:, number]}
-    spreads = {name: _spread(values[~np.isnan(values)]) for name, values in columns.items()}
-    return files, {name: spread for name, spread in spreads.items() if spread["files"]}
+    there = {name: values[~np.isnan(values)] for name, values in columns.items()}
+    return files, {name: _spread(values) for name, values in there.items() if len(values)}
 
 
 def object_table(scored: Sequence[ObjectScores], groups: Sequence[Hashable]) -> ObjectTable:
@@ -142,9 +142,7 @@ def _list(values: NDArray) -> list[float | None]:
 
 
 def _spread(values: NDArray) -> Spread:
-    """How some values spread; zeros of none."""
-    if not len(values):
-        return {"files": 0, "mean": 0.0, "median": 0.0, "worst": 0.0}
+    """How some values spread, one at least."""
     return {
         "files": len(values),
         "mean": float(values.mean()),

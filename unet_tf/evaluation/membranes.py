@@ -64,8 +64,9 @@ class MembraneSums:
 
     As the ISBI 2012 challenge does: the probability of what is no membrane is cut at a threshold, the membranes are
     thinned to lines, and the 4-connected pieces between the lines are the segments. Pixels that are membrane in the
-    truth count nowhere, and one that is membrane in the prediction alone is a segment by itself. Pairs of pixels are
-    those within an image and add up over images; information is the mean over the pixels of all images.
+    truth count nowhere, and one that is membrane in the prediction alone is a segment by itself. Void parts the true
+    segments, and the found ones with them. Pairs of pixels are those within an image and add up over images;
+    information is the mean over the pixels of all images.
 
     Args:
         borders: ids of the classes that are membranes.
@@ -91,7 +92,10 @@ class MembraneSums:
             look()
             found = chance <= threshold
             self.wrong[number] += int(((found != membrane) & counted).sum())
-            self.counts[number] += partition_counts(true, segments(found))
+            parts = segments(found)
+            if objects is None:  # what void parts in the truth it parts here too
+                parts = _pieces((parts > 0) & counted)
+            self.counts[number] += partition_counts(true, parts)
 
     @property
     def scores(self) -> PartitionScores:

@@ -86,20 +86,16 @@ class Gallery:
         self, title: str, value: float, image: NDArray, label: NDArray[np.uint8], prediction: NDArray[np.uint8]
     ) -> None:
         """Add a case: image (H, W, C) raw, label and prediction (H, W) ids."""
-        if len(self.cases) > WORST and _key(self.cases[WORST - 1].value) <= _key(value) < _key(self.cases[-1].value):
+        if len(self.cases) > WORST and self.cases[WORST - 1].value <= value < self.cases[-1].value:
             return
         self.cases.append(Case.of(title, value, image, label, prediction, self.background))
-        self.cases.sort(key=lambda case: _key(case.value))
+        self.cases.sort(key=lambda case: case.value)
         del self.cases[WORST:-1]
 
     def ranked(self, total: int) -> list[Case]:
         """The cases with their places among `total`."""
         places = [*range(1, len(self.cases)), total] if self.cases else []
         return [case._replace(rank=place, among=total) for case, place in zip(self.cases, places, strict=True)]
-
-
-def _key(value: float) -> tuple[bool, float]:
-    return math.isnan(value), value
 
 
 def write_panels(folder: Path, cases: Sequence[Case], masks: MaskFormat | None = None) -> None:
