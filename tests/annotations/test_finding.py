@@ -47,6 +47,20 @@ def test_of_equal_names_the_one_beside_the_annotations(root):
         find(root, "../a.jpg")
 
 
+def test_a_name_without_the_suffix_of_a_picture_is_of_the_picture_that_has_one(root):
+    """As CVAT names the frames of a video whose files it exports as frame_000000.PNG."""
+    for name in ("frame_000000.PNG", "v/frame_000001.png", "w/frame_000001.png", "a.png.tif"):
+        write_image(root, name)
+    for name, picture in (
+        ("frame_000000", "frame_000000.PNG"), ("w/frame_000001", "w/frame_000001.png"), ("x/b", "x/b.png"),
+        ("frame_000000.png", "frame_000000.PNG"), ("a.png", "a.png"),
+    ):  # fmt: skip
+        assert find(root, name) == picture
+    for name, said in (("frame_000001", "there is 2"), ("frame_000000.jpg", "there is none")):
+        with pytest.raises(InputError, match=said):
+            find(root, name)
+
+
 def test_stems_with_and_without_suffixes_of_the_picture(root):
     for stem in ("slide.ome", "slide.ome.png", "slide.ome.anything"):
         assert find(root, stem, stem=True) == "slide.ome.png"

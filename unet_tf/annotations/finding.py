@@ -262,8 +262,8 @@ def parse_suffixes(suffixes: str | Sequence[str], annotated: Iterable[Annotated]
 def _keys(name: str, stem: bool) -> list[str]:
     """What a picture may be found by: its name as annotations have it, or that without a suffix."""
     key = folded(name)
-    if not stem:
-        return [key]
+    if not stem:  # CVAT gives frames of a video without the suffix of their files
+        return [key] if without_suffix(name) != name else [key, key + "/"]
     # QuPath and ImageJ may keep the suffix of the picture before their own
     return [end for own in dict.fromkeys((key, without_tail(key))) for end in (own + "/", own, _bare(own) + "/")]
 
