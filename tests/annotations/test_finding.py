@@ -180,6 +180,32 @@ def test_the_name_before_an_upload_counts_where_no_picture_bears_that_behind_it(
         found("cup.png", "0a1b2c3d")
 
 
+def test_a_name_that_an_upload_changed_is_of_the_picture_that_it_was_made_of(tmp_path):
+    """Label Studio keeps files as Django does: without signs, and `_` for each blank."""
+    for name in (
+        "my cells (1).png", "10%, 20x.TIF", "größe.png", "re\u0301.png", "s a.png", "s_(a).png", "x/t 1.png",
+        "y/t 1.png",
+    ):  # fmt: skip
+        write_image(tmp_path, name)
+    index = PictureIndex(tmp_path)
+
+    def found(original, picture="/data/upload/1/1a2b3c4d-"):
+        path = index.find(Annotated(tmp_path / "p.json", picture + original, (), original=original), False)
+        return path.relative_to(tmp_path).as_posix()
+
+    for original, name in (
+        ("my_cells_1.png", "my cells (1).png"), ("10_20x.TIF", "10%, 20x.TIF"), ("größe.png", "größe.png"),
+        ("re.png", "re\u0301.png"),
+    ):  # fmt: skip
+        assert found(original) == name
+    with pytest.raises(InputError, match=r"there is 2: .*/s a\.png, .*/s_\(a\)\.png\. Lay"):
+        found("s_a.png")
+    with pytest.raises(InputError, match=r"there is 2: .*/x/t 1\.png, .*/y/t 1\.png\. Lay"):
+        found("t_1.png")
+    with pytest.raises(InputError, match="there is none"):
+        found("my_cells_1.png", "sets/")  # which was not uploaded
+
+
 def test_one_picture_and_one_file_belong_together(tmp_path):
     write_image(tmp_path, "a.png")
     assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"

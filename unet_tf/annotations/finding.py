@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -115,6 +117,8 @@ class PictureIndex:
             if key not in self._alike:
                 self._alike[key] = _Alike(self._named[key])
             found = self._alike[key].nearest(parts[:-1], one.file)
+        if not found and one.original not in parts:
+            found = self._uploaded.get(folded(one.original), [])
         if len(found) == 1:
             if found[0] in self.faults:
                 raise self.faults[found[0]]
@@ -150,6 +154,15 @@ class PictureIndex:
         """Files of kinds that are not read, but those that annotations are of, or that a picture is called like."""
         files = (path for path in self.files if path not in known and not self._is_read(path))
         return [path for path in files if path in self._named[folded(path.stem + "/")]]
+
+    @cached_property
+    def _uploaded(self) -> dict[str, list[Path]]:
+        """The pictures by what an upload to Label Studio calls their files: as Django's `get_valid_filename` does."""
+        found: dict[str, list[Path]] = defaultdict(list)
+        for path, files in self.files.items():
+            for name in {folded(re.sub(r"[^-\w.]", "", file.name.replace(" ", "_"))) for file in files}:
+                found[name].append(path)
+        return found
 
     def _is_read(self, path: Path) -> bool:
         return path not in self._unread
