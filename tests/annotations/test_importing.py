@@ -246,7 +246,7 @@ def test_holes_that_an_outline_leaves_where_it_crosses_itself_are_counted(tmp_pa
 
 def test_nothing_covered_is_an_error(tmp_path):
     change(tmp_path / "source", shapes=[{"label": "cell", "points": [[100, 100], [110, 100], [110, 110]]}])
-    with pytest.raises(InputError, match="no shape covers one"):
+    with pytest.raises(InputError, match=r"no shape that counts covers one\. Shapes that hold no pixel's centre: 1\."):
         import_annotations(tmp_path / "source", tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -465,6 +465,18 @@ def test_crowds_are_of_the_class_and_void_in_masks_of_objects(tmp_path):
     assert (ids(tmp_path / "b/masks/a.png") == np.array([0, 1, 65535])[truth()]).all()
     assert done.flags == [("masks", "instance"), ("void", "65535")]
     assert unet_tf.check(tmp_path / "b", **done.settings).splits["train"].void == (truth() == 2).sum()
+
+
+def test_objects_that_are_all_marked_as_crowds_are_said_with_what_helps(tmp_path):
+    file = KINDS["coco"](tmp_path / "source")
+    file.write_text(file.read_text().replace('"iscrowd": 0', '"iscrowd": 1'))
+    with pytest.raises(
+        InputError,
+        match=r"one\. Where a crowd \(iscrowd 1\) is one object, set iscrowd to 0; or leave --instances out\. "
+        r"Regions of several objects \(crowds\), which are void in masks of objects: 2\.$",
+    ):
+        import_annotations(file, tmp_path / "data", instances=True)
+    assert import_annotations(file, tmp_path / "data").notes == []
 
 
 def test_parts_of_an_object_have_one_id(tmp_path):
@@ -821,7 +833,7 @@ def test_geojson_in_degrees_is_said_to_be_a_map(tmp_path):
     for one in content["features"]:
         one["geometry"]["coordinates"] = [[[13.1, 52.1], [13.2, 52.1], [13.2, 52.2], [13.1, 52.1]]]
     file.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"no shape covers one\. If they are in degrees or metres, say --from map"):
+    with pytest.raises(InputError, match=r"counts covers one\. If they are in degrees or metres, say --from map"):
         import_annotations(source, tmp_path / "data")
 
 

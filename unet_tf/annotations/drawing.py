@@ -22,6 +22,8 @@ from unet_tf.labels import VOID
 
 VOID_OBJECT = 65_535
 """Value of pixels in masks of objects that count nowhere."""
+CROWDS = "Regions of several objects (crowds), which are void in masks of objects"
+"""Words by which they are counted."""
 OUTSIDE = 1.0
 """Pixels beyond the border from which a shape counts as one that reaches outside."""
 ROWS = 256
@@ -183,7 +185,7 @@ def _write_objects(
     objects = np.where(label == VOID, np.uint32(VOID_OBJECT), np.uint32(0))
     paint(objects, spans, values)
     label[objects == VOID_OBJECT] = VOID
-    counts["Regions of several objects (crowds), which are void in masks of objects"] = sum(one.crowd for one in shapes)
+    counts[CROWDS] = sum(one.crowd for one in shapes)
     there = len(np.unique(objects[(objects > 0) & (objects != VOID_OBJECT)])) if numbers else 0
     counts["Objects that others cover whole, or of no pixel"] = len(numbers) - there
     objects = np.ascontiguousarray(turned(objects, turn))

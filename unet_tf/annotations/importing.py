@@ -16,7 +16,7 @@ import numpy as np
 
 from unet_tf.annotations.annotated import BACKGROUND, VOID_NAME, Annotated
 from unet_tf.annotations.classes import Chosen, Classes, choose_classes, colours_of, palette_lines, spelt_apart
-from unet_tf.annotations.drawing import VOID_OBJECT, Drawn, draw
+from unet_tf.annotations.drawing import CROWDS, VOID_OBJECT, Drawn, draw
 from unet_tf.annotations.features import name_features
 from unet_tf.annotations.finding import PictureIndex, channels_hint, parse_suffixes, predicted_by
 from unet_tf.annotations.pieces import MASKS, number_pieces
@@ -196,13 +196,18 @@ def import_annotations(
         temporary.mkdir()
         write = partial(_write, temporary, chosen, colours, instances, overlap == "small", empty == "void")
         pixels, counts = _write_all(tasks, write, on_picture)
+        shapes = counts.pop("shapes", 0)
+        counted = [f"{what}: {count}." for what, count in sorted(counts.items()) if count]
         if not pixels[1:VOID].any():
             hint = " If they are in degrees or metres, say --from map." * (found.program == "qupath")
-            raise InputError(f"{source} must annotate pixels of pictures in {root}; no shape covers one.{hint}", source)
+            if counts[CROWDS]:
+                hint = " Where a crowd (iscrowd 1) is one object, set iscrowd to 0; or leave --instances out."
+            said = " ".join([f"no shape that counts covers one.{hint}", *notes, *_left_out(found), *counted])
+            raise InputError(f"{source} must annotate pixels of pictures in {root}; {said}", source)
         names = tuple(one for one, count in zip(chosen.names, pixels, strict=False) if instances or count)
         result = Imported(
-            out, found.program, len(tasks), counts.pop("shapes", 0), names, instances, bool(pixels[VOID]),
-            [*notes, *_notes(found, counts, chosen, pixels, instances, overlap)], channels.suffixes,
+            out, found.program, len(tasks), shapes, names, instances, bool(pixels[VOID]),
+            [*notes, *_notes(found, counted, chosen, pixels, instances, overlap)], channels.suffixes,
             predicted_by(found.pictures),
         )  # fmt: skip
         if not instances:
@@ -439,11 +444,10 @@ def _write_embedded(one: Annotated, image: Path) -> str:
 
 
 def _notes(
-    found: Source, counts: Counter[str], chosen: Classes, pixels: np.ndarray, instances: bool, overlap: str
+    found: Source, counted: list[str], chosen: Classes, pixels: np.ndarray, instances: bool, overlap: str
 ) -> list[str]:
     """What was left out, clipped or decided, in words."""
-    notes = [*found.notes, *_left_out(found)]
-    notes += [f"{what}: {count}." for what, count in sorted(counts.items()) if count]
+    notes = [*found.notes, *_left_out(found), *counted]
     if not instances and (lost := [chosen.names[i] for i in range(1, len(chosen.names)) if not pixels[i]]):
         notes.append(
             f"No pixel is of {', '.join(lost)}: other classes cover it, or it lies outside (--overlap {overlap})."

@@ -52,7 +52,10 @@ def read_coco(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
             raise Damage(f"the image of an annotation must be in the file; {where} has image_id {image!r}")
         if category not in names:
             raise Damage(f"the category of an annotation must be in the file; {where} has category_id {category}")
-        crowd, segmentation = one.get("iscrowd") in (1, True), one.get("segmentation")
+        segmentation, attributes = one.get("segmentation"), one.get("attributes")
+        # Datumaro, and so CVAT, marks every mask as a crowd
+        is_of_datumaro = isinstance(attributes, dict) and "occluded" in attributes and isinstance(segmentation, dict)
+        crowd = one.get("iscrowd") in (1, True) and not is_of_datumaro
         picture, size = images[image]
         if size is None and isinstance(segmentation, dict):  # run lengths are of the whole picture
             size = _sides(segmentation, where)
