@@ -39,6 +39,14 @@ def test_rectangles_and_ovals(tmp_path):
     assert (found.picture, found.stem, found.shown) == ("cells", True, False)
 
 
+def test_what_the_finder_of_macos_adds_to_an_archive_is_no_region(tmp_path):
+    path = tmp_path / "a_RoiSet.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("0001.roi", roifile.ImagejRoi.frompoints(np.array([[2, 3], [10, 3], [10, 9]])).tobytes())
+        archive.writestr("__MACOSX/._0001.roi", b"\0\5\x16\7")
+    assert len(read_imagej(path, Counter())[0].shapes) == 1
+
+
 def test_polygons_of_whole_pixels_and_between_them(tmp_path):
     points = np.array([[2, 3], [10, 3], [10, 9]])
     found, _ = read(tmp_path, roifile.ImagejRoi.frompoints(points), roifile.ImagejRoi.frompoints(points + 0.25))

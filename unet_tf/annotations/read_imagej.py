@@ -8,7 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from unet_tf.annotations.annotated import (
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import Damage
 from unet_tf.utils.extras import import_extra
+from unet_tf.utils.files import LITTER
 
 MAGIC = b"Iout"
 LARGEST, SWELLING = 1 << 26, 200
@@ -106,7 +107,8 @@ def _regions(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
-                if not entry.filename.lower().endswith(".roi"):
+                name = PurePosixPath(entry.filename).name
+                if not name.lower().endswith(".roi") or LITTER.fullmatch(name):
                     continue
                 with archive.open(entry) as file:
                     data = file.read(min(LARGEST, left) + 1)
