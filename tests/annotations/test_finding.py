@@ -206,6 +206,15 @@ def test_a_name_that_an_upload_changed_is_of_the_picture_that_it_was_made_of(tmp
         found("my_cells_1.png", "sets/")  # which was not uploaded
 
 
+def test_regions_are_of_the_picture_that_is_called_like_their_file_and_else_of_that_without_the_end(tmp_path):
+    for name in ("a.png", "b.png", "b_rois.png"):
+        write_image(tmp_path, name)
+    index = PictureIndex(tmp_path)
+    for name in "ab":
+        one = Annotated(tmp_path / f"{name}_rois.zip", f"{name}_rois", (), stem=True, original=name)
+        assert index.find(one, False).name == {"a": "a.png", "b": "b_rois.png"}[name]
+
+
 def test_one_picture_and_one_file_belong_together(tmp_path):
     write_image(tmp_path, "a.png")
     assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"

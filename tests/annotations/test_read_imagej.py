@@ -47,6 +47,18 @@ def test_what_the_finder_of_macos_adds_to_an_archive_is_no_region(tmp_path):
     assert len(read_imagej(path, Counter())[0].shapes) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "picture", "original"),
+    [
+        ("a_RoiSet.zip", "a", "a"), ("RoiSet.zip", "", ""), ("RoiSet_a.zip", "a", "a"), ("a_rois.zip", "a_rois", "a"),
+        ("a.tif-ROIs.zip", "a.tif-ROIs", "a.tif"), ("a roi.zip", "a roi", "a"), ("herois.zip", "herois", "herois"),
+    ],
+)  # fmt: skip
+def test_the_picture_is_called_like_the_file(name, picture, original, tmp_path):
+    found, _ = read(tmp_path, name=name)
+    assert (found.picture, found.original) == (picture, original)
+
+
 def test_polygons_of_whole_pixels_and_between_them(tmp_path):
     points = np.array([[2, 3], [10, 3], [10, 9]])
     found, _ = read(tmp_path, roifile.ImagejRoi.frompoints(points), roifile.ImagejRoi.frompoints(points + 0.25))

@@ -69,7 +69,7 @@ class Annotated:
         on: gives the shapes by the field that names the class, or None, as soon as the picture is known; `shapes` is
             empty where the picture's place on the earth says where they are.
         embedded: gives the picture file that lies in the annotations, if one does.
-        original: name of the picture before it was uploaded, which it may bear where none is called `picture`.
+        original: name that the picture may bear where none is called `picture`, such as that before it was uploaded.
     """
 
     file: Path

@@ -34,6 +34,7 @@ MAGIC = b"Iout"
 LARGEST, SWELLING = 1 << 26, 200
 """Bytes of a region, and bytes that a packed one may become: more is no region."""
 _SET = re.compile(r"[ _.-]*roi[ _.-]?set[ _.-]*", re.IGNORECASE)
+_ROIS = re.compile(r"[ _.-]+rois?$", re.IGNORECASE)
 CURVE = np.linspace(0, 1, 33)[1:, None]
 """Where a Bezier curve of a composite region is cut into lines."""
 SPLINE = 1
@@ -63,7 +64,7 @@ def _is_roi(path: Path) -> bool:
 
 
 def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
-    """Read the regions of a picture, which is called like the file, without "RoiSet" in its name.
+    """Read the regions of a picture, which is called like the file, without "RoiSet" in its name, or "rois" at its end.
 
     A region's class is its property "class", where it has one, as `predict --polygons imagej` writes it; else "group1",
     "group2", ... by its group in ImageJ, or "object" without one.
@@ -93,7 +94,8 @@ def read_imagej(path: Path, skipped: Skipped) -> list[Annotated]:
         except (ValueError, TypeError, IndexError, OverflowError, RuntimeError, struct.error, MemoryError) as error:
             raise Damage(f"{name} is damaged: {error}") from error
     check_planes(planes, "ROI Manager > More > Remove Positions")
-    return [Annotated(path, _SET.sub("", path.stem), tuple(shapes), stem=True, shown=False)]
+    name = _SET.sub("", path.stem)
+    return [Annotated(path, name, tuple(shapes), stem=True, shown=False, original=_ROIS.sub("", name))]
 
 
 def _regions(path: Path) -> Iterator[tuple[str, bytes]]:
