@@ -217,7 +217,11 @@ def test_regions_are_of_the_picture_that_is_called_like_their_file_and_else_of_t
 
 def test_one_picture_and_one_file_belong_together(tmp_path):
     write_image(tmp_path, "a.png")
-    assert find(tmp_path, "annotations", stem=True, alone=True) == "a.png"
+    index = PictureIndex(tmp_path)
+    said = "annotations.geojson is not called like a.png, and is taken for its annotations, as both are alone."
+    for name, notes in (("a", []), ("annotations", [said])):
+        assert index.find(Annotated(tmp_path / f"{name}.geojson", name, (), stem=True), True).name == "a.png"
+        assert index.notes == notes
     assert find(tmp_path, "", stem=True) == "a.png"  # RoiSet.zip
     with pytest.raises(InputError):
         find(tmp_path, "annotations", stem=True)

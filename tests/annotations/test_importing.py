@@ -821,6 +821,14 @@ def test_geojson_that_names_no_class_says_its_fields_and_takes_one(tmp_path):
         import_annotations(source, tmp_path / "four", class_field="kind")
 
 
+def test_a_file_that_is_taken_for_that_of_the_only_picture_is_said(tmp_path):
+    source = geojson(tmp_path / "source", {"class": "cell"}, {"class": "vessel"})
+    (source / "a.png").rename(source / "slide1.png")
+    done = import_annotations(source, tmp_path / "data")
+    said = "a.geojson is not called like slide1.png, and is taken for its annotations, as both are alone."
+    assert said in done.notes and done.pictures == 1
+
+
 def test_objects_of_qupath_without_a_class_have_no_field_to_name_it(tmp_path):
     own = {"objectType": "annotation", "name": "3", "isLocked": False, "measurements": {}}
     assert import_annotations(geojson(tmp_path / "a", own, own), tmp_path / "b").notes == []

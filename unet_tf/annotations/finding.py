@@ -49,12 +49,14 @@ class PictureIndex:
         channels: which files make one picture.
         files: those of each picture by its first one, sorted.
         faults: what is wrong with files that are no whole picture.
+        notes: a picture that was found though nothing is called like it, in a sentence.
     """
 
     def __init__(self, root: Path, channels: Channels = ALL) -> None:
         self.root, self.channels = root, channels
         self.files: dict[Path, tuple[Path, ...]] = {}
         self.faults: dict[Path, InputError] = {}
+        self.notes: list[str] = []
         self._named: dict[str, dict[Path, None]] = defaultdict(dict)  # in the order of the paths, each once
         self._in: dict[Path, list[Path]] = defaultdict(list)  # by folder
         self._alike: dict[str, _Alike] = {}
@@ -113,6 +115,9 @@ class PictureIndex:
                 every = [path for path in self.files if not here or folded(path.stem) in called]
                 there = [*filter(self._is_read, every)] or here or every
             found = there if len(there) == 1 else []
+            if parts and found:
+                said = f"{one.file.name} is not called like {found[0].name}, and is taken for its annotations"
+                self.notes = [f"{said}, as both are alone."]
         if len(found) > 1:
             if key not in self._alike:
                 self._alike[key] = _Alike(self._named[key])

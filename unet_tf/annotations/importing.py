@@ -248,7 +248,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
     others, masks = index.left(known)
     _check_understood(found, index, others, empty)
     lone = [task for task in tasks if not task.one.shapes]
-    notes = []
+    notes = [*index.notes]
     if index.faults:
         names = some((path.name for path in index.faults), 3)
         notes.append(f"Files that are no whole picture (--channel-suffix): {len(index.faults)}, left out: {names}.")
