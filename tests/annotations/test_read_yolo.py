@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from kinds_of_annotations import yolo
@@ -86,6 +87,18 @@ def test_splits_stay_apart(tmp_path):
     from unet_tf import check
 
     assert {name: one.pairs for name, one in check(tmp_path / "data").splits.items()} == {"train": 1, "val": 1}
+
+
+def test_the_list_of_names_may_lie_beside_the_folder_of_the_labels(tmp_path, monkeypatch):
+    dataset = tmp_path / "dataset"
+    yolo(dataset)
+    monkeypatch.chdir(dataset)
+    for number, source in enumerate((dataset, dataset / "labels", dataset / "labels/a.txt", Path("labels"))):
+        done = import_annotations(source, tmp_path / str(number), images=dataset / "images")
+        assert done.classes == ("background", "cell", "vessel")
+    (dataset / "data.yaml").rename(dataset / "of_another_folder.yaml")
+    done = import_annotations(dataset / "labels", tmp_path / "other", images=dataset / "images")
+    assert done.classes == ("background", "class0", "class1")
 
 
 def test_key_points_are_no_outlines(tmp_path):
