@@ -111,13 +111,13 @@ def test_names_of_classes_in_one_line(name, expected):
     ],
 )
 def test_the_attribute_that_is_the_class(attributes, expected):
-    assert class_of(attributes) == expected
+    assert class_of(attributes, used_attributes([attributes])) == expected
 
 
 @pytest.mark.parametrize("attributes", [{"colour": "red", "shape": "round"}, {"class": {"a": True, "b": True}}, [1]])
 def test_attributes_that_leave_the_class_open(attributes):
     with pytest.raises(Damage):
-        class_of(attributes)
+        class_of(attributes, used_attributes([attributes]))
 
 
 @pytest.mark.parametrize(

@@ -582,6 +582,24 @@ def test_what_predict_writes_comes_back_to_the_pixel(program, tmp_path):
     assert (ids(tmp_path / "b/masks/a.png") == objects).all()
 
 
+def test_an_object_with_a_hole_and_an_edge_through_centres_is_the_same_in_each_format(tmp_path):
+    """The centres on the slope lie right of it: 0 + 1 + .. + 19 pixels, of which the hole has 25."""
+    from unet_tf.annotations.shapes import Shape
+    from unet_tf.annotations.writing import Picture
+    from unet_tf.prediction.polygons import WRITERS
+
+    triangle = np.array([[0, 0], [20, 20], [0, 20]], float)
+    hole = np.array([[2, 10], [2, 15], [7, 15], [7, 10]], float)
+    image = write_image(tmp_path / "pictures")
+    for kind in ("coco", "geojson", "labelme"):
+        (tmp_path / kind).mkdir()
+        suffix, writer = WRITERS[kind]
+        with writer(tmp_path / kind / f"a{suffix}", Picture(image, HEIGHT, WIDTH, 1, {"cell": (1, 2, 3)})) as add:
+            add([Shape("cell", (triangle, hole))])
+        import_annotations(tmp_path / kind, tmp_path / f"{kind} in", images=tmp_path / "pictures")
+        assert np.bincount(ids(tmp_path / f"{kind} in/masks/a.png").ravel()).tolist() == [480 - 165, 165]
+
+
 def of_two_dyes(source, picture):
     """One picture of two files, annotated as labelme says it: or by the name of the file alone."""
     file = change(source, imagePath=picture)

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from kinds_of_annotations import encode_brush
 
 from unet_tf.annotations.raster import spans_of
-from unet_tf.annotations.runs import coco_counts, label_studio_alpha, spans_of_counts
+from unet_tf.annotations.runs import coco_counts, counts_of_spans, label_studio_alpha, spans_of_counts
 from unet_tf.data.structure import Damage
 
 masks = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.integers(0, 1))
@@ -20,6 +20,13 @@ def test_coco_s_library_packs_what_is_read(mask):
     packed = library.encode(np.asfortranarray(mask))["counts"]
     for text in (packed, packed.decode()):
         assert (spans_of_counts(coco_counts(text), *mask.shape, by_column=True) == spans_of(mask)).all()
+
+
+@settings(max_examples=100)
+@given(masks)
+def test_runs_in_rows_are_those_down_columns(mask):
+    changes = np.flatnonzero(np.diff(mask.T.ravel(), prepend=0))
+    assert counts_of_spans(spans_of(mask), *mask.shape) == np.diff(changes, prepend=0, append=mask.size).tolist()
 
 
 def test_numbers_of_several_letters():

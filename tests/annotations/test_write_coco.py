@@ -6,14 +6,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from rasterise import PICTURES, inside, picture, write
+from rasterise import PICTURES, picture, write
 
-from unet_tf.annotations.write_coco import coco_writer, merge_coco, run_lengths
+from unet_tf.annotations.write_coco import coco_writer, merge_coco
 from unet_tf.errors import InputError
 
 
@@ -65,31 +65,6 @@ def test_annotations_are_as_written_by_hand(tmp_path):
         whole | {"id": 1, "category_id": 1, "segmentation": ring, "area": 8, "bbox": [0, 0, 3, 3]},
         whole | {"id": 2, "category_id": 2, "segmentation": pixel, "area": 1, "bbox": [3, 1, 1, 1]},
     ]
-
-
-RINGS = arrays.arrays(
-    np.float64, st.tuples(st.integers(3, 8), st.just(2)), elements=st.integers(-300, 1100).map(lambda n: n / 101)
-)
-
-
-def passes_a_centre(ring, height, width):
-    """Whether an edge comes so near to the centre of a pixel that rounding decides on which side it lies."""
-    ends = np.roll(ring, -1, axis=0)
-    centres = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).reshape(-1, 1, 2) + 0.5
-    along, to = ends - ring, centres - ring
-    part = np.clip((to * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-12), 0, 1)
-    return np.hypot(*np.moveaxis(to - part[..., None] * along, -1, 0)).min() < 1e-9
-
-
-@given(st.lists(RINGS, min_size=1, max_size=3))
-@settings(max_examples=200)
-def test_runs_are_the_pixels_whose_centres_lie_inside(rings):
-    """Rings of any form, crossing themselves and leaving the picture."""
-    assume(not any(passes_a_centre(ring, 7, 9) for ring in rings))
-    counts = run_lengths(tuple(rings), 7, 9)
-    assert sum(counts) == 63
-    code = coco_mask.frPyObjects({"size": [7, 9], "counts": counts}, 7, 9)
-    np.testing.assert_array_equal(coco_mask.decode(code).astype(bool), inside(rings, (7, 9)))
 
 
 def test_files_are_put_together(tmp_path):

@@ -255,18 +255,17 @@ def used_attributes(every: Iterable[Any]) -> set[str]:
     return {str(key).lower() for one in given for key, value in one.items() if not _is_blank(value)}
 
 
-def class_of(attributes: Any, used: set[str] | None = None) -> str:
+def class_of(attributes: Any, used: set[str]) -> str:
     """The class that the attributes of a region name: the only one, or the one that is called so; blank is `NAMELESS`.
 
     Args:
         attributes: by name.
-        used: those that count, as of `used_attributes` of all regions of a file; None for those of this region.
+        used: those that count, as of `used_attributes` of all regions of a file.
 
     Raises:
         Damage: it is open which of several names the class.
     """
     given = typed(attributes, dict, "attributes")
-    used = used_attributes([given]) if used is None else used
     known = {str(key): value for key, value in given.items() if str(key).lower() in used}
     named = [key for want in ATTRIBUTES for key in known if key.lower() == want] or list(known)
     if len(named) > 1 and named[0].lower() not in ATTRIBUTES:

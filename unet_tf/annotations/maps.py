@@ -152,14 +152,13 @@ def system(crs: str, path: Path) -> Any:
         raise InputError(f"{path} is in a coordinate system that is not known, {crs[:80]}: {error}.", path) from error
 
 
-def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Path, degrees: bool = False) -> Path:
+def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Path) -> Path:
     """Write outlines as polygons on the earth, with their class and probability, whole or not at all.
 
     Args:
         path: NAME.gpkg, in the coordinate system of the raster; or NAME.geojson, in WGS84 as its standard says.
         shapes: with rings in pixels of the raster.
         raster: the GeoTIFF file whose pixels they are in.
-        degrees: write a GeoPackage in WGS84 too.
 
     Returns:
         `path`.
@@ -171,11 +170,11 @@ def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Pa
     if path.suffix.lower() not in DRIVERS:
         raise InputError(f"Vectors are written as {', '.join(DRIVERS)}; received {path.name!r}.")
     with replacing(path) as temporary:
-        _write(temporary, path, shapes, frame, degrees)
+        _write(temporary, path, shapes, frame)
     return path
 
 
-def _write(temporary: Path, path: Path, shapes: Sequence[Shape], frame: Frame, degrees: bool = False) -> None:
+def _write(temporary: Path, path: Path, shapes: Sequence[Shape], frame: Frame) -> None:
     """Write a file that is to be `path`, under another name, as `write_vector_map` says."""
     shapely, pyogrio = import_geo("shapely"), import_geo("pyogrio")
     if bare := [shape for shape in shapes if not shape.rings]:
@@ -183,13 +182,13 @@ def _write(temporary: Path, path: Path, shapes: Sequence[Shape], frame: Frame, d
             f"Each shape must have rings to be written into {path}; {len(bare)} of {len(shapes)} have not."
         )
     driver = DRIVERS[path.suffix.lower()]
-    degrees = degrees or driver == "GeoJSON"
+    degrees = driver == "GeoJSON"
     rings = [ring for shape in shapes for ring in shape.rings]
     points = np.concatenate([*rings, np.zeros((0, 2))])
     points = frame.to_degrees(points) if degrees else frame.to_map(points)
     placed = iter(np.split(points, np.cumsum([len(ring) for ring in rings])[:-1]) if rings else ())
     areas = [even_odd([next(placed) for _ in shape.rings]) for shape in shapes]
-    options = {"COORDINATE_PRECISION": str(DIGITS), "RFC7946": "YES"} if driver == "GeoJSON" else {}
+    options = {"COORDINATE_PRECISION": str(DIGITS), "RFC7946": "YES"} if degrees else {}
     probabilities = [np.nan if shape.probability is None else shape.probability for shape in shapes]
     try:
         pyogrio.raw.write(

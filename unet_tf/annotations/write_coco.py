@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unet_tf.annotations.outlines import Rings, polygons_of, signed_area
+from unet_tf.annotations.outlines import polygons_of, signed_area
+from unet_tf.annotations.raster import rasterise
+from unet_tf.annotations.runs import counts_of_spans
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.suffixes import SUFFIXES
 from unet_tf.annotations.writing import DIGITS, Add, Picture, box_of, json_list, numbers_of
@@ -137,7 +137,8 @@ def _annotation(shape: Shape, picture: Picture) -> dict[str, Any]:
     if all(len(polygon) == 1 for polygon in polygons):
         segmentation = [[side for point in numbers_of(shell) for side in point] for (shell,) in polygons]
     else:
-        counts = run_lengths(shape.rings, picture.height, picture.width)
+        spans = rasterise([shape], picture.height, picture.width)[:, 1:]
+        counts = counts_of_spans(spans, picture.height, picture.width)
         segmentation, area = {"size": [picture.height, picture.width], "counts": counts}, sum(counts[1::2])
     found = {
         "segmentation": segmentation,
@@ -146,34 +147,3 @@ def _annotation(shape: Shape, picture: Picture) -> dict[str, Any]:
         "iscrowd": 0,
     }
     return found if shape.probability is None else found | {"score": round(shape.probability, 4)}
-
-
-def run_lengths(rings: Rings, height: int, width: int) -> list[int]:
-    """Code the pixels whose centres lie inside an odd number of rings, in time linear in the length of the rings.
-
-    Args:
-        rings: (N, 2) x and y each.
-        height: of the picture, pixels.
-        width: of the picture, pixels.
-
-    Returns:
-        Lengths of runs down one column after another: outside, inside, outside and so on.
-
-    Example:
-        >>> run_lengths((np.array([[1, 0], [2, 0], [2, 2], [1, 2]]),), height=3, width=2)
-        [3, 2, 1]
-    """
-    places = []
-    for ring in rings:
-        begin, end = ring, np.roll(ring, -1, axis=0)
-        low, high = np.minimum(begin[:, 0], end[:, 0]), np.maximum(begin[:, 0], end[:, 0])
-        first = np.clip(np.ceil(low - 0.5), 0, width).astype(np.int64)  # columns whose centre the side passes
-        count = np.clip(np.ceil(high - 0.5), 0, width).astype(np.int64) - first
-        side = np.repeat(np.arange(len(ring)), count)
-        column = np.arange(len(side)) - np.repeat(np.cumsum(count) - count - first, count)
-        slope = (end[side, 1] - begin[side, 1]) / (end[side, 0] - begin[side, 0])
-        y = begin[side, 1] + (column + 0.5 - begin[side, 0]) * slope
-        places.append(column * height + np.clip(np.ceil(y - 0.5), 0, height).astype(np.int64))
-    changes, times = np.unique(np.concatenate(places), return_counts=True)
-    changes = changes[times % 2 == 1]  # two at one place: in and out again
-    return np.diff(changes, prepend=0, append=height * width).tolist()
