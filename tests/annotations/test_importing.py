@@ -57,6 +57,36 @@ def test_a_file_is_a_source_too_and_pictures_may_lie_elsewhere(tmp_path):
     assert unet_tf.check(tmp_path / "data").splits["train"].pairs == 1
 
 
+@pytest.mark.parametrize("kind", ["coco", "labelme"])
+def test_pictures_that_are_missing_are_said_in_one_sentence_and_counted(kind, tmp_path):
+    file = KINDS[kind](tmp_path / "source")
+    (tmp_path / "source/a.png").unlink()
+    names = [f"p{number}.png" for number in range(8)]
+    if kind == "coco":
+        images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"images": images}))
+    else:
+        for name in names:
+            change(tmp_path / "source", imagePath=name).rename(file.with_name(f"{name}.json"))
+            (tmp_path / "source/a.png").unlink()
+    with pytest.raises(
+        InputError,
+        match=r"is about the picture 'p0\.png', of which there must be one in .*; there is none\. Lay it there, or say "
+        r"with --images where the pictures are\. So it is with p1\.png, p2\.png, p3\.png, p4\.png and 3 more\.$",
+    ) as caught:
+        import_annotations(tmp_path / "source", tmp_path / "data")
+    assert str(caught.value).count("there is none") == 1
+
+
+def test_faults_of_more_than_five_kinds_are_counted(tmp_path):
+    for number in range(7):
+        change(tmp_path / "source", imagePath=f"p{number}.png").rename(tmp_path / f"source/p{number}.json")
+        for folder in "xy":
+            write_image(tmp_path / "source", f"{folder}/p{number}.png")
+    with pytest.raises(InputError, match=r"there is 2: [^;]*p4\.png\. Lay .* There are 2 more faults\.$"):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+
+
 def overlapping(folder, order):
     """A square of the class "large" on a smaller one, or below it."""
     shapes = {"large": [[0, 0], [8, 0], [8, 8], [0, 8]], "small": [[2, 2], [4, 2], [4, 4], [2, 4]]}

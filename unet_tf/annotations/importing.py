@@ -23,7 +23,7 @@ from unet_tf.annotations.pieces import MASKS, number_pieces
 from unet_tf.annotations.recognise import Source, read_source
 from unet_tf.annotations.record import check_out, write_record
 from unet_tf.data.drawing import VOID_GREY
-from unet_tf.data.folder import alike, some, unread_note
+from unet_tf.data.folder import some, unread_note
 from unet_tf.data.palette import PALETTE_FILE
 from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError, about
@@ -278,7 +278,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
 
 def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) -> list[_Task]:
     """The annotations with their pictures; one that is not there may lie in the annotations."""
-    faults: list[InputError] = []
+    faults: dict[str, list[tuple[InputError, str]]] = defaultdict(list)  # by what they have in common
     tasks: list[_Task] = []
     files = {one.file for one in found.pictures}
     paired = {path for path in index.files if path.with_suffix(".json") in files}
@@ -297,9 +297,15 @@ def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) 
             if held:
                 tasks.append(_task_of_held(one, index))
             else:
-                faults.append(error)
+                common = str(error).replace(str(one.file), "").replace(repr(one.picture), "")
+                faults[common].append((error, one.picture or str(one.file)))
     if faults:
-        raise InputError(" ".join(alike(faults)[:5]), faults[0].file)
+        said = [
+            f"{first} So it is with {some((name for _, name in others), 4)}." if others else str(first)
+            for (first, _), *others in faults.values()
+        ]
+        said[5:] = [f"There are {len(said) - 5} more faults."] * (len(said) > 5)
+        raise InputError(" ".join(said), next(iter(faults.values()))[0][0].file)
     return tasks
 
 
