@@ -36,6 +36,16 @@ def test_void_and_background_need_not_be_chosen():
     assert choose_classes(["a", "void", "background"], "a").ids == {"a": 1, "void": 255, "background": 0}
 
 
+@pytest.mark.parametrize(("there", "name"), [(["void"], "void"), (["void", "background"], "void"),
+                                              (["background"], "background")])  # fmt: skip
+def test_names_that_are_no_classes_are_said_with_what_makes_one_of_them(there, name):
+    with pytest.raises(InputError, match=f"there are 0. What is called {name} is none; --classes object={name} makes"):
+        choose_classes(there)
+    assert choose_classes(there, f"object={name}").names == ("background", "object")
+    with pytest.raises(InputError, match=r"there are 0\.$"):
+        choose_classes([*there, "a"], "void=a")
+
+
 def test_what_becomes_background_or_void_is_asked_for():
     assert asked_for(["a", "b", "c"], "x=a,void=b") == {"a", "b"}
     assert asked_for(["a", "b", "c"], {"x": ["a"], "background": ["b", "c"]}) == {"a", "b", "c"}

@@ -84,6 +84,9 @@ def test_files_that_are_not_understood_are_named(tmp_path):
     ]
     shutil.rmtree(tmp_path)
     KINDS["yolo"](tmp_path)
+    for name in ("README.dataset.txt", "README.roboflow.txt"):
+        (tmp_path / name).write_text("hello")
+    assert read_source(tmp_path).notes == []
     (tmp_path / "labels/b.txt").write_text("cell 1 2 3")
     assert "b.txt" in read_source(tmp_path).notes[0]
 

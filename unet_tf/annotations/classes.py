@@ -66,7 +66,12 @@ def choose_classes(there: Iterable[str], chosen: Chosen | None = None) -> Classe
         raise InputError(f"A class must be part of one class; {', '.join(twice)} is of several.")
     names = [name for name in made if name not in (BACKGROUND, VOID_NAME)]
     if not 1 <= len(names) <= MOST_CLASSES:
-        raise InputError(f"There must be 1 to {MOST_CLASSES} classes beside the background; there are {len(names)}.")
+        special = VOID_NAME if VOID_NAME in known else BACKGROUND
+        hint = f" What is called {special} is none; --classes object={special} makes a class of it."
+        hint *= bool(known) and known <= {VOID_NAME, BACKGROUND}
+        raise InputError(
+            f"There must be 1 to {MOST_CLASSES} classes beside the background; there are {len(names)}.{hint}"
+        )
     number = {name: place for place, name in enumerate(names, start=1)} | {BACKGROUND: 0, VOID_NAME: VOID}
     return Classes((BACKGROUND, *names), {part: number[name] for name, some in made.items() for part in some})
 

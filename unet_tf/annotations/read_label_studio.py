@@ -86,8 +86,11 @@ def _picture(value: Any) -> str:
     """The name of a picture, where a value is the name or the address of one; else ""."""
     if not isinstance(value, str):
         return ""
-    parts = urlsplit(value) if "://" in value or value.startswith("/") else None
-    name = value if parts is None else (parse_qs(parts.query).get("d") or [unquote(parts.path)])[0]
+    if value.startswith(("http://", "https://", "/")):
+        parts = urlsplit(value)
+        name = (parse_qs(parts.query).get("d") or [unquote(parts.path)])[0]
+    else:  # a key of a bucket, which may hold any sign
+        name = re.sub(r"^[\w+.-]+://[^/]*", "", value)
     return name if name.lower().endswith(SUFFIXES) else ""
 
 

@@ -266,7 +266,8 @@ def _should_be_told(path: Path, what: str, program: str) -> bool:
     """Whether a file that is not used may have been meant: text files are many things, but beside those of YOLO."""
     if path.suffix.lower() != ".txt":
         return what != NOTE
-    return program == "yolo" and what != EMPTY and path.name.lower() not in (*LISTS, "readme.txt")
+    name = path.name.lower()
+    return program == "yolo" and what != EMPTY and name not in LISTS and not name.startswith("readme")
 
 
 def _described(content: Any) -> str:
