@@ -35,6 +35,22 @@ def test_pictures_of_no_annotation_and_ids_that_are_texts(tmp_path):
     assert [(one.picture, len(one.shapes), one.size) for one in found] == [("a.png", 2, (20, 24)), ("b.png", 0, None)]
 
 
+def test_what_via_writes_as_coco_is_read(tmp_path):
+    """A polygon without a list around it, and ids that are text in one place alone; sides as pandas writes them."""
+
+    def change(content):
+        content["images"][0] |= {"id": 0, "height": 20.0, "width": 24.0}
+        for one in content["annotations"]:
+            one |= {"image_id": "0", "category_id": str(one["category_id"]), "segmentation": one["segmentation"][0]}
+
+    (expected,), _ = read(tmp_path)
+    (found,), _ = read(tmp_path, change)
+    assert found.size == expected.size == (20, 24)
+    assert [one.group for one in found.shapes] == [None, None]
+    for one, other in zip(found.shapes, expected.shapes, strict=True):
+        assert one.name == other.name and (one.rings[0] == other.rings[0]).all()
+
+
 @pytest.mark.parametrize("sides", [([20, 24], [20, 24]), ([20, 24], [24, 20]), ([20, 0], [20, 0])])
 def test_pictures_without_a_size_have_that_of_their_run_lengths(tmp_path, sides):
     def change(content):
@@ -97,6 +113,9 @@ CHANGES = {
     "size of texts": lambda c: c["annotations"][0].update(segmentation={"size": ["20", 24], "counts": [480]}),
     "no file name": lambda c: c["images"][0].pop("file_name"),
     "an annotation that is none": lambda c: c["annotations"].append(None),
+    "image twice, as text": lambda c: c["images"].append(c["images"][0] | {"id": str(c["images"][0]["id"])}),
+    "flat polygon of an odd number": lambda c: c["annotations"][0].update(segmentation=[1, 2, 3, 4, 5, 6, 7]),
+    "half a pixel": lambda c: c["images"][0].update(height=20.5),
     "width alone": lambda c: c["images"][0].pop("height"),
 }  # fmt: skip
 

@@ -166,10 +166,10 @@ def size_of(value: Any, height: str, width: str, where: str) -> tuple[int, int] 
     """
     if value.get(height) is None and value.get(width) is None:
         return None
-    size = field(value, height, int, where), field(value, width, int, where)
-    if not all(0 < side < MOST for side in size):
-        raise Damage(f"{where} must be of a pixel at least; received {size[0]}x{size[1]}")
-    return size
+    size = [field(value, side, float, where) for side in (height, width)]
+    if not all(0 < side < MOST and side == int(side) for side in size):
+        raise Damage(f"{where} must be of a pixel at least, and of whole ones; received {size[0]:g}x{size[1]:g}")
+    return int(size[0]), int(size[1])
 
 
 def points(value: Any, where: str) -> NDArray[np.float64]:

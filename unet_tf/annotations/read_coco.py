@@ -33,23 +33,23 @@ def read_coco(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     Raises:
         Damage: a field is missing or of another type, an id is unknown, or run lengths fill another size.
     """
-    names: dict[int, str] = {}
+    names: dict[str, str] = {}
     for number, one in enumerate(field(content, "categories", list, "the file")):
-        key, name = field(one, "id", int, f"category {number}"), clean(field(one, "name", str, f"category {number}"))
+        key, name = _id(one, "id", f"category {number}"), clean(field(one, "name", str, f"category {number}"))
         if names.setdefault(key, name) != name:
             raise Damage(f"the ids of categories must differ; {key} is {names[key]!r} and {name!r}")
-    images: dict[Any, tuple[str, tuple[int, int] | None]] = {}
+    images: dict[str, tuple[str, tuple[int, int] | None]] = {}
     for number, one in enumerate(content["images"]):
         where = f"image {number}"
         known = field(one, "file_name", str, where), size_of(one, "height", "width", where)
         if images.setdefault(_id(one, "id", where), known) is not known:
             raise Damage(f"the ids of images must differ; {one['id']!r} stands twice")
-    shapes: dict[Any, list[Shape]] = defaultdict(list)
+    shapes: dict[str, list[Shape]] = defaultdict(list)
     for number, one in enumerate(content["annotations"]):
         where = f"annotation {number}"
-        image, category = _id(one, "image_id", where), field(one, "category_id", int, where)
+        image, category = _id(one, "image_id", where), _id(one, "category_id", where)
         if image not in images:
-            raise Damage(f"the image of an annotation must be in the file; {where} has image_id {image!r}")
+            raise Damage(f"the image of an annotation must be in the file; {where} has image_id {image}")
         if category not in names:
             raise Damage(f"the category of an annotation must be in the file; {where} has category_id {category}")
         segmentation, attributes = one.get("segmentation"), one.get("attributes")
@@ -64,9 +64,10 @@ def read_coco(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
     return [Annotated(path, name, tuple(shapes[key]), size) for key, (name, size) in images.items()]
 
 
-def _id(one: Any, name: str, where: str) -> int | str:
+def _id(one: Any, name: str, where: str) -> str:
+    """An id as text: VIA writes the number of an image as a number, and as text where annotations name it."""
     value = field(one, name, object, where)
-    return typed(value, str if isinstance(value, str) else int, f"{name!r} of {where}")
+    return str(typed(value, str if isinstance(value, str) else int, f"{name!r} of {where}"))
 
 
 def _shapes(
@@ -79,14 +80,16 @@ def _shapes(
     if isinstance(segmentation, dict):
         return [Shape(name, spans=_spans(segmentation, size, where), crowd=crowd)]
     shapes = []
-    for part in typed(segmentation, list, f"segmentation of {where}"):
+    parts = typed(segmentation, list, f"segmentation of {where}")
+    parts = parts if isinstance(parts[0], list) else [parts]  # VIA writes a polygon without a list around it
+    for part in parts:
         flat = np.asarray(part)
         if flat.dtype.kind not in "iuf" or flat.ndim != 1 or len(flat) % 2:
             raise Damage(f"a polygon must be a list x, y, x, y, ...; {where} has {str(part)[:60]}")
         if (outline := ring(checked(flat, where).reshape(-1, 2))) is None:
             skipped["outlines of fewer than three points"] += 1
         else:
-            shapes.append(Shape(name, (outline,), group=number if len(segmentation) > 1 else None, crowd=crowd))
+            shapes.append(Shape(name, (outline,), group=number if len(parts) > 1 else None, crowd=crowd))
     return shapes
 
 
