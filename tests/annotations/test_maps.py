@@ -86,6 +86,14 @@ def test_a_geopackage_is_in_the_system_of_the_raster_and_geojson_in_degrees(tmp_
     assert all(abs(x - 9) < 1e-4 and abs(y - 48.753) < 1e-3 for x, y in ring)
 
 
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])
+def test_objects_have_their_numbers_or_those_of_their_places(tmp_path, name):
+    shapes = [Shape("a", (square(9 * n, 0, 5),), number=number) for n, number in enumerate((7, None, 70_000))]
+    write_vector_map(tmp_path / name, shapes, write_raster(tmp_path / "a.tif"))
+    meta, _, _, columns = pyogrio.raw.read(tmp_path / name)
+    assert meta["fields"].tolist() == ["id", "class", "probability"] and columns[0].tolist() == [7, 2, 70_000]
+
+
 def test_no_shape_is_a_file_without_features(tmp_path):
     written = write_vector_map(tmp_path / "a.gpkg", [], write_raster(tmp_path / "a.tif"))
     assert pyogrio.read_info(written)["features"] == 0

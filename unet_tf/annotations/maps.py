@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import Add, Picture
+from unet_tf.annotations.writing import Add, Picture, numbered
 from unet_tf.data.maps import import_geo, quiet_rasterio
 from unet_tf.data.pictures import open_pictures
 from unet_tf.errors import InputError
@@ -153,7 +153,7 @@ def system(crs: str, path: Path) -> Any:
 
 
 def write_vector_map(path: str | Path, shapes: Sequence[Shape], raster: str | Path) -> Path:
-    """Write outlines as polygons on the earth, with their class and probability, whole or not at all.
+    """Write outlines as polygons on the earth, with their number, class and probability, whole or not at all.
 
     Args:
         path: NAME.gpkg, in the coordinate system of the raster; or NAME.geojson, in WGS84 as its standard says.
@@ -190,11 +190,15 @@ def _write(temporary: Path, path: Path, shapes: Sequence[Shape], frame: Frame) -
     areas = [even_odd([next(placed) for _ in shape.rings]) for shape in shapes]
     options = {"COORDINATE_PRECISION": str(DIGITS), "RFC7946": "YES"} if degrees else {}
     probabilities = [np.nan if shape.probability is None else shape.probability for shape in shapes]
+    columns = {
+        "id": np.array([number for number, _ in numbered(shapes)], np.int64),
+        "class": np.array([shape.name for shape in shapes], object),
+        "probability": np.array(probabilities, np.float64),
+    }
     try:
         pyogrio.raw.write(
-            temporary, shapely.to_wkb(np.array(areas, object)),
-            [np.array([shape.name for shape in shapes], object), np.array(probabilities, np.float64)],
-            ["class", "probability"], layer=path.stem, driver=driver, geometry_type="MultiPolygon",
+            temporary, shapely.to_wkb(np.array(areas, object)), [*columns.values()], [*columns],
+            layer=path.stem, driver=driver, geometry_type="MultiPolygon",
             crs=WGS84 if degrees else frame.crs, nan_as_null=True, promote_to_multi=True, **options,
         )  # fmt: skip
         # GDAL is silent about what it cannot write when it closes the file, the index of a GeoPackage last
