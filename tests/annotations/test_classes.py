@@ -39,7 +39,7 @@ def test_void_and_background_need_not_be_chosen():
 @pytest.mark.parametrize(("there", "name"), [(["void"], "void"), (["void", "background"], "void"),
                                               (["background"], "background")])  # fmt: skip
 def test_names_that_are_no_classes_are_said_with_what_makes_one_of_them(there, name):
-    with pytest.raises(InputError, match=f"there are 0. What is called {name} is none; --classes object={name} makes"):
+    with pytest.raises(InputError, match=f"there are 0. What is called {name} is no class; --classes object={name} "):
         choose_classes(there)
     assert choose_classes(there, f"object={name}").names == ("background", "object")
     with pytest.raises(InputError, match=r"there are 0\.$"):

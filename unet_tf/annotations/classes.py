@@ -67,7 +67,7 @@ def choose_classes(there: Iterable[str], chosen: Chosen | None = None) -> Classe
     names = [name for name in made if name not in (BACKGROUND, VOID_NAME)]
     if not 1 <= len(names) <= MOST_CLASSES:
         special = VOID_NAME if VOID_NAME in known else BACKGROUND
-        hint = f" What is called {special} is none; --classes object={special} makes a class of it."
+        hint = f" What is called {special} is no class; --classes object={special} makes one of it."
         hint *= bool(known) and known <= {VOID_NAME, BACKGROUND}
         raise InputError(
             f"There must be 1 to {MOST_CLASSES} classes beside the background; there are {len(names)}.{hint}"
