@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from unet_tf import Run
+from unet_tf.data.channels import ALL, Channels
 from unet_tf.errors import InputError
 from unet_tf.planning.ancestors import Ancestors, ancestors, ancestors_from, learnt
 
@@ -26,7 +27,7 @@ def made(path, train=(), start="", note=None):
 
 
 def test_a_net_that_starts_anew_has_none(tmp_path):
-    assert ancestors_from(None) == ancestors(Run(made(tmp_path / "run"))) == Ancestors()
+    assert ancestors_from(None, ALL) == ancestors(Run(made(tmp_path / "run"))) == Ancestors()
 
 
 def test_all_nets_before_are_known_by_what_the_last_has_noted(tmp_path):
@@ -34,14 +35,14 @@ def test_all_nets_before_are_known_by_what_the_last_has_noted(tmp_path):
     run = made(tmp_path / "run", ["b", "c"], "runs/gone", note)
     assert ancestors(Run(run)) == Ancestors(frozenset("ab"), ("bundles/old",))
     assert learnt(Run(run)) == {"a", "b", "c"}
-    assert ancestors_from(str(run)) == Ancestors(frozenset("abc"), ("bundles/old",))
+    assert ancestors_from(str(run), ALL) == Ancestors(frozenset("abc"), ("bundles/old",))
 
 
 def test_files_in_the_folder_of_a_run_are_of_this_run(tmp_path):
     run = made(tmp_path / "run", ["a"])
     (run / "bundle").mkdir()
     for start in (run / "best.keras", run / "bundle"):
-        assert ancestors_from(str(start)) == Ancestors(frozenset("a"))
+        assert ancestors_from(str(start), ALL) == Ancestors(frozenset("a"))
 
 
 def test_what_knows_no_files_is_unknown(tmp_path):
@@ -49,8 +50,15 @@ def test_what_knows_no_files_is_unknown(tmp_path):
     (lost / Run.FILES).unlink()
     earlier = made(tmp_path / "earlier", ["a"], "runs/first")  # of a version that noted nothing
     for start in ("bundles/cells", "net.keras", str(lost)):
-        assert ancestors_from(start) == Ancestors(unknown=(start,))
-    assert ancestors_from(str(earlier)) == Ancestors(frozenset("a"), ("runs/first",))
+        assert ancestors_from(start, ALL) == Ancestors(unknown=(start,))
+    assert ancestors_from(str(earlier), ALL) == Ancestors(frozenset("a"), ("runs/first",))
+
+
+def test_where_a_run_took_other_channels_of_pictures_that_are_gone_what_it_learnt_from_is_unknown(tmp_path, caplog):
+    run = made(tmp_path / "run", ["a"])  # of the folder cells, which is not here
+    for other in (Channels(("1",)), Channels(context=1), Channels(suffixes=("_r", "_g"))):
+        assert ancestors_from(str(run), other) == Ancestors(unknown=(str(run),))
+    assert caplog.text.count("cannot be read again: There is no folder cells") == 2  # files of suffixes are others
 
 
 @pytest.mark.parametrize("note", ["", "[]", '{"files": ["a"]}', '{"files": "a", "unknown": []}', '{"files": [1], "un'])

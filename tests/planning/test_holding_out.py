@@ -21,14 +21,17 @@ SMALL = TrainConfig(depth=1, padding="same", tile=16)
 def started(tmp_path):
     """A function that makes ten pairs and a run that learnt from some of them, and plans a run from it."""
 
-    def plan(known, splits=None, **settings):
+    def plan(known, splits=None, colours=(), **settings):
         data, run = tmp_path / "data", tmp_path / "first"
         for number in range(10):
             place = data / (splits or {}).get(number, "") if splits else data
             rng = np.random.default_rng(number)
-            write_picture(place / "images" / f"p{number % 2}_{number}.png", rng.integers(0, 256, (16, 16), np.uint8))
-            write_picture(place / "masks" / f"p{number % 2}_{number}.png", rng.integers(0, 2, (16, 16), np.uint8) * 255)
+            image, mask = rng.integers(0, 256, (16, 16, *colours), np.uint8), rng.integers(0, 2, (16, 16), np.uint8)
+            write_picture(place / "images" / f"p{number % 2}_{number}.png", image)
+            write_picture(place / "masks" / f"p{number % 2}_{number}.png", mask * 255)
         shutil.copytree(SAVED, run, dirs_exist_ok=True)
+        config = (run / Run.CONFIG).read_text()
+        (run / Run.CONFIG).write_text(config.replace('path = "cells"', f"path = '{data}'"))
         images = {int(path.stem[3:]): path for path in data.rglob("images/*.png")}
         rows = [f"train,{number},{identity(read_image(images[number]))},x\n" for number in known]
         (run / Run.FILES).write_text("split,name,sha256,label_sha256\n" + "".join(rows))
@@ -52,6 +55,27 @@ def test_what_is_held_out_is_unseen_by_both(started, caplog):
     )
     assert len(prepared.before.files) == 6
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
+
+
+def test_what_a_net_of_other_channels_learnt_from_is_unseen_by_none(started, tmp_path, caplog):
+    prepared = started(range(8), colours=(3,), channels=("1",))
+    assert held(prepared) <= {8, 9} and "of the 2 files that" in prepared.val_share.reason
+    assert prepared.before == (frozenset(one.sha256 for one in _of(prepared, range(8))), ())  # by the new channels
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+
+    rows = (tmp_path / "first" / Run.FILES).read_text()
+    (tmp_path / "first" / Run.FILES).write_text(f"{rows}train,gone,{'0' * 64},x\n")
+    settings = replace(SMALL, start_from=str(tmp_path / "first"), channels=("2", "0"))
+    again = prepare(tmp_path / "data", settings)
+    assert held(again) <= {8, 9} and again.before.unknown == (str(tmp_path / "first"),)
+    assert again.before.files == {one.sha256 for one in _of(again, range(8))}
+    assert "learnt from is not known" in caplog.text
+
+
+def _of(prepared, numbers):
+    """The fingerprints of pairs by their numbers."""
+    seen = [one for samples in prepared.splits.values() for one in samples.seen]
+    return [found for pair, found in seen if int(pair.name[3:]) in numbers]
 
 
 def test_groups_of_which_the_net_knows_a_file_are_learnt_whole(started):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+from unet_tf.data.channels import Channels
+from unet_tf.data.fingerprint import identity
+from unet_tf.data.layout import find_named
+from unet_tf.errors import InputError
 from unet_tf.run import Run
+from unet_tf.utils.signals import look
 from unet_tf.utils.typed_json import read_json
+
+log = logging.getLogger("unet_tf")
 
 
 class Ancestors(NamedTuple):
@@ -14,7 +24,8 @@ class Ancestors(NamedTuple):
 
     Attributes:
         files: SHA-256 of the images that they learnt from (`unet_tf.data.fingerprint.identity`).
-        unknown: those of which nobody knows that, by their paths: bundles, bare files, runs that lost their list.
+        unknown: those of which nobody knows that, by their paths: bundles, bare files, runs that lost their list, or
+            took other channels of pictures that are gone.
     """
 
     files: frozenset[str] = frozenset()
@@ -48,15 +59,20 @@ def ancestors(run: Run) -> Ancestors:
     return Ancestors(frozenset(stored["files"]), tuple(stored["unknown"]))
 
 
-def ancestors_from(start: str | None) -> Ancestors:
+def ancestors_from(start: str | None, channels: Channels) -> Ancestors:
     """The nets before one that starts from here: this one, and those before it.
+
+    Images are known by the channels that a net takes: what a run with others learnt from is read again from its data
+    folder, as the new net sees it.
 
     Args:
         start: what `unet_tf.training.start.read_start` reads; None for a net that starts anew. A bundle or a `.keras`
             file that lies in the folder of a run is of this run.
+        channels: which the net takes that starts, as it was told.
 
     Raises:
         InputError: it is a run, and damaged.
+        Stopped: a signal has told to stop.
     """
     if not start:
         return Ancestors()
@@ -64,8 +80,29 @@ def ancestors_from(start: str | None) -> Ancestors:
     if folder is None or not (folder / Run.FILES).is_file():
         return Ancestors(unknown=(start,))
     run = Run(folder)
-    before = ancestors(run)
-    return Ancestors(before.files | run.files("train"), before.unknown)
+    known, unknown = learnt(run), ancestors(run).unknown
+    if replace(run.channels, names=()) != channels:
+        found = _seen_by(channels, run, known)
+        unknown += (start,) * (known > found.keys())
+        known = {sha256 for of_one in found.values() for sha256 in of_one}
+    return Ancestors(frozenset(known), unknown)
+
+
+def _seen_by(channels: Channels, run: Run, known: set[str]) -> dict[str, set[str]]:
+    """Of known images those in the data folder of a run: what they are known by -> and are by other channels."""
+    found: dict[str, set[str]] = {}
+    if run.channels.suffixes != channels.suffixes:
+        return found  # an image is other files
+    log.info(f"{run.path} took other channels: what it learnt from is read again in {run.data}")
+    try:
+        splits = find_named(run.data, run.config.naming, run.channels).check().values()
+        for pair in itertools.chain.from_iterable(splits):
+            look()
+            if (sha256 := identity(pair.read().image)) in known:
+                found.setdefault(sha256, set()).add(identity(replace(pair, channels=channels).read().image))
+    except InputError as error:
+        log.warning(f"What {run.path} learnt from cannot be read again: {error}")
+    return found
 
 
 def learnt(run: Run) -> set[str]:

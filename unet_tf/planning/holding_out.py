@@ -134,7 +134,8 @@ def said_of_known(before: Ancestors, start: str | None, splits: Mapping[str, Sam
     if before.unknown:
         notes.append(
             f"Which files {', '.join(before.unknown)} learnt from is not known: the scores may be of pictures that it "
-            "knew. Start from a run, which knows its files, or judge by files that are new (test/)."
+            "knew. Start from a run, which knows its files (one of other channels, by its data folder), or judge by "
+            "files that are new (test/)."
         )
     judged = "test" if "test" in splits else "val"
     for name, samples in splits.items():

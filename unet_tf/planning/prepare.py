@@ -189,7 +189,7 @@ def prepare(
         InputError: the data or a setting cannot be used.
         Stopped: a signal has told to stop.
     """
-    before = ancestors_from(config.start_from) if held is None else Ancestors()
+    before = ancestors_from(config.start_from, config.source) if held is None else Ancestors()
     planned = masks is not None
     named = _named(data, config)
     pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
