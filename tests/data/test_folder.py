@@ -1,4 +1,5 @@
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import pytest
 import tifffile
 from folders import put
 
-from unet_tf.data.folder import Pair, find_pictures, finding, list_pictures, read_pair, title
+from unet_tf import check, evaluate
+from unet_tf.data.folder import Pair, find_pictures, finding, list_pictures, read_pair, scan, title
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
+from unet_tf.planning.page import write_overview
 
 
 def pair_of(folder, image, mask):
@@ -128,3 +131,12 @@ def test_what_a_link_leads_to_is_found_by_patterns_that_go_through_it(tmp_path, 
     is_found = finding([tmp_path / "a" / pattern])
     found = [path for path in (folder / "a.png", folder / "b.png", tmp_path / "d" / "a.png") if is_found(path)]
     assert found == [folder / "a.png", folder / "b.png"]
+
+
+def test_folders_of_a_run_a_check_and_scores_are_passed_over(run, cells, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    write_overview(check(cells), tmp_path / "check")
+    masks = str(cells / "test" / "masks")
+    evaluate(masks, cells, split="test", out=tmp_path / "scores")
+    assert any(path.suffix == ".png" for path in (tmp_path / "scores").rglob("*"))
+    assert scan(tmp_path).folders == [] and scan(tmp_path / "run").folders

@@ -495,3 +495,38 @@ def test_an_empty_folder_of_training_files_trains_nothing_and_is_said(tmp_path):
         split(found.check())
     pair_up(tmp_path, ("images", "masks"))
     assert names(find_named(tmp_path)) == {"train": ["a0", "a1"], "val": ["a0", "a1"]}
+
+
+FURTHER = {
+    "a run that has begun": ("files.csv", "data.json", "samples.png"),
+    "a run": ("files.csv", "data.json", "samples.png", "weights.png", "config.toml", "progress/1.png", "panels/a.png"),
+    "a check": ("check.json", "overlays.png", "check.html"),
+    "scores": ("evaluation.json", "panels/a.png"),
+}
+"""What lies in folders that the verbs write, at the time of their first picture or later."""
+
+
+@pytest.mark.parametrize("written", FURTHER)
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("{}/images/a.png", "{}/masks/a.png"),
+        ("{}/image.png", "{}/label.png"),
+        ("top/{}.png", "gts_for_participants/{}.png"),
+        ("tiff/train/{}.png", "tiff/train_labels/{}.png"),
+        ("Kvasir-SEG/images/{}.png", "Kvasir-SEG/masks/{}.png"),
+    ],
+)
+def test_what_was_written_into_a_data_folder_changes_nothing(tmp_path, image, mask, written):
+    put(tmp_path, *(one.format(name) for one in (image, mask) for name in ("alpha", "beta")))
+    before = find_named(tmp_path)
+    put(tmp_path, *(f"out/{name}" for name in FURTHER[written]))
+    found = find_named(tmp_path)
+    assert names(found) == names(before)
+    assert sum(map(len, found.splits.values())) == 2 and found.notes == before.notes
+
+
+@pytest.mark.parametrize("some", ["files.csv data.json", "data.json samples.png", "check.json", "panels/a.png"])
+def test_a_folder_that_holds_some_of_these_files_is_a_folder_as_any(data, some):
+    put(data, *(f"out/{name}" for name in (*some.split(), "picture.png")))
+    assert any(" in out" in note for note in find_named(data).notes)

@@ -40,6 +40,8 @@ ZARR = ("zarr.json", ".zarray", ".zgroup")
 """One of these lies in the folder of a zarr array or group."""
 PREDICTED, NET = "predict.json", "net"
 """What `predict` leaves in a folder of masks: its settings; the field in it that says where the net lay."""
+OURS = (("files.csv", "data.json", "samples.png"), ("check.json", "overlays.png"), ("evaluation.json", "panels"))
+"""What together marks a folder as one of `train`, `check` or `evaluate`, from its first picture on."""
 MASK_SUFFIX = re.compile(r"[ _.-](masks?|labels?|seg|segmentation|gt|groundtruth)$", re.IGNORECASE)
 
 
@@ -199,7 +201,7 @@ class Listing(NamedTuple):
         pictures: files that are read.
         unread: files of kinds of picture that are not read, zarr arrays, which are no file, and originals in BigTIFF,
             beside which a picture is called alike.
-        folders: all other folders.
+        folders: all other folders, but for those of `OURS`, which may lie in a data folder and are no part of it.
     """
 
     pictures: list[Path]
@@ -221,8 +223,10 @@ def scan(folder: Path) -> Listing:
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}. Check its permissions.", folder) from error
     for name, is_folder in visible:
-        if is_folder:
-            (found.unread if name.lower().endswith(".zarr") else found.folders).append(folder / name)
+        if is_folder and name.lower().endswith(".zarr"):
+            found.unread.append(folder / name)
+        elif is_folder:
+            found.folders.extend([folder / name] * (not _is_ours(folder / name)))
         elif Path(name).suffix.lower() in SUFFIXES:
             found.pictures.append(folder / name)
         elif _is_unread(name):
@@ -252,6 +256,11 @@ def has_pictures(folder: Path) -> bool:
             return any(Path(name).suffix.lower() in SUFFIXES for name in names)
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}. Check its permissions.", folder) from error
+
+
+def _is_ours(folder: Path) -> bool:
+    # without an error for a folder that may not be read
+    return any(all(os.path.exists(folder / name) for name in names) for names in OURS)  # noqa: PTH110
 
 
 def _is_unread(name: str) -> bool:
