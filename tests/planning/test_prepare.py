@@ -93,6 +93,8 @@ def test_objects_are_measured_and_their_rims_may_be_a_class(nuclei, caplog):
     assert again.masks.neck == 7.0  # of a run that goes on nothing is measured anew
     named = prepare(nuclei, replace(INSTANCES, border_class=1, classes=("back", "nucleus")))
     assert named.classes == ("back", "nucleus", "border")
+    said = replace(INSTANCES, border_class=0, classes=bordered.classes)  # as by `--config RUN/config.toml`
+    assert (prepare(nuclei, said).classes, prepare(nuclei, said).masks) == (plain.classes, plain.masks)
 
 
 def test_a_border_class_is_of_masks_that_tell_objects_apart(cells):

@@ -321,6 +321,8 @@ def _format(
                 "Class ids must come with the number of classes, or with their names; the masks hold "
                 f"{_listed(sorted(ids))}. {_ways_out(looks, settings, grey=False)}"
             )
+    if kind == "instance" and names[2:] == (BORDER_NAME,):  # which is made, and not named: of the file of a run
+        names = names[:2]
     if border and len(names) == 2:
         names = (*names, BORDER_NAME)
     for text in settings.void:
