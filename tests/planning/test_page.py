@@ -150,6 +150,21 @@ def test_colours_that_were_given_names_stay_so(tmp_path):
         assert file.read_text() == (wanted or text)
 
 
+def test_what_an_earlier_check_found_does_not_lie_beside_what_this_one_did_not_find(tmp_path):
+    colours, sizes, out = (tmp_path / name for name in ("colours", "sizes", "out"))
+    mask = np.zeros((40, 40, 3), np.uint8)
+    mask[:, 20:] = 230, 159, 0
+    write_overview(check(write(colours, *range(4), mask=mask)), out)
+    everything = ["check.html", "check.json", "label_colors.txt", "overlays.png"]
+    assert sorted(path.name for path in out.iterdir()) == everything
+    found = check(write(sizes, *range(4), mask=HALF[:20]))  # no pair can be used
+    write_overview(found, out)
+    assert sorted(path.name for path in out.iterdir()) == ["check.html", "check.json"]
+    (out / "label_colors.txt").write_text("0 0 0 soil\n")
+    write_overview(found, out)
+    assert (out / "label_colors.txt").read_text() == "0 0 0 soil\n"  # which a person has named
+
+
 def test_names_that_are_no_utf_8_are_shown_as_escapes(tmp_path):
     data = write(tmp_path / "data", *range(4))
     for role in ("images", "masks"):

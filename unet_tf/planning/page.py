@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from unet_tf.pages.pictures import photo
 from unet_tf.planning.channel_facts import channel_rows
 from unet_tf.planning.findings import Findings, class_rows, split_rows, verdict
 from unet_tf.utils.files import replacing
+from unet_tf.utils.typed_json import write_json
 
 PAGE, FACTS, SHEET = "check.html", "check.json", "overlays.png"
 COLUMNS, GAP = 6, 8
@@ -34,7 +34,8 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
 
     Args:
         findings: of `unet_tf.check`.
-        out: folder to write into; files of an earlier check are replaced, but for colours that have names by now.
+        out: folder to write into; files of an earlier check are replaced, or removed where this one has none, but for
+            colours that have names by now.
 
     Returns:
         The page.
@@ -44,18 +45,21 @@ def write_overview(findings: Findings, out: str | Path) -> Path:
     """
     out = Path(out)
     check_folder(out, findings.data)
-    with replacing(out / FACTS) as temporary:
-        temporary.write_text(json.dumps(findings.to_json(), indent=2), encoding="utf-8")
-    if findings.palette is not None:
-        _write_palette(out / PALETTE_FILE, findings.palette)
+    write_json(out / FACTS, findings.to_json())
+    _write_palette(out / PALETTE_FILE, findings.palette)
     if findings.overlays:
         write_picture(out / SHEET, contact_sheet([picture for _, picture in findings.overlays]))
+    else:
+        (out / SHEET).unlink(missing_ok=True)
     return write_page(out / PAGE, "check.html", **_page(findings))
 
 
-def _write_palette(file: Path, palette: Palette) -> None:
-    """Write a first palette, unless somebody has changed the one that is there."""
+def _write_palette(file: Path, palette: Palette | None) -> None:
+    """Write a first palette, or remove that of an earlier check, unless somebody has changed the one that is there."""
     if file.is_file() and not re.fullmatch(UNNAMED, file.read_text(encoding="utf-8", errors="replace")):
+        return
+    if palette is None:
+        file.unlink(missing_ok=True)
         return
     with replacing(file) as temporary:
         temporary.write_text("\n".join(palette.lines) + "\n", encoding="utf-8")
