@@ -221,9 +221,9 @@ class Run:
             raise InputError(f"There is no model {path}. Training writes it after its first epoch.")
         return sha256_of(path)
 
-    def normalise(self, image: NDArray, name: str = "the image") -> NDArray:
+    def normalise(self, image: NDArray) -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""
-        return self.normalisation.apply(image if image.ndim == 3 else image[..., None], name, self.channels.plain)
+        return self.normalisation.apply(image if image.ndim == 3 else image[..., None], plain=self.channels.plain)
 
     def files(self, split: str) -> set[str]:
         """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`).

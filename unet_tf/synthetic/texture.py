@@ -84,7 +84,7 @@ def draw_lines(height: int, width: int, paths: list[tuple[NDArray[np.float64], N
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def develop(image: NDArray, rng: np.random.Generator, blur: float = 0.7, noise: float = 0.03) -> NDArray[np.uint8]:
+def develop(image: NDArray, rng: np.random.Generator, blur: float, noise: float) -> NDArray[np.uint8]:
     """Take the picture: blurred by a lens, with photon noise, 8 bit.
 
     Args:
