@@ -5,7 +5,7 @@ keras-unet 0.1.2: `custom_unet` of 32 filters with batch norm and dropout 0.3, S
 keras-unet-collection 0.1.13: `unet_2d` of 64 to 1024 filters with GELU, batch norm, max-pooling and nearest
 up-sampling, which is example 1 of its guide to models; categorical cross-entropy, and Adam 1e-4, with which its other
 examples train.
-Crops and scaling are those of `accuracy_torch.py`; void counts nothing.
+Crops and scaling are those of `accuracy_crops.py`; void counts nothing.
 
 Usage: python accuracy_keras.py custom|collection FOLDER OUT MINUTES SEED CLASSES, with TensorFlow 2.15
 """

@@ -8,7 +8,8 @@ border-1-weights, border-2. The set is that of the folder that UNET_TF_DATA name
 Of the 224 files in the order of their names every fifth is for testing; of the others every fourth is held out, and the
 rest, 134 files, trains all nets in equal steps of four tiles of 256 px, base 16. What is chosen is chosen on the files
 that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. --fold 1
-to 4 takes another fifth for testing. A net that lies in FOLDER is not trained again.
+to 4 takes another fifth for testing. A net that lies in FOLDER is not trained again, whatever is said: a FOLDER is of
+one fold, of --all or not, and of one number of steps.
 
 --maps judges label maps (NAME.npy) of the files for testing, as `benchmarks/accuracy.py dsb2018` leaves them in a
 folder for each net; objects are their pieces.
@@ -94,9 +95,10 @@ def split(source: Path, fold: int = 0) -> dict[str, list[Pair]]:
 
 
 def trained(run: Path, pairs: Sequence[Pair], **settings: Any) -> unet_tf.Run:
-    """The net of that folder, trained where there is none yet; the files lie beside it then."""
+    """The net of that folder, trained where there is none yet; its files, and no others, lie beside it then."""
     if not (run / unet_tf.Run.BEST).is_file():
-        data = run.parent / "data"
+        data = run.with_name(f"{run.name}-data")
+        shutil.rmtree(data, ignore_errors=True)
         for role in ("image", "mask"):
             (data / f"{role}s").mkdir(parents=True, exist_ok=True)
             for pair in pairs:

@@ -1,6 +1,7 @@
 """Prediction of whole images on the CPU, side by side with Keras, PyTorch, MONAI and nnU-Net's scheme: speed, memory.
 
 Usage: python benchmarks/predict.py [--torch-python PATH] [--rounds N] [--base N] [--sides PX ...] [--precisions ...]
+           [--limit SECONDS]
 Peers: pip install -c requirements.txt -r benchmarks/requirements.txt, or an environment of its own with torch, monai.
 """
 

@@ -1,6 +1,7 @@
 """Load on `unet-tf serve`: many clients at once, each mask compared with the SavedModel's own, beside a plain loop.
 
-    python benchmarks/serving.py [--requests 2000] [--clients 16] [--side 512] [--base 16] [--protocol rest|v2]
+    python benchmarks/serving.py [--requests 2000] [--clients 16] [--rounds 10] [--side 512] [--base 16]
+                                 [--protocol rest|v2] [--running N]
 
 Rounds of the server and of the loop take turns, each in a process of its own with TensorFlow's usual threads, so that
 a machine that is shared or warms up does not favour one of them.

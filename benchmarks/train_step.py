@@ -1,6 +1,6 @@
 """One training step on the CPU, side by side with PyTorch and plain Keras; and what `fit` adds to the bare step.
 
-Usage: python benchmarks/train_step.py [PART ...] [--torch-python PATH] [--rounds N] [--check]
+Usage: python benchmarks/train_step.py [PART ...] [--torch-python PATH] [--rounds N] [--bases N ...] [--check]
 Peer: pip install -c requirements.txt -r benchmarks/requirements.txt, or an environment of its own with torch.
 """
 
