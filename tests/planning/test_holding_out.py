@@ -63,10 +63,13 @@ def test_what_a_net_of_other_channels_learnt_from_is_unseen_by_none(started, tmp
     assert prepared.before == (frozenset(one.sha256 for one in _of(prepared, range(8))), ())  # by the new channels
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
 
+    more = shutil.copytree(tmp_path / "data", tmp_path / "more")
+    for role in ("images", "masks"):  # of the run before, in whose folder something has changed since
+        (tmp_path / "data" / role / "a0_new.png").write_bytes(b"damaged")
     rows = (tmp_path / "first" / Run.FILES).read_text()
     (tmp_path / "first" / Run.FILES).write_text(f"{rows}train,gone,{'0' * 64},x\n")
     settings = replace(SMALL, start_from=str(tmp_path / "first"), channels=("2", "0"))
-    again = prepare(tmp_path / "data", settings)
+    again = prepare(more, settings)
     assert held(again) <= {8, 9} and again.before.unknown == (str(tmp_path / "first"),)
     assert again.before.files == {one.sha256 for one in _of(again, range(8))}
     assert "learnt from is not known" in caplog.text

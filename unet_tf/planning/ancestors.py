@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -89,19 +90,21 @@ def ancestors_from(start: str | None, channels: Channels) -> Ancestors:
 
 
 def _seen_by(channels: Channels, run: Run, known: set[str]) -> dict[str, set[str]]:
-    """Of known images those in the data folder of a run: what they are known by -> and are by other channels."""
+    """Of known images those in the data folder of a run: identity by its channels -> identities by other channels."""
     found: dict[str, set[str]] = {}
     if run.channels.suffixes != channels.suffixes:
         return found  # an image is other files
     log.info(f"{run.path} took other channels: what it learnt from is read again in {run.data}")
     try:
-        splits = find_named(run.data, run.config.naming, run.channels).check().values()
-        for pair in itertools.chain.from_iterable(splits):
-            look()
-            if (sha256 := identity(pair.read().image)) in known:
-                found.setdefault(sha256, set()).add(identity(replace(pair, channels=channels).read().image))
+        splits = find_named(run.data, run.config.naming, run.channels).splits
     except InputError as error:
         log.warning(f"What {run.path} learnt from cannot be read again: {error}")
+        return found
+    for pair in itertools.chain.from_iterable(splits.values()):
+        look()
+        with suppress(InputError):  # what cannot be read is not known
+            if (sha256 := identity(pair.read().image)) in known:
+                found.setdefault(sha256, set()).add(identity(replace(pair, channels=channels).read().image))
     return found
 
 
