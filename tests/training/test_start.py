@@ -12,6 +12,7 @@ from hub_server import served, talk_to
 
 from unet_tf import Run, evaluate, train, unet
 from unet_tf.config import TrainConfig
+from unet_tf.data.channels import ALL
 from unet_tf.errors import InputError
 from unet_tf.evaluation.verdict import verdict
 from unet_tf.exporting.hub import publish
@@ -71,7 +72,7 @@ def test_a_repository_of_the_hub_is_taken_at_the_revision_that_it_has_now(tmp_pa
     assert (str(found.path), found.classes) == (address, expected.classes)
     for one, other in zip(found.model.weights, expected.model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert ancestors_from(address).unknown == (address,)
+    assert ancestors_from(address, ALL).unknown == (address,)
 
 
 def test_layers_that_fit_are_taken_and_the_others_named(run, tmp_path):
