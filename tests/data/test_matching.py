@@ -171,6 +171,27 @@ def test_suffixes_with_blanks_stand_in_quotes(tmp_path):
     assert "say --channel-suffix '_blue,_red dye'." in " ".join(find_named(tmp_path / "channels").problems)
 
 
+def test_no_other_folder_is_taken_where_the_said_one_is_not(tmp_path):
+    put(tmp_path, *each(f"{DRIVE} training/mask/{{}}_training_mask.gif", ("21", "22")))
+    put(tmp_path, *each("test/images/{}_test.tif test/mask/{}_test_mask.gif", ("01", "02")))  # the field of view
+    found = find_named(tmp_path, Naming(masks="1st_manual"))
+    assert list(found.check()) == ["train"]
+    assert found.notes[0].startswith(f"{tmp_path / 'test' / 'images'} holds 2 pictures and no masks")
+    assert found.notes[1].endswith("that are not used: 2 in test/mask, 2 in training/mask.")
+    files = "train/rgb/{0}.png train/gt/{0}.png val/images/{0}.png val/masks/{0}.png"
+    put(tmp_path / "more", *each(files, "ab"))
+    (problem,) = find_named(tmp_path / "more", Naming(masks="gt")).problems
+    assert problem.endswith("must lie in a folder gt, as --masks-dir says; there is none.")
+    assert "must lie in a folder rgb beside it" in find_named(tmp_path / "more", Naming(images="rgb")).problems[0]
+    put(tmp_path, *each("p/p1/images/{0}.png p/p1/masks/{0}.png p/p2/images/{0}.png p/p2/gt/{0}.png", "ab"))
+    assert find_named(tmp_path / "p", Naming(masks="gt")).splits == {"": []}
+
+
+def test_a_folder_that_holds_the_said_one_is_looked_into(tmp_path):
+    put(tmp_path, *each("images/{0}.png masks/fine/{0}.png", "ab"))
+    assert pairs(tmp_path, Naming(masks="fine"))["", "a"] == ("images/a.png", "masks/fine/a.png")
+
+
 REFUSED = {
     "img_1 and mask_11": ("images/img_1.png masks/mask_11.png", "1 image without a mask"),
     "other numbers": ("images/img_10.png images/img_11.png masks/mask_20.png masks/mask_21.png", "2 images without"),

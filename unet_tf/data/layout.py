@@ -41,6 +41,7 @@ from unet_tf.data.roles import (
     holds_pictures,
     look_for_predicted,
     look_for_rivals,
+    may_have,
     mixed_note,
     only_folder,
     said_folders,
@@ -176,13 +177,13 @@ def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> 
     for split in SPLITS if not said_folders(folder, naming) else ():
         whole, images, masks = (named.get((split, role)) for role in ("", "images", "masks"))
         if whole is not None:
-            inside = _inside(whole, _roles(whole, found, naming), naming)
+            inside = _inside(whole, _roles(whole, found, naming), found, naming)
             places[split] = Place(whole, masks) if inside == Place(whole) else inside
         elif images is not None:
             places[split] = Place(images, masks)
     if "train" in places:
         return places
-    own = _inside(folder, named, naming)
+    own = _inside(folder, named, found, naming)
     below, of_masks = _below(own, found, own.images != folder, worded and not places)
     if not below:
         return {"train" if places else "": own, **places}
@@ -232,14 +233,14 @@ def _bare(place: Place, naming: Naming) -> dict[Path, str]:
 
 def _roles(folder: Path, found: Found, naming: Naming) -> Roles:
     """Folders in a folder by what a person, their names, or words in their names say."""
-    said, named = said_folders(folder, naming), _named(folder, found)
+    said, named = said_folders(folder, naming), _named(folder, found, naming)
     if ("", "masks") in named and not naming.masks:
         look_for_rivals(folder, named["", "masks"], found)
     named |= said
-    return named | guess(folder, named, found)
+    return named | guess(folder, named, found, naming)
 
 
-def _named(folder: Path, found: Found) -> Roles:
+def _named(folder: Path, found: Found, naming: Naming = ANY) -> Roles:
     """Folders in a folder by what their names say: a split or "", and a role or ""."""
     candidates: dict[tuple[str, str], list[Path]] = {}
     for path in scan(folder).folders:
@@ -247,7 +248,7 @@ def _named(folder: Path, found: Found) -> Roles:
         said = read.groupdict() if read else {}
         split = SPLIT_OF.get(said.get("split", ""), "")
         role = next((role for role, names in ROLES.items() if said.get("role") in names), "")
-        if split or role:
+        if (split or role) and may_have(role, path, naming):
             candidates.setdefault((split, role), []).append(path)
     named = {}
     for (split, role), paths in candidates.items():
@@ -267,9 +268,15 @@ def _splits(folder: Path, found: Found) -> dict[str, Path]:
     return {split: path for (split, role), path in _named(folder, found).items() if split and not role}
 
 
-def _inside(folder: Path, named: Roles, naming: Naming) -> Place:
+def _inside(folder: Path, named: Roles, found: Found, naming: Naming) -> Place:
     """Where images and masks lie in a folder that is not split any further."""
     images, masks = named.get(("", "images")), named.get(("", "masks"))
+    if images is None and masks is not None and naming.images:
+        found.problems.append(
+            f"The images of {masks} must lie in a folder {naming.images} beside it, as --images-dir says; {folder} has "
+            "none. Call it so, or move these masks away."
+        )
+        return Place(folder)
     if (
         images is None
         and masks is not None
@@ -342,6 +349,8 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
 
 def _no_masks(folder: Path, images: dict[Path, str], naming: Naming) -> list[str]:
     """What is wrong with a folder without masks; nothing where who looks for folders that are not used says it."""
+    if naming.masks and images:
+        return [f"The masks of {folder} must lie in a folder {naming.masks}, as --masks-dir says; there is none."]
     if folder.name.lower() in ROLES["images"]:
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
         return [
@@ -391,7 +400,7 @@ def _beside(folder: Path, naming: Naming, split: str = "") -> tuple[dict[Path, s
     own = [(one.relative_to(folder), listing) for one, listing in below]
     own = [(path, listing) for path, listing in own if not path.parts or path.parts[0].lower() not in SPLIT_OF]
     names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
-    return by_folders(names, 1 if split else 2) or part(names, naming)  # a split may have one patient
+    return by_folders(names, naming, 1 if split else 2) or part(names, naming)  # a split may have one patient
 
 
 def _names(listing: Listing, below: Path) -> dict[Path, str]:

@@ -88,13 +88,20 @@ def check_said(folder: Path, naming: Naming) -> None:
             )
 
 
-def guess(folder: Path, named: Roles, found: Found) -> Roles:
+def may_have(role: str, folder: Path, naming: Naming) -> bool:
+    """Whether a folder may have a role: where a person says another folder for it, this must lie in it."""
+    said = {"images": naming.images, "masks": naming.masks}.get(role)
+    return not said or (folder / said).is_dir()
+
+
+def guess(folder: Path, named: Roles, found: Found, naming: Naming) -> Roles:
     """The folders that are left, by words in their names, such as gtFine; images are what alone is left beside masks.
 
     Args:
         folder: holds them.
         named: folders whose role is known.
         found: gets a problem where two folders may have one role.
+        naming: what a person says; no other folder has that role.
     """
     if any(split and not role for split, role in named):
         return {}
@@ -115,6 +122,7 @@ def guess(folder: Path, named: Roles, found: Found) -> Roles:
             if role == "images" and not paths and known:
                 paths = [path for path in read.get((split, ""), []) if not _is_shared(path, named)]
                 paths = paths if len(paths) == 1 else []
+            paths = [path for path in paths if may_have(role, path, naming)]
             if (split, role) in named or (here and role == "images"):
                 continue
             if len(paths) == 1:
@@ -242,18 +250,21 @@ def settle(place: Place, found: Found) -> Place:
     return Place(*folders)
 
 
-def by_folders(names: dict[Path, str], least: int = 2) -> tuple[dict[Path, str], dict[Path, str]] | None:
+def by_folders(
+    names: dict[Path, str], naming: Naming, least: int = 2
+) -> tuple[dict[Path, str], dict[Path, str]] | None:
     """Images and masks of p1/images/NAME and p1/masks/NAME, by their path without this folder; None where it is not so.
 
     Args:
         names: file -> its path below a folder, without the suffix.
+        naming: what a person says; no other folder has that role.
         least: how many such as p1 there are.
     """
     found: dict[str, dict[Path, str]] = {role: {} for role in ROLES}
     for path, name in names.items():
         *folders, stem = name.split("/")
-        for role, called in ROLES.items():
-            left = [one for one in folders if one.lower() not in called]
+        for (role, called), said in zip(ROLES.items(), (naming.images, naming.masks), strict=True):
+            left = [one for one in folders if (one != said if said else one.lower() not in called)]
             if len(left) == len(folders) - 1:
                 found[role][path] = "/".join([*left, stem])
     several = len({name.split("/")[0] for name in names.values()}) >= least
