@@ -138,6 +138,14 @@ CHOSEN = {
         "a/{}.png b/{}.png", "12", "Other folders are said by --images-dir and --masks-dir.",
         Naming("b", "a"), "b/{}.png", "a/{}.png",
     ),
+    "folders of images without a word beside one of masks": (
+        "A/{}.png B/{}.png masks/{}.png predictions/{}.png", "12", "Choose one: --images-dir A or --images-dir B.",
+        Naming("B"), "B/{}.png", "masks/{}.png",
+    ),
+    "and so in a split": (
+        "train/A/{}.png train/B/{}.png train/masks/{}.png", "12", "Choose one: --images-dir A or --images-dir B.",
+        Naming("A"), "train/A/{}.png", "train/masks/{}.png",
+    ),
     "a word that says nothing": (
         "{}.png {}_left.png", "ab", "has no pair of image and mask",
         Naming(mask_suffix="_left"), "{}.png", "{}_left.png",
@@ -169,6 +177,11 @@ def test_suffixes_with_blanks_stand_in_quotes(tmp_path):
     put(tmp_path, *(f"channels/images/{key}_{dye}.png" for key in "ab" for dye in ("red dye", "blue")))
     put(tmp_path, *each("channels/masks/{}.png", "ab"))
     assert "say --channel-suffix '_blue,_red dye'." in " ".join(find_named(tmp_path / "channels").problems)
+
+
+def test_the_only_folder_beside_masks_is_that_of_the_images_with_a_test_folder_too(tmp_path):
+    put(tmp_path, *each("CXR_png/{0}.png masks/{0}_mask.png", ("C_1", "C_2")), "test/C_9.png")
+    assert pairs(tmp_path)["train", "C_1"] == ("CXR_png/C_1.png", "masks/C_1_mask.png")
 
 
 def test_no_other_folder_is_taken_where_the_said_one_is_not(tmp_path):
@@ -204,6 +217,7 @@ REFUSED = {
     "leading zeros": ("images/img_1.png images/img_2.png masks/mask_01.png masks/mask_02.png", "2 images without"),
     "words cut": ("images/bat.png images/cat.png masks/rat.png masks/hat.png", "2 images without a mask"),
     "an image too many": ("images/img_1.png images/img_2.png masks/mask_1.png", "2 images without a mask in"),
+    "masks of two kinds": ("masks/a.png masks/b.png labels/a.png labels/b.png", "2 masks without an image in"),
     "a mask too many": ("images/img_1.png masks/mask_1.png masks/mask_2.png", "2 masks without an image in"),
 }
 

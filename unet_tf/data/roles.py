@@ -235,16 +235,21 @@ def settle(place: Place, found: Found) -> Place:
     folders = [place.images, place.masks]
     for number, role in enumerate(ROLES):
         while not has_pictures(folders[number]):
-            below = [path for path in scan(folders[number]).folders if holds_pictures(path)]
-            if not below or any((folders[1 - number] / path.name).is_dir() for path in below):
+            own, other = folders[number], folders[1 - number]
+            below = [path for path in scan(own).folders if holds_pictures(path) and not other.is_relative_to(path)]
+            if inside := role == "images" and other.is_relative_to(own):  # own is the data folder, or a split's
+                below = [path for path in below if _may_hold_images(path.name)]
+            if not below or any((other / path.name).is_dir() for path in below):
                 break
             if len(below) > 1:
-                stems = {path.stem for path in scan(folders[1 - number]).pictures}
+                stems = {path.stem for path in scan(other).pictures}
                 if role == "masks" and stems.issuperset(path.name for path in below):
                     files = [file for path in below for file in scan(path).pictures]
-                    found.problems.append(a_file_per_object(folders[number], files))
+                    found.problems.append(a_file_per_object(own, files))
                 elif stems:
-                    found.problems.append(which(role, folders[number].parent, below, OR_JOIN * (role == "masks")))
+                    found.problems.append(
+                        which(role, own if inside else own.parent, below, OR_JOIN * (role == "masks"))
+                    )
                 break
             folders[number] = below[0]
     return Place(*folders)
@@ -308,6 +313,11 @@ def _read(name: str) -> tuple[str, str]:
     roles = [role for role in ROLES if says(name, WORDS[role])]
     splits = {SPLIT_OF[word] for word in words(name) if word in SPLIT_OF}
     return splits.pop() if len(splits) == 1 else "", roles[0] if len(roles) == 1 else ""
+
+
+def _may_hold_images(name: str) -> bool:
+    """Whether a folder beside one of masks may be that of the images, as far as its name says."""
+    return _read(name) in (("", ""), ("", "images")) and not says(name, DERIVED)
 
 
 def _is_shared(path: Path, named: Roles) -> bool:
