@@ -3,8 +3,9 @@
 import os
 
 import pytest
-from folders import put
+from folders import names, put
 
+from unet_tf.data.layout import find_named
 from unet_tf.data.roles import told_apart
 
 
@@ -29,3 +30,28 @@ def test_names_tell_splits_before_folders_are_read(tmp_path, monkeypatch, folder
     paths = [tmp_path / name for name in folders]
     assert told_apart(paths) == (dict(zip(("train", "test"), paths, strict=True)) if most == 2 else {})
     assert len(read) == most
+
+
+PAIRS = [("{}.png", "{}_mask.png"), ("images/{}.png", "masks/{}.png")]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_folder_of_pairs_beside_others_is_none_of_masks_whatever_it_is_called(tmp_path, pair):
+    for place in ("site", "target"):
+        put(tmp_path / "pool" / place, *(one.format(place[0] + n) for one in pair for n in "12"))
+    assert names(find_named(tmp_path / "pool")) == {"": ["site/s1", "site/s2", "target/t1", "target/t2"]}
+    for place in ("train_seg", "val_seg"):
+        put(tmp_path / "splits" / place, *(one.format(n) for one in pair for n in "12"))
+    assert names(find_named(tmp_path / "splits")) == {"train": ["1", "2"], "val": ["1", "2"]}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_an_archive_that_holds_its_pairs_twice_is_refused(tmp_path, pair):
+    places = ("kaggle_3m/TCGA", "lgg-mri-segmentation/kaggle_3m/TCGA")
+    put(tmp_path, *(f"{place}/{one.format(n)}" for place in places for one in pair for n in "12"))
+    (problem,) = find_named(tmp_path).problems
+    assert problem == (
+        f"Folders of pairs must hold different pictures; those of kaggle_3m and lgg-mri-segmentation in {tmp_path} "
+        "have the same names. Give one of these folders, or list the pairs of all in train.txt."
+    )
+    assert len(names(find_named(tmp_path / "lgg-mri-segmentation"))[""]) == 2

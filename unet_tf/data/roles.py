@@ -116,6 +116,8 @@ def guess(folder: Path, named: Roles, found: Found, naming: Naming) -> Roles:
             read.setdefault(_read(path.name), []).append(path)
     guessed: Roles = {}
     for split in sorted({split for split, _ in (*read, *named)}):
+        if (split, "masks") in read and _hold_pairs(folder, [*read.get((split, ""), []), *read[split, "masks"]], found):
+            continue
         for role, other in (("masks", "images"), ("images", "masks")):
             known = (split, other) in named or (split, other) in guessed or len(read.get((split, other), [])) == 1
             paths = read.get((split, role), [])
@@ -313,6 +315,29 @@ def _read(name: str) -> tuple[str, str]:
     roles = [role for role in ROLES if says(name, WORDS[role])]
     splits = {SPLIT_OF[word] for word in words(name) if word in SPLIT_OF}
     return splits.pop() if len(splits) == 1 else "", roles[0] if len(roles) == 1 else ""
+
+
+def _hold_pairs(folder: Path, paths: Iterable[Path], found: Found) -> bool:
+    """Whether several folders hold pairs each, whatever they are called; a problem where they seem to be copies."""
+    sets = {path.name: names for path in paths if (names := _pairs_in(path))}
+    if same := sorted(name for name in sets if [*sets.values()].count(sets[name]) > 1):
+        found.problems.append(
+            f"Folders of pairs must hold different pictures; those of {' and '.join(same)} in {folder} have the same "
+            "names. Give one of these folders, or list the pairs of all in train.txt."
+        )
+    return len(sets) > 1
+
+
+def _pairs_in(folder: Path) -> frozenset[str]:
+    """The names of pictures in a folder that holds NAME with NAME_mask beside it, or images/ with masks/; else none."""
+    names, paired = set[str](), False
+    for _, listing in scan_all(folder):
+        stems = {path.stem for path in listing.pictures}
+        called = {path.name.lower() for path in listing.folders}
+        paired |= any((bare := MASK_SUFFIX.sub("", stem)) != stem and bare in stems for stem in stems)
+        paired |= all(called.intersection(known) for known in ROLES.values())
+        names |= {path.name for path in listing.pictures}
+    return frozenset(names) if paired else frozenset()
 
 
 def _may_hold_images(name: str) -> bool:
