@@ -116,6 +116,46 @@ def test_pictures_of_a_challenge_are_no_test_split(tmp_path, paired, bare, empty
     assert "image without a mask" in find_named(tmp_path).problems[0]  # some have masks: the others were lost
 
 
+@pytest.mark.parametrize(
+    "bare", ["val/{}.png", "Valid/images/{}.png", "dev/pictures/{}.png", "val/val/{}.png", "val_images/{}.png"]
+)
+@pytest.mark.parametrize("train", [("train/images", "train/masks"), ("images", "masks")])
+def test_pictures_to_validate_by_without_masks_are_noted_and_a_share_of_the_others_validates(tmp_path, train, bare):
+    pair_up(tmp_path, train)
+    put(tmp_path, *(bare.format(name) for name in "xyz"))
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a0", "a1"]}
+    (note,) = found.notes
+    assert note.endswith(
+        "holds 3 pictures and no masks: a share of the training pairs validates. predict segments them."
+    )
+    assert [len(pairs) for pairs in split(found.check()).values()][:2] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "files",
+    ["val/images/x val/images/y val/masks/x", "val/images/x val/other/x", "val/x val/old/x", "val/a/x val/b/x",
+     "val_images/x val_other/x", "images/val/x", "val/images/x val/masks/notes.txt"],
+)  # fmt: skip
+def test_pictures_to_validate_by_whose_masks_may_be_lost_stay_a_problem(tmp_path, files):
+    pair_up(tmp_path, ("images/train", "masks/train") if files == "images/val/x" else ("train/images", "train/masks"))
+    put(tmp_path, *(file if "." in file else f"{file}.png" for file in files.split()))
+    assert find_named(tmp_path).problems
+
+
+def test_folders_in_folders_of_their_own_name_are_understood(tmp_path):
+    pair_up(tmp_path, ("train/train", "train_masks/train_masks"))  # as zip files that bear the name of their folder
+    put(tmp_path, "test/test/x.png")
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a0", "a1"]}
+    assert found.notes[0].startswith(f"{tmp_path / 'test'} holds 1 picture and no masks")
+    beside = tmp_path / "beside"
+    put(beside, *(f"{one}/{one}/{n}{mask}.png" for one in ("train", "val") for n in "ab" for mask in ("", "_mask")))
+    assert names(find_named(beside)) == {"train": ["train/a", "train/b"], "val": ["val/a", "val/b"]}
+    pair_up(tmp_path / "roles", *((f"{one}/{one}/images", f"{one}/{one}/masks") for one in ("train", "test")))
+    assert names(find_named(tmp_path / "roles")) == {"train": ["train/a0", "train/a1"], "test": ["test/b0", "test/b1"]}
+
+
 def test_pictures_that_are_not_used_are_named_with_their_folder(data):
     put(data, "raw/a.png", "raw/deep/b.png", "labels/0.png", "empty/notes.txt", "images/old/c.tif", "images/d.heic")
     put(data, "images/e.SVS", "images/f.nii.gz", "export/only.svs", ".cache/hidden.png", "loose.png")

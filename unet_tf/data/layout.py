@@ -44,6 +44,7 @@ from unet_tf.data.roles import (
     may_have,
     mixed_note,
     only_folder,
+    others_of_split,
     said_folders,
     settle,
     told_apart,
@@ -118,14 +119,14 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
 
 
 def _match_all(folder: Path, found: Found, naming: Naming) -> None:
-    """Pair the pictures of each split by the folders in which they lie; of those for test none need have masks."""
+    """Pair the pictures of each split by the folders in which they lie; only those for training need have masks."""
     places = _places(folder, found, naming)
     for split, place in places.items():
-        if split == "test" and any(found.splits.values()) and (bare := _bare(place, naming)):
+        if split in ("val", "test") and any(found.splits.values()) and (bare := _bare(place, split, naming)):
             found.used |= {path.parent for path in bare}
+            without = "a share of the training pairs validates" if split == "val" else "nothing is judged by them"
             found.notes.append(
-                f"{place.images} holds {many(len(bare), 'picture')} and no masks: nothing is judged by them. "
-                "predict segments them."
+                f"{place.images} holds {many(len(bare), 'picture')} and no masks: {without}. predict segments them."
             )
             continue
         before = len(found.problems)
@@ -223,11 +224,16 @@ def _empty(folders: Iterable[tuple[str, Path]], found: Found) -> list[str]:
     return empty
 
 
-def _bare(place: Place, naming: Naming) -> dict[Path, str]:
-    """Names of the pictures of a place without a single mask, as archives of challenges have them in test/."""
-    if place.masks is not None and holds_pictures(place.masks):
+def _bare(place: Place, split: str, naming: Naming) -> dict[Path, str]:
+    """Names of the pictures of a place without a single mask, as archives of challenges have them in test/ and val/.
+
+    In that of val/ nothing else may lie that could be masks: who means to validate by it shall know.
+    """
+    if place.masks is not None and (split == "val" or holds_pictures(place.masks)):
         return {}
-    images, masks = _beside(place.images, naming, "test")
+    if split == "val" and others_of_split(place.images, split):
+        return {}
+    images, masks = _beside(place.images, naming, split)
     return {} if masks else images
 
 
@@ -394,11 +400,11 @@ def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]
 def _beside(folder: Path, naming: Naming, split: str = "") -> tuple[dict[Path, str], dict[Path, str]]:
     """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself.
 
-    Folders of a split, such as val/, are no part of what lies beside them.
+    Folders of another split, such as val/, are no part of what lies beside them; zip files make test/test/.
     """
     below = [(folder, scan(folder))] if has_pictures(folder) else scan_all(folder)
     own = [(one.relative_to(folder), listing) for one, listing in below]
-    own = [(path, listing) for path, listing in own if not path.parts or path.parts[0].lower() not in SPLIT_OF]
+    own = [(at, listing) for at, listing in own if not at.parts or SPLIT_OF.get(at.parts[0].lower(), split) == split]
     names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
     return by_folders(names, naming, 1 if split else 2) or part(names, naming)  # a split may have one patient
 

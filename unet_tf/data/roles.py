@@ -168,6 +168,17 @@ def told_apart(folders: Iterable[Path]) -> dict[str, Path]:
     return {split: named[split] for split in SPLITS if split in named} if alike and "train" in named else {}
 
 
+def others_of_split(images: Path, split: str) -> list[Path]:
+    """Folders that may hold masks of a split, or shall: in the folder of its images, beside it, or called like it."""
+    above, inside = images.parent, scan(images).folders
+    beside = [
+        path for path in scan(above).folders if path != images and split in {_read(above.name)[0], _read(path.name)[0]}
+    ]
+    if len(inside) == 1 and not has_pictures(images):
+        inside = []  # the images lie there
+    return [path for path in (*inside, *beside) if _read(path.name)[1] == "masks" or holds_pictures(path)]
+
+
 def mixed_note(folder: Path, pairs: Iterable[Pair]) -> str:
     """Say that folders or files called like several splits are taken together; "" where none are.
 
