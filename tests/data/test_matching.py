@@ -65,6 +65,9 @@ LAYOUTS = {
     "Cityscapes, one kind": (CITY, ("000001", "000002")),
     "JPEG and PNG beside": ("{}.jpg {}.png", "ab"),
     "patients with folders": ("p1/images/{}.png p1/masks/{}.png", "ab"),
+    "patients with folders of words": ("{0}/images_png/{0}.png {0}/masks_png/{0}.png", "ab"),
+    "images of labels": ("images/{}.jpg mask_images/{}.png", "ab"),
+    "images for segmentation": ("seg_images/{}.jpg gt/{}.png", "ab"),
     "patients in folders": ("images/p1/img_{}.png masks/p1/mask_{}.png", "ab"),
     "nnU-Net": ("imagesTr/case_{}_0000.png labelsTr/case_{}.png", ("001", "002")),
     "satellite, roads": ("images/satellite_{}.png masks/roads_{}.png", ("1", "2", "12")),
@@ -218,6 +221,11 @@ REFUSED = {
     "words cut": ("images/bat.png images/cat.png masks/rat.png masks/hat.png", "2 images without a mask"),
     "an image too many": ("images/img_1.png images/img_2.png masks/mask_1.png", "2 images without a mask in"),
     "masks of two kinds": ("masks/a.png masks/b.png labels/a.png labels/b.png", "2 masks without an image in"),
+    "copies of another kind of file": (
+        "png/raw/a.png png/gt/a.png png/raw/b.png png/gt/b.png tif/raw/a.tif tif/gt/a.tif tif/raw/b.tif tif/gt/b.tif",
+        "A list train.txt, IMAGE MASK a line, says any pairs.",
+    ),
+    "a lab beside a field": ("lab/a.png lab/b.png field/a.png field/b.png", "has no pair of image and mask"),
     "a mask too many": ("images/img_1.png masks/mask_1.png masks/mask_2.png", "2 masks without an image in"),
 }
 
@@ -282,6 +290,20 @@ def test_the_table_of_layouts_is_true(tmp_path, image, mask):
     files = {(image.replace("NAME", key), mask.replace("NAME", key)) for key in ("07", "17")}
     put(tmp_path, *(name for pair in files for name in pair))
     assert set(pairs(tmp_path).values()) == files
+
+
+def test_loveda_and_floodnet_are_understood_in_each_split(tmp_path):
+    for split in ("Train", "Val"):
+        put(tmp_path / "a" / split, *each("Rural/images_png/{0}.png Rural/masks_png/{0}.png", ("1", "2")))
+        put(tmp_path / "a" / split, *each("Urban/images_png/{0}.png Urban/masks_png/{0}.png", ("3", "4")))
+    put(tmp_path / "a" / "Test", *each("Rural/images_png/{0}.png Urban/images_png/{0}.png", "5"))
+    expected = [(split, name) for split in ("train", "val") for name in ("Rural/1", "Rural/2", "Urban/3", "Urban/4")]
+    assert sorted(pairs(tmp_path / "a")) == expected
+    for split in ("train", "val", "test"):
+        put(tmp_path / "b" / split, *each(f"{split}-org-img/{{}}.jpg {split}-label-img/{{}}_lab.png", ("10", "11")))
+    assert sorted(pairs(tmp_path / "b")) == [
+        (split, name) for split in ("test", "train", "val") for name in ("10", "11")
+    ]
 
 
 def test_the_option_of_masks_may_be_a_kind_of_file(tmp_path):

@@ -55,7 +55,7 @@ from unet_tf.pages.words import many
 EXPECTED = (
     "expected images/NAME.png and masks/NAME.png, or NAME.png and NAME_mask.png "
     f"({', '.join(suffix[1:] for suffix in SUFFIXES)}), directly or in train/, val/ and test/. "
-    "Other folders are said by --images-dir and --masks-dir."
+    "Other folders are said by --images-dir and --masks-dir. A list train.txt, IMAGE MASK a line, says any pairs."
 )
 _SPLIT = f"(?P<split>{'|'.join(sorted(SPLIT_OF, reverse=True))})"
 _ROLE = f"(?P<role>{'|'.join(sorted((name for names in ROLES.values() for name in names), reverse=True))})"
@@ -178,7 +178,9 @@ def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> 
     for split in SPLITS if not said_folders(folder, naming) else ():
         whole, images, masks = (named.get((split, role)) for role in ("", "images", "masks"))
         if whole is not None:
-            inside = _inside(whole, _roles(whole, found, naming), found, naming)
+            roles = _roles(whole, found, naming)
+            called = {("", role): path for (of, role), path in roles.items() if of == split}  # train/train-img
+            inside = _inside(whole, called | roles, found, naming)
             places[split] = Place(whole, masks) if inside == Place(whole) else inside
         elif images is not None:
             places[split] = Place(images, masks)
@@ -406,7 +408,9 @@ def _beside(folder: Path, naming: Naming, split: str = "") -> tuple[dict[Path, s
     own = [(one.relative_to(folder), listing) for one, listing in below]
     own = [(at, listing) for at, listing in own if not at.parts or SPLIT_OF.get(at.parts[0].lower(), split) == split]
     names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
-    return by_folders(names, naming, 1 if split else 2) or part(names, naming)  # a split may have one patient
+    least = 1 if split else 2  # a split may have one patient
+    parts = by_folders(names, naming, least) or part(names, naming)
+    return parts if parts[1] else by_folders(names, naming, least, worded=True) or parts
 
 
 def _names(listing: Listing, below: Path) -> dict[Path, str]:

@@ -31,6 +31,8 @@ ROLES = {
 }  # fmt: skip
 """What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
 WORDS = {"images": IMAGE_WORDS, "masks": MASK_WORDS}
+LAB = frozenset(("lab", "labs"))
+"""Labels, where another folder says that it has the images; elsewhere a lab may be a place."""
 FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
 GLUED = re.compile(r"(?<=\w)(set|data)$")
 """What may stand behind the word of a split without a seam: trainset, testdata."""
@@ -121,8 +123,10 @@ def guess(folder: Path, named: Roles, found: Found, naming: Naming) -> Roles:
         for role, other in (("masks", "images"), ("images", "masks")):
             known = (split, other) in named or (split, other) in guessed or len(read.get((split, other), [])) == 1
             paths = read.get((split, role), [])
-            if role == "images" and not paths and known:
+            if not paths and known:
                 paths = [path for path in read.get((split, ""), []) if not _is_shared(path, named)]
+                if role == "masks":
+                    paths = [path for path in paths if _may_hold_masks(path)]
                 paths = paths if len(paths) == 1 else []
             paths = [path for path in paths if may_have(role, path, naming)]
             if (split, role) in named or (here and role == "images"):
@@ -269,7 +273,7 @@ def settle(place: Place, found: Found) -> Place:
 
 
 def by_folders(
-    names: dict[Path, str], naming: Naming, least: int = 2
+    names: dict[Path, str], naming: Naming, least: int = 2, worded: bool = False
 ) -> tuple[dict[Path, str], dict[Path, str]] | None:
     """Images and masks of p1/images/NAME and p1/masks/NAME, by their path without this folder; None where it is not so.
 
@@ -277,15 +281,20 @@ def by_folders(
         names: file -> its path below a folder, without the suffix.
         naming: what a person says; no other folder has that role.
         least: how many such as p1 there are.
+        worded: whether words say roles, as in p1/images_png; all images are of one kind of file then.
     """
     found: dict[str, dict[Path, str]] = {role: {} for role in ROLES}
     for path, name in names.items():
         *folders, stem = name.split("/")
         for (role, called), said in zip(ROLES.items(), (naming.images, naming.masks), strict=True):
             left = [one for one in folders if (one != said if said else one.lower() not in called)]
-            if len(left) == len(folders) - 1:
+            if worded and not said:
+                left = [one for one in folders if _read(one)[1] != role]
+            if len(left) == len(folders) - 1 and (left or not worded):
                 found[role][path] = "/".join([*left, stem])
     several = len({name.split("/")[0] for name in names.values()}) >= least
+    if worded and len({path.suffix.lower() for path in found["images"]}) != 1:  # png/ and tif/ may hold the same
+        return None
     whole = several and found["masks"] and sum(map(len, found.values())) == len(names)
     return (found["images"], found["masks"]) if whole else None
 
@@ -349,6 +358,12 @@ def _pairs_in(folder: Path) -> frozenset[str]:
         paired |= all(called.intersection(known) for known in ROLES.values())
         names |= {path.name for path in listing.pictures}
     return frozenset(names) if paired else frozenset()
+
+
+def _may_hold_masks(folder: Path) -> bool:
+    """Whether a folder beside one of images may be that of the masks: images of labels are labels."""
+    both = says(folder.name, IMAGE_WORDS) and says(folder.name, MASK_WORDS)
+    return (both or says(folder.name, LAB)) and not _pairs_in(folder)
 
 
 def _may_hold_images(name: str) -> bool:
