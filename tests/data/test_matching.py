@@ -226,6 +226,7 @@ REFUSED = {
         "A list train.txt, IMAGE MASK a line, says any pairs.",
     ),
     "a lab beside a field": ("lab/a.png lab/b.png field/a.png field/b.png", "has no pair of image and mask"),
+    "a test picture beside others": ("a.png a_mask.png b.png b_mask.png test.png", "1 image without a mask"),
     "a mask too many": ("images/img_1.png masks/mask_1.png masks/mask_2.png", "2 masks without an image in"),
 }
 
@@ -303,6 +304,16 @@ def test_loveda_and_floodnet_are_understood_in_each_split(tmp_path):
         put(tmp_path / "b" / split, *each(f"{split}-org-img/{{}}.jpg {split}-label-img/{{}}_lab.png", ("10", "11")))
     assert sorted(pairs(tmp_path / "b")) == [
         (split, name) for split in ("test", "train", "val") for name in ("10", "11")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["volume", "input"])
+def test_the_stacks_of_isbi_2012_and_snemi_are_a_pair_and_a_picture_without_a_mask(tmp_path, kind):
+    put(tmp_path, f"train-{kind}.tif", "train-labels.tif", f"test-{kind}.tif")
+    assert pairs(tmp_path) == {("", f"train-{kind}"): (f"train-{kind}.tif", "train-labels.tif")}
+    assert find_named(tmp_path).notes == [
+        f"Called test in {tmp_path}, and without a mask: test-{kind}.tif. Nothing is judged by what has none; predict "
+        "segments it."
     ]
 
 

@@ -47,6 +47,7 @@ from unet_tf.data.roles import (
     others_of_split,
     said_folders,
     settle,
+    split_in,
     told_apart,
 )
 from unet_tf.errors import InputError
@@ -150,6 +151,14 @@ def _with_channels(pairs: list[Pair], found: Found) -> list[Pair]:
             faults.append(error)
     found.problems += alike(faults)
     return whole
+
+
+def _for_test(images: dict[Path, str], masks: dict[Path, str], naming: Naming) -> tuple[dict[Path, str], list[Path]]:
+    """Images, and those called test that have no mask while all called train have: test-volume beside train-volume."""
+    others = {path: name for path, name in images.items() if split_in(path.stem)[0] == "train"}
+    rest = [path for path in images if path not in others]
+    apart = others and all(split_in(path.stem)[0] == "test" for path in rest)
+    return (others, rest) if apart and keyed(others, masks, naming).one_to_one else (images, [])
 
 
 def _spare(names: dict[Path, str], channels: Channels) -> tuple[Path, ...]:
@@ -317,6 +326,12 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     look_for_predicted(place, {path.parent for path in masks}, found, naming)
     spare = _spare(images, found.channels) if naming.says_mask and place.masks is None else ()
     images, others = _joined({path: name for path, name in images.items() if path not in spare}, found)
+    images, of_test = _for_test(images, masks, naming)
+    if of_test:
+        found.notes.append(
+            f"Called test in {place.images}, and without a mask: {some(path.name for path in of_test)}. Nothing is "
+            "judged by what has none; predict segments it."
+        )
     keys = keyed(images, masks, naming)
     if both_roles := images.keys() & masks.keys():
         found.problems.append(f"Images and masks must be other files; both roles have {some(map(str, both_roles))}.")
