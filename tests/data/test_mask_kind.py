@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unet_tf.config import TrainConfig
 from unet_tf.data import mask_looks
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import MaskSettings, class_names, recognise
@@ -392,6 +393,25 @@ def test_ids_with_gaps_are_classes_in_order(tmp_path, ids, settings, values, voi
     mask = np.resize(np.array(ids, np.uint16 if max(ids) > 255 else np.uint8), (4, 6))
     found = recognised(tmp_path, mask, mask, **{"kind": "index", **settings}).masks
     assert (found.kind, found.values, found.void, found.num_classes) == ("index", values, void, len(values))
+
+
+@pytest.mark.parametrize(
+    ("ids", "said", "names"),
+    [
+        ((1, 2, 3), {"classes": 2, "void": 3}, ("class1", "class2")),  # of pet, background and edge
+        ((1, 2, 3), {"classes": "3"}, ("class1", "class2", "class3")),
+        ((0, 1, 2, 7), {"classes": 3, "void": "0"}, ("class1", "class2", "class7")),
+        ((0, 7, 11), {"classes": 3}, ("background", "class7", "class11")),
+        ((0, 7, 11), {"classes": 3, "void": "class7"}, ("background", "class11")),
+        ((0, 1, 2), {"classes": 3}, ("background", "class1", "class2")),
+        ((0, 1, 1), {"classes": 2, "masks": "index"}, ("background", "foreground")),
+        ((1, 2, 2), {"classes": "pet,rest"}, ("pet", "rest")),
+    ],
+)
+def test_ids_that_a_number_of_classes_names_are_called_by_themselves(tmp_path, ids, said, names):
+    mask = np.resize(np.array(ids, np.uint8), (4, 6))
+    found = recognise(pairs_of(tmp_path, mask, mask), TrainConfig(**said).mask_settings)
+    assert (found.classes, found.masks.kind, found.masks.num_classes) == (names, "index", len(names))
 
 
 def test_a_grey_colour_table_counts_by_what_it_shows_or_by_its_indices(tmp_path):

@@ -50,6 +50,7 @@ class MaskSettings:
             much inside as rim, and for none elsewhere.
         only: whether `void` is all that counts nowhere, as nets say it; else classes of a list that are called void do
             not count either.
+        numbered: whether `classes` are those of a number: ids other than 0, 1, 2, .. are called by their own ones.
     """
 
     kind: str = "auto"
@@ -59,6 +60,7 @@ class MaskSettings:
     tolerance: float = 0.0
     border: int | None = 0
     only: bool = False
+    numbered: bool = False
 
 
 class Recognition(NamedTuple):
@@ -325,15 +327,17 @@ def _format(
         names = names[:2]
     if border and len(names) == 2:
         names = (*names, BORDER_NAME)
-    for text in settings.void:
-        if not (text in names or text.isdecimal()):
-            raise InputError(f"Void must be a value or the name of a class ({', '.join(names)}); received {text!r}.")
     said = _void_values(settings)
     values: tuple[int, ...] = ()
     if kind == "binary" and len(names) == 2:
         values = _two_values(said, looks, settings, complete)
     elif kind == "index":
         values = _class_ids(len(names), said, looks, complete)
+        if settings.numbered and values != tuple(range(len(names))):
+            names = tuple(f"class{value}" if value else "background" for value in values)
+    for text in settings.void:
+        if not (text in names or text.isdecimal()):
+            raise InputError(f"Void must be a value or the name of a class ({', '.join(names)}); received {text!r}.")
     of_name = dict(zip(names, values or range(len(names)), strict=True))
     void = tuple(dict.fromkeys(of_name[text] if text in of_name else int(text) for text in settings.void))
     if kind == "index":
