@@ -1,6 +1,7 @@
 """Pairs as people name them: a layout in, its pairs or the words of the problem out. Files hold a byte."""
 
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -247,6 +248,24 @@ def test_what_is_left_over_is_named(tmp_path):
 def test_the_rule_is_said(tmp_path):
     put(tmp_path, *each("images/{}_raw.png masks/{}_seg.png", ("01", "02")))
     assert find_named(tmp_path).rules == ["NAME_raw and NAME_seg in images/ and masks/"]
+
+
+def test_folders_of_patients_are_said(tmp_path):
+    put(
+        tmp_path,
+        *each("{0}/images/{0}.png {0}/masks/{0}.png", "ab"),
+        *each("more/{0}/{0}.png more/{0}/{0}_gt.png", "ab"),
+    )
+    assert find_named(tmp_path / "more").rules == ["NAME and NAME_gt in one folder"]
+    shutil.rmtree(tmp_path / "more")
+    assert find_named(tmp_path).rules == ["NAME and NAME in images/ and masks/ of each folder"]
+
+
+def test_what_an_archive_does_not_use_is_noted_once(tmp_path):
+    files = "JPEGImages/{}.jpg SegmentationClass/{}.png SegmentationObject/{}.png"
+    put(tmp_path / "VOCdevkit" / "VOC2012", *each(files, "ab"))
+    where = "2 in VOCdevkit/VOC2012/SegmentationObject"
+    assert find_named(tmp_path).notes == [f"Pictures in {tmp_path} that are not used: {where}."]
 
 
 def test_what_is_said_and_not_there_is_named(tmp_path):

@@ -91,7 +91,14 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
             else f"There is no folder {folder}. Give the folder that holds images/ and masks/."
         )
     check_said(folder, naming)
-    found, looked = Found(channels=channels or Channels()), None
+    found = _find(folder, naming, channels or Channels())
+    found.notes += _unused(folder, found.used)
+    return found
+
+
+def _find(folder: Path, naming: Naming, channels: Channels) -> Found:
+    """`find_named`, but for what is not used: who looked into the only folder names it from his own."""
+    found, looked = Found(channels=channels), None
     if lists := find_lists(folder, found):
         layout = Found(channels=found.channels)
         for split, place in _places(folder, layout, naming, worded=False).items():  # lists say paths, and the splits
@@ -103,7 +110,7 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
     else:
         _match_all(folder, found, naming)
         if not any(found.splits.values()) and (inside := only_folder(folder, naming)):
-            below = find_named(inside, naming, channels)
+            below = _find(inside, naming, channels)
             if any(below.splits.values()) or len(below.problems) > 1:
                 found, looked = below, inside
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
@@ -115,7 +122,6 @@ def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | No
             found.problems.append(f"{split or folder}: more than one pair is called {some(twice)}. Rename one of them.")
     if not lists and len(found.splits) < 2:  # else the splits are said
         found.notes += filter(None, [unused_note(folder, looked, found)])
-    found.notes += _unused(folder, found.used)
     return found
 
 
@@ -365,7 +371,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
     named = sorted((images[of_image[key]], key) for key in both)
     pairs = [pair for name, key in named for pair in pages(name, of_image[key], of_mask[key], split, faults)]
     found.problems += alike(faults)
-    if pairs and (rule := f"{keys.rule} in {_in_words(place)}") not in found.rules:
+    if pairs and (rule := f"{keys.rule} in {_in_words(place, pairs[0])}") not in found.rules:
         found.rules.append(rule)
     return [replace(pair, others=others.get(pair.image, ())) for pair in pairs]
 
@@ -384,10 +390,12 @@ def _no_masks(folder: Path, images: dict[Path, str], naming: Naming) -> list[str
     return [f"{folder} holds no mask {said}. Correct {said.flags}."] if naming.says_mask and images else []
 
 
-def _in_words(place: Place) -> str:
+def _in_words(place: Place, first: Pair) -> str:
     """Where pairs lie: the names of the folders, with those above where they are called alike."""
     if place.masks is None:
-        return "one folder"
+        ways = zip(first.image.parent.parts, first.mask.parent.parts, strict=False)
+        apart = next((way for way in ways if way[0] != way[1]), None)  # p1/images and p1/masks
+        return f"{apart[0]}/ and {apart[1]}/ of each folder" if apart else "one folder"
     depth = 2 if place.masks.name == place.images.name else 1  # images/train and masks/train
     return " and ".join(f"{'/'.join(path.parts[-depth:])}/" for path in (place.images, place.masks))
 
