@@ -429,6 +429,7 @@ TOGETHER = {
     "two of one split": (("train_1", "train_2", "test_1"), "images/train_1, images/test_1"),
     "one more folder": (("site_train", "site_test", "site_a"), "images/site_train, images/site_test"),
     "two splits in one": (("trainval2012", "test2012"), "images/trainval2012, images/test2012"),
+    "words without a seam": (("traincrop", "valcrop"), "images/traincrop, images/valcrop"),
     "short words": (("tr", "te"), "images/tr, images/te"),
     "patients first": (("p1/train", "p1/val", "p2/train"), "images/p1/train, images/p1/val"),
     "none for training": (("val2017", "test2017"), "images/val2017, images/test2017"),
@@ -462,6 +463,7 @@ def test_files_that_are_called_like_splits_are_noted(tmp_path):
         ("pre_test", "post_test"),
         ("tr", "de", "fr"),
         ("latest", "trained", "value"),
+        ("trainstation", "valley", "testament"),
         ("p1", "p2"),
     ],
 )

@@ -36,6 +36,8 @@ LAB = frozenset(("lab", "labs"))
 FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
 GLUED = re.compile(r"(?<=\w)(set|data)$")
 """What may stand behind the word of a split without a seam: trainset, testdata."""
+BEGUN = re.compile(rf"({'|'.join(sorted(SPLIT_OF, reverse=True))})([^\W\d_]+)")
+"""The word of a split that begins another one: traincrop, valcrop."""
 SHORT = {
     "tr": "train", "trn": "train", "trainval": "train", "va": "val", "eval": "val", "te": "test", "ts": "test",
     "tst": "test", "holdout": "test", "heldout": "test",
@@ -200,6 +202,10 @@ def mixed_note(folder: Path, pairs: Iterable[Pair]) -> str:
         above for parent in parents for above in (parent, *parent.parents) if folder in above.parents
     )
     read = {one: split_in(one.name, SHORT | SPLIT_OF)[0] for one in folders}
+    begun = {one: start for one in folders if not read[one] and (start := BEGUN.fullmatch(one.name.lower()))}
+    for one, start in begun.items():  # of folders that are called alike otherwise
+        if len({other[1] for path, other in begun.items() if path.parent == one.parent and other[2] == start[2]}) > 1:
+            read[one] = SPLIT_OF[start[1]]
     called: dict[str, Path] = {}  # the first of each split
     for path, split in [*read.items(), *((image, split_in(shape)[0]) for shape, image in shapes.items())]:
         if not any(read.get(above) for above in path.parents):  # what lies in train/ is said to be
