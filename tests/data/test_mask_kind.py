@@ -395,6 +395,19 @@ def test_ids_with_gaps_are_classes_in_order(tmp_path, ids, settings, values, voi
     assert (found.kind, found.values, found.void, found.num_classes) == ("index", values, void, len(values))
 
 
+@pytest.mark.parametrize("alpha", [False, True])
+def test_objects_that_one_channel_numbers_are_to_be_saved_as_grey(tmp_path, alpha):
+    mask = np.dstack([objects(9).astype(np.uint8), *np.zeros((2, *objects(9).shape), np.uint8)])
+    mask = np.dstack([mask, np.full(mask.shape[:2], 255, np.uint8)]) if alpha else mask  # as BBBC039 has it
+    with pytest.raises(
+        InputError, match=r"Its colours differ in red alone: if this numbers objects, save it as grey\.$"
+    ):
+        recognised(tmp_path, mask)
+    mask[2, 2, 1] = 1
+    with pytest.raises(InputError, match="writes a first version.$"):
+        recognised(tmp_path, mask)
+
+
 @pytest.mark.parametrize(
     ("ids", "said", "names"),
     [

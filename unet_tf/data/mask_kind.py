@@ -19,6 +19,7 @@ from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.mask_tables import OF_8_BITS, bits_conflict, table_conflict, untold
 from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
+from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
@@ -145,8 +146,9 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
     if palette and (coloured or of_grey or not rest <= {*range(len(palette.names)), VOID}):
         return "palette", f"label_colors.txt lists {len(palette.names)} colours"
     if coloured and not all(look.table for look in coloured):
+        ids = _in_one_channel(coloured[0], settings.tolerance > 0)
         raise InputError(
-            f"{coloured[0].name} is colour-coded, and nothing says which colour is which class. {LIST_COLOURS}",
+            f"{coloured[0].name} is colour-coded, and nothing says which colour is which class. {LIST_COLOURS}{ids}",
             coloured[0].name,
         )
     table = " into a colour table" if coloured else ""
@@ -165,6 +167,17 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
     if settings.tolerance >= 127 and _are_soft(looks, rest):
         return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
     raise _Open(f"It is open what the masks mean: {said}{table}. {_ways_out(looks, settings, not coloured)}")
+
+
+def _in_one_channel(look: MaskLook, lossy: bool) -> str:
+    """Say that a mask whose colours differ in one channel alone may number objects there; "" of another one."""
+    mask = read_mask(look.name, 0, True, lossy)
+    lit = (
+        [name for name, one in zip(("red", "green", "blue"), mask.T, strict=True) if one.any()]
+        if mask.ndim == 3
+        else []
+    )
+    return f" Its colours differ in {lit[0]} alone: if this numbers objects, save it as grey." if len(lit) == 1 else ""
 
 
 def _top(values: set[int]) -> int:
