@@ -202,6 +202,9 @@ def test_no_other_folder_is_taken_where_the_said_one_is_not(tmp_path):
     assert "must lie in a folder rgb beside it" in find_named(tmp_path / "more", Naming(images="rgb")).problems[0]
     put(tmp_path, *each("p/p1/images/{0}.png p/p1/masks/{0}.png p/p2/images/{0}.png p/p2/gt/{0}.png", "ab"))
     assert find_named(tmp_path / "p", Naming(masks="gt")).splits == {"": []}
+    shutil.rmtree(tmp_path / "p" / "p2" / "gt")
+    put(tmp_path, *each("p/p2/masks/{}.png", "ab"))
+    assert len(pairs(tmp_path / "p", Naming(masks="masks/"))) == 4
 
 
 def test_a_folder_that_holds_the_said_one_is_looked_into(tmp_path):

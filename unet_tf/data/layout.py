@@ -161,9 +161,11 @@ def _with_channels(pairs: list[Pair], found: Found) -> list[Pair]:
 
 def _for_test(images: dict[Path, str], masks: dict[Path, str], naming: Naming) -> tuple[dict[Path, str], list[Path]]:
     """Images, and those called test that have no mask while all called train have: test-volume beside train-volume."""
+    if len(masks) >= len(images):
+        return images, []
     others = {path: name for path, name in images.items() if split_in(path.stem)[0] == "train"}
     rest = [path for path in images if path not in others]
-    apart = others and all(split_in(path.stem)[0] == "test" for path in rest)
+    apart = others and rest and all(split_in(path.stem)[0] == "test" for path in rest)
     return (others, rest) if apart and keyed(others, masks, naming).one_to_one else (images, [])
 
 

@@ -293,7 +293,7 @@ def by_folders(
     for path, name in names.items():
         *folders, stem = name.split("/")
         for (role, called), said in zip(ROLES.items(), (naming.images, naming.masks), strict=True):
-            left = [one for one in folders if (one != said if said else one.lower() not in called)]
+            left = [one for one in folders if (one != said.rstrip("/") if said else one.lower() not in called)]
             if worded and not said:
                 left = [one for one in folders if _read(one)[1] != role]
             if len(left) == len(folders) - 1 and (left or not worded):
