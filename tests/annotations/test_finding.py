@@ -183,8 +183,8 @@ def test_the_name_before_an_upload_counts_where_no_picture_bears_that_behind_it(
 def test_a_name_that_an_upload_changed_is_of_the_picture_that_it_was_made_of(tmp_path):
     """Label Studio keeps files as Django does: without signs, and `_` for each blank."""
     for name in (
-        "my cells (1).png", "10%, 20x.TIF", "größe.png", "re\u0301.png", "s a.png", "s_(a).png", "x/t 1.png",
-        "y/t 1.png",
+        "my cells (1).png", "10%, 20x.TIF", "größe.png", "re\u0301.png", "s a.png", "s_(a).png", "r a.png", "r_a.png",
+        "x/t 1.png", "y/t 1.png",
     ):  # fmt: skip
         write_image(tmp_path, name)
     index = PictureIndex(tmp_path)
@@ -200,6 +200,8 @@ def test_a_name_that_an_upload_changed_is_of_the_picture_that_it_was_made_of(tmp
         assert found(original) == name
     with pytest.raises(InputError, match=r"there is 2: .*/s a\.png, .*/s_\(a\)\.png\. Lay"):
         found("s_a.png")
+    with pytest.raises(InputError, match=r"there is 2: .*/r a\.png, .*/r_a\.png\. Lay"):
+        found("r_a.png")
     with pytest.raises(InputError, match=r"there is 2: .*/x/t 1\.png, .*/y/t 1\.png\. Lay"):
         found("t_1.png")
     with pytest.raises(InputError, match="there is none"):
@@ -222,6 +224,9 @@ def test_one_picture_and_one_file_belong_together(tmp_path):
     for name, notes in (("a", []), ("annotations", [said])):
         assert index.find(Annotated(tmp_path / f"{name}.geojson", name, (), stem=True), True).name == "a.png"
         assert index.notes == notes
+    placed = Annotated(tmp_path / "roofs.gpkg", "roofs", (), stem=True, on=lambda picture, field: ())
+    index = PictureIndex(tmp_path)
+    assert index.find(placed, True).name == "a.png" and index.notes == []
     assert find(tmp_path, "", stem=True) == "a.png"  # RoiSet.zip
     with pytest.raises(InputError):
         find(tmp_path, "annotations", stem=True)

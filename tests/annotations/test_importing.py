@@ -78,12 +78,22 @@ def test_pictures_that_are_missing_are_said_in_one_sentence_and_counted(kind, tm
     assert str(caught.value).count("there is none") == 1
 
 
+def test_files_are_named_where_the_pictures_that_are_missing_are_called_alike(tmp_path):
+    for name in ("s0", "s1", "s2"):
+        change(tmp_path / "source", imagePath="image.png").rename(tmp_path / f"source/{name}.json")
+    (tmp_path / "source/a.png").unlink()
+    with pytest.raises(
+        InputError, match=r"s0\.json is about the picture 'image\.png', .* is with s1\.json, s2\.json\.$"
+    ):
+        import_annotations(tmp_path / "source", tmp_path / "data")
+
+
 def test_faults_of_more_than_five_kinds_are_counted(tmp_path):
     for number in range(7):
         change(tmp_path / "source", imagePath=f"p{number}.png").rename(tmp_path / f"source/p{number}.json")
         for folder in "xy":
             write_image(tmp_path / "source", f"{folder}/p{number}.png")
-    with pytest.raises(InputError, match=r"there is 2: [^;]*p4\.png\. Lay .* There are 2 more faults\.$"):
+    with pytest.raises(InputError, match=r"there is 2: [^;]*p4\.png\. Lay .* 2 faults more\.$"):
         import_annotations(tmp_path / "source", tmp_path / "data")
 
 

@@ -71,16 +71,17 @@ def test_pictures_without_a_size_have_that_of_their_run_lengths(tmp_path, sides)
     ("attributes", "runs", "crowd"),
     [({"occluded": False}, True, False), ({"occluded": False}, False, True), ({}, True, True), (None, True, True)],
 )
-def test_a_mask_of_datumaro_is_one_object(attributes, runs, crowd, tmp_path):
-    """It marks all of them as crowds, and so does CVAT's export of COCO."""
+def test_a_mask_of_cvat_is_one_object(attributes, runs, crowd, tmp_path):
+    """Its export marks all of them as crowds."""
 
     def change(content):
         content["annotations"][0] |= {"iscrowd": 1, "attributes": attributes}
         if runs:
             content["annotations"][0]["segmentation"] = {"size": [20, 24], "counts": [20, 20, 440]}
 
-    (found,), _ = read(tmp_path, change)
+    (found,), skipped = read(tmp_path, change)
     assert [one.crowd for one in found.shapes] == [crowd, False]
+    assert list(skipped.values()) == [1] * (not crowd)
 
 
 def test_boxes_and_short_outlines_are_counted(tmp_path):

@@ -77,6 +77,8 @@ def test_tasks_without_annotations_have_no_shapes(tmp_path):
         ("/data/local-files/?d=sets/cells/a.png", "sets/cells/a.png", "a.png"),
         ("https://host.org/x/a.jpg?key=1", "/x/a.jpg", "a.jpg"),
         ("s3://bucket/x/a.tif", "/x/a.tif", "a.tif"),
+        ("s3://bucket/x/a.tif?versionId=3", "/x/a.tif", "a.tif"),
+        ("HTTP://cdn.org/x/a.png?k=1", "/x/a.png", "a.png"),
         ("s3://bucket/x/slide #3.png", "/x/slide #3.png", "slide #3.png"),
         ("azure-blob://box/10% a?b+c.png", "/10% a?b+c.png", "10% a?b+c.png"),
         ("x/a.png", "x/a.png", "a.png"),

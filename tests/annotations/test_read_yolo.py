@@ -1,5 +1,4 @@
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from kinds_of_annotations import yolo
@@ -89,16 +88,21 @@ def test_splits_stay_apart(tmp_path):
     assert {name: one.pairs for name, one in check(tmp_path / "data").splits.items()} == {"train": 1, "val": 1}
 
 
-def test_the_list_of_names_may_lie_beside_the_folder_of_the_labels(tmp_path, monkeypatch):
+def test_classes_that_no_list_names_are_said(tmp_path):
     dataset = tmp_path / "dataset"
     yolo(dataset)
-    monkeypatch.chdir(dataset)
-    for number, source in enumerate((dataset, dataset / "labels", dataset / "labels/a.txt", Path("labels"))):
-        done = import_annotations(source, tmp_path / str(number), images=dataset / "images")
-        assert done.classes == ("background", "cell", "vessel")
-    (dataset / "data.yaml").rename(dataset / "of_another_folder.yaml")
-    done = import_annotations(dataset / "labels", tmp_path / "other", images=dataset / "images")
-    assert done.classes == ("background", "class0", "class1")
+    (tmp_path / "data.yaml").write_text("names: [dog, cat]")  # of other data
+
+    def notes(source, **said):
+        return import_annotations(
+            source, tmp_path / f"out{len([*tmp_path.iterdir()])}", images=dataset / "images", **said
+        ).notes
+
+    assert notes(dataset) == notes(dataset / "labels", classes="nucleus=class0,vessel=class1") == []
+    assert notes(dataset / "labels") == [
+        "No list in SOURCE (data.yaml, classes.txt) names class0, class1. Give the folder that holds the list, or "
+        "names: --classes nucleus=class0."
+    ]
 
 
 def test_key_points_are_no_outlines(tmp_path):

@@ -115,15 +115,16 @@ class PictureIndex:
                 every = [path for path in self.files if not here or folded(path.stem) in called]
                 there = [*filter(self._is_read, every)] or here or every
             found = there if len(there) == 1 else []
-            if parts and found:
+            if parts and found and one.on is None:  # what says where it lies may be called as it likes
                 said = f"{one.file.name} is not called like {found[0].name}, and is taken for its annotations"
                 self.notes = [f"{said}, as both are alone."]
         if len(found) > 1:
             if key not in self._alike:
                 self._alike[key] = _Alike(self._named[key])
             found = self._alike[key].nearest(parts[:-1], one.file)
-        if not found and one.original not in parts:
-            found = self._uploaded.get(folded(one.original), [])
+        if one.original and one.original not in parts and (not found or key in _keys(one.original, one.stem)):
+            uploaded = self._uploaded.get(folded(one.original), [])
+            found = [*found, *(path for path in uploaded if not found or path.name != found[0].name)]
         if len(found) == 1:
             if found[0] in self.faults:
                 raise self.faults[found[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections import Counter, defaultdict
@@ -278,7 +279,7 @@ def _tasks(found: Source, index: PictureIndex, empty: str, class_field: str | No
 
 def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) -> list[_Task]:
     """The annotations with their pictures; one that is not there may lie in the annotations."""
-    faults: dict[str, list[tuple[InputError, str]]] = defaultdict(list)  # by what they have in common
+    faults: dict[str, list[tuple[InputError, Annotated]]] = defaultdict(list)  # by what they have in common
     tasks: list[_Task] = []
     files = {one.file for one in found.pictures}
     paired = {path for path in index.files if path.with_suffix(".json") in files}
@@ -298,13 +299,14 @@ def _with_pictures(found: Source, index: PictureIndex, class_field: str | None) 
                 tasks.append(_task_of_held(one, index))
             else:
                 common = str(error).replace(str(one.file), "").replace(repr(one.picture), "")
-                faults[common].append((error, one.picture or str(one.file)))
+                faults[common].append((error, one))
     if faults:
-        said = [
-            f"{first} So it is with {some((name for _, name in others), 4)}." if others else str(first)
-            for (first, _), *others in faults.values()
-        ]
-        said[5:] = [f"There are {len(said) - 5} more faults."] * (len(said) > 5)
+        said = []
+        for (first, _), *others in faults.values():
+            names = [one.picture for _, one in others]
+            names = names if len({*names}) == len(names) and all(names) else [one.file.name for _, one in others]
+            said.append(f"{first} So it is with {some(names, 4)}." if names else str(first))
+        said[5:] = [f"{many(len(said) - 5, 'fault')} more."] * (len(said) > 5)
         raise InputError(" ".join(said), next(iter(faults.values()))[0][0].file)
     return tasks
 
@@ -454,6 +456,11 @@ def _notes(
 ) -> list[str]:
     """What was left out, clipped or decided, in words."""
     notes = [*found.notes, *_left_out(found), *counted]
+    if found.program == "yolo" and (bare := [name for name in chosen.names if re.fullmatch(r"class\d+", name)]):
+        notes.append(
+            f"No list in SOURCE (data.yaml, classes.txt) names {some(bare, 3)}. Give the folder that holds the list, "
+            f"or names: --classes nucleus={bare[0]}."
+        )
     if not instances and (lost := [chosen.names[i] for i in range(1, len(chosen.names)) if not pixels[i]]):
         notes.append(
             f"No pixel is of {', '.join(lost)}: other classes cover it, or it lies outside (--overlap {overlap})."

@@ -53,9 +53,10 @@ def read_coco(path: Path, content: Any, skipped: Skipped) -> list[Annotated]:
         if category not in names:
             raise Damage(f"the category of an annotation must be in the file; {where} has category_id {category}")
         segmentation, attributes = one.get("segmentation"), one.get("attributes")
-        # Datumaro, and so CVAT, marks every mask as a crowd
-        is_of_datumaro = isinstance(attributes, dict) and "occluded" in attributes and isinstance(segmentation, dict)
-        crowd = one.get("iscrowd") in (1, True) and not is_of_datumaro
+        crowd = one.get("iscrowd") in (1, True)
+        if crowd and isinstance(attributes, dict) and "occluded" in attributes and isinstance(segmentation, dict):
+            crowd = False
+            skipped["marks of crowds (iscrowd), which CVAT gives to every mask"] += 1
         picture, size = images[image]
         if size is None and isinstance(segmentation, dict):  # run lengths are of the whole picture
             size = _sides(segmentation, where)

@@ -86,11 +86,12 @@ def _picture(value: Any) -> str:
     """The name of a picture, where a value is the name or the address of one; else ""."""
     if not isinstance(value, str):
         return ""
-    if value.startswith(("http://", "https://", "/")):
+    if value.lower().startswith(("http://", "https://", "/")):
         parts = urlsplit(value)
         name = (parse_qs(parts.query).get("d") or [unquote(parts.path)])[0]
     else:  # a key of a bucket, which may hold any sign
         name = re.sub(r"^[\w+.-]+://[^/]*", "", value)
+        name = name if name.lower().endswith(SUFFIXES) else name.partition("?")[0]
     return name if name.lower().endswith(SUFFIXES) else ""
 
 

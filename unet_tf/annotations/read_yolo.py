@@ -65,19 +65,14 @@ def read_yolo(path: Path, names: dict[int, str], skipped: Skipped) -> list[Annot
     return [Annotated(path, path.stem, tuple(shapes), stem=True, shares=True)]
 
 
-def yolo_names(folder: Path, above: bool = False) -> dict[int, str]:
+def yolo_names(folder: Path) -> dict[int, str]:
     """The classes that a folder lists in `data.yaml`, another YAML file with names, or `classes.txt`.
-
-    Args:
-        folder: to look in.
-        above: it holds the source, so that YAML of other names may be of other folders in it, and is not read.
 
     Raises:
         Damage: such a file reads otherwise.
         InputError: the package PyYAML is missing.
     """
-    lists = [path for end in ("yaml", "yml") for path in folder.glob(f"data.{end}" if above else f"*.{end}")]
-    for path in sorted(lists, key=lambda path: path.name != "data.yaml"):
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")], key=lambda path: path.name != "data.yaml"):
         if (found := _yaml_names(path)) is not None:
             return found
     for path in (folder / name for name in LISTS):

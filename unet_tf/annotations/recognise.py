@@ -236,10 +236,10 @@ def _told(
 
 
 def _names(folder: Path, source: Path, known: dict[Path, dict[int, str]]) -> dict[int, str]:
-    """The classes that a folder or the nearest one above it lists, as far as that in which the source lies."""
+    """The classes that a folder or the nearest one above it lists, not above the source."""
     if folder not in known:
-        above = source.parent if source.is_dir() else source.parent.parent
-        found = yolo_names(folder, source.is_dir() and not folder.is_relative_to(source))
+        found = yolo_names(folder)
+        above = source if source.is_dir() else source.parent.parent
         inside = folder != above and folder.is_relative_to(above)
         known[folder] = found or (_names(folder.parent, source, known) if inside else {})
     return known[folder]
