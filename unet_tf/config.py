@@ -250,10 +250,7 @@ class TrainConfig(Settings):
     def mask_settings(self) -> MaskSettings:
         """What is said of the masks."""
         border = 0 if self.border_class is None and self.of_two_classes else self.border_class
-        numbered = self.classes is not None and self.classes == class_names(len(self.classes))
-        return MaskSettings(
-            self.masks, self.classes, self.void, self.inverted, self.mask_tolerance, border, numbered=numbered
-        )
+        return MaskSettings(self.masks, self.classes, self.void, self.inverted, self.mask_tolerance, border)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

@@ -126,10 +126,10 @@ def test_pictures_to_validate_by_without_masks_are_noted_and_a_share_of_the_othe
     found = find_named(tmp_path)
     assert names(found) == {"train": ["a0", "a1"]}
     (note,) = found.notes
-    assert note.endswith(
-        "holds 3 pictures and no masks: a share of the training pairs validates. predict segments them."
-    )
+    assert note.endswith("holds 3 pictures and no masks: nothing is judged by them. predict segments them.")
     assert [len(pairs) for pairs in split(found.check()).values()][:2] == [1, 1]
+    put(found_in := tmp_path / Path(bare).parts[0], "predictions/x.png")
+    assert names(find_named(tmp_path)) == {"train": ["a0", "a1"]} and found_in.is_dir()
 
 
 @pytest.mark.parametrize(
@@ -392,6 +392,7 @@ def test_masks_that_were_predicted_beside_their_images_are_said(tmp_path):
         ("trainA", "testA", "test"),
         ("TrainSet", "DevSet", "val"),
         ("traindata", "validdata", "val"),
+        ("traincrop", "valcrop", "val"),
         ("uavid_train", "uavid_val", "val"),
     ],
 )
@@ -429,7 +430,6 @@ TOGETHER = {
     "two of one split": (("train_1", "train_2", "test_1"), "images/train_1, images/test_1"),
     "one more folder": (("site_train", "site_test", "site_a"), "images/site_train, images/site_test"),
     "two splits in one": (("trainval2012", "test2012"), "images/trainval2012, images/test2012"),
-    "words without a seam": (("traincrop", "valcrop"), "images/traincrop, images/valcrop"),
     "short words": (("tr", "te"), "images/tr, images/te"),
     "patients first": (("p1/train", "p1/val", "p2/train"), "images/p1/train, images/p1/val"),
     "none for training": (("val2017", "test2017"), "images/val2017, images/test2017"),

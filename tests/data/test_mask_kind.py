@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_tf.config import TrainConfig
 from unet_tf.data import mask_looks
 from unet_tf.data.layout import find_named
 from unet_tf.data.mask_kind import MaskSettings, class_names, recognise
@@ -86,6 +85,14 @@ def test_ids_alone_are_left_open_with_what_would_do(tmp_path):
         match=r"open what the masks mean: .* 0, 1, 2, 255\. .*--masks index --classes 3, where 255 is void\. ",
     ):
         recognised(tmp_path, grey(0, 1, 2, 255))
+
+
+def test_of_ids_without_0_the_lowest_is_said_to_be_called_background(tmp_path):
+    said = r"--masks index --classes 2\. 1 is called background then; names, in the order 1, 2, are better\. "
+    with pytest.raises(InputError, match=said):  # of pet, background and edge
+        recognised(tmp_path, grey(1, 2, 3), void=("3",))
+    with pytest.raises(InputError, match=r"--masks index --classes 3\. If objects"):
+        recognised(tmp_path / "other", grey(0, 1, 2))
 
 
 def test_void_is_left_out_of_what_tells_the_kind(tmp_path):
@@ -393,38 +400,6 @@ def test_ids_with_gaps_are_classes_in_order(tmp_path, ids, settings, values, voi
     mask = np.resize(np.array(ids, np.uint16 if max(ids) > 255 else np.uint8), (4, 6))
     found = recognised(tmp_path, mask, mask, **{"kind": "index", **settings}).masks
     assert (found.kind, found.values, found.void, found.num_classes) == ("index", values, void, len(values))
-
-
-@pytest.mark.parametrize("alpha", [False, True])
-def test_objects_that_one_channel_numbers_are_to_be_saved_as_grey(tmp_path, alpha):
-    mask = np.dstack([objects(9).astype(np.uint8), *np.zeros((2, *objects(9).shape), np.uint8)])
-    mask = np.dstack([mask, np.full(mask.shape[:2], 255, np.uint8)]) if alpha else mask  # as BBBC039 has it
-    with pytest.raises(
-        InputError, match=r"Its colours differ in red alone: if this numbers objects, save it as grey\.$"
-    ):
-        recognised(tmp_path, mask)
-    mask[2, 2, 1] = 1
-    with pytest.raises(InputError, match="writes a first version.$"):
-        recognised(tmp_path, mask)
-
-
-@pytest.mark.parametrize(
-    ("ids", "said", "names"),
-    [
-        ((1, 2, 3), {"classes": 2, "void": 3}, ("class1", "class2")),  # of pet, background and edge
-        ((1, 2, 3), {"classes": "3"}, ("class1", "class2", "class3")),
-        ((0, 1, 2, 7), {"classes": 3, "void": "0"}, ("class1", "class2", "class7")),
-        ((0, 7, 11), {"classes": 3}, ("background", "class7", "class11")),
-        ((0, 7, 11), {"classes": 3, "void": "class7"}, ("background", "class11")),
-        ((0, 1, 2), {"classes": 3}, ("background", "class1", "class2")),
-        ((0, 1, 1), {"classes": 2, "masks": "index"}, ("background", "foreground")),
-        ((1, 2, 2), {"classes": "pet,rest"}, ("pet", "rest")),
-    ],
-)
-def test_ids_that_a_number_of_classes_names_are_called_by_themselves(tmp_path, ids, said, names):
-    mask = np.resize(np.array(ids, np.uint8), (4, 6))
-    found = recognise(pairs_of(tmp_path, mask, mask), TrainConfig(**said).mask_settings)
-    assert (found.classes, found.masks.kind, found.masks.num_classes) == (names, "index", len(names))
 
 
 def test_a_grey_colour_table_counts_by_what_it_shows_or_by_its_indices(tmp_path):

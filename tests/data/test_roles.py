@@ -52,6 +52,23 @@ def test_an_archive_that_holds_its_pairs_twice_is_refused(tmp_path, pair):
     (problem,) = find_named(tmp_path).problems
     assert problem == (
         f"Folders of pairs must hold different pictures; those of kaggle_3m and lgg-mri-segmentation in {tmp_path} "
-        "have the same names. Give one of these folders, or list the pairs of all in train.txt."
+        "have files of the same names and sizes. Give one of these folders, or list the pairs of all in train.txt."
     )
     assert len(names(find_named(tmp_path / "lgg-mri-segmentation"))[""]) == 2
+    for path in (tmp_path / places[0]).rglob("*.png"):
+        path.write_bytes(b"of another patient")
+    assert len(names(find_named(tmp_path))[""]) == 4
+
+
+@pytest.mark.parametrize("drawn_on", ["labeled_images", "img_with_labels", "seg_images", "lab"])
+def test_pictures_that_were_drawn_on_or_are_of_another_space_are_no_masks(tmp_path, drawn_on):
+    """Images of labels are, and what is called lab beside the word of a split."""
+    put(
+        tmp_path,
+        *(f"train/{role}/a.png" for role in ("images", "masks")),
+        "test/images/x.png",
+        f"test/{drawn_on}/x.png",
+    )
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a"]}
+    assert any(note.endswith(f"that are not used: 1 in test/{drawn_on}.") for note in found.notes)

@@ -13,7 +13,6 @@ from PIL import Image
 from unet_tf import Run, compare, evaluate
 from unet_tf.data.folder import read_pair
 from unet_tf.data.layout import find_named
-from unet_tf.data.mask_kind import class_names
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
 from unet_tf.errors import InputError
@@ -280,14 +279,6 @@ def test_ids_with_gaps_are_those_of_the_net_where_a_class_lacks(tmp_path, said):
     others = written(tmp_path / "others", squares(1, 2))  # which the net does not know
     if said:
         assert are_equal(labelled(net, others)[1], [squares(1, 2)])
-
-
-def test_a_number_of_classes_names_ids_as_training_does(tmp_path):
-    data = written(tmp_path, squares(1, 2), squares(2, 1))
-    net = opened(data, ("class1", "class2"), class_names(2), kind="index", num_classes=2, values=(1, 2), void=(0,))
-    truth, read = labelled(net, data)
-    assert (truth.values, truth.void) == ((1, 2), (0,))
-    assert are_equal(read, [squares(1, 2) - 1, squares(2, 1) - 1])
 
 
 @pytest.mark.parametrize("border", [0, 1])

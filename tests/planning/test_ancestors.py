@@ -57,8 +57,10 @@ def test_what_knows_no_files_is_unknown(tmp_path):
 def test_where_a_run_took_other_channels_of_pictures_that_are_gone_what_it_learnt_from_is_unknown(tmp_path, caplog):
     run = made(tmp_path / "run", ["a"])  # of the folder cells, which is not here
     for other in (Channels(("1",)), Channels(context=1), Channels(suffixes=("_r", "_g"))):
-        assert ancestors_from(str(run), other) == Ancestors(unknown=(str(run),))
+        assert ancestors_from(str(run), other) == Ancestors(frozenset("a"), (str(run),))
     assert caplog.text.count("cannot be read again: There is no folder cells") == 2  # files of suffixes are others
+    later = made(tmp_path / "later", ["b"], str(run), json.dumps({"files": ["a"], "unknown": []}))
+    assert ancestors_from(str(later), Channels(("1",))) == Ancestors(frozenset("ab"), (str(run), str(later)))
 
 
 @pytest.mark.parametrize("note", ["", "[]", '{"files": ["a"]}', '{"files": "a", "unknown": []}', '{"files": [1], "un'])

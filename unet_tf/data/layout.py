@@ -131,9 +131,9 @@ def _match_all(folder: Path, found: Found, naming: Naming) -> None:
     for split, place in places.items():
         if split in ("val", "test") and any(found.splits.values()) and (bare := _bare(place, split, naming)):
             found.used |= {path.parent for path in bare}
-            without = "a share of the training pairs validates" if split == "val" else "nothing is judged by them"
             found.notes.append(
-                f"{place.images} holds {many(len(bare), 'picture')} and no masks: {without}. predict segments them."
+                f"{place.images} holds {many(len(bare), 'picture')} and no masks: nothing is judged by them. "
+                "predict segments them."
             )
             continue
         before = len(found.problems)
@@ -380,7 +380,7 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
 
 def _no_masks(folder: Path, images: dict[Path, str], naming: Naming) -> list[str]:
     """What is wrong with a folder without masks; nothing where who looks for folders that are not used says it."""
-    if naming.masks and images:
+    if naming.masks and images and not (folder / naming.masks).is_dir():
         return [f"The masks of {folder} must lie in a folder {naming.masks}, as --masks-dir says; there is none."]
     if folder.name.lower() in ROLES["images"]:
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
@@ -434,8 +434,10 @@ def _beside(folder: Path, naming: Naming, split: str = "") -> tuple[dict[Path, s
     own = [(at, listing) for at, listing in own if not at.parts or SPLIT_OF.get(at.parts[0].lower(), split) == split]
     names = {path: name for one, listing in own for path, name in _names(listing, one).items()}
     least = 1 if split else 2  # a split may have one patient
-    parts = by_folders(names, naming, least) or part(names, naming)
-    return parts if parts[1] else by_folders(names, naming, least, worded=True) or parts
+    parts = by_folders(names, least) or part(names, naming)
+    if parts[1] or naming.images or naming.masks:
+        return parts
+    return by_folders(names, least, worded=True) or parts
 
 
 def _names(listing: Listing, below: Path) -> dict[Path, str]:

@@ -19,7 +19,6 @@ from unet_tf.data.mask_looks import MaskLook, look_at_masks
 from unet_tf.data.mask_tables import OF_8_BITS, bits_conflict, table_conflict, untold
 from unet_tf.data.masks import LIST_COLOURS, MaskFormat
 from unet_tf.data.palette import Colour, Palette
-from unet_tf.data.pictures import read_mask
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
@@ -51,7 +50,6 @@ class MaskSettings:
             much inside as rim, and for none elsewhere.
         only: whether `void` is all that counts nowhere, as nets say it; else classes of a list that are called void do
             not count either.
-        numbered: whether `classes` are those of a number: ids other than 0, 1, 2, .. are called by their own ones.
     """
 
     kind: str = "auto"
@@ -61,7 +59,6 @@ class MaskSettings:
     tolerance: float = 0.0
     border: int | None = 0
     only: bool = False
-    numbered: bool = False
 
 
 class Recognition(NamedTuple):
@@ -146,9 +143,8 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
     if palette and (coloured or of_grey or not rest <= {*range(len(palette.names)), VOID}):
         return "palette", f"label_colors.txt lists {len(palette.names)} colours"
     if coloured and not all(look.table for look in coloured):
-        ids = _in_one_channel(coloured[0], settings.tolerance > 0)
         raise InputError(
-            f"{coloured[0].name} is colour-coded, and nothing says which colour is which class. {LIST_COLOURS}{ids}",
+            f"{coloured[0].name} is colour-coded, and nothing says which colour is which class. {LIST_COLOURS}",
             coloured[0].name,
         )
     table = " into a colour table" if coloured else ""
@@ -167,17 +163,6 @@ def _tell(looks: list[MaskLook], settings: MaskSettings, palette: Palette | None
     if settings.tolerance >= 127 and _are_soft(looks, rest):
         return "binary", f"{said}, 0 and {_top(rest)} among them, and the nearer one is taken"
     raise _Open(f"It is open what the masks mean: {said}{table}. {_ways_out(looks, settings, not coloured)}")
-
-
-def _in_one_channel(look: MaskLook, lossy: bool) -> str:
-    """Say that a mask whose colours differ in one channel alone may number objects there; "" of another one."""
-    mask = read_mask(look.name, 0, True, lossy)
-    lit = (
-        [name for name, one in zip(("red", "green", "blue"), mask.T, strict=True) if one.any()]
-        if mask.ndim == 3
-        else []
-    )
-    return f" Its colours differ in {lit[0]} alone: if this numbers objects, save it as grey." if len(lit) == 1 else ""
 
 
 def _top(values: set[int]) -> int:
@@ -241,6 +226,9 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) 
     elif 2 <= len(ids) <= (FEW_IDS if soft else MOST_IDS):
         where = ", where 255 is void" if VOID in stored else ""
         remedies.append(f"If they are class ids, say so: --masks index --classes {len(ids)}{exact}{where}.")
+        if 0 not in ids:
+            order = _listed(sorted(ids))
+            remedies.append(f"{min(ids)} is called background then; names, in the order {order}, are better.")
         if where and max(ids) >= len(ids):
             remedies.append(f"If 255 is a class, too: --masks index --classes {len(stored)}{exact}.")
     if grey and not conflict:
@@ -340,17 +328,15 @@ def _format(
         names = names[:2]
     if border and len(names) == 2:
         names = (*names, BORDER_NAME)
+    for text in settings.void:
+        if not (text in names or text.isdecimal()):
+            raise InputError(f"Void must be a value or the name of a class ({', '.join(names)}); received {text!r}.")
     said = _void_values(settings)
     values: tuple[int, ...] = ()
     if kind == "binary" and len(names) == 2:
         values = _two_values(said, looks, settings, complete)
     elif kind == "index":
         values = _class_ids(len(names), said, looks, complete)
-        if settings.numbered and values != tuple(range(len(names))):
-            names = tuple(f"class{value}" if value else "background" for value in values)
-    for text in settings.void:
-        if not (text in names or text.isdecimal()):
-            raise InputError(f"Void must be a value or the name of a class ({', '.join(names)}); received {text!r}.")
     of_name = dict(zip(names, values or range(len(names)), strict=True))
     void = tuple(dict.fromkeys(of_name[text] if text in of_name else int(text) for text in settings.void))
     if kind == "index":

@@ -31,13 +31,13 @@ ROLES = {
 }  # fmt: skip
 """What folders of images and of masks are called, in lower case; the first one that holds pictures is taken."""
 WORDS = {"images": IMAGE_WORDS, "masks": MASK_WORDS}
+OF_LABELS = frozenset(("mask", "masks", "label", "labels", "gt"))
+"""What images in a folder of masks may be of; labeled images were drawn on."""
 LAB = frozenset(("lab", "labs"))
-"""Labels, where another folder says that it has the images; elsewhere a lab may be a place."""
+"""Labels, beside the word of a split; elsewhere a lab may be a place, or a space of colours."""
 FLAGS = {"images": "--images-dir", "masks": "--masks-dir"}
-GLUED = re.compile(r"(?<=\w)(set|data)$")
-"""What may stand behind the word of a split without a seam: trainset, testdata."""
-BEGUN = re.compile(rf"({'|'.join(sorted(SPLIT_OF, reverse=True))})([^\W\d_]+)")
-"""The word of a split that begins another one: traincrop, valcrop."""
+GLUED = re.compile(r"(?<=\w)(set|data|crops?)$")
+"""What may stand behind the word of a split without a seam: trainset, testdata, valcrop."""
 SHORT = {
     "tr": "train", "trn": "train", "trainval": "train", "va": "val", "eval": "val", "te": "test", "ts": "test",
     "tst": "test", "holdout": "test", "heldout": "test",
@@ -128,7 +128,7 @@ def guess(folder: Path, named: Roles, found: Found, naming: Naming) -> Roles:
             if not paths and known:
                 paths = [path for path in read.get((split, ""), []) if not _is_shared(path, named)]
                 if role == "masks":
-                    paths = [path for path in paths if _may_hold_masks(path)]
+                    paths = [path for path in paths if _may_hold_masks(path, split)]
                 paths = paths if len(paths) == 1 else []
             paths = [path for path in paths if may_have(role, path, naming)]
             if (split, role) in named or (here and role == "images"):
@@ -176,12 +176,14 @@ def told_apart(folders: Iterable[Path]) -> dict[str, Path]:
 
 def others_of_split(images: Path, split: str) -> list[Path]:
     """Folders that may hold masks of a split, or shall: in the folder of its images, beside it, or called like it."""
-    above, inside = images.parent, scan(images).folders
-    beside = [
-        path for path in scan(above).folders if path != images and split in {_read(above.name)[0], _read(path.name)[0]}
-    ]
+    inside, beside = (
+        [path for path in scan(folder).folders if path != images and not says(path.name, DERIVED)]
+        for folder in (images, images.parent)
+    )
     if len(inside) == 1 and not has_pictures(images):
         inside = []  # the images lie there
+    if _read(images.name)[0] == split:  # val/ or val_images/, beside which other splits lie
+        beside = [path for path in beside if _read(path.name)[0] == split]
     return [path for path in (*inside, *beside) if _read(path.name)[1] == "masks" or holds_pictures(path)]
 
 
@@ -202,10 +204,6 @@ def mixed_note(folder: Path, pairs: Iterable[Pair]) -> str:
         above for parent in parents for above in (parent, *parent.parents) if folder in above.parents
     )
     read = {one: split_in(one.name, SHORT | SPLIT_OF)[0] for one in folders}
-    begun = {one: start for one in folders if not read[one] and (start := BEGUN.fullmatch(one.name.lower()))}
-    for one, start in begun.items():  # of folders that are called alike otherwise
-        if len({other[1] for path, other in begun.items() if path.parent == one.parent and other[2] == start[2]}) > 1:
-            read[one] = SPLIT_OF[start[1]]
     called: dict[str, Path] = {}  # the first of each split
     for path, split in [*read.items(), *((image, split_in(shape)[0]) for shape, image in shapes.items())]:
         if not any(read.get(above) for above in path.parents):  # what lies in train/ is said to be
@@ -279,23 +277,20 @@ def settle(place: Place, found: Found) -> Place:
 
 
 def by_folders(
-    names: dict[Path, str], naming: Naming, least: int = 2, worded: bool = False
+    names: dict[Path, str], least: int = 2, worded: bool = False
 ) -> tuple[dict[Path, str], dict[Path, str]] | None:
     """Images and masks of p1/images/NAME and p1/masks/NAME, by their path without this folder; None where it is not so.
 
     Args:
         names: file -> its path below a folder, without the suffix.
-        naming: what a person says; no other folder has that role.
         least: how many such as p1 there are.
         worded: whether words say roles, as in p1/images_png; all images are of one kind of file then.
     """
     found: dict[str, dict[Path, str]] = {role: {} for role in ROLES}
     for path, name in names.items():
         *folders, stem = name.split("/")
-        for (role, called), said in zip(ROLES.items(), (naming.images, naming.masks), strict=True):
-            left = [one for one in folders if (one != said.rstrip("/") if said else one.lower() not in called)]
-            if worded and not said:
-                left = [one for one in folders if _read(one)[1] != role]
+        for role, called in ROLES.items():
+            left = [one for one in folders if (_read(one)[1] != role if worded else one.lower() not in called)]
             if len(left) == len(folders) - 1 and (left or not worded):
                 found[role][path] = "/".join([*left, stem])
     several = len({name.split("/")[0] for name in names.values()}) >= least
@@ -345,31 +340,31 @@ def _read(name: str) -> tuple[str, str]:
 
 def _hold_pairs(folder: Path, paths: Iterable[Path], found: Found) -> bool:
     """Whether several folders hold pairs each, whatever they are called; a problem where they seem to be copies."""
-    sets = {path.name: names for path in paths if (names := _pairs_in(path))}
+    sets = {path.name: files for path in paths if (files := _pairs_in(path))}
     if same := sorted(name for name in sets if [*sets.values()].count(sets[name]) > 1):
         found.problems.append(
-            f"Folders of pairs must hold different pictures; those of {' and '.join(same)} in {folder} have the same "
-            "names. Give one of these folders, or list the pairs of all in train.txt."
+            f"Folders of pairs must hold different pictures; those of {' and '.join(same)} in {folder} have files of "
+            "the same names and sizes. Give one of these folders, or list the pairs of all in train.txt."
         )
     return len(sets) > 1
 
 
-def _pairs_in(folder: Path) -> frozenset[str]:
-    """The names of pictures in a folder that holds NAME with NAME_mask beside it, or images/ with masks/; else none."""
-    names, paired = set[str](), False
+def _pairs_in(folder: Path) -> frozenset[tuple[str, int]]:
+    """Names and sizes of the pictures in a folder that holds NAME with NAME_mask, or images/ with masks/; else none."""
+    files, paired = set[tuple[str, int]](), False
     for _, listing in scan_all(folder):
         stems = {path.stem for path in listing.pictures}
         called = {path.name.lower() for path in listing.folders}
         paired |= any((bare := MASK_SUFFIX.sub("", stem)) != stem and bare in stems for stem in stems)
         paired |= all(called.intersection(known) for known in ROLES.values())
-        names |= {path.name for path in listing.pictures}
-    return frozenset(names) if paired else frozenset()
+        files |= {(path.name, path.stat().st_size) for path in listing.pictures}
+    return frozenset(files) if paired else frozenset()
 
 
-def _may_hold_masks(folder: Path) -> bool:
-    """Whether a folder beside one of images may be that of the masks: images of labels are labels."""
-    both = says(folder.name, IMAGE_WORDS) and says(folder.name, MASK_WORDS)
-    return (both or says(folder.name, LAB)) and not _pairs_in(folder)
+def _may_hold_masks(folder: Path, split: str) -> bool:
+    """Whether a folder beside one of images may be that of the masks of a split: images of labels are labels."""
+    of_labels = says(folder.name, IMAGE_WORDS) and says(folder.name, OF_LABELS) and "with" not in words(folder.name)
+    return (of_labels or bool(split and says(folder.name, LAB))) and not _pairs_in(folder)
 
 
 def _may_hold_images(name: str) -> bool:

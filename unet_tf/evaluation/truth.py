@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unet_tf.data.folder import Pair
 from unet_tf.data.layout import find_named
-from unet_tf.data.mask_kind import HIGHS, MaskSettings, Recognition, class_names, have_gaps, recognise
+from unet_tf.data.mask_kind import HIGHS, MaskSettings, Recognition, have_gaps, recognise
 from unet_tf.data.mask_looks import MaskLook, look_at_masks, looks_of_two
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import Palette, find_palette
@@ -119,15 +119,13 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
         void = [name for number, name in enumerate(palette.names) if _is_void(number, name, palette, net)]
     inverted = own.inverted and palette is None and net.said is None  # names are said in the order of the values
     names = net.said if palette is None else None
-    numbered = names is not None and names == class_names(len(names))
-    settings = MaskSettings("auto", names, tuple(void), inverted, own.tolerance, only=True, numbered=numbered)
     try:
-        found = recognise(pairs, settings, palette)
+        found = recognise(pairs, MaskSettings("auto", names, tuple(void), inverted, own.tolerance, only=True), palette)
     except InputError:
         if net.said is not None and (net.said != net.real_classes or own.inverted or own.kind != "binary"):
             raise
         return None
-    if net.said is None or (numbered and found.masks.kind == "index") or sorted(net.said) == sorted(found.classes):
+    if net.said is None or sorted(net.said) == sorted(found.classes):
         return found  # a list of colours tells which is which
     if len(net.said) != len(found.classes):
         raise InputError(

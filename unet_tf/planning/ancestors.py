@@ -81,30 +81,32 @@ def ancestors_from(start: str | None, channels: Channels) -> Ancestors:
     if folder is None or not (folder / Run.FILES).is_file():
         return Ancestors(unknown=(start,))
     run = Run(folder)
-    known, unknown = learnt(run), ancestors(run).unknown
+    files, unknown = learnt(run), ancestors(run).unknown
     if replace(run.channels, names=()) != channels:
-        found = _seen_by(channels, run, known)
-        unknown += (start,) * (known > found.keys())
-        known = {sha256 for of_one in found.values() for sha256 in of_one}
-    return Ancestors(frozenset(known), unknown)
+        seen, earlier = _seen_by(channels, run), ancestors_from(run.config.start_from, channels)
+        files = files.union(earlier.files, *seen.values())  # who takes one channel may see pixels as they were seen
+        missing = (start,) * (run.files("train") > seen.keys())
+        unknown = tuple(dict.fromkeys((*unknown, *earlier.unknown, *missing)))
+    return Ancestors(frozenset(files), unknown)
 
 
-def _seen_by(channels: Channels, run: Run, known: set[str]) -> dict[str, set[str]]:
-    """Of known images those in the data folder of a run: identity by its channels -> identities by other channels."""
-    found: dict[str, set[str]] = {}
+def _seen_by(channels: Channels, run: Run) -> dict[str, set[str]]:
+    """Images that a run learnt from, in its data folder: identity by its channels -> identities by other channels."""
+    known, found = run.files("train"), dict[str, set[str]]()
     if run.channels.suffixes != channels.suffixes:
         return found  # an image is other files
     log.info(f"{run.path} took other channels: what it learnt from is read again in {run.data}")
     try:
         splits = find_named(run.data, run.config.naming, run.channels).splits
-    except InputError as error:
+    except (InputError, OSError) as error:
         log.warning(f"What {run.path} learnt from cannot be read again: {error}")
         return found
     for pair in itertools.chain.from_iterable(splits.values()):
         look()
         with suppress(InputError):  # what cannot be read is not known
             if (sha256 := identity(pair.read().image)) in known:
-                found.setdefault(sha256, set()).add(identity(replace(pair, channels=channels).read().image))
+                seen = identity(replace(pair, channels=channels).read().image)
+                found.setdefault(sha256, set()).add(seen)
     return found
 
 

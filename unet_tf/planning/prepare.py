@@ -189,7 +189,6 @@ def prepare(
         InputError: the data or a setting cannot be used.
         Stopped: a signal has told to stop.
     """
-    before = ancestors_from(config.start_from, config.source) if held is None else Ancestors()
     planned = masks is not None
     named = _named(data, config)
     pairs = split(named, config.val_share, config.split_seed, config.group, config.fold)
@@ -219,6 +218,7 @@ def prepare(
 
     read = _read(pairs, masks, config, border_weight.value, only_checked, on_file)
     among = None if "val" in named else 0
+    before = ancestors_from(config.start_from, config.source) if held is None else Ancestors()
     if drawn:
         check_folds(read["train"], config, folds, classes)
         read["train"], read["val"], among = draw_validation(read["train"], config, held, before.files)
