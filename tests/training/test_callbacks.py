@@ -86,6 +86,16 @@ def test_the_first_step_which_is_traced_is_no_part_of_the_schedule():
     assert clock.share == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_first_step_that_takes_what_is_left_is_said(caplog):
+    clock = clock_of(start=time.monotonic() - 600, minutes=20)
+    clock.set_model(model())
+    clock.on_train_begin()
+    clock.start -= 1000
+    clock.on_train_batch_end(0)
+    assert clock.model.stop_training
+    assert "took what was left of the 20 minutes: the net has learnt nothing else" in caplog.text
+
+
 def test_a_run_of_minutes_goes_on_where_it_stopped_whatever_reading_and_tracing_take_again():
     clock = RunClock(clock_plan(minutes=100), time.monotonic() - 4500, 1, before=3000.0)
     clock.set_model(model())

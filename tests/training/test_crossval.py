@@ -14,7 +14,7 @@ import pytest
 
 from unet_tf import Predictor, Run, crossval, evaluate, train
 from unet_tf.data.layout import find_named
-from unet_tf.data.pictures import write_picture
+from unet_tf.data.pictures import read_image, write_picture
 from unet_tf.errors import InputError
 from unet_tf.training.crossval import _check_alike, _check_out, _together, summarise
 from unet_tf.training.train import OF_ITS_FOLD
@@ -214,6 +214,25 @@ class Once(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.model.stop_training = True
+
+
+@pytest.mark.parametrize("change", ["a mask", "a pair"])
+def test_data_that_changes_between_two_folds_is_refused_before_the_second(four, tmp_path, change):
+    (mask, *_), (image, *_) = (sorted(four.rglob(f"{role}/*")) for role in ("masks", "images"))
+
+    def annotate(epoch, logs):
+        if change == "a mask":
+            write_picture(mask, 255 - read_image(mask)[..., 0])
+        else:
+            for path in (mask, image):
+                shutil.copy(path, path.with_stem("new"))
+
+    named = mask.stem if change == "a mask" else "new"
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=annotate)]
+    with pytest.raises(InputError, match=rf"must have the same files; .* since fold1 began: {named}\. Restore"):
+        crossval(four, tmp_path / "folds", folds=2, callbacks=callbacks, **TINY)
+    assert not (tmp_path / "folds" / "fold2" / Run.CONFIG).exists()
+    assert (tmp_path / "folds" / "fold1" / Run.EVALUATION).exists()
 
 
 def test_all_folds_follow_one_plan_however_busy_the_machine_gets(four, tmp_path, monkeypatch):

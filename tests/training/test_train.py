@@ -26,8 +26,8 @@ from unet_tf.evaluation import evaluate
 from unet_tf.evaluation.best_epoch import best_row
 from unet_tf.plan import Plan
 from unet_tf.planning import prepare as plan_module
+from unet_tf.training import callbacks, run_writer
 from unet_tf.training import compile as compile_module
-from unet_tf.training import run_writer
 from unet_tf.training import train as train_module
 from unet_tf.training.fit import Watchers
 from unet_tf.training.run_writer import RunWriter
@@ -150,10 +150,12 @@ def test_sixteen_bit_images_train_in_bfloat16_and_padded(cells, tmp_path):
 
 
 def test_minutes_end_a_run_cleanly(cells, tmp_path, monkeypatch):
-    now = time.monotonic()  # reading takes no time
-    monkeypatch.setattr(train_module, "time", SimpleNamespace(monotonic=lambda: now))
-    run = train(cells, tmp_path / "run", **TINY | {"epochs": None, "minutes": 0.05})
+    clock = itertools.count()  # each look at it takes a second
+    monkeypatch.setattr(train_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    run = train(cells, tmp_path / "run", **TINY | {"epochs": None, "minutes": 1})
     assert run.plan.epochs == math.inf
+    assert max(float(row["learning_rate"]) for row in run.history()) > 0.1 * run.plan.learning_rate
     assert (run.path / "report.html").is_file()
     before = run.history()
     assert resume(run).history() == before  # it has come to its end
@@ -201,6 +203,37 @@ def test_a_run_that_exists_is_not_touched(run, cells):
     ):
         train(cells, run.path, **TINY)
     assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
+
+
+def test_a_run_whose_time_is_gone_before_its_first_step_is_refused_and_not_said_to_have_learnt(
+    cells, tmp_path, monkeypatch
+):
+    """While its steps are timed, nothing is written; a run that was killed in its first epoch is not finished."""
+
+    monotonic, late = time.monotonic, [0.0]
+    clock = SimpleNamespace(monotonic=lambda: monotonic() + late[0])
+    monkeypatch.setattr(train_module, "time", clock)
+    monkeypatch.setattr(callbacks, "time", clock)
+
+    def timing(*arguments):
+        late[0] += 1000
+        return 1e-3
+
+    settings = TINY | {"epochs": None, "minutes": 5, "base_filters": 2, "steps_per_epoch": None}
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=r"timing steps, took all of its 5 minutes"):
+        patch.setattr(train_module, "step_seconds", timing)
+        train(cells, tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+    monkeypatch.setattr(train_module, "step_seconds", lambda *arguments: 1e-3)
+    killed = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Stopped):
+        train(cells, tmp_path / "run", callbacks=[killed], **settings)
+    prepare = train_module.prepare
+    monkeypatch.setattr(train_module, "prepare", lambda *a, **k: (timing(), prepare(*a, **k))[1])
+    with pytest.raises(InputError, match=r"what comes before the first step took all of its 5 minutes \(1\d\d\d s\)"):
+        resume(tmp_path / "run")
+    assert not Run(tmp_path / "run").history()
 
 
 @pytest.mark.parametrize(
@@ -296,7 +329,7 @@ def test_a_run_by_the_plan_of_another_is_told_of_no_settings_that_it_cannot_chan
 
     monkeypatch.setattr(Plan, "build", exhausted)
     with pytest.raises(InputError, match="The run goes on as it was begun"):  # a fold after the first
-        begin_run(RunWriter(tmp_path / "fold2"), cells, run.config, Watchers(), (run.plan, run.masks))
+        begin_run(RunWriter(tmp_path / "fold2"), cells, run.config, Watchers(), (run.plan, run))
 
 
 def test_a_full_disk_is_said_and_loses_nothing(cells, tmp_path):

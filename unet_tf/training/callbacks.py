@@ -43,11 +43,21 @@ SHOWN = 512
 """Side of the part of an image that sample predictions show, pixels."""
 
 
+def check_time(minutes: float, seconds: float, what: str) -> float:
+    """Seconds that a run has left of its minutes; raises InputError where something took all of them."""
+    if seconds < minutes * 60:
+        return minutes * 60 - seconds
+    raise InputError(
+        f"A run must have time to train; {what} took all of its {minutes:g} minutes ({seconds:.0f} s). Train with more "
+        "--minutes, or with --epochs."
+    )
+
+
 class RunClock(keras.callbacks.Callback):
     """Sets the learning rate by how much of the run is done, and ends the run when its time is up.
 
     The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine reaches zero
-    whichever limit comes first. What the last validation took is kept free at the end.
+    whichever limit comes first. What the last validation of this process took is kept free at the end.
 
     Args:
         plan: its epochs, minutes, steps of an epoch, learning rate and threshold count.
@@ -70,7 +80,8 @@ class RunClock(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.absent, self.by_loss = absent, plan.threshold == BEST
-        self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
+        self.minutes, self.seconds = plan.minutes, plan.minutes * 60
+        self.steps_in_all = plan.epochs * plan.steps_per_epoch
         self.peak, self.start, self.before = plan.learning_rate, start, before
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
@@ -93,8 +104,13 @@ class RunClock(keras.callbacks.Callback):
         return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Note where this process begins."""
+        """Note where this process begins; a run without an epoch must have time left.
+
+        Raises:
+            InputError: it has none.
+        """
         self._begin()
+        check_time(self.minutes, self.before or 0.0, "what comes before the first step")
 
     def _begin(self) -> None:
         """Begin to count time as that of training: what was before it in this process was none.
@@ -118,6 +134,11 @@ class RunClock(keras.callbacks.Callback):
         if not self.traced:
             self.traced = True
             self._begin()
+            if self.step == 1 and self.share >= 1 and self.seconds < math.inf:
+                log.warning(
+                    f"The first step, which is traced, took what was left of the {self.minutes:g} minutes: the net has "
+                    "learnt nothing else. Train with more --minutes, or with --epochs."
+                )
         if self.seconds < math.inf:
             self.on_progress(min(int(time.monotonic() - self.start), int(self.seconds)), int(self.seconds))
             if self.share >= 1:

@@ -81,8 +81,6 @@ def restore_checkpoint(model: keras.Model, path: Path) -> State:
     """
     try:
         state = _read(path)
-        if not model.optimizer.built:  # one that scales the loss would make its variables again, and load none
-            model.optimizer.build(model.trainable_variables)
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Skipping variable loading")  # Keras' optimizer would begin anew
             model.load_weights(path)

@@ -153,7 +153,7 @@ def _do(
         if there := _begun(out, runs):
             first, own = next(iter(there.values())), runs[name]
             plan = Plan.of(replace(first.config, fold=own.fold, seed=own.seed), first.plan.reasons)
-            return begin_run(writer, data, plan.config, watchers, (plan, first.masks), judged=judged)
+            return begin_run(writer, data, plan.config, watchers, (plan, first), judged=judged)
         folds = [one.fold for one in runs.values() if one.fold is not None]
         return begin_run(writer, data, runs[name], watchers, folds=folds, judged=judged)
 

@@ -136,9 +136,6 @@ class _Steps:
         self.host, self.hosts = host_share()
         self.chief = self.host == 0
         self.replicas = strategy.num_replicas_in_sync // self.hosts
-        with strategy.scope():
-            if not model.optimizer.built:  # variables are not made within a step, nor made again once restored
-                model.optimizer.build(model.trainable_variables)
         self.train, self._results = tf.function(self._train_step), tf.function(model.get_metrics_result)
         self.judge, self._share = tf.function(self._judge_step), tf.function(self._share_step)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import keras
 import tomli_w
 
+from unet_tf.data.folder import some
 from unet_tf.data.samples import Samples
 from unet_tf.errors import InputError
 from unet_tf.evaluation.data_table import data_table
@@ -260,6 +261,17 @@ class RunWriter:
     def panel(self, epoch: int) -> Path:
         """Where the sample prediction after so many epochs is drawn."""
         return self.path / Run.PROGRESS / f"epoch_{epoch:05d}.png"
+
+
+def check_same_files(splits: dict[str, Samples], first: Run) -> None:
+    """Raise InputError where a run would have other files than the first of the cross-validation that it is of."""
+    before, now = ({row[1:] for row in rows} for rows in (first.pairs(), _rows(splits)))  # folds hold others out
+    if changed := before ^ now:
+        names = sorted({name for name, *_ in changed})
+        raise InputError(
+            f"All runs of a cross-validation must have the same files; changed, gone or new since {first.path.name} "
+            f"began: {some(names)}. Restore them, or begin anew in another --out."
+        )
 
 
 def _rows(splits: dict[str, Samples]) -> Iterator[tuple[str, str, str, str]]:

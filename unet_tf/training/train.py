@@ -15,7 +15,6 @@ import keras
 import tensorflow as tf
 
 from unet_tf.config import TrainConfig, changed
-from unet_tf.data.masks import MaskFormat
 from unet_tf.errors import InputError
 from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.result import Evaluation
@@ -28,9 +27,10 @@ from unet_tf.planning.plan import Choice, check_memory, choose, make_plan, plan_
 from unet_tf.planning.prepare import Prepared, prepare
 from unet_tf.run import Run
 from unet_tf.training.calibrate import calibrate
+from unet_tf.training.callbacks import check_time
 from unet_tf.training.compile import compiled, fastest_precision, step_seconds
 from unet_tf.training.fit import Watchers, fit
-from unet_tf.training.run_writer import RunWriter
+from unet_tf.training.run_writer import RunWriter, check_same_files
 from unet_tf.training.start import read_start, with_whole_path
 from unet_tf.training.strategy import check_batch, choose_strategy, is_chief
 from unet_tf.utils.chance import own_chance
@@ -148,7 +148,7 @@ def begin_run(
     data: Path,
     config: TrainConfig,
     watchers: Watchers,
-    planned: tuple[Plan, MaskFormat] | None = None,
+    planned: tuple[Plan, Run] | None = None,
     folds: Sequence[str] = (),
     judged: str | None = None,
 ) -> Evaluation | None:
@@ -159,7 +159,8 @@ def begin_run(
         data: folder of images and masks.
         config: what a person said.
         watchers: of the run.
-        planned: a plan that was made already, which asks for `config`, and how the masks say the classes.
+        planned: a plan that was made already, which asks for `config`, and the run that it was made for: masks say the
+            classes as there, and files must be the same.
         folds: all that will be trained.
         judged: split that is scored; None for files that it did not learn from.
 
@@ -179,8 +180,10 @@ def begin_run(
         )
     if config.start_from is not None and not planned:
         config = read_start(config.start_from).sizes_for(config)
-    prepared = prepare(data, config, watchers.on_file, masks=planned[1] if planned else None, folds=folds)
+    prepared = prepare(data, config, watchers.on_file, masks=planned[1].masks if planned else None, folds=folds)
     check_unseen({name: samples.seen for name, samples in prepared.splits.items()})
+    if planned:
+        check_same_files(prepared.splits, planned[1])
     plan, timed = (_of_its_fold(planned[0], prepared), None) if planned else _plan(prepared, start, strategy)
     with writer.locked():
         writer.check_free()
@@ -279,12 +282,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
         choices["minutes"] = choose(config.minutes, DEFAULT_MINUTES, "neither minutes nor epochs were given")
         config = replace(config, minutes=choices["minutes"].value)
     if config.minutes is not None:
-        seconds_left = config.minutes * 60 - (time.monotonic() - start)
-    if seconds_left <= 0:
-        raise InputError(
-            f"A run must have time to train; reading took all of its {config.minutes:g} minutes "
-            f"({time.monotonic() - start:.0f} s). Give more --minutes, or --epochs."
-        )
+        seconds_left = check_time(config.minutes, time.monotonic() - start, "reading")
     words = "usual" if config.start_from is None else "a trained net is to be changed, and not begun anew"
     choices["learning_rate"] = choose(config.learning_rate, LEARNING_RATES[config.start_from is not None], words)
     measured = config.precision == "auto"
@@ -309,6 +307,7 @@ def _plan(prepared: Prepared, start: float, strategy: tf.distribute.Strategy) ->
         log.info(f"{name} = {f'{value:.4g}' if isinstance(value, float) else value}: {reason}")
     if on_cpu:
         log.info(f"memory: {check_memory(plan, channels, free_memory())}")
+    check_time(plan.minutes, time.monotonic() - start, "reading, and timing steps,")
     return plan, nets.get(plan.base_filters) if replicas == 1 else None
 
 
