@@ -87,7 +87,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
         return
     start, predictor = time.monotonic(), Predictor(run)
     predictor.network.temperature = 1.0
-    seen = observe(predictor, val, run.masks, times=FOR_A_THRESHOLD if run.plan.threshold == BEST else 1)
+    seen = observe(predictor, val, run.masks, _known, FOR_A_THRESHOLD if run.plan.threshold == BEST else 1)
     if len(np.unique(seen.labels)) < 2:
         log.info("temperature = 1: validation pixels are of one class, or of none, on which none can be fitted")
         if run.plan.threshold == BEST:
