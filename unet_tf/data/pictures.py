@@ -227,7 +227,7 @@ def read_image(path: str | Path, page: int = 0) -> NDArray:
 
     Grey of 1, 2 or 4 bits is scaled to 0..255, as it is shown, in every format. A colour table is looked up. CMYK and
     YCbCr become RGB, without their colour profile. A TIFF file in which "white is zero" gives its numbers as they are
-    stored.
+    stored. JPEG 2000 is read as grey or RGB of 8 to 16 bits, and refused otherwise.
 
     Args:
         path: PNG, JPEG, BMP, TIFF, WebP, GIF (one picture), JPEG 2000, PGM or PPM; 8 or 16 bit, or numbers of any type

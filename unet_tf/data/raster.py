@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -12,6 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.structure import PIXELS_PER_BYTE, Damage, Unread, quiet_opencv, unpacked
+from unet_tf.pages.words import many
+
+SPACES = {
+    b"": "no colour space", b"\0\0\0\x11": "grey", b"GRAY": "grey", b"\0\0\0\x10": "RGB", b"RGB ": "RGB",
+    b"\0\0\0\x0c": "CMYK", b"CMYK": "CMYK", b"\0\0\0\x0e": "CIELab", b"Lab ": "CIELab", b"\0\0\0\x12": "YCbCr",
+}  # fmt: skip
+"""Numbers of colour spaces in JPEG 2000, and names of those of ICC profiles -> what they are called."""
 
 
 def decoded(data: bytes) -> NDArray:
@@ -135,20 +143,61 @@ def read_webp(data: bytes) -> tuple[NDArray, bool]:
 
 
 def read_jp2(data: bytes) -> NDArray:
-    """Decode a JPEG 2000 file (JP2).
+    """Decode a JPEG 2000 file (JP2): grey or RGB, unsigned, of 8 to 16 bits.
 
     Raises:
         Damage: the file is cut, or declares more than it can hold.
+        Unread: its colours or numbers are others.
+
+    Reference:
+        ISO/IEC 15444-1, annex I.
     """
-    at = data.find(b"ihdr", 0, 200)
-    if at < 0 or len(data) < at + 14 or data[-2:] != b"\xff\xd9":
+    header: dict[bytes, bytes] = {}
+    is_whole = False
+    for kind, start, stop in _boxes(data, 0, len(data)):
+        if kind == b"jp2c":
+            is_whole = data[stop - 2 : stop] == b"\xff\xd9"
+            break
+        for inside, first, last in _boxes(data, start, stop) if kind == b"jp2h" else ():
+            header.setdefault(inside, data[first:last])  # the first of each kind counts
+    if len(header.get(b"ihdr", b"")) < 14 or not is_whole:
         raise Damage("it has no header, or ends before its end marker")
-    height, width, channels = struct.unpack_from(">IIH", data, at + 4)
+    height, width, channels, depth = struct.unpack_from(">IIHB", header[b"ihdr"])
     if not 0 < height * width <= PIXELS_PER_BYTE * len(data):
         raise Damage(f"it declares {height}x{width} px in {len(data)} bytes, which cannot hold them")
     if channels not in (1, 3):
         raise Unread(f"has {channels} channels, and JPEG 2000 is read with 1 or 3. Save it as grey or RGB")
+    if b"pclr" in header:
+        raise Unread("has a colour table, and JPEG 2000 is read without one. Save it as PNG or TIFF")
+    depths = set(header.get(b"bpcc") or b"\xff") if depth == 255 else {depth}
+    if len(depths) > 1 or not depths <= {*range(7, 16)}:  # bits - 1, and 128 more where numbers are signed
+        told = " and ".join(
+            f"{'signed ' * (one > 127)}numbers of {many(one % 128 + 1, 'bit')}" for one in sorted(depths)
+        )
+        raise Unread(f"has {told}, and JPEG 2000 is read with unsigned ones of 8 to 16 bits. Save it as TIFF")
+    colour = header.get(b"colr", b"")
+    space = colour[19:23] if colour[:1] in (b"\2", b"\3") else colour[3:7]  # of an ICC profile, or its number
+    name = SPACES.get(space, f"the colour space {space.hex()}")
+    if name != "RGB" and (channels == 3 or name not in ("grey", SPACES[b""])):
+        raise Unread(
+            f"has {many(channels, 'channel')} in {name}, and JPEG 2000 is read as grey of one or RGB of three. "
+            "Save it as TIFF"
+        )
     return decoded(data)
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of what is in each box of a JPEG 2000 file between two places."""
+    while at < end:
+        length, head = int.from_bytes(data[at : at + 4], "big"), 8
+        if length == 1:
+            length, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        elif not length:
+            length = end - at
+        if not head <= length <= end - at:
+            raise Damage("its boxes reach beyond its end")
+        yield data[at + 4 : at + 8], at + head, at + length
+        at += length
 
 
 def read_pnm(data: bytes) -> NDArray:
