@@ -105,6 +105,65 @@ def test_names_of_dimensions_in_zarr_3_count(tmp_path):
     assert (volume.shape, volume.planes) == ((5, 7), (4,))
 
 
+def write_xarray(path, array, names):
+    """An array of zarr 2 with names of its axes, as xarray writes them."""
+    zarr.open_array(str(write_zarr(path, array, zarr_format=2)), mode="r+").attrs["_ARRAY_DIMENSIONS"] = names
+    return path
+
+
+def test_names_of_dimensions_of_xarray_in_zarr_2_count(tmp_path):
+    array = array_of(5, 7, 6)
+    volume = open_volume(write_xarray(tmp_path / "a.zarr", array, ["y", "x", "time"]))
+    assert (volume.axes, volume.shape, volume.planes) == (("y", "x", "time"), (5, 7), (6,))
+    np.testing.assert_array_equal(volume.plane(2)[0:5, 0:7], array[..., 2, None])
+    turned = open_volume(write_xarray(tmp_path / "b.zarr", array, ["time", "x", "y"])).plane(1)
+    np.testing.assert_array_equal(turned[0:6, 0:7], array[1].T[..., None])
+    path = write_xarray(tmp_path / "c.zarr", array, ["time", "lat", "lon"])
+    with pytest.raises(InputError, match="are time, lat, lon, and each must be named once, .* --axes tzyx"):
+        open_volume(path)
+    assert open_volume(path, "tyx").planes == (5,)
+
+
+@pytest.mark.parametrize("names", [["y", "x"], ["z", "y", None], "zyx", 3, []])
+def test_names_of_dimensions_that_do_not_fit_are_none(tmp_path, names):
+    assert open_volume(write_xarray(tmp_path / "a.zarr", array_of(5, 7, 6), names)).axes == ("d0", "y", "x")
+
+
+def test_names_of_one_letter_may_be_large(tmp_path):
+    path = write_zarr(tmp_path / "a.zarr", array_of(3, 5, 7), dimension_names=("Z", "Y", "X"))
+    assert open_volume(path, channels=3).axes == ("z", "y", "x")
+    assert open_volume(write_ome(tmp_path / "b.zarr", array_of(4, 5, 7), 3, "CYX")).plane(0).shape == (5, 7, 4)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("name", ["channel", "C", "wavelength"])
+def test_an_axis_that_ome_says_to_be_of_channels_is_one_whatever_its_name(tmp_path, name, count):
+    array = array_of(count, 5, 7)
+    path = write_ome(tmp_path / "a.zarr", array, 3, [name, "y", "x"])
+    group = zarr.open_group(str(path), mode="r+")
+    ome = dict(group.attrs["ome"])
+    ome["multiscales"][0]["axes"][0] = {"name": name, "type": "channel"}
+    group.attrs["ome"] = ome
+    volume = open_volume(path, channels=3)
+    assert (volume.axes, volume.planes) == (("c", "y", "x"), ())
+    np.testing.assert_array_equal(volume.plane(0)[0:5, 0:7], array.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "colours", "columns"),
+    [((5, 7, 4), "yxc", "zyx"), ((5, 7, 2), "yxc", "zyx"), ((6, 5, 7, 4), "zyxc", "tzyx")],
+)
+def test_a_last_axis_without_a_name_that_may_be_of_channels_must_be_named(tmp_path, shape, colours, columns):
+    path = write_zarr(tmp_path / "a.zarr", array_of(*shape))
+    words = rf"axis of {shape[-1]} must be named; .*: --axes {colours} if it counts channels, --axes {columns} if"
+    for channels in (None, 1, 3):
+        with pytest.raises(InputError, match=words):
+            open_volume(path, channels=channels)
+    assert open_volume(path, channels=shape[-1]).plane(0).shape == (5, 7, shape[-1])
+    assert open_volume(path, colours, 1).plane(0).shape == (5, 7, shape[-1])
+    assert open_volume(path, columns, 3).plane(0).shape == (*shape[-2:], 1)
+
+
 @pytest.mark.parametrize("version", [2, 3])
 def test_level_0_of_ome_zarr(tmp_path, version):
     array = array_of(2, 1, 5, 7)

@@ -22,8 +22,10 @@ PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
 TCZYX = "tczyx"
 """Axes of OME-Zarr before version 0.3."""
-COLOUR = (1, 3)
-"""Channels that the last axis of an array without names is taken for."""
+COLOUR, PERHAPS_COLOUR = (1, 3), (2, 4)
+"""Sizes of the last axis of an array without names that are taken for channels, and that are asked about."""
+DIMENSIONS = "_ARRAY_DIMENSIONS"
+"""The attribute in which xarray keeps the names of axes in zarr 2, which has no place for them."""
 TRANSFORMS = "coordinateTransformations"
 """In OME-Zarr: scales and translations from the pixels of a level to `units`, one applied after another."""
 LETTERS = "ztabdefghijklmnopqrsuvw"
@@ -142,12 +144,13 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
             TIFF file that has tiles or is not compressed, whose windows are what `read_image` gives of them: with
             colour table, orientation and CMYK applied, and without alpha.
         axes: a letter for each axis, such as "tzyx" or "yxc"; None takes what the file says, or else: rows and columns
-            last, after them channels where the last of three or more axes has 1 or 3, or as many as `channels`.
+            last, after them channels where the last of three or more axes has 1 or 3, or as many as `channels`; with 2
+            or 4 else it must be named.
         channels: how many a net takes, where one is known.
 
     Raises:
         InputError: there is nothing that can be read so, the axes do not fit, or an axis of zarr that could be the
-            channels of the net is not named.
+            channels of a picture is not named.
 
     Reference:
         OME-NGFF specification 0.1 to 0.5, "multiscales" and "bioformats2raw.layout" metadata.
@@ -162,6 +165,14 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
     plain = axes is None and not isinstance(found.array, TiffArray)  # pages of a TIFF file are pictures
     if not names:
         colour = len(shape) > 2 and shape[-1] in (*COLOUR, channels)
+        if len(shape) > 2 and not colour and shape[-1] in PERHAPS_COLOUR:
+            outer = LETTERS[: len(shape) - 2][::-1]
+            raise InputError(
+                f"A last axis of {shape[-1]} must be named; {path} has shape {shape}, and it may count channels of a "
+                f"picture, or columns. Name all: --axes {outer[1:]}yxc if it counts channels, --axes {outer}yx if "
+                "columns.",
+                path,
+            )
         names = (*(f"d{i}" for i in range(len(shape) - 2 - colour)), "y", "x", *["c"] * colour)
     if len(set(names)) < len(names) or not {"y", "x"} <= set(names):
         raise InputError(
@@ -245,8 +256,10 @@ def _of_zarr(path: Path) -> Volume:
     try:
         node = zarr.open(str(path), mode="r")
         if isinstance(node, zarr.Array):
-            named = getattr(node.metadata, "dimension_names", None)
-            return _plain(path, node, tuple(map(str, named)) if named and all(named) else ())
+            named = getattr(node.metadata, "dimension_names", None) or node.attrs.get(DIMENSIONS)
+            told = isinstance(named, list | tuple) and len(named) == len(node.shape)
+            told = told and all(isinstance(name, str) and name for name in named)
+            return _plain(path, node, tuple(map(_name, named)) if told else ())
         return _of_group(path, node, zarr.Array)
     except InputError:
         raise
@@ -257,6 +270,14 @@ def _of_zarr(path: Path) -> Volume:
         raise InputError(
             f"{path} is neither a TIFF file nor a zarr array or group that can be opened {said}. Check the path.", path
         ) from error
+
+
+def _name(axis: Any) -> str:
+    """What an axis is called: "c" where OME's type says that it counts channels; a single letter is lowered."""
+    if isinstance(axis, Mapping) and axis.get("type") == "channel":
+        return "c"
+    name = str(axis if isinstance(axis, str) else axis["name"])
+    return name.lower() if len(name) == 1 else name
 
 
 def _plain(path: Path, array: Any, axes: tuple[str, ...]) -> Volume:
@@ -282,7 +303,7 @@ def _of_group(path: Path, group: Any, kind: type) -> Volume:
         )
     image = attributes["multiscales"][0]
     level, axes = image["datasets"][0], image.get("axes", TCZYX)  # which versions before 0.3 do not name
-    names = tuple(str(axis if isinstance(axis, str) else axis["name"]) for axis in axes)
+    names = tuple(_name(axis) for axis in axes)
     units = tuple("" if isinstance(axis, str) else str(axis.get("unit") or "") for axis in axes)
     transforms = [  # of the level, then of all levels
         (one["type"], one[one["type"]])
