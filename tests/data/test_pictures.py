@@ -620,6 +620,60 @@ def test_a_metamorph_file_of_one_plane_is_a_picture_and_of_more_is_refused_by_na
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_page_with_depth_is_a_volume_whatever_its_compression(tmp_path, compression):
+    volume = np.zeros((16, 32, 48), np.uint16)
+    options = {"volumetric": True, "tile": (16, 16, 16), "photometric": "minisblack", "compression": compression}
+    tifffile.imwrite(tmp_path / "a.tif", volume, **options)
+    with pytest.raises(InputError, match=r"a\.tif is a volume in one page\. Save its planes as pages"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_pages_with_the_description_of_their_stack_are_read_without_it_as_the_refusal_says(
+    tmp_path, count, compression
+):
+    """So GDAL copies pages of a stack."""
+    path = tmp_path / "a.tif"
+    text = "ImageJ=1.54f\nimages=5\nslices=5\n"
+    with tifffile.TiffWriter(path) as writer:
+        for number in range(count):
+            page = GREY + np.uint8(number)
+            writer.write(page, compression=compression, metadata=None, description=None if number else text)
+    with pytest.raises(InputError, match=rf"a\.tif has {count} pages?, and its description tells of 5 planes") as said:
+        read_image(path)
+    way = str(said.value).rpartition("away: ")[2].removesuffix(".")
+    exec(way, {"tifffile": tifffile, "NAME": str(path)})
+    assert count_pages(path) == count
+    np.testing.assert_array_equal(read_image(path, count - 1)[..., 0], GREY + np.uint8(count - 1))
+
+
+@pytest.mark.parametrize("factors", [(1, 1), (2, 2)])
+def test_planes_of_ycbcr_in_jpeg_become_rgb_or_are_refused(tmp_path, factors):
+    rows, columns = np.mgrid[:64, :64]
+    image = np.dstack([rows * 3, columns * 3, 255 - rows * 2]).astype(np.uint8)
+    planes = np.moveaxis(np.asarray(Image.fromarray(image).convert("YCbCr")), -1, 0)
+    codes = [pil(np.ascontiguousarray(plane), "JPEG", quality=95) for plane in planes]
+    path, tag = tmp_path / "a.tif", (530, "H", 2, factors, True)
+    tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate", metadata=None, extratags=[tag])
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages[0].tags
+        offsets = tags[273].value
+        for number, value in ((259, 7), (262, 6), (279, [len(code) for code in codes])):
+            tags[number].overwrite(value)
+    data = bytearray(path.read_bytes())
+    for at, code in zip(offsets, codes, strict=True):
+        assert len(code) < 64 * 64
+        data[at : at + len(code)] = code
+    path.write_bytes(data)
+    if factors == (2, 2):
+        with pytest.raises(InputError, match="in YCbCr with fewer pixels of colour than of brightness"):
+            read_image(path)
+        return
+    assert np.abs(read_image(path).astype(int) - image).max() <= 8
+
+
 def test_a_pgm_header_of_blank_lines_is_damaged_at_once(tmp_path):
     (tmp_path / "a.pgm").write_bytes(b"P5" + b"\n" * 4000 + b"x")
     with pytest.raises(InputError, match="its header is not that of a PGM or PPM file"):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unet_tf.data.structure import Damage, Unread
+from unet_tf.data.structure import Unread
 from unet_tf.data.tiff_colours import channels_refused, check_colour, check_count, kept_samples
 from unet_tf.data.tiff_pages import Tag, TiffPage
 from unet_tf.data.tiff_segments import RGB
@@ -66,8 +66,8 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
         size: of the file in bytes.
 
     Raises:
-        Damage: a description tells of more planes than there are.
-        Unread: the pages differ, it is not plain which of them are channels, or there is a preview alone.
+        Unread: a description tells of more planes than there are, the pages differ, it is not plain which of them are
+            channels, or there is a preview alone.
     """
     if all(page.accessory for page in pages) and any(Tag.SUB_DIRECTORIES in page.tags for page in pages):
         raise Unread(
@@ -86,19 +86,14 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
             "alike. Save each as a file"
         )
     first = pages[0]
-    planes_of_metamorph = len(first.tags.get(Tag.METAMORPH, ())) // 8  # a fraction each
-    if first.number(Tag.DEPTH, 1) > 1 or planes_of_metamorph > 1:
-        raise Unread("is a volume in one page. Save its planes as pages of TIFF, or as zarr")
     for page in pages:
         check_colour(page)
     if first.planar and first.photometric == RGB and first.samples == 4 and first.description.startswith('{"shape":'):
         # what tifffile makes by default of a stack of four pages
         raise channels_refused(4, "RGB and alpha one after the other, or four pages")
     planes, channels, inner, axes, order = _told(first.description, kept, first.samples)
-    if planes > len(pages) == 1:
-        pages = _virtual(first, planes, size)
-    elif planes > len(pages):
-        raise Damage(f"its description tells of {planes} planes, and it has {len(pages)}")
+    if planes > len(pages):
+        pages = _virtual(pages, planes, size)
     if channels < 1 or (channels > 1 and len(kept_samples(first)) > 1) or len(pages) % channels:
         raise channels_refused(channels * first.samples, f"an axis of {channels} channels, {len(pages)} pages")
     check_count(channels)
@@ -257,11 +252,16 @@ def _plane(image: int, number: int, sizes: Axes) -> Plane:
     return image, number - channel * step, channel
 
 
-def _virtual(first: TiffPage, planes: int, size: int) -> list[TiffPage]:
+def _virtual(pages: list[TiffPage], planes: int, size: int) -> list[TiffPage]:
     """Pages for planes that follow each other in the file, of which the first alone has a directory."""
+    first = pages[0]
     length = first.segment_bytes(1) * first.height * (first.samples if first.planar else 1)
     start = int(first.offsets[0])
-    if first.compression != 1 or first.tiled or first.planar or start + planes * length > size:
-        raise Damage(f"its description tells of {planes} planes, and it has one")
+    if len(pages) > 1 or first.compression != 1 or first.tiled or first.planar or start + planes * length > size:
+        raise Unread(
+            f"has {many(len(pages), 'page')}, and its description tells of {planes} planes: it is cut, or another "
+            "program copied the description of a stack to some of its pages. Copy it again; if it is whole, take the "
+            'description away: tifffile.tiffcomment(NAME, "")'
+        )
     one = replace(first, segment=(first.height, first.width), counts=np.array([length], np.uint64))
     return [replace(one, offsets=np.array([start + number * length], np.uint64)) for number in range(planes)]

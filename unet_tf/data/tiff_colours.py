@@ -43,7 +43,7 @@ def check_colour(page: TiffPage) -> None:
     ):
         raise Unread(f"has CMYK or YCbCr of {page.bits} bits. Save it as RGB")
     factors = page.tags.get(Tag.YCBCR_SUBSAMPLING, np.array([2, 2]))
-    if photometric == YCBCR and page.compression != JPEG and (factors != 1).any():
+    if photometric == YCBCR and not _is_rgb_by_jpeg(page) and (factors != 1).any():
         raise Unread("is in YCbCr with fewer pixels of colour than of brightness. Save it as RGB")
     colour = SHOWN[photometric]
     extra = page.samples - colour
@@ -115,7 +115,7 @@ def shown(stored: NDArray, page: TiffPage, ids: bool) -> NDArray:
         light = most - stored.astype(np.uint32)
         colours = (light[..., :3] * light[..., 3:4] // most).astype(stored.dtype)
         return np.dstack([colours, stored[..., SHOWN[CMYK] :]])
-    if page.photometric == YCBCR and page.compression != JPEG:
+    if page.photometric == YCBCR and not _is_rgb_by_jpeg(page):
         return _rgb_of_ycbcr(stored, page)
     return stored[..., 0] if stored.shape[2] == 1 else stored
 
@@ -149,6 +149,11 @@ def colours_of_table(values: NDArray) -> NDArray[np.uint8]:
 def step_of(bits: int) -> int:
     """Between neighbouring grey values that are shown, of 1, 2 and 4 bits, from 0 to 255; 1 of more bits."""
     return 255 // ((1 << bits) - 1) if bits in (1, 2, 4) else 1
+
+
+def _is_rgb_by_jpeg(page: TiffPage) -> bool:
+    """Whether JPEG made RGB of YCbCr: it does where the three are one picture, and planes are pictures of their own."""
+    return page.compression == JPEG and not page.planar
 
 
 def _rgb_of_ycbcr(stored: NDArray, page: TiffPage) -> NDArray:

@@ -230,6 +230,8 @@ def _number(tags: Tags, tag: Tag, default: int) -> int:
 
 
 def _page(tags: Tags, order: str, size: int) -> TiffPage:
+    if _number(tags, Tag.DEPTH, 1) > 1 or len(tags.get(Tag.METAMORPH, ())) // 8 > 1:  # a fraction for each plane
+        raise Unread("is a volume in one page. Save its planes as pages of TIFF, or as zarr")
     height, width, samples = _number(tags, Tag.LENGTH, 0), _number(tags, Tag.WIDTH, 0), _number(tags, Tag.SAMPLES, 1)
     bits, kind = (set(map(int, tags.get(tag, np.ones(1)))) for tag in (Tag.BITS, Tag.FORMAT))
     if len(bits) > 1 or len(kind) > 1:
