@@ -64,3 +64,12 @@ def test_more_channels_than_rows_may_be_tiff_as_the_refusal_says(tmp_path):
     way = str(refused.value).rpartition("TIFF: ")[2]
     exec(way, {"tifffile": tifffile, "array": cube, "NAME": str(tmp_path / "a.tif")})
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), cube)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_what_is_read_may_be_written_to(tmp_path, channels, dtype):
+    np.save(tmp_path / "a.npy", np.zeros((4, 5, *channels), dtype))
+    image = read_image(tmp_path / "a.npy")
+    image[0] = 1
+    assert image.sum() == image[0].size

@@ -50,7 +50,7 @@ def read_npy(data: bytes) -> NDArray:
     if count * dtype.itemsize > len(data) - start:
         raise Damage(f"it declares {shape} of {dtype}, and has {len(data) - start} bytes for them")
     array = np.frombuffer(data, dtype, count, start).reshape(shape, order="F" if fortran else "C")
-    return array.astype(np.uint8 if dtype.kind == "b" else dtype.newbyteorder("="), copy=False)
+    return array.astype(np.uint8 if dtype.kind == "b" else dtype.newbyteorder("="))  # a copy, which may be written to
 
 
 def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
