@@ -428,6 +428,12 @@ def test_a_colour_table_keeps_indices_and_colours(tmp_path, suffix):
     np.testing.assert_array_equal(read_mask(tmp_path / f"a{suffix}", ids=True), label)
 
 
+def test_a_bmp_has_no_colour_table(tmp_path):
+    with pytest.raises(InputError, match=r"into \.png and \.tif; received one for .*a\.bmp\. Write it as \.png"):
+        write_picture(tmp_path / "a.bmp", GREY, TABLE)
+    assert list(tmp_path.iterdir()) == []
+
+
 FUZZED = int(os.environ.get("UNET_TF_FUZZ", "2000"))
 SILENCE = 120
 """Seconds without a line after which a file counts as one that hangs: a file takes about a millisecond."""

@@ -325,7 +325,7 @@ def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = 
         colours: (N, 3) uint8 RGB, N up to 256: makes a PNG or TIFF file of (H, W) uint8 indices with this colour table.
 
     Raises:
-        InputError: the file cannot be written, its name ends otherwise, or the format does not hold the type.
+        InputError: the file cannot be written, its name ends otherwise, or the format holds no such type or table.
     """
     with picture_writer(path, colours) as write:
         write(picture)
@@ -355,6 +355,8 @@ def _encoded(path: Path, picture: NDArray, colours: NDArray | None) -> bytes:
     if picture.dtype not in ((np.uint8, np.uint16) if deep else (np.uint8,)):
         bits = "8 or 16 bit" if deep else "8 bit"
         raise InputError(f"{path.suffix} holds {bits}; received {picture.dtype} for {path}. Write it as .tif.")
+    if colours is not None and not deep:
+        raise InputError(f"Colour tables are written into .png and .tif; received one for {path}. Write it as .png.")
     if colours is not None:
         from PIL import Image  # OpenCV writes no colour tables
 
