@@ -116,6 +116,9 @@ SAME = {
     ),
     "profile": lambda data: of_profile(data, 2, b"RGB " if b"\0\0\0\x10" in data[:100] else b"GRAY"),
     "second colour": lambda data: with_colour(data, colour(data), box(b"colr", b"\1\0\0\0\0\0\x0e")),
+    "a profile that not all read before it": lambda data: with_colour(
+        data, box(b"colr", b"\3\0\0" + bytes(16) + b"Lab "), colour(data)
+    ),
 }
 
 

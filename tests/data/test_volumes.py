@@ -151,7 +151,12 @@ def test_an_axis_that_ome_says_to_be_of_channels_is_one_whatever_its_name(tmp_pa
 
 @pytest.mark.parametrize(
     ("shape", "colours", "columns"),
-    [((5, 7, 4), "yxc", "zyx"), ((5, 7, 2), "yxc", "zyx"), ((6, 5, 7, 4), "zyxc", "tzyx")],
+    [
+        ((5, 7, 4), "yxc", "zyx"),
+        ((5, 7, 2), "yxc", "zyx"),
+        ((20, 17, 13), "yxc", "zyx"),
+        ((6, 5, 7, 4), "zyxc", "tzyx"),
+    ],
 )
 def test_a_last_axis_without_a_name_that_may_be_of_channels_must_be_named(tmp_path, shape, colours, columns):
     path = write_zarr(tmp_path / "a.zarr", array_of(*shape))

@@ -231,7 +231,9 @@ def test_a_run_whose_time_is_gone_before_its_first_step_is_refused_and_not_said_
         train(cells, tmp_path / "run", callbacks=[killed], **settings)
     prepare = train_module.prepare
     monkeypatch.setattr(train_module, "prepare", lambda *a, **k: (timing(), prepare(*a, **k))[1])
-    with pytest.raises(InputError, match=r"what comes before the first step took all of its 5 minutes \(1\d\d\d s\)"):
+    with pytest.raises(
+        InputError, match=r"what comes before the first step took all of its 5 minutes .* command again"
+    ):
         resume(tmp_path / "run")
     assert not Run(tmp_path / "run").history()
 

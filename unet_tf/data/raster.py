@@ -152,14 +152,14 @@ def read_jp2(data: bytes) -> NDArray:
     Reference:
         ISO/IEC 15444-1, annex I.
     """
-    header: dict[bytes, bytes] = {}
-    is_whole = False
+    header, colours, is_whole = dict[bytes, bytes](), list[bytes](), False
     for kind, start, stop in _boxes(data, 0, len(data)):
         if kind == b"jp2c":
             is_whole = data[stop - 2 : stop] == b"\xff\xd9"
             break
         for inside, first, last in _boxes(data, start, stop) if kind == b"jp2h" else ():
             header.setdefault(inside, data[first:last])  # the first of each kind counts
+            colours += [data[first:last]] * (inside == b"colr")
     if len(header.get(b"ihdr", b"")) < 14 or not is_whole:
         raise Damage("it has no header, or ends before its end marker")
     height, width, channels, depth = struct.unpack_from(">IIHB", header[b"ihdr"])
@@ -175,7 +175,8 @@ def read_jp2(data: bytes) -> NDArray:
             f"{'signed ' * (one > 127)}numbers of {many(one % 128 + 1, 'bit')}" for one in sorted(depths)
         )
         raise Unread(f"has {told}, and JPEG 2000 is read with unsigned ones of 8 to 16 bits. Save it as TIFF")
-    colour = header.get(b"colr", b"")
+    simple = (one for one in colours if one[:1] in (b"\1", b"\2"))  # by a number or a restricted profile
+    colour = next(simple, header.get(b"colr", b""))
     space = colour[19:23] if colour[:1] in (b"\2", b"\3") else colour[3:7]  # of an ICC profile, or its number
     name = SPACES.get(space, f"the colour space {space.hex()}")
     if name != "RGB" and (channels == 3 or name not in ("grey", SPACES[b""])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +23,8 @@ PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
 TCZYX = "tczyx"
 """Axes of OME-Zarr before version 0.3."""
-COLOUR, PERHAPS_COLOUR = (1, 3), (2, 4)
-"""Sizes of the last axis of an array without names that are taken for channels, and that are asked about."""
+COLOUR, NARROWEST = (1, 3), 16
+"""Sizes of the last axis of an array without names that are taken for channels; others up to here are asked about."""
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 """The attribute in which xarray keeps the names of axes in zarr 2, which has no place for them."""
 TRANSFORMS = "coordinateTransformations"
@@ -144,8 +145,8 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
             TIFF file that has tiles or is not compressed, whose windows are what `read_image` gives of them: with
             colour table, orientation and CMYK applied, and without alpha.
         axes: a letter for each axis, such as "tzyx" or "yxc"; None takes what the file says, or else: rows and columns
-            last, after them channels where the last of three or more axes has 1 or 3, or as many as `channels`; with 2
-            or 4 else it must be named.
+            last, after them channels where the last of three or more axes has 1 or 3, or as many as `channels`; one of
+            `NARROWEST` at most that is shorter than the two before it must be named else.
         channels: how many a net takes, where one is known.
 
     Raises:
@@ -165,7 +166,7 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
     plain = axes is None and not isinstance(found.array, TiffArray)  # pages of a TIFF file are pictures
     if not names:
         colour = len(shape) > 2 and shape[-1] in (*COLOUR, channels)
-        if len(shape) > 2 and not colour and shape[-1] in PERHAPS_COLOUR:
+        if len(shape) > 2 and not colour and shape[-1] <= NARROWEST and shape[-1] < min(shape[-3:-1]):
             outer = LETTERS[: len(shape) - 2][::-1]
             raise InputError(
                 f"A last axis of {shape[-1]} must be named; {path} has shape {shape}, and it may count channels of a "
@@ -258,7 +259,8 @@ def _of_zarr(path: Path) -> Volume:
         if isinstance(node, zarr.Array):
             named = getattr(node.metadata, "dimension_names", None) or node.attrs.get(DIMENSIONS)
             told = isinstance(named, list | tuple) and len(named) == len(node.shape)
-            told = told and all(isinstance(name, str) and name for name in named)
+            # xarray calls axes dim_0, dim_1, .. where nobody names them
+            told = told and all(isinstance(name, str) and not re.fullmatch(r"(dim_\d+)?", name) for name in named)
             return _plain(path, node, tuple(map(_name, named)) if told else ())
         return _of_group(path, node, zarr.Array)
     except InputError:

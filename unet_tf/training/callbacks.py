@@ -43,13 +43,14 @@ SHOWN = 512
 """Side of the part of an image that sample predictions show, pixels."""
 
 
-def check_time(minutes: float, seconds: float, what: str) -> float:
+def check_time(minutes: float, seconds: float, what: str, begun: bool = False) -> float:
     """Seconds that a run has left of its minutes; raises InputError where something took all of them."""
     if seconds < minutes * 60:
         return minutes * 60 - seconds
+    again = "Give the same command again, as files are read faster now, or begin in another --out with more --minutes."
     raise InputError(
-        f"A run must have time to train; {what} took all of its {minutes:g} minutes ({seconds:.0f} s). Train with more "
-        "--minutes, or with --epochs."
+        f"A run must have time to train; {what} took all of its {minutes:g} minutes ({seconds:.0f} s). "
+        f"{again if begun else 'Train with more --minutes, or with --epochs.'}"
     )
 
 
@@ -110,7 +111,7 @@ class RunClock(keras.callbacks.Callback):
             InputError: it has none.
         """
         self._begin()
-        check_time(self.minutes, self.before or 0.0, "what comes before the first step")
+        check_time(self.minutes, self.before or 0.0, "what comes before the first step", begun=True)
 
     def _begin(self) -> None:
         """Begin to count time as that of training: what was before it in this process was none.
