@@ -118,6 +118,8 @@ def test_names_of_dimensions_of_xarray_in_zarr_2_count(tmp_path):
     np.testing.assert_array_equal(volume.plane(2)[0:5, 0:7], array[..., 2, None])
     turned = open_volume(write_xarray(tmp_path / "b.zarr", array, ["time", "x", "y"])).plane(1)
     np.testing.assert_array_equal(turned[0:6, 0:7], array[1].T[..., None])
+    unnamed = open_volume(write_xarray(tmp_path / "d.zarr", array, ["dim_0", "dim_1", "dim_2"]))
+    assert (unnamed.axes, unnamed.planes) == (("d0", "y", "x"), (5,))
     path = write_xarray(tmp_path / "c.zarr", array, ["time", "lat", "lon"])
     with pytest.raises(InputError, match="are time, lat, lon, and each must be named once, .* --axes tzyx"):
         open_volume(path)
@@ -164,8 +166,8 @@ def test_a_last_axis_without_a_name_that_may_be_of_channels_must_be_named(tmp_pa
     for channels in (None, 1, 3):
         with pytest.raises(InputError, match=words):
             open_volume(path, channels=channels)
-    assert open_volume(path, channels=shape[-1]).plane(0).shape == (5, 7, shape[-1])
-    assert open_volume(path, colours, 1).plane(0).shape == (5, 7, shape[-1])
+    assert open_volume(path, channels=shape[-1]).plane(0).shape == shape[-3:]
+    assert open_volume(path, colours, 1).plane(0).shape == shape[-3:]
     assert open_volume(path, columns, 3).plane(0).shape == (*shape[-2:], 1)
 
 
