@@ -39,8 +39,10 @@ SMALLEST = 256
 TAG = "UNET_TF"
 """The tag of the file that says what it was made of and by what, as JSON."""
 AGAIN = "Give the same command again."
-DROPPED = ("AREA_OR_POINT", "TIFFTAG_SOFTWARE", "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE")
-"""Tags of the image that say nothing of its map."""
+DROPPED = (
+    "AREA_OR_POINT", "TIFFTAG_SOFTWARE", "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE", "TIFFTAG_IMAGEDESCRIPTION",
+)  # fmt: skip
+"""Tags of the image that say nothing of its map; in the description programs say how many channels there are."""
 
 
 def predict_map(
@@ -249,7 +251,7 @@ def _check_written(temporary: Path, out: Path, overwrite: bool) -> None:
     try:
         open_tiff(temporary)
     except InputError as error:
-        raise _refusal(out, "not all of it came to the disk", overwrite) from error
+        raise _refusal(out, f"not all of it came to the disk ({error.__cause__ or error})", overwrite) from error
 
 
 def _refusal(out: Path, why: Any, overwrite: bool) -> InputError:
