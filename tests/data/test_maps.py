@@ -289,3 +289,12 @@ def test_a_missing_package_is_said_with_the_line_that_installs_it(tmp_path, monk
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(InputError, match=r"Maps need the package rasterio: pip install 'unet-tf\[geo\]'"):
         open_map(path)
+
+
+def test_bands_are_called_as_in_a_picture_file(tmp_path):
+    path = tmp_path / "a.tif"
+    write(path, np.arange(288).astype(np.uint8).reshape(4, 8, 9), photometric="minisblack", alpha="no")
+    with rasterio.open(path, "r+") as target:
+        target.descriptions = ("Red  (665 nm)", "NIR ", "Grün\u00a0560", "b" * 200)
+    names = ("Red (665 nm)", "NIR", "Grün 560", "b" * 100)
+    assert open_map(path).channel_names == open_pictures(path).channel_names(4) == names

@@ -405,3 +405,11 @@ def test_a_damaged_chunk_is_named(tmp_path):
     assert plane[0:2, 0:4].shape == (2, 4, 1)
     with pytest.raises(InputError, match=r"a\.zarr cannot be read at rows 2 to 4, columns 0 to 4"):
         plane[2:4, 0:4]
+
+
+def test_labels_of_channels_are_called_as_in_a_picture_file(tmp_path):
+    path = write_ome(tmp_path / "a.zarr", array_of(2, 5, 7), 3, "cyx")
+    group = zarr.open_group(str(path), mode="r+")
+    labels = [{"label": "two  words "}, {"label": "c" * 200}]
+    group.attrs["ome"] = dict(group.attrs["ome"]) | {"omero": {"channels": labels}}
+    assert open_volume(path).channel_names == ("two words", "c" * 100)

@@ -18,6 +18,7 @@ from unet_tf.data.nodata import nodata_pixels, stand_in
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import import_tifffile
 from unet_tf.data.tiff_colours import colours_of_table, step_of
+from unet_tf.data.tiff_names import plain_name
 from unet_tf.data.volumes import PICTURE, Volume
 from unet_tf.errors import InputError
 from unet_tf.utils.extras import import_extra
@@ -105,7 +106,7 @@ class MapArray:
     @property
     def band_names(self) -> list[str]:
         """What the file calls its channels; "" where it does not."""
-        return [self.dataset.descriptions[band - 1] or "" for band in self._bands]
+        return [plain_name(self.dataset.descriptions[band - 1] or "") for band in self._bands]
 
     def _stored(self, rows: slice, columns: slice) -> tuple[NDArray, NDArray[np.bool_] | None]:
         """(h, w, bands) as stored, and (h, w) where alpha, mask or an index of the colour table say that nothing is."""

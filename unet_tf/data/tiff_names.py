@@ -28,11 +28,17 @@ def channel_names(page: TiffPage, channels: int) -> tuple[str, ...]:
     """
     for found in (_of_ome(page), _of_gdal(page), _of_imagej(page, channels)):
         if len(found) == channels and any(found):
-            return tuple(_plain(name) for name in found)
+            return tuple(map(plain_name, found))
     return ("",) * channels
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name with single blanks, without what cannot be seen, of `LONGEST` characters at most: as channels have it.
+
+    Example:
+        >>> plain_name("NIR  (842 nm) ")
+        'NIR (842 nm)'
+    """
     return "".join(letter for letter in " ".join(name.split()) if letter.isprintable())[:LONGEST]
 
 

@@ -15,6 +15,7 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.folder import ZARR
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import TiffPictures, open_tiff
+from unet_tf.data.tiff_names import plain_name
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture
 from unet_tf.utils.extras import import_extra
@@ -339,7 +340,7 @@ def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     """The labels of channels in OME-Zarr's "omero" metadata, which may be there or not."""
     omero = attributes.get("omero")
     listed = omero.get("channels") if isinstance(omero, Mapping) else None
-    return tuple(str(one.get("label") or "") for one in listed or () if isinstance(one, Mapping))
+    return tuple(plain_name(str(one.get("label") or "")) for one in listed or () if isinstance(one, Mapping))
 
 
 def import_zarr() -> Any:
