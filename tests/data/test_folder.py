@@ -140,3 +140,15 @@ def test_folders_of_a_run_a_check_and_scores_are_passed_over(run, cells, tmp_pat
     evaluate(masks, cells, split="test", out=tmp_path / "scores")
     assert any(path.suffix == ".png" for path in (tmp_path / "scores").rglob("*"))
     assert scan(tmp_path).folders == [] and scan(tmp_path / "run").folders
+
+
+def test_folders_in_a_folder_are_named_where_they_hold_pictures(tmp_path, caplog):
+    put(tmp_path / "scans", "a.png", "plate1/b.png", "plate2/c.tif", "notes/d.txt", "masks/a.png", "masks/predict.json")
+    words = f"Folders in {tmp_path / 'scans'} are not looked into: plate1, plate2. Give them too, or "
+    words += f"'{tmp_path / 'scans'}/*/*'."
+    assert find_pictures([tmp_path / "scans"]) == [str(tmp_path / "scans" / "a.png")]
+    assert caplog.messages == [words]
+    (tmp_path / "scans" / "a.png").unlink()
+    with pytest.raises(InputError, match="There is no picture to predict in") as raised:
+        find_pictures([tmp_path / "scans"])
+    assert str(raised.value).endswith(f" Give picture files, or folders that hold some. {words}")

@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -303,6 +304,19 @@ def unread_note(files: Sequence[Path]) -> str:
     return note
 
 
+def _deeper(folder: Path, inner: Sequence[Path]) -> str:
+    """Say which folders in a folder hold pictures, which are not looked for there; "" where none does.
+
+    Masks that `predict` wrote are no such pictures, and what may not be read says nothing.
+    """
+    names = []
+    for one in inner:
+        with suppress(InputError):
+            names += [one.name] * (has_pictures(one) and not (one / PREDICTED).exists())
+    pattern = f"{glob.escape(str(folder))}/*/*"
+    return f"Folders in {folder} are not looked into: {some(names)}. Give them too, or '{pattern}'." if names else ""
+
+
 def some(names: Iterable[str], most: int = 10) -> str:
     """The first few of some names, in order, and how many more there are."""
     ordered: Sequence[str] = sorted(names)
@@ -323,7 +337,8 @@ def alike(faults: Iterable[InputError]) -> list[str]:
 def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
     """The absolute paths of picture files, of those in folders, and of those that patterns match, each once.
 
-    Files in a folder, or of a pattern, that are pictures of a kind that is not read are named on the logger "unet_tf".
+    Files in a folder, or of a pattern, that are pictures of a kind that is not read are named on the logger "unet_tf",
+    and so are folders in a folder that hold pictures: they are not looked into.
 
     Raises:
         InputError: there is none, or none in one of the inputs.
@@ -331,11 +346,12 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
     found: dict[tuple[str, Path], Path] = {}
     unread: dict[Path, None] = {}
     for one in inputs:
-        path = Path(one)
+        path, deeper = Path(one), ""
         if path.suffix.lower() == ".zarr" or any((path / name).exists() for name in ZARR):
             raise InputError(f"{one} is a zarr array, which is predicted into another: give --out NAME.zarr.", path)
         if path.is_dir():
-            files, left, _ = scan(path)
+            files, left, folders = scan(path)
+            deeper = _deeper(path, folders)
         elif not path.exists() and glob.has_magic(str(one)):
             matches = [Path(match) for match in sorted(glob.glob(str(one), recursive=True))]  # noqa: PTH207 - patterns may be absolute
             shown = [match for match in matches if match.suffix.lower() in SUFFIXES and not match.is_dir()]
@@ -346,9 +362,12 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
         if not files:
             raise InputError(
                 f"There is no picture to predict in {one}. Give picture files, or folders that hold some."
-                + (f" {unread_note(left)}" if left else ""),
+                + (f" {unread_note(left)}" if left else "")
+                + (f" {deeper}" if deeper else ""),
                 path,
             )
+        if deeper:
+            log.warning(deeper)
         unread |= dict.fromkeys(left)
         for file in files:  # two names of one file are two pictures, two ways to one name are one
             found.setdefault((file.name, file.resolve()), file.absolute())
