@@ -13,8 +13,10 @@ import zarr
 
 from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_files, predict_large, unet
 from unet_tf.data.channels import Channels
+from unet_tf.geometry import PADDINGS, Geometry
 from unet_tf.model.calibration import tempered
 from unet_tf.model.ensemble import Member, ensemble
+from unet_tf.prediction.tile_settings import MOST_PIXELS
 from unet_tf.prediction.uncertainty import entropy, uncertainty_and_spread
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
@@ -237,3 +239,12 @@ def test_a_net_of_one_size_that_is_no_square_takes_no_turned_tile():
     assert predictor.predict(image).shape == (40, 60)
     with pytest.raises(InputError, match="this one takes 32x48 px alone"):
         predictor.predict(image, tta="rotations")
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_tiles_of_a_deep_net_are_as_large_as_its_smallest(padding):
+    geometry = Geometry(8, padding)
+    assert geometry.min_tile**2 > MOST_PIXELS
+    net = SimpleNamespace(geometry=geometry, sizes=(None, None))
+    grid = Predictor.grid(SimpleNamespace(network=net, pixels_within=lambda budget: 1 << 40), (5000, 5000))
+    assert grid.tile == (geometry.min_tile, geometry.min_tile)

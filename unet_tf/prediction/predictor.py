@@ -322,7 +322,8 @@ class Predictor:
                 for length, size in zip(shape, network.sizes, strict=True)
             )
             return Grid(geometry, shape, rows, columns)
-        return fit(geometry, shape, min(self.pixels_within(memory_budget(memory)), MOST_PIXELS))
+        most = max(MOST_PIXELS, geometry.min_tile**2)
+        return fit(geometry, shape, min(self.pixels_within(memory_budget(memory)), most))
 
     def pixels_within(self, budget: float) -> int:
         """Count the pixels of the net's input for the largest tile that so many bytes hold.
