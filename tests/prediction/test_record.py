@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet_tf import predict_files
-from unet_tf.data.pictures import write_picture
+from unet_tf import predict, predict_files, read_image
+from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
+from unet_tf.prediction import record
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 
@@ -119,3 +120,63 @@ def test_a_setting_of_a_later_version_is_named(scans, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"later": 3}))
     with pytest.raises(InputError, match=r"with other settings: later 3 there, None here\. "):
         predict_files(RUN, scans, out)
+
+
+def common(scans, tmp_path):
+    """Two folders of pictures, and both have a c.png."""
+    write_picture(tmp_path / "other" / "c.png", 255 - read_image(scans / "c.png"))
+    return tmp_path / "other", rf"{scans / 'c.png'} and {tmp_path / 'other' / 'c.png'} would both write"
+
+
+def test_of_two_calls_at_once_whose_masks_would_have_one_name_the_second_is_refused(scans, tmp_path):
+    other, words = common(scans, tmp_path)
+    out, refused = tmp_path / "out", []
+
+    def second(done, total):
+        if done == 1:  # the first call has not come to c.png
+            with pytest.raises(InputError, match=words):
+                predict_files(RUN, other, out)
+            refused.append(done)
+
+    assert predict_files(RUN, scans, out, on_file=second).written == 2
+    assert refused == [1]
+    np.testing.assert_array_equal(read_mask(out / "c.png"), 255 * predict(RUN, read_image(scans / "c.png")))
+    assert predict_files(RUN, scans, out).skipped == 2
+    statuses = [line.split(",")[1] for line in (out / "manifest.csv").read_text().splitlines()[1:]]
+    assert statuses == ["begun", "begun", "done", "begun", "failed", "done"]
+
+
+def test_a_call_that_another_overtakes_while_it_begins_is_refused(scans, tmp_path, monkeypatch):
+    other, words = common(scans, tmp_path)
+    begin = record._begin
+
+    def overtaken(*arguments):
+        done = begin(*arguments)
+        with monkeypatch.context() as patched:
+            patched.setattr(record, "_begin", begin)
+            assert predict_files(RUN, scans, tmp_path / "out").written == 2
+        return done
+
+    monkeypatch.setattr(record, "_begin", overtaken)
+    with pytest.raises(InputError, match=words):
+        predict_files(RUN, other, tmp_path / "out")
+    np.testing.assert_array_equal(read_mask(tmp_path / "out/c.png"), 255 * predict(RUN, read_image(scans / "c.png")))
+
+
+def test_what_a_killed_call_began_and_is_gone_stands_in_nobody_s_way(scans, tmp_path):
+    other, words = common(scans, tmp_path)
+    out, manifest = tmp_path / "out", tmp_path / "out" / "manifest.csv"
+    predict_files(RUN, scans / "a.png", out)
+    manifest.write_text(manifest.read_text() + f"{scans / 'c.png'},begun,0,,\n")
+    with pytest.raises(InputError, match=words):
+        predict_files(RUN, other, out)
+    scans.rename(tmp_path / "moved")
+    assert predict_files(RUN, other, out).written == 1
+
+
+def test_a_picture_that_is_begun_again_has_one_line_of_it(scans, tmp_path):
+    out = tmp_path / "out"
+    predict_files(RUN, scans / "c.png", out)
+    (out / "manifest.csv").write_text("picture,status,pixels,reason,state\n" + f"{scans / 'a.png'},begun,0,,\n")
+    assert predict_files(RUN, scans / "a.png", out).written == 1
+    assert (out / "manifest.csv").read_text().count(",begun,") == 1

@@ -31,6 +31,8 @@ log = logging.getLogger("unet_tf")
 
 SETTINGS, MANIFEST = PREDICTED, "manifest.csv"
 """In the folder: the settings of its files; the pictures that are done, or why not."""
+BEGUN, DONE, FAILED = "begun", "done", "failed"
+"""Status of a picture in the manifest: a call does it, or was killed before it did; what became of it."""
 OLDER = {"suffixes": [], "polygons": [], "simplify": 0.0, "subpixel": False, **cut_of(MaskFormat())} | {
     "uncertainty": False, "spread": False, **asdict(PLAIN), "engine": "tensorflow",
 }  # fmt: skip
@@ -109,8 +111,9 @@ def fill(
         sizes = Sizes() if call.wanted.instances or call.wanted.polygons else None
         on_file(skipped, len(mine))
         note = _manifest(call, *share)
+        _claim(call, pictures, done, left, note)
         for count, result in enumerate(results(left), start=skipped + 1):
-            note(result)
+            note([result])
             pixels += result.pixels
             on_pixels(result.pixels)
             if sizes is not None and result.sizes is not None:
@@ -136,7 +139,7 @@ def _begin(
     """Write the settings of a new folder, or see that those there are the same; the pictures that are done."""
     out, by = Path(call.out), {NET: call.net if call.is_served else str(Path(call.net).resolve())}
     stored = None if overwrite else _settings(out)
-    done = {} if overwrite else _noted(out)
+    done = {} if overwrite else _noted(out, DONE)
     _check_names(call, pictures, [one for one in done if call.is_done(Path(one))])
     _check_apart(call, pictures, inputs)
     if overwrite and out.is_dir():
@@ -168,6 +171,27 @@ def _begin(
             "(--overwrite)."
         )
     return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
+
+
+def _claim(
+    call: Call, pictures: Sequence[str], known: set[str], left: Sequence[str], note: Callable[..., None]
+) -> None:
+    """Note what is begun, and see that no call that runs at the same time writes files of these names, too.
+
+    Each call notes what it begins and then reads what others noted: of two of them one sees the other at least.
+    """
+    out, own = Path(call.out), known | {*pictures}
+    begun = _noted(out, BEGUN)
+    if new := [Result(one, 0, "") for one in left if one not in begun]:
+        note(new, BEGUN)
+    others = [one for one in _noted(out, BEGUN).keys() - own if Path(one).exists()]
+    others += [one for one in _noted(out, DONE).keys() - own if call.is_done(Path(one))]
+    try:
+        if left and others:
+            _check_names(call, pictures, others)
+    except InputError as error:
+        note([Result(one, 0, str(error)) for one in left])
+        raise
 
 
 def _say_former(call: Call, pictures: Sequence[str]) -> None:
@@ -209,7 +233,7 @@ def _former_files(call: Call, pictures: Sequence[str]) -> _Former:
         return found
     anew = {folded(str(Path(one).resolve())) for one in pictures}
     kept = anew | {folded(str(file)) for one in pictures for file in _files(call, one)}
-    for one in sorted(_noted(Path(call.out))):
+    for one in sorted(_noted(Path(call.out), DONE)):
         names = found.beside if folded(str(Path(one).resolve())) in anew else found.of_others
         names += [file.name for file in _files(former, one) if file.is_file() and folded(str(file)) not in kept]
     return found
@@ -310,8 +334,8 @@ def _manifests(out: Path) -> list[Path]:
     return sorted(file for file in out.glob("*.csv") if re.fullmatch(pattern, file.name))
 
 
-def _noted(out: Path) -> dict[str, str]:
-    """Picture -> its state when it was predicted ("" where that was not noted), of those that are done.
+def _noted(out: Path, status: str) -> dict[str, str]:
+    """Picture -> its state when it was predicted ("" where that was not noted), of those of a status.
 
     The last word of each manifest counts and, where several tell different states, that of the one written last: by
     another, a picture that was put back with its former time would keep the mask of what lay there meanwhile.
@@ -321,16 +345,16 @@ def _noted(out: Path) -> dict[str, str]:
         try:
             with file.open(newline="", encoding="utf-8", errors="surrogateescape") as rows:
                 # the last one may be of a process that was killed while it wrote
-                last = {row[0]: row for row in csv.reader(rows) if len(row) > 1}
+                last = {row[0]: row for row in csv.reader(rows) if len(row) > 1 and row[1] in (DONE, FAILED, status)}
                 read.append((os.fstat(rows.fileno()).st_mtime_ns, last))
         except (OSError, csv.Error) as error:
             raise InputError(f"{file} is damaged: {error}. Use --overwrite, or choose another --out.", file) from error
     lines = (line for _, last in sorted(read, key=itemgetter(0)) for line in last.items())
-    return {picture: row[4] if len(row) > 4 else "" for picture, row in lines if row[1] == "done"}
+    return {picture: row[4] if len(row) > 4 else "" for picture, row in lines if row[1] == status}
 
 
-def _manifest(call: Call, number: int, of: int) -> Callable[[Result], None]:
-    """A function that appends a result to the manifest of this job."""
+def _manifest(call: Call, number: int, of: int) -> Callable[..., None]:
+    """A function that appends results, at once, to the manifest of this job."""
     name = MANIFEST if of == 1 else f"{Path(MANIFEST).stem}-{number}-of-{of}.csv"
     path = Path(call.out, name)
     if not write_new(path, "picture,status,pixels,reason,state\r\n"):
@@ -339,10 +363,12 @@ def _manifest(call: Call, number: int, of: int) -> Callable[[Result], None]:
         if quote or content[-1:] not in (b"\n", b""):  # what a killed process began must not swallow the next line
             _append(path, f"{quote}\r\n")
 
-    def note(result: Result) -> None:
-        line, status = io.StringIO(), "failed" if result.error else "done"
-        csv.writer(line).writerow((result.picture, status, result.pixels, result.error, result.state))
-        _append(path, line.getvalue())
+    def note(results: Iterable[Result], status: str = "") -> None:
+        lines = io.StringIO()
+        for one in results:
+            said = status or (FAILED if one.error else DONE)
+            csv.writer(lines).writerow((one.picture, said, one.pixels, one.error, one.state))
+        _append(path, lines.getvalue())
 
     return note
 
