@@ -11,7 +11,7 @@ from unet_tf.annotations.outlines import polygons_of
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.writing import Picture, as_stored, json_list
 from unet_tf.data.structure import turned
-from unet_tf.prediction.polygons import MAPS, WRITERS
+from unet_tf.prediction.polygons import MAPS, WRITERS, check_outlines
 
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
 PLAIN = [kind for kind in WRITERS if kind not in MAPS]  # maps: tests/prediction/test_polygons.py
@@ -47,7 +47,8 @@ def test_more_objects_than_16_bits_number(kind, many, tmp_path):
 @kinds
 def test_a_picture_without_objects_is_a_file_without_items(kind, tmp_path):
     suffix, writer = WRITERS[kind]
-    write(writer, tmp_path / f"a{suffix}", [np.zeros((3, 4), np.int64)])
+    write(writer, tmp_path / f"a{suffix}", [np.zeros((3, 4), np.int64)] * (1 if kind == "labelme" else 3))
+    check_outlines(tmp_path, "a", [kind])  # is not refused
     if kind == "imagej":
         assert zipfile.ZipFile(tmp_path / f"a{suffix}").namelist() == []
     else:
@@ -74,6 +75,7 @@ def test_names_of_any_signs_are_written(kind, name, tmp_path):
     text = (tmp_path / f"a{suffix}").read_text(encoding="ascii")
     assert json.dumps(label) in text
     assert kind in ("geojson", "detections") or json.dumps(name) in text
+    check_outlines(tmp_path, "a", [kind])  # is not refused
 
 
 @pytest.mark.parametrize(("before", "after"), [({}, {}), ({"a": 1}, {}), ({}, {"b": [2]}), ({"a": 1}, {"b": None})])

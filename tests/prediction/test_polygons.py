@@ -359,3 +359,63 @@ def test_a_picture_that_lies_nowhere_has_no_outlines_on_the_earth(tmp_path):
     (failed,) = predict_files(RUN, tmp_path / "a.tif", tmp_path / "out", polygons="gpkg").failed
     assert "has no coordinate system" in failed
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix not in (".json", ".csv")] == []
+
+
+def scene(path, grey):
+    """A picture that lies on the earth, so that it has outlines of every format."""
+    rasterio = pytest.importorskip("rasterio")
+    place = {"crs": "EPSG:25832", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
+    size = {"height": grey.shape[0], "width": grey.shape[1], "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", **size, **place) as target:
+        target.write(grey, 1)
+    return path
+
+
+def save_anew(path, kind):
+    """Write outlines as the program does in which they are corrected."""
+    if kind == "imagej":
+        rois = roifile.roiread(path)
+        path.unlink()
+        roifile.roiwrite(path, rois)
+    elif kind in MAPS:
+        pyogrio = pytest.importorskip("pyogrio")
+        about, _, geometry, columns = pyogrio.raw.read(path)
+        options = {"geometry_type": about["geometry_type"], "crs": about["crs"], "layer": path.stem}
+        options |= {"append": True} if kind == "gpkg" else {"RFC7946": "YES"}
+        pyogrio.raw.write(path, geometry, columns, about["fields"], **options)
+    else:
+        path.write_text(json.dumps(json.loads(path.read_text()), indent=2 if kind == "labelme" else None))
+
+
+@pytest.mark.parametrize("objects", [True, False])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_outlines_of_predict_are_replaced_and_those_of_another_program_are_not(tmp_path, kind, objects):
+    file = scene(tmp_path / "m.tif", noise(3) if objects else np.zeros((40, 48), np.uint8))
+    out, settings = tmp_path / "out", {"polygons": kind}
+    assert predict_files(RUN, file, out, **settings).failed == ()
+    (out / "m.png").unlink()  # as a call leaves it that is killed before the last name
+    assert predict_files(RUN, file, out, **settings).written == 1
+    assert predict_files(RUN, file, out, overwrite=True, **settings).written == 1
+    if not objects and kind in ("imagej", "gpkg"):
+        return  # nothing to correct
+    path = out / f"m{WRITERS[kind][0]}"
+    save_anew(path, kind)
+    kept = path.read_bytes()
+    (out / "m.png").unlink()
+    for overwrite in (False, True):
+        outcome = predict_files(RUN, file, out, overwrite=overwrite, **settings)
+        assert (outcome.written, path.read_bytes()) == (0, kept)
+        assert outcome.failed == (
+            f"{file}: Outlines that another program wrote, corrected perhaps, are not replaced; {path} is of these. "
+            "Import it (unet-tf import), move it, or choose another --out.",
+        )
+    path.rename(tmp_path / path.name)
+    assert predict_files(RUN, file, out, **settings).written == 1
+
+
+def test_outlines_in_a_new_folder_that_another_program_wrote_are_named_without_overwrite(tmp_path):
+    write_picture(tmp_path / "in" / "a.png", noise(0))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.json").write_text('{\n  "version": "5.5.0"\n}')
+    with pytest.raises(InputError, match=r"are not replaced; .*a\.json is of these\. Import it"):
+        predict_files(RUN, tmp_path / "in", tmp_path / "out", polygons="labelme")

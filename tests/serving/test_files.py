@@ -15,9 +15,11 @@ from served_nets import picture, say_version, start
 
 from unet_tf import InputError, predict, predict_files, read_image, read_mask
 from unet_tf.data.drawing import overlay
+from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import count_pages, write_picture, write_stack
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.prediction import outputs
+from unet_tf.prediction.calls import Call, Wanted
 from unet_tf.prediction.predict import model_hash
 from unet_tf.serving import Client, files
 from unet_tf.serving.backoff import Backoff
@@ -404,3 +406,13 @@ def test_it_stops_at_a_signal_and_loads_no_tensorflow(nets, scans, tmp_path):
     assert stored["engine"].endswith("grey version 2")
     assert (stored["model"], stored["temperature"], stored["threshold"]) == ("unknown", None, None)
     assert (tmp_path / "out/0.png").is_file()
+
+
+def test_outlines_that_another_program_wrote_are_not_replaced(tmp_path):
+    write_picture(tmp_path / "a.png", np.zeros((4, 5), np.uint8))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.json").write_text('{\n  "version": "5.5.0"\n}')
+    call = Call("http://nowhere", "unknown", str(tmp_path / "out"), Wanted(polygons=("labelme",)))
+    result = files._predicted(call, None, MaskFormat(), ("background", "cell"), str(tmp_path / "a.png"))
+    assert "are not replaced; " in result.error
+    assert result.pixels == 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ WGS84 = "EPSG:4326"
 DIGITS = 9
 """Decimals of a degree in GeoJSON: a tenth of a millimetre."""
 DRIVERS = {".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG"}
+
+WRITTEN = "1980-01-01T00:00:00.000Z"
+"""When the content of a GeoPackage that was written here is said to have changed: whoever changes it says when."""
 
 Points = NDArray[np.float64]
 
@@ -208,6 +212,31 @@ def _write(temporary: Path, path: Path, shapes: Sequence[Shape], frame: Frame) -
     is_whole = driver != "GPKG" or _is_indexed(info) or not _makes_indices()
     if info["features"] != len(shapes) or not is_whole:
         raise InputError(f"Cannot write {path}: not all of it came to the disk. Free space.", path)
+    _mark(temporary, path)
+
+
+def _mark(temporary: Path, path: Path) -> None:
+    """Make a file such that it is told apart from what another program wrote or changed; it is to be `path`."""
+    if path.suffix.lower() == ".gpkg":
+        try:
+            with closing(sqlite3.connect(temporary)) as database, database:
+                database.execute("UPDATE gpkg_contents SET last_change = ?", (WRITTEN,))
+        except sqlite3.Error as error:
+            raise InputError(f"Cannot write {path}: {error}. Free space or choose another place.", path) from error
+        return
+    with temporary.open("rb+") as file:
+        if file.read(2) == b"{\n":  # as GDAL begins
+            file.seek(1)
+            file.write(b" ")
+
+
+def is_unchanged(path: Path) -> bool:
+    """Whether a GeoPackage is as `write_vector_map` wrote it."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT DISTINCT last_change FROM gpkg_contents").fetchall() == [(WRITTEN,)]
+    except sqlite3.Error:
+        return False
 
 
 def _is_indexed(info: dict[str, Any]) -> bool:

@@ -24,6 +24,9 @@ UNSAID = re.compile(r"[\x00-\x1f\ud800-\udfff\U00010000-\U0010ffff]")
 NO_FILE = re.compile(r'[/\\:*?"<>|]')
 """What a file's name in the archive must not hold, too."""
 
+COMMENT = b"unet-tf predict"
+"""Of an archive that was written here: other programs leave it out."""
+
 
 def import_roifile() -> Any:
     """The library that writes them.
@@ -57,7 +60,7 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
     roifile = import_roifile()
     groups = {name: number for number, name in enumerate(picture.colours, start=1)}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        page = 0
+        archive.comment, page = COMMENT, 0
 
         def add(shapes: Sequence[Shape]) -> None:
             nonlocal page

@@ -77,7 +77,8 @@ def predict_files(
         shard: "k/n": do every n-th picture from number k on, as one of n jobs that share the work.
         scheduler: of Dask, or "local:N" for N processes; None for this process (`unet_tf.prediction.tasks.run_tasks`).
         overwrite: do all again, with these settings; files that earlier ones wrote and these do not stay, and are named
-            on the logger "unet_tf". No other call may write into the folder then.
+            on the logger "unet_tf". Outlines that another program wrote stay too, and their pictures fail. No other
+            call may write into the folder then.
         on_file: called with (pictures done, pictures in all) of this call's share.
         on_tile: called with (tiles done, tiles in all) of a picture, without a scheduler.
         on_pixels: called with the pixels of each picture that was predicted.

@@ -20,6 +20,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import label_of
 from unet_tf.prediction.calls import Call, Result, Wanted
 from unet_tf.prediction.outputs import Output, Page, beyond_memory
+from unet_tf.prediction.polygons import check_outlines
 from unet_tf.prediction.predict import predictor_for
 from unet_tf.prediction.predictor import Predictor
 from unet_tf.prediction.uncertainty import uncertainty_and_spread
@@ -100,6 +101,7 @@ def _first_page(call: Call, file: Path) -> tuple[Path, str, int, Channelled | In
     """The file, its state, its number of pages and the first of them, or what is wrong with it."""
     state = call.state(file)
     try:
+        check_outlines(call.out, call.named(file).stem, call.wanted.polygons)
         files = call.channels.files(file)
         if len(files) > 1:
             check_places(*files)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
+import re
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.annotations.maps import map_writer
+from unet_tf.annotations.maps import is_unchanged, map_writer
 from unet_tf.annotations.outlines import find_outlines
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.simplify import simplify_all
@@ -17,7 +20,7 @@ from unet_tf.annotations.subpixel import find_subpixel_outlines
 from unet_tf.annotations.suffixes import QUPATH, SUFFIXES
 from unet_tf.annotations.write_coco import coco_writer
 from unet_tf.annotations.write_geojson import geojson_writer
-from unet_tf.annotations.write_imagej import imagej_writer, import_roifile
+from unet_tf.annotations.write_imagej import COMMENT, imagej_writer, import_roifile
 from unet_tf.annotations.write_labelme import labelme_writer
 from unet_tf.annotations.writing import Writer
 from unet_tf.data.maps import import_geo
@@ -35,6 +38,13 @@ WRITERS: dict[str, tuple[str, Writer]] = {
 """Format -> what follows the picture's name, and who writes it."""
 MAPS = ("gpkg", "wgs84")
 """Formats of pictures that say where they lie on the earth."""
+FIRST_LINES = {
+    **dict.fromkeys(QUPATH, rb'{"type": "FeatureCollection", "features": \[\n'),
+    "coco": rb'{"info": {"description": "unet-tf predict"}, .*"annotations": \[\n',
+    "labelme": rb'{"version": "[^"]*", "flags": {}, "shapes": \[\n',
+    "wgs84": rb'{ "type": "FeatureCollection",\n',
+}
+"""Format -> what a file that was written here begins with: other programs begin their lines elsewhere."""
 
 
 def parse_polygons(polygons: str | Sequence[str], simplify: float = 0, subpixel: bool = False) -> tuple[str, ...]:
@@ -69,6 +79,41 @@ def parse_polygons(polygons: str | Sequence[str], simplify: float = 0, subpixel:
         for package in ("rasterio", "pyogrio", "shapely"):
             import_geo(package)
     return tuple(name for name in WRITERS if name in wanted)
+
+
+def check_outlines(out: str | Path, stem: str, kinds: Sequence[str]) -> None:
+    """See that outlines of a picture would replace none that another program wrote, corrected perhaps.
+
+    Args:
+        out: their folder.
+        stem: what the picture is called.
+        kinds: of `WRITERS`.
+
+    Raises:
+        InputError: they would.
+    """
+    for kind in kinds:
+        path = Path(out, stem + WRITERS[kind][0])
+        if path.is_file() and not _is_ours(path, kind):
+            raise InputError(
+                f"Outlines that another program wrote, corrected perhaps, are not replaced; {path} is of these. "
+                "Import it (unet-tf import), move it, or choose another --out.",
+                path,
+            )
+
+
+def _is_ours(path: Path, kind: str) -> bool:
+    """Whether outlines are as they are written here."""
+    try:
+        if kind == "imagej":
+            with zipfile.ZipFile(path) as archive:
+                return archive.comment == COMMENT
+        if kind == "gpkg":
+            return is_unchanged(path)
+        with path.open("rb") as file:
+            return re.fullmatch(FIRST_LINES[kind], file.readline()) is not None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def shapes_of(

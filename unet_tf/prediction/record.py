@@ -21,7 +21,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import PLAIN
 from unet_tf.prediction.calls import FORMATS, Call, Result, Wanted
 from unet_tf.prediction.objects import check_min_area, cut_of
-from unet_tf.prediction.polygons import WRITERS
+from unet_tf.prediction.polygons import WRITERS, check_outlines
 from unet_tf.prediction.sizes import Sizes
 from unet_tf.utils.files import held, refusal, replacing, write_new
 from unet_tf.utils.progress import Progress
@@ -155,11 +155,12 @@ def _begin(
         return set()
     if stored is None:
         whole = (one for one in pictures if call.channels.whole(Path(one)))
-        foreign = next((p for one in whole for p in _files(call, one) if p.exists()), None)
+        foreign = next(((one, p) for one in whole for p in _files(call, one) if p.exists()), None)
         # Another job may have begun since, and the file be its own; then its settings are there by now.
         if foreign is not None and not (out / SETTINGS).exists():
+            check_outlines(out, call.named(Path(foreign[0])).stem, call.wanted.polygons)  # which --overwrite keeps
             raise InputError(
-                f"{foreign} exists, and is not of such a call. Choose another --out, or replace it (--overwrite)."
+                f"{foreign[1]} exists, and is not of such a call. Choose another --out, or replace it (--overwrite)."
             )
         write_new(out / SETTINGS, json.dumps(settings | by, indent=2))
         stored = _settings(out) or {}

@@ -20,7 +20,7 @@ from unet_tf.errors import InputError
 from unet_tf.model.calibration import label_of
 from unet_tf.prediction.calls import UNKNOWN, Call, Result, Wanted
 from unet_tf.prediction.outputs import Output, Page
-from unet_tf.prediction.polygons import parse_polygons
+from unet_tf.prediction.polygons import check_outlines, parse_polygons
 from unet_tf.prediction.record import Outcome, check_wanted, fill
 from unet_tf.serving.client import Client
 from unet_tf.serving.sending import Given
@@ -141,6 +141,7 @@ def _predicted(call: Call, client: Client, masks: MaskFormat, classes: tuple[str
     file = Path(picture)
     state, pages, problem = call.state(file), 0, None
     try:
+        check_outlines(call.out, call.named(file).stem, call.wanted.polygons)
         files = call.channels.files(file)
         if len(files) > 1:
             check_places(*files)
