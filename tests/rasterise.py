@@ -45,12 +45,12 @@ def drawn(label, **settings):
     return ids, shapes_of(ids, objects, CLASSES, **settings)
 
 
-def write(writer, path, pages, **settings):
+def write(writer, path, pages, axes=(), **settings):
     """Write the objects of (H, W) labels of classes 0, 1, 2; their ids, page by page."""
     name = path.parent / "in" / "a.png"
     height, width = pages[0].shape
     found = [drawn(label, **settings) for label in pages]
-    with writer(Path(path), Picture(name, height, width, len(pages), COLOURS)) as add:
+    with writer(Path(path), Picture(name, height, width, len(pages), COLOURS, axes=axes)) as add:
         for _, shapes in found:
             add(shapes)
     return [ids for ids, _ in found]
@@ -80,7 +80,7 @@ def numbered(outlines, shape):
     return ids
 
 
-def mask(path, label, chunk, fill=True):
+def mask(path, label, chunk, fill=True, axes=None):
     """A mask as `predict_large` writes it."""
     import zarr
 
@@ -90,7 +90,8 @@ def mask(path, label, chunk, fill=True):
     ome["image-label"] = {"properties": names, "colors": colours}
     group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome}, overwrite=True)
     chunks = (*[1] * (label.ndim - 2), *(min(a, b) for a, b in zip(chunk, label.shape[-2:], strict=True)))
-    array = group.create_array("0", shape=label.shape, dtype="uint8", chunks=chunks, fill_value=0)
+    options = {"dtype": "uint8", "chunks": chunks, "fill_value": 0, "dimension_names": axes}
+    array = group.create_array("0", shape=label.shape, **options)
     if fill:
         array.with_config({"write_empty_chunks": True})[...] = label
     return path

@@ -104,3 +104,16 @@ def test_stopped_it_leaves_nothing(tmp_path):
     with pytest.raises(Stopped):
         outline_objects(path, on_chunk=stop)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["m.zarr", "m_instances.zarr", "m_objects.csv"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "planes"),
+    [
+        ("tzyx", [(0, 0), (1, 0), (0, 1), (1, 1)]),
+        ("ztyx", [(0, 0), (0, 1), (1, 0), (1, 1)]),
+        ("pzyx", [(0, 0), (1, 0), (2, 0), (3, 0)]),
+    ],
+)
+def test_planes_are_those_of_the_axes_that_qupath_knows(tmp_path, axes, planes):
+    found = outlined(mask(tmp_path / "m.zarr", np.ones((2, 2, 3, 4), np.uint8), (3, 4), axes=axes))
+    assert [one["geometry"]["plane"] for one in found.values()] == [{"c": -1, "z": z, "t": t} for z, t in planes]

@@ -419,3 +419,14 @@ def test_outlines_in_a_new_folder_that_another_program_wrote_are_named_without_o
     (tmp_path / "out" / "a.json").write_text('{\n  "version": "5.5.0"\n}')
     with pytest.raises(InputError, match=r"are not replaced; .*a\.json is of these\. Import it"):
         predict_files(RUN, tmp_path / "in", tmp_path / "out", polygons="labelme")
+
+
+def test_outlines_of_a_hyperstack_lie_in_its_slices(tmp_path):
+    pages = np.stack([np.stack([noise(number)] * 2) for number in range(3)])
+    tifffile.imwrite(tmp_path / "s.tif", pages, imagej=True, metadata={"axes": "ZCYX"})
+    outcome = predict_files(RUN, tmp_path / "s.tif", tmp_path / "out", polygons="imagej,geojson")
+    assert outcome.failed == ()
+    rois = roifile.roiread(tmp_path / "out" / "s_RoiSet.zip")
+    assert {(roi.position, roi.z_position, roi.t_position) for roi in rois} == {(0, z, 1) for z in (1, 2, 3)}
+    features = json.loads((tmp_path / "out" / "s.geojson").read_text())["features"]
+    assert {one["geometry"]["plane"]["z"] for one in features} == {0, 1, 2}

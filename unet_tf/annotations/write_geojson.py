@@ -9,7 +9,7 @@ from typing import Any
 
 from unet_tf.annotations.outlines import Rings, polygons_of
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import Add, Picture, as_stored, json_list, numbered, numbers_of
+from unet_tf.annotations.writing import Add, Picture, as_stored, json_list, numbered, numbers_of, planes_of
 
 PROBABILITY = "Mean probability"
 """Name of the measurement."""
@@ -21,8 +21,8 @@ def geojson_writer(path: Path, picture: Picture, kind: str = "annotation") -> It
 
     Each object is a Feature of a FeatureCollection: a Polygon with its holes, or a MultiPolygon of the parts that touch
     at corners. Its properties are QuPath's: `objectType`, `name` (the object's number), `classification` with name and
-    colour, and `measurements`. The objects of a stack's page n (from 0) lie in the plane z = n. Of a picture that its
-    file turns they lie on the stored pixels, which QuPath shows.
+    colour, and `measurements`. The objects of a stack's page lie in its plane (`planes_of`). Of a picture that its file
+    turns they lie on the stored pixels, which QuPath shows.
 
     Args:
         path: of the file.
@@ -32,23 +32,27 @@ def geojson_writer(path: Path, picture: Picture, kind: str = "annotation") -> It
     Yields:
         The function.
 
+    Raises:
+        InputError: the stack has other axes than z and t.
+
     Reference:
         https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html, and RFC 7946, but for the
         coordinates: pixels, y down.
     """
+    planes = iter(planes_of(picture))
     with json_list(path, {"type": "FeatureCollection"}, "features", {}) as features:
-        page = 0
 
         def add(shapes: Sequence[Shape]) -> None:
-            nonlocal page
+            plane = next(planes)
             for number, shape in numbered(shapes):
-                features.append(feature_of(number, shape, picture, kind, page))
-            page += 1
+                features.append(feature_of(number, shape, picture, kind, plane))
 
         yield add
 
 
-def feature_of(number: int, shape: Shape, picture: Picture, kind: str, page: int) -> dict[str, Any]:
+def feature_of(
+    number: int, shape: Shape, picture: Picture, kind: str, plane: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
     """Describe an object as `geojson_writer` does.
 
     Args:
@@ -56,14 +60,14 @@ def feature_of(number: int, shape: Shape, picture: Picture, kind: str, page: int
         shape: its class, rings and probability.
         picture: whose object it is.
         kind: "annotation" or "detection".
-        page: from 0.
+        plane: z and t, from 0.
 
     Returns:
         The Feature.
     """
     geometry = geometry_of(as_stored(shape.rings, picture))
     if picture.pages > 1:
-        geometry["plane"] = {"c": -1, "z": page, "t": 0}
+        geometry["plane"] = {"c": -1, "z": plane[0], "t": plane[1]}
     return {"type": "Feature", "geometry": geometry, "properties": _properties(number, shape, picture, kind)}
 
 

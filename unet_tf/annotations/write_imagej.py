@@ -13,7 +13,8 @@ import numpy as np
 
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
-from unet_tf.annotations.writing import DIGITS, Add, Picture, as_stored, numbered
+from unet_tf.annotations.writing import DIGITS, Add, Picture, as_stored, numbered, planes_of
+from unet_tf.errors import InputError
 from unet_tf.utils.extras import import_extra
 from unet_tf.utils.files import replacing
 
@@ -43,7 +44,8 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
     """Yield a function that appends the objects of a page; the archive is there, whole, when the block ends well.
 
     An object of one ring is a polygon, in whole pixels or between them; one with holes or several parts is a composite.
-    Each is named by its number and class, "0012-cell", of a stack with the page (from 1) ahead, and lies on that page.
+    Each is named by its number and class, "0012-cell", of a stack with the page (from 1) ahead, and lies on that page:
+    where the file has pages for channels too, or counts along z and t, in all channels of its slice and frame.
     Class and mean probability are properties of it, its colour is that of the class, its group the class's number.
     Of a picture that its file turns they lie on the stored pixels, which ImageJ shows.
 
@@ -55,9 +57,18 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
         The function.
 
     Raises:
-        InputError: roifile is not installed.
+        InputError: roifile is not installed, or it is not known how ImageJ counts the pages of the stack.
     """
     roifile = import_roifile()
+    planes = planes_of(picture)
+    names = [name for name, _ in picture.axes]
+    is_hyperstack = len(names) > 1
+    if is_hyperstack and picture.pages > 1 and not {*names} <= {*"ctz"}:
+        raise InputError(
+            f"ImageJ counts the pages of a stack along c, z and t; {picture.path} has the axes {', '.join(names)}. "
+            "Save it as an ImageJ or OME stack of these, or take another format of --polygons.",
+            picture.path,
+        )
     groups = {name: number for number, name in enumerate(picture.colours, start=1)}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.comment, page = COMMENT, 0
@@ -70,7 +81,11 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
                 name = f"{number:04d}-{said}"
                 roi = _region(roifile, as_stored(shape.rings, picture))
                 if picture.pages > 1:
-                    name, roi.position = f"{page:04d}-{name}", page
+                    name = f"{page:04d}-{name}"
+                    if is_hyperstack:
+                        roi.z_position, roi.t_position = (place + 1 for place in planes[page - 1])
+                    else:
+                        roi.position = page
                 roi.name, roi.group = name, groups.get(shape.name, 0)
                 if shape.name in picture.colours:
                     roi.stroke_color = bytes((255, *picture.colours[shape.name]))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import TURNS
+from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
 DIGITS = 3
@@ -32,6 +33,8 @@ class Picture(NamedTuple):
         pages: more than 1 of a stack.
         colours: class -> R, G, B of 0 to 255; classes in order, the background left out.
         orientation: how its file says that it is to be turned, 1 to 8 as in EXIF.
+        axes: names and sizes of the axes that count its pages, slowest first, as far as they are known; and "c", of
+            channels that are pages of the file each.
     """
 
     path: Path
@@ -40,6 +43,7 @@ class Picture(NamedTuple):
     pages: int
     colours: dict[str, tuple[int, int, int]]
     orientation: int = 1
+    axes: tuple[tuple[str, int], ...] = ()
 
 
 Writer = Callable[[Path, Picture], AbstractContextManager[Add]]
@@ -55,6 +59,30 @@ def numbers_of(ring: NDArray[np.float64]) -> list[list[float]]:
     """Points as JSON takes them: whole numbers as such, others of `DIGITS` decimals."""
     whole = ring.astype(np.int64)
     return whole.tolist() if (whole == ring).all() else ring.round(DIGITS).tolist()
+
+
+def planes_of(picture: Picture) -> list[tuple[int, int]]:
+    """The planes z and t of each page, from 0: by its axes; along a single one that is neither, the page is z.
+
+    Raises:
+        InputError: it has several axes, and one is neither.
+
+    Example:
+        >>> planes_of(Picture(Path("a.tif"), 9, 9, 4, {}, axes=(("t", 2), ("z", 2), ("c", 3))))
+        [(0, 0), (1, 0), (0, 1), (1, 1)]
+    """
+    axes = dict(axis for axis in picture.axes if axis[0] != "c")
+    if len(axes) < 2 and "t" not in axes:
+        axes = {"z": picture.pages}
+    if not axes.keys() <= {"z", "t"}:
+        raise InputError(
+            f"Outlines of a stack lie in planes z and t; {picture.path} has the axes {', '.join(axes)}. Save it as "
+            "several files, or take another format of --polygons.",
+            picture.path,
+        )
+    places = dict(zip(axes, np.indices([*axes.values()]).reshape(len(axes), -1).tolist(), strict=True))
+    first = [0] * picture.pages
+    return [*zip(places.get("z", first), places.get("t", first), strict=True)]
 
 
 def as_stored(rings: Rings, picture: Picture) -> Rings:

@@ -95,6 +95,14 @@ class Pictures:
         except Exception:  # Pillow raises whatever it meets in damaged files, which then turn nothing
             return 1
 
+    @property
+    def axes(self) -> tuple[tuple[str, int], ...]:
+        """Names and sizes of the axes that count pictures, slowest first; and "c", of channels that are pages each."""
+        if self.tiff is None:
+            return ()
+        channels = len(self.tiff.pages[0])
+        return (*self.tiff.axes, ("c", channels)) if channels > 1 else self.tiff.axes
+
     def read(self, page: int = 0, all_channels: bool = False) -> NDArray:
         """Decode one picture as an image: see `read_image`; with all channels, colour whose channels are equal too."""
         image = as_image(self._stored(page, ids=False, lossy=True, grey=not all_channels), self.path, self.nodata)

@@ -15,7 +15,7 @@ from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.simplify import simplify_all
 from unet_tf.annotations.suffixes import QUPATH, SUFFIXES
 from unet_tf.annotations.write_geojson import feature_of
-from unet_tf.annotations.writing import Picture, json_list
+from unet_tf.annotations.writing import Picture, json_list, planes_of
 from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import LEVEL
@@ -58,7 +58,11 @@ def outline_objects(
     corners = [(top, left) for top in range(0, height, chunk[0]) for left in range(0, width, chunk[1])]
     ids, names, last = _objects(masks, -(-width // chunk[1]), chunk)
     turn = dict(array.attrs.get("unet_tf", {})).get(TURN, 1)
-    picture = Picture(masks, height, width, len(planes), {name: rgb for i, (name, rgb) in classes.items() if i}, turn)
+    named = array.metadata.dimension_names or ()
+    axes = tuple(zip(named[:-2], array.shape[:-2], strict=bool(named)))
+    colours = {name: rgb for i, (name, rgb) in classes.items() if i}
+    picture = Picture(masks, height, width, len(planes), colours, turn, axes if {*named} <= {*"tzyx"} else ())
+    places = planes_of(picture)
     check_outline(masks, kind)
     out, done = _file_of(masks, kind), 0
     with stoppable(), json_list(out, _head(masks), "features", {}) as features:
@@ -72,7 +76,7 @@ def outline_objects(
                 found = outlines_of(Borders(*(values[ends] for values in waiting)), width)
                 waiting = Borders(*(values[~ends] for values in waiting))
                 for number, rings in simplify_all(found, tolerance).items():
-                    features.append(feature_of(number, Shape(names[number], rings), picture, made, page))
+                    features.append(feature_of(number, Shape(names[number], rings), picture, made, places[page]))
                 done += 1
                 on_chunk(done, len(planes) * len(corners))
     return out

@@ -139,8 +139,10 @@ class Output:
         self.add_unsure = [self._pictures(stem + suffix) for suffix in (UNCERTAINTY, SPREAD)[: len(page.unsure)]]
         real = self.classes[: self.masks.real_classes]  # without that of the borders
         shades = {name: tuple(self.shades[i].tolist()) for i, name in enumerate(real) if i}
-        turn = open_pictures(self.file).orientation if wanted.polygons else 1
-        picture = Picture(self.file, len(page.label), page.label.shape[1], self.pages, shades, turn)
+        picture = Picture(self.file, len(page.label), page.label.shape[1], self.pages, shades)
+        if wanted.polygons:
+            stored = open_pictures(self.file)
+            picture = picture._replace(orientation=stored.orientation, axes=stored.axes)
         self.add_shapes = [
             self.files.enter_context(writer(self.out / (stem + suffix), picture))
             for suffix, writer in map(WRITERS.__getitem__, wanted.polygons)

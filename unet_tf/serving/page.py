@@ -161,7 +161,7 @@ def _segmented(calls: Calls, name: str, bundle: Bundle, body: bytes) -> tuple[by
             "objects": len(objects),
             "geojson": {
                 "type": "FeatureCollection",
-                "features": [feature_of(number, one, picture, "annotation", 0) for number, one in numbered(shapes)],
+                "features": [feature_of(number, one, picture, "annotation") for number, one in numbered(shapes)],
             },
         }
         if is_tiff(body):  # which browsers do not show
