@@ -78,7 +78,8 @@ Engine = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option(help="Do again what is done; files that earlier settings alone wrote stay, and are named.")
+    bool,
+    typer.Option(help="Do again what is done; files of earlier settings and outlines of others stay, and are named."),
 ]
 Shard = Annotated[str | None, typer.Option(help="k/n: this is job k of n that share the work.")]
 Scheduler = Annotated[
