@@ -7,7 +7,6 @@ import pytest
 from rasterise import PICTURES, numbered, picture, write
 
 from unet_tf.annotations.write_geojson import geojson_writer
-from unet_tf.errors import InputError
 
 
 def features(path):
@@ -110,6 +109,8 @@ def test_points_between_pixels_have_three_decimals(tmp_path):
     [
         ((), [(0, 0), (1, 0), (2, 0), (3, 0)]),
         ((("q", 4), ("c", 2)), [(0, 0), (1, 0), (2, 0), (3, 0)]),
+        ((("d0", 2), ("d1", 2)), [(0, 0), (1, 0), (2, 0), (3, 0)]),
+        ((("p", 2), ("z", 2)), [(0, 0), (1, 0), (2, 0), (3, 0)]),
         ((("t", 4),), [(0, 0), (0, 1), (0, 2), (0, 3)]),
         ((("t", 2), ("z", 2), ("c", 3)), [(0, 0), (1, 0), (0, 1), (1, 1)]),
         ((("z", 2), ("t", 2)), [(0, 0), (0, 1), (1, 0), (1, 1)]),
@@ -119,9 +120,3 @@ def test_pages_lie_in_the_planes_of_the_axes(tmp_path, axes, planes):
     write(geojson_writer, tmp_path / "a.geojson", [picture(["1"])] * 4, axes=axes)
     features = json.loads((tmp_path / "a.geojson").read_text())["features"]
     assert [one["geometry"]["plane"] for one in features] == [{"c": -1, "z": z, "t": t} for z, t in planes]
-
-
-def test_axes_that_qupath_does_not_know_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"in planes z and t; .*a\.png has the axes p, z\. Save it as several files"):
-        write(geojson_writer, tmp_path / "a.geojson", [picture(["1"])] * 4, axes=(("p", 2), ("z", 2)))
-    assert not (tmp_path / "a.geojson").exists()

@@ -131,6 +131,7 @@ def test_without_roifile_the_line_to_install_it_is_said(tmp_path, monkeypatch):
     [
         ((("z", 4),), [(1, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0)]),
         ((("t", 4),), [(1, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0)]),
+        ((("d0", 2), ("d1", 2)), [(1, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0)]),
         ((("z", 4), ("c", 2)), [(0, 1, 1), (0, 2, 1), (0, 3, 1), (0, 4, 1)]),
         ((("t", 4), ("c", 2)), [(0, 1, 1), (0, 1, 2), (0, 1, 3), (0, 1, 4)]),
         ((("t", 2), ("z", 2)), [(0, 1, 1), (0, 2, 1), (0, 1, 2), (0, 2, 2)]),
@@ -141,10 +142,3 @@ def test_pages_of_a_hyperstack_are_slices_and_frames_of_all_channels(tmp_path, a
     rois = roifile.roiread(tmp_path / "a.zip")
     assert [(roi.position, roi.z_position, roi.t_position) for roi in rois] == places
     assert {roi.c_position for roi in rois} == {0}
-
-
-@pytest.mark.parametrize("axes", [(("q", 4), ("c", 2)), (("p", 2), ("z", 2))])
-def test_stacks_of_which_it_is_not_known_how_imagej_counts_them_are_refused(tmp_path, axes):
-    with pytest.raises(InputError, match="has the axes"):
-        write(imagej_writer, tmp_path / "a.zip", [picture(["1"])] * 4, axes=axes)
-    assert not (tmp_path / "a.zip").exists()

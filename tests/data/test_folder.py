@@ -143,9 +143,9 @@ def test_folders_of_a_run_a_check_and_scores_are_passed_over(run, cells, tmp_pat
 
 
 def test_folders_in_a_folder_are_named_where_they_hold_pictures(tmp_path, caplog):
-    put(tmp_path / "scans", "a.png", "plate1/b.png", "plate2/c.tif", "notes/d.txt", "masks/a.png", "masks/predict.json")
-    words = f"Folders in {tmp_path / 'scans'} are not looked into: plate1, plate2. Give them too, or "
-    words += f"'{tmp_path / 'scans'}/*/*'."
+    put(tmp_path / "scans", "a.png", "plate1/b.png", "plate2/c.tif", "notes/d.txt", "out/a.png", "out/predict.json")
+    put(tmp_path / "scans", "masks/a.png", "@eaDir/a.png")
+    words = f"Folders in {tmp_path / 'scans'} are not looked into: plate1, plate2. Give them too."
     assert find_pictures([tmp_path / "scans"]) == [str(tmp_path / "scans" / "a.png")]
     assert caplog.messages == [words]
     (tmp_path / "scans" / "a.png").unlink()

@@ -174,6 +174,20 @@ def test_what_a_killed_call_began_and_is_gone_stands_in_nobody_s_way(scans, tmp_
     assert predict_files(RUN, other, out).written == 1
 
 
+def test_what_a_call_began_that_was_stopped_stands_in_nobody_s_way(scans, tmp_path):
+    other, _ = common(scans, tmp_path)
+    out = tmp_path / "out"
+
+    def stop(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(RUN, scans, out, on_file=stop)  # after a.png
+    assert predict_files(RUN, other, out).written == 1
+    np.testing.assert_array_equal(read_mask(out / "c.png"), 255 * predict(RUN, read_image(other / "c.png")))
+
+
 def test_a_picture_that_is_begun_again_has_one_line_of_it(scans, tmp_path):
     out = tmp_path / "out"
     predict_files(RUN, scans / "c.png", out)

@@ -32,9 +32,6 @@ def geojson_writer(path: Path, picture: Picture, kind: str = "annotation") -> It
     Yields:
         The function.
 
-    Raises:
-        InputError: the stack has other axes than z and t.
-
     Reference:
         https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html, and RFC 7946, but for the
         coordinates: pixels, y down.

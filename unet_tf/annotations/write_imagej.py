@@ -14,7 +14,6 @@ import numpy as np
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
 from unet_tf.annotations.writing import DIGITS, Add, Picture, as_stored, numbered, planes_of
-from unet_tf.errors import InputError
 from unet_tf.utils.extras import import_extra
 from unet_tf.utils.files import replacing
 
@@ -57,18 +56,12 @@ def imagej_writer(path: Path, picture: Picture) -> Iterator[Add]:
         The function.
 
     Raises:
-        InputError: roifile is not installed, or it is not known how ImageJ counts the pages of the stack.
+        InputError: roifile is not installed.
     """
     roifile = import_roifile()
     planes = planes_of(picture)
     names = [name for name, _ in picture.axes]
-    is_hyperstack = len(names) > 1
-    if is_hyperstack and picture.pages > 1 and not {*names} <= {*"ctz"}:
-        raise InputError(
-            f"ImageJ counts the pages of a stack along c, z and t; {picture.path} has the axes {', '.join(names)}. "
-            "Save it as an ImageJ or OME stack of these, or take another format of --polygons.",
-            picture.path,
-        )
+    is_hyperstack = len(names) > 1 and {*names} <= {*"ctz"}
     groups = {name: number for number, name in enumerate(picture.colours, start=1)}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.comment, page = COMMENT, 0

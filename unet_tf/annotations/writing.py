@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from unet_tf.annotations.outlines import Rings
 from unet_tf.annotations.shapes import Shape
 from unet_tf.data.structure import TURNS
-from unet_tf.errors import InputError
 from unet_tf.utils.files import replacing
 
 DIGITS = 3
@@ -62,24 +61,15 @@ def numbers_of(ring: NDArray[np.float64]) -> list[list[float]]:
 
 
 def planes_of(picture: Picture) -> list[tuple[int, int]]:
-    """The planes z and t of each page, from 0: by its axes; along a single one that is neither, the page is z.
-
-    Raises:
-        InputError: it has several axes, and one is neither.
+    """The planes z and t of each page, from 0: by its axes, where all are of these; else the page is z.
 
     Example:
         >>> planes_of(Picture(Path("a.tif"), 9, 9, 4, {}, axes=(("t", 2), ("z", 2), ("c", 3))))
         [(0, 0), (1, 0), (0, 1), (1, 1)]
     """
     axes = dict(axis for axis in picture.axes if axis[0] != "c")
-    if len(axes) < 2 and "t" not in axes:
+    if not axes or not axes.keys() <= {"z", "t"}:
         axes = {"z": picture.pages}
-    if not axes.keys() <= {"z", "t"}:
-        raise InputError(
-            f"Outlines of a stack lie in planes z and t; {picture.path} has the axes {', '.join(axes)}. Save it as "
-            "several files, or take another format of --polygons.",
-            picture.path,
-        )
     places = dict(zip(axes, np.indices([*axes.values()]).reshape(len(axes), -1).tolist(), strict=True))
     first = [0] * picture.pages
     return [*zip(places.get("z", first), places.get("t", first), strict=True)]

@@ -22,6 +22,7 @@ from unet_tf.data.channels import ALL, Channelled, Channels
 from unet_tf.data.georeference import check_places
 from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.naming import DERIVED, MASK_WORDS, says
 from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
 from unet_tf.data.pictures import BIG_TIFF, SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
 from unet_tf.errors import InputError, about
@@ -30,7 +31,7 @@ from unet_tf.labels import VOID
 log = logging.getLogger("unet_tf")
 
 SPLITS = ("train", "val", "test")
-OF_SYSTEMS = {"lost+found", "system volume information", "$recycle.bin"}
+OF_SYSTEMS = {"lost+found", "system volume information", "$recycle.bin", "@eadir"}
 """What lies on top of a disk and may not be read, in lower case."""
 SPLIT_OF = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -307,14 +308,14 @@ def unread_note(files: Sequence[Path]) -> str:
 def _deeper(folder: Path, inner: Sequence[Path]) -> str:
     """Say which folders in a folder hold pictures, which are not looked for there; "" where none does.
 
-    Masks that `predict` wrote are no such pictures, and what may not be read says nothing.
+    Masks are no such pictures, of people or of `predict`, and what may not be read says nothing.
     """
     names = []
     for one in inner:
         with suppress(InputError):
-            names += [one.name] * (has_pictures(one) and not (one / PREDICTED).exists())
-    pattern = f"{glob.escape(str(folder))}/*/*"
-    return f"Folders in {folder} are not looked into: {some(names)}. Give them too, or '{pattern}'." if names else ""
+            masks = says(one.name, MASK_WORDS | DERIVED) or (one / PREDICTED).exists()
+            names += [one.name] * (not masks and has_pictures(one))
+    return f"Folders in {folder} are not looked into: {some(names)}. Give them too." if names else ""
 
 
 def some(names: Iterable[str], most: int = 10) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import zipfile
 from collections.abc import Sequence
@@ -111,7 +112,9 @@ def _is_ours(path: Path, kind: str) -> bool:
         if kind == "gpkg":
             return is_unchanged(path)
         with path.open("rb") as file:
-            return re.fullmatch(FIRST_LINES[kind], file.readline()) is not None
+            begins = re.fullmatch(FIRST_LINES[kind], file.readline()) is not None
+            file.seek(-4, os.SEEK_END)
+            return begins and (kind not in QUPATH or file.read() == b"\n]}\n")  # GDAL appends behind the last object
     except (OSError, zipfile.BadZipFile):
         return False
 

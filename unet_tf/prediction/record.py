@@ -8,7 +8,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from operator import itemgetter
 from pathlib import Path
@@ -112,24 +113,24 @@ def fill(
         on_file(skipped, len(mine))
         note = _manifest(call, *share)
         _claim(call, pictures, done, left, note)
-        for count, result in enumerate(results(left), start=skipped + 1):
-            note([result])
-            pixels += result.pixels
-            on_pixels(result.pixels)
-            if sizes is not None and result.sizes is not None:
-                sizes += result.sizes
-            if result.nodata:
-                nodata[result.picture] = result.nodata
-            if result.former:
-                log.warning(
-                    f"{', '.join(result.former)} in {call.out} may be of {result.picture} as it was before, a stack or "
-                    "none. This call does not write it: remove it where it is not wanted."
-                )
-            if result.error:
-                failed.append(result.error)
-            else:
-                written += 1
-            on_file(count, len(mine))
+        with closing(_told(results(left), left, note)) as told:
+            for count, result in enumerate(told, start=skipped + 1):
+                pixels += result.pixels
+                on_pixels(result.pixels)
+                if sizes is not None and result.sizes is not None:
+                    sizes += result.sizes
+                if result.nodata:
+                    nodata[result.picture] = result.nodata
+                if result.former:
+                    log.warning(
+                        f"{', '.join(result.former)} in {call.out} may be of {result.picture} as it was before, a "
+                        "stack or none. This call does not write it: remove it where it is not wanted."
+                    )
+                if result.error:
+                    failed.append(result.error)
+                else:
+                    written += 1
+                on_file(count, len(mine))
     return Outcome(written, skipped, pixels, tuple(failed), nodata, sizes)
 
 
@@ -172,6 +173,20 @@ def _begin(
             "(--overwrite)."
         )
     return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
+
+
+def _told(results: Iterable[Result], begun: Iterable[str], note: Callable[..., None]) -> Generator[Result]:
+    """Note each result; and what was begun, where it ends early: it stands in nobody's way then."""
+    waiting = dict.fromkeys(begun)
+    try:
+        for result in results:
+            note([result])
+            waiting.pop(result.picture, None)
+            yield result
+    finally:
+        if waiting:
+            with suppress(InputError):
+                note([Result(one, 0, "not done: the call ended") for one in waiting])
 
 
 def _claim(
