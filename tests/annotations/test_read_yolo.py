@@ -100,8 +100,8 @@ def test_classes_that_no_list_names_are_said(tmp_path):
 
     assert notes(dataset) == notes(dataset / "labels", classes="nucleus=class0,vessel=class1") == []
     assert notes(dataset / "labels") == [
-        "No list in SOURCE (data.yaml, classes.txt) names class0, class1. Give the folder that holds the list, or "
-        "names: --classes nucleus=class0."
+        "No list of names (data.yaml, classes.txt) lies in SOURCE: classes are called class0, class1. Give the folder "
+        "that holds the list, or names: --classes NAME=class0,NAME=class1."
     ]
 
 

@@ -59,6 +59,7 @@ def test_what_goes_on_prints_no_more_where_nobody_reads(monkeypatch):
 
 
 def test_without_a_terminal_a_line_says_now_and_then_how_far_the_work_is(monkeypatch, capsys):
+    monkeypatch.setattr(console.console, "_force_terminal", False)  # as FORCE_COLOR may say
     with working() as bars:
         files = bars.counter("files")
         files(1, 1200)  # less than a minute after the work began

@@ -128,14 +128,14 @@ def test_pictures_to_validate_by_without_masks_are_noted_and_a_share_of_the_othe
     (note,) = found.notes
     assert note.endswith("holds 3 pictures and no masks: nothing is judged by them. predict segments them.")
     assert [len(pairs) for pairs in split(found.check()).values()][:2] == [1, 1]
-    put(found_in := tmp_path / Path(bare).parts[0], "predictions/x.png")
-    assert names(find_named(tmp_path)) == {"train": ["a0", "a1"]} and found_in.is_dir()
+    put(tmp_path / Path(bare).parts[0], "predictions/x.png")
+    assert names(find_named(tmp_path)) == {"train": ["a0", "a1"]}
 
 
 @pytest.mark.parametrize(
     "files",
     ["val/images/x val/images/y val/masks/x", "val/images/x val/other/x", "val/x val/old/x", "val/a/x val/b/x",
-     "val_images/x val_other/x", "images/val/x", "val/images/x val/masks/notes.txt"],
+     "val_images/x val_other/x", "images/val/x", "val/val_images/x val/gt/x", "val/images/x val/masks/notes.txt"],
 )  # fmt: skip
 def test_pictures_to_validate_by_whose_masks_may_be_lost_stay_a_problem(tmp_path, files):
     pair_up(tmp_path, ("images/train", "masks/train") if files == "images/val/x" else ("train/images", "train/masks"))

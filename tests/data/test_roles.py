@@ -60,6 +60,13 @@ def test_an_archive_that_holds_its_pairs_twice_is_refused(tmp_path, pair):
     assert len(names(find_named(tmp_path))[""]) == 4
 
 
+def test_a_picture_that_cannot_be_had_has_a_name_all_the_same(tmp_path):
+    put(tmp_path, "tissue_images/a.png", "tissue_masks/a.png", "tissue_masks/a_mask.png")
+    for folder in ("tissue_images", "tissue_masks"):
+        (tmp_path / folder / "b.png").symlink_to(tmp_path / "nowhere.png")
+    assert find_named(tmp_path).problems
+
+
 @pytest.mark.parametrize("drawn_on", ["labeled_images", "img_with_labels", "seg_images", "lab"])
 def test_pictures_that_were_drawn_on_or_are_of_another_space_are_no_masks(tmp_path, drawn_on):
     """Images of labels are, and what is called lab beside the word of a split."""

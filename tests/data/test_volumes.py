@@ -120,6 +120,8 @@ def test_names_of_dimensions_of_xarray_in_zarr_2_count(tmp_path):
     np.testing.assert_array_equal(turned[0:6, 0:7], array[1].T[..., None])
     unnamed = open_volume(write_xarray(tmp_path / "d.zarr", array, ["dim_0", "dim_1", "dim_2"]))
     assert (unnamed.axes, unnamed.planes) == (("d0", "y", "x"), (5,))
+    half = open_volume(write_xarray(tmp_path / "e.zarr", array, ["y", "x", "dim_2"]))
+    assert (half.axes, half.planes) == (("y", "x", "dim_2"), (6,))
     path = write_xarray(tmp_path / "c.zarr", array, ["time", "lat", "lon"])
     with pytest.raises(InputError, match="are time, lat, lon, and each must be named once, .* --axes tzyx"):
         open_volume(path)

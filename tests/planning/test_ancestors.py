@@ -61,6 +61,14 @@ def test_where_a_run_took_other_channels_of_pictures_that_are_gone_what_it_learn
     assert caplog.text.count("cannot be read again: There is no folder cells") == 2  # files of suffixes are others
     later = made(tmp_path / "later", ["b"], str(run), json.dumps({"files": ["a"], "unknown": []}))
     assert ancestors_from(str(later), Channels(("1",))) == Ancestors(frozenset("ab"), (str(run), str(later)))
+    (run / Run.FILES).write_text("damaged")
+    assert ancestors_from(str(later), Channels(("1",))) == Ancestors(frozenset("ab"), (str(run), str(later)))
+
+
+def test_runs_whose_names_were_used_again_are_looked_at_once(tmp_path):
+    first = made(tmp_path / "first", ["a"], str(tmp_path / "second"))
+    second = made(tmp_path / "second", ["b"], str(first))
+    assert ancestors_from(str(second), Channels(("1",))).files == {"a", "b"}
 
 
 @pytest.mark.parametrize("note", ["", "[]", '{"files": ["a"]}', '{"files": "a", "unknown": []}', '{"files": [1], "un'])

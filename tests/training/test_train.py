@@ -232,7 +232,7 @@ def test_a_run_whose_time_is_gone_before_its_first_step_is_refused_and_not_said_
     prepare = train_module.prepare
     monkeypatch.setattr(train_module, "prepare", lambda *a, **k: (timing(), prepare(*a, **k))[1])
     with pytest.raises(
-        InputError, match=r"what comes before the first step took all of its 5 minutes .* command again"
+        InputError, match=r"what comes before the first step took all of its 5 minutes .* Go on with it"
     ):
         resume(tmp_path / "run")
     assert not Run(tmp_path / "run").history()

@@ -456,10 +456,11 @@ def _notes(
 ) -> list[str]:
     """What was left out, clipped or decided, in words."""
     notes = [*found.notes, *_left_out(found), *counted]
-    if found.program == "yolo" and (bare := [name for name in chosen.names if re.fullmatch(r"class\d+", name)]):
+    if found.unnamed and (bare := [name for name in chosen.names if re.fullmatch(r"class\d+", name)]):
+        named = ",".join(f"NAME={name}" for name in bare)
         notes.append(
-            f"No list in SOURCE (data.yaml, classes.txt) names {some(bare, 3)}. Give the folder that holds the list, "
-            f"or names: --classes nucleus={bare[0]}."
+            f"No list of names (data.yaml, classes.txt) lies in SOURCE: classes are called {some(bare, 3)}. Give the "
+            f"folder that holds the list, or names: --classes {named}."
         )
     if not instances and (lost := [chosen.names[i] for i in range(1, len(chosen.names)) if not pixels[i]]):
         notes.append(

@@ -75,6 +75,7 @@ class Source:
         notes: what lies there and is not understood, or of another program.
         unknown: files that are not understood.
         links: to folders, which are not followed and hold files that may be annotations.
+        unnamed: whether classes are numbers of which no list was found.
     """
 
     program: str
@@ -83,6 +84,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
     unknown: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
+    unnamed: bool = False
 
 
 class _Unknown(Exception):
@@ -135,7 +137,7 @@ def read_source(source: Path, program: str | None = None, on_file: Progress = un
             source,
         )
     name = next(iter(found))
-    result = Source(name, found[name], skipped[name])
+    result = Source(name, found[name], skipped[name], unnamed=name == "yolo" and not any(names.values()))
     telling = [path for path, what in unknown.items() if _should_be_told(path, what, name)]
     if telling:
         listed = some((f"{path.name} ({unknown[path]})" for path in telling), 3)

@@ -182,7 +182,7 @@ def others_of_split(images: Path, split: str) -> list[Path]:
     )
     if len(inside) == 1 and not has_pictures(images):
         inside = []  # the images lie there
-    if _read(images.name)[0] == split:  # val/ or val_images/, beside which other splits lie
+    if _read(images.name)[0] == split != _read(images.parent.name)[0]:  # val/, beside which other splits lie
         beside = [path for path in beside if _read(path.name)[0] == split]
     return [path for path in (*inside, *beside) if _read(path.name)[1] == "masks" or holds_pictures(path)]
 
@@ -351,14 +351,15 @@ def _hold_pairs(folder: Path, paths: Iterable[Path], found: Found) -> bool:
 
 def _pairs_in(folder: Path) -> frozenset[tuple[str, int]]:
     """Names and sizes of the pictures in a folder that holds NAME with NAME_mask, or images/ with masks/; else none."""
-    files, paired = set[tuple[str, int]](), False
+    pictures, paired = list[Path](), False
     for _, listing in scan_all(folder):
         stems = {path.stem for path in listing.pictures}
         called = {path.name.lower() for path in listing.folders}
         paired |= any((bare := MASK_SUFFIX.sub("", stem)) != stem and bare in stems for stem in stems)
         paired |= all(called.intersection(known) for known in ROLES.values())
-        files |= {(path.name, path.stat().st_size) for path in listing.pictures}
-    return frozenset(files) if paired else frozenset()
+        pictures += listing.pictures
+    sizes = ((path.name, path.stat().st_size if path.exists() else 0) for path in pictures if paired)
+    return frozenset(sizes)
 
 
 def _may_hold_masks(folder: Path, split: str) -> bool:

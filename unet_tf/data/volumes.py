@@ -260,8 +260,9 @@ def _of_zarr(path: Path) -> Volume:
         if isinstance(node, zarr.Array):
             named = getattr(node.metadata, "dimension_names", None) or node.attrs.get(DIMENSIONS)
             told = isinstance(named, list | tuple) and len(named) == len(node.shape)
+            told = told and all(isinstance(name, str) and name for name in named)
             # xarray calls axes dim_0, dim_1, .. where nobody names them
-            told = told and all(isinstance(name, str) and not re.fullmatch(r"(dim_\d+)?", name) for name in named)
+            told = told and not all(re.fullmatch(r"dim_\d+", name) for name in named)
             return _plain(path, node, tuple(map(_name, named)) if told else ())
         return _of_group(path, node, zarr.Array)
     except InputError:

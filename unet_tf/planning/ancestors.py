@@ -60,7 +60,7 @@ def ancestors(run: Run) -> Ancestors:
     return Ancestors(frozenset(stored["files"]), tuple(stored["unknown"]))
 
 
-def ancestors_from(start: str | None, channels: Channels) -> Ancestors:
+def ancestors_from(start: str | None, channels: Channels, passed: frozenset[Path] = frozenset()) -> Ancestors:
     """The nets before one that starts from here: this one, and those before it.
 
     Images are known by the channels that a net takes: what a run with others learnt from is read again from its data
@@ -70,6 +70,8 @@ def ancestors_from(start: str | None, channels: Channels) -> Ancestors:
         start: what `unet_tf.training.start.read_start` reads; None for a net that starts anew. A bundle or a `.keras`
             file that lies in the folder of a run is of this run.
         channels: which the net takes that starts, as it was told.
+        passed: folders of runs that started from this one, as they say: where the names of folders were used again, it
+            is one of them, and no earlier one.
 
     Raises:
         InputError: it is a run, and damaged.
@@ -80,10 +82,16 @@ def ancestors_from(start: str | None, channels: Channels) -> Ancestors:
     folder = next((one for one in (Path(start), Path(start).parent) if (one / Run.CONFIG).is_file()), None)
     if folder is None or not (folder / Run.FILES).is_file():
         return Ancestors(unknown=(start,))
+    if folder.resolve() in passed:
+        return Ancestors()
     run = Run(folder)
     files, unknown = learnt(run), ancestors(run).unknown
     if replace(run.channels, names=()) != channels:
-        seen, earlier = _seen_by(channels, run), ancestors_from(run.config.start_from, channels)
+        seen, before = _seen_by(channels, run), run.config.start_from
+        try:
+            earlier = ancestors_from(before, channels, passed | {folder.resolve()})
+        except InputError:  # one that is damaged is not known
+            earlier = Ancestors(unknown=(str(before),))
         files = files.union(earlier.files, *seen.values())  # who takes one channel may see pixels as they were seen
         missing = (start,) * (run.files("train") > seen.keys())
         unknown = tuple(dict.fromkeys((*unknown, *earlier.unknown, *missing)))

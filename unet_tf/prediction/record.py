@@ -113,7 +113,7 @@ def fill(
         on_file(skipped, len(mine))
         note = _manifest(call, *share)
         _claim(call, pictures, done, left, note)
-        with closing(_told(results(left), left, note)) as told:
+        with closing(_told(call, results(left), left, note)) as told:
             for count, result in enumerate(told, start=skipped + 1):
                 pixels += result.pixels
                 on_pixels(result.pixels)
@@ -175,8 +175,11 @@ def _begin(
     return {one for one, state in done.items() if state in ("", call.state(Path(one)))}
 
 
-def _told(results: Iterable[Result], begun: Iterable[str], note: Callable[..., None]) -> Generator[Result]:
-    """Note each result; and what was begun, where it ends early: it stands in nobody's way then."""
+def _told(call: Call, results: Iterable[Result], begun: Iterable[str], note: Callable[..., None]) -> Generator[Result]:
+    """Note each result; and what was begun, where it ends early: it stands in nobody's way then.
+
+    What another call has done meanwhile stays done.
+    """
     waiting = dict.fromkeys(begun)
     try:
         for result in results:
@@ -186,7 +189,8 @@ def _told(results: Iterable[Result], begun: Iterable[str], note: Callable[..., N
     finally:
         if waiting:
             with suppress(InputError):
-                note([Result(one, 0, "not done: the call ended") for one in waiting])
+                done = _noted(Path(call.out), DONE)
+                note([Result(one, 0, "not done: the call ended") for one in waiting if one not in done])
 
 
 def _claim(

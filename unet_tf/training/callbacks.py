@@ -47,7 +47,10 @@ def check_time(minutes: float, seconds: float, what: str, begun: bool = False) -
     """Seconds that a run has left of its minutes; raises InputError where something took all of them."""
     if seconds < minutes * 60:
         return minutes * 60 - seconds
-    again = "Give the same command again, as files are read faster now, or begin in another --out with more --minutes."
+    again = (
+        "Go on with it (train --resume RUN; crossval: the same command), as files are read faster now, or begin in "
+        "another --out with more --minutes."
+    )
     raise InputError(
         f"A run must have time to train; {what} took all of its {minutes:g} minutes ({seconds:.0f} s). "
         f"{again if begun else 'Train with more --minutes, or with --epochs.'}"
