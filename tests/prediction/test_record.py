@@ -188,6 +188,19 @@ def test_what_a_call_began_that_was_stopped_stands_in_nobody_s_way(scans, tmp_pa
     np.testing.assert_array_equal(read_mask(out / "c.png"), 255 * predict(RUN, read_image(other / "c.png")))
 
 
+def test_what_another_call_has_done_stays_done_where_one_is_stopped(scans, tmp_path):
+    out = tmp_path / "out"
+
+    def stop(done, total):
+        if done:  # a.png; meanwhile the same call does both
+            assert predict_files(RUN, scans, out).written == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(RUN, scans, out, on_file=stop)
+    assert predict_files(RUN, scans, out).skipped == 2
+
+
 def test_a_picture_that_is_begun_again_has_one_line_of_it(scans, tmp_path):
     out = tmp_path / "out"
     predict_files(RUN, scans / "c.png", out)

@@ -92,10 +92,8 @@ class MembraneSums:
             look()
             found = chance <= threshold
             self.wrong[number] += int(((found != membrane) & counted).sum())
-            parts = segments(found)
-            if objects is None:  # what void parts in the truth it parts here too
-                parts = _pieces((parts > 0) & counted)
-            self.counts[number] += partition_counts(true, parts)
+            # what void parts in the truth it parts here too
+            self.counts[number] += partition_counts(true, segments(found, counted if objects is None else None))
 
     @property
     def scores(self) -> PartitionScores:
@@ -104,14 +102,15 @@ class MembraneSums:
         return PartitionScores(*[*partition_scores(self.counts), wrong])
 
 
-def segments(membrane: NDArray[np.bool_]) -> NDArray[np.int32]:
+def segments(membrane: NDArray[np.bool_], within: NDArray[np.bool_] | None = None) -> NDArray[np.int32]:
     """Number the pieces of a picture that membranes part, once these are thinned to lines.
 
     Args:
         membrane: (H, W).
+        within: (H, W) where segments may be; None for everywhere.
 
     Returns:
-        (H, W) numbers from 1; 0 on the lines.
+        (H, W) numbers from 1; 0 on the lines, and where no segment may be.
 
     Example:
         >>> segments(np.array([[0, 1, 1, 1, 0, 0]] * 3) > 0).tolist()[1]
@@ -119,7 +118,8 @@ def segments(membrane: NDArray[np.bool_]) -> NDArray[np.int32]:
     """
     beyond = np.pad(membrane, BEYOND, mode="edge")
     height, width = membrane.shape
-    return _pieces(~skeleton(beyond)[BEYOND : BEYOND + height, BEYOND : BEYOND + width])
+    parted = ~skeleton(beyond)[BEYOND : BEYOND + height, BEYOND : BEYOND + width]
+    return _pieces(parted if within is None else parted & within)
 
 
 def partition_counts(true: NDArray, found: NDArray) -> NDArray[np.float64]:

@@ -85,22 +85,23 @@ def ancestors_from(start: str | None, channels: Channels, passed: frozenset[Path
     if folder.resolve() in passed:
         return Ancestors()
     run = Run(folder)
-    files, unknown = learnt(run), ancestors(run).unknown
+    own, (files, unknown) = run.files("train"), ancestors(run)
+    files |= own
     if replace(run.channels, names=()) != channels:
-        seen, before = _seen_by(channels, run), run.config.start_from
+        seen, before = _seen_by(channels, run, own), run.config.start_from
         try:
             earlier = ancestors_from(before, channels, passed | {folder.resolve()})
         except InputError:  # one that is damaged is not known
             earlier = Ancestors(unknown=(str(before),))
         files = files.union(earlier.files, *seen.values())  # who takes one channel may see pixels as they were seen
-        missing = (start,) * (run.files("train") > seen.keys())
+        missing = (start,) * (own > seen.keys())
         unknown = tuple(dict.fromkeys((*unknown, *earlier.unknown, *missing)))
-    return Ancestors(frozenset(files), unknown)
+    return Ancestors(files, unknown)
 
 
-def _seen_by(channels: Channels, run: Run) -> dict[str, set[str]]:
-    """Images that a run learnt from, in its data folder: identity by its channels -> identities by other channels."""
-    known, found = run.files("train"), dict[str, set[str]]()
+def _seen_by(channels: Channels, run: Run, known: set[str]) -> dict[str, set[str]]:
+    """Known images in the data folder of a run: identity by its channels -> identities by other channels."""
+    found: dict[str, set[str]] = {}
     if run.channels.suffixes != channels.suffixes:
         return found  # an image is other files
     log.info(f"{run.path} took other channels: what it learnt from is read again in {run.data}")

@@ -61,7 +61,7 @@ def outline_objects(
     named = array.metadata.dimension_names or ()
     axes = tuple(zip(named[:-2], array.shape[:-2], strict=bool(named)))
     colours = {name: rgb for i, (name, rgb) in classes.items() if i}
-    picture = Picture(masks, height, width, len(planes), colours, turn, axes if {*named} <= {*"tzyx"} else ())
+    picture = Picture(masks, height, width, len(planes), colours, turn, axes)
     places = planes_of(picture)
     check_outline(masks, kind)
     out, done = _file_of(masks, kind), 0

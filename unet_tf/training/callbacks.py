@@ -84,8 +84,7 @@ class RunClock(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.absent, self.by_loss = absent, plan.threshold == BEST
-        self.minutes, self.seconds = plan.minutes, plan.minutes * 60
-        self.steps_in_all = plan.epochs * plan.steps_per_epoch
+        self.seconds, self.steps_in_all = plan.minutes * 60, plan.epochs * plan.steps_per_epoch
         self.peak, self.start, self.before = plan.learning_rate, start, before
         self.step, self.on_progress = epochs_done * plan.steps_per_epoch, on_progress
         self.began, self.share_then = time.monotonic(), 0.0
@@ -114,7 +113,7 @@ class RunClock(keras.callbacks.Callback):
             InputError: it has none.
         """
         self._begin()
-        check_time(self.minutes, self.before or 0.0, "what comes before the first step", begun=True)
+        check_time(self.seconds / 60, self.before or 0.0, "what comes before the first step", begun=True)
 
     def _begin(self) -> None:
         """Begin to count time as that of training: what was before it in this process was none.
@@ -140,8 +139,8 @@ class RunClock(keras.callbacks.Callback):
             self._begin()
             if self.step == 1 and self.share >= 1 and self.seconds < math.inf:
                 log.warning(
-                    f"The first step, which is traced, took what was left of the {self.minutes:g} minutes: the net has "
-                    "learnt nothing else. Train with more --minutes, or with --epochs."
+                    f"The first step, which is traced, took what was left of the {self.seconds / 60:g} minutes: the net "
+                    "has learnt nothing else. Train with more --minutes, or with --epochs."
                 )
         if self.seconds < math.inf:
             self.on_progress(min(int(time.monotonic() - self.start), int(self.seconds)), int(self.seconds))
