@@ -78,6 +78,7 @@ def test_bad_values_are_refused_with_the_rule_and_what_was_received(settings, me
         ({"base_filter": 3}, "no setting 'base_filter'; nearest: base_filters"),
         ({"classes": 2.5}, "classes must be their number, or their names; received 2.5"),
         ({"classes": True}, "classes must be their number, or their names; received True"),
+        ({"void": (0, 0, 255)}, r'received \[0, 0, 255\]\. A colour is one text, "0,0,255", or a list in the list\.'),
         ({"void": 1.5}, "void must be a class, a mask value or a colour.*; received 1.5"),
         *(({name: 0.5}, f"no setting {name!r}") for name in REMOVED),
     ],
@@ -93,6 +94,7 @@ def test_classes_and_void_may_be_said_in_several_ways():
     found = changed(TrainConfig(seed=3), {"classes": "a,b", "void": [1, "sea"]})
     assert (found.classes, found.void, found.seed) == (("a", "b"), ("1", "sea"), 3)
     assert TrainConfig(classes=["a", "b"], void=(255,)) == TrainConfig(classes=("a", "b"), void=("255",))
+    assert TrainConfig(void=[(0, 0, 0), "sea"]).void == ("0,0,0", "sea")
 
 
 def test_settings_come_from_presets_and_files(tmp_path):
@@ -114,7 +116,10 @@ def test_settings_come_from_presets_and_files(tmp_path):
         (b"train = 3", "train must be a table of settings; received 3"),
         (b'preset = ["paper"]', "A preset must be one of"),
         (b"gamma = 0.2", "no setting 'gamma'"),
-        (b'command = "x"\npreset = "paper"\nepocs = 3\n[train]\n[masks]\n', "received preset, epocs outside of it"),
+        (b'command = "x"\npreset = "paper"\nepocs = 3\n[train]\n[plan]\n', "received preset, epocs outside of it"),
+        (b"[train]\nepochs = 3\n[data]\nclasses = 3\n", "received data outside of it"),
+        (b"[train]\nepochs = 3\n[Train]\nseed = 3\n", "received Train outside of it"),
+        (b"[data]\nclasses = 3\n", "no setting 'data'"),
     ],
 )
 def test_a_bad_file_of_settings_is_refused(tmp_path, content, message):
@@ -125,7 +130,9 @@ def test_a_bad_file_of_settings_is_refused(tmp_path, content, message):
 
 def test_a_file_of_settings_may_be_that_of_a_run(tmp_path):
     path = tmp_path / "config.toml"
-    path.write_text('command = "x"\n[train]\nepochs = 3\n[masks]\nkind = "binary"\n[channels]\ncontext = 0\n')
+    path.write_text(
+        'command = "x"\n[train]\nepochs = 3\n[plan]\ndepth = 4\n[masks]\nkind = "binary"\n[channels]\ncontext = 0\n'
+    )
     assert read_config(path) == {"epochs": 3}
 
 

@@ -269,8 +269,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     table = stored.get("train", stored)
     if not isinstance(table, dict):
         raise InputError(f"{path}: train must be a table of settings; received {table!r}.")
-    others = [name for name, value in stored.items() if name != "command" and not isinstance(value, dict)]
-    if others and table is not stored:
+    of_run = "plan" in stored  # beside which a run writes further tables
+    others = [name for name, one in stored.items() if name != "command" and not (of_run and isinstance(one, dict))]
+    if (others := [name for name in others if name != "train"]) and table is not stored:
         raise InputError(
             f"{path}: settings must stand in the table train where there is one; received {', '.join(others)} outside "
             "of it. Move them below [train], or remove what is no setting."
@@ -332,12 +333,23 @@ def _in_form(name: str, value: Any) -> Any:
     if name == "void":
         if isinstance(value, bool) or not isinstance(value, (numbers.Integral, str, list, tuple)):
             raise InputError(f"void must be a class, a mask value or a colour, or a list of these; received {value!r}.")
-        return tuple(map(str, value)) if isinstance(value, (list, tuple)) else (str(value),)
+        return _void_texts(value) if isinstance(value, (list, tuple)) else (str(value),)
     if name in ("channels", "channel_suffix"):
         return _texts(name, value)
     if name == "threshold" and isinstance(value, str):
         return parse_threshold(value)
     return os.fspath(value) if name == "start_from" and isinstance(value, os.PathLike) else value
+
+
+def _void_texts(value: Sequence[Any]) -> tuple[str, ...]:
+    """The texts of a list of what is void, whose numbers are classes or values; a colour may be three in a list."""
+    found = tuple(",".join(map(str, one)) if isinstance(one, (list, tuple)) else str(one) for one in value)
+    if len(value) == 3 and len(set(found)) < 3 and all(isinstance(one, numbers.Integral) for one in value):
+        raise InputError(
+            f"void must name each class, value or colour once; received {list(value)}. A colour is one text, "
+            f'"{",".join(found)}", or a list in the list.'
+        )
+    return found
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

@@ -274,6 +274,37 @@ def test_an_error_is_one_message_without_traceback(call, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_tilde_that_no_shell_has_replaced_is_the_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    given = ["predict", "~/run", "~", "~/scans/*.tif", "--out=~/masks", "--data", "~/a=b", "--overlay", "--", "-~"]
+    home = ["/home/ada/run", "/home/ada", "/home/ada/scans/*.tif", "--out=/home/ada/masks"]
+    assert commands.as_meant(given) == ["predict", *home, "--data", "/home/ada/a=b", "--overlay", "--", "-~"]
+    as_they_are = ["./~/a", "a~", "--group=a~b", "~$a.docx", "--group", "", "--group=", "--mask-suffix", ""]
+    assert commands.as_meant(as_they_are) == as_they_are
+
+
+def test_an_argument_that_is_empty_is_not_the_current_folder(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_picture(tmp_path / "a.png", np.zeros((20, 20), np.uint8))
+    for arguments, where in (
+        (("predict", tmp_path, "", "--out", "out"), "in place 3"),
+        (("train", "", "--out", "out"), "in place 2"),
+        (("predict", tmp_path, "a.png", "--out", ""), "behind --out"),
+        (("check", ".", "--out="), "behind --out"),
+        (("", "."), "in place 1"),
+    ):
+        code, out, err = call(*arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"Error: An argument must not be empty; received '' {where}. Is the variable set")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_the_command_line_works_without_standard_output():
+    code = "import sys; sys.argv = ['unet-tf', '--version']; from unet_tf.cli.commands import main; main()"
+    found = subprocess.run(["sh", "-c", '"$@" >&-', "sh", sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert (found.returncode, found.stderr) == (0, b"")
+
+
 def test_what_the_system_does_not_permit_is_one_message_too(call, tmp_path, monkeypatch):
     run, long = Path(__file__).parents[1] / "saved" / "run_0_1", "a" * 300
     write_picture(tmp_path / "a.png", np.zeros((20, 20), np.uint8))
@@ -290,7 +321,7 @@ def test_what_the_system_does_not_permit_is_one_message_too(call, tmp_path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     for error in (FileNotFoundError(2, "No such file", "a"), OSError("no number"), PermissionError(13, "No")):
 
-        def defect(error=error):
+        def defect(_, error=error):
             raise error
 
         monkeypatch.setattr(commands, "app", defect)  # which keeps its traceback

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unet_tf.cli import console
-from unet_tf.cli.console import print_outcome, print_table, say, show_log, working
+from unet_tf.cli.console import print_outcome, print_table, show_log, working
 from unet_tf.prediction.record import Outcome
 from unet_tf.prediction.sizes import Sizes
 
@@ -38,22 +38,23 @@ def test_an_error_that_nobody_foresaw_is_in_the_log_with_its_traceback(capsys):
     assert err.startswith("Traceback (most recent call last):\n") and err.endswith("ValueError: [red] of a kind\n")
 
 
-def test_what_goes_on_prints_no_more_where_nobody_reads(monkeypatch):
+@pytest.mark.parametrize("first", ["line", "step", "counter"])
+def test_a_work_goes_on_where_nobody_reads_what_it_says(first, monkeypatch):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w", buffering=1) as stdout:
         monkeypatch.setattr("sys.stdout", stdout)
         monkeypatch.setattr(console.console, "quiet", False)
-        with show_log(say):
-            logging.getLogger("unet_tf").warning("Somebody else?")
+        monkeypatch.setattr(console, "EVERY", 0.0)
+        with working() as bars:
+            if first == "line":
+                logging.getLogger("unet_tf").warning("Somebody else?")
+            elif first == "step":
+                bars.step("training")
+            else:
+                bars.counter("files")(1, 2)
             logging.getLogger("unet_tf").warning("Nobody.")
-        console.console.quiet = False
-    with pytest.raises(SystemExit):  # what has an end of its own ends, as programs before `head` do
-        reading, writing = os.pipe()
-        os.close(reading)
-        with os.fdopen(writing, "w", buffering=1) as stdout, show_log():
-            monkeypatch.setattr("sys.stdout", stdout)
-            logging.getLogger("unet_tf").warning("Nobody.")
+        assert console.console.quiet
     with console.console.capture():  # takes with it what rich could not print, and would print in the next test
         pass
 

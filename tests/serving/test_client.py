@@ -657,6 +657,13 @@ def test_arguments_that_cannot_be_used_are_refused(arguments, words):
         Client(**arguments)
 
 
+@pytest.mark.parametrize("proxy", ["socks://127.0.0.1:7890/", "127.0.0.1:a"])
+def test_a_proxy_that_cannot_be_used_is_said(monkeypatch, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(InputError, match=r"The proxy that ALL_PROXY.* Name one of http://, or unset it\."):
+        Client("http://127.0.0.1:1")
+
+
 def test_a_password_is_in_no_message(connect):
     with pytest.raises(RequestError) as told:
         connect("http://me:secret@127.0.0.1:1/path", retries=0).metadata()

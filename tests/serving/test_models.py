@@ -159,6 +159,21 @@ def test_what_is_removed_is_served_no_more_but_never_the_last(copy, tmp_path):
     assert model.find()[0] == 1
 
 
+def test_a_label_on_a_version_that_is_not_whole_takes_none_away(copy, tmp_path):
+    copy(1)
+    model = Model("unet", tmp_path, {"stable": 2})
+    model.refresh()
+    (tmp_path / "2").mkdir()  # is being copied
+    model.refresh()
+    (tmp_path / "1").rename(tmp_path / "aside")
+    model.refresh()
+    assert model.find()[0] == 1
+    (tmp_path / "2").rmdir()
+    copy(2)
+    model.refresh()
+    assert model.find()[0] == model.find(label="stable")[0] == 2
+
+
 def test_another_net_in_the_place_of_a_version_is_said_and_not_served_by_its_number(copy, tmp_path, masks, caplog):
     copy(1)
     model = Model("unet", tmp_path)

@@ -6,7 +6,7 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from unet_tf.prediction.sizes import Sizes
     from unet_tf.prediction.suggest import Suggestions
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 EVERY = 60.0
@@ -56,7 +56,10 @@ def literal(text: object) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line for whoever reads. Where nobody does any more, as behind `| head`, the work goes on in silence."""
+    """Print a line for whoever reads.
+
+    Where nobody does any more, as behind `| head`, the work goes on in silence: what it makes lies in files.
+    """
     with suppress(SystemExit):  # of rich, which prints nothing from then on
         console.print(text)
 
@@ -95,7 +98,7 @@ class Bars:
         """Print the name of a step that begins, in the place of all bars."""
         for task in self.progress.task_ids:
             self.progress.remove_task(task)
-        console.print(f"[bold]{name}[/]")
+        say(f"[bold]{name}[/]")
 
 
 @contextmanager
@@ -132,19 +135,11 @@ class _Speed(ProgressColumn):
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints log records as lines of the console, above the bars.
-
-    Args:
-        show: prints a line.
-    """
-
-    def __init__(self, show: Callable[[str], None]) -> None:
-        super().__init__()
-        self._show = show
+    """Prints log records as lines of the console, above the bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; of an error that nobody foresaw the traceback too, on standard error."""
-        self._show(literal(record.getMessage()))
+        say(literal(record.getMessage()))
         if record.exc_info:
             with suppress(OSError):  # rich would silence standard output too where nobody reads this one
                 sys.stderr.write(f"{logging.Formatter().formatException(record.exc_info)}\n")
@@ -152,9 +147,9 @@ class ConsoleHandler(logging.Handler):
 
 
 @contextmanager
-def show_log(show: Callable[[str], None] = console.print) -> Iterator[None]:
+def show_log() -> Iterator[None]:
     """Print what the library says on its logger, once: TensorFlow gives the root logger a handler on its way."""
-    logger, handler = logging.getLogger("unet_tf"), ConsoleHandler(show)
+    logger, handler = logging.getLogger("unet_tf"), ConsoleHandler()
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from unet_tf.config import NAMING, TrainConfig
+from unet_tf.plan import UNSAID
 
 PANELS = {
     "Data": (
@@ -26,10 +27,6 @@ PANELS = {
         "upright", "warped", "rotation", "scale", "elastic", "contrast", "brightness",
     ),
 }  # fmt: skip
-PLANNED = (
-    "classes", "base_filters", "depth", "padding", "steps_per_epoch", "val_tiles", "val_share", "loss",
-    "learning_rate", "batch_size", "tile", "upright", "rare_share", "threshold", "border_class", "border_weight",
-)  # fmt: skip
 FLAGS = {"start_from": "--from"}
 """Options that are called otherwise than their settings: `from` is a word of Python's own."""
 SETTINGS = tuple(name for names in PANELS.values() for name in names)
@@ -88,7 +85,7 @@ def _default(name: str, default: Any) -> str:
         return "yes" if default else "no"
     if name == "minutes":
         return "15 without --epochs"
-    if name in PLANNED:
+    if default is None and name not in UNSAID:
         return "by the data"
     if name == "channels":
         return "all"

@@ -88,7 +88,7 @@ def serve(
             say(f"gRPC:  {literal(shown)}:{ports['grpc']}")
         say("Ctrl-C stops it.")
 
-    with show_log(say):
+    with show_log():
         run(bundles, host, port, grpc_port, label or (), limits, drain, on_ready=on_ready)
 
 

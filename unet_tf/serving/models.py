@@ -81,7 +81,7 @@ class Model:
                 continue
             changed |= number not in self._served and self._load(number)
         self._look_for_others(there)
-        wanted = {number for number in self.labels.values() if number in there}
+        wanted = {number for number in self.labels.values() if number in there and number in self._served}
         if (newest := max((number for number in self._served if number in there), default=None)) is not None:
             wanted.add(newest)
         if not wanted:  # its folder is away for a moment, or all of it is broken: what is served goes on

@@ -68,10 +68,16 @@ class RestTransport:
         try:
             verify = ssl.create_default_context(cafile=ca) if ca is not None else True
             within = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
-            self._client = httpx.Client(timeout=within, verify=verify)
             self._base = str(httpx.URL(url)).rstrip("/")
         except (OSError, httpx.InvalidURL) as error:
             raise InputError(f"{ca or url} cannot be used: {error}. Check it.") from error
+        try:
+            self._client = httpx.Client(timeout=within, verify=verify)
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise InputError(
+                f"The proxy that ALL_PROXY, HTTPS_PROXY or HTTP_PROXY names cannot be used: {str(error).rstrip('.')}. "
+                "Name one of http://, or unset it."
+            ) from error
 
     def predict(
         self, which: Which, signature: str, name: str, value: NDArray | Sequence[bytes], output: str
