@@ -9,7 +9,7 @@ from unet_tf.cli.commands import VERBS, app
 
 FURTHER = {
     "demo": "[Getting started](../start.md)",
-    "check": "[Masks](../masks.md), [folders that are understood](../layouts.md), [channels](../channels.md)",
+    "check": "[Masks](../masks.md), [folder layouts](../layouts.md), [channels](../channels.md)",
     "import": "[Annotations in](../annotations.md), [count objects](../objects.md#count-objects), "
     "[the loop](../annotate.md)",
     "train": "[Training](../training.md), [what fails](../failures.md), [channels](../channels.md)",
