@@ -38,25 +38,25 @@ COMMAND = "unet-tf export RUN --out BUNDLE"
 ANY = "any size, batches"
 TILE = "`--tile`"
 ROWS = (
-    Row("SavedModel, float32", "", SAVED_MODEL, f"{ANY}; picture files in, `encoded`; `--add-version`",
+    Row("SavedModel, float32", "", SAVED_MODEL, f"{ANY}; image files in, `encoded`; `--add-version`",
         "TF Serving, `unet-tf serve`, KServe; TensorFlow in Python, C, Java, Go"),
     Row("SavedModel, bfloat16", "--bfloat16", SAVED_MODEL_BFLOAT16, "as float32",
         "the same, on processors and GPUs that compute in bfloat16"),
     Row("TFLite float32", "--variants float32", TFLITE["float32"], TILE,
-        "LiteRT: Android (Kotlin), Linux boards (C), iOS (without code of ours); `python -m unet_tf.edge`"),
+        "LiteRT: Android (Kotlin), Linux boards (C), iOS (no code here); `python -m unet_tf.edge`"),
     Row("TFLite float16", "--variants float16", TFLITE["float16"], TILE, "the same; half the size, GPUs of phones"),
     Row("TFLite dynamic range", "--variants dynamic", TFLITE["dynamic"], TILE, "the same; a quarter of the size"),
     Row("TFLite uint8", "--variants uint8", TFLITE["uint8"], TILE,
-        "the same, and processors of integers alone; bytes in and out"),
+        "the same, and integer-only processors; bytes in and out"),
     Row("ONNX, any legal size", "--onnx", ONNX["onnx"], "any legal size, batches",
         "ONNX Runtime, OpenVINO, OpenCV 5; `python -m unet_tf.edge`"),
-    Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, OpenCV 4, and compilers that want one size"),
+    Row("ONNX, one tile", "--onnx", ONNX["onnx_tile"], TILE, "the same, OpenCV 4, and compilers that need one size"),
 )  # fmt: skip
 SHELVES = (
     Row("Web page", "--web", "web/", "offline, any static host", "a browser tab, on phones too"),
     Row("bioimage.io", "--bioimageio --author NAME --license ID", "bioimageio.zip",
         "two kinds of weights in one file", "Fiji, `bioimageio.core`"),
-    Row("Hugging Face", "--hub USER/NAME", "the bundle, as a repository", "a model card that the hub reads",
+    Row("Hugging Face", "--hub USER/NAME", "the bundle, as a repository", "a model card that the Hub reads",
         '`unet_tf.load("hf://USER/NAME")`'),
 )  # fmt: skip
 HEADER = (
@@ -108,8 +108,10 @@ def main() -> None:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     print("# What `unet-tf export` writes\n")
     print_text(
-        "One net, each format with raw pixels in and classes out. All of one bundle are held against Keras on the "
-        "validation files before they are written, and again by `unet-tf verify BUNDLE [DATA]` on your machine."
+        "One network in each format. All take raw pixels and give class ids, except `model.keras` (normalised pixels "
+        "in, logits out) and `bioimageio.zip` (probabilities out). All are compared with Keras before they are written, on "
+        "the validation files (training files where none were held out, noise where there is no data), and again by "
+        "`unet-tf verify BUNDLE [DATA]` on your machine."
     )
     print("|", " | ".join(HEADER), "|")
     print("|", " | ".join("---:" if 3 <= number <= 5 else "---" for number in range(len(HEADER))), "|")
@@ -117,27 +119,26 @@ def main() -> None:
         print("|", " | ".join(row), "|")
     print()
     print_text(
-        f"A bundle holds `{SAVED_MODEL}` and `{KERAS}` (the net as it was trained: normalised pixels in, logits out) "
-        "always, the TFLite files of `--variants` (all where nothing is said), and what its other arguments add. The "
-        "last three hold these same files: their sizes, times and losses are of the file that runs there. A loss below "
-        "zero is a gain, by chance."
+        f"A bundle always holds `{SAVED_MODEL}` and `{KERAS}` (the network as it was trained), the TFLite files of "
+        "`--variants` (all by default), and what its other arguments add. The last three hold these same files: their "
+        "sizes, times and losses are those of the file that runs there. A loss below zero is a gain, by chance."
     )
     print("## How the numbers came about\n\n```\npython benchmarks/exports.py > docs/exports.md\n```\n")
     geometry = run.geometry
     print_text(
-        f"{machine()}; {versions}; load average {load:.1f} at the end (more than the cores would "
-        "say that others shared the machine, and that the times are too long). "
+        f"{machine()}; {versions}; load average {load:.1f} at the end (more than the cores means "
+        "that other programs ran, and that the times are too long). "
         f"Base {run.config.base_filters}, depth {geometry.depth}, padding "
         f'"{geometry.padding}", {parameters:,} parameters, {arguments.steps} steps on {COUNTS["train"]} '
-        f"generated pictures of cells; mean IoU of Keras {report['keras']['mean_iou']:.4f} on {COUNTS['val']} others. "
+        f"generated images of cells; mean IoU of Keras {report['keras']['mean_iou']:.4f} on {COUNTS['val']} others. "
         f"A tile is one of {report['tile']}x{report['tile']} px; {report['threads']} threads for TFLite and ONNX "
-        "Runtime, all of the machine's for TensorFlow; medians, all nets in turns in one process. It took "
+        "Runtime, all of the machine's for TensorFlow; medians, all networks in turns in one process. It took "
         f"{(time.monotonic() - start) / 60:.1f} minutes."
     )
     print_text(
-        "A small net that learnt shortly from easy pictures: sizes grow with the square of the base filters, and so do "
-        "times in float32; those in bfloat16 and integers grow slower ([runtimes](../benchmarks/runtimes.md) has base "
-        "64, beside OpenVINO and PyTorch). Losses of real pictures stand in the `report.html` of each bundle."
+        "A small network, trained briefly on easy images: sizes grow with the square of the base filters, and so do "
+        "times in float32; those in bfloat16 and integers grow slower ([runtimes](../benchmarks/runtimes.md) has base 64, "
+        "beside OpenVINO and PyTorch). Losses on real images are in the `report.html` of each bundle."
     )
 
 

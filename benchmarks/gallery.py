@@ -35,12 +35,12 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 4,
 }
 WORDS = {
-    "cells": "Nuclei that touch: one pixel of background parts them.",
-    "membranes": "Membranes between cells, as the electron microscope shows them: the background is the thin class.",
-    "roads": "Roads between fields and roofs that have the roads' grey.",
+    "cells": "Touching nuclei, separated by one pixel of background.",
+    "membranes": "Membranes between cells, as in electron microscopy: the background is the thin class.",
+    "roads": "Roads between fields, and roofs of the same grey as the roads.",
     "vessels": "Vessels that branch down to one pixel, of low contrast at their ends.",
-    "cracks": "Cracks: a few percent of the pixels at most, on a wall with stains and pores.",
-    "crops": "Three classes by colour masks: soil, crop in rows, weed between; both plants are green.",
+    "cracks": "Cracks: at most a few percent of the pixels, on a wall with stains and pores.",
+    "crops": "Three classes from colour masks: soil, crop in rows, weed between; both plants are green.",
 }
 
 
@@ -92,15 +92,14 @@ def page(records: dict[str, dict]) -> str:
     lines = [
         "# Gallery",
         "",
-        "Six kinds of pictures that the package generates with their truth, so that everybody has the same data and",
-        f"nobody's pictures are shown. Each was learnt in {steps} steps on two cores that other work shared",
-        f"({platform.machine()}, no GPU, {date.today()}), from {COUNTS['train']} pictures of 256x256 px; scores are",
-        f"of {COUNTS['test']} others that no training has seen. So short a training shows that the way works, and not",
-        "what a net can reach.",
+        "Six kinds of images that the package generates with their truth, so that everybody has the same data. Each was",
+        f"trained on {COUNTS['train']} images of 256x256 px for {steps} steps, on two shared cores ({platform.machine()},",
+        f"no GPU, {date.today()}); scores are of {COUNTS['test']} others. So short a training shows that it works, not how",
+        "good a network can get.",
         "",
-        "From left to right: image, prediction, truth, mistakes (in the colours of the report) of the middle file",
+        "From left to right: image, prediction, truth, mistakes (in the colours of the report) of the median file",
         "by rank.",
-        "Reproduce all by `python benchmarks/gallery.py --out runs/gallery`, which writes this page.",
+        "Reproduce all with `python benchmarks/gallery.py --out runs/gallery`, which writes this page.",
         "",
     ]
     for kind, record in records.items():
