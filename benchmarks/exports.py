@@ -109,8 +109,8 @@ def main() -> None:
     print("# What `unet-tf export` writes\n")
     print_text(
         "One network in each format. All take raw pixels and give class ids, except `model.keras` (normalised pixels "
-        "in, logits out) and `bioimageio.zip` (probabilities out). All are compared with Keras before they are written, on "
-        "the validation files (training files where none were held out, noise where there is no data), and again by "
+        "in, logits out) and `bioimageio.zip` (probabilities out). All are compared with Keras before they are "
+        "written, on the validation files (training files where none were held out, noise where there is no data), and again by "
         "`unet-tf verify BUNDLE [DATA]` on your machine."
     )
     print("|", " | ".join(HEADER), "|")
@@ -137,8 +137,8 @@ def main() -> None:
     )
     print_text(
         "A small network, trained briefly on easy images: sizes grow with the square of the base filters, and so do "
-        "times in float32; those in bfloat16 and integers grow slower ([runtimes](../benchmarks/runtimes.md) has base 64, "
-        "beside OpenVINO and PyTorch). Losses on real images are in the `report.html` of each bundle."
+        "times in float32; those in bfloat16 and integers grow slower ([runtimes](../benchmarks/runtimes.md) has base "
+        "64, beside OpenVINO and PyTorch). Losses on real images are in the `report.html` of each bundle."
     )
 
 
