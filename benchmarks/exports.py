@@ -110,8 +110,8 @@ def main() -> None:
     print_text(
         "One network in each format. All take raw pixels and give class ids, except `model.keras` (normalised pixels "
         "in, logits out) and `bioimageio.zip` (probabilities out). All are compared with Keras before they are "
-        "written, on the validation files (training files where none were held out, noise where there is no data), and again by "
-        "`unet-tf verify BUNDLE [DATA]` on your machine."
+        "written, on the validation files (training files where none were held out, noise where there is no data), and "
+        "again by `unet-tf verify BUNDLE [DATA]` on your machine."
     )
     print("|", " | ".join(HEADER), "|")
     print("|", " | ".join("---:" if 3 <= number <= 5 else "---" for number in range(len(HEADER))), "|")
