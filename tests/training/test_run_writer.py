@@ -1,5 +1,7 @@
 """A run folder as training writes it."""
 
+import errno
+import fcntl
 import logging
 import shutil
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from unet_tf import Run, train
 from unet_tf.data.folder import Pair
 from unet_tf.errors import InputError
+from unet_tf.run import read_table
 from unet_tf.training.checkpoint import State
 from unet_tf.training.run_writer import WRITTEN, LogFile, RunWriter
 
@@ -36,6 +39,26 @@ def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
         assert kept.lines == []
 
 
+def test_a_level_that_somebody_chose_is_that_of_all_but_the_log(tmp_path):
+    logger, others, heard = logging.getLogger("unet_tf"), logging.Handler(), []
+    others.emit = lambda record: heard.append(record.getMessage())
+    logging.getLogger().addHandler(others)
+    logger.setLevel(logging.ERROR)
+    try:
+        with LogFile() as kept:
+            kept.open(tmp_path / "log.txt")
+            for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+                logger.log(level, "while it runs")
+        logger.warning("afterwards")
+        assert (logger.level, logger.filters) == (logging.ERROR, [])
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logging.getLogger().removeHandler(others)
+    assert heard == ["while it runs"]
+    said = [line.split()[2] for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert said == ["INFO", "WARNING", "ERROR"]
+
+
 def test_history_of_epochs_with_other_columns_is_written(tmp_path):
     """A run begun on several devices goes on with one."""
     rows = [{"epoch": 0, "val_mean_iou": 0.5}, {"epoch": 1, "val_mean_iou": 0.4, "classes_predicted": 2}]
@@ -45,10 +68,29 @@ def test_history_of_epochs_with_other_columns_is_written(tmp_path):
     ]  # fmt: skip
 
 
+def test_columns_that_callbacks_add_may_have_any_name(tmp_path):
+    rows = [{"epoch": epoch, "val_mean_iou": 0.5 - epoch, "größe": 1.5, "caf\udce9": 2} for epoch in range(2)]
+    RunWriter(tmp_path).save_derived(State(rows))
+    assert (tmp_path / Run.HISTORY).read_bytes().startswith("epoch,val_mean_iou,größe,caf".encode() + b"\xe9\r\n")
+    stored = read_table(tmp_path / Run.HISTORY, ())
+    assert stored == [{name: str(value) for name, value in row.items()} for row in rows]
+
+
 def test_one_at_a_time_trains_in_a_folder(cells, tmp_path):
     with RunWriter(tmp_path).locked(), pytest.raises(InputError, match="One process at a time must .*another does in"):
         train(cells, tmp_path, base_filters=2, depth=1, padding="same", epochs=1, precision="float32")
     assert {p.name for p in tmp_path.iterdir()} == {Run.LOCK}
+
+
+@pytest.mark.parametrize("said", ["ENOLCK", "ENOTSUP", "EINVAL", "ENOSYS"])
+def test_a_drive_without_locks_keeps_nobody_from_training(said, tmp_path, monkeypatch):
+    def flock(*arguments):
+        raise OSError(getattr(errno, said), "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (tmp_path / Run.LOCK).write_text("1\nanother_host\n")  # as earlier versions left it where they were killed
+    with RunWriter(tmp_path).locked():
+        assert {path.name for path in tmp_path.iterdir()} == {Run.LOCK}
 
 
 def test_files_that_no_run_wrote_are_not_replaced(tmp_path):

@@ -1,7 +1,10 @@
+import errno
+import fcntl
+
 import pytest
 
 from unet_tf.errors import InputError
-from unet_tf.utils.files import is_one_file, placed, replacing, sha256_of
+from unet_tf.utils.files import held, is_one_file, placed, replacing, sha256_of
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -59,3 +62,34 @@ def test_two_names_of_one_file_are_told(tmp_path):
     (tmp_path / "d").symlink_to(tmp_path / "a")
     assert [is_one_file(tmp_path / "a", tmp_path / name) for name in "abcde"] == [True, False, True, True, False]
     assert not is_one_file(tmp_path / "e", tmp_path / "e")  # which is not there
+
+
+@pytest.mark.parametrize("name", [".", "a"])
+def test_what_is_held_is_nobody_else_s_alone(name, tmp_path):
+    (tmp_path / "a").touch()
+    path, refused = tmp_path / name, r"must not be in use .* and another call writes into it\. Wait for its end"
+    with held(path), held(path), pytest.raises(InputError, match=refused), held(path, alone=True):
+        pass
+    with held(path, alone=True), pytest.raises(InputError, match=refused), held(path, alone=True):
+        pass
+    with pytest.raises(InputError, match=r"Cannot write .*nowhere: its folder is gone"), held(tmp_path / "nowhere"):
+        pass
+
+
+@pytest.mark.parametrize("said", ["EAGAIN", "EACCES", "ENOLCK", "ENOTSUP", "ENOSYS", "EBADF", "EPERM"])
+def test_what_a_file_system_says_of_a_lock_is_a_lock_of_others_or_none_at_all(said, tmp_path, monkeypatch):
+    """A share of Windows says EACCES where another has the lock."""
+    ways = []
+
+    def flock(handle, way):
+        ways.append(way)
+        raise OSError(getattr(errno, said), "said")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    if said in ("EAGAIN", "EACCES"):
+        with pytest.raises(InputError, match="must not be in use"), held(tmp_path, alone=True):
+            pass
+    else:
+        with held(tmp_path, alone=True), held(tmp_path):
+            pass
+    assert ways[0] == fcntl.LOCK_EX | fcntl.LOCK_NB

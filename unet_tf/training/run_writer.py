@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import logging
+import os
 import platform
 import shlex
 import shutil
@@ -28,7 +29,7 @@ from unet_tf.planning.ancestors import Ancestors, StoredAncestors
 from unet_tf.planning.prepare import Prepared
 from unet_tf.run import Run
 from unet_tf.training.checkpoint import State, kept_state, restore_checkpoint, save_checkpoint
-from unet_tf.utils.files import replacing
+from unet_tf.utils.files import hold, replacing
 from unet_tf.utils.text import argument
 from unet_tf.utils.typed_json import write_json
 from unet_tf.version import __version__
@@ -71,13 +72,22 @@ class LogFile(logging.Handler):
         logger = logging.getLogger("unet_tf")
         self.level_before = logger.level
         logger.addHandler(self)
+        logger.addFilter(self._is_loud)
         if logger.getEffectiveLevel() > logging.INFO:
             logger.setLevel(logging.INFO)
         return self
 
+    def _is_loud(self, record: logging.LogRecord) -> bool:
+        """Whether other handlers get a record; what is below the level that somebody chose goes into the file alone."""
+        loud = record.levelno >= self.level_before
+        if not loud:
+            self.handle(record)
+        return loud
+
     def __exit__(self, *error: object) -> None:
         logger = logging.getLogger("unet_tf")
         logger.removeHandler(self)
+        logger.removeFilter(self._is_loud)
         logger.setLevel(self.level_before)
 
 
@@ -127,30 +137,30 @@ class RunWriter:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let no other process train in the folder while the block runs; the lock goes with the process.
+        """Let no other process train in the folder while the block runs, as far as `unet_tf.utils.files.held` can.
 
         Raises:
             InputError: another process does, or the folder cannot be made.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / Run.LOCK)
+        lock = self.path / Run.LOCK
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except OSError as error:
-            if not isinstance(error, Timeout):
-                raise InputError(f"Cannot write into {self.path}: {error.strerror}. Choose another --out.") from error
+            lock.touch()
+            handle = hold(lock, alone=True)
+        except BlockingIOError as error:
             raise InputError(
                 f"One process at a time must train in a run folder, and another does in {self.path}. Wait for its end, "
                 "or choose another --out."
             ) from error
+        except OSError as error:
+            raise InputError(f"Cannot write into {self.path}: {error.strerror}. Choose another --out.") from error
         try:
             for left in self.path.glob(".*.keras"):  # by a process that was killed while it wrote
                 left.unlink()
             yield
         finally:
-            lock.release()
+            if handle is not None:
+                os.close(handle)
 
     def open_log(self) -> None:
         """Write what was said so far into the log, and from now on each line."""
@@ -248,7 +258,10 @@ class RunWriter:
         if state.best == state.history[-1]["epoch"] and not self._kept(state):
             with replacing(self.path / Run.BEST) as temporary:
                 shutil.copyfile(self.path / Run.LAST, temporary)
-        with replacing(self.path / Run.HISTORY) as temporary, temporary.open("w", newline="") as file:
+        with (
+            replacing(self.path / Run.HISTORY) as temporary,
+            temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             writer = csv.DictWriter(file, dict.fromkeys(name for row in state.history for name in row))
             writer.writeheader()
             writer.writerows(state.history)

@@ -111,7 +111,7 @@ def write_new(path: str | Path, text: str) -> bool:
 
 @contextmanager
 def held(folder: str | Path, alone: bool = False) -> Iterator[None]:
-    """Hold a folder while the block runs: beside others who do so too, or alone.
+    """Hold a folder, or a file, while the block runs: beside others who do so too, or alone.
 
     Who holds it with others waits for one who holds it alone. The hold ends with the process. Where the system or the
     file system knows no such locks (Windows, some network drives), nobody is kept out.
@@ -123,7 +123,15 @@ def held(folder: str | Path, alone: bool = False) -> Iterator[None]:
     Raises:
         InputError: others hold the folder that is wanted alone, or it cannot be opened.
     """
-    handle = _hold(Path(folder), alone)
+    try:
+        handle = hold(Path(folder), alone)
+    except BlockingIOError as error:
+        raise InputError(
+            f"{folder} must not be in use where it is begun anew (--overwrite), and another call writes into it. Wait "
+            "for its end, or choose another --out."
+        ) from error
+    except OSError as error:
+        raise refusal(folder, error) from error
     try:
         yield
     finally:
@@ -131,31 +139,31 @@ def held(folder: str | Path, alone: bool = False) -> Iterator[None]:
             os.close(handle)
 
 
-def _hold(folder: Path, alone: bool) -> int | None:
-    """An open file whose lock holds the folder; None where the system knows no locks."""
+def hold(path: Path, alone: bool) -> int | None:
+    """Lock a folder or a file as `held` does, until what is given is closed; None where the system knows no locks.
+
+    Raises:
+        BlockingIOError: others hold what is wanted alone.
+        OSError: it cannot be opened.
+    """
     try:
         import fcntl
     except ImportError:
         return None
     while True:
-        try:
-            handle = os.open(folder, os.O_RDONLY)
-        except OSError as error:
-            raise refusal(folder, error) from error
+        # a network drive wants a file open for writing where it is held alone; a folder never is
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
         try:
             fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-            found = identity(folder)
+            found = identity(path)
             if found is not None and found[-1] == os.fstat(handle).st_ino:  # else it was replaced meanwhile
                 return handle
-        except BlockingIOError as error:
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):  # this file system has no locks
+                return handle
             if alone:
                 os.close(handle)
-                raise InputError(
-                    f"{folder} must not be in use where it is begun anew (--overwrite), and another call writes into "
-                    "it. Wait for its end, or choose another --out."
-                ) from error
-        except OSError:  # this file system has no locks
-            return handle
+                raise BlockingIOError(*error.args) from error
         os.close(handle)
         look()
         time.sleep(PAUSE)
