@@ -23,7 +23,17 @@ def test_a_callback_that_sets_the_learning_rate_is_refused(callback, cells, tmp_
 
 def test_callbacks_are_taken_as_keras_takes_them():
     one = keras.callbacks.TerminateOnNaN()
-    for given, listed in ((one, [one]), ([one], [one]), (None, [])):
-        assert list(Watchers(given).callbacks) == listed
-    with pytest.raises(InputError, match="received a ReduceLROnPlateau"):
-        Watchers(keras.callbacks.ReduceLROnPlateau())
+    for given, listed in (
+        (one, [one]),
+        ([one], [one]),
+        (None, []),
+        ([[one], (one,)], [one, one]),
+        (filter(None, [one, None]), [one]),
+        ((each for each in [one]), [one]),
+    ):
+        watchers = Watchers(given)
+        assert [list(watchers.callbacks) for fold in range(2)] == [listed, listed]
+    schedule = keras.callbacks.ReduceLROnPlateau()
+    for given in (schedule, [one, [schedule]], iter([schedule])):
+        with pytest.raises(InputError, match="received a ReduceLROnPlateau"):
+            Watchers(given)

@@ -57,7 +57,7 @@ def fit_workers(
         callbacks: as of `fit`.
 
     Returns:
-        The history, with lines on the chief alone.
+        The history, the same on each host.
 
     Raises:
         InputError: on the hosts that are left, where the chief has failed or a host has gone.

@@ -52,8 +52,8 @@ class Watchers:
     on_image: Progress = unseen
 
     def __post_init__(self) -> None:
-        given: Any = self.callbacks  # as Keras takes them: one by itself too, and None for none
-        listed = [given] if isinstance(given, keras.callbacks.Callback) else given or ()
+        given: Any = self.callbacks  # as Keras takes them: one by itself, lists in lists, None for none; iterators too
+        listed = keras.tree.flatten([given] if isinstance(given, keras.callbacks.Callback) else list(given or ()))
         object.__setattr__(self, "callbacks", listed)
         for one in listed:
             if isinstance(one, SCHEDULES):
