@@ -60,6 +60,21 @@ def test_keras_alone_loads_it_and_it_gives_what_it_gave(nets, tmp_path):
     np.testing.assert_array_equal(Predictor(tmp_path / "model.keras", COMMON).probabilities(IMAGE), expected)
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_channels_come_last_whatever_keras_was_told(older, nets):
+    expected = Predictor(averaged(nets), COMMON).probabilities(IMAGE)
+    model = averaged(nets)
+    if older:  # files of earlier versions hold one list
+        for layer in (model.get_layer(f"fold{number}_pixels") for number in (1, 2, 3)):
+            layer.scale, layer.offset = layer.scale[0][0], layer.offset[0][0]
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = Predictor(model, COMMON).probabilities(IMAGE)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_temperature_divides_the_logits_of_its_net(nets):
     window = OWN[1].scale(IMAGE[:48, :64])[None]
     logits = nets[1](window, training=False).numpy()

@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from unet_tf.errors import InputError
@@ -127,4 +128,5 @@ def _settings(layer: keras.Layer) -> dict[str, Any]:
     settings = {name: value for name, value in layer.get_config().items() if not name.endswith(OF_TRAINING)}
     if isinstance(layer, layers.Rescaling):
         del settings["scale"]
+        settings["offset"] = np.ravel(settings["offset"]).tolist()  # of one axis in older files
     return settings

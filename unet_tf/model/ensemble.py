@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import layers
 
 from unet_tf.errors import InputError
@@ -65,7 +66,8 @@ def ensemble(members: Sequence[Member]) -> keras.Model:
     probabilities = []
     for name, model, scale, offset, temperature in members:
         net = keras.Model(model.input, model.output, name=name)  # the same layers, under a name of its own
-        x = layers.Rescaling(list(scale), list(offset), dtype="float32", name=f"{name}_{PIXELS}")(inputs)
+        # of three axes, as Keras takes a list for other axes where its settings say "channels_first"
+        x = layers.Rescaling([[list(scale)]], [[list(offset)]], dtype="float32", name=f"{name}_{PIXELS}")(inputs)
         x = layers.Rescaling(1 / temperature, dtype="float32", name=f"{name}_{TEMPERED}")(net(x))
         probabilities.append(layers.Softmax(dtype="float32", name=f"{name}_{PROBABILITY}")(x))
     mean = layers.Average(dtype="float32", name=MEAN)(probabilities) if len(members) > 1 else probabilities[0]
@@ -83,8 +85,8 @@ def members_of(model: keras.Model) -> list[Member]:
             Member(
                 net.name,
                 net,
-                tuple(model.get_layer(f"{net.name}_{PIXELS}").scale),
-                tuple(model.get_layer(f"{net.name}_{PIXELS}").offset),
+                tuple(np.ravel(model.get_layer(f"{net.name}_{PIXELS}").scale).tolist()),  # a list in older files
+                tuple(np.ravel(model.get_layer(f"{net.name}_{PIXELS}").offset).tolist()),
                 1 / model.get_layer(f"{net.name}_{TEMPERED}").scale,
             )
             for net in nets_of(model)
