@@ -13,6 +13,15 @@ MOST_CLASSES = 254
 """Most classes of a label map, the background too."""
 
 
+def check_void(num_classes: int, void_label: int | None) -> None:
+    """Raise InputError where `VOID`, which nobody has to say, would be the id of a class too."""
+    if void_label == VOID < num_classes:
+        raise InputError(
+            f"The id of void must be that of no class; {VOID}, which it is where nothing else is said, is one of "
+            f"{num_classes} classes. Say void_label=-1, or another id that no class has."
+        )
+
+
 def check_whole(ids: NDArray, name: str = "label") -> None:
     """Raise InputError where an id is no whole number, as probabilities are not."""
     if ids.dtype.kind == "f" and (wrong := ids[~(np.isfinite(ids) & (np.rint(ids) == ids))]).size:

@@ -158,6 +158,12 @@ def test_bad_input_is_refused():
         confusion_matrix(np.array([0, 7]), np.array([0, 0]), 2)
     with pytest.raises(InputError, match="received 1"):
         MeanIoU(1)
+    label = np.full((1, 1, 1), VOID)
+    with pytest.raises(InputError, match="255, which .* is one of 256 classes"):
+        confusion_matrix(label, label, 256)
+    with pytest.raises(InputError, match="255, which .* is one of 256 classes"):
+        MeanIoU(256).update_state(label, np.zeros((1, 1, 1, 256), np.float32))
+    assert confusion_matrix(label, label, 256, void_label=-1)[VOID, VOID] == 1
 
 
 def test_callbacks_of_keras_know_that_more_is_better():

@@ -290,6 +290,10 @@ def test_class_weights_may_be_said_by_the_ids_of_the_classes(batch, kind):
         ([1, -0.5], "must be finite, and 0 or more; received 1.0, -0.5"),
         ([float("nan"), 1], "must be finite, and 0 or more; received nan, 1.0"),
         ({0: 1.0, 1: float("inf")}, "must be finite, and 0 or more; received 1.0, inf"),
+        ("balanced", r"one number a class; received 'balanced'\. Balanced ones are made by unet_tf\.class_balance"),
+        (5.0, "one number a class; received 5.0"),
+        ([1, None], r"one number a class; received \[1, None\]"),
+        ({0: 1.0, 1: "x"}, r"one number a class; received \[1.0, 'x'\]"),
     ],
 )
 def test_class_weights_that_are_none_are_refused(weights, message):
@@ -314,3 +318,15 @@ def test_labels_may_be_bool(loss):
     expected = float(loss(labels, logits))
     assert float(loss(labels.astype(bool), logits)) == expected
     assert float(loss(labels[..., None] == np.arange(2), logits)) == expected
+
+
+@BOTH
+def test_void_that_nobody_spoke_of_is_no_class(loss):
+    labels, logits = np.full((1, 1, 2), VOID - 1), np.zeros((1, 1, 2, 256), np.float32)
+    assert float(loss(labels, logits[..., :255])) > 0
+    labels += 1
+    with pytest.raises(InputError, match="of no class; 255, which .* is one of 256 classes. Say void_label=-1, or"):
+        loss(labels, logits)
+    expected = float(type(loss)(void_label=-1)(labels, logits))
+    assert float(type(loss)(void_label=None)(labels, logits)) == expected > 0
+    assert float(loss(np.eye(256)[labels], logits)) == expected  # of one-hot labels void is no class at all

@@ -10,7 +10,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID, check_whole
+from unet_tf.labels import VOID, check_void, check_whole
 from unet_tf.model.losses import labels_of_logits
 
 
@@ -29,7 +29,7 @@ def confusion_matrix(
         (num_classes, num_classes) int64; row: true class, column: predicted class. Matrices of batches add up.
 
     Raises:
-        InputError: the shapes differ, or an id is out of range or no whole number.
+        InputError: the shapes differ, an id is out of range or no whole number, or void is 255, and a class too.
 
     Example:
         >>> confusion_matrix(np.array([[0, 1, 255]]), np.array([[0, 0, 1]]), 2).tolist()
@@ -38,6 +38,7 @@ def confusion_matrix(
     label, prediction = np.asarray(label), np.asarray(prediction)
     if label.shape != prediction.shape:
         raise InputError(f"Label and prediction must have one shape; received {label.shape} and {prediction.shape}.")
+    check_void(num_classes, void_label)
     counted = label != void_label
     true, predicted = label[counted], prediction[counted]
     for name, ids in (("label", true), ("prediction", predicted)):

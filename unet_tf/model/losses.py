@@ -11,7 +11,7 @@ from keras import ops
 
 import unet_tf.model.loss_scaling  # noqa: F401 (files of float16 name it beside their loss)
 from unet_tf.errors import InputError
-from unet_tf.labels import VOID
+from unet_tf.labels import VOID, check_void
 from unet_tf.model.replicas import replicas_in_step, sum_over_replicas
 
 REDUCTIONS = ("sum", "mean", "weighted_mean")
@@ -32,6 +32,9 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID,
 
     Returns:
         (B, H, W) int32 label ids, and (B, H, W) bool, True where void.
+
+    Raises:
+        InputError: `void_label` is 255, and ids have a class of that id.
     """
     y_true = ops.convert_to_tensor(y_true)
     if keras.backend.standardize_dtype(y_true.dtype) == "bool":
@@ -41,6 +44,7 @@ def integer_labels(y_true: Any, num_classes: int, void_label: int | None = VOID,
         return ops.where(classes > 1, NO_CLASS, ops.cast(ops.argmax(y_true, axis=-1), "int32")), classes == 0
     if len(y_true.shape) == rank + 1 and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
+    check_void(num_classes, void_label)
     labels = ops.cast(y_true, "int32")
     if keras.backend.is_float_dtype(y_true.dtype):
         labels = ops.where(ops.round(y_true) == y_true, labels, NO_CLASS)
@@ -51,7 +55,7 @@ def labels_of_logits(y_true: Any, shape: Sequence[Any], void_label: int | None =
     """`integer_labels` that fit logits of a shape (B, H, W, C).
 
     Raises:
-        InputError: there are fewer than two channels, or the label is of another size.
+        InputError: there are fewer than two channels, or the label is of another size; as `integer_labels`.
     """
     *size, num_classes = shape
     if num_classes < 2:
@@ -72,7 +76,7 @@ def _class_weights(given: Sequence[float] | Mapping[int, float]) -> list[float]:
     """Factors of the classes in the order of their ids.
 
     Raises:
-        InputError: one is negative or not finite, or a mapping has other ids than 0, 1, 2 and so on.
+        InputError: one is no number, negative or not finite, or a mapping has other ids than 0, 1, 2 and so on.
     """
     if isinstance(given, Mapping):
         if {*given} != {*range(len(given))}:
@@ -81,7 +85,13 @@ def _class_weights(given: Sequence[float] | Mapping[int, float]) -> list[float]:
                 "factor for each class, 1.0 where nothing is to change."
             )
         given = [given[number] for number in range(len(given))]
-    weights = [float(weight) for weight in given]
+    try:
+        weights = [float(weight) for weight in given]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"Class weights must be one number a class; received {given!r}. Balanced ones are made by "
+            "unet_tf.class_balance(counts), of the number of pixels of each class."
+        ) from error
     if not all(weight >= 0 and math.isfinite(weight) for weight in weights):
         raise InputError(f"Class weights must be finite, and 0 or more; received {', '.join(map(str, weights))}.")
     return weights
@@ -159,8 +169,8 @@ class WeightedCrossentropy(keras.losses.Loss):
         or None.
 
     Raises:
-        InputError: the reduction is unknown, a class weight is negative or not finite, there are fewer than two
-            channels, or class weights, label or weights do not fit the logits.
+        InputError: the reduction is unknown, a class weight is no number, negative or not finite, there are fewer than
+            two channels, class weights, label or weights do not fit the logits, or void is 255, and a class too.
 
     Example:
         >>> import numpy as np
