@@ -100,13 +100,12 @@ class Network:
 
         Args:
             name: of the runtime.
-            make: makes it of the folded model; None for TensorFlow.
+            make: makes it of the folded model, unless it is there, as TensorFlow is.
         """
-        found = self._by.get(name)
-        if found is None:
-            found = copy(self)
-            found.runtime = TensorFlow(self.model) if make is None else make(self.model)
-            self._by[name] = found
+        if make is not None and name not in self._by:
+            self._by[name] = copy(self)
+            self._by[name].runtime = make(self.model)
+        found = self._by[name]
         found.temperature = self.temperature
         return found
 

@@ -30,15 +30,13 @@ def sum_over_replicas(value: Any) -> Any:
 
 
 def over_replicas(value: Any) -> Any:
-    """Values of all replicas stacked, (replicas, ...), the same on each; (1, ...) where there is one.
+    """Values of all replicas stacked, (replicas, ...), the same on each.
 
     Made of one sum, so that it has a gradient on every kind of device.
     """
-    count = replicas_in_step()
-    if count == 1:
-        return keras.ops.expand_dims(value, 0)
     import tensorflow as tf
 
+    count = replicas_in_step()
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     own = tf.reshape(tf.one_hot(number, count, dtype=value.dtype), [count] + [1] * len(value.shape))
     return sum_over_replicas(own * value[None])
