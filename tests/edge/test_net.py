@@ -112,11 +112,11 @@ def heights(tmp_path_factory):
     about = Description(("a", "b"), MaskFormat("index", 2), known, geometry, 64)
     windows = np.random.default_rng(1).integers(0, 255, (4, 64, 64, 1)).astype(np.int16)
     net = unet((None, None, 1), 2, base_filters=2, depth=1, padding="same")
-    write_tflite(net, about, ["float32", "uint8"], windows, folder)
+    write_tflite(net, about, ["float32", "float16", "uint8"], windows, folder)
     return folder
 
 
-@pytest.mark.parametrize("variant", ["float32", "uint8"])
+@pytest.mark.parametrize("variant", ["float32", "float16", "uint8"])
 @pytest.mark.parametrize("value", [-9999, -32768])
 def test_pixels_without_a_measurement_count_as_the_mean_in_a_file(heights, variant, value):
     """-9999 is known to the file, -32768 is told by who reads the picture."""
@@ -171,11 +171,13 @@ def two_channels(tmp_path_factory):
     known, geometry = Normalisation((120.0, 90.0), (40.0, 30.0), "int16", (-9999.0,)), Geometry(1, "same")
     about = Description(("a", "b"), MaskFormat("index", 2), known, geometry, 64)
     windows = np.random.default_rng(1).integers(0, 255, (4, 64, 64, 2)).astype(np.int16)
-    write_tflite(unet((None, None, 2), 2, 2, 1, padding="same"), about, ["float32", "uint8"], windows, folder)
+    write_tflite(
+        unet((None, None, 2), 2, 2, 1, padding="same"), about, ["float32", "float16", "uint8"], windows, folder
+    )
     return folder
 
 
-@pytest.mark.parametrize("variant", ["float32", "uint8"])
+@pytest.mark.parametrize("variant", ["float32", "float16", "uint8"])
 @pytest.mark.parametrize("value", [-9999, -32768])
 def test_a_gap_in_one_channel_counts_as_its_mean_in_a_file(two_channels, variant, value):
     net = EdgeNet(two_channels / TFLITE[variant])

@@ -111,9 +111,10 @@ def test_signatures_of_bytes_at_random_are_refused(tflite_files, tmp_path):
     not SWIFTSHADER.exists() or ctypes.util.find_library("vulkan") is None,
     reason="no GPU that is computed by the processor: apt install chromium libvulkan1",
 )
-def test_a_gpu_gives_the_same_labels(tflite_files, image, tmp_path):
+@pytest.mark.parametrize("variant", ["float32", "float16"])
+def test_a_gpu_gives_the_same_labels(tflite_files, image, variant, tmp_path):
     write_picture(tmp_path / "image.png", image)
-    file = tflite_files / TFLITE["float32"]
+    file = tflite_files / TFLITE[variant]
     arguments = [file, tmp_path / "image.png", tmp_path / "mask.npy", "--accelerator", "gpu"]
     done = subprocess.run(
         [sys.executable, "-m", "unet_tf.edge", *map(str, arguments)],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from unet_tf.edge.description import Description
 from unet_tf.edge.net import METADATA, NO_HASH, SHA256, seal
+from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import TFLITE
 from unet_tf.exporting.saved_model import MASK, PROBABILITIES, from_raw, label_in_graph, write_saved_model
 from unet_tf.model.calibration import HALF, Calibration
@@ -34,6 +37,13 @@ MODEL, WINDOWS = "model", "windows.npy"
 """In the folder that the converter's process reads."""
 ABSENT = -1
 """In place of a tensor that an operation may have and this one has not."""
+KILLED, REFUSED = -9, 128
+"""Exit status of the converter's process where it was killed; what is added to the number of the error where the system
+would not write."""
+KERNEL = 1
+"""Place of the kernel among the inputs of a convolution, transposed or not."""
+OF_FLOAT16 = 3
+"""Version of DEQUANTIZE that takes float16."""
 
 
 def write_tflite(
@@ -50,7 +60,7 @@ def write_tflite(
     class ids and `probabilities` (1, out, out, num_classes). `probabilities`: the same without `mask`, for GPUs whose
     delegate has no ARG_MAX, or a wrong one; it shares the weights.
 
-    "float32", "float16" (weights) and "dynamic" (weights of 8 bit, sums quantised as they come) take and give float32;
+    "float32", "float16" (kernels) and "dynamic" (weights of 8 bit, sums quantised as they come) take and give float32;
     "uint8" computes with integers alone, and does not know the values for "no measurement": whoever feeds it puts the
     mean in their place, as `EdgeNet` does.
 
@@ -64,6 +74,8 @@ def write_tflite(
         on_variant: called with the name of each before it is made.
 
     Raises:
+        InputError: the memory does not hold the conversion.
+        OSError: the system refuses to write.
         RuntimeError: the converter failed.
     """
     if not variants:
@@ -81,7 +93,7 @@ def write_tflite(
 
         return net
 
-    with tempfile.TemporaryDirectory(prefix="unet_tf_") as name:
+    with tempfile.TemporaryDirectory(dir=folder) as name:  # on whose disk all has to find room anyway
         source = Path(name)
         how, nodata = description.calibration, description.normalisation.nodata
         write_saved_model(model, {MASK: one_tile(how, nodata)}, str(source / MODEL))
@@ -130,24 +142,59 @@ def _follow(command: list[str], folder: Path, on_line: Callable[[str], object]) 
         if process.poll() is None:
             process.kill()
         process.wait()
+    if process.returncode > REFUSED:
+        raise OSError(process.returncode - REFUSED, os.strerror(process.returncode - REFUSED))
+    if process.returncode == KILLED:
+        raise InputError(
+            "The memory must hold the conversion to TFLite; its process was killed, as a system does whose memory is "
+            "full. Choose a smaller --tile or fewer --variants, or export where more is free."
+        )
     if process.returncode:
-        raise RuntimeError(f"The TFLite converter failed:\n{errors.read_text(errors='replace')[-4000:]}")
+        words = f"The TFLite converter failed, with exit status {process.returncode}"
+        raise RuntimeError(f"{words}:\n{errors.read_text(errors='replace')[-4000:]}")
 
 
-def convert(source: Path, variant: str) -> bytes:
+def convert(source: Path, variant: str) -> bytes | bytearray:
     """Convert the SavedModel in `source`, which also holds the windows to calibrate by."""
     model = source / (variant if (source / variant).is_dir() else MODEL)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(model), signature_keys=[MASK])
-    if variant != "float32":
+    if variant in ("dynamic", "uint8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if variant == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     if variant == "uint8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
         windows = np.load(source / WINDOWS, mmap_mode="r")
         converter.representative_dataset = lambda: representative(windows)
-    return converter.convert()
+    content = converter.convert()
+    return halved(content) if variant == "float16" else content
+
+
+def halved(content: bytes) -> bytearray:
+    """Store the kernels of a float32 file as float16, which a runtime makes float32 before it begins.
+
+    The converter's own float16 rounds each constant, so that -9999 for "no measurement" becomes -10000, which no pixel
+    is, and lets processors that can compute in it: what is judged here would not be what they give.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model: Any = flatbuffer_utils.read_model_from_bytearray(content)
+    (graph,), kinds = model.subgraphs, schema.BuiltinOperator
+    of = [one.builtinCode for one in model.operatorCodes]
+    convolutions = [one for one in graph.operators if of[one.opcodeIndex] in (kinds.CONV_2D, kinds.TRANSPOSE_CONV)]
+    kernels = {one.inputs[KERNEL] for one in convolutions}
+    for buffer in {graph.tensors[kernel].buffer for kernel in kernels}:  # equal kernels share one
+        values = np.frombuffer(model.buffers[buffer].data, np.float32)
+        model.buffers[buffer].data = values.astype(np.float16).view(np.uint8)
+    for kernel in kernels:
+        half = copy(graph.tensors[kernel])
+        half.name, half.type = half.name + b"/float16", schema.TensorType.FLOAT16
+        graph.tensors[kernel].buffer = 0  # of nothing
+        place, number = len(graph.tensors), len(model.operatorCodes)
+        graph.tensors.append(half)
+        graph.operators.insert(0, schema.OperatorT(number, inputs=[place], outputs=[kernel]))
+    model.operatorCodes.append(schema.OperatorCodeT(kinds.DEQUANTIZE, None, OF_FLOAT16, kinds.DEQUANTIZE))
+    return flatbuffer_utils.convert_object_to_bytearray(model)
 
 
 def representative(windows: NDArray) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
@@ -223,7 +270,11 @@ def main() -> None:
     for variant in variants:
         sys.stdout.write(f"{variant}\n")
         sys.stdout.flush()
-        (Path(out) / TFLITE[variant]).write_bytes(convert(Path(source), variant))
+        content = convert(Path(source), variant)
+        try:
+            (Path(out) / TFLITE[variant]).write_bytes(content)
+        except OSError as error:
+            sys.exit(REFUSED + (error.errno or errno.EIO))
 
 
 if __name__ == "__main__":
