@@ -16,6 +16,7 @@ from unet_tf.data.folder import Pair
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import BundleReport
+from unet_tf.exporting.bundle import KERAS
 from unet_tf.exporting.parity import (
     THREADS,
     BundledNet,
@@ -36,6 +37,7 @@ from unet_tf.utils.progress import Progress
 from unet_tf.utils.signals import look
 
 REPORT_IT = "Nothing was exported. Please report this with the versions in config.toml of the run."
+LEAVE_OUT = "name the TFLite files to make (--variants), and give no --bfloat16"
 ROUNDS, SECONDS = 15, 20.0
 """Most rounds of timing, and seconds after which none begins."""
 
@@ -55,18 +57,20 @@ def judged(
         if examples:
             threshold = description.calibration.threshold
             tallies = compare(reference, nets, examples, description.masks, on_image, threshold)
-            if failures := broken(tallies):
+            failures = broken(tallies)
+            if tallies[KERAS].not_finite:
                 raise InputError(
                     f"{' '.join(failures)} Nothing was exported. Train again, with a lower --learning-rate."
                 )
-            if failures := inexact(tallies, rounding_temperature(model, description)):
-                raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")
+            if wrong := inexact(tallies, rounding_temperature(model, description)):
+                raise RuntimeError(f"{' '.join(wrong)} {REPORT_IT}")
+            if failures:
+                raise InputError(f"{' '.join(failures)} Nothing was exported. To leave one out, {LEAVE_OUT}.")
     if failures := mislabelled(nets, description):
         raise RuntimeError(f"{' '.join(failures)} {REPORT_IT}")
     if failures := worse(tallies, description.origin.max_iou_drop):
         raise InputError(
-            f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop, or leave it out: --variants "
-            "names those to make."
+            f"{' '.join(failures)} Nothing was exported. Allow more with --max-iou-drop; to leave one out, {LEAVE_OUT}."
         )
     return tallies
 
