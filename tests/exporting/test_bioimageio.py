@@ -21,13 +21,14 @@ from unet_tf import InputError, Run, export, unet
 from unet_tf.data.drawing import displayable
 from unet_tf.data.layout import find_named
 from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import Description, Origin
 from unet_tf.exporting import bioimageio
 from unet_tf.exporting.bioimageio import BIOIMAGEIO, faults, write_bioimageio
 from unet_tf.exporting.bundle import Bundle
 from unet_tf.exporting.credits import Author, Credits, credits_of
-from unet_tf.exporting.parity import keras_net, noise
+from unet_tf.exporting.parity import Example, keras_net, noise
 from unet_tf.exporting.source import describe, model_of
 from unet_tf.exporting.zoo import legal_name, summary
 from unet_tf.geometry import Geometry
@@ -137,6 +138,17 @@ def test_the_cover_is_the_picture_beside_its_mask(package, pairs):
     mask = cv2.imread(str(pairs[number].mask), cv2.IMREAD_GRAYSCALE)
     drawn = cv2.resize(mask, (256, 256), interpolation=cv2.INTER_NEAREST) > 0
     np.testing.assert_array_equal(cover[:, 256:].any(-1), drawn)
+
+
+def test_the_cover_is_stretched_by_what_was_measured():
+    about = described(["a", "b"], "same", "float32", nodata=(-9999.0,), mean=500.0, std=100.0)
+    image = np.random.default_rng(0).normal(500, 100, (64, 64, 1)).astype(np.float32)
+    image[5:40, 7:30] = -9999
+    label = np.zeros((64, 64), np.uint8)
+    png = bioimageio._cover(Example("a", image, label), np.zeros((64, 64, 2), np.float32), about)
+    cover = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    shown = cv2.resize(displayable(fill_nodata(image, (-9999.0,))), (256, 256), interpolation=cv2.INTER_NEAREST)
+    np.testing.assert_array_equal(cover[:, :256], shown)
 
 
 def test_the_readme_is_of_the_card_what_holds_for_the_package(package):

@@ -1,10 +1,14 @@
+import numpy as np
 import pytest
 
 from unet_tf.data.channels import Channels
+from unet_tf.data.drawing import displayable
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.normalisation import Normalisation
 from unet_tf.edge.description import Description
+from unet_tf.exporting import card
 from unet_tf.exporting.card import model_card, verdict
+from unet_tf.exporting.parity import Example, Worst
 from unet_tf.geometry import Geometry
 
 
@@ -89,3 +93,18 @@ def test_limits_are_those_of_the_files_that_are_there(files, tile, mean):
     assert ("one tile of" in card) == bool(tile)
     assert "Pixels of 0 hold no measurement" in card
     assert ("`model_uint8.tflite` wants the mean itself, rounded, in their place." in card) == mean
+
+
+@pytest.mark.parametrize("gone", [-9999.0, -3.4028234663852886e38])
+def test_a_picture_with_gaps_is_stretched_by_what_was_measured(gone, monkeypatch):
+    known = Normalisation((500.0,), (100.0,), "float32", (gone,))
+    about = Description(("background", "b"), MaskFormat("index", 2), known, Geometry(1, "same"), 64)
+    gaps = np.random.default_rng(0).normal(500, 100, (40, 50, 1)).astype(np.float32)
+    gaps[5:25, 7:30] = gone
+    image = np.where(gaps == np.float32(gone), np.median(gaps[gaps > 0]), gaps)
+    label = np.zeros((40, 50), np.uint8)
+    monkeypatch.setattr(card, "layer", lambda name, picture, title: picture)
+    drawn, *_, difference = card._case("net", Worst(Example("a", gaps), label, 1 - label, label.size), about)["layers"]
+    np.testing.assert_array_equal(drawn, displayable(image))
+    assert drawn[30:].std() > 40
+    assert difference.shape == drawn.shape

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.drawing import colour, displayable
 from unet_tf.data.folder import Pair
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.exporting.bundle import ONNX
@@ -244,7 +245,7 @@ def _run_onnx(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _cover(example: Example, probabilities: NDArray[np.float32], description: Description) -> bytes:
     """PNG, twice as wide as high: the middle of a picture, and its mask; what the net says where it has none."""
-    image, label = example.image, example.label
+    image, label = fill_nodata(example.image, description.normalisation.nodata), example.label
     if label is None:
         label = label_of(probabilities, description.calibration.threshold)
     halves = []

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from unet_tf.data.drawing import colour, displayable, legend
-from unet_tf.data.masks import MaskFormat
+from unet_tf.data.nodata import fill_nodata
 from unet_tf.edge.description import Description
 from unet_tf.evaluation.bundle_tables import BundleReport, bundle_iou_rows, bundle_rows, size_of
 from unet_tf.evaluation.cases import kinds_legend, layer
@@ -57,7 +57,7 @@ def write_bundle_page(
         "max_iou_drop": description.origin.max_iou_drop,
         "nets": bundle_rows(report),
         "classes": bundle_iou_rows(report),
-        "cases": [_case(one, worst, description.masks, description.classes) for one, worst in differ],
+        "cases": [_case(one, worst, description) for one, worst in differ],
         "colours": legend(description.classes, description.masks),
         "sections": [("nets", "The nets"), *[("differences", "Differences")] * bool(differ)],
     }
@@ -86,14 +86,16 @@ def verdict(report: BundleReport) -> str:
     return f"{words}{loses} mean IoU beside Keras' {number(keras_iou)}."
 
 
-def _case(name: str, worst: Worst, masks: MaskFormat, classes: Sequence[str]) -> dict[str, Any]:
+def _case(name: str, worst: Worst, description: Description) -> dict[str, Any]:
     """Image, the classes of Keras and of a net, and where they differ, as the macro `case` draws it."""
-    found = mistakes(worst.label, worst.reference, has_background(classes))
+    masks = description.masks
+    found = mistakes(worst.label, worst.reference, has_background(description.classes))
     counts = dict(zip(("right", *KINDS), np.bincount(found.ravel(), minlength=len(KINDS) + 1).tolist(), strict=True))
     step = -(-max(found.shape) // DRAWN)
     grown = 2 * (step + max(found.shape) // 300) + 1
     drawn = cv2.dilate(found, np.ones((grown, grown), np.uint8)).astype(np.uint8)
-    small = [np.ascontiguousarray(one[::step, ::step]) for one in (worst.example.image, worst.reference, worst.label)]
+    shown = fill_nodata(worst.example.image, description.normalisation.nodata)
+    small = [np.ascontiguousarray(one[::step, ::step]) for one in (shown, worst.reference, worst.label)]
     image, reference, label = small
     pictures = {
         "image": displayable(image),
