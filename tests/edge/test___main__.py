@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import struct
@@ -127,6 +128,15 @@ def test_what_cannot_run_a_file_is_said_before_the_picture_is_decoded(bundle, tm
         edge.segment(bundle / "model_uint8.tflite", *given)
 
 
+def test_a_picture_that_cannot_be_looked_at_is_named(model, tmp_path):
+    name = f"{'a' * 300}.png"
+    with pytest.raises(InputError, match=rf"{name} cannot be read: File name too long\. Check the path"):
+        edge.segment(model, tmp_path / name, tmp_path / "mask.png")
+    with pytest.raises(InputError, match=r"a\.png cannot be read: No such file"):
+        edge.segment(model, tmp_path / "a.png", tmp_path / "mask.png")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_program_without_a_terminal_gets_its_mask(model, net, tmp_path, monkeypatch):
     np.save(tmp_path / "image.npy", np.full((30, 30), 7, np.uint8))
     monkeypatch.setattr(sys, "stderr", None)
@@ -140,6 +150,16 @@ def test_values_of_no_measurement_are_said_where_they_occur(model, tmp_path, mon
     monkeypatch.setattr(edge, "nodata_of", lambda *given: (7.0, 9.0))
     edge.segment(model, tmp_path / "image.npy", tmp_path / "mask.npy")
     assert "\npixels of 7 hold no measurement" in capsys.readouterr().err
+
+
+def test_what_may_not_be_looked_at_is_one_line(monkeypatch):
+    def refused(**given):
+        raise PermissionError(errno.EACCES, "Permission denied", "a_red.png")
+
+    monkeypatch.setattr(edge, "segment", refused)
+    monkeypatch.setattr(sys, "argv", ["edge", "model_uint8.tflite", "a_green.png", "mask.png"])
+    with pytest.raises(SystemExit, match=r"^Error: Cannot use a_red\.png: Permission denied\. Check the path"):
+        edge.main()
 
 
 def test_whoever_stops_it_is_told_that_nothing_was_written(monkeypatch, capsys):

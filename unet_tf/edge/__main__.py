@@ -108,7 +108,7 @@ def _as_array(
         if channels.plain and _is_mapped(first) and (count := MappedArray(first).shape[2]) in (1, wanted):
             channels.check(("",) * count, first)
             return first, ()
-    elif page is None and first.is_file() and (pages := count_pages(first)) > 1:
+    elif page is None and (pages := count_pages(first)) > 1:
         raise InputError(f"{first} is a stack of {pages} pictures. Name one of them: --page 0.")
     read = channels.read(files, page or 0)
     np.save(folder / "image.npy", read.image)
@@ -207,6 +207,10 @@ def main() -> None:
         segment(**vars(parser.parse_args()))
     except InputError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:  # Path.exists and its like raise it for a missing permission and for a name too long
+        if error.filename is None:
+            raise
+        sys.exit(f"Error: Cannot use {error.filename}: {error.strerror}. Check the path and its permissions.")
     except KeyboardInterrupt:
         write_stderr("\nStopped. Nothing was written.\n")
         sys.exit(STOPPED)
