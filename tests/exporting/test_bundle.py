@@ -14,7 +14,7 @@ from unet_tf.edge.description import Description
 from unet_tf.errors import InputError
 from unet_tf.evaluation.bundle_tables import read_bundle_report
 from unet_tf.exporting import bundle as bundle_module
-from unet_tf.exporting.bundle import Bundle, unlike
+from unet_tf.exporting.bundle import Bundle, hashes, unlike
 from unet_tf.geometry import Geometry
 from unet_tf.utils import files
 
@@ -227,3 +227,22 @@ def test_other_channels_are_said_by_name():
         for names in (BANDS, TURNED)
     ]
     assert unlike(*about) == [f"channels of files {(BANDS, (), (), 0)} there, {(TURNED, (), (), 0)} here"]
+
+
+def test_files_behind_a_link_to_a_folder_are_files_of_a_bundle(bundle, tmp_path):
+    whole, big = shutil.copytree(bundle, tmp_path / "whole"), tmp_path / "big"
+    version = shutil.copytree(whole / "saved_model/1", whole / "saved_model/2")
+    stored = json.loads((whole / "bundle.json").read_text())
+    named = hashes(version)
+    (version / "assets.extra/bundle.json").write_text(json.dumps(stored | {"sha256": named}))
+    (version / "variables").rename(tmp_path / "variables")
+    (version / "variables").symlink_to(tmp_path / "variables")
+    (whole / "saved_model").rename(big)
+    (whole / "saved_model").symlink_to(big)
+    assert Bundle(whole).faults() == []
+    (tmp_path / "variables/variables.index").unlink()
+    (big / "1/saved_model.pb").write_bytes(b"x")
+    assert Bundle(whole).faults() == [
+        "saved_model/1/saved_model.pb was changed after the export.",
+        "saved_model/2/variables/variables.index is missing.",
+    ]

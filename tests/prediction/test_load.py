@@ -18,7 +18,7 @@ from unet_tf.exporting.bundle import Bundle
 from unet_tf.exporting.shelves import write_version
 from unet_tf.model.calibration import Calibration
 from unet_tf.prediction.engines import resolve
-from unet_tf.prediction.load import FILES
+from unet_tf.prediction.load import FILES, about_file
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 ENGINES = {"bundle": "tensorflow", "tflite": "LiteRT: model_uint8.tflite", "tf": "TensorFlow: saved_model/1"}
@@ -182,6 +182,13 @@ def test_a_version_that_says_nothing_is_not_taken_for_that_of_the_export(small, 
     for name in ("saved_model/2", "other/1"):
         with pytest.raises(InputError, match="does not say what its net is: .* speaks of version 1"):
             load(tmp_path / name)
+
+
+def test_a_link_to_the_folder_of_a_server_is_the_net_of_its_bundle(small, tmp_path):
+    (tmp_path / "unet").symlink_to(small / "saved_model")
+    (tmp_path / "current").symlink_to(small / "saved_model/1")
+    for name in ("unet/1", "current"):
+        assert about_file(tmp_path / name) == about_file(small / "saved_model/1")
 
 
 def test_labels_part_at_the_threshold_of_the_graph_or_at_another(small, image):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -110,15 +111,15 @@ class Bundle:
 
     def faults(self) -> list[str]:
         """Say what is not as it was written, a sentence a file; what file managers and git leave is nothing of it."""
-        files = _files(self.path)  # before the versions: none that comes in meanwhile is among them
+        # before the versions: none that comes in meanwhile is among them
+        files = _files(self.path, DESCRIPTION, self.sha256)
         versions = self.versions()
         apart = (*(f"{one.name}/" for one in versions), ADDING, REMEMBERING, *FROM_HUB)
         found = {name: sha256_of(path) for name, path in files.items() if not name.startswith(apart)}
         words = _differences(self.sha256, found)
         for one in versions:
-            words += [
-                f"{one.name}/{said}" for said in _differences(one.sha256, hashes(one.path, f"{OWN}/{DESCRIPTION}"))
-            ]
+            own = hashes(one.path, f"{OWN}/{DESCRIPTION}", one.sha256)
+            words += [f"{one.name}/{said}" for said in _differences(one.sha256, own)]
             words += [
                 f"{one.name} must be a net of the same kind: {said}."
                 for said in unlike(self.description, one.description)
@@ -258,13 +259,14 @@ def _differences(written: dict[str, str], found: dict[str, str]) -> list[str]:
     return words
 
 
-def hashes(folder: Path, but: str = DESCRIPTION) -> dict[str, str]:
-    """SHA-256 of all files below a folder but one, by name."""
-    return {name: sha256_of(path) for name, path in _files(folder, but).items()}
+def hashes(folder: Path, but: str = DESCRIPTION, named: Iterable[str] = ()) -> dict[str, str]:
+    """SHA-256 of all files below a folder but one, by name; of those that are named behind links to folders too."""
+    return {name: sha256_of(path) for name, path in _files(folder, but, named).items()}
 
 
-def _files(folder: Path, but: str = DESCRIPTION) -> dict[str, Path]:
+def _files(folder: Path, but: str, named: Iterable[str]) -> dict[str, Path]:
     """All files below a folder but one, by name; folders may be removed meanwhile, by which `rglob` would fail."""
-    paths = sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)
-    found = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+    paths = {Path(place, name) for place, _, names in os.walk(folder) for name in names}
+    paths |= {folder / name for name in named}
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(paths) if path.is_file()}
     return {name: path for name, path in found.items() if name != but}

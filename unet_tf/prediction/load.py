@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,10 +136,9 @@ def about_file(path: Path) -> Description:
 
 def _about(saved_model: Path) -> Description:
     """What a SavedModel of a bundle is: said by the version itself, or by the bundle of the one that export wrote."""
-    path, folders = saved_model.absolute(), [saved_model / EXTRA]
-    if "/".join(path.parts[-2:]) in (SAVED_MODEL, SAVED_MODEL_BFLOAT16):
-        folders.append(path.parents[1])
-    for folder in folders:
+    paths = saved_model.absolute(), Path(os.path.realpath(saved_model))  # a server's folder may be a link to it
+    own = [path.parents[1] for path in paths if "/".join(path.parts[-2:]) in (SAVED_MODEL, SAVED_MODEL_BFLOAT16)]
+    for folder in (saved_model / EXTRA, *own):
         if (folder / BUNDLE_DESCRIPTION).is_file():
             return read_bundle(folder)
     raise InputError(
