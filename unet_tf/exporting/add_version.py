@@ -24,10 +24,10 @@ from unet_tf.exporting.bundle import (
     unlike,
 )
 from unet_tf.exporting.judging import judged, milliseconds, refusals_in_words, report_of
-from unet_tf.exporting.material import Material, judged_on_words, static_tile
+from unet_tf.exporting.material import Material, first_of, judged_on_words, static_tile
 from unet_tf.exporting.parity import bundled_net
 from unet_tf.exporting.shelves import write_version
-from unet_tf.exporting.source import describe, first_of, learnt_by, material_of, model_of
+from unet_tf.exporting.source import describe, learnt_by, material_of, model_of
 from unet_tf.model.inference import check_backend, folded
 from unet_tf.prediction.folds import Folds
 from unet_tf.prediction.folds import opened as open_nets

@@ -13,10 +13,10 @@ from unet_tf.exporting.bundle import DESCRIPTION, MAX_IOU_DROP, NETS, PAGE, REPO
 from unet_tf.exporting.card import write_bundle_page
 from unet_tf.exporting.credits import credit_of
 from unet_tf.exporting.judging import judged, milliseconds, refusals_in_words, report_of
-from unet_tf.exporting.material import judged_on_words, static_tile
+from unet_tf.exporting.material import first_of, judged_on_words, static_tile
 from unet_tf.exporting.onnx import needs_onnx
 from unet_tf.exporting.parity import bundled_net
-from unet_tf.exporting.source import describe, first_of, learnt_by, material_of, model_of
+from unet_tf.exporting.source import describe, learnt_by, material_of, model_of
 from unet_tf.exporting.web import check_web
 from unet_tf.model.inference import check_backend, folded
 from unet_tf.prediction.folds import Folds, opened

@@ -133,8 +133,8 @@ def contents(bundle: Bundle, name: str) -> dict[str, Path | bytes]:
         bundle: the bundle.
         name: USER/NAME of the repository.
     """
-    named = [one for one in bundle.sha256 if one != PAGE]
-    for version in bundle.versions():
+    named, versions = [one for one in bundle.sha256 if one != PAGE], bundle.versions()
+    for version in versions:
         named += [f"{version.name}/{one}" for one in (*version.sha256, f"{OWN}/{DESCRIPTION}")]
     files: dict[str, Path | bytes] = {one: bundle.path / one for one in named}
     with zipfile.ZipFile(bundle.path / KERAS) as archive:
@@ -142,7 +142,7 @@ def contents(bundle: Bundle, name: str) -> dict[str, Path | bytes]:
     hashes = {one: sha256_of(file) for one, file in files.items() if one in KERAS_FILES or one in bundle.sha256}
     stored: StoredBundle = {**bundle.stored, **bundle.description.to_json(), "sha256": hashes}
     files[DESCRIPTION] = _published(stored)
-    for version in bundle.versions():
+    for version in versions:
         files[f"{version.name}/{OWN}/{DESCRIPTION}"] = _published(version.stored)
     card = (bundle.path / CARD).read_text(encoding="utf-8")
     if not card.startswith("---\n"):  # of a bundle of version 0.1

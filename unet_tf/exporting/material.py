@@ -91,6 +91,11 @@ def gather(run: Run, folder: Path, tile: int | None = None) -> Material:
     return found
 
 
+def first_of(run: Run | Folds) -> Run:
+    """The run itself; of several the first, on whose files all are judged."""
+    return run.first if isinstance(run, Folds) else run
+
+
 def judged_on_words(run: Run | Folds, count: int) -> str:
     """Say which files all nets of a bundle are compared on.
 
@@ -100,7 +105,7 @@ def judged_on_words(run: Run | Folds, count: int) -> str:
     """
     if not count:
         return "noise, for want of files that can be used"
-    first = run.first if isinstance(run, Folds) else run
+    first = first_of(run)
     if not first.files("val"):
         return f"{many(count, 'training file')} of the run, which held none out"
     words = f"{many(count, 'validation file')} of the run, which chose its epoch too"

@@ -15,11 +15,11 @@ from unet_tf.exporting.bioimageio import BIOIMAGEIO, write_bioimageio
 from unet_tf.exporting.bundle import CARD, KERAS, SAVED_MODEL, SAVED_MODEL_BFLOAT16
 from unet_tf.exporting.card import model_card
 from unet_tf.exporting.credits import Credits
-from unet_tf.exporting.material import Material, calibration
+from unet_tf.exporting.material import Material, calibration, first_of
 from unet_tf.exporting.onnx import write_onnx
 from unet_tf.exporting.parity import noise
 from unet_tf.exporting.saved_model import signatures, why_not_encoded, write_saved_model, write_warmup
-from unet_tf.exporting.source import first_of, model_of
+from unet_tf.exporting.source import model_of
 from unet_tf.exporting.tflite import write_tflite
 from unet_tf.exporting.web import write_web
 from unet_tf.model.inference import folded

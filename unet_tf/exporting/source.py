@@ -18,7 +18,7 @@ from unet_tf.evaluation.further_tables import FieldTable
 from unet_tf.evaluation.tables import JudgedTable, ThresholdTable, read_evaluation
 from unet_tf.evaluation.verdict import seen
 from unet_tf.exporting.bundle import KNOWN_BY, Learnt
-from unet_tf.exporting.material import Material, gather
+from unet_tf.exporting.material import Material, first_of, gather
 from unet_tf.planning.ancestors import ancestors, learnt
 from unet_tf.prediction.folds import AGAIN, SUMMARY, Folds
 from unet_tf.run import Run
@@ -46,11 +46,6 @@ class _Scored(_Further):
 
 class _Summary(TypedDict, total=False):
     out_of_fold: _Scored  # none in files of version 0.1
-
-
-def first_of(run: Run | Folds) -> Run:
-    """The run itself; of several the first, on whose files all are judged."""
-    return run.first if isinstance(run, Folds) else run
 
 
 def model_of(run: Run | Folds, precision: str) -> keras.Model:
