@@ -196,8 +196,8 @@ class TrainConfig(Settings):
         "a run, a bundle, a .keras file or hf://USER/NAME of the Hugging Face Hub, from whose weights the net starts, "
         "as far as they fit")
     learning_rate: float | None = _setting(None, _POSITIVE,
-        "at its peak, after a linear warm-up over 2 % of the run and before a cosine to zero; left open 1e-3, and 3e-4 "
-        "from a trained net")
+        "at its peak, after a linear warm-up over 2 % of the run and before a linear fall to zero in its second half; "
+        "left open 1e-3, and 3e-4 from a trained net")
     loss: str | None = _setting(None, _one_of(LOSSES),
         '"crossentropy", the paper\'s energy, or "crossentropy_dice", with a soft Dice loss beside it that counts '
         "rare classes most")

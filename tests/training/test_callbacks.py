@@ -50,12 +50,13 @@ def test_a_picture_of_the_progress_is_drawn_however_little_memory_is_free(run, t
     assert (tmp_path / "progress" / "epoch_00001.png").is_file()
 
 
-def test_the_learning_rate_warms_up_and_falls_to_zero():
+def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
     clock = clock_of(epochs=10, learning_rate=1.0)
     assert clock.learning_rate(0.01) == pytest.approx(0.5)
     assert clock.learning_rate(0.02) == pytest.approx(1.0)
-    assert clock.learning_rate(0.51) == pytest.approx(0.5)
-    assert clock.learning_rate(1.0) == pytest.approx(0.0)
+    assert clock.learning_rate(0.5) == pytest.approx(1.0)
+    assert clock.learning_rate(0.75) == pytest.approx(0.5)
+    assert clock.learning_rate(1.0) == 0.0
     clock.step = 50
     assert clock.share == 0.5
 

@@ -13,7 +13,7 @@ from unet_tf.training.fit import Watchers
 )
 def test_a_callback_that_sets_the_learning_rate_is_refused(callback, cells, tmp_path):
     callbacks = [keras.callbacks.TerminateOnNaN(), callback]
-    words = f"own schedule of the learning rate, .* received a {type(callback).__name__}, which would change nothing"
+    words = f"own schedule of the learning rate: .* received a {type(callback).__name__}, which would change nothing"
     with pytest.raises(InputError, match=words):
         train(cells, tmp_path / "run", callbacks=callbacks, epochs=1)
     assert not (tmp_path / "run").exists()

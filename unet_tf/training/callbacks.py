@@ -34,6 +34,8 @@ log = logging.getLogger("unet_tf")
 
 WARM_UP = 0.02
 """Share of the run in which the learning rate rises."""
+COOL_DOWN = 0.5
+"""Share of the run in which the learning rate falls."""
 BEFORE = "seconds_before"
 """Column of `history.csv`, where time limits a run: what reading, planning and the first step, which is traced in it,
 took of it."""
@@ -60,7 +62,7 @@ def check_time(minutes: float, seconds: float, what: str, begun: bool = False) -
 class RunClock(keras.callbacks.Callback):
     """Sets the learning rate by how much of the run is done, and ends the run when its time is up.
 
-    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the cosine reaches zero
+    The share done is the larger of epochs done / epochs and minutes used / minutes, so that the rate reaches zero
     whichever limit comes first. What the last validation of this process took is kept free at the end.
 
     Args:
@@ -101,10 +103,8 @@ class RunClock(keras.callbacks.Callback):
         return min(1.0, max(self.step / self.steps_in_all, by_time))
 
     def learning_rate(self, share: float) -> float:
-        """Linear warm-up, then a cosine from the peak to zero."""
-        if share < WARM_UP:
-            return self.peak * max(share, 1e-3) / WARM_UP
-        return self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
+        """Linear warm-up, then the peak, then a linear fall to zero (constant with cooldown: Hägele et al., 2024)."""
+        return self.peak * min(max(share, 1e-3) / WARM_UP, 1.0, (1 - share) / COOL_DOWN)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Note where this process begins; a run without an epoch must have time left.

@@ -58,7 +58,7 @@ class Watchers:
         for one in listed:
             if isinstance(one, SCHEDULES):
                 raise InputError(
-                    "A run has its own schedule of the learning rate, a warm-up and a cosine to zero; received a "
+                    "A run has its own schedule of the learning rate: a warm-up, the peak, a fall to zero; received a "
                     f"{type(one).__name__}, which would change nothing. Leave it out, and choose the peak "
                     "(learning_rate, --learning-rate) and the length (epochs, minutes, patience) of the run."
                 )
