@@ -27,7 +27,7 @@ MANY_OBJECTS = 20
 MOST_IDS, FEW_IDS = 192, 16
 """Class ids that masks are believed to hold, and where they may as well be soft edges."""
 RIM = 1
-"""Pixels of the rim that parts objects, where nothing is said of it (docs/objects.md has what others give)."""
+"""Pixels of the rim that parts objects, where nothing is said of it."""
 NOISE = 8
 """Distance from the two values of binary masks to which JPEG moves whole areas."""
 HIGHS = {1, 255, 65535}
