@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -301,6 +302,23 @@ def test_a_folder_that_cannot_be_read_is_named(data, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(InputError, match="cannot be read: Permission denied"):
         find_named(data)
+
+
+def test_a_call_lists_each_folder_once_and_the_next_one_anew(tmp_path, monkeypatch):
+    folders = [tmp_path / f"p{number}" for number in (1, 2, 3)]
+    put(tmp_path, *(f"p{number}/{role}/a{number}.png" for number in (1, 2, 3) for role in ("images", "masks")))
+    listed, scandir = Counter(), os.scandir
+
+    def counting(path):
+        listed[Path(path)] += 1
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", counting)
+    assert names(find_named(tmp_path)) == {"": ["p1/a1", "p2/a2", "p3/a3"]}
+    inside = [one / role for one in folders for role in ("images", "masks")]
+    assert listed == {tmp_path: 2} | dict.fromkeys([*folders, *inside], 1)  # the second time for lists of splits
+    put(tmp_path, "p1/images/b.png", "p1/masks/b.png")
+    assert names(find_named(tmp_path)) == {"": ["p1/a1", "p1/b", "p2/a2", "p3/a3"]}
 
 
 @pytest.mark.parametrize("name", ["lost+found", "System Volume Information", "$RECYCLE.BIN"])

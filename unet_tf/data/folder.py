@@ -10,7 +10,8 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -211,12 +212,34 @@ class Listing(NamedTuple):
     folders: list[Path]
 
 
+_listed: ContextVar[dict[Path, Listing] | None] = ContextVar("_listed", default=None)
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """A block, or a function, in which each folder is read once, whoever asks what lies in it."""
+    token = _listed.set({})
+    try:
+        yield
+    finally:
+        _listed.reset(token)
+
+
 def scan(folder: Path) -> Listing:
     """What lies directly in a folder.
 
     Raises:
         InputError: the folder cannot be read.
     """
+    known = _listed.get()
+    if known is None:
+        return _scan(folder)
+    if folder not in known:
+        known[folder] = _scan(folder)
+    return known[folder]
+
+
+def _scan(folder: Path) -> Listing:
     found = Listing([], [], [])
     try:
         with os.scandir(folder) as entries:
@@ -247,17 +270,12 @@ def _parted(pictures: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether a picture file lies directly in a folder; looks no further than the first.
+    """Whether a picture file lies directly in a folder.
 
     Raises:
         InputError: the folder cannot be read.
     """
-    try:
-        with os.scandir(folder) as entries:
-            names = (one.name for one in entries if not one.name.startswith(".") and not one.is_dir())
-            return any(Path(name).suffix.lower() in SUFFIXES for name in names)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}. Check its permissions.", folder) from error
+    return bool(scan(folder).pictures)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -279,9 +297,9 @@ def scan_all(folder: Path) -> Iterator[tuple[Path, Listing]]:
     left, seen = [folder], set[Path]()
     while left:
         one = left.pop()
-        if one.resolve() in seen:
+        if (real := one.resolve()) in seen:
             continue
-        seen.add(one.resolve())
+        seen.add(real)
         listing = scan(one)
         yield one, listing
         left += reversed(listing.folders)

@@ -19,6 +19,7 @@ from unet_tf.data.folder import (
     alike,
     has_pictures,
     list_pictures,
+    listed_once,
     pages,
     scan,
     scan_all,
@@ -67,6 +68,7 @@ ANY = Naming()
 """Nothing is said: the files tell."""
 
 
+@listed_once()
 def find_named(folder: str | Path, naming: Naming = ANY, channels: Channels | None = None) -> Found:
     """The pairs of a data folder, as far as its files say what is for training, validation and test.
 
@@ -458,7 +460,7 @@ def _unused(folder: Path, used: set[Path]) -> list[str]:
     pictures: Counter[Path] = Counter()
     unread: list[Path] = []
     for path, listing in scan_all(folder):
-        if path.resolve() in real:
+        if path in used or path.resolve() in real:
             unread += listing.unread
             continue
         whole = [one for one in (path, *path.parents) if folder in one.parents and one not in above]

@@ -60,7 +60,7 @@ class Place(NamedTuple):
 
 def holds_pictures(folder: Path) -> bool:
     """Whether a folder, or one in it, holds a picture of any kind."""
-    return has_pictures(folder) or any(listing.pictures or listing.unread for _, listing in scan_all(folder))
+    return any(listing.pictures or listing.unread for _, listing in scan_all(folder))
 
 
 def only_folder(folder: Path, naming: Naming) -> Path | None:
