@@ -1,6 +1,7 @@
 """Lists of pairs, as people and other programs write them; files hold a byte, as no test here decodes a picture."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from folders import names, put
 from unet_tf.data.channels import Channels
 from unet_tf.data.folder import Found
 from unet_tf.data.layout import find_named
-from unet_tf.data.lists import unused_note
+from unet_tf.data.lists import read_pairs, unused_note
 from unet_tf.data.pictures import write_stack
 from unet_tf.errors import InputError
 
@@ -274,6 +275,23 @@ def test_folders_for_lists_that_cannot_be_read_hold_none(data, monkeypatch):
 
     monkeypatch.setattr("os.scandir", refusing)
     assert unused_note(data, None, Found()) == ""
+
+
+def test_files_are_followed_to_where_links_lead_once_for_all_lists(data, monkeypatch):
+    known, lists = find_named(data).splits, {split: data / f"{split}.txt" for split in ("train", "val", "test")}
+    for number, path in enumerate(lists.values()):
+        path.write_text(f"{number}\n")
+    followed, resolve = Counter(), Path.resolve
+
+    def counting(path):
+        followed[path] += 1
+        return resolve(path)
+
+    monkeypatch.setattr(Path, "resolve", counting)
+    found = Found()
+    read_pairs(data, lists, known, found)
+    assert names(found) == {"train": ["0"], "val": ["1"], "test": ["2"]}
+    assert followed == {data / "images" / f"{number}.png": 1 for number in range(10)}
 
 
 def test_a_heading_is_named_as_one(data):

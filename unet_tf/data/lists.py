@@ -113,9 +113,11 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
         found: gets pairs, problems and notes.
     """
     faults: list[InputError] = []
+    real = {file: file.resolve() for pairs in known.values() for pair in pairs for file in pair.files}
     for split, path in lists.items():
         others = [pair for of, pairs in known.items() if of != split for pair in pairs]
-        names = _Names(folder, [*others, *known.get(split, ())])  # of two that share a name the split's own one counts
+        # of two that share a name the split's own one counts
+        names = _Names(folder, [*others, *known.get(split, ())], real)
         wrong, pairs = [], []
         lines = [line for line in map(str.strip, read_lines(path)) if line]
         for line in lines:
@@ -149,14 +151,14 @@ def look_over(lists: dict[str, Path], found: Found) -> None:
 class _Names:
     """What the lines of a list may mean in a data folder."""
 
-    def __init__(self, folder: Path, known: Sequence[Pair]) -> None:
+    def __init__(self, folder: Path, known: Sequence[Pair], real: dict[Path, Path]) -> None:
         self.folder = folder
         self.by_name: dict[str, list[Pair]] = {}
         files: dict[Path, list[Pair]] = defaultdict(list)
         for pair in known:
             self.by_name[form(pair.name)] = [pair]
             for file in pair.files:
-                files[file.resolve()].append(pair)
+                files[real[file]].append(pair)
         for members in files.values():
             whole = members[0].name if len(members) == 1 else members[0].name.rpartition("_")[0]
             self.by_name.setdefault(form(whole), members)
