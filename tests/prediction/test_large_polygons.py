@@ -85,6 +85,21 @@ def test_what_another_program_wrote_is_not_replaced(tmp_path):
     assert (tmp_path / "m.geojson").read_text() == corrected
 
 
+def test_what_another_program_appended_an_object_to_is_not_replaced(tmp_path):
+    pyogrio = pytest.importorskip("pyogrio")
+    path = mask(tmp_path / "m.zarr", np.ones((4, 4), np.uint8), (2, 2))
+    outlined(path)
+    file = tmp_path / "m.geojson"
+    head = file.read_bytes()[:70]
+    about, _, geometry, _ = pyogrio.raw.read(file)
+    pyogrio.raw.write(file, geometry, [], [], driver="GeoJSON", geometry_type="Polygon", crs=about["crs"], append=True)
+    kept = file.read_bytes()
+    assert kept.startswith(head) and len(json.loads(kept)["features"]) == 2  # GDAL appends behind the last object
+    with pytest.raises(InputError, match="exists, and holds no outlines of m.zarr"):
+        outlined(path)
+    assert file.read_bytes() == kept
+
+
 def test_without_objects_what_to_do_is_said(tmp_path):
     path = mask(tmp_path / "m.zarr", np.ones((4, 4), np.uint8), (2, 2))
     with pytest.raises(InputError, match="must have m_instances.zarr and m_objects.csv beside it"):

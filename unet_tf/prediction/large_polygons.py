@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from unet_tf.data.volumes import import_zarr
 from unet_tf.errors import InputError
 from unet_tf.prediction.arrays import LEVEL
 from unet_tf.prediction.large_objects import open_mask, outputs_of
+from unet_tf.prediction.polygons import is_as_written
 from unet_tf.prediction.source import TURN
 from unet_tf.utils.progress import Progress, unseen
 from unet_tf.utils.signals import look, stoppable
@@ -116,9 +118,8 @@ def _head(masks: Path) -> dict[str, Any]:
 
 def _is_ours(path: Path, masks: Path) -> bool:
     """Say whether a file holds outlines of this mask: what another program wrote, corrected perhaps, does not."""
-    text = json.dumps(_head(masks))[:-1]
-    with path.open("rb") as file:
-        return file.read(len(text)) == text.encode()
+    first = json.dumps(_head(masks))[:-1] + ', "features": [\n'  # as `json_list` begins
+    return is_as_written(path, re.escape(first.encode()), b"\n]}\n")
 
 
 def _objects(masks: Path, columns: int, chunk: tuple[int, int]) -> tuple[Any, list[str], NDArray[np.int64]]:

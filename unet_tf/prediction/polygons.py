@@ -111,12 +111,18 @@ def _is_ours(path: Path, kind: str) -> bool:
                 return archive.comment == COMMENT
         if kind == "gpkg":
             return is_unchanged(path)
-        with path.open("rb") as file:
-            begins = re.fullmatch(FIRST_LINES[kind], file.readline()) is not None
-            file.seek(-4, os.SEEK_END)
-            return begins and (kind not in QUPATH or file.read() == b"\n]}\n")  # GDAL appends behind the last object
+        return is_as_written(path, FIRST_LINES[kind], b"\n]}\n" if kind in QUPATH else b"")
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+def is_as_written(path: Path, first: bytes, last: bytes = b"") -> bool:
+    """Whether the first line of a file is of a pattern, and it ends so: GDAL appends behind the last object."""
+    with path.open("rb") as file:
+        if re.fullmatch(first, file.readline()) is None:
+            return False
+        file.seek(-len(last), os.SEEK_END)
+        return file.read() == last
 
 
 def shapes_of(
