@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,11 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.folder import (
     MASK_SUFFIX,
     SPLIT_OF,
-    SPLITS,
     Found,
     Listing,
     Pair,
     alike,
     has_pictures,
-    list_pictures,
     listed_once,
     pages,
     scan,
@@ -30,26 +27,21 @@ from unet_tf.data.lists import find_lists, look_over, read_pairs, unused_note
 from unet_tf.data.matching import folding, keyed, part, several_masks
 from unet_tf.data.naming import Affix, Naming
 from unet_tf.data.pictures import SUFFIXES
+from unet_tf.data.places import places_of
 from unet_tf.data.roles import (
     ROLES,
     Place,
-    Roles,
     a_file_per_object,
     are_of_objects,
     by_folders,
     check_said,
-    guess,
     holds_pictures,
     look_for_predicted,
-    look_for_rivals,
-    may_have,
     mixed_note,
     only_folder,
     others_of_split,
-    said_folders,
     settle,
     split_in,
-    told_apart,
 )
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
@@ -59,10 +51,6 @@ EXPECTED = (
     f"({', '.join(suffix[1:] for suffix in SUFFIXES)}), directly or in train/, val/ and test/. "
     "Other folders are said by --images-dir and --masks-dir. A list train.txt, IMAGE MASK a line, says any pairs."
 )
-_SPLIT = f"(?P<split>{'|'.join(sorted(SPLIT_OF, reverse=True))})"
-_ROLE = f"(?P<role>{'|'.join(sorted((name for names in ROLES.values() for name in names), reverse=True))})"
-_NAMES = [re.compile(pattern) for pattern in (_SPLIT, _ROLE, f"{_SPLIT}[ _.-]?{_ROLE}", f"{_ROLE}[ _.-]?{_SPLIT}")]
-
 
 ANY = Naming()
 """Nothing is said: the files tell."""
@@ -103,7 +91,7 @@ def _find(folder: Path, naming: Naming, channels: Channels) -> Found:
     found, looked = Found(channels=channels), None
     if lists := find_lists(folder, found):
         layout = Found(channels=found.channels)
-        for split, place in _places(folder, layout, naming, worded=False).items():  # lists say paths, and the splits
+        for split, place in places_of(folder, layout, naming, worded=False).items():  # lists say the splits
             layout.splits[split] = match(place, split, layout, naming)
         read_pairs(folder, lists, layout.splits, found)
         found.rules.append(f"as {', '.join(path.name for path in lists.values())} says")
@@ -129,7 +117,7 @@ def _find(folder: Path, naming: Naming, channels: Channels) -> Found:
 
 def _match_all(folder: Path, found: Found, naming: Naming) -> None:
     """Pair the pictures of each split by the folders in which they lie; only those for training need have masks."""
-    places = _places(folder, found, naming)
+    places = places_of(folder, found, naming)
     for split, place in places.items():
         if split in ("val", "test") and any(found.splits.values()) and (bare := _bare(place, split, naming)):
             found.used |= {path.parent for path in bare}
@@ -186,65 +174,6 @@ def _joined(names: dict[Path, str], found: Found) -> tuple[dict[Path, str], dict
     return {files[0]: name for name, files in groups.items()}, {files[0]: files[1:] for files in groups.values()}
 
 
-def _places(folder: Path, found: Found, naming: Naming, worded: bool = True) -> dict[str, Place]:
-    """Where the pairs of each split lie; of "" where nothing says a split, or words alone and these do not count."""
-    named = _roles(folder, found, naming)
-    for split in _empty(((split, path) for (split, _), path in named.items()), found):
-        named = {key: path for key, path in named.items() if key[0] != split}
-    if worded and not named and not has_pictures(folder):
-        named = {(split, ""): path for split, path in told_apart(scan(folder).folders).items()}
-    places: dict[str, Place] = {}
-    for split in SPLITS if not said_folders(folder, naming) else ():
-        whole, images, masks = (named.get((split, role)) for role in ("", "images", "masks"))
-        if whole is not None:
-            roles = _roles(whole, found, naming)
-            called = {("", role): path for (of, role), path in roles.items() if of == split}  # train/train-img
-            inside = _inside(whole, called | roles, found, naming)
-            places[split] = Place(whole, masks) if inside == Place(whole) else inside
-        elif images is not None:
-            places[split] = Place(images, masks)
-    if "train" in places:
-        return places
-    own = _inside(folder, named, found, naming)
-    below, of_masks = _below(own, found, own.images != folder, worded and not places)
-    if not below:
-        return {"train" if places else "": own, **places}
-    if "train" not in below:
-        found.problems.append(f"{own.images} must hold train/ beside {', '.join(p.name for p in below.values())}/.")
-    lone = below.keys() ^ of_masks.keys() if own.masks else set[str]()
-    lone -= {"test"} - of_masks.keys()  # test/ may have no masks
-    if lone:
-        found.problems.append(
-            f"{own.images} and {own.masks} must hold the same splits; one of them lacks {some(lone)}."
-        )
-    there = [split for split in SPLITS if split in below and split not in lone]
-    return places | {split: Place(below[split], of_masks.get(split)) for split in there}
-
-
-def _below(place: Place, found: Found, named: bool, worded: bool) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Folders of images and those of masks in a place, by split, as their names say or, called alike, words in them."""
-    images, masks = place
-    below = _splits(images, found) if named else {}
-    of_masks = _splits(masks, found) if below and masks else {}
-    for split in _empty((*below.items(), *of_masks.items()), found):
-        below.pop(split, None)
-        of_masks.pop(split, None)
-    if worded and not below and not has_pictures(images):
-        below = told_apart(path for path in scan(images).folders if masks is None or (masks / path.name).is_dir())
-        of_masks = {split: masks / path.name for split, path in below.items()} if masks else {}
-    return below, of_masks
-
-
-def _empty(folders: Iterable[tuple[str, Path]], found: Found) -> list[str]:
-    """The splits of which no folder holds a picture, each of which is noted."""
-    of: dict[str, list[Path]] = {}
-    for split, path in folders:
-        of.setdefault(split, []).append(path)
-    empty = [split for split, paths in of.items() if split and not any(map(holds_pictures, paths))]
-    found.notes += [f"{of[split][0]} holds no picture, and is taken as if it were not there." for split in empty]
-    return empty
-
-
 def _bare(place: Place, split: str, naming: Naming) -> dict[Path, str]:
     """Names of the pictures of a place without a single mask, as archives of challenges have them in test/ and val/.
 
@@ -256,62 +185,6 @@ def _bare(place: Place, split: str, naming: Naming) -> dict[Path, str]:
         return {}
     images, masks = _beside(place.images, naming, split)
     return {} if masks else images
-
-
-def _roles(folder: Path, found: Found, naming: Naming) -> Roles:
-    """Folders in a folder by what a person, their names, or words in their names say."""
-    said, named = said_folders(folder, naming), _named(folder, found, naming)
-    if ("", "masks") in named and not naming.masks:
-        look_for_rivals(folder, named["", "masks"], found)
-    named |= said
-    return named | guess(folder, named, found, naming)
-
-
-def _named(folder: Path, found: Found, naming: Naming = ANY) -> Roles:
-    """Folders in a folder by what their names say: a split or "", and a role or ""."""
-    candidates: dict[tuple[str, str], list[Path]] = {}
-    for path in scan(folder).folders:
-        read = next(filter(None, (pattern.fullmatch(path.name.lower()) for pattern in _NAMES)), None)
-        said = read.groupdict() if read else {}
-        split = SPLIT_OF.get(said.get("split", ""), "")
-        role = next((role for role, names in ROLES.items() if said.get("role") in names), "")
-        if (split or role) and may_have(role, path, naming):
-            candidates.setdefault((split, role), []).append(path)
-    named = {}
-    for (split, role), paths in candidates.items():
-        filled = [path for path in paths if holds_pictures(path)]
-        if split and len(filled) > 1:
-            found.problems.append(
-                f"{' and '.join(path.name for path in filled)} in {folder} mean the same split, {split}. Put their "
-                "files into one folder."
-            )
-        if filled or role != "masks":  # annotations may be no pictures
-            order = {name: place for place, name in enumerate(ROLES.get(role, ()))}
-            named[split, role] = min(filled or paths, key=lambda path: (order.get(path.name.lower(), 0), path.name))
-    return named
-
-
-def _splits(folder: Path, found: Found) -> dict[str, Path]:
-    return {split: path for (split, role), path in _named(folder, found).items() if split and not role}
-
-
-def _inside(folder: Path, named: Roles, found: Found, naming: Naming) -> Place:
-    """Where images and masks lie in a folder that is not split any further."""
-    images, masks = named.get(("", "images")), named.get(("", "masks"))
-    if images is None and masks is not None and naming.images:
-        found.problems.append(
-            f"The images of {masks} must lie in a folder {naming.images} beside it, as --images-dir says; {folder} has "
-            "none. Call it so, or move these masks away."
-        )
-        return Place(folder)
-    if (
-        images is None
-        and masks is not None
-        and not naming.masks
-        and any(MASK_SUFFIX.search(p.stem) for p in list_pictures(folder))
-    ):
-        return Place(folder)  # NAME_mask lies beside NAME
-    return Place(images or folder, masks)
 
 
 def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[Pair]:
