@@ -11,6 +11,7 @@ from unet_tf import predict, predict_files, read_image
 from unet_tf.data.pictures import read_mask, write_picture
 from unet_tf.errors import InputError
 from unet_tf.prediction import record
+from unet_tf.prediction.calls import Call
 
 RUN = Path(__file__).parents[1] / "saved" / "run_0_1"
 
@@ -111,6 +112,22 @@ def test_a_picture_that_is_put_back_with_its_former_time_is_predicted_again(scan
     os.utime(file, ns=(time, time))
     assert predict_files(RUN, scans, out).written == 1
     assert (out / "a.png").read_bytes() == first
+
+
+def test_a_call_that_goes_on_looks_once_for_each_mask(scans, tmp_path, monkeypatch):
+    out, asked, is_done = tmp_path / "out", [], Call.is_done
+    predict_files(RUN, scans, out)
+
+    def counting(call, picture):
+        asked.append(picture.name)
+        return is_done(call, picture)
+
+    monkeypatch.setattr(Call, "is_done", counting)
+    assert predict_files(RUN, scans, out).skipped == 2
+    assert sorted(asked) == ["a.png", "c.png"]
+    (out / "c.png").unlink()
+    outcome = predict_files(RUN, scans, out)
+    assert (outcome.skipped, outcome.written) == (1, 1)
 
 
 def test_a_setting_of_a_later_version_is_named(scans, tmp_path):

@@ -107,7 +107,7 @@ def fill(
     with held(call.out):
         if _settings(Path(call.out)) != settings:
             raise InputError(f"{call.out} was begun anew by another call. Choose another --out.")
-        left = [one for one in mine if not (one in done and call.is_done(Path(one)))]
+        left = [one for one in mine if one not in done]
         skipped, written, pixels, failed, nodata = len(mine) - len(left), 0, 0, [], {}
         sizes = Sizes() if call.wanted.instances or call.wanted.polygons else None
         on_file(skipped, len(mine))
@@ -140,8 +140,8 @@ def _begin(
     """Write the settings of a new folder, or see that those there are the same; the pictures that are done."""
     out, by = Path(call.out), {NET: call.net if call.is_served else str(Path(call.net).resolve())}
     stored = None if overwrite else _settings(out)
-    done = {} if overwrite else _noted(out, DONE)
-    _check_names(call, pictures, [one for one in done if call.is_done(Path(one))])
+    done = {} if overwrite else {one: state for one, state in _noted(out, DONE).items() if call.is_done(Path(one))}
+    _check_names(call, pictures, [*done])
     _check_apart(call, pictures, inputs)
     if overwrite and out.is_dir():
         with held(out, alone=True):
