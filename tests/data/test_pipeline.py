@@ -318,5 +318,5 @@ def test_epochs_are_the_tiles_of_a_run_whatever_the_seed_of_tensorflow():
 
 def test_tiles_need_not_be_in_order():
     draw = drawer(make((64, 64)), Geometry(2), 84, Augmentation(flips=False), 5)
-    tiles = take(training_dataset(draw, 1, deterministic=False), 4)
+    tiles = take(epoch_dataset(draw, 1, deterministic=False, steps=4), 4)
     assert {t[1].tobytes() for t in tiles} <= {draw(n)[1].tobytes() for n in range(40)}

@@ -18,8 +18,8 @@ from unet_tf.annotations.annotated import RECORD, Annotated
 from unet_tf.annotations.suffixes import DRAWN, without_tail
 from unet_tf.data.channels import ALL, Channels
 from unet_tf.data.folder import MASK_SUFFIX, NET, PREDICTED, scan_all, some
-from unet_tf.data.layout import ROLES
 from unet_tf.data.pictures import SUFFIXES, without_suffix
+from unet_tf.data.roles import ROLES
 from unet_tf.data.structure import TURNS
 from unet_tf.errors import InputError
 from unet_tf.utils.text import folded
@@ -180,7 +180,7 @@ class PictureIndex:
         """
         below = path.relative_to(self.root)
         below = below.with_name(self.channels.stem(below) + below.suffix)
-        return Path(*[part for part in below.parts[:-1] if part.lower() not in (*ROLES["images"], "img")], below.name)
+        return Path(*[part for part in below.parts[:-1] if part.lower() not in ROLES["images"]], below.name)
 
 
 def _given(folder: Path, files: list[Path]) -> list[Path]:

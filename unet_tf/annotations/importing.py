@@ -285,7 +285,7 @@ def _write(
         for file in (task.picture, *task.others):
             open_pictures(file)  # one that cannot be read is not said to be one that cannot be written
             shutil.copyfile(file, image.with_name(file.name))
-    elif task.one.embedded is not None:
+    else:
         image = image.with_suffix(_write_embedded(task.one, image))
     mask = (out / "masks" / task.target).with_suffix(".png")
     named = task.picture or task.one.file

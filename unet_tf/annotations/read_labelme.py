@@ -28,7 +28,8 @@ from unet_tf.annotations.annotated import (
 )
 from unet_tf.annotations.raster import spans_of
 from unet_tf.annotations.shapes import Shape
-from unet_tf.data.structure import Damage, quiet_opencv
+from unet_tf.data.png import SIGNATURE
+from unet_tf.data.structure import PIXELS_PER_BYTE, Damage, quiet_opencv
 
 IGNORED = "__ignore__"
 """The label of labelme's own converters for what counts nowhere."""
@@ -97,7 +98,7 @@ def small_picture(data: bytes, where: str) -> np.ndarray:
         Damage: it is none, or declares more pixels than its bytes can hold.
     """
     sides = [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)]
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or not 0 < sides[0] * sides[1] <= 10_000 * len(data):
+    if data[:8] != SIGNATURE or not 0 < sides[0] * sides[1] <= PIXELS_PER_BYTE * len(data):
         raise Damage(f"the mask of {where} must be a PNG picture; it is another file, or damaged")
     try:
         with quiet_opencv:

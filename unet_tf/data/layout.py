@@ -299,7 +299,7 @@ def _apart(images: Path, masks: Path) -> tuple[dict[Path, str], dict[Path, str]]
     return found
 
 
-def _beside(folder: Path, naming: Naming, split: str = "") -> tuple[dict[Path, str], dict[Path, str]]:
+def _beside(folder: Path, naming: Naming, split: str) -> tuple[dict[Path, str], dict[Path, str]]:
     """Names of images, and of masks beside them: in a folder, or in those below one that holds no picture itself.
 
     Folders of another split, such as val/, are no part of what lies beside them; zip files make test/test/.

@@ -207,7 +207,7 @@ def is_soft(mask: NDArray, low: int, high: int) -> bool:
     return (greys > 1 or max(values) > (low + high) / 2) and not filled[1:-1, 1:-1].any()
 
 
-def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool = True) -> str:
+def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool) -> str:
     """The settings that would say what masks mean; each of them is accepted."""
     void = _void_values(settings)
     shown = {value for look in looks for value in look.counts} - void

@@ -306,7 +306,7 @@ def image_type(dtype: np.dtype, path: Path) -> np.dtype:
     return np.dtype(IMAGE_TYPES.get(dtype.str[1:], dtype.newbyteorder("=")))
 
 
-def as_image(image: NDArray, path: Path, nodata: Sequence[float] = ()) -> NDArray:
+def as_image(image: NDArray, path: Path, nodata: Sequence[float]) -> NDArray:
     """(H, W, C) of one of the types that `read_image` gives; NaN that is nodata, as the lowest float32.
 
     Raises:
@@ -340,7 +340,7 @@ def write_picture(path: str | Path, picture: NDArray, colours: NDArray | None = 
 
 
 @contextmanager
-def picture_writer(path: str | Path, colours: NDArray | None = None) -> Iterator[Callable[[NDArray], None]]:
+def picture_writer(path: str | Path, colours: NDArray | None) -> Iterator[Callable[[NDArray], None]]:
     """Yield a function that writes a picture as `write_picture` does; the file is there when the block ends well."""
     path = Path(path)
     if path.suffix.lower() not in LOSSLESS:

@@ -133,7 +133,6 @@ def training_dataset(
     draw: TileDraw,
     batch_size: int,
     first_tile: int = 0,
-    deterministic: bool = True,
     share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless augmented tiles for `model.fit`.
@@ -142,7 +141,6 @@ def training_dataset(
         draw: makes a tile from its number.
         batch_size: tiles a batch, of all hosts together.
         first_tile: number of the first tile, to go on where a run stopped.
-        deterministic: tiles in the order of their numbers; else as they are ready.
         share: (k, n): of each batch only the k-th of n equal parts is made, k from 0; n divides `batch_size`.
 
     Returns:
@@ -151,7 +149,7 @@ def training_dataset(
     part = batch_size // share[1]
     numbers = tf.data.Dataset.range(np.iinfo(np.int64).max)
     numbers = numbers.map(lambda n: first_tile + n // part * batch_size + share[0] * part + n % part)
-    return _batches(numbers, draw, part, deterministic)
+    return _batches(numbers, draw, part, deterministic=True)
 
 
 def epoch_dataset(

@@ -58,7 +58,7 @@ class Png:
         return None if self.bits > 4 else np.linspace(0, 255, 1 << self.bits, dtype=np.uint8)
 
 
-def read_png(data: bytes, ids: bool, alpha: bool = False) -> NDArray:
+def read_png(data: bytes, ids: bool, alpha: bool) -> NDArray:
     """Decode a PNG file of any size, turned as its EXIF orientation says.
 
     Args:

@@ -277,7 +277,7 @@ def settle(place: Place, found: Found) -> Place:
 
 
 def by_folders(
-    names: dict[Path, str], least: int = 2, worded: bool = False
+    names: dict[Path, str], least: int, worded: bool = False
 ) -> tuple[dict[Path, str], dict[Path, str]] | None:
     """Images and masks of p1/images/NAME and p1/masks/NAME, by their path without this folder; None where it is not so.
 

@@ -199,7 +199,7 @@ def draw(order: Iterable[Part], wanted: int, most: int, held: Sequence[Part] = (
     return held
 
 
-def draw_spread(order: Sequence[Part], wanted: int, most: int, stay: frozenset[int] = frozenset()) -> list[Part]:
+def draw_spread(order: Sequence[Part], wanted: int, most: int, stay: frozenset[int]) -> list[Part]:
     """A draw that begins with a part for each class, the rarest first, and leaves one of each but those that stay."""
     held: list[Part] = []
     kept: set[Part] = set()
@@ -272,7 +272,7 @@ def _parts(pairs: Sequence[Pair], group: str | None) -> tuple[list[list[int]], s
     return list(parts.values()), "files" if stacks else "pairs", False
 
 
-def may_be_held(pairs: Sequence[Pair], group: str | None = None, learnt: Collection[int] = ()) -> list[int]:
+def may_be_held(pairs: Sequence[Pair], group: str | None, learnt: Collection[int]) -> list[int]:
     """Number the pairs that may be held out: those of parts that nobody has learnt from, where there are two or more.
 
     Args:

@@ -37,10 +37,7 @@ def check_colour(page: TiffPage) -> None:
         raise Unread(f"has colours of {page.bits} bits. Save it with 8 or 16 bits")
     if photometric == CMYK and page.number(Tag.INK_SET, 1) != 1:
         raise Unread("is in inks other than CMYK. Save it as RGB")
-    if photometric in (CMYK, YCBCR) and (page.kind, page.bits) not in (
-        ("u", 8),
-        ("u", 16 if photometric == CMYK else 8),
-    ):
+    if photometric in (CMYK, YCBCR) and (page.kind != "u" or page.bits not in {8, 16 if photometric == CMYK else 8}):
         raise Unread(f"has CMYK or YCbCr of {page.bits} bits. Save it as RGB")
     factors = page.tags.get(Tag.YCBCR_SUBSAMPLING, np.array([2, 2]))
     if photometric == YCBCR and not _is_rgb_by_jpeg(page) and (factors != 1).any():

@@ -54,7 +54,7 @@ class Wanted:
     spread: bool = False
     threshold: float | None = None
 
-    def mask_name(self, picture: Path, pages: int = 1) -> str:
+    def mask_name(self, picture: Path, pages: int) -> str:
         """Name the mask of a picture of so many pages."""
         return f"{picture.stem}.{self.format if pages == 1 else 'tif'}"
 

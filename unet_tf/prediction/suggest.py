@@ -189,8 +189,8 @@ def choose(candidates: Sequence[_Candidate], count: int) -> Iterator[Suggestion]
         return
     features = np.stack([one.features for one in candidates]).astype(np.float64)  # (N, F)
     features -= np.median(features, axis=0)  # medians: one picture that is like no other must not make these alike
-    features /= _scale(np.abs(features), axis=0)
-    usual = _scale(np.linalg.norm(features, axis=1), axis=0)
+    features /= _scale(np.abs(features))
+    usual = _scale(np.linalg.norm(features, axis=1))
     worth = np.array([one.uncertainty for one in candidates])
     distance, nearest = np.ones(len(candidates)), np.full(len(candidates), -1)
     left = np.ones(len(candidates), bool)
@@ -207,9 +207,9 @@ def choose(candidates: Sequence[_Candidate], count: int) -> Iterator[Suggestion]
         distance, nearest = np.where(closer, away, distance), np.where(closer, number, nearest)
 
 
-def _scale(sizes: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """The usual size: the median, the mean where most are 0, 1 where all are."""
-    median, mean = np.median(sizes, axis), sizes.mean(axis)
+def _scale(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The usual size along the first axis: the median, the mean where most are 0, 1 where all are."""
+    median, mean = np.median(sizes, axis=0), sizes.mean(axis=0)
     return np.where(median > 0, median, np.where(mean > 0, mean, 1.0))
 
 
