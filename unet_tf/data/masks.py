@@ -56,7 +56,7 @@ class MaskFormat:
         inverted: the other polarity of "binary": the lower value is class 1.
         tolerance: largest distance, in 8-bit values whatever the mask's depth (of RGB: Euclidean), at which another
             value is taken for the nearest known one; 0 refuses it. Above 0, JPEG files are read too, and a pixel
-            between two colours has one of the classes that touch there, or is void (`unet_tf.data.soft_edges`).
+            between two colours has one of the classes that touch there, or is void (`unet_tf.data.unknown_values`).
         values: what stands for each class in "binary" and "index" masks, by class. Empty: ids from 0 that are not void;
             in "binary" masks 0 and, decided by each mask alone, the first of 1, 255 and 65535 that no value exceeds.
         border: width in pixels of the rim of each object that is class 2 of "instance" masks; 0 for no such class.
