@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from unet_tf.utils.memory import free_memory
@@ -29,7 +30,7 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: in
 
     An item is taken when a thread is free for it, and at most one result for each thread waits to be taken. If the
     items end with an error, the results of those before it come first. If a result is an error, nothing is begun any
-    more. No thread outlives the iterator.
+    more. No call outlives the iterator.
 
     Args:
         function: called in a thread.
@@ -45,27 +46,39 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: in
     """
     free_at_first = free_memory() if workers > 1 else 0
     failure: BaseException | None = None
-    under_way: deque[Future[Result]] = deque()
+    under_way, own = deque[Future[Result]](), set[int]()
     items = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            while True:
-                try:
-                    item = next(items)
-                except StopIteration:
-                    break
-                except (Exception, Stopped) as error:
-                    failure = error
-                    break
-                under_way.append(pool.submit(function, item))
-                while len(under_way) > workers or (
-                    len(under_way) > 1 and workers > 1 and free_memory() < FLOOR * free_at_first
-                ):
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
+    pool = ThreadPoolExecutor(workers, initializer=lambda: own.add(threading.get_ident()))
+    try:
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                break
+            except (Exception, Stopped) as error:
+                failure = error
+                break
+            under_way.append(pool.submit(function, item))
+            while len(under_way) > workers or (
+                len(under_way) > 1 and workers > 1 and free_memory() < FLOOR * free_at_first
+            ):
+                yield _first(under_way)
+        while under_way:
+            yield _first(under_way)
+    finally:
+        for future in under_way:
+            future.cancel()
+        # memory may be collected, and this be ended by that, in a thread of its own, or amid the start of a thread,
+        # which holds a lock that each thread needs to end: so calls are waited for, and threads are not
+        pool.shutdown(wait=False)
+        if threading.get_ident() not in own:
+            wait(under_way)
     if failure is not None:
         raise failure
+
+
+def _first(under_way: deque[Future[Result]]) -> Result:
+    """The result of the first call, which is under way until it is there, whatever ends the wait for it."""
+    found = under_way[0].result()
+    under_way.popleft()
+    return found
