@@ -269,9 +269,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     table = stored.get("train", stored)
     if not isinstance(table, dict):
         raise InputError(f"{path}: train must be a table of settings; received {table!r}.")
-    of_run = "plan" in stored  # beside which a run writes further tables
-    others = [name for name, one in stored.items() if name != "command" and not (of_run and isinstance(one, dict))]
-    if (others := [name for name in others if name != "train"]) and table is not stored:
+    known = {"train", "command", *(name for name, one in stored.items() if "plan" in stored and isinstance(one, dict))}
+    others = [name for name in stored if name not in known]  # a run writes its plan, and further tables beside it
+    if others and table is not stored:
         raise InputError(
             f"{path}: settings must stand in the table train where there is one; received {', '.join(others)} outside "
             "of it. Move them below [train], or remove what is no setting."

@@ -279,7 +279,7 @@ def test_a_tilde_that_no_shell_has_replaced_is_the_home(monkeypatch):
     given = ["predict", "~/run", "~", "~/scans/*.tif", "--out=~/masks", "--data", "~/a=b", "--overlay", "--", "-~"]
     home = ["/home/ada/run", "/home/ada", "/home/ada/scans/*.tif", "--out=/home/ada/masks"]
     assert commands.as_meant(given) == ["predict", *home, "--data", "/home/ada/a=b", "--overlay", "--", "-~"]
-    as_they_are = ["./~/a", "a~", "--group=a~b", "~$a.docx", "--group", "", "--group=", "--mask-suffix", ""]
+    as_they_are = ["./~/a", "a~", "--group=a~b", "~$a.docx", "--group", "", "--group=", "--variants", "", "--variants="]
     assert commands.as_meant(as_they_are) == as_they_are
 
 
@@ -292,10 +292,11 @@ def test_an_argument_that_is_empty_is_not_the_current_folder(call, tmp_path, mon
         (("predict", tmp_path, "a.png", "--out", ""), "behind --out"),
         (("check", ".", "--out="), "behind --out"),
         (("", "."), "in place 1"),
+        (("predict", "run", "--overlay", "", "--out", "out"), "in place 4"),
     ):
         code, out, err = call(*arguments)
         assert (code, out) == (1, "")
-        assert err.startswith(f"Error: An argument must not be empty; received '' {where}. Is the variable set")
+        assert err.startswith(f"Error: A path must not be empty; received '' {where}. Is the variable set")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -321,7 +322,7 @@ def test_what_the_system_does_not_permit_is_one_message_too(call, tmp_path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     for error in (FileNotFoundError(2, "No such file", "a"), OSError("no number"), PermissionError(13, "No")):
 
-        def defect(_, error=error):
+        def defect(error=error):
             raise error
 
         monkeypatch.setattr(commands, "app", defect)  # which keeps its traceback

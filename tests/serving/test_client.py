@@ -657,10 +657,13 @@ def test_arguments_that_cannot_be_used_are_refused(arguments, words):
         Client(**arguments)
 
 
-@pytest.mark.parametrize("proxy", ["socks://127.0.0.1:7890/", "127.0.0.1:a"])
-def test_a_proxy_that_cannot_be_used_is_said(monkeypatch, proxy):
-    monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(InputError, match=r"The proxy that ALL_PROXY.* Name one of http://, or unset it\."):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "socks://127.0.0.1:7890/"), ("ALL_PROXY", "127.0.0.1:a"), ("SSL_CERT_FILE", "/nowhere/ca.pem")],
+)
+def test_proxies_and_certificates_of_the_environment_that_cannot_be_used_are_said(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=rf"of the environment .*{name}.* Mend or unset them\."):
         Client("http://127.0.0.1:1")
 
 

@@ -52,6 +52,7 @@ def test_a_picture_of_the_progress_is_drawn_however_little_memory_is_free(run, t
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
     clock = clock_of(epochs=10, learning_rate=1.0)
+    assert clock.learning_rate(0.0) == pytest.approx(0.05)
     assert clock.learning_rate(0.01) == pytest.approx(0.5)
     assert clock.learning_rate(0.02) == pytest.approx(1.0)
     assert clock.learning_rate(0.5) == pytest.approx(1.0)

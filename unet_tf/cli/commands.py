@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_type_hints
 
 from unet_tf.cli import export, judge, predict, prepare, serve, train  # noqa: F401 (their verbs join the app)
 from unet_tf.cli.app import app
 from unet_tf.cli.console import errors, literal
-from unet_tf.cli.options import SETTINGS, flag
+from unet_tf.cli.options import flag
 from unet_tf.errors import InputError
 from unet_tf.utils.files import REFUSALS
 from unet_tf.utils.signals import STOPPING
@@ -32,7 +33,8 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     try:
-        app(as_meant(sys.argv[1:]))
+        sys.argv[1:] = as_meant(sys.argv[1:])
+        app()
     except InputError as error:
         _refuse(error)
     except OSError as error:  # Path.exists and its like raise it for a missing permission and for a name too long
@@ -47,21 +49,24 @@ def as_meant(arguments: Sequence[str]) -> list[str]:
     """Arguments with the home for a `~` that no shell has replaced, as behind `--out=`.
 
     Raises:
-        InputError: one is empty, as a variable that is not set is: as a path it would be the current folder. Settings
-            of training may be, as in `--group ""`.
+        InputError: a path is empty, as where a variable is not set: it would be the current folder.
     """
-    may_be_empty, found = {flag(name) for name in SETTINGS}, []
+    hints = [pair for verb in app.registered_commands for pair in get_type_hints(verb.callback).items()]
+    kinds = [(flag(name), getattr(kind, "__args__", (kind,))) for name, kind in hints]
+    with_value = {name for name, kind in kinds if bool not in kind}
+    of_path = {name for name, kind in kinds if Path in kind}
+    found: list[str] = []
     for place, argument in enumerate(arguments):
         option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "=", argument)
-        if equals:
-            option = option or next((one for one in arguments[place - 1 : place] if one.startswith("-")), "")
-            if not value and option not in may_be_empty:
-                where = f"behind {option}" if option else f"in place {place + 1}"
-                raise InputError(
-                    f"An argument must not be empty; received '' {where}. Is the variable set that it comes from? Else "
-                    "leave it out."
-                )
-        home = f"{Path.home()}{value[1:]}" if value.partition("/")[0] == "~" else value
+        if not option and place and arguments[place - 1] in with_value:
+            option = arguments[place - 1]
+        if equals and not value and (not option or option in of_path):
+            where = f"behind {option}" if option else f"in place {place + 1}"
+            raise InputError(
+                f"A path must not be empty; received '' {where}. Is the variable set that it comes from? Else leave it "
+                "out."
+            )
+        home = os.path.expanduser("~") + value[1:] if value.partition("/")[0] == "~" else value  # noqa: PTH111
         found.append(argument.removesuffix(value) + home)
     return found
 

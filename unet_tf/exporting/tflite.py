@@ -142,8 +142,8 @@ def _follow(command: list[str], folder: Path, on_line: Callable[[str], object]) 
         if process.poll() is None:
             process.kill()
         process.wait()
-    if process.returncode > REFUSED:
-        raise OSError(process.returncode - REFUSED, os.strerror(process.returncode - REFUSED))
+    if 0 < (number := process.returncode - REFUSED) < REFUSED:
+        raise OSError(number, os.strerror(number))
     if process.returncode == KILLED:
         raise InputError(
             "The memory must hold the conversion to TFLite; its process was killed, as a system does whose memory is "

@@ -103,8 +103,9 @@ class Network:
             make: makes it of the folded model, unless it is there, as TensorFlow is.
         """
         if make is not None and name not in self._by:
-            self._by[name] = copy(self)
-            self._by[name].runtime = make(self.model)
+            made = copy(self)
+            made.runtime = make(self.model)
+            self._by[name] = made
         found = self._by[name]
         found.temperature = self.temperature
         return found

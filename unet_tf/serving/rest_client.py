@@ -73,10 +73,10 @@ class RestTransport:
             raise InputError(f"{ca or url} cannot be used: {error}. Check it.") from error
         try:
             self._client = httpx.Client(timeout=within, verify=verify)
-        except (ValueError, ImportError, httpx.InvalidURL) as error:
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             raise InputError(
-                f"The proxy that ALL_PROXY, HTTPS_PROXY or HTTP_PROXY names cannot be used: {str(error).rstrip('.')}. "
-                "Name one of http://, or unset it."
+                "Proxies and certificates of the environment (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY, NO_PROXY, "
+                f"SSL_CERT_FILE, SSL_CERT_DIR) must be of use: {str(error).rstrip('.')}. Mend or unset them."
             ) from error
 
     def predict(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import logging
-import os
 import platform
 import shlex
 import shutil
@@ -29,7 +28,7 @@ from unet_tf.planning.ancestors import Ancestors, StoredAncestors
 from unet_tf.planning.prepare import Prepared
 from unet_tf.run import Run
 from unet_tf.training.checkpoint import State, kept_state, restore_checkpoint, save_checkpoint
-from unet_tf.utils.files import hold, replacing
+from unet_tf.utils.files import hold, release, replacing
 from unet_tf.utils.text import argument
 from unet_tf.utils.typed_json import write_json
 from unet_tf.version import __version__
@@ -80,8 +79,9 @@ class LogFile(logging.Handler):
     def _is_loud(self, record: logging.LogRecord) -> bool:
         """Whether other handlers get a record; what is below the level that somebody chose goes into the file alone."""
         loud = record.levelno >= self.level_before
-        if not loud:
-            self.handle(record)
+        for one in () if loud else logging.getLogger("unet_tf").handlers:  # another run may train beside this one
+            if isinstance(one, LogFile):
+                one.handle(record)
         return loud
 
     def __exit__(self, *error: object) -> None:
@@ -159,8 +159,7 @@ class RunWriter:
                 left.unlink()
             yield
         finally:
-            if handle is not None:
-                os.close(handle)
+            release(handle)
 
     def open_log(self) -> None:
         """Write what was said so far into the log, and from now on each line."""

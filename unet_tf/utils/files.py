@@ -135,12 +135,21 @@ def held(folder: str | Path, alone: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        if handle is not None:
-            os.close(handle)
+        release(handle)
+
+
+def release(handle: int | None) -> None:
+    """Give back what `hold` gave, though processes that were forked meanwhile have it too."""
+    if handle is not None:
+        import fcntl
+
+        with suppress(OSError):  # this file system has no locks
+            fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
 
 
 def hold(path: Path, alone: bool) -> int | None:
-    """Lock a folder or a file as `held` does, until what is given is closed; None where the system knows no locks.
+    """Lock a folder or a file as `held` does, until `release` of what is given; None where the system knows no locks.
 
     Raises:
         BlockingIOError: others hold what is wanted alone.

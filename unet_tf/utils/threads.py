@@ -30,7 +30,7 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: in
 
     An item is taken when a thread is free for it, and at most one result for each thread waits to be taken. If the
     items end with an error, the results of those before it come first. If a result is an error, nothing is begun any
-    more. No call outlives the iterator.
+    more. No call outlives the iterator, but where it is collected in a thread of its own.
 
     Args:
         function: called in a thread.
@@ -66,13 +66,14 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: in
         while under_way:
             yield _first(under_way)
     finally:
-        for future in under_way:
-            future.cancel()
+        running = [future for future in under_way if not future.cancel()]
+        under_way.clear()
         # memory may be collected, and this be ended by that, in a thread of its own, or amid the start of a thread,
         # which holds a lock that each thread needs to end: so calls are waited for, and threads are not
         pool.shutdown(wait=False)
         if threading.get_ident() not in own:
-            wait(under_way)
+            wait(running)
+        running.clear()  # a failure among them would hold itself, by the frames of its traceback
     if failure is not None:
         raise failure
 
