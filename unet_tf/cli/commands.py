@@ -23,6 +23,12 @@ VERBS = "demo check import train crossval evaluate compare predict suggest expor
 """In the order of the way, as the help lists them."""
 app.registered_commands.sort(key=lambda verb: VERBS.index(verb.name or verb.callback.__name__))  # type: ignore[union-attr]
 
+HINTS = [pair for verb in app.registered_commands for pair in get_type_hints(verb.callback).items()]
+KINDS = [(flag(name), getattr(kind, "__args__", (kind,))) for name, kind in HINTS]
+WITH_VALUE = {name for name, kinds in KINDS if bool not in kinds}
+OF_PATH = {name for name, kinds in KINDS if Path in kinds}
+"""Options of all verbs that take a value, and those whose value is a path."""
+
 
 def main() -> None:
     """Run the command line; print an InputError, and what the system does not permit, as one message, exit code 1."""
@@ -51,16 +57,12 @@ def as_meant(arguments: Sequence[str]) -> list[str]:
     Raises:
         InputError: a path is empty, as where a variable is not set: it would be the current folder.
     """
-    hints = [pair for verb in app.registered_commands for pair in get_type_hints(verb.callback).items()]
-    kinds = [(flag(name), getattr(kind, "__args__", (kind,))) for name, kind in hints]
-    with_value = {name for name, kind in kinds if bool not in kind}
-    of_path = {name for name, kind in kinds if Path in kind}
     found: list[str] = []
     for place, argument in enumerate(arguments):
         option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "=", argument)
-        if not option and place and arguments[place - 1] in with_value:
+        if not option and place and arguments[place - 1] in WITH_VALUE:
             option = arguments[place - 1]
-        if equals and not value and (not option or option in of_path):
+        if equals and not value and (not option or option in OF_PATH):
             where = f"behind {option}" if option else f"in place {place + 1}"
             raise InputError(
                 f"A path must not be empty; received '' {where}. Is the variable set that it comes from? Else leave it "
