@@ -176,7 +176,8 @@ def faults(path: Path) -> list[str]:
     spec = format_package()
     with spec.ValidationContext(log_warnings=False, perform_io_checks=True):
         try:
-            with zipfile.ZipFile(path) as package:
+            # the file itself is closed: where something is wrong, the library leaves one that it holds open
+            with path.open("rb") as file, zipfile.ZipFile(file) as package:
                 found = spec.load_description(package)
         except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
             return [f"{path.name} must be a package of the BioImage Model Zoo: {error}."]
