@@ -173,7 +173,7 @@ def halved(content: bytes) -> bytearray:
     """Store the kernels of a float32 file as float16, which a runtime makes float32 before it begins.
 
     The converter's own float16 rounds each constant, so that -9999 for "no measurement" becomes -10000, which no pixel
-    is, and lets processors that can compute in it: what is judged here would not be what they give.
+    is, and marks the file as one that may be computed in it, which nobody judges here.
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
