@@ -212,8 +212,8 @@ class TrainConfig(Settings):
     upright: bool | None = _setting(None, _ANY,
         "whether pictures have an up, as photographs of streets do, and no flip turns tiles upside down")
     threshold: float | str | None = _setting(None, _THRESHOLD,
-        'of two classes: the probability above which a pixel is class 1, or "best" for one as good as the best by the '
-        "IoU on the validation files; left open 0.5, and best where class 1 is rare")
+        'of two classes: the probability above which a pixel is class 1, or "best" for the one nearest to 0.5 within '
+        "a standard error of the best IoU on the validation files; left open 0.5, and best where class 1 is rare")
     rare_share: float | None = _setting(None, _SHARE,
         "share of the tiles put on a pixel of a class, each class as often, so that rare ones appear")
     border_class: int | None = _setting(None, _RIM,

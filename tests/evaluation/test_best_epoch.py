@@ -26,6 +26,16 @@ def test_where_validation_lacks_a_class_or_the_threshold_is_to_come_the_loss_dec
     assert best_row([{name: str(value) for name, value in row.items()} for row in rows])["epoch"] == "3"
 
 
+@pytest.mark.parametrize("by_loss", [False, True])
+def test_scores_that_go_up_and_down_leave_the_last_epoch_and_those_that_get_steadily_worse_do_not(by_loss):
+    def kept_of(*scores):
+        return best_row(rows_of(scores, [1 - score for score in scores] if by_loss else None))["epoch"]
+
+    assert kept_of(0.60, 0.70, 0.66, 0.72, 0.67, 0.69) == 5  # they change by 0.05 usually, and the last lacks 0.03
+    assert kept_of(0.60, 0.70, 0.66, 0.72, 0.65, 0.64) == 3  # by 0.06, and 0.08
+    assert kept_of(0.60, 0.70, 0.72, 0.71, 0.66, 0.63, 0.60) == 3  # the last before it falls for good
+
+
 def test_without_validation_the_last_epoch_is_the_best():
     assert best_row([{"epoch": 0}, {"epoch": 1}])["epoch"] == peak_row([{"epoch": 0}, {"epoch": 1}])["epoch"] == 1
 

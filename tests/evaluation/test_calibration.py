@@ -5,7 +5,7 @@ import pytest
 
 from unet_tf.data.masks import MaskFormat
 from unet_tf.evaluation import calibration as module
-from unet_tf.evaluation.calibration import THRESHOLDS, Certainty, Curve, Reliability
+from unet_tf.evaluation.calibration import THRESHOLDS, Certainty, Curve, Reliability, best_threshold
 from unet_tf.labels import VOID
 from unet_tf.model.calibration import Calibration, label_of, tempered
 
@@ -69,21 +69,37 @@ def test_the_curve_is_that_of_the_labels_at_each_threshold():
 def test_the_best_threshold_is_the_one_nearest_to_a_half_of_those_as_good():
     curve = Curve()
     curve.add(np.array([[0, 1, 1]]), np.array([[0.1, 0.3, 0.9]], np.float32))
-    assert curve.best() == 0.29  # all below 0.3 and from 0.1 on find both and nothing else
+    assert best_threshold([curve]) == 0.29  # all below 0.3 and from 0.1 on find both and nothing else
     above = Curve()
     above.add(np.array([[0, 1]]), np.array([[0.8, 0.9]], np.float32))
-    assert above.best() == 0.8
-    assert Curve().best() == 0.5
+    assert best_threshold([above]) == 0.8
+    assert best_threshold([Curve()]) == best_threshold([]) == 0.5
     flat = Curve()  # of 200, all below 0.3 find 99, and those up to 0.9 98
     flat.add(np.ones((1, 200), int), np.repeat(np.array([[0.9, 0.3, 0.01]], np.float32), [98, 1, 101], axis=1))
     assert flat.scores()["iou"][49] < flat.scores()["iou"][28]
-    assert flat.best() == 0.5
+    assert best_threshold([flat]) == 0.5
     weak = Curve()  # 1 of 100 is found below 0.3, and nothing from there on
     weak.add(np.ones((1, 100), int), np.repeat(np.array([[0.3, 0.01]], np.float32), [1, 99], axis=1))
-    assert weak.best() == 0.29
+    assert best_threshold([weak]) == 0.29
     nothing = Curve()
     nothing.add(np.array([[0, 0]]), np.array([[0.8, 0.9]], np.float32))
-    assert nothing.best() == 0.5
+    assert best_threshold([nothing]) == 0.5
+
+
+def test_files_that_do_not_agree_leave_the_threshold_near_a_half_and_files_that_do_move_it():
+    def curve_of(*pixels):
+        labels, foreground, counts = zip(*pixels, strict=True)
+        curve = Curve()
+        curve.add(np.repeat(labels, counts), np.repeat(np.float32(foreground), counts))
+        return curve
+
+    sure = (0, 0.01, 900), (1, 0.9, 80)
+    better = curve_of(*sure, (1, 0.3, 20))  # below 0.3: IoU 1 and not 0.8
+    worse = curve_of(*sure, (0, 0.3, 25))  # below 0.3: IoU 0.76 and not 1
+    assert best_threshold([better] * 4) == 0.29
+    assert best_threshold([better] * 7 + [worse]) == 0.29
+    assert sum([better] * 3, worse).scores()["iou"][[28, 49]] == pytest.approx([380 / 405, 320 / 380])
+    assert best_threshold([better] * 3 + [worse]) == 0.5  # one of four makes half of the difference
 
 
 def test_tables_have_json_types():

@@ -18,7 +18,7 @@ from unet_tf.data.pictures import write_picture
 from unet_tf.data.samples import Samples
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
-from unet_tf.evaluation.calibration import Curve
+from unet_tf.evaluation.calibration import Curve, best_threshold
 from unet_tf.labels import VOID
 from unet_tf.model.calibration import PLAIN, Calibration, fit_temperature, tempered
 from unet_tf.model.reading import read_model
@@ -92,9 +92,11 @@ def test_the_best_threshold_is_that_of_the_validation_files(own_run, val):
     run = settings(own_run, threshold="best")
     calibrate(run, {"val": val})
     probabilities, labels = observed(run, val)
-    curve = Curve()
-    curve.add(labels[None], tempered(probabilities, run.calibration.temperature)[None, :, 1])
-    assert run.calibration.threshold == curve.best()
+    foreground, curves = tempered(probabilities, run.calibration.temperature)[:, 1], []
+    for own in np.split(np.arange(len(labels)), len(val)):  # of files of one size
+        curves.append(Curve())
+        curves[-1].add(labels[own], foreground[own])
+    assert run.calibration.threshold == best_threshold(curves)
     stored = json.loads((run.path / Run.CALIBRATION).read_text())
     assert stored["thresholds"]["chosen"] == run.calibration.threshold
     assert stored["thresholds"]["iou"][49] <= max(stored["thresholds"]["iou"])
@@ -120,7 +122,9 @@ def test_without_validation_files_nothing_is_fitted_and_that_is_said(own_run, ca
 def test_on_pixels_of_one_class_nothing_is_fitted_and_that_is_said(own_run, val, caplog, monkeypatch):
     run = settings(own_run, threshold="best")
     (run.path / Run.CALIBRATION).unlink()
-    monkeypatch.setattr(module, "observe", lambda *_: Seen(np.zeros((9, 2), np.float32), np.zeros(9, np.uint8), 1))
+    monkeypatch.setattr(
+        module, "observe", lambda *_: Seen(np.zeros((9, 2), np.float32), np.zeros(9, np.uint8), np.zeros(9, int), 1)
+    )
     with caplog.at_level(logging.INFO, logger="unet_tf"):
         calibrate(run, {"val": val})
     assert run.calibration == PLAIN
@@ -207,7 +211,7 @@ def test_rims_are_fitted_on_training_files_where_no_other_shows_any(rims, caplog
     assert f"by {len(splits['train'])} training files" in caplog.text
     background(-4.0)
     plain = observe
-    none = Seen(np.zeros((0, 3), np.float32), np.zeros(0, np.uint8), 1)
+    none = Seen(np.zeros((0, 3), np.float32), np.zeros(0, np.uint8), np.zeros(0, int), 1)
     monkeypatch.setattr(
         module, "observe", lambda _, files, *rest: plain(_, files, *rest) if files is splits["train"] else none
     )

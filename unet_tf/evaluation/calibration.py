@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 
 import numpy as np
@@ -96,6 +97,12 @@ class Curve:
         total.counts = self.counts + other.counts
         return total
 
+    def __sub__(self, other: Curve) -> Curve:
+        """The counts of one without those of another, which it holds."""
+        rest = Curve()
+        rest.counts = self.counts - other.counts
+        return rest
+
     def scores(self) -> dict[str, NDArray[np.float64]]:
         """IoU, Dice, precision and recall of the foreground, (99,) each by threshold; NaN where one does not exist."""
         beyond = self.counts[:, ::-1].cumsum(1)[:, ::-1][:, 1:]  # (2, 99) pixels above each threshold, by truth
@@ -104,19 +111,6 @@ class Curve:
         by_class = scores_of(np.stack([right, true, found])[..., None].transpose(1, 0, 2))  # (99, 1) each
         return {name: by_class[name][:, 0] for name in ("iou", "dice", "precision", "recall")}
 
-    def best(self) -> float:
-        """The threshold nearest to 0.5 of those as good as the best; 0.5 without any foreground.
-
-        As good are those within 0.01 (`AS_GOOD`), or within a tenth of the best where that is less. The IoU hardly
-        depends on the threshold over a wide range, and on other files its peak lies elsewhere.
-        """
-        iou = self.scores()["iou"]
-        if not self.counts[1].any():
-            return HALF
-        best = np.nanmax(iou)
-        as_good = np.flatnonzero(iou >= max(best - AS_GOOD, 0.9 * best))
-        return int(as_good[np.abs(as_good - 49).argmin()] + 1) / 100
-
     def table(self, chosen: float | None) -> ThresholdTable:
         """Give the curve as JSON types."""
         found = {
@@ -124,6 +118,32 @@ class Curve:
         }
         thresholds = [number / 100 for number in range(1, 100)]
         return {"chosen": chosen, "thresholds": thresholds, **found}  # type: ignore[typeddict-item]
+
+
+def best_threshold(curves: Sequence[Curve]) -> float:
+    """The threshold nearest to 0.5 of those as good as the best; 0.5 without any foreground.
+
+    As good are those whose IoU is less by no more than the standard error of that difference over the files, or by
+    0.01 (`AS_GOOD`), or by a tenth of the best where that is less than 0.01. So a few files move it from 0.5 only where
+    they agree: the IoU hardly depends on the threshold over a wide range, and on other files its peak lies elsewhere.
+
+    Args:
+        curves: of each file.
+
+    Source:
+        Breiman, Friedman, Olshen, Stone: Classification and Regression Trees (1984), section 3.4.3, the rule of one
+        standard error; Efron, Stein: The Jackknife Estimate of Variance (Annals of Statistics, 1981), which leaves one
+        file out at a time.
+    """
+    together = sum(curves, Curve())
+    if not together.counts[1].any():
+        return HALF
+    iou = together.scores()["iou"]
+    best = int(np.nanargmax(iou))
+    without = np.nan_to_num([(together - curve).scores()["iou"] for curve in curves])  # (files, 99)
+    error = np.sqrt((len(curves) - 1) * (without[:, [best]] - without).var(axis=0))
+    as_good = np.flatnonzero(iou >= iou[best] - np.maximum(error, min(AS_GOOD, 0.1 * iou[best])))
+    return int(as_good[np.abs(as_good - 49).argmin()] + 1) / 100
 
 
 class Certainty:

@@ -146,8 +146,8 @@ def _training_words(run: Run, history: Sequence[Mapping[str, Any]]) -> str:
         words += f": that net is {Run.BEST}, at the dotted line."
     else:
         words += (
-            f"; the net after epoch {int(kept['epoch']) + 1}, the last that is as good ({float(kept[score]):.4f}), is "
-            f"{Run.BEST}, at the dotted line."
+            f"; the net after epoch {int(kept['epoch']) + 1}, the last that is as good within what scores usually "
+            f"change ({float(kept[score]):.4f}), is {Run.BEST}, at the dotted line."
         )
     return epochs + why + words
 

@@ -20,7 +20,7 @@ from unet_tf.data.folder import read_pair
 from unet_tf.data.instances import BORDER
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Samples
-from unet_tf.evaluation.calibration import Certainty
+from unet_tf.evaluation.calibration import Certainty, Curve, best_threshold
 from unet_tf.labels import VOID
 from unet_tf.model.calibration import (
     BEST,
@@ -58,10 +58,14 @@ ROLES = {"val": "validation", "train": "training"}
 
 
 class Seen(NamedTuple):
-    """What a net said of pixels: (N, C) logarithms of probabilities, (N,) class ids; of so many files."""
+    """What a net said of pixels: (N, C) logarithms of probabilities, (N,) class ids, (N,) numbers of their files.
+
+    Of so many files; some may have no pixel that counts.
+    """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.uint8]
+    owners: NDArray[np.int32]
     files: int
 
 
@@ -104,7 +108,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     certainty = Certainty(run.plan.num_classes, Calibration(temperature, threshold))
     certainty.add(seen.labels, probabilities)
     if run.plan.threshold == BEST and certainty.curve is not None:
-        chosen = certainty.curve.best()
+        chosen = best_threshold(_curves(seen, probabilities))
         certainty.calibration = Calibration(temperature, chosen)
     of, thresholds = certainty.tables()
     before, after = energy(seen.logits, seen.labels), energy(seen.logits, seen.labels, temperature)
@@ -129,7 +133,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     if chosen != HALF:
         why = "as was said"
         if run.plan.threshold == BEST:
-            why = "as good as the best IoU on these files, and nearest to 0.5"
+            why = "within the standard error of the best IoU on these files, and nearest to 0.5"
         log.info(f"threshold = {chosen:g} of the probability of {run.classes[1]}: {why}")
 
 
@@ -200,7 +204,7 @@ def observe(
     areas = [min(height, side) * min(width, side) for height, width in files.shapes]
     most = times * MOST_VALUES / predictor.network.num_classes
     share = min(1.0, most / sum(areas[number] for number in numbers))
-    logits, labels, shown = [], [], set[int]()
+    logits, labels, owners, shown = [], [], [], set[int]()
 
     def see(number: int, side: int, wanted: int | None = None) -> None:
         look()
@@ -228,6 +232,7 @@ def observe(
         own = found.reshape(-1, found.shape[-1])[taken]
         logits.append(np.log(np.maximum(own, TINY)))
         labels.append(ids[taken])
+        owners.append(np.full(len(taken), number, np.int32))
 
     for number in numbers:
         see(number, side)
@@ -236,7 +241,17 @@ def observe(
             fullest = int(np.argmax([one.class_pixels[wanted] for one in files.fingerprints]))
             numbers.append(fullest)
             see(fullest, SIDES[-1], wanted)
-    return Seen(np.concatenate(logits), np.concatenate(labels), len({*numbers}))
+    return Seen(np.concatenate(logits), np.concatenate(labels), np.concatenate(owners), len({*numbers}))
+
+
+def _curves(seen: Seen, probabilities: NDArray[np.float32]) -> list[Curve]:
+    """The curve of each file."""
+    curves = []
+    for number in np.unique(seen.owners):
+        own = seen.owners == number
+        curves.append(Curve())
+        curves[-1].add(seen.labels[own], probabilities[own, 1])
+    return curves
 
 
 def _spread(files: Samples, count: int) -> list[int]:
