@@ -164,6 +164,19 @@ def test_a_class_of_one_file_stays_in_training():
         assert len(val) == 4
 
 
+@pytest.mark.parametrize(
+    ("pairs", "group", "held"),
+    [(FILES[:5], None, 1), (FILES[:2], None, 1), ([*stack("a", 30), *stack("b", 10)], None, 10),
+     ([*stack("a", 6), Pair("b", Path("b.png"), Path())], None, 1), (PATIENTS, "^.", 3)],
+)  # fmt: skip
+@pytest.mark.parametrize("seed", range(3))
+def test_where_each_part_has_a_class_that_no_other_has_one_is_held_out(pairs, group, held, seed):
+    parts = parts_of(pairs, group)
+    train, val = hold_out(pairs, None, seed, group, holds=[{0, 1 + parts.index(part)} for part in parts])
+    assert (len(train), len(val)) == (len(pairs) - held, held)
+    assert len({parts[pairs.index(pair)] for pair in val}) == 1
+
+
 def test_of_few_pairs_fewer_are_held_out():
     assert [round(usual_share(count) * count) for count in (2, 5, 10, 15, 24, 29, 30, 100)] == [1, 1, 2, 2, 2, 3, 6, 20]
 

@@ -261,6 +261,22 @@ def test_a_class_that_validation_lacks_is_said(tmp_path, caplog):
     assert going_on.threshold.value == "best"
 
 
+def test_a_class_that_is_held_out_with_its_only_file_is_a_problem_that_check_and_training_say_alike(tmp_path):
+    for number in range(4):
+        write_picture(
+            tmp_path / f"images/{number}.png", np.random.default_rng(number).integers(0, 256, (16, 16), np.uint8)
+        )
+        write_picture(tmp_path / f"masks/{number}.png", np.tri(16, dtype=np.uint8) * np.uint8(number + 1))
+    config = replace(SMALL, masks="index", classes=("a", "b", "c", "d", "e"))
+    with pytest.raises(
+        InputError, match=r"all those of . lie in what is held out. Give .* --val-share 0, and"
+    ) as caught:
+        prepare(tmp_path, config)
+    assert check(tmp_path, config).problems == [str(caught.value)]
+    assert prepare(tmp_path, replace(config, val_share=0)).splits.keys() == {"train"}
+    assert check(tmp_path, replace(config, val_share=0)).problems == []
+
+
 def test_a_fold_that_has_none_of_a_class_to_learn_from_is_found_before_the_first_is_trained(tmp_path):
     rare(tmp_path, (2, 5))
     folds = [f"{number}/5" for number in range(1, 6)]

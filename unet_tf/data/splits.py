@@ -90,8 +90,8 @@ def hold_out(
 
     A net can be judged on the classes alone that validation pixels have. Where the draw leaves one of them out on
     either side although two groups hold it, another draw spreads them: rare classes first, and the seed decides the
-    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training. Of
-    fewer than `FEW` pairs the seed draws several shares, and that one is held out whose classes have most nearly the
+    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training,
+    if others may be held out: one is, whatever it has. Of fewer than `FEW` pairs the seed draws several shares, and that one is held out whose classes have most nearly the
     shares of the pixels that they have in all pairs.
 
     Args:
@@ -143,6 +143,7 @@ def hold_out(
     else:
         draws = [fold_up(order, count, one_stack) for order in orders]
         draws += [] if one_stack else [fold_spread(orders[0], count)]
+    draws = [folds for folds in draws if all(folds)]  # rare classes may keep all parts; the seed alone holds some out
     few = fold is None and len(among) < FEW
 
     def worth(folds: list[list[Part]]) -> tuple[tuple[int, int], float]:

@@ -29,9 +29,23 @@ def validation_lacks(class_pixels: NDArray[np.int64], classes: Sequence[str]) ->
     )
 
 
-def check_classes(class_pixels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-    """Raise InputError where a class has none of the training pixels, which `class_pixels` (num_classes,) counts."""
+def check_classes(
+    class_pixels: NDArray[np.int64], classes: tuple[str, ...], drawn: NDArray[np.int64] | None = None
+) -> None:
+    """Raise InputError where a class has none of the training pixels.
+
+    Args:
+        class_pixels: (num_classes,) number of those of each class.
+        classes: their names.
+        drawn: (num_classes,) pixels that are held out of what might be trained on; None where a folder says the splits.
+    """
     absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
+    if absent and drawn is not None and drawn[class_pixels == 0].all():
+        raise InputError(
+            f"Every class must have pixels to learn from; all those of {', '.join(absent)} lie in what is held out. "
+            f"Give more files with {'them' if len(absent) > 1 else 'it'}, or learn from all: --val-share 0, and no "
+            "--fold."
+        )
     if absent:
         raise InputError(
             f"Every class must have pixels in the training masks; none has {', '.join(absent)} (pixels of "

@@ -274,7 +274,8 @@ def _look_at_ids(findings: Findings, masks: MaskFormat, split: str, cases: Seque
 def _check_classes(findings: Findings) -> None:
     """Raise InputError as training does where a class has no pixels; of ids with gaps, say how they are taken."""
     try:
-        check_classes(findings.splits["train"].class_pixels, findings.classes)
+        drawn = findings.splits["val"].class_pixels if findings.drawn and "val" in findings.splits else None
+        check_classes(findings.splits["train"].class_pixels, findings.classes, drawn)
     except InputError as error:
         present = np.count_nonzero(sum(facts.class_pixels for facts in findings.splits.values()))
         if findings.masks is None or findings.masks.kind != "index" or not 1 < present < len(findings.classes):

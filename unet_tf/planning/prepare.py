@@ -225,9 +225,10 @@ def prepare(
         for samples in read.values():
             samples.weigh(read["train"])
     train, pool = read["train"], [*read["train"].seen, *(read["val"].seen if drawn else ())]
+    drawn_pixels = read["val"].class_pixels if drawn else None
     read = {name: read[name] for name in SPLITS if name == "train" or (name in splits and name in read)}
     masks = masks if planned else plan_objects(train.pairs, masks)
-    check_classes(train.class_pixels, classes)
+    check_classes(train.class_pixels, classes, drawn_pixels)
     notes = said_of_validation(config, read, classes) if "val" in splits else []
     copies = copies_between({name: samples.seen for name, samples in read.items()})
     gaps = nodata_of_some(train.seen, [one for samples in read.values() for one in samples.seen])
