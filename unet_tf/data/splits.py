@@ -90,9 +90,9 @@ def hold_out(
 
     A net can be judged on the classes alone that validation pixels have. Where the draw leaves one of them out on
     either side although two groups hold it, another draw spreads them: rare classes first, and the seed decides the
-    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training,
-    if others may be held out: one is, whatever it has. Of fewer than `FEW` pairs the seed draws several shares, and that one is held out whose classes have most nearly the
-    shares of the pixels that they have in all pairs.
+    rest; the share grows where it has to, to half of the pairs. A class that one group alone has stays in training
+    where another group may be held out. Of fewer than `FEW` pairs the seed draws several shares, and that one is held
+    out whose classes have most nearly the shares of the pixels that they have in all pairs.
 
     Args:
         pairs: what to split.
