@@ -77,6 +77,9 @@ LAYOUTS = {
     "other letters": ("images/größe_{}.png masks/größe_{}_läsion.png", ("1", "2")),
     "case": ("images/IMG_{}.JPG masks/img_{}_GT.png", ("1", "2")),
     "one pair": ("images/img_{}.png masks/mask_{}.png", ("07",)),
+    "one OME-TIFF": ("images/{}.ome.tif masks/{}.tif", ("07",)),
+    "one OME-TIFF, its mask with both suffixes": ("images/{}.OME.TIF masks/{}.ome.tif.png", ("07",)),
+    "one suffix of a suffix": ("images/{}.jpg masks/{}.jpg.png", ("07",)),
 }
 
 
@@ -246,6 +249,12 @@ def test_what_is_left_over_is_named(tmp_path):
     put(tmp_path, *each("images/img_{}.png masks/mask_{}.png", "1234"), "images/img_5.png")
     (problem,) = find_named(tmp_path).problems
     assert problem == f"1 image without a mask in {tmp_path / 'masks'}: img_5."
+
+
+def test_what_is_left_over_beside_one_ome_tiff_is_named(tmp_path):
+    put(tmp_path, "images/a.ome.tif", "images/b.ome.tif", "masks/a.tif")
+    (problem,) = find_named(tmp_path).problems
+    assert problem == f"1 image without a mask in {tmp_path / 'masks'}: b.ome."
 
 
 def test_the_rule_is_said(tmp_path):

@@ -16,6 +16,8 @@ from unet_tf.utils.text import folded, form
 JPEG = (".jpg", ".jpeg")
 NUMBER = re.compile(r"[ _.-]?\(?\d+\)?$")
 """What tells further masks of an image from the first one."""
+KIND = re.compile(rf"(\.(ome|{'|'.join(suffix[1:] for suffix in SUFFIXES)}))+$", re.IGNORECASE)
+"""The part of a kind of file that stays in a name without its suffix: a.ome of a.ome.tif, a.jpg of a.jpg.png."""
 Names = dict[Path, str]
 """File -> its path below a folder, without the suffix."""
 
@@ -97,7 +99,7 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
     if plain.one_to_one or plain.whole_side:
         return plain
     if min(len(images), len(masks)) == 1 != max(len(images), len(masks)):
-        return plain  # one pair confirms no rule, where another file might be the partner
+        return _without_kind(images, masks) or plain  # one pair confirms no rule, where others might be the partner
     rules = _rules(images, masks)
     of_masks = [] if rules else [Rule(*reversed(rule)) for rule in _rules(masks, images)]  # some image has no mask
     if len(rules + of_masks) == 1:
@@ -111,7 +113,7 @@ def keyed(images: Names, masks: Names, naming: Naming) -> Keys:
             suffixes = shlex.quote(",".join(kind.after for kind in kinds))
             problem += f"; where they are channels of one image, say --channel-suffix {suffixes}"
         return plain._replace(problem=f"{problem}.")
-    return plain
+    return _without_kind(images, masks) or plain
 
 
 def several_masks(images: Names, files: Names) -> dict[str, list[Path]]:
@@ -184,6 +186,12 @@ def _plain(images: Names, masks: Names) -> Keys:
     bare = {mask: name if fold(name) in stems else MASK_SUFFIX.sub("", name) for mask, name in masks.items()}
     ends = sorted({f"NAME{name[len(bare[mask]) :]}" for mask, name in masks.items()})
     return Keys(images, bare, f"NAME and {some(ends, 3)}")
+
+
+def _without_kind(images: Names, masks: Names) -> Keys | None:
+    """What `_plain` gives of names without `KIND`; None where these do not pair either."""
+    keys = _plain(*({path: KIND.sub("", name) for path, name in names.items()} for names in (images, masks)))
+    return keys if keys.one_to_one or keys.whole_side else None
 
 
 def _rules(images: Names, masks: Names) -> list[Rule]:
