@@ -19,6 +19,7 @@ from unet_tf.evaluation.metrics import MeanIoU
 from unet_tf.model.losses import WeightedCrossentropy
 from unet_tf.model.unet import unet
 from unet_tf.planning.doctor import check
+from unet_tf.planning.inspection import LEFT_OUT
 from unet_tf.planning.plan import Choice
 from unet_tf.planning.prepare import prepare
 from unet_tf.utils.signals import Stopped, stoppable
@@ -381,6 +382,20 @@ def test_alpha_of_masks_that_is_not_the_same_all_over_is_said(tmp_path, caplog):
     (words,) = [text for text in caplog.messages if "alpha" in text]
     assert words.startswith("Of 5 training images looked at, 1 whose mask has alpha that is not the same all over")
     assert words.endswith("alpha that is the mask as grey: 4.")
+
+
+def test_alpha_of_images_that_is_not_the_same_all_over_is_said_as_check_says_it(tmp_path, caplog):
+    for number in range(5):
+        image = np.random.default_rng(number).integers(0, 256, (64, 64, 4), np.uint8)
+        image[..., 3] |= 255 * (number != 3)
+        write_picture(tmp_path / f"masks/{number}.png", np.uint8(255) * (image[..., 0] > 99))
+        (tmp_path / "images").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"images/{number}.tif", image)  # the fourth is called alpha
+    prepare(tmp_path, replace(SMALL, val_share=0))
+    (words,) = [text for text in caplog.messages if "alpha" in text]
+    (checked,) = [text for text in check(tmp_path, replace(SMALL, val_share=0)).warnings if "alpha" in text]
+    assert words == f"Of 5 training images looked at, 1 {LEFT_OUT}: 3."
+    assert checked == f"1 image {LEFT_OUT}: train/3."
 
 
 def test_a_few_tiles_say_which_classes_they_hold(tmp_path):

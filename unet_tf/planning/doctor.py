@@ -29,7 +29,7 @@ from unet_tf.planning.channel_facts import channel_facts
 from unet_tf.planning.checks import check_classes, check_tile, check_unseen, nodata_of_some, validation_lacks
 from unet_tf.planning.copies import copy_warnings
 from unet_tf.planning.findings import Findings, SplitFacts
-from unet_tf.planning.inspection import BENDING, COPIED, SEEN_THROUGH, Case, Look, look_at
+from unet_tf.planning.inspection import BENDING, COPIED, LEFT_OUT, SEEN_THROUGH, Case, Look, look_at
 from unet_tf.planning.object_ids import doubt_of_ids
 from unet_tf.planning.plan import plan_sizes
 from unet_tf.utils.progress import Progress, unseen
@@ -332,15 +332,8 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
             'whose TIFF file says that "white is zero", beside others that do not; numbers are read as they are '
             "stored, so if other programs show all alike, these are negatives: save them alike",
         )  # fmt: skip
-    _warn(
-        findings, [case for case in usable if case.look.alpha],
-        "with alpha that is not the same all over, which is left out; if it is a channel, save it as one, in TIFF "
-        'files by tifffile with photometric="minisblack"; if it says where nothing was measured, give these pixels a '
-        "value that the file names as nodata",
-    )  # fmt: skip
-    _warn(
-        findings, [case for case in usable if case.look.mask_alpha], SEEN_THROUGH,
-    )  # fmt: skip
+    _warn(findings, [case for case in usable if case.look.alpha], LEFT_OUT)
+    _warn(findings, [case for case in usable if case.look.mask_alpha], SEEN_THROUGH)
     counted = sorted({value for case in usable for value in case.look.counted})
     _warn(
         findings, [case for case in usable if case.look.counted],

@@ -35,6 +35,12 @@ BENDING = (
     "the normalisation; if it stands for no measurement, say so in the file (GDAL's tag 42113) or replace it"
 )
 """Which images have `outliers`, and what to do."""
+LEFT_OUT = (
+    "with alpha that is not the same all over, which is left out; if it is a channel, save it as one, in TIFF "
+    'files by tifffile with photometric="minisblack"; if it says where nothing was measured, give these pixels a value '
+    "that the file names as nodata"
+)
+"""Which images have a file whose `Pictures.alpha` is varied, and what to do."""
 SEEN_THROUGH = (
     "whose mask has alpha that is not the same all over, which is left out: what is transparent in part or as a whole "
     "counts as the value that it holds; save masks without transparency, and alpha that is the mask as grey"

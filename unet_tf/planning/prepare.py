@@ -33,7 +33,7 @@ from unet_tf.pages.words import many
 from unet_tf.planning.ancestors import Ancestors, ancestors_from
 from unet_tf.planning.checks import check_classes, check_tile, copies_between, nodata_of_some
 from unet_tf.planning.holding_out import check_folds, draw_validation, plan_share, said_of_known, said_of_validation
-from unet_tf.planning.inspection import BENDING, SEEN_THROUGH, Outlier, outliers
+from unet_tf.planning.inspection import BENDING, LEFT_OUT, SEEN_THROUGH, Outlier, outliers
 from unet_tf.planning.objects import plan_objects
 from unet_tf.planning.plan import (
     Choice,
@@ -271,17 +271,19 @@ def _named(data: str | Path, config: TrainConfig) -> dict[str, list[Pair]]:
 
 
 def _labels(train: Samples, numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """The labels of some training pairs; images whose values bend the normalisation and masks with alpha are said."""
+    """The labels of some training pairs; images whose values bend the normalisation, and alpha, are said."""
     labels, found = list[NDArray[np.uint8]](), dict[str, list[Outlier]]()
     for sample in (train[number] for number in numbers):
         labels.append(sample.label)
         found[sample.name] = outliers(fill_nodata(sample.image, sample.nodata))
     if bent := [f"{name} ({', '.join(map(str, values))})" for name, values in found.items() if values]:
         log.warning(f"Of {many(len(numbers), 'training image')} looked at, {len(bent)} {BENDING}: {some(bent, 8)}.")
-    pairs = (train.pairs[number] for number in numbers)
-    if varied := [pair.name for pair in pairs if is_varied(open_pictures(pair.mask).alpha(pair.page))]:
-        words = f"{len(varied)} {SEEN_THROUGH}: {some(varied, 8)}"
-        log.warning(f"Of {many(len(numbers), 'training image')} looked at, {words}.")
+    pairs = [train.pairs[number] for number in numbers]
+    for what, files in (LEFT_OUT, [pair.files for pair in pairs]), (SEEN_THROUGH, [(pair.mask,) for pair in pairs]):
+        both = zip(pairs, files, strict=True)
+        if varied := [p.name for p, own in both if any(is_varied(open_pictures(one).alpha(p.page)) for one in own)]:
+            words = f"{len(varied)} {what}: {some(varied, 8)}"
+            log.warning(f"Of {many(len(numbers), 'training image')} looked at, {words}.")
     return labels
 
 
