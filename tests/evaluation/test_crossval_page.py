@@ -23,6 +23,11 @@ def test_classes_that_no_file_has_are_said(tmp_path):
     assert "No pixel of these files is of rim: the scores cannot tell how well that is found." in page
 
 
+def test_a_note_on_the_runs_is_shown(tmp_path):
+    page = write_crossval_page(tmp_path, list(RUNS), RESULT | {"note": "Of fold1 & of fold 2."}, ROWS).read_text()
+    assert "Of fold1 &amp; of fold 2." in page
+
+
 def test_all_files_by_the_nets_that_held_them_out_come_first(tmp_path):
     stored = evaluation() | {"files": "6 files, each by the net that had not seen it"}
     result = RESULT | {"out_of_fold": stored | later(stored)}

@@ -341,6 +341,21 @@ def test_a_score_that_a_run_lacks_is_left_out():
     assert result["pooled"]["IoU b"] == 0.5
 
 
+def test_runs_that_lack_a_class_that_others_have_are_named():
+    none = {"mean_iou": 1.0, "mean_dice": 1.0, "pixel_accuracy": 1.0, "mean_soft_dice": 1.0}
+    none |= {
+        "classes": ["a", "b", "c"],
+        "iou": dict.fromkeys("abc", 1.0),
+        "confusion": [[4, 1, 0], [0, 0, 0], [0, 0, 0]],
+    }
+    some = none | {"confusion": [[5, 0, 0], [0, 2, 0], [0, 0, 0]]}
+    result = summarise({"fold1": none, "fold2": some, "fold3": none})
+    assert result["note"].startswith(
+        "No pixel of the files of these runs is of a class that others have: fold1 of b; fold3 of b. Their mean IoU and"
+    )
+    assert "note" not in summarise({"fold1": none, "fold3": none}) | summarise({"fold2": some})
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -115,6 +115,8 @@ def crossval(
         result = unet_tf.crossval(data, out, folds, seeds, **_shown(bars), **settings)
     print_table_of_scores(result["out_of_fold"])
     print_table(summary_rows(result))
+    if words := result.get("note"):
+        console.print(literal(words))
     console.print(f"Report: {literal(str(out / Run.REPORT))}")
 
 

@@ -39,7 +39,7 @@ def write_crossval_page(
         "crossval.html",
         heading=f"{len(runs)} runs in {folder.resolve().name}",
         verdict=verdict(together),
-        notes=[*filter(None, [lacking(together)])],
+        notes=[*filter(None, [lacking(together), result.get("note")])],
         sections=[(name, words) for name, words, there in sections if there],
         together=scores_section(together),
         together_heading=of_folds if runs[0].startswith("fold") else "The files that no run learnt from",

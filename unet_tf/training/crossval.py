@@ -24,6 +24,7 @@ from unet_tf.evaluation.evaluate import evaluate_run
 from unet_tf.evaluation.merging import merged
 from unet_tf.evaluation.metrics import scores
 from unet_tf.evaluation.result import Evaluation
+from unet_tf.evaluation.verdict import absent_classes
 from unet_tf.model.calibration import BEST
 from unet_tf.pages.words import many
 from unet_tf.plan import Plan
@@ -80,7 +81,8 @@ def crossval(
     Returns:
         "out_of_fold": what `unet_tf.evaluate` writes, of all files, each by the net that held it out; of seeds, of the
         files that all of them held out, by the mean of the nets. "runs": name -> scores; "mean" and "spread" (sample
-        standard deviation) of each score over the runs; "pooled": the scores of the sum of all confusion matrices.
+        standard deviation) of each score over the runs; "pooled": the scores of the sum of all confusion matrices;
+        "note": which runs were judged without a pixel of a class that others had, where there are such.
 
     Raises:
         InputError: the data, a setting or the folder cannot be used, a loss is not finite, or `out` is a run or the
@@ -224,7 +226,7 @@ def summarise(stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
     pooled, classes = scores(confusion), next(iter(stored.values()))["classes"]
     flat = {f"IoU {name}": float(value) for name, value in zip(classes, pooled["iou"], strict=True)}
     flat |= {key: float(pooled[key]) for key in ("mean_iou", "mean_dice", "pixel_accuracy")}
-    return {
+    result = {
         "runs": rows,
         "mean": {key: statistics.mean(found) if found else None for key, found in values.items()},
         "spread": {key: statistics.stdev(found) if len(found) > 1 else None for key, found in values.items()},
@@ -232,6 +234,15 @@ def summarise(stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "confusion": confusion.tolist(),
         "classes": classes,
     }
+    in_none = {*absent_classes(result)}
+    lacks = {name: [one for one in absent_classes(own) if one not in in_none] for name, own in stored.items()}
+    if listed := "; ".join(f"{name} of {', '.join(absent)}" for name, absent in lacks.items() if absent):
+        result["note"] = (
+            f"No pixel of the files of these runs is of a class that others have: {listed}. Their mean IoU and Dice "
+            "leave it out, or take 0 for it where some pixel is called so, and so do mean and spread over the runs; "
+            "pooled scores are of all pixels."
+        )
+    return result
 
 
 def flat_scores(stored: dict[str, Any]) -> dict[str, float | None]:
