@@ -71,6 +71,17 @@ def test_masks_beside_their_images_in_split_folders(tmp_path):
     assert names(find_named(tmp_path)) == {"train": ["a", "b"], "val": ["a", "b"]}
 
 
+@pytest.mark.parametrize(("folder", "link"), [("validation", "valid"), ("valid", "val"), ("val", "validation")])
+@pytest.mark.parametrize("layout", ["{}/images {}/masks", "images/{} masks/{}"])
+def test_a_folder_and_a_link_to_it_are_one_split(tmp_path, layout, folder, link):
+    pair_up(tmp_path, *(layout.format(split, split).split() for split in ("train", folder)))
+    for path in [*tmp_path.rglob(folder)]:
+        path.with_name(link).symlink_to(folder)
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a0", "a1"], "val": ["b0", "b1"]}
+    assert found.notes == []
+
+
 @pytest.mark.parametrize(("first", "second"), [("val", "valid"), ("Train", "training"), ("test", "TEST")])
 def test_two_folders_of_one_split_are_named(tmp_path, first, second):
     pair_up(tmp_path, ("images", "masks"), (f"{first}/images", f"{first}/masks"))

@@ -139,6 +139,15 @@ def test_two_lists_of_one_split_are_named(data, first, second):
     assert {f"{first}.txt", f"{second}.txt"} <= set(problem.split())
 
 
+def test_a_list_and_a_link_to_it_are_one_list(data):
+    (data / "train.txt").write_text("0\n1\n")
+    (data / "valid.txt").write_text("2\n")
+    (data / "val.txt").symlink_to("valid.txt")
+    found = find_named(data)
+    assert found.problems == []
+    assert [pair.name for pair in found.splits["val"]] == ["2"]
+
+
 def test_lists_without_one_for_training_are_not_passed_over(data):
     (data / "val.txt").write_text("0\n")
     (data / "test.txt").write_text("1\n")

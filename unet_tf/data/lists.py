@@ -40,7 +40,7 @@ def find_lists(folder: Path, found: Found) -> dict[str, Path]:
         here = [path for path in texts if path.stem.lower() in SPLIT_OF]
         for path in here:
             split = SPLIT_OF[path.stem.lower()]
-            if split in lists:
+            if split in lists and lists[split].resolve() != path.resolve():
                 found.problems.append(
                     f"{lists[split].name} and {path.name} in {folder} mean the same split, {split}. Make one of them."
                 )

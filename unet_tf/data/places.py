@@ -106,7 +106,7 @@ def _named(folder: Path, found: Found, naming: Naming) -> Roles:
     named = {}
     for (split, role), paths in candidates.items():
         filled = [path for path in paths if holds_pictures(path)]
-        if split and len(filled) > 1:
+        if split and len({path.resolve() for path in filled}) > 1:
             found.problems.append(
                 f"{' and '.join(path.name for path in filled)} in {folder} mean the same split, {split}. Put their "
                 "files into one folder."
