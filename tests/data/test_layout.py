@@ -66,6 +66,25 @@ def test_splits_are_understood_in_every_layout(tmp_path, split_names, layout):
     assert found.notes == []
 
 
+@pytest.mark.parametrize("one", ["images", "masks"])
+@pytest.mark.parametrize(("train", "val"), [("train", "valid"), ("train2017", "val2017")])
+def test_images_or_masks_alone_in_splits_are_said_with_what_to_do(tmp_path, one, train, val):
+    other = "masks" if one == "images" else "images"
+    put(tmp_path, f"{one}/{train}/a.png", f"{one}/{val}/b.png", f"{other}/a.png", f"{other}/b.png")
+    (problem,) = find_named(tmp_path).problems
+    assert problem.endswith(
+        "must hold the same splits; one of them lacks train, val. Give it folders of these names, or list the pairs in "
+        f"{tmp_path / 'train.txt'} and val.txt, IMAGE MASK a line."
+    )
+    for name, key, folder in (("train", "a", train), ("val", "b", val)):
+        (tmp_path / f"{name}.txt").write_text(
+            " ".join(
+                f"{role}/{folder}/{key}.png" if role == one else f"{role}/{key}.png" for role in ("images", "masks")
+            )
+        )
+    assert names(find_named(tmp_path)) == {"train": ["a"], "val": ["b"]}
+
+
 def test_masks_beside_their_images_in_split_folders(tmp_path):
     put(tmp_path, *(f"{split}/{n}{mask}.png" for split in ("train", "valid") for n in "ab" for mask in ("", "_mask")))
     assert names(find_named(tmp_path)) == {"train": ["a", "b"], "val": ["a", "b"]}
@@ -97,7 +116,8 @@ def test_splits_below_images_must_have_masks(tmp_path):
     pair_up(tmp_path, ("images/train", "masks/train"), ("images/val", "elsewhere/val"))
     found = find_named(tmp_path)
     assert found.problems == [
-        f"{tmp_path / 'images'} and {tmp_path / 'masks'} must hold the same splits; one of them lacks val."
+        f"{tmp_path / 'images'} and {tmp_path / 'masks'} must hold the same splits; one of them lacks val. Give it "
+        f"folders of these names, or list the pairs in {tmp_path / 'train.txt'} and val.txt, IMAGE MASK a line."
     ]
     pair_up(tmp_path / "other", ("images/val", "masks/val"))
     assert find_named(tmp_path / "other").problems[0].endswith("must hold train/ beside val/.")

@@ -46,15 +46,16 @@ def places_of(folder: Path, found: Found, naming: Naming, worded: bool = True) -
         return places
     own = _inside(folder, named, found, naming)
     below, of_masks = _below(own, found, own.images != folder, worded and not places)
-    if not below:
+    if not below and len(of_masks) < 2:
         return {"train" if places else "": own, **places}
-    if "train" not in below:
+    if below and "train" not in below:
         found.problems.append(f"{own.images} must hold train/ beside {', '.join(p.name for p in below.values())}/.")
     lone = below.keys() ^ of_masks.keys() if own.masks else set[str]()
     lone -= {"test"} - of_masks.keys()  # test/ may have no masks
     if lone:
         found.problems.append(
-            f"{own.images} and {own.masks} must hold the same splits; one of them lacks {some(lone)}."
+            f"{own.images} and {own.masks} must hold the same splits; one of them lacks {some(lone)}. Give it "
+            f"folders of these names, or list the pairs in {folder / 'train.txt'} and val.txt, IMAGE MASK a line."
         )
     there = [split for split in SPLITS if split in below and split not in lone]
     return places | {split: Place(below[split], of_masks.get(split)) for split in there}
@@ -65,12 +66,19 @@ def _below(place: Place, found: Found, named: bool, worded: bool) -> tuple[dict[
     images, masks = place
     below = _splits(images, found) if named else {}
     of_masks = _splits(masks, found) if below and masks else {}
+    if masks and not below and has_pictures(images) and not has_pictures(masks):  # or else they are two kinds of masks
+        there = {split: path for split, path in _splits(masks, found).items() if holds_pictures(path)}
+        return {}, there or (told_apart(scan(masks).folders) if worded else {})
     for split in _empty((*below.items(), *of_masks.items()), found):
         below.pop(split, None)
         of_masks.pop(split, None)
     if worded and not below and not has_pictures(images):
-        below = told_apart(path for path in scan(images).folders if masks is None or (masks / path.name).is_dir())
-        of_masks = {split: masks / path.name for split, path in below.items()} if masks else {}
+        below = told_apart(
+            path
+            for path in scan(images).folders
+            if masks is None or has_pictures(masks) or (masks / path.name).is_dir()
+        )
+        of_masks = {split: masks / p.name for split, p in below.items() if (masks / p.name).is_dir()} if masks else {}
     return below, of_masks
 
 
