@@ -85,6 +85,16 @@ def test_images_or_masks_alone_in_splits_are_said_with_what_to_do(tmp_path, one,
     assert names(find_named(tmp_path)) == {"train": ["a"], "val": ["b"]}
 
 
+def test_a_folder_of_pairs_beside_other_pictures_is_said(tmp_path):
+    pair_up(tmp_path / "data", ("train/images", "train/masks"), ("valid/images", "valid/masks"))
+    put(tmp_path, "figures/a.png", "figures/b.png")
+    (tmp_path / "figures/up").symlink_to(tmp_path)
+    assert find_named(tmp_path).problems[1:] == [f"If the pairs of {tmp_path / 'data'} are meant, give that folder."]
+    pair_up(tmp_path, ("older/images", "older/masks"))
+    words = f"If the pairs of {tmp_path / 'data'} or of {tmp_path / 'older'} are meant, give that folder."
+    assert find_named(tmp_path).problems[1:] == [words]
+
+
 def test_masks_beside_their_images_in_split_folders(tmp_path):
     put(tmp_path, *(f"{split}/{n}{mask}.png" for split in ("train", "valid") for n in "ab" for mask in ("", "_mask")))
     assert names(find_named(tmp_path)) == {"train": ["a", "b"], "val": ["a", "b"]}

@@ -103,6 +103,10 @@ def _find(folder: Path, naming: Naming, channels: Channels) -> Found:
             below = _find(inside, naming, channels)
             if any(below.splits.values()) or len(below.problems) > 1:
                 found, looked = below, inside
+        elif not (any(found.splits.values()) or found.used):
+            deeper = [str(path) for path in scan(folder).folders if _holds_pairs(path, naming, channels)]
+            words = f"If the pairs of {' or of '.join(deeper[:3])} are meant, give that folder."
+            found.problems += [words] * bool(deeper)
     found.splits = {split: _with_channels(pairs, found) for split, pairs in found.splits.items()}
     if lists:  # which may name a picture by any of its files
         look_over(lists, found)
@@ -113,6 +117,13 @@ def _find(folder: Path, naming: Naming, channels: Channels) -> Found:
     if not lists and len(found.splits) < 2:  # else the splits are said
         found.notes += filter(None, [unused_note(folder, looked, found)])
     return found
+
+
+def _holds_pairs(folder: Path, naming: Naming, channels: Channels) -> bool:
+    """Whether there are pairs in a folder, and nothing is wrong with them."""
+    found = Found(channels=channels)
+    _match_all(folder, found, naming)
+    return any(found.splits.values()) and not found.problems
 
 
 def _match_all(folder: Path, found: Found, naming: Naming) -> None:
