@@ -234,6 +234,11 @@ def _tiffs():
     yield Kind("tiff four pages as one", ".tif", tiff(
         np.stack([GREY] * 4), photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"]),
         refused="has 4 channels")  # fmt: skip
+    yield Kind("tiff three slices as one", ".tif", tiff(
+        np.stack([GREY] * 3), photometric="rgb", planarconfig="separate", metadata={"axes": "ZYX"}),
+        refused="an axis Z by its description")  # fmt: skip
+    yield Kind("tiff three colours as one", ".tif", tiff(
+        np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate", metadata={"axes": "CYX"}), RGB)  # fmt: skip
     yield Kind("imagej composite of three", ".tif", tiff(
         np.moveaxis(RGB, -1, 0), imagej=True, metadata={"axes": "CYX"}), RGB)  # fmt: skip
     yield Kind("tiff 16 bit table", ".tif", raw_tiff(

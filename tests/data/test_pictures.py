@@ -615,6 +615,43 @@ def test_a_second_description_is_left_alone(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY)
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "refused"),
+    [
+        ("ZYX", (3, 7, 6), "3 channels .*axis Z"),
+        ("TYX", (3, 7, 6), "3 channels .*axis T"),
+        ("TZYX", (2, 3, 7, 6), "3 channels .*axis Z"),
+        ("YXZ", (7, 6, 3), "3 channels .*axis Z"),
+        ("ZYX", (4, 7, 6), "4 channels .*or four pages"),
+        ("CYX", (3, 7, 6), ""),
+        ("SYX", (3, 7, 6), ""),
+        ("TCYX", (2, 3, 7, 6), ""),
+        ("YXS", (7, 6, 3), ""),
+        ("ZYXS", (2, 7, 6, 3), ""),
+    ],
+)
+@pytest.mark.parametrize("words", [None, "in words of a person"])
+def test_slices_are_no_colours_where_the_description_says_so(tmp_path, axes, shape, refused, words):
+    array = RNG.integers(0, 256, shape, dtype=np.uint8)
+    options = {"photometric": "rgb"} | ({} if shape[-1] == 3 else {"planarconfig": "separate"})
+    tifffile.imwrite(tmp_path / "a.tif", array, description=words, metadata={"axes": axes}, **options)
+    if refused:
+        with pytest.raises(InputError, match=refused):
+            read_image(tmp_path / "a.tif")
+        return
+    first = array.reshape(-1, *shape[-3:])[0]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), first if shape[-1] == 3 else np.moveaxis(first, 0, -1))
+
+
+def test_axes_behind_the_words_of_a_person_count(tmp_path):
+    """Of two descriptions that of tifffile tells what the pages are."""
+    pages = RNG.integers(0, 256, (2, 5, 7, 6), dtype=np.uint8)
+    options = {"photometric": "minisblack", "metadata": {"axes": "TCYX"}}
+    tifffile.imwrite(tmp_path / "a.tif", pages, description="in words of a person", **options)
+    assert count_pages(tmp_path / "a.tif") == 2
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 1), np.moveaxis(pages[1], 0, -1))
+
+
 @pytest.mark.parametrize("planes", [1, 2])
 def test_a_metamorph_file_of_one_plane_is_a_picture_and_of_more_is_refused_by_name(tmp_path, planes):
     tag = (33629, "2I", planes, (1, 1) * planes, True)

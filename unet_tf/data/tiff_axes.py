@@ -22,6 +22,8 @@ Pages = tuple[tuple[TiffPage, ...], ...]
 Axes = tuple[tuple[str, int], ...]
 Plane = tuple[int, int, int]
 """In OME's metadata: number of the image, of the plane whose channels make a picture, of the channel."""
+SLICES = "ITZ"
+"""Axes of tifffile's descriptions that no colours lie along: a sequence, time, depth."""
 
 
 class Block(NamedTuple):
@@ -91,7 +93,7 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
     if first.planar and first.photometric == RGB and first.samples == 4 and first.description.startswith('{"shape":'):
         # what tifffile makes by default of a stack of four pages
         raise channels_refused(4, "RGB and alpha one after the other, or four pages")
-    planes, channels, inner, axes, order = _told(first.description, kept, first.samples)
+    planes, channels, inner, axes, order = _told(first, kept)
     if planes > len(pages):
         pages = _virtual(pages, planes, size)
     if channels < 1 or (channels > 1 and len(kept_samples(first)) > 1) or len(pages) % channels:
@@ -111,27 +113,32 @@ def pictures_of(pages: list[TiffPage], size: int) -> tuple[Pages, Axes]:
     return tuple(tuple(pages[first : first + channels * inner : inner]) for first in firsts), axes
 
 
-def _told(description: str, kept: Sequence[int], samples: int) -> Told:
-    """What a description tells of the pages that are kept, by the numbers of their directories."""
-    pages = len(kept)
+def _told(first: TiffPage, kept: Sequence[int]) -> Told:
+    """What the description of the first page tells of those that are kept, by the numbers of their directories."""
+    pages, description, samples = len(kept), first.description, first.samples
     if description.startswith("ImageJ="):
         found = {key: int(value) for key, value in re.findall(r"^(\w+)=(\d{1,9})\s*$", description, re.MULTILINE)}
         # the three samples of a pixel are told as channels too
         axes = ("t", found.get("frames", 1)), ("z", found.get("slices", 1))
         return Told(found.get("images", pages), found.get("channels", 1) if samples == 1 else 1, 1, axes)
     if description.startswith('{"shape":'):
-        return _told_by_tifffile(description, pages, samples)
+        return _told_by_tifffile(first, pages)
     if "<OME" in description[:2000] or ":OME" in description[:2000]:
         return _told_by_ome(description, kept, samples)
     return Told(pages)
 
 
-def _told_by_tifffile(description: str, pages: int, samples: int) -> Told:
+def _told_by_tifffile(first: TiffPage, pages: int) -> Told:
+    samples = first.samples
     try:
-        told = json.loads(description)
+        told = json.loads(first.description)
         shape, axes = [int(size) for size in told["shape"]], str(told.get("axes", ""))
     except (ValueError, TypeError, KeyError, OverflowError):
         return Told(pages)  # somebody else's
+    at = -3 if first.planar else -1
+    if first.photometric == RGB and len(axes) == len(shape) > 2 and shape[at] == samples and axes[at] in SLICES:
+        # what tifffile makes by default of a stack of three
+        raise channels_refused(samples, f"RGB by its tags, and an axis {axes[at]} by its description")
     outer = max(0, len(shape) - (3 if samples > 1 else 2))  # axes that pages are counted along
     planes = math.prod(shape[:outer]) if told.get("truncated") else pages
     if len(axes) == len(shape) and axes[:outer].count("C") == 1:

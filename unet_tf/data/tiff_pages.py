@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -44,6 +45,8 @@ class Tag(IntEnum):
 
 KNOWN = frozenset(Tag)
 BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA, Tag.GDAL_METADATA, Tag.IMAGEJ, Tag.METAMORPH)
+TELLING = re.compile(rb'ImageJ=|\{"shape":|.{,1990}[<:]OME', re.DOTALL)
+"""How a description begins that tells what the pages are."""
 RATIONAL = (Tag.YCBCR_FACTORS, Tag.YCBCR_REFERENCE)
 SEGMENTS = (Tag.TILES, Tag.STRIPS), (Tag.TILE_BYTES, Tag.STRIP_BYTES)
 Tags = dict[int, NDArray]
@@ -200,15 +203,15 @@ def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> 
             continue
         if kind not in SIZES:
             raise Damage(f"its tag {tag} is of type {kind}")
-        if tag in tags and tag == Tag.DESCRIPTION:  # Micro-Manager adds ImageJ's to that of OME, which counts
-            continue
-        if tag in tags:
+        if tag in tags and tag != Tag.DESCRIPTION:
             raise Damage(f"its tag {tag} stands twice in a directory")
         length = count * SIZES[kind]
         if length <= len(inline):
             data = inline[:length]
         else:  # the value is where the inline bytes point
             data = _read(file, struct.unpack(order + ("I" if len(inline) == 4 else "Q"), inline)[0], length, size)
+        if tag in tags and (not data.startswith(b'{"shape":') or TELLING.match(tags[tag].tobytes())):
+            continue  # Micro-Manager adds ImageJ's to that of OME, which counts; tifffile its own to a person's words
         if tag in BYTES:
             tags[tag] = np.frombuffer(data, np.uint8)
         elif kind in DTYPES:
