@@ -640,7 +640,8 @@ def test_slices_are_no_colours_where_the_description_says_so(tmp_path, axes, sha
             read_image(tmp_path / "a.tif")
         return
     first = array.reshape(-1, *shape[-3:])[0]
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), first if shape[-1] == 3 else np.moveaxis(first, 0, -1))
+    pixels = first if shape[-1] == 3 else np.moveaxis(first, 0, -1)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels)
 
 
 def test_axes_behind_the_words_of_a_person_count(tmp_path):
