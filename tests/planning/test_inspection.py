@@ -76,6 +76,30 @@ def test_a_value_that_a_gap_of_ten_spreads_parts_from_all_others_is_told(tmp_pat
     assert [(one.value, pytest.approx(one.share)) for one in look.outliers] == expected
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "value", "kind", "told"),
+    [
+        (0, 6000, -9999, np.int16, True),  # reflectance
+        (-100, 16000, -28672, np.int16, True),
+        (-7900, 100, -9999, np.float32, True),  # depths of a sea
+        (-7000, 3000, -32768, np.int16, True),
+        (-990, 6000, -999, np.int16, False),  # numbers that go down to it
+        (-1024, 3000, -2000, np.int16, False),  # Hounsfield units around which a scanner put another value
+        (-40, 4000, -300, np.int16, False),  # brightness without that of the background
+    ],
+)
+def test_a_value_by_which_programs_mean_no_measurement_is_told(tmp_path, low, high, value, kind, told):
+    """None of them is three ranges below all others, as a sentinel is."""
+    image = np.random.default_rng(0).integers(low, high, (40, 40)).astype(kind)
+    image[:3, :4] = value
+    look = look_at(pair_of(tmp_path, image, suffix=".tif"), MaskFormat(), False, False)
+    assert look.unmeasured == 0
+    assert [(one.value, pytest.approx(one.share)) for one in look.outliers] == [(value, 0.0075)] * told
+    image[:3, :4] = low
+    image[0, 0] = value  # one pixel alone may be by chance
+    assert look_at(pair_of(tmp_path, image, suffix=".tif"), MaskFormat(), False, False).outliers == []
+
+
 def test_bright_spots_on_a_dark_ground_are_no_outlier(tmp_path):
     image = np.random.default_rng(0).normal(100, 3, (200, 200))
     image[50:60, 50:60] = np.linspace(200, 4000, 100).reshape(10, 10)

@@ -28,11 +28,16 @@ THUMBNAIL = 64
 
 FAR = 10.0
 """A value is far from all others where it lies so many times the spread of 99 % of the other pixels away from them."""
+CUSTOMARY = (-999.0, -9999.0, -99999.0, -999999.0, -28672.0, -32767.0, -32768.0)
+"""Lowest values by which programs mean "no measurement", whether or not the file names it."""
+APART = 0.1
+"""How many times that spread such a value lies below all others: where numbers were cut off at it, others are near."""
 
 
 BENDING = (
-    f"with a value that lies more than {FAR:.0f} times the spread of 99% of the other pixels away from them, and bends "
-    "the normalisation; if it stands for no measurement, say so in the file (GDAL's tag 42113) or replace it"
+    f"with a value that lies more than {FAR:.0f} times the spread of 99% of the other pixels away from them, or "
+    "below them all and is one by which programs mean no measurement (such as -9999), and that bends the "
+    "normalisation; if it stands for no measurement, say so in the file (GDAL's tag 42113) or replace it"
 )
 """Which images have `outliers`, and what to do."""
 LEFT_OUT = (
@@ -230,6 +235,8 @@ def _codes(values: NDArray) -> NDArray:
 def outliers(image: NDArray) -> list[Outlier]:
     """The lowest and the highest value, where a gap of `FAR` times the spread parts them from all others.
 
+    Below them, a gap of `APART` times it is enough for a value that is `CUSTOMARY` and that several pixels hold.
+
     Args:
         image: (H, W, C), filled where it has no measurement.
     """
@@ -242,9 +249,11 @@ def outliers(image: NDArray) -> list[Outlier]:
     gap = FAR * max(spread, 1e-6 * abs(float(high)))
     found = []
     for extreme, nearest in ((low, np.min), (high, np.max)):
-        if abs(float(extreme) - float(nearest(sample))) > gap:
+        is_customary = float(extreme) in CUSTOMARY and np.count_nonzero(image == extreme) > 1
+        least = APART * spread if is_customary else gap
+        if abs(float(extreme) - float(nearest(sample))) > least:
             there = image == extreme
-            if abs(float(extreme) - float(nearest(image[~there]))) > gap:  # the sample may have missed some
+            if abs(float(extreme) - float(nearest(image[~there]))) > least:  # the sample may have missed some
                 found.append(Outlier(float(extreme), float(there.mean())))
     return found
 
