@@ -1,4 +1,5 @@
 import logging
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from folders import put
 from unet_tf import check, evaluate
 from unet_tf.data.folder import Pair, find_pictures, finding, list_pictures, read_pair, scan, title
 from unet_tf.data.masks import MaskFormat
-from unet_tf.data.pictures import write_picture
+from unet_tf.data.pictures import RARE, write_picture
 from unet_tf.data.weight_map import Weighting
 from unet_tf.errors import InputError
 from unet_tf.planning.page import write_overview
@@ -63,6 +64,15 @@ def test_originals_in_bigtiff_beside_pictures_are_named(tmp_path, monkeypatch, c
     ]
 
 
+@pytest.mark.parametrize("suffix", RARE)
+def test_rare_suffixes_of_kinds_that_are_read_are_read_where_no_picture_is_called_alike(tmp_path, caplog, suffix):
+    put(tmp_path, f"a{suffix}", "a.png", f"b{suffix.upper()}")
+    assert [Path(path).name for path in find_pictures([tmp_path])] == ["a.png", f"b{suffix.upper()}"]
+    assert caplog.messages == [
+        f"Not read, as of another kind, or beside a picture called alike: 1 {suffix} (a{suffix})."
+    ]
+
+
 @pytest.mark.parametrize("given", ["scans", "scans/*"])
 def test_files_of_another_kind_are_named(tmp_path, monkeypatch, caplog, given):
     put(tmp_path / "scans", "a.png", "b.heic", "c.SVS", "d.svs", "notes.txt", ".e.svs", "Thumbs.db")
@@ -74,6 +84,34 @@ def test_files_of_another_kind_are_named(tmp_path, monkeypatch, caplog, given):
     assert caplog.messages == [
         "Not read, as of another kind: 1 .heic, 2 .svs, 1 .zarr (b.heic, c.SVS, d.svs, f.zarr). Save them as PNG or "
         "TIFF. A zarr array is predicted by itself, with --out NAME.zarr."
+    ]
+
+
+@pytest.mark.parametrize("given", ["scans", "scans/*"])
+def test_what_is_packed_is_named_and_how_it_is_read(tmp_path, monkeypatch, caplog, given):
+    put(tmp_path / "scans", "a.png", "b.ppm.gz", "C.TIF.GZ", "d.pgm.Z", "e.zarr.zip", "f.nii.gz", "g.txt.gz", "h.zip")
+    monkeypatch.chdir(tmp_path)
+    assert [Path(path).name for path in find_pictures([given])] == ["a.png"]
+    assert caplog.messages == [
+        "Not read, as of another kind: 1 .nii.gz, 1 .pgm.z, 1 .ppm.gz, 1 .tif.gz, 1 .zarr.zip (C.TIF.GZ, b.ppm.gz, "
+        "d.pgm.Z, e.zarr.zip, f.nii.gz). Save them as PNG or TIFF. Unpack those that end in .pgm.z, .ppm.gz, .tif.gz, "
+        ".zarr.zip."
+    ]
+
+
+@pytest.mark.parametrize("given", ["scans", "scans/*"])
+def test_pictures_without_a_suffix_are_named_and_other_such_files_are_not(tmp_path, monkeypatch, caplog, given):
+    put(tmp_path / "scans", "a.png", "README", "1.2.840")
+    begin = {"IMG_1": b"\x89PNG\r\n\x1a\n", "IMG_2": b"\xff\xd8\xff\xe0", "t": b"II*\0", "d": bytes(128) + b"DICM"}
+    for name, data in (begin | {"Makefile": b"BM = 1\nall:", "LICENSE": b"RIFF" + bytes(8)}).items():
+        (tmp_path / "scans" / name).write_bytes(data)
+    os.mkfifo(tmp_path / "scans" / "pipe")  # which nobody writes into
+    (tmp_path / "scans" / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert [Path(path).name for path in find_pictures([given])] == ["a.png"]
+    assert caplog.messages == [
+        "Not read, as of another kind: 4 without a suffix (IMG_1, IMG_2, d, t). Give those without a suffix that of "
+        "their kind, such as .png."
     ]
 
 

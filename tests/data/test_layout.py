@@ -428,6 +428,13 @@ def test_originals_in_bigtiff_beside_images_are_noted(data):
     assert found.notes == ["Not read, as of another kind, or beside a picture called alike: 1 .btf (3.btf)."]
 
 
+def test_a_folder_of_packed_pictures_alone_is_told_how_it_is_read(tmp_path):
+    put(tmp_path, "images/im1.ppm.gz", "images/im2.ppm.gz", "labels/im1.ah.ppm.gz", "labels/im2.ah.ppm.gz")
+    (problem,) = find_named(tmp_path).problems
+    assert problem.startswith(f"{tmp_path / 'images'} has no pair of image and mask: ")
+    assert problem.endswith("2 .ppm.gz (im1.ppm.gz, im2.ppm.gz). Unpack those that end in .ppm.gz.")
+
+
 def test_of_many_folders_that_may_be_meant_some_are_named_in_quotes(tmp_path):
     put(tmp_path, "images/a.png", *(f"masks/by {number}/a.png" for number in range(7)))
     (problem,) = (one for one in find_named(tmp_path).problems if "Choose one" in one)

@@ -25,7 +25,7 @@ from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import DERIVED, MASK_WORDS, says
 from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import BIG_TIFF, SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
+from unet_tf.data.pictures import RARE, SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -45,6 +45,13 @@ PREDICTED, NET = "predict.json", "net"
 """What `predict` leaves in a folder of masks: its settings; the field in it that says where the net lay."""
 OURS = (("files.csv", "data.json", "samples.png"), ("check.json", "overlays.png"), ("evaluation.json", "panels"))
 """What together marks a folder as one of `train`, `check` or `evaluate`, from its first picture on."""
+PACKED = (".bz2", ".gz", ".xz", ".z", ".zip", ".zst")
+"""What file names end in behind the suffix of what is packed, in lower case."""
+BEGINNING = re.compile(
+    rb"\x89PNG\r\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP|\0\0\0\x0cjP  |.{128}DICM",
+    re.DOTALL,
+)
+"""How pictures begin that people keep in files without a suffix."""
 MASK_SUFFIX = re.compile(r"[ _.-](masks?|labels?|seg|segmentation|gt|groundtruth)$", re.IGNORECASE)
 
 
@@ -202,8 +209,8 @@ class Listing(NamedTuple):
 
     Attributes:
         pictures: files that are read.
-        unread: files of kinds of picture that are not read, zarr arrays, which are no file, and originals in BigTIFF,
-            beside which a picture is called alike.
+        unread: files of kinds of picture that are not read, or packed, or without a suffix, zarr arrays, which are no
+            file, and those of a rare suffix, such as originals in BigTIFF, beside which a picture is called alike.
         folders: all other folders, but for those of `OURS`, which may lie in a data folder and are no part of it.
     """
 
@@ -254,18 +261,18 @@ def _scan(folder: Path) -> Listing:
             found.folders.extend([folder / name] * (not _is_ours(folder / name)))
         elif Path(name).suffix.lower() in SUFFIXES:
             found.pictures.append(folder / name)
-        elif _is_unread(name):
+        elif _is_unread(folder / name):
             found.unread.append(folder / name)
     pictures, originals = _parted(found.pictures)
     return Listing(pictures, sorted([*found.unread, *originals]), found.folders) if originals else found
 
 
 def _parted(pictures: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Pictures, and originals in BigTIFF beside those that are called alike."""
-    if not (big := {path for path in pictures if path.suffix.lower() in BIG_TIFF}):
+    """Pictures, and those of a rare suffix, as originals in BigTIFF are, beside others that are called alike."""
+    if not (rare := {path for path in pictures if path.suffix.lower() in RARE}):
         return pictures, []
-    called = {path.with_suffix("") for path in pictures if path not in big}
-    originals = {path for path in big if path.with_suffix("") in called}
+    called = {path.with_suffix("") for path in pictures if path not in rare}
+    originals = {path for path in rare if path.with_suffix("") in called}
     return [path for path in pictures if path not in originals], sorted(originals)
 
 
@@ -283,13 +290,25 @@ def _is_ours(folder: Path) -> bool:
     return any(all(os.path.exists(folder / name) for name in names) for names in OURS)  # noqa: PTH110
 
 
-def _is_unread(name: str) -> bool:
-    return _kind(name).removesuffix(".gz") in (*UNREAD_SUFFIXES, ".zarr")
+def _is_unread(path: Path) -> bool:
+    """Whether a file is a picture that is not looked at: of another kind, packed, or without a suffix."""
+    kind = _kind(path.name)
+    if kind or not path.is_file():
+        return kind in (*UNREAD_SUFFIXES, ".zarr") or _unpacked(kind) in (*SUFFIXES, *UNREAD_SUFFIXES, ".zarr")
+    with suppress(OSError), path.open("rb") as file:
+        return BEGINNING.match(file.read(132)) is not None
+    return False
 
 
 def _kind(name: str) -> str:
-    """The suffix of a file name, in lower case; with the one before where it is compressed."""
-    return "".join(Path(name.lower()).suffixes[-2 if name.lower().endswith(".gz") else -1 :])
+    """The suffix of a file name, in lower case; with the one before where it is packed."""
+    return "".join(Path(name.lower()).suffixes[-2 if name.lower().endswith(PACKED) else -1 :])
+
+
+def _unpacked(kind: str) -> str:
+    """The suffix of what is packed; "" where nothing is."""
+    suffix, _, packing = kind.rpartition(".")
+    return suffix if f".{packing}" in PACKED else ""
 
 
 def scan_all(folder: Path) -> Iterator[tuple[Path, Listing]]:
@@ -313,11 +332,16 @@ def list_pictures(folder: Path) -> list[Path]:
 def unread_note(files: Sequence[Path]) -> str:
     """Say which files are of kinds that are not read: how many of each suffix, the first names, the remedy."""
     counts = Counter(_kind(file.name) for file in files)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-    beside = ", or beside a picture called alike" * (not counts.keys().isdisjoint(BIG_TIFF))
+    kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(counts.items()))
+    packed = [suffix for suffix in sorted(counts) if _unpacked(suffix) in (*SUFFIXES, ".zarr")]
+    beside = ", or beside a picture called alike" * (not counts.keys().isdisjoint(RARE))
     note = f"Not read, as of another kind{beside}: {kinds} ({some((file.name for file in files), 5)})."
-    if set(counts) - {".zarr", *BIG_TIFF}:
+    if set(counts) - {"", ".zarr", *RARE, *packed}:
         note += " Save them as PNG or TIFF."
+    if packed:
+        note += f" Unpack those that end in {', '.join(packed)}."
+    if "" in counts:
+        note += " Give those without a suffix that of their kind, such as .png."
     if ".zarr" in counts:
         note += " A zarr array is predicted by itself, with --out NAME.zarr."
     return note

@@ -142,7 +142,9 @@ def _match_all(folder: Path, found: Found, naming: Naming) -> None:
         said = len(found.problems) > before
         # val/ alone can be judged by
         if not found.splits[split] and not said and not (place == Place(folder) and len(places) > 1):
-            found.problems.append(f"{place.images} has no pair of image and mask: {EXPECTED}")
+            unread = scan(place.images).unread
+            words = f"{place.images} has no pair of image and mask: {EXPECTED}"
+            found.problems.append(f"{words} {unread_note(unread)}" if unread else words)
     pool = [pair for split in ("", "train") for pair in found.splits.get(split, ())]
     found.notes += filter(None, [mixed_note(folder, pool)])
 

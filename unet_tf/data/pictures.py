@@ -22,20 +22,25 @@ from unet_tf.pages.words import many
 from unet_tf.utils.files import replacing
 
 BIG_TIFF = (".btf", ".tf2", ".tf8")
-TIFF = (".tif", ".tiff", *BIG_TIFF)
+GEO_TIFF = (".gtif", ".gtiff", ".geotiff")
+TIFF = (".tif", ".tiff", *BIG_TIFF, *GEO_TIFF)
 ARRAYS = (".npy", ".npz")
+RARE = (".apng", ".dib", ".jfi", ".jif", ".pjp", ".pjpeg", *BIG_TIFF, *GEO_TIFF)
+"""Those of `SUFFIXES` beside which a picture called alike is the one that is meant."""
 SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", ".pnm", *ARRAYS, *TIFF,
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".jp2", ".gif", ".pgm", ".ppm", ".pnm", *ARRAYS,
+    ".tif", ".tiff", *RARE,
 )  # fmt: skip
 """What file names of pictures that are read end in, in lower case."""
 UNREAD_SUFFIXES = (
-    ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".dv",
-    ".ecw", ".eps", ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".ics", ".ids", ".img",
-    ".ims", ".isyntax", ".j2c", ".j2k", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat",
-    ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
-    ".pam", ".pbm", ".pcx", ".pdf", ".pfm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".raw", ".rw2",
-    ".scn", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tga", ".vms", ".vmu", ".vrt",
-    ".vsi", ".xcf", ".zvi",
+    ".adf", ".arw", ".avif", ".bif", ".bil", ".bip", ".bsq", ".cin", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3",
+    ".dm4", ".dng", ".dpx", ".dv", ".ecw", ".eps", ".exr", ".fits", ".flex", ".grd", ".h5", ".hdf5", ".hdr", ".heic",
+    ".heics", ".heif", ".hgt", ".hif", ".ico", ".ics", ".ids", ".img", ".ims", ".isyntax", ".j2c", ".j2k", ".jls",
+    ".jpc", ".jpf", ".jph", ".jpm", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat", ".mgz", ".mha", ".mhd",
+    ".mnc", ".mpo", ".mrc", ".mrxs", ".nc", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
+    ".pam", ".pbm", ".pcd", ".pct", ".pcx", ".pdf", ".pfm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".ras", ".raw",
+    ".rw2", ".scn", ".sgi", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tga", ".vms", ".vmu", ".vrt", ".vsi", ".wdp",
+    ".xcf", ".zvi",
 )  # fmt: skip
 """What file names of well-known kinds of picture that are not read end in, in lower case."""
 IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}
