@@ -399,7 +399,7 @@ def find_pictures(inputs: Iterable[str | Path]) -> list[str]:
             matches = [Path(match) for match in sorted(glob.glob(str(one), recursive=True))]  # noqa: PTH207 - patterns may be absolute
             shown = [match for match in matches if match.suffix.lower() in SUFFIXES and not match.is_dir()]
             files, left = _parted(shown)
-            left += [match for match in matches if _is_unread(match.name)]
+            left += [match for match in matches if _is_unread(match)]
         else:
             files, left = [path], []  # one that is missing is reported with the others that cannot be read
         if not files:
