@@ -229,6 +229,8 @@ def test_a_picture_is_one_whichever_of_its_files_a_list_names(tmp_path, train, v
         "data_split.csv",
         "folds.list",
         "lists/validation.csv",
+        "split.xlsx",
+        "splits_final.pkl",
     ],
 )
 def test_lists_of_other_names_and_places_are_noted(data, name):
@@ -240,6 +242,44 @@ def test_lists_of_other_names_and_places_are_noted(data, name):
     found = find_named(data)
     assert names(found) == {"": [*"0123456789"]} and found.notes == expected
     (data / "train.txt").write_text("\n".join("0123456789"))
+    assert find_named(data).notes == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("split.json", '{"train": ["0", "1"], "test": ["2"]}'),
+        ("splits_final.json", '[{"train": ["0"],\n "val": ["1"]}]'),  # nnU-Net
+        ("datalist.json", '{"training": [{"image": "0"}], "validation": []}'),  # MONAI
+        ("dataset.json", '{"training": [{"image": "0", "fold": 0}]}'),
+        ("data.yaml", "path: ..\ntrain: images/train\nval: images/val\nnames: [a]\n"),  # YOLO
+        ("train.json", '["0.png", "1.png"]'),
+        ("lists/VAL.JSON", ' [ "2.png"]'),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_texts_that_list_splits_are_noted(data, name, text, encoding):
+    put(data, name)
+    (data / name).write_text(text, encoding)
+    (note,) = find_named(data).notes
+    assert note.startswith(f"Called like lists of splits, and not used: {name}. Lists are called train.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("train.json", '{"images": [{"coco_url": "x/train2017/0.png"}], "annotations": [], "categories": []}'),
+        ("val.json", '[{"id": 1, "file_upload": "val: 0.png", "annotations": []}]'),
+        ("train_1.json", '{"shapes": [{"label": "train"}, {"label": "val"}], "imagePath": "train_1.png"}'),
+        ("dataset.json", '{"labels": {"a": 1}, "numTraining": 9, "training": [{"image": "0"}], "test": ["1"]}'),
+        ("data.json", '{"files": {"0": "training"}, "val_share": 0.1}'),
+        ("data.yaml", "names:\n  0: train station\n"),
+        ("results.json", '{"train": 0.9, "val": 0.8}'),
+        ("test.json", "no JSON"),
+    ],
+)
+def test_texts_that_hold_other_things_are_no_lists(data, name, text):
+    (data / name).write_text(text)
     assert find_named(data).notes == []
 
 

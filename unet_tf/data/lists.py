@@ -14,18 +14,24 @@ from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alik
 from unet_tf.data.pictures import without_suffix
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
-from unet_tf.utils.text import form, read_lines
+from unet_tf.utils.text import as_ascii, form, read_lines
 
 VOC = Path("ImageSets", "Segmentation")
 """Where the lists of a Pascal VOC folder lie."""
 PARTED = re.compile(r"\s*[,;\t]\s*|\s+")
 """What may part the two paths of a line; blanks and commas may stand in names too."""
-TABLES = (".csv", ".list", ".lst", ".tsv", ".txt")
+TABLES = (".csv", ".list", ".lst", ".ods", ".pkl", ".tsv", ".txt", ".xls", ".xlsx")
 """What the names of files end in by which people list splits, in lower case."""
+TEXTS = (".json", ".yaml", ".yml")
+"""What those of files end in that may list splits or hold other things, as annotations."""
 SPLITTING = "train(ing)?|val(idation)?|dev|test(ing)?|splits?|folds?|partitions?"
 """Words, in lower case, of which the names of such files have one at least."""
-LISTED = re.compile(rf"({SPLITTING}|lists?|sets?|data|ids?|files?|names?|images?|\d|[\W_])+")
+LISTED = re.compile(rf"({SPLITTING}|final|lists?|sets?|data|ids?|files?|names?|images?|\d|[\W_])+")
 """All that they hold, which reads a name in one way alone: "valid" is val and id."""
+KEY = re.compile(rf"""(?:^|[\s{{,])["']?({"|".join(SPLIT_OF)}|folds?)["']?\s*:""".encode(), re.IGNORECASE)
+"""What stands before the pairs of a split in such a text."""
+READ = 1 << 22
+"""Bytes of it that are looked at."""
 OF_LISTS = re.compile(r"(image)?sets?|splits?|lists?|folds?", re.IGNORECASE)
 """What folders of such files are called."""
 NOTES = (".json", ".txt", ".xml")
@@ -73,10 +79,9 @@ def unused_note(folder: Path, inside: Path | None, found: Found) -> str:
         path.relative_to(folder).as_posix()
         for place in (folder, *of_lists, *(deeper for one in of_lists for deeper in _folders(one)))
         for path in _tables(place)
-        if LISTED.fullmatch(path.stem.lower())
-        and re.search(SPLITTING, path.stem.lower())
-        and path.stem not in stems
+        if path.stem not in stems
         and not (place == folder and path.suffix.lower() == ".txt" and path.stem.lower() in SPLIT_OF)
+        and _lists_splits(path)
     ]
     if not left:
         return ""
@@ -93,9 +98,26 @@ def _folders(folder: Path) -> list[Path]:
 
 def _tables(folder: Path) -> list[Path]:
     with suppress(OSError), os.scandir(folder) as entries:
-        files = (one for one in entries if one.name.lower().endswith(TABLES) and not one.name.startswith("."))
+        ends = (*TABLES, *TEXTS)
+        files = (one for one in entries if one.name.lower().endswith(ends) and not one.name.startswith("."))
         return [Path(one) for one in files if one.is_file()]
     return []
+
+
+def _lists_splits(path: Path) -> bool:
+    """Whether a file seems to list splits: it is called so, and where it may hold other things, it names several."""
+    stem = path.stem.lower()
+    if not LISTED.fullmatch(stem):
+        return False
+    is_called = re.search(SPLITTING, stem) is not None
+    if path.suffix.lower() not in TEXTS:
+        return is_called
+    with suppress(OSError), path.open("rb") as file:
+        text = as_ascii(file.read(READ))
+        said = {SPLIT_OF.get(key.decode().lower(), "val") for key in KEY.findall(text)}
+        names = is_called and re.match(rb'\s*\[\s*"', text)  # train.json and val.json
+        return bool(names) or said >= {"train", "val"} or (is_called and len(said) > 1)
+    return False
 
 
 def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]], found: Found) -> None:
