@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from folders import names, put
 
+from unet_tf.data.channels import Channels
 from unet_tf.data.folder import Found, Pair, read_pair, title
 from unet_tf.data.layout import Place, find_named, match
 from unet_tf.data.masks import MaskFormat
@@ -156,6 +157,39 @@ def test_pictures_of_a_challenge_are_no_test_split(tmp_path, paired, bare, empty
     ]
     put(tmp_path, bare.replace("images", "masks") if "images" in bare else "test/x_mask.png")
     assert "image without a mask" in find_named(tmp_path).problems[0]  # some have masks: the others were lost
+
+
+def test_the_folders_of_nnunet_are_training_and_test(tmp_path):
+    put(tmp_path, *(f"imagesTr/{n}_0000.png" for n in "abc"), *(f"labelsTr/{n}.png" for n in "abc"))
+    assert names(find_named(tmp_path)) == {"": ["a_0000", "b_0000", "c_0000"]}
+    put(tmp_path, "imagesTs/d_0000.png", "imagesTs/e_0000.png", "dataset.json")
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a_0000", "b_0000", "c_0000"]} and found.notes == [
+        f"{tmp_path / 'imagesTs'} holds 2 pictures and no masks: nothing is judged by them. predict segments them."
+    ]
+    said = find_named(tmp_path, Naming(images="imagesTr"))
+    assert names(said) == {"": ["a_0000", "b_0000", "c_0000"]}
+    assert said.notes == [f"Pictures in {tmp_path} that are not used: 2 in imagesTs."]
+    put(tmp_path, "labelsTs/d.png", "labelsTs/e.png")
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a_0000", "b_0000", "c_0000"], "test": ["d_0000", "e_0000"]}
+    assert (found.splits["test"][1].mask, found.notes) == (tmp_path / "labelsTs" / "e.png", [])
+    put(tmp_path, "imagesVal/f_0000.png", "labelsVal/f.png")
+    assert names(find_named(tmp_path)) == {
+        "train": ["a_0000", "b_0000", "c_0000"], "val": ["f_0000"], "test": ["d_0000", "e_0000"]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", [("_0000", "_0001"), ("_1", "_2", "_3")])
+def test_channels_in_files_of_their_own_are_told_by_their_option(tmp_path, ends):
+    put(tmp_path, *(f"imagesTr/{n}{end}.png" for n in "abc" for end in ends), *(f"labelsTr/{n}.png" for n in "abc"))
+    put(tmp_path, *(f"imagesTs/d{end}.png" for end in ends), "labelsTs/d.png")
+    first = find_named(tmp_path).problems[0]
+    assert first.endswith(f" Where they are channels of one image, say --channel-suffix {','.join(ends)}.")
+    whole = find_named(tmp_path, channels=Channels(suffixes=ends))
+    assert {split: len(pairs) for split, pairs in whole.check().items()} == {"train": 3, "test": 1}
+    (tmp_path / "imagesTr" / f"a{ends[1]}.png").unlink()
+    assert "channels of one image" not in find_named(tmp_path).problems[0]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,7 +255,8 @@ def match(place: Place, split: str, found: Found, naming: Naming = ANY) -> list[
         left -= further
     if lone := [images[path] for path in bare]:
         there = f"in {place.masks}" if place.masks else f"(NAME_mask) in {place.images}"
-        found.problems.append(f"{many(len(lone), 'image')} without a mask {there}: {some(lone)}.")
+        hint = "" if found.channels.suffixes else _channels_hint(lone, {masks[path] for path in left})
+        found.problems.append(f"{many(len(lone), 'image')} without a mask {there}: {some(lone)}.{hint}")
     if lone := [(keys.masks if keys.plain else masks)[path] for path in left]:
         found.problems.append(f"{many(len(lone), 'mask')} without an image in {place.images}: {some(lone)}.{flags}")
     faults: list[InputError] = []
@@ -278,6 +280,15 @@ def _no_masks(folder: Path, images: dict[Path, str], naming: Naming) -> list[str
         ]
     said = Affix(naming.mask_prefix, naming.mask_suffix)
     return [f"{folder} holds no mask {said}. Correct {said.flags}."] if naming.says_mask and images else []
+
+
+def _channels_hint(images: Sequence[str], masks: set[str]) -> str:
+    """Say how files are channels of one image, where each mask has equally numbered ones: nnU-Net's NAME_0000, .."""
+    stems, ends = {name.rpartition("_")[0] for name in images}, {name.rpartition("_")[2] for name in images}
+    if len(ends) < 2 or stems != masks or len(images) != len(stems) * len(ends):
+        return ""
+    suffixes = ",".join(f"_{end}" for end in sorted(ends))
+    return f" Where they are channels of one image, say --channel-suffix {shlex.quote(suffixes)}."
 
 
 def _in_words(place: Place, first: Pair) -> str:

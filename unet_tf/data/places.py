@@ -10,6 +10,7 @@ from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, has_pictur
 from unet_tf.data.naming import Naming
 from unet_tf.data.roles import (
     ROLES,
+    SHORT,
     Place,
     Roles,
     guess,
@@ -97,8 +98,20 @@ def _roles(folder: Path, found: Found, naming: Naming) -> Roles:
     said, named = said_folders(folder, naming), _named(folder, found, naming)
     if ("", "masks") in named and not naming.masks:
         look_for_rivals(folder, named["", "masks"], found)
-    named |= said
+    named |= said or _of_nnunet(folder)
     return named | guess(folder, named, found, naming)
+
+
+def _of_nnunet(folder: Path) -> Roles:
+    """The folders of nnU-Net for training and test, where both have images: imagesTr, imagesTs, labelsTr, labelsTs."""
+    called = {path.name: path for path in scan(folder).folders}
+    roles = {
+        (SHORT[end.lower()], role): called[f"{word}{end}"]
+        for role, word in (("images", "images"), ("masks", "labels"))
+        for end in ("Tr", "Ts")
+        if f"{word}{end}" in called and holds_pictures(called[f"{word}{end}"])
+    }
+    return roles if roles.keys() >= {("train", "images"), ("test", "images"), ("train", "masks")} else {}
 
 
 def _named(folder: Path, found: Found, naming: Naming) -> Roles:
