@@ -113,6 +113,9 @@ def test_a_script_from_standard_input_is_told_of_the_guard():
         ("import logging; log = logging.getLogger(__name__)", False),
         ("if __name__ != '__main__': raise SystemExit", True),
         ("if (__name__ == '__main__'): pass", True),
+        ("try:\n    if __name__ == '__main__': pass\nfinally: pass", True),
+        ("'__main__' == __name__ and print(end='')", True),
+        ('"""As in\n\n    if __name__ == \'__main__\': main()\n"""', False),
     ],
 )
 def test_a_script_needs_a_guard(before, guarded, tmp_path):

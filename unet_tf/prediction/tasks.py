@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import re
 import signal
@@ -148,8 +149,8 @@ def _needs_no_main() -> bool:
     """Whether processes can be started from where the program is: they import the main script once more.
 
     From a script, or a module that is run by `python -m`, they can where it guards what it does by
-    `if __name__ == "__main__"`; from a package that is run by `python -m`, whose `__main__` is not imported again, a
-    notebook and an interactive session, which have no script, anywhere.
+    `if __name__ == "__main__"`, in whatever block; from a package that is run by `python -m`, whose `__main__` is not
+    imported again, a notebook and an interactive session, which have no script, anywhere.
     """
     main = sys.modules["__main__"]
     if str(getattr(main.__spec__, "name", "")).endswith("__main__") or not getattr(main, "__file__", None):
@@ -158,7 +159,12 @@ def _needs_no_main() -> bool:
         text = Path(main.__file__ or "").read_bytes()
     except OSError:  # "<stdin>": there is no script to import
         return False
-    return b"\0" in text or re.search(rb"^if\b.*\b__name__\b", text, re.MULTILINE) is not None  # or no source
+    if b"\0" in text or re.search(rb"^if\b.*\b__name__\b", text, re.MULTILINE):  # no source, or a guard
+        return True
+    with suppress(SyntaxError, ValueError, RecursionError):  # one in a block, or without "if"
+        compared = (ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Compare))
+        return any("__name__" in words and "__main__" in words for words in compared)
+    return False
 
 
 @contextmanager
