@@ -1,6 +1,7 @@
 """Lists of pairs, as people and other programs write them; files hold a byte, as no test here decodes a picture."""
 
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -78,6 +79,39 @@ def test_lists_from_windows(data, encoding):
     (data / "train.txt").write_bytes("\r\n".join(lines[:8]).encode(encoding))
     (data / "Valid.TXT").write_bytes("\r\n".join(lines[8:]).encode(encoding))
     assert names(find_named(data)) == {"train": [*"01234567"], "val": ["8", "9"]}
+
+
+@pytest.mark.parametrize("line", ["images/é{}.png masks/é{}.png", "images/é{}.png", "é{}.png", "é{}"])
+@pytest.mark.parametrize(("listed", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_lines_name_files_in_another_unicode_form(tmp_path, line, listed, stored):
+    files = [f"{role}/é{n}.png" for role in ("images", "masks") for n in range(4)]
+    put(tmp_path, *(unicodedata.normalize(stored, file) for file in files))
+    for split, numbers in (("train", range(3)), ("val", [3])):
+        text = "\n".join(line.format(n, n) for n in numbers)
+        (tmp_path / f"{split}.txt").write_text(unicodedata.normalize(listed, text), "utf-8")
+    read = [unicodedata.normalize("NFC", name) for of in names(find_named(tmp_path)).values() for name in of]
+    assert read == ["é0", "é1", "é2", "é3"]
+
+
+@pytest.mark.parametrize("line", ["Images\\A{}.PNG Masks\\A{}.PNG", "D:\\x\\Images\\A{}.PNG", "A{}.PNG", "A{}"])
+def test_lines_name_files_in_another_case_where_there_is_one(tmp_path, line):
+    put(tmp_path, *(f"{role}/a{n}.png" for role in ("images", "masks") for n in range(3)))
+    lines = [line.format(n, n) for n in range(3)]
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    assert names(find_named(tmp_path)) == {"train": ["a0", "a1", "a2"]}
+    put(tmp_path, "images/A1.png", "masks/A1.png")
+    found = find_named(tmp_path)
+    if line in ("A{}.PNG", "A{}"):  # the suffix of a NAME says nothing
+        assert names(found) == {"train": ["a0", "A1", "a2"]}
+    else:
+        assert found.problems[0].endswith(f"these name no files: {lines[1]}.")
+
+
+def test_a_list_in_another_encoding_is_told_so(tmp_path):
+    put(tmp_path, *(f"{role}/é{n}.png" for role in ("images", "masks") for n in range(3)))
+    (tmp_path / "train.txt").write_bytes("é0\né1\né2\n".encode("cp1252"))
+    problem = find_named(tmp_path).problems[0]
+    assert problem.endswith("\udce90, \udce91, \udce92. Save it in UTF-8: it has bytes of another encoding.")
 
 
 def test_lists_of_camvid_and_of_voc(tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from unet_tf.data.folder import MASK_SUFFIX, SPLIT_OF, SPLITS, Found, Pair, alik
 from unet_tf.data.pictures import without_suffix
 from unet_tf.errors import InputError
 from unet_tf.pages.words import many
-from unet_tf.utils.text import as_ascii, form, read_lines
+from unet_tf.utils.text import as_ascii, folded, form, read_lines, shown
 
 VOC = Path("ImageSets", "Segmentation")
 """Where the lists of a Pascal VOC folder lie."""
@@ -126,6 +126,7 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
     A line is the NAME of a pair, with the suffix of a kind of picture or of annotations or without, or its image, as
     far as the folder's layout tells the pairs; or IMAGE MASK, parted by a comma, a semicolon, a tab or blanks. Paths
     begin at the data folder, whatever slashes they have and whether or not one stands first; they may stand in quotes.
+    Where nothing is called so, what is in another Unicode form, or in another case, counts if it is one.
     A stack is named as a whole, or page by page (NAME_3).
 
     Args:
@@ -151,7 +152,9 @@ def read_pairs(folder: Path, lists: dict[str, Path], known: dict[str, list[Pair]
         if wrong:
             found.problems.append(
                 f"A line of {path} must be the NAME of a pair, or IMAGE MASK as paths from {folder}; these name no "
-                f"files: {some(wrong)}." + " Remove it if it is a heading." * (wrong == lines[:1] and len(lines) > 1)
+                f"files: {some(wrong)}."
+                + " Remove it if it is a heading." * (wrong == lines[:1] and len(lines) > 1)
+                + " Save it in UTF-8: it has bytes of another encoding." * any(shown(line) != line for line in wrong)
             )
         if not pairs:
             found.problems.append(f"{path} names no pair.")
@@ -170,6 +173,25 @@ def look_over(lists: dict[str, Path], found: Found) -> None:
     _look_for_unlisted(found)
 
 
+def _if_file(path: Path) -> Path | None:
+    try:
+        return path if path.is_file() else None
+    except OSError:  # a folder of somebody else on the way, or a line that is too long for a name
+        return None
+
+
+def _names_in(folder: Path) -> list[dict[str, str]]:
+    """The names in a folder by their Unicode form, and without case; those of which there is one."""
+    names: list[str] = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        names = [one.name for one in entries]
+    found = []
+    for fold in (form, folded):
+        counts = Counter(map(fold, names))
+        found.append({fold(name): name for name in names if counts[fold(name)] == 1})
+    return found
+
+
 class _Names:
     """What the lines of a list may mean in a data folder."""
 
@@ -185,17 +207,24 @@ class _Names:
             whole = members[0].name if len(members) == 1 else members[0].name.rpartition("_")[0]
             self.by_name.setdefault(form(whole), members)
         self.by_file = files
+        cases = Counter(map(folded, self.by_name))
+        self.by_case = {folded(name): of for name, of in self.by_name.items() if cases[folded(name)] == 1}
+        self.listed: dict[Path, list[dict[str, str]]] = {}
 
     def read(self, line: str, split: str, faults: list[InputError]) -> list[Pair]:
         """The pairs that a line names; none where it names none."""
         if (named := self._known(line)) or (named := self._known(line.strip("\"'"))):
             return [replace(one, split=split) for one in named]
-        ways = []
-        for blank in PARTED.finditer(line):
-            image, mask = (self._file(part.strip("\"'")) for part in (line[: blank.start()], line[blank.end() :]))
-            if image and mask:
-                ways.append((image, mask))
-        return pages(ways[0][0].stem, *ways[0], split, faults) if len(ways) == 1 else []
+        for find in (_if_file, self._alike):
+            ways = []
+            for blank in PARTED.finditer(line):
+                parts = (part.strip("\"'") for part in (line[: blank.start()], line[blank.end() :]))
+                image, mask = (self._file(part, find) for part in parts)
+                if image and mask:
+                    ways.append((image, mask))
+            if ways:
+                return pages(ways[0][0].stem, *ways[0], split, faults) if len(ways) == 1 else []
+        return []
 
     def _known(self, text: str) -> list[Pair]:
         name = form(text.replace("\\", "/").removeprefix("./"))
@@ -203,13 +232,17 @@ class _Names:
             return self.by_name[name]
         if file := self._file(text):
             return self.by_file.get(file.resolve(), [])
-        return self.by_name.get(without_suffix(name), []) or self._by_notes(name)
+        if named := self.by_name.get(without_suffix(name), []) or self._by_notes(name):
+            return named
+        if file := self._file(text, self._alike):
+            return self.by_file.get(file.resolve(), [])
+        return self.by_case.get(folded(name), []) or self.by_case.get(folded(without_suffix(name)), [])
 
     def _by_notes(self, name: str) -> list[Pair]:
         stem, dot, suffix = name.rpartition(".")
         return self.by_name.get(stem, []) if f"{dot}{suffix}".lower() in NOTES else []
 
-    def _file(self, text: str) -> Path | None:
+    def _file(self, text: str, find: Callable[[Path], Path | None] = _if_file) -> Path | None:
         """The file that a path names: from the data folder, whole, or from the part of it that lies in the folder."""
         for written in dict.fromkeys((text, text.replace("\\", "/"))):
             plain = re.sub(r"^[A-Za-z]:(?=[\\/])", "", written)
@@ -217,17 +250,21 @@ class _Names:
             tries = [self.folder.joinpath(*parts)]
             if plain.startswith(("/", "\\")) or plain != written:  # where the data lay when the list was written
                 tries += [Path(written), *(self.folder.joinpath(*parts[at:]) for at in range(1, len(parts) - 1))]
-            for path in tries:
-                if _is_file(path):
-                    return path
+            if file := next(filter(None, map(find, tries)), None):
+                return file
         return None
 
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a folder of somebody else on the way, or a line that is too long for a name
-        return False
+    def _alike(self, path: Path) -> Path | None:
+        """The file in the data folder that is called so in another Unicode form or case, where it is one."""
+        if not path.is_relative_to(self.folder):
+            return None
+        there = self.folder
+        for part in path.relative_to(self.folder).parts:
+            if there not in self.listed:
+                self.listed[there] = _names_in(there)
+            forms, cases = self.listed[there]
+            there /= forms.get(form(part)) or cases.get(folded(part), part)
+        return _if_file(there)
 
 
 def _renamed(folder: Path, pairs: list[Pair]) -> list[Pair]:
