@@ -178,6 +178,10 @@ def test_the_folders_of_nnunet_are_training_and_test(tmp_path):
     assert names(find_named(tmp_path)) == {
         "train": ["a_0000", "b_0000", "c_0000"], "val": ["f_0000"], "test": ["d_0000", "e_0000"]
     }  # fmt: skip
+    for beside in ("images/{}.png masks/{}.png", "{}.png {}_mask.png"):  # from which these were made
+        put(tmp_path / beside[:2], *(f"{file.relative_to(tmp_path)}" for file in tmp_path.glob("*T*/*.png")))
+        put(tmp_path / beside[:2], *(beside.format(n, n).split()[at] for n in "xy" for at in (0, 1)))
+        assert names(find_named(tmp_path / beside[:2])) == {"": ["x", "y"]}
 
 
 @pytest.mark.parametrize("ends", [("_0000", "_0001"), ("_1", "_2", "_3")])

@@ -98,7 +98,9 @@ def _roles(folder: Path, found: Found, naming: Naming) -> Roles:
     said, named = said_folders(folder, naming), _named(folder, found, naming)
     if ("", "masks") in named and not naming.masks:
         look_for_rivals(folder, named["", "masks"], found)
-    named |= said or _of_nnunet(folder)
+    if not said and {split for split, _ in named} <= {"val"} and not has_pictures(folder):
+        named |= _of_nnunet(folder)
+    named |= said
     return named | guess(folder, named, found, naming)
 
 

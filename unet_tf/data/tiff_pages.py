@@ -205,13 +205,15 @@ def _values(file: BinaryIO, size: int, order: str, entries: Iterable[tuple]) -> 
             raise Damage(f"its tag {tag} is of type {kind}")
         if tag in tags and tag != Tag.DESCRIPTION:
             raise Damage(f"its tag {tag} stands twice in a directory")
+        if tag in tags and TELLING.match(tags[tag].tobytes()):  # Micro-Manager adds ImageJ's to that of OME
+            continue
         length = count * SIZES[kind]
         if length <= len(inline):
             data = inline[:length]
         else:  # the value is where the inline bytes point
             data = _read(file, struct.unpack(order + ("I" if len(inline) == 4 else "Q"), inline)[0], length, size)
-        if tag in tags and (not data.startswith(b'{"shape":') or TELLING.match(tags[tag].tobytes())):
-            continue  # Micro-Manager adds ImageJ's to that of OME, which counts; tifffile its own to a person's words
+        if tag in tags and not data.startswith(b'{"shape":'):  # that of tifffile counts behind a person's words
+            continue
         if tag in BYTES:
             tags[tag] = np.frombuffer(data, np.uint8)
         elif kind in DTYPES:

@@ -249,7 +249,7 @@ def outliers(image: NDArray) -> list[Outlier]:
     gap = FAR * max(spread, 1e-6 * abs(float(high)))
     found = []
     for extreme, nearest in ((low, np.min), (high, np.max)):
-        is_customary = float(extreme) in CUSTOMARY and np.count_nonzero(image == extreme) > 1
+        is_customary = nearest is np.min and float(low) in CUSTOMARY and np.count_nonzero(image == low) > 1
         least = APART * spread if is_customary else gap
         if abs(float(extreme) - float(nearest(sample))) > least:
             there = image == extreme
