@@ -468,9 +468,32 @@ def test_originals_in_bigtiff_beside_images_are_noted(data):
 
 def test_a_folder_of_packed_pictures_alone_is_told_how_it_is_read(tmp_path):
     put(tmp_path, "images/im1.ppm.gz", "images/im2.ppm.gz", "labels/im1.ah.ppm.gz", "labels/im2.ah.ppm.gz")
-    (problem,) = find_named(tmp_path).problems
-    assert problem.startswith(f"{tmp_path / 'images'} has no pair of image and mask: ")
-    assert problem.endswith("2 .ppm.gz (im1.ppm.gz, im2.ppm.gz). Unpack those that end in .ppm.gz.")
+    problem = find_named(tmp_path).problems[0]
+    assert problem.startswith(f"{tmp_path} has images/ and no pictures in any of masks/, ")
+    assert ". Not read, as of another kind: 4 .ppm.gz (" in problem
+    assert problem.endswith(" Unpack those that end in .ppm.gz.")
+    put(tmp_path / "flat", "im1.ppm.gz")
+    (problem,) = find_named(tmp_path / "flat").problems
+    assert problem.endswith("1 .ppm.gz (im1.ppm.gz). Unpack those that end in .ppm.gz.")
+
+
+@pytest.mark.parametrize("left", ["x.png.gz", "x.tif.zip", "x.hgt", "x.mpo", "IMG_1"])
+def test_what_is_named_alone_changes_no_layout(tmp_path, left):
+    """Folders of such files are none of images, masks or splits beside those that hold pictures."""
+    put(tmp_path / "only", *(f"set/{role}/{n}.png" for role in ("images", "masks") for n in "ab"))
+    put(tmp_path / "roles", *(f"{role}/{n}.png" for role in ("raw", "labels") for n in "ab"))
+    put(
+        tmp_path / "splits",
+        *(f"{role}/{split}17/{split}.png" for role in ("images", "masks") for split in ("train", "val")),
+    )
+    before = {name: find_named(tmp_path / name).check() for name in ("only", "roles", "splits")}
+    for place in ("only/backup", "roles/raw_2", "roles/masks", "splits/images/other", "splits/masks/other"):
+        put(tmp_path / place, left)
+        (tmp_path / place / left).write_bytes(b"\xff\xd8\xff")
+    for name, pairs in before.items():
+        found = find_named(tmp_path / name)
+        assert found.check() == pairs
+        assert any("not used" in note or "Not read" in note for note in found.notes)
 
 
 def test_of_many_folders_that_may_be_meant_some_are_named_in_quotes(tmp_path):

@@ -25,7 +25,7 @@ from unet_tf.data.mask_values import object_ids
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.naming import DERIVED, MASK_WORDS, says
 from unet_tf.data.nodata import fill_nodata, nodata_pixels, nodata_values
-from unet_tf.data.pictures import RARE, SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
+from unet_tf.data.pictures import RARE, SELDOM, SUFFIXES, UNREAD_SUFFIXES, count_pages, open_pictures, read_mask
 from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
@@ -294,10 +294,16 @@ def _is_unread(path: Path) -> bool:
     """Whether a file is a picture that is not looked at: of another kind, packed, or without a suffix."""
     kind = _kind(path.name)
     if kind or not path.is_file():
-        return kind in (*UNREAD_SUFFIXES, ".zarr") or _unpacked(kind) in (*SUFFIXES, *UNREAD_SUFFIXES, ".zarr")
+        others = (*UNREAD_SUFFIXES, *SELDOM, ".zarr")
+        return kind in others or _unpacked(kind) in (*SUFFIXES, *others)
     with suppress(OSError), path.open("rb") as file:
         return BEGINNING.match(file.read(132)) is not None
     return False
+
+
+def is_original(path: Path) -> bool:
+    """Whether a file that is not read makes its folder one of pictures, as a packed or rare one does not."""
+    return _kind(path.name).removesuffix(".gz") in (*UNREAD_SUFFIXES, ".zarr")
 
 
 def _kind(name: str) -> str:

@@ -274,8 +274,10 @@ def _no_masks(folder: Path, images: dict[Path, str], naming: Naming) -> list[str
         return [f"The masks of {folder} must lie in a folder {naming.masks}, as --masks-dir says; there is none."]
     if folder.name.lower() in ROLES["images"]:
         names = ", ".join(f"{name}/" for name in ("masks", "labels", "instances", "annotations"))
+        unread = [path for _, listing in scan_all(folder.parent) for path in listing.unread]
+        note = f" {unread_note(unread)}" if unread else ""
         return [
-            f"{folder.parent} has {folder.name}/ and no pictures in any of {names}.",
+            f"{folder.parent} has {folder.name}/ and no pictures in any of {names}.{note}",
             f"The masks of {folder} must lie in one of these, or where --masks-dir says.",
         ]
     said = Affix(naming.mask_prefix, naming.mask_suffix)

@@ -33,16 +33,20 @@ SUFFIXES = (
 )  # fmt: skip
 """What file names of pictures that are read end in, in lower case."""
 UNREAD_SUFFIXES = (
-    ".adf", ".arw", ".avif", ".bif", ".bil", ".bip", ".bsq", ".cin", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3",
-    ".dm4", ".dng", ".dpx", ".dv", ".ecw", ".eps", ".exr", ".fits", ".flex", ".grd", ".h5", ".hdf5", ".hdr", ".heic",
-    ".heics", ".heif", ".hgt", ".hif", ".ico", ".ics", ".ids", ".img", ".ims", ".isyntax", ".j2c", ".j2k", ".jls",
-    ".jpc", ".jpf", ".jph", ".jpm", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat", ".mgz", ".mha", ".mhd",
-    ".mnc", ".mpo", ".mrc", ".mrxs", ".nc", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
-    ".pam", ".pbm", ".pcd", ".pct", ".pcx", ".pdf", ".pfm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".ras", ".raw",
-    ".rw2", ".scn", ".sgi", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tga", ".vms", ".vmu", ".vrt", ".vsi", ".wdp",
-    ".xcf", ".zvi",
+    ".arw", ".avif", ".bif", ".cr2", ".cr3", ".czi", ".dcm", ".dicom", ".dm3", ".dm4", ".dng", ".dv",
+    ".ecw", ".eps", ".exr", ".fits", ".h5", ".hdf5", ".hdr", ".heic", ".heif", ".ico", ".ics", ".ids", ".img",
+    ".ims", ".isyntax", ".j2c", ".j2k", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".lif", ".lim", ".lsm", ".mat",
+    ".mha", ".mhd", ".mrc", ".mrxs", ".nd2", ".ndpi", ".nef", ".nii", ".nrrd", ".oib", ".oif", ".oir", ".orf",
+    ".pam", ".pbm", ".pcx", ".pdf", ".pfm", ".psb", ".psd", ".qptiff", ".r3d", ".raf", ".raw", ".rw2",
+    ".scn", ".sid", ".stk", ".svg", ".svs", ".svslide", ".tga", ".vms", ".vmu", ".vrt",
+    ".vsi", ".xcf", ".zvi",
 )  # fmt: skip
 """What file names of well-known kinds of picture that are not read end in, in lower case."""
+SELDOM = (
+    ".adf", ".bil", ".bip", ".bsq", ".cin", ".dpx", ".flex", ".grd", ".heics", ".hgt", ".hif", ".jls", ".jph", ".jpm",
+    ".mgz", ".mnc", ".mpo", ".nc", ".pcd", ".pct", ".ras", ".sgi", ".wdp",
+)  # fmt: skip
+"""What those of kinds end in that are not read either, and that make no folder one of pictures."""
 IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}
 """Types of files -> the types of images that hold all their numbers."""
 LOSSLESS = (".png", ".bmp", *TIFF)

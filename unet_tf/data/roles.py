@@ -16,6 +16,7 @@ from unet_tf.data.folder import (
     Found,
     Pair,
     has_pictures,
+    is_original,
     scan,
     scan_all,
     some,
@@ -59,8 +60,8 @@ class Place(NamedTuple):
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Whether a folder, or one in it, holds a picture of any kind."""
-    return any(listing.pictures or listing.unread for _, listing in scan_all(folder))
+    """Whether a folder, or one in it, holds a picture, or an original of a kind that is not read."""
+    return any(listing.pictures or any(map(is_original, listing.unread)) for _, listing in scan_all(folder))
 
 
 def only_folder(folder: Path, naming: Naming) -> Path | None:
