@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from unet_tf.data.instances import BORDER, fill_holes, find_instances, label_from_instances, renumber
+from unet_tf.errors import InputError
 
 TWO = np.zeros((9, 12), np.uint16)
 TWO[1:8, 1:6], TWO[1:8, 6:11] = 5, 3  # they touch
@@ -20,6 +21,23 @@ def test_touching_cells_are_separated_and_lone_ones_keep_every_pixel():
 def test_ids_beyond_what_float_tells_apart_stay_apart():
     ids = np.array([[0, 1, 1, 1, 2, 2]], np.int64)
     np.testing.assert_array_equal(label_from_instances(ids + (ids > 0) * (1 << 25)), label_from_instances(ids))
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.stack([TWO, 0 * TWO, TWO]), r"must be \(H, W\) integers; received \(3, 9, 12\) uint16. Give the planes"),
+        (np.ones((8, 8, 1), int), r"received \(8, 8, 1\) int64\. .* of \(H, W, 1\) \[\.\.\., 0\]"),
+        (np.dstack([TWO] * 3), r"received \(9, 12, 3\) uint16"),
+        (np.array([[0.5, 1.0]]), r"received \(1, 2\) float64"),
+        (np.zeros((0, 3), int), r"received \(0, 3\) int64"),
+        (np.array([[-1, 0, 1 << 24]]), "must be 0 or more; received -1. Make 0 of what is no object"),
+    ],
+)
+def test_what_is_no_plane_of_ids_is_refused(ids, message):
+    for border in (0, 1):
+        with pytest.raises(InputError, match=message):
+            label_from_instances(ids, border)
 
 
 @pytest.mark.parametrize("width", [1, 2])

@@ -96,6 +96,7 @@ def test_the_map_is_the_same_to_the_bit_in_every_thread_of_a_dataset():
         (np.zeros((4, 4)), {}, "received .* float64"),
         (np.zeros((4, 4), int), {"sigma": 0}, "sigma above 0, and both finite; received 10.0 and 0"),
         (np.zeros((0, 4), int), {}, "received .0, 4. int64"),
+        (np.array([[-1, 0, 1]]), {}, "must be 0 or more; received -1"),
         (np.zeros((4, 4), int), {"w0": float("inf")}, "both finite"),
         (np.zeros((4, 4), int), {"w0": -1}, "w0 must be 0 or more"),
     ],

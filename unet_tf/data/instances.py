@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.watershed import part, spread
+from unet_tf.errors import InputError
 
 BORDER, BORDER_NAME = 2, "border"
 """Class id of the rims of objects, where they are a class."""
@@ -20,11 +21,14 @@ def label_from_instances(instances: NDArray, border: int = 0) -> NDArray[np.uint
     cell is class 2 instead, beside other cells and beside the background.
 
     Args:
-        instances: (H, W) object ids, 0 for background.
+        instances: (H, W) object ids, whole numbers, 0 for background.
         border: width of the rim, pixels, diagonals as long as sides; 0 for none.
 
     Returns:
         (H, W) uint8 label ids.
+
+    Raises:
+        InputError: the ids are not (H, W) integers of 0 or more.
 
     Example:
         >>> label_from_instances(np.array([[1, 1, 1, 2, 2, 2]])).tolist()
@@ -36,8 +40,8 @@ def label_from_instances(instances: NDArray, border: int = 0) -> NDArray[np.uint
         Schmidt, Weigert, Broaddus, Myers: Cell detection with star-convex polygons (MICCAI 2018), section 3, for the
         third class.
     """
-    ids = np.asarray(instances)
-    if ids.size and ids.max() >= 1 << 24:  # beyond that, float32 takes two ids for one
+    ids = object_ids(instances)
+    if ids.max() >= 1 << 24:  # beyond that, float32 takes two ids for one
         ids = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + int(ids.min() > 0)
     ids = ids.astype(np.float32)
     side = 2 * max(border, 1) + 1
@@ -48,6 +52,23 @@ def label_from_instances(instances: NDArray, border: int = 0) -> NDArray[np.uint
         return np.where(ids == 0, 0, np.where(inner, 1, BORDER)).astype(np.uint8)
     lowest = cv2.erode(np.where(ids == 0, np.inf, ids).astype(np.float32), neighbours)
     return ((ids > 0) & (highest == ids) & (lowest == ids)).astype(np.uint8)
+
+
+def object_ids(instances: NDArray) -> NDArray:
+    """Give (H, W) object ids as an array.
+
+    Raises:
+        InputError: they are not (H, W) integers of 0 or more, or there is no pixel.
+    """
+    ids = np.asarray(instances)
+    if ids.ndim != 2 or not ids.size or ids.dtype.kind not in "iub":
+        raise InputError(
+            f"Object ids must be (H, W) integers; received {ids.shape} {ids.dtype}. Give the planes of a stack one by "
+            "one, and of (H, W, 1) [..., 0]."
+        )
+    if ids.min() < 0:
+        raise InputError(f"Object ids must be 0 or more; received {ids.min()}. Make 0 of what is no object.")
+    return ids
 
 
 def find_instances(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unet_tf.data.instances import object_ids
 from unet_tf.errors import InputError
 from unet_tf.labels import VOID
 
@@ -63,7 +64,7 @@ def border_weights(instances: NDArray, w0: float = 10.0, sigma: float = 5.0) -> 
         (H, W) float32, to be added to the class balance.
 
     Raises:
-        InputError: the ids are not (H, W) integers, w0 is negative or sigma not positive.
+        InputError: the ids are not (H, W) integers of 0 or more, w0 is negative or sigma not positive.
 
     Example:
         >>> round(float(border_weights(np.array([[1, 0, 2]]))[0, 1]), 2)  # d1 = d2 = 1: 10 exp(-4 / 50)
@@ -72,9 +73,7 @@ def border_weights(instances: NDArray, w0: float = 10.0, sigma: float = 5.0) -> 
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 3, equation 2.
     """
-    instances = np.asarray(instances)
-    if instances.ndim != 2 or not instances.size or instances.dtype.kind not in "iub":
-        raise InputError(f"Object ids must be (H, W) integers; received {instances.shape} {instances.dtype}.")
+    instances = object_ids(instances)
     if not (0 <= w0 < math.inf and 0 < sigma < math.inf):
         raise InputError(f"w0 must be 0 or more, sigma above 0, and both finite; received {w0} and {sigma}.")
     objects, boxes = _number(instances)
