@@ -211,6 +211,18 @@ def test_kubernetes_takes_the_deployment_and_it_probes_what_it_serves():
     assert str(parsed(config["data"][name], monitoring())) == str(parsed((SERVING / name).read_text(), monitoring()))
 
 
+def test_kserve_is_told_the_version_the_memory_and_the_time_of_the_kit():
+    (container,) = next(yaml.safe_load_all((SERVING / "kubernetes.yaml").read_text()))["spec"]["template"]["spec"][
+        "containers"
+    ]
+    model = yaml.safe_load((SERVING / "kserve.yaml").read_text())["spec"]["predictor"]["model"]
+    assert f"tensorflow/serving:{model['runtimeVersion']}" == container["image"]
+    assert model["resources"]["requests"] == container["resources"]["requests"]
+    assert model["resources"]["limits"]["memory"] == container["resources"]["limits"]["memory"]
+    assert set(model["args"]) <= set(container["args"])
+    assert model["storageUri"] == "pvc://unet-bundle/saved_model"
+
+
 def test_the_configurations_of_tf_serving_are_messages_of_its_own():
     models = parsed((SERVING / "models.config").read_text(), ModelServerConfig())
     first, second = models.model_config_list.config
