@@ -223,7 +223,7 @@ class Run:
 
     def normalise(self, image: NDArray) -> NDArray:
         """(H, W) or (H, W, C) raw pixels -> (H, W, C) float32, as the net was trained on."""
-        return self.normalisation.apply(image if image.ndim == 3 else image[..., None], plain=self.channels.plain)
+        return self.normalisation.apply(image, plain=self.channels.plain)
 
     def files(self, split: str) -> set[str]:
         """SHA-256 of the images that were "train" or "val" of this run (`Fingerprint.sha256`).

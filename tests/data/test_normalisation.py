@@ -46,6 +46,17 @@ def test_pixels_of_another_byte_order_are_the_same_pixels():
         known.apply(image.astype(np.int16))
 
 
+def test_an_image_without_an_axis_of_channels_is_grey():
+    known, image = Normalisation((120.0,), (40.0,), "uint8"), np.array([[120, 160], [80, 120]], np.uint8)
+    # What can be sliced alone, as a zarr array.
+    lazy = type("Lazy", (), {"shape": (2, 2), "dtype": image.dtype, "__getitem__": lambda _, window: image[window]})()
+    for form in (image, image[..., None], lazy):
+        np.testing.assert_array_equal(known.apply(form), [[[0], [1]], [[-1], [0]]])
+    for wrong in (image[0], image[None, ..., None], image[:0]):
+        with pytest.raises(InputError, match=r"must be \(H, W\) or \(H, W, C\) with a pixel at least; received \("):
+            known.apply(wrong)
+
+
 def test_grey_is_taken_for_rgb_and_not_for_other_channels():
     known = Normalisation((1.0, 2.0, 3.0), (1.0,) * 3, "uint8")
     grey, three = np.full((1, 1, 1), 5, np.uint8), np.full((1, 1, 3), 5, np.uint8)

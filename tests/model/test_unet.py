@@ -87,6 +87,12 @@ def test_save_and_load_give_the_same_bits_without_custom_objects(tmp_path):
         ({"input_shape": (570, 572, 1)}, r"570x572 is not a legal tile size.*570: 556, 572"),
         ({"input_shape": (572, 572)}, r"\(height, width, channels\)"),
         ({"input_shape": (None, None, 0)}, "1 channel or more"),
+        ({"input_shape": 256}, r"\(height, width, channels\) of whole numbers, .* received 256\."),
+        ({"input_shape": (572, 572.0, 1)}, "of whole numbers"),
+        ({"num_classes": "2"}, "num_classes must be a whole number; received '2'"),
+        ({"base_filters": 8.5}, r"base_filters must be a whole number; received 8\.5"),
+        ({"depth": 1.0}, r"depth must be a whole number; received 1\.0"),
+        ({"dropout": None}, r"dropout must be a rate in \[0, 1\); received None"),
         ({"num_classes": 1}, "num_classes counts the background and must be 2 or more; received 1"),
         ({"base_filters": 0}, "base_filters must be 1 or more"),
         ({"dropout": 1.0}, r"dropout must be a rate in \[0, 1\)"),
@@ -97,6 +103,20 @@ def test_save_and_load_give_the_same_bits_without_custom_objects(tmp_path):
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         unet(**arguments)
+
+
+def test_whole_numbers_of_numpy_are_whole():
+    net = unet([None, None, np.int32(1)], np.int64(3), np.uint8(2), np.int64(1))
+    assert net.output_shape == (None, None, None, 3)
+
+
+@pytest.mark.parametrize(("padding", "size"), [("valid", 19), ("same", 21)])
+def test_a_model_that_is_open_to_sizes_fails_at_a_concatenation_where_the_size_is_illegal(padding, size):
+    with pytest.raises(InputError, match=f"Input {size} is not a legal tile size"):
+        Geometry(1, padding).check(size)
+    net = unet(base_filters=2, depth=1, padding=padding)
+    with pytest.raises(Exception, match=r"calling Concatenate\.call"):
+        net(np.zeros((1, size, size, 1), np.float32))
 
 
 def test_a_model_that_is_no_unet_is_refused():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unet_tf.data.nodata import Measured, nodata_samples
 from unet_tf.errors import InputError
-from unet_tf.tiling import Picture, is_sliceable
+from unet_tf.tiling import Picture, with_channels
 from unet_tf.utils.files import tuples
 
 
@@ -60,14 +60,14 @@ class Normalisation:
         return len(self.mean)
 
     def apply(self, image: NDArray, name: str = "the image", plain: bool = True) -> NDArray[np.float32]:
-        """Normalise a raw (H, W, C) image; a grey one is repeated to the three channels of a net of colour.
+        """Normalise a raw (H, W) or (H, W, C) image; a grey one is repeated to the three channels of a net of colour.
 
         Raises:
-            InputError: as `check` does.
+            InputError: as `check` does, or it has another number of axes or no pixel.
         """
-        image = image if is_sliceable(image) else np.asarray(image)
-        self.check(image, name, plain)
-        return self.scale(image)
+        picture = with_channels(image)
+        self.check(picture, name, plain)
+        return self.scale(picture[:])
 
     def check(self, image: Picture, name: str = "the image", plain: bool = True) -> None:
         """Raise InputError for another number of channels or pixel type than the net learnt from.

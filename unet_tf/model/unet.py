@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import keras
@@ -47,7 +48,9 @@ def unet(
         (batch, height - shrink, width - shrink, num_classes); `unet_tf.geometry.Geometry` has the arithmetic.
 
     Raises:
-        InputError: an argument is out of range, or a given height or width is not legal (the nearest are named).
+        InputError: an argument is out of range, or a given height or width is not legal (the nearest are named). Where
+            these are None, Keras fails at a concatenation when the model is called with an illegal size, such as 256
+            of the paper's net: `Geometry(depth, padding).check(256)` says so first, with the nearest.
 
     Example:
         >>> unet(base_filters=4, depth=2).compute_output_shape((1, 60, 60, 1))
@@ -56,8 +59,9 @@ def unet(
     Reference:
         Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 2 and figure 1.
     """
+    _check_arguments(input_shape, num_classes, base_filters, depth, dropout)
     geometry = Geometry(depth, padding)
-    _check_arguments(geometry, input_shape, num_classes, base_filters, dropout)
+    geometry.check(*(size for size in input_shape[:2] if size is not None))
 
     # Layers
     def conv_block(x: Any, filters: int, level: int, side: str) -> Any:
@@ -102,7 +106,8 @@ def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 
     """Let a net that `unet` built, and that has learnt nothing yet, predict the class shares everywhere.
 
     The bias of the logits becomes the logarithm of the shares, and their kernel `scale` times what it is: He-normal
-    suits a layer that a ReLU follows, and on these the first loss is a lottery. Then it is near the shares' entropy.
+    suits a layer that a ReLU follows, and on these the first loss is a lottery. Then the first cross-entropy, without
+    weights, is near the shares' entropy; a Dice loss comes on top.
 
     Args:
         model: a new net; changed.
@@ -187,23 +192,31 @@ def geometry_of(model: keras.Model) -> Geometry:
     return Geometry(depth, convolutions[0].padding)
 
 
-def _check_arguments(
-    geometry: Geometry,
-    input_shape: tuple[int | None, int | None, int],
-    num_classes: int,
-    base_filters: int,
-    dropout: float,
-) -> None:
-    if len(input_shape) != 3 or not input_shape[-1] or input_shape[-1] < 1:
+def _is_whole(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _check_arguments(input_shape: Any, num_classes: Any, base_filters: Any, depth: Any, dropout: Any) -> None:
+    sizes = tuple(input_shape) if hasattr(input_shape, "__len__") else ()
+    if len(sizes) != 3 or not all(size is None or _is_whole(size) for size in sizes) or (sizes[-1] or 0) < 1:
         raise InputError(
-            f"input_shape must be (height, width, channels) with 1 channel or more; received {input_shape}."
+            "input_shape must be (height, width, channels) of whole numbers, with 1 channel or more; received "
+            f"{input_shape!r}."
         )
+    for name, value in {"num_classes": num_classes, "base_filters": base_filters, "depth": depth}.items():
+        if not _is_whole(value):
+            raise InputError(f"{name} must be a whole number; received {value!r}.")
     if num_classes < 2:
         raise InputError(f"num_classes counts the background and must be 2 or more; received {num_classes}.")
     if base_filters < 1:
         raise InputError(f"base_filters must be 1 or more; received {base_filters}.")
-    if not 0 <= dropout < 1:
+    try:
+        is_rate = 0 <= dropout < 1
+    except TypeError:
+        is_rate = False
+    if not is_rate:
         raise InputError(f"dropout must be a rate in [0, 1); received {dropout}.")
-    known = [size for size in input_shape[:2] if size is not None]
-    if known:
-        geometry.check(*known)
