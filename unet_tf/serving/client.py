@@ -325,7 +325,7 @@ class Client:
         return found
 
     def _as_png(self, metadata: Metadata, signature: str) -> bool:
-        """Whether pixels travel as a PNG file: in JSON one takes several bytes, and TF Serving has no 16 bits there."""
+        """Whether pixels travel as a PNG file: in JSON one takes several bytes, and TF Serving has no uint16 there."""
         return signature == MASK and self._transport.in_json and metadata.takes_files
 
     def _measured(self, image: Picture, nodata: Sequence[float], name: str, metadata: Metadata) -> Picture:
