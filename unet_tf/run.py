@@ -134,8 +134,8 @@ class Run:
         """The net that training kept, of the last epoch that is as good as the best: yours, as one object.
 
         What it learns or becomes in memory is its own: the run is its file, and `unet_tf.predict(run, ...)`,
-        `unet_tf.evaluate` and `unet_tf.export` read that. `unet_tf.Predictor(model, run.normalisation, run.masks)`
-        predicts with it; set its `channels = run.channels` where these are picked, or of several files or planes.
+        `unet_tf.evaluate` and `unet_tf.export` read that. `unet_tf.Predictor(model, like=run)` predicts with it, by the
+        pixels, classes, channels, temperature and threshold of the run.
 
         Raises:
             InputError: the file is missing, damaged, or holds another net than the configuration says.

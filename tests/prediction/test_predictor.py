@@ -1,5 +1,6 @@
 """A net that is loaded once."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import zarr
 from unet_tf import InputError, Normalisation, Predictor, Run, predict, predict_files, predict_large, unet
 from unet_tf.data.channels import Channels
 from unet_tf.geometry import PADDINGS, Geometry
-from unet_tf.model.calibration import tempered
+from unet_tf.model.calibration import Calibration, tempered
 from unet_tf.model.ensemble import Member, ensemble
 from unet_tf.prediction.tile_settings import MOST_PIXELS
 from unet_tf.prediction.uncertainty import entropy, uncertainty_and_spread
@@ -59,6 +60,27 @@ def test_a_run_its_file_and_its_model_predict_alike():
         np.testing.assert_array_equal(predictor.predict(IMAGE), expected.argmax(-1))
     with pytest.raises(InputError, match="A run or bundle brings its normalisation"):
         Predictor(run, run.normalisation)
+
+
+def test_a_net_in_memory_is_read_as_that_of_its_run(tmp_path, caplog):
+    run = Run(shutil.copytree(RUN, tmp_path / "run"))
+    stored = {"temperature": 1.5, "threshold": 0.3, "model": run.model_hash}
+    (run.path / "calibration.json").write_text(json.dumps(stored))
+    run.channels, run.classes = Channels(("1",)), ("sky", "crack")
+    run.model.save(tmp_path / "mine.keras")
+    expected = Predictor(run)
+    for found in (Predictor(run.model, like=run), Predictor(tmp_path / "mine.keras", like=run)):
+        np.testing.assert_array_equal(found.probabilities(IMAGE), expected.probabilities(IMAGE))
+        np.testing.assert_array_equal(found.predict(IMAGE), expected.predict(IMAGE))
+        assert found.calibration == expected.calibration == Calibration(1.5, 0.3)
+        assert (found.classes, found.channels, found.masks) == (run.classes, run.channels, run.masks)
+    assert Predictor(run.model, like=run.path).calibration == Calibration(1.5, 0.3)
+    assert caplog.records == []
+    for arguments in ((run,), (RUN,), (run.model, run.normalisation), (run.model, None, run.masks)):
+        with pytest.raises(InputError, match=r"or a run that has them \(like\), must be given to a model alone"):
+            Predictor(*arguments, like=run)
+    with pytest.raises(InputError, match="The net has 3 channels and 2 classes, and its .* they have 1 and 2"):
+        Predictor(unet((None, None, 3), base_filters=2, depth=1), like=run)
 
 
 def test_tensors_lists_and_other_byte_orders_are_images():

@@ -56,6 +56,8 @@ class Predictor:
             theirs.
         engine: what computes: "tensorflow", "openvino", "onnxruntime" (extras of these names), or "auto", what was
             measured fastest on such a processor, of what is installed.
+        like: a run, or its folder, for a `.keras` file or a model alone, such as its own net that was trained further:
+            normalisation, masks, classes, channels, temperature and threshold are those of the run.
 
     Attributes:
         network: the net, folded.
@@ -64,7 +66,7 @@ class Predictor:
         classes: names of the classes.
         channels: how the channels of an image come from picture files.
         calibration: temperature of its probabilities, and the threshold above which two classes part; a model and a
-            `.keras` file have none.
+            `.keras` file alone have none.
 
     Raises:
         InputError: there is no such net, it is damaged, or what was given beside it does not fit.
@@ -84,25 +86,30 @@ class Predictor:
         normalisation: Normalisation | None = None,
         masks: MaskFormat | None = None,
         engine: str = TENSORFLOW,
+        like: Run | str | Path | None = None,
     ) -> None:
         own: Run | Folds | Description | None = None
         if isinstance(model, str | Path):
             path = Path(model)
             if path.suffix == ".keras":
                 model = read_model(path)
-                if normalisation is None:
+                if normalisation is None and like is None:
                     log.warning(f"{path} {OF_UNKNOWN_PIXELS}")
             elif (path / BUNDLE_DESCRIPTION).is_file():
                 own, model = read_bundle(path), read_model(path / BUNDLE_NET)
             else:
                 model = opened(path)
-        self.calibration = PLAIN if own is None else own.calibration
         if isinstance(model, Run | Folds):
-            own, self.network, self.calibration = model, model.network, model.calibration
-        else:
-            self.network = Network(model, self.calibration.temperature)
-        if own is not None and (normalisation is not None or masks is not None):
-            raise InputError("A run or bundle brings its normalisation and masks; they must be given to a model alone.")
+            own = model
+        elif own is None and like is not None:
+            own, like = like if isinstance(like, Run) else Run(like), None
+        if own is not None and not normalisation is masks is like is None:
+            raise InputError(
+                "A run or bundle brings its normalisation and masks; they, or a run that has them (like), must be "
+                "given to a model alone."
+            )
+        self.calibration = PLAIN if own is None else own.calibration
+        self.network = model.network if isinstance(model, Run | Folds) else Network(model, self.calibration.temperature)
         if own is not None:
             normalisation, masks = own.normalisation, own.masks
         self.normalisation = normalisation
