@@ -1,5 +1,8 @@
 """Where TIFF files lie, by their tags alone; rasterio says the same."""
 
+import logging
+import threading
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,6 +13,7 @@ from unet_tf.data.folder import Pair, read_pair
 from unet_tf.data.georeference import check_places, read_georeference
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.pictures import write_picture
+from unet_tf.data.tiff import directories
 from unet_tf.errors import InputError
 
 SCALE, TIEPOINT = (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, 500_000, 5_400_000, 0), True)
@@ -35,6 +39,38 @@ def test_a_file_lies_where_its_tags_say(tmp_path):
     ]  # fmt: skip
     assert (found.epsg, found.pixel.tolist()) == (25832, [0.5, 0.5])
     assert str(found) == "x 500000 to 500040, y 5399970 to 5400000, EPSG:25832"
+
+
+@pytest.mark.parametrize("small_first", [True, False])
+def test_a_file_lies_where_its_picture_does_and_not_a_smaller_version(tmp_path, small_first):
+    small, large = (np.zeros((6, 8), np.uint8), {"subfiletype": 1}), (np.zeros((60, 80), np.uint8), {})
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for pixels, options in (small, large) if small_first else (large, small):
+            writer.write(pixels, metadata=None, extratags=(SCALE, TIEPOINT, KEYS), **options)
+    assert str(read_georeference(tmp_path / "a.tif")) == "x 500000 to 500040, y 5399970 to 5400000, EPSG:25832"
+
+
+@pytest.mark.parametrize(
+    "tag", [(42113, "s", 0, "-3.402823e+38", True), (42113, "s", 0, "1.#QNAN", True), (274, "H", 1, 9, True)]
+)
+def test_tags_that_say_nothing_of_the_place_are_read_in_silence(tmp_path, tag, caplog):
+    path = write(tmp_path / "a.tif", SCALE, TIEPOINT, KEYS, tag)
+    with tifffile.TiffFile(path) as file:
+        assert file.pages and caplog.records  # tifffile itself warns
+    caplog.clear()
+    assert read_georeference(path).epsg == 25832
+    assert not caplog.records
+
+
+def test_what_tifffile_says_to_other_threads_is_left(tmp_path, caplog):
+    log = logging.getLogger("tifffile")
+    with directories(write(tmp_path / "a.tif")):
+        log.warning("here")
+        other = threading.Thread(target=log.warning, args=("there",))
+        other.start()
+        other.join()
+    log.warning("after")
+    assert caplog.messages == ["there", "after"]
 
 
 @pytest.mark.parametrize("crs", ["EPSG:25832", "EPSG:4326", "+proj=laea +lat_0=3"])

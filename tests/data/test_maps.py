@@ -243,6 +243,18 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", noise(3), photometric="minisblack")
     tifffile.imwrite(tmp_path / "cmyk.tif", noise(4).transpose(1, 2, 0), photometric="separated")
     tifffile.imwrite(tmp_path / "lab.tif", noise(3).transpose(1, 2, 0), photometric="cielab")
+    deep = noise(3, np.uint16).transpose(1, 2, 0)
+    tifffile.imwrite(tmp_path / "deep_lab.tif", deep, photometric="cielab", compression="zlib", tile=(16, 16))
+    tifffile.imwrite(tmp_path / "icc.tif", deep, photometric="icclab")
+    tifffile.imwrite(tmp_path / "cfa.tif", noise()[0], photometric="cfa")
+    tifffile.imwrite(tmp_path / "raw.tif", deep, photometric="linear_raw")
+    tifffile.imwrite(tmp_path / "four.tif", noise(4), photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(tmp_path / "virtual.tif", noise(5), photometric="minisblack", truncate=True)
+    small, large = noise(size=(7, 9))[0], noise()[0]
+    for name, sizes, below in (("preview.tif", (small, large), 0), ("dng.tif", (small, large), 1)):
+        with tifffile.TiffWriter(tmp_path / name) as writer:
+            writer.write(sizes[0], subfiletype=1, subifds=below, metadata=None)
+            writer.write(sizes[1], metadata=None)
     tifffile.imwrite(tmp_path / "turned.tif", noise()[0], extratags=[(274, "H", 1, 6, True)])
     tifffile.imwrite(tmp_path / "twice.tif", noise()[0], extratags=[(274, "H", 2, (6, 1), True)])
     write(tmp_path / "complex.tif", noise().astype(np.complex64))
@@ -259,6 +271,14 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path):
         ("stack.tif", "has 3 pages"),
         ("cmyk.tif", "has CMYK"),
         ("lab.tif", "has CIELAB"),
+        ("deep_lab.tif", "is in the colour space CIELab. Save it as RGB"),
+        ("icc.tif", "is in the colour space ICCLab"),
+        ("cfa.tif", "is in the colour space of a colour filter array"),
+        ("raw.tif", "is in the colour space with number 34892"),
+        ("four.tif", r"has 4 channels \(RGB and alpha one after the other, or four pages\)"),
+        ("virtual.tif", "has 5 pages"),
+        ("preview.tif", r"begins with a preview of its picture. Save .* \(gdal_translate GTIFF_DIR:2:\.\.\.\)"),
+        ("dng.tif", "begins with a preview of its picture. Save .* RAW"),
         ("turned.tif", "has orientation 6. Save"),
         ("twice.tif", "has orientation 6, 1. Save"),
         ("complex.tif", "holds complex64"),

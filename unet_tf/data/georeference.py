@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_tf.data.pictures import TIFF
-from unet_tf.data.tiff import import_tifffile
+from unet_tf.data.tiff import directories, first_picture, import_tifffile
 from unet_tf.errors import InputError
 
 SCALE, TIEPOINT, MATRIX, KEYS = 33550, 33922, 34264, 34735
@@ -59,8 +59,8 @@ def read_georeference(path: str | Path) -> Georeference | None:
         return None
     tifffile = import_tifffile(path)
     try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
+        with directories(path) as file:
+            page = first_picture(file)
             found = {code: page.tags[code] for code in TAGS if code in page.tags}
             tags = tuple((code, int(tag.dtype), tag.count, tag.value, True) for code, tag in found.items())
             values = {code: tag.value for code, tag in found.items()}

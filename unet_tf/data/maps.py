@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from unet_tf.data.nodata import nodata_pixels, stand_in
 from unet_tf.data.pictures import TIFF, as_image, image_type
-from unet_tf.data.tiff import import_tifffile
-from unet_tf.data.tiff_colours import colours_of_table, step_of
+from unet_tf.data.tiff import directories, first_picture, import_tifffile, open_tiff
+from unet_tf.data.tiff_colours import NAMES, SHOWN, channels_refused, colours_of_table, step_of
 from unet_tf.data.tiff_names import plain_name
+from unet_tf.data.tiff_segments import RGB
 from unet_tf.data.volumes import PICTURE, Volume
 from unet_tf.errors import InputError
 from unet_tf.utils.extras import import_extra
@@ -138,9 +139,10 @@ class MapArray:
     def _check(self, kinds: Sequence[str]) -> None:
         """Raise InputError for files whose numbers are no picture, or cannot be read in windows."""
         dataset, path = self.dataset, self.path
-        if len(dataset.subdatasets) > 1:
+        pages = max(len(dataset.subdatasets), _count_planes(path))
+        if pages > 1:
             raise InputError(
-                f"A map must be one picture; {path} has {len(dataset.subdatasets)} pages. Save the page as a file "
+                f"A map must be one picture; {path} has {pages} pages. Save the page as a file "
                 "(gdal_translate GTIFF_DIR:1:...), or predict a stack into a folder or .zarr.", path,
             )  # fmt: skip
         space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
@@ -152,6 +154,7 @@ class MapArray:
                 "Save it as RGB, or as bands without names.",
                 path,
             )
+        self._check_page()
         if len(set(dataset.dtypes)) > 1:
             raise InputError(f"Bands must have one type; {path} has {', '.join(dataset.dtypes)}. Save it so.", path)
         image_type(np.dtype(dataset.dtypes[0]), path)
@@ -175,6 +178,19 @@ class MapArray:
                 "no nodata value. Name one (gdal_edit.py -a_nodata 0), or copy the file again if it is to be whole.",
                 path,
             )  # fmt: skip
+
+    def _check_page(self) -> None:
+        """Raise InputError where the first page shows something else than GDAL says, as `read_image` does."""
+        page, path = self._page, self.path
+        if (photometric := int(page.photometric)) not in SHOWN:
+            name = NAMES.get(photometric, f"with number {photometric}")
+            raise InputError(
+                f"A map must be in grey or RGB, or have a colour table; {path} is in the colour space {name}. Save it "
+                "as RGB.", path,
+            )  # fmt: skip
+        is_planar = page.planarconfig == 2 and page.photometric == RGB
+        if is_planar and page.samplesperpixel == 4 and page.description.startswith('{"shape":'):
+            raise InputError(f"{path} {channels_refused(4, 'RGB and alpha one after the other, or four pages')}.", path)
 
 
 def open_map(path: str | Path, mean: Sequence[float] = ()) -> Volume:
@@ -242,12 +258,28 @@ def _first_page(path: Path) -> Any:
     """The first directory of a TIFF file, for what GDAL does not say."""
     tifffile = import_tifffile(path)
     try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
+        with directories(path) as file:
+            page, number = file.pages[0], first_picture(file).index
+            if number or (page.subfiletype & 1 and page.subifds):
+                how = f"gdal_translate GTIFF_DIR:{number + 1}:..." if number else "from RAW by developing it"
+                raise InputError(
+                    f"A map must be the first page of its file; {path} begins with a preview of its picture. Save the "
+                    f"picture as a file ({how}).", path,
+                )  # fmt: skip
             page.databytecounts, page.colormap  # noqa: B018 - read before the file is closed
             return page
+    except InputError:
+        raise
     except (tifffile.TiffFileError, ValueError, IndexError, KeyError) as error:
         raise InputError(f"{path} is not a complete TIFF file: {error}. Copy it again.", path) from error
+
+
+def _count_planes(path: Path) -> int:
+    """Pages that a file holds, with or without a directory each: 1 of those that GDAL alone reads."""
+    try:
+        return sum(map(len, open_tiff(path).pages))
+    except InputError:
+        return 1
 
 
 def _colours(page: Any) -> NDArray[np.uint8]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +43,28 @@ def import_tifffile(path: Path) -> Any:
         InputError: it is missing, and this file takes it.
     """
     return import_extra(f"{path} is written by the package tifffile: pip install tifffile.", "tifffile", path)
+
+
+@contextmanager
+def directories(path: Path) -> Iterator[Any]:
+    """A TIFF file opened by tifffile, which is silent about tags that it cannot read: what counts we read ourselves."""
+    tifffile = import_tifffile(path)
+    log, own = logging.getLogger("tifffile"), threading.get_ident()
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.thread != own
+
+    log.addFilter(is_of_others)
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    finally:
+        log.removeFilter(is_of_others)
+
+
+def first_picture(file: Any) -> Any:
+    """The first page by tifffile that is neither a smaller version of another one nor a mask, if there is one."""
+    return next((page for page in file.pages if not page.subfiletype & 5), file.pages[0])
 
 
 @dataclass(frozen=True)
