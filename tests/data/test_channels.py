@@ -50,6 +50,47 @@ def test_channels_are_found_wherever_their_axis_stands(tmp_path, axes, ome):
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif", page), expected)
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "kind"),
+    [
+        ((9, 11, 2), "", "minisblack"),
+        ((9, 11, 4), "", "minisblack"),
+        ((3, 9, 11, 6), "", "minisblack"),
+        ((9, 11, 2), "YXC", "minisblack"),
+        ((3, 9, 11, 20), "ZYXC", "minisblack"),
+        ((9, 11, 5), "XYZ", "minisblack"),
+        ((9, 11, 2, 3), "YXCS", "rgb"),
+    ],
+)
+def test_channels_last_of_which_tifffile_makes_a_page_of_each_row_are_refused(tmp_path, shape, axes, kind):
+    """Without planarconfig it takes the last two axes, or those before RGB, for rows and columns."""
+    array = np.zeros(shape, np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric=kind, metadata={"axes": axes} if axes else {})
+    of = "x".join(map(str, shape)) + (f", {axes}," if axes else "")
+    with pytest.raises(InputError, match=rf"{shape[-1]} channels .the last axis of {of} of which each row is a page\)"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_the_message_of_channels_last_leads_to_channels_or_to_pages(tmp_path):
+    array = np.arange(9 * 11 * 2, dtype=np.uint16).reshape(9, 11, 2)
+    words = r'planarconfig="contig", pages as the first one with metadata=\{"axes": "ZYX"\}\.$'
+    with pytest.raises(InputError, match=words):
+        read_image(stack(tmp_path / "a.tif", array, "YXC"))
+    np.testing.assert_array_equal(read_image(bands(tmp_path / "channels.tif", array)), array)
+    np.testing.assert_array_equal(read_image(stack(tmp_path / "pages.tif", array, "ZYX"), 8)[..., 0], array[8])
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "pages"),
+    [((9, 11, 1), "", 1), ((9, 11, 1), "YXC", 1), ((4, 9, 11, 1), "", 4), ((9, 11, 20), "", 9), ((2, 9, 11), "", 2)],
+)
+def test_pages_that_tifffile_writes_of_an_array_without_names_are_pages(tmp_path, shape, axes, pages):
+    array = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack", metadata={"axes": axes} if axes else {})
+    assert count_pages(tmp_path / "a.tif") == pages
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", pages - 1).ravel(), array.reshape(pages, -1)[-1])
+
+
 @pytest.mark.parametrize("axes", ["ZCYX", "CZYX"])
 def test_images_of_an_ome_file_are_pictures_and_their_channels_are_not(tmp_path, axes):
     """Positions of a stage, of three planes of two channels each."""

@@ -18,6 +18,8 @@ from unet_tf.data.tiff_pages import Tag, TiffPage
 from unet_tf.data.tiff_segments import RGB
 from unet_tf.pages.words import many
 
+NARROWEST = 16
+"""Largest size of a last axis without a name that may count channels, where it is shorter than the two before it."""
 Pages = tuple[tuple[TiffPage, ...], ...]
 Axes = tuple[tuple[str, int], ...]
 Plane = tuple[int, int, int]
@@ -141,6 +143,8 @@ def _told_by_tifffile(first: TiffPage, pages: int) -> Told:
         raise channels_refused(samples, f"RGB by its tags, and an axis {axes[at]} by its description")
     outer = max(0, len(shape) - (3 if samples > 1 else 2))  # axes that pages are counted along
     planes = math.prod(shape[:outer]) if told.get("truncated") else pages
+    if math.prod(shape[:outer]) == planes:
+        _check_last(shape, axes, outer)
     if len(axes) == len(shape) and axes[:outer].count("C") == 1:
         at = axes.index("C")
         left = tuple((axes[i].lower(), shape[i]) for i in range(outer) if i != at)
@@ -148,6 +152,15 @@ def _told_by_tifffile(first: TiffPage, pages: int) -> Told:
     named = len(axes) == len(shape) == len(set(axes))
     names = [axes[i].lower() if named else f"d{i}" for i in range(outer)]
     return Told(planes, axes=tuple(zip(names, shape[:outer], strict=True)))
+
+
+def _check_last(shape: list[int], axes: str, outer: int) -> None:
+    """Refuse arrays of which tifffile wrote each row as a page, as it does where the channels are their last axis."""
+    told = len(axes) == len(shape) and {*axes[:outer]} & {*"YX"}
+    guessed = not axes and len(shape) == outer + 2 > 2 and 1 < shape[-1] <= NARROWEST
+    if told or (guessed and shape[-1] < min(shape[-3:-1])):
+        how = f"the last axis of {'x'.join(map(str, shape))}{f', {axes},' if told else ''} of which each row is a page"
+        raise channels_refused(shape[-1], how)
 
 
 def _told_by_ome(description: str, kept: Sequence[int], samples: int) -> Told:

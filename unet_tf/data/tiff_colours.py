@@ -86,7 +86,8 @@ def channels_refused(count: int, how: str) -> Unread:
     """What is said where a file does not tell channels from pages or alpha."""
     return Unread(
         f"has {count} channels ({how}), and it must be plain which they are. Save them with tifffile by "
-        'photometric="minisblack": channels as the last axis with planarconfig="contig", pages as the first one'
+        'photometric="minisblack": channels as the last axis with planarconfig="contig", pages as the first one with '
+        'metadata={"axes": "ZYX"}'
     )
 
 

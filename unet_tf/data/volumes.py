@@ -15,6 +15,7 @@ from unet_tf.data.channels import Channels
 from unet_tf.data.folder import ZARR
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import TiffPictures, open_tiff
+from unet_tf.data.tiff_axes import NARROWEST
 from unet_tf.data.tiff_names import plain_name
 from unet_tf.errors import InputError
 from unet_tf.tiling import Picture
@@ -24,8 +25,8 @@ PICTURE = ("y", "x", "c")
 """Names of the axes of one picture: rows, columns, channels."""
 TCZYX = "tczyx"
 """Axes of OME-Zarr before version 0.3."""
-COLOUR, NARROWEST = (1, 3), 16
-"""Sizes of the last axis of an array without names that are taken for channels; others up to here are asked about."""
+COLOUR = (1, 3)
+"""Sizes of the last axis of an array without names that are taken for channels; others up to `NARROWEST` are asked."""
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 """The attribute in which xarray keeps the names of axes in zarr 2, which has no place for them."""
 TRANSFORMS = "coordinateTransformations"
