@@ -76,7 +76,8 @@ def test_axes_can_be_named(tmp_path):
     [
         ((3, 5, 7), None, "cyx", "zyx"),
         ((2, 3, 5, 7), None, "tcyx", "tzyx"),
-        ((3, 5, 7), ("band", "y", "x"), "cyx", "zyx"),
+        ((3, 5, 7), ("slice", "y", "x"), "cyx", "zyx"),
+        ((3, 3, 5, 7), ("band", "channel", "y", "x"), "czyx", "tzyx"),
         ((3, 2, 5, 7), ("b", "z", "y", "x"), "czyx", "bzyx"),
     ],
 )
@@ -137,6 +138,27 @@ def test_names_of_one_letter_may_be_large(tmp_path):
     path = write_zarr(tmp_path / "a.zarr", array_of(3, 5, 7), dimension_names=("Z", "Y", "X"))
     assert open_volume(path, channels=3).axes == ("z", "y", "x")
     assert open_volume(write_ome(tmp_path / "b.zarr", array_of(4, 5, 7), 3, "CYX")).plane(0).shape == (5, 7, 4)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [("band", write_xarray), ("Channel", write_xarray), ("wavelength", write_xarray), ("channels", write_ome)],
+)
+def test_an_axis_that_is_called_after_channels_is_one(tmp_path, name, made, count):
+    array, names = array_of(2, count, 5, 7), ["time", name, "y", "x"]
+    path = made(tmp_path / "a.zarr", array, *([3] if made is write_ome else []), names)
+    for channels in (None, 1, 3):
+        volume = open_volume(path, channels=channels)
+        assert (volume.axes, volume.planes) == (("time", "c", "y", "x"), (2,))
+        np.testing.assert_array_equal(volume.plane(1)[0:5, 0:7], array[1].transpose(1, 2, 0))
+    assert open_volume(path, "tzyx").planes == (2, count)
+
+
+@pytest.mark.parametrize("names", [("band", "y", "x"), ("channel", "y", "x")])
+def test_an_axis_of_one_entry_is_one_of_planes_whatever_its_name(tmp_path, names):
+    volume = open_volume(write_zarr(tmp_path / "a.zarr", array_of(1, 5, 7), dimension_names=names), channels=1)
+    assert (volume.axes, volume.planes, volume.plane(0).shape) == (names, (1,), (5, 7, 1))
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])

@@ -27,6 +27,8 @@ TCZYX = "tczyx"
 """Axes of OME-Zarr before version 0.3."""
 COLOUR = (1, 3)
 """Sizes of the last axis of an array without names that are taken for channels; others up to `NARROWEST` are asked."""
+CHANNELS = ("channel", "channels", "band", "bands", "wavelength", "wavelengths")
+"""What programs call an axis of channels where they do not call it "c"; of size 1 it may count planes as well."""
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 """The attribute in which xarray keeps the names of axes in zarr 2, which has no place for them."""
 TRANSFORMS = "coordinateTransformations"
@@ -146,7 +148,8 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
         path: a zarr array, an OME-Zarr image (its level 0 is taken; of bioformats2raw's groups the only image), or a
             TIFF file that has tiles or is not compressed, whose windows are what `read_image` gives of them: with
             colour table, orientation and CMYK applied, and without alpha.
-        axes: a letter for each axis, such as "tzyx" or "yxc"; None takes what the file says, or else: rows and columns
+        axes: a letter for each axis, such as "tzyx" or "yxc"; None takes what the file says, where the only axis that
+            is called after channels, bands or wavelengths counts channels if it has several; or else: rows and columns
             last, after them channels where the last of three or more axes has 1 or 3, or as many as `channels`; one of
             `NARROWEST` at most that is shorter than the two before it must be named else.
         channels: how many a net takes, where one is known.
@@ -161,6 +164,9 @@ def open_volume(path: str | Path, axes: str | None = None, channels: int | None 
     path = Path(path)
     found = _of_tiff(path) if path.suffix.lower() in TIFF else _of_zarr(path)
     shape, names = found.array.shape, found.axes
+    alike = [name for name, size in zip(names, shape, strict=bool(names)) if size > 1 and name.lower() in CHANNELS]
+    if len(alike) == 1 and "c" not in names:
+        names = tuple("c" if name in alike else name for name in names)
     if axes is not None:
         if len(axes) != len(shape):
             raise InputError(f'Axes must name each axis once; received "{axes}" for {path} of shape {shape}.', path)
