@@ -191,6 +191,62 @@ def test_pages_of_an_ome_file_are_what_its_blocks_say(tmp_path, blocks, order, p
         np.testing.assert_array_equal(opened.read(z), np.moveaxis(PLANES[[*both]], 0, -1))
 
 
+@pytest.mark.parametrize("blocks", [BY_PLANE, "", BY_CHANNEL])
+def test_metadata_of_ome_may_stand_in_single_quotes(tmp_path, blocks):
+    of_ome(tmp_path / "double.tif", blocks, "XYZCT")
+    xml = tifffile.tiffcomment(tmp_path / "double.tif").replace('"', "'").replace("FirstC='", "FirstC = '")
+    tifffile.imwrite(tmp_path / "a.tif", PLANES, description=xml, metadata=None, photometric="minisblack")
+    opened = open_pictures(tmp_path / "a.tif")
+    assert opened.tiff.axes == (("z", 3),) and opened.channel_names(2) == ("DAPI", "GFP")
+    assert [opened.read(z)[0, 0].tolist() for z in range(3)] == PLANES[:, 0, 0].reshape(2, 3).T.tolist()
+
+
+def test_a_file_of_an_ome_set_in_single_quotes_is_what_it_holds_itself(tmp_path):
+    blocks = "".join(
+        f"<TiffData IFD='{at % 6}' FirstC='{at % 2}' FirstZ='{at // 2}'><UUID FileName='x'>{at // 6}</UUID></TiffData>"
+        for at in range(12)
+    )
+    pixels = f"<Pixels DimensionOrder='XYCZT' SizeC='2' SizeT='1' SizeZ='6'>{blocks}</Pixels>"
+    xml = f"<?xml version='1.0'?><OME UUID='1'><Image>{pixels}</Image></OME>"
+    tifffile.imwrite(tmp_path / "a.tif", PLANES, description=xml, metadata=None, photometric="minisblack")
+    assert [read_image(tmp_path / "a.tif", z)[0, 0].tolist() for z in range(3)] == PLANES[:, 0, 0].reshape(
+        3, 2
+    ).tolist()
+
+
+def of_imagej2(path, axes, lengths, planes=PLANES):
+    """A file as SCIFIO writes it, which ImageJ2 does: it tells of all axes, fastest first."""
+    told = f"SCIFIO=0.41.1\naxes=X,Y,{axes}\nlengths=6,5,{lengths}\nscales=1.0,1.0\nunits=um,um\nimages={len(planes)}\n"
+    told += "channels=1\nslices=1\nframes=1\nhyperstack=true\nmode=composite\nunit=um\n"
+    tifffile.imwrite(path, planes, description=told, metadata=None, photometric="minisblack")
+    return open_pictures(path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "lengths", "told", "pages"),
+    [
+        ("Channel,Z", "2,3", (("z", 3),), [(0, 1), (2, 3), (4, 5)]),
+        ("Z,Channel", "3,2", (("z", 3),), [(0, 3), (1, 4), (2, 5)]),
+        ("Channel,Time", "3,2", (("t", 2),), [(0, 1, 2), (3, 4, 5)]),
+        ("Channel", "6", (), [(0, 1, 2, 3, 4, 5)]),
+        ("Z", "6", (("d0", 6),), [(0,), (1,), (2,), (3,), (4,), (5,)]),
+    ],
+)
+def test_channels_of_imagej2_stand_where_it_says(tmp_path, axes, lengths, told, pages):
+    opened = of_imagej2(tmp_path / "a.tif", axes, lengths)
+    assert opened.tiff.axes == told and len(opened) == len(pages)
+    for number, page in enumerate(pages):
+        np.testing.assert_array_equal(opened.read(number), np.moveaxis(PLANES[[*page]], 0, -1))
+
+
+def test_some_pages_of_a_file_of_imagej2_with_channels_are_refused_and_one_is_a_picture(tmp_path):
+    np.testing.assert_array_equal(
+        of_imagej2(tmp_path / "a.tif", "Channel,Z", "2,3", PLANES[:1]).read()[..., 0], PLANES[0]
+    )
+    with pytest.raises(InputError, match=r"has 2 channels .and 6 planes in ImageJ2's description, 4 pages\)"):
+        of_imagej2(tmp_path / "b.tif", "Channel,Z", "2,3", PLANES[:4])
+
+
 def test_a_file_of_an_ome_set_may_hold_one_time_of_several(tmp_path):
     sizes = 'SizeC="2" SizeT="4" SizeZ="3"'
     opened = open_pictures(of_ome(tmp_path / "a.tif", BY_CHANNEL, "XYZCT", sizes))

@@ -48,6 +48,7 @@ def test_channels_of_ome(tmp_path):
         (GDAL.format(""), ("", "", "", "NIR & x")),
         (GDAL.format('<Item name="DESCRIPTION" sample="99" role="description">no</Item>'), ("", "", "", "NIR & x")),
         (LAUGHS + GDAL.format('<Item sample="0" role="description">&lol2;</Item>'), ("&lol2;", "", "", "NIR & x")),
+        (GDAL.format("<Item sample='1' role = 'description'>red</Item>"), ("", "red", "", "NIR & x")),
         ("<GDALMetadata><Item", ("",) * 4),
     ],
 )

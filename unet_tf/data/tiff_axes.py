@@ -14,6 +14,7 @@ import numpy as np
 
 from unet_tf.data.structure import Unread
 from unet_tf.data.tiff_colours import channels_refused, check_colour, check_count, kept_samples
+from unet_tf.data.tiff_names import attributes
 from unet_tf.data.tiff_pages import Tag, TiffPage
 from unet_tf.data.tiff_segments import RGB
 from unet_tf.pages.words import many
@@ -123,11 +124,28 @@ def _told(first: TiffPage, kept: Sequence[int]) -> Told:
         # the three samples of a pixel are told as channels too
         axes = ("t", found.get("frames", 1)), ("z", found.get("slices", 1))
         return Told(found.get("images", pages), found.get("channels", 1) if samples == 1 else 1, 1, axes)
+    if description.startswith("SCIFIO="):
+        return _told_by_scifio(description, pages, samples)
     if description.startswith('{"shape":'):
         return _told_by_tifffile(first, pages)
     if "<OME" in description[:2000] or ":OME" in description[:2000]:
         return _told_by_ome(description, kept, samples)
     return Told(pages)
+
+
+def _told_by_scifio(description: str, pages: int, samples: int) -> Told:
+    """Channels among pages of ImageJ2, which lists all axes, fastest first: axes=X,Y,Channel,Z and lengths=6,5,2,3."""
+    found = dict(re.findall(r"^(axes|lengths)=(.*?)\s*$", description, re.MULTILINE))
+    names, lengths = (found.get(key, "").split(",") for key in ("axes", "lengths"))
+    outer = [(name, _natural(size)) for name, size in zip(names, lengths, strict=False) if name not in ("X", "Y")]
+    channels = dict(outer).get("Channel", 1)
+    if samples > 1 or pages == 1 or channels < 2:
+        return Told(pages)
+    if (planes := math.prod(size for _, size in outer)) != pages:
+        raise channels_refused(channels, f"and {planes} planes in ImageJ2's description, {pages} pages")
+    inner = math.prod(size for _, size in outer[: outer.index(("Channel", channels))])
+    axes = [("t" if name == "Time" else name.lower(), size) for name, size in reversed(outer) if name != "Channel"]
+    return Told(pages, channels, inner, tuple(axes))
 
 
 def _told_by_tifffile(first: TiffPage, pages: int) -> Told:
@@ -176,7 +194,7 @@ def _told_by_ome(description: str, kept: Sequence[int], samples: int) -> Told:
         )
     if not heads:
         return Told(pages)
-    sizes = [_sizes(dict(re.findall(r'(\w+)="([^"]*)"', head))) for head in heads]
+    sizes = [_sizes(attributes(head)) for head in heads]
     planes = _planes(description, sizes, kept)
     if planes is None or (len({image for image, _, _ in planes}) > 1 and len({*sizes}) > 1):
         counts = [dict(one) for one in sizes]
@@ -222,14 +240,15 @@ def _planes(description: str, sizes: list[Axes], kept: Sequence[int]) -> list[Pl
     Reference:
         OME-TIFF specification, "The TiffData element".
     """
-    own = re.search(r'<(?:\w+:)?OME\b[^>]*\bUUID="([^"]*)"', description)
+    root = re.search(r"<(?:\w+:)?OME\b[^>]*", description)
+    own = attributes(root[0]).get("UUID") if root else None
     pages, at = len(kept), {number: page for page, number in enumerate(kept)}
     blocks: list[Block] = []
     for image, body in enumerate(re.split(r"<(?:\w+:)?Pixels\b[^>]*>", description)[1:]):
         for head, uuid in re.findall(r"<(?:\w+:)?TiffData\b([^>]*)>(?:\s*<(?:\w+:)?UUID\b[^>]*>([^<]*)<)?", body):
-            if uuid and (own is None or uuid.strip() != own[1]):
+            if uuid and uuid.strip() != own:
                 continue
-            said = {name: _natural(value) for name, value in re.findall(r'(\w+)="([^"]*)"', head)}
+            said = {name: _natural(value) for name, value in attributes(head).items()}
             first, step = 0, 1
             for axis, size in sizes[image]:
                 first += said.get(f"First{axis}", 0) * step

@@ -42,20 +42,31 @@ def plain_name(name: str) -> str:
     return "".join(letter for letter in " ".join(name.split()) if letter.isprintable())[:LONGEST]
 
 
+def attributes(tag: str) -> dict[str, str]:
+    """The attributes of an element of XML, in double or single quotes, as they are written.
+
+    Example:
+        >>> attributes("Pixels SizeC='2' SizeZ = '3'")
+        {'SizeC': '2', 'SizeZ': '3'}
+    """
+    found = re.findall(r"""(?<![\w:])(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""", tag)
+    return {name: double or single for name, double, single in found}
+
+
 def _of_ome(page: TiffPage) -> list[str]:
     """Names of the channels of an OME-TIFF file's first image."""
     if "<OME" not in page.description[:2000] and ":OME" not in page.description[:2000]:
         return []
     first = re.split(r"</(?:\w+:)?Image>", page.description, maxsplit=1)[0]
-    found = [re.search(r'\bName="([^"]*)"', tag) for tag in re.findall(r"<(?:\w+:)?Channel\b([^>]*)>", first)]
-    return [html.unescape(name.group(1)) if name else "" for name in found]
+    tags = re.findall(r"<(?:\w+:)?Channel\b([^>]*)>", first)
+    return [html.unescape(attributes(tag).get("Name", "")) for tag in tags]
 
 
 def _of_gdal(page: TiffPage) -> list[str]:
     """Descriptions of the bands of a GeoTIFF file but for alpha, which GDAL keeps as XML in a tag of its own."""
     names = [""] * page.samples
     for head, text in re.findall(r"<Item\b([^>]*)>([^<]*)</Item>", page.text(Tag.GDAL_METADATA)):
-        said = dict(re.findall(r'(\w+)="([^"]*)"', head))
+        said = attributes(head)
         band = said.get("sample", "")
         if said.get("role", "").lower() == "description" and band.isdecimal() and int(band[:9]) < page.samples:
             names[int(band[:9])] = html.unescape(text)
