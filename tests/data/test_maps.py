@@ -161,6 +161,33 @@ def test_pixels_without_a_measurement_are_known_and_hold_the_mean(tmp_path, kind
         np.testing.assert_array_equal(whole(volume)[~gone], image.transpose(1, 2, 0)[~gone])
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.#QNAN", np.nan),
+        ("-1.#IND", np.nan),
+        ("-1.#IND00", np.nan),
+        ("-1.#INF", -np.inf),
+        ("1.#INF", np.inf),
+        ("-9999 -9999 -9999", -9999),
+        ("-9999,5", -9999.5),
+        (" -9999 ", -9999),
+    ],
+)
+def test_a_nodata_value_is_known_however_it_is_written(tmp_path, text, value):
+    image = noise(dtype=np.float32)[0]
+    image[:9] = value
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=[(42113, "s", 0, text, True)], metadata=None)
+    np.testing.assert_array_equal(open_map(tmp_path / "a.tif").nodata, (value,))
+    np.testing.assert_array_equal(open_pictures(tmp_path / "a.tif").nodata, (value,))
+    assert (read_image(tmp_path / "a.tif") == whole(open_map(tmp_path / "a.tif"))).all()
+
+
+def test_a_value_for_each_band_is_known_where_all_are_one(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise()[0], extratags=[(42113, "s", 0, "0 255", True)], metadata=None)
+    assert open_pictures(tmp_path / "a.tif").nodata == ()
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_the_nodata_value_of_grey_of_few_bits_is_the_one_that_is_shown(bits, tmp_path):
     high = (1 << bits) - 1

@@ -106,9 +106,14 @@ class TiffPage:
 
     @property
     def nodata(self) -> tuple[float, ...]:
-        """The value that stands for "no measurement", which GDAL keeps as text in a tag of its own."""
+        """The value that stands for "no measurement", which GDAL keeps as text in a tag of its own.
+
+        Some programs write it once for each band, with a comma, or NaN as Windows did: "1.#QNAN", "-1.#IND".
+        """
+        words = {*self.text(Tag.NODATA).lower().replace(",", ".").split()}
+        text = words.pop() if len(words) == 1 else ""
         try:
-            return (float(self.text(Tag.NODATA)),)
+            return (float(re.sub(r"1\.#(inf)?\w*", lambda found: found[1] or "nan", text)),)
         except ValueError:
             return ()
 
