@@ -422,6 +422,20 @@ def test_values_that_stand_for_no_measurement_are_named(tmp_path):
     assert sum(facts.void for facts in check(tmp_path).splits.values()) == 3 * 20
 
 
+def test_a_nodata_value_that_stands_beside_a_file_is_said_where_the_file_names_none(tmp_path):
+    write_pairs(tmp_path, *((noise(number), HALF) for number in range(4)))
+    noted = "<PAMDataset><PAMRasterBand band='1'><NoDataValue>0</NoDataValue></PAMRasterBand></PAMDataset>"
+    (tmp_path / "images" / "01.png.aux.xml").write_text(noted)
+    (tmp_path / "images" / "02.png.aux.xml").write_text("<PAMDataset><Metadata/></PAMDataset>")
+    (tmp_path / "images" / "03.png").unlink()
+    named = [(42113, "s", 0, "0", True)]
+    tifffile.imwrite(tmp_path / "images" / "03.tif", noise(3) + np.uint8(1), extratags=named)
+    (tmp_path / "images" / "03.tif.aux.xml").write_text(noted)
+    (warning,) = check(tmp_path).warnings
+    assert warning.startswith("1 image whose nodata value stands in a file NAME.aux.xml beside it, which is not read")
+    assert warning.endswith("(gdal_edit.py -a_nodata VALUE NAME.tif): train/01.")
+
+
 @pytest.mark.parametrize(
     ("dtype", "value"),
     [

@@ -19,6 +19,7 @@ from unet_tf.data.mask_kind import doubt_of_tables, recognise
 from unet_tf.data.mask_looks import MaskLook, looks_of_two
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette, suggest_palette
+from unet_tf.data.pictures import open_pictures
 from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import parts_of, split
 from unet_tf.data.unknown_values import UnknownValues, take_nearest
@@ -315,6 +316,11 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "part of the normalisation",
     )  # fmt: skip
     _warn(
+        findings, [case for case in usable if not case.known.nodata and any(map(_is_noted, case.pair.files))],
+        "whose nodata value stands in a file NAME.aux.xml beside it, which is not read here, so that it counts as a "
+        "measurement, though not in maps; name it in the file itself (gdal_edit.py -a_nodata VALUE NAME.tif)",
+    )  # fmt: skip
+    _warn(
         findings, [case for case in usable if case.look.partly],
         "of colour with pixels of which some channels alone hold the value that their file names as nodata, and which "
         "become the mean there; if it is a colour as others, take the name away (gdal_edit.py -unsetnodata), and say "
@@ -344,6 +350,12 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         findings, [case for case in usable if case.look.outliers], BENDING,
         lambda case: f" ({', '.join(map(str, case.look.outliers))})",
     )  # fmt: skip
+
+
+def _is_noted(file: Path) -> bool:
+    """Whether GDAL keeps a nodata value of a picture in its notes beside the file, which names none."""
+    notes = file.with_name(f"{file.name}.aux.xml")
+    return notes.is_file() and b"<NoDataValue" in notes.read_bytes() and not open_pictures(file).nodata_ids
 
 
 def _warn(
