@@ -179,6 +179,8 @@ def _of_each_compression():
         yield Kind(f"tiff cmyk {name}", ".tif", made(INKS, bits=[8] * 4, samples=4, photometric=5), OF_INKS)
         yield Kind(f"tiff lab {name}", ".tif", made(RGB, bits=[8] * 3, samples=3, photometric=8),
                    refused="in the colour space CIELab")  # fmt: skip
+        yield Kind(f"tiff lab 16 bit {name}", ".tif", made(
+            DEEP_RGB.astype("<u2"), bits=[16] * 3, samples=3, photometric=8), refused="in the colour space CIELab")  # fmt: skip
         yield Kind(f"tiff ycbcr {name}", ".tif", made(RGB, bits=[8] * 3, samples=3, photometric=6, ycbcr=[1, 1]),
                    _rgb_of(RGB))  # fmt: skip
     for name in ("deflate", "lzw"):
@@ -239,6 +241,8 @@ def _tiffs():
         refused="an axis Z by its description")  # fmt: skip
     yield Kind("tiff three colours as one", ".tif", tiff(
         np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate", metadata={"axes": "CYX"}), RGB)  # fmt: skip
+    yield Kind("tiff channels in pages of rows", ".tif", tiff(
+        np.dstack([GREY, SMOOTH]), photometric="minisblack", metadata={"axes": "YXC"}), refused="has 2 channels")  # fmt: skip
     yield Kind("imagej composite of three", ".tif", tiff(
         np.moveaxis(RGB, -1, 0), imagej=True, metadata={"axes": "CYX"}), RGB)  # fmt: skip
     yield Kind("tiff 16 bit table", ".tif", raw_tiff(
