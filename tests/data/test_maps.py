@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import tifffile
+from kinds_of_files import GREY, raw_tiff
 
 from unet_tf.data.channels import Channels
 from unet_tf.data.maps import MapArray, open_map
@@ -274,6 +275,7 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path):
     tifffile.imwrite(tmp_path / "deep_lab.tif", deep, photometric="cielab", compression="zlib", tile=(16, 16))
     tifffile.imwrite(tmp_path / "icc.tif", deep, photometric="icclab")
     tifffile.imwrite(tmp_path / "cfa.tif", noise()[0], photometric="cfa")
+    (tmp_path / "two.tif").write_bytes(raw_tiff(GREY.tobytes(), photometric=[1, 2]))
     tifffile.imwrite(tmp_path / "raw.tif", deep, photometric="linear_raw")
     tifffile.imwrite(tmp_path / "four.tif", noise(4), photometric="rgb", planarconfig="separate")
     tifffile.imwrite(tmp_path / "virtual.tif", noise(5), photometric="minisblack", truncate=True)
@@ -301,6 +303,7 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path):
         ("deep_lab.tif", "is in the colour space CIELab. Save it as RGB"),
         ("icc.tif", "is in the colour space ICCLab"),
         ("cfa.tif", "is in the colour space of a colour filter array"),
+        ("two.tif", "is in the colour space with number 1, 2"),
         ("raw.tif", "is in the colour space with number 34892"),
         ("four.tif", r"has 4 channels \(RGB and alpha one after the other, or four pages\)"),
         ("virtual.tif", "has 5 pages"),

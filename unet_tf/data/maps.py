@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from unet_tf.data.nodata import nodata_pixels, stand_in
 from unet_tf.data.pictures import TIFF, as_image, image_type
 from unet_tf.data.tiff import directories, first_picture, import_tifffile, open_tiff
-from unet_tf.data.tiff_colours import NAMES, SHOWN, channels_refused, colours_of_table, step_of
+from unet_tf.data.tiff_colours import NAMES, SHOWN, NotPlain, colours_of_table, step_of
 from unet_tf.data.tiff_names import plain_name
-from unet_tf.data.tiff_segments import RGB
 from unet_tf.data.volumes import PICTURE, Volume
 from unet_tf.errors import InputError
 from unet_tf.utils.extras import import_extra
@@ -154,7 +153,13 @@ class MapArray:
                 "Save it as RGB, or as bands without names.",
                 path,
             )
-        self._check_page()
+        told = np.ravel(self._page.photometric).tolist()
+        if len(told) > 1 or told[0] not in SHOWN:
+            name = NAMES.get(told[0], f"with number {', '.join(map(str, told))}")
+            raise InputError(
+                f"A map must be in grey or RGB, or have a colour table; {path} is in the colour space {name}. Save it "
+                "as RGB.", path,
+            )  # fmt: skip
         if len(set(dataset.dtypes)) > 1:
             raise InputError(f"Bands must have one type; {path} has {', '.join(dataset.dtypes)}. Save it so.", path)
         image_type(np.dtype(dataset.dtypes[0]), path)
@@ -178,19 +183,6 @@ class MapArray:
                 "no nodata value. Name one (gdal_edit.py -a_nodata 0), or copy the file again if it is to be whole.",
                 path,
             )  # fmt: skip
-
-    def _check_page(self) -> None:
-        """Raise InputError where the first page shows something else than GDAL says, as `read_image` does."""
-        page, path = self._page, self.path
-        if (photometric := int(page.photometric)) not in SHOWN:
-            name = NAMES.get(photometric, f"with number {photometric}")
-            raise InputError(
-                f"A map must be in grey or RGB, or have a colour table; {path} is in the colour space {name}. Save it "
-                "as RGB.", path,
-            )  # fmt: skip
-        is_planar = page.planarconfig == 2 and page.photometric == RGB
-        if is_planar and page.samplesperpixel == 4 and page.description.startswith('{"shape":'):
-            raise InputError(f"{path} {channels_refused(4, 'RGB and alpha one after the other, or four pages')}.", path)
 
 
 def open_map(path: str | Path, mean: Sequence[float] = ()) -> Volume:
@@ -275,10 +267,16 @@ def _first_page(path: Path) -> Any:
 
 
 def _count_planes(path: Path) -> int:
-    """Pages that a file holds, with or without a directory each: 1 of those that GDAL alone reads."""
+    """Pages that a file holds, with or without a directory each: 1 of those that GDAL alone reads.
+
+    Raises:
+        InputError: it does not tell channels from pages or alpha.
+    """
     try:
         return sum(map(len, open_tiff(path).pages))
-    except InputError:
+    except InputError as error:
+        if isinstance(error.__cause__, NotPlain):
+            raise
         return 1
 
 

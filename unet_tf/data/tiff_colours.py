@@ -82,9 +82,13 @@ def check_count(channels: int) -> None:
         )
 
 
-def channels_refused(count: int, how: str) -> Unread:
+class NotPlain(Unread):
+    """A file does not tell channels from pages or alpha, whoever reads it."""
+
+
+def channels_refused(count: int, how: str) -> NotPlain:
     """What is said where a file does not tell channels from pages or alpha."""
-    return Unread(
+    return NotPlain(
         f"has {count} channels ({how}), and it must be plain which they are. Save them with tifffile by "
         'photometric="minisblack": channels as the last axis with planarconfig="contig", pages as the first one with '
         'metadata={"axes": "ZYX"}'
