@@ -45,7 +45,7 @@ class Tag(IntEnum):
 
 KNOWN = frozenset(Tag)
 BYTES = (Tag.DESCRIPTION, Tag.JPEG_TABLES, Tag.NODATA, Tag.GDAL_METADATA, Tag.IMAGEJ, Tag.METAMORPH)
-TELLING = re.compile(rb'ImageJ=|\{"shape":|.{,1990}[<:]OME', re.DOTALL)
+TELLING = re.compile(rb'ImageJ=|SCIFIO=|\{"shape":|.{,1990}[<:]OME', re.DOTALL)
 """How a description begins that tells what the pages are."""
 RATIONAL = (Tag.YCBCR_FACTORS, Tag.YCBCR_REFERENCE)
 SEGMENTS = (Tag.TILES, Tag.STRIPS), (Tag.TILE_BYTES, Tag.STRIP_BYTES)
