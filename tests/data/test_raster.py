@@ -1,4 +1,4 @@
-"""JPEG 2000: what its boxes declare is read by its rule, or refused by name."""
+"""BMP, JPEG, JPEG 2000, PGM and PPM: what they declare is read by its rule, or refused by name."""
 
 import io
 import struct
@@ -9,9 +9,10 @@ import pytest
 from kinds_of_files import pil
 from PIL import Image
 
-from unet_tf.data.pictures import read_image
-from unet_tf.data.raster import read_jp2
-from unet_tf.data.structure import Damage
+from unet_tf.data import raster
+from unet_tf.data.pictures import read_image, read_mask
+from unet_tf.data.raster import read_bmp, read_jp2, read_jpeg, read_pnm
+from unet_tf.data.structure import Damage, Unread
 from unet_tf.errors import InputError
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -136,3 +137,124 @@ def test_grey_that_names_no_colour_space_is_grey():
 def test_a_cut_jpeg_2000_is_damaged(size):
     with pytest.raises(Damage, match="boxes reach beyond its end|no header, or ends"):
         read_jp2(OF_RGB[:size])
+
+
+SOFT = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8), (0, 0), 1)
+
+
+@pytest.mark.parametrize("start", [0.3, 0.7])
+def test_a_jpeg_2000_of_which_a_part_is_zeros_is_damaged(start):
+    data = bytearray(pil(SOFT, "JPEG2000"))
+    at = int(start * len(data))
+    data[at : at + raster.MOST_ZEROS + 1] = bytes(raster.MOST_ZEROS + 1)
+    with pytest.raises(Damage, match=f"from byte {at} on its compressed pixels are more than 16384 zeros in a row"):
+        read_jp2(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_resolutions": 2},
+        {"quality_mode": "rates", "quality_layers": [20, 2, 1]},
+        {"precinct_size": (64, 64), "codeblock_size": (16, 16)},
+    ],
+)
+def test_stripes_in_jpeg_2000_are_no_damage(options):
+    stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 2), 128)[:, None].repeat(500, 1)
+    data = pil(stripes, "JPEG2000", **options)
+    assert options != {"num_resolutions": 2} or bytes(2000) in data
+    assert read_jp2(data).shape == stripes.shape
+
+
+def bmp(rows, bits, masks=(), header=40, down=False):
+    """A BMP file of (H, bytes) rows, whose colours lie where masks say it; an old header of 12 bytes has none."""
+    rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+    height, width = len(rows), RGB.shape[1]
+    words = struct.pack(f"<{len(masks)}I", *masks)
+    offset = 14 + max(header, 40 + len(words)) if header > 12 else 26
+    high = -height if down else height
+    info = struct.pack("<IiiHHIIiiII", header, width, high, 1, bits, 3 if masks else 0, rows.size, 0, 0, 0, 0) + words
+    if header == 12:
+        info = struct.pack("<IHHHH", header, width, height, 1, bits)
+    start = b"BM" + struct.pack("<IHHI", offset + rows.size, 0, 0, offset)
+    return (start + info).ljust(offset, b"\0") + (rows if down else rows[::-1]).tobytes()
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("header", [40, 52, 56, 64, 108, 124])
+@pytest.mark.parametrize("order", ["BGRX", "RGBX", "XBGR", "XRGB", "GXRB"])
+def test_the_masks_of_a_bmp_say_where_its_colours_lie(tmp_path, order, header, down):
+    quads = np.dstack([RGB[..., "RGB".index(one)] if one != "X" else GREY for one in order])
+    masks = [0xFF << 8 * order.index(one) for one in "RGB"]
+    (tmp_path / "a.bmp").write_bytes(bmp(quads.reshape(len(RGB), -1), 32, masks, header, down))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.bmp"), RGB)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.bmp"), RGB)
+
+
+@pytest.mark.parametrize("header", [40, 52, 56, 108, 124])
+@pytest.mark.parametrize(
+    "masks", [(0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F), (0x1F, 0x7E0, 0xF800), (0xF00, 0xF0, 0xF), (0xE0, 0x1C, 3)]
+)
+def test_a_bmp_of_16_bits_holds_the_highest_bits_of_each_colour(masks, header):
+    parts = [RGB[..., n].astype(np.uint16) >> 8 - mask.bit_count() for n, mask in enumerate(masks)]
+    pixels = sum(part << mask.bit_length() - mask.bit_count() for part, mask in zip(parts, masks, strict=True))
+    expected = np.dstack([part << 8 - mask.bit_count() for part, mask in zip(parts, masks, strict=True)])
+    found, table = read_bmp(bmp(pixels.astype("<u2").view(np.uint8), 16, masks, header))
+    assert (found.dtype, table) == (np.uint8, None)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_bmp_with_a_header_of_os2_keeps_its_colours():
+    np.testing.assert_array_equal(read_bmp(bmp(RGB[..., ::-1].reshape(len(RGB), -1), 24, header=12))[0], RGB)
+
+
+def test_masks_of_other_bits_are_those_that_opencv_scales_or_refused_by_name():
+    ten = (0x3FF00000, 0xFFC00, 0x3FF)
+    pixels = sum(RGB[..., n].astype(np.uint32) * 4 << 20 - 10 * n for n in range(3)).astype("<u4").view(np.uint8)
+    assert np.abs(read_bmp(bmp(pixels, 32, ten, 56))[0].astype(int) - RGB).max() <= 1
+    with pytest.raises(Unread, match="BMP file of 32 bits with the colour masks 3ff00000, 000ffc00, 000003ff"):
+        read_bmp(bmp(pixels, 32, ten))
+    with pytest.raises(Unread, match=r"masks 0000f800, 00000505, 0000001f, which .* Save it as PNG"):
+        read_bmp(bmp(np.zeros((5, 100), np.uint8), 16, (0xF800, 0x505, 0x1F)))
+    cut = bytearray(bmp(np.zeros((5, 200), np.uint8), 32, ten))
+    cut[10:14] = struct.pack("<I", 54)
+    with pytest.raises(Damage, match="declares 32 bits in compression 3, with pixels from 54"):
+        read_bmp(bytes(cut))
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6])
+@pytest.mark.parametrize("image", [GREY, RGB], ids=["grey", "RGB"])
+def test_a_jpeg_with_more_pixels_than_opencv_takes_is_the_same_picture(monkeypatch, image, turn):
+    exif = Image.Exif()
+    exif[274] = turn
+    data = pil(image, "JPEG", exif=exif, subsampling=2)
+    expected = np.atleast_3d(read_jpeg(data))
+    monkeypatch.setattr(raster, "MOST_PIXELS", image.shape[0] * image.shape[1] - 1)
+    np.testing.assert_array_equal(read_jpeg(data), expected)
+
+
+def test_larger_pictures_than_opencv_takes_are_not_called_damaged(tmp_path, monkeypatch):
+    with Image.fromarray(RGB).convert("CMYK") as inks:
+        inks.save(tmp_path / "a.jpg")
+    (tmp_path / "a.jp2").write_bytes(OF_RGB)
+    monkeypatch.setattr(raster, "MOST_PIXELS", 1000)
+    for name in ("a.jpg", "a.jp2"):
+        with pytest.raises(InputError, match=r"has 40x50 px, and .* read with 1000 px and sides of 1048576 px"):
+            read_image(tmp_path / name)
+    monkeypatch.setattr(raster, "MOST_PIXELS", 1 << 30)
+    monkeypatch.setattr(raster, "MOST_SIDE", 49)
+    with pytest.raises(InputError, match="Save it as a TIFF file with tiles, or as zarr"):
+        read_image(tmp_path / "a.jp2")
+
+
+@pytest.mark.parametrize("kind", [b"P5", b"P6", b"P2", b"P3"])
+def test_several_pictures_in_one_file_are_not_read_as_one(kind):
+    image = RGB[:4, :3] if kind in (b"P3", b"P6") else GREY[:4, :3]
+    text = " ".join(map(str, image.ravel())).encode()
+    one = kind + b" 3 4 255\n" + (image.tobytes() if kind in (b"P5", b"P6") else text)
+    for fill in (b"", b"\n", b"\0\0\0", b"P5"):
+        if fill in (b"", b"\n") or kind in (b"P5", b"P6"):
+            np.testing.assert_array_equal(read_pnm(one + fill), image)
+    with pytest.raises(Unread, match="has several pictures, and PGM and PPM are read with one"):
+        read_pnm(one + b"\n" + one)

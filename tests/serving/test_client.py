@@ -559,7 +559,7 @@ def test_a_file_that_is_missing_damaged_or_a_stack_is_refused(ask, tmp_path):
         own.predict(tmp_path / "none.png")
     write_picture(tmp_path / "a.png", picture("grey", 40, 40))
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-30])
-    with pytest.raises(InputError, match=r"a.png .* is not a complete PNG"):
+    with pytest.raises(InputError, match=r"a.png .* is not a complete picture"):
         own.predict(tmp_path / "a.png")
     write_stack(tmp_path / "s.tif", [np.zeros((9, 9), np.uint8)] * 3)
     with pytest.raises(InputError, match="One picture must be given; .*s.tif holds 3"):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from unet_tf.data.arrays import NPY, ZIP, read_npy, read_npz
 from unet_tf.data.png import SIGNATURE, parse_png, read_png
-from unet_tf.data.raster import decoded, read_bmp, read_gif, read_jp2, read_pnm, read_webp
-from unet_tf.data.structure import Damage, Unread, check_jpeg
+from unet_tf.data.raster import read_bmp, read_gif, read_jp2, read_jpeg, read_pnm, read_webp
+from unet_tf.data.structure import Damage, Unread
 from unet_tf.errors import InputError
 
 OTHERS = {
@@ -53,8 +53,7 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
         if data[:2] == b"\xff\xd8":
             if not lossy:
                 raise lossy_refused(path, "a JPEG file")
-            check_jpeg(data)
-            return decoded(data)
+            return read_jpeg(data)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             image, loses = read_webp(data)
             if loses and not lossy:
@@ -77,8 +76,8 @@ def decode(path: Path, data: bytes, ids: bool, lossy: bool, alpha: bool = False)
         raise beyond_memory(path, len(data), error) from error
     except ValueError as error:
         raise InputError(
-            f"{path} ({len(data)} bytes) is not a complete PNG, JPEG, BMP or TIFF picture: truncated, damaged or of "
-            f"another type ({error}). Copy it again or remove it.",
+            f"{path} ({len(data)} bytes) is not a complete picture: truncated, damaged or of another type "
+            f"({error}). Copy it again or remove it.",
             path,
         ) from error
 
@@ -116,8 +115,8 @@ class Lossy(InputError):
 def lossy_refused(path: Path, kind: str) -> Lossy:
     """What is said of a mask in such a file."""
     return Lossy(
-        f"{path} is {kind}, and JPEG changes values at every edge: a mask in it has classes that nobody drew. "
-        "Export masks as PNG, or take the nearest class with --mask-tolerance 442, which is any.",
+        f"{path} is {kind}, whose compression may change values at every edge: a mask in it has classes that nobody "
+        "drew. Export masks as PNG, or take the nearest class with --mask-tolerance 442, which is any.",
         path,
     )
 

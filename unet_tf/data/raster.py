@@ -1,18 +1,27 @@
-"""BMP, GIF, WebP, JPEG 2000, PGM and PPM: what they declare is checked, then OpenCV or Pillow decodes."""
+"""JPEG, BMP, GIF, WebP, JPEG 2000, PGM and PPM: what they declare is checked, then NumPy, OpenCV or Pillow decodes."""
 
 from __future__ import annotations
 
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unet_tf.data.structure import PIXELS_PER_BYTE, Damage, Unread, quiet_opencv, unpacked
+from unet_tf.data.structure import (
+    PIXELS_PER_BYTE,
+    Damage,
+    Unread,
+    check_jpeg,
+    orientation_of,
+    quiet_opencv,
+    turned,
+    unpacked,
+)
 from unet_tf.pages.words import many
 
 SPACES = {
@@ -20,10 +29,28 @@ SPACES = {
     b"\0\0\0\x0c": "CMYK", b"CMYK": "CMYK", b"\0\0\0\x0e": "CIELab", b"Lab ": "CIELab", b"\0\0\0\x12": "YCbCr",
 }  # fmt: skip
 """Numbers of colour spaces in JPEG 2000, and names of those of ICC profiles -> what they are called."""
+BYTES = tuple(0xFF << shift for shift in range(0, 32, 8))
+"""Masks of whole bytes in a BMP file, first byte first."""
+MASKS = {16: (0x7C00, 0x3E0, 0x1F), 24: BYTES[2::-1], 32: BYTES[2::-1]}
+"""Bits of a pixel in a BMP file -> which of them are red, green and blue where it does not say it."""
+MOST_ZEROS = 1 << 14
+"""Bytes of zero in a row that a JPEG 2000 file has at most: stripes of 16 bits fill one block of 64x64 px with 6650."""
+MOST_PIXELS, MOST_SIDE = 2**30, 2**20
+"""Of a picture that OpenCV decodes."""
 
 
-def decoded(data: bytes) -> NDArray:
-    """(H, W) or (H, W, 3) RGB as OpenCV decodes a file, at its depth, without alpha, turned as its EXIF says."""
+def decoded(data: bytes, height: int = 1, width: int = 1) -> NDArray:
+    """(H, W) or (H, W, 3) RGB as OpenCV decodes a file, at its depth, without alpha, turned as its EXIF says.
+
+    Raises:
+        Damage: it cannot.
+        Unread: the file says to have more pixels than it decodes.
+    """
+    if height * width > MOST_PIXELS or max(height, width) > MOST_SIDE:
+        raise Unread(
+            f"has {height}x{width} px, and such a file is read with {MOST_PIXELS} px and sides of {MOST_SIDE} px at "
+            "most. Save it as a TIFF file with tiles, or as zarr"
+        )
     try:
         with quiet_opencv:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
@@ -36,6 +63,29 @@ def decoded(data: bytes) -> NDArray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.dtype.kind == "u" else image[..., ::-1]
 
 
+def read_jpeg(data: bytes) -> NDArray:
+    """Decode a JPEG file of any size, as `decoded` does.
+
+    Raises:
+        Damage: it is cut, or altered.
+        Unread: it has more than 8 bits; or more pixels than OpenCV decodes, and four inks.
+    """
+    height, width = check_jpeg(data)
+    if height * width <= MOST_PIXELS:
+        return decoded(data)
+    try:
+        import simplejpeg
+        from PIL import JpegImagePlugin
+    except ImportError:
+        return decoded(data, height, width)
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as picture:
+        kind, exif = picture.mode, picture.info.get("exif", b"")
+    if kind not in ("L", "RGB"):
+        return decoded(data, height, width)
+    image = simplejpeg.decode_jpeg(data, "GRAY" if kind == "L" else "RGB")
+    return turned(image, orientation_of(exif, like_opencv=True))
+
+
 def read_bmp(data: bytes) -> tuple[NDArray, NDArray[np.uint8] | None]:
     """Decode a BMP file.
 
@@ -45,7 +95,7 @@ def read_bmp(data: bytes) -> tuple[NDArray, NDArray[np.uint8] | None]:
 
     Raises:
         Damage: pixels or colour table reach beyond the end of the file.
-        Unread: the file is a JPEG or PNG picture in disguise.
+        Unread: the file is a JPEG or PNG picture in disguise, or its colours lie in bits that are not read.
     """
     if len(data) < 26:
         raise Damage("it ends within its header")
@@ -70,7 +120,15 @@ def read_bmp(data: bytes) -> tuple[NDArray, NDArray[np.uint8] | None]:
     if packing in (0, 3, 6) and offset + stride * rows > len(data):
         raise Damage(f"its {rows}x{width} px take {stride * rows} bytes from {offset}, and it has {len(data)}")
     if bits > 8:
-        return decoded(data), None
+        if packing not in (0, 3, 6) or (packing and (bits == 24 or offset < 66)):
+            raise Damage(f"it declares {bits} bits in compression {packing}, with pixels from {offset}")
+        masks = struct.unpack_from("<III", data, 54) if packing else MASKS[bits]
+        if bits == 32 and not any(masks):
+            masks = MASKS[bits]
+        if bits == 32 and header > 52 and not {*masks} <= {*BYTES}:
+            return decoded(data, rows, width), None  # which knows no masks behind a smaller header
+        stored = np.frombuffer(data, np.uint8, stride * rows, offset).reshape(rows, stride)[:, : width * bits // 8]
+        return _by_masks(stored[::-1] if height > 0 else stored, bits, masks), None
     entry, start = (3 if old else 4), 14 + header
     colours = colours or min(1 << bits, (offset - start) // entry)
     if not 0 < colours <= 1 << bits or start + colours * entry > min(offset, len(data)):
@@ -83,6 +141,18 @@ def read_bmp(data: bytes) -> tuple[NDArray, NDArray[np.uint8] | None]:
         indices = indices[::-1] if height > 0 else indices
     table = np.frombuffer(data, np.uint8, colours * entry, start).reshape(colours, entry)[:, 2::-1]  # BGR
     return indices, np.pad(table, ((0, 256 - colours), (0, 0)))
+
+
+def _by_masks(stored: NDArray[np.uint8], bits: int, masks: Sequence[int]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of (H, bytes) of a BMP file, the bits of each colour given by a mask; few bits are the highest."""
+    if bits > 16 and {*masks} <= {*BYTES}:
+        pixels = stored.reshape(len(stored), -1, bits // 8)
+        return np.stack([pixels[..., BYTES.index(mask)] for mask in masks], -1)
+    if bits == 16 and all(0 < mask < 1 << 16 and not mask & (mask + (mask & -mask)) for mask in masks):  # in one piece
+        numbers = np.ascontiguousarray(stored).view("<u2").astype(np.uint32)
+        return np.stack([((numbers & mask) << 8 >> mask.bit_length()).astype(np.uint8) for mask in masks], -1)
+    shown = ", ".join(f"{mask:08x}" for mask in masks)
+    raise Unread(f"is a BMP file of {bits} bits with the colour masks {shown}, which are not read. Save it as PNG")
 
 
 def read_gif(data: bytes) -> tuple[NDArray, NDArray[np.uint8]]:
@@ -152,10 +222,11 @@ def read_jp2(data: bytes) -> NDArray:
     Reference:
         ISO/IEC 15444-1, annex I.
     """
-    header, colours, is_whole = dict[bytes, bytes](), list[bytes](), False
+    header, colours, is_whole, code = dict[bytes, bytes](), list[bytes](), False, (0, 0)
     for kind, start, stop in _boxes(data, 0, len(data)):
         if kind == b"jp2c":
             is_whole = data[stop - 2 : stop] == b"\xff\xd9"
+            code = start, stop
             break
         for inside, first, last in _boxes(data, start, stop) if kind == b"jp2h" else ():
             header.setdefault(inside, data[first:last])  # the first of each kind counts
@@ -184,7 +255,24 @@ def read_jp2(data: bytes) -> NDArray:
             f"has {many(channels, 'channel')} in {name}, and JPEG 2000 is read as grey of one or RGB of three. "
             "Save it as TIFF"
         )
-    return decoded(data)
+    if (at := data.find(bytes(MOST_ZEROS + 1), *code)) >= 0 and _is_dense(data, *code):
+        raise Damage(f"from byte {at} on its compressed pixels are more than {MOST_ZEROS} zeros in a row")
+    return decoded(data, height, width)
+
+
+def _is_dense(data: bytes, start: int, stop: int) -> bool:
+    """Whether the code stream of a JPEG 2000 file, in that part of it, has no places for many bytes of zero in a row.
+
+    Packets of further layers and of small places may be empty, which is such a byte; so may be bits that are not coded.
+    """
+    marks, at = dict[int, int](), start + 2
+    while at + 4 <= stop and data[at : at + 2] != b"\xff\x90":  # the first part of a tile
+        marks.setdefault(data[at + 1], at + 4)
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    if 0x52 not in marks or marks[0x52] + 9 > stop or marks.keys() & {0x53, 0x5F}:  # a channel, or a part, has its own
+        return False
+    places, layers, modes = struct.unpack_from(">BxHxxxxB", data, marks[0x52])
+    return not places & 1 and layers == 1 and not modes & 0x41
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -206,7 +294,8 @@ def read_pnm(data: bytes) -> NDArray:
 
     Raises:
         Damage: the file is shorter than it declares.
-        Unread: its highest value is neither 255 nor 65535, so that others would have to scale.
+        Unread: its highest value is neither 255 nor 65535, so that others would have to scale; or it has several
+            pictures.
     """
     head = re.match(
         rb"P([2356])(?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,5})\s", data[:4096]
@@ -221,15 +310,20 @@ def read_pnm(data: bytes) -> NDArray:
     if kind in (2, 3):
         if values > len(body):
             raise Damage(f"it declares {height}x{width} px in {len(data)} bytes, which cannot hold them")
+        words = re.sub(rb"#[^\n]*\n", b" ", body).split()
+        rest = b" ".join(words[values : values + 2])
         try:
-            numbers = np.array(re.sub(rb"#[^\n]*\n", b" ", body).split()[:values], np.int64)
+            numbers = np.array(words[:values], np.int64)
         except ValueError as error:
             raise Damage("it holds other things than numbers") from error
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() <= highest:
             raise Damage(f"it holds values outside of 0 to {highest}")
     else:
-        numbers = np.frombuffer(body[: values * (2 if highest > 255 else 1)], ">u2" if highest > 255 else np.uint8)
+        size = values * (2 if highest > 255 else 1)
+        numbers, rest = np.frombuffer(body[:size], ">u2" if highest > 255 else np.uint8), body[size : size + 99]
     if not values or len(numbers) < values:
         raise Damage(f"it declares {height}x{width} px, and holds {len(numbers)} of {values} values")
+    if re.match(rb"\s*P[1-7]\s", rest):
+        raise Unread("has several pictures, and PGM and PPM are read with one. Save them as pages of TIFF")
     shape = (height, width, 3) if kind in (3, 6) else (height, width)
     return numbers.reshape(shape).astype(np.uint16 if highest > 255 else np.uint8)

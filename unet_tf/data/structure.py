@@ -82,8 +82,8 @@ def orientation_of(exif: bytes, like_opencv: bool = False) -> int:
     return 1
 
 
-def check_jpeg(data: bytes) -> None:
-    """Refuse a JPEG file that a decoder would only warn of, and show with parts that are grey or noise.
+def check_jpeg(data: bytes) -> tuple[int, int]:
+    """Height and width of a JPEG file; refused is one that a decoder would only warn of, and show with grey or noise.
 
     Where the package simplejpeg is missing, as it may be on an edge device, markers and sizes alone are looked at.
 
@@ -102,9 +102,10 @@ def check_jpeg(data: bytes) -> None:
     try:
         import simplejpeg
     except ImportError:
-        return
+        return height, width
     # an eighth of the size: all data are decoded, and hardly any memory is taken
     simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
+    return height, width
 
 
 def _jpeg_frame(data: bytes) -> tuple[int, int, int]:

@@ -102,8 +102,8 @@ class TiffPictures:
 
     @property
     def lossy(self) -> bool:
-        """Whether the compression changes values."""
-        return any(page.compression in (6, JPEG, 34892, 50001) for pages in self.pages for page in pages)
+        """Whether the compression changes values; of those that are read, JPEG alone does."""
+        return any(page.compression == JPEG for pages in self.pages for page in pages)
 
     @property
     def nodata(self) -> tuple[float, ...]:
