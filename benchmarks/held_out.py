@@ -4,7 +4,7 @@ Usage: python benchmarks/held_out.py [SET ...] [--steps 700] [--seeds 0] [--four
            [--set NAME=VALUE ...] --out FOLDER
 Sets: those of accuracy.py, of the folder that UNET_TF_DATA names. Settings are those of TOML: --set warped=1.0.
 
-16 base filters, nothing held out of what is learnt from, and all else as `unet-tf train` plans it. A line a run goes to
+16 base filters, nothing held out of what is trained on, and all else as `unet-tf train` plans it. A line a run goes to
 FOLDER/results.jsonl: mean IoU and foreground Dice at 0.5; of two classes the best mean IoU, and at which threshold.
 Which fourth is held out moves a score by more than most settings do, and a rare class at 0.5 is a matter of chance: so
 two fourths at least, and of rare classes the best threshold. Two runs beside each other, a core each:
@@ -33,7 +33,7 @@ BINS = 1000
 def fourth(
     is_test: Callable[[int, Pair], bool], held: int, files: int | None
 ) -> Callable[[Sequence[Pair]], Sequence[str]]:
-    """Hold every fourth training pair out, from number `held` on, and learn from all others or `files` of them."""
+    """Hold every fourth training pair out, from number `held` on, and train on all others or `files` of them."""
 
     def split(pairs: Sequence[Pair]) -> list[str]:
         splits = [""] * len(pairs)
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--fourths", type=int, nargs="+", default=[0, 1], choices=range(4), help="which to hold out")
-    parser.add_argument("--files", type=int, help="how many to learn from; all others if it is not given")
+    parser.add_argument("--files", type=int, help="how many to train on; all others if it is not given")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs, label maps and results.jsonl")
     given = parser.parse_args()

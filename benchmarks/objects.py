@@ -7,9 +7,9 @@ border-1-weights, border-2. The set is that of the folder that UNET_TF_DATA name
 
 Of the 224 files in the order of their names every fifth is for testing; of the others every fourth is held out, and the
 rest, 134 files, trains all nets in equal steps of four tiles of 256 px, base 16. What is chosen is chosen on the files
-that are held out; --test judges on those for testing, and with --all the nets learn from those held out too. --fold 1
-to 4 takes another fifth for testing. A net that lies in FOLDER is not trained again, whatever is said: a FOLDER is of
-one fold, of --all or not, and of one number of steps.
+that are held out; --test judges on those for testing, and with --all the nets are trained on those held out too.
+--fold 1 to 4 takes another fifth for testing. A net that lies in FOLDER is not trained again, whatever is said: a
+FOLDER is of one fold, of --all or not, and of one number of steps.
 
 --maps judges label maps (NAME.npy) of the files for testing, as `benchmarks/accuracy.py dsb2018` leaves them in a
 folder for each net; objects are their pieces.
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETS)}; all if none is given")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--test", action="store_true", help="judge on the files for testing, once all is chosen")
-    parser.add_argument("--all", action="store_true", help="learn from the files that are held out too")
+    parser.add_argument("--all", action="store_true", help="train on the files that are held out too")
     parser.add_argument("--fold", type=int, choices=range(5), default=0, help="which fifth is for testing")
     parser.add_argument("--out", type=Path, help="folder of the runs")
     parser.add_argument("--maps", type=Path, nargs="+", help="folders of label maps to judge; nothing is trained")

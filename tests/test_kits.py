@@ -183,7 +183,7 @@ def test_the_c_program_feeds_the_mean_where_nothing_was_measured(segment, gaps):
 def test_the_c_program_refuses_nets_of_other_pixels(segment, gaps):
     done = segment(gaps / "int16" / "model_uint8.tflite", 70, 60, pixels=bytes(70 * 60))
     assert (done.returncode, done.stdout) == (1, b"")
-    assert b"The net must have learnt from 8-bit pictures." in done.stderr
+    assert b"The net must have been trained on 8-bit pictures." in done.stderr
 
 
 def test_the_c_program_says_what_is_wrong(segment, bundle, tmp_path):

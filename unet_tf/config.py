@@ -204,7 +204,7 @@ class TrainConfig(Settings):
     batch_size: int | None = _setting(None, _COUNT, "tiles a step, over all devices")
     tile: int | None = _setting(None, _ANY, "input size of a tile, pixels")
     val_share: float | None = _setting(None, _RATE,
-        "share of the files held out where the data has no `val/`, 0 to learn from all and keep the last epoch; left "
+        "share of the files held out where the data has no `val/`, 0 to train on all and keep the last epoch; left "
         "open 0.2, and 0.1 of few files")
     group: str | None = _setting(None, _ANY,
         "regular expression; files in whose names it finds the same text are held out together")

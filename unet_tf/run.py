@@ -249,7 +249,7 @@ class Run:
         """
         path = self.path / self.FILES
         if not path.is_file():
-            raise InputError(f"{path} is missing: without it nobody knows which files the run learnt from.", path)
+            raise InputError(f"{path} is missing: without it nobody knows which files the run was trained on.", path)
         rows = read_table(path, ("split", "name", "sha256", "label_sha256"))
         return {(row["split"], row["name"], row["sha256"], row["label_sha256"]) for row in rows}
 
@@ -304,7 +304,7 @@ class Run:
             except (OSError, ValueError, LookupError, TypeError) as error:
                 return f"{path} is damaged: {error}."
         if row.get("val_mean_iou") in (None, ""):
-            return "It learnt from all files: no score tells how good it is on others."
+            return "It was trained on all files: no score tells how good it is on others."
         return f"Mean IoU {number(float(row['val_mean_iou']))} while training, on the files held out."
 
 

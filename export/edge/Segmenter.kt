@@ -23,7 +23,7 @@ class Segmenter(context: Context, accelerator: Accelerator = Accelerator.CPU, th
 
     init {
         val pixels = about.getString("pixel_type")
-        require(pixels == "uint8") { "The net must have learnt from 8-bit pictures; it has from $pixels." }
+        require(pixels == "uint8") { "The net must have been trained on 8-bit pictures; it was on $pixels." }
     }
 
     private val normalisation = about.getJSONObject("normalisation")

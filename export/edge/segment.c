@@ -108,7 +108,7 @@ int main(int argc, char **argv) {
   memcpy(about, data, size);
   const int tile = number(about, "tile"), output = number(about, "output"), step = number(about, "step");
   const int halo = number(about, "halo"), margin = number(about, "margin"), channels = number(about, "channels");
-  if (!strstr(about, "\"pixel_type\": \"uint8\"")) refuse("The net must have learnt from 8-bit pictures.");
+  if (!strstr(about, "\"pixel_type\": \"uint8\"")) refuse("The net must have been trained on 8-bit pictures.");
 
   uint8_t(*counted)[256] = malloc(channels * sizeof *counted); /* as what a byte of a channel counts */
   double *mean = calloc(channels, sizeof *mean), nodata[256];

@@ -669,7 +669,7 @@ def test_pictures_of_several_files_are_copied_whole(named, instances, tmp_path):
     findings = unet_tf.check(tmp_path / "data", **done.settings)
     assert findings.splits["train"].pairs == 1
     (problem,) = findings.problems
-    assert problem.startswith("Training needs 2 pairs, one of them for validation; found 1. --val-share 0 learns from")
+    assert problem.startswith("Training needs 2 pairs, one of them for validation; found 1. --val-share 0 trains on")
 
 
 @pytest.mark.parametrize(

@@ -437,7 +437,7 @@ def test_crossval_prints_mean_and_spread(call, cells, tmp_path):
     cost = "the mean of 2 nets, 2 times the time of one, and 2 times its size"
     code, out, _ = call("evaluate", tmp_path / "folds", tmp_path / "data")
     assert (code, out.count(cost)) == (0, 1)
-    assert "each by the mean of those of the 2 nets that have not learnt from it" in out
+    assert "each by the mean of those of the 2 nets that were not trained on it" in out
     code, out, _ = call("predict", tmp_path / "folds", tmp_path / "data" / "images", "--out", tmp_path / "masks")
     assert (code, out.count(cost)) == (0, 1)
     assert len(list((tmp_path / "masks").glob("*.png"))) == 4

@@ -32,7 +32,7 @@ def test_why_the_scores_of_a_run_are_kept_nowhere_is_said(call, own_run, own_dat
         (("--masks-dir", "second"), "--masks-dir is not that of the run on its own data"),
         (("--masks-dir", "second", "--void", 9), "--void or --masks-dir is not that of the run"),
         (("--threshold", 0.5, "--mask-tolerance", 9), "--threshold or --mask-tolerance is not that of the run"),
-        (("--split", "train", "--threshold", 0.5), "the net learnt from 4 of these files"),
+        (("--split", "train", "--threshold", 0.5), "the net was trained on 4 of these files"),
     ):
         code, out, err = call("evaluate", own_run.path, cells, *option)
         assert (code, err) == (0, "")

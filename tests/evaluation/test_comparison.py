@@ -109,19 +109,19 @@ def test_files_that_one_of_the_two_learnt_from_are_left_out(data, tmp_path):
     assert [first.pair.name for first, _ in result.images] == ["d", "e", "f"]
     assert result.left_out == ("a", "b", "c")
     assert result.files == (
-        f"3 files of {data}, without 3 that A or B learnt from; among them validation files of B, by which the best "
+        f"3 files of {data}, without 3 that A or B was trained on; among them validation files of B, by which the best "
         "epoch was chosen"
     )
     assert [seen(side.files) for side in (result.a, result.b)] == [
         "it never saw",
-        "it did not learn from, though its best epoch was chosen by such",
+        "it was not trained on, though its best epoch was chosen by such",
     ]
     assert result.differences["mean IoU"].ties == 3
     result = compare(tmp_path / "b", one, data)
     assert result.left_out == ("a", "b")
     assert result.files.endswith(f"; A: the masks of {tmp_path / 'b'}, read as binary, 0 background, 1 foreground")
     assert len(compare(one, other, data, "all").images) == 6
-    with pytest.raises(InputError, match="files that neither learnt from; of the 6 of .* none is such"):
+    with pytest.raises(InputError, match="files that neither was trained on; of the 6 of .* none is such"):
         compare(learnt(tmp_path / "abc", data, "abc"), learnt(tmp_path / "def", data, "def"), data)
 
 
@@ -186,13 +186,13 @@ def test_files_that_a_bundle_lists_as_learnt_are_left_out(data, tmp_path):
     result = compare(run, bundle, data)
     assert result.left_out == ("a", "b", "c")
     assert result.files == (
-        f"3 files of {data}, without 3 that A or B learnt from; of B: by which files its best epoch was chosen is not "
-        "known"
+        f"3 files of {data}, without 3 that A or B was trained on; of B: by which files its best epoch was chosen is "
+        "not known"
     )
     (bundle / "bundle.json").write_text(json.dumps(said.to_json()))
     result = compare(run, bundle, data)
-    assert result.files.endswith("; of B: which files the bundle learnt from is not known")
-    assert [seen(side.files) for side in (result.a, result.b)] == ["it never saw", "that it may have learnt from"]
+    assert result.files.endswith("; of B: the bundle's training files are not known")
+    assert [seen(side.files) for side in (result.a, result.b)] == ["it never saw", "that it may have been trained on"]
 
 
 def test_a_run_scores_as_when_it_is_judged_alone(data, tmp_path):

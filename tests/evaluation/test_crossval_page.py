@@ -34,7 +34,7 @@ def test_all_files_by_the_nets_that_held_them_out_come_first(tmp_path):
     page = write_crossval_page(tmp_path, list(RUNS), result, ROWS).read_text()
     assert '<h2 id="together">All files, each by the net that held it out</h2>' in page
     seeds = write_crossval_page(tmp_path, ["seed0", "seed1"], result, ROWS).read_text()
-    assert '<h2 id="together">The files that no run learnt from</h2>' in seeds
+    assert '<h2 id="together">The files that no run was trained on</h2>' in seeds
     assert 'class="verdict">Finds 380 of 412 objects' in page
     assert page.index('<h2 id="together">') < page.index('<h2 id="runs">')
     assert "6 files, each by the net that had not seen it" in page

@@ -74,7 +74,7 @@ def test_borders_of_the_masks_are_no_class_of_a_net_without_any(tmp_path):
     ids[1:4, 1:4] = 1
     write_picture(tmp_path / "images" / "a.png", np.zeros((8, 8), np.uint8))
     write_picture(tmp_path / "labels" / "a.png", ids)
-    reading = MaskFormat("instance", 3, border=1)  # as the run that learnt from these files reads them
+    reading = MaskFormat("instance", 3, border=1)  # as the run that was trained on these files reads them
     assert 2 in reading.label(ids)
     truth = Truth(find_named(tmp_path).splits[""], MaskFormat("instance", 2), CLASSES, reading=reading)
     result = judge(lambda image: np.eye(2)[(ids > 0).astype(int)], truth)
@@ -326,8 +326,8 @@ def test_scores_of_somebody_else_that_are_replaced_are_said(own_run, cells, tmp_
 def test_where_nobody_knows_what_the_net_before_learnt_from_that_is_said(own_run, cells, monkeypatch):
     monkeypatch.setattr(own_run, "config", replace(own_run.config, start_from="bundles/first"))
     files = evaluate(own_run, cells).files
-    assert files.endswith("; the net started from bundles/first, and which files that learnt from is not known")
-    assert seen(files) == "that it may have learnt from"
+    assert files.endswith("; the net started from bundles/first, whose training files are not known")
+    assert seen(files) == "that it may have been trained on"
 
 
 def test_files_that_were_trained_on_are_left_out_whatever_their_name(own_run, cells, tmp_path):
@@ -338,7 +338,7 @@ def test_files_that_were_trained_on_are_left_out_whatever_their_name(own_run, ce
             shutil.copy(cells / split / role / "cells_000.png", data / role / f"renamed{number}.png")
     result = evaluate(own_run, data)
     assert [pair.name for pair, _ in result.per_file] == ["renamed1"]
-    assert result.files == f"1 file of {data}, without 1 that the run learnt from"
+    assert result.files == f"1 file of {data}, without 1 that the run was trained on"
     assert len(evaluate(own_run, data, split="all").per_file) == 2
 
 
@@ -452,7 +452,7 @@ def test_scores_panels_and_page_are_of_one_call_whenever_a_signal_comes(own_run,
 
 
 def test_nothing_left_to_score_is_refused(own_run, cells):
-    with pytest.raises(InputError, match="learnt from every image"):
+    with pytest.raises(InputError, match="was trained on every image"):
         evaluate(own_run, cells / "train")
     with pytest.raises(InputError, match="must be one of train, val, test, all; received 'dev'"):
         evaluate(own_run, cells, split="dev")

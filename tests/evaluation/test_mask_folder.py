@@ -333,7 +333,7 @@ def test_what_predict_wrote_scores_as_its_net_does(cells, tmp_path, caplog):
     np.testing.assert_array_equal(masks.confusion, own.confusion)
     np.testing.assert_array_equal(masks.boundary, own.boundary)
     assert masks.intervals == own.intervals
-    assert masks.files.endswith("; predict wrote them, and which files its net learnt from is not known")
+    assert masks.files.endswith("; predict wrote them, and its net's training files are not known")
     assert "were predicted from other pictures" not in caplog.text
     evaluate(tmp_path / "out", cells, "val")  # of the same names
     assert "Predicted from other pictures" in caplog.text

@@ -61,7 +61,7 @@ def test_the_folder_of_a_cross_validation_is_opened_as_one_net(data, folds):
     subject = subject_of(folds, data, {})
     assert (subject.kind, subject.classes) == ("runs", Run(folds / "fold1").classes)
     assert subject.learnt("train") == set()  # there is none that no net can judge
-    assert subject.words == "each by the mean of those of the 3 nets that have not learnt from it"
+    assert subject.words == "each by the mean of those of the 3 nets that were not trained on it"
     assert subject.home(data) is None
     assert not subject.certainty().mixed
 
@@ -136,9 +136,9 @@ def test_nets_that_judge_what_each_has_held_out_are_not_said_to_have_seen_it(dat
     assert words(1, {"new"}) == f"all files of {data}"
     nets.before = lambda: frozenset({"earlier"})
     words = choose_files(nets, data, "all", print).words
-    assert words(1, {"earlier"}) == f"all files of {data}, from all of which the net before it learnt"
+    assert words(1, {"earlier"}) == f"all files of {data}, on all of which the net before it was trained"
     assert words(2, {"earlier", "held out"}) == f"all files of {data}, seen in training or not"
-    assert seen(words(1, {"held out"})) == "it did not learn from, though its best epoch was chosen by such"
+    assert seen(words(1, {"held out"})) == "it was not trained on, though its best epoch was chosen by such"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_bundle_scores_as_its_run_and_is_left_as_it_is(data, tmp_path):
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
     stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (stored["mean_iou"], stored["judged"]["kind"]) == (own.mean_iou, "bundle")
-    assert other.files == f"6 files of {data}; which files the bundle learnt from is not known"
+    assert other.files == f"6 files of {data}; the bundle's training files are not known"
     assert json.loads((run / "evaluation.json").read_text())["judged"]["command"] == f"unet-tf evaluate {run} {data}"
     with pytest.raises(InputError, match=r"holds bundle\.json\. Choose another --out"):
         evaluate(bundle, data, out=bundle)
@@ -184,22 +184,22 @@ def test_a_bundle_that_learnt_from_these_very_files_is_said(data, tmp_path):
     learnt = hashlib.sha256("".join(known(data, *"abcdef")).encode()).hexdigest()
     subject = subject_of(make_bundle(tmp_path / "bundle", learnt), data, {})
     words = choose_files(subject, data, None, str).words
-    assert words(6, set(known(data, *"abcdef"))).endswith("learnt from these very files, and the scores flatter it")
-    assert words(5, set(known(data, *"abcde"))).endswith("which files the bundle learnt from is not known")
+    assert words(6, set(known(data, *"abcdef"))).endswith("was trained on these very files, and the scores flatter it")
+    assert words(5, set(known(data, *"abcde"))).endswith("the bundle's training files are not known")
 
 
 def test_files_that_a_bundle_lists_as_learnt_are_left_out_and_counted(data, tmp_path):
     bundle = make_bundle(tmp_path / "bundle", learnt=known(data, *"ab"))
     result = evaluate(bundle, data)
     assert sorted(pair.name for pair, _ in result.per_file) == [*"cdef"]
-    assert result.files == f"4 files of {data}, without 2 that the bundle learnt from"
+    assert result.files == f"4 files of {data}, without 2 that the bundle was trained on"
     assert seen(result.files) == "it never saw"
     every = evaluate(bundle, data, "all")
-    assert (len(every.per_file), every.learnt, seen(every.files)) == (6, 2, "that it may have learnt from")
+    assert (len(every.per_file), every.learnt, seen(every.files)) == (6, 2, "that it may have been trained on")
     trained = evaluate(bundle, data, "train")
-    assert trained.files == f"the train files of the bundle in {data}, from which it learnt"
+    assert trained.files == f"the train files of the bundle in {data}, on which it was trained"
     assert (len(trained.per_file), trained.learnt) == (2, 2)
-    with pytest.raises(InputError, match=r"The bundle learnt from every image of .*data; a score needs others"):
+    with pytest.raises(InputError, match=r"The bundle was trained on every image of .*data; a score needs others"):
         evaluate(make_bundle(tmp_path / "all", learnt=known(data, *"abcdef")), data)
 
 
@@ -222,19 +222,19 @@ def test_what_a_bundle_lists_is_known_of_a_saved_model_in_it_and_not_of_another_
 def test_a_bundle_does_not_list_the_files_by_which_its_epoch_was_chosen(data, tmp_path):
     files = evaluate(make_bundle(tmp_path / "bundle", learnt=known(data, "a"), val=2), data).files
     assert files == (
-        f"5 files of {data}, without 1 that the bundle learnt from; by which files its best epoch was chosen is not "
+        f"5 files of {data}, without 1 that the bundle was trained on; by which files its best epoch was chosen is not "
         "known"
     )
-    assert seen(files) == "it did not learn from, though its best epoch may have been chosen by such"
+    assert seen(files) == "it was not trained on, though its best epoch may have been chosen by such"
 
 
 def test_a_bundle_whose_net_started_from_an_unknown_one_may_have_learnt_from_all(data, tmp_path):
     bundle = make_bundle(tmp_path / "bundle", learnt=known(data, "a"), val=2, unknown=True)
-    said = "the net started from another, and which files that learnt from is not known"
+    said = "the net started from another, whose training files are not known"
     chosen = "by which files its best epoch was chosen is not known"
     words = choose_files(subject_of(bundle, data, {}), data, None, print).words
-    assert words(5, set()) == f"5 files of {data}, without 1 that the bundle learnt from; {said}; {chosen}"
-    assert seen(words(5, set())) == "that it may have learnt from"
+    assert words(5, set()) == f"5 files of {data}, without 1 that the bundle was trained on; {said}; {chosen}"
+    assert seen(words(5, set())) == "that it may have been trained on"
     known_to_all = make_bundle(tmp_path / "other", learnt=known(data, "a"), unknown=False)
     assert subject_of(known_to_all, data, {}).doubt(set()) == ""
 

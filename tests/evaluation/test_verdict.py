@@ -8,6 +8,7 @@ from unet_tf.evaluation.choosing import choose_files
 from unet_tf.evaluation.opening import subject_of
 from unet_tf.evaluation.verdict import absent_classes, seen, verdict, without_evaluation
 
+SEEN, MAY_BE_SEEN = "that it was trained on", "that it may have been trained on"
 OBJECTS = {"true": 412, "predicted": 409, "found": [388, 300], "merges": 3, "splits": 0}
 
 
@@ -102,39 +103,56 @@ def test_a_trivial_method_that_is_better_on_the_foreground_alone_is_said():
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ("8 files of data/test, without 2 that the run learnt from", "it never saw"),
-        ("the train files of the run in data, from which it learnt", "that it learnt from"),
-        ("all files of data, seen in training or not", "that it may have learnt from"),
-        ("8 files of data; the bundle learnt from these very files, and the scores flatter it", "that it learnt from"),
-        ("8 files of data; which files the bundle learnt from is not known", "that it may have learnt from"),
-        ("all test files of data, seen in training or not", "that it may have learnt from"),
+        ("8 files of data/test, without 2 that the run was trained on", "it never saw"),
+        ("the train files of the run in data, on which it was trained", SEEN),
+        ("all files of data, seen in training or not", MAY_BE_SEEN),
+        ("8 files of data; the bundle was trained on these very files, and the scores flatter it", SEEN),
+        ("8 files of data; the bundle's training files are not known", MAY_BE_SEEN),
+        ("all test files of data, seen in training or not", MAY_BE_SEEN),
         (
             "8 files of data; by which files its best epoch was chosen is not known",
-            "it did not learn from, though its best epoch may have been chosen by such",
+            "it was not trained on, though its best epoch may have been chosen by such",
         ),
         (
             "3 files of data; among them validation files of B, by which the best epoch was chosen",
-            "it did not learn from, though its best epoch was chosen by such",
+            "it was not trained on, though its best epoch was chosen by such",
         ),
         ("8 files of /a/validation files/seen in training or not", "it never saw"),
-        ("the train files of the run", "that it learnt from"),  # of version 0.1, which said no more
+        ("the train files of the run", SEEN),  # of version 0.1, which said no more
         ("8 files of /a/the train files", "it never saw"),
-        ("the val files of the run in data", "it did not learn from, though its best epoch was chosen by such"),
+        ("the val files of the run in data", "it was not trained on, though its best epoch was chosen by such"),
         (
             "the val files of the run in data, by which the best epoch and the threshold were chosen",
-            "it did not learn from, though its best epoch and threshold were chosen by such",
+            "it was not trained on, though its best epoch and threshold were chosen by such",
         ),
         (
             "6 files of x, each by the net that held it out, which chose its epoch and the threshold by such files too",
-            "it did not learn from, though its best epoch and threshold were chosen by such",
+            "it was not trained on, though its best epoch and threshold were chosen by such",
         ),
         (
             "6 files of data; among them the validation files, by which the best epoch was chosen",
-            "it did not learn from, though its best epoch was chosen by such",
+            "it was not trained on, though its best epoch was chosen by such",
         ),
     ],
 )
 def test_what_it_was_judged_on_is_told_honestly(files, said):
+    assert seen(files) == said
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ("8 files of data/test, without 2 that the run learnt from", "it never saw"),
+        ("6 files of data; each by the mean of those of the 3 nets that have not learnt from it", "it never saw"),
+        ("the train files of the bundle in data, from which it learnt", SEEN),
+        ("all files of data, from all of which the net before it learnt", SEEN),
+        ("8 files of data; the bundle learnt from these very files, and the scores flatter it", SEEN),
+        ("the val files of the run in data, from some of which the net before it learnt", MAY_BE_SEEN),
+        ("8 files of data; which files the bundle learnt from is not known", MAY_BE_SEEN),
+        ("2 files of data; the net started from a, and which files that learnt from is not known", MAY_BE_SEEN),
+    ],
+)
+def test_the_words_of_evaluations_of_before_are_understood(files, said):
     assert seen(files) == said
 
 
@@ -143,8 +161,8 @@ def test_the_words_of_an_evaluation_are_those_that_are_understood(run, cells):
         found = set().union(*map(run.files, names))
         return seen(choose_files(subject_of(run, cells, {}), cells, split, print).words(len(found), found))
 
-    assert [of("train", "train"), of("all", "train", "val")] == ["that it may have learnt from"] * 2
-    chosen = "it did not learn from, though its best epoch was chosen by such"
+    assert [of("train", "train"), of("all", "train", "val")] == [MAY_BE_SEEN] * 2
+    chosen = "it was not trained on, though its best epoch was chosen by such"
     assert [of(None, "val"), of("val", "val"), of("all", "val")] == [chosen] * 3
     assert of("test") == "it never saw"
 
@@ -157,7 +175,7 @@ def test_what_was_chosen_by_validation_files_is_told_of_these_alone_too(own_run,
     own_run.plan = replace(own_run.plan, threshold=threshold)
     files = choose_files(subject_of(own_run, data, {}), data, "val", print).words(2, own_run.files("val"))
     assert files.startswith(f"the val files of the run in {data}, by which the best epoch ")
-    assert seen(files) == f"it did not learn from, though its {said} chosen by such"
+    assert seen(files) == f"it was not trained on, though its {said} chosen by such"
 
 
 def test_masks_have_seen_nothing():
@@ -165,7 +183,7 @@ def test_masks_have_seen_nothing():
 
 
 def test_a_run_that_was_not_judged():
-    assert without_evaluation(24, None) == "Learnt from all 24 images: no score tells how good it is on others."
+    assert without_evaluation(24, None) == "Trained on all 24 images: no score tells how good it is on others."
     assert without_evaluation(1, 0.5).startswith("Mean IoU 0.500 while training, on the files held out;")
 
 

@@ -73,7 +73,7 @@ def test_scores_at_another_threshold_or_inside_fields_of_view_are_not_those_of_t
     assert "the bundle has none" not in caplog.text
     for other, why in (
         ({"thresholds": stored["thresholds"] | {"chosen": 0.6}}, "of labels at another threshold"),
-        ({"learnt": 2}, "of files that the net learnt from, or may have learnt from"),
+        ({"learnt": 2}, "of files that the net was trained on, or may have been"),
         ({"field": {"roi": "pixels in fov"}}, "of pixels inside fields of view alone"),
     ):
         (run.path / Run.EVALUATION).write_text(json.dumps(stored | other))  # as earlier versions left it there
@@ -385,7 +385,7 @@ def test_a_mean_of_nets_is_the_same_in_every_runtime(folds, bundle_of_folds):
 
 def test_the_bundle_of_a_mean_says_what_it_is_and_is_verified(folds, bundle_of_folds):
     report = json.loads((bundle_of_folds / "report.json").read_text())
-    assert report["pictures"] == "2 validation files of fold1, from which 2 of the 3 nets learnt"
+    assert report["pictures"] == "2 validation files of fold1, which 2 of the 3 nets trained on"
     described = json.loads((bundle_of_folds / "bundle.json").read_text())
     out_of_fold = json.loads((folds / "crossval.json").read_text())["out_of_fold"]
     assert described["nets"] == read_description(bundle_of_folds / TFLITE["float32"]).nets == 3
@@ -395,7 +395,7 @@ def test_the_bundle_of_a_mean_says_what_it_is_and_is_verified(folds, bundle_of_f
     assert (
         "holds 3 such nets, of a cross-validation, and gives the mean of their probabilities: 3 times the size" in card
     )
-    assert "6 pictures to learn from, none that all nets held out" in card
+    assert "6 training pictures, none that all nets held out" in card
     assert verify(bundle_of_folds).faults == []
 
 

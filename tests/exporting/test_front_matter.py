@@ -37,7 +37,7 @@ def test_the_card_is_read_by_the_parser_of_the_hub():
     }
     first = data.eval_results[0]
     assert (first.task_type, first.dataset_type, first.dataset_name, first.metric_type) == (
-        "image-segmentation", "isbi2012", "isbi2012, 12 files that it did not learn from", "mean_iou",
+        "image-segmentation", "isbi2012", "isbi2012, 12 files that it was not trained on", "mean_iou",
     )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_the_card_is_read_by_the_parser_of_the_hub():
         Origin(),
         of_data(),
         of_data(mean_iou=None, iou={"background": None, "cell": None}, pictures=6),
-        of_data(val=0, mean_iou=0.9, iou={"background": 0.9, "cell": 0.9}),  # of files that it learnt from
+        of_data(val=0, mean_iou=0.9, iou={"background": 0.9, "cell": 0.9}),  # of files that it was trained on
         of_data(mean_iou=0.9, iou={"background": 0.9, "cell": 0.9}),  # of an earlier version: nobody knows of which
     ],
 )
@@ -61,9 +61,9 @@ def test_without_scores_on_files_that_are_known_there_are_none(origin):
 def test_the_files_that_were_scored_are_counted_and_no_others():
     scores = {"mean_iou": 0.75, "iou": {}, "pictures": 1}
     (found,) = card("cells", about(of_data(**scores)), REPORT).data.eval_results
-    assert (found.dataset_type, found.dataset_name) == ("unseen", "1 file that it did not learn from")
+    assert (found.dataset_type, found.dataset_name) == ("unseen", "1 file that it was not trained on")
     (found,) = card("cells", replace(about(of_data(**scores)), nets=3), REPORT, dataset="cells").data.eval_results
-    assert found.dataset_name == "cells, 1 file each by the nets that did not learn from it"
+    assert found.dataset_name == "cells, 1 file each by the nets that were not trained on it"
 
 
 def test_small_numbers_are_numbers_to_every_reader_of_yaml():
@@ -102,7 +102,7 @@ def test_a_class_that_does_not_occur_has_no_score():
 def test_names_are_text_whatever_they_are(word):
     scores = {"mean_iou": 0.5, "iou": {word: 0.5, "b": 0.5}, "pictures": 6}
     found = card(word or "x", about(of_data(**scores), (word, "b")), REPORT, dataset=word).data
-    names, files = [one.metric_name for one in found.eval_results], "6 files that it did not learn from"
+    names, files = [one.metric_name for one in found.eval_results], "6 files that it was not trained on"
     assert names[2:] == [f"IoU {word}", "IoU b"]
     assert found.model_name == (word or "x")
     assert found.eval_results[0].dataset_name == (f"{word}, {files}" if word else files)

@@ -28,7 +28,7 @@ def test_scores_are_of_as_many_files_as_were_judged_and_bear_the_name_of_their_f
     run, path = judged
     evaluate(run, cells, split="all")
     found, name = describe(run, 136, 0.01)
-    assert (found.origin.scores["pictures"], name) == (8, cells.name)  # none of which this run learnt from
+    assert (found.origin.scores["pictures"], name) == (8, cells.name)  # none of which this run was trained on
     evaluate(run, cells / "test")
     assert describe(run, 136, 0.01)[1] == cells.name
     other = shutil.copytree(cells / "test", tmp_path / "other" / cells.name)
@@ -61,11 +61,13 @@ def test_files_of_void_alone_are_not_counted(judged):
 @pytest.mark.parametrize(
     "files",
     [
-        "2 files of data; the net started from a, and which files that learnt from is not known",
+        "2 files of data; the net started from a, whose training files are not known",
+        "2 files of data; the net started from a, and which files that learnt from is not known",  # until 2026-11
         "all files of test/, seen in training or not",  # of version 0.1, as the next
         "the train files of the run",
         "the train files of the run in data",  # which held none out
-        "the train files of the run in data, from which it learnt",
+        "the train files of the run in data, on which it was trained",
+        "the train files of the run in data, from which it learnt",  # until 2026-11
     ],
 )
 def test_scores_of_files_that_the_net_learnt_from_or_may_have_are_none(judged, files, caplog):
@@ -75,14 +77,14 @@ def test_scores_of_files_that_the_net_learnt_from_or_may_have_are_none(judged, f
     change(path, files=files)
     found, name = describe(run, 136, 0.01)
     assert (found.origin.scores, name) == ({}, "")
-    why = "of files that the net learnt from, or may have learnt from, and the bundle has none: unet-tf evaluate"
+    why = "of files that the net was trained on, or may have been, and the bundle has none: unet-tf evaluate"
     assert f"the scores in {path} are {why}" in caplog.text
 
 
 def test_nobody_is_sent_to_judge_a_net_again_of_whose_files_nobody_knows(judged, monkeypatch, caplog):
     run, path = judged
     monkeypatch.setattr("unet_tf.exporting.source.ancestors", lambda run: Ancestors(frozenset(), ("a.keras",)))
-    change(path, files="2 files of data; the net started from a, and which files that learnt from is not known")
+    change(path, files="2 files of data; the net started from a, whose training files are not known")
     assert describe(run, 136, 0.01)[0].origin.scores == {}
     (said,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
     assert said.endswith("and the bundle has none")
@@ -100,7 +102,7 @@ def test_scores_of_a_cross_validation_are_none_if_a_net_before_it_learnt_from_it
         change(own.path / SUMMARY, out_of_fold=taken | further)
         caplog.clear()
         assert describe(own, 32, 0.01)[0].origin.scores == {}
-        assert f"the scores in {own.path / SUMMARY} are of files that the net learnt from" in caplog.text
+        assert f"the scores in {own.path / SUMMARY} are of files that the net was trained on" in caplog.text
 
 
 @pytest.mark.parametrize(("copied", "why"), [(False, "must have one mask"), (True, "holds none of the")])

@@ -61,20 +61,20 @@ def test_pictures_without_their_masks_are_compared_without_scores(bundle, cells)
 @pytest.mark.usefixtures("one_net")
 def test_pictures_that_the_net_learnt_from_are_counted(bundle, cells, copy):
     assert verify(bundle, cells / "train").report["pictures"] == (
-        "4 labelled pictures; the net learnt from 4 of them, on which it looks better than it is"
+        "4 labelled pictures; the net was trained on 4 of them, on which it looks better than it is"
     )
     one = sorted((cells / "train" / "images").iterdir())[0]
     assert verify(bundle, one).report["pictures"] == (
-        "1 picture; the net learnt from 1 of them, on which it looks better than it is"
+        "1 picture; the net was trained on 1 of them, on which it looks better than it is"
     )
     assert verify(bundle).report["pictures"] == "noise"
     about = json.loads((copy / "bundle.json").read_text())
     (copy / "bundle.json").write_text(json.dumps(about | {"unknown": True}))
-    words = "; it started from another, and which files that learnt from is not known"
+    words = "; it started from another, whose training files are not known"
     assert verify(copy, cells / "val").report["pictures"] == "2 labelled pictures" + words
     assert len(about.pop("learnt")) == 4
     (copy / "bundle.json").write_text(json.dumps(about))  # as of version 0.1
-    words = "; which of them the net learnt from, this bundle does not say"
+    words = "; which of them the net was trained on, this bundle does not say"
     assert verify(copy, cells / "val").report["pictures"] == "2 labelled pictures" + words
 
 

@@ -51,7 +51,7 @@ def test_what_is_held_out_is_unseen_by_both(started, caplog):
     assert prepared.val_share.value == 0.25  # of the four, of which a run that goes on draws none anew
     assert (
         prepared.val_share.reason.startswith("1 of the 4 files that ")
-        and "did not learn from" in prepared.val_share.reason
+        and "was not trained on" in prepared.val_share.reason
     )
     assert len(prepared.before.files) == 6
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
@@ -73,7 +73,7 @@ def test_what_a_net_of_other_channels_learnt_from_is_unseen_by_none(started, tmp
     again = prepare(more, settings)
     assert held(again) <= {8, 9} and again.before.unknown == (str(tmp_path / "first"),)
     assert again.before.files > {one.sha256 for one in _of(again, range(8))}
-    assert "learnt from is not known" in caplog.text
+    assert "are not known: the scores may be" in caplog.text
 
 
 @pytest.mark.parametrize("picks", ["the new net", "the first"])
@@ -109,7 +109,7 @@ def test_where_nothing_is_left_to_hold_out_the_net_is_judged_by_what_it_knows_an
     prepared = started(known)
     assert len(held(prepared)) == 2
     count = len(held(prepared) & {*known})
-    assert f"learnt from {count} of the 2 val files" in caplog.text
+    assert f"was trained on {count} of the 2 val files" in caplog.text
     told = "tell nothing of others. Give files that are new" if count == 2 else "they are left out of the scores"
     assert told in caplog.text
 
@@ -119,14 +119,14 @@ def test_a_val_folder_stays_as_it_is(started, caplog):
     prepared = started([0, 5], splits)
     assert held(prepared) == {0, 1, 2}
     assert prepared.val_share.reason == "val/ holds 3 of 10 files"
-    assert "learnt from 1 of the 3 val files" in caplog.text and "they are left out of the scores" in caplog.text
+    assert "was trained on 1 of the 3 val files" in caplog.text and "they are left out of the scores" in caplog.text
 
 
 def test_validation_files_that_are_known_beside_a_new_test_are_said(started, caplog):
     splits = {number: {0: "val", 1: "test"}.get(number, "train") for number in range(10)}
     started([0], splits)
-    assert "learnt from 1 of the 1 val files" in caplog.text
-    assert "the best epoch is chosen by pictures that it learnt from." in caplog.text
+    assert "was trained on 1 of the 1 val files" in caplog.text
+    assert "the best epoch is chosen by pictures that it was trained on." in caplog.text
 
 
 def test_folds_hold_out_every_file_once_whatever_is_known(started):
@@ -136,4 +136,4 @@ def test_folds_hold_out_every_file_once_whatever_is_known(started):
 
 def test_a_start_that_knows_no_files_is_said(started, caplog, tmp_path):
     started([], start_from=str(tmp_path / "bundle"))
-    assert f"Which files {tmp_path / 'bundle'} learnt from is not known: the scores may be of pictures" in caplog.text
+    assert f"The training files of {tmp_path / 'bundle'} are not known: the scores may be of pictures" in caplog.text

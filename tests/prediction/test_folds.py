@@ -225,7 +225,7 @@ def test_what_the_net_before_learnt_from_is_known_to_all_of_them(own_folds):
     assert [*found.unseen("old").runs] == NAMES
     subject = subject_of(own_folds, own_folds.parent, {})
     assert subject.known() == {"old"}
-    assert subject.words.endswith("; the net started from bundles/b, and which files that learnt from is not known")
+    assert subject.words.endswith("; the net started from bundles/b, whose training files are not known")
 
 
 def test_out_of_fold_scores_are_those_of_all_files_by_evaluate_too(own_folds, folds):
@@ -235,7 +235,7 @@ def test_out_of_fold_scores_are_those_of_all_files_by_evaluate_too(own_folds, fo
     assert result.confusion.sum() == np.sum(stored["confusion"]) == 6 * 96 * 96
     assert result.mean_iou == pytest.approx(stored["mean_iou"], abs=1e-3)  # rounding may turn a pixel
     assert sorted(stored["per_file_mean_iou"]) == sorted(pair.name for pair, _ in result.per_file)
-    assert result.files.endswith("; each by the mean of those of the 3 nets that have not learnt from it")
+    assert result.files.endswith("; each by the mean of those of the 3 nets that were not trained on it")
     assert (own_folds / "report.html").read_bytes() == page
 
 

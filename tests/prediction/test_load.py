@@ -109,7 +109,7 @@ def test_a_keras_file_alone_takes_normalised_pixels_and_that_is_said(tmp_path, s
     for where in (tmp_path / "net.keras", str(tmp_path / "net.keras")):
         found = load(where)
         assert found.normalisation is None
-        assert said()[-1].startswith(f"{tmp_path / 'net.keras'} does not say which pixels it learnt from: ")
+        assert said()[-1].startswith(f"{tmp_path / 'net.keras'} does not say which pixels it was trained on: ")
     Predictor(tmp_path / "net.keras")
     assert [line.startswith(f"{tmp_path / 'net.keras'} does not say") for line in said()] == [True] * 3
     Predictor(tmp_path / "net.keras", unet_tf.Normalisation((1.0,), (2.0,), "uint8"))

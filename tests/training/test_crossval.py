@@ -158,7 +158,7 @@ def test_groups_stay_in_one_fold(four, tmp_path):
 def test_a_call_that_goes_on_judges_as_the_first_one_said(four, tmp_path):
     net = shutil.copy(SAVED / Run.BEST, tmp_path / "net.keras")
     first = crossval(four, tmp_path / "folds", folds=2, group=".$", start_from=str(net), **TINY)
-    assert f"; they started from {net}, and which files that learnt from is not known" in first["out_of_fold"]["files"]
+    assert f"; they started from {net}, whose training files are not known" in first["out_of_fold"]["files"]
     assert {one["group"] for one in first["out_of_fold"]["per_file"]} == {*"0123"}
     assert crossval(four, tmp_path / "folds", folds=2, **TINY) == first
 
@@ -169,7 +169,7 @@ def test_of_how_many_files_a_net_before_learnt_is_kept_when_folds_are_put_togeth
     assert "learnt" not in _together([one, other], cells, run).to_json()
     stored = _together([replace(one, learnt=1), other], cells, run).to_json()
     assert stored["learnt"] == 1
-    assert "from some of which the net before them learnt" in stored["files"]
+    assert "on some of which the net before them was trained" in stored["files"]
 
 
 def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(seeds, cells, tmp_path):
@@ -177,7 +177,7 @@ def test_seeds_share_the_split_and_each_is_the_run_that_train_makes(seeds, cells
     by_mean = evaluate(seeds.out, seeds.data)
     assert result["out_of_fold"] == by_mean.to_json()
     assert np.sum(result["out_of_fold"]["confusion"]) == len(by_mean.judged) * 96 * 96
-    words = "each by the mean of those of the 2 nets that have not learnt from it, or of all where each net has"
+    words = "each by the mean of those of the 2 nets that were not trained on it, or of all where each net was"
     assert by_mean.files.endswith(words)
     runs = [Run(seeds.out / name) for name in result["runs"]]
     assert [run.config.seed for run in runs] == [0, 1]

@@ -152,11 +152,11 @@ def test_pictures_that_the_net_before_learnt_from_are_left_out_of_the_scores_or_
     shutil.copytree(cells / "val", data / "train")
     found = train(data, tmp_path / "run", start_from=str(run.path), **FEW)
     assert ancestors(found).files == run.files("train")
-    assert "learnt from 4 of the 4 val files" in caplog.text
+    assert "was trained on 4 of the 4 val files" in caplog.text
     stored = json.loads((found.path / Run.EVALUATION).read_text())
-    assert stored["files"] == f"all val files of {data}, from all of which the net before it learnt"
+    assert stored["files"] == f"all val files of {data}, on all of which the net before it was trained"
     assert (stored["learnt"], len(stored["per_file_mean_iou"])) == (4, 4)
-    assert verdict(stored).endswith("images that it learnt from.")
+    assert verdict(stored).endswith("images that it was trained on.")
     result = evaluate(found, cells, split=None)
     assert result.files.startswith(f"2 files of {cells / 'test'}") and "without" not in result.files
     shutil.copytree(cells / "test", data / "test")
@@ -165,10 +165,8 @@ def test_pictures_that_the_net_before_learnt_from_are_left_out_of_the_scores_or_
     shutil.copy(cells / "val" / "images" / "cells_000.png", data / "test" / "images" / "own.png")
     shutil.copy(cells / "val" / "masks" / "cells_000.png", data / "test" / "masks" / "own.png")
     words = evaluate(found, data).files
-    assert (
-        words
-        == f"2 files of {data / 'test'}, without 1 that the run learnt from and 1 that the net before it learnt from"
-    )
+    left_out = "1 that the run was trained on and 1 that the net before it was trained on"
+    assert words == f"2 files of {data / 'test'}, without {left_out}"
 
 
 def test_sizes_that_are_said_stay_but_for_a_width_with_which_no_kernel_fits(run):

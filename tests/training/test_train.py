@@ -616,7 +616,7 @@ def test_a_run_may_learn_from_all_files_and_keeps_its_last_epoch(cells, tmp_path
     data = tmp_path / "data"
     shutil.copytree(cells / "train", data)
     run = train(data, tmp_path / "run", val_share=0, **TINY)
-    assert "No file is held out: the net learns from all, its last epoch is kept" in caplog.text
+    assert "No file is held out: the net is trained on all, its last epoch is kept" in caplog.text
     assert run.names("train") == {path.stem for path in (data / "images").iterdir()}
     assert run.names("val") == set()
     assert [sorted(row) for row in run.history()] == [
@@ -625,7 +625,7 @@ def test_a_run_may_learn_from_all_files_and_keeps_its_last_epoch(cells, tmp_path
     with zipfile.ZipFile(run.path / Run.BEST) as best, zipfile.ZipFile(run.path / Run.LAST) as last:
         assert best.read("model.weights.h5") == last.read("model.weights.h5")
     assert "No file was held out, so the last epoch is" in (run.path / Run.REPORT).read_text()
-    assert json.loads((run.path / Run.EVALUATION).read_text())["files"].endswith("from which it learnt")
+    assert json.loads((run.path / Run.EVALUATION).read_text())["files"].endswith("on which it was trained")
     (run.path / Run.LAST).unlink()
     resume(run.path)
     assert len(run.history()) == 2

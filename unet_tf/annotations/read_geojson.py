@@ -27,7 +27,7 @@ from unet_tf.annotations.suffixes import SUFFIXES
 from unet_tf.data.structure import Damage
 
 IGNORED = "Ignore*"
-"""QuPath's class for what is not to be learnt from."""
+"""QuPath's class for what is to be ignored."""
 REGION = "Region*"
 """QuPath's class for what other objects are looked for in."""
 OUTER, INNER = ("annotation", "core"), ("detection", "cell", "tile")

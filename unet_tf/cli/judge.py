@@ -29,7 +29,7 @@ Split = Annotated[str | None, typer.Option(help="train, val, test or all.", show
 @app.command(
     epilog="Examples:\n\nunet-tf evaluate runs/cells cells/\n\nunet-tf evaluate runs/cells cells/ --split test\n\n"
     "unet-tf evaluate bundle/ cells/ --out scores/\n\n"
-    "unet-tf evaluate runs/folds cells/  (each file by the nets that have not learnt from it)\n\n"
+    "unet-tf evaluate runs/folds cells/  (each file by the nets that were not trained on it)\n\n"
     "unet-tf evaluate predicted/ cells/ --split test  (masks of any program, named as the pictures)\n\n"
     "unet-tf evaluate eyes/test/2nd_manual eyes/ --masks-dir 1st_manual  (the second annotator)\n\n"
     "unet-tf evaluate runs/vessels retina/ --roi retina/fov --out scores/\n\n"
@@ -58,7 +58,7 @@ def evaluate(
     ] = "",
     threshold: Threshold = None,
 ) -> None:
-    """Score a net, or masks of any origin, on files that it did not learn from, beside two trivial baselines."""
+    """Score a net, or masks of any origin, on files that it was not trained on, beside two trivial baselines."""
     quiet_tensorflow()
     import unet_tf
     from unet_tf.evaluation.evaluate import NotStored
@@ -91,7 +91,7 @@ def _why_not_kept(result: Evaluation, roi: Path | None, others: Sequence[str]) -
     if result.who is None or result.who["kind"] != "run":
         return ""
     if result.learnt:
-        return f", for the net learnt from {result.learnt} of these files"
+        return f", for the net was trained on {result.learnt} of these files"
     if roi:
         return ", for with --roi not all pixels count"
     where = "" if {*others} - {*NAMING} else " on its own data"
@@ -115,7 +115,7 @@ def compare(
         Path | None, typer.Option(help="Folder for compare.json and compare.html.", show_default="none")
     ] = None,
 ) -> None:
-    """Compare two on the same images, which neither learnt from: differences with intervals, and a sign test."""
+    """Compare two on the same images, which neither was trained on: differences with intervals, and a sign test."""
     quiet_tensorflow()
     import unet_tf
     from unet_tf.evaluation.comparison import NotKept

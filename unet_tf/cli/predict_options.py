@@ -20,7 +20,7 @@ Run = Annotated[
 Out = Annotated[
     Path,
     typer.Option(
-        help="Folder of the masks: NAME.png, drawn as the masks it learnt from; NAME.tif for a stack. Or NAME.zarr "
+        help="Folder of the masks: NAME.png, drawn as the training masks; NAME.tif for a stack. Or NAME.zarr "
         "for one array, or TIFF with tiles or without compression, of any size, chunk by chunk. Or NAME.tif for one "
         "GeoTIFF of any size: a map of class ids in its coordinate system, 255 where it has no measurement."
     ),
@@ -106,7 +106,7 @@ Label = Annotated[str | None, typer.Option(help="Label of a version, such as sta
 Bundle = Annotated[
     Path | None,
     typer.Option(
-        help="The bundle that is served, to draw masks as it learnt them and to cut large pictures with less overlap. "
+        help="The bundle that is served, to draw masks as in training and to cut large pictures with less overlap. "
         "A net of --channels, --channel-suffix or --context needs it.",
         show_default="none: class ids with a colour table",
         rich_help_panel=SERVER,

@@ -70,7 +70,7 @@ class Normalisation:
         return self.scale(picture[:])
 
     def check(self, image: Picture, name: str = "the image", plain: bool = True) -> None:
-        """Raise InputError for another number of channels or pixel type than the net learnt from.
+        """Raise InputError for another number of channels or pixel type than the net was trained on.
 
         Grey images are taken by nets of colour: of three channels that are those of one file as they are (`plain`).
         """

@@ -29,7 +29,7 @@ DRAWS = 64
 def draws_per_epoch(samples: Samples, output_size: int) -> list[int]:
     """Sample numbers that one epoch draws a tile from: each as often as `output_size` squared goes into its pixels.
 
-    Void is left out. An epoch so sees as many pixels as there are to learn from, and a large image is drawn more often
+    Void is left out. An epoch so sees as many pixels as there are to train on, and a large image is drawn more often
     than a small one; one of void alone never.
     """
     areas = [int(one.class_pixels.sum()) / output_size**2 for one in samples.fingerprints]
@@ -41,9 +41,9 @@ class TileDraw:
 
     An epoch is a seeded permutation of `draws_per_epoch`, so that tiles are spread over images by their pixels. The
     centre of a tile is uniform over the pixels of its image, and moved inwards until what the tile outputs lies inside,
-    or as far as goes: what is learnt is real, and what a warp or the halo of an unpadded net needs beyond is mirrored.
-    So a pixel at a border is seen more rarely than one in the middle, in the corner of an image a quarter as often. Of
-    an image more than a tenth of which is void, tiles are put near a pixel that is not.
+    or as far as goes: labelled pixels are real, and what a warp or the halo of an unpadded net needs beyond is
+    mirrored. So a pixel at a border is seen more rarely than one in the middle, in the corner of an image a quarter as
+    often. Of an image more than a tenth of which is void, tiles are put near a pixel that is not.
 
     Args:
         samples: what to draw from, with `places`.

@@ -102,7 +102,7 @@ def hold_out(
             one patient, volume or video, and are held out together. None: every file stands alone.
         fold: "i/k" holds out the i-th of k folds of about equal size, i from 1, instead of a share.
         holds: ids of the classes that each pair holds, or their pixels by id; None where nobody has looked.
-        learnt: numbers of pairs that a net has learnt from already: what is held out is drawn among those that
+        learnt: numbers of pairs that a net was trained on already: what is held out is drawn among those that
             `may_be_held` gives, and is its share of these.
 
     Returns:
@@ -123,7 +123,7 @@ def hold_out(
         return list(pairs), []
     members, what, one_stack = _parts(pairs, group)
     if len(members) < 2:
-        remedy = " --val-share 0 learns from all, and keeps the last epoch." if fold is None else ""
+        remedy = " --val-share 0 trains on all, and keeps the last epoch." if fold is None else ""
         raise InputError(f"Training needs 2 {what}, one of them for validation; found {len(members)}.{remedy}")
     number, count = (0, 0) if fold is None else _parse_fold(fold)
     if count > len(members):
@@ -274,12 +274,12 @@ def _parts(pairs: Sequence[Pair], group: str | None) -> tuple[list[list[int]], s
 
 
 def may_be_held(pairs: Sequence[Pair], group: str | None, learnt: Collection[int]) -> list[int]:
-    """Number the pairs that may be held out: those of parts that nobody has learnt from, where there are two or more.
+    """Number the pairs that may be held out: those of parts that no net was trained on, where there are two or more.
 
     Args:
         pairs: of a data folder.
         group: as of `hold_out`.
-        learnt: numbers of those that a net has learnt from already.
+        learnt: numbers of those that a net was trained on already.
     """
     members, known = _parts(pairs, group)[0], {*learnt}
     free = [some for some in members if known.isdisjoint(some)]

@@ -43,7 +43,7 @@ def segment(
     runtime: str = "auto",
     accelerator: str = "cpu",
 ) -> None:
-    """Read an image, run it tile by tile, write its mask, drawn as the masks that the net learnt from.
+    """Read an image, run it tile by tile, write its mask, drawn as the masks that the net was trained on.
 
     Beside the mask, a folder for the decoded picture and the class ids is made and removed again.
 

@@ -31,7 +31,7 @@ class TrainedScores(TypedDict, total=False):
     Attributes:
         mean_iou: of the classes that occur, in [0, 1].
         iou: by class.
-        pictures: number of those with a known pixel that were scored, none of which the net that did so learnt from.
+        pictures: number of those with a known pixel that were scored, none of which the net that did so was trained on.
     """
 
     mean_iou: float | None
@@ -40,7 +40,7 @@ class TrainedScores(TypedDict, total=False):
 
 
 class DataOrigin(TypedDict):
-    """The pictures that the net learnt from.
+    """The pictures that the net was trained on.
 
     Attributes:
         fingerprint: SHA-256 of the sorted SHA-256 of the training pictures.
@@ -61,7 +61,7 @@ class Origin:
         unet_tf: version of this package that exported it.
         versions: of Python and the packages, by name.
         scores: of the run, where it was evaluated.
-        data: what it learnt from.
+        data: what it was trained on.
         max_iou_drop: largest loss of mean IoU against Keras that the export allowed.
     """
 

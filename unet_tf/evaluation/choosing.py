@@ -1,4 +1,4 @@
-"""Which files of a labelled folder one is judged on: those that it did not learn from."""
+"""Which files of a labelled folder one is judged on: those that it was not trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from unet_tf.errors import InputError
 from unet_tf.evaluation.subject import Subject
 from unet_tf.pages.words import many
 
-ALL_KNOWN, SOME_KNOWN = ", from all of which the net before it learnt", ", from some of which the net before it learnt"
+ALL_KNOWN = ", on all of which the net before it was trained"
+SOME_KNOWN = ", on some of which the net before it was trained"
 """Said of files where those that the net knew from which the judged one started are not left out."""
 
 
@@ -40,7 +41,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     Args:
         subject: who is judged.
         data: the folder.
-        split: "train", "val", "test" or "all" for just these files; None for those that nobody learnt from.
+        split: "train", "val", "test" or "all" for just these files; None for those that it was not trained on.
         say: gets what lies in the folder and is not used.
 
     Raises:
@@ -66,7 +67,7 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
 
     def learnt_of(found: set[str]) -> str:
         if split == "train":
-            return ", from which it learnt"
+            return ", on which it was trained"
         chosen = f", by which {subject.chosen} chosen"
         return chosen + (ALL_KNOWN if found <= before else SOME_KNOWN) * bool(found & before)
 
@@ -103,8 +104,8 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
     def words(count: int, found: set[str]) -> str:
         text = f"{many(count, 'file')} of {where}"
         gone = len(named[name]) - count - len(of_before)
-        left_out = [f"{gone} that the {subject.kind} learnt from"] if gone else []
-        left_out += [f"{len(of_before)} that the net before it learnt from"] if of_before else []
+        left_out = [f"{gone} that the {subject.kind} was trained on"] if gone else []
+        left_out += [f"{len(of_before)} that the net before it was trained on"] if of_before else []
         if left_out:
             text += f", without {' and '.join(left_out)}"
         if found & (validated or set()):
@@ -116,6 +117,6 @@ def choose_files(subject: Subject, data: Path, split: str | None, say: Callable[
         where,
         words,
         counts if known else None,
-        f"The {who}{', or the net before it,' * bool(before)} learnt from every image of {where}; a score needs "
+        f"The {who}{', or the net before it,' * bool(before)} was trained on every image of {where}; a score needs "
         "others. (--split all scores them.)",
     )

@@ -29,7 +29,7 @@ class Comparison:
         a: what A scored.
         b: what B scored, of the same files.
         files: which files these are, in words.
-        left_out: names of those that A or B learnt from, or that are none of the split of both.
+        left_out: names of those that A or B was trained on, or that are none of the split of both.
         masks: how the masks of the truth say the classes.
         command: that compares them again.
         cases: the pictures on which they differ most, small, to be drawn.

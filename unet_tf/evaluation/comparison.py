@@ -56,11 +56,12 @@ def compare(
     out: str | Path | None = None,
     **settings: Any,
 ) -> Comparison:
-    """Compare two on the labelled files that neither learnt from: nets, or masks of any origin.
+    """Compare two on the labelled files that neither was trained on: nets, or masks of any origin.
 
     Scores are those of each image; their differences are means over the images, with a 95 % interval by the paired
     bootstrap and an exact sign test. Images of a group, such as the pages of a stack, count as one. What the masks of
-    the truth mean is told by the names of their classes, else as a net has learnt it, whichever of the two comes first.
+    the truth mean is told by the names of their classes, else as a net was trained on it, whichever of the two comes
+    first.
 
     Args:
         a: whatever `unet_tf.evaluate` takes.
@@ -68,7 +69,7 @@ def compare(
         data: folder of images and masks, as `unet_tf.evaluate` takes it.
         split: "train", "val", "test" or "all" to take just these files, seen or not.
         on_image: called with (images done, images in all) after each, those of A and of B.
-        on_file: called with (images done, images in all) while those that A or B learnt from are found.
+        on_file: called with (images done, images in all) while those that A or B was trained on are found.
         out: folder that gets `compare.json` and `compare.html`: a new one, an empty one, or one that holds scores.
         **settings: of the data, as `unet_tf.evaluate` takes them.
 

@@ -63,7 +63,7 @@ class ComparisonTable(TypedDict):
     Attributes:
         verdict: which of the two is better, in a sentence.
         files: which files were judged, in words.
-        left_out: names of those that A or B learnt from, or that are none of the split of both.
+        left_out: names of those that A or B was trained on, or that are none of the split of both.
         classes: their names, by id.
         command: that compares them again.
         a: scores of A, as of `evaluation.json`.

@@ -33,7 +33,7 @@ def write_crossval_page(
     sections = [("together", "Together", together), ("objects", "Objects", objects)]
     sections += [("calibration", "Calibration", sure["calibration"]), ("runs", "Run by run", runs)]
     sections += [("confusion", "Confusion", runs)]
-    of_folds = "All files, each by the net that held it out"  # a net before it may have learnt from them, as of seeds
+    of_folds = "All files, each by the net that held it out"  # a net before it may know them, as of seeds
     return write_page(
         folder / Run.REPORT,
         "crossval.html",
@@ -42,7 +42,7 @@ def write_crossval_page(
         notes=[*filter(None, [lacking(together), result.get("note")])],
         sections=[(name, words) for name, words, there in sections if there],
         together=scores_section(together),
-        together_heading=of_folds if runs[0].startswith("fold") else "The files that no run learnt from",
+        together_heading=of_folds if runs[0].startswith("fold") else "The files that no run was trained on",
         objects=objects,
         **sure,
         spread=spread_chart(result),

@@ -1,4 +1,4 @@
-"""What `data.json` of a run holds: the files that it learnt from and those held out, their sizes and classes."""
+"""What `data.json` of a run holds: the files that it was trained on and those held out, their sizes and classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unet_tf.utils.typed_json import read_json
 
 
 class SplitTable(TypedDict):
-    """What `data.json` of a run says of the files that it learnt from, or held out.
+    """What `data.json` of a run says of the files that it was trained on, or held out.
 
     Attributes:
         files: how many.

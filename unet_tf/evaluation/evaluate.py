@@ -57,13 +57,13 @@ def evaluate(
     threshold: float | None = None,
     **settings: Any,
 ) -> Evaluation:
-    """Score a net, or masks of any origin, on labelled files that it did not learn from.
+    """Score a net, or masks of any origin, on labelled files that it was not trained on.
 
     Of a run `evaluation.json`, panels and `report.html` go into its folder; those of its validation files alone
-    (`split="val"`) into `evaluation_val/` there, beside the report that it has. Not so where it learnt from some of the
-    files, or is judged on other terms than its own, at another threshold, by other files of its own data (`images_dir`,
-    `masks_dir`, `mask_prefix`, `mask_suffix`) or masks with another `void` or `mask_tolerance`, or in fields of view
-    alone: these, and those of others, which are left as they are, go into `out`, where it is given.
+    (`split="val"`) into `evaluation_val/` there, beside the report that it has. Not so where it was trained on some of
+    the files, or is judged on other terms than its own, at another threshold, by other files of its own data
+    (`images_dir`, `masks_dir`, `mask_prefix`, `mask_suffix`) or masks with another `void` or `mask_tolerance`, or in
+    fields of view alone: these, and those of others, which are left as they are, go into `out`, where it is given.
 
     Args:
         subject: a run, or its folder; the folder of a bundle, or of a cross-validation; or a folder of masks, drawn by
@@ -83,8 +83,8 @@ def evaluate(
             that is chosen by these scores is to be judged on other files.
         **settings: of the data: `images_dir`, `masks_dir`, `mask_prefix` or `mask_suffix` where they differ from what
             a run was told of its own; `group` for the intervals; `classes`, what the masks of the data call theirs, in
-            their order, where a net calls them otherwise; `void`, values of the masks that count nowhere, and
-            `mask_tolerance`, as of soft edges and JPEG, where a net has learnt from other masks; where masks are judged
+            their order, where a net calls them otherwise; `void`, values of the masks to ignore, and
+            `mask_tolerance`, as of soft edges and JPEG, where a net was trained on other masks; where masks are judged
             `masks`, `inverted`, `channels`, `channel_suffix` and `context` too, as `unet_tf.TrainConfig` has them.
 
     Returns:
@@ -122,8 +122,8 @@ def evaluate_run(
 ) -> Evaluation:
     """Do what `evaluate` does with a run, and say nothing of what is not used: training has said it.
 
-    Its folder keeps the scores in any case, of a run that learnt from all files too. `among`, where they are known, are
-    images, and pages of them, that it did not learn from: no other one is read to find that out.
+    Its folder keeps the scores in any case, of a run that was trained on all files too. `among`, where they are known,
+    are images, and pages of them, that it was not trained on: no other one is read to find that out.
     """
     subject = subject_of(run, data, {})
     command = command_of("evaluate", [subject.path, data], split)

@@ -1,4 +1,4 @@
-"""Two who are judged on the same terms: on files that neither learnt from, in the classes of one truth."""
+"""Two who are judged on the same terms: on files that neither was trained on, in the classes of one truth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SameFiles(NamedTuple):
 
     Attributes:
         pairs: those that count.
-        left_out: names of those that one of the two learnt from, or that are none of the split of both.
+        left_out: names of those that one of the two was trained on, or that are none of the split of both.
         words: which they are.
         of_each: which they are to A, and to B.
     """
@@ -78,7 +78,7 @@ def judge_of(subjects: Sequence[Subject]) -> Subject:
 def same_files(
     subjects: Sequence[Subject], data: Path, split: str | None, say: Callable[[str], None], on_file: Progress
 ) -> SameFiles:
-    """Choose the files of a folder on which all are judged: those that none of them learnt from, or those of a split.
+    """Choose the files of a folder on which all are judged: those that none was trained on, or those of a split.
 
     Args:
         subjects: as `same_terms` gives them.
@@ -111,14 +111,14 @@ def same_files(
         on_file(done, len(choice.pairs))
     whose = "both" if len(nets) > 1 else "".join(nets)
     if not pairs:
-        such = "that neither learnt from" if split is None else f"that are {split} files of {whose}"
+        such = "that neither was trained on" if split is None else f"that are {split} files of {whose}"
         raise InputError(
             f"Two must be compared on files {such}; of the {len(left_out)} of {choice.where} none is such. Give "
             "others, or take all of them (--split all)."
         )
     words = f"{many(len(pairs), 'file')} of {choice.where}"
     if left_out:
-        gone = "A or B learnt from" if split is None else f"are not among the {split} files of {whose}"
+        gone = "A or B was trained on" if split is None else f"are not among the {split} files of {whose}"
         words += f", without {len(left_out)} that {gone}"
     own, seen = dict.fromkeys(NAMES, ""), ", seen in training or not"
     for name, one in nets.items():

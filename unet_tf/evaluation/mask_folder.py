@@ -33,7 +33,7 @@ log = logging.getLogger("unet_tf")
 class MaskFolder(Subject):
     """A folder of masks whose names pair with the pictures of a data folder.
 
-    They have no probabilities, and learnt from no file. Pixels in which they alone are void count nowhere.
+    They have no probabilities, and no training files. Pixels in which they alone are void are ignored.
 
     Attributes:
         data: the folder of the pictures and of the truth.
@@ -59,7 +59,7 @@ class MaskFolder(Subject):
             path: the folder of masks.
             data: the folder of the pictures and of the truth.
             config: what a person says of these.
-            like: who reads the truth already, as a net that learnt it.
+            like: who reads the truth already, as a net that was trained on it.
 
         Raises:
             InputError: the files of the data do not pair, or leave open what their masks mean.
@@ -145,7 +145,7 @@ class MaskFolder(Subject):
         counted, void = (sum(column) for column in zip((0, 0), *self.pixels.values(), strict=True))
         share = f"; {void / counted:.2%} of the pixels are void in them alone, and count nowhere" if void else ""
         predicted = any((folder / PREDICTED).is_file() for folder in {file.parent for file in self.files.values()})
-        unknown = "; predict wrote them, and which files its net learnt from is not known" if predicted else ""
+        unknown = "; predict wrote them, and its net's training files are not known" if predicted else ""
         return f"the masks of {self.path}, read as {self.reading.words if self.reading else ''}{share}{unknown}"
 
 

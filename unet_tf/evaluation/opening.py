@@ -111,7 +111,7 @@ def _net(what: Whom, settings: Mapping[str, Any]) -> Net | Path:
 
 
 def _learnt(path: Path) -> _Listed:
-    """What a bundle, or a SavedModel in one, says of the images that its net learnt from; those of the Hub nothing."""
+    """What a bundle, or a SavedModel in one, says of its net's training images; those of the Hub nothing."""
     for folder in (path, path / EXTRA, *path.absolute().parents[1:2]) if path.is_dir() else ():
         if (file := folder / BUNDLE_DESCRIPTION).is_file():
             return read_json(file, _Listed, "Export again.")

@@ -98,7 +98,7 @@ SECTIONS = (
     ("confusion", "Confusion", ("confusion",)),
     ("calibration", "Calibration", ("calibration", "thresholds")),
     ("training", "Training", ("curves", "progress")),
-    ("tiles", "What it learns from", ("weights", "samples")),
+    ("tiles", "What it is trained on", ("weights", "samples")),
     ("data", "Data", ("data",)),
     ("export", "Export", ("bundle",)),
     ("plan", "Plan", ("plan",)),
@@ -207,7 +207,7 @@ def _data(run: Run, stored: Mapping[str, Any]) -> dict[str, Any]:
     return {"files": rows, "shares": shares, "facts": facts}
 
 
-NAMES = {"train": "to learn from", "val": "held out"}
+NAMES = {"train": "training", "val": "held out"}
 
 
 def _picture(path: Path, place: str, start: int | None = None) -> dict[str, Any] | None:

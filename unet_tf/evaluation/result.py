@@ -78,7 +78,7 @@ class Evaluation:
         cases: the worst files, the median one and the best one, small, to be drawn.
         roi: which pixels count, in words, where not all do.
         who: was judged.
-        learnt: number of the files that it learnt from, as far as that is known.
+        learnt: number of the files that it was trained on, as far as that is known.
         folder: that keeps scores, panels and page; None where none does.
         sums: what was counted, so that evaluations of several sets of files can be put together
             (`unet_tf.evaluation.merging`).

@@ -59,7 +59,7 @@ class Subject(ABC):
         naming: how the files of the truth pair.
         channels: which channels of the images it sees.
         group: regular expression; files in whose names it finds the same text belong together.
-        group_said: whether a person said so of the files that it is judged on, and not of those that it learnt from.
+        group_said: whether a person said so of the files that it is judged on, and not of those that it was trained on.
     """
 
     kind: str
@@ -113,7 +113,7 @@ class Subject(ABC):
         return set()
 
     def before(self) -> frozenset[str]:
-        """Identities of the images from which nets before it learnt, as far as they are known."""
+        """Identities of the images on which nets before it were trained, as far as they are known."""
         return frozenset()
 
     def known(self) -> set[str]:
@@ -135,7 +135,7 @@ class Subject(ABC):
         return self.classes[: self.masks.real_classes]
 
     def doubt(self, known: set[str]) -> str:
-        """What is to be said of images, by what they are known, where nobody knows from which it learnt."""
+        """What is to be said of images, by what they are known, where nobody knows on which it was trained."""
         return ""
 
     def home(self, data: Path) -> Path | None:
@@ -155,9 +155,9 @@ class Net(Subject):
     Attributes:
         net: what `predictor_of` opens.
         threshold: of two classes, instead of its own.
-        fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it learnt from.
+        fingerprint: of a bundle: SHA-256 of the sorted identities of the images that it was trained on.
         learnt_from: of a bundle: the first letters of these identities; None where it does not list them.
-        unknown: of a bundle: whether a net before its own learnt from files that nobody knows.
+        unknown: of a bundle: whether a net before its own was trained on files that nobody knows.
         held_out: of a bundle: number of its validation files, which it does not list.
         nets: of a bundle: how many nets' probabilities it averages, each with a temperature that it does not tell.
         said: what a person calls the classes of the masks of the truth, in the order in which these have them.
@@ -181,7 +181,7 @@ class Net(Subject):
 
     @property
     def trained_on(self) -> Path | None:
-        """The data folder that it learnt from; None of a bundle."""
+        """The data folder that it was trained on; None of a bundle."""
         return None if isinstance(self.net, Path) else self.net.data
 
     @cached_property
@@ -190,7 +190,7 @@ class Net(Subject):
         return predictor_of(self.net).at(self.threshold)
 
     def answer(self, pair: Pair, decoded: Decoded) -> Answer:
-        """Predict a picture as `unet_tf.predict` does; of a cross-validation, by nets that did not learn from it."""
+        """Predict a picture as `unet_tf.predict` does; of a cross-validation, by nets that were not trained on it."""
         if isinstance(self.net, Folds):
             predictor = predictor_of(self.net.unseen(identity(decoded.image))).at(self.threshold)
         else:
@@ -221,7 +221,7 @@ class Net(Subject):
         return None if self.learnt_from is None or split != "train" else {*self.learnt_from}
 
     def before(self) -> frozenset[str]:
-        """Identities of the images from which the nets before that of a run learnt."""
+        """Identities of the images on which the nets before that of a run were trained."""
         return frozenset() if self._run is None else ancestors(self._run).files
 
     @property
@@ -231,24 +231,24 @@ class Net(Subject):
 
     @property
     def words(self) -> str:
-        """Which nets of a cross-validation judge a file; of which nets before it nobody knows what they learnt from."""
+        """Which nets of a cross-validation judge a file; of which nets before it nobody knows the training files."""
         unknown = () if self._run is None else ancestors(self._run).unknown
         words = [self.net.judges] if isinstance(self.net, Folds) else []
         if unknown:
-            words.append(f"the net started from {', '.join(unknown)}, and which files that learnt from is not known")
+            words.append(f"the net started from {', '.join(unknown)}, whose training files are not known")
         return "; ".join(words)
 
     def doubt(self, known: set[str]) -> str:
-        """What a bundle does not know: its validation files; whether it, or a net before it, learnt from these."""
+        """What a bundle does not know: its validation files; whether it, or a net before it, was trained on these."""
         if not isinstance(self.net, Path):
             return ""
         if self.learnt_from is not None:
-            unknown = "the net started from another, and which files that learnt from is not known" * self.unknown
+            unknown = "the net started from another, whose training files are not known" * self.unknown
             chosen = "by which files its best epoch was chosen is not known" * bool(self.held_out)
             return "; ".join(filter(None, (unknown, chosen)))
         if hashlib.sha256("".join(sorted(known)).encode()).hexdigest() == self.fingerprint:
-            return f"the {self.kind} learnt from these very files, and the scores flatter it"
-        return f"which files the {self.kind} learnt from is not known"
+            return f"the {self.kind} was trained on these very files, and the scores flatter it"
+        return f"the {self.kind}'s training files are not known"
 
     def home(self, data: Path) -> Path | None:
         """The folder of a run, unless threshold, void, tolerance, or the pairing of its own data, are not its own."""

@@ -169,7 +169,7 @@ class FurtherTables(SpecialTables, total=False):
         boundaries: how well borders lie.
         intervals: of the scores; none for fewer than five files.
         judged: who was.
-        learnt: number of the files that it learnt from, where there are such.
+        learnt: number of the files that it was trained on, where there are such.
     """
 
     calibration: CalibrationTable

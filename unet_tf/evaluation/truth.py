@@ -59,16 +59,16 @@ def truth_of(first: Subject, others: Sequence[Subject], pairs: Sequence[Pair], d
     if found is None:
         if first.masks.tolerance:
             raise InputError(
-                f"A tolerance takes values for those near them that a net has learnt, {in_words(first.masks, wanted)}; "
+                f"A tolerance takes values for those near them in the training masks, {in_words(first.masks, wanted)}; "
                 f"the masks of {data} are of another kind, so that it would make one class of them. Write them as "
-                "those that the net learnt from.",
+                "those that the net was trained on.",
                 data,
             )
         return first.masks  # who reads them says what is wrong
     if first.said is None and first.masks.kind == "index" and found.masks.values == (0, VOID) and len(wanted) == 2:
         log.warning(
             f"The masks of {data} hold 0 and 255 alone, so that 255 is {wanted[1]} here, and not void as beside the "
-            "ids that the net learnt. If it counts nowhere: --void 255."
+            "ids that the net was trained on. To ignore it: --void 255."
         )
         found = found._replace(classes=wanted)
     if not set(found.classes) <= set(wanted):
@@ -136,7 +136,7 @@ def _recognised(net: Net, pairs: Sequence[Pair], palette: Palette | None) -> Rec
 
 
 def _is_void(number: int, name: str, palette: Palette, net: Net) -> bool:
-    """Whether a line of a palette counts nowhere: by its name, or as the net has learnt."""
+    """Whether a line of a palette is void: by its name, or as the net was trained."""
     if name in net.classes:
         return False
     void = net.masks.void
@@ -185,7 +185,7 @@ def _holds(masks: MaskFormat, look: MaskLook) -> bool:
 
 
 def _look_at_tables(net: Net, pairs: Sequence[Pair]) -> None:
-    """Say where colour tables tell that an id means several classes, here or beside those that the net learnt from."""
+    """Say where colour tables tell that an id means several classes, here or beside those of the training masks."""
     if words := doubt_of_colours(pairs, net.masks):
         log.warning(words)
     if isinstance(net.net, Path) or not net.net.data.is_dir():
@@ -194,7 +194,7 @@ def _look_at_tables(net: Net, pairs: Sequence[Pair]) -> None:
         found = find_named(net.net.data, net.net.config.naming, net.channels)
         known = [pair for some_pairs in found.splits.values() for pair in some_pairs]
         if known:
-            check_order(pairs, known, net.masks, "what the net learnt and in what it is judged on")
+            check_order(pairs, known, net.masks, "what the net was trained on and in what it is judged on")
     except InputError as error:  # the folder may have changed since
         log.warning(str(error))
 

@@ -18,7 +18,7 @@ def verdict(stored: Mapping[str, Any]) -> str:
     First, where masks tell objects apart, how many of them it finds, draws for nothing, merges and splits. Two classes:
     what share of the foreground it finds, and what share of what it draws is none. More: what share of the pixels gets
     its class, and the best and the worst class of those that occur. Then lines that are no objects, a baseline that is
-    as good, or better on the foreground, and whether the net has learnt from these images.
+    as good, or better on the foreground, and whether the net was trained on these images.
 
     Args:
         stored: what `EvaluationTable` says; keys that are missing are not spoken of.
@@ -45,11 +45,11 @@ def without_evaluation(files: int, mean_iou: float | None) -> str:
     """What can be said of a run that was not judged on files it never saw.
 
     Args:
-        files: that it learnt from.
+        files: that it was trained on.
         mean_iou: of its validation; None without one.
     """
     if mean_iou is None:
-        return f"Learnt from all {many(files, 'image')}: no score tells how good it is on others."
+        return f"Trained on all {many(files, 'image')}: no score tells how good it is on others."
     return f"Mean IoU {number(mean_iou)} while training, on the files held out; not judged on whole images yet."
 
 
@@ -144,8 +144,14 @@ def _images(stored: Mapping[str, Any]) -> str:
     return words if judged.get("kind") == "masks" else f"{words} {seen(stored['files'])}"  # masks have seen nothing
 
 
-LEARNT = ", from which it learnt", ", from all of which", "learnt from these very files"
-MAY_HAVE_LEARNT = ", seen in training or not", ", from some of which", "learnt from is not known"
+LEARNT = (
+    *(", on which it was trained", ", on all of which", "was trained on these very files"),
+    *(", from which it learnt", ", from all of which", "learnt from these very files"),  # in files up to 2026-11
+)
+MAY_HAVE_LEARNT = (
+    *(", seen in training or not", ", on some of which", "training files are not known"),
+    *(", from some of which", "learnt from is not known"),  # likewise
+)
 CHOSEN_BY = (
     "; among them the validation files",
     "; among them validation files of ",
@@ -162,14 +168,14 @@ def seen(files: str) -> str:
         files: these words.
     """
     if any(words in files for words in LEARNT) or files.startswith("the train files"):
-        return "that it learnt from"
+        return "that it was trained on"
     if any(words in files for words in MAY_HAVE_LEARNT):
-        return "that it may have learnt from"
+        return "that it may have been trained on"
     if chosen_by(files):
         chosen = "best epoch and threshold" if "epoch and the threshold" in files else "best epoch"
-        return f"it did not learn from, though its {chosen} {'were' if 'and' in chosen else 'was'} chosen by such"
+        return f"it was not trained on, though its {chosen} {'were' if 'and' in chosen else 'was'} chosen by such"
     if MAY_BE_CHOSEN_BY in files:
-        return "it did not learn from, though its best epoch may have been chosen by such"
+        return "it was not trained on, though its best epoch may have been chosen by such"
     return "it never saw"
 
 

@@ -55,11 +55,11 @@ FROM_HUB = (*HUB_FILES, ".cache/", ".git")
 
 
 class Learnt(TypedDict, total=False):  # none in bundles of version 0.1
-    """What `bundle.json` says of the pictures that a net, and those before it, learnt from.
+    """What `bundle.json` says of the pictures that a net, and those before it, were trained on.
 
     Attributes:
         learnt: first `KNOWN_BY` letters of the `unet_tf.data.fingerprint.identity` of each of them that is known.
-        unknown: whether a net before it learnt from others, of which nobody knows.
+        unknown: whether a net before it was trained on others, of which nobody knows.
     """
 
     learnt: list[str]

@@ -32,7 +32,7 @@ echo '{"signature_name": "encoded", "instances": [{"b64": "'$(base64 < image.png
   curl -s -d @- localhost:8501/v1/models/unet:predict
 ```"""
 ENCODED_LIMITS = (
-    "`encoded` takes PNG (8 bit; 16 bit where the net learnt from it), JPEG in grey or RGB, and BMP of 8, 24 or 32 "
+    "`encoded` takes PNG (8 bit; 16 bit where the net was trained on it), JPEG in grey or RGB, and BMP of 8, 24 or 32 "
     "bits, and turns them as their EXIF orientation says: the mask lies as the picture is seen. Other kinds, files "
     "that are cut off and headers that declare more than the bytes can hold are refused. A JPEG that is damaged "
     "inside of its scan, and ends well, is not known as such."
@@ -145,7 +145,7 @@ def model_card(name: str, description: Description, report: BundleReport, licens
         else "none that all nets held out"
     )
     parts.append(
-        f"{many(origin.data['train'], 'picture')} to learn from, {held}. Fingerprint (SHA-256 of "
+        f"{many(origin.data['train'], 'training picture')}, {held}. Fingerprint (SHA-256 of "
         f"the sorted SHA-256 of the training pictures): `{origin.data['fingerprint']}`."
     )
     parts += [
@@ -204,7 +204,7 @@ def _calls(description: Description, files: Collection[str]) -> str:
 With unet_tf, any size: `unet_tf.load("BUNDLE").predict(image)`, `unet-tf predict BUNDLE pictures/ --out masks/`.
 
 TensorFlow, any size, raw pixels as TensorFlow decodes them (the line above turns them as EXIF says, and refuses
-pictures of other colours or bits than the net has learnt from):
+pictures of other colours or bits than the net was trained on):
 
 ```python
 {_reading(description)}
@@ -234,7 +234,7 @@ def _limits(description: Description, files: Collection[str]) -> str:
         f"{geometry.tile_step(side)} px count (`bundle.json`: halo, margin, step)."
     )
     limits = [
-        f"The net knows pictures like those that it learnt from: {_colours(description)}, "
+        f"The net knows pictures like those that it was trained on: {_colours(description)}, "
         f"`{description.normalisation.dtype}` pixels of their range, objects of their size. It says nothing of how "
         "sure it is on others.",
         *_certainty(description),

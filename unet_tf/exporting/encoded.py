@@ -47,7 +47,7 @@ def decoded(number: tf.Tensor, content: tf.Tensor, channels: int, dtype: str) ->
         number: of the picture, for the error.
         content: the bytes of a PNG, JPEG or BMP file.
         channels: 1 or 3; a grey picture is repeated.
-        dtype: "uint8" or "uint16", of the pictures that the net learnt from.
+        dtype: "uint8" or "uint16", of the pictures that the net was trained on.
 
     Returns:
         (H, W, channels) of `dtype`.
@@ -65,7 +65,7 @@ def decoded(number: tf.Tensor, content: tf.Tensor, channels: int, dtype: str) ->
         )
     )
     kind = "a 16-bit PNG" if dtype == "uint16" else "of 8 bits a channel"
-    other = f"is not {kind}, as the pictures that the net learnt from are."
+    other = f"is not {kind}, as the pictures that the net was trained on are."
     problem = first([(header.problem != "", header.problem), (header.deep != (dtype == "uint16"), other)])
 
     def decode(content: tf.Tensor) -> tf.Tensor:

@@ -64,7 +64,7 @@ def export(
     Args:
         run: a run, or its folder; or the folder of a cross-validation: the bundle then has the mean of its nets in each
             file, which takes as many times the space and the time of one, and is held against that mean of Keras on
-            the files that the first run held out, from which the others have learnt. A model that was built by hand is
+            the files that the first run held out, on which the others were trained. A model that was built by hand is
             refused: nothing says what its pixels and its classes are.
         out: the bundle, a new folder.
         tile: side of the static tile of the TFLite files, legal and large enough to predict with; None for one that

@@ -42,9 +42,9 @@ def front_matter(
         dataset: what the folder is called whose files the scores are of; "" says nothing.
 
     Returns:
-        `library_name`, `pipeline_tag`, `tags`, `license`; and of a run that was judged on files that it did not learn
-        from, and whose number is known, `metrics` and `model-index`: mean IoU and mean Dice over the classes, and the
-        IoU of each.
+        `library_name`, `pipeline_tag`, `tags`, `license`; and of a run that was judged on files that it was not
+        trained on, and whose number is known, `metrics` and `model-index`: mean IoU and mean Dice over the classes, and
+        the IoU of each.
 
     Reference:
         Hugging Face Hub documentation, "Model cards": metadata UI; the specification in modelcard.md.
@@ -83,7 +83,7 @@ def _formats(report: BundleReport) -> list[str]:
 
 
 def _metrics(description: Description) -> list[dict[str, Any]]:
-    """Scores of the run that the net comes from, on files that it did not learn from."""
+    """Scores of the run that the net comes from, on files that it was not trained on."""
     scores = description.origin.scores
     mean_iou = scores.get("mean_iou")
     if mean_iou is None or "pictures" not in scores:
@@ -101,7 +101,7 @@ def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
 
 def _dataset(description: Description, name: str) -> dict[str, str]:
     """The files that were scored: how many, and what their folder is called."""
-    unseen = "that it did not learn from" if description.nets == 1 else "each by the nets that did not learn from it"
+    unseen = "that it was not trained on" if description.nets == 1 else "each by the nets that were not trained on it"
     files = f"{many(description.origin.scores['pictures'], 'file')} {unseen}"
     words = shown(f"{name}, {files}" if name else files)
     return {"type": re.sub(r"[^a-z0-9._-]+", "-", (name or "unseen").lower()).strip("-.") or "data", "name": words}

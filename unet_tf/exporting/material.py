@@ -112,7 +112,7 @@ def judged_on_words(run: Run | Folds, count: int) -> str:
     if isinstance(run, Folds):
         learnt = sum(not one.files("train").isdisjoint(first.files("val")) for one in run.runs.values())
         of = f"{learnt} of the {len(run.runs)} nets" if learnt else "no net"
-        words = f"{many(count, 'validation file')} of {first.path.name}, from which {of} learnt"
+        words = f"{many(count, 'validation file')} of {first.path.name}, which {of} trained on"
     return words
 
 

@@ -103,14 +103,14 @@ def describe(run: Run | Folds, tile: int, max_iou_drop: float) -> tuple[Descript
 
 
 def learnt_by(run: Run | Folds) -> Learnt:
-    """The pictures that a net learnt from, or any of several, or one before it, as `bundle.json` names them."""
+    """The pictures that a net was trained on, or any of several, or one before it, as `bundle.json` names them."""
     trained = run.learnt() if isinstance(run, Folds) else learnt(run)
     unknown = bool(ancestors(first_of(run)).unknown)  # several start from the same
     return {"learnt": sorted(known[:KNOWN_BY] for known in trained), "unknown": unknown}
 
 
 def _evaluation(run: Run | Folds) -> _Scored | None:
-    """The scores in the folder of a run; of several those of each file by the nets that have not learnt from it."""
+    """The scores in the folder of a run; of several those of each file by the nets that were not trained on it."""
     if isinstance(run, Folds):
         return read_json(run.path / SUMMARY, _Summary, f"{AGAIN}, and writes it anew.").get("out_of_fold")
     path = run.path / Run.EVALUATION
@@ -118,15 +118,15 @@ def _evaluation(run: Run | Folds) -> _Scored | None:
 
 
 def _scores(run: Run | Folds) -> tuple[TrainedScores, str]:
-    """Scores on files that the net did not learn from; and the name of its data folder, if they lie in there."""
+    """Scores on files that the net was not trained on; and the name of its data folder, if they lie in there."""
     stored, several = _evaluation(run), isinstance(run, Folds)
     if stored is None:
         return {}, ""
     chosen = stored["thresholds"]["chosen"] if "thresholds" in stored else None
     if chosen not in (None, run.calibration.threshold):
         why = "of labels at another threshold"
-    elif stored.get("learnt") or seen(stored["files"]).endswith("learnt from"):
-        why = "of files that the net learnt from, or may have learnt from"
+    elif stored.get("learnt") or seen(stored["files"]).endswith("trained on"):
+        why = "of files that the net was trained on, or may have been"
     elif "roi" in stored.get("field", {}):
         why = "of pixels inside fields of view alone"
     else:

@@ -146,13 +146,13 @@ def _compared(
 
 
 def _learnt_words(seen: Sequence[str], stored: StoredBundle) -> str:
-    """What to say of pictures that the net may have learnt from."""
+    """What to say of pictures that the net may have been trained on."""
     if "learnt" not in stored:
-        return "; which of them the net learnt from, this bundle does not say"
+        return "; which of them the net was trained on, this bundle does not say"
     learnt = set(stored["learnt"])
     count = len([one for one in seen if one in learnt])
-    words = f"; the net learnt from {count} of them, on which it looks better than it is" if count else ""
-    unknown = "; it started from another, and which files that learnt from is not known"
+    words = f"; the net was trained on {count} of them, on which it looks better than it is" if count else ""
+    unknown = "; it started from another, whose training files are not known"
     return words + unknown * stored.get("unknown", False)
 
 

@@ -136,7 +136,7 @@ def _about(folder: Path, description: Description, nets: dict[str, Path], web: P
     values = real if masks.kind == "instance" else drawn_mask(ids[None], masks)[0]
     table = colour_table(masks, len(classes))
     shades = shades_of(masks, len(classes)).tolist()
-    note = "The values of the mask file are those of the masks that the net learnt from."
+    note = "The values of the mask file are those of the masks that the net was trained on."
     if masks.kind == "instance":
         note = "The mask file holds class ids; unet-tf predict gives each object a number of its own."
     stored = description.to_json()

@@ -253,7 +253,7 @@ def _limits(description: Description) -> list[str]:
     """What the net is not to be asked for."""
     masks = description.masks
     lines = [
-        "The net knows pictures like those that it learnt from, of their range of pixel values and with objects of "
+        "The net knows pictures like those that it was trained on, of their range of pixel values and with objects of "
         "their size. It says nothing of how sure it is on others.",
         f"A pixel is judged by what lies up to {description.geometry.halo} px around it: mirror the picture beyond its "
         "edge.",

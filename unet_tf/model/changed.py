@@ -54,7 +54,7 @@ def check_unchanged(model: keras.Model, copy: keras.Model) -> None:
 
 
 _of_copies: weakref.WeakKeyDictionary[keras.Model, dict[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
-"""What copies compute, which are compared with again whenever their nets have learnt."""
+"""What copies compute, which are compared with again whenever their nets were trained."""
 
 
 def _refusal(model: keras.Model, what: str) -> InputError:

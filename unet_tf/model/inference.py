@@ -111,7 +111,7 @@ class Network:
         return found
 
     def take(self, model: keras.Model) -> None:
-        """Take the weights of the model again, which may have learnt meanwhile."""
+        """Take the weights of the model again, which may have been trained meanwhile."""
         fold_weights(model, self.model)
         for network in self._by.values():
             network.runtime.refresh()

@@ -253,7 +253,7 @@ class WeightedCrossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("unet_tf")
 class CrossentropyDice(WeightedCrossentropy):
-    """The paper's energy and a soft Dice loss, added: thin and rare things are learnt sooner than by the energy alone.
+    """Weighted cross-entropy and a soft Dice loss, added: thin and rare things are learnt sooner than by the first.
 
     L = E / N + 1 - (sum over classes c of v_c D_c) / (sum of v_c), with D_c = (2 sum w p_c g_c + 1) / (sum w p_c +
     sum w g_c + 1), g_c 1 where the label is c and 0 elsewhere, sums over all pixels of the batch, w as in the energy,

@@ -103,7 +103,7 @@ def unet(
 
 
 def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 0.3) -> None:
-    """Let a net that `unet` built, and that has learnt nothing yet, predict the class shares everywhere.
+    """Let a net that `unet` built, and that is not trained yet, predict the class shares everywhere.
 
     The bias of the logits becomes the logarithm of the shares, and their kernel `scale` times what it is: He-normal
     suits a layer that a ReLU follows, and on these the first loss is a lottery. Then the first cross-entropy, without
@@ -137,7 +137,7 @@ def start_at_shares(model: keras.Model, class_shares: ArrayLike, scale: float = 
 
 
 def start_at_edges(model: keras.Model) -> None:
-    """Let the first kernels of a net that `unet` built, and that has learnt nothing yet, sum to zero over their window.
+    """Let the first kernels of a net that `unet` built, and that is not trained yet, sum to zero over their window.
 
     Pictures of one set often differ in brightness more than anything within one of them. Such kernels answer to what
     changes from pixel to pixel alone, so that the net begins with edges, and batch normalisation brings them to scale;

@@ -1,4 +1,4 @@
-"""What a net knows that started from another one: the images that those before it learnt from."""
+"""What a net knows that started from another one: the images that those before it were trained on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = logging.getLogger("unet_tf")
 
 
 class Ancestors(NamedTuple):
-    """The nets before one that started from another, as far as what they learnt from is known.
+    """The nets before one that started from another, as far as their training images are known.
 
     Attributes:
-        files: SHA-256 of the images that they learnt from (`unet_tf.data.fingerprint.identity`).
+        files: SHA-256 of the images that they were trained on (`unet_tf.data.fingerprint.identity`).
         unknown: those of which nobody knows that, by their paths: bundles, bare files, runs that lost their list, or
             took other channels of pictures that are gone.
     """
@@ -63,7 +63,7 @@ def ancestors(run: Run) -> Ancestors:
 def ancestors_from(start: str | None, channels: Channels, passed: frozenset[Path] = frozenset()) -> Ancestors:
     """The nets before one that starts from here: this one, and those before it.
 
-    Images are known by the channels that a net takes: what a run with others learnt from is read again from its data
+    Images are known by the channels that a net takes: those of a run with others are read again from its data
     folder, as the new net sees it.
 
     Args:
@@ -104,11 +104,11 @@ def _seen_by(channels: Channels, run: Run, known: set[str]) -> dict[str, set[str
     found: dict[str, set[str]] = {}
     if run.channels.suffixes != channels.suffixes:
         return found  # an image is other files
-    log.info(f"{run.path} took other channels: what it learnt from is read again in {run.data}")
+    log.info(f"{run.path} took other channels: its training files are read again in {run.data}")
     try:
         splits = find_named(run.data, run.config.naming, run.channels).splits
     except (InputError, OSError) as error:
-        log.warning(f"What {run.path} learnt from cannot be read again: {error}")
+        log.warning(f"The training files of {run.path} cannot be read again: {error}")
         return found
     for pair in itertools.chain.from_iterable(splits.values()):
         look()
@@ -120,7 +120,7 @@ def _seen_by(channels: Channels, run: Run, known: set[str]) -> dict[str, set[str
 
 
 def learnt(run: Run) -> set[str]:
-    """SHA-256 of the images from which the net of a run learnt, or one before it.
+    """SHA-256 of the images on which the net of a run was trained, or one before it.
 
     Raises:
         InputError: the list of files, or the note of the nets before it, is missing or damaged.

@@ -1,4 +1,4 @@
-"""What the data must have before a net can learn from it, and be judged."""
+"""What the data must have before a net can be trained on it, and be judged."""
 
 from __future__ import annotations
 

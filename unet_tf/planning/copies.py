@@ -18,7 +18,7 @@ COPY = 0.98
 def copy_warnings(cases: Sequence[Case], drawn: bool) -> list[str]:
     """Warn of the same image twice. Between splits that is a leak; pages of one stack are alike by themselves.
 
-    Scores leave out exact copies of what was learnt from (`unet_tf.data.fingerprint.identity`), and no others.
+    Scores leave out exact copies of training images (`unet_tf.data.fingerprint.identity`), and no others.
 
     Args:
         cases: the pairs of all splits.
@@ -52,7 +52,7 @@ def copy_warnings(cases: Sequence[Case], drawn: bool) -> list[str]:
 
 def _harm(splits: set[str]) -> str:
     """What the very same image in several splits spoils, and what not."""
-    chosen, known = "the best epoch may be chosen by it", "scores leave out what was learnt from"
+    chosen, known = "the best epoch may be chosen by it", "scores leave out training images"
     return f" ({'; '.join([chosen] * ('val' in splits) + [known] * ('train' in splits))})"
 
 

@@ -23,9 +23,9 @@ class Drawn(NamedTuple):
     """The samples of a folder without val/, parted; not weighed yet.
 
     Attributes:
-        train: those to learn from.
+        train: those to train on.
         val: those to validate by.
-        among: number of those among which the latter were drawn: all, or those that no net before learnt from.
+        among: number of those among which the latter were drawn: all, or those that no net before was trained on.
     """
 
     train: Samples
@@ -36,14 +36,14 @@ class Drawn(NamedTuple):
 def draw_validation(
     pool: Samples, config: TrainConfig, held: Collection[str] | None = None, learnt: Collection[str] = ()
 ) -> Drawn:
-    """Part the samples of a folder without val/ in those to learn from and those to validate by.
+    """Part the samples of a folder without val/ in those to train on and those to validate by.
 
     Args:
         pool: all of them.
         config: says share, seed, group and fold.
         held: names of those to validate by, where a run has begun with them.
-        learnt: SHA-256 of images that the net knows from before; they are learnt again, where others are left to hold
-            out, and folds do not say otherwise.
+        learnt: SHA-256 of images that the net knows from before; it is trained on them again, where others are left to
+            hold out, and folds do not say otherwise.
 
     Raises:
         InputError: as `hold_out` does.
@@ -77,7 +77,7 @@ def check_folds(pool: Samples, config: TrainConfig, folds: Sequence[str], classe
         train = draw_validation(pool, replace(config, fold=fold)).train
         if absent := [name for name, pixels in zip(classes, train.class_pixels, strict=True) if not pixels]:
             raise InputError(
-                f"Every fold must have pixels of all classes to learn from; fold {fold} holds out all of "
+                f"Every fold must have training pixels of all classes; fold {fold} holds out all of "
                 f"{', '.join(absent)}. Give more files with {'them' if len(absent) > 1 else 'it'}, merge classes, or "
                 "cross-validate by seeds (--seeds)."
             )
@@ -97,7 +97,7 @@ def plan_share(config: TrainConfig, splits: Mapping[str, Samples], among: int | 
         return choose(config.val_share, held / count, f"val/ holds {held} of {many(count, 'file')}")
     if config.fold is not None:
         return choose(config.val_share, held / count, f"fold {config.fold} holds {held} of {many(count, 'file')}")
-    which = many(count, "file") if among == count else f"the {among} files that {config.start_from} did not learn from"
+    which = many(count, "file") if among == count else f"the {among} files that {config.start_from} was not trained on"
     words = f"{held} of {which}: a fifth, and of fewer than {FEW} a tenth, or two where a fifth is as many"
     return choose(config.val_share, usual_share(among), words)
 
@@ -114,7 +114,7 @@ def said_of_validation(config: TrainConfig, splits: Mapping[str, Samples], class
         words = validation_lacks(splits["val"].class_pixels, classes)
         return [words] if words else []
     notes = [
-        "No file is held out: the net learns from all, its last epoch is kept, and nothing tells how good it is. "
+        "No file is held out: the net is trained on all, its last epoch is kept, and nothing tells how good it is. "
         "Cross-validation of the same settings does (unet-tf crossval)."
     ]
     if unused := [f"{name} = {getattr(config, name)}" for name in OF_VALIDATION if getattr(config, name)]:
@@ -133,7 +133,7 @@ def said_of_known(before: Ancestors, start: str | None, splits: Mapping[str, Sam
     notes = []
     if before.unknown:
         notes.append(
-            f"Which files {', '.join(before.unknown)} learnt from is not known: the scores may be of pictures that it "
+            f"The training files of {', '.join(before.unknown)} are not known: the scores may be of pictures that it "
             "knew. Start from a run, which knows its files (one of other channels, by its data folder), or judge by "
             "files that are new (test/)."
         )
@@ -142,14 +142,14 @@ def said_of_known(before: Ancestors, start: str | None, splits: Mapping[str, Sam
         known, count = sum(one.sha256 in before.files for one in samples.fingerprints), len(samples)
         if not known or name == "train":
             continue
-        which = f"{start}, from which the net starts, learnt from {known} of the {count} {name} files"
+        which = f"{start}, from which the net starts, was trained on {known} of the {count} {name} files"
         if name != judged:
-            notes.append(f"{which}: the best epoch is chosen by pictures that it learnt from.")
+            notes.append(f"{which}: the best epoch is chosen by pictures that it was trained on.")
         elif known < count:
             notes.append(f"{which}: they are left out of the scores.")
         else:
             notes.append(
-                f"{which}: the scores are of pictures that it learnt from, and tell nothing of others. Give files that "
-                "are new, in val/ or test/."
+                f"{which}: the scores are of pictures that it was trained on, and tell nothing of others. Give files "
+                "that are new, in val/ or test/."
             )
     return notes

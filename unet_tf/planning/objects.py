@@ -1,4 +1,4 @@
-"""How a run tells objects apart, by the objects that it learns from."""
+"""How a run tells objects apart, by the objects that it is trained on."""
 
 from __future__ import annotations
 

@@ -324,7 +324,7 @@ def _validated(config: TrainConfig, work: Work, steps: float) -> Choice[int]:
     """How many tiles each validation looks at, where one comes after so many steps."""
     if work.tiles and config.val_tiles == 0:
         raise InputError(
-            "A validation must look at a tile at least; received val_tiles 0. To learn from all files say --val-share "
+            "A validation must look at a tile at least; received val_tiles 0. To train on all files say --val-share "
             "0, and have no val/."
         )
     takes = work.validation_of(None) / steps

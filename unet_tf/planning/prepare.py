@@ -183,7 +183,7 @@ def prepare(
         only_checked: those that are read for their faults alone, without weights and cache.
         masks: how the masks say the classes, where a plan was made already: its tile is then taken as it is.
         held: names of the pairs that a run holds out, where it has begun with a share that was drawn.
-        folds: others that will be learnt from, which are checked too.
+        folds: others that will be trained on, which are checked too.
 
     Raises:
         InputError: the data or a setting cannot be used.
@@ -242,7 +242,7 @@ def prepare(
             "a number (--threshold 0.4), or hold files out that show some."
         )
     threshold = plan_threshold(config, train.class_pixels, classes, held_out)
-    loss = choose(config.loss, "crossentropy_dice", "thin and rare things are learnt sooner than by the energy alone")
+    loss = choose(config.loss, "crossentropy_dice", "thin and rare things are learnt sooner than without Dice")
     val_share = plan_share(config, read, among)
     few = np.unique(np.linspace(0, len(train) - 1, LOOKED_AT).astype(int)).tolist()
     labels = [] if planned and config.upright is not None and config.depth is not None else _labels(train, few)
@@ -336,7 +336,7 @@ def dataset(
     gives all devices but one an empty part of such a batch, and fails: there `fit` without validation data, and
     `evaluate` the weights in a net outside of the strategy.
 
-    Splits that a net learns from and is judged by must be made with the same settings: classes, channels, padding,
+    Splits that a net is trained on and judged by must be made with the same settings: classes, channels, padding,
     depth and which files are held out all follow from them.
 
     Args:

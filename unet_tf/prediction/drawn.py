@@ -30,5 +30,5 @@ def colour_table(masks: MaskFormat, classes: int) -> NDArray[np.uint8] | None:
 
 
 def drawn_mask(label: NDArray[np.uint8], masks: MaskFormat) -> NDArray:
-    """(H, W) class ids -> the values of a mask file, as the masks that the net learnt from."""
+    """(H, W) class ids -> the values of a mask file, as the masks that the net was trained on."""
     return label if masks.kind == "palette" else masks.mask(label)

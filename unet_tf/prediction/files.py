@@ -56,10 +56,10 @@ def predict_files(
 ) -> Outcome:
     """Predict picture files into a folder of masks.
 
-    `NAME.png` is drawn as the masks that the run learnt from: class ids with a colour table where these are a palette
-    or an index, grey otherwise. A TIFF stack gives a stack, `NAME.tif`. A picture that cannot be predicted is reported
-    at the end, and the others are done. What is done is not done again, whatever ended the call before, unless the
-    picture was written anew since. Ctrl-C and SIGTERM end the call after the tile under way; the same call goes on.
+    `NAME.png` is drawn as the masks that the run was trained on: class ids with a colour table where these are a
+    palette or an index, grey otherwise. A TIFF stack gives a stack, `NAME.tif`. A picture that cannot be predicted is
+    reported at the end, and the others are done. What is done is not done again, whatever ended the call before, unless
+    the picture was written anew since. Ctrl-C and SIGTERM end the call after the tile under way; the same call goes on.
 
     Args:
         run: a run or its folder, the folder of a bundle, or what else `unet_tf.load` opens by its path or address.

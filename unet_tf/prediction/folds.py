@@ -110,8 +110,8 @@ class Folds:
     @property
     def judges(self) -> str:
         """Who judges a file, in words."""
-        words = f"each by the mean of those of the {len(self.runs)} nets that have not learnt from it"
-        return words + ", or of all where each net has" * bool(self.files("train"))  # as of seeds
+        words = f"each by the mean of those of the {len(self.runs)} nets that were not trained on it"
+        return words + ", or of all where each net was" * bool(self.files("train"))  # as of seeds
 
     @property
     def calibration(self) -> Calibration:
@@ -160,14 +160,14 @@ class Folds:
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
     def learnt(self) -> set[str]:
-        """SHA-256 of the images that some net, or one before it, has learnt from (`Fingerprint.sha256`)."""
+        """SHA-256 of the images that some net, or one before it, was trained on (`Fingerprint.sha256`)."""
         return set().union(*self._learnt().values())
 
     def files(self, split: str) -> set[str]:
         """SHA-256 of images (`Fingerprint.sha256`), as judging asks a run for them.
 
         Args:
-            split: "train" for those that every net has learnt from, and none can be judged on; "val" for those that
+            split: "train" for those that every net was trained on, and none can be judged on; "val" for those that
                 some net held out.
 
         Raises:
@@ -178,7 +178,7 @@ class Folds:
         return set().union(*(run.files(split) for run in self.runs.values()))
 
     def unseen(self, sha256: str) -> Folds:
-        """Give the nets that have not learnt from an image: all, where it is new or none is left.
+        """Give the nets that were not trained on an image: all, where it is new or none is left.
 
         Args:
             sha256: of the image (`unet_tf.data.fingerprint.identity`).

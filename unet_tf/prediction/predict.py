@@ -112,7 +112,7 @@ def predictor_of(model: Predictor | keras.Model | Run | Folds | str | Path) -> P
     if found is None:
         found = _of_models[model] = Predictor(model)
     else:
-        found.network.take(model)  # it may have learnt meanwhile
+        found.network.take(model)  # it may have been trained meanwhile
     return found
 
 

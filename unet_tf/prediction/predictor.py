@@ -35,7 +35,7 @@ from unet_tf.utils.threads import ahead
 log = logging.getLogger("unet_tf")
 
 OF_UNKNOWN_PIXELS = (
-    "does not say which pixels it learnt from: its images have to be normalised already. Predictor(model, "
+    "does not say which pixels it was trained on: its images have to be normalised already. Predictor(model, "
     "Normalisation(...)) says how raw ones are."
 )
 """What is said of a net that is neither a run nor a bundle."""

@@ -337,8 +337,8 @@ class Client:
         plain = metadata.takes_files if self.description is None else self.channels.plain
         if self.description is None and not plain and (image.shape[2], metadata.channels) == (1, 3):
             raise InputError(
-                f"A grey image is taken for RGB where the server says that its net learnt RGB; {name} is grey, and "
-                f"{self.url} does not say it. Give the bundle that is served (bundle, --bundle), or three channels."
+                f"A grey image is taken for RGB where the server says that its net was trained on RGB; {name} is grey, "
+                f"and {self.url} does not say it. Give the bundle that is served (bundle, --bundle), or three channels."
             )
         Normalisation(unknown, unknown, metadata.pixel_type).check(image, name, plain)
         if nodata and nodata_samples(np.asarray(image[:, :]), nodata).any():

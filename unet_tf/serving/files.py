@@ -105,8 +105,8 @@ def predict_served(
         masks, classes = _classes(pinned)
         if pinned.description is None and (instances or polygons):
             log.warning(
-                "Objects are the pieces of every class, that of the rims too where the net learnt object ids: what its "
-                "classes are, only its bundle says. Give the bundle as it is served."
+                "Objects are the pieces of every class, that of borders too where the net was trained on object ids: "
+                "what its classes are, only its bundle says. Give the bundle as it is served."
             )
         elif pinned.about is None and (instances or polygons):
             log.warning(

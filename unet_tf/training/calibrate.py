@@ -1,6 +1,6 @@
 """At the end of training: one temperature for the probabilities, the threshold of two classes, the width of rims.
 
-Soft Dice learns rare objects sooner than the energy alone, but draws rims too wide, and with them each object.
+Soft Dice learns rare objects sooner than cross-entropy alone, but draws borders too wide, and with them each object.
 One number takes that back: what the background's logit lacks. It becomes part of the net, so that no runtime has a rule
 of its own.
 """
@@ -151,9 +151,9 @@ def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
         return
     shift = fit_shift(seen.logits, seen.labels)
     if shift > MOST_SHIFT - 1:
-        log.warning("rims: the net draws objects wherever it looks, and no number mends that. Train longer.")
-    elif shift <= 0:  # not what soft Dice does; and more objects everywhere are no remedy for a net that hardly learnt
-        log.info("rims: not too wide, and left as the net draws them")
+        log.warning("borders: the net draws objects wherever it looks, and no number mends that. Train longer.")
+    elif shift <= 0:  # not what soft Dice does; and more objects everywhere are no remedy for one that hardly trained
+        log.info("borders: not too wide, and left as the net draws them")
     elif shift > LEAST_SHIFT:
         model = read_model(run.path / Run.BEST, compile=True)
         bias = model.get_layer("logits").bias
@@ -190,7 +190,7 @@ def observe(
 
     Args:
         predictor: of the net, at temperature 1.
-        files: that the net did not learn from, best.
+        files: that the net was not trained on, best.
         masks: how their masks say the classes.
         counted: which pixels (H, W) of a label count; those that are not void.
         times: so many times the usual number of pixels is looked at.

@@ -140,7 +140,7 @@ class RunClock(keras.callbacks.Callback):
             if self.step == 1 and self.share >= 1 and self.seconds < math.inf:
                 log.warning(
                     f"The first step, which is traced, took what was left of the {self.seconds / 60:g} minutes: the "
-                    "net has learnt nothing else. Train with more --minutes, or with --epochs."
+                    "net was trained for one step. Train with more --minutes, or with --epochs."
                 )
         if self.seconds < math.inf:
             self.on_progress(min(int(time.monotonic() - self.start), int(self.seconds)), int(self.seconds))

@@ -137,9 +137,9 @@ def _together(judged: Sequence[Evaluation], data: Path, run: Run) -> Evaluation:
     words = f"{many(count, 'file')} of {data}, each by the net that held it out, which chose {chose} by such files too"
     known = sum(one.learnt for one in judged)
     if known:
-        words += f", from {'all' if known == count else 'some'} of which the net before them learnt"
+        words += f", on {'all' if known == count else 'some'} of which the net before them was trained"
     if unknown := ancestors(run).unknown:
-        words += f"; they started from {', '.join(unknown)}, and which files that learnt from is not known"
+        words += f"; they started from {', '.join(unknown)}, whose training files are not known"
     return replace(merged(judged, words, run.config.group), learnt=known)
 
 

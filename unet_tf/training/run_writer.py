@@ -212,7 +212,7 @@ class RunWriter:
             writer.writerows(_rows(splits))
 
     def _save_ancestors(self, before: Ancestors) -> None:
-        """Write what the nets before this one learnt from, by which nothing it predicts can be judged."""
+        """Write what the nets before this one were trained on, by which nothing it predicts can be judged."""
         stored: StoredAncestors = {"files": sorted(before.files), "unknown": list(before.unknown)}
         write_json(self.path / Run.ANCESTORS, stored)
 

@@ -1,4 +1,4 @@
-"""Where a net starts that has learnt before: the weights of a run, a bundle, a `.keras` file, or one of the Hub."""
+"""Where a net starts that was trained before: the weights of a run, a bundle, a `.keras` file, or one of the Hub."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ log = logging.getLogger("unet_tf")
 
 DEFAULT_MINUTES = 15.0
 LEARNING_RATES = 1e-3, 3e-4
-"""At its peak, of a net that starts anew, and of one that has learnt."""
+"""At its peak, of a net that starts anew, and of one that was trained before."""
 OF_ITS_FOLD = ("val_share", "val_tiles")
 """Settings that a fold has by what it holds out, though all follow one plan, where nobody said them."""
 PATIENCE = 3600.0
@@ -162,7 +162,7 @@ def begin_run(
         planned: a plan that was made already, which asks for `config`, and the run that it was made for: masks say the
             classes as there, and files must be the same.
         folds: all that will be trained.
-        judged: split that is scored; None for files that it did not learn from.
+        judged: split that is scored; None for files that it was not trained on.
 
     Returns:
         What it scored; None on a host that is not the first.
@@ -216,7 +216,7 @@ def go_on(writer: RunWriter, data: Path | None, watchers: Watchers, judged: str 
         writer: of its folder.
         data: where its data is now; None for where it was.
         watchers: of the run.
-        judged: split that is scored; None for files that it did not learn from.
+        judged: split that is scored; None for files that it was not trained on.
 
     Returns:
         What it scored; None on a host that is not the first.
@@ -315,7 +315,7 @@ def _judge(run: Run, prepared: Prepared, data: Path, on_image: Progress, split: 
     """Calibrate the best net, score it and write the report.
 
     Where nothing is held out, the training files are scored, and it is said that they are. So are files all of which
-    the net learnt from that it started from. Of a fold that `split` is scored that it held out.
+    the net was trained on that it started from. Of a fold that `split` is scored that it held out.
     """
     judged = split or next((name for name in ("test", "val") if name in prepared.splits), "train")
     samples = prepared.splits[judged]

@@ -41,7 +41,7 @@ async function begin() {
   get("which").hidden = net.files.length < 2;
   const coloured = net.channels === 3 && net.pixel_type === "uint8";
   get("camera").hidden = !coloured;
-  get("takes").textContent = `PNG${net.pixel_type === "uint8" ? " or JPEG" : ""}; this net learnt from ${kindOf(net.channels, net.pixel_type)} pictures.`;
+  get("takes").textContent = `PNG${net.pixel_type === "uint8" ? " or JPEG" : ""}; this net was trained on ${kindOf(net.channels, net.pixel_type)} pictures.`;
   get("values").textContent = net.note;
   start();
 }

@@ -14,7 +14,7 @@ async function load() {
 function describe() {
   const model = chosen();
   const kind = kindOf(model.channels, model.pixel_type);
-  get("takes").textContent = `PNG, JPEG, BMP or TIFF; this net learnt from ${kind} pictures.`;
+  get("takes").textContent = `PNG, JPEG, BMP or TIFF; this net was trained on ${kind} pictures.`;
   get("example").hidden = !model.example;
 }
 
