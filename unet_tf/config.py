@@ -104,7 +104,7 @@ class Settings:
         "what the names of the files of one image end in, one for each file: _dapi,_gfp for a_dapi.tif and a_gfp.tif")
     context: int = _setting(0, _CONTEXT,
         "planes of a stack before and behind each that are its channels too, mirrored at the ends")
-    void: tuple[str, ...] = _setting((), _ANY, 'what counts nowhere: class names, mask values, or colours "R,G,B"')
+    void: tuple[str, ...] = _setting((), _ANY, 'what is ignored: class names, mask values, or colours "R,G,B"')
     inverted: bool = _setting(False, _ANY, "in binary masks 0 is class 1")
     images_dir: str = _setting("", _ANY,
         "folder of the images in DATA, or in each split of it, where its name does not say so")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from unet_tf.errors import InputError
 
 VOID = 255
-"""Label id of pixels that count nowhere: not in the loss, not in a score."""
+"""Label id of pixels that are ignored: not in the loss, not in a score."""
 MOST_CLASSES = 254
 """Most classes of a label map, the background too."""
 

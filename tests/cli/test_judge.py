@@ -9,7 +9,7 @@ def test_fields_of_view_and_membranes_are_options(call, own_run, cells, tmp_path
         write_picture(tmp_path / "fov" / f"cells_00{number}.png", np.ones((96, 96), np.uint8))
     code, out, err = call("evaluate", own_run.path, cells, "--roi", tmp_path / "fov", "--membranes", " background,")
     assert (code, err) == (0, "")
-    assert "count nowhere, 0.0% of all" in out
+    assert "are ignored, 0.0% of all" in out
     assert "Kept nowhere, for with --roi not all pixels count: --out FOLDER keeps" in " ".join(out.split())
     tables = [line for line in out.splitlines() if line.startswith(" ")]
     assert {line.split()[0] for line in tables} >= {"image", "membranes", "V_rand", "V_info", "pixel"}

@@ -202,7 +202,7 @@ def test_void_by_name_takes_a_class_out_of_an_index(tmp_path):
 )
 def test_void_has_a_value_and_is_no_class(tmp_path, kind, classes, void):
     (name,) = [one for one in classes if one.lower() == "void"]
-    with pytest.raises(InputError, match=f"called void counts nowhere, and of .* Leave {name} out, .*--void VALUE"):
+    with pytest.raises(InputError, match=f"called void is ignored, and of .* Leave {name} out, .*--void VALUE"):
         recognised(tmp_path, grey(0, 255), kind=kind, classes=classes, void=void)
 
 

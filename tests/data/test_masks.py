@@ -132,7 +132,7 @@ def test_reading_a_mask_is_the_same_inside_a_dataset():
         (
             MaskFormat("binary", 2, values=(0, 255)),
             [[0, 1, 2]],
-            r"are ids, .* If they count nowhere: --void 1 --void 2\.$",
+            r"are ids, .* To ignore them: --void 1 --void 2\.$",
         ),
         (MaskFormat("binary", 2, values=(0, 255)), [[0, 1, 2, 255]], r"2 away: --mask-tolerance 2\.$"),  # noise
         (BINARY, [[0, 255, 65535]], r"also holds 255 \(1 from class 0\) in 1 of 3 pixels"),

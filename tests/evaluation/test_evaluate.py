@@ -285,7 +285,7 @@ def test_what_scores_of_other_terms_replace_is_said(own_run, cells, tmp_path, ca
     write_picture(tmp_path / "fov" / "cells_000.png", np.ones((96, 96), np.uint8))
     write_picture(tmp_path / "fov" / "cells_001.png", np.ones((96, 96), np.uint8))
     files, page = f"2 files of {cells / 'test'}", tmp_path / "out" / "report.html"
-    inside = f"pixels outside of the fields of view in {tmp_path / 'fov'} count nowhere, 0.0% of all"
+    inside = f"pixels outside of the fields of view in {tmp_path / 'fov'} are ignored, 0.0% of all"
     terms = {
         files: {},
         f"{files}; at a threshold of 0.2": {"threshold": 0.2},
@@ -477,7 +477,7 @@ def test_fields_of_view_and_membranes_are_looked_at_before_anything_is_predicted
     assert "--membranes background" in result.who["command"]
     assert result.confusion.sum() == 2 * 90 * 96
     stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert stored["field"]["roi"].endswith("count nowhere, 6.2% of all")
+    assert stored["field"]["roi"].endswith("are ignored, 6.2% of all")
     assert stored["membranes"]["borders"] == ["background"]
     assert [one["name"] for one in stored["per_file"]] == [*stored["per_file_mean_iou"]]
     assert read_evaluation(tmp_path / "out" / "evaluation.json")["images"] == stored["images"]

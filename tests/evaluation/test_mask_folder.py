@@ -107,7 +107,7 @@ def test_void_in_the_masks_alone_counts_nowhere_and_is_said(tmp_path):
     write(tmp_path, [truth] * 2)
     result = evaluate(write(tmp_path / "theirs", [theirs, truth]), tmp_path, classes="a,b,c", masks="index")
     assert result.confusion.tolist() == [[7, 0, 0], [0, 3, 0], [0, 1, 1]]
-    assert result.files.endswith("; 14.29% of the pixels are void in them alone, and count nowhere")  # 2 of 14
+    assert result.files.endswith("; 14.29% of the pixels are void in them alone, and ignored")  # 2 of 14
 
 
 def test_the_share_of_void_counts_a_picture_once_however_often_it_is_asked_for(tmp_path):

@@ -577,6 +577,6 @@ def test_ids_are_not_proposed_to_be_background(tmp_path, of_values):
         read(of_values, data)
     assert str(caught.value).endswith(
         "Say what they are (--classes, --void, label_colors.txt). Values that follow each other from 1 are ids, and no "
-        "soft edges: where they number objects, write one value for all. If they count nowhere: --void 1 --void 2 "
-        "--void 3."
+        "soft edges: where they number objects, write one value for all. To ignore them: --void 1 --void 2 --void "
+        "3."
     )

@@ -276,7 +276,7 @@ def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):
 def test_the_nearest_class_is_not_offered_for_ids(tmp_path):
     masks = [(noise(n), np.uint8([0, 1, 2, 9])[(np.indices((40, 40)).sum(0)) % 4]) for n in range(4)]
     (problem,) = check(write_pairs(tmp_path, *masks), classes=3, masks="index").problems
-    assert problem.endswith(" If they are class ids: --classes 4. If they count nowhere: --void 9.")
+    assert problem.endswith(" If they are class ids: --classes 4. To ignore them: --void 9.")
     assert "9 in 400 pixels of 1 mask" not in problem
     assert "9 in 1,600 pixels of 4 masks (train/" in problem
 
@@ -519,7 +519,7 @@ def test_a_class_that_masks_name_as_nodata_counts_and_is_named(tmp_path, value, 
     assert findings.problems == []
     assert findings.warnings == said * [
         f"2 images whose mask's file names {value} as nodata (GDAL's tag 42113), and which counts as the "
-        "class that it is here; if it counts nowhere, say so with --void: train/00, val/01."
+        "class that it is here; to ignore it, name it with --void: train/00, val/01."
     ]
 
 

@@ -21,7 +21,7 @@ from unet_tf.utils.text import form
 NAMELESS = "object"
 """Class of shapes that bear no name."""
 BACKGROUND, VOID_NAME = "background", "void"
-"""Classes that are what no shape covers, and what counts nowhere, in whatever case they are written."""
+"""Classes that are what no shape covers, and what is ignored, in whatever case they are written."""
 MOST = 1 << 30
 """Pixels from the picture's corner that a coordinate may lie away, where it is a coordinate at all."""
 SAGITTA = 0.01

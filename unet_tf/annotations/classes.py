@@ -27,7 +27,7 @@ class Classes(NamedTuple):
 
     Attributes:
         names: by id; the background is 0.
-        ids: of what annotations call a class -> id here, `VOID` for what counts nowhere. Others are left out.
+        ids: of what annotations call a class -> id here, `VOID` for what is ignored. Others are left out.
     """
 
     names: tuple[str, ...]

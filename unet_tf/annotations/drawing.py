@@ -21,7 +21,7 @@ from unet_tf.errors import InputError, about
 from unet_tf.labels import VOID
 
 VOID_OBJECT = 65_535
-"""Value of pixels in masks of objects that count nowhere."""
+"""Value of pixels in masks of objects that are ignored."""
 CROWDS = "Regions of several objects (crowds), which are void in masks of objects"
 """Words by which they are counted."""
 OUTSIDE = 1.0

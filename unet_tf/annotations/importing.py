@@ -49,7 +49,7 @@ class Imported:
         shapes: in their masks.
         classes: names by id; of masks of objects the classes that count as one.
         instances: the masks hold object ids.
-        void: pixels of the masks count nowhere.
+        void: pixels of the masks are ignored.
         notes: what was left out, clipped or decided, a sentence each.
         suffixes: what the names of the files of one picture end in; empty where it is one file.
         net: where the net lay whose predictions these were, as `predict` noted beside them; "" where it did not.

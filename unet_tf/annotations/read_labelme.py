@@ -32,7 +32,7 @@ from unet_tf.data.png import SIGNATURE
 from unet_tf.data.structure import PIXELS_PER_BYTE, Damage, quiet_opencv
 
 IGNORED = "__ignore__"
-"""The label of labelme's own converters for what counts nowhere."""
+"""The label of labelme's own converters for what is ignored."""
 
 
 def is_labelme(content: Any) -> bool:

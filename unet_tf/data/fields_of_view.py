@@ -54,7 +54,7 @@ class FieldsOfView:
     def words(self) -> str:
         """What counts, and how much that leaves out, in words."""
         share = self.outside / max(1, self.pixels)
-        return f"pixels outside of the fields of view in {self.folder} count nowhere, {share:.1%} of all"
+        return f"pixels outside of the fields of view in {self.folder} are ignored, {share:.1%} of all"
 
     def read(self, pair: Pair, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Read which pixels of an image count.

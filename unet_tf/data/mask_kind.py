@@ -43,12 +43,12 @@ class MaskSettings:
     Attributes:
         kind: "auto", or as `MaskFormat.kind`.
         classes: names of the classes in the order of their ids; None where the masks tell.
-        void: what counts nowhere: names of classes, values, or colours "R,G,B" or "#RRGGBB".
+        void: what is ignored: names of classes, values, or colours "R,G,B" or "#RRGGBB".
         inverted: as in `MaskFormat`.
         tolerance: as in `MaskFormat`.
         border: as in `MaskFormat`; None for `RIM` pixels where "instance" masks show background, and objects with as
-            much inside as rim, and for none elsewhere.
-        only: whether `void` is all that counts nowhere, as nets say it; else classes of a list that are called void do
+            much inside as border, and for none elsewhere.
+        only: whether `void` is all that is ignored, as nets say it; else classes of a list that are called void do
             not count either.
     """
 
@@ -233,7 +233,7 @@ def _ways_out(looks: list[MaskLook], settings: MaskSettings, grey: bool) -> str:
             remedies.append(f"If 255 is a class, too: --masks index --classes {len(stored)}{exact}.")
     if grey and not conflict:
         remedies.append(f"If objects are numbered: --masks instance{exact}.")
-    return " ".join([*remedies, "A value that counts nowhere is named with --void."])
+    return " ".join([*remedies, "A value to ignore is named with --void."])
 
 
 def doubt_of_tables(looks: Sequence[MaskLook], masks: MaskFormat, palette: Palette | None) -> str:
@@ -313,7 +313,7 @@ def _format(
     void_names = [one for one in _void_names(settings.classes or ()) if kind != "index" or one not in settings.void]
     if void_names:
         raise InputError(
-            f"A class called void counts nowhere, and of {kind} masks a value says it; received --classes "
+            f"A class called void is ignored, and of {kind} masks a value says it; received --classes "
             f"{','.join(names or ())}. Leave {', '.join(void_names)} out, and say which value it is: --void VALUE."
         )
     if names is None:
@@ -372,7 +372,7 @@ def _two_values(void: set[int], looks: list[MaskLook], settings: MaskSettings, c
         files = _files_with(filter(None, found), looks)
         raise _Open(
             f"The upper value of binary masks must be one in all files; found {files}. Write one in all, or name the "
-            f"one that counts nowhere: --void {found[-1]}."
+            f"one to ignore: --void {found[-1]}."
         )
     above = [value for value in found if 2 * value > found[-1]]
     if not complete and not settings.tolerance and not HIGHS.intersection(found):
@@ -403,12 +403,12 @@ def _palette_format(settings: MaskSettings, palette: Palette | None) -> tuple[Ma
 
 
 def _void_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of what counts nowhere."""
+    """The names of what is ignored."""
     return tuple(name for name in names if name.lower() == "void")
 
 
 def _void_of_list(settings: MaskSettings, names: Sequence[str], numbered: bool) -> tuple[str, ...]:
-    """What counts nowhere: what is said, and what is called void unless that is all; numbers as lines."""
+    """What is ignored: what is said, and what is called void unless that is all; numbers as lines."""
     line = dict(enumerate(names)) if numbered else {}
     said = [line.get(int(one), one) if one.isdecimal() and one not in names else one for one in settings.void]
     return tuple(dict.fromkeys([*said, *(() if settings.only else _void_names(names))]))

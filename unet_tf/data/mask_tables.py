@@ -23,7 +23,7 @@ def table_conflict(looks: Sequence[MaskLook], void: Collection[int] = ()) -> str
 
     Args:
         looks: what masks show that are read as class ids.
-        void: ids that count nowhere, or whose colours tell nothing.
+        void: ids that are ignored, or whose colours tell nothing.
     """
     doubled = {colour for look in looks for colour, times in Counter(look.table.values()).items() if times > 1}
     untelling = {VOID, *void}

@@ -53,7 +53,7 @@ class MaskFormat:
             class 1, and touching ones are kept apart: by background, or by class 2 where there is a border.
         num_classes: 2 to 254; 3 for "instance" with a border.
         colours: RGB of each class, for "palette".
-        void: values (0 to 65535) or colours that count nowhere.
+        void: values (0 to 65535) or colours that are ignored.
         inverted: the other polarity of "binary": the lower value is class 1.
         tolerance: largest distance, in 8-bit values whatever the mask's depth (of RGB: Euclidean), at which another
             value is taken for the nearest known one; 0 refuses it. Above 0, JPEG files are read too, and a pixel

@@ -55,7 +55,7 @@ def take_nearest(strangers: Sequence[Stranger], classes: Collection[int]) -> str
     # the nearest of ids is the class of 0, which would swallow them; beside another class, they may be noise
     follow = values[:1] == [1] and values[-1] <= 2 * len(values) + 1
     if follow and len({*classes, *(one.nearest for one in strangers)}) == 1:
-        void = f" If they count nowhere: {' '.join(f'--void {value}' for value in values)}." * (len(values) <= FEW)
+        void = f" To ignore them: {' '.join(f'--void {value}' for value in values)}." * (len(values) <= FEW)
         return (
             f"{SAY_WHAT}. Values that follow each other from 1 are ids, and no soft edges: where they number objects, "
             f"write one value for all.{void}"

@@ -119,7 +119,7 @@ class StoredDescription(_Added):
     Attributes:
         classes: names, by id.
         palette: RGB of each class; empty where masks have no colours.
-        void: values or colours that count nowhere.
+        void: values or colours that are ignored.
         masks: how masks are drawn, beside classes, palette and void.
         pixel_type: of the images.
         channels: of the images.

@@ -36,7 +36,7 @@ def boundary_counts(
     """Count what the scores of borders are made of.
 
     A boundary pixel of a class is one that has another class above, below, to the left or to the right of it. The frame
-    of the picture is no boundary, and neither is that of void; pixels that are void count nowhere.
+    of the picture is no boundary, and neither is that of void; pixels that are void are ignored.
 
     Args:
         label: (H, W) ids, or void.

@@ -69,7 +69,7 @@ def judge_answers(
         sums: what is counted; left out, what all scores need.
 
     Returns:
-        The scores over all pixels of all files; void pixels count nowhere. Borders that are a class of the net count as
+        The scores over all pixels of all files; void pixels are ignored. Borders that are a class of the net count as
         the objects that they belong to.
 
     Raises:

@@ -143,7 +143,7 @@ class MaskFolder(Subject):
     def words(self) -> str:
         """How the masks were read, and how much of them is void."""
         counted, void = (sum(column) for column in zip((0, 0), *self.pixels.values(), strict=True))
-        share = f"; {void / counted:.2%} of the pixels are void in them alone, and count nowhere" if void else ""
+        share = f"; {void / counted:.2%} of the pixels are void in them alone, and ignored" if void else ""
         predicted = any((folder / PREDICTED).is_file() for folder in {file.parent for file in self.files.values()})
         unknown = "; predict wrote them, and its net's training files are not known" if predicted else ""
         return f"the masks of {self.path}, read as {self.reading.words if self.reading else ''}{share}{unknown}"

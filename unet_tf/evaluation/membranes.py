@@ -64,7 +64,7 @@ class MembraneSums:
 
     As the ISBI 2012 challenge does: the probability of what is no membrane is cut at a threshold, the membranes are
     thinned to lines, and the 4-connected pieces between the lines are the segments. Pixels that are membrane in the
-    truth count nowhere, and one that is membrane in the prediction alone is a segment by itself. Void parts the true
+    truth are ignored, and one that is membrane in the prediction alone is a segment by itself. Void parts the true
     segments, and the found ones with them. Pairs of pixels are those within an image and add up over images;
     information is the mean over the pixels of all images.
 
@@ -126,7 +126,7 @@ def partition_counts(true: NDArray, found: NDArray) -> NDArray[np.float64]:
     """Count how two partitions of the pixels that belong to a true segment fit.
 
     Args:
-        true: (H, W) ids; pixels of 0 count nowhere.
+        true: (H, W) ids; pixels of 0 are ignored.
         found: (H, W) ids; each pixel of 0 is a segment by itself.
 
     Returns:

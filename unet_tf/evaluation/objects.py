@@ -92,7 +92,7 @@ def score_objects(true: NDArray, predicted: NDArray, thresholds: Sequence[float]
     assignment, such as StarDist's, has.
 
     Args:
-        true: (H, W) ids, in any order and with any gaps; 0 is background. Pixels that count nowhere must be 0 in both.
+        true: (H, W) ids, in any order and with any gaps; 0 is background. Pixels to ignore must be 0 in both.
         predicted: (H, W) ids likewise.
         thresholds: IoU, each in [0.5, 1].
 
@@ -145,7 +145,7 @@ def score_predicted(true: NDArray, label: NDArray, predicted: NDArray) -> Object
 
     Args:
         true: (H, W) ids.
-        label: (H, W) true class ids; void counts nowhere.
+        label: (H, W) true class ids; void is ignored.
         predicted: (H, W) ids of predicted objects.
 
     Reference:

@@ -78,7 +78,7 @@ def show_errors(
 
     Args:
         image: (H, W) or (H, W, C) pixels.
-        label: (H, W) or (H, W, 1) class ids; void counts nowhere.
+        label: (H, W) or (H, W, 1) class ids; void is ignored.
         prediction: likewise, or (H, W, num_classes) probabilities, or, of floats, (H, W) or (H, W, 1) the probability
             of class 1 of two.
         threshold: as of `show`.

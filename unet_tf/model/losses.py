@@ -256,8 +256,8 @@ class CrossentropyDice(WeightedCrossentropy):
     """Weighted cross-entropy and a soft Dice loss, added: thin and rare things are learnt sooner than by the first.
 
     L = E / N + 1 - (sum over classes c of v_c D_c) / (sum of v_c), with D_c = (2 sum w p_c g_c + 1) / (sum w p_c +
-    sum w g_c + 1), g_c 1 where the label is c and 0 elsewhere, sums over all pixels of the batch, w as in the energy,
-    so void counts nowhere, and the 1 a pixel. v_c is the weight of all pixels that are not of class c, and 0 where
+    sum w g_c + 1), g_c 1 where the label is c and 0 elsewhere, sums over all pixels of the batch, w as in E,
+    so void is ignored, and the 1 a pixel. v_c is the weight of all pixels that are not of class c, and 0 where
     none is: the rarer a class, the more it counts, whichever of them is the background. Replicas of `tf.distribute`
     share the sums: their values add up to what one device gives.
 

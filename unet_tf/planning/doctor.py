@@ -200,7 +200,7 @@ def _unknown_values(findings: Findings, unknown: list[tuple[str, UnknownValues]]
         return f"{said} {take_nearest([stranger for _, error in unknown for stranger in error.strangers], fewest)}"
     said += f" If they are class ids: --classes {len(seen) + len(pixels)}."
     if len(seen) == masks.num_classes and len(pixels) <= 8 and not masks.void:
-        said += f" If they count nowhere: {' '.join(f'--void {value}' for value in sorted(pixels))}."
+        said += f" To ignore them: {' '.join(f'--void {value}' for value in sorted(pixels))}."
     return said
 
 
@@ -344,7 +344,7 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
     _warn(
         findings, [case for case in usable if case.look.counted],
         f"whose mask's file names {', '.join(f'{value:g}' for value in counted)} as nodata (GDAL's tag 42113), and "
-        "which counts as the class that it is here; if it counts nowhere, say so with --void",
+        "which counts as the class that it is here; to ignore it, name it with --void",
     )  # fmt: skip
     _warn(
         findings, [case for case in usable if case.look.outliers], BENDING,

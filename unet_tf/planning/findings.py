@@ -29,7 +29,7 @@ class SplitFacts:
         sizes: (height, width) -> number of images.
         kinds: such as "uint8 grey" -> number of images.
         class_pixels: (num_classes,) pixels of each class; empty where the masks are not understood.
-        void: pixels that count nowhere.
+        void: pixels that are ignored.
         objects: number of objects in instance masks.
     """
 
