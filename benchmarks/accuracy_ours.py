@@ -18,7 +18,7 @@ def main(folder: Path, out: Path, minutes: float, seed: int) -> None:
     run = unet_tf.train(folder, out, minutes=minutes, seed=seed)
     for path in sorted((folder / "arrays" / "test").glob("*.npz")):
         label = unet_tf.predict(run, np.load(path)["image"])
-        if run.masks.border:  # read as the masks of the test files are: rims are the objects', and a gap parts these
+        if run.masks.border:  # read as the masks of the test files are: borders are the objects', and a gap parts these
             label = unet_tf.label_from_instances(run.masks.mask(label))
         np.save(out / f"{path.stem}.npy", label)
 

@@ -199,8 +199,8 @@ class TrainConfig(Settings):
         "at its peak, after a linear warm-up over 2 % of the run and before a linear fall to zero in its second half; "
         "left open 1e-3, and 3e-4 from a trained net")
     loss: str | None = _setting(None, _one_of(LOSSES),
-        '"crossentropy", the paper\'s energy, or "crossentropy_dice", with a soft Dice loss beside it that counts '
-        "rare classes most")
+        '"crossentropy", the paper\'s weighted cross-entropy, or "crossentropy_dice", with a soft Dice loss beside it '
+        "that counts rare classes most")
     batch_size: int | None = _setting(None, _COUNT, "tiles a step, over all devices")
     tile: int | None = _setting(None, _ANY, "input size of a tile, pixels")
     val_share: float | None = _setting(None, _RATE,
@@ -217,9 +217,9 @@ class TrainConfig(Settings):
     rare_share: float | None = _setting(None, _SHARE,
         "share of the tiles put on a pixel of a class, each class as often, so that rare ones appear")
     border_class: int | None = _setting(None, _RIM,
-        "width in pixels of the rim of each object that is a class of its own, border, and parts objects that touch: "
-        "with instance masks alone; 0 for none; left open 1 with them, and none where a border weight or a threshold "
-        "is given, which are of two classes")
+        "width in pixels of the border of each object, which is a class of its own, border, and separates touching "
+        "objects: with instance masks alone; 0 for none; left open 1 with them, and none where a border weight or a "
+        "threshold is given, which are of two classes")
     border_weight: float | None = _setting(None, _NOT_NEGATIVE,
         "weight of the paper's separation borders (w0, 10 there), 0 for none; left open 10 with instance masks that "
         "have no border class, and 0 with others")
@@ -243,7 +243,7 @@ class TrainConfig(Settings):
 
     @property
     def of_two_classes(self) -> bool:
-        """Whether something is said that object ids have only where their rims are no class."""
+        """Whether something is said that object ids have only where their borders are no class."""
         return self.border_weight is not None or self.threshold is not None
 
     @property

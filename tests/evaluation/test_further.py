@@ -200,7 +200,7 @@ def test_membranes_are_classes_and_not_all_of_them():
     assert border_ids(("ab", "b", "a"), "ab") == (0,)
     with pytest.raises(InputError, match=r"classes of the run \(a, b\); received d"):
         border_ids(("a", "b"), ["a", "d"])
-    with pytest.raises(InputError, match="must part another class"):
+    with pytest.raises(InputError, match="must separate another class"):
         border_ids(("a", "b"), ["a", "b"])
 
 

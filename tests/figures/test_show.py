@@ -95,7 +95,7 @@ def test_a_history_is_that_of_a_run_or_of_keras():
         (lambda: show(np.zeros((2, 2)), np.full((2, 2), np.nan)), r"must lie in \[0, 1\]; received nan to nan"),
         (lambda: show(np.zeros((2, 2)), np.full((2, 2), 1.5)), r"must lie in \[0, 1\]; received 1.5 to 1.5"),
         (lambda: show(np.zeros((2, 2)), np.full((2, 2), 0.5), threshold=1), "number between 0 and 1; received 1"),
-        (lambda: show(np.zeros((2, 2)), np.full((2, 2, 3), 0.5), threshold=0.4), "parts two classes; .* of 3"),
+        (lambda: show(np.zeros((2, 2)), np.full((2, 2, 3), 0.5), threshold=0.4), "separates two classes; .* of 3"),
         (lambda: show_history([]), "one epoch at least"),
         (lambda: show_history({"loss": [1.0] * 9, "val_loss": [1.0] * 2}), "9 values of val_loss; received 2"),
         (lambda: show_history({"loss": [1.0] * 9}, 0), "1 epoch or more, as fit was told; received 0"),

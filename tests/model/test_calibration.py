@@ -107,7 +107,7 @@ def test_more_classes_have_no_threshold():
     check_threshold(0.5, ("a", "b", "c"))
     check_threshold(0.4, ("a", "b"))
     for given in (0.4, BEST):
-        with pytest.raises(InputError, match="parts two classes; this net has 3: a, b, c. Leave --threshold out"):
+        with pytest.raises(InputError, match="separates two classes; this net has 3: a, b, c. Leave --threshold out"):
             check_threshold(given, ("a", "b", "c"))
 
 

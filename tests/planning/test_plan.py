@@ -307,9 +307,9 @@ def test_rare_classes_are_looked_for():
 @pytest.mark.parametrize(
     ("masks", "said", "border", "reason"),
     [
-        (MaskFormat("instance", 3, border=1), {}, 1, "parted by their rims"),
+        (MaskFormat("instance", 3, border=1), {}, 1, "separated by borders"),
         (MaskFormat("instance", 3, border=2), {"border_class": 2}, 2, ""),
-        (MaskFormat("instance"), {}, 0, "no background, or objects with less inside than rim"),
+        (MaskFormat("instance"), {}, 0, "no background, or objects with less inside than border"),
         (MaskFormat("instance"), {"border_weight": 0.0}, 0, "is of two classes"),
         (MaskFormat("instance"), {"threshold": 0.4}, 0, "is of two classes"),
         (MaskFormat("binary"), {}, 0, ""),

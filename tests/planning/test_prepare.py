@@ -87,7 +87,7 @@ def test_objects_are_measured_and_their_rims_may_be_a_class(nuclei, caplog):
     assert bordered.masks == replace(plain.masks, num_classes=3, border=2, neck=plain.masks.neck - 0.75)
     assert bordered.classes == ("background", "cell", "border")
     assert bordered.border_weight.value == 0
-    assert "objects: parted at necks where the half width falls by" in caplog.text
+    assert "objects: cut at necks where the half width falls by" in caplog.text
     assert set(np.unique(bordered.splits["train"][0].label)) == {0, 1, 2}
     going_on = replace(INSTANCES, border_class=2, classes=bordered.classes)
     again = prepare(nuclei, going_on, masks=replace(bordered.masks, neck=7.0))

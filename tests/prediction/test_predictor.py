@@ -201,7 +201,7 @@ def test_two_classes_part_at_the_threshold_and_another_one_may_be_given(calibrat
 
 def test_a_threshold_of_three_classes_and_none_at_all_are_refused():
     three = Predictor(unet(num_classes=3, base_filters=2, depth=1))
-    with pytest.raises(InputError, match="parts two classes; this net has 3"):
+    with pytest.raises(InputError, match="separates two classes; this net has 3"):
         three.at(0.4)
     for wrong in (0, 1, -2, float("nan"), "best"):
         with pytest.raises(InputError, match="A threshold must be a number between 0 and 1"):

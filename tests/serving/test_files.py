@@ -102,7 +102,7 @@ def test_without_a_bundle_masks_are_class_ids_with_a_colour_table(nets, scans, t
         assert caplog.messages == []
         for number, wanted in enumerate(({"instances": True}, {"polygons": "geojson"})):
             predict_served(own, scans / "0.png", tmp_path / f"{number}", **wanted)
-    assert ["the pieces of every class, that of the rims too" in one for one in caplog.messages] == [True, True]
+    assert ["the pieces of every class, that of borders too" in one for one in caplog.messages] == [True, True]
     probabilities = np.load(tmp_path / "out/0.npy")
     assert probabilities.shape == (40, 50, 3)
     assert (read_mask(tmp_path / "out/0.png", ids=True) == probabilities.argmax(-1)).all()

@@ -184,7 +184,7 @@ def test_rims_that_are_too_wide_get_their_width_once(rims):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [(4.0, "rims: not too wide"), (-40.0, "rims: the net draws objects wherever it looks")]
+    ("change", "words"), [(4.0, "borders: not too wide"), (-40.0, "borders: the net draws objects wherever it looks")]
 )
 def test_a_net_that_has_hardly_learnt_is_left_as_it_is(rims, change, words, caplog):
     run, splits, background = rims
@@ -356,5 +356,5 @@ def test_a_threshold_is_refused_where_it_parts_nothing(cells, tmp_path):
         rows = np.repeat(np.arange(3, dtype=np.uint8), 32)[:, None].repeat(96, axis=1)
         write_picture(tmp_path / "images" / f"{name}.png", rows * 50)
         write_picture(tmp_path / "masks" / f"{name}.png", rows)
-    with pytest.raises(InputError, match="A threshold parts two classes; this net has 3"):
+    with pytest.raises(InputError, match="A threshold separates two classes; this net has 3"):
         prepare(tmp_path, TrainConfig(threshold=0.4, classes=("a", "b", "c")))

@@ -82,7 +82,7 @@ def test_a_run_with_a_border_class_draws_whole_objects_and_scores_them(cells, tm
     export(run, bundle, variants=[], max_iou_drop=1)
     assert Predictor(bundle).masks == run.masks
     card = (bundle / "MODEL_CARD.md").read_text()
-    assert "2 border. The last one is the rim of an object of the one before, 1 pixel wide. Depth" in card
+    assert "2 border. The last one is the border of an object of the one before, 1 pixel wide. Depth" in card
 
 
 def test_the_config_is_stored_whole_and_comes_back(run, cells):

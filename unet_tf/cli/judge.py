@@ -54,7 +54,7 @@ def evaluate(
         typer.Option(help="Folder of pictures called as the images are: where they are not 0, pixels count."),
     ] = None,
     membranes: Annotated[
-        str, typer.Option(help="Classes that part the pictures (a,b): adds V_rand and V_info over thresholds.")
+        str, typer.Option(help="Classes that separate segments (a,b): adds V_rand and V_info over thresholds.")
     ] = "",
     threshold: Threshold = None,
 ) -> None:

@@ -54,7 +54,7 @@ Polygons = Annotated[
     str,
     typer.Option(
         help="Write the outlines of the objects: geojson (annotations of QuPath), detections (of QuPath), coco, "
-        "labelme, imagej; of a GeoTIFF gpkg (in its coordinates), wgs84 (GeoJSON in degrees); several, parted by "
+        "labelme, imagej; of a GeoTIFF gpkg (in its coordinates), wgs84 (GeoJSON in degrees); several, separated by "
         "commas.",
         show_default="none",
     ),

@@ -10,19 +10,19 @@ from unet_tf.data.watershed import part, spread
 from unet_tf.errors import InputError
 
 BORDER, BORDER_NAME = 2, "border"
-"""Class id of the rims of objects, where they are a class."""
+"""Class id of the borders of objects, where they are a class."""
 
 
 def label_from_instances(instances: NDArray, border: int = 0) -> NDArray[np.uint8]:
     """Turn object ids into background 0 and cell 1, with touching cells kept apart; or into these and their borders.
 
     A cell pixel with a pixel of another cell among its 8 neighbours becomes background, so that each cell stays a
-    component of its own, as in the paper's "segmentation border" between touching cells. With a border, the rim of each
+    component of its own, as in the paper's "segmentation border" between touching cells. With a border, that of each
     cell is class 2 instead, beside other cells and beside the background.
 
     Args:
         instances: (H, W) object ids, whole numbers, 0 for background.
-        border: width of the rim, pixels, diagonals as long as sides; 0 for none.
+        border: width of the border, pixels, diagonals as long as sides; 0 for none.
 
     Returns:
         (H, W) uint8 label ids.

@@ -27,7 +27,7 @@ MANY_OBJECTS = 20
 MOST_IDS, FEW_IDS = 192, 16
 """Class ids that masks are believed to hold, and where they may as well be soft edges."""
 RIM = 1
-"""Pixels of the rim that parts objects, where nothing is said of it."""
+"""Pixels of the border that parts objects, where nothing is said of it."""
 NOISE = 8
 """Distance from the two values of binary masks to which JPEG moves whole areas."""
 HIGHS = {1, 255, 65535}
@@ -281,8 +281,8 @@ def _are_objects(looks: list[MaskLook]) -> bool:
 
 
 def _rim(looks: list[MaskLook], settings: MaskSettings) -> int:
-    """The width of a rim that leaves objects as much inside, in masks that hold background; 0 where there is none."""
-    void, counts = list(_void_values(settings)), np.zeros(3, np.int64)  # background, inside, rim
+    """The width of a border that leaves objects as much inside, in masks with background; 0 where there is none."""
+    void, counts = list(_void_values(settings)), np.zeros(3, np.int64)  # background, inside, border
     for look in looks:
         if look.mask is not None:
             ids = np.where(np.isin(look.mask, void), 0, look.mask)
@@ -298,8 +298,8 @@ def _format(
     border = settings.border or 0
     if border and kind != "instance":
         raise InputError(
-            f"A border class is the rim of objects, which masks must tell apart; these are of kind {kind}. Give masks "
-            "of object ids (--masks instance), or no --border-class."
+            f"A border class needs masks that tell objects apart; these are of kind {kind}. Give masks of object ids "
+            "(--masks instance), or no --border-class."
         )
     if kind == "palette":
         return _palette_format(settings, palette)

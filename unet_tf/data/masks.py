@@ -34,7 +34,7 @@ from unet_tf.utils.files import tuples
 
 KINDS = ("binary", "palette", "index", "instance")
 MOST_BORDER = 100
-"""Pixels of the widest rim that is a class."""
+"""Pixels of the widest border that is a class."""
 UNKNOWN = 254
 """In look-up tables: a value that no class has."""
 LIST_COLOURS = (
@@ -61,7 +61,7 @@ class MaskFormat:
             (`unet_tf.data.unknown_values`).
         values: what stands for each class in "binary" and "index" masks, by class. Empty: ids from 0 that are not void;
             in "binary" masks 0 and, decided by each mask alone, the first of 1, 255 and 65535 that no value exceeds.
-        border: width in pixels of the rim of each object that is class 2 of "instance" masks; 0 for no such class.
+        border: width in pixels of the border of each object that is class 2 of "instance" masks; 0 for no such class.
         neck: how narrow predicted objects may be before they are two: `depth` of `unet_tf.data.watershed.part`; 0 takes
             each piece for an object. Training measures it on "instance" masks; a person may say it of others.
         smallest: pixels of a predicted object, at least; likewise.

@@ -21,7 +21,7 @@ class BoundaryScores(NamedTuple):
         f: (C,) boundary F score: 2 P R / (P + R), with P the share of the predicted boundary pixels that lie within the
             distance of a true one, and R the share of the true ones within it of a predicted one.
         surface_dice: (C,) normalised surface distance: all these pixels of both together, as a share of all of both.
-        iou: (C,) boundary IoU: intersection over union of the rims of true and predicted regions, a rim being all
+        iou: (C,) boundary IoU: intersection over union of the bands of true and predicted regions, a band being all
             pixels of a region within the distance of a pixel outside of it.
     """
 
@@ -46,7 +46,7 @@ def boundary_counts(
 
     Returns:
         (6, C) counts, which add up over images: predicted boundary pixels near a true one, all predicted ones, true
-        ones near a predicted one, all true ones; pixels in both rims, pixels in one at least.
+        ones near a predicted one, all true ones; pixels in both bands, pixels in one at least.
 
     Example:
         >>> label = np.array([[0, 1, 1, 1, 0, 0, 0]], np.uint8)
@@ -89,7 +89,7 @@ def boundary_scores(counts: NDArray) -> BoundaryScores:
 def _boundary(
     region: NDArray[np.bool_], counted: NDArray[np.bool_], distance: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(H, W) boundary pixels of a region, and its rim."""
+    """(H, W) boundary pixels of a region, and its band."""
     outside = np.pad(counted & ~region, 1)  # (H + 2, W + 2)
     beside = outside[:-2, 1:-1] | outside[2:, 1:-1] | outside[1:-1, :-2] | outside[1:-1, 2:]
     return region & beside, region & _near(outside[1:-1, 1:-1], distance)

@@ -67,7 +67,7 @@ class MaskFolder(Subject):
         naming, channels = (config.naming, config.source) if like is None else (like.naming, like.channels)
         everything = tuple(pair for pairs in find_named(data, naming, channels).check().values() for pair in pairs)
         if like is None:
-            said = replace(config.mask_settings, border=config.border_class or 0)  # masks have objects, and no rims
+            said = replace(config.mask_settings, border=config.border_class or 0)  # masks have objects, and no borders
             masks, classes, why, doubt = recognise(everything, said, find_palette(data))
             if doubt:
                 log.warning(doubt)

@@ -55,7 +55,7 @@ def border_ids(classes: Sequence[str], membranes: Sequence[str]) -> tuple[int, .
     if unknown := [name for name in membranes if name not in classes]:
         raise InputError(f"Membranes must be classes of the run ({', '.join(classes)}); received {', '.join(unknown)}.")
     if len(set(membranes)) == len(classes):
-        raise InputError(f"Membranes must part another class; received all of {', '.join(classes)}.")
+        raise InputError(f"Membranes must separate another class; received all of {', '.join(classes)}.")
     return tuple(sorted({classes.index(name) for name in membranes}))
 
 

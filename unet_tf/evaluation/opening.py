@@ -56,7 +56,7 @@ def subject_of(what: Whom, data: str | Path, settings: Mapping[str, Any], thresh
     if threshold is None:
         return found
     if not isinstance(found, Net):
-        raise InputError("A threshold parts probabilities, and masks have none. Leave --threshold out.")
+        raise InputError("A threshold is of probabilities, and masks have none. Leave --threshold out.")
     check_threshold(threshold, found.classes)
     return replace(found, threshold=float(threshold))
 

@@ -168,7 +168,7 @@ def _purpose(description: Description) -> str:
     classes = ", ".join(f"{number} {name}" for number, name in enumerate(description.classes))
     rim = ""
     if border := description.masks.border:
-        rim = f" The last one is the rim of an object of the one before, {many(border, 'pixel')} wide."
+        rim = f" The last one is the border of an object of the one before, {many(border, 'pixel')} wide."
     return (
         f"A U-Net that gives each pixel of a picture one of {len(description.classes)} classes: {classes}.{rim} Depth "
         f'{geometry.depth}, padding "{geometry.padding}", {_colours(description)} pictures of '

@@ -260,7 +260,7 @@ def _limits(description: Description) -> list[str]:
     ]
     if masks.neck or masks.border or masks.filled or masks.smallest > 1:
         lines.append(
-            "Objects are not parted, filled or sifted by size, and borders are a class: `unet-tf predict` does so."
+            "Objects are not separated, filled or filtered by size, and borders are a class: `unet-tf predict` does so."
         )
     return lines
 

@@ -197,7 +197,7 @@ def _ids(label: ArrayLike, threshold: float = HALF) -> NDArray[np.uint8]:
     if found.ndim == 2:
         found = np.stack([1 - found, found], axis=-1)
     if half != HALF and found.shape[-1] != 2:
-        raise InputError(f"A threshold parts two classes; received probabilities of {found.shape[-1]}.")
+        raise InputError(f"A threshold separates two classes; received probabilities of {found.shape[-1]}.")
     return label_of(found, half)
 
 

@@ -111,8 +111,8 @@ def check_threshold(threshold: float | str | None, classes: tuple[str, ...]) -> 
     """Raise InputError where a threshold other than 0.5 was given and the net has more than two classes."""
     if threshold not in (None, HALF) and len(classes) != 2:
         raise InputError(
-            f"A threshold parts two classes; this net has {len(classes)}: {', '.join(classes)}. Leave --threshold out: "
-            "each pixel gets its most probable class."
+            f"A threshold separates two classes; this net has {len(classes)}: {', '.join(classes)}. Leave --threshold "
+            "out: each pixel gets its most probable class."
         )
 
 
@@ -172,8 +172,8 @@ def fit_temperature(logits: NDArray, labels: NDArray) -> float:
 def fit_shift(logits: NDArray, labels: NDArray, number: int = 0) -> float:
     """Find what the logit of one class lacks: added to it, labels are most likely.
 
-    The mean energy is convex in the number that is added; its slope is the mean probability of the class less its
-    share of the labels, so that the two are equal then. Newton's steps, within a bracket that they narrow.
+    The mean cross-entropy is convex in the number that is added; its slope is the mean probability of the class less
+    its share of the labels, so that the two are equal then. Newton's steps, within a bracket that they narrow.
 
     Args:
         logits: (N, C), or these but for a number of each row, as log-probabilities are.

@@ -159,7 +159,7 @@ class WeightedCrossentropy(keras.losses.Loss):
     Args:
         class_weights: one factor a class, in their order or by their ids, or None for 1 each.
         void_label: integer id of pixels that do not count; None where no id is void.
-        reduction: "sum", the paper's energy; "mean", the energy divided by the number of pixels that are not void;
+        reduction: "sum", E, which the paper calls energy; "mean", E divided by the number of pixels that are not void;
             "weighted_mean", divided by the sum of w. "mean" is 0 for a batch of void alone.
         name: name of the loss.
 
@@ -264,7 +264,7 @@ class CrossentropyDice(WeightedCrossentropy):
     Args:
         class_weights: one factor a class, in their order or by their ids, or None for 1 each.
         void_label: integer id of pixels that do not count; None where no id is void.
-        reduction: of the energy, as in `WeightedCrossentropy`; with "sum" the Dice loss is multiplied by N too, the
+        reduction: of E, as in `WeightedCrossentropy`; with "sum" the Dice loss is multiplied by N too, the
             number of pixels that are not void.
         name: name of the loss.
 

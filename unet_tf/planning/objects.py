@@ -69,7 +69,7 @@ def plan_objects(pairs: Sequence[Pair], masks: MaskFormat) -> MaskFormat:
     neck = STEP * math.ceil((deepest + (PARTED_WAVER if masks.border else WAVER)) / STEP)
     smallest = max(1, int(np.quantile(areas, SMALL, method="lower")) // 2)
     log.info(
-        f"objects: parted at necks where the half width falls by {neck:g} px, and of {smallest} px at least; of "
+        f"objects: cut at necks where the half width falls by {neck:g} px, and of {smallest} px at least; of "
         f"{many(len(valleys), 'training object')} {1 - RARE:.0%} stay whole so, of {len(areas)} {1 - SMALL:.0%} are "
         f"twice as large, and {pierced} have holes"
     )

@@ -270,14 +270,14 @@ def _coarse(label: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
 
 
 def plan_border(config: TrainConfig, masks: MaskFormat) -> Choice[int]:
-    """Choose whether the rim of objects is a class: where masks tell objects apart, unless what is said wants two."""
+    """Choose whether borders of objects are a class: where masks tell objects apart, unless what is said wants two."""
     if masks.kind != "instance":
         return Choice(0)
-    words = "objects that touch are parted by their rims, and drawn more exactly than by weights of the gaps between"
+    words = "touching objects are separated by borders, and drawn more exactly than by weights of the gaps between"
     if config.of_two_classes:
         words = "a border weight, or a threshold, is of two classes"
     elif not masks.border:
-        words = "the masks hold no background, or objects with less inside than rim"
+        words = "the masks hold no background, or objects with less inside than border"
     return choose(config.border_class, masks.border, words)
 
 

@@ -79,7 +79,7 @@ class Prepared:
             held out.
         normalisation: measured on "train".
         classes: names of the classes.
-        border_class: width of the rim of objects that is a class, in pixels; 0 for none.
+        border_class: width of the border of objects that is a class, in pixels; 0 for none.
         border_weight: of the separation borders.
         rare_share: share of the tiles that look for classes.
         threshold: that parts two classes, or "best".

@@ -157,8 +157,8 @@ def object_uncertainty(probabilities: NDArray[np.float32]) -> float:
     """Say how unsure a net is of the objects of a picture: sum(w h) / sum(w), with w = 1 - p_0 and h the entropy.
 
     A pixel counts as much as it may be of an object, by the probability of all classes but the background. So the wide
-    background that the net is sure of counts for nothing, rims and doubtful objects for much; and a picture in which no
-    pixel becomes an object is judged where objects were most likely.
+    background that the net is sure of counts for nothing, borders and doubtful objects for much; and a picture in which
+    no pixel becomes an object is judged where objects were most likely.
 
     Args:
         probabilities: (H, W, num_classes).

@@ -1,4 +1,4 @@
-"""At the end of training: one temperature for the probabilities, the threshold of two classes, the width of rims.
+"""At the end of training: one temperature for the probabilities, the threshold of two classes, the width of borders.
 
 Soft Dice learns rare objects sooner than cross-entropy alone, but draws borders too wide, and with them each object.
 One number takes that back: what the background's logit lacks. It becomes part of the net, so that no runtime has a rule
@@ -72,12 +72,12 @@ class Seen(NamedTuple):
 def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     """Fit the temperature of a run, choose its threshold, and write `calibration.json`.
 
-    Where rims are a class, and soft Dice was in the loss, the bias of the background's logit in `best.keras` is fitted
-    before.
+    Where borders are a class, and soft Dice was in the loss, the bias of the background's logit in `best.keras` is
+    fitted before.
 
     Args:
         run: the run, whose `best.keras` is there.
-        splits: its files. Without "val" there is no temperature, and that is said; rims are fitted on "train" where
+        splits: its files. Without "val" there is no temperature, and that is said; borders are fitted on "train" where
             "val" shows none.
 
     Raises:
@@ -127,8 +127,8 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     seconds = time.monotonic() - start
     log.info(
         f"temperature = {temperature:.4g}: fitted on {len(seen.labels):,} pixels of "
-        f"{many(seen.files, 'validation file')} in {seconds:.1f} s, where the energy is {after:.4f} by it and "
-        f"{before:.4f} without"
+        f"{many(seen.files, 'validation file')} in {seconds:.1f} s, where the cross-entropy is {after:.4f} by it "
+        f"and {before:.4f} without"
     )
     if chosen != HALF:
         why = "as was said"
@@ -138,7 +138,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
 
 
 def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
-    """Add to the background's logit of `best.keras` what it lacks at rims; nothing where it lacks nothing."""
+    """Add to the background's logit of `best.keras` what it lacks at borders; nothing where it lacks nothing."""
     predictor = Predictor(run)
     predictor.network.temperature = 1.0
     for role in ROLES:  # validation files may have no object
@@ -147,7 +147,7 @@ def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
             if BORDER in seen.labels and (seen.labels == 0).any():
                 break
     else:
-        log.info("rims: as the net draws them, as no mask that was looked at has an outline")
+        log.info("borders: as the net draws them, as no mask that was looked at has an outline")
         return
     shift = fit_shift(seen.logits, seen.labels)
     if shift > MOST_SHIFT - 1:
@@ -160,13 +160,13 @@ def _fit_rims(run: Run, splits: dict[str, Samples]) -> None:
         bias.assign(bias + np.eye(len(run.classes), dtype=np.float32)[0] * shift)
         replace_net(run.path / Run.BEST, model)
         log.info(
-            f"rims: soft Dice draws them too wide; {shift:+.3g} on the logit of {run.classes[0]} gives the background "
-            f"its share beside them, by {many(seen.files, f'{ROLES[role]} file')}"
+            f"borders: soft Dice draws them too wide; {shift:+.3g} on the logit of {run.classes[0]} gives the "
+            f"background its share beside them, by {many(seen.files, f'{ROLES[role]} file')}"
         )
 
 
 def outline(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(H, W) pixels of rims, and of the background up to two pixels beside them."""
+    """(H, W) pixels of borders, and of the background up to two pixels beside them."""
     near = cv2.dilate((label == BORDER).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return near & ((label == BORDER) | (label == 0))
 

@@ -252,7 +252,7 @@ class RunWriter:
     def save_derived(self, state: State) -> None:
         """Write `history.csv`, and `best.keras` where the last epoch of `last.keras` is the best one.
 
-        The net of that epoch stays where it lies there already: the width of its rims may have been mended since.
+        The net of that epoch stays where it lies there already: the width of its borders may have been mended since.
         """
         if state.best == state.history[-1]["epoch"] and not self._kept(state):
             with replacing(self.path / Run.BEST) as temporary:
