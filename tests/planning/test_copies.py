@@ -27,8 +27,8 @@ def test_frames_that_are_all_alike_are_paired_with_the_first_of_each_split_alone
 @pytest.mark.parametrize(
     ("splits", "harm"),
     [
-        (("train", "val"), "the best epoch may be chosen by it; scores leave out training images"),
-        (("train", "test"), "scores leave out training images"),
+        (("train", "val"), "the best epoch may be chosen by it; scores leave out what the net was trained on"),
+        (("train", "test"), "scores leave out what the net was trained on"),
         (("val", "test"), "the best epoch may be chosen by it"),
     ],
 )

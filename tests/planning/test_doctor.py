@@ -266,8 +266,8 @@ def test_copies_between_splits_are_found_by_pixels_and_by_looks(tmp_path):
     write_picture(val / "10.png", small)
     write_picture(tmp_path / "val" / "masks" / "10.png", np.tile(HALF, (3, 3))[:96, :96])
     assert check(tmp_path).warnings == [
-        "once the same image in two splits (the best epoch may be chosen by it; scores leave out training images): "
-        "train/00 = val/08.",
+        "once the same image in two splits (the best epoch may be chosen by it; scores leave out what the net was "
+        "trained on): train/00 = val/08.",
         "2 times nearly the same image in two splits, so that scores flatter the net: "
         "train/01 = val/09, train/02 = val/10.",
     ]
@@ -407,7 +407,7 @@ def test_files_that_lie_in_two_splits_are_counted_in_both(tmp_path):
     (tmp_path / "val.txt").write_text("02\n")
     findings = check(tmp_path)
     assert {name: facts.pairs for name, facts in findings.splits.items()} == {"train": 3, "val": 1}
-    harm = "the best epoch may be chosen by it; scores leave out training images"
+    harm = "the best epoch may be chosen by it; scores leave out what the net was trained on"
     assert f"once the same image in two splits ({harm}): train/02 = val/02." in findings.warnings
 
 

@@ -52,7 +52,7 @@ def copy_warnings(cases: Sequence[Case], drawn: bool) -> list[str]:
 
 def _harm(splits: set[str]) -> str:
     """What the very same image in several splits spoils, and what not."""
-    chosen, known = "the best epoch may be chosen by it", "scores leave out training images"
+    chosen, known = "the best epoch may be chosen by it", "scores leave out what the net was trained on"
     return f" ({'; '.join([chosen] * ('val' in splits) + [known] * ('train' in splits))})"
 
 
