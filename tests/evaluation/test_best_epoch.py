@@ -33,6 +33,7 @@ def test_scores_that_go_up_and_down_leave_the_last_epoch_and_those_that_get_stea
 
     assert kept_of(0.60, 0.70, 0.66, 0.72, 0.67, 0.69) == 5  # they change by 0.05 usually, and the last lacks 0.03
     assert kept_of(0.60, 0.70, 0.66, 0.72, 0.65, 0.64) == 3  # by 0.06, and 0.08
+    assert kept_of(0.70, 0.60) == kept_of(0.60, 0.70, 0.65) - 1 == 0  # what they change usually is not known yet
     assert kept_of(0.60, 0.70, 0.72, 0.71, 0.66, 0.63, 0.60) == 3  # the last before it falls for good
 
 

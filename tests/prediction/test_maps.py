@@ -479,12 +479,17 @@ def test_a_map_parts_at_the_threshold_and_another_one_is_another_map(calibrated,
 
 
 def test_what_a_program_says_of_the_planes_of_a_scene_is_not_said_of_its_map(tmp_path):
-    """The map has one band, and would be read as damaged."""
-    path = write(tmp_path / "a.tif", scene(40, 50))
-    with rasterio.open(path, "r+") as target:
-        target.update_tags(TIFFTAG_IMAGEDESCRIPTION='{"shape": [3, 40, 50], "axes": "CYX"}', TIFFTAG_ARTIST="me")
-    out = predict_map(RUN, path, tmp_path / "map.tif")
+    """The map has one band, and would be read as damaged if it were said to have more."""
+
+    def described(count):
+        path = write(tmp_path / f"{count}.tif", scene(40, 50))
+        said = f'{{"shape": [{count}, 40, 50], "axes": "CYX"}}'
+        with rasterio.open(path, "r+") as target:
+            target.update_tags(TIFFTAG_IMAGEDESCRIPTION=said, TIFFTAG_ARTIST="me")
+        return path
+
+    out = predict_map(RUN, described(1), tmp_path / "map.tif")
     with opened(out) as found:
         assert (found.tags().get("TIFFTAG_IMAGEDESCRIPTION"), found.tags()["TIFFTAG_ARTIST"]) == (None, "me")
     with pytest.raises(InputError, match=r"Cannot write .*map\.tif: not all of it came to the disk \(.*3 channels"):
-        maps._check_written(path, out, overwrite=False)
+        maps._check_written(described(3), out, overwrite=False)

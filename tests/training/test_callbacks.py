@@ -137,7 +137,7 @@ def keeper_of(path, **arguments):
 
 def test_patience_ends_a_run_that_stands_still(tmp_path):
     keeper, ended = keeper_of(tmp_path, patience=2), []
-    for epoch, score in enumerate((0.5, 0.6, 0.6, 0.55)):
+    for epoch, score in enumerate((0.5, 0.6, 0.6, 0.45)):
         keeper.on_epoch_end(epoch, {"val_mean_iou": score})
         ended.append(keeper.model.stop_training)
     assert ended == [False, False, False, True]

@@ -104,7 +104,7 @@ def chosen(cells, tmp_path_factory):
     copied(cells, folder / "data" / "train")
     shutil.copytree(cells / "test", folder / "data" / "test")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unet_tf.evaluation.calibration.Curve.best", lambda curve: 0.3)
+        patch.setattr("unet_tf.training.calibrate.best_threshold", lambda curves: 0.3)
         return folder / "folds", crossval(folder / "data", folder / "folds", folds=2, threshold="best", **TINY)
 
 

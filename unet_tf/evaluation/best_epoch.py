@@ -35,9 +35,9 @@ def peak_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The row of the epoch whose net is kept: the last that is as good as the best until then.
 
-    As good are scores that differ from it by less than `AS_GOOD`, or by less than scores change from one epoch to the
-    next, in the median. While the learning rate is high, nets and scores go up and down, and the best of many scores is
-    the luckiest: the net of the end, at a low rate, is the better one on other files though it does not reach it.
+    As good are scores that lack `AS_GOOD` at most, or what scores change from one epoch to the next, in the median of
+    three changes or more. While the learning rate is high, nets and scores go up and down, and the best of many scores
+    is the luckiest: the net of the end, at a low rate, is the better one on other files though it does not reach it.
 
     Args:
         history: as of `peak_row`.
@@ -46,7 +46,7 @@ def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     kept = 0 if len(scores) else -1
     for number in range(1, len(scores)):
         known = scores[: number + 1]
-        best, usual = known.max(), np.median(np.abs(np.diff(known)))
+        best, usual = known.max(), np.median(np.abs(np.diff(known))) if number > 2 else 0.0
         if known[-1] >= best - max(AS_GOOD * (-best if best < 0 else 1), usual):
             kept = number
     return history[kept]
