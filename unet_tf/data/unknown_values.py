@@ -162,7 +162,7 @@ def settle_greys(
     greys = [round(code * scale) for code, _ in known]
     if len(greys) < 3 or max(greys) > 255 or min(np.diff(sorted(greys))) <= 2 * CLOSE:
         return
-    shown = cv2.convertScaleAbs(np.minimum(mask, np.uint32(65535)).astype(np.uint16), alpha=scale)
+    shown = np.rint(np.minimum(mask * scale, 255)).astype(np.uint8)
     colours = {(grey,) * 3: number for grey, (_, number) in zip(greys, known, strict=True)}
     before, hard = label.copy(), cv2.dilate(unknown.view(np.uint8), np.ones((len(NEAR),) * 2)) == 0
     settle_edges(label, unknown, np.dstack([shown] * 3), colours, tolerance * math.sqrt(3))
