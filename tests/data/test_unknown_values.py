@@ -1,4 +1,4 @@
-"""Masks with soft edges."""
+"""Masks in colours with soft edges."""
 
 import cv2
 import numpy as np
@@ -113,31 +113,3 @@ def test_masks_smaller_than_their_surroundings_are_read(shape):
 def test_two_colours_share_what_lies_between_them():
     mask = np.repeat(np.array([[0, 100, 127, 128, 200, 255]], np.uint8)[..., None], 3, axis=2)
     assert MaskFormat("palette", 2, BLACK_WHITE_GREY[:2], tolerance=442).label(mask).tolist() == [[0, 0, 0, 1, 1, 1]]
-
-
-@pytest.mark.parametrize("scale", [1, 257])
-@pytest.mark.parametrize("soften", [smaller, bilinear, blurred(1), blurred(2)])
-def test_grey_between_the_two_of_binary_masks_is_not_the_void_that_lies_there(soften, scale):
-    mask = soften(drawn(discs(2), (0, 255))).astype(np.uint16 if scale > 1 else np.uint8) * scale
-    values = (0, 255 * scale)
-    two = MaskFormat(values=values, tolerance=128).label(mask)
-    found = MaskFormat(values=values, void=(128 * scale,), tolerance=128).label(mask)
-    assert (found == VOID).sum() <= 4  # where the grey of void itself stands alone, or between two of one class
-    np.testing.assert_array_equal(np.where(found == VOID, two, found), two)
-
-
-def test_void_that_is_drawn_stays_void_in_areas_and_in_thin_hard_lines():
-    mask = smaller(drawn(discs(2), (0, 255)))
-    mask[60:80] = 128
-    found = MaskFormat(values=(0, 255), void=(128,), tolerance=128).label(mask)
-    assert (found[60:80] == VOID).all()
-    line = np.zeros((30, 30), np.uint8)
-    line[:, 15:], line[:, 14] = 255, 128
-    line[0, 0] = 7
-    found = MaskFormat(values=(0, 255), void=(128,), tolerance=128).label(line)
-    np.testing.assert_array_equal(found, np.repeat([[0] * 14 + [VOID] + [1] * 15], 30, axis=0))
-
-
-def test_values_that_lie_close_to_each_other_are_no_mixtures():
-    mask = np.array([[0, 0, 1, 1, 20, 20, 40, 40]] * 9, np.uint8)
-    assert set(MaskFormat(values=(0, 1), void=(40,), tolerance=20).label(mask)[:, 2]) == {1}

@@ -25,7 +25,6 @@ from unet_tf.data.unknown_values import (
     as_colour,
     find_nearest,
     settle_edges,
-    settle_greys,
     take_nearest,
 )
 from unet_tf.errors import InputError
@@ -57,8 +56,7 @@ class MaskFormat:
         inverted: the other polarity of "binary": the lower value is class 1.
         tolerance: largest distance, in 8-bit values whatever the mask's depth (of RGB: Euclidean), at which another
             value is taken for the nearest known one; 0 refuses it. Above 0, JPEG files are read too, and a pixel
-            between two colours, or greys far apart, has one of the classes that touch there, or is void
-            (`unet_tf.data.unknown_values`).
+            between two colours has one of the classes that touch there, or is void (`unet_tf.data.unknown_values`).
         values: what stands for each class in "binary" and "index" masks, by class. Empty: ids from 0 that are not void;
             in "binary" masks 0 and, decided by each mask alone, the first of 1, 255 and 65535 that no value exceeds.
         border: width in pixels of the border of each object that is class 2 of "instance" masks; 0 for no such class.
@@ -193,12 +191,10 @@ class MaskFormat:
                 others = set(np.unique(label).tolist())
                 raise UnknownValues(self._refusal(strangers, others, mask, name), strangers, others)
             label[unknown] = nearest[inverse]
-            unknown[unknown] = distances[inverse] > CLOSE
             if self.kind == "palette":
+                unknown[unknown] = distances[inverse] > CLOSE
                 colours = {as_colour(code): number for code, number in known}
                 settle_edges(label, unknown, mask, colours, self.tolerance)
-            else:
-                settle_greys(label, unknown, mask, known, self.tolerance)
         return label
 
     def mask(self, label: NDArray) -> NDArray:

@@ -151,24 +151,6 @@ def settle_edges(
             part = part[(touching == 0) | ((touching == 1) & (chosen != nearest))]
 
 
-def settle_greys(
-    label: NDArray[np.uint8], unknown: NDArray[np.bool_], mask: NDArray, known: Sequence[Known], tolerance: float
-) -> None:
-    """`settle_edges` of an (H, W) mask of any depth, where its values, void among them, lie apart by 33 of 255 or more.
-
-    Void is drawn in thin lines too: what has a known value stays where no pixel around has another.
-    """
-    scale = 255 / max(255, *(code for code, number in known if number != VOID))
-    greys = [round(code * scale) for code, _ in known]
-    if len(greys) < 3 or max(greys) > 255 or min(np.diff(sorted(greys))) <= 2 * CLOSE:
-        return
-    shown = np.rint(np.minimum(mask * scale, 255)).astype(np.uint8)
-    colours = {(grey,) * 3: number for grey, (_, number) in zip(greys, known, strict=True)}
-    before, hard = label.copy(), cv2.dilate(unknown.view(np.uint8), np.ones((len(NEAR),) * 2)) == 0
-    settle_edges(label, unknown, np.dstack([shown] * 3), colours, tolerance * math.sqrt(3))
-    label[hard] = before[hard]
-
-
 def _mixtures(
     label: NDArray[np.uint8], unknown: NDArray[np.bool_], flat: NDArray[np.bool_], known: Mapping[Colour, int]
 ) -> NDArray[np.bool_]:
