@@ -175,9 +175,11 @@ def test_the_folders_of_nnunet_are_training_and_test(tmp_path):
     assert names(found) == {"train": ["a_0000", "b_0000", "c_0000"], "test": ["d_0000", "e_0000"]}
     assert (found.splits["test"][1].mask, found.notes) == (tmp_path / "labelsTs" / "e.png", [])
     put(tmp_path, "imagesVal/f_0000.png", "labelsVal/f.png")
-    assert names(find_named(tmp_path)) == {
-        "train": ["a_0000", "b_0000", "c_0000"], "val": ["f_0000"], "test": ["d_0000", "e_0000"]
-    }  # fmt: skip
+    whole = names(find_named(tmp_path))
+    assert whole == {"train": ["a_0000", "b_0000", "c_0000"], "val": ["f_0000"], "test": ["d_0000", "e_0000"]}
+    for role in ("images", "labels"):
+        (tmp_path / f"{role}Val").rename(tmp_path / f"{role}Va")  # as in AMOS
+    assert names(find_named(tmp_path)) == whole
     for beside in ("images/{}.png masks/{}.png", "{}.png {}_mask.png"):  # from which these were made
         put(tmp_path / beside[:2], *(f"{file.relative_to(tmp_path)}" for file in tmp_path.glob("*T*/*.png")))
         put(tmp_path / beside[:2], *(beside.format(n, n).split()[at] for n in "xy" for at in (0, 1)))
@@ -625,6 +627,15 @@ def test_exact_names_of_splits_come_first_and_pairs_outside_stay(tmp_path):
     pair_up(tmp_path / "half", ("images/train2017", "masks/train2017"))
     put(tmp_path, "half/images/val2017/x.png")  # as archives have pictures without masks
     assert names(find_named(tmp_path / "half")) == {"": ["train2017/a0", "train2017/a1"]}
+
+
+def test_a_picture_between_the_folders_of_splits_hides_none_of_them(tmp_path):
+    pair_up(tmp_path, *((f"images/{name}", f"masks/{name}") for name in ("train2017", "val2017")))
+    put(tmp_path, "masks/legend.png", "images/unlabeled2017/x.png")
+    found = find_named(tmp_path)
+    assert names(found) == {"train": ["a0", "a1"], "val": ["b0", "b1"]} and found.problems == []
+    put(tmp_path, "images/overview.png")
+    assert find_named(tmp_path).problems[0] == f"1 image without a mask in {tmp_path / 'masks'}: overview."
 
 
 @pytest.mark.parametrize("name", ["val", "test", "Validation"])

@@ -310,6 +310,8 @@ def test_texts_that_list_splits_are_noted(data, name, text, encoding):
         ("data.yaml", "names:\n  0: train station\n"),
         ("results.json", '{"train": 0.9, "val": 0.8}'),
         ("test.json", "no JSON"),
+        ("train.yaml", "lr: 1\ntrain: true\ntest: false\n"),
+        ("test.yaml", "train:\n  batch: 8\nval:\n  batch: 2\n"),
     ],
 )
 def test_texts_that_hold_other_things_are_no_lists(data, name, text):

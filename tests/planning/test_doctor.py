@@ -425,12 +425,14 @@ def test_values_that_stand_for_no_measurement_are_named(tmp_path):
 def test_a_nodata_value_that_stands_beside_a_file_is_said_where_the_file_names_none(tmp_path):
     write_pairs(tmp_path, *((noise(number), HALF) for number in range(4)))
     noted = "<PAMDataset><PAMRasterBand band='1'><NoDataValue>0</NoDataValue></PAMRasterBand></PAMDataset>"
-    (tmp_path / "images" / "01.png.aux.xml").write_text(noted)
-    (tmp_path / "images" / "02.png.aux.xml").write_text("<PAMDataset><Metadata/></PAMDataset>")
-    (tmp_path / "images" / "03.png").unlink()
+    (tmp_path / "images" / "00.png.aux.xml").write_text(noted)  # no PNG file names any
     named = [(42113, "s", 0, "0", True)]
-    tifffile.imwrite(tmp_path / "images" / "03.tif", noise(3) + np.uint8(1), extratags=named)
-    (tmp_path / "images" / "03.tif.aux.xml").write_text(noted)
+    dark = np.maximum(noise(1), 1)
+    dark[0] = 0
+    for name, image, tags in (("01", dark, []), ("02", np.maximum(noise(2), 1), []), ("03", noise(3) | 1, named)):
+        (tmp_path / "images" / f"{name}.png").unlink()
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", image, extratags=tags)
+        (tmp_path / "images" / f"{name}.tif.aux.xml").write_text(noted)
     (warning,) = check(tmp_path).warnings
     assert warning.startswith("1 image whose nodata value stands in a file NAME.aux.xml beside it, which is not read")
     assert warning.endswith("(gdal_edit.py -a_nodata VALUE NAME.tif): train/01.")

@@ -28,8 +28,11 @@ SPLITTING = "train(ing)?|val(idation)?|dev|test(ing)?|splits?|folds?|partitions?
 """Words, in lower case, of which the names of such files have one at least."""
 LISTED = re.compile(rf"({SPLITTING}|final|lists?|sets?|data|ids?|files?|names?|images?|\d|[\W_])+")
 """All that they hold, which reads a name in one way alone: "valid" is val and id."""
-KEY = re.compile(rf"""(?:^|[\s{{,])["']?({"|".join(SPLIT_OF)}|folds?)["']?\s*:""".encode(), re.IGNORECASE)
-"""What stands before the pairs of a split in such a text."""
+KEY = re.compile(
+    rf"""(?:^|[\s{{,])["']?({"|".join(SPLIT_OF)}|folds?)["']?\s*:(?!\s*(?:true|false|\w+:))""".encode(),
+    re.IGNORECASE,
+)
+"""What stands before the pairs of a split in such a text, and not before a setting or several."""
 READ = 1 << 22
 """Bytes of it that are looked at."""
 OF_LISTS = re.compile(r"(image)?sets?|splits?|lists?|folds?", re.IGNORECASE)

@@ -44,7 +44,7 @@ UNREAD_SUFFIXES = (
 """What file names of well-known kinds of picture that are not read end in, in lower case."""
 SELDOM = (
     ".adf", ".bil", ".bip", ".bsq", ".cin", ".dpx", ".flex", ".grd", ".heics", ".hgt", ".hif", ".jls", ".jph", ".jpm",
-    ".mgz", ".mnc", ".mpo", ".nc", ".pcd", ".pct", ".ras", ".sgi", ".wdp",
+    ".mgz", ".mnc", ".mpo", ".nc", ".pct", ".ras", ".sgi", ".wdp",
 )  # fmt: skip
 """What those of kinds end in that are not read either, and that make no folder one of pictures."""
 IMAGE_TYPES = {"b1": "u1", "i1": "i2", "u4": "f8", "i4": "f8", "f2": "f4"}

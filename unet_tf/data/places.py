@@ -68,17 +68,17 @@ def _below(place: Place, found: Found, named: bool, worded: bool) -> tuple[dict[
     below = _splits(images, found) if named else {}
     of_masks = _splits(masks, found) if below and masks else {}
     if masks and not below and has_pictures(images) and not has_pictures(masks):  # or else they are two kinds of masks
+        if any((images / path.name).is_dir() for path in scan(masks).folders):
+            return {}, {}  # the pictures between the folders of images are what has no mask
         there = {split: path for split, path in _splits(masks, found).items() if holds_pictures(path)}
         return {}, there or (told_apart(scan(masks).folders) if worded else {})
     for split in _empty((*below.items(), *of_masks.items()), found):
         below.pop(split, None)
         of_masks.pop(split, None)
     if worded and not below and not has_pictures(images):
-        below = told_apart(
-            path
-            for path in scan(images).folders
-            if masks is None or has_pictures(masks) or (masks / path.name).is_dir()
-        )
+        folders = scan(images).folders
+        both = [path for path in folders if masks is None or (masks / path.name).is_dir()]
+        below = told_apart(both or (folders if masks and has_pictures(masks) else ()))
         of_masks = {split: masks / p.name for split, p in below.items() if (masks / p.name).is_dir()} if masks else {}
     return below, of_masks
 
@@ -110,7 +110,7 @@ def _of_nnunet(folder: Path) -> Roles:
     roles = {
         (SHORT[end.lower()], role): called[f"{word}{end}"]
         for role, word in (("images", "images"), ("masks", "labels"))
-        for end in ("Tr", "Ts")
+        for end in ("Tr", "Va", "Ts")
         if f"{word}{end}" in called and holds_pictures(called[f"{word}{end}"])
     }
     return roles if roles.keys() >= {("train", "images"), ("test", "images"), ("train", "masks")} else {}

@@ -143,7 +143,8 @@ def hold_out(
     else:
         draws = [fold_up(order, count, one_stack) for order in orders]
         draws += [] if one_stack else [fold_spread(orders[0], count)]
-    draws = [folds for folds in draws if all(folds)]  # rare classes may keep all parts; the seed alone holds some out
+    # rare classes may keep all parts, where the seed alone holds some out; of few that may be, some folds are empty
+    draws = [folds for folds in draws if all(folds)] or draws[:1]
     few = fold is None and len(among) < FEW
 
     def worth(folds: list[list[Part]]) -> tuple[tuple[int, int], float]:

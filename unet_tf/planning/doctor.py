@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from unet_tf.data.mask_kind import doubt_of_tables, recognise
 from unet_tf.data.mask_looks import MaskLook, looks_of_two
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.palette import find_palette, suggest_palette
-from unet_tf.data.pictures import open_pictures
+from unet_tf.data.pictures import TIFF, open_pictures
 from unet_tf.data.samples import check_alike
 from unet_tf.data.splits import parts_of, split
 from unet_tf.data.unknown_values import UnknownValues, take_nearest
@@ -316,7 +318,7 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
         "part of the normalisation",
     )  # fmt: skip
     _warn(
-        findings, [case for case in usable if not case.known.nodata and any(map(_is_noted, case.pair.files))],
+        findings, [case for case in usable if not case.known.nodata and _is_noted(case)],
         "whose nodata value stands in a file NAME.aux.xml beside it, which is not read here, so that it counts as a "
         "measurement, though not in maps; name it in the file itself (gdal_edit.py -a_nodata VALUE NAME.tif)",
     )  # fmt: skip
@@ -352,10 +354,15 @@ def _warn_of_values(findings: Findings, usable: list[Case]) -> None:
     )  # fmt: skip
 
 
-def _is_noted(file: Path) -> bool:
-    """Whether GDAL keeps a nodata value of a picture in its notes beside the file, which names none."""
-    notes = file.with_name(f"{file.name}.aux.xml")
-    return notes.is_file() and b"<NoDataValue" in notes.read_bytes() and not open_pictures(file).nodata_ids
+def _is_noted(case: Case) -> bool:
+    """Whether pixels hold a nodata value that GDAL keeps in its notes beside a TIFF file, which names none itself."""
+    for file in case.pair.files:
+        with suppress(OSError, ValueError):
+            notes = file.with_name(f"{file.name}.aux.xml").read_bytes() if file.suffix.lower() in TIFF else b""
+            values = {float(value) for value in re.findall(rb"<NoDataValue[^>]*>([^<]+)", notes)}
+            if values & {*case.known.ends} and not open_pictures(file).nodata_ids:
+                return True
+    return False
 
 
 def _warn(
