@@ -219,7 +219,8 @@ def test_kserve_is_told_the_version_the_memory_and_the_time_of_the_kit():
     assert f"tensorflow/serving:{model['runtimeVersion']}" == container["image"]
     assert model["resources"]["requests"] == container["resources"]["requests"]
     assert model["resources"]["limits"]["memory"] == container["resources"]["limits"]["memory"]
-    assert set(model["args"]) <= set(container["args"])
+    (time,) = (one for one in container["args"] if one.startswith("--rest_api_timeout_in_ms="))
+    assert model["args"] == [time]
     assert model["storageUri"] == "pvc://unet-bundle/saved_model"
 
 

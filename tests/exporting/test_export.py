@@ -385,7 +385,7 @@ def test_a_mean_of_nets_is_the_same_in_every_runtime(folds, bundle_of_folds):
 
 def test_the_bundle_of_a_mean_says_what_it_is_and_is_verified(folds, bundle_of_folds):
     report = json.loads((bundle_of_folds / "report.json").read_text())
-    assert report["pictures"] == "2 validation files of fold1, which 2 of the 3 nets trained on"
+    assert report["pictures"] == "2 validation files of fold1, on which 2 of the 3 nets were trained"
     described = json.loads((bundle_of_folds / "bundle.json").read_text())
     out_of_fold = json.loads((folds / "crossval.json").read_text())["out_of_fold"]
     assert described["nets"] == read_description(bundle_of_folds / TFLITE["float32"]).nets == 3

@@ -128,7 +128,7 @@ def best_threshold(curves: Sequence[Curve]) -> float:
     they agree: the IoU hardly depends on the threshold over a wide range, and on other files its peak lies elsewhere.
 
     Args:
-        curves: of each file.
+        curves: of each file, or of those together that show nearly the same, as pages of a stack do.
 
     Source:
         Breiman, Friedman, Olshen, Stone: Classification and Regression Trees (1984), section 3.4.3, the rule of one

@@ -102,7 +102,7 @@ def export(
         raise InputError(
             f"A run must be given, or its folder: it knows pixels and classes; received {type(run).__name__}. Train "
             "with unet_tf.train; a model of your own loop becomes a run by model.save('mine.keras') and "
-            "unet_tf.train(DATA, out=RUN, start_from='mine.keras')."
+            "unet_tf.train(DATA, out=RUN, start_from='mine.keras', epochs=1), with batch_norm=False if it has none."
         )
     credit = credit_of(bioimageio, authors, license)
     run, out = opened(run) if isinstance(run, str | Path) else run, Path(out)

@@ -111,8 +111,8 @@ def judged_on_words(run: Run | Folds, count: int) -> str:
     words = f"{many(count, 'validation file')} of the run, which chose its epoch too"
     if isinstance(run, Folds):
         learnt = sum(not one.files("train").isdisjoint(first.files("val")) for one in run.runs.values())
-        of = f"{learnt} of the {len(run.runs)} nets" if learnt else "no net"
-        words = f"{many(count, 'validation file')} of {first.path.name}, which {of} trained on"
+        of = f"{learnt} of the {len(run.runs)} nets were" if learnt else "no net was"
+        words = f"{many(count, 'validation file')} of {first.path.name}, on which {of} trained"
     return words
 
 

@@ -42,8 +42,8 @@ def check_classes(
     absent = [name for name, pixels in zip(classes, class_pixels, strict=True) if not pixels]
     if absent and drawn is not None and drawn[class_pixels == 0].all():
         raise InputError(
-            f"Every class must have pixels to learn from; all those of {', '.join(absent)} lie in what is held out. "
-            f"Give more files with {'them' if len(absent) > 1 else 'it'}, or learn from all: --val-share 0, and no "
+            f"Every class must have training pixels; all those of {', '.join(absent)} lie in what is held out. "
+            f"Give more files with {'them' if len(absent) > 1 else 'it'}, or train on all: --val-share 0, and no "
             "--fold."
         )
     if absent:

@@ -216,7 +216,8 @@ def check_stored(net: Run | Folds | str | Path) -> str:
     raise InputError(
         "A run must be given, or its folder, or what else knows pixels and classes in a file; received "
         f"{type(net).__name__}. With a model in memory unet_tf.predict and unet_tf.Predictor predict arrays; it "
-        "becomes a run by model.save('mine.keras') and unet_tf.train(DATA, out=RUN, start_from='mine.keras')."
+        "becomes a run by model.save('mine.keras') and unet_tf.train(DATA, out=RUN, start_from='mine.keras', "
+        "epochs=1), with batch_norm=False if it has none."
     )
 
 

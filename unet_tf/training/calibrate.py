@@ -20,6 +20,7 @@ from unet_tf.data.folder import read_pair
 from unet_tf.data.instances import BORDER
 from unet_tf.data.masks import MaskFormat
 from unet_tf.data.samples import Samples
+from unet_tf.data.splits import parts_of
 from unet_tf.evaluation.calibration import Certainty, Curve, best_threshold
 from unet_tf.labels import VOID
 from unet_tf.model.calibration import (
@@ -108,7 +109,8 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     certainty = Certainty(run.plan.num_classes, Calibration(temperature, threshold))
     certainty.add(seen.labels, probabilities)
     if run.plan.threshold == BEST and certainty.curve is not None:
-        chosen = best_threshold(_curves(seen, probabilities))
+        parts = np.unique(parts_of(val.pairs, run.config.group), return_inverse=True)[1]
+        chosen = best_threshold(_curves(parts, seen, probabilities))
         certainty.calibration = Calibration(temperature, chosen)
     of, thresholds = certainty.tables()
     before, after = energy(seen.logits, seen.labels), energy(seen.logits, seen.labels, temperature)
@@ -133,7 +135,7 @@ def calibrate(run: Run, splits: dict[str, Samples]) -> None:
     if chosen != HALF:
         why = "as was said"
         if run.plan.threshold == BEST:
-            why = "within the standard error of the best IoU on these files, and nearest to 0.5"
+            why = "within 0.01 or a standard error of the best IoU on these files, and nearest to 0.5"
         log.info(f"threshold = {chosen:g} of the probability of {run.classes[1]}: {why}")
 
 
@@ -244,11 +246,11 @@ def observe(
     return Seen(np.concatenate(logits), np.concatenate(labels), np.concatenate(owners), len({*numbers}))
 
 
-def _curves(seen: Seen, probabilities: NDArray[np.float32]) -> list[Curve]:
-    """The curve of each file."""
-    curves = []
-    for number in np.unique(seen.owners):
-        own = seen.owners == number
+def _curves(parts: NDArray[np.intp], seen: Seen, probabilities: NDArray[np.float32]) -> list[Curve]:
+    """The curve of each part, by its number for each file."""
+    owners = parts[seen.owners]
+    order, curves = np.argsort(owners, kind="stable"), []
+    for own in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1):
         curves.append(Curve())
         curves[-1].add(seen.labels[own], probabilities[own, 1])
     return curves
