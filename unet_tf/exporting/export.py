@@ -19,7 +19,7 @@ from unet_tf.exporting.parity import bundled_net
 from unet_tf.exporting.source import describe, learnt_by, material_of, model_of
 from unet_tf.exporting.web import check_web
 from unet_tf.model.inference import check_backend, folded
-from unet_tf.prediction.folds import Folds, opened
+from unet_tf.prediction.folds import BECOMES_A_RUN, Folds, opened
 from unet_tf.run import Run
 from unet_tf.utils.files import replacing
 from unet_tf.utils.progress import Progress, unseen
@@ -101,8 +101,7 @@ def export(
     if not isinstance(run, Run | Folds | str | Path):
         raise InputError(
             f"A run must be given, or its folder: it knows pixels and classes; received {type(run).__name__}. Train "
-            "with unet_tf.train; a model of your own loop becomes a run by model.save('mine.keras') and "
-            "unet_tf.train(DATA, out=RUN, start_from='mine.keras', epochs=1), with batch_norm=False if it has none."
+            f"with unet_tf.train. {BECOMES_A_RUN}"
         )
     credit = credit_of(bioimageio, authors, license)
     run, out = opened(run) if isinstance(run, str | Path) else run, Path(out)

@@ -33,6 +33,11 @@ SUMMARY = "crossval.json"
 """What a cross-validation writes into its folder once all of its runs are complete."""
 NAME = re.compile(r"(fold|seed)\d+")
 AGAIN = "The same crossval command does what is left"
+BECOMES_A_RUN = (
+    "A model of your own loop becomes a run by model.save('mine.keras') and unet_tf.train(DATA, out=RUN, "
+    "start_from='mine.keras', epochs=1), with batch_norm=False if it has none."
+)
+"""What to do with a model where a run is wanted."""
 
 
 class Summary(TypedDict):
@@ -215,9 +220,8 @@ def check_stored(net: Run | Folds | str | Path) -> str:
         return os.fspath(net)
     raise InputError(
         "A run must be given, or its folder, or what else knows pixels and classes in a file; received "
-        f"{type(net).__name__}. With a model in memory unet_tf.predict and unet_tf.Predictor predict arrays; it "
-        "becomes a run by model.save('mine.keras') and unet_tf.train(DATA, out=RUN, start_from='mine.keras', "
-        "epochs=1), with batch_norm=False if it has none."
+        f"{type(net).__name__}. With a model in memory unet_tf.predict and unet_tf.Predictor predict arrays. "
+        + BECOMES_A_RUN
     )
 
 
